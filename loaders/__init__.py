@@ -1,0 +1,1 @@
+"""Moves bulk data across the Neo4j border; decides nothing."""

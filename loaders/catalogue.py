@@ -1,0 +1,141 @@
+"""`cypher/` as checked, frozen `Query` objects."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, LiteralString, cast, get_args
+
+from loaders.errors import CatalogueError
+from loaders.shared_files import shared_path
+
+Mode = Literal["read", "write", "schema", "autocommit"]
+
+_FIELD = re.compile(r"^(mode|params|returns):\s*(.*)$")
+_DECLARATION = re.compile(r"(\w+)\s*:\s*([\w\[\]. |]+)")
+# Strings, back-ticked names and comments can hold a dollar sign that is no parameter.
+_NOT_CODE = re.compile(
+    r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`]*`|//[^\n]*|/\*.*?\*/", re.DOTALL
+)
+_PARAMETER = re.compile(r"\$(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One checked Cypher statement.
+
+    Attributes:
+        name: path below `cypher/`, without the suffix.
+        title: the sentence at the head of the file.
+        mode: how it has to be run.
+        params: declared parameters and their types.
+        returns: declared columns and their types.
+        text: the statement.
+    """
+
+    name: str
+    title: str
+    mode: Mode
+    params: Mapping[str, str]
+    returns: Mapping[str, str]
+    text: LiteralString = field(repr=False)
+
+
+class Catalogue(Mapping[str, Query]):
+    """All queries below one folder, by name, in sorted order."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read and check every file below `folder`.
+
+        Raises:
+            CatalogueError: a file breaks the header grammar, or declares other parameters
+                than it uses.
+        """
+        files = sorted(folder.rglob("*.cypher"))
+        if not files:
+            raise CatalogueError(f"{folder} holds no .cypher file: expected one per query")
+        self._queries = {
+            query.name: query for query in (_read_query(folder, path) for path in files)
+        }
+
+    def __getitem__(self, name: str) -> Query:
+        try:
+            return self._queries[name]
+        except KeyError:
+            raise CatalogueError(
+                f"no query {name!r} under cypher/: expected cypher/{name}.cypher"
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._queries)
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+    def folder(self, prefix: str) -> list[Query]:
+        """The queries in one folder, sorted by name."""
+        return [query for name, query in self._queries.items() if name.startswith(f"{prefix}/")]
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The catalogue of the project's own `cypher/` folder, read once per process."""
+    return Catalogue(shared_path("cypher"))
+
+
+def _read_query(folder: Path, path: Path) -> Query:
+    name = path.relative_to(folder).with_suffix("").as_posix()
+    title, fields, body = _split_header(path.read_text(encoding="utf-8"))
+    mode = fields.get("mode")
+    if not title:
+        raise CatalogueError(f"cypher/{name}: expected a sentence on the first comment line")
+    if mode not in get_args(Mode):
+        raise CatalogueError(
+            f"cypher/{name}: mode is {mode!r}, expected one of {', '.join(get_args(Mode))}"
+        )
+    params = _declarations(name, fields.get("params", ""))
+    used = set(_PARAMETER.findall(_NOT_CODE.sub("", body)))
+    if used != set(params):
+        raise CatalogueError(
+            f"cypher/{name}: declares the parameters {sorted(params)} and uses {sorted(used)}: "
+            "make them the same"
+        )
+    return Query(
+        name=name,
+        title=title,
+        mode=cast(Mode, mode),
+        params=params,
+        returns=_declarations(name, fields.get("returns", "")),
+        # The one place where text becomes LiteralString: it comes from the checkout or the wheel.
+        text=cast(LiteralString, body),
+    )
+
+
+def _split_header(source: str) -> tuple[str, dict[str, str], str]:
+    title: list[str] = []
+    fields: dict[str, str] = {}
+    lines = source.splitlines()
+    body_start = next((n for n, line in enumerate(lines) if not line.startswith("//")), len(lines))
+    current = ""
+    for line in lines[:body_start]:
+        text = line.removeprefix("//").strip()
+        if match := _FIELD.match(text):
+            current = match[1]
+            fields[current] = match[2]
+        elif current:
+            fields[current] += f" {text}"
+        else:
+            title.append(text)
+    return " ".join(title), fields, "\n".join(lines[body_start:]).strip()
+
+
+def _declarations(name: str, text: str) -> Mapping[str, str]:
+    declared: dict[str, str] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        match = _DECLARATION.fullmatch(part)
+        if match is None:
+            raise CatalogueError(f"cypher/{name}: {part!r} is not of the form `name: type`")
+        declared[match[1]] = match[2].strip()
+    return MappingProxyType(declared)

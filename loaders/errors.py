@@ -1,0 +1,55 @@
+"""Every error this package raises on purpose.
+
+    LoaderError
+    ├── TableError           a table cannot be read at all (missing file or column)
+    │   └── RejectedRowsError  rows were rejected and the caller asked for none (--strict)
+    ├── CatalogueError       a query file breaks the header grammar
+    └── Neo4jError
+        ├── LocalNeo4jError  the Neo4j on this machine could not be started or stopped
+        ├── Neo4jUnavailableError  no server answers, or the connection broke
+        ├── Neo4jAuthError   the server refused the user name or password
+        ├── Neo4jTimeoutError  the server did not answer within the deadline
+        └── QueryError       the server refused a statement
+
+Each message says what came, what was expected and what to do. None holds a secret.
+"""
+
+
+class LoaderError(Exception):
+    """Base of every expected failure in `loaders`."""
+
+
+class TableError(LoaderError):
+    """A table cannot be read: the file, or a required column, is missing or unreadable."""
+
+
+class RejectedRowsError(TableError):
+    """Rows were rejected while the caller asked for none (`--strict`)."""
+
+
+class CatalogueError(LoaderError):
+    """A file under `cypher/` breaks the header grammar of `cypher/README.md`."""
+
+
+class Neo4jError(LoaderError):
+    """Base of everything that goes wrong at the Neo4j border."""
+
+
+class LocalNeo4jError(Neo4jError):
+    """The Neo4j on this machine could not be installed, started or stopped."""
+
+
+class Neo4jUnavailableError(Neo4jError):
+    """No Neo4j answers at the address, or the connection broke."""
+
+
+class Neo4jAuthError(Neo4jError):
+    """Neo4j refused the user name or password."""
+
+
+class Neo4jTimeoutError(Neo4jError):
+    """Neo4j did not answer within the deadline."""
+
+
+class QueryError(Neo4jError):
+    """Neo4j refused a statement."""

@@ -1,0 +1,241 @@
+"""The border to Neo4j for batch work: one protocol, one real implementation."""
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import neo4j
+from neo4j import exceptions as driver_errors
+
+from loaders.catalogue import Query
+from loaders.errors import (
+    Neo4jAuthError,
+    Neo4jError,
+    Neo4jTimeoutError,
+    Neo4jUnavailableError,
+    QueryError,
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Neo4jAddress:
+    """Where a Neo4j is and how to log in. The password is never shown.
+
+    Attributes:
+        uri: `bolt://…` or `neo4j://…`.
+        user: user name.
+        password: password; empty when the server asks for none.
+        database: database name; None is the user's home database.
+    """
+
+    uri: str
+    user: str
+    password: str
+    database: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Neo4jAddress(uri={self.uri!r}, user={self.user!r}, database={self.database!r})"
+
+    @property
+    def auth(self) -> tuple[str, str] | None:
+        """What the driver takes as `auth`."""
+        return (self.user, self.password) if self.password else None
+
+
+class Transaction(Protocol):
+    """An open transaction."""
+
+    def run(self, query: Query, **parameters: Any) -> list[Row]:
+        """Run one query and return all its rows."""
+        ...
+
+
+class Gateway(Protocol):
+    """What batch code needs of Neo4j."""
+
+    def run(self, query: Query, **parameters: Any) -> list[Row]:
+        """Run one query in a transaction of its own and return all its rows."""
+        ...
+
+    def write(self, work: Callable[[Transaction], Any]) -> Any:
+        """Run `work` in one write transaction, again from its start after a transient error."""
+        ...
+
+    def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
+        """Run `work` in one write transaction that is always rolled back."""
+        ...
+
+
+class Neo4jGateway:
+    """`Gateway` over the official driver; a context manager that owns its connections.
+
+    Raises:
+        Neo4jUnavailableError: nothing answers at the address within `connect_timeout_seconds`.
+        Neo4jAuthError: the user name or password is refused.
+    """
+
+    def __init__(
+        self,
+        address: Neo4jAddress,
+        *,
+        query_timeout_seconds: float = 600.0,
+        connect_timeout_seconds: float = 15.0,
+    ) -> None:
+        self.address = address
+        self._query_timeout_seconds = query_timeout_seconds
+        self._driver = neo4j.GraphDatabase.driver(
+            address.uri,
+            auth=address.auth,
+            connection_timeout=connect_timeout_seconds,
+            connection_acquisition_timeout=connect_timeout_seconds,
+            max_transaction_retry_time=connect_timeout_seconds,
+            notifications_min_severity="OFF",
+            user_agent="recsvc",
+        )
+        try:
+            with translated_errors(address.uri):
+                self._driver.verify_connectivity()
+        except Neo4jError:
+            self._driver.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._driver.close()
+
+    def run(self, query: Query, **parameters: Any) -> list[Row]:
+        """See `Gateway.run`.
+
+        Raises:
+            Neo4jError: the server is away, too slow, or refuses the statement.
+        """
+        if query.mode in ("schema", "autocommit"):
+            with translated_errors(self.address.uri, query), self._session() as session:
+                statement = neo4j.Query(query.text, timeout=self._query_timeout_seconds)
+                return _rows(session.run(statement, checked(query, parameters)))
+
+        def work(transaction: Transaction) -> list[Row]:
+            return transaction.run(query, **parameters)
+
+        return self._managed(work, writes=query.mode == "write")
+
+    def write(self, work: Callable[[Transaction], Any]) -> Any:
+        """See `Gateway.write`."""
+        return self._managed(work, writes=True)
+
+    def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
+        """See `Gateway.rehearse`. Other writers to the same nodes wait until it ends."""
+        with translated_errors(self.address.uri), self._session() as session:
+            transaction = session.begin_transaction(timeout=self._query_timeout_seconds)
+            with transaction:
+                result = work(_OpenTransaction(transaction))
+                transaction.rollback()
+            return result
+
+    def _session(self) -> neo4j.Session:
+        return self._driver.session(database=self.address.database)
+
+    def _managed(self, work: Callable[[Transaction], Any], *, writes: bool) -> Any:
+        @neo4j.unit_of_work(timeout=self._query_timeout_seconds)
+        def unit(transaction: neo4j.ManagedTransaction) -> Any:
+            return work(_OpenTransaction(transaction))
+
+        with translated_errors(self.address.uri), self._session() as session:
+            return session.execute_write(unit) if writes else session.execute_read(unit)
+
+
+class _OpenTransaction:
+    def __init__(self, transaction: neo4j.ManagedTransaction | neo4j.Transaction) -> None:
+        self._transaction = transaction
+
+    def run(self, query: Query, **parameters: Any) -> list[Row]:
+        return _rows(self._transaction.run(query.text, checked(query, parameters)))
+
+
+def _rows(result: neo4j.Result) -> list[Row]:
+    return [dict(record.items()) for record in result]
+
+
+def checked(query: Query, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """`parameters`, once their names are those the query declares.
+
+    Raises:
+        QueryError: a parameter is missing or one too many was given.
+    """
+    if parameters.keys() != query.params.keys():
+        raise QueryError(
+            f"cypher/{query.name} takes {sorted(query.params)}, got {sorted(parameters)}"
+        )
+    return dict(parameters)
+
+
+@contextmanager
+def translated_errors(uri: str, query: Query | None = None) -> Generator[None]:
+    """Turn the driver's errors into ours, each with what to do."""
+    where = f" in cypher/{query.name}" if query else ""
+    try:
+        yield
+    except driver_errors.AuthError as error:
+        raise Neo4jAuthError(
+            f"Neo4j at {uri} refused the user name or password: "
+            "set RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD"
+        ) from error
+    except (driver_errors.ServiceUnavailable, driver_errors.SessionExpired, OSError) as error:
+        raise Neo4jUnavailableError(
+            f"no Neo4j answers at {uri}: start one with `recsvc db up`, or set RECSVC_NEO4J_URI"
+        ) from error
+    except driver_errors.Neo4jError as error:
+        if error.code and "TransactionTimedOut" in error.code:
+            raise Neo4jTimeoutError(f"Neo4j at {uri} ran out of time{where}") from error
+        raise QueryError(
+            f"Neo4j refused a statement{where}: {error.code}: {error.message}"
+        ) from error
+    except driver_errors.DriverError as error:
+        raise Neo4jUnavailableError(
+            f"the connection to Neo4j at {uri} broke{where}: {error}"
+        ) from error
+
+
+def wait_until_ready(
+    address: Neo4jAddress,
+    *,
+    timeout_seconds: float,
+    alive: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Wait until a Neo4j answers at `address`.
+
+    Args:
+        address: where to knock.
+        timeout_seconds: how long to wait at most.
+        alive: asked between tries; False ends the waiting (the server's process died).
+
+    Returns:
+        Whether it answered.
+
+    Raises:
+        Neo4jAuthError: it answers and refuses the log-in.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline and alive():
+        try:
+            with Neo4jGateway(address, connect_timeout_seconds=2.0):
+                return True
+        except Neo4jUnavailableError:
+            time.sleep(0.25)
+    return False

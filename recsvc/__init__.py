@@ -1,0 +1,1 @@
+"""Decides: learn, score, rank, explain, answer, schedule."""

@@ -1,0 +1,40 @@
+"""Every error this package raises on purpose.
+
+    RecsvcError
+    ├── SettingsError         a setting is wrong
+    ├── NotFoundError         a user, item, model or version does not exist
+    ├── TrainingError         a model cannot be fitted on this data, or its loss went wrong
+    ├── RefreshError          a refresh could not be completed
+    │   └── GateError         the new version is worse than the active one
+    └── SnapshotError         no version is active, or its arrays cannot be read
+
+Each message says what came, what was expected and what to do. None holds a secret.
+"""
+
+
+class RecsvcError(Exception):
+    """Base of every expected failure in `recsvc`."""
+
+
+class SettingsError(RecsvcError):
+    """A setting has a value that cannot be used."""
+
+
+class NotFoundError(RecsvcError):
+    """A user, item, model or version that does not exist."""
+
+
+class TrainingError(RecsvcError):
+    """A model cannot be fitted on this data, or its loss is no longer finite."""
+
+
+class RefreshError(RecsvcError):
+    """A refresh could not be completed; what was active stays active."""
+
+
+class GateError(RefreshError):
+    """The new version is significantly worse than the active one."""
+
+
+class SnapshotError(RecsvcError):
+    """No version is active, or the arrays of the active one cannot be read."""

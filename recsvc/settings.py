@@ -1,0 +1,124 @@
+"""All reading of the environment and of `recsvc.toml`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from loaders.shared_files import checkout_root
+from recsvc.errors import SettingsError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class EventSettings(BaseModel):
+    """What one kind of event says about a user's taste."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: float = Field(default=1.0, ge=-100.0, le=100.0)
+    """Factor on the strength of every interaction of this kind; negative for a dislike."""
+    exponent: float = Field(default=0.0, ge=0.0, le=1.0)
+    """How much the stored weight counts: 0 not at all (a listen is a listen), 1 in proportion."""
+    half_life_days: float | None = Field(default=None, gt=0.0)
+    """Days after which an interaction counts half; unset, age does not matter."""
+    verb: str = "interacted with"
+    """How the sentence of an explanation says it, in the past tense: "listened to"."""
+
+
+def _default_events() -> dict[str, EventSettings]:
+    return {
+        "interaction": EventSettings(),
+        "listen": EventSettings(verb="listened to"),
+        "rating": EventSettings(verb="rated"),
+        "view": EventSettings(weight=0.01, verb="looked at"),
+        "cart": EventSettings(weight=0.1, verb="put in the cart"),
+        "remove_from_cart": EventSettings(weight=-0.19, verb="took out of the cart"),
+        "purchase": EventSettings(weight=1.0, verb="bought"),
+    }
+
+
+class Settings(BaseSettings):
+    """Every setting, from `RECSVC_…` in the environment, else from `recsvc.toml`.
+
+    In the environment a nested value is written `RECSVC_EVENTS__VIEW__WEIGHT=0.02`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="RECSVC_",
+        env_nested_delimiter="__",
+        toml_file="recsvc.toml",
+        extra="forbid",
+        frozen=True,
+    )
+
+    home: Path = Field(default_factory=lambda: (checkout_root() or Path.cwd()) / ".recsvc")
+    """The one folder that holds all state; removing it starts afresh."""
+    neo4j_uri: str | None = None
+    """Address of a Neo4j. Unset: the one on this machine, started by `recsvc db up`."""
+    neo4j_user: str = "neo4j"
+    """User name at Neo4j."""
+    neo4j_password: SecretStr | None = None
+    """Password at Neo4j. Unset for the local one: made up at its first start and kept in
+    `RECSVC_HOME/neo4j/password`."""
+    neo4j_database: str | None = None
+    """Database name; unset, the user's home database."""
+    neo4j_heap_megabytes: int = Field(default=1024, ge=256)
+    """Java heap of the local Neo4j, in MiB."""
+    neo4j_page_cache_megabytes: int = Field(default=512, ge=64)
+    """Page cache of the local Neo4j, in MiB."""
+    neo4j_start_timeout_seconds: float = Field(default=180.0, gt=0.0)
+    """How long the local Neo4j may take to start."""
+    port: Port = 8000
+    """Port of the HTTP service."""
+    bolt_port: Port = 7687
+    """Bolt port of the local Neo4j."""
+    http_port: Port = 7474
+    """Port of Neo4j Browser."""
+    request_timeout_seconds: float = Field(default=2.0, gt=0.0, le=60.0)
+    """Deadline of everything one request reads from Neo4j."""
+    max_evidence: int = Field(default=1000, ge=1, le=10_000)
+    """Newest pieces of evidence read for one user, of each kind."""
+    events: dict[str, EventSettings] = Field(default_factory=_default_events)
+    """Kinds of events. A kind that is not named here counts as `interaction` does. Naming one
+    leaves the others as they are."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over `recsvc.toml`."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+    def event(self, name: str) -> EventSettings:
+        """The settings of one kind of event."""
+        return self.events.get(name) or self.events["interaction"]
+
+
+def load_settings() -> Settings:
+    """Read and check all settings.
+
+    Raises:
+        SettingsError: a value cannot be used; the message names it.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"setting {where!r}: {first['msg']}: correct it in the environment "
+            f"(RECSVC_{where.upper().replace('.', '__')}) or in recsvc.toml"
+        ) from None
+    return settings.model_copy(update={"events": _default_events() | settings.events})
