@@ -1,8 +1,9 @@
 """`cypher/` as checked, frozen `Query` objects."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -13,13 +14,14 @@ from loaders.shared_files import shared_path
 
 Mode = Literal["read", "write", "schema", "autocommit"]
 
-_FIELD = re.compile(r"^(mode|params|returns):\s*(.*)$")
+_FIELD = re.compile(r"^(mode|params|returns|each):\s*(.*)$")
 _DECLARATION = re.compile(r"(\w+)\s*:\s*([\w\[\]. |]+)")
 # Strings, back-ticked names and comments can hold a dollar sign that is no parameter.
 _NOT_CODE = re.compile(
     r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`]*`|//[^\n]*|/\*.*?\*/", re.DOTALL
 )
 _PARAMETER = re.compile(r"\$(\w+)")
+_EACH = re.compile(r"(\w+)\s*=\s*(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,11 @@ class Query:
 
 
 class Catalogue(Mapping[str, Query]):
-    """All queries below one folder, by name, in sorted order."""
+    """All queries below one folder, by name, in sorted order.
+
+    A file whose header has `each` stands for several queries, one for each choice of values;
+    their names end in the values: `writeback/vectors[Item,lightgcn,a]`.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Read and check every file below `folder`.
@@ -56,9 +62,15 @@ class Catalogue(Mapping[str, Query]):
         files = sorted(folder.rglob("*.cypher"))
         if not files:
             raise CatalogueError(f"{folder} holds no .cypher file: expected one per query")
-        self._queries = {
-            query.name: query for query in (_read_query(folder, path) for path in files)
-        }
+        self._queries: dict[str, Query] = {}
+        families: list[_File] = []
+        for file in (_read_file(folder, path) for path in files):
+            if "each" in file.fields:
+                families.append(file)
+            else:
+                self._queries[file.name] = _checked_query(file)
+        for file in families:
+            self._queries |= {query.name: query for query in self._members(file)}
 
     def __getitem__(self, name: str) -> Query:
         try:
@@ -78,6 +90,29 @@ class Catalogue(Mapping[str, Query]):
         """The queries in one folder, sorted by name."""
         return [query for name, query in self._queries.items() if name.startswith(f"{prefix}/")]
 
+    def _members(self, file: "_File") -> Iterator[Query]:
+        """One query for each choice of the values that the `each` field lists."""
+        choices = [self._choices(file.name, part) for part in file.fields["each"].split(",")]
+        for values in itertools.product(*choices):
+            body = file.body
+            for placeholder, _, text in values:
+                body = body.replace(f"<<{placeholder}>>", text)
+            suffix = ",".join(value for _, value, _ in values)
+            yield _checked_query(replace(file, name=f"{file.name}[{suffix}]", body=body))
+
+    def _choices(self, name: str, part: str) -> list[tuple[str, str, str]]:
+        """(placeholder, value, text) for `name = a | b`, or `name = folder/*` for its queries."""
+        match = _EACH.fullmatch(part.strip())
+        if match is None:
+            raise CatalogueError(
+                f"cypher/{name}: {part.strip()!r} is neither `name = a | b` nor `name = folder/*`"
+            )
+        placeholder, values = match[1], match[2].strip()
+        if values.endswith("/*"):
+            queries = self.folder(values.removesuffix("/*"))
+            return [(placeholder, q.name.rpartition("/")[2], q.text) for q in queries]
+        return [(placeholder, value.strip(), value.strip()) for value in values.split("|")]
+
 
 @cache
 def catalogue() -> Catalogue:
@@ -85,31 +120,42 @@ def catalogue() -> Catalogue:
     return Catalogue(shared_path("cypher"))
 
 
-def _read_query(folder: Path, path: Path) -> Query:
+@dataclass(frozen=True, slots=True)
+class _File:
+    name: str
+    title: str
+    fields: Mapping[str, str]
+    body: str
+
+
+def _read_file(folder: Path, path: Path) -> _File:
     name = path.relative_to(folder).with_suffix("").as_posix()
-    title, fields, body = _split_header(path.read_text(encoding="utf-8"))
-    mode = fields.get("mode")
-    if not title:
-        raise CatalogueError(f"cypher/{name}: expected a sentence on the first comment line")
+    return _File(name, *_split_header(path.read_text(encoding="utf-8")))
+
+
+def _checked_query(file: _File) -> Query:
+    mode = file.fields.get("mode")
+    if not file.title:
+        raise CatalogueError(f"cypher/{file.name}: expected a sentence on the first comment line")
     if mode not in get_args(Mode):
         raise CatalogueError(
-            f"cypher/{name}: mode is {mode!r}, expected one of {', '.join(get_args(Mode))}"
+            f"cypher/{file.name}: mode is {mode!r}, expected one of {', '.join(get_args(Mode))}"
         )
-    params = _declarations(name, fields.get("params", ""))
-    used = set(_PARAMETER.findall(_NOT_CODE.sub("", body)))
+    params = _declarations(file.name, file.fields.get("params", ""))
+    used = set(_PARAMETER.findall(_NOT_CODE.sub("", file.body)))
     if used != set(params):
         raise CatalogueError(
-            f"cypher/{name}: declares the parameters {sorted(params)} and uses {sorted(used)}: "
-            "make them the same"
+            f"cypher/{file.name}: declares the parameters {sorted(params)} and uses "
+            f"{sorted(used)}: make them the same"
         )
     return Query(
-        name=name,
-        title=title,
+        name=file.name,
+        title=file.title,
         mode=cast(Mode, mode),
         params=params,
-        returns=_declarations(name, fields.get("returns", "")),
+        returns=_declarations(file.name, file.fields.get("returns", "")),
         # The one place where text becomes LiteralString: it comes from the checkout or the wheel.
-        text=cast(LiteralString, body),
+        text=cast(LiteralString, file.body),
     )
 
 

@@ -1,0 +1,15 @@
+// Items of a preferred category, the 200 strongest at most.
+// mode: read
+// params: evidence_ids: list[str]
+// returns: evidence_id: str, item_id: str, strength: float
+UNWIND $evidence_ids AS evidence_id
+MATCH (evidence:Category {category_id: evidence_id})
+CALL (evidence) {
+  MATCH (evidence)<-[r:IN_CATEGORY]-(item:Item)
+  WITH item, r.weight AS weight
+  ORDER BY weight DESC, item.item_id
+  LIMIT 200
+  RETURN item, log(1 + weight) AS item_share
+}
+RETURN evidence.category_id AS evidence_id, item.item_id AS item_id,
+       item_share * COUNT { (item)-[:IN_CATEGORY]->() } ^ -0.3 AS strength

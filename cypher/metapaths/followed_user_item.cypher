@@ -1,0 +1,15 @@
+// Items of a followed user. The hop takes the 200 strongest relationships at most.
+// mode: read
+// params: evidence_ids: list[str]
+// returns: evidence_id: str, item_id: str, strength: float
+UNWIND $evidence_ids AS evidence_id
+MATCH (evidence:User {user_id: evidence_id})
+CALL (evidence) {
+  MATCH (evidence)-[r:INTERACTED]->(item:Item)
+  WITH item, max(r.weight) AS weight
+  ORDER BY weight DESC, item.item_id
+  LIMIT 200
+  RETURN item
+}
+RETURN evidence.user_id AS evidence_id, item.item_id AS item_id,
+       COUNT { (evidence)-[:INTERACTED]->() } ^ -0.5 AS strength

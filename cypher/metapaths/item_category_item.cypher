@@ -1,0 +1,30 @@
+// Items that share categories with the evidence item; rare categories count more, and a link's
+// weight counts by its logarithm. An item takes its 50 strongest categories at most, a category
+// its 200 strongest items.
+// mode: read
+// params: evidence_ids: list[str]
+// returns: evidence_id: str, item_id: str, strength: float
+UNWIND $evidence_ids AS evidence_id
+MATCH (evidence:Item {item_id: evidence_id})
+CALL (evidence) {
+  MATCH (evidence)-[r:IN_CATEGORY]->(category:Category)
+  WITH category, r.weight AS weight
+  ORDER BY weight DESC, category.category_id
+  LIMIT 50
+  RETURN category, log(1 + weight) AS evidence_share
+}
+WITH category, collect([evidence, evidence_share]) AS starts
+CALL (category) {
+  MATCH (category)<-[r:IN_CATEGORY]-(item:Item)
+  WITH item, r.weight AS weight
+  ORDER BY weight DESC, item.item_id
+  LIMIT 200
+  RETURN item, log(1 + weight) AS item_share
+}
+WITH starts, item, item_share * COUNT { (category)<-[:IN_CATEGORY]-() } ^ -0.7 AS item_share
+UNWIND starts AS start
+WITH start[0] AS evidence, item, sum(start[1] * item_share) AS share
+WHERE item <> evidence
+RETURN evidence.item_id AS evidence_id, item.item_id AS item_id,
+       share * COUNT { (evidence)-[:IN_CATEGORY]->() } ^ -0.5
+             * COUNT { (item)-[:IN_CATEGORY]->() } ^ -0.3 AS strength

@@ -1,0 +1,11 @@
+// Removes the stored arrays of all versions of the blend but the newest finished ones.
+// mode: write
+// params: keep: int
+// returns: dropped: int
+MATCH (v:EmbeddingVersion {model: 'hybrid'})
+WHERE v.status IN ['active', 'retired', 'ready', 'failed']
+WITH v ORDER BY v.status = 'active' DESC, v.status = 'failed', v.version DESC
+SKIP $keep
+MATCH (v)-[:HAS_PART]->(part:SnapshotPart)
+DETACH DELETE part
+RETURN count(*) AS dropped

@@ -1,0 +1,9 @@
+// Vectors of nodes labelled Item, into one slot.
+// mode: write
+// each: model = lightgcn | node2vec, slot = a | b
+// params: rows: list[map]
+// returns: written: int
+UNWIND $rows AS row
+MATCH (n:Item {item_id: row.id})
+SET n.embedding_<<model>>_<<slot>> = row.vector
+RETURN count(n) AS written

@@ -1,0 +1,77 @@
+"""The models, by name; a model's libraries are imported when that model is asked for."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
+
+from recsvc.models.base import (
+    EmbeddingModel,
+    EpochRecord,
+    Fit,
+    FitReport,
+    FittedModel,
+    ModelOptions,
+    Progress,
+    TrainingData,
+    Validation,
+)
+
+__all__ = [
+    "MODELS",
+    "EmbeddingModel",
+    "EpochRecord",
+    "Fit",
+    "FitReport",
+    "FittedModel",
+    "ModelOptions",
+    "ModelSpec",
+    "Progress",
+    "TrainingData",
+    "Validation",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Where a model is.
+
+    Attributes:
+        name: as on the command line; its module has the same name.
+        options_name: its options class in that module.
+    """
+
+    name: str
+    options_name: str
+
+    @property
+    def options(self) -> type[ModelOptions]:
+        """The options class; imports the model's libraries."""
+        return cast(type[ModelOptions], getattr(self._module(), self.options_name))
+
+    @property
+    def fit(self) -> Fit:
+        """The fit function; imports the model's libraries."""
+        return cast(Fit, self._module().fit)
+
+    def memory_bytes(self, data: TrainingData, options: ModelOptions) -> int:
+        """Estimate of what a fit holds in arrays at its peak; imports the model's libraries."""
+        return cast(int, self._module().memory_bytes(data, options))
+
+    def _module(self):  # noqa: ANN202
+        return importlib.import_module(f"recsvc.models.{self.name}")
+
+
+MODELS: Mapping[str, ModelSpec] = MappingProxyType(
+    {
+        name: ModelSpec(name, options_name)
+        for name, options_name in (
+            ("lightgcn", "LightGCNOptions"),
+            ("node2vec", "Node2VecOptions"),
+            ("popularity", "PopularityOptions"),
+            ("walk3", "Walk3Options"),
+        )
+    }
+)
+"""Every model there is."""

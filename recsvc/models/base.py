@@ -1,0 +1,181 @@
+"""What every model takes, is, and reports."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float32, Int64
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from loaders.types import HeteroGraph
+from recsvc.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """What a model is fitted on.
+
+    Attributes:
+        graph: all nodes and relationships; its rows are the rows of every array here.
+        evidence: how much each user did with each item, float32 > 0, [users, items].
+    """
+
+    graph: HeteroGraph
+    evidence: sp.csr_matrix
+
+    def __post_init__(self) -> None:
+        expected = (len(self.graph.users), len(self.graph.items))
+        if self.evidence.shape != expected:
+            raise ValueError(f"evidence is {self.evidence.shape}, the graph says {expected}")
+        if self.evidence.nnz and not (
+            np.isfinite(self.evidence.data).all() and self.evidence.data.min() > 0.0
+        ):
+            raise ValueError("evidence holds a weight that is not above 0: leave such pairs out")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """What was held out of the evidence, to choose the number of epochs with.
+
+    Attributes:
+        held_out: 1 where held out, [users, items].
+    """
+
+    held_out: sp.csr_matrix
+
+
+class FittedModel(Protocol):
+    """A model that scores every item for a user."""
+
+    @property
+    def name(self) -> str:
+        """The name in `MODELS`."""
+        ...
+
+    def scores(
+        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
+    ) -> Float32[NDArray[np.float32], "n items"]:
+        """The score of every item, higher is better.
+
+        Args:
+            user_index: rows of the users.
+            evidence: what these users did, one row per user, [n, items].
+        """
+        ...
+
+
+@runtime_checkable
+class EmbeddingModel(FittedModel, Protocol):
+    """A model that is a set of vectors, which can be written back to the graph."""
+
+    @property
+    def user_vectors(self) -> Float32[NDArray[np.float32], "users dim"]:
+        """One vector per user."""
+        ...
+
+    @property
+    def item_vectors(self) -> Float32[NDArray[np.float32], "items dim"]:
+        """What an item is as a candidate."""
+        ...
+
+    @property
+    def source_vectors(self) -> Float32[NDArray[np.float32], "items dim"]:
+        """What an item is as evidence: it adds <source_j, item_i> to the score of item i."""
+        ...
+
+
+class ModelOptions(BaseModel):
+    """The hyper-parameters of one model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EpochRecord(NamedTuple):
+    """One epoch of training.
+
+    Attributes:
+        epoch: number, from 1.
+        loss: mean training loss.
+        metric: NDCG@20 on the validation part; None where it was not measured.
+        examples_per_second: training examples a second.
+    """
+
+    epoch: int
+    loss: float
+    metric: float | None
+    examples_per_second: float
+
+
+Progress = Callable[[EpochRecord], None]
+
+
+def silent(record: EpochRecord) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """How a fit went.
+
+    Attributes:
+        seconds: wall time of the whole fit.
+        epochs: epochs that the returned model has seen, the best one where there was a
+            validation part; 0 for a model without epochs.
+        metric: NDCG@20 of the returned model on the validation part; None without one.
+        history: every epoch that was run.
+        memory_bytes: estimate of the peak of the arrays, made before the fit.
+    """
+
+    seconds: float
+    epochs: int
+    metric: float | None
+    history: tuple[EpochRecord, ...]
+    memory_bytes: int
+
+
+class Fit(Protocol):
+    """How a model is fitted; every model's `fit` has this form."""
+
+    def __call__(
+        self,
+        data: TrainingData,
+        options: Any,  # noqa: ANN401 each model's own options class, held beside it in `MODELS`
+        *,
+        seed: int,
+        validation: Validation | None = None,
+        device: str = "cpu",
+        epochs: int | None = None,
+        progress: Progress = silent,
+    ) -> tuple[FittedModel, FitReport]:
+        """Fit the model.
+
+        Args:
+            data: what to learn from.
+            options: the model's own options.
+            seed: the only source of randomness.
+            validation: chooses the epoch to keep; without it the last one is kept.
+            device: `cpu`, or a CUDA device such as `cuda`.
+            epochs: this many instead of the options' number, such as the best number of an
+                earlier fit; for a model without epochs it means nothing.
+            progress: is told each epoch.
+
+        Raises:
+            TrainingError: there is nothing to learn from, or the loss is no longer finite.
+        """
+        ...
+
+
+def require_evidence(data: TrainingData) -> None:
+    """Refuse data to which no model can be fitted.
+
+    Raises:
+        TrainingError: nobody did anything.
+    """
+    if data.evidence.nnz == 0:
+        raise TrainingError(
+            f"no evidence among {data.evidence.shape[0]} users and {data.evidence.shape[1]} items: "
+            "ingest interactions with a weight above 0"
+        )

@@ -1,0 +1,69 @@
+"""The prior: the same items for everybody."""
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float32, Int64
+from numpy.typing import NDArray
+
+from recsvc.models.base import (
+    FitReport,
+    ModelOptions,
+    Progress,
+    TrainingData,
+    Validation,
+    require_evidence,
+    silent,
+)
+
+
+class PopularityOptions(ModelOptions):
+    """Popularity has nothing to set."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PopularityModel:
+    """How much all users together did with an item: prior_i = Σ_u e_ui.
+
+    Attributes:
+        prior: one number per item.
+    """
+
+    name: ClassVar[str] = "popularity"
+    prior: Float32[NDArray[np.float32], " items"]
+
+    def scores(
+        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
+    ) -> Float32[NDArray[np.float32], "n items"]:
+        """See `FittedModel.scores`: the prior in every row, a read-only view of it."""
+        return np.broadcast_to(self.prior, (len(user_index), len(self.prior)))
+
+
+def memory_bytes(data: TrainingData, options: PopularityOptions) -> int:
+    """Bytes of the prior."""
+    return 4 * data.evidence.shape[1]
+
+
+def fit(
+    data: TrainingData,
+    options: PopularityOptions,
+    *,
+    seed: int,
+    validation: Validation | None = None,
+    device: str = "cpu",
+    epochs: int | None = None,
+    progress: Progress = silent,
+) -> tuple[PopularityModel, FitReport]:
+    """Sum the evidence of each item. See `Fit`.
+
+    Raises:
+        TrainingError: there is no evidence.
+    """
+    start = perf_counter()
+    require_evidence(data)
+    model = PopularityModel(np.asarray(data.evidence.sum(axis=0), np.float32).ravel())
+    report = FitReport(perf_counter() - start, 0, None, (), memory_bytes(data, options))
+    return model, report

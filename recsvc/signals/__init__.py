@@ -1,0 +1,11 @@
+"""Kernels over evidence: each signal is `K(evidence node, item)` (DESIGN §1).
+
+A user's raw score for an item is Σ_j e_j · K(j, item), so the terms of the sum are the exact
+contributions of the evidence.
+"""
+
+from recsvc.signals.base import Signal
+from recsvc.signals.embedding import EmbeddingSignal
+from recsvc.signals.rows import RowSignal
+
+__all__ = ["EmbeddingSignal", "RowSignal", "Signal"]

@@ -1,0 +1,83 @@
+"""A kernel stored as sparse rows: PageRank and meta-paths."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float32, Float64, Int64
+from numpy.typing import NDArray
+
+from loaders.types import IdMap
+from recsvc.evidence import EvidenceKind, EvidenceRows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowSignal:
+    """One sparse row of item scores per evidence node.
+
+    Attributes:
+        name: the name it has in answers.
+        kind: the kind of evidence.
+        ids: the evidence nodes; one row each.
+        rows: K(j, i), float32 [evidence nodes, items].
+    """
+
+    name: str
+    kind: EvidenceKind
+    ids: IdMap
+    rows: sp.csr_matrix
+
+    def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
+        """See `Signal.raw_scores`."""
+        _, item, value = self._entries(evidence)
+        return np.bincount(item, value, minlength=self.rows.shape[1]).astype(np.float32)
+
+    def terms(
+        self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]
+    ) -> Float64[NDArray[np.float64], "evidence k"]:
+        """See `Signal.terms`."""
+        column_of = np.full(self.rows.shape[1], -1, np.int64)
+        column_of[items] = np.arange(len(items))
+        row, item, value = self._entries(evidence)
+        column = column_of[item]
+        wanted = column >= 0
+        terms = np.zeros((len(evidence), len(items)))
+        terms[row[wanted], column[wanted]] = value[wanted]
+        return terms
+
+    def batch_scores(self, evidence: sp.csr_matrix) -> Float32[NDArray[np.float32], "n items"]:
+        """See `Signal.batch_scores`."""
+        return (evidence @ self.rows).toarray().astype(np.float32)
+
+    def _entries(
+        self, evidence: EvidenceRows
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+        """The stored entries of the evidence rows: evidence number, item, e_j · K(j, i)."""
+        start = self.rows.indptr[evidence.row].astype(np.int64)
+        length = self.rows.indptr[evidence.row + 1] - start
+        row = np.repeat(np.arange(len(evidence)), length)
+        offset = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        entry = np.repeat(start, length) + offset
+        value = evidence.weight[row] * self.rows.data[entry]
+        return row, self.rows.indices[entry], value
+
+
+def truncate_rows(rows: sp.csr_matrix, size: int) -> tuple[sp.csr_matrix, float]:
+    """Keep the `size` largest entries of each row (ties: smaller column).
+
+    Returns:
+        The truncated matrix, and the share of all weight that was cut off.
+    """
+    rows = rows.tocsr()
+    rows.sort_indices()
+    lengths = np.diff(rows.indptr)
+    owner = np.repeat(np.arange(rows.shape[0]), lengths)
+    order = np.lexsort((rows.indices, -rows.data, owner))
+    rank = np.arange(len(order)) - np.repeat(rows.indptr[:-1], lengths)
+    kept = np.sort(order[rank < size])
+    total = float(np.abs(rows.data).sum())
+    indptr = np.concatenate([[0], np.cumsum(np.minimum(lengths, size))])
+    result = sp.csr_matrix(
+        (rows.data[kept].astype(np.float32), rows.indices[kept], indptr), shape=rows.shape
+    )
+    return result, 1.0 - float(np.abs(result.data).sum()) / total if total else 0.0
