@@ -50,11 +50,13 @@ class Term:
     Attributes:
         signal: name of the signal.
         position: index of each piece of evidence in `Evidence.nodes`.
-        values: contribution of each piece of evidence to each item.
+        scale: λ_s · n_s(u) · e_j for each piece of evidence.
+        values: contribution of each piece of evidence to each item: scale · K(j, i).
     """
 
     signal: str
     position: Int64[NDArray[np.int64], " evidence"]
+    scale: Float64[NDArray[np.float64], " evidence"]
     values: Float64[NDArray[np.float64], "evidence k"]
 
 
@@ -101,7 +103,7 @@ class Blend:
             if factor:
                 rows = evidence.rows(signal.kind, signal.ids)
                 values = factor * signal.terms(rows, items)
-                terms.append(Term(signal.name, rows.position, values))
+                terms.append(Term(signal.name, rows.position, factor * rows.weight, values))
         return terms
 
     def base(self, items: Int64[NDArray[np.int64], " k"]) -> Float64[NDArray[np.float64], " k"]:

@@ -12,17 +12,22 @@ from recsvc.evidence import EvidenceKind, EvidenceRows
 
 
 class Signal(Protocol):
-    """A kernel `K(evidence node, item)` over one kind of evidence.
+    """A kernel `K(evidence node, item)` over one kind of evidence."""
 
-    Attributes:
-        name: the name it has in answers.
-        kind: the kind of evidence it starts from.
-        ids: the evidence nodes it knows, and their rows.
-    """
+    @property
+    def name(self) -> str:
+        """The name it has in answers."""
+        ...
 
-    name: str
-    kind: EvidenceKind
-    ids: IdMap
+    @property
+    def kind(self) -> EvidenceKind:
+        """The kind of evidence it starts from."""
+        ...
+
+    @property
+    def ids(self) -> IdMap:
+        """The evidence nodes it knows, and their rows."""
+        ...
 
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """Σ_j e_j · K(j, i) for every item i."""

@@ -1,7 +1,6 @@
 """Similarity of embeddings as a kernel: K(j, i) = <source_j, target_i>."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,14 +23,14 @@ class EmbeddingSignal:
         ids: items; one row of both tables each.
         source: what an item says as evidence.
         target: what an item is when it is ranked.
+        kind: the kind of evidence: items.
     """
-
-    kind: ClassVar[EvidenceKind] = "item"
 
     name: str
     ids: IdMap
     source: Float32[NDArray[np.float32], "items dim"]
     target: Float32[NDArray[np.float32], "items dim"]
+    kind: EvidenceKind = "item"
 
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """See `Signal.raw_scores`."""

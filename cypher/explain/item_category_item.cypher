@@ -1,0 +1,35 @@
+// Categories behind item_category_item: those the evidence item shares with the recommended one.
+// mode: read
+// params: pairs: list[map], user_id: str, limit: int
+// returns: evidence_id: str, item_id: str, strength: float, start: path, path: path
+UNWIND $pairs AS pair
+MATCH (evidence:Item {item_id: pair.evidence_id})
+MATCH (item:Item {item_id: pair.item_id})
+CALL (evidence, item) {
+  MATCH (evidence)-[r:IN_CATEGORY]->(category:Category)
+  WITH evidence, item, category, r.weight AS weight
+  ORDER BY weight DESC, category.category_id
+  LIMIT 50
+  MATCH path = (evidence)-[first:IN_CATEGORY]->(category)<-[second:IN_CATEGORY]-(item)
+  CALL (category, item) {
+    MATCH (category)<-[r:IN_CATEGORY]-(any:Item)
+    WITH any, r.weight AS weight
+    ORDER BY weight DESC, any.item_id
+    LIMIT 200
+    RETURN collect(any) AS strongest
+  }
+  WITH path, evidence, item, category,
+       log(1 + first.weight) * log(1 + second.weight)
+         * COUNT { (category)<-[:IN_CATEGORY]-() } ^ -0.7 AS share
+  WHERE item IN strongest
+  ORDER BY share DESC, category.category_id
+  LIMIT $limit
+  RETURN path, share * COUNT { (evidence)-[:IN_CATEGORY]->() } ^ -0.5
+                     * COUNT { (item)-[:IN_CATEGORY]->() } ^ -0.3 AS strength
+}
+CALL (evidence) {
+  OPTIONAL MATCH start = (:User {user_id: $user_id})-[:INTERACTED]->(evidence)
+  RETURN head(collect(start)) AS start
+}
+RETURN pair.evidence_id AS evidence_id, pair.item_id AS item_id, strength, start, path
+ORDER BY item_id, evidence_id, strength DESC

@@ -1,0 +1,4 @@
+// One node per category.
+// mode: schema
+CREATE CONSTRAINT category_id IF NOT EXISTS
+FOR (c:Category) REQUIRE c.category_id IS UNIQUE

@@ -1,0 +1,14 @@
+// The users nearest to one user in a model's vector index; scores are cosines.
+// mode: read
+// each: model = lightgcn | node2vec, slot = a | b
+// params: user_id: str, k: int
+// returns: id: str, name: str, score: float
+MATCH (user:User {user_id: $user_id})
+WHERE user.embedding_<<model>>_<<slot>> IS NOT NULL
+CALL db.index.vector.queryNodes(
+  'user_embedding_<<model>>_<<slot>>', $k + 1, user.embedding_<<model>>_<<slot>>)
+YIELD node, score
+WHERE node <> user
+RETURN node.user_id AS id, toString(node.name) AS name, 2 * score - 1 AS score
+ORDER BY score DESC, id
+LIMIT $k

@@ -1,0 +1,20 @@
+"""The Neo4j that is started on this machine where none is given.
+
+Neo4j Community runs in Docker where an engine answers (`docker-compose.yml`), else as a Java
+process from Neo4j's Maven artifacts (`deploy/neo4j/pom.xml`). Everything it keeps is in one folder:
+
+    HOME/neo4j/
+        data/          the databases
+        logs/          Neo4j's own logs (rolled by size) and console.log of the Java process
+        conf/          neo4j.conf, written at each start
+        lib-…/         the jars, named after the version and the pom they come from
+        password       mode 0600
+        server.json    how the last server was started: its process id and ports
+        server.lock    locked by the Java process itself for as long as it lives
+        lock           held while a command starts or stops the server
+"""
+
+from loaders.local_neo4j._local import LocalNeo4j, LocalNeo4jStatus
+from loaders.local_neo4j._options import LocalNeo4jOptions
+
+__all__ = ["LocalNeo4j", "LocalNeo4jOptions", "LocalNeo4jStatus"]

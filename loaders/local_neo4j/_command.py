@@ -1,0 +1,84 @@
+"""Running other programs: the one seam that unit tests replace by a recording."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Progress = Callable[[str], None]
+
+NOT_FOUND = 127
+TIMED_OUT = 124
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How a program ended.
+
+    Attributes:
+        exit_code: its own, or `NOT_FOUND` or `TIMED_OUT`, as a shell has them.
+        output: standard output and standard error, as they came.
+    """
+
+    exit_code: int
+    output: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended with 0."""
+        return self.exit_code == 0
+
+    def last_lines(self, count: int = 15) -> str:
+        """The end of its output, for an error message."""
+        return tail(self.output, count)
+
+
+class Runner(Protocol):
+    """Runs one program to its end; never raises for how it ended."""
+
+    def __call__(
+        self,
+        command: Sequence[str],
+        *,
+        timeout_seconds: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> CommandResult:
+        """Run `command`, with `environment` added to this process's own."""
+        ...
+
+
+def run_command(
+    command: Sequence[str],
+    *,
+    timeout_seconds: float,
+    environment: Mapping[str, str] | None = None,
+) -> CommandResult:
+    """The `Runner` that really runs programs."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            timeout=timeout_seconds,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired:
+        return CommandResult(TIMED_OUT, f"{command[0]} took longer than {timeout_seconds:g} s")
+    except OSError as error:
+        return CommandResult(NOT_FOUND, f"{command[0]}: {error.strerror}")
+    return CommandResult(done.returncode, done.stdout)
+
+
+def tail(text: str, count: int) -> str:
+    """The last `count` lines that say something, without colours; Java's stack frames do not."""
+    lines = [line.rstrip() for line in _COLOUR.sub("", text).splitlines()]
+    telling = [line for line in lines if line and not line.lstrip().startswith("at ")]
+    return "\n".join(telling[-count:])

@@ -1,0 +1,263 @@
+"""`LocalNeo4j`: start, stop and find the Neo4j on this machine."""
+
+import fcntl
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loaders.errors import LocalNeo4jError, Neo4jError, Neo4jUnavailableError
+from loaders.gateway import Neo4jAddress
+from loaders.local_neo4j._command import Progress, Runner, run_command
+from loaders.local_neo4j._credentials import PasswordFile, log_in
+from loaders.local_neo4j._docker import DockerServer
+from loaders.local_neo4j._java import JavaServer, find_java
+from loaders.local_neo4j._library import install_library, library_folder, read_library
+from loaders.local_neo4j._options import (
+    HOST,
+    LocalNeo4jOptions,
+    check_disk,
+    check_port,
+    http_answers,
+)
+from loaders.local_neo4j._record import How, ServerRecord, read_record, record_path
+
+_FIRST_START_MEGABYTES = 1024
+_LATER_START_MEGABYTES = 256
+# The oldest Java that any Neo4j of ours takes. Its jars say what they need once they are here.
+_OLDEST_JAVA = 17
+_STOP_AFTER_FAILURE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNeo4jStatus:
+    """What is known of the Neo4j on this machine.
+
+    Attributes:
+        running: whether its process or container lives; it may still be starting.
+        home: folder of all state.
+        password_file: where the password is kept; not there before the first start.
+        how: what runs it; None, as all below, when it does not run.
+        pid: its process id; None in Docker.
+        uri: its address for drivers.
+        browser_url: where Neo4j Browser is.
+        version: version of Neo4j.
+    """
+
+    running: bool
+    home: Path
+    password_file: Path
+    how: How | None = None
+    pid: int | None = None
+    uri: str | None = None
+    browser_url: str | None = None
+    version: str | None = None
+
+
+class LocalNeo4j:
+    """The Neo4j on this machine that belongs to one home folder.
+
+    Args:
+        options: where and how it runs.
+        run: runs Docker, Maven and `java -version`; tests pass a recording.
+    """
+
+    def __init__(self, options: LocalNeo4jOptions, run: Runner = run_command) -> None:
+        self._options = options
+        self._folder = options.folder
+        self._run = run
+        self._java = JavaServer(self._folder)
+        self._docker = DockerServer(options, run)
+        self._password_file = PasswordFile(self._folder / "password")
+
+    def up(self, progress: Progress = lambda _message: None) -> Neo4jAddress:
+        """Start the server unless it runs, and wait until it answers.
+
+        Args:
+            progress: told, in a few words, what is being done.
+
+        Returns:
+            The address of the server that runs, which keeps the ports it was started with.
+
+        Raises:
+            LocalNeo4jError: it cannot be installed or started. What this call started is stopped.
+        """
+        with _file_errors(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._exclusive(progress):
+                kept = self._password_file.read()
+                password = self._options.password or self._password_file.read_or_make()
+                found = self._running()
+                record = found or self._start(password, progress)
+                address = self._address(record, password)
+                try:
+                    self._wait(record, address, kept)
+                except Neo4jError:
+                    if not found:
+                        self._stop(record, _STOP_AFTER_FAILURE_SECONDS)
+                    raise
+                if password != kept:
+                    self._password_file.write(password)
+                return address
+
+    def down(self, timeout_seconds: float = 60.0) -> bool:
+        """Stop the server and wait until it has ended.
+
+        Args:
+            timeout_seconds: how long it may take to write what it holds; then it is killed, which
+                loses nothing that was committed.
+
+        Returns:
+            Whether it was running.
+
+        Raises:
+            LocalNeo4jError: it cannot be stopped.
+        """
+        with _file_errors(self._folder):
+            if not self._folder.is_dir():
+                return False
+            with self._exclusive():
+                record = self._running()
+                if record is None:
+                    record_path(self._folder).unlink(missing_ok=True)
+                    return False
+                self._stop(record, timeout_seconds)
+                return True
+
+    def status(self) -> LocalNeo4jStatus:
+        """What is known of the server, without waiting for anybody.
+
+        Raises:
+            LocalNeo4jError: a server lives and nothing is known of it.
+        """
+        with _file_errors(self._folder):
+            record = self._running()
+        home, password_file = self._folder.parent, self._password_file.path
+        if record is None:
+            return LocalNeo4jStatus(running=False, home=home, password_file=password_file)
+        return LocalNeo4jStatus(
+            running=True,
+            home=home,
+            password_file=password_file,
+            how=record.how,
+            pid=record.pid,
+            uri=_uri(record),
+            browser_url=f"http://{HOST}:{record.http_port}/browser/",
+            version=record.version,
+        )
+
+    def address(self) -> Neo4jAddress:
+        """The address of the running server.
+
+        Raises:
+            Neo4jUnavailableError: none runs.
+            LocalNeo4jError: one runs and its password is not known.
+        """
+        with _file_errors(self._folder):
+            record = self._running()
+            password = self._options.password or self._password_file.read()
+        if record is None:
+            raise Neo4jUnavailableError(
+                f"no Neo4j runs from {self._folder}: start one with `recsvc db up`, or set "
+                "RECSVC_NEO4J_URI"
+            )
+        if password is None:
+            raise LocalNeo4jError(
+                f"{self._password_file.path} is gone, which held the password of the local Neo4j: "
+                "set RECSVC_NEO4J_PASSWORD"
+            )
+        return self._address(record, password)
+
+    def _address(self, record: ServerRecord, password: str) -> Neo4jAddress:
+        return Neo4jAddress(_uri(record), self._options.user, password)
+
+    def _running(self) -> ServerRecord | None:
+        if record := self._java.record():
+            return record
+        record = read_record(self._folder)
+        return record if record and record.how == "docker" and self._docker.alive() else None
+
+    def _start(self, password: str, progress: Progress) -> ServerRecord:
+        for name in ("data", "logs"):
+            (self._folder / name).mkdir(exist_ok=True)
+        check_port(self._options.bolt_port, "RECSVC_BOLT_PORT")
+        check_port(self._options.http_port, "RECSVC_HTTP_PORT")
+        started_before = any((self._folder / "data").iterdir())
+        check_disk(
+            self._folder, _LATER_START_MEGABYTES if started_before else _FIRST_START_MEGABYTES
+        )
+        if self._docker.available():
+            progress(f"starting Neo4j in Docker on port {self._options.bolt_port}")
+            return self._docker.start(password)
+        return self._start_java(progress)
+
+    def _start_java(self, progress: Progress) -> ServerRecord:
+        java = find_java(_OLDEST_JAVA, self._run)
+        install_library(self._folder, java.home, self._run, progress)
+        library = read_library(library_folder(self._folder))
+        if java.major < library.java_major:
+            java = find_java(library.java_major, self._run)
+        progress(
+            f"starting Neo4j {library.version} with Java {java.major} "
+            f"on port {self._options.bolt_port}"
+        )
+        return self._java.start(java, library, self._options)
+
+    def _wait(self, record: ServerRecord, address: Neo4jAddress, kept: str | None) -> None:
+        """Wait until Bolt takes the log-in, and HTTP answers.
+
+        HTTP is the last that comes. Until then the server takes a request to stop for an order to
+        drop everything, and has to recover at its next start.
+        """
+        timeout_seconds = self._options.start_timeout_seconds
+        deadline = time.monotonic() + timeout_seconds
+        alive = self._java.alive if record.how == "java" else lambda: True
+        answers = log_in(address, kept=kept, timeout_seconds=timeout_seconds, alive=alive)
+        if answers and _wait_for_http(record.http_port, deadline, alive):
+            return
+        if not alive():
+            raise self._java.death()
+        raise LocalNeo4jError(
+            f"Neo4j at {address.uri} did not answer within {timeout_seconds:g} s: see "
+            f"{self._folder / 'logs'}, or allow it more with RECSVC_NEO4J_START_TIMEOUT_SECONDS"
+        )
+
+    def _stop(self, record: ServerRecord, timeout_seconds: float) -> None:
+        server = self._java if record.how == "java" else self._docker
+        server.stop(timeout_seconds)
+
+    @contextmanager
+    def _exclusive(self, progress: Progress = lambda _message: None) -> Generator[None]:
+        """Be the only command that starts or stops this server."""
+        with (self._folder / "lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress("waiting for another command that is starting or stopping Neo4j")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _uri(record: ServerRecord) -> str:
+    return f"bolt://{HOST}:{record.bolt_port}"
+
+
+def _wait_for_http(port: int, deadline: float, alive: Callable[[], bool]) -> bool:
+    while alive() and time.monotonic() < deadline:
+        if http_answers(port):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@contextmanager
+def _file_errors(folder: Path) -> Generator[None]:
+    """Turn what the file system refuses into our error."""
+    try:
+        yield
+    except OSError as error:
+        raise LocalNeo4jError(
+            f"the local Neo4j keeps its state in {folder}, where {error.filename or 'a file'} "
+            f"cannot be used ({error.strerror}): set RECSVC_HOME to a folder you can write to"
+        ) from error

@@ -1,0 +1,124 @@
+"""The checks of rows, a batch at a time."""
+
+from collections.abc import Iterable
+
+import polars as pl
+from polars.selectors import temporal
+
+from loaders.errors import TableError
+from loaders.tables._cells import (
+    DTYPES,
+    Checked,
+    WrongTypeError,
+    check_cells,
+    check_property,
+    first_problem,
+    no_problems,
+    shown,
+)
+from loaders.tables._raw import RawBatch, shown_row
+from loaders.tables._spec import Column, Kind, Reject, Rejected, TableSpec
+
+_EXPECTED: dict[Kind, str] = {
+    "id": "text or whole numbers",
+    "text": "text",
+    "number": "numbers",
+    "time": "ISO 8601 text, Unix seconds or a time type",
+    "flag": "booleans",
+}
+
+
+def checked_batch(batch: RawBatch, spec: TableSpec, file: str, reject: Reject) -> pl.DataFrame:
+    """The good rows of a batch, typed; the others go to `reject`.
+
+    Raises:
+        TableError: a column has a type that can never hold what is expected.
+    """
+    columns = dict(_columns(batch.frame, spec, file))
+    if spec.link and spec.links_one_kind:
+        _refuse_links_to_itself(columns, spec.link)
+    table = pl.DataFrame({name: checked.values for name, checked in columns.items()})
+    rows = table.height
+    reasons, at_fault = no_problems(rows), no_problems(rows)
+    for name, (_, problems) in columns.items():
+        if problems.null_count() < rows:
+            faulty = pl.Series([name]).zip_with(problems.is_not_null(), no_problems(rows))
+            at_fault = first_problem(at_fault, faulty)
+            reasons = first_problem(reasons, problems)
+    if reasons.null_count() == rows:
+        return table
+    _reject_all(batch, reasons, at_fault, file, reject)
+    return table.filter(reasons.is_null())
+
+
+def as_table(spec: TableSpec, frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows made in code, given every column of a table and its type.
+
+    Raises:
+        TableError: a row is bad.
+    """
+
+    def refuse(rejected: Rejected) -> None:
+        raise TableError(str(rejected))
+
+    lines = pl.int_range(1, frame.height + 1, eager=True)
+    return checked_batch(RawBatch(frame, lines), spec, spec.name, refuse)
+
+
+def _columns(frame: pl.DataFrame, spec: TableSpec, file: str) -> Iterable[tuple[str, Checked]]:
+    for column in spec.columns:
+        yield column.name, _check_column(frame, column, file)
+    for name in frame.columns:
+        if name not in spec.names:
+            yield name, _check_further_column(frame[name], file)
+
+
+def _check_column(frame: pl.DataFrame, column: Column, file: str) -> Checked:
+    if column.name not in frame.columns:
+        missing = pl.Series([column.default], dtype=DTYPES[column.kind])
+        return Checked(missing.new_from_index(0, frame.height), no_problems(frame.height))
+    cells = frame[column.name]
+    try:
+        values, problems = check_cells(cells, column.kind)
+    except WrongTypeError:
+        raise TableError(
+            f"{file}: column {column.name!r} holds {cells.dtype}: expected {_EXPECTED[column.kind]}"
+        ) from None
+    if column.required and values.null_count():
+        missing = pl.Series(["is missing"]).zip_with(values.is_null(), no_problems(values.len()))
+        problems = first_problem(problems, missing)
+    if column.default is not None:
+        values = values.fill_null(pl.Series([column.default], dtype=values.dtype).item())
+    return Checked(values, problems)
+
+
+def _check_further_column(cells: pl.Series, file: str) -> Checked:
+    try:
+        return check_property(cells)
+    except WrongTypeError:
+        raise TableError(
+            f"{file}: column {cells.name!r} holds {cells.dtype}, which cannot be a property: "
+            "leave it out, or store it as text, number, boolean, time or a list of those"
+        ) from None
+
+
+def _refuse_links_to_itself(columns: dict[str, Checked], link: tuple[str, str]) -> None:
+    source, target = link
+    values, problems = columns[target]
+    same = (columns[source].values == values).fill_null(value=False)
+    if same.any():
+        says = "'" + shown(values) + f"' is the {source} too: expected another id"
+        problems = first_problem(problems, says.zip_with(same, no_problems(values.len())))
+        columns[target] = Checked(values, problems)
+
+
+def _reject_all(
+    batch: RawBatch, reasons: pl.Series, at_fault: pl.Series, file: str, reject: Reject
+) -> None:
+    bad = reasons.is_not_null()
+    # Of a time only its number is shown: it may lie where there are no dates.
+    rows = batch.frame.filter(bad).with_columns(temporal().to_physical()).iter_rows()
+    for line, column, reason, row in zip(
+        batch.lines.filter(bad), at_fault.filter(bad), reasons.filter(bad), rows, strict=True
+    ):
+        reject(Rejected(file, line, column, reason, shown_row(row)))

@@ -1,0 +1,139 @@
+"""The graph's arrays made from tables, without a database."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from loaders.errors import TableError
+from loaders.tables._spec import (
+    CATEGORIES,
+    FOLLOWS,
+    INTERACTIONS,
+    ITEM_CATEGORIES,
+    PREFERENCES,
+    Label,
+    Reject,
+    Tables,
+    TableSpec,
+)
+from loaders.tables._totals import InteractionTotals
+from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+
+_MAX_EVENTS = 127
+"""Kinds of events that `Interactions.event_index` can tell apart."""
+
+
+def graph_from_tables(source: Tables, reject: Reject) -> HeteroGraph:
+    """The arrays that ingesting `source` into an empty graph and extracting it would give.
+
+    Args:
+        source: a folder of tables or a named data set.
+        reject: takes note of each rejected row.
+
+    Raises:
+        TableError: a table cannot be read, or there are more kinds of events than 127.
+    """
+    collected = _Collected()
+    for spec in source.specs:
+        for batch in source.batches(spec, reject):
+            collected.add(spec, batch)
+    return collected.graph()
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What has been read so far: distinct ids, links, and totals of interactions."""
+
+    ids: defaultdict[Label, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
+    links: defaultdict[TableSpec, list[pl.DataFrame]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    totals: InteractionTotals = field(default_factory=InteractionTotals)
+    events: list[pl.DataFrame] = field(default_factory=list)
+
+    def add(self, spec: TableSpec, batch: pl.DataFrame) -> None:
+        if spec is INTERACTIONS:
+            self.totals.add(batch.filter(pl.col("event_id").is_null()))
+            self.events.append(batch.filter(pl.col("event_id").is_not_null()))
+            return
+        self._add_ids(spec, batch)
+        if spec.link:
+            self.links[spec].append(_links(spec.link, batch))
+
+    def _add_ids(self, spec: TableSpec, rows: pl.DataFrame) -> None:
+        for column in spec.columns:
+            if column.node is not None:
+                self.ids[column.node].append(rows[column.name].drop_nulls().unique())
+
+    def graph(self) -> HeteroGraph:
+        if self.events:
+            events = pl.concat(self.events)
+            self.totals.add(events.unique("event_id", keep="first", maintain_order=True))
+        totals = self.totals.frame()
+        self._add_ids(INTERACTIONS, totals)
+        users, items, categories = (self._id_map(label) for label in ("User", "Item", "Category"))
+        return HeteroGraph(
+            users,
+            items,
+            categories,
+            _interactions(totals, users, items),
+            follows=self._edges(FOLLOWS, users, users),
+            prefers=self._edges(PREFERENCES, users, categories),
+            in_category=self._edges(ITEM_CATEGORIES, items, categories),
+            subcategory_of=self._edges(CATEGORIES, categories, categories),
+        )
+
+    def _id_map(self, label: Label) -> IdMap:
+        parts = [pl.Series(dtype=pl.String), *self.ids[label]]
+        # polars sorts text by its UTF-8 bytes, which is the order of code points.
+        return IdMap(pl.concat(parts).unique().sort().to_list())
+
+    def _edges(self, spec: TableSpec, sources: IdMap, targets: IdMap) -> Edges:
+        if not self.links[spec]:
+            return Edges.empty()
+        links = pl.concat(self.links[spec]).unique(
+            ["source", "target"], keep="last", maintain_order=True
+        )
+        # Ids are sorted as their rows are, so sorting ids sorts rows.
+        links = links.sort("source", "target")
+        return Edges(
+            sources.rows(links["source"].to_list()),
+            targets.rows(links["target"].to_list()),
+            links["weight"].cast(pl.Float32).to_numpy(writable=True),
+        )
+
+
+def _links(link: tuple[str, str], batch: pl.DataFrame) -> pl.DataFrame:
+    source, target = link
+    weight = pl.col("weight") if "weight" in batch.columns else pl.lit(1.0)
+    links = batch.select(
+        pl.col(source).alias("source"), pl.col(target).alias("target"), weight.alias("weight")
+    )
+    return links.drop_nulls()
+
+
+def _interactions(totals: pl.DataFrame, users: IdMap, items: IdMap) -> Interactions:
+    events = _event_names(totals["event"].unique().sort())
+    last_at = totals["last_at"].dt.epoch("us").cast(pl.Float64) / 1e6
+    event_row = {name: row for row, name in enumerate(events)}
+    return Interactions(
+        users.rows(totals["user_id"].to_list()),
+        items.rows(totals["item_id"].to_list()),
+        np.fromiter((event_row[name] for name in totals["event"]), np.int8, totals.height),
+        totals["weight"].cast(pl.Float32).to_numpy(writable=True),
+        last_at.fill_null(float("nan")).to_numpy(writable=True),
+        events,
+    )
+
+
+def _event_names(names: Iterable[str]) -> tuple[str, ...]:
+    events = tuple(names)
+    if len(events) > _MAX_EVENTS:
+        raise TableError(
+            f"interactions holds {len(events)} kinds of event: expected at most {_MAX_EVENTS}; "
+            "is the column `event` what you mean?"
+        )
+    return events

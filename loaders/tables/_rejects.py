@@ -1,0 +1,98 @@
+"""The file of rejected rows."""
+
+import csv
+from collections import Counter
+from dataclasses import astuple, fields
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from loaders.errors import RejectedRowsError, TableError
+from loaders.tables._spec import Rejected, Tables
+
+_HEADER = [field.name for field in fields(Rejected)]
+
+
+class Rejects:
+    """Rejected rows: counted by table, and written to a CSV file made with the first of them.
+
+    A context manager. A file of an earlier run is replaced, or removed when nothing is rejected
+    now; any other file at `path` is left alone.
+
+    Attributes:
+        path: where the rows are written.
+        counts: rejected rows by table.
+        first: the first rejected row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.counts: Counter[str] = Counter()
+        self.first: Rejected | None = None
+        self._file: IO[str] | None = None
+
+    @property
+    def total(self) -> int:
+        """How many rows were rejected."""
+        return self.counts.total()
+
+    def add(self, rejected: Rejected) -> None:
+        """Count a row and write it down.
+
+        Raises:
+            TableError: the file cannot be written, or is not a file of rejected rows.
+        """
+        if self._file is None:
+            self._file = self._open()
+            self.first = rejected
+        csv.writer(self._file).writerow(astuple(rejected))
+        self.counts[Path(rejected.file).stem] += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+        elif kind is None and self._is_ours():
+            self.path.unlink()
+
+    def _open(self) -> IO[str]:
+        if self.path.exists() and not self._is_ours():
+            raise TableError(
+                f"{self.path} exists and is not a file of rejected rows: name another file"
+            )
+        try:
+            file = self.path.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise TableError(f"rejected rows cannot be written to {self.path}: {error}") from error
+        csv.writer(file).writerow(_HEADER)
+        return file
+
+    def _is_ours(self) -> bool:
+        if not self.path.is_file():
+            return False
+        with self.path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline(200).rstrip("\n") == ",".join(_HEADER)
+
+
+def refuse_rejected(source: Tables, rejects: Rejects) -> None:
+    """Read every table once and stop if a row would be rejected.
+
+    Raises:
+        RejectedRowsError: at least one row is rejected; all of them are in the file.
+        TableError: a table cannot be read.
+    """
+    for spec in source.specs:
+        for _ in source.batches(spec, rejects.add):
+            pass
+    if rejects.total:
+        raise RejectedRowsError(
+            f"{rejects.total:,} rejected rows and nothing loaded: the first is {rejects.first}; "
+            f"all are in {rejects.path}: correct them, or load without --strict"
+        )

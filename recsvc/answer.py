@@ -1,0 +1,117 @@
+"""What an answer holds (CONTRACT §5), for the service and the command line alike.
+
+`NodeRef.id` is null for a person the asker does not follow.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+from recsvc.evidence import EvidenceKind
+
+ExplainLevel = Literal["none", "summary", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRef:
+    """A node of the graph: its kind, its id, and its title or name where it has one."""
+
+    kind: EvidenceKind
+    id: str | None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one piece of evidence adds to the score through one signal."""
+
+    signal: str
+    evidence: NodeRef
+    value: float
+
+
+PathRelationship = TypedDict("PathRelationship", {"type": str, "from": int, "to": int})
+"""One step of a path: its type, and the positions of its ends in the path's nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path that exists in the graph, and what the meta-path it belongs to adds through it."""
+
+    contribution: float
+    nodes: tuple[NodeRef, ...]
+    relationships: tuple[PathRelationship, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an item has its score: `contributions` and `remainder` add up to it.
+
+    `paths` and `cypher` are null unless the full explanation was asked for.
+    """
+
+    text: str
+    contributions: tuple[Contribution, ...]
+    remainder: float
+    paths: tuple[Path, ...] | None = None
+    cypher: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RankedItem:
+    """One recommended item; `signals` add up to `score`."""
+
+    item_id: str
+    title: str | None
+    rank: int
+    score: float
+    signals: dict[str, float]
+    explanation: Explanation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A list of recommendations."""
+
+    request_id: str
+    user_id: str | None
+    k: int
+    versions: dict[str, int]
+    degraded: tuple[str, ...]
+    took_ms: float
+    items: tuple[RankedItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarNode:
+    """A neighbour of an item or user under one model."""
+
+    id: str
+    title: str | None
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarAnswer:
+    """The nearest neighbours of an item or user."""
+
+    id: str
+    model: str
+    version: int
+    items: tuple[SimilarNode, ...]
+
+
+def as_document(answer: Answer | SimilarAnswer) -> dict[str, Any]:
+    """The answer as JSON-ready values: what was not asked for is left out, not null."""
+    document = asdict(answer)
+    for item in document["items"]:
+        if "explanation" not in item:
+            continue
+        explanation = item["explanation"]
+        if explanation is None:
+            del item["explanation"]
+        elif explanation["paths"] is None:
+            del explanation["paths"], explanation["cypher"]
+    return document

@@ -1,0 +1,212 @@
+"""The arrays one version of the blend is served from.
+
+A refresh packs them into one archive and stores it in Neo4j in parts; the service unpacks it
+once into a folder and maps the arrays into memory, so it starts fast and its processes share
+the pages.
+"""
+
+import hashlib
+import io
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import scipy.sparse as sp
+from jaxtyping import Bool
+from numpy.typing import NDArray
+
+from loaders.types import IdMap
+from recsvc.errors import SnapshotError
+from recsvc.fusion import Blend
+from recsvc.signals import EmbeddingSignal, RowSignal
+
+_MANIFEST = "manifest.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Everything an answer needs besides what is read live.
+
+    Attributes:
+        versions: the version of every model in the blend, `hybrid` among them.
+        items: ranked items.
+        categories: categories.
+        users: followed users that signals know; empty where no signal starts from users.
+        titles: one per item, "" where there is none.
+        category_names: one per category, "" where there is none.
+        available: one per item, as it was at the refresh.
+        in_category: bool [items, categories].
+        blend: signals and their weights.
+    """
+
+    versions: Mapping[str, int]
+    items: IdMap
+    categories: IdMap
+    users: IdMap
+    titles: tuple[str, ...]
+    category_names: tuple[str, ...]
+    available: Bool[NDArray[np.bool_], " items"]
+    in_category: sp.csr_matrix
+    blend: Blend
+
+    def embedding(self, model: str) -> EmbeddingSignal | None:
+        """The embedding signal of a model, or None."""
+        for signal in self.blend.signals:
+            if isinstance(signal, EmbeddingSignal) and signal.name == model:
+                return signal
+        return None
+
+
+def pack(snapshot: Snapshot) -> tuple[bytes, str]:
+    """The snapshot as one archive, and its SHA-256."""
+    arrays: dict[str, NDArray[Any]] = {
+        "prior": snapshot.blend.prior,
+        "available": snapshot.available,
+        **_csr_arrays("in_category", snapshot.in_category),
+    }
+    signals: list[dict[str, Any]] = []
+    for signal, weight in zip(snapshot.blend.signals, snapshot.blend.weights, strict=True):
+        entry: dict[str, Any] = {"name": signal.name, "kind": signal.kind, "weight": weight}
+        if isinstance(signal, EmbeddingSignal):
+            entry["form"] = "embedding"
+            arrays[f"{signal.name}.source"] = signal.source
+            arrays[f"{signal.name}.target"] = signal.target
+        elif isinstance(signal, RowSignal):
+            entry["form"] = "rows"
+            arrays |= _csr_arrays(signal.name, signal.rows)
+        signals.append(entry)
+    manifest = {
+        "format": _FORMAT,
+        "versions": dict(snapshot.versions),
+        "items": list(snapshot.items),
+        "categories": list(snapshot.categories),
+        "users": list(snapshot.users),
+        "titles": snapshot.titles,
+        "category_names": snapshot.category_names,
+        "signals": signals,
+        "base_weight": snapshot.blend.base_weight,
+    }
+    content = _archive(orjson.dumps(manifest), arrays)
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def unpack(content: bytes, sha256: str, folder: Path) -> None:
+    """Lay a packed snapshot out as files; the folder appears whole or not at all.
+
+    Raises:
+        SnapshotError: the content is not what was packed.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise SnapshotError(
+            f"the snapshot read from Neo4j has SHA-256 {found}, expected {sha256}: "
+            "run `recsvc refresh`"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as temporary:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.extractall(temporary)
+        if not folder.exists():
+            Path(temporary).rename(folder)
+            Path(temporary).mkdir()  # for the context manager to remove
+
+
+def load(folder: Path) -> Snapshot:
+    """Map a snapshot's files into memory.
+
+    Raises:
+        SnapshotError: a file is missing or has another format.
+    """
+    try:
+        manifest = orjson.loads((folder / _MANIFEST).read_bytes())
+        if manifest["format"] != _FORMAT:
+            raise SnapshotError(
+                f"{folder} has snapshot format {manifest['format']}, expected {_FORMAT}: "
+                "run `recsvc refresh`"
+            )
+        return _from_files(folder, manifest)
+    except (OSError, KeyError, ValueError) as error:
+        raise SnapshotError(
+            f"{folder} is not a whole snapshot ({error}): remove it, it will be read again"
+        ) from error
+
+
+def keep_newest(folder: Path, names: frozenset[str]) -> None:
+    """Remove unpacked snapshots other than those named."""
+    for old in folder.iterdir():
+        if old.is_dir() and old.name not in names:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _from_files(folder: Path, manifest: dict[str, Any]) -> Snapshot:
+    items = IdMap(manifest["items"])
+    ids = {
+        "item": items,
+        "category": IdMap(manifest["categories"]),
+        "user": IdMap(manifest["users"]),
+    }
+    signals: list[EmbeddingSignal | RowSignal] = []
+    for entry in manifest["signals"]:
+        name, kind = entry["name"], entry["kind"]
+        if entry["form"] == "embedding":
+            source, target = (_array(folder, f"{name}.{part}") for part in ("source", "target"))
+            signals.append(EmbeddingSignal(name, items, source, target))
+        else:
+            rows = _csr(folder, name, (len(ids[kind]), len(items)))
+            signals.append(RowSignal(name, kind, ids[kind], rows))
+    blend = Blend(
+        tuple(signals),
+        tuple(entry["weight"] for entry in manifest["signals"]),
+        _array(folder, "prior"),
+        manifest["base_weight"],
+    )
+    return Snapshot(
+        versions=manifest["versions"],
+        items=items,
+        categories=ids["category"],
+        users=ids["user"],
+        titles=tuple(manifest["titles"]),
+        category_names=tuple(manifest["category_names"]),
+        available=_array(folder, "available"),
+        in_category=_csr(folder, "in_category", (len(items), len(ids["category"]))),
+        blend=blend,
+    )
+
+
+def _archive(manifest: bytes, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo(_MANIFEST), manifest)
+        for name, array in sorted(arrays.items()):
+            content = io.BytesIO()
+            np.save(content, np.ascontiguousarray(array), allow_pickle=False)
+            # ZipInfo's fixed date makes the same arrays give the same bytes.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getbuffer())
+    return buffer.getvalue()
+
+
+def _csr_arrays(name: str, matrix: sp.csr_matrix) -> dict[str, NDArray[Any]]:
+    matrix.sort_indices()
+    return {
+        f"{name}.data": matrix.data,
+        f"{name}.indices": matrix.indices.astype(np.int32),
+        f"{name}.indptr": matrix.indptr.astype(np.int64),
+    }
+
+
+def _csr(folder: Path, name: str, shape: tuple[int, int]) -> sp.csr_matrix:
+    data, indices, indptr = (
+        _array(folder, f"{name}.{part}") for part in ("data", "indices", "indptr")
+    )
+    return sp.csr_matrix((data, indices, indptr), shape=shape, copy=False)
+
+
+def _array(folder: Path, name: str) -> NDArray[Any]:
+    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)

@@ -1,0 +1,644 @@
+"""Tables into a real Neo4j."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loaders.catalogue import Query, catalogue
+from loaders.datasets import open_source
+from loaders.errors import RejectedRowsError
+from loaders.gateway import Neo4jGateway
+from loaders.ingest import IngestReport, apply_schema, ingest
+from loaders.tables import (
+    CATEGORIES,
+    FOLLOWS,
+    INTERACTIONS,
+    ITEM_CATEGORIES,
+    ITEMS,
+    PREFERENCES,
+    TABLES,
+    USERS,
+    FolderTables,
+    Reject,
+    Rejected,
+    Tables,
+    TableSpec,
+    as_table,
+    graph_from_tables,
+)
+
+pytestmark = pytest.mark.neo4j
+
+HOSTILE_IDS = [
+    "'; MATCH (n) DETACH DELETE n //",
+    '"quoted"',
+    "`ticks`",
+    "back\\slash",
+    "$rows",
+    "two\nlines",
+    "nul\0inside",
+    " leading and trailing ",
+    "😀👩‍👩‍👧",
+    "\u202eright to left\u202c",
+    "e\u0301",
+    "é",
+    "a/b",
+    "a%2Fb",
+    "null",
+    "x" * 512,
+    "😀" * 512,
+]
+ITSELF = "'u' is the follower_id too: expected another id"
+DAY = datetime(2020, 1, 1, tzinfo=UTC)
+
+NODES = Query(
+    "test/nodes",
+    "All nodes.",
+    "read",
+    {},
+    {},
+    "MATCH (n) RETURN labels(n) AS labels, collect(properties(n)) AS all",
+)
+RELATIONSHIPS = Query(
+    "test/relationships",
+    "All relationships, with the ids of their ends.",
+    "read",
+    {},
+    {},
+    """
+    MATCH (a)-[r]->(b)
+    RETURN type(r) AS type,
+           collect([coalesce(a.user_id, a.item_id, a.category_id),
+                    coalesce(b.user_id, b.item_id, b.category_id), properties(r)]) AS all
+    """,
+)
+EMPTY = Query("test/empty", "Empties the graph.", "write", {}, {}, "MATCH (n) DETACH DELETE n")
+
+
+class FrameTables:
+    """Tables held in memory."""
+
+    warnings = ()
+
+    def __init__(self, frames: Mapping[TableSpec, pl.DataFrame], batch_rows: int = 50_000) -> None:
+        self.frames = frames
+        self.batch_rows = batch_rows
+
+    @property
+    def specs(self) -> Sequence[TableSpec]:
+        return tuple(spec for spec in TABLES if spec in self.frames)
+
+    def row_count(self, spec: TableSpec) -> int | None:
+        return self.frames[spec].height
+
+    def batches(self, spec: TableSpec, reject: Reject) -> Iterator[pl.DataFrame]:
+        return self.frames[spec].iter_slices(self.batch_rows)
+
+
+def no_reject(rejected: Rejected) -> None:
+    raise AssertionError(str(rejected))
+
+
+def state(gateway: Neo4jGateway) -> list[str]:
+    """Everything in the graph, one sorted text per node and relationship."""
+    nodes = [
+        f"{row['labels']} {sorted(node.items(), key=str)}"
+        for row in gateway.run(NODES)
+        for node in row["all"]
+    ]
+    links = [
+        f"{row['type']} {start!r} {end!r} {sorted(link.items(), key=str)}"
+        for row in gateway.run(RELATIONSHIPS)
+        for start, end, link in row["all"]
+    ]
+    return sorted(nodes) + sorted(links)
+
+
+def fingerprint(gateway: Neo4jGateway) -> str:
+    return hashlib.sha256("\n".join(state(gateway)).encode()).hexdigest()
+
+
+def relationships(gateway: Neo4jGateway, kind: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Relationships of one type by their ends and, of interactions, event."""
+    found = [row["all"] for row in gateway.run(RELATIONSHIPS) if row["type"] == kind]
+    return {
+        (start, end, link["event"]) if kind == "INTERACTED" else (start, end): link
+        for links in found
+        for start, end, link in links
+    }
+
+
+def load(gateway: Neo4jGateway, source: Tables, folder: Path) -> IngestReport:
+    return ingest(gateway, source, rejects=folder / "rejects.csv")
+
+
+def write(folder: Path, **tables: str) -> FolderTables:
+    folder.mkdir(exist_ok=True)
+    tables = {"interactions": "user_id,item_id\n"} | tables
+    for name, text in tables.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8", newline="")
+    return FolderTables(folder)
+
+
+def event(event_id: str, **more: Any) -> dict[str, Any]:
+    row = {"user_id": "u", "item_id": "i", "event": "view", "value": None, "timestamp": None}
+    return {"event_id": event_id} | row | more
+
+
+def count_events(gateway: Neo4jGateway, rows: Sequence[Mapping[str, Any]]) -> int:
+    return gateway.run(catalogue()["ingest/events"], rows=list(rows))[0]["counted"]
+
+
+SMALL = {
+    "interactions": "user_id,item_id,event,value,timestamp,event_id\n"
+    "u,i,view,0.1,2020-01-01,\nu,i,view,0.2,2020-01-03,\nu,i,view,,2020-01-02T01:00+01:00,\n"
+    "u,i,buy,20,,e1\nu,i,buy,30,,e2\nu,i,buy,20,,e1\nv,j,,,,\nw,j,,,,\n",
+    "items": "item_id,title,created_at,available,price\n"
+    "i,One,2019-05-05T12:00:00Z,true,9.99\nj,Two,,,\nk,,,false,\n",
+    "users": "user_id,name,city\nu,Ute,Ulm\nx,,\n",
+    "categories": "category_id,name,kind,parent_id\nrock,Rock,genre,music\nfolk,Folk,genre,music\n",
+    "item_categories": "item_id,category_id,weight\ni,rock,2.5\ni,jazz,\n",
+    "preferences": "user_id,category_id\nu,rock\n",
+    "follows": "follower_id,followee_id,since\nu,v,2018-01-01\nu,y,\nu,v,\n",
+}
+
+
+class TestGraphOfTheContract:
+    @pytest.fixture
+    def loaded(self, gateway: Neo4jGateway, tmp_path: Path) -> Neo4jGateway:
+        load(gateway, write(tmp_path / "data", **SMALL), tmp_path)
+        return gateway
+
+    def test_nodes(self, loaded: Neo4jGateway) -> None:
+        by_label = {row["labels"][0]: row["all"] for row in loaded.run(NODES)}
+        users = {node.pop("user_id"): node for node in by_label["User"]}
+        items = {node.pop("item_id"): node for node in by_label["Item"]}
+        categories = {node.pop("category_id"): node for node in by_label["Category"]}
+        assert users == {"u": {"name": "Ute", "city": "Ulm"}} | {name: {} for name in "vwxy"}
+        created = items["i"].pop("created_at").to_native()
+        assert created == datetime(2019, 5, 5, 12, tzinfo=UTC)
+        assert items == {
+            "i": {"title": "One", "available": True, "price": "9.99"},
+            "j": {"title": "Two"},
+            "k": {"available": False},
+        }
+        assert categories == {
+            "rock": {"name": "Rock", "kind": "genre"},
+            "folk": {"name": "Folk", "kind": "genre"},
+            "music": {},
+            "jazz": {},
+        }
+        assert {node["event_id"] for node in by_label["Event"]} == {"e1", "e2"}
+
+    def test_interactions(self, loaded: Neo4jGateway) -> None:
+        found = relationships(loaded, "INTERACTED")
+        view = found["u", "i", "view"]
+        times = {name: view.pop(name) for name in ("first_at", "last_at")}
+        assert {name: time.iso_format() for name, time in times.items()} == {
+            "first_at": "2020-01-01T00:00:00.000000000+00:00",
+            "last_at": "2020-01-03T00:00:00.000000000+00:00",
+        }
+        assert view == {"event": "view", "count": 3, "weight": 1.3, "value": 0.2}
+        assert found["u", "i", "buy"] == {
+            "event": "buy",
+            "count": 2,
+            "weight": 50.0,
+            "value": 30.0,
+            "ledger_count": 2,
+            "ledger_weight": 50.0,
+        }
+        plain = {"event": "interaction", "count": 1, "weight": 1.0}
+        assert found["v", "j", "interaction"] == found["w", "j", "interaction"] == plain
+        assert len(found) == 4
+
+    def test_links(self, loaded: Neo4jGateway) -> None:
+        follows = relationships(loaded, "FOLLOWS")
+        assert follows.keys() == {("u", "v"), ("u", "y")}
+        assert follows["u", "v"]["since"].to_native() == datetime(2018, 1, 1, tzinfo=UTC)
+        assert follows["u", "y"] == {}
+        assert relationships(loaded, "PREFERS") == {("u", "rock"): {"weight": 1.0}}
+        assert relationships(loaded, "IN_CATEGORY") == {
+            ("i", "rock"): {"weight": 2.5},
+            ("i", "jazz"): {"weight": 1.0},
+        }
+        assert relationships(loaded, "SUBCATEGORY_OF") == {
+            ("rock", "music"): {},
+            ("folk", "music"): {},
+        }
+
+    def test_the_second_time_changes_nothing(self, loaded: Neo4jGateway, tmp_path: Path) -> None:
+        before = state(loaded)
+        load(loaded, FolderTables(tmp_path / "data"), tmp_path)
+        assert state(loaded) == before
+
+    def test_a_missing_cell_leaves_what_is_stored(
+        self, loaded: Neo4jGateway, tmp_path: Path
+    ) -> None:
+        before = state(loaded)
+        later = write(
+            tmp_path / "later",
+            items="item_id,title,price\ni,,\n",
+            users="user_id,name\nu,\n",
+            follows="follower_id,followee_id\nu,v\n",
+        )
+        load(loaded, later, tmp_path)
+        assert state(loaded) == before
+
+    def test_graph_from_tables_has_the_same_arrays(
+        self, loaded: Neo4jGateway, tmp_path: Path
+    ) -> None:
+        graph = graph_from_tables(FolderTables(tmp_path / "data"), no_reject)
+        found = relationships(loaded, "INTERACTED")
+        assert list(graph.users) == sorted({*"uvwxy"})
+        assert list(graph.items) == sorted({*"ijk"})
+        assert list(graph.categories) == sorted(["rock", "folk", "music", "jazz"])
+        edges = graph.interactions
+        assert list(
+            zip(
+                (graph.users[row] for row in edges.user_index.tolist()),
+                (graph.items[row] for row in edges.item_index.tolist()),
+                (edges.events[row] for row in edges.event_index.tolist()),
+                strict=True,
+            )
+        ) == sorted(found)
+        assert edges.weight.tolist() == pytest.approx([found[k]["weight"] for k in sorted(found)])
+        times = [found[key].get("last_at") for key in sorted(found)]
+        seconds = [time.to_native().timestamp() if time else float("nan") for time in times]
+        assert edges.last_at.tolist() == pytest.approx(seconds, nan_ok=True)
+        for kind, links, sources, targets in (
+            ("FOLLOWS", graph.follows, graph.users, graph.users),
+            ("PREFERS", graph.prefers, graph.users, graph.categories),
+            ("IN_CATEGORY", graph.in_category, graph.items, graph.categories),
+            ("SUBCATEGORY_OF", graph.subcategory_of, graph.categories, graph.categories),
+        ):
+            stored = relationships(loaded, kind)
+            rows = zip(links.source.tolist(), links.target.tolist(), strict=True)
+            assert [(sources[a], targets[b]) for a, b in rows] == sorted(stored)
+            weights = [stored[key].get("weight", 1.0) for key in sorted(stored)]
+            assert links.weight.tolist() == weights
+
+
+class TestSameResult:
+    def frames(self) -> dict[TableSpec, pl.DataFrame]:
+        random = Random(7)
+        users, items = ([f"{kind}{n}" for n in range(40)] for kind in "ui")
+        rows = [
+            (
+                random.choice(users),
+                random.choice(items),
+                random.choice(["view", "buy"]),
+                random.choice([None, 0.1, 0.7, 3.3]),
+                random.choice([None, DAY + timedelta(seconds=random.randrange(10**7))]),
+                random.choice([None, f"e{n}"]),
+            )
+            for n in range(3_000)
+        ]
+        pairs = sorted({(a, b) for a, b in zip(users, reversed(users), strict=True) if a != b})
+        raw = {
+            INTERACTIONS: pl.DataFrame(rows, INTERACTIONS.names, orient="row"),
+            FOLLOWS: pl.DataFrame(pairs, ["follower_id", "followee_id"], orient="row"),
+            ITEMS: pl.DataFrame({"item_id": items, "price": range(40)}),
+            USERS: pl.DataFrame({"user_id": users}),
+            CATEGORIES: pl.DataFrame({"category_id": ["c", "d"], "parent_id": ["top", "top"]}),
+            ITEM_CATEGORIES: pl.DataFrame({"item_id": items, "category_id": ["c", "d"] * 20}),
+            PREFERENCES: pl.DataFrame({"user_id": users, "category_id": ["c", "d"] * 20}),
+        }
+        return {spec: as_table(spec, frame) for spec, frame in raw.items()}
+
+    def test_rows_shuffled_and_batches_cut_differently(
+        self, gateway: Neo4jGateway, tmp_path: Path
+    ) -> None:
+        frames = self.frames()
+        load(gateway, FrameTables(frames), tmp_path)
+        before = fingerprint(gateway)
+        mixed = {spec: frame.sample(fraction=1, shuffle=True) for spec, frame in frames.items()}
+        load(gateway, FrameTables(mixed, batch_rows=7), tmp_path)
+        assert fingerprint(gateway) == before
+        gateway.run(EMPTY)
+        load(gateway, FrameTables(mixed, batch_rows=701), tmp_path)
+        assert fingerprint(gateway) == before
+
+    def test_an_interrupted_load_is_completed_by_the_next(
+        self, gateway: Neo4jGateway, tmp_path: Path
+    ) -> None:
+        frames = self.frames()
+
+        def interrupt(what: str, done: int, total: int | None) -> None:
+            if what == "interactions: reading" and done >= 1_500:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            ingest(
+                gateway,
+                FrameTables(frames, batch_rows=500),
+                rejects=tmp_path / "rejects.csv",
+                progress=interrupt,
+            )
+        load(gateway, FrameTables(frames), tmp_path)
+        resumed = fingerprint(gateway)
+        gateway.run(EMPTY)
+        load(gateway, FrameTables(frames), tmp_path)
+        assert fingerprint(gateway) == resumed
+
+
+PAIRS = st.tuples(st.sampled_from("uv"), st.sampled_from("ij"), st.just("view"))
+VALUES = st.sampled_from([None, -1.0, 0.1, 0.2, 5.0])
+TIMES = st.sampled_from([None, DAY, DAY + timedelta(hours=1)])
+ROWS = st.lists(st.tuples(PAIRS, VALUES, TIMES), min_size=1, max_size=4)
+
+
+def newest(candidates: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """The latest (time, value), ties by value, a missing one lowest."""
+    return max(
+        candidates, key=lambda c: (c[0] is not None, c[0] or DAY, c[1] is not None, c[1] or 0)
+    )
+
+
+def expected(loads: Sequence[Any], events: Sequence[Any]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The rule of docs/tables.md in plain Python."""
+    tables = defaultdict(list)
+    told = defaultdict(list)
+    for rows in loads:
+        for key in {row[0] for row in rows}:
+            values = [1.0 if value is None else value for k, value, _ in rows if k == key]
+            tables[key].append((len(values), round(sum(values), 6)))
+    for rows in [*loads, events]:
+        for key, value, time in rows:
+            told[key].append((time, value))
+    answer = {}
+    for key, candidates in told.items():
+        values = [1.0 if value is None else value for k, value, _ in events if k == key]
+        count, weight = max(tables[key], default=(0, 0.0))
+        times = [time for time, _ in candidates if time is not None]
+        last_at, value = newest(candidates)
+        link = {
+            "event": key[2],
+            "count": count + len(values),
+            "weight": round(weight + sum(values), 6),
+            "value": value,
+            "first_at": min(times, default=None),
+            "last_at": last_at,
+        }
+        if values:
+            link |= {"ledger_count": len(values), "ledger_weight": round(sum(values), 6)}
+        answer[key] = {name: part for name, part in link.items() if part is not None}
+    return answer
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    # The example empties the graph itself.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(loads=st.lists(ROWS, max_size=3), events=ROWS, data=st.data())
+def test_loads_and_events_in_any_order_and_again(
+    gateway: Neo4jGateway,
+    tmp_path_factory: pytest.TempPathFactory,
+    loads: list[Any],
+    events: list[Any],
+    data: st.DataObject,
+) -> None:
+    gateway.run(EMPTY)
+    apply_schema(gateway)
+    cut = data.draw(st.integers(0, len(events)))
+    numbered = list(enumerate(events))
+    steps = [*(("load", rows) for rows in loads), *(("events", n) for n in (0, 1))]
+    order = data.draw(st.permutations(steps + data.draw(st.lists(st.sampled_from(steps)))))
+    for kind, what in order:
+        if kind == "load":
+            frame = pl.DataFrame(
+                [(*key, value, time) for key, value, time in what],
+                schema=dict.fromkeys(INTERACTIONS.names[:3], pl.String)
+                | {"value": pl.Float64, "timestamp": pl.Datetime("us", "UTC")},
+                orient="row",
+            )
+            source = FrameTables({INTERACTIONS: as_table(INTERACTIONS, frame)}, batch_rows=2)
+            load(gateway, source, tmp_path_factory.mktemp("rejects"))
+        elif rows := numbered[cut:] if what else numbered[:cut]:
+            names = INTERACTIONS.names[:3]
+            count_events(
+                gateway,
+                [
+                    event(
+                        f"e{n}", value=value, timestamp=time, **dict(zip(names, key, strict=True))
+                    )
+                    for n, (key, value, time) in rows
+                ],
+            )
+    found = relationships(gateway, "INTERACTED")
+    for link in found.values():
+        link |= {name: link[name].to_native() for name in ("first_at", "last_at") if name in link}
+    assert found == expected(loads, events)
+
+
+class TestEvents:
+    @pytest.fixture(autouse=True)
+    def _schema(self, gateway: Neo4jGateway) -> None:
+        apply_schema(gateway)
+
+    def test_nodes_are_made_and_the_ledger_says_whose(self, gateway: Neo4jGateway) -> None:
+        assert count_events(gateway, [event("e", value=2, timestamp=DAY)]) == 1
+        nodes = {row["labels"][0]: row["all"] for row in gateway.run(NODES)}
+        assert nodes["User"] == [{"user_id": "u"}]
+        assert nodes["Item"] == [{"item_id": "i"}]
+        ledger = nodes["Event"][0]
+        assert ledger.pop("at").to_native() == DAY
+        assert ledger == {"event_id": "e", "user_id": "u", "item_id": "i"}
+        link = relationships(gateway, "INTERACTED")["u", "i", "view"]
+        assert (link["count"], link["weight"], link["value"]) == (1, 2.0, 2.0)
+
+    def test_a_repeated_event_counts_once(self, gateway: Neo4jGateway) -> None:
+        rows = [event("e"), event("f"), event("e")]
+        assert count_events(gateway, rows) == 2
+        assert count_events(gateway, rows) == 0
+        assert count_events(gateway, [event("f"), event("g", user_id="v")]) == 1
+        found = relationships(gateway, "INTERACTED")
+        assert {key: link["count"] for key, link in found.items()} == {
+            ("u", "i", "view"): 2,
+            ("v", "i", "view"): 1,
+        }
+
+    def test_no_rows(self, gateway: Neo4jGateway) -> None:
+        assert count_events(gateway, []) == 0
+
+    def test_a_thousand_at_once(self, gateway: Neo4jGateway) -> None:
+        rows = [event(f"e{n}", item_id=f"i{n % 10}", value=0.1) for n in range(1_000)]
+        assert count_events(gateway, rows) == 1_000
+        found = relationships(gateway, "INTERACTED")
+        assert {(link["count"], link["weight"]) for link in found.values()} == {(100, 10.0)}
+
+    def test_concurrent_transactions_count_each_event_once(self, gateway: Neo4jGateway) -> None:
+        rows = [
+            event(f"e{n}", user_id=f"u{n % 7}", item_id=f"i{n % 5}", value=1) for n in range(300)
+        ]
+
+        def post(seed: int) -> int:
+            random = Random(seed)
+            mixed = random.sample(rows, len(rows))
+            return sum(count_events(gateway, mixed[n : n + 30]) for n in range(0, 300, 30))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(post, range(8))) == 300
+        found = relationships(gateway, "INTERACTED").values()
+        assert sum(link["count"] for link in found) == 300
+        assert sum(link["weight"] for link in found) == 300.0
+
+    def test_events_that_come_while_tables_are_loaded(
+        self, gateway: Neo4jGateway, tmp_path: Path
+    ) -> None:
+        pairs = [(f"u{a}", f"i{b}") for a in range(20) for b in range(20)]
+        frame = pl.DataFrame(pairs * 3, ["user_id", "item_id"], orient="row")
+        source = FrameTables({INTERACTIONS: as_table(INTERACTIONS, frame)})
+
+        def post(seed: int) -> int:
+            random = Random(seed)
+            return sum(
+                count_events(
+                    gateway,
+                    [
+                        event(f"{seed}-{n}-{a}-{b}", user_id=a, item_id=b, event="interaction")
+                        for a, b in random.sample(pairs, 20)
+                    ],
+                )
+                for n in range(20)
+            )
+
+        def ingest_again(_: int) -> int:
+            return sum(
+                load(gateway, source, tmp_path).tables["interactions"].written for _ in "123"
+            )
+
+        with ThreadPoolExecutor(5) as pool:
+            counted = [pool.submit(post, seed) for seed in range(4)]
+            loaded = pool.submit(ingest_again, 0)
+            assert sum(task.result() for task in counted) == 4 * 20 * 20
+            assert loaded.result() == 3 * 400
+        found = relationships(gateway, "INTERACTED").values()
+        assert sum(link["count"] for link in found) == 3 * 400 + 4 * 20 * 20
+
+
+class TestRejectedRows:
+    def test_file_line_column_and_reason(self, gateway: Neo4jGateway, tmp_path: Path) -> None:
+        source = write(
+            tmp_path / "data",
+            interactions='user_id,item_id,value\n"a\nb",i,1\nu,,1\nu,i,x\nu,i\nu,i,2\n',
+            follows="follower_id,followee_id\nu,u\nu,v\n",
+        )
+        report = load(gateway, source, tmp_path)
+        assert report.rejects == tmp_path / "rejects.csv"
+        assert pl.read_csv(report.rejects, infer_schema=False).rows() == [
+            ("follows.csv", "2", "followee_id", ITSELF, "u,u"),
+            ("interactions.csv", "4", "item_id", "is missing", "u,,1"),
+            ("interactions.csv", "5", "value", "'x' is not a finite number", "u,i,x"),
+            ("interactions.csv", "6", None, "2 cells: expected 3, as in the header", "u,i"),
+        ]
+        counts = {name: (t.read, t.rejected, t.written) for name, t in report.tables.items()}
+        assert counts == {"follows": (2, 1, 1), "interactions": (5, 3, 2)}
+        assert report.rejected == 4
+        assert relationships(gateway, "INTERACTED").keys() == {
+            ("a\nb", "i", "interaction"),
+            ("u", "i", "interaction"),
+        }
+
+    def test_strict_loads_nothing(self, gateway: Neo4jGateway, tmp_path: Path) -> None:
+        source = write(tmp_path / "data", interactions="user_id,item_id\nu,i\nu,\n")
+        path = tmp_path / "rejects.csv"
+        with pytest.raises(RejectedRowsError, match=r"interactions\.csv, line 3, column item_id"):
+            ingest(gateway, source, rejects=path, strict=True)
+        assert path.is_file()
+        assert state(gateway) == []
+
+    def test_strict_with_good_rows(self, gateway: Neo4jGateway, tmp_path: Path) -> None:
+        source = write(tmp_path / "data", **SMALL)
+        report = ingest(gateway, source, rejects=tmp_path / "rejects.csv", strict=True)
+        assert (report.rejected, report.rejects) == (0, None)
+        assert not (tmp_path / "rejects.csv").exists()
+
+
+class TestReport:
+    def test_progress_and_warnings(self, gateway: Neo4jGateway, tmp_path: Path) -> None:
+        source = write(
+            tmp_path / "data",
+            interactions="user_id,item_id,device\nu,i,x\nu,i,x\n",
+            items="item_id\ni\nj\n",
+        )
+        seen: list[tuple[str, int, int | None]] = []
+        report = ingest(
+            gateway,
+            source,
+            rejects=tmp_path / "rejects.csv",
+            progress=lambda what, done, total: seen.append((what, done, total)),
+        )
+        assert seen == [
+            ("items", 2, 2),
+            ("interactions: reading", 2, 2),
+            ("interactions", 1, 1),
+        ]
+        assert report.warnings == ("interactions.csv: column 'device' is not used",)
+        assert report.tables["items"].rows_per_second > 0
+        assert report.seconds >= sum(table.seconds for table in report.tables.values())
+
+
+def test_hostile_ids(gateway: Neo4jGateway, tmp_path: Path) -> None:
+    ids = HOSTILE_IDS
+    others = [*ids[1:], ids[0]]
+    raw = {
+        INTERACTIONS: {"user_id": ids, "item_id": ids, "event": ids, "event_id": ids},
+        FOLLOWS: {"follower_id": ids, "followee_id": others},
+        ITEMS: {"item_id": ids, "title": ids, "a`b": ids},
+        CATEGORIES: {"category_id": ids, "parent_id": others},
+        ITEM_CATEGORIES: {"item_id": ids, "category_id": ids},
+        PREFERENCES: {"user_id": ids, "category_id": ids},
+    }
+    source = FrameTables({s: as_table(s, pl.DataFrame(frame)) for s, frame in raw.items()})
+    load(gateway, source, tmp_path)
+    before = state(gateway)
+    load(gateway, source, tmp_path)
+    assert state(gateway) == before
+    assert relationships(gateway, "INTERACTED").keys() == {(i, i, i) for i in ids}
+    assert relationships(gateway, "FOLLOWS").keys() == set(zip(ids, others, strict=True))
+    assert relationships(gateway, "SUBCATEGORY_OF").keys() == set(zip(ids, others, strict=True))
+    items = next(row["all"] for row in gateway.run(NODES) if row["labels"] == ["Item"])
+    assert {(item["item_id"], item["title"], item["a`b"]) for item in items} == {
+        (i, i, i) for i in ids
+    }
+
+
+@pytest.mark.slow
+def test_lastfm(gateway: Neo4jGateway, tmp_path: Path) -> None:
+    report = load(gateway, open_source("lastfm"), tmp_path)
+    assert {name: table.written for name, table in report.tables.items()} == {
+        "items": 18_022,
+        "users": 1_892,
+        "categories": 9_749,
+        "item_categories": 109_750,
+        "follows": 25_434,
+        "interactions": 92_834,
+    }
+    counts = {row["labels"][0]: len(row["all"]) for row in gateway.run(NODES)}
+    assert counts == {"User": 1_892, "Item": 18_022, "Category": 9_749}
+    assert len(relationships(gateway, "FOLLOWS")) == 2 * 12_717
+    taggings = relationships(gateway, "IN_CATEGORY")
+    assert sum(link["weight"] for link in taggings.values()) == 186_479
+    listens = relationships(gateway, "INTERACTED")
+    assert len(listens) == 92_834
+    assert listens["2", "51", "listen"] == {
+        "event": "listen",
+        "count": 1,
+        "weight": 13_883.0,
+        "value": 13_883.0,
+    }
+    before = fingerprint(gateway)
+    load(gateway, open_source("lastfm"), tmp_path)
+    assert fingerprint(gateway) == before

@@ -1,0 +1,257 @@
+"""A real Neo4j as a Java process, in folders whose names hold a space and other letters."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import neo4j
+import psutil
+import pytest
+
+from loaders.errors import LocalNeo4jError, Neo4jAuthError, Neo4jUnavailableError
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
+from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
+from loaders.shared_files import checkout_root
+
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+
+
+def without_docker(command, *, timeout_seconds, environment=None):
+    if command[0] == "docker":
+        return CommandResult(NOT_FOUND)
+    return run_command(command, timeout_seconds=timeout_seconds, environment=environment)
+
+
+def free_ports():
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+def local(home, ports, password=None):
+    options = LocalNeo4jOptions(
+        home=home,
+        bolt_port=ports[0],
+        http_port=ports[1],
+        password=password,
+        heap_megabytes=384,
+        page_cache_megabytes=64,
+    )
+    return LocalNeo4j(options, without_docker)
+
+
+def link_jars(source, home):
+    """Give `home` the jars that `source` has. A folder of another pom's jars is not used."""
+    (home / "neo4j").mkdir(parents=True, mode=0o700)
+    for folder in (source / "neo4j").glob("lib-*"):
+        (home / "neo4j" / folder.name).symlink_to(folder)
+
+
+def query(address, text, **parameters):
+    with neo4j.GraphDatabase.driver(address.uri, auth=address.auth) as driver:
+        return [record.data() for record in driver.execute_query(text, parameters).records]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A running Neo4j, in a home that has jars from now on: the checkout's, or Maven's."""
+    home = tmp_path_factory.mktemp("first") / "hömé of tests"
+    link_jars((checkout_root() or Path.cwd()) / ".recsvc", home)
+    server = local(home, free_ports())
+    server.up()
+    yield server
+    server.down()
+
+
+@pytest.fixture
+def make_local(first, tmp_path):
+    """Local Neo4js in homes of their own, stopped at the end."""
+    made = []
+
+    def make(name="home", ports=None, password=None):
+        home = tmp_path / name
+        if not home.exists():
+            link_jars(first.status().home, home)
+        made.append(local(home, ports or free_ports(), password))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.down()
+
+
+class TestRunning:
+    def test_the_log_in_works_and_writes(self, first):
+        address = first.address()
+        query(address, "CREATE (:Probe {name: $name})", name="ü")
+        assert query(address, "MATCH (p:Probe) RETURN p.name AS name") == [{"name": "ü"}]
+
+    def test_neither_no_password_nor_the_factory_one_is_let_in(self, first):
+        address = first.address()
+        for password in ("neo4j", ""):
+            wrong = Neo4jAddress(address.uri, address.user, password)
+            with pytest.raises(Neo4jAuthError):
+                Neo4jGateway(wrong)
+        Neo4jGateway(address).close()
+
+    def test_the_status_says_where_everything_is(self, first):
+        status = first.status()
+        assert (status.running, status.how) == (True, "java")
+        assert status.uri == first.address().uri
+        assert re.fullmatch(r"5\.26\.\d+", status.version)
+        assert stat.S_IMODE(status.password_file.stat().st_mode) == 0o600
+        assert status.password_file.read_text().strip() == first.address().password
+
+    def test_the_browser_is_there(self, first):
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(first.status().browser_url, timeout=10) as page:
+            assert page.status == 200
+            assert "Neo4j Browser" in page.read().decode()
+
+    def test_it_listens_on_loopback_only(self, first):
+        status = first.status()
+        listening = {
+            connection.laddr
+            for connection in psutil.Process(status.pid).net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+        ports = {int(re.search(r":(\d+)", url[7:])[1]) for url in (status.uri, status.browser_url)}
+        assert {address.port for address in listening} == ports
+
+    def test_the_password_is_in_its_file_and_nowhere_else(self, first):
+        password = first.address().password.encode()
+        process = Path("/proc") / str(first.status().pid)
+        if process.exists():
+            assert password not in (process / "cmdline").read_bytes()
+            assert password not in (process / "environ").read_bytes()
+        holding = [
+            path.name
+            for path in (first.status().home / "neo4j").rglob("*")
+            if path.is_file() and "lib-" not in str(path) and password in path.read_bytes()
+        ]
+        assert holding == ["password"]
+
+    def test_an_interrupt_at_the_terminal_does_not_reach_it(self, first):
+        pid = first.status().pid
+        assert os.getsid(pid) != os.getsid(0)
+        assert os.getpgid(pid) != os.getpgid(0)
+
+    def test_a_second_up_returns_the_same_at_once_even_with_other_ports(self, first):
+        pid = first.status().pid
+        began = time.monotonic()
+        assert local(first.status().home, free_ports()).up() == first.address()
+        assert time.monotonic() - began < 5
+        assert first.status().pid == pid
+
+    def test_another_home_on_its_ports_is_refused_and_it_goes_on(self, first, make_local):
+        bolt_port = int(first.address().uri.rsplit(":", 1)[1])
+        other = make_local(ports=(bolt_port, free_ports()[1]))
+        with pytest.raises(LocalNeo4jError, match=f"port {bolt_port} .*RECSVC_BOLT_PORT"):
+            other.up()
+        assert query(first.address(), "RETURN 1 AS one") == [{"one": 1}]
+
+
+def test_what_was_written_survives_a_stop_a_kill_and_new_ports(make_local):
+    server = make_local()
+    before = server.up()
+    query(before, "CREATE (:Kept {step: 'first'})")
+    assert server.down() is True
+    assert server.down() is False
+    with pytest.raises(Neo4jUnavailableError, match="recsvc db up"):
+        server.address()
+
+    moved = make_local(ports=free_ports())
+    after = moved.up()
+    assert after.uri != before.uri
+    assert after.password == before.password
+    query(after, "CREATE (:Kept {step: 'second'})")
+
+    killed = psutil.Process(moved.status().pid)
+    killed.send_signal(signal.SIGKILL)
+    psutil.wait_procs([killed], timeout=10)
+    assert not moved.status().running
+    assert moved.down() is False
+
+    again = moved.up()
+    assert again == after
+    steps = query(again, "MATCH (k:Kept) RETURN k.step AS step ORDER BY step")
+    assert steps == [{"step": "first"}, {"step": "second"}]
+
+
+def test_two_at_once_start_one(make_local, tmp_path):
+    server = make_local()
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions\n"
+        "from loaders.local_neo4j._command import CommandResult, run_command\n"
+        "def run(command, **how):\n"
+        "    return CommandResult(1) if command[0] == 'docker' else run_command(command, **how)\n"
+        "options = LocalNeo4jOptions(home=Path(sys.argv[1]), bolt_port=int(sys.argv[2]),\n"
+        "    http_port=int(sys.argv[3]), heap_megabytes=384, page_cache_megabytes=64)\n"
+        "server = LocalNeo4j(options, run)\n"
+        "said = []\n"
+        "print(server.up(said.append).uri, server.status().pid, *said, sep='|')\n"
+    )
+    # Different ports, so that a second server would not fail for want of a port.
+    commands = [
+        [sys.executable, "-c", program, str(tmp_path / "home"), *map(str, free_ports())]
+        for _ in range(2)
+    ]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=checkout_root())
+        for command in commands
+    ]
+    answers = [process.communicate(timeout=120)[0].strip().split("|") for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert answers[0][:2] == answers[1][:2]
+    assert answers[0][1] == str(server.status().pid)
+    said = [text for answer in answers for text in answer[2:]]
+    assert sum("starting Neo4j" in text for text in said) == 1
+    assert sum("waiting for another command" in text for text in said) == 1
+
+
+def test_the_password_can_be_given_changed_and_lost(make_local):
+    """Each start takes the data to the password it is asked for, if any that it knows fits."""
+    given = make_local(password="given-at-first")
+    assert given.up().password == "given-at-first"
+    ports = free_ports()
+    kept = make_local(ports=ports)
+    assert kept.up().password == "given-at-first"
+
+    changed = make_local(password="changed-later")
+    Neo4jGateway(changed.up()).close()
+    assert kept.address().password == "changed-later"
+
+    password_file = kept.status().password_file
+    password_file.unlink()
+    with pytest.raises(LocalNeo4jError, match="RECSVC_NEO4J_PASSWORD"):
+        kept.address()
+    with pytest.raises(LocalNeo4jError, match=r"refuses the password .*start afresh") as caught:
+        make_local(password="never-heard-of").up()
+    assert "never-heard-of" not in str(caught.value)
+    assert kept.status().running
+    assert changed.up().password == "changed-later"
+    assert password_file.read_text().strip() == "changed-later"
+
+
+def test_memory_that_java_cannot_have_is_an_error_with_its_words(first, tmp_path):
+    link_jars(first.status().home, tmp_path / "home")
+    bolt_port, http_port = free_ports()
+    options = LocalNeo4jOptions(
+        home=tmp_path / "home", bolt_port=bolt_port, http_port=http_port, heap_megabytes=10**9
+    )
+    server = LocalNeo4j(options, without_docker)
+    with pytest.raises(LocalNeo4jError, match=r"(?i)ended while it started[\s\S]*(heap|memory)"):
+        server.up()
+    assert not server.status().running
