@@ -162,7 +162,7 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        snapshot = self._current()
+        snapshot = self.snapshot
         row = snapshot.items.row(item_id)
         if row < 0:
             raise NotFoundError(
@@ -185,7 +185,7 @@ class Engine:
             NotFoundError: no such item, or no such embedding model.
             SnapshotError: nothing has been refreshed yet.
         """
-        snapshot = self._current()
+        snapshot = self.snapshot
         name = self._embedding_model(model)
         signal = snapshot.embedding(name)
         row = snapshot.items.row(item_id)
@@ -266,7 +266,7 @@ class Engine:
     def _references(
         self, nodes: Sequence[EvidenceNode], names: Mapping[tuple[str, str], str | None]
     ) -> tuple[NodeRef, ...]:
-        snapshot = self._current()
+        snapshot = self.snapshot
 
         def title(node: EvidenceNode) -> str | None:
             if node.kind != "item":
@@ -277,7 +277,7 @@ class Engine:
         return tuple(NodeRef(node.kind, node.id, title(node)) for node in nodes)
 
     async def _ranked(self, asker: _Asker, query: RecommendationQuery, started: float) -> Answer:
-        snapshot = self._current()
+        snapshot = self.snapshot
         scored = snapshot.blend.score(asker.evidence)
         allowed = self._allowed(snapshot, asker, query)
         rows, degraded = await self._live_best(snapshot, scored.scores, allowed, query.k)
@@ -382,14 +382,20 @@ class Engine:
         return Explanation(text, listed, remainder, drawn, cypher)
 
     def _embedding_model(self, model: str | None) -> str:
-        names = [name for name in self._current().versions if name != "hybrid"]
+        names = [name for name in self.snapshot.versions if name != "hybrid"]
         if model is None and names:
             return names[0]
         if model not in names:
             raise NotFoundError(f"no embedding model {model!r} is active: expected one of {names}")
         return model
 
-    def _current(self) -> Snapshot:
+    @property
+    def snapshot(self) -> Snapshot:
+        """The arrays that answers are made from.
+
+        Raises:
+            SnapshotError: nothing has been refreshed yet.
+        """
         if self._snapshot is None:
             raise SnapshotError("no version is active: run `recsvc refresh`")
         return self._snapshot

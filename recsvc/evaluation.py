@@ -14,7 +14,7 @@ CUTS = (5, 10, 20, 50)
 USER_METRICS = ("recall", "ndcg", "hit_rate", "precision", "mrr", "map", "novelty")
 """Metrics that have a value for each user, and so an interval."""
 
-_CHUNK_SCORES = 8_000_000  # scores held at once: 32 MB of float32
+_CHUNK_SCORES = 1_000_000  # scores held at once: what stays in a cache is ranked twice as fast
 _CHUNK_DRAWS = 16_000_000  # bootstrap draws held at once
 
 ScoreFunction = Callable[

@@ -125,23 +125,42 @@ def item_evidence(
 
 
 def evidence_matrix(
-    graph: HeteroGraph, events: Mapping[str, EventSettings], *, now: float
+    graph: HeteroGraph,
+    events: Mapping[str, EventSettings],
+    *,
+    now: float,
+    dislikes: bool = False,
 ) -> sp.csr_matrix:
     """The evidence weights of all users: what `item_evidence` gives for each, at once.
 
+    Args:
+        graph: where the interactions are.
+        events: settings by kind of event; an unnamed kind counts as `interaction`.
+        now: Unix seconds.
+        dislikes: keep what adds up to less than 0. Models learn from what people like only.
+
     Returns:
-        float32 [users, items]; a pair whose events cancel out or add up to a dislike is left
-        out, since the models learn from what people like.
+        float32 [users, items]; a pair whose events cancel out is left out.
     """
     weights = _edge_weights(graph.interactions, events, now=now)
     matrix = sp.coo_matrix(
         (weights, (graph.interactions.user_index, graph.interactions.item_index)),
         shape=(len(graph.users), len(graph.items)),
     ).tocsr()
-    matrix.data[matrix.data < 0.0] = 0.0
+    if not dislikes:
+        matrix.data[matrix.data < 0.0] = 0.0
     matrix.eliminate_zeros()
     matrix.sort_indices()
     return matrix.astype(np.float32)
+
+
+def seen_matrix(graph: HeteroGraph) -> sp.csr_matrix:
+    """Stored where a user did anything with an item, [users, items]."""
+    did = graph.interactions
+    return sp.csr_matrix(
+        (np.ones(len(did), np.float32), (did.user_index, did.item_index)),
+        shape=(len(graph.users), len(graph.items)),
+    )
 
 
 def _edge_weights(

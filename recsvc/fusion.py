@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
-from recsvc.evidence import Evidence
+from recsvc.evidence import Evidence, EvidenceKind
 from recsvc.signals.base import Signal
 
 BASE = "base"
@@ -90,6 +91,22 @@ class Blend:
             factors.append(factor)
             scores = scores + np.float32(factor) * raw
         return ScoredUser(scores.astype(np.float32, copy=False), tuple(factors))
+
+    def batch_scores(
+        self, evidence: Mapping[EvidenceKind, sp.csr_matrix]
+    ) -> Float32[NDArray[np.float32], "n items"]:
+        """What `score` gives for each of n users.
+
+        Args:
+            evidence: by kind, [n, evidence nodes of that kind].
+        """
+        n_users = evidence["item"].shape[0]
+        scores = np.tile(np.float32(self.base_weight) * self.prior, (n_users, 1))
+        for signal, weight in zip(self.signals, self.weights, strict=True):
+            if weight and evidence[signal.kind].nnz:
+                raw = signal.batch_scores(evidence[signal.kind])
+                scores += (weight * unit_rms(raw))[:, None].astype(np.float32) * raw
+        return scores
 
     def terms(
         self, evidence: Evidence, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]

@@ -83,6 +83,7 @@ class RefreshReport:
             blend as `hybrid`.
         seconds: time of each step.
         counts: nodes, relationships and vectors.
+        sha256: of the arrays the blend is served from.
     """
 
     versions: Mapping[str, int]
@@ -90,6 +91,7 @@ class RefreshReport:
     metrics: Mapping[str, Mapping[str, Estimate]]
     seconds: Mapping[str, float]
     counts: Mapping[str, int]
+    sha256: str
 
 
 @dataclass(slots=True)
@@ -177,13 +179,13 @@ def _refresh(run: _Run, versions: Mapping[str, writeback.Version]) -> RefreshRep
     blend = Blend(tuple(signals), weights, popularity_prior(evidence), base_weight)
     numbers = {name: version.number for name, version in versions.items()}
     snapshot = _snapshot(graph, details, blend, numbers)
-    counts = _write(run, versions, graph, models, snapshot, learned)
+    counts, sha256 = _write(run, versions, graph, models, snapshot, learned)
     with run.step("activate"):
         writeback.activate(run.gateway, versions.values())
     with run.step("neighbours"):
         for signal in _embedding_signals(models, graph.items):
             _write_neighbours(run, signal, snapshot)
-    return RefreshReport(numbers, learned.weights, learned.metrics, run.seconds, counts)
+    return RefreshReport(numbers, learned.weights, learned.metrics, run.seconds, counts, sha256)
 
 
 def _check_models(names: Sequence[str]) -> None:
@@ -377,8 +379,8 @@ def _write(
     models: Mapping[str, EmbeddingModel],
     snapshot: Snapshot,
     learned: _Learned,
-) -> dict[str, int]:
-    """Write vectors and arrays into the new versions; returns the counts recorded with them."""
+) -> tuple[dict[str, int], str]:
+    """Write vectors and arrays into the new versions; returns the counts and the SHA-256."""
     counts = {
         "users": len(graph.users), "items": len(graph.items),
         "categories": len(graph.categories), "interactions": len(graph.interactions),
@@ -409,7 +411,7 @@ def _write(
             **counts,
             **extra,
         )
-    return counts
+    return counts, sha256
 
 
 def _write_neighbours(run: _Run, signal: Signal, snapshot: Snapshot) -> None:

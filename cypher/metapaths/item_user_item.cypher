@@ -10,8 +10,11 @@ CALL (evidence) {
   WITH person, max(r.weight) AS weight
   ORDER BY weight DESC, person.user_id
   LIMIT 100
-  RETURN person, COUNT { (person)-[:INTERACTED]->() } ^ -0.7 AS person_share
+  RETURN person
 }
+// Once for each person, however many pieces of evidence lead to them.
+WITH person, collect(evidence) AS starts,
+     COUNT { (person)-[:INTERACTED]->() } ^ -0.7 AS person_share
 CALL (person) {
   MATCH (person)-[r:INTERACTED]->(item:Item)
   WITH item, max(r.weight) AS weight
@@ -19,6 +22,7 @@ CALL (person) {
   LIMIT 100
   RETURN item
 }
+UNWIND starts AS evidence
 WITH evidence, item, sum(person_share) AS share
 WHERE item <> evidence
 RETURN evidence.item_id AS evidence_id, item.item_id AS item_id,

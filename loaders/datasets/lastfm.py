@@ -11,7 +11,7 @@ from the original files by `write_names`.
 
 import io
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,9 +25,8 @@ from loaders.tables import (
     INTERACTIONS,
     ITEM_CATEGORIES,
     ITEMS,
-    TABLES,
     USERS,
-    Reject,
+    FrameTables,
     TableSpec,
     as_table,
 )
@@ -40,10 +39,9 @@ _RESOURCE = "graphdatascience/resources/lastfm"
 # The package moves the artists' ids out of the way of the users'.
 _ARTIST_OFFSET = 10_000
 _NAMES_FILE = Path(__file__).with_name("lastfm_names.parquet")
-_BATCH_ROWS = 50_000
 
 
-class LastfmTables:
+class LastfmTables(FrameTables):
     """The data set as `loaders.tables.Tables`.
 
     Args:
@@ -56,25 +54,7 @@ class LastfmTables:
 
     def __init__(self, folder: Path | None = None) -> None:
         raw = _from_package() if folder is None else _from_files(folder)
-        self._frames = _tables(raw)
-
-    @property
-    def specs(self) -> Sequence[TableSpec]:
-        """See `Tables.specs`."""
-        return tuple(spec for spec in TABLES if spec in self._frames)
-
-    @property
-    def warnings(self) -> Sequence[str]:
-        """See `Tables.warnings`: none."""
-        return ()
-
-    def row_count(self, spec: TableSpec) -> int | None:
-        """See `Tables.row_count`."""
-        return self._frames[spec].height
-
-    def batches(self, spec: TableSpec, reject: Reject) -> Iterator[pl.DataFrame]:
-        """See `Tables.batches`. No row is bad."""
-        return self._frames[spec].iter_slices(_BATCH_ROWS)
+        super().__init__(_tables(raw))
 
 
 def write_names(folder: Path, target: Path = _NAMES_FILE) -> None:

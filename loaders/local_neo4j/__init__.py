@@ -16,5 +16,6 @@ process from Neo4j's Maven artifacts (`deploy/neo4j/pom.xml`). Everything it kee
 
 from loaders.local_neo4j._local import LocalNeo4j, LocalNeo4jStatus
 from loaders.local_neo4j._options import LocalNeo4jOptions
+from loaders.local_neo4j._scratch import scratch_neo4j
 
-__all__ = ["LocalNeo4j", "LocalNeo4jOptions", "LocalNeo4jStatus"]
+__all__ = ["LocalNeo4j", "LocalNeo4jOptions", "LocalNeo4jStatus", "scratch_neo4j"]

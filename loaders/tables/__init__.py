@@ -7,6 +7,7 @@ than memory. docs/tables.md says the same for those who write the files.
 
 from loaders.tables._check import as_table
 from loaders.tables._folder import FolderTables, read_interactions
+from loaders.tables._frames import FrameTables
 from loaders.tables._graph import graph_from_tables
 from loaders.tables._rejects import Rejects, refuse_rejected
 from loaders.tables._spec import (
@@ -38,6 +39,7 @@ __all__ = [
     "USERS",
     "Column",
     "FolderTables",
+    "FrameTables",
     "InteractionTotals",
     "Label",
     "Reject",

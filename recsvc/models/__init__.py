@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import cast
 
 from recsvc.models.base import (
@@ -59,7 +59,7 @@ class ModelSpec:
         """Estimate of what a fit holds in arrays at its peak; imports the model's libraries."""
         return cast(int, self._module().memory_bytes(data, options))
 
-    def _module(self):  # noqa: ANN202
+    def _module(self) -> ModuleType:
         return importlib.import_module(f"recsvc.models.{self.name}")
 
 

@@ -4,7 +4,7 @@
 
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
@@ -36,6 +36,7 @@ class TrainerOptions(ModelOptions):
     """Measurements in a row without a better one after which training stops."""
 
 
+@runtime_checkable
 class Learner(Protocol):
     """What a model gives to the loop: its tables, its loss, and what it is at the moment."""
 

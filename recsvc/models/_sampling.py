@@ -60,9 +60,7 @@ class EvidenceSampler:
 
     def positives(self) -> Iterator[Positives]:
         """Every stored entry once, in random order."""
-        order = torch.randperm(
-            len(self._item), generator=self.generator, device=self._item.device
-        )
+        order = torch.randperm(len(self._item), generator=self.generator, device=self._item.device)
         for part in order.split(self._batch_size):
             yield Positives(self._user[part], self._item[part], self._weight[part])
 

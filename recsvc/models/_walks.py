@@ -1,11 +1,13 @@
 # pyright: basic
-# numba's decorators are untyped: a compiled function has no type.
+# numba's decorators are untyped: a compiled function has no type. `no_type_check` keeps the
+# checking of shapes in tests, which wraps every function, away from what numba compiles.
 """Second-order random walks, compiled.
 
 Grover & Leskovec 2016, "node2vec: Scalable feature learning for networks", §3.2.
 """
 
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, no_type_check
 
 import numba
 import numpy as np
@@ -17,6 +19,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _UNIT = 2.0**-53
+_WALKS_AT_ONCE = 4096
 
 
 class WalkGraph(NamedTuple):
@@ -51,6 +54,7 @@ def random_walks(
     p: float,
     q: float,
     seed: int,
+    threads: int | None = None,
 ) -> Int32[NDArray[np.int32], "walks length"]:
     """Walk from each start node.
 
@@ -65,11 +69,22 @@ def random_walks(
         q: in-out parameter: 1/q is the bias of going to a node that the previous one has no
             relationship with.
         seed: of all walks.
+        threads: how many walk at once; by default a few more than there are processors.
 
     Returns:
         The nodes of each walk. A node without neighbours ends the walk: -1 follows.
     """
-    return _walk_all(*graph, starts, length, 1.0 / p, 1.0 / q, np.uint64(seed))
+    walks = np.full((len(starts), length), -1, np.int32)
+
+    def fill(first: int) -> None:
+        part = slice(first, first + _WALKS_AT_ONCE)
+        _walk_part(*graph, starts[part], 1.0 / p, 1.0 / q, np.uint64(seed), first, walks[part])
+
+    # Threads of our own and not numba's: its OpenMP layer changes the number of threads that
+    # torch uses in the same process, which can make small steps of training 50 times slower.
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill, range(0, len(starts), _WALKS_AT_ONCE)))
+    return walks
 
 
 def transition_probabilities(
@@ -92,6 +107,7 @@ def transition_probabilities(
 
 
 @numba.njit(cache=True)
+@no_type_check
 def _next_random(state):
     """SplitMix64 (Steele, Lea & Flood 2014, §3): the next state and a number in [0, 1)."""
     state = state + _GOLDEN
@@ -102,6 +118,7 @@ def _next_random(state):
 
 
 @numba.njit(cache=True)
+@no_type_check
 def _stream(seed, number):
     """The first state of one walk's stream: far from that of any other walk."""
     mixed = (np.uint64(number) + _GOLDEN * (seed + np.uint64(1))) * _MIX_1
@@ -110,6 +127,7 @@ def _stream(seed, number):
 
 
 @numba.njit(cache=True)
+@no_type_check
 def _adjacent(begin, neighbour, node, other):
     low, high = begin[node], begin[node + 1]
     while low < high:
@@ -122,6 +140,7 @@ def _adjacent(begin, neighbour, node, other):
 
 
 @numba.njit(cache=True)
+@no_type_check
 def _bias(begin, neighbour, previous, candidate, back, out):
     if candidate == previous:
         return back
@@ -129,6 +148,7 @@ def _bias(begin, neighbour, previous, candidate, back, out):
 
 
 @numba.njit(cache=True)
+@no_type_check
 def _weighted_neighbour(begin, neighbour, cumulative, node, draw):
     """The neighbour at which the running sum of weights passes `draw` of the whole."""
     low, high = begin[node], begin[node + 1] - 1
@@ -143,6 +163,7 @@ def _weighted_neighbour(begin, neighbour, cumulative, node, draw):
 
 
 @numba.njit(cache=True)
+@no_type_check
 def _walk(begin, neighbour, cumulative, length, back, out, state, walk):
     """Fill in one walk whose first node is set.
 
@@ -169,11 +190,11 @@ def _walk(begin, neighbour, cumulative, length, back, out, state, walk):
         walk[step] = candidate
 
 
-@numba.njit(cache=True, parallel=True)
-def _walk_all(begin, neighbour, cumulative, starts, length, back, out, seed):
-    walks = np.full((len(starts), length), -1, np.int32)
-    for number in numba.prange(len(starts)):
-        walks[number, 0] = starts[number]
-        state = _stream(seed, number)
-        _walk(begin, neighbour, cumulative, length, back, out, state, walks[number])
-    return walks
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _walk_part(begin, neighbour, cumulative, starts, back, out, seed, first, walks):
+    """Fill in the walks of some starts; `first` is the number of the first of them."""
+    for row in range(len(starts)):
+        walks[row, 0] = starts[row]
+        state = _stream(seed, first + row)
+        _walk(begin, neighbour, cumulative, walks.shape[1], back, out, state, walks[row])

@@ -47,6 +47,7 @@ class Validation:
     held_out: sp.csr_matrix
 
 
+@runtime_checkable
 class FittedModel(Protocol):
     """A model that scores every item for a user."""
 
@@ -98,13 +99,13 @@ class EpochRecord(NamedTuple):
 
     Attributes:
         epoch: number, from 1.
-        loss: mean training loss.
+        loss: mean training loss; None where the library that trains does not tell it.
         metric: NDCG@20 on the validation part; None where it was not measured.
         examples_per_second: training examples a second.
     """
 
     epoch: int
-    loss: float
+    loss: float | None
     metric: float | None
     examples_per_second: float
 
@@ -136,13 +137,14 @@ class FitReport:
     memory_bytes: int
 
 
+@runtime_checkable
 class Fit(Protocol):
     """How a model is fitted; every model's `fit` has this form."""
 
     def __call__(
         self,
         data: TrainingData,
-        options: Any,  # noqa: ANN401 each model's own options class, held beside it in `MODELS`
+        options: Any,  # each model's own options class, which `MODELS` names beside it
         *,
         seed: int,
         validation: Validation | None = None,

@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -44,7 +44,7 @@ class LightGCNOptions(TrainerOptions):
     """τ of the softmax losses: lower looks harder at the closest negatives."""
     positive_temperature: float = Field(default=0.12, gt=0.0, le=10.0)
     """τ1 of `bsl`: lower trusts the best positives of a user more; its τ2 is `temperature`."""
-    negatives: Literal["uniform", "in_batch"] = "uniform"
+    negatives: Literal["uniform", "in_batch"] = "in_batch"
     """Where negatives come from: all items alike, or the batch itself with a correction for
     popularity."""
     negative_count: int = Field(default=512, ge=1, le=1_000_000)
@@ -74,11 +74,15 @@ class LightGCNModel:
         base_vectors: what training gave the user besides: z_u^(0) / (L + 1).
     """
 
-    name: ClassVar[str] = "lightgcn"
     user_vectors: Float32[NDArray[np.float32], "users dim"]
     item_vectors: Float32[NDArray[np.float32], "items dim"]
     source_vectors: Float32[NDArray[np.float32], "items dim"]
     base_vectors: Float32[NDArray[np.float32], "users dim"]
+
+    @property
+    def name(self) -> str:
+        """See `FittedModel.name`."""
+        return "lightgcn"
 
     def scores(
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
@@ -188,7 +192,9 @@ class LightGCNLearner:
         layers = propagate(self._adjacency, self.table, self._options.layers)
         final = torch.stack(layers).mean(0)
         rows = (positives.user, positives.item + self._users, negatives.item + self._users)
-        each = self._losses([functional.embedding(row, final) for row in rows], positives, negatives)
+        each = self._losses(
+            [functional.embedding(row, final) for row in rows], positives, negatives
+        )
         loss = (each * positives.weight).sum() / positives.weight.sum()
         if self._options.l2:
             first = [functional.embedding(row, self.table).square().sum(1).mean() for row in rows]
@@ -289,8 +295,8 @@ def pairwise(
 
 
 def propagate(
-    adjacency: Tensor, table: Float32[Tensor, "nodes dim"], layers: int
-) -> list[Float32[Tensor, "nodes dim"]]:
+    adjacency: Tensor, table: Float[Tensor, "nodes dim"], layers: int
+) -> list[Float[Tensor, "nodes dim"]]:
     """z^(0) … z^(L), where z^(k) = D^-½ A D^-½ z^(k-1).
 
     He et al. 2020, "LightGCN: Simplifying and powering graph convolution network for
@@ -340,10 +346,10 @@ class _SymmetricProduct(torch.autograd.Function):
     """A @ X for a symmetric A: the gradient is A @ G, so no transpose is ever made."""
 
     @staticmethod
-    def forward(ctx: Any, adjacency: Tensor, x: Tensor) -> Tensor:  # noqa: ANN401 torch's own
+    def forward(ctx: Any, adjacency: Tensor, x: Tensor) -> Tensor:
         ctx.adjacency = adjacency
         return adjacency @ x
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:  # noqa: ANN401 torch's own
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
         return None, ctx.adjacency @ gradients[0]

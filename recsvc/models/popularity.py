@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,8 +31,12 @@ class PopularityModel:
         prior: one number per item.
     """
 
-    name: ClassVar[str] = "popularity"
     prior: Float32[NDArray[np.float32], " items"]
+
+    @property
+    def name(self) -> str:
+        """See `FittedModel.name`."""
+        return "popularity"
 
     def scores(
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -44,8 +43,12 @@ class Walk3Model:
         rows: K(j, i), float32 [items, items].
     """
 
-    name: ClassVar[str] = "walk3"
     rows: sp.csr_matrix
+
+    @property
+    def name(self) -> str:
+        """See `FittedModel.name`."""
+        return "walk3"
 
     def scores(
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix

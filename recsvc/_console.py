@@ -1,0 +1,130 @@
+"""How the command line shows things: tables, progress bars, JSON, errors."""
+
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from recsvc.answer import Answer, SimilarAnswer
+
+out = Console()
+err = Console(stderr=True)
+
+
+def print_json(document: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def say(message: str) -> None:
+    """A line about what is being done, on stderr."""
+    err.print(Text(message, style="dim"))
+
+
+@contextmanager
+def progress_bars() -> Generator[Callable[[str, int, int | None], None]]:
+    """Bars with rate and time left on a terminal; nothing elsewhere."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def update(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total or None, rate="")
+            progress.update(tasks[what], completed=done, total=total or None)
+            speed = progress.tasks[tasks[what]].speed
+            progress.update(tasks[what], rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield update
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout; numbers on the right."""
+    table = Table(title=title, title_justify="left")
+    for position, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(Text(_shown(value)) for value in row))
+    out.print(table)
+
+
+def print_mapping(title: str, values: Mapping[str, object]) -> None:
+    """Names and values on stdout."""
+    print_table(title, ("", ""), [(name, _shown(value)) for name, value in values.items()])
+
+
+def print_answer(answer: Answer) -> None:
+    """Recommendations and why, on stdout."""
+    versions = ", ".join(f"{model} {number}" for model, number in answer.versions.items())
+    who = f"user {answer.user_id}" if answer.user_id is not None else "this evidence"
+    out.print(Text(f"For {who} ({versions}; {answer.took_ms:.0f} ms)", style="bold"))
+    for note in answer.degraded:
+        out.print(Text(f"left out: {note}", style="yellow"))
+    for item in answer.items:
+        heading = Text(f"{item.rank:3d}. ")
+        heading.append(item.title or item.item_id, style="bold")
+        heading.append(f"  [{item.item_id}]  score {item.score:.4f}", style="dim")
+        out.print(heading)
+        if item.explanation is None:
+            continue
+        out.print(Text(f"     {item.explanation.text}"))
+        parts = "  ".join(f"{name} {value:+.3f}" for name, value in item.signals.items())
+        out.print(Text(f"     {parts}", style="dim"))
+        for path in (item.explanation.paths or ())[:3]:
+            out.print(Text(f"     {path.contribution:+.4f}  {_drawn(path)}", style="cyan"))
+
+
+def print_contributions(answer: Answer) -> None:
+    """Every listed contribution of the first item, on stdout."""
+    explanation = answer.items[0].explanation
+    if explanation is None:
+        return
+    rows: list[Sequence[object]] = [
+        (c.signal, c.evidence.kind, c.evidence.title or c.evidence.id or "", f"{c.value:+.5f}")
+        for c in explanation.contributions
+    ]
+    rows.append(("everything else", "", "", f"{explanation.remainder:+.5f}"))
+    print_table("contributions", ("signal", "evidence", "", "value"), rows)
+    if explanation.cypher:
+        out.print(Text("Draw it in Neo4j Browser:", style="bold"))
+        out.print(Text(explanation.cypher))
+
+
+def print_similar(answer: SimilarAnswer) -> None:
+    """Neighbours, on stdout."""
+    print_table(
+        f"nearest to {answer.id} ({answer.model} {answer.version})",
+        ("rank", "id", "title", "cosine"),
+        [(n.rank, n.id, n.title or "", round(n.score, 4)) for n in answer.items],
+    )
+
+
+def _drawn(path: Any) -> str:
+    names = [node.title or (node.id if node.id is not None else "someone") for node in path.nodes]
+    return " > ".join(names)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,107 @@
+"""Recommendations for many users at once, from the same snapshot and by the same blend."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float32, Int64
+from numpy.typing import NDArray
+
+from loaders.types import Edges, HeteroGraph, IdMap
+from recsvc.evidence import EvidenceKind, evidence_matrix, seen_matrix
+from recsvc.ranking import best_items
+from recsvc.settings import EventSettings
+from recsvc.snapshot import Snapshot
+
+_USERS_PER_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserList:
+    """The best items of one user, best first.
+
+    Attributes:
+        user_id: the user.
+        items: rows of the snapshot's items.
+        scores: their scores.
+    """
+
+    user_id: str
+    items: Int64[NDArray[np.int64], " k"]
+    scores: Float32[NDArray[np.float32], " k"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchEvidence:
+    """The evidence of all users of a graph, in the rows of a snapshot.
+
+    Attributes:
+        users: rows of the matrices.
+        by_kind: weights, [users, evidence nodes of that kind].
+        seen: stored where a user did anything with an item, [users, items].
+    """
+
+    users: IdMap
+    by_kind: Mapping[EvidenceKind, sp.csr_matrix]
+    seen: sp.csr_matrix
+
+
+def batch_evidence(
+    graph: HeteroGraph, snapshot: Snapshot, events: Mapping[str, EventSettings]
+) -> BatchEvidence:
+    """Evidence as the service would read it for each user; nodes the snapshot lacks fall away."""
+    n_users = len(graph.users)
+    items, users, categories = snapshot.items, snapshot.users, snapshot.categories
+    return BatchEvidence(
+        graph.users,
+        {
+            "item": _in_rows_of(
+                evidence_matrix(graph, events, now=time.time(), dislikes=True), graph.items, items
+            ),
+            "user": _linked(graph.follows, n_users, graph.users, users, weighted=False),
+            "category": _linked(
+                graph.prefers, n_users, graph.categories, categories, weighted=True
+            ),
+        },
+        _in_rows_of(seen_matrix(graph), graph.items, items),
+    )
+
+
+def recommend_all(
+    snapshot: Snapshot, evidence: BatchEvidence, user_ids: Sequence[str], k: int
+) -> Iterator[UserList]:
+    """The k best unseen available items of each user, in the order given."""
+    rows = evidence.users.rows(user_ids)
+    available = np.asarray(snapshot.available)
+    for start in range(0, len(rows), _USERS_PER_CHUNK):
+        chunk = rows[start : start + _USERS_PER_CHUNK]
+        scores = snapshot.blend.batch_scores(
+            {kind: matrix[chunk] for kind, matrix in evidence.by_kind.items()}
+        )
+        for position, user in enumerate(chunk.tolist()):
+            allowed = available.copy()
+            allowed[evidence.seen[user].indices] = False
+            best = best_items(scores[position], allowed, k)
+            yield UserList(evidence.users[user], best, scores[position, best])
+
+
+def _linked(
+    edges: Edges, n_users: int, theirs: IdMap, ours: IdMap, *, weighted: bool
+) -> sp.csr_matrix:
+    weight = edges.weight if weighted else np.ones(len(edges), np.float32)
+    matrix = sp.csr_matrix((weight, (edges.source, edges.target)), shape=(n_users, len(theirs)))
+    return _in_rows_of(matrix, theirs, ours)
+
+
+def _in_rows_of(matrix: sp.csr_matrix, theirs: IdMap, ours: IdMap) -> sp.csr_matrix:
+    """The same matrix with its columns in the order of `ours`; unknown columns fall away."""
+    column = ours.rows(list(theirs))
+    entries = matrix.tocoo()
+    target = column[entries.col]
+    known = target >= 0
+    return sp.csr_matrix(
+        (entries.data[known], (entries.row[known], target[known])),
+        shape=(matrix.shape[0], len(ours)),
+    )

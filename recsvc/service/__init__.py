@@ -1,0 +1,1 @@
+"""The HTTP service (CONTRACT §5): `create_app` puts it together."""

@@ -1,0 +1,167 @@
+"""The service put together: routes, middleware, errors, documentation."""
+
+import importlib.util
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, HTTPException
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.responses import FileResponse, HTMLResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recsvc.engine import Engine
+from recsvc.service.observability import Metrics, Observed, configure_logging
+from recsvc.service.problems import HANDLERS, PROBLEM_JSON, problem
+from recsvc.service.routes import (
+    EncodedPath,
+    events,
+    health,
+    models,
+    recommendations,
+    similar,
+)
+
+MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+"""Largest body of a request."""
+
+_TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send it in parts"
+_ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon.png": "image/png",
+}
+
+
+def create_app(engine: Engine) -> FastAPI:
+    """The service on top of an engine, which it starts and stops.
+
+    It asks for no key, so it must listen on loopback only. Logs go to stderr as JSON unless the
+    caller configured structlog.
+    """
+    if not structlog.is_configured():
+        configure_logging()
+    metrics = Metrics()
+    assets = _swagger_ui()
+    app = _Service(
+        title="recsvc",
+        version=version("recsvc"),
+        description="Recommendations from a Neo4j graph, each with an exact explanation.",
+        lifespan=_lifespan,
+        middleware=[
+            Middleware(EncodedPath),
+            Middleware(Observed, metrics=metrics),
+            Middleware(BodyLimit),
+        ],
+        exception_handlers=HANDLERS,
+        generate_unique_id_function=_operation_id,
+        redirect_slashes=False,
+        docs_url=None if assets else "/docs",
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    app.state.engine, app.state.metrics = engine, metrics
+    for module in (recommendations, similar, events, models, health):
+        app.include_router(module.router)
+    if assets:
+        _serve_docs(app, assets)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    engine: Engine = app.state.engine
+    await engine.start()
+    try:
+        yield
+    finally:
+        await engine.stop()
+
+
+class _Service(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, with every error under the media type it has."""
+        document = super().openapi()
+        for path in document["paths"].values():
+            for operation in path.values():
+                for status, answer in operation["responses"].items():
+                    if int(status) >= 400:
+                        (schema,) = answer["content"].values()
+                        answer["content"] = {PROBLEM_JSON: schema}
+        return document
+
+
+class BodyLimit:
+    """Middleware: refuses a body above `MAX_BODY_BYTES`, before it is read or while it is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif _announced(scope) > MAX_BODY_BYTES:
+            await problem(scope, 413, _TOO_LARGE)(scope, receive, send)
+        else:
+            await self._app(scope, _Counted(receive), send)
+
+
+class _Counted:
+    """What comes from the caller, up to the limit."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._bytes = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > MAX_BODY_BYTES:
+            raise HTTPException(413, _TOO_LARGE)
+        return message
+
+
+def _announced(scope: Scope) -> int:
+    """Bytes of the body as its header says; 0 where it does not say."""
+    length = Headers(scope=scope).get("content-length", "")
+    return int(length) if length.isdecimal() else 0
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _swagger_ui() -> Path | None:
+    """The folder with Swagger UI's files, of the package that brings them.
+
+    FastAPI's own page has browsers load them from a CDN.
+    """
+    package = importlib.util.find_spec("fastapi_offline")
+    if package is None or not package.submodule_search_locations:
+        return None
+    return Path(package.submodule_search_locations[0]) / "static"
+
+
+def _serve_docs(app: FastAPI, assets: Path) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title="recsvc",
+            swagger_js_url="docs/swagger-ui-bundle.js",
+            swagger_css_url="docs/swagger-ui.css",
+            swagger_favicon_url="docs/favicon.png",
+        )
+
+    @app.get("/docs/{asset}", include_in_schema=False)
+    async def docs_asset(asset: str) -> FileResponse:
+        if asset not in _ASSETS:
+            raise HTTPException(404)
+        return FileResponse(assets / asset, media_type=_ASSETS[asset])

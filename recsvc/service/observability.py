@@ -1,0 +1,180 @@
+"""What can be seen of the service from outside: request ids, the log, metrics.
+
+No log line and no metric holds the id of a user or item: a request is named by the template of
+its route and by its request id.
+"""
+
+import re
+import sys
+import time
+import uuid
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import EventDict, WrappedLogger
+
+from recsvc.answer import Answer
+from recsvc.engine import request_id_var
+from recsvc.service.problems import problem
+
+REQUEST_ID_HEADER: Final = "X-Request-Id"
+
+_SANE_ID = re.compile(r"[\x20-\x7e]{1,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NO_ROUTE = "none"
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+_log = structlog.get_logger()
+
+
+def configure_logging() -> None:
+    """Log as JSON lines on stderr, each with the id of the request it belongs to.
+
+    structlog's own way of showing errors is left aside: it prints the values of variables.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_request_id,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+    )
+
+
+def _add_request_id(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    if request_id := request_id_var.get():
+        event.setdefault("request_id", request_id)
+    return event
+
+
+class Metrics:
+    """The Prometheus metrics of one app, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "recsvc_http_requests",
+            "Requests answered, by template of the route.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "recsvc_http_request_duration_seconds",
+            "Time from the request to the end of its answer.",
+            ("route", "method"),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._degraded = Counter(
+            "recsvc_degraded_answers",
+            "Recommendations that had to leave something out, by what.",
+            ("what",),
+            registry=self.registry,
+        )
+        self._version = Gauge(
+            "recsvc_active_version",
+            "Version of each model behind the newest recommendation.",
+            ("model",),
+            registry=self.registry,
+        )
+        self._versions: dict[str, int] = {}
+        ProcessCollector(registry=self.registry)
+
+    def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request that has been answered."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route, method).observe(seconds)
+
+    def observe_answer(self, answer: Answer) -> None:
+        """Count what an answer left out, and note its versions."""
+        for what in answer.degraded:
+            self._degraded.labels(what).inc()
+        if answer.versions != self._versions:
+            self._version.clear()
+            for model, version in answer.versions.items():
+                self._version.labels(model).set(version)
+            self._versions = dict(answer.versions)
+
+
+class Observed:
+    """Gives each request its id, counts and logs it, and answers what nothing else caught."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        token = request_id_var.set(request_id)
+        reply = _Reply(send, request_id)
+        started = time.perf_counter()
+        try:
+            await self._answer(scope, receive, reply)
+        finally:
+            self._record(scope, reply.status, time.perf_counter() - started)
+            request_id_var.reset(token)
+
+    async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
+        try:
+            await self._app(scope, receive, reply.send)
+        except Exception:
+            _log.exception("the request failed", route=_route(scope))
+            if reply.started:
+                raise
+            detail = "something went wrong here: the log has it under this request_id"
+            await problem(scope, 500, detail)(scope, receive, reply.send)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = _route(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.observe_request(route, method, status, seconds)
+        _log.info(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            duration_ms=round(seconds * 1000, 3),
+            request_id=request_id_var.get(),
+        )
+
+
+class _Reply:
+    """The way back to the caller: notes the status and adds the request id."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.started = False
+        self.status = 500
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._request_id
+        await self._send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's id where it is printable ASCII and short enough, else a new one."""
+    wanted = REQUEST_ID_HEADER.lower().encode()
+    given = next((value for name, value in scope["headers"] if name == wanted), b"")
+    text = given.decode("latin-1").strip()
+    return text if _SANE_ID.fullmatch(text) else uuid.uuid4().hex
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route, never the path: that holds ids."""
+    return getattr(scope.get("route"), "path", _NO_ROUTE)

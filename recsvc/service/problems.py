@@ -1,0 +1,154 @@
+"""Every error as a problem document (RFC 9457).
+
+    invalid request, body that cannot be read         422, with the fields at fault
+    NotFoundError, unknown address                    404
+    method an address does not have                   405, with Allow
+    body above the limit                              413
+    Neo4jUnavailableError, Neo4jTimeoutError          503, with Retry-After
+    SnapshotError                                     503, with Retry-After
+    anything else                                     500, in the log only
+
+No document holds more of a request than its path and the names of its fields, and none holds the
+text of an error that was not written for callers.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+import structlog
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Scope
+
+from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError
+from recsvc.engine import request_id_var
+from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.service.schemas import ProblemDocument
+
+PROBLEM_JSON: Final = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+"""When a caller may ask again after a 503."""
+
+# Python's own names for 413 and 422 changed between 3.11 and 3.13.
+_TITLES = {
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+_DETAILS = {
+    404: "there is nothing at this address: /docs lists the addresses there are",
+    405: "this address does not have this method: the header Allow lists those it has",
+    422: "the body cannot be read: expected JSON in UTF-8",
+}
+_SHOWN_ERRORS = 100
+_SHOWN_CHARACTERS = 200
+
+_log = structlog.get_logger()
+
+
+def problem(
+    scope: Scope,
+    status: int,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """A problem document as a response.
+
+    Args:
+        scope: the request it answers.
+        status: HTTP status.
+        detail: what came, what was expected, what to do.
+        headers: further headers.
+        members: further members of the document.
+    """
+    document = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": _writable(detail),
+        "instance": scope["path"],
+        "request_id": request_id_var.get(),
+        **members,
+    }
+    return Response(orjson.dumps(document), status, headers, PROBLEM_JSON)
+
+
+def unavailable(scope: Scope, detail: str, **members: Any) -> Response:
+    """A 503 that says when to ask again."""
+    retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return problem(scope, 503, detail, headers=retry, **members)
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems a route may answer with, for the OpenAPI document."""
+    return {
+        status: {"model": ProblemDocument, "description": _TITLES[status]}
+        for status in sorted({*statuses, 500})
+    }
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    found: Sequence[Any] = error.errors()
+    errors = [_field_error(each) for each in found[:_SHOWN_ERRORS]]
+    where = ".".join(str(part) for part in errors[0]["location"])
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    detail = f"{where}: {errors[0]['detail']}{more}"
+    return problem(request.scope, 422, detail, errors=errors)
+
+
+def _field_error(error: Mapping[str, Any]) -> dict[str, Any]:
+    """One error without what came: that may be anything, a secret too."""
+    location = [part if isinstance(part, int) else _writable(part) for part in error["loc"]]
+    return {"location": location, "detail": _writable(error["msg"])}
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    # FastAPI says 400 where a body is no UTF-8 or nested too deeply.
+    status = 422 if error.status_code == 400 else error.status_code
+    members = {"errors": [{"location": ["body"], "detail": _DETAILS[422]}]} if status == 422 else {}
+    detail = _DETAILS.get(status, error.detail)
+    return problem(request.scope, status, detail, headers=error.headers, **members)
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    return problem(request.scope, 404, str(error))
+
+
+async def _neo4j_away(request: Request, error: Exception) -> Response:
+    _log.warning("Neo4j is away", reason=str(error))
+    return unavailable(request.scope, "the graph database does not answer: ask again later")
+
+
+async def _no_snapshot(request: Request, error: Exception) -> Response:
+    _log.warning("no snapshot", reason=str(error))
+    return unavailable(
+        request.scope,
+        "no version of the models is active, or it cannot be read: run `recsvc refresh`",
+    )
+
+
+def _writable(text: object) -> str:
+    """Text that JSON in UTF-8 can hold, shortened where it is long."""
+    whole = str(text).encode(errors="backslashreplace").decode()
+    return whole if len(whole) <= _SHOWN_CHARACTERS else f"{whole[:_SHOWN_CHARACTERS]}…"
+
+
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+
+HANDLERS: Final[dict[int | type[Exception], Handler]] = {
+    RequestValidationError: _invalid,
+    HTTPException: _http_error,
+    NotFoundError: _not_found,
+    Neo4jUnavailableError: _neo4j_away,
+    Neo4jTimeoutError: _neo4j_away,
+    SnapshotError: _no_snapshot,
+}
+"""What answers each expected error. Unexpected ones end in `Observed`."""

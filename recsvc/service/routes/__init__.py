@@ -1,0 +1,70 @@
+"""The routes, one module for each kind, and what they share: ids in paths, and the engine.
+
+An id may hold any character, a slash too, and comes percent-encoded. Servers decode a path before
+it is routed, which would let `a%2Fb` look like two segments. So `EncodedPath` gives the router the
+path as it was sent, and each `PathId` is decoded after the routing.
+"""
+
+from typing import Annotated, Any
+from urllib.parse import quote, unquote_to_bytes
+
+import orjson
+from fastapi import Depends, Path, Request
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from recsvc.engine import Engine
+from recsvc.service.observability import Metrics
+from recsvc.service.schemas import Id
+
+
+class EncodedPath:
+    """Middleware: the router sees the path percent-encoded, in one spelling for each path."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        if scope["type"] == "http":
+            # A server without raw_path has lost the difference between / and %2F.
+            raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+            scope = {**scope, "path": _one_spelling(raw)}
+        await self._app(scope, receive, send)
+
+
+def _one_spelling(raw_path: bytes) -> str:
+    segments = raw_path.split(b"/")
+    return "/".join(quote(unquote_to_bytes(segment), safe="") for segment in segments)
+
+
+def _decoded(segment: str) -> str:
+    try:
+        return unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        raise PydanticCustomError("unicode", "expected percent-encoded UTF-8") from None
+
+
+PathId = Annotated[
+    Id, BeforeValidator(_decoded), Path(description="Any characters, percent-encoded.")
+]
+"""An id in a path."""
+
+
+async def _engine(request: Request) -> Engine:
+    return request.app.state.engine
+
+
+async def _metrics(request: Request) -> Metrics:
+    return request.app.state.metrics
+
+
+EngineDep = Annotated[Engine, Depends(_engine)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
+
+
+def json_response(document: dict[str, Any]) -> Response:
+    """A document as it is, without another check."""
+    return Response(orjson.dumps(document), media_type="application/json")

@@ -1,0 +1,71 @@
+"""Recommendations, and why."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from recsvc.answer import as_document
+from recsvc.service.problems import described
+from recsvc.service.routes import EngineDep, MetricsDep, PathId, json_response
+from recsvc.service.schemas import (
+    EvidenceRequest,
+    ExplainedItemDocument,
+    RecommendationOptions,
+    RecommendationsDocument,
+)
+
+router = APIRouter(tags=["recommendations"])
+
+
+@router.get(
+    "/v1/users/{user_id}/recommendations",
+    response_model=RecommendationsDocument,
+    responses=described(404, 422, 503),
+)
+async def recommend(
+    user_id: PathId,
+    options: Annotated[RecommendationOptions, Query()],
+    engine: EngineDep,
+    metrics: MetricsDep,
+) -> Response:
+    """The best items for a user of the graph."""
+    answer = await engine.recommend(user_id, options.query())
+    metrics.observe_answer(answer)
+    return json_response(as_document(answer))
+
+
+@router.post(
+    "/v1/recommendations",
+    response_model=RecommendationsDocument,
+    responses=described(413, 422, 503),
+)
+async def recommend_for_evidence(
+    body: EvidenceRequest, engine: EngineDep, metrics: MetricsDep
+) -> Response:
+    """The best items for a session, or for a person the graph does not know."""
+    stated = [each.stated() for each in body.evidence]
+    answer = await engine.recommend_for(stated, body.query())
+    metrics.observe_answer(answer)
+    return json_response(as_document(answer))
+
+
+@router.get(
+    "/v1/users/{user_id}/recommendations/{item_id}/explanation",
+    response_model=ExplainedItemDocument,
+    responses=described(404, 422, 503),
+)
+async def explain(
+    user_id: PathId, item_id: PathId, engine: EngineDep, metrics: MetricsDep
+) -> Response:
+    """Why a user is, or would be, recommended an item: any item, in full."""
+    answer = await engine.explain(user_id, item_id)
+    metrics.observe_answer(answer)
+    return json_response(_one_item(as_document(answer)))
+
+
+def _one_item(document: dict[str, Any]) -> dict[str, Any]:
+    """The only item of an answer, with what the answer says about itself."""
+    (item,) = document.pop("items")
+    del document["k"]
+    return document | item

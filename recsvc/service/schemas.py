@@ -1,0 +1,336 @@
+"""What goes in and out over HTTP, as the OpenAPI document describes it.
+
+Requests are checked against these models. Answers are not: they are written from
+`recsvc.answer.as_document`, and a contract test holds them against the models here.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from recsvc.answer import ExplainLevel
+from recsvc.engine import RecommendationQuery, StatedEvidence
+from recsvc.evidence import EvidenceKind
+
+MAX_ID_CHARACTERS = 512
+"""Longest id, as in the tables."""
+MAX_EVENTS = 1000
+"""Most events in one request."""
+MAX_EVIDENCE = 1000
+"""Most pieces of evidence in one request."""
+MAX_EVIDENCE_WEIGHT = 1e6
+"""Largest weight of one piece of evidence: scores are 32-bit floats and have to stay finite."""
+
+_EXACT_FLOAT = 2**53
+
+
+def text_of(value: object) -> object:
+    """A whole number as text, as in the tables; anything else as it came.
+
+    Raises:
+        PydanticCustomError: text that UTF-8 cannot hold.
+    """
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise PydanticCustomError("unicode", "expected text in Unicode") from None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_FLOAT:
+        return str(int(value))
+    return value
+
+
+Id = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS),
+    BeforeValidator(text_of),
+]
+"""An id as text; whole numbers are read as text."""
+Count = Annotated[int, Field(ge=1, le=500)]
+"""How many answers are wanted."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class RequestBody(_Document):
+    """A JSON body; what it does not name is refused."""
+
+    model_config = ConfigDict(strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_json(cls, body: object) -> object:
+        if isinstance(body, bytes):
+            raise PydanticCustomError("content_type", "expected Content-Type: application/json")
+        return body
+
+
+class RecommendationOptions(_Document):
+    """What a caller may ask of a list of recommendations."""
+
+    k: Count = 10
+    """How many items."""
+    category: list[Id] = []
+    """Only items in one of these categories."""
+    exclude_seen: bool = True
+    """Leave out items the user did something with already."""
+    explain: ExplainLevel = "summary"
+    """How much of an explanation comes with each item."""
+    exclude: list[Id] = []
+    """Ids of items to leave out."""
+
+    def query(self) -> RecommendationQuery:
+        """The same as the engine takes it."""
+        return RecommendationQuery(
+            k=self.k,
+            categories=tuple(self.category),
+            exclude_seen=self.exclude_seen,
+            explain=self.explain,
+            exclude=tuple(self.exclude),
+        )
+
+
+class SimilarOptions(_Document):
+    """What a caller may ask of a list of neighbours."""
+
+    k: Count = 10
+    """How many neighbours."""
+    model: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    """The embedding model; left out, the service chooses."""
+
+
+class EvidenceIn(RequestBody):
+    """One thing somebody did."""
+
+    item_id: Id
+    event: Annotated[str, Field(min_length=1), BeforeValidator(text_of)] = "interaction"
+    """Kind of event, which decides how much it counts."""
+    weight: Annotated[
+        float, Field(ge=-MAX_EVIDENCE_WEIGHT, le=MAX_EVIDENCE_WEIGHT, allow_inf_nan=False)
+    ] = 1.0
+    """How often or how much; negative for a dislike."""
+
+    def stated(self) -> StatedEvidence:
+        """The same as the engine takes it."""
+        return StatedEvidence(self.item_id, self.event, self.weight)
+
+
+class EvidenceRequest(RequestBody, RecommendationOptions):
+    """Recommendations for evidence that is not in the graph."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"evidence": [{"item_id": "55"}, {"item_id": "89", "event": "listen"}], "k": 5}
+            ]
+        }
+    )
+
+    evidence: Annotated[list[EvidenceIn], Field(min_length=1, max_length=MAX_EVIDENCE)]
+
+
+class NodeDocument(_Document):
+    """A node of the graph; `id` is null for a person the asker does not follow."""
+
+    kind: EvidenceKind
+    id: str | None
+    title: str | None
+
+
+class ContributionDocument(_Document):
+    """What one piece of evidence adds to the score through one signal."""
+
+    signal: str
+    evidence: NodeDocument
+    value: float
+
+
+class PathRelationshipDocument(_Document):
+    """One step of a path; `from` and `to` are positions among its nodes."""
+
+    type: str
+    from_: Annotated[int, Field(alias="from", ge=0)]
+    to: Annotated[int, Field(ge=0)]
+
+
+class PathDocument(_Document):
+    """A path that exists in the graph, and what it adds to the score."""
+
+    contribution: float
+    nodes: list[NodeDocument]
+    relationships: list[PathRelationshipDocument]
+
+
+class ExplanationDocument(_Document):
+    """Why an item has its score: `contributions` and `remainder` add up to it."""
+
+    text: str
+    contributions: list[ContributionDocument]
+    remainder: float
+    paths: list[PathDocument] | None = None
+    """Only with `explain=full`."""
+    cypher: str | None = None
+    """Draws the paths in Neo4j Browser. Only with `explain=full`."""
+
+
+class RankedItemDocument(_Document):
+    """One recommended item; `signals` add up to `score`."""
+
+    item_id: str
+    title: str | None
+    rank: Annotated[int, Field(ge=1)]
+    score: float
+    signals: dict[str, float]
+    explanation: ExplanationDocument | None = None
+    """Absent with `explain=none`."""
+
+
+class _Answered(_Document):
+    request_id: str
+    """The same as the header `X-Request-Id`."""
+    user_id: str | None
+    """Null where the evidence came in the body."""
+    versions: dict[str, int]
+    """The active version of each model."""
+    degraded: list[str]
+    """What had to be left out: Neo4j was away, or a deadline passed."""
+    took_ms: float
+
+
+class RecommendationsDocument(_Answered):
+    """A list of recommendations, best first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "request_id": "5f0c",
+                    "user_id": "2",
+                    "k": 1,
+                    "versions": {"hybrid": 3, "lightgcn": 3},
+                    "degraded": [],
+                    "took_ms": 6.1,
+                    "items": [
+                        {
+                            "item_id": "289",
+                            "title": "Britney Spears",
+                            "rank": 1,
+                            "score": 1.3,
+                            "signals": {"lightgcn": 0.9, "pagerank": 0.3, "base": 0.1},
+                            "explanation": {
+                                "text": "Because you listened to Kylie Minogue.",
+                                "contributions": [
+                                    {
+                                        "signal": "lightgcn",
+                                        "evidence": {
+                                            "kind": "item",
+                                            "id": "55",
+                                            "title": "Kylie Minogue",
+                                        },
+                                        "value": 0.8,
+                                    }
+                                ],
+                                "remainder": 0.5,
+                            },
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    k: Count
+    items: list[RankedItemDocument]
+
+
+class ExplainedItemDocument(_Answered, RankedItemDocument):
+    """One item with its full explanation; `rank` is the one it has or would have."""
+
+
+class SimilarNodeDocument(_Document):
+    """A neighbour under one model."""
+
+    id: str
+    title: str | None
+    score: float
+    """Cosine of the two embeddings."""
+    rank: Annotated[int, Field(ge=1)]
+
+
+class SimilarDocument(_Document):
+    """The nearest neighbours of an item or user, nearest first."""
+
+    id: str
+    model: str
+    version: int
+    items: list[SimilarNodeDocument]
+
+
+class EventsDocument(_Document):
+    """The events are in Neo4j, for good."""
+
+    received: int
+    """Events in the request."""
+    new: int
+    """Those that were not known by their `event_id`."""
+
+
+class ModelVersionDocument(BaseModel):
+    """One embedding version, with all that is recorded of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    version: int
+    status: str
+    slot: str | None = None
+
+
+class ModelsDocument(_Document):
+    """All versions of all models."""
+
+    models: list[ModelVersionDocument]
+
+
+class HealthDocument(_Document):
+    """The service runs, or is ready."""
+
+    status: str
+
+
+class FieldError(_Document):
+    """What is wrong with one field of a request."""
+
+    location: list[str | int]
+    """Where: `path`, `query` or `body`, then the way to the field."""
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    """Path of the request."""
+    request_id: str
+    errors: list[FieldError] | None = None
+    """Only with status 422: the first hundred fields that are wrong."""
+    reasons: dict[str, Any] | None = None
+    """Only from `/health/ready`: what is not ready, by part."""

@@ -1,0 +1,232 @@
+"""What every registered model must do, shown on made data with a known answer."""
+
+import subprocess
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from loaders.types import HeteroGraph, IdMap, Interactions
+from recsvc.errors import TrainingError
+from recsvc.evaluation import evaluate, mean_ndcg, top_k
+from recsvc.models import (
+    MODELS,
+    EmbeddingModel,
+    FitReport,
+    FittedModel,
+    ModelOptions,
+    TrainingData,
+    Validation,
+)
+from recsvc.splits import entries, hold_out
+
+BLOCKS, USERS, ITEMS = 4, 12, 10  # users and items of each block
+
+QUICK = {
+    "lightgcn": {"dimensions": "16", "epochs": "60", "batch_size": "64", "learning_rate": "0.02"},
+    "node2vec": {"dimensions": "16", "epochs": "5", "walk_length": "20", "walks_per_node": "20"},
+}
+TRAINED = ["lightgcn", "node2vec"]
+PERSONAL = ["lightgcn", "node2vec", "walk3"]
+
+every_model = pytest.mark.parametrize("name", sorted(MODELS))
+
+
+def training_data(evidence: sp.csr_matrix) -> TrainingData:
+    users, items = evidence.shape
+    user_index = np.repeat(np.arange(users), np.diff(evidence.indptr))
+    interactions = Interactions(
+        user_index,
+        evidence.indices.astype(np.int64),
+        np.zeros(evidence.nnz, np.int8),
+        evidence.data,
+        np.full(evidence.nnz, np.nan),
+        ("interaction",),
+    )
+    graph = HeteroGraph(
+        IdMap([f"u{row:04}" for row in range(users)]),
+        IdMap([f"i{row:04}" for row in range(items)]),
+        IdMap([]),
+        interactions,
+    )
+    return TrainingData(graph, evidence)
+
+
+@cache
+def planted() -> tuple[TrainingData, sp.csr_matrix]:
+    """Everybody has the items of their own block, but for one that is withheld; and the rest.
+
+    The withheld items differ, so each is had by the other users of the block.
+    """
+    everything = np.kron(np.eye(BLOCKS), np.ones((USERS, ITEMS))).astype(np.float32)
+    withheld = np.zeros_like(everything)
+    users = np.arange(BLOCKS * USERS)
+    withheld[users, users // USERS * ITEMS + users % ITEMS] = 1.0
+    return training_data(sp.csr_matrix(everything - withheld)), sp.csr_matrix(withheld)
+
+
+def options_of(name: str, **values: str) -> ModelOptions:
+    return MODELS[name].options.model_validate(QUICK.get(name, {}) | values)
+
+
+@cache
+def fitted(name: str, seed: int = 0) -> tuple[FittedModel, FitReport]:
+    return MODELS[name].fit(planted()[0], options_of(name), seed=seed)
+
+
+def all_scores(model: FittedModel) -> np.ndarray:
+    evidence = planted()[0].evidence
+    return model.scores(np.arange(evidence.shape[0]), evidence)
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_the_withheld_item_ranks_first(name: str) -> None:
+    data, withheld = planted()
+    ranking = top_k(fitted(name)[0].scores, data.evidence, k=1)
+    np.testing.assert_array_equal(ranking.items[:, 0], withheld.indices)
+
+
+def test_popularity_ranks_by_evidence() -> None:
+    evidence = sp.csr_matrix(np.array([[1, 1, 0, 0], [0, 1, 0, 2]], np.float32))
+    model, _ = MODELS["popularity"].fit(training_data(evidence), options_of("popularity"), seed=0)
+    np.testing.assert_array_equal(
+        model.scores(np.arange(2), evidence), [[1, 2, 0, 2], [1, 2, 0, 2]]
+    )
+    np.testing.assert_array_equal(top_k(model.scores, evidence, k=2).items, [[3, 2], [0, 2]])
+
+
+@every_model
+def test_scores_are_one_finite_row_of_items_per_user(name: str) -> None:
+    scores = all_scores(fitted(name)[0])
+    assert scores.shape == planted()[0].evidence.shape
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+    assert fitted(name)[0].name == name
+
+
+@every_model
+def test_a_batch_is_the_same_as_one_by_one_in_any_order(name: str) -> None:
+    model, _ = fitted(name)
+    evidence = planted()[0].evidence
+    users = np.random.default_rng(0).permutation(evidence.shape[0])
+    batch = model.scores(users, evidence[users])
+    single = np.concatenate([model.scores(np.array([u]), evidence[[u]]) for u in users])
+    np.testing.assert_allclose(batch, single, rtol=1e-5, atol=1e-7)
+
+
+@every_model
+def test_the_same_seed_gives_the_same_arrays(name: str) -> None:
+    again, _ = MODELS[name].fit(planted()[0], options_of(name), seed=0)
+    np.testing.assert_array_equal(all_scores(again), all_scores(fitted(name)[0]))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_another_seed_gives_other_arrays(name: str) -> None:
+    assert not np.array_equal(all_scores(fitted(name, 1)[0]), all_scores(fitted(name)[0]))
+
+
+@every_model
+def test_seen_items_are_not_recommended(name: str) -> None:
+    data, _ = planted()
+    ranking = top_k(fitted(name)[0].scores, data.evidence, k=20)
+    rows = np.repeat(np.arange(len(ranking.items)), ranking.items.shape[1])
+    assert not np.asarray(data.evidence[rows, ranking.items.ravel()]).any()
+    assert all(len(set(row)) == 20 for row in ranking.items.tolist())
+
+
+@every_model
+def test_users_and_items_without_evidence_are_scored(name: str) -> None:
+    evidence = planted()[0].evidence.copy()
+    evidence.resize(evidence.shape[0] + 1, evidence.shape[1] + 1)
+    model, _ = MODELS[name].fit(training_data(evidence), options_of(name), seed=0)
+    scores = model.scores(np.arange(evidence.shape[0]), evidence)
+    assert np.isfinite(scores).all()
+    if name in PERSONAL:
+        np.testing.assert_array_equal(scores[-1], 0.0)
+
+
+@every_model
+def test_no_evidence_is_refused(name: str) -> None:
+    data = training_data(sp.csr_matrix((3, 4), dtype=np.float32))
+    with pytest.raises(TrainingError, match="no evidence among 3 users and 4 items"):
+        MODELS[name].fit(data, options_of(name), seed=0)
+
+
+@every_model
+def test_an_unknown_option_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no_such_option"):
+        options_of(name, no_such_option="1")
+
+
+@every_model
+def test_the_report_says_how_it_went(name: str) -> None:
+    data, _ = planted()
+    mask = hold_out(data.evidence, 0.2, seed=0)
+    fit_part = training_data(entries(data.evidence, ~mask))
+    validation = Validation(entries(data.evidence, mask))
+    told = []
+    model, report = MODELS[name].fit(
+        fit_part, options_of(name), seed=0, validation=validation, progress=told.append
+    )
+    assert tuple(told) == report.history
+    assert report.seconds > 0.0
+    assert report.memory_bytes == MODELS[name].memory_bytes(fit_part, options_of(name))
+    assert report.memory_bytes > 0
+    if name in TRAINED:
+        assert 1 <= report.epochs <= len(report.history)
+        assert report.metric == pytest.approx(
+            mean_ndcg(model.scores, fit_part.evidence, validation.held_out)
+        )
+    else:
+        assert (report.epochs, report.metric, report.history) == (0, None, ())
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_epochs_can_be_given(name: str) -> None:
+    _, report = MODELS[name].fit(planted()[0], options_of(name), seed=0, epochs=2)
+    assert report.epochs == len(report.history) == 2
+    assert report.metric is None
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_embedding_models_have_vectors_to_write_back(name: str) -> None:
+    data, _ = planted()
+    model, _ = fitted(name)
+    assert isinstance(model, EmbeddingModel)
+    users, items = data.evidence.shape
+    for vectors, count in (
+        (model.user_vectors, users),
+        (model.item_vectors, items),
+        (model.source_vectors, items),
+    ):
+        assert vectors.shape == (count, 16)
+        assert vectors.dtype == np.float32
+
+
+@every_model
+def test_the_whole_evaluation_runs(name: str) -> None:
+    data, withheld = planted()
+    ranking = top_k(fitted(name)[0].scores, data.evidence, k=10)
+    result = evaluate(ranking, withheld, data.evidence, cuts=(5, 10), resamples=100)
+    if name in PERSONAL:
+        assert result.estimates["recall@5"].mean == 1.0
+
+
+@every_model
+def test_a_device_that_is_not_there_is_named(name: str) -> None:
+    if name not in TRAINED:
+        pytest.skip("runs without a device")
+    with pytest.raises(TrainingError, match="nonsense"):
+        MODELS[name].fit(planted()[0], options_of(name), seed=0, device="nonsense")
+
+
+def test_importing_the_registry_imports_no_training_library() -> None:
+    code = (
+        "import sys, recsvc.models, recsvc.models.base, recsvc.evaluation, recsvc.splits\n"
+        "recsvc.models.MODELS['popularity'].options(); recsvc.models.MODELS['walk3'].fit\n"
+        "print(sorted({'torch', 'gensim', 'numba', 'torch_geometric'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -1,0 +1,114 @@
+"""The engine as the service sees it: records what it is asked, answers what it is told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from recsvc.answer import (
+    Answer,
+    Contribution,
+    Explanation,
+    NodeRef,
+    Path,
+    RankedItem,
+    SimilarAnswer,
+    SimilarNode,
+)
+from recsvc.engine import Engine, RecommendationQuery, StatedEvidence, request_id_var
+
+KYLIE = NodeRef("item", "55", "Kylie Minogue")
+
+SUMMARY = Explanation(
+    "Because you listened to Kylie Minogue.", (Contribution("lightgcn", KYLIE, 0.8),), 0.5
+)
+FULL = replace(
+    SUMMARY,
+    paths=(
+        Path(
+            0.3,
+            (NodeRef("user", "2"), KYLIE, NodeRef("user", None), NodeRef("item", "289")),
+            (
+                {"type": "INTERACTED", "from": 0, "to": 1},
+                {"type": "INTERACTED", "from": 2, "to": 1},
+                {"type": "INTERACTED", "from": 2, "to": 3},
+            ),
+        ),
+    ),
+    cypher="MATCH path = … RETURN path",
+)
+EXPLANATIONS = {"none": None, "summary": SUMMARY, "full": FULL}
+
+VERSION = {
+    "model": "lightgcn",
+    "version": 3,
+    "status": "active",
+    "slot": "a",
+    "seed": 42,
+    "ready_at": "2025-11-21T03:00:00+00:00",
+}
+
+
+@dataclass
+class FakeEngine:
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    error: Exception | None = None
+    degraded: tuple[str, ...] = ()
+    versions: dict[str, int] = field(default_factory=lambda: {"hybrid": 3, "lightgcn": 3})
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def engine(self) -> Engine:
+        return cast(Engine, self)
+
+    def _called(self, *call: Any) -> None:
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+
+    async def start(self) -> None:
+        self._called("start")
+
+    async def stop(self) -> None:
+        self._called("stop")
+
+    async def recommend(self, user_id: str, query: RecommendationQuery) -> Answer:
+        self._called("recommend", user_id, query)
+        return self._answer(user_id, query)
+
+    async def recommend_for(
+        self, evidence: Sequence[StatedEvidence], query: RecommendationQuery
+    ) -> Answer:
+        self._called("recommend_for", list(evidence), query)
+        return self._answer(None, query)
+
+    async def explain(self, user_id: str, item_id: str) -> Answer:
+        self._called("explain", user_id, item_id)
+        return self._answer(user_id, RecommendationQuery(k=1, explain="full"))
+
+    async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
+        self._called("similar_items", item_id, k, model)
+        return SimilarAnswer(item_id, "lightgcn", 3, (SimilarNode("289", "Britney", 0.9, 1),))
+
+    async def similar_users(self, user_id: str, k: int, model: str | None) -> SimilarAnswer:
+        self._called("similar_users", user_id, k, model)
+        return SimilarAnswer(user_id, "lightgcn", 3, (SimilarNode("7", None, 0.9, 1),))
+
+    async def add_events(self, rows: list[dict[str, Any]]) -> int:
+        self._called("add_events", rows)
+        return len({row["event_id"] for row in rows})
+
+    async def models(self) -> list[dict[str, Any]]:
+        self._called("models")
+        return [VERSION]
+
+    async def ready(self) -> dict[str, str]:
+        self._called("ready")
+        return self.reasons
+
+    def _answer(self, user_id: str | None, query: RecommendationQuery) -> Answer:
+        signals = {"lightgcn": 0.9, "pagerank": 0.3, "base": 0.1}
+        explanation = EXPLANATIONS[query.explain]
+        item = RankedItem("289", "Britney Spears", 1, 1.3, signals, explanation)
+        return Answer(
+            request_id_var.get(), user_id, query.k, self.versions, self.degraded, 6.1, (item,)
+        )

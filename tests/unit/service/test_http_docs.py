@@ -1,0 +1,59 @@
+"""Every example of docs/http.md is sent, and what it prints is what the service answers."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+PAGE = (Path(__file__).parents[3] / "docs" / "http.md").read_text()
+EXAMPLES = re.findall(r"```sh\n(curl .*?)```\n```json\n(.*?)```", PAGE, re.DOTALL)
+MADE = {"request_id", "took_ms", "score", "contribution", "value", "title", "k", "versions"}
+"""Members whose values differ from one answer to the next."""
+
+
+def request_of(command: str) -> httpx.Request:
+    words = shlex.split(command.replace("\\\n", " "))[1:]
+    options = {words[n]: words[n + 1] for n in range(1, len(words), 2)}
+    headers = dict([options["-H"].split(": ")]) if "-H" in options else {}
+    method = "POST" if "-d" in options else "GET"
+    return httpx.Request(method, words[0], headers=headers, content=options.get("-d"))
+
+
+def shape(value: Any) -> Any:
+    """A document without the values that differ."""
+    if isinstance(value, dict):
+        return {key: "…" if key in MADE else shape(inner) for key, inner in value.items()}
+    return [shape(inner) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(("command", "printed"), EXAMPLES)
+async def test_an_example(client: httpx.AsyncClient, command: str, printed: str) -> None:
+    response = await client.send(request_of(command))
+    assert shape(response.json()) == shape(json.loads(printed))
+
+
+async def test_every_route_has_an_example(app: FastAPI) -> None:
+    asked = [request_of(command).url.path for command, _ in EXAMPLES]
+    for path in app.openapi()["paths"].keys() - {"/metrics"}:
+        template = re.compile(re.sub(r"{\w+}", "[^/]+", path))
+        assert any(template.fullmatch(each) for each in asked), path
+
+
+def test_every_parameter_is_named(app: FastAPI) -> None:
+    document = app.openapi()
+    names = {
+        parameter["name"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query"
+    }
+    for schema in ("EventIn", "EvidenceIn", "EvidenceRequest"):
+        names |= document["components"]["schemas"][schema]["properties"].keys()
+    for name in names:
+        assert f"`{name}`" in PAGE or f'"{name}"' in PAGE, name

@@ -1,0 +1,213 @@
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from loaders.errors import TableError
+from loaders.tables import INTERACTIONS, as_table
+from loaders.tables._spec import DEFAULT_EVENT, MAX_ID_CHARACTERS
+from recsvc.service import schemas
+from recsvc.service.routes.events import EventIn
+from tests.unit.service.fake_engine import FakeEngine
+
+EVENT = {"user_id": "2", "item_id": "55"}
+RECEIVED = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+async def test_events_arrive_as_the_query_wants_them(
+    client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    body = {
+        "events": [
+            {
+                "event_id": "e1",
+                "user_id": "2",
+                "item_id": "55",
+                "event": "listen",
+                "value": 3,
+                "timestamp": "2025-11-21T12:00:00+01:00",
+            }
+        ]
+    }
+    response = await client.post("/v1/events", json=body)
+    assert (response.status_code, response.json()) == (200, {"received": 1, "new": 1})
+    row = {
+        "event_id": "e1",
+        "user_id": "2",
+        "item_id": "55",
+        "event": "listen",
+        "value": 3.0,
+        "timestamp": datetime(2025, 11, 21, 11, tzinfo=UTC),
+    }
+    assert fake.calls == [("add_events", [row])]
+    assert fake.calls[0][1][0]["timestamp"].tzinfo is UTC
+
+
+async def test_what_is_left_out_is_filled_in(client: httpx.AsyncClient, fake: FakeEngine) -> None:
+    nothing = {"event_id": "", "event": None, "value": None, "timestamp": None}
+    before = datetime.now(UTC)
+    await client.post("/v1/events", json=[EVENT, EVENT | nothing])
+    after = datetime.now(UTC)
+    first, second = fake.calls[0][1]
+    assert len({first["event_id"], second["event_id"]}) == 2
+    assert len(first["event_id"]) == 32
+    for row in (first, second):
+        assert (row["event"], row["value"]) == ("interaction", None)
+        assert before <= row["timestamp"] <= after
+
+
+async def test_a_repeated_event_is_not_new(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/events", json=[EVENT | {"event_id": "e"}] * 2)
+    assert response.json() == {"received": 2, "new": 1}
+
+
+async def test_up_to_a_thousand(client: httpx.AsyncClient, fake: FakeEngine) -> None:
+    assert (await client.post("/v1/events", json=[EVENT] * 1000)).status_code == 200
+    for count in (0, 1001):
+        response = await client.post("/v1/events", json=[EVENT] * count)
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["location"] == ["body", "events"]
+    assert len(fake.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("user_id", None),
+        ("user_id", ""),
+        ("user_id", 1.5),
+        ("item_id", True),
+        ("item_id", ["55"]),
+        ("event_id", "x" * 513),
+        ("event", {"name": "view"}),
+        ("value", "many"),
+        ("value", True),
+        ("timestamp", "yesterday"),
+        ("timestamp", 1e15),
+        ("timestamp", False),
+        ("other", 1),
+    ],
+)
+async def test_one_bad_event_refuses_them_all(
+    client: httpx.AsyncClient, fake: FakeEngine, field: str, value: object
+) -> None:
+    response = await client.post("/v1/events", json=[EVENT, EVENT | {field: value}])
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["location"] == ["body", "events", 1, field]
+    assert fake.calls == []
+
+
+def test_limits_are_those_of_the_tables() -> None:
+    assert schemas.MAX_ID_CHARACTERS == MAX_ID_CHARACTERS
+    row = EventIn.model_validate(EVENT).row(RECEIVED)
+    assert row["event"] == DEFAULT_EVENT
+    assert sorted(row) == sorted(INTERACTIONS.names)
+
+
+REFUSED = object()
+
+
+def from_table(cells: dict[str, Any]) -> object:
+    """The row a table makes of an event; times that are missing are left to the receiver."""
+    try:
+        frame = as_table(INTERACTIONS, pl.DataFrame({name: [cell] for name, cell in cells.items()}))
+    except TableError:
+        return REFUSED
+    row = frame.row(0, named=True)
+    row["timestamp"] = row["timestamp"] or RECEIVED
+    return row
+
+
+def from_http(cells: dict[str, Any]) -> object:
+    """The same, of the event as it comes over HTTP."""
+    try:
+        row = EventIn.model_validate(json.loads(json.dumps(cells))).row(RECEIVED)
+    except ValidationError:
+        return REFUSED
+    return row | {"event_id": None} if cells["event_id"] in (None, "") else row
+
+
+def assert_same(field: str, cell: object) -> None:
+    cells = {"event_id": None, "user_id": "2", "item_id": "55", field: cell}
+    left, right = from_table(cells), from_http(cells)
+    assert left == right, (field, cell)
+
+
+IDS = ["", "a", " a ", "x" * 512, "x" * 513, "😀" * 512, "\0", 0, 7, -1, 2**53, 2.0, -0.0, 1.5]
+NUMBERS: list[object] = [
+    *("1", " 2.5 ", "+3", "-4e-3", ".5", "5.", "1E5", "", "  ", "x", "1_0", "0x1", "1e", "1e400"),
+    *("inf", "nan", "-Infinity", "\u0661", "1,5", "--1", "+", ".", "e5", "1 2", "1\n"),
+    *(0, 1, -3, 2.5, 1e308, float("nan"), float("inf")),
+]
+TIMES: list[object] = [
+    *("2025-11-21", "2025-11-21T12", "2025-11-21T12:30", "2025-11-21 12:30:05", "20251121"),
+    *("2025-11-21t12:30:05.123456789z", "2025-11-21T12:30:05,5Z", "2025-11-21T12:30:05 Z"),
+    *("2025-11-21T12:30+01", "2025-11-21T12:30-0130", "2025-11-21T12:30+01:30", " 2025-11-21 "),
+    *("2025-02-29", "2024-02-29", "2025-13-01", "2025-11-21T24:00", "2025-11-21T23:60"),
+    *("2025-11-21T23:59:60Z", "2025-11-21T12:30+24:00", "2025-11-21T12:30+01:60", "0000-01-01"),
+    *("0001-01-01", "0001-01-01T00:00+00:01", "9999-12-31T23:59:59.999999", "10000-01-01"),
+    *("9999-12-31T23:59:59-00:01", "1700000000", "1700000000.5", "-62135596800", "253402300800"),
+    *("", " ", "now", "inf", "nan", "2025-11-21\nx", "2025-W47-5", "1e3"),
+    *(0, 1, -1, 1_700_000_000, 1.5, 1.0000005, 1700000000.123456, -62_135_596_800),
+    *(-62_135_596_801, 253_402_300_799, 253_402_300_800, 1e300, float("nan"), float("-inf")),
+]
+
+
+@pytest.mark.parametrize("field", ["user_id", "item_id", "event_id"])
+@pytest.mark.parametrize("cell", IDS)
+def test_ids_are_those_of_the_tables(field: str, cell: object) -> None:
+    assert_same(field, cell)
+
+
+@pytest.mark.parametrize("cell", ["", "view", " view ", "x" * 600, 7, 2.0])
+def test_kinds_are_those_of_the_tables(cell: object) -> None:
+    assert_same("event", cell)
+
+
+@pytest.mark.parametrize("cell", NUMBERS)
+def test_values_are_those_of_the_tables(cell: object) -> None:
+    assert_same("value", cell)
+
+
+@pytest.mark.parametrize("cell", TIMES)
+def test_times_are_those_of_the_tables(cell: object) -> None:
+    assert_same("timestamp", cell)
+
+
+@given(st.text(st.sampled_from("0123456789-+:.,TZtz eE"), max_size=30))
+def test_near_times_are_those_of_the_tables(text: str) -> None:
+    assert_same("timestamp", text)
+
+
+@given(st.text(st.sampled_from("0123456789-+._eE naif"), max_size=12))
+def test_near_numbers_are_those_of_the_tables(text: str) -> None:
+    assert_same("value", text)
+
+
+@given(st.datetimes(), st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23)))
+@settings(max_examples=50)
+def test_times_with_offsets_are_those_of_the_tables(at: datetime, offset: timedelta) -> None:
+    minutes = int(offset.total_seconds() / 60)
+    sign = "-" if minutes < 0 else "+"
+    assert_same("timestamp", f"{at.isoformat()}{sign}{divmod(abs(minutes), 60)[0]:02}")
+    assert_same(
+        "timestamp", f"{at.isoformat()}{sign}{'{:02}:{:02}'.format(*divmod(abs(minutes), 60))}"
+    )
+
+
+@given(st.floats(-62_135_596_800, 253_402_300_799))
+def test_seconds_are_those_of_the_tables(seconds: float) -> None:
+    assert_same("timestamp", seconds)
+
+
+def test_a_number_too_large_for_a_float() -> None:
+    for field in ("value", "timestamp"):
+        with pytest.raises(ValidationError):
+            EventIn.model_validate(EVENT | {field: 10**400})

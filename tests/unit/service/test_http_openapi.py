@@ -1,0 +1,137 @@
+"""The OpenAPI document against the contract."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from recsvc.service.problems import PROBLEM_JSON
+from recsvc.service.schemas import RecommendationsDocument
+
+CONTRACT = """
+GET    /v1/users/{user_id}/recommendations
+POST   /v1/recommendations
+POST   /v1/recommendations/batch
+GET    /v1/users/{user_id}/recommendations/{item_id}/explanation
+GET    /v1/items/{item_id}/similar
+GET    /v1/users/{user_id}/similar
+POST   /v1/events
+PUT    /v1/users/{id}
+GET    /v1/users/{id}
+DELETE /v1/users/{id}
+PUT    /v1/items/{id}
+GET    /v1/items/{id}
+DELETE /v1/items/{id}
+PUT    /v1/categories/{id}
+GET    /v1/categories/{id}
+DELETE /v1/categories/{id}
+PUT    /v1/users/{id}/follows/{other_id}
+DELETE /v1/users/{id}/follows/{other_id}
+GET    /v1/models
+POST   /v1/models/{model}/activate
+POST   /v1/models/{model}/rollback
+POST   /v1/refreshes
+GET    /v1/refreshes/{id}
+GET    /health/live
+GET    /health/ready
+GET    /metrics
+"""
+"""The routes of CONTRACT §5."""
+
+LATER = {
+    "POST /v1/recommendations/batch": "comes with batch-recommend",
+    "POST /v1/models/{model}/activate": "an admin's: comes with keys",
+    "POST /v1/models/{model}/rollback": "an admin's: comes with keys",
+    "POST /v1/refreshes": "an admin's: comes with keys",
+    "GET /v1/refreshes/{id}": "an admin's: comes with keys",
+} | {
+    f"{method} /v1/{path}": "writing and removing nodes comes with delete-user"
+    for path in ("users/{id}", "items/{id}", "categories/{id}", "users/{id}/follows/{other_id}")
+    for method in ("PUT", "GET", "DELETE")
+    if (method, path) != ("GET", "users/{id}/follows/{other_id}")
+}
+"""Routes of the contract that do not exist yet, and why."""
+
+LATER_PARAMETERS = {"diversity", "without"}
+"""Parameters of the contract that do not exist yet: they come with counterfactuals."""
+
+
+@pytest.fixture
+def document(app: FastAPI) -> dict[str, Any]:
+    return app.openapi()
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_every_route_of_the_contract_is_there_or_comes_later(document: dict[str, Any]) -> None:
+    contract = {re.sub(r" +", " ", line) for line in CONTRACT.strip().splitlines()}
+    assert contract - operations(document).keys() == LATER.keys()
+    assert operations(document).keys() <= contract
+
+
+def test_parameters_are_those_of_the_contract(document: dict[str, Any]) -> None:
+    route = operations(document)["GET /v1/users/{user_id}/recommendations"]
+    parameters = {each["name"]: each["schema"] for each in route["parameters"]}
+    wanted = {"user_id", "k", "category", "exclude_seen", "explain", "diversity", "exclude"}
+    assert parameters.keys() == (wanted | {"without"}) - LATER_PARAMETERS
+    assert parameters["k"].items() >= {"default": 10, "minimum": 1, "maximum": 500}.items()
+    assert parameters["exclude_seen"]["default"] is True
+    assert parameters["explain"]["default"] == "summary"
+    assert parameters["explain"]["enum"] == ["none", "summary", "full"]
+    assert parameters["category"]["type"] == parameters["exclude"]["type"] == "array"
+
+
+def test_the_body_has_the_same_options_as_the_query(document: dict[str, Any]) -> None:
+    route = operations(document)["GET /v1/users/{user_id}/recommendations"]
+    query = {each["name"] for each in route["parameters"]} - {"user_id"}
+    body = document["components"]["schemas"]["EvidenceRequest"]["properties"]
+    assert body.keys() == query | {"evidence"}
+
+
+def test_every_answer_is_described(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        answers = operation["responses"]
+        assert operation["description"], name
+        assert {"200", "500"} <= answers.keys(), name
+        assert ("422" in answers) == ("parameters" in operation or "requestBody" in operation)
+        assert ("413" in answers) == ("requestBody" in operation)
+        for status, answer in answers.items():
+            media = {PROBLEM_JSON} if status >= "400" else {"application/json"}
+            if name == "GET /metrics" and status == "200":
+                media = {"text/plain"}
+            assert answer["content"].keys() == media, (name, status)
+
+
+def test_operations_have_short_names(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in operations(document).values()]
+    assert len(set(names)) == len(names)
+    assert all(name.isidentifier() for name in names)
+
+
+def test_examples_are_true() -> None:
+    extra = RecommendationsDocument.model_config["json_schema_extra"]
+    assert isinstance(extra, dict)
+    examples = extra["examples"]
+    assert isinstance(examples, list)
+    for example in examples:
+        answer = RecommendationsDocument.model_validate(example)
+        for item in answer.items:
+            assert item.score == pytest.approx(sum(item.signals.values()))
+            assert item.explanation is not None
+            parts = [each.value for each in item.explanation.contributions]
+            assert item.score == pytest.approx(sum(parts) + item.explanation.remainder)
+
+
+async def test_it_is_served(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
+    response = await client.get("/openapi.json")
+    assert response.json() == document
+    assert (await client.get("/docs")).status_code == 200
+    assert (await client.get("/redoc")).status_code == 404

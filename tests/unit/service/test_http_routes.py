@@ -1,0 +1,248 @@
+import inspect
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from recsvc.engine import Engine, RecommendationQuery, StatedEvidence
+from recsvc.service.schemas import (
+    ExplainedItemDocument,
+    ModelsDocument,
+    RecommendationsDocument,
+    SimilarDocument,
+)
+from tests.unit.service.fake_engine import VERSION, FakeEngine
+
+
+async def test_recommendations_have_the_defaults_of_the_contract(
+    client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    response = await client.get("/v1/users/2/recommendations")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert fake.calls == [("recommend", "2", RecommendationQuery())]
+
+
+async def test_recommendations_pass_every_option_on(
+    client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    options: list[tuple[str, str | int]] = [
+        ("k", 500),
+        ("category", "pop"),
+        ("category", "a/b ü"),
+        ("exclude_seen", "false"),
+        ("explain", "none"),
+        ("exclude", "1"),
+        ("exclude", "2"),
+    ]
+    await client.get("/v1/users/2/recommendations", params=httpx.QueryParams(options))
+    query = RecommendationQuery(500, ("pop", "a/b ü"), False, "none", ("1", "2"))
+    assert fake.calls == [("recommend", "2", query)]
+
+
+@pytest.mark.parametrize("explain", ["none", "summary", "full"])
+async def test_an_answer_is_what_the_openapi_document_says(
+    client: httpx.AsyncClient, explain: str
+) -> None:
+    response = await client.get("/v1/users/2/recommendations", params={"explain": explain})
+    answer = RecommendationsDocument.model_validate(response.json())
+    assert answer.model_dump(by_alias=True, exclude_unset=True) == response.json()
+    (item,) = response.json()["items"]
+    assert ("explanation" in item) == (explain != "none")
+    assert ("paths" in item.get("explanation", {})) == (explain == "full")
+
+
+async def test_the_answer_bears_the_request_id(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/users/2/recommendations", headers={"X-Request-Id": "abc"})
+    assert response.headers["X-Request-Id"] == response.json()["request_id"] == "abc"
+
+
+async def test_recommendations_for_stated_evidence(
+    client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    body = {
+        "evidence": [{"item_id": "55"}, {"item_id": 89, "event": "listen", "weight": -2}],
+        "k": 3,
+        "category": ["pop"],
+        "explain": "full",
+        "exclude": ["1"],
+    }
+    response = await client.post("/v1/recommendations", json=body)
+    assert response.status_code == 200
+    RecommendationsDocument.model_validate(response.json())
+    assert response.json()["user_id"] is None
+    evidence = [StatedEvidence("55", "interaction", 1.0), StatedEvidence("89", "listen", -2.0)]
+    query = RecommendationQuery(3, ("pop",), True, "full", ("1",))
+    assert fake.calls == [("recommend_for", evidence, query)]
+
+
+async def test_stated_evidence_has_the_same_defaults(
+    client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    await client.post("/v1/recommendations", json={"evidence": [{"item_id": "55"}] * 1000})
+    assert fake.calls[0][2] == RecommendationQuery()
+
+
+async def test_an_explanation_is_the_item_and_what_the_answer_says_about_itself(
+    client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    response = await client.get("/v1/users/2/recommendations/289/explanation")
+    assert response.status_code == 200
+    document = ExplainedItemDocument.model_validate(response.json())
+    assert document.item_id == "289"
+    assert document.user_id == "2"
+    assert document.versions == {"hybrid": 3, "lightgcn": 3}
+    assert document.explanation is not None
+    assert document.explanation.cypher
+    assert document.request_id == response.headers["X-Request-Id"]
+    assert fake.calls == [("explain", "2", "289")]
+
+
+@pytest.mark.parametrize("kind", ["item", "user"])
+async def test_similar(client: httpx.AsyncClient, fake: FakeEngine, kind: str) -> None:
+    response = await client.get(f"/v1/{kind}s/55/similar")
+    assert response.status_code == 200
+    SimilarDocument.model_validate(response.json())
+    await client.get(f"/v1/{kind}s/55/similar", params={"k": 3, "model": "node2vec"})
+    assert fake.calls == [
+        (f"similar_{kind}s", "55", 10, None),
+        (f"similar_{kind}s", "55", 3, "node2vec"),
+    ]
+
+
+async def test_models(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/models")
+    assert response.json() == {"models": [VERSION]}
+    ModelsDocument.model_validate(response.json())
+
+
+async def test_live_asks_nothing(client: httpx.AsyncClient, fake: FakeEngine) -> None:
+    response = await client.get("/health/live")
+    assert (response.status_code, response.json()) == (200, {"status": "live"})
+    assert fake.calls == []
+
+
+async def test_ready(client: httpx.AsyncClient, fake: FakeEngine) -> None:
+    assert (await client.get("/health/ready")).json() == {"status": "ready"}
+    fake.reasons = {"snapshot": "no version is active"}
+    response = await client.get("/health/ready")
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["reasons"] == {"snapshot": "no version is active"}
+
+
+async def test_the_engine_starts_and_stops_with_the_app(app: FastAPI, fake: FakeEngine) -> None:
+    async with app.router.lifespan_context(app):
+        assert fake.calls == [("start",)]
+    assert fake.calls == [("start",), ("stop",)]
+
+
+async def test_an_engine_that_cannot_start_keeps_the_app_from_starting(
+    app: FastAPI, fake: FakeEngine
+) -> None:
+    fake.error = RuntimeError("no")
+    with pytest.raises(RuntimeError):
+        async with app.router.lifespan_context(app):
+            pass
+
+
+async def test_docs_come_with_the_service(client: httpx.AsyncClient) -> None:
+    pytest.importorskip("fastapi_offline", reason="the package with Swagger UI's files")
+    page = await client.get("/docs")
+    assert page.status_code == 200
+    assert "https://" not in page.text
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        assert f"docs/{asset}" in page.text
+        assert (await client.get(f"/docs/{asset}")).status_code == 200
+    for other in ("redoc.standalone.js", "..%2Fcore.py", "..%2F..%2F..%2Fetc%2Fpasswd"):
+        assert (await client.get(f"/docs/{other}")).status_code == 404
+
+
+ERRORS_OF_QUERIES: list[tuple[str, str, dict[str, Any]]] = [
+    ("/v1/users/2/recommendations", "k", {"k": 0}),
+    ("/v1/users/2/recommendations", "k", {"k": 501}),
+    ("/v1/users/2/recommendations", "k", {"k": "ten"}),
+    ("/v1/users/2/recommendations", "explain", {"explain": "all"}),
+    ("/v1/users/2/recommendations", "exclude_seen", {"exclude_seen": "perhaps"}),
+    ("/v1/users/2/recommendations", "category", {"category": ""}),
+    ("/v1/users/2/recommendations", "exclude", {"exclude": "x" * 513}),
+    ("/v1/users/2/recommendations", "kk", {"kk": 1}),
+    ("/v1/items/2/similar", "k", {"k": 501}),
+    ("/v1/users/2/similar", "k", {"k": 0}),
+    ("/v1/users/2/similar", "model", {"model": ""}),
+]
+
+
+@pytest.mark.parametrize(("path", "field", "query"), ERRORS_OF_QUERIES)
+async def test_a_wrong_query_is_refused_by_name(
+    client: httpx.AsyncClient, fake: FakeEngine, path: str, field: str, query: dict[str, Any]
+) -> None:
+    response = await client.get(path, params=query)
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["location"][:2] == ["query", field]
+    assert fake.calls == []
+
+
+E55 = {"item_id": "55"}
+ERRORS_OF_EVIDENCE: list[tuple[list[str | int], dict[str, Any]]] = [
+    (["evidence"], {}),
+    (["evidence"], {"evidence": []}),
+    (["evidence"], {"evidence": [E55] * 1001}),
+    (["evidence", 0, "item_id"], {"evidence": [{"event": "view"}]}),
+    (["evidence", 0, "item_id"], {"evidence": [{"item_id": ""}]}),
+    (["evidence", 0, "item_id"], {"evidence": [{"item_id": 1.5}]}),
+    (["evidence", 0, "item_id"], {"evidence": [{"item_id": True}]}),
+    (["evidence", 1, "item_id"], {"evidence": [E55, {"item_id": "x" * 513}]}),
+    (["evidence", 0, "event"], {"evidence": [E55 | {"event": ""}]}),
+    (["evidence", 0, "weight"], {"evidence": [E55 | {"weight": "1"}]}),
+    (["evidence", 0, "weight"], {"evidence": [E55 | {"weight": 1e300}]}),
+    (["evidence", 0, "timestamp"], {"evidence": [E55 | {"timestamp": 1}]}),
+    (["k"], {"evidence": [E55], "k": True}),
+    (["k"], {"evidence": [E55], "k": "10"}),
+    (["k"], {"evidence": [E55], "k": None}),
+    (["category"], {"evidence": [E55], "category": "pop"}),
+    (["explain"], {"evidence": [E55], "explain": "all"}),
+    (["without"], {"evidence": [E55], "without": ["item:1"]}),
+]
+
+
+@pytest.mark.parametrize(("location", "body"), ERRORS_OF_EVIDENCE)
+async def test_wrong_evidence_is_refused_by_location(
+    client: httpx.AsyncClient, fake: FakeEngine, location: list[str | int], body: dict[str, Any]
+) -> None:
+    response = await client.post("/v1/recommendations", json=body)
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["location"] == ["body", *location]
+    assert fake.calls == []
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+async def test_a_weight_is_finite(client: httpx.AsyncClient, number: str) -> None:
+    response = await client.post(
+        "/v1/recommendations",
+        content=f'{{"evidence": [{{"item_id": "55", "weight": {number}}}]}}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["location"] == ["body", "evidence", 0, "weight"]
+
+
+def test_the_fake_is_called_as_the_engine_is() -> None:
+    for name, method in inspect.getmembers(Engine, inspect.isfunction):
+        if not name.startswith("_"):
+            real, fake = (inspect.signature(each) for each in (method, getattr(FakeEngine, name)))
+            assert list(real.parameters) == list(fake.parameters), name
+
+
+def test_nothing_of_training_is_imported() -> None:
+    code = (
+        "import sys, recsvc.service.app; "
+        "print({'torch', 'torch_geometric', 'gensim', 'numba', 'polars'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
