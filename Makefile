@@ -2,14 +2,44 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: demo test lint types bench docs clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Python 3.11 or newer is needed ($(PYTHON) is missing or older): install it, or name one: make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt "pip" "hatchling" "editables"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[train,lastfm]"
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer, such as: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: name a newer one, such as: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "setting up $(VENV) (several GB with torch; about 3 minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) pip
+	@$(PIP) --group dev --editable ".[train,lastfm]"
+	@# An oracle of the tests, without the old numpy that it asks for and does not need.
+	@$(PIP) --no-deps node2vec
 	@touch $@
+
+demo: $(VENV)/.ready
+	@$(BIN)/python -m recsvc.demo
+
+test: lint types
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --sort=cover
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: $(VENV)/.ready
+	$(BIN)/basedpyright
+
+bench: $(VENV)/.ready
+	$(BIN)/python benchmarks/walking_skeleton.py
+
+docs: $(VENV)/.ready
+	$(BIN)/python -m pytest tests/unit/test_docs.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

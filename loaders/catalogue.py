@@ -80,6 +80,9 @@ class Catalogue(Mapping[str, Query]):
                 f"no query {name!r} under cypher/: expected cypher/{name}.cypher"
             ) from None
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._queries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._queries)
 

@@ -30,7 +30,7 @@ _Out = TypeVar("_Out")
 
 _IDS_PER_PAGE = 50_000
 _NODES_PER_RANGE = 2_000
-_EVIDENCE_PER_BATCH = 400
+_EVIDENCE_PER_BATCH = 1_000
 _SESSIONS = 2
 
 Progress = Callable[[str, int, int], None]

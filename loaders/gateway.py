@@ -1,8 +1,8 @@
 """The border to Neo4j for batch work: one protocol, one real implementation."""
 
+import contextlib
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -75,7 +75,8 @@ class Neo4jGateway:
     """`Gateway` over the official driver; a context manager that owns its connections.
 
     Raises:
-        Neo4jUnavailableError: nothing answers at the address within `connect_timeout_seconds`.
+        Neo4jUnavailableError: the address is none, or nothing answers there within
+            `connect_timeout_seconds`.
         Neo4jAuthError: the user name or password is refused.
     """
 
@@ -88,15 +89,16 @@ class Neo4jGateway:
     ) -> None:
         self.address = address
         self._query_timeout_seconds = query_timeout_seconds
-        self._driver = neo4j.GraphDatabase.driver(
-            address.uri,
-            auth=address.auth,
-            connection_timeout=connect_timeout_seconds,
-            connection_acquisition_timeout=connect_timeout_seconds,
-            max_transaction_retry_time=connect_timeout_seconds,
-            notifications_min_severity="OFF",
-            user_agent="recsvc",
-        )
+        with translated_errors(address.uri):
+            self._driver = neo4j.GraphDatabase.driver(
+                address.uri,
+                auth=address.auth,
+                connection_timeout=connect_timeout_seconds,
+                connection_acquisition_timeout=connect_timeout_seconds,
+                max_transaction_retry_time=connect_timeout_seconds,
+                notifications_min_severity="OFF",
+                user_agent="recsvc",
+            )
         try:
             with translated_errors(address.uri):
                 self._driver.verify_connectivity()
@@ -141,12 +143,15 @@ class Neo4jGateway:
 
     def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
         """See `Gateway.rehearse`. Other writers to the same nodes wait until it ends."""
-        with translated_errors(self.address.uri), self._session() as session:
-            transaction = session.begin_transaction(timeout=self._query_timeout_seconds)
-            with transaction:
-                result = work(_OpenTransaction(transaction))
-                transaction.rollback()
-            return result
+        results: list[Any] = []
+
+        def undone(transaction: Transaction) -> None:
+            results[:] = [work(transaction)]
+            raise _RolledBackError  # the driver rolls back, and tries again only what is transient
+
+        with contextlib.suppress(_RolledBackError):
+            self._managed(undone, writes=True)
+        return results[0]
 
     def _session(self) -> neo4j.Session:
         return self._driver.session(database=self.address.database)
@@ -158,6 +163,10 @@ class Neo4jGateway:
 
         with translated_errors(self.address.uri), self._session() as session:
             return session.execute_write(unit) if writes else session.execute_read(unit)
+
+
+class _RolledBackError(Exception):
+    """Ends a rehearsal; never leaves this module."""
 
 
 class _OpenTransaction:
@@ -185,7 +194,7 @@ def checked(query: Query, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return dict(parameters)
 
 
-@contextmanager
+@contextlib.contextmanager
 def translated_errors(uri: str, query: Query | None = None) -> Generator[None]:
     """Turn the driver's errors into ours, each with what to do."""
     where = f" in cypher/{query.name}" if query else ""
@@ -205,6 +214,11 @@ def translated_errors(uri: str, query: Query | None = None) -> Generator[None]:
             raise Neo4jTimeoutError(f"Neo4j at {uri} ran out of time{where}") from error
         raise QueryError(
             f"Neo4j refused a statement{where}: {error.code}: {error.message}"
+        ) from error
+    except driver_errors.ConfigurationError as error:
+        raise Neo4jUnavailableError(
+            f"{uri!r} is no address of a Neo4j ({error}): expected bolt://host:port or "
+            "neo4j://host:port in RECSVC_NEO4J_URI"
         ) from error
     except driver_errors.DriverError as error:
         raise Neo4jUnavailableError(

@@ -127,4 +127,4 @@ def _drawn(path: Any) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

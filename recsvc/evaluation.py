@@ -120,7 +120,7 @@ def evaluate(
       in `train` (an item nobody has counts as one that one user has)
     - coverage@k = share of all items that are in the list of at least one of these users
 
-    These are the definitions of He et al. 2020, "LightGCN", §4.1.1, for recall and ndcg: a user
+    These are the definitions of He et al. 2020, "LightGCN", §4.1, for recall and ndcg: a user
     without held-out items is left out, not counted as 0.
 
     Args:

@@ -8,13 +8,14 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.answer import Contribution, NodeRef
-from recsvc.evidence import Evidence
+from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind
 from recsvc.fusion import BASE, Blend, ScoredUser, Term
 from recsvc.settings import EventSettings
 
 _NAMED_IN_TEXT = 3
-_LEAST_SHARE = 0.05
-"""Evidence that carries less than this share of the score is not named in the sentence."""
+_POPULAR = "Popular with many people."
+_LEAST_SHARE = 0.02
+"""What carries less than this share of the score is not named in the sentence."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,25 +94,24 @@ def sentence(
     by_node = np.zeros(len(nodes))
     for term in exact.terms:
         np.add.at(by_node, term.position, term.values[:, column])
-    total = float(by_node.clip(min=0).sum() + max(exact.base[column], 0.0))
-    strong = [
-        position
-        for position in np.argsort(-by_node, kind="stable").tolist()
-        if by_node[position] > 0 and by_node[position] >= _LEAST_SHARE * total
-    ]
-    chosen = {
-        kind: [position for position in strong if nodes[position].kind == kind]
+    least = _LEAST_SHARE * float(by_node.clip(min=0).sum() + exact.base[column])
+    strong: dict[EvidenceKind, list[int]] = {kind: [] for kind in EVIDENCE_KINDS}
+    for position in np.argsort(-by_node, kind="stable").tolist():
+        if by_node[position] > 0:
+            strong[nodes[position].kind].append(position)
+    items, categories = (
+        [p for p in strong[kind][:_NAMED_IN_TEXT] if by_node[p] >= least]
         for kind in ("item", "category")
-    }
-    followers = sum(1 for p, value in enumerate(by_node) if nodes[p].kind == "user" and value > 0)
+    )
+    people = strong["user"] if by_node[strong["user"]].sum() >= least else []
     reasons = [
-        *_item_reasons(chosen["item"][:_NAMED_IN_TEXT], evidence, nodes, events),
-        *_category_reason([nodes[p] for p in chosen["category"][:_NAMED_IN_TEXT]]),
-        *_people_reason(followers),
+        *_item_reasons(items, evidence, nodes, events),
+        *_category_reason([nodes[p] for p in categories]),
+        *_people_reason(len(people)),
     ]
-    if not reasons:
-        return "Popular with many people." if not strong else "It fits many things you like."
-    return f"Because {_joined(reasons)}."
+    if reasons:
+        return f"Because {_joined(reasons)}."
+    return "It fits many things you like a little." if by_node.max(initial=0) > 0 else _POPULAR
 
 
 def _item_reasons(
@@ -134,8 +134,8 @@ def _category_reason(nodes: Sequence[NodeRef]) -> list[str]:
 def _people_reason(count: int) -> list[str]:
     if count == 0:
         return []
-    people = "1 person you follow has" if count == 1 else f"{count} people you follow have"
-    return [f"{people} it too"]
+    people = "1 person" if count == 1 else f"{count} people"
+    return [f"{people} you follow chose it too"]
 
 
 def _name(node: NodeRef) -> str:

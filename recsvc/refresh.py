@@ -42,6 +42,9 @@ from recsvc.splits import entries, hold_out
 
 PAGERANK = "pagerank"
 _RUNNING_HOURS = 6
+_UNLEARNED_WEIGHT = 0.1
+"""λ of a signal whose kind of evidence no validation user has: it only speaks where there is
+such evidence, and there it should say something."""
 
 Progress = Callable[[str, int, int], None]
 """Told (what, done, total)."""
@@ -173,7 +176,7 @@ def _refresh(run: _Run, versions: Mapping[str, writeback.Version]) -> RefreshRep
         name: _fit(run, name, TrainingData(graph, evidence), epochs=learned.epochs[name])[0]
         for name in run.options.models
     }
-    rows = _row_signals(run, graph, evidence)
+    rows = _row_signals(run, graph, evidence, learned.weights)
     signals: list[Signal] = [*_embedding_signals(models, graph.items), *rows]
     weights, base_weight = as_weights(learned.weights, signals)
     blend = Blend(tuple(signals), weights, popularity_prior(evidence), base_weight)
@@ -216,8 +219,10 @@ def _learn(run: _Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> _Learned:
         normal[BASE] = np.broadcast_to(prior, (len(users), len(prior)))
         seen = [kept[u].indices.astype(np.int64) for u in users.tolist()]
         answers = [held_out[u].indices.astype(np.int64) for u in users.tolist()]
-        candidates = collect_candidates(list(normal.values()), seen, answers)
-        weights, _ = learn_weights(candidates, list(normal))
+        learnable = {name: scores for name, scores in normal.items() if scores.any()}
+        candidates = collect_candidates(list(learnable.values()), seen, answers)
+        weights, _ = learn_weights(candidates, list(learnable))
+        weights = {name: weights.get(name, _UNLEARNED_WEIGHT) for name in normal}
         metrics = _validation_metrics(normal, weights, kept, held_out, users)
     return _Learned(weights, epochs, metrics)
 
@@ -287,14 +292,20 @@ def _pagerank(
     )
 
 
-def _row_signals(run: _Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> list[Signal]:
-    """PageRank and every meta-path, over all evidence nodes of the whole graph."""
+def _row_signals(
+    run: _Run, graph: HeteroGraph, evidence: sp.csr_matrix, weights: Mapping[str, float]
+) -> list[Signal]:
+    """PageRank and meta-paths over all evidence nodes of the whole graph, where λ is not 0."""
     ids = _evidence_ids(graph)
-    with run.step("pagerank"):
-        rows, _ = _pagerank(run, graph, evidence)
-    signals: list[Signal] = [RowSignal(PAGERANK, "item", graph.items, rows)]
+    signals: list[Signal] = []
+    if weights[PAGERANK]:
+        with run.step("pagerank"):
+            rows, _ = _pagerank(run, graph, evidence)
+        signals.append(RowSignal(PAGERANK, "item", graph.items, rows))
     with run.step("meta-paths"):
         for name, kind in metapath_kinds().items():
+            if not weights[name]:
+                continue
             found = all_rows(
                 run.gateway, name, ids[kind], graph.items, run.options.row_size, run.progress
             )

@@ -77,7 +77,7 @@ class EvidenceSampler:
 
         Popular items are in more batches. Weighting by the inverse of the inclusion probability
         (Horvitz & Thompson 1952; for softmax Yi et al. 2019, "Sampling-bias-corrected neural
-        modeling for large corpus item recommendations", §4, which uses p in its place) makes the
+        modeling for large corpus item recommendations", which uses p in its place) makes the
         sum over the sample an estimate of the sum over all items.
         """
         item = torch.unique(positives.item)

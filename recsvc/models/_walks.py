@@ -109,7 +109,7 @@ def transition_probabilities(
 @numba.njit(cache=True)
 @no_type_check
 def _next_random(state):
-    """SplitMix64 (Steele, Lea & Flood 2014, §3): the next state and a number in [0, 1)."""
+    """SplitMix64 (Steele, Lea & Flood 2014): the next state and a number in [0, 1)."""
     state = state + _GOLDEN
     mixed = (state ^ (state >> np.uint64(30))) * _MIX_1
     mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
@@ -168,7 +168,7 @@ def _walk(begin, neighbour, cumulative, length, back, out, state, walk):
     """Fill in one walk whose first node is set.
 
     A candidate is drawn by weight and kept with probability bias / largest bias, as in
-    KnightKing (Yang et al. 2019, §4.1).
+    KnightKing (Yang et al. 2019).
     """
     highest = max(back, 1.0, out)
     lowest = min(back, 1.0, out)

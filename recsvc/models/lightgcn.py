@@ -231,7 +231,7 @@ def sampled_softmax(
 ) -> Float32[Tensor, " batch"]:
     """-log(exp(p) / (exp(p) + Σ_n exp(n))).
 
-    Wu et al. 2024, "On the effectiveness of sampled softmax loss for item recommendation", eq. 5.
+    Wu et al. 2024, "On the effectiveness of sampled softmax loss for item recommendation".
 
     Args:
         positive: cosine / τ of each example.
@@ -250,7 +250,7 @@ def bilateral_softmax(
 ) -> Float32[Tensor, " batch"]:
     """-τ1 log E_i[exp(f_ui / τ1)] + τ2 log E_j[exp(f_uj / τ2)].
 
-    Wu et al. 2024, "BSL: Understanding and improving softmax loss for recommendation", eq. 12. The
+    Wu et al. 2024, "BSL: Understanding and improving softmax loss for recommendation". The
     first mean is over the user's positives in the batch, as in the authors' code.
 
     Args:
@@ -300,7 +300,7 @@ def propagate(
     """z^(0) … z^(L), where z^(k) = D^-½ A D^-½ z^(k-1).
 
     He et al. 2020, "LightGCN: Simplifying and powering graph convolution network for
-    recommendation", eq. 8.
+    recommendation", eq. 7.
     """
     result = [table]
     for _ in range(layers):

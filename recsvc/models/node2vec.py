@@ -224,9 +224,10 @@ def _fit_skip_gram(
 def _model(vectors: NodeVectors, evidence: sp.csr_matrix, discount: float) -> Node2VecModel:
     users, items = evidence.shape
     item_rows = slice(users, users + items)
-    degree = np.asarray(evidence.sum(axis=0), np.float32).ravel()
+    degree = np.asarray(evidence.sum(axis=0)).ravel()
+    share = np.asarray((1.0 + degree) ** -discount, np.float32)
     return Node2VecModel(
         user_vectors=vectors.centre[:users],
         item_vectors=vectors.context[item_rows],
-        source_vectors=vectors.centre[item_rows] * ((1.0 + degree) ** -discount)[:, None],
+        source_vectors=vectors.centre[item_rows] * share[:, None],
     )

@@ -83,10 +83,10 @@ def fit(
     """Compute the kernel. See `Fit`.
 
     K(j, i) = Σ_u e_uj e_ui / (d_j^α d_u^α d_i^β), where a degree d is the sum of the evidence
-    of a user or an item. This is P³α (Cooper et al. 2014, "Random walks in recommender systems",
-    §3) with the last step divided by the target's popularity (RP³β, Paudel et al. 2017,
-    "Updatable, accurate, diverse, and scalable recommendations for interactive applications",
-    §3.2), without the factor of the first step, which is the same for all items of a user.
+    of a user or an item. This is P³α (Cooper et al. 2014, "Random walks in recommender systems")
+    with the last step divided by the target's popularity (RP³β, Paudel et al. 2017,
+    "Updatable, accurate, diverse, and scalable recommendations for interactive applications"),
+    without the factor of the first step, which is the same for all items of a user.
 
     Raises:
         TrainingError: there is no evidence.

@@ -16,7 +16,8 @@ class EmbeddingSignal:
     """Inner products between what stands for the evidence and what stands for the item.
 
     LightGCN's user vector is linear in the user's items once each item stores a source vector
-    (He et al. 2020, eq. 3–4 unrolled); Node2Vec uses the item's own vector as both.
+    (He et al. 2020, eq. 3–4 unrolled); Node2Vec takes skip-gram's input vectors as sources and its
+    output vectors as targets.
 
     Attributes:
         name: the model's name.

@@ -8,6 +8,10 @@ own vectors. Those are computed here, once for all users, by forward push (Ander
 # numba ships no types; everything that leaves this module is annotated.
 # pyright: basic
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import no_type_check
+
 import numba
 import numpy as np
 import scipy.sparse as sp
@@ -54,10 +58,26 @@ def pagerank_rows(
     """
     transition = transition_matrix(graph, evidence)
     n_users, n_items = evidence.shape
-    columns, values, lengths, residual = _push_all(
-        transition.indptr, transition.indices, transition.data, n_users, n_items, damping,
-        epsilon, size, numba.get_num_threads(),
-    )  # fmt: skip
+    out = (
+        np.zeros((n_items, size), np.int32),
+        np.zeros((n_items, size), np.float32),
+        np.zeros(n_items, np.int64),
+        np.zeros(n_items, np.float64),
+    )
+    # numba's own parallel loops change how many threads torch uses in the same process, and
+    # make the fits around this many times slower; threads of Python's do not.
+    parts = os.cpu_count() or 1
+    with ThreadPoolExecutor(parts) as pool:
+        work = [
+            pool.submit(
+                _push_part, transition.indptr, transition.indices, transition.data, n_users,
+                part, parts, damping, epsilon, *out,
+            )
+            for part in range(parts)
+        ]  # fmt: skip
+        for each in work:
+            each.result()
+    columns, values, lengths, residual = out
     filled = np.arange(size)[None, :] < lengths[:, None]
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     rows = sp.csr_matrix((values[filled], columns[filled], indptr), shape=(n_items, n_items))
@@ -65,32 +85,33 @@ def pagerank_rows(
     return rows, float(residual.max(initial=0.0))
 
 
-@numba.njit(cache=True, parallel=True)
-def _push_all(indptr, indices, data, n_users, n_items, damping, epsilon, size, n_parts):
-    columns = np.zeros((n_items, size), np.int32)
-    values = np.zeros((n_items, size), np.float32)
-    lengths = np.zeros(n_items, np.int64)
-    residual_mass = np.zeros(n_items, np.float64)
-    for part in numba.prange(n_parts):
-        rank = np.zeros(n_users + n_items)
-        residual = np.zeros(n_users + n_items)
-        queue = np.zeros(n_users + n_items, np.int64)
-        queued = np.zeros(n_users + n_items, np.bool_)
-        touched = np.zeros(n_users + n_items, np.int64)
-        for item in range(part, n_items, n_parts):
-            if indptr[n_users + item + 1] == indptr[n_users + item]:
-                continue
-            count = _push(
-                indptr, indices, data, n_users + item, damping, epsilon, rank, residual, queue,
-                queued, touched,
-            )  # fmt: skip
-            lengths[item], residual_mass[item] = _keep_largest(
-                touched[:count], rank, residual, n_users, item, size, columns[item], values[item]
-            )
-    return columns, values, lengths, residual_mass
+@no_type_check  # numba compiles it: a run-time type checker must not wrap it
+@numba.njit(cache=True, nogil=True)
+def _push_part(
+    indptr, indices, data, n_users, part, n_parts, damping, epsilon,
+    columns, values, lengths, residual_mass,
+):  # fmt: skip
+    """Fill in the rows of every n_parts-th item."""
+    n_nodes, size = len(indptr) - 1, columns.shape[1]
+    rank = np.zeros(n_nodes)
+    residual = np.zeros(n_nodes)
+    queue = np.zeros(n_nodes, np.int64)
+    queued = np.zeros(n_nodes, np.bool_)
+    touched = np.zeros(n_nodes, np.int64)
+    for item in range(part, len(lengths), n_parts):
+        if indptr[n_users + item + 1] == indptr[n_users + item]:
+            continue
+        count = _push(
+            indptr, indices, data, n_users + item, damping, epsilon, rank, residual, queue,
+            queued, touched,
+        )  # fmt: skip
+        lengths[item], residual_mass[item] = _keep_largest(
+            touched[:count], rank, residual, n_users, item, size, columns[item], values[item]
+        )
 
 
-@numba.njit(cache=True)
+@no_type_check
+@numba.njit(cache=True, nogil=True)
 def _push(indptr, indices, data, seed, damping, epsilon, rank, residual, queue, queued, touched):
     """Push from one seed until no node holds more than epsilon · degree; nodes touched."""
     n_nodes = len(rank)
@@ -121,7 +142,8 @@ def _push(indptr, indices, data, seed, damping, epsilon, rank, residual, queue, 
     return n_touched
 
 
-@numba.njit(cache=True)
+@no_type_check
+@numba.njit(cache=True, nogil=True)
 def _keep_largest(touched, rank, residual, n_users, seed_item, size, columns, values):
     """Write the largest entries on items other than the seed; clear the work arrays."""
     nodes = np.sort(touched)

@@ -214,12 +214,24 @@ def test_the_whole_evaluation_runs(name: str) -> None:
         assert result.estimates["recall@5"].mean == 1.0
 
 
-@every_model
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_device_that_is_not_there_is_named(name: str) -> None:
-    if name not in TRAINED:
-        pytest.skip("runs without a device")
     with pytest.raises(TrainingError, match="nonsense"):
         MODELS[name].fit(planted()[0], options_of(name), seed=0, device="nonsense")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_gpu_finds_the_withheld_items_too(name: str) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU here")
+    data, withheld = planted()
+    options = {"node2vec": {"epochs": "15", "learning_rate": "0.02"}}.get(name, {})
+    model, _ = MODELS[name].fit(data, options_of(name, **options), seed=0, device="cuda")
+    ranking = top_k(model.scores, data.evidence, k=1)
+    np.testing.assert_array_equal(ranking.items[:, 0], withheld.indices)
 
 
 def test_importing_the_registry_imports_no_training_library() -> None:

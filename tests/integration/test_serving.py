@@ -1,0 +1,244 @@
+"""The promises of CONTRACT §5 that exist so far, on the real service and a real Neo4j."""
+
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from loaders.catalogue import Query
+
+pytestmark = pytest.mark.neo4j
+
+PARTS = {"user": ("User", "user_id"), "item": ("Item", "item_id"),
+         "category": ("Category", "category_id")}  # fmt: skip
+
+
+def _rows(served, text, **parameters):
+    query = Query("tests/check", "", "read", dict.fromkeys(parameters, "any"), {}, text)
+    return served.gateway.run(query, **parameters)
+
+
+def _recommend(service, user_id, **parameters):
+    answer = service.client.get(
+        f"/v1/users/{quote(user_id, safe='')}/recommendations", params=parameters
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def _path_exists(served, path):
+    """Whether some nodes of the graph, equal where ids are given, are linked like the path."""
+    names = [f"n{position}" for position in range(len(path["nodes"]))]
+    nodes = []
+    for name, node in zip(names, path["nodes"], strict=True):
+        label, key = PARTS[node["kind"]]
+        wanted = f" {{{key}: $ids[{names.index(name)}]}}" if node["id"] is not None else ""
+        nodes.append(f"({name}:{label}{wanted})")
+    steps = [
+        f"(n{step['from']})-[:{step['type']}]->(n{step['to']})" for step in path["relationships"]
+    ]
+    text = f"MATCH {', '.join([*nodes, *steps])} RETURN true AS found LIMIT 1"
+    return bool(_rows(served, text, ids=[node["id"] for node in path["nodes"]]))
+
+
+def test_200_users_get_exact_sums_and_paths_that_exist(served, service):
+    checked_paths = 0
+    for user in range(200):
+        answer = _recommend(service, f"u{user}", explain="full", k=5)
+        assert len(answer["items"]) == 5
+        assert answer["degraded"] == []
+        for rank, item in enumerate(answer["items"], start=1):
+            explanation = item["explanation"]
+            assert item["rank"] == rank
+            assert sum(item["signals"].values()) == pytest.approx(item["score"], rel=1e-4)
+            listed = sum(c["value"] for c in explanation["contributions"])
+            assert listed + explanation["remainder"] == pytest.approx(item["score"], rel=1e-4)
+            assert explanation["contributions"]
+            assert explanation["paths"]
+            for path in explanation["paths"]:
+                assert path["nodes"][0] == {"kind": "user", "id": f"u{user}", "title": None}
+                assert path["nodes"][-1]["id"] == item["item_id"]
+                assert len(path["relationships"]) == len(path["nodes"]) - 1
+            if user % 10 == 0:
+                assert all(_path_exists(served, path) for path in explanation["paths"])
+                checked_paths += len(explanation["paths"])
+    assert checked_paths > 100
+
+
+def test_the_paths_of_a_contribution_never_claim_more_than_it_and_all_of_them_add_up(service):
+    """At most 3 paths are drawn for a contribution; where there are fewer, those are all."""
+    whole = 0
+    for user in range(0, 120, 4):
+        for item in _recommend(service, f"u{user}", explain="full", k=3)["items"]:
+            explanation = item["explanation"]
+            parts = {
+                c["evidence"]["id"]: c["value"]
+                for c in explanation["contributions"]
+                if c["signal"] == "item_user_item"
+            }
+            drawn: dict[str, list[float]] = {}
+            for path in explanation["paths"]:
+                if [node["kind"] for node in path["nodes"]] == ["user", "item", "user", "item"]:
+                    drawn.setdefault(path["nodes"][1]["id"], []).append(path["contribution"])
+            for evidence_id, values in drawn.items():
+                assert sum(values) <= parts[evidence_id] * (1 + 1e-4)
+                if len(values) < 3:
+                    assert sum(values) == pytest.approx(parts[evidence_id], rel=1e-4)
+                    whole += 1
+    assert whole > 0
+
+
+def test_people_who_are_not_followed_stay_anonymous(served, service):
+    seen_anonymous = seen_named = 0
+    for user in range(60):
+        follows = {
+            row["id"]
+            for row in _rows(
+                served,
+                "MATCH (:User {user_id: $user})-[:FOLLOWS]->(o:User) RETURN o.user_id AS id",
+                user=f"u{user}",
+            )
+        }
+        answer = _recommend(service, f"u{user}", explain="full", k=5)
+        for item in answer["items"]:
+            for path in item["explanation"]["paths"]:
+                people = [n["id"] for n in path["nodes"][1:] if n["kind"] == "user"]
+                assert set(people) <= follows | {None}
+                seen_anonymous += people.count(None)
+                seen_named += len(people) - people.count(None)
+    assert seen_anonymous > 20
+    assert seen_named > 20
+
+
+def test_the_cypher_of_an_answer_draws_its_paths(served, service):
+    item = _recommend(service, "u3", explain="full", k=1)["items"][0]
+    text = item["explanation"]["cypher"]
+    rows = _rows(served, text)
+    assert len(rows) == len(item["explanation"]["paths"])
+    for row in rows:
+        assert row["path"].end_node["item_id"] == item["item_id"] or (
+            row["path"].start_node["item_id"] == item["item_id"]
+        )
+        assert row["start"].start_node["user_id"] == "u3"
+
+
+def test_seen_excluded_and_unavailable_items_never_come(served, service):
+    seen = {
+        row["id"]
+        for row in _rows(
+            served, "MATCH (:User {user_id: 'u8'})-[:INTERACTED]->(i) RETURN i.item_id AS id"
+        )
+    }
+    first = [item["item_id"] for item in _recommend(service, "u8", k=20)["items"]]
+    assert not seen & set(first)
+    without = [
+        item["item_id"] for item in _recommend(service, "u8", k=20, exclude=first[0])["items"]
+    ]
+    assert first[0] not in without
+    change = "MATCH (i:Item {item_id: $item}) SET i.available = $available"
+    query = Query("tests/set", "", "write", {"item": "", "available": ""}, {}, change)
+    served.gateway.run(query, item=first[1], available=False)
+    try:
+        now = [item["item_id"] for item in _recommend(service, "u8", k=20)["items"]]
+    finally:
+        served.gateway.run(query, item=first[1], available=True)
+    assert first[1] not in now
+    assert len(now) == 20
+
+
+def test_a_category_filter_leaves_exactly_k_of_that_category(served, service):
+    answer = _recommend(service, "u1", category="x3", k=15)
+    in_category = {
+        row["id"]
+        for row in _rows(
+            served, "MATCH (i:Item)-[:IN_CATEGORY]->({category_id: 'x3'}) RETURN i.item_id AS id"
+        )
+    }
+    assert len(answer["items"]) == 15
+    assert {item["item_id"] for item in answer["items"]} <= in_category
+
+
+def test_a_posted_event_changes_the_next_answer(served, service):
+    before = _recommend(service, "u5", k=30)
+    liked = next(i["item_id"] for i in before["items"] if i["rank"] == 1)
+    events = {"events": [{"event_id": "e-1", "user_id": "u5", "item_id": liked, "event": "listen"}]}
+    posted = service.client.post("/v1/events", json=events)
+    assert posted.json() == {"received": 1, "new": 1}
+    again = service.client.post("/v1/events", json=events)
+    assert again.json() == {"received": 1, "new": 0}
+    after = _recommend(service, "u5", k=30)
+    assert liked not in {item["item_id"] for item in after["items"]}
+    assert [i["score"] for i in after["items"]] != [i["score"] for i in before["items"][1:]]
+
+
+def test_a_session_without_a_user_gets_its_own_taste(service):
+    evidence = [{"item_id": f"i{60 + n}"} for n in (1, 4, 7)]
+    answer = service.client.post("/v1/recommendations", json={"evidence": evidence, "k": 10}).json()
+    ids = [int(item["item_id"][1:]) for item in answer["items"]]
+    assert answer["user_id"] is None
+    assert sum(60 <= n < 90 for n in ids) >= 9
+    assert not {61, 64, 67} & set(ids)
+
+
+def test_someone_who_only_prefers_a_category_gets_items_of_it(service):
+    answer = _recommend(service, "fan", explain="full", k=5)
+    assert all(90 <= int(item["item_id"][1:]) < 120 for item in answer["items"])
+    first = answer["items"][0]["explanation"]
+    assert first["text"] == "Because you like c3."
+    assert {c["signal"] for c in first["contributions"]} == {"category_item"}
+
+
+def test_any_item_can_be_explained_and_has_its_rank(service):
+    ranked = _recommend(service, "u9", k=100)["items"]
+    fortieth = ranked[39]
+    answer = service.client.get(
+        f"/v1/users/u9/recommendations/{fortieth['item_id']}/explanation"
+    ).json()
+    assert answer["rank"] == 40
+    assert answer["score"] == pytest.approx(fortieth["score"], rel=1e-6)
+    assert answer["explanation"]["cypher"]
+
+
+def test_similar_items_and_users_share_the_taste(service):
+    items = service.client.get("/v1/items/i95/similar", params={"k": 10}).json()["items"]
+    assert sum(90 <= int(item["id"][1:]) < 120 for item in items) >= 8
+    for model in ("lightgcn", "node2vec"):
+        users = service.client.get("/v1/users/u4/similar", params={"k": 10, "model": model}).json()[
+            "items"
+        ]
+        assert len(users) == 10
+        assert sum(int(user["id"][1:]) % 6 == 4 for user in users) >= 8
+
+
+def test_the_same_question_gets_the_same_answer(service):
+    one, two = (_recommend(service, "u10", explain="full") for _ in range(2))
+    for volatile in ("request_id", "took_ms"):
+        one.pop(volatile), two.pop(volatile)
+    assert one == two
+
+
+def test_the_service_process_has_not_loaded_torch(service):
+    _recommend(service, "u0", explain="full")
+    maps = Path(f"/proc/{service.process.pid}/maps").read_text()
+    assert "numpy" in maps
+    for library in ("libtorch", "numba", "gensim", "llvmlite"):
+        assert library not in maps
+
+
+def test_a_new_version_is_served_without_a_restart(served, service):
+    before = service.client.get("/v1/users/u0/recommendations").json()["versions"]
+    done = served.run("refresh", "--model", "lightgcn", "--json")
+    assert done.returncode == 0, done.stderr
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        after = service.client.get("/v1/users/u0/recommendations").json()["versions"]
+        if after["hybrid"] != before["hybrid"]:
+            break
+        time.sleep(0.2)
+    assert after["hybrid"] == before["hybrid"] + 1
+    assert "node2vec" not in after
+    models = service.client.get("/v1/models").json()
+    statuses = {(m["model"], m["version"]): m["status"] for m in models["models"]}
+    assert statuses["hybrid", before["hybrid"]] == "retired"
+    assert statuses["hybrid", after["hybrid"]] == "active"
