@@ -20,9 +20,13 @@ from recsvc.signals.base import Signal
 BASE = "base"
 """Name of the part of a score that no evidence carries: the popularity prior."""
 
+LEAST_WEIGHT = 0.002
+"""λ of a signal that validation found no use for. It changes little where other signals speak,
+and lets it speak where they are silent: for someone who only follows people, for an item known
+by its categories alone. The prior has it too, so that it orders what no evidence reaches."""
+
 _STEPS = (0.0, 0.25, 0.5, 0.75, 1.33, 2.0, 4.0)
 _ROUNDS = 6
-_LEAST_BASE_WEIGHT = 1e-3
 
 
 def unit_rms(raw: Float32[NDArray[np.float32], "... items"]) -> Float64[NDArray[np.float64], "..."]:
@@ -233,11 +237,3 @@ def _mean_ndcg(candidates: Candidates, weights: NDArray[np.float64], k: int) -> 
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.clip(candidates.n_relevant, 1, k) - 1]
     return float(np.mean((hits @ discount) / ideal))
-
-
-def as_weights(
-    weights: Mapping[str, float], signals: Sequence[Signal]
-) -> tuple[tuple[float, ...], float]:
-    """λ in the order of `signals`, and λ_base, which is kept above 0."""
-    base = max(weights.get(BASE, 0.0), _LEAST_BASE_WEIGHT)
-    return tuple(weights.get(signal.name, 0.0) for signal in signals), base

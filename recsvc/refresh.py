@@ -25,8 +25,8 @@ from recsvc.evaluation import Estimate, Evaluation, evaluate, top_k
 from recsvc.evidence import EvidenceKind, evidence_matrix
 from recsvc.fusion import (
     BASE,
+    LEAST_WEIGHT,
     Blend,
-    as_weights,
     collect_candidates,
     learn_weights,
     unit_rms,
@@ -42,9 +42,6 @@ from recsvc.splits import entries, hold_out
 
 PAGERANK = "pagerank"
 _RUNNING_HOURS = 6
-_UNLEARNED_WEIGHT = 0.1
-"""λ of a signal whose kind of evidence no validation user has: it only speaks where there is
-such evidence, and there it should say something."""
 
 Progress = Callable[[str, int, int], None]
 """Told (what, done, total)."""
@@ -176,10 +173,14 @@ def _refresh(run: _Run, versions: Mapping[str, writeback.Version]) -> RefreshRep
         name: _fit(run, name, TrainingData(graph, evidence), epochs=learned.epochs[name])[0]
         for name in run.options.models
     }
-    rows = _row_signals(run, graph, evidence, learned.weights)
+    rows = _row_signals(run, graph, evidence)
     signals: list[Signal] = [*_embedding_signals(models, graph.items), *rows]
-    weights, base_weight = as_weights(learned.weights, signals)
-    blend = Blend(tuple(signals), weights, popularity_prior(evidence), base_weight)
+    blend = Blend(
+        tuple(signals),
+        tuple(learned.weights[signal.name] for signal in signals),
+        popularity_prior(evidence),
+        learned.weights[BASE],
+    )
     numbers = {name: version.number for name, version in versions.items()}
     snapshot = _snapshot(graph, details, blend, numbers)
     counts, sha256 = _write(run, versions, graph, models, snapshot, learned)
@@ -222,7 +223,7 @@ def _learn(run: _Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> _Learned:
         learnable = {name: scores for name, scores in normal.items() if scores.any()}
         candidates = collect_candidates(list(learnable.values()), seen, answers)
         weights, _ = learn_weights(candidates, list(learnable))
-        weights = {name: weights.get(name, _UNLEARNED_WEIGHT) for name in normal}
+        weights = {name: max(weights.get(name, 0.0), LEAST_WEIGHT) for name in normal}
         metrics = _validation_metrics(normal, weights, kept, held_out, users)
     return _Learned(weights, epochs, metrics)
 
@@ -292,20 +293,14 @@ def _pagerank(
     )
 
 
-def _row_signals(
-    run: _Run, graph: HeteroGraph, evidence: sp.csr_matrix, weights: Mapping[str, float]
-) -> list[Signal]:
-    """PageRank and meta-paths over all evidence nodes of the whole graph, where λ is not 0."""
+def _row_signals(run: _Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> list[Signal]:
+    """PageRank and every meta-path, over all evidence nodes of the whole graph."""
     ids = _evidence_ids(graph)
-    signals: list[Signal] = []
-    if weights[PAGERANK]:
-        with run.step("pagerank"):
-            rows, _ = _pagerank(run, graph, evidence)
-        signals.append(RowSignal(PAGERANK, "item", graph.items, rows))
+    with run.step("pagerank"):
+        rows, _ = _pagerank(run, graph, evidence)
+    signals: list[Signal] = [RowSignal(PAGERANK, "item", graph.items, rows)]
     with run.step("meta-paths"):
         for name, kind in metapath_kinds().items():
-            if not weights[name]:
-                continue
             found = all_rows(
                 run.gateway, name, ids[kind], graph.items, run.options.row_size, run.progress
             )

@@ -65,8 +65,8 @@ def _write_tables(folder: Path) -> None:
         shared = taste * ITEMS_EACH + (3 * circle + np.arange(8)) % ITEMS_EACH
         own = rng.choice(shared, 6, replace=False), taste * ITEMS_EACH + rng.choice(ITEMS_EACH, 6)
         other = rng.choice(TASTES * ITEMS_EACH, 2, replace=False)
-        for item in sorted({*own[0].tolist(), *own[1].tolist(), *other.tolist()}):
-            interactions.append((f"u{user}", f"i{item}", "listen"))
+        items = sorted({*own[0].tolist(), *own[1].tolist(), *other.tolist()})
+        interactions += [(f"u{user}", f"i{item}", "listen") for item in items]
         first = circle * 4 * TASTES + taste
         circle_members = range(first, first + 4 * TASTES, TASTES)
         follows += [(f"u{user}", f"u{friend}") for friend in circle_members if friend != user]

@@ -1,0 +1,158 @@
+"""The gateway against a real server."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from loaders.catalogue import Query, catalogue
+from loaders.errors import Neo4jAuthError, Neo4jTimeoutError, Neo4jUnavailableError, QueryError
+from loaders.gateway import Neo4jAddress, Neo4jGateway, Transaction
+from loaders.ingest import apply_schema
+
+pytestmark = pytest.mark.neo4j
+
+COUNT = Query("tests/count", "", "read", {}, {"n": "int"}, "MATCH (n) RETURN count(n) AS n")
+MAKE = Query(
+    "tests/make", "", "write", {"name": "str"}, {"n": "int"},
+    "CREATE (:Thing {name: $name}) RETURN 1 AS n",
+)  # fmt: skip
+LOCK = Query(
+    "tests/lock", "", "write", {"name": "str"}, {"n": "int"},
+    "MATCH (t:Thing {name: $name}) SET t.touched = coalesce(t.touched, 0) + 1 "
+    "RETURN t.touched AS n",
+)  # fmt: skip
+
+
+def nodes(gateway: Neo4jGateway) -> int:
+    return gateway.run(COUNT)[0]["n"]
+
+
+def test_run_returns_plain_rows(gateway: Neo4jGateway) -> None:
+    assert gateway.run(MAKE, name="a") == [{"n": 1}]
+    assert nodes(gateway) == 1
+
+
+def test_rehearsal_sees_its_changes_returns_its_result_and_leaves_nothing(
+    gateway: Neo4jGateway,
+) -> None:
+    gateway.run(MAKE, name="before")
+
+    def work(transaction: Transaction) -> int:
+        transaction.run(MAKE, name="rehearsed")
+        return transaction.run(COUNT)[0]["n"]
+
+    assert gateway.rehearse(work) == 2
+    assert nodes(gateway) == 1
+
+
+def test_rehearsal_that_fails_says_so_and_leaves_nothing(gateway: Neo4jGateway) -> None:
+    def work(transaction: Transaction) -> None:
+        transaction.run(MAKE, name="rehearsed")
+        raise ValueError("in the middle")
+
+    with pytest.raises(ValueError, match="in the middle"):
+        gateway.rehearse(work)
+    assert nodes(gateway) == 0
+
+
+def test_write_is_all_or_nothing(gateway: Neo4jGateway) -> None:
+    def work(transaction: Transaction) -> None:
+        transaction.run(MAKE, name="first")
+        transaction.run(replace(MAKE, text="THIS IS NO CYPHER $name"), name="second")
+
+    with pytest.raises(QueryError, match="SyntaxError"):
+        gateway.write(work)
+    assert nodes(gateway) == 0
+
+
+def test_write_runs_again_from_its_start_after_a_deadlock(gateway: Neo4jGateway) -> None:
+    gateway.run(MAKE, name="left")
+    gateway.run(MAKE, name="right")
+    both_hold_one = threading.Barrier(2)
+    tries: list[str] = []
+
+    def locking(first: str, second: str) -> Callable[[Transaction], int]:
+        def work(transaction: Transaction) -> int:
+            tries.append(first)
+            transaction.run(MAKE, name="trace")
+            transaction.run(LOCK, name=first)
+            if tries.count(first) == 1:
+                both_hold_one.wait(timeout=10)
+            return transaction.run(LOCK, name=second)[0]["n"]
+
+        return work
+
+    other = threading.Thread(target=gateway.write, args=(locking("right", "left"),))
+    other.start()
+    gateway.write(locking("left", "right"))
+    other.join(timeout=30)
+    assert not other.is_alive()
+    assert len(tries) >= 3, "nothing was tried twice: there was no deadlock"
+    # Two Things and one trace of each writer: what the failed try made is gone.
+    assert nodes(gateway) == 4
+    touched = replace(COUNT, text="MATCH (t:Thing) WHERE t.touched = 2 RETURN count(t) AS n")
+    assert gateway.run(touched) == [{"n": 2}]
+
+
+def test_read_mode_cannot_write(gateway: Neo4jGateway) -> None:
+    with pytest.raises(QueryError, match="in read access mode|AccessMode"):
+        gateway.run(replace(MAKE, mode="read"), name="a")
+    assert nodes(gateway) == 0
+
+
+def test_wrong_password_is_an_auth_error_and_not_shown(neo4j_address: Neo4jAddress) -> None:
+    with pytest.raises(Neo4jAuthError, match="RECSVC_NEO4J_PASSWORD") as caught:
+        Neo4jGateway(replace(neo4j_address, password="wrong-pa55-word"))
+    assert "wrong-pa55-word" not in str(caught.value)
+
+
+def test_slow_query_runs_into_its_deadline(neo4j_address: Neo4jAddress) -> None:
+    slow = replace(
+        COUNT, text="UNWIND range(1, 2000000000) AS x WITH x WHERE x % 7 = 8 RETURN count(x) AS n"
+    )
+    with (
+        Neo4jGateway(neo4j_address, query_timeout_seconds=0.5) as gateway,
+        pytest.raises(Neo4jTimeoutError, match="ran out of time"),
+    ):
+        gateway.run(slow)
+
+
+def test_constraint_is_a_query_error(gateway: Neo4jGateway) -> None:
+    apply_schema(gateway)
+    gateway.run(catalogue()["ingest/items"], rows=[{"item_id": "a", "properties": {}}])
+    again = replace(MAKE, text="CREATE (:Item {item_id: $name}) RETURN 1 AS n")
+    with pytest.raises(QueryError, match="ConstraintValidationFailed"):
+        gateway.run(again, name="a")
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_nothing_listens() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(
+        Neo4jUnavailableError, match=rf"no Neo4j answers at bolt://127.0.0.1:{port}"
+    ):
+        Neo4jGateway(Neo4jAddress(f"bolt://127.0.0.1:{port}", "neo4j", "x"))
+
+
+def test_something_listens_and_is_silent(silent_port: int) -> None:
+    started = time.monotonic()
+    with pytest.raises(Neo4jUnavailableError):
+        Neo4jGateway(
+            Neo4jAddress(f"bolt://127.0.0.1:{silent_port}", "neo4j", "x"),
+            connect_timeout_seconds=0.5,
+        )
+    assert time.monotonic() - started < 10

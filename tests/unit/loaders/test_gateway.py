@@ -1,0 +1,169 @@
+"""Checks of parameters and errors at the border, without a server."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import neo4j
+import pytest
+from neo4j import exceptions as driver_errors
+
+import loaders.gateway
+from loaders.catalogue import Query, catalogue
+from loaders.errors import (
+    Neo4jAuthError,
+    Neo4jError,
+    Neo4jTimeoutError,
+    Neo4jUnavailableError,
+    QueryError,
+)
+from loaders.gateway import (
+    Gateway,
+    Neo4jAddress,
+    Neo4jGateway,
+    Row,
+    Transaction,
+    checked,
+    translated_errors,
+    wait_until_ready,
+)
+from loaders.ingest import apply_schema
+
+URI = "bolt://example:7687"
+QUERY = Query("serve/thing", "A thing.", "read", {"a": "str", "b": "int"}, {}, "RETURN $a, $b")
+
+
+class RecordingGateway:
+    """Records what is run and answers nothing."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def run(self, query: Query, **parameters: Any) -> list[Row]:
+        self.calls.append((query.name, checked(query, parameters)))
+        return []
+
+    def write(self, work: Callable[[Transaction], Any]) -> Any:
+        return work(self)
+
+    def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
+        return work(self)
+
+
+def server_error(code: str) -> driver_errors.Neo4jError:
+    """The class the driver itself makes of a code."""
+    return driver_errors.Neo4jError._basic_hydrate(neo4j_code=code, message="it said so")
+
+
+def test_checked_gives_a_copy_of_what_is_declared() -> None:
+    parameters = {"a": "x", "b": 1}
+    copy = checked(QUERY, parameters)
+    assert copy == parameters
+    assert copy is not parameters
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"a": "x"}, {"a": "x", "b": 1, "c": 2}, {"A": 1, "b": 1}]
+)
+def test_checked_refuses_any_other_names(parameters: dict[str, Any]) -> None:
+    with pytest.raises(QueryError, match=r"cypher/serve/thing takes \['a', 'b'\], got"):
+        checked(QUERY, parameters)
+
+
+@pytest.mark.parametrize(
+    ("raised", "ours"),
+    [
+        (driver_errors.ServiceUnavailable("gone"), Neo4jUnavailableError),
+        (driver_errors.RoutingServiceUnavailable("gone"), Neo4jUnavailableError),
+        (driver_errors.SessionExpired("gone"), Neo4jUnavailableError),
+        (driver_errors.ConnectionAcquisitionTimeoutError("full"), Neo4jUnavailableError),
+        (driver_errors.ConfigurationError("no scheme"), Neo4jUnavailableError),
+        (driver_errors.ResultConsumedError(None, "late"), Neo4jUnavailableError),
+        (ConnectionResetError("reset"), Neo4jUnavailableError),
+        (server_error("Neo.ClientError.Security.Unauthorized"), Neo4jAuthError),
+        (server_error("Neo.ClientError.Security.TokenExpired"), Neo4jAuthError),
+        (server_error("Neo.ClientError.Transaction.TransactionTimedOut"), Neo4jTimeoutError),
+        (
+            server_error("Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration"),
+            Neo4jTimeoutError,
+        ),
+        (server_error("Neo.ClientError.Statement.SyntaxError"), QueryError),
+        (server_error("Neo.ClientError.Schema.ConstraintValidationFailed"), QueryError),
+        (server_error("Neo.TransientError.Transaction.DeadlockDetected"), QueryError),
+        (server_error("Neo.ClientError.Security.Forbidden"), QueryError),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
+)
+def test_driver_errors_become_ours(raised: Exception, ours: type[Neo4jError]) -> None:
+    with pytest.raises(Neo4jError) as caught, translated_errors(URI, QUERY):
+        raise raised
+    assert type(caught.value) is ours
+    assert caught.value.__cause__ is raised
+
+
+def test_messages_name_the_address_the_query_and_the_cure() -> None:
+    with pytest.raises(QueryError, match=r"in cypher/serve/thing: Neo\..*SyntaxError: it said so"):
+        with translated_errors(URI, QUERY):
+            raise server_error("Neo.ClientError.Statement.SyntaxError")
+    with pytest.raises(Neo4jUnavailableError, match=rf"{URI}: start one with `recsvc db up`"):
+        with translated_errors(URI):
+            raise driver_errors.ServiceUnavailable("gone")
+    with pytest.raises(Neo4jAuthError, match="set RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD"):
+        with translated_errors(URI):
+            raise server_error("Neo.ClientError.Security.Unauthorized")
+
+
+def test_errors_that_are_not_the_drivers_pass_through() -> None:
+    with pytest.raises(ValueError, match="mine"), translated_errors(URI):
+        raise ValueError("mine")
+
+
+@pytest.mark.xfail(
+    strict=True, reason="DatabaseUnavailable is Neo4j being away, and becomes QueryError"
+)
+def test_a_database_that_is_not_up_yet_is_unavailable() -> None:
+    with pytest.raises(Neo4jUnavailableError), translated_errors(URI):
+        raise server_error("Neo.TransientError.General.DatabaseUnavailable")
+
+
+def test_password_is_shown_nowhere() -> None:
+    address = Neo4jAddress("bolt://x:1", "neo4j", "pa55-word", "db")
+    assert "pa55-word" not in repr(address) + str(address) + f"{address}" + f"{[address]}"
+    assert address.auth == ("neo4j", "pa55-word")
+    assert Neo4jAddress("bolt://x:1", "neo4j", "").auth is None
+
+
+def test_an_address_that_is_none_says_what_was_expected() -> None:
+    with pytest.raises(Neo4jUnavailableError, match=r"'http://x' .*expected bolt://host:port"):
+        Neo4jGateway(Neo4jAddress("http://x", "neo4j", "pa55-word"))
+
+
+def test_waiting_ends_when_the_server_died_or_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[float] = []
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        tries.append(time.monotonic())
+        raise Neo4jUnavailableError("no")
+
+    monkeypatch.setattr(loaders.gateway, "Neo4jGateway", refuse)
+    address = Neo4jAddress(URI, "neo4j", "")
+    assert not wait_until_ready(address, timeout_seconds=60, alive=lambda: len(tries) < 2)
+    assert len(tries) == 2
+    assert not wait_until_ready(address, timeout_seconds=0.1)
+    assert len(tries) == 3
+
+
+def test_schema_is_applied_whole_before_its_indexes_are_awaited() -> None:
+    gateway = RecordingGateway()
+    typed: Gateway = gateway
+    apply_schema(typed)
+    names = [name for name, _ in gateway.calls]
+    assert names[:-1] == [query.name for query in catalogue().folder("schema")]
+    assert names[-1] == "ingest/await_indexes"
+
+
+def test_driver_has_the_error_classes_that_are_told_apart() -> None:
+    assert isinstance(
+        server_error("Neo.ClientError.Security.Unauthorized"), driver_errors.AuthError
+    )
+    assert isinstance(neo4j.exceptions.ServiceUnavailable(), driver_errors.DriverError)
