@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import logging
 import sys
+import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -227,6 +228,7 @@ def evaluate(
     """Fit on one table, rank all items without those of that table, measure on another."""
     from recsvc.trial import TrialOptions, recommendations_table, run_trial
 
+    started = time.perf_counter()
     settings = load_settings()
     options = TrialOptions(
         train_file, test_file, side, seed, _device(device), tuple(assignments or ())
@@ -245,6 +247,7 @@ def evaluate(
                 "users": len(found.user_index),
                 "metrics": {n: dataclasses.asdict(e) for n, e in found.estimates.items()},
                 "coverage": {str(k): v for k, v in found.coverage.items()},
+                "total_seconds": time.perf_counter() - started,
                 **trial.details,
             }
         )

@@ -12,7 +12,7 @@ from the original files by `write_names`.
 import io
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -47,14 +47,16 @@ class LastfmTables(FrameTables):
     Args:
         folder: the folder with the original `.dat` files, or with their archive; None reads the
             package `graphdatascience`.
+        held_out: pairs of user_id and item_id to leave out, with the taggings of the same user
+            on the same artist, which would tell that they listen to it.
 
     Raises:
         TableError: the files or the package are missing.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, held_out: pl.DataFrame | None = None) -> None:
         raw = _from_package() if folder is None else _from_files(folder)
-        super().__init__(_tables(raw))
+        super().__init__(_tables(raw if held_out is None else _without(raw, held_out)))
 
 
 def write_names(folder: Path, target: Path = _NAMES_FILE) -> None:
@@ -89,6 +91,18 @@ class _Raw:
     friends: pl.DataFrame
     taggings: pl.DataFrame
     names: pl.DataFrame
+
+
+def _without(raw: _Raw, held_out: pl.DataFrame) -> _Raw:
+    pairs = held_out.select(
+        pl.col("user_id").cast(pl.Int64).alias("user"),
+        pl.col("item_id").cast(pl.Int64).alias("artist"),
+    )
+    return replace(
+        raw,
+        listens=raw.listens.join(pairs, on=["user", "artist"], how="anti"),
+        taggings=raw.taggings.join(pairs, on=["user", "artist"], how="anti"),
+    )
 
 
 def _from_package() -> _Raw:

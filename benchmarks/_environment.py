@@ -1,0 +1,17 @@
+"""The environment a benchmark ran in, printed with every result."""
+
+import os
+import platform
+from importlib import metadata
+
+
+def describe() -> str:
+    """Processor, memory, system and the versions of what is measured."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    packages = ", ".join(
+        f"{name} {metadata.version(name)}" for name in ("numpy", "torch", "gensim", "neo4j")
+    )
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, {packages}"
+    )
