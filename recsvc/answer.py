@@ -115,3 +115,11 @@ def as_document(answer: Answer | SimilarAnswer) -> dict[str, Any]:
         elif explanation["paths"] is None:
             del explanation["paths"], explanation["cypher"]
     return document
+
+
+def explanation_document(answer: Answer) -> dict[str, Any]:
+    """An answer about one item as one flat document: the answer's members and the item's."""
+    document = as_document(answer)
+    (item,) = document.pop("items")
+    del document["k"]
+    return document | item

@@ -21,7 +21,7 @@ from loaders.errors import LoaderError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
 from recsvc import _console as console
-from recsvc.answer import SimilarAnswer, as_document
+from recsvc.answer import SimilarAnswer, as_document, explanation_document
 from recsvc.engine import Engine, RecommendationQuery
 from recsvc.errors import RecsvcError
 from recsvc.settings import Settings, load_settings
@@ -322,7 +322,7 @@ def explain(user: str, item: str, as_json: AsJson = False) -> None:
     """Why a user is, or would be, recommended an item."""
     answer = _with_engine(lambda engine: engine.explain(user, item))
     if as_json:
-        console.print_json(as_document(answer))
+        console.print_json(explanation_document(answer))
         return
     console.print_answer(answer)
     console.print_contributions(answer)
@@ -395,7 +395,7 @@ def _local_options(settings: Settings) -> LocalNeo4jOptions:
     )
 
 
-def _address(settings: Settings) -> Neo4jAddress:
+def neo4j_address(settings: Settings) -> Neo4jAddress:
     """The Neo4j that the settings name, else the one on this machine, if it runs."""
     if settings.neo4j_uri is None:
         return LocalNeo4j(_local_options(settings)).address()
@@ -410,12 +410,12 @@ def _address(settings: Settings) -> Neo4jAddress:
 
 @contextmanager
 def _gateway(settings: Settings) -> Generator[Neo4jGateway]:
-    with Neo4jGateway(_address(settings)) as gateway:
+    with Neo4jGateway(neo4j_address(settings)) as gateway:
         yield gateway
 
 
 def _store(settings: Settings) -> Store:
-    return Store(_address(settings), timeout_seconds=settings.request_timeout_seconds)
+    return Store(neo4j_address(settings), timeout_seconds=settings.request_timeout_seconds)
 
 
 def _engine(settings: Settings) -> Engine:

@@ -99,7 +99,7 @@ def test_write_runs_again_from_its_start_after_a_deadlock(gateway: Neo4jGateway)
 
 
 def test_read_mode_cannot_write(gateway: Neo4jGateway) -> None:
-    with pytest.raises(QueryError, match="in read access mode|AccessMode"):
+    with pytest.raises(QueryError, match="AccessMode"):
         gateway.run(replace(MAKE, mode="read"), name="a")
     assert nodes(gateway) == 0
 
@@ -142,9 +142,7 @@ def test_nothing_listens() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with pytest.raises(
-        Neo4jUnavailableError, match=rf"no Neo4j answers at bolt://127.0.0.1:{port}"
-    ):
+    with pytest.raises(Neo4jUnavailableError, match=rf"no Neo4j answers at bolt://.*:{port}"):
         Neo4jGateway(Neo4jAddress(f"bolt://127.0.0.1:{port}", "neo4j", "x"))
 
 

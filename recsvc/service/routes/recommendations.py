@@ -1,11 +1,11 @@
 """Recommendations, and why."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from recsvc.answer import as_document
+from recsvc.answer import as_document, explanation_document
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, PathId, json_response
 from recsvc.service.schemas import (
@@ -61,11 +61,4 @@ async def explain(
     """Why a user is, or would be, recommended an item: any item, in full."""
     answer = await engine.explain(user_id, item_id)
     metrics.observe_answer(answer)
-    return json_response(_one_item(as_document(answer)))
-
-
-def _one_item(document: dict[str, Any]) -> dict[str, Any]:
-    """The only item of an answer, with what the answer says about itself."""
-    (item,) = document.pop("items")
-    del document["k"]
-    return document | item
+    return json_response(explanation_document(answer))

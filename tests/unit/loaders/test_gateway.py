@@ -101,16 +101,23 @@ def test_driver_errors_become_ours(raised: Exception, ours: type[Neo4jError]) ->
     assert caught.value.__cause__ is raised
 
 
-def test_messages_name_the_address_the_query_and_the_cure() -> None:
-    with pytest.raises(QueryError, match=r"in cypher/serve/thing: Neo\..*SyntaxError: it said so"):
-        with translated_errors(URI, QUERY):
-            raise server_error("Neo.ClientError.Statement.SyntaxError")
-    with pytest.raises(Neo4jUnavailableError, match=rf"{URI}: start one with `recsvc db up`"):
-        with translated_errors(URI):
-            raise driver_errors.ServiceUnavailable("gone")
-    with pytest.raises(Neo4jAuthError, match="set RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD"):
-        with translated_errors(URI):
-            raise server_error("Neo.ClientError.Security.Unauthorized")
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (
+            server_error("Neo.ClientError.Statement.SyntaxError"),
+            r"in cypher/serve/thing: Neo\.ClientError\.Statement\.SyntaxError: it said so",
+        ),
+        (driver_errors.ServiceUnavailable("gone"), rf"{URI}: start one with `recsvc db up`"),
+        (
+            server_error("Neo.ClientError.Security.Unauthorized"),
+            rf"{URI} refused .*: set RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD",
+        ),
+    ],
+)
+def test_messages_name_the_address_or_query_and_the_cure(raised: Exception, said: str) -> None:
+    with pytest.raises(Neo4jError, match=said), translated_errors(URI, QUERY):
+        raise raised
 
 
 def test_errors_that_are_not_the_drivers_pass_through() -> None:
@@ -134,8 +141,8 @@ def test_password_is_shown_nowhere() -> None:
 
 
 def test_an_address_that_is_none_says_what_was_expected() -> None:
-    with pytest.raises(Neo4jUnavailableError, match=r"'http://x' .*expected bolt://host:port"):
-        Neo4jGateway(Neo4jAddress("http://x", "neo4j", "pa55-word"))
+    with pytest.raises(Neo4jUnavailableError, match=r"'ftp://x' .*expected bolt://host:port"):
+        Neo4jGateway(Neo4jAddress("ftp://x", "neo4j", "pa55-word"))
 
 
 def test_waiting_ends_when_the_server_died_or_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,156 @@
+"""Every command, as a person would run it, against a real Neo4j."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+pytestmark = pytest.mark.neo4j
+
+
+def _json(served, *arguments):
+    done = served.run(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_versions_lists_the_active_ones(served):
+    versions = _json(served, "versions")["versions"]
+    assert {(v["model"], v["status"]) for v in versions} == {
+        ("hybrid", "active"), ("lightgcn", "active"), ("node2vec", "active"),
+    }  # fmt: skip
+
+
+def test_recommend_explain_and_similar_answer_alike(served):
+    answer = _json(served, "recommend", "u1", "-k", "3")
+    assert [item["rank"] for item in answer["items"]] == [1, 2, 3]
+    first = answer["items"][0]
+    explained = _json(served, "explain", "u1", first["item_id"])
+    assert explained["score"] == pytest.approx(first["score"])
+    assert explained["explanation"]["paths"]
+    near = _json(served, "similar", first["item_id"], "-k", "4")
+    assert len(near["items"]) == 4
+    shown = served.run("recommend", "u1", "-k", "1").stdout
+    assert first["title"] in shown
+    assert first["explanation"]["text"] in re.sub(r"\s+", " ", shown)
+
+
+def test_batch_recommend_equals_recommend(served, tmp_path):
+    lists = tmp_path / "lists.parquet"
+    assert _json(served, "batch-recommend", "--out", str(lists), "-k", "5")["users"] == 242
+    table = pl.read_parquet(lists)
+    for user in ("u1", "u77", "fan"):
+        one = [item["item_id"] for item in _json(served, "recommend", user, "-k", "5")["items"]]
+        assert table.filter(pl.col("user_id") == user)["item_id"].to_list() == one
+    (tmp_path / "users.txt").write_text("u3\nu4\n")
+    lines = tmp_path / "lists.jsonl"
+    served.run("batch-recommend", "--out", str(lines), "--users", str(tmp_path / "users.txt"))
+    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert len(rows) == 40
+    assert rows[0].keys() == {"user_id", "item_id", "rank", "score"}
+
+
+def test_extract_gives_the_arrays_of_the_graph_twice_alike(served, tmp_path):
+    reports = [_json(served, "extract", "--out", str(tmp_path / name)) for name in "ab"]
+    assert reports[0]["relationships"]["FOLLOWS"] == 720
+    assert reports[0]["relationships_per_second"] > 0
+    one, two = (np.load(tmp_path / name / "graph.npz") for name in "ab")
+    assert set(one.files) == set(two.files)
+    for name in one.files:
+        np.testing.assert_array_equal(one[name], two[name])
+    ids = pl.read_csv(tmp_path / "a" / "users.csv")["id"].to_list()
+    assert ids == sorted(ids)
+
+
+def _interactions(folder: Path) -> tuple[Path, Path]:
+    rows = [f"a{u},{t}{n}" for t in "xyz" for u in range(9) for n in range(9) if (u + n) % 4]
+    rows = [row.replace("a", row.split(",")[1][0] + "-") for row in rows]
+    train = [row for n, row in enumerate(rows) if n % 7]
+    test = [row for n, row in enumerate(rows) if n % 7 == 0]
+    for name, part in (("interactions.csv", train), ("test.csv", test)):
+        (folder / name).write_text("user_id,item_id\n" + "\n".join(part) + "\n")
+    return folder / "interactions.csv", folder / "test.csv"
+
+
+@pytest.mark.parametrize("model", ["popularity", "walk3"])
+def test_evaluate_needs_no_database(served, tmp_path, model):
+    train, test = _interactions(tmp_path)
+    arguments = ("evaluate", model, "--train", str(train), "--test", str(test))
+    out = tmp_path / "lists.csv"
+    found = _json(served, *arguments, "--recommendations", str(out))
+    metric = found["metrics"]["recall@5"]
+    assert 0 <= metric["low"] <= metric["mean"] <= metric["high"] <= 1
+    assert pl.read_csv(out).columns == ["user_id", "item_id", "rank", "score"]
+    if model == "walk3":
+        assert metric["mean"] > 0.8  # each letter is a taste of its own
+
+
+def test_train_writes_arrays_and_a_manifest(served, tmp_path):
+    _interactions(tmp_path)
+    (tmp_path / "test.csv").unlink()
+    out = tmp_path / "model"
+    told = _json(served, "train", "lightgcn", "--data", str(tmp_path), "--out", str(out), "--set",
+                 "dimensions=8", "--set", "epochs=5")  # fmt: skip
+    arrays = np.load(out / "model.npz", allow_pickle=False)
+    assert arrays["item_vectors"].shape == (27, 8)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["options"]["dimensions"] == 8
+    assert manifest["epochs"] == told["epochs"] <= 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("recommend", "nobody"), 1, "no user 'nobody' in the graph"),
+        (("explain", "u1", "nothing"), 1, "no item 'nothing'"),
+        (("similar", "i1", "--model", "magic"), 1, "no embedding model 'magic'"),
+        (("ingest", "no-such-folder"), 1, "neither a folder of tables nor a named data set"),
+        (("train", "magic"), 1, "no model 'magic'"),
+        (("train", "lightgcn", "--set", "layers=99"), 1, "layers"),
+        (("recommend", "u1", "-k", "0"), 2, "-k"),
+        (("recommend",), 2, "Missing argument"),
+        (("batch-recommend", "--out", "lists.txt"), 2, "neither .parquet nor .jsonl"),
+    ],
+)
+def test_a_failure_is_one_line_and_its_code(served, arguments, code, says):
+    done = served.run(*arguments)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert says in re.sub(r"[\s│]+", " ", done.stderr)
+    if code == 1:
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_without_a_neo4j_a_command_says_what_to_do(served):
+    done = served.run("versions", RECSVC_NEO4J_URI="bolt://127.0.0.1:1")
+    assert done.returncode == 1
+    assert "recsvc db up" in done.stderr
+    assert served.address.password not in done.stderr
+
+
+def test_two_refreshes_do_not_run_at_once(served):
+    from loaders.writeback import begin_version, fail_unfinished
+
+    begin_version(served.gateway, "lightgcn", seed=0, options={})
+    try:
+        done = served.run("refresh")
+        assert done.returncode == 1
+        assert "another refresh is running" in done.stderr
+    finally:
+        assert fail_unfinished(served.gateway, "ended by a test") == 1
+    statuses = {v["status"] for v in _json(served, "versions")["versions"]}
+    assert statuses == {"active", "failed"}
+
+
+def test_ingest_names_bad_rows_and_goes_on(served, tmp_path):
+    table = "user_id,item_id,timestamp\nnew-a,i1,2020-01-01\n,i2,\nnew-b,i3,yesterday\n"
+    (tmp_path / "interactions.csv").write_text(table)
+    told = _json(served, "ingest", str(tmp_path))
+    assert (told["tables"]["interactions"]["read"], told["rejected"]) == (3, 2)
+    rejects = Path(told["rejects"]).read_text()
+    assert "yesterday" in rejects
+    strict = served.run("ingest", str(tmp_path), "--strict")
+    assert strict.returncode == 1

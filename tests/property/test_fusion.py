@@ -1,0 +1,245 @@
+"""The blend: one linear score, taken apart exactly, its weights learned."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loaders.types import IdMap
+from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
+from recsvc.fusion import Blend, collect_candidates, learn_weights, unit_rms
+from recsvc.signals import EmbeddingSignal, RowSignal
+
+N_ITEMS = 12
+IDS: dict[EvidenceKind, IdMap] = {
+    "item": IdMap([f"i{n:02}" for n in range(N_ITEMS)]),
+    "user": IdMap([f"u{n}" for n in range(4)]),
+    "category": IdMap([f"c{n}" for n in range(3)]),
+}
+# Binary fractions: weights that cancel do so exactly, in whatever order they are added.
+WEIGHT = st.sampled_from([-2.0, -0.5, -0.25, 0.125, 0.5, 1.0, 3.0])
+
+
+@st.composite
+def blends(draw: st.DrawFn) -> Blend:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    source, target = rng.normal(size=(2, N_ITEMS, 5)).astype(np.float32)
+    signals: list[EmbeddingSignal | RowSignal] = [
+        EmbeddingSignal("lightgcn", IDS["item"], source, target)
+    ]
+    for kind in EVIDENCE_KINDS:
+        shape = (len(IDS[kind]), N_ITEMS)
+        rows = rng.random(shape) * (rng.random(shape) < 0.4)
+        rows = sp.csr_matrix(rows.astype(np.float32))
+        signals.append(RowSignal(f"{kind}_path", kind, IDS[kind], rows))
+    weights = draw(st.tuples(*[st.sampled_from([0.0, 0.1, 1.0])] * len(signals)))
+    prior = rng.random(N_ITEMS).astype(np.float32)
+    return Blend(tuple(signals), weights, prior, draw(st.sampled_from([0.001, 0.5])))
+
+
+@st.composite
+def evidences(draw: st.DrawFn) -> Evidence:
+    """Evidence of all kinds, some of which no signal knows."""
+    known = [(kind, i) for kind in EVIDENCE_KINDS for i in [*IDS[kind], "unknown"]]
+    chosen = draw(st.lists(st.sampled_from(known), unique=True, max_size=8))
+    return Evidence(tuple(EvidenceNode(kind, i, draw(WEIGHT)) for kind, i in chosen))
+
+
+def matrices(*many: Evidence) -> dict[EvidenceKind, sp.csr_matrix]:
+    by_kind: dict[EvidenceKind, sp.csr_matrix] = {}
+    for kind, ids in IDS.items():
+        dense = np.zeros((len(many), len(ids)), np.float32)
+        for user, evidence in enumerate(many):
+            rows = evidence.rows(kind, ids)
+            dense[user, rows.row] = rows.weight
+        by_kind[kind] = sp.csr_matrix(dense)
+    return by_kind
+
+
+def size_of_parts(blend: Blend, evidence: Evidence) -> np.ndarray:
+    """What a difference of two sums is measured by: their parts may cancel."""
+    items = np.arange(N_ITEMS)
+    terms = blend.terms(evidence, blend.score(evidence), items)
+    return blend.base(items) + sum(
+        (np.abs(term.values).sum(axis=0) for term in terms), np.zeros(N_ITEMS)
+    )
+
+
+@given(blends(), evidences())
+def test_terms_and_base_add_up_to_the_score(blend: Blend, evidence: Evidence) -> None:
+    scored, items = blend.score(evidence), np.arange(N_ITEMS)
+    terms = blend.terms(evidence, scored, items)
+    total = blend.base(items) + sum((t.values.sum(axis=0) for t in terms), np.zeros(N_ITEMS))
+    assert (np.abs(total - scored.scores) <= 1e-4 * size_of_parts(blend, evidence)).all()
+    for term in terms:
+        signal = next(s for s in blend.signals if s.name == term.signal)
+        nodes = [evidence.nodes[position] for position in term.position]
+        assert {node.kind for node in nodes} == {signal.kind}
+        alone = [Evidence((replace(node, weight=1.0),)) for node in nodes]
+        kernel = [signal.terms(e.rows(signal.kind, signal.ids), items)[0] for e in alone]
+        np.testing.assert_allclose(
+            term.values, term.scale[:, None] * np.array(kernel), rtol=1e-9, atol=1e-12
+        )
+
+
+@given(blends(), st.lists(evidences(), min_size=1, max_size=4))
+def test_batch_scores_equal_single_scores(blend: Blend, many: list[Evidence]) -> None:
+    batch = blend.batch_scores(matrices(*many))
+    assert batch.dtype == np.float32
+    for row, evidence in zip(batch, many, strict=True):
+        difference = np.abs(row - blend.score(evidence).scores)
+        assert (difference <= 1e-4 * size_of_parts(blend, evidence)).all()
+
+
+@given(blends(), evidences(), st.randoms(use_true_random=False))
+def test_order_of_evidence_does_not_matter(blend: Blend, evidence: Evidence, random) -> None:
+    nodes = list(evidence.nodes)
+    random.shuffle(nodes)
+    shuffled = Evidence(tuple(nodes))
+    difference = np.abs(blend.score(shuffled).scores - blend.score(evidence).scores)
+    assert (difference <= 1e-5 * size_of_parts(blend, evidence)).all()
+
+
+@given(blends(), evidences())
+def test_every_signal_counts_by_its_weight_whatever_the_size_of_the_evidence(
+    blend: Blend, evidence: Evidence
+) -> None:
+    """n(u): each signal's part has a root mean square of λ, for 1 listen or for 300."""
+    items = np.arange(N_ITEMS)
+    for factor in (1.0, 300.0):
+        louder = Evidence(tuple(replace(n, weight=factor * n.weight) for n in evidence.nodes))
+        for term in blend.terms(louder, blend.score(louder), items):
+            place = [signal.name for signal in blend.signals].index(term.signal)
+            rms = np.sqrt(np.mean(term.values.sum(axis=0) ** 2))
+            assert rms == pytest.approx(blend.weights[place], rel=1e-3)
+
+
+@given(blends())
+def test_without_evidence_only_the_prior_counts(blend: Blend) -> None:
+    for nothing in (Evidence(), Evidence((EvidenceNode("item", "unknown", 1.0),))):
+        scored = blend.score(nothing)
+        np.testing.assert_allclose(scored.scores, blend.base_weight * blend.prior, rtol=1e-6)
+        assert scored.factors == (0.0,) * len(blend.signals)
+        assert blend.terms(nothing, scored, np.arange(3)) == []
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="evidence that cancels up to rounding is scaled up to a root mean square of 1: the "
+    "blend ranks by rounding noise instead of the prior",
+)
+def test_evidence_that_cancels_adds_nothing() -> None:
+    rows = sp.csr_matrix(np.ones((3, 4), np.float32) * [0.1, 0.2, 0.3, 0.4])
+    ids = IdMap(["a", "b", "c"])
+    blend = Blend((RowSignal("p", "category", ids, rows),), (1.0,), np.ones(4, np.float32), 0.01)
+    weights = {"a": 0.1, "b": 0.2, "c": -0.3}
+    evidence = Evidence(tuple(EvidenceNode("category", i, w) for i, w in weights.items()))
+    np.testing.assert_allclose(blend.score(evidence).scores, 0.01, atol=1e-3)
+
+
+def test_unit_rms() -> None:
+    raw = np.array([[3.0, 4.0, 0.0, 0.0], [0.0] * 4, [1e-30] * 4, [-2e25] * 4], np.float32)
+    factor = unit_rms(raw)
+    assert factor.tolist() == pytest.approx([1 / 2.5, 0.0, 1e30, 5e-26])
+    assert unit_rms(raw[0]) == pytest.approx(1 / 2.5)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Made scores of 40 users over 60 items, and what is held out from each."""
+
+    scores: dict[str, np.ndarray]
+    seen: list[np.ndarray]
+    held_out: list[np.ndarray]
+
+
+def validation(seed: int) -> Validation:
+    """`good` puts what is held out first, `noise` says nothing, `half` is in between."""
+    rng = np.random.default_rng(seed)
+    relevance = np.zeros((40, 60), np.float32)
+    seen, held_out = [], []
+    for user in range(40):
+        items = rng.choice(60, 9, replace=False)
+        seen.append(np.sort(items[:6]))
+        held_out.append(np.sort(items[6:]))
+        relevance[user, items] = 1.0
+    noise = rng.normal(size=(3, 40, 60)).astype(np.float32)
+    return Validation(
+        {
+            "noise": noise[0],
+            "good": 5 * relevance + 0.1 * noise[1],
+            "half": relevance + noise[2],
+        },
+        seen,
+        held_out,
+    )
+
+
+def ndcg(scores: np.ndarray, made: Validation, k: int) -> float:
+    """Mean NDCG@k, written down once more."""
+    total = 0.0
+    for user, wanted in enumerate(made.held_out):
+        row = scores[user].copy()
+        row[made.seen[user]] = -np.inf
+        ranked = np.argsort(-row, kind="stable")[:k]
+        gain = sum(1 / np.log2(rank + 2) for rank, item in enumerate(ranked) if item in wanted)
+        total += gain / sum(1 / np.log2(rank + 2) for rank in range(min(k, len(wanted))))
+    return total / len(made.held_out)
+
+
+def test_planted_signal_wins() -> None:
+    made = validation(0)
+    candidates = collect_candidates(list(made.scores.values()), made.seen, made.held_out)
+    weights, reached = learn_weights(candidates, list(made.scores))
+    assert weights["good"] == 1.0
+    assert weights["noise"] <= 0.25
+    assert reached == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_blend_is_never_below_the_best_single_signal(seed: int) -> None:
+    made = validation(seed)
+    del made.scores["good"]
+    rng = np.random.default_rng(100 + seed)
+    other = made.scores["half"] + rng.normal(size=(40, 60)).astype(np.float32)
+    made.scores["other"] = other
+    candidates = collect_candidates(list(made.scores.values()), made.seen, made.held_out)
+    weights, reached = learn_weights(candidates, list(made.scores))
+    assert max(weights.values()) == 1.0
+    assert min(weights.values()) >= 0.0
+    blend = sum(weights[name] * scores for name, scores in made.scores.items())
+    assert reached == pytest.approx(ndcg(blend, made, 20), abs=1e-6)
+    assert reached >= max(ndcg(scores, made, 20) for scores in made.scores.values()) - 1e-9
+
+
+def test_candidates_are_the_best_unseen_items_of_each_signal() -> None:
+    made = validation(3)
+    names = list(made.scores)
+    candidates = collect_candidates(
+        [made.scores[name] for name in names], made.seen, made.held_out, per_signal=5
+    )
+    for user in range(40):
+        wanted: set[int] = set()
+        for name in names:
+            row = made.scores[name][user].copy()
+            row[made.seen[user]] = -np.inf
+            wanted |= set(np.argsort(-row)[:5].tolist())
+        items = sorted(wanted)
+        present = candidates.present[user]
+        assert present.sum() == len(items)
+        expected = np.stack([made.scores[name][user, items] for name in names], axis=1)
+        np.testing.assert_array_equal(candidates.features[user, present], expected)
+        assert candidates.relevant[user, present].tolist() == [
+            item in made.held_out[user] for item in items
+        ]
+        assert candidates.n_relevant[user] == 3
+
+
+@pytest.mark.xfail(strict=True, reason="argpartition over no candidates", raises=ValueError)
+def test_nothing_left_to_rank_is_no_crash() -> None:
+    scores = np.ones((1, 2), np.float32)
+    candidates = collect_candidates([scores], [np.array([0, 1])], [np.array([], np.int64)])
+    assert learn_weights(candidates, ["a"])[0] == {"a": 1.0}

@@ -1,0 +1,39 @@
+import numpy as np
+import scipy.sparse as sp
+
+from loaders.types import IdMap
+from recsvc.evidence import EvidenceRows
+from recsvc.signals import EmbeddingSignal
+
+RNG = np.random.default_rng(0)
+SOURCE = RNG.normal(size=(7, 3)).astype(np.float32)
+TARGET = RNG.normal(size=(7, 3)).astype(np.float32)
+SIGNAL = EmbeddingSignal("lightgcn", IdMap([f"i{row}" for row in range(7)]), SOURCE, TARGET)
+EVIDENCE = EvidenceRows(np.array([4, 0, 2]), np.array([5, 1, 3]), np.array([1.0, -0.5, 2.0]))
+KERNEL = SOURCE.astype(np.float64) @ TARGET.astype(np.float64).T
+
+
+def test_kernel_is_source_times_target_and_not_the_other_way() -> None:
+    expected = 1.0 * KERNEL[5] - 0.5 * KERNEL[1] + 2.0 * KERNEL[3]
+    assert not np.allclose(expected, 1.0 * KERNEL[:, 5] - 0.5 * KERNEL[:, 1] + 2 * KERNEL[:, 3])
+    np.testing.assert_allclose(SIGNAL.raw_scores(EVIDENCE), expected, rtol=1e-5, atol=1e-6)
+    assert SIGNAL.raw_scores(EVIDENCE).dtype == np.float32
+
+
+def test_terms_are_weight_times_kernel_in_the_order_asked_for() -> None:
+    items = np.array([6, 0, 3])
+    terms = SIGNAL.terms(EVIDENCE, items)
+    expected = EVIDENCE.weight[:, None] * KERNEL[np.ix_(EVIDENCE.row, items)]
+    np.testing.assert_allclose(terms, expected, rtol=1e-12)
+    np.testing.assert_allclose(terms.sum(axis=0), SIGNAL.raw_scores(EVIDENCE)[items], rtol=1e-4)
+
+
+def test_batch_is_every_user_for_itself() -> None:
+    weights = np.zeros((3, 7), np.float32)
+    weights[0, EVIDENCE.row] = EVIDENCE.weight
+    weights[2, 6] = 1.0
+    scores = SIGNAL.batch_scores(sp.csr_matrix(weights))
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores[0], SIGNAL.raw_scores(EVIDENCE), rtol=1e-5, atol=1e-6)
+    assert not scores[1].any()
+    np.testing.assert_allclose(scores[2], KERNEL[6], rtol=1e-5)

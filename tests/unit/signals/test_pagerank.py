@@ -1,0 +1,129 @@
+"""Forward push against networkx's power iteration."""
+
+import networkx as nx
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+from recsvc.signals.pagerank import pagerank_rows, transition_matrix
+
+N_USERS, N_ITEMS, LONELY = 30, 20, 19
+DAMPING, EPSILON = 0.6, 1e-5
+
+
+def made_graph() -> tuple[HeteroGraph, sp.csr_matrix]:
+    """Random listens and follows; nobody has the last item, and user 0 has nothing."""
+    rng = np.random.default_rng(5)
+    users, items = np.nonzero(rng.random((N_USERS, N_ITEMS)) < 0.15)
+    kept = (items != LONELY) & (users != 0)
+    users, items = users[kept], items[kept]
+    follows = np.unique(rng.integers(0, N_USERS, (25, 2)), axis=0)
+    graph = HeteroGraph(
+        IdMap([f"u{n:02}" for n in range(N_USERS)]),
+        IdMap([f"i{n:02}" for n in range(N_ITEMS)]),
+        IdMap([]),
+        Interactions(
+            users, items, np.zeros(len(users), np.int8), np.ones(len(users), np.float32),
+            np.full(len(users), np.nan), ("listen",),
+        ),
+        follows=Edges(follows[:, 0], follows[:, 1], np.ones(len(follows), np.float32)),
+    )  # fmt: skip
+    # Weights are not what links are made of: only which pairs there are counts.
+    weights = rng.random(len(users)).astype(np.float32) + 0.5
+    return graph, sp.csr_matrix((weights, (users, items)), shape=(N_USERS, N_ITEMS))
+
+
+GRAPH, EVIDENCE = made_graph()
+
+
+def oracle(restart: dict[int, float]) -> NDArray[np.float64]:
+    """Personalized PageRank of every item; `restart` is over items."""
+    linked = nx.Graph()
+    linked.add_nodes_from(range(N_USERS + N_ITEMS))
+    did = EVIDENCE.tocoo()
+    linked.add_edges_from((u, N_USERS + i) for u, i in zip(did.row, did.col, strict=True))
+    follows = zip(GRAPH.follows.source.tolist(), GRAPH.follows.target.tolist(), strict=True)
+    linked.add_edges_from(follows)
+    rank = nx.pagerank(
+        linked,
+        alpha=DAMPING,
+        personalization={N_USERS + item: weight for item, weight in restart.items()},
+        tol=1e-13,
+        max_iter=1000,
+    )
+    return np.array([rank[N_USERS + item] for item in range(N_ITEMS)])
+
+
+def test_rows_are_personalized_pagerank_within_the_stated_error() -> None:
+    rows, residual = pagerank_rows(GRAPH, EVIDENCE, damping=DAMPING, epsilon=EPSILON, size=N_ITEMS)
+    dense = rows.toarray().astype(np.float64)
+    degree = np.bincount(EVIDENCE.indices, minlength=N_ITEMS)
+    assert 0.0 < residual < 0.01
+    for seed in range(N_ITEMS - 1):
+        expected = oracle({seed: 1.0})
+        expected[seed] = 0.0
+        short = expected - dense[seed]
+        assert short.min() > -1e-7, "push never gives a node too much"
+        # The stated bound, and float32's own rounding of what is stored.
+        assert (short <= EPSILON * degree + 1e-7 * expected).all()
+        assert short.sum() <= residual + 1e-7
+        assert expected.max() > 100 * EPSILON * degree.max(), "the bound says something"
+
+
+def test_row_is_linear_in_the_restart() -> None:
+    rows, _ = pagerank_rows(GRAPH, EVIDENCE, damping=DAMPING, epsilon=1e-9, size=N_ITEMS)
+    restart = {2: 0.5, 7: 0.3, 11: 0.2}
+    mixed = sum(weight * rows[seed].toarray().ravel() for seed, weight in restart.items())
+    others = [item for item in range(N_ITEMS) if item not in restart]
+    np.testing.assert_allclose(mixed[others], oracle(restart)[others], atol=1e-7)
+
+
+def test_rows_keep_the_largest_on_other_items() -> None:
+    whole, _ = pagerank_rows(GRAPH, EVIDENCE, damping=DAMPING, epsilon=EPSILON, size=N_ITEMS)
+    short, _ = pagerank_rows(GRAPH, EVIDENCE, damping=DAMPING, epsilon=EPSILON, size=3)
+    assert short.dtype == np.float32
+    assert not short.diagonal().any()
+    for seed in range(N_ITEMS):
+        row = whole[seed].toarray().ravel()
+        kept = short[seed].toarray().ravel()
+        largest = sorted(np.sort(row)[::-1][:3].tolist())
+        assert sorted(kept[kept > 0].tolist()) == [value for value in largest if value]
+        np.testing.assert_array_equal(kept[kept > 0], row[kept > 0])
+
+
+def test_item_nobody_has_is_an_empty_row_and_is_reached_by_none() -> None:
+    rows, _ = pagerank_rows(GRAPH, EVIDENCE, damping=DAMPING, epsilon=EPSILON, size=N_ITEMS)
+    assert rows[LONELY].nnz == 0
+    assert rows[:, LONELY].nnz == 0
+
+
+def test_no_interactions_at_all() -> None:
+    nothing = sp.csr_matrix((N_USERS, N_ITEMS), dtype=np.float32)
+    rows, residual = pagerank_rows(GRAPH, nothing, damping=DAMPING, epsilon=EPSILON, size=5)
+    assert rows.shape == (N_ITEMS, N_ITEMS)
+    assert rows.nnz == 0
+    assert residual == 0.0
+
+
+def test_same_input_same_bits() -> None:
+    first, second = (
+        pagerank_rows(GRAPH, EVIDENCE, damping=DAMPING, epsilon=EPSILON, size=5)[0]
+        for _ in range(2)
+    )
+    assert first.data.tobytes() == second.data.tobytes()
+    assert first.indices.tobytes() == second.indices.tobytes()
+
+
+def test_transition_is_stochastic_symmetric_in_links_and_blind_to_weights() -> None:
+    transition = transition_matrix(GRAPH, EVIDENCE)
+    sums = np.asarray(transition.sum(axis=1)).ravel()
+    linked = np.diff(transition.indptr) > 0
+    assert sums[linked] == pytest.approx(1.0)
+    assert not linked[N_USERS + LONELY]
+    pattern = transition.astype(bool)
+    assert (pattern != pattern.T).nnz == 0
+    other = EVIDENCE.copy()
+    other.data[:] = 3.0
+    assert abs(transition - transition_matrix(GRAPH, other)).max() == 0.0

@@ -1,0 +1,270 @@
+"""The guide says what is there: links, commands, settings, options, and queries that run."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from loaders.catalogue import Catalogue, Query, catalogue
+from loaders.gateway import Neo4jGateway, Row
+from recsvc.cli import app
+from recsvc.refresh import RefreshOptions
+from recsvc.settings import EventSettings, Settings, load_settings
+from recsvc.signals.metapath import _KIND_BY_PREFIX
+
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "cypher" / "README.md")
+}
+FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CELL = re.compile(r"^\| `([^`]+)` \| ([^|]+) \|", re.MULTILINE)
+UNFINISHED = re.compile(r"\b(?:TODO|FIXME|TBD|XXX)\b")
+MACHINE_PATH = re.compile(r"(?<![\w.~$}:/-])/(?:home|root|work|tmp|mnt|Users|private)/")
+REGISTRY = re.compile(
+    r"https?://\S*(?:pypi|pythonhosted|maven|artifactory|nexus|registry|simple/|docker\.io)"
+    r"|--(?:extra-)?index-url",
+    re.IGNORECASE,
+)
+
+
+def section(page: str, heading: str) -> str:
+    """What stands below a heading, up to the next one."""
+    found = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", PAGES[page], re.DOTALL | re.MULTILINE)
+    assert found, f"{page} has no heading {heading!r}"
+    return found[1]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(group: Any, path: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}"
+
+
+def shown(default: Any) -> str:
+    """A default as the pages write it."""
+    if default is None:
+        return "unset"
+    values = default if isinstance(default, tuple) else (default,)
+    return ", ".join(f"`{value}`" for value in values)
+
+
+def defaults(model: type[BaseModel]) -> dict[str, str | None]:
+    """The fields and their defaults; None where it is made when asked for."""
+    return {
+        name: None if field.default is PydanticUndefined else shown(field.default)
+        for name, field in model.model_fields.items()
+    }
+
+
+def check_table(text: str, expected: dict[str, str | None]) -> None:
+    documented = dict(CELL.findall(text))
+    assert documented.keys() == expected.keys()
+    for name, default in expected.items():
+        assert default is None or documented[name] == default, name
+
+
+# --- pages ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in LINK.findall(FENCE.sub("", PAGES[page])):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert file.is_file(), f"{page}: {target}"
+        assert file.is_relative_to(ROOT), f"{page}: {target}"
+        if anchor:
+            assert anchor in anchors(file.read_text(encoding="utf-8")), f"{page}: {target}"
+
+
+def test_the_index_lists_every_page() -> None:
+    listed = set(LINK.findall(PAGES["docs/index.md"]))
+    pages = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
+    assert pages - {"index.md"} <= listed
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("unwanted", [UNFINISHED, MACHINE_PATH, REGISTRY])
+def test_nothing_unfinished_or_of_one_machine(page: str, unwanted: re.Pattern[str]) -> None:
+    assert not unwanted.search(PAGES[page])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (UNFINISHED, "TODO: write this"),
+        (MACHINE_PATH, "see /home/somebody/recsvc"),
+        (REGISTRY, "https://pypi.org/simple/recsvc"),
+        (REGISTRY, "pip install --index-url http://10.0.0.1"),
+    ],
+)
+def test_the_patterns_find_what_they_are_for(pattern: re.Pattern[str], text: str) -> None:
+    assert pattern.search(text)
+
+
+def test_every_decision_has_its_four_parts_and_a_number_of_its_own() -> None:
+    decisions = sorted(page for page in PAGES if page.startswith("docs/decisions/"))
+    for number, page in enumerate(decisions, start=1):
+        assert Path(page).name.startswith(f"{number:04d}-")
+        assert PAGES[page].startswith(f"# {number}. ")
+        headings = re.findall(r"^## (.+)$", PAGES[page], re.MULTILINE)
+        assert {"Context", "Decision", "Consequence"} <= set(headings), page
+        assert {"What was measured", "What was considered"} & set(headings) or number == 7, page
+
+
+# --- commands, settings, options --------------------------------------------------------------
+
+
+def test_the_readme_lists_every_command_and_no_other() -> None:
+    listed = re.findall(r"^\| `(recsvc [^`]+)` \|", section("README.md", "Commands"), re.MULTILINE)
+    assert sorted(listed) == sorted(commands(typer.main.get_command(app), "recsvc"))
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    expected = defaults(Settings)
+    check_table(section("docs/settings.md", "All settings"), expected)
+
+
+def test_every_field_of_an_event_is_documented_with_its_default() -> None:
+    fields, _, kinds = section("docs/settings.md", "Events").partition("These kinds are there.")
+    check_table(fields, defaults(EventSettings))
+    documented = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| (.+) \|$", kinds, re.MULTILINE)
+    built_in = Settings.model_fields["events"].get_default(call_default_factory=True)
+    assert documented == [(name, str(e.weight), e.verb) for name, e in built_in.items()]
+    assert all(event.half_life_days is None for event in built_in.values())
+    assert all(event.exponent == 0.0 for event in built_in.values())
+
+
+def test_the_settings_example_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "recsvc.toml").write_text(blocks("docs/settings.md", "toml")[0], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RECSVC_PORT", raising=False)
+    assert load_settings().port == 8080
+    assert load_settings().event("view") == EventSettings(
+        weight=0.02, half_life_days=30, verb="looked at"
+    )
+    monkeypatch.setenv("RECSVC_PORT", "8081")
+    monkeypatch.setenv("RECSVC_EVENTS__VIEW__WEIGHT", "0.03")
+    assert load_settings().port == 8081
+    assert load_settings().event("view").weight == 0.03
+
+
+def test_every_option_of_a_refresh_is_documented_with_its_default() -> None:
+    check_table(section("docs/refresh.md", "Options"), defaults(RefreshOptions))
+
+
+def test_every_metapath_and_every_prefix_is_named() -> None:
+    page = PAGES["docs/metapaths.md"]
+    for query in catalogue().folder("metapaths"):
+        assert f"| `{query.name.removeprefix('metapaths/')}` |" in page
+    for prefix in _KIND_BY_PREFIX:
+        assert f"`{prefix}`" in page
+
+
+# --- queries ----------------------------------------------------------------------------------
+
+GRAPH = """
+CREATE (one:Item {item_id: '289', title: 'One', embedding_lightgcn_a: [1.0, 0.0]}),
+       (two:Item {item_id: '187', title: 'Two', embedding_lightgcn_a: [0.9, 0.1]}),
+       (three:Item {item_id: '1001', title: 'Three', embedding_lightgcn_a: [0.0, 1.0]}),
+       (:Item {item_id: 'new', title: 'New'}),
+       (asker:User {user_id: '2', embedding_lightgcn_a: [1.0, 0.2]}),
+       (friend:User {user_id: '428', embedding_lightgcn_a: [0.8, 0.1]}),
+       (other:User {user_id: '275', embedding_lightgcn_a: [0.2, 1.0]}),
+       (tag:Category {category_id: '1', name: 'tag', kind: 'tag'}),
+       (asker)-[:FOLLOWS]->(friend), (friend)-[:FOLLOWS]->(other), (friend)-[:FOLLOWS]->(asker),
+       (asker)-[:INTERACTED {event: 'listen', weight: 3.0, count: 1}]->(three),
+       (asker)-[:PREFERS {weight: 1.0}]->(tag),
+       (friend)-[:INTERACTED {event: 'listen', weight: 2.0, count: 1}]->(one),
+       (other)-[:INTERACTED {event: 'listen', weight: 2.0, count: 1}]->(two),
+       (other)-[:INTERACTED {event: 'listen', weight: 5.0, count: 1}]->(one),
+       (other)-[:INTERACTED {event: 'view', weight: 1.0, count: 1}]->(one),
+       (two)-[:IN_CATEGORY {weight: 1.0}]->(tag), (three)-[:IN_CATEGORY {weight: 2.0}]->(tag),
+       (one)-[:SIMILAR {model: 'lightgcn', score: 0.9, rank: 1}]->(two),
+       (one)-[:SIMILAR {model: 'node2vec', score: 0.8, rank: 1}]->(two),
+       (:EmbeddingVersion {model: 'lightgcn', version: 1, slot: 'a', status: 'active',
+                           metrics: '{}', weights: '{}', activated_at: datetime()})
+WITH one
+UNWIND range(1, 50) AS number
+CREATE (:User {user_id: 'listener ' + number})-[:INTERACTED {event: 'listen', weight: 1.0}]->(one)
+"""
+
+
+@pytest.fixture
+def made_graph(gateway: Neo4jGateway) -> Neo4jGateway:
+    """A small graph in which every query of the guide finds something."""
+    gateway.run(Query("tests/docs_graph", "A small graph.", "write", {}, {}, GRAPH))
+    for label in ("item", "user"):
+        gateway.run(catalogue()[f"writeback/{label}_vector_index[lightgcn,a]"])
+    gateway.run(catalogue()["ingest/await_indexes"])
+    return gateway
+
+
+def undone(gateway: Neo4jGateway, text: str) -> list[Row]:
+    """The rows of a statement of the guide, in a transaction that is rolled back."""
+    query = Query("docs", "A statement of the guide.", "read", {}, {}, text)  # pyright: ignore[reportArgumentType] - text of ours
+    return gateway.rehearse(lambda transaction: transaction.run(query))
+
+
+@pytest.mark.neo4j
+@pytest.mark.parametrize("page", ["README.md", "docs/analysts.md"])
+def test_every_query_runs_and_finds_something(page: str, made_graph: Neo4jGateway) -> None:
+    statements = blocks(page, "cypher")
+    assert statements
+    for statement in statements:
+        assert undone(made_graph, statement), statement
+
+
+@pytest.fixture
+def with_the_example(tmp_path: Path) -> Catalogue:
+    """The project's queries and the example of docs/metapaths.md, where it says they go."""
+    shutil.copytree(ROOT / "cypher", tmp_path, dirs_exist_ok=True)
+    page = PAGES["docs/metapaths.md"]
+    found = re.findall(r"^`cypher/(\S+)`:\n\n```cypher\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(found) == len(blocks("docs/metapaths.md", "cypher"))
+    for path, text in found:
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    return Catalogue(tmp_path)
+
+
+@pytest.mark.neo4j
+def test_the_metapath_of_the_guide_runs_and_its_paths_add_up(
+    with_the_example: Catalogue, made_graph: Neo4jGateway
+) -> None:
+    name = "followed_user_user_item"
+    row = made_graph.run(
+        with_the_example[f"extract/metapath_rows[{name}]"], evidence_ids=["428", "nobody"]
+    )[0]
+    strength = dict(zip(row["item_ids"], row["strengths"], strict=True))
+    assert strength.keys() == {"289", "187", "1001"}
+    assert row["evidence_id"] == "428"
+
+    pairs = [{"evidence_id": "428", "item_id": item_id} for item_id in strength]
+    drawn = made_graph.run(with_the_example[f"explain/{name}"], pairs=pairs, user_id="2", limit=100)
+    for path in drawn:
+        assert path["start"].nodes[0]["user_id"] == "2"
+        assert path["path"].nodes[-1]["item_id"] == path["item_id"]
+    for item_id, expected in strength.items():
+        parts = [path["strength"] for path in drawn if path["item_id"] == item_id]
+        assert sum(parts) == pytest.approx(expected)
