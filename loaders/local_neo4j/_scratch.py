@@ -1,5 +1,6 @@
 """An empty Neo4j for one piece of work, removed with everything in it afterwards."""
 
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Generator
@@ -21,7 +22,8 @@ def scratch_neo4j(
     """Start an empty Neo4j on free ports, and stop and remove it when the block ends.
 
     Args:
-        home: the folder of a local Neo4j whose installed jars are used again where there are any.
+        home: the folder of a local Neo4j; its installed jars are used, and kept there for
+            the next time where it has none.
         progress: told what is done.
         heap_megabytes: Java heap, in MiB.
 
@@ -29,9 +31,9 @@ def scratch_neo4j(
         LocalNeo4jError: it cannot be started.
     """
     with tempfile.TemporaryDirectory(prefix="recsvc-scratch-") as folder:
-        scratch = Path(folder)
+        scratch, kept = Path(folder), home.expanduser().absolute() / "neo4j"
         (scratch / "neo4j").mkdir()
-        for jars in (home.expanduser().absolute() / "neo4j").glob("lib-*"):
+        for jars in kept.glob("lib-*"):
             (scratch / "neo4j" / jars.name).symlink_to(jars)
         bolt_port, http_port = _free_ports(2)
         server = LocalNeo4j(
@@ -44,9 +46,22 @@ def scratch_neo4j(
             )
         )
         try:
-            yield server.up(progress)
+            address = server.up(progress)
+            _keep_jars(scratch / "neo4j", kept)
+            yield address
         finally:
             server.down()
+
+
+def _keep_jars(installed: Path, kept: Path) -> None:
+    """Copy jars that were installed just now; the folder appears whole or not at all."""
+    for jars in installed.glob("lib-*"):
+        if jars.is_symlink() or (kept / jars.name).exists():
+            continue
+        kept.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix="partial-lib-", dir=kept))
+        shutil.copytree(jars, partial, dirs_exist_ok=True)
+        partial.rename(kept / jars.name)
 
 
 def _free_ports(count: int) -> list[int]:

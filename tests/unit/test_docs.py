@@ -1,5 +1,6 @@
 """The guide says what is there: links, commands, settings, options, and queries that run."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from loaders.catalogue import Catalogue, Query, catalogue
+from loaders.datasets import open_source
 from loaders.gateway import Neo4jGateway, Row
+from loaders.tables import graph_from_tables
 from recsvc.cli import app
 from recsvc.refresh import RefreshOptions
 from recsvc.settings import EventSettings, Settings, load_settings
@@ -172,6 +175,27 @@ def test_the_settings_example_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_every_option_of_a_refresh_is_documented_with_its_default() -> None:
     check_table(section("docs/refresh.md", "Options"), defaults(RefreshOptions))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/explanations.md"])
+def test_the_parts_of_the_example_add_up(page: str) -> None:
+    answer = json.loads(blocks(page, "json")[0])
+    explanation = answer["explanation"]
+    if "signals" in answer:
+        assert sum(answer["signals"].values()) == pytest.approx(answer["score"], rel=1e-4)
+    if "remainder" in explanation:
+        listed = sum(part["value"] for part in explanation["contributions"])
+        assert listed + explanation["remainder"] == pytest.approx(answer["score"], rel=1e-4)
+    assert "signals" in answer or "remainder" in explanation
+
+
+def test_the_tables_of_the_readme_are_read(tmp_path: Path) -> None:
+    (tmp_path / "interactions.csv").write_text(blocks("README.md", "csv")[0], encoding="utf-8")
+    rejected: list[Any] = []
+    graph = graph_from_tables(open_source(str(tmp_path)), rejected.append)
+    assert not rejected
+    assert list(graph.users) == ["anna"]
+    assert len(graph.interactions) == 2
 
 
 def test_every_metapath_and_every_prefix_is_named() -> None:
