@@ -14,6 +14,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from loaders.catalogue import catalogue
+from loaders.errors import QueryError
 from loaders.gateway import Gateway, Transaction
 from loaders.types import EmbeddingTable, IdMap
 
@@ -34,12 +35,12 @@ class Version:
     Attributes:
         model: name of the model.
         number: its version.
-        slot: where its vectors go.
+        slot: where its vectors go; None for the blend, which has none.
     """
 
     model: str
     number: int
-    slot: Slot
+    slot: Slot | None
 
 
 def begin_version(
@@ -52,17 +53,39 @@ def begin_version(
     return Version(model, row["version"], row["slot"])
 
 
-def running_refresh(gateway: Gateway, *, hours: int) -> str | None:
-    """Which unfinished version another refresh began within the last hours, in words."""
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A version that some refresh has begun.
+
+    Attributes:
+        model: name of the model.
+        number: its version.
+        started_at: when, in words.
+        recent: within the hours asked for, so that its refresh may still be running.
+    """
+
+    model: str
+    number: int
+    started_at: str
+    recent: bool
+
+
+def unfinished_versions(gateway: Gateway, *, hours: int) -> list[Unfinished]:
+    """Versions that were begun and are neither ready nor failed."""
     rows = gateway.run(catalogue()["writeback/building_versions"], hours=hours)
-    if not rows:
-        return None
-    return f"{rows[0]['model']} {rows[0]['version']}, begun {rows[0]['started_at']}"
+    return [
+        Unfinished(row["model"], row["version"], str(row["started_at"]), row["recent"])
+        for row in rows
+    ]
 
 
-def fail_unfinished(gateway: Gateway, reason: str) -> int:
-    """Mark every unfinished version as failed; return how many."""
-    return gateway.run(catalogue()["writeback/fail_building"], reason=reason)[0]["failed"]
+def mark_failed(gateway: Gateway, versions: Iterable[Version | Unfinished], reason: str) -> int:
+    """Mark those of the versions that are unfinished as failed; return how many."""
+    return gateway.run(
+        catalogue()["writeback/fail_versions"],
+        versions=[{"model": v.model, "version": v.number} for v in versions],
+        reason=reason,
+    )[0]["failed"]
 
 
 def write_vectors(
@@ -112,17 +135,26 @@ def write_snapshot(gateway: Gateway, version: int, content: bytes) -> int:
 
 
 def mark_ready(gateway: Gateway, version: Version, **properties: Any) -> None:
-    """Record what a finished version holds: plain values; mappings are stored as JSON text."""
+    """Record what a finished version holds: plain values; mappings are stored as JSON text.
+
+    Raises:
+        Neo4jError: the version is not being built any more: another refresh took over.
+    """
     plain = {
         name: json.dumps(value) if isinstance(value, Mapping) else value
         for name, value in properties.items()
     }
-    gateway.run(
+    row = gateway.run(
         catalogue()["writeback/version_ready"],
         model=version.model,
         version=version.number,
         properties=plain,
-    )
+    )[0]
+    if row["marked"] != 1:
+        raise QueryError(
+            f"{version.model} {version.number} is no longer being built: another refresh took "
+            "over, so nothing was activated"
+        )
 
 
 def activate(gateway: Gateway, versions: Iterable[Version]) -> None:

@@ -492,6 +492,8 @@ def _epoch_bar(model: str) -> Generator[Callable[[Any], None]]:
 def _print_status(local: LocalNeo4j, as_json: bool) -> None:
     status = dataclasses.asdict(local.status())
     status["home"], status["password_file"] = str(status["home"]), str(status["password_file"])
+    if not as_json:
+        status["pid"] = str(status["pid"] or "")  # a number would be printed with commas
     _print(status, "Neo4j on this machine", as_json=as_json)
 
 

@@ -82,12 +82,12 @@ class Settings(BaseSettings):
     http_port: Port = 7474
     """Port of Neo4j Browser."""
     request_timeout_seconds: float = Field(default=2.0, gt=0.0, le=60.0)
-    """Deadline of everything one request reads from Neo4j."""
+    """Deadline of each read or write that a request makes in Neo4j."""
     max_evidence: int = Field(default=1000, ge=1, le=10_000)
     """Newest pieces of evidence read for one user, of each kind."""
     events: dict[str, EventSettings] = Field(default_factory=_default_events)
     """Kinds of events. A kind that is not named here counts as `interaction` does. Naming one
-    leaves the others as they are."""
+    leaves the others, and what is not said of this one, as they are."""
 
     @classmethod
     def settings_customise_sources(
@@ -121,4 +121,8 @@ def load_settings() -> Settings:
             f"setting {where!r}: {first['msg']}: correct it in the environment "
             f"(RECSVC_{where.upper().replace('.', '__')}) or in recsvc.toml"
         ) from None
-    return settings.model_copy(update={"events": _default_events() | settings.events})
+    events = _default_events()
+    for name, given in settings.events.items():
+        known = events.get(name, EventSettings())
+        events[name] = known.model_copy(update=given.model_dump(exclude_unset=True))
+    return settings.model_copy(update={"events": events})

@@ -1,8 +1,8 @@
-// Versions that a refresh started within the last hours and has not finished.
+// Versions that a refresh has begun and not finished; `recent` within the last hours.
 // mode: read
 // params: hours: int
-// returns: model: str, version: int, started_at: datetime
+// returns: model: str, version: int, started_at: datetime, recent: bool
 MATCH (v:EmbeddingVersion {status: 'building'})
-WHERE v.started_at > datetime() - duration({hours: $hours})
-RETURN v.model AS model, v.version AS version, v.started_at AS started_at
+RETURN v.model AS model, v.version AS version, v.started_at AS started_at,
+       v.started_at > datetime() - duration({hours: $hours}) AS recent
 ORDER BY model, version

@@ -132,15 +132,15 @@ def test_without_a_neo4j_a_command_says_what_to_do(served):
 
 
 def test_two_refreshes_do_not_run_at_once(served):
-    from loaders.writeback import begin_version, fail_unfinished
+    from loaders.writeback import begin_version, mark_failed
 
-    begin_version(served.gateway, "lightgcn", seed=0, options={})
+    begun = begin_version(served.gateway, "lightgcn", seed=0, options={})
     try:
         done = served.run("refresh")
         assert done.returncode == 1
         assert "another refresh is running" in done.stderr
     finally:
-        assert fail_unfinished(served.gateway, "ended by a test") == 1
+        assert mark_failed(served.gateway, [begun], "ended by a test") == 1
     statuses = {v["status"] for v in _json(served, "versions")["versions"]}
     assert statuses == {"active", "failed"}
 

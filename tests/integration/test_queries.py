@@ -1,0 +1,262 @@
+"""Every query of the catalogue on a real Neo4j, and that paths add up to what they explain."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import neo4j
+import pytest
+
+from loaders.catalogue import Query, catalogue
+from loaders.extract import metapath_rows
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.ingest import apply_schema
+from loaders.types import IdMap
+from recsvc.store import pasteable, path_parameters
+
+pytestmark = pytest.mark.neo4j
+
+VALUES: dict[str, Any] = {
+    "str": "a", "int": 1, "float": 1.0, "bool": True, "bytes": b"a", "map": {}, "any": None,
+    "list[str]": ["a"], "list[map]": [],
+}  # fmt: skip
+HOSTILE_IDS = [
+    "it's", '"quoted"', "`ticks`", "back\\slash", "ends in \\", "\\'", "\\u0027", "\\\\u0027",
+    "C:\\users", "$limit", "$pairs", "'] AS pair //", "/* */ // --", "nul\0inside", "two\nlines",
+    "\r\t\b\f", "\x7f\x85\xa0", "\u2028\u2029", "😀👩‍👩‍👧", "\u202eleft", "\\g<0>", "{x: 1}", "",
+]  # fmt: skip
+
+# One of everything the queries name, so that none of it is unknown to the planner.
+EVERYTHING = Query(
+    "tests/everything", "", "write", {}, {},
+    """
+    CREATE (u:User {user_id: 'u', name: 'U', embedding_lightgcn_a: [1.0, 0.0],
+      embedding_lightgcn_b: [1.0, 0.0], embedding_node2vec_a: [1.0, 0.0],
+      embedding_node2vec_b: [1.0, 0.0], locked: true}),
+      (v:User {user_id: 'v', name: 'V', embedding_lightgcn_a: [0.6, 0.8],
+      embedding_lightgcn_b: [0.6, 0.8], embedding_node2vec_a: [0.6, 0.8],
+      embedding_node2vec_b: [0.6, 0.8]}),
+      (i:Item {item_id: 'i', title: 'I', available: true, created_at: datetime(), locked: true,
+      embedding_lightgcn_a: [1.0, 0.0], embedding_lightgcn_b: [1.0, 0.0],
+      embedding_node2vec_a: [1.0, 0.0], embedding_node2vec_b: [1.0, 0.0]}),
+      (c:Category {category_id: 'c', name: 'C', kind: 'tag'}),
+      (u)-[:INTERACTED {event: 'e', weight: 1.0, count: 1, value: 1.0, first_at: datetime(),
+        last_at: datetime(), ledger_count: 1, ledger_weight: 1.0}]->(i),
+      (u)-[:FOLLOWS {since: datetime()}]->(u), (u)-[:PREFERS {weight: 1.0}]->(c),
+      (i)-[:IN_CATEGORY {weight: 1.0}]->(c), (c)-[:SUBCATEGORY_OF]->(c),
+      (i)-[:SIMILAR {model: 'm', score: 1.0, rank: 1}]->(i),
+      (:Event {event_id: 'x', user_id: 'u', item_id: 'i', at: datetime(), uncounted: true}),
+      (:EmbeddingVersion {model: 'hybrid', version: 1, slot: 'a', status: 'active', seed: 1,
+        options: '{}', metrics: '{}', sha256: '', reason: '', started_at: datetime(),
+        ready_at: datetime(), activated_at: datetime(), retired_at: datetime()})
+      -[:HAS_PART]->(:SnapshotPart {number: 0, content: ''})
+    """,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def session(neo4j_address: Neo4jAddress) -> Iterator[neo4j.Session]:
+    """A session that is told all notifications, which the gateway turns off."""
+    with (
+        neo4j.GraphDatabase.driver(
+            neo4j_address.uri, auth=neo4j_address.auth, notifications_min_severity="INFORMATION"
+        ) as driver,
+        driver.session() as open_session,
+    ):
+        yield open_session
+
+
+def notifications(session: neo4j.Session, query: Query, prefix: str) -> list[str]:
+    parameters = {name: VALUES[kind] for name, kind in query.params.items()}
+    summary = session.run(f"{prefix}{query.text}", parameters).consume()
+    return [
+        f"{query.name}: {status.gql_status} {status.status_description}"
+        for status in summary.gql_status_objects
+        if status.is_notification
+    ]
+
+
+def test_every_query_is_planned_without_a_notification(
+    gateway: Neo4jGateway, session: neo4j.Session
+) -> None:
+    apply_schema(gateway)
+    gateway.run(EVERYTHING)
+    said: list[str] = []
+    indexes = [query for query in catalogue().values() if query.mode == "schema"]
+    assert len(indexes) > 10
+    for query in indexes:
+        gateway.run(query)
+        # Run again, it says that the index is there; nothing else.
+        said += [s for s in notifications(session, query, "") if "already exists" not in s]
+    gateway.run(catalogue()["ingest/await_indexes"])
+    planned = [query for query in catalogue().values() if query.mode != "schema"]
+    for query in planned:
+        said += notifications(session, query, "EXPLAIN ")
+    assert said == []
+
+
+def test_notifications_are_seen(gateway: Neo4jGateway, session: neo4j.Session) -> None:
+    """The test above would fail on a query with a misspelt label."""
+    gateway.run(EVERYTHING)
+    query = catalogue()["serve/live_items"]
+    misspelt = replace(query, text=query.text.replace("(item:Item)", "(item:Itme)"))
+    assert notifications(session, query, "EXPLAIN ") == []
+    assert "Itme" in " ".join(notifications(session, misspelt, "EXPLAIN "))
+
+
+def test_declared_columns_are_those_returned(gateway: Neo4jGateway, session: neo4j.Session) -> None:
+    apply_schema(gateway)
+    for name in catalogue():
+        if name.endswith("vector_index[lightgcn,a]"):
+            gateway.run(catalogue()[name])
+    gateway.run(EVERYTHING)
+    for query in catalogue().values():
+        if query.mode == "schema" or ("similar_users" in query.name and "gcn,a" not in query.name):
+            continue
+        parameters = {name: VALUES[kind] for name, kind in query.params.items()}
+        result = session.run(f"EXPLAIN {query.text}", parameters)
+        assert (query.name, list(result.keys())) == (query.name, list(query.returns))
+        result.consume()
+
+
+def test_nearest_users_are_found_in_every_slot(gateway: Neo4jGateway) -> None:
+    gateway.run(EVERYTHING)
+    for query in catalogue().folder("writeback"):
+        if query.mode == "schema":
+            gateway.run(query)
+    gateway.run(catalogue()["ingest/await_indexes"])
+    queries = [q for q in catalogue().folder("serve") if "similar_users" in q.name]
+    assert len(queries) == 4
+    for query in queries:
+        (found,) = gateway.run(query, user_id="u", k=1)
+        assert found == {"id": "v", "name": "V", "score": pytest.approx(0.6, abs=1e-6)}
+
+
+# 130 people, 240 items, 4 categories. Person 0 has more items, item 0 more people and category 0
+# more items than a hop may take; some pairs have two events; weights tie often.
+MADE = Query(
+    "tests/made", "", "write", {}, {},
+    """
+    FOREACH (n IN range(0, 129) | CREATE (:User {user_id: 'u' + n}))
+    FOREACH (n IN range(0, 239) | CREATE (:Item {item_id: 'i' + n}))
+    FOREACH (n IN range(0, 3) | CREATE (:Category {category_id: 'c' + n}))
+    WITH 1 AS made
+    MATCH (u:User), (i:Item)
+    WITH u, i, toInteger(substring(u.user_id, 1)) AS p, toInteger(substring(i.item_id, 1)) AS q
+    WHERE q = 0 OR p = 0 OR (p * 7 + q * 11) % 23 = 0
+    CREATE (u)-[:INTERACTED {event: 'play', weight: 1.0 + (p * q) % 5}]->(i)
+    FOREACH (_ IN CASE (p + q) % 3 WHEN 0 THEN [1] ELSE [] END |
+      CREATE (u)-[:INTERACTED {event: 'buy', weight: 1.0 + q % 2}]->(i))
+    WITH DISTINCT 1 AS made
+    MATCH (i:Item), (c:Category)
+    WITH i, c, toInteger(substring(i.item_id, 1)) AS q, toInteger(substring(c.category_id, 1)) AS r
+    WHERE r = 0 OR q % (r + 1) = 0
+    CREATE (i)-[:IN_CATEGORY {weight: 1.0 + (q * (r + 1)) % 4}]->(c)
+    WITH DISTINCT 1 AS made
+    MATCH (u:User {user_id: 'u0'}), (v:User), (c:Category)
+    WHERE v <> u
+    MERGE (u)-[:FOLLOWS]->(v)
+    MERGE (u)-[:PREFERS {weight: 1.0}]->(c)
+    """,
+)  # fmt: skip
+EVIDENCE = {
+    "item": ("item_id", ["i0", "i1", "i12", "i239"]),
+    "followed": ("user_id", ["u0", "u1", "u77"]),
+    "category": ("category_id", ["c0", "c3"]),
+}
+
+
+@pytest.mark.parametrize("name", [q.name.partition("/")[2] for q in catalogue().folder("explain")])
+def test_paths_add_up_to_the_strength_they_explain(gateway: Neo4jGateway, name: str) -> None:
+    apply_schema(gateway)
+    gateway.run(MADE)
+    key, evidence_ids = EVIDENCE[name.partition("_")[0]]
+    rows = gateway.run(catalogue()[f"metapaths/{name}"], evidence_ids=evidence_ids)
+    strength = {(row["evidence_id"], row["item_id"]): row["strength"] for row in rows}
+    assert len(strength) == len(rows), "a pair came twice"
+    assert {evidence_id for evidence_id, _ in strength} == set(evidence_ids)
+    assert len(strength) > 50
+    parameters = path_parameters(list(strength), "u0", limit=10_000)
+    total: dict[tuple[str, str], float] = defaultdict(float)
+    drawn: set[tuple[str, ...]] = set()
+    for row in gateway.run(catalogue()[f"explain/{name}"], **parameters):
+        pair = row["evidence_id"], row["item_id"]
+        first, *_, last = row["path"].nodes
+        assert (first[key], last["item_id"]) == pair
+        total[pair] += row["strength"]
+        ids = tuple(node.element_id for node in row["path"].nodes)
+        assert ids not in drawn, "the same nodes were drawn twice"
+        drawn.add(ids)
+        if row["start"] is not None:
+            start, end = row["start"].nodes
+            assert (start["user_id"], end.element_id) == ("u0", first.element_id)
+    assert total == pytest.approx(strength, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", [q.name.partition("/")[2] for q in catalogue().folder("explain")])
+def test_limit_keeps_the_strongest_paths_of_each_pair(gateway: Neo4jGateway, name: str) -> None:
+    apply_schema(gateway)
+    gateway.run(MADE)
+    _, evidence_ids = EVIDENCE[name.partition("_")[0]]
+    rows = gateway.run(catalogue()[f"metapaths/{name}"], evidence_ids=evidence_ids)
+    pairs = [(row["evidence_id"], row["item_id"]) for row in rows]
+    by_limit: dict[int, dict[tuple[str, str], list[float]]] = {}
+    for limit in (2, 10_000):
+        by_pair: dict[tuple[str, str], list[float]] = defaultdict(list)
+        parameters = path_parameters(pairs, None, limit=limit)
+        for row in gateway.run(catalogue()[f"explain/{name}"], **parameters):
+            assert row["start"] is None
+            by_pair[row["evidence_id"], row["item_id"]].append(row["strength"])
+        by_limit[limit] = by_pair
+    assert by_limit[2].keys() == by_limit[10_000].keys() == set(pairs)
+    for pair, strengths in by_limit[2].items():
+        every = by_limit[10_000][pair]
+        assert strengths == pytest.approx(sorted(every, reverse=True)[:2])
+
+
+@pytest.mark.parametrize("name", ["category_item", "item_category_item"])
+@pytest.mark.parametrize("weight", [None, -2.0])
+@pytest.mark.xfail(
+    strict=True,
+    reason="log(1 + weight) of a missing weight is null, which makes lists of two lengths, and of "
+    "one below -1 NaN, which makes every score NaN",
+)
+def test_odd_category_weights_do_no_harm(
+    gateway: Neo4jGateway, name: str, weight: float | None
+) -> None:
+    link = Query(
+        "tests/link", "", "write", {"weight": "float"}, {},
+        "UNWIND ['i', 'j', 'k'] AS id MERGE (c:Category {category_id: 'c'}) "
+        "CREATE (:Item {item_id: id})-[r:IN_CATEGORY {weight: 1.0}]->(c) "
+        "FOREACH (_ IN CASE id WHEN 'j' THEN [1] ELSE [] END | SET r.weight = $weight)",
+    )  # fmt: skip
+    gateway.run(link, weight=weight)
+    items = IdMap(["i", "j", "k"])
+    evidence = IdMap(["c"]) if name == "category_item" else items
+    rows = metapath_rows(gateway, name, evidence, items, lambda found: found).toarray()
+    assert (rows[0] >= 0).all(), "NaN is not >= 0"
+    assert rows[0, 2] > 0
+
+
+@pytest.mark.parametrize("hostile", HOSTILE_IDS, ids=ascii)
+def test_pasted_query_reads_the_ids_and_draws_the_paths(
+    gateway: Neo4jGateway, session: neo4j.Session, hostile: str
+) -> None:
+    made = Query(
+        "tests/hostile", "", "write", {"id": "str"}, {},
+        "CREATE (:User {user_id: $id})-[:INTERACTED {weight: 1.0}]->(i:Item {item_id: $id}), "
+        "(i)<-[:INTERACTED {weight: 1.0}]-(:User {user_id: $id + 'p'})"
+        "-[:INTERACTED {weight: 1.0}]->(:Item {item_id: $id + 'q'})",
+    )  # fmt: skip
+    gateway.run(made, id=hostile)
+    text = pasteable(
+        "item_user_item", path_parameters([(hostile, hostile + "q")], hostile, limit=3)
+    )
+    literal = f"{text[: text.rindex('] AS pair' + chr(10))]}] AS pair RETURN pair"
+    (row,) = session.run(literal)
+    assert row["pair"] == {"evidence_id": hostile, "item_id": hostile + "q"}
+    (row,) = session.run(text)
+    ids = [node.get("item_id", node.get("user_id")) for node in row["path"].nodes]
+    assert ids == [hostile, hostile + "p", hostile + "q"]
+    assert row["start"].nodes[0]["user_id"] == hostile

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loaders.types import HeteroGraph, IdMap, Interactions
+from recsvc.evidence import (
+    Evidence,
+    EvidenceNode,
+    evidence_matrix,
+    interaction_weight,
+    item_evidence,
+    seen_matrix,
+)
+from recsvc.settings import EventSettings
+
+DAY = 86_400.0
+NOW = 20_000 * DAY
+EVENTS = {
+    "interaction": EventSettings(),
+    "play": EventSettings(weight=2.0, exponent=0.5),
+    "view": EventSettings(weight=0.01, half_life_days=30.0),
+    "drop": EventSettings(weight=-0.19, exponent=1.0, half_life_days=2.0),
+}
+# The stored form: at most one relationship for each (user, item, event).
+DID = st.dictionaries(
+    st.tuples(
+        st.integers(0, 2), st.integers(0, 3),
+        st.sampled_from(["play", "view", "drop", "never heard of"]),
+    ),
+    st.tuples(
+        st.sampled_from([0.0, 1.0, 4.0, -4.0, 250.5]),
+        st.none() | st.floats(NOW - 1000 * DAY, NOW + 10 * DAY),
+    ),
+)  # fmt: skip
+
+
+def graph_of(did: dict[tuple[int, int, str], tuple[float, float | None]]) -> HeteroGraph:
+    names = sorted({event for _, _, event in did})
+    entries = [(u, i, names.index(e), w, np.nan if at is None else at)
+               for (u, i, e), (w, at) in sorted(did.items())]  # fmt: skip
+    columns = list(zip(*entries, strict=True)) if entries else [[]] * 5
+    dtypes = (np.int64, np.int64, np.int8, np.float32, np.float64)
+    arrays = [np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)]
+    return HeteroGraph(
+        IdMap(["u0", "u1", "u2"]), IdMap(["i0", "i1", "i2", "i3"]), IdMap([]),
+        Interactions(*arrays, tuple(names)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("event", "stored", "age", "expected"),
+    [
+        (EventSettings(weight=0.5), 300.0, None, 0.5),
+        (EventSettings(exponent=1.0), 300.0, None, 300.0),
+        (EventSettings(exponent=0.5), 9.0, None, 3.0),
+        (EventSettings(exponent=0.5), -9.0, None, -3.0),
+        (EventSettings(), -9.0, None, -1.0),
+        (EventSettings(), 0.0, None, 0.0),
+        (EventSettings(half_life_days=10.0), 1.0, 20 * DAY, 0.25),
+        (EventSettings(half_life_days=10.0), 1.0, -20 * DAY, 1.0),
+        (EventSettings(half_life_days=10.0), 1.0, None, 1.0),
+        (EventSettings(weight=-0.19, half_life_days=10.0), 1.0, 10 * DAY, -0.095),
+    ],
+)
+def test_weight_is_the_written_formula(
+    event: EventSettings, stored: float, age: float | None, expected: float
+) -> None:
+    assert interaction_weight(event, stored, age) == pytest.approx(expected)
+
+
+@given(DID)
+def test_matrix_rows_are_what_one_user_gets(
+    did: dict[tuple[int, int, str], tuple[float, float | None]],
+) -> None:
+    graph = graph_of(did)
+    matrix = evidence_matrix(graph, EVENTS, now=NOW, dislikes=True)
+    likes = evidence_matrix(graph, EVENTS, now=NOW)
+    assert matrix.shape == likes.shape == (3, 4)
+    assert matrix.dtype == np.float32
+    assert matrix.has_canonical_format
+    for user in range(3):
+        rows = [(f"i{i}", e, w, at) for (u, i, e), (w, at) in did.items() if u == user]
+        expected = np.zeros(4)
+        for node in item_evidence(rows, EVENTS, now=NOW):
+            expected[int(node.id[1:])] = node.weight
+        np.testing.assert_allclose(matrix[[user]].toarray()[0], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            likes[[user]].toarray()[0], expected.clip(min=0), rtol=1e-5, atol=1e-6
+        )
+        assert (likes[[user]].data > 0).all()
+
+
+@given(DID)
+def test_seen_is_everything_a_user_touched_whatever_it_weighs(
+    did: dict[tuple[int, int, str], tuple[float, float | None]],
+) -> None:
+    seen = seen_matrix(graph_of(did))
+    assert {(u, i) for u, i, _ in did} == set(
+        zip(*map(np.ndarray.tolist, seen.nonzero()), strict=True)
+    )
+
+
+def test_events_on_one_item_add_up_and_the_strongest_is_named() -> None:
+    rows = [("b", "view", 1.0, NOW), ("a", "play", 4.0, None), ("b", "play", 1.0, NOW)]
+    nodes = item_evidence(rows, EVENTS, now=NOW)
+    assert [(n.kind, n.id, n.event) for n in nodes] == [
+        ("item", "b", "play"),
+        ("item", "a", "play"),
+    ]
+    assert [n.weight for n in nodes] == pytest.approx([2.01, 4.0])
+
+
+def test_events_that_cancel_out_are_no_evidence() -> None:
+    events = {"interaction": EventSettings(), "up": EventSettings(weight=1.0),
+              "down": EventSettings(weight=-1.0)}  # fmt: skip
+    assert item_evidence([("a", "up", 1.0, None), ("a", "down", 1.0, None)], events, now=NOW) == []
+
+
+def test_dislike_is_negative_evidence_and_named_by_its_event() -> None:
+    (node,) = item_evidence([("a", "drop", 1.0, NOW - 2 * DAY)], EVENTS, now=NOW)
+    assert node == EvidenceNode("item", "a", pytest.approx(-0.095), "drop")
+
+
+def test_evidence_rows_keep_the_kind_and_the_known() -> None:
+    evidence = Evidence((
+        EvidenceNode("category", "b", 9.0),
+        EvidenceNode("item", "b", 1.0),
+        EvidenceNode("item", "unknown", 2.0),
+        EvidenceNode("item", "a", -3.0),
+    ))  # fmt: skip
+    rows = evidence.rows("item", IdMap(["a", "b"]))
+    assert rows.position.tolist() == [1, 3]
+    assert rows.row.tolist() == [1, 0]
+    assert rows.weight.tolist() == [1.0, -3.0]
+    nothing = evidence.rows("user", IdMap(["a"]))
+    assert len(nothing) == 0
+    assert (nothing.row.dtype, nothing.weight.dtype) == (np.int64, np.float64)

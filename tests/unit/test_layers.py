@@ -1,0 +1,81 @@
+"""What the service must not import, and where Cypher may be reached from."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from loaders.shared_files import checkout_root
+
+ROOT = checkout_root()
+assert ROOT is not None
+
+HEAVY = ("torch", "torch_geometric", "gensim", "numba", "networkx")
+REACH_CYPHER = {
+    "recsvc/store.py": "the only Cypher at request time",
+    "recsvc/paths.py": "asks only whether a signal has an explain query",
+    "recsvc/signals/metapath.py": "meta-paths at refresh",
+}
+REACH_NEO4J = {
+    "recsvc/store.py": "the only Cypher at request time",
+    "recsvc/paths.py": "types of the nodes and paths the store returns",
+}
+
+
+@pytest.mark.parametrize("modules", ["recsvc.service.app, recsvc.engine", "recsvc.cli"])
+def test_heavy_libraries_are_not_imported(modules: str) -> None:
+    code = f"import sys, {modules}; print(sorted({HEAVY!r} & sys.modules.keys()))"
+    code = code.replace(repr(HEAVY), f"set({HEAVY!r})")
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def _names(module: ast.Module) -> set[str]:
+    """Everything imported and every name called."""
+    names: set[str] = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def test_only_the_listed_modules_reach_cypher_or_the_driver() -> None:
+    cypher: set[str] = set()
+    driver: set[str] = set()
+    for path in sorted((ROOT / "recsvc").rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        imported = _names(ast.parse(path.read_text(encoding="utf-8")))
+        if any(n.startswith("loaders.catalogue") for n in imported):
+            cypher.add(name)
+        if any(n.partition(".")[0] == "neo4j" for n in imported):
+            driver.add(name)
+    assert cypher == set(REACH_CYPHER)
+    assert driver == set(REACH_NEO4J)
+
+
+def test_paths_only_asks_whether_a_query_exists() -> None:
+    tree = ast.parse((ROOT / "recsvc/paths.py").read_text(encoding="utf-8"))
+    tests = [
+        node.comparators[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn)
+    ]
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        and node.func.id == "catalogue"
+    ]  # fmt: skip
+    assert calls
+    assert all(call in tests for call in calls)
+
+
+def test_loaders_never_import_recsvc() -> None:
+    for path in (ROOT / "loaders").rglob("*.py"):
+        imported = _names(ast.parse(path.read_text(encoding="utf-8")))
+        assert not [n for n in imported if n.partition(".")[0] == "recsvc"], path

@@ -1,0 +1,174 @@
+import hashlib
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import scipy.sparse as sp
+
+from loaders.types import IdMap
+from recsvc.errors import SnapshotError
+from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceNode
+from recsvc.fusion import Blend
+from recsvc.signals import EmbeddingSignal, RowSignal
+from recsvc.snapshot import Snapshot, keep_newest, load, pack, unpack
+
+N_ITEMS = 25
+HOSTILE = ["", "'\"\\`", "two\nlines", "nul\0", "😀", "é"]
+
+
+def made_snapshot() -> Snapshot:
+    rng = np.random.default_rng(3)
+    ids = {
+        "item": IdMap.from_unsorted(
+            [*HOSTILE, *(f"i{n:02}" for n in range(N_ITEMS - len(HOSTILE)))]
+        ),
+        "user": IdMap(["u1", "u2"]),
+        "category": IdMap(["c1", "c2", "c3"]),
+    }
+    source, target = rng.normal(size=(2, N_ITEMS, 4)).astype(np.float32)
+    rows = [
+        RowSignal(
+            f"{kind}_path", kind, ids[kind],
+            sp.random(len(ids[kind]), N_ITEMS, 0.3, "csr", np.float32, rng),
+        )
+        for kind in EVIDENCE_KINDS
+    ]  # fmt: skip
+    return Snapshot(
+        versions={"hybrid": 4, "lightgcn": 3},
+        items=ids["item"],
+        categories=ids["category"],
+        users=ids["user"],
+        titles=tuple(f"Title {n} 😀" for n in range(N_ITEMS)),
+        category_names=("Rock", "", "Pop"),
+        available=rng.random(N_ITEMS) < 0.8,
+        in_category=sp.csr_matrix(rng.random((N_ITEMS, 3)) < 0.4),
+        blend=Blend(
+            (EmbeddingSignal("lightgcn", ids["item"], source, target), *rows),
+            (1.0, 0.5, 0.002, 1 / 3),
+            rng.random(N_ITEMS).astype(np.float32),
+            0.002,
+        ),
+    )
+
+
+EVIDENCE = Evidence((
+    EvidenceNode("item", "i03", 1.0), EvidenceNode("item", "😀", -0.19),
+    EvidenceNode("user", "u2", 1.0), EvidenceNode("category", "c1", 2.5),
+))  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "snapshots" / "4"
+
+
+def test_round_trip_gives_the_same_scores_bit_for_bit(folder: Path) -> None:
+    made = made_snapshot()
+    unpack(*pack(made), folder)
+    loaded = load(folder)
+    for name in ("items", "categories", "users", "titles", "category_names", "versions"):
+        assert getattr(loaded, name) == getattr(made, name)
+    np.testing.assert_array_equal(loaded.available, made.available)
+    assert (loaded.in_category != made.in_category).nnz == 0
+    assert loaded.blend.weights == made.blend.weights
+    assert [s.kind for s in loaded.blend.signals] == ["item", "item", "user", "category"]
+    before, after = made.blend.score(EVIDENCE), loaded.blend.score(EVIDENCE)
+    assert after.scores.tobytes() == before.scores.tobytes()
+    assert after.factors == before.factors
+    assert all(after.factors)
+    found = loaded.embedding("lightgcn")
+    assert found is not None
+    assert isinstance(found.source, np.memmap)
+    assert loaded.embedding("item_path") is None
+
+
+def test_same_snapshot_same_bytes_also_once_it_was_stored(folder: Path) -> None:
+    content, sha256 = pack(made_snapshot())
+    assert pack(made_snapshot()) == (content, sha256)
+    assert sha256 == hashlib.sha256(content).hexdigest()
+    unpack(content, sha256, folder)
+    assert pack(load(folder)) == (content, sha256)
+
+
+def test_another_snapshot_has_another_sha() -> None:
+    made = made_snapshot()
+    other = replace(made, blend=replace(made.blend, weights=(1.0, 0.5, 0.002, 0.25)))
+    assert pack(other)[1] != pack(made)[1]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "short", "long", "empty", "other sha"])
+def test_corrupted_content_is_refused_and_leaves_nothing(folder: Path, damage: str) -> None:
+    content, sha256 = pack(made_snapshot())
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    damaged = {
+        "flipped": flipped, "short": content[:-1], "long": content + b"\0", "empty": b"",
+        "other sha": content,
+    }[damage]  # fmt: skip
+    expected = sha256 if damage != "other sha" else "0" * 64
+    with pytest.raises(SnapshotError, match=f"expected {expected}"):
+        unpack(damaged, expected, folder)
+    assert not folder.parent.exists() or not list(folder.parent.iterdir())
+
+
+def test_interrupted_unpacking_leaves_no_folder_and_can_be_repeated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, sha256 = pack(made_snapshot())
+    whole = zipfile.ZipFile.extractall
+
+    def full_disk(archive: zipfile.ZipFile, path: str) -> None:
+        archive.extract(archive.namelist()[0], path)
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "extractall", full_disk)
+        with pytest.raises(OSError, match="no space"):
+            unpack(content, sha256, folder)
+    assert list(folder.parent.iterdir()) == []
+    assert zipfile.ZipFile.extractall is whole
+    unpack(content, sha256, folder)
+    assert load(folder).versions == {"hybrid": 4, "lightgcn": 3}
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_unpacking_what_is_there_changes_nothing(folder: Path) -> None:
+    content, sha256 = pack(made_snapshot())
+    unpack(content, sha256, folder)
+    before = {path: path.stat().st_ino for path in folder.iterdir()}
+    unpack(content, sha256, folder)
+    assert {path: path.stat().st_ino for path in folder.iterdir()} == before
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_snapshot_of_an_older_format_says_what_to_do(folder: Path) -> None:
+    unpack(*pack(made_snapshot()), folder)
+    manifest = folder / "manifest.json"
+    manifest.write_bytes(orjson.dumps({**orjson.loads(manifest.read_bytes()), "format": 0}))
+    with pytest.raises(SnapshotError, match=r"format 0, expected \d+: run `recsvc refresh`"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "prior.npy", "item_path.indices.npy"])
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_snapshot_with_a_damaged_file_is_refused(folder: Path, name: str, damage: str) -> None:
+    unpack(*pack(made_snapshot()), folder)
+    if damage == "gone":
+        (folder / name).unlink()
+    else:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(SnapshotError, match=r"is not a whole snapshot .*remove it"):
+        load(folder)
+
+
+def test_keep_newest_removes_the_others_and_what_a_killed_process_left(tmp_path: Path) -> None:
+    for name in ("1", "2", "3", ".unpacking-left"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    (tmp_path / "note.txt").touch()
+    keep_newest(tmp_path, frozenset({"2", "3"}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3", "note.txt"]

@@ -1,0 +1,96 @@
+"""What can be checked of the store without a server."""
+
+import asyncio
+import re
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from loaders.catalogue import catalogue
+from loaders.errors import Neo4jTimeoutError, QueryError
+from loaders.gateway import Neo4jAddress
+from recsvc.store import Store, pasteable, path_parameters
+
+HOSTILE_IDS = [
+    "it's", '"quoted"', "`ticks`", "back\\slash", "ends in \\", "\\'", "\\u0027", "\\\\u0027",
+    "C:\\users", "$limit", "$pairs", "'] AS pair //", "/* */ // --", "nul\0inside", "two\nlines",
+    "\r\t\b\f", "\x7f\x85\xa0", "\u2028\u2029", "😀👩‍👩‍👧", "\u202eleft", "\\g<0>", "{x: 1}",
+]  # fmt: skip
+LITERAL = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
+
+
+def read_literal(body: str) -> str:
+    """What Cypher reads in a single-quoted literal (Cypher manual, Expressions, strings)."""
+    simple = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+    pattern = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+    return pattern.sub(lambda m: chr(int(m[1], 16)) if m[1] else simple[m[2]], body)
+
+
+@pytest.mark.parametrize("hostile", [*HOSTILE_IDS, "lone \ud83d surrogate"], ids=ascii)
+def test_hostile_ids_are_literals_that_read_back_the_same(hostile: str) -> None:
+    parameters = path_parameters([(hostile, "item"), ("e", hostile)], hostile, limit=3)
+    text = pasteable("item_user_item", parameters)
+    plain = pasteable("item_user_item", path_parameters([("A", "item"), ("e", "A")], "A", limit=3))
+    literals = [read_literal(body) for body in LITERAL.findall(text)]
+    assert literals == [hostile, "item", "e", hostile, hostile]
+    # Outside of the literals nothing is other than with an id that needs no care.
+    assert LITERAL.sub("'A'", text) == LITERAL.sub("'A'", plain)
+    assert text.isprintable() or not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", text)
+
+
+def test_someone_the_graph_does_not_know_is_null_and_the_limit_a_number() -> None:
+    text = pasteable("item_user_item", path_parameters([("a", "b")], None, limit=12))
+    assert "UNWIND [{evidence_id: 'a', item_id: 'b'}] AS pair" in text
+    assert "{user_id: null}" in text
+    assert "LIMIT 12" in text
+    assert "$" not in text
+
+
+def test_every_explain_query_can_be_pasted() -> None:
+    for query in catalogue().folder("explain"):
+        name = query.name.removeprefix("explain/")
+        text = pasteable(name, path_parameters([("a", "b")], "u", limit=1))
+        assert "$" not in text
+        assert "{user_id: 'u'}" in text
+
+
+def test_pasteable_takes_exactly_the_parameters_of_the_query() -> None:
+    with pytest.raises(QueryError, match="takes"):
+        pasteable("item_user_item", {"pairs": []})
+
+
+class _SlowDriver:
+    """A driver whose only session never comes to an end."""
+
+    def session(self, **_options: Any) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...  # fmt: skip
+
+    async def execute_read(self, _work: object) -> None:
+        await asyncio.sleep(60)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="TimeoutError is an OSError, so translated_errors takes the deadline for a server "
+    "that is away before _deadline sees it",
+)
+async def test_deadline_is_a_timeout_that_names_the_query() -> None:
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=0.05)
+    store._driver = _SlowDriver()  # type: ignore[assignment]
+    with pytest.raises(Neo4jTimeoutError, match=r"cypher/serve/user_exists within 0\.05 s"):
+        await store.user_exists("a")
+
+
+async def test_store_that_was_not_opened_says_so() -> None:
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
+    with pytest.raises(RuntimeError, match="open"):
+        await store.user_exists("a")
