@@ -36,7 +36,7 @@ def say(message: str) -> None:
 
 @contextmanager
 def progress_bars() -> Generator[Callable[[str, int, int | None], None]]:
-    """Bars with rate and time left on a terminal; nothing elsewhere."""
+    """Bars with rate and time left on a terminal; elsewhere a line for each thing begun."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -49,6 +49,8 @@ def progress_bars() -> Generator[Callable[[str, int, int | None], None]]:
 
         def update(what: str, done: int, total: int | None) -> None:
             if what not in tasks:
+                if not err.is_terminal:
+                    say(what)
                 tasks[what] = progress.add_task(what, total=total or None, rate="")
             progress.update(tasks[what], completed=done, total=total or None)
             speed = progress.tasks[tasks[what]].speed

@@ -5,8 +5,6 @@
 When Neo4j does not answer in time the answer still comes, and `degraded` names what is missing.
 """
 
-import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import structlog
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from loaders.errors import Neo4jError, Neo4jTimeoutError, Neo4jUnavailableError
-from recsvc import snapshot as snapshots
 from recsvc.answer import (
     Answer,
     ExplainLevel,
@@ -36,19 +32,17 @@ from recsvc.evidence import Evidence, EvidenceNode, item_evidence
 from recsvc.explanation import ExactScores, contributions, sentence, take_apart
 from recsvc.paths import DrawnPaths, find_paths
 from recsvc.ranking import best_items, sort_by_score
+from recsvc.serving import Serving
 from recsvc.settings import EventSettings
 from recsvc.snapshot import Snapshot
-from recsvc.store import ActiveVersion, Store, StoredUser
+from recsvc.store import Store, StoredUser
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request being answered; made up where nobody set one."""
 
-_WATCH_SECONDS = 1.0
 _SPARE_ITEMS = 20
 _LISTED = {"summary": 5, "full": 50}
 _AWAY = (Neo4jUnavailableError, Neo4jTimeoutError)
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,32 +95,18 @@ class Engine:
         max_evidence: int,
     ) -> None:
         self._store = store
-        self._folder = snapshot_folder
         self._events = events
         self._max_evidence = max_evidence
-        self._snapshot: Snapshot | None = None
-        self._active: dict[str, ActiveVersion] = {}
-        self._watcher: asyncio.Task[None] | None = None
+        self._serving = Serving(store, snapshot_folder)
 
     async def start(self) -> None:
-        """Connect, load the active snapshot, and watch for a new one.
-
-        While Neo4j is away the newest snapshot on disk serves.
-        """
+        """Connect, load the active snapshot, and watch for a new one."""
         await self._store.open()
-        try:
-            await self._load_active()
-        except (Neo4jError, SnapshotError) as error:
-            _log.warning("no active snapshot from Neo4j", reason=str(error))
-            self._load_from_disk()
-        self._watcher = asyncio.create_task(self._watch())
+        await self._serving.start()
 
     async def stop(self) -> None:
         """Stop watching and close every connection."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+        await self._serving.stop()
         await self._store.close()
 
     async def recommend(self, user_id: str, query: RecommendationQuery) -> Answer:
@@ -212,7 +192,7 @@ class Engine:
             NotFoundError: no such user, or no such embedding model.
             Neo4jError: the graph cannot be read in time.
         """
-        active = self._active.get(self._embedding_model(model))
+        active = self._serving.active.get(self._embedding_model(model))
         if active is None or active.slot is None:
             raise NotFoundError(f"no active version of {model or 'any embedding model'}")
         rows = await self._store.similar_users(user_id, k, active)
@@ -235,8 +215,10 @@ class Engine:
     async def ready(self) -> dict[str, str]:
         """What keeps the service from answering in full, by part; empty when nothing does."""
         reasons: dict[str, str] = {}
-        if self._snapshot is None:
-            reasons["snapshot"] = "no version is active: run `recsvc refresh`"
+        try:
+            _ = self.snapshot
+        except SnapshotError as error:
+            reasons["snapshot"] = str(error)
         try:
             await self._store.active_versions()
         except Neo4jError as error:
@@ -396,36 +378,4 @@ class Engine:
         Raises:
             SnapshotError: nothing has been refreshed yet.
         """
-        if self._snapshot is None:
-            raise SnapshotError("no version is active: run `recsvc refresh`")
-        return self._snapshot
-
-    async def _watch(self) -> None:
-        """Swap the snapshot soon after another version became active."""
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            try:
-                await self._load_active()
-            except (Neo4jError, SnapshotError, OSError) as error:
-                _log.debug("the active version could not be checked", reason=str(error))
-
-    async def _load_active(self) -> None:
-        active = await self._store.active_versions()
-        hybrid = active.get("hybrid")
-        if hybrid is None or hybrid.sha256 is None:
-            raise SnapshotError("no version is active: run `recsvc refresh`")
-        self._active = active
-        if self._snapshot is not None and self._snapshot.versions["hybrid"] == hybrid.version:
-            return
-        folder = self._folder / f"hybrid-{hybrid.version}-{hybrid.sha256[:16]}"
-        if not folder.exists():
-            content = await self._store.snapshot_content(hybrid.version)
-            await asyncio.to_thread(snapshots.unpack, content, hybrid.sha256, folder)
-        self._snapshot = await asyncio.to_thread(snapshots.load, folder)
-        snapshots.keep_newest(self._folder, frozenset({folder.name}))
-        _log.info("snapshot loaded", versions=dict(self._snapshot.versions))
-
-    def _load_from_disk(self) -> None:
-        folders = sorted(self._folder.glob("hybrid-*"), key=lambda f: int(f.name.split("-")[1]))
-        if folders:
-            self._snapshot = snapshots.load(folders[-1])
+        return self._serving.snapshot

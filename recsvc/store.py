@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SEEN_LIMIT = 50_000
 _VERSIONS_LIMIT = 200
+_PLANNING_SECONDS = 30.0
 _PARAMETER = re.compile(r"\$(\w+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -97,6 +98,22 @@ class Store:
         if self._driver is not None:
             await self._driver.close()
 
+    async def warm_up(self) -> None:
+        """Let Neo4j plan the queries of a request, which takes it a second the first time.
+
+        Raises:
+            Neo4jError: it does not answer.
+        """
+        nobody = ""
+        wanted: dict[str, dict[str, Any]] = {
+            "serve/user_evidence": {"user_id": nobody, "limit": 1, "seen_limit": 1},
+            "serve/live_items": {"item_ids": [nobody]},
+        }
+        for query in catalogue().folder("explain"):
+            wanted[query.name] = path_parameters([(nobody, nobody)], nobody, limit=1)
+        for name, parameters in wanted.items():
+            await self._run(catalogue()[name], timeout_seconds=_PLANNING_SECONDS, **parameters)
+
     async def user(self, user_id: str, *, limit: int) -> StoredUser:
         """What the graph knows about a user.
 
@@ -168,17 +185,20 @@ class Store:
             raise SnapshotError(f"hybrid {version} has no stored arrays: run `recsvc refresh`")
         return b"".join(parts)
 
-    async def _run(self, query: Query, **parameters: Any) -> list[Row]:
+    async def _run(
+        self, query: Query, *, timeout_seconds: float | None = None, **parameters: Any
+    ) -> list[Row]:
         if self._driver is None:
             raise RuntimeError("Store.open() has not been called")
+        seconds = timeout_seconds or self._timeout_seconds
 
-        @neo4j.unit_of_work(timeout=self._timeout_seconds)
+        @neo4j.unit_of_work(timeout=seconds)
         async def work(transaction: neo4j.AsyncManagedTransaction) -> list[Row]:
             result = await transaction.run(query.text, checked(query, parameters))
             return [dict(record.items()) async for record in result]
 
         async with (
-            self._deadline(query),
+            self._deadline(query, seconds),
             self._driver.session(database=self._address.database) as session,
         ):
             if query.mode == "write":
@@ -186,15 +206,15 @@ class Store:
             return await session.execute_read(work)
 
     @asynccontextmanager
-    async def _deadline(self, query: Query) -> "AsyncGenerator[None]":
+    async def _deadline(self, query: Query, seconds: float) -> "AsyncGenerator[None]":
         try:
             with translated_errors(self._address.uri, query):
-                async with asyncio.timeout(self._timeout_seconds):
+                async with asyncio.timeout(seconds):
                     yield
         except TimeoutError:
             raise Neo4jTimeoutError(
                 f"Neo4j at {self._address.uri} did not answer cypher/{query.name} within "
-                f"{self._timeout_seconds:g} s"
+                f"{seconds:g} s"
             ) from None
 
 

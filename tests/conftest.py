@@ -1,17 +1,31 @@
-"""A real Neo4j for the tests that need one, started once and emptied before each of them."""
+"""A real Neo4j for the tests that need one, started once and emptied before each of them.
+
+And a small graph with six tastes in it, refreshed once a module, with the real service in front.
+"""
 
 import os
 import shutil
+import socket
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+import numpy as np
+import polars as pl
 import pytest
 
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_neo4j
 from loaders.shared_files import checkout_root
+from loaders.tables import FolderTables
+from recsvc.refresh import RefreshOptions, RefreshReport, refresh
+from recsvc.settings import load_settings
 
 CHECKOUT = checkout_root()
 assert CHECKOUT is not None
@@ -65,3 +79,125 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the research data sets are not beside this checkout (../shared/data)")
     return SHARED_DATA
+
+
+TASTES, USERS_EACH, ITEMS_EACH = 6, 40, 30
+
+
+@dataclass(frozen=True)
+class Served:
+    """A refreshed graph and how to reach it."""
+
+    address: Neo4jAddress
+    gateway: Neo4jGateway
+    report: RefreshReport
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command needs in its environment to work on this graph."""
+        return {
+            **os.environ,
+            "RECSVC_HOME": str(self.home),
+            "RECSVC_NEO4J_URI": self.address.uri,
+            "RECSVC_NEO4J_USER": self.address.user,
+            "RECSVC_NEO4J_PASSWORD": self.address.password,
+        }
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a recsvc command."""
+        return subprocess.run(
+            [sys.executable, "-m", "recsvc", *arguments],
+            env={**self.environment, **more},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+
+def _write_tables(folder: Path) -> None:
+    """Users have one of six tastes; four of a taste at a time follow each other and share more."""
+    rng = np.random.default_rng(7)
+    interactions, follows, categories = [], [], []
+    for user in range(TASTES * USERS_EACH):
+        taste, circle = user % TASTES, user // (4 * TASTES)
+        shared = taste * ITEMS_EACH + (3 * circle + np.arange(8)) % ITEMS_EACH
+        own = rng.choice(shared, 6, replace=False), taste * ITEMS_EACH + rng.choice(ITEMS_EACH, 6)
+        other = rng.choice(TASTES * ITEMS_EACH, 2, replace=False)
+        items = sorted({*own[0].tolist(), *own[1].tolist(), *other.tolist()})
+        interactions += [(f"u{user}", f"i{item}", "listen") for item in items]
+        first = circle * 4 * TASTES + taste
+        circle_members = range(first, first + 4 * TASTES, TASTES)
+        follows += [(f"u{user}", f"u{friend}") for friend in circle_members if friend != user]
+    for item in range(TASTES * ITEMS_EACH):
+        categories += [(f"i{item}", f"c{item // ITEMS_EACH}"), (f"i{item}", f"x{item % 7}")]
+    pl.DataFrame(interactions, schema=["user_id", "item_id", "event"], orient="row").write_csv(
+        folder / "interactions.csv"
+    )
+    pl.DataFrame(follows, schema=["follower_id", "followee_id"], orient="row").write_csv(
+        folder / "follows.csv"
+    )
+    pl.DataFrame(categories, schema=["item_id", "category_id"], orient="row").write_csv(
+        folder / "item_categories.csv"
+    )
+    items = [f"i{item}" for item in range(TASTES * ITEMS_EACH)]
+    pl.DataFrame({"item_id": items, "title": [f"Song {i}" for i in items]}).write_csv(
+        folder / "items.csv"
+    )
+    pl.DataFrame({"user_id": ["fan", "newcomer"], "category_id": ["c3", "c1"]}).write_csv(
+        folder / "preferences.csv"
+    )
+
+
+@pytest.fixture(scope="module")
+def served(
+    neo4j_address: Neo4jAddress,
+    session_gateway: Neo4jGateway,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Served:
+    """The made graph, ingested into an emptied database and refreshed."""
+    folder = tmp_path_factory.mktemp("tables")
+    _write_tables(folder)
+    session_gateway.run(_DELETE_ALL)
+    ingest(session_gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
+    options = RefreshOptions(validation_users=60)
+    report = refresh(session_gateway, options, load_settings().events)
+    return Served(neo4j_address, session_gateway, report, tmp_path_factory.mktemp("home"))
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running `recsvc serve`."""
+
+    client: httpx.Client
+    process: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def service(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The real service, as a process of its own on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (tmp_path_factory.mktemp("log") / "serve.log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsvc", "serve"],
+        env={**served.environment, "RECSVC_PORT": str(port)},
+        stderr=log,
+    )
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                if client.get("/health/ready").status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        else:
+            pytest.fail(f"the service did not become ready: {Path(log.name).read_text()}")
+        yield Service(client, process)
+    process.terminate()
+    assert process.wait(timeout=20) in (0, -15)
+    log.close()

@@ -48,7 +48,7 @@ def made_graph() -> HeteroGraph:
             user, item, rng.integers(0, 2, n).astype(np.int8),
             rng.integers(1, 9, n).astype(np.float32), np.full(n, np.nan), ("drop", "play"),
         ),
-        follows=edges(source, target, np.full(len(source), 7.0)),
+        follows=edges(source, target, rng.integers(1, 9, len(source))),
         prefers=edges(fan, category, rng.integers(1, 4, len(fan))),
     )  # fmt: skip
 
@@ -194,3 +194,13 @@ def test_file_appears_whole_or_not_at_all(
         write_recommendations(out, GRAPH, SNAPSHOT, EVENTS, 5, None, full_disk)
     assert seen == [before, before]
     assert out.read_bytes() == before
+
+
+@pytest.mark.xfail(strict=True, reason="what was written before the fault stays as .NAME.partial")
+def test_fault_leaves_no_partial_file(tmp_path: Path) -> None:
+    def full_disk(_what: str, _done: int, _total: int) -> None:
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        write_recommendations(tmp_path / "o.jsonl", GRAPH, SNAPSHOT, EVENTS, 5, None, full_disk)
+    assert list(tmp_path.iterdir()) == []

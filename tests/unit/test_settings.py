@@ -67,11 +67,6 @@ def test_one_event_named_in_the_environment_leaves_the_other_events(
     }
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a field of a known event resets the event's other fields: a half-life for "
-    "remove_from_cart turns its weight from -0.19 into 1.0",
-)
 @pytest.mark.parametrize("where", ["environment", "file"])
 def test_one_field_of_an_event_leaves_its_other_fields(
     monkeypatch: pytest.MonkeyPatch, folder: Path, where: str

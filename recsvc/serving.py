@@ -1,0 +1,89 @@
+"""The snapshot that is served: loaded, watched for a newer one, and swapped whole."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import structlog
+
+from loaders.errors import Neo4jError
+from recsvc import snapshot as snapshots
+from recsvc.errors import SnapshotError
+from recsvc.snapshot import Snapshot
+from recsvc.store import ActiveVersion, Store
+
+_WATCH_SECONDS = 1.0
+
+_log = structlog.get_logger()
+
+
+class Serving:
+    """Keeps the arrays of the active version at hand."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+        self._snapshot: Snapshot | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self.active: dict[str, ActiveVersion] = {}
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The arrays of the active version.
+
+        Raises:
+            SnapshotError: nothing has been refreshed yet.
+        """
+        if self._snapshot is None:
+            raise SnapshotError("no version is active: run `recsvc refresh`")
+        return self._snapshot
+
+    async def start(self) -> None:
+        """Load the active version and watch for another one.
+
+        While Neo4j is away the newest version on disk serves.
+        """
+        try:
+            await self._load_active()
+        except (Neo4jError, SnapshotError) as error:
+            _log.warning("no active version from Neo4j", reason=str(error))
+            self._load_from_disk()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+
+    async def _watch(self) -> None:
+        """Swap the snapshot soon after another version became active."""
+        with contextlib.suppress(Neo4jError):
+            await self._store.warm_up()
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                await self._load_active()
+            except (Neo4jError, SnapshotError, OSError) as error:
+                _log.debug("the active version could not be checked", reason=str(error))
+
+    async def _load_active(self) -> None:
+        active = await self._store.active_versions()
+        hybrid = active.get("hybrid")
+        if hybrid is None or hybrid.sha256 is None:
+            raise SnapshotError("no version is active: run `recsvc refresh`")
+        if self._snapshot is None or self._snapshot.versions["hybrid"] != hybrid.version:
+            folder = self._folder / f"hybrid-{hybrid.version}-{hybrid.sha256[:16]}"
+            if not folder.exists():
+                content = await self._store.snapshot_content(hybrid.version)
+                await asyncio.to_thread(snapshots.unpack, content, hybrid.sha256, folder)
+            self._snapshot = await asyncio.to_thread(snapshots.load, folder)
+            snapshots.keep_newest(self._folder, frozenset({folder.name}))
+            _log.info("snapshot loaded", versions=dict(self._snapshot.versions))
+        self.active = active
+
+    def _load_from_disk(self) -> None:
+        folders = sorted(self._folder.glob("hybrid-*"), key=lambda f: int(f.name.split("-")[1]))
+        if folders:
+            self._snapshot = snapshots.load(folders[-1])
