@@ -21,6 +21,7 @@ _NOT_CODE = re.compile(
     r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`]*`|//[^\n]*|/\*.*?\*/", re.DOTALL
 )
 _PARAMETER = re.compile(r"\$(\w+)")
+_PLACEHOLDER = re.compile(r"<<\w+>>")
 _EACH = re.compile(r"(\w+)\s*=\s*(.+)")
 
 
@@ -133,7 +134,7 @@ class _File:
 
 def _read_file(folder: Path, path: Path) -> _File:
     name = path.relative_to(folder).with_suffix("").as_posix()
-    return _File(name, *_split_header(path.read_text(encoding="utf-8")))
+    return _File(name, *_split_header(name, path.read_text(encoding="utf-8")))
 
 
 def _checked_query(file: _File) -> Query:
@@ -144,6 +145,8 @@ def _checked_query(file: _File) -> Query:
         raise CatalogueError(
             f"cypher/{file.name}: mode is {mode!r}, expected one of {', '.join(get_args(Mode))}"
         )
+    if left := _PLACEHOLDER.search(file.body):
+        raise CatalogueError(f"cypher/{file.name}: {left[0]} has no values: list them in `each`")
     params = _declarations(file.name, file.fields.get("params", ""))
     used = set(_PARAMETER.findall(_NOT_CODE.sub("", file.body)))
     if used != set(params):
@@ -162,7 +165,7 @@ def _checked_query(file: _File) -> Query:
     )
 
 
-def _split_header(source: str) -> tuple[str, dict[str, str], str]:
+def _split_header(name: str, source: str) -> tuple[str, dict[str, str], str]:
     title: list[str] = []
     fields: dict[str, str] = {}
     lines = source.splitlines()
@@ -172,6 +175,8 @@ def _split_header(source: str) -> tuple[str, dict[str, str], str]:
         text = line.removeprefix("//").strip()
         if match := _FIELD.match(text):
             current = match[1]
+            if current in fields:
+                raise CatalogueError(f"cypher/{name}: {current!r} stands twice in the header")
             fields[current] = match[2]
         elif current:
             fields[current] += f" {text}"
@@ -186,5 +191,7 @@ def _declarations(name: str, text: str) -> Mapping[str, str]:
         match = _DECLARATION.fullmatch(part)
         if match is None:
             raise CatalogueError(f"cypher/{name}: {part!r} is not of the form `name: type`")
+        if match[1] in declared:
+            raise CatalogueError(f"cypher/{name}: {match[1]!r} is declared twice")
         declared[match[1]] = match[2].strip()
     return MappingProxyType(declared)

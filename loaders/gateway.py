@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
 
 import neo4j
 from neo4j import exceptions as driver_errors
@@ -20,6 +21,8 @@ from loaders.errors import (
 )
 
 Row = dict[str, Any]
+
+_SCHEMES = frozenset({"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,11 @@ class Neo4jGateway:
     ) -> None:
         self.address = address
         self._query_timeout_seconds = query_timeout_seconds
+        if urlsplit(address.uri).scheme not in _SCHEMES:
+            raise Neo4jUnavailableError(
+                f"{address.uri!r} is no address of a Neo4j: expected bolt://host:port or "
+                "neo4j://host:port in RECSVC_NEO4J_URI"
+            )
         with translated_errors(address.uri):
             self._driver = neo4j.GraphDatabase.driver(
                 address.uri,
@@ -205,7 +213,12 @@ def translated_errors(uri: str, query: Query | None = None) -> Generator[None]:
             f"Neo4j at {uri} refused the user name or password: "
             "set RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD"
         ) from error
-    except (driver_errors.ServiceUnavailable, driver_errors.SessionExpired, OSError) as error:
+    except (
+        driver_errors.ServiceUnavailable,
+        driver_errors.SessionExpired,
+        driver_errors.DatabaseUnavailable,
+        ConnectionError,
+    ) as error:
         raise Neo4jUnavailableError(
             f"no Neo4j answers at {uri}: start one with `recsvc db up`, or set RECSVC_NEO4J_URI"
         ) from error

@@ -61,13 +61,16 @@ def write_recommendations(
     lists = recommend_all(snapshot, evidence, user_ids, k)
     partial = out.with_name(f".{out.name}.partial")
     write = _write_parquet if out.suffix == ".parquet" else _write_json_lines
-    count = write(partial, _groups(lists, len(user_ids), snapshot, progress))
-    partial.replace(out)
+    try:
+        count = write(partial, _groups(lists, len(user_ids), snapshot, progress))
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
     return BatchReport(len(user_ids), count, time.perf_counter() - started)
 
 
 def _read_ids(path: Path, graph: HeteroGraph) -> list[str]:
-    ids = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+    ids = [line.removesuffix("\r") for line in path.read_text(encoding="utf-8").split("\n") if line]
     unknown = [user_id for user_id in ids if user_id not in graph.users]
     if unknown:
         raise NotFoundError(

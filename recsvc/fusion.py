@@ -7,7 +7,7 @@ so a λ means the same for everybody: one user's 3 listens and another's 300 end
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,12 +27,26 @@ by its categories alone. The prior has it too, so that it orders what no evidenc
 
 _STEPS = (0.0, 0.25, 0.5, 0.75, 1.33, 2.0, 4.0)
 _ROUNDS = 6
+_ROUNDING = 1e-6
 
 
 def unit_rms(raw: Float32[NDArray[np.float32], "... items"]) -> Float64[NDArray[np.float64], "..."]:
     """n(u): 1 over the root mean square of the raw scores; 0 where all of them are 0."""
     rms = np.sqrt(np.mean(np.square(raw, dtype=np.float64), axis=-1))
     return np.divide(1.0, rms, out=np.zeros_like(rms), where=rms > 0)
+
+
+def _speaks(
+    raw: Float32[NDArray[np.float32], "... items"], whole: Float32[NDArray[np.float32], "... items"]
+) -> Bool[NDArray[np.bool_], "..."]:
+    """Whether more than rounding is left of likes and dislikes that cancel each other.
+
+    Args:
+        raw: scores by the evidence.
+        whole: scores by the same evidence, dislikes counted as likes.
+    """
+    left, gross = (np.sqrt(np.mean(np.square(x, dtype=np.float64), -1)) for x in (raw, whole))
+    return np.asarray(left > _ROUNDING * gross)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +106,9 @@ class Blend:
                 continue
             raw = signal.raw_scores(rows)
             factor = weight * float(unit_rms(raw))
+            if (rows.weight < 0).any():
+                whole = signal.raw_scores(replace(rows, weight=np.abs(rows.weight)))
+                factor *= float(_speaks(raw, whole))
             factors.append(factor)
             scores = scores + np.float32(factor) * raw
         return ScoredUser(scores.astype(np.float32, copy=False), tuple(factors))
@@ -108,8 +125,12 @@ class Blend:
         scores = np.tile(np.float32(self.base_weight) * self.prior, (n_users, 1))
         for signal, weight in zip(self.signals, self.weights, strict=True):
             if weight and evidence[signal.kind].nnz:
-                raw = signal.batch_scores(evidence[signal.kind])
-                scores += (weight * unit_rms(raw))[:, None].astype(np.float32) * raw
+                given = evidence[signal.kind]
+                raw = signal.batch_scores(given)
+                factor = weight * unit_rms(raw)
+                if (given.data < 0).any():
+                    factor = factor * _speaks(raw, signal.batch_scores(abs(given)))
+                scores += factor[:, None].astype(np.float32) * raw
         return scores
 
     def terms(

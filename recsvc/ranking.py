@@ -22,7 +22,7 @@ def best_items(
     """
     rows = np.flatnonzero(allowed)
     candidates = scores[rows]
-    if len(rows) > count:
+    if 0 < count < len(rows):
         threshold = np.partition(candidates, len(rows) - count)[len(rows) - count]
         rows = rows[candidates >= threshold]
         candidates = scores[rows]

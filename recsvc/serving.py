@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 from pathlib import Path
 
 import structlog
@@ -75,10 +76,13 @@ class Serving:
             raise SnapshotError("no version is active: run `recsvc refresh`")
         if self._snapshot is None or self._snapshot.versions["hybrid"] != hybrid.version:
             folder = self._folder / f"hybrid-{hybrid.version}-{hybrid.sha256[:16]}"
-            if not folder.exists():
+            try:
+                self._snapshot = await asyncio.to_thread(snapshots.load, folder)
+            except SnapshotError:  # it is not there yet, or not whole
+                shutil.rmtree(folder, ignore_errors=True)
                 content = await self._store.snapshot_content(hybrid.version)
                 await asyncio.to_thread(snapshots.unpack, content, hybrid.sha256, folder)
-            self._snapshot = await asyncio.to_thread(snapshots.load, folder)
+                self._snapshot = await asyncio.to_thread(snapshots.load, folder)
             snapshots.keep_newest(self._folder, frozenset({folder.name}))
             _log.info("snapshot loaded", versions=dict(self._snapshot.versions))
         self.active = active

@@ -1,8 +1,10 @@
 """All reading of the environment and of `recsvc.toml`."""
 
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
+import pydantic_settings
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -114,6 +116,13 @@ def load_settings() -> Settings:
     """
     try:
         settings = Settings()
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"recsvc.toml is not TOML: {error}: correct it") from None
+    except pydantic_settings.SettingsError as error:
+        raise SettingsError(
+            f"{error}: expected JSON, or one variable for each value, such as "
+            "RECSVC_EVENTS__VIEW__WEIGHT=0.02"
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])

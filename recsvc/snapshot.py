@@ -9,6 +9,7 @@ import hashlib
 import io
 import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from recsvc.signals import EmbeddingSignal, RowSignal
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
+_UNPACKING = ".unpacking-"
+_UNPACKING_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +113,7 @@ def unpack(content: bytes, sha256: str, folder: Path) -> None:
             "run `recsvc refresh`"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as temporary:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_UNPACKING) as temporary:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             archive.extractall(temporary)
         if not folder.exists():
@@ -141,8 +144,11 @@ def load(folder: Path) -> Snapshot:
 def keep_newest(folder: Path, names: frozenset[str]) -> None:
     """Remove unpacked snapshots other than those named."""
     for old in folder.iterdir():
-        if old.is_dir() and old.name not in names:
-            shutil.rmtree(old, ignore_errors=True)
+        # Another process may be unpacking; what one left behind when it was killed grows old.
+        young = time.time() - old.stat().st_mtime < _UNPACKING_SECONDS
+        if old.name in names or (old.name.startswith(_UNPACKING) and young):
+            continue
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _from_files(folder: Path, manifest: dict[str, Any]) -> Snapshot:

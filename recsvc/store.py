@@ -208,8 +208,8 @@ class Store:
     @asynccontextmanager
     async def _deadline(self, query: Query, seconds: float) -> "AsyncGenerator[None]":
         try:
-            with translated_errors(self._address.uri, query):
-                async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds):
+                with translated_errors(self._address.uri, query):
                     yield
         except TimeoutError:
             raise Neo4jTimeoutError(

@@ -7,7 +7,7 @@ MATCH (evidence:Category {category_id: pair.evidence_id})
 MATCH (item:Item {item_id: pair.item_id})
 CALL (evidence, item) {
   MATCH path = (evidence)<-[r:IN_CATEGORY]-(item)
-  RETURN path, log(1 + r.weight) AS item_share
+  RETURN path, log(1 + CASE WHEN coalesce(r.weight, 1.0) > 0 THEN coalesce(r.weight, 1.0) ELSE 0 END) AS item_share
   LIMIT $limit
 }
 WITH pair, evidence, item, item_share, path

@@ -7,19 +7,20 @@ MATCH (evidence:Item {item_id: pair.evidence_id})
 MATCH (item:Item {item_id: pair.item_id})
 CALL (evidence, item) {
   MATCH (evidence)-[r:IN_CATEGORY]->(category:Category)
-  WITH evidence, item, category, r.weight AS weight
+  WITH evidence, item, category, coalesce(r.weight, 1.0) AS weight
   ORDER BY weight DESC, category.category_id
   LIMIT 50
   MATCH path = (evidence)-[first:IN_CATEGORY]->(category)<-[second:IN_CATEGORY]-(item)
   CALL (category, item) {
     MATCH (category)<-[r:IN_CATEGORY]-(any:Item)
-    WITH any, r.weight AS weight
-    ORDER BY weight DESC, any.item_id
+    WITH any, coalesce(r.weight, 1.0) AS any_weight
+    ORDER BY any_weight DESC, any.item_id
     LIMIT 200
     RETURN collect(any) AS strongest
   }
   WITH path, evidence, item, category,
-       log(1 + first.weight) * log(1 + second.weight)
+       log(1 + CASE WHEN coalesce(first.weight, 1.0) > 0 THEN coalesce(first.weight, 1.0) ELSE 0 END)
+         * log(1 + CASE WHEN coalesce(second.weight, 1.0) > 0 THEN coalesce(second.weight, 1.0) ELSE 0 END)
          * COUNT { (category)<-[:IN_CATEGORY]-() } ^ -0.7 AS share
   WHERE item IN strongest
   ORDER BY share DESC, category.category_id

@@ -13,8 +13,8 @@ CALL (evidence, item) {
   WHERE EXISTS { (person)-[:INTERACTED]->(item) }
   CALL (person) {
     MATCH (person)-[r:INTERACTED]->(any:Item)
-    WITH any, max(r.weight) AS weight
-    ORDER BY weight DESC, any.item_id
+    WITH any, max(r.weight) AS any_weight
+    ORDER BY any_weight DESC, any.item_id
     LIMIT 100
     RETURN collect(any) AS strongest
   }

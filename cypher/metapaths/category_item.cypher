@@ -6,10 +6,10 @@ UNWIND $evidence_ids AS evidence_id
 MATCH (evidence:Category {category_id: evidence_id})
 CALL (evidence) {
   MATCH (evidence)<-[r:IN_CATEGORY]-(item:Item)
-  WITH item, r.weight AS weight
+  WITH item, coalesce(r.weight, 1.0) AS weight
   ORDER BY weight DESC, item.item_id
   LIMIT 200
-  RETURN item, log(1 + weight) AS item_share
+  RETURN item, log(1 + CASE WHEN weight > 0 THEN weight ELSE 0 END) AS item_share
 }
 RETURN evidence.category_id AS evidence_id, item.item_id AS item_id,
        item_share * COUNT { (item)-[:IN_CATEGORY]->() } ^ -0.3 AS strength

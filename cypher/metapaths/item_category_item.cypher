@@ -8,18 +8,18 @@ UNWIND $evidence_ids AS evidence_id
 MATCH (evidence:Item {item_id: evidence_id})
 CALL (evidence) {
   MATCH (evidence)-[r:IN_CATEGORY]->(category:Category)
-  WITH category, r.weight AS weight
+  WITH category, coalesce(r.weight, 1.0) AS weight
   ORDER BY weight DESC, category.category_id
   LIMIT 50
-  RETURN category, log(1 + weight) AS evidence_share
+  RETURN category, log(1 + CASE WHEN weight > 0 THEN weight ELSE 0 END) AS evidence_share
 }
 WITH category, collect([evidence, evidence_share]) AS starts
 CALL (category) {
   MATCH (category)<-[r:IN_CATEGORY]-(item:Item)
-  WITH item, r.weight AS weight
+  WITH item, coalesce(r.weight, 1.0) AS weight
   ORDER BY weight DESC, item.item_id
   LIMIT 200
-  RETURN item, log(1 + weight) AS item_share
+  RETURN item, log(1 + CASE WHEN weight > 0 THEN weight ELSE 0 END) AS item_share
 }
 WITH starts, item, item_share * COUNT { (category)<-[:IN_CATEGORY]-() } ^ -0.7 AS item_share
 UNWIND starts AS start

@@ -126,11 +126,6 @@ def test_without_evidence_only_the_prior_counts(blend: Blend) -> None:
         assert blend.terms(nothing, scored, np.arange(3)) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="evidence that cancels up to rounding is scaled up to a root mean square of 1: the "
-    "blend ranks by rounding noise instead of the prior",
-)
 def test_evidence_that_cancels_adds_nothing() -> None:
     rows = sp.csr_matrix(np.ones((3, 4), np.float32) * [0.1, 0.2, 0.3, 0.4])
     ids = IdMap(["a", "b", "c"])

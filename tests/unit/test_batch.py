@@ -160,10 +160,6 @@ def test_unknown_user_is_refused_and_nothing_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["users.txt"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="splitlines() also splits at U+2028, U+0085 and others, which may stand in an id",
-)
 def test_users_file_has_one_id_per_line_whatever_the_id(tmp_path: Path) -> None:
     from recsvc.batch_file import _read_ids
 
@@ -196,7 +192,6 @@ def test_file_appears_whole_or_not_at_all(
     assert out.read_bytes() == before
 
 
-@pytest.mark.xfail(strict=True, reason="what was written before the fault stays as .NAME.partial")
 def test_fault_leaves_no_partial_file(tmp_path: Path) -> None:
     def full_disk(_what: str, _done: int, _total: int) -> None:
         raise OSError("no space left on device")

@@ -122,16 +122,12 @@ def test_secret_of_a_wrong_type_is_not_shown(folder: Path) -> None:
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="load_settings lets TOMLDecodeError through", raises=ValueError
-)
 def test_file_that_is_no_toml_is_a_settings_error(folder: Path) -> None:
     (folder / "recsvc.toml").write_text("port = = 1\n")
     with pytest.raises(SettingsError, match=r"recsvc\.toml"):
         load_settings()
 
 
-@pytest.mark.xfail(strict=True, reason="load_settings lets pydantic_settings.SettingsError through")
 def test_events_that_are_no_json_are_a_settings_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSVC_EVENTS", "view=1")
     with pytest.raises(SettingsError, match="events"):

@@ -178,9 +178,6 @@ def test_keep_newest_removes_the_others_and_what_a_killed_process_left(tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3", "note.txt"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="removes what another process that shares the folder is unpacking"
-)
 def test_keep_newest_leaves_what_another_process_is_unpacking(tmp_path: Path) -> None:
     (tmp_path / ".unpacking-now").mkdir()
     (tmp_path / ".unpacking-now" / "manifest.json").touch()

@@ -78,11 +78,6 @@ class _SlowDriver:
         await asyncio.sleep(60)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="TimeoutError is an OSError, so translated_errors takes the deadline for a server "
-    "that is away before _deadline sees it",
-)
 async def test_deadline_is_a_timeout_that_names_the_query() -> None:
     store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=0.05)
     store._driver = _SlowDriver()  # type: ignore[assignment]

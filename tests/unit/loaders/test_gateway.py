@@ -125,9 +125,6 @@ def test_errors_that_are_not_the_drivers_pass_through() -> None:
         raise ValueError("mine")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="DatabaseUnavailable is Neo4j being away, and becomes QueryError"
-)
 def test_a_database_that_is_not_up_yet_is_unavailable() -> None:
     with pytest.raises(Neo4jUnavailableError), translated_errors(URI):
         raise server_error("Neo.TransientError.General.DatabaseUnavailable")
