@@ -3,6 +3,7 @@
 Only people the asker follows keep their id; everyone else on a path is anonymous.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,16 +64,22 @@ async def find_paths(
     named = followed | ({user_id} if user_id is not None else frozenset())
     paths: dict[int, list[Path]] = {column: [] for column in range(len(exact.items))}
     cypher: dict[int, list[str]] = {column: [] for column in range(len(exact.items))}
-    for term in exact.terms:
-        if f"explain/{term.signal}" not in catalogue():
-            continue
-        pairs = _strongest_pairs(term, snapshot, nodes, exact)
-        if not pairs:
-            continue
-        found = await store.paths(
-            term.signal, [(p.evidence_id, p.item_id) for p in pairs], user_id,
-            limit=_PATHS_PER_PAIR,
-        )  # fmt: skip
+    wanted = [
+        (term.signal, pairs)
+        for term in exact.terms
+        if f"explain/{term.signal}" in catalogue()
+        and (pairs := _strongest_pairs(term, snapshot, nodes, exact))
+    ]
+    answers = await asyncio.gather(
+        *(
+            store.paths(
+                signal, [(p.evidence_id, p.item_id) for p in pairs], user_id,
+                limit=_PATHS_PER_PAIR,
+            )
+            for signal, pairs in wanted
+        )
+    )  # fmt: skip
+    for (signal, pairs), found in zip(wanted, answers, strict=True):
         by_pair = {(p.evidence_id, p.item_id): p for p in pairs}
         drawn: dict[int, list[tuple[str, str]]] = {}
         for path in found:
@@ -83,7 +90,7 @@ async def find_paths(
             parameters = path_parameters(
                 list(dict.fromkeys(listed)), user_id, limit=_PATHS_PER_PAIR
             )
-            cypher[column].append(pasteable(term.signal, parameters))
+            cypher[column].append(pasteable(signal, parameters))
     return {
         column: (
             tuple(sorted(paths[column], key=lambda path: -abs(path.contribution))),

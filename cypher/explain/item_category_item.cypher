@@ -7,22 +7,24 @@ MATCH (evidence:Item {item_id: pair.evidence_id})
 MATCH (item:Item {item_id: pair.item_id})
 CALL (evidence, item) {
   MATCH (evidence)-[r:IN_CATEGORY]->(category:Category)
-  WITH evidence, item, category, coalesce(r.weight, 1.0) AS weight
-  ORDER BY weight DESC, category.category_id
+  WITH evidence, item, category, r.weight AS weight
+  ORDER BY coalesce(weight, 1.0) DESC, category.category_id
   LIMIT 50
   MATCH path = (evidence)-[first:IN_CATEGORY]->(category)<-[second:IN_CATEGORY]-(item)
-  CALL (category, item) {
-    MATCH (category)<-[r:IN_CATEGORY]-(any:Item)
-    WITH any, coalesce(r.weight, 1.0) AS any_weight
-    ORDER BY any_weight DESC, any.item_id
-    LIMIT 200
-    RETURN collect(any) AS strongest
-  }
-  WITH path, evidence, item, category,
+  WITH path, evidence, item, category, coalesce(second.weight, 1.0) AS item_weight,
        log(1 + CASE WHEN coalesce(first.weight, 1.0) > 0 THEN coalesce(first.weight, 1.0) ELSE 0 END)
          * log(1 + CASE WHEN coalesce(second.weight, 1.0) > 0 THEN coalesce(second.weight, 1.0) ELSE 0 END)
          * COUNT { (category)<-[:IN_CATEGORY]-() } ^ -0.7 AS share
-  WHERE item IN strongest
+  // Whether the item is among a category's strongest takes a look at all of them: so only for
+  // the categories that would be shown.
+  ORDER BY share DESC, category.category_id
+  LIMIT 2 * $limit
+  WHERE COUNT {
+    (category)<-[other:IN_CATEGORY]-(any:Item)
+    WHERE coalesce(other.weight, 1.0) > item_weight
+       OR (coalesce(other.weight, 1.0) = item_weight AND any.item_id < item.item_id)
+  } < 200
+  WITH path, evidence, item, category, share
   ORDER BY share DESC, category.category_id
   LIMIT $limit
   RETURN path, share * COUNT { (evidence)-[:IN_CATEGORY]->() } ^ -0.5

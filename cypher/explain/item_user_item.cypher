@@ -11,6 +11,11 @@ CALL (evidence, item) {
   ORDER BY weight DESC, person.user_id
   LIMIT 100
   WHERE EXISTS { (person)-[:INTERACTED]->(item) }
+  WITH evidence, item, person, COUNT { (person)-[:INTERACTED]->() } ^ -0.7 AS person_share
+  // What is strongest for a person takes a look at all they did: so only for those that would
+  // be shown.
+  ORDER BY person_share DESC, person.user_id
+  LIMIT 2 * $limit
   CALL (person) {
     MATCH (person)-[r:INTERACTED]->(any:Item)
     WITH any, max(r.weight) AS any_weight
@@ -18,7 +23,7 @@ CALL (evidence, item) {
     LIMIT 100
     RETURN collect(any) AS strongest
   }
-  WITH evidence, item, person, COUNT { (person)-[:INTERACTED]->() } ^ -0.7 AS person_share
+  WITH evidence, item, person, person_share
   WHERE item IN strongest
   ORDER BY person_share DESC, person.user_id
   LIMIT $limit
