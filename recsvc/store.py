@@ -88,7 +88,8 @@ class Store:
             auth=self._address.auth,
             connection_timeout=self._timeout_seconds,
             connection_acquisition_timeout=self._timeout_seconds,
-            max_transaction_retry_time=self._timeout_seconds,
+            # Below the deadline, so that a server that is away is told from one that is slow.
+            max_transaction_retry_time=self._timeout_seconds / 4,
             notifications_min_severity="OFF",
             user_agent="recsvc",
         )

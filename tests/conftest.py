@@ -92,6 +92,7 @@ class Served:
     gateway: Neo4jGateway
     report: RefreshReport
     home: Path
+    tables: Path
 
     @property
     def environment(self) -> dict[str, str]:
@@ -163,7 +164,8 @@ def served(
     ingest(session_gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
     options = RefreshOptions(validation_users=60)
     report = refresh(session_gateway, options, load_settings().events)
-    return Served(neo4j_address, session_gateway, report, tmp_path_factory.mktemp("home"))
+    home = tmp_path_factory.mktemp("home")
+    return Served(neo4j_address, session_gateway, report, home, folder)
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,24 @@ def test_evaluate_needs_no_database(served, tmp_path, model):
         assert metric["mean"] > 0.8  # each letter is a taste of its own
 
 
+@pytest.mark.slow
+def test_evaluate_hybrid_refreshes_a_graph_of_its_own(served, tmp_path):
+    rows = pl.read_csv(served.tables / "interactions.csv").with_row_index()
+    held_out = pl.col("index") % 7 == 3
+    rows.filter(~held_out).drop("index").write_csv(tmp_path / "interactions.csv")
+    rows.filter(held_out).drop("index").write_csv(tmp_path / "test.csv")
+    for name in ("follows", "item_categories", "items", "preferences"):
+        (tmp_path / f"{name}.csv").write_text((served.tables / f"{name}.csv").read_text())
+    files = ("--train", str(tmp_path / "interactions.csv"), "--test", str(tmp_path / "test.csv"))
+    before = _json(served, "versions")["versions"]
+    blend = _json(served, "evaluate", "hybrid", *files, "--side", str(tmp_path))
+    popular = _json(served, "evaluate", "popularity", *files)
+    assert blend["users"] == popular["users"] > 200
+    assert blend["metrics"]["recall@10"]["low"] > 2 * popular["metrics"]["recall@10"]["high"]
+    assert {"lightgcn", "node2vec", "item_user_item", "base"} <= set(blend["weights"])
+    assert _json(served, "versions")["versions"] == before  # its own graph, not this one
+
+
 def test_train_writes_arrays_and_a_manifest(served, tmp_path):
     _interactions(tmp_path)
     (tmp_path / "test.csv").unlink()

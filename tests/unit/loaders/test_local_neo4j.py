@@ -191,6 +191,7 @@ class TestPublicSurface:
             "LocalNeo4j",
             "LocalNeo4jOptions",
             "LocalNeo4jStatus",
+            "scratch_neo4j",
         ]
 
 
