@@ -29,6 +29,8 @@ from recsvc.store import Store
 
 _T = TypeVar("_T")
 _HOST = "127.0.0.1"
+_PATIENCE_SECONDS = 30.0
+"""Deadline of a read for somebody at a terminal: a Neo4j just started takes seconds to warm up."""
 
 app = typer.Typer(
     name="recsvc",
@@ -374,7 +376,7 @@ def serve() -> None:
 
     structlog.reset_defaults()
     settings = load_settings()
-    application = create_app(_engine(settings))
+    application = create_app(_engine(settings, settings.request_timeout_seconds))
     uvicorn.run(
         application, host=_HOST, port=settings.port, log_level="warning", access_log=False,
         timeout_graceful_shutdown=5,
@@ -414,13 +416,13 @@ def _gateway(settings: Settings) -> Generator[Neo4jGateway]:
         yield gateway
 
 
-def _store(settings: Settings) -> Store:
-    return Store(neo4j_address(settings), timeout_seconds=settings.request_timeout_seconds)
+def _store(settings: Settings, timeout_seconds: float = _PATIENCE_SECONDS) -> Store:
+    return Store(neo4j_address(settings), timeout_seconds=timeout_seconds)
 
 
-def _engine(settings: Settings) -> Engine:
+def _engine(settings: Settings, timeout_seconds: float = _PATIENCE_SECONDS) -> Engine:
     return Engine(
-        _store(settings),
+        _store(settings, timeout_seconds),
         snapshot_folder=settings.home / "snapshots",
         events=settings.events,
         max_evidence=settings.max_evidence,

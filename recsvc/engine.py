@@ -223,6 +223,9 @@ class Engine:
             await self._store.active_versions()
         except Neo4jError as error:
             reasons["neo4j"] = str(error)
+        else:
+            if not self._serving.warm:
+                reasons["neo4j"] = "it is planning the queries of a request for the first time"
         return reasons
 
     async def _asker(self, user_id: str) -> _Asker:

@@ -19,7 +19,12 @@ _log = structlog.get_logger()
 
 
 class Serving:
-    """Keeps the arrays of the active version at hand."""
+    """Keeps the arrays of the active version at hand.
+
+    Attributes:
+        active: the active version of every model.
+        warm: Neo4j has planned the queries of a request, so that none waits for that.
+    """
 
     def __init__(self, store: Store, folder: Path) -> None:
         self._store = store
@@ -27,6 +32,7 @@ class Serving:
         self._snapshot: Snapshot | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.active: dict[str, ActiveVersion] = {}
+        self.warm = False
 
     @property
     def snapshot(self) -> Snapshot:
@@ -60,14 +66,15 @@ class Serving:
 
     async def _watch(self) -> None:
         """Swap the snapshot soon after another version became active."""
-        with contextlib.suppress(Neo4jError):
-            await self._store.warm_up()
         while True:
-            await asyncio.sleep(_WATCH_SECONDS)
             try:
+                if not self.warm:
+                    await self._store.warm_up()
+                    self.warm = True
                 await self._load_active()
             except (Neo4jError, SnapshotError, OSError) as error:
                 _log.debug("the active version could not be checked", reason=str(error))
+            await asyncio.sleep(_WATCH_SECONDS)
 
     async def _load_active(self) -> None:
         active = await self._store.active_versions()
