@@ -1,6 +1,7 @@
 """Meta-path rows: what the files under `cypher/metapaths/` return, kept as sparse arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,28 +93,40 @@ def held_out_scores(
     parts: dict[str, list[sp.csr_matrix]] = {name: [] for name in kinds}
     for start in range(0, len(user_index), _USERS_PER_REHEARSAL):
         batch = user_index[start : start + _USERS_PER_REHEARSAL]
-        rows: list[dict[str, Any]] = [
+        removed = [
             {"user_id": users[u], "item_ids": [ids["item"][i] for i in held_out[u].indices]}
             for u in batch.tolist()
         ]
-
-        def rehearsal(
-            transaction: Transaction,
-            rows: list[dict[str, Any]] = rows,
-            batch: Int64[NDArray[np.int64], " n"] = batch,
-        ) -> None:
-            transaction.run(catalogue()["extract/without_held_out"], rows=rows)
-            for name, kind in kinds.items():
-                weights = evidence[kind][batch]
-                wanted = [ids[kind][row] for row in np.unique(weights.indices).tolist()]
-                found = metapath_rows(
-                    transaction, name, ids[kind], ids["item"],
-                    lambda rows: truncate_rows(rows, size)[0], wanted=wanted,
-                )  # fmt: skip
-                parts[name].append((weights @ found).tocsr())
-
-        gateway.rehearse(rehearsal)
-        progress(
-            "validation paths", min(start + _USERS_PER_REHEARSAL, len(user_index)), len(user_index)
+        weights: dict[EvidenceKind, sp.csr_matrix] = {k: m[batch] for k, m in evidence.items()}
+        # Returned, not gathered inside: after a transient error the work is done again.
+        scores = gateway.rehearse(
+            partial(
+                _scores_without, removed=removed, kinds=kinds, ids=ids, weights=weights, size=size
+            )
         )
+        for name, found in scores.items():
+            parts[name].append(found)
+        progress("validation paths", start + len(batch), len(user_index))
     return {name: sp.vstack(found, format="csr") for name, found in parts.items()}
+
+
+def _scores_without(
+    transaction: Transaction,
+    *,
+    removed: Sequence[Mapping[str, Any]],
+    kinds: Mapping[str, EvidenceKind],
+    ids: Mapping[EvidenceKind, IdMap],
+    weights: Mapping[EvidenceKind, sp.csr_matrix],
+    size: int,
+) -> dict[str, sp.csr_matrix]:
+    """Raw scores of some users by each meta-path, in the graph without some interactions."""
+    transaction.run(catalogue()["extract/without_held_out"], rows=removed)
+    scores: dict[str, sp.csr_matrix] = {}
+    for name, kind in kinds.items():
+        wanted = [ids[kind][row] for row in np.unique(weights[kind].indices).tolist()]
+        rows = metapath_rows(
+            transaction, name, ids[kind], ids["item"],
+            lambda rows: truncate_rows(rows, size)[0], wanted=wanted,
+        )  # fmt: skip
+        scores[name] = (weights[kind] @ rows).tocsr()
+    return scores
