@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import overload
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Float32, Float64, Int8, Int64
 from numpy.typing import NDArray
 
@@ -94,6 +95,11 @@ class Edges:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def matrix(self, rows: int, columns: int, *, weighted: bool = True) -> sp.csr_matrix:
+        """The relationships as float32 [rows, columns]: their weights, or ones."""
+        weight = self.weight if weighted else np.ones(len(self), np.float32)
+        return sp.csr_matrix((weight, (self.source, self.target)), shape=(rows, columns))
 
     @classmethod
     def empty(cls) -> "Edges":

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
-from loaders.types import Edges, HeteroGraph, IdMap
+from loaders.types import HeteroGraph, IdMap
 from recsvc.evidence import EvidenceKind, evidence_matrix, seen_matrix
 from recsvc.ranking import best_items
 from recsvc.settings import EventSettings
@@ -60,9 +60,11 @@ def batch_evidence(
             "item": _in_rows_of(
                 evidence_matrix(graph, events, now=time.time(), dislikes=True), graph.items, items
             ),
-            "user": _linked(graph.follows, n_users, graph.users, users, weighted=False),
-            "category": _linked(
-                graph.prefers, n_users, graph.categories, categories, weighted=True
+            "user": _in_rows_of(
+                graph.follows.matrix(n_users, n_users, weighted=False), graph.users, users
+            ),
+            "category": _in_rows_of(
+                graph.prefers.matrix(n_users, len(graph.categories)), graph.categories, categories
             ),
         },
         _in_rows_of(seen_matrix(graph), graph.items, items),
@@ -85,14 +87,6 @@ def recommend_all(
             allowed[evidence.seen[user].indices] = False
             best = best_items(scores[position], allowed, k)
             yield UserList(evidence.users[user], best, scores[position, best])
-
-
-def _linked(
-    edges: Edges, n_users: int, theirs: IdMap, ours: IdMap, *, weighted: bool
-) -> sp.csr_matrix:
-    weight = edges.weight if weighted else np.ones(len(edges), np.float32)
-    matrix = sp.csr_matrix((weight, (edges.source, edges.target)), shape=(n_users, len(theirs)))
-    return _in_rows_of(matrix, theirs, ours)
 
 
 def _in_rows_of(matrix: sp.csr_matrix, theirs: IdMap, ours: IdMap) -> sp.csr_matrix:

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from recsvc.paths import DrawnPaths, find_paths
 from recsvc.ranking import best_items, sort_by_score
 from recsvc.serving import Serving
 from recsvc.settings import EventSettings
+from recsvc.signals.embedding import cosines
 from recsvc.snapshot import Snapshot
 from recsvc.store import Store, StoredUser
 
@@ -151,12 +152,14 @@ class Engine:
             )
         asker = await self._asker(user_id)
         scored = snapshot.blend.score(asker.evidence)
-        exact = take_apart(snapshot.blend, asker.evidence, scored, np.array([row]))
-        allowed = self._allowed(snapshot, asker, RecommendationQuery())
-        better = int(np.count_nonzero(allowed & (scored.scores > scored.scores[row])))
+        exact = take_apart(snapshot.blend, scored, np.array([row]))
+        before = scored.scores > scored.scores[row]
+        before[:row] |= scored.scores[:row] == scored.scores[row]
+        before &= self._allowed(snapshot, asker, RecommendationQuery())
         return await self._answer(
-            snapshot, asker, exact, RecommendationQuery(k=1, explain="full"), started, better + 1
-        )
+            snapshot, asker, exact, RecommendationQuery(k=1, explain="full"), started,
+            int(before.sum()) + 1,
+        )  # fmt: skip
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         """The k items nearest to an item by the cosine of their embeddings.
@@ -171,11 +174,7 @@ class Engine:
         row = snapshot.items.row(item_id)
         if signal is None or row < 0:
             raise NotFoundError(f"no item {item_id!r} in the active version of {name}")
-        target = signal.target
-        length = np.linalg.norm(target, axis=1) * np.linalg.norm(target[row])
-        cosine = np.divide(
-            target @ target[row], length, out=np.zeros(len(target), np.float32), where=length > 0
-        )
+        cosine = cosines(signal.target, np.array([row]))[0]
         allowed = np.array(snapshot.available)
         allowed[row] = False
         found = best_items(cosine, allowed, k)
@@ -266,10 +265,9 @@ class Engine:
         scored = snapshot.blend.score(asker.evidence)
         allowed = self._allowed(snapshot, asker, query)
         rows, degraded = await self._live_best(snapshot, scored.scores, allowed, query.k)
-        exact = take_apart(snapshot.blend, asker.evidence, scored, rows)
-        order = sort_by_score(rows, exact.scores)[: query.k]
-        exact = take_apart(snapshot.blend, asker.evidence, scored, rows[order])
-        asker = _Asker(asker.user_id, asker.evidence, asker.nodes, (*asker.degraded, *degraded))
+        exact = take_apart(snapshot.blend, scored, rows)
+        exact = exact.take(sort_by_score(rows, exact.scores)[: query.k])
+        asker = replace(asker, degraded=(*asker.degraded, *degraded))
         return await self._answer(snapshot, asker, exact, query, started)
 
     async def _live_best(

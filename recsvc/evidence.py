@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float64, Int8, Int64
 from numpy.typing import NDArray
 
-from loaders.types import HeteroGraph, IdMap, Interactions
+from loaders.types import HeteroGraph, IdMap
 from recsvc.settings import EventSettings
 
 EvidenceKind = Literal["item", "user", "category"]
@@ -78,20 +78,29 @@ class EvidenceRows:
         return len(self.row)
 
 
-def interaction_weight(event: EventSettings, weight: float, age_seconds: float | None) -> float:
-    """Evidence weight of one `INTERACTED` relationship.
+def interaction_weights(
+    events: Sequence[EventSettings],
+    event_index: Int64[NDArray[np.int64], " n"] | Int8[NDArray[np.int8], " n"],
+    weight: Float64[NDArray[np.float64], " n"],
+    age_seconds: Float64[NDArray[np.float64], " n"],
+) -> Float64[NDArray[np.float64], " n"]:
+    """Evidence weights of `INTERACTED` relationships.
 
     e = w_event · strength^exponent · 2^(−age / half-life)
 
     Args:
-        event: settings of its kind.
+        events: settings of the kinds of events.
+        event_index: which of them each relationship is.
         weight: stored strength; the sign is kept.
-        age_seconds: time since its newest event; None when unknown.
+        age_seconds: time since the newest event; NaN when unknown, which counts as new.
     """
-    strength = float(np.copysign(abs(weight) ** event.exponent, weight)) if weight else 0.0
-    if event.half_life_days is not None and age_seconds is not None:
-        strength *= 2.0 ** (-max(age_seconds, 0.0) / _SECONDS_PER_DAY / event.half_life_days)
-    return event.weight * strength
+    factor, exponent, half_life_days = (
+        np.array([getattr(event, name) or default for event in events], np.float64)[event_index]
+        for name, default in (("weight", 0.0), ("exponent", 0.0), ("half_life_days", np.inf))
+    )
+    strength = np.sign(weight) * np.abs(weight) ** exponent
+    age_days = np.maximum(np.nan_to_num(age_seconds), 0.0) / _SECONDS_PER_DAY
+    return factor * strength * 2.0 ** (-age_days / half_life_days)
 
 
 def item_evidence(
@@ -110,11 +119,17 @@ def item_evidence(
     Returns:
         One node per item, in the order the items first appear.
     """
+    if not rows:
+        return []
+    item_ids, kinds, weights, times = zip(*rows, strict=True)
+    names, event_index = np.unique(np.array(kinds, dtype=object), return_inverse=True)
+    ages = now - np.array([np.nan if at is None else at for at in times])
+    values = interaction_weights(
+        _settings_of(names.tolist(), events), event_index, np.array(weights, np.float64), ages
+    )
     total: dict[str, float] = {}
     strongest: dict[str, tuple[float, str]] = {}
-    for item_id, event, weight, last_at in rows:
-        settings = events.get(event) or events["interaction"]
-        value = interaction_weight(settings, weight, None if last_at is None else now - last_at)
+    for item_id, event, value in zip(item_ids, kinds, values.tolist(), strict=True):
         total[item_id] = total.get(item_id, 0.0) + value
         strongest[item_id] = max(strongest.get(item_id, (-np.inf, event)), (value, event))
     return [
@@ -142,9 +157,13 @@ def evidence_matrix(
     Returns:
         float32 [users, items]; a pair whose events cancel out is left out.
     """
-    weights = _edge_weights(graph.interactions, events, now=now)
+    did = graph.interactions
+    weights = interaction_weights(
+        _settings_of(did.events, events), did.event_index, did.weight.astype(np.float64),
+        now - did.last_at,
+    ).astype(np.float32)  # fmt: skip
     matrix = sp.coo_matrix(
-        (weights, (graph.interactions.user_index, graph.interactions.item_index)),
+        (weights, (did.user_index, did.item_index)),
         shape=(len(graph.users), len(graph.items)),
     ).tocsr()
     if not dislikes:
@@ -163,18 +182,6 @@ def seen_matrix(graph: HeteroGraph) -> sp.csr_matrix:
     )
 
 
-def _edge_weights(
-    interactions: Interactions, events: Mapping[str, EventSettings], *, now: float
-) -> Float32[NDArray[np.float32], " edges"]:
-    settings = [events.get(name) or events["interaction"] for name in interactions.events]
-    if not settings:
-        return np.empty(0, np.float32)
-    per_event = interactions.event_index
-    factor = np.array([s.weight for s in settings])[per_event]
-    exponent = np.array([s.exponent for s in settings])[per_event]
-    half_life = np.array([s.half_life_days or np.inf for s in settings])[per_event]
-    age_days = np.nan_to_num((now - interactions.last_at) / _SECONDS_PER_DAY, nan=0.0)
-    stored = interactions.weight.astype(np.float64)
-    strength = np.where(stored == 0.0, 0.0, np.sign(stored) * np.abs(stored) ** exponent)
-    decay = 2.0 ** (-np.maximum(age_days, 0.0) / half_life)
-    return (factor * strength * decay).astype(np.float32)
+def _settings_of(names: Sequence[str], events: Mapping[str, EventSettings]) -> list[EventSettings]:
+    """The settings of each kind of event; an unnamed kind counts as `interaction`."""
+    return [events.get(name) or events["interaction"] for name in names]

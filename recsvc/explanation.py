@@ -1,7 +1,7 @@
 """Contributions, sentences and paths: why an item has its score. Pure; reads nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -39,6 +39,11 @@ class ExactScores:
             (term.values.sum(axis=0) for term in self.terms), np.zeros(len(self.items))
         )
 
+    def take(self, columns: Int64[NDArray[np.int64], " n"]) -> "ExactScores":
+        """Some of the items, in the order given."""
+        terms = tuple(replace(term, values=term.values[:, columns]) for term in self.terms)
+        return ExactScores(self.items[columns], terms, self.base[columns])
+
     def signals(self, column: int) -> dict[str, float]:
         """What each signal adds to one item; the values add up to its score."""
         parts = {term.signal: float(term.values[:, column].sum()) for term in self.terms}
@@ -46,10 +51,10 @@ class ExactScores:
 
 
 def take_apart(
-    blend: Blend, evidence: Evidence, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]
+    blend: Blend, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]
 ) -> ExactScores:
     """The exact parts of the scores of `items`."""
-    return ExactScores(items, tuple(blend.terms(evidence, scored, items)), blend.base(items))
+    return ExactScores(items, tuple(blend.terms(scored, items)), blend.base(items))
 
 
 def contributions(
@@ -66,17 +71,19 @@ def contributions(
     Returns:
         Contributions, largest first in absolute value; and the remainder, which holds the base.
     """
-    entries = [
-        (float(value), term.signal, int(position))
-        for term in exact.terms
-        for position, value in zip(term.position, term.values[:, column], strict=True)
-        if value
-    ]
-    entries.sort(key=lambda entry: (-abs(entry[0]), entry[1], entry[2]))
+    if not exact.terms:
+        return (), float(exact.base[column])
+    terms = sorted(exact.terms, key=lambda term: term.signal)
+    value = np.concatenate([term.values[:, column] for term in terms])
+    position = np.concatenate([term.position for term in terms])
+    signal = np.repeat(np.arange(len(terms)), [len(term.position) for term in terms])
+    order = np.lexsort((position, signal, -np.abs(value)))
+    order = order[value[order] != 0]
     listed = tuple(
-        Contribution(signal, nodes[position], value) for value, signal, position in entries[:limit]
+        Contribution(terms[signal[entry]].signal, nodes[int(position[entry])], float(value[entry]))
+        for entry in order[:limit].tolist()
     )
-    return listed, float(exact.base[column]) + sum(value for value, _, _ in entries[limit:])
+    return listed, float(exact.base[column] + value[order[limit:]].sum())
 
 
 def sentence(

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
-from recsvc.evidence import Evidence, EvidenceKind
+from recsvc.evidence import Evidence, EvidenceKind, EvidenceRows
 from recsvc.signals.base import Signal
 
 BASE = "base"
@@ -55,11 +55,11 @@ class ScoredUser:
 
     Attributes:
         scores: one per item.
-        factors: λ_s · n_s(u) per signal, in the order of the blend's signals.
+        spoken: the signals that add to them, each with λ_s · n_s(u) and its evidence.
     """
 
     scores: Float32[NDArray[np.float32], " items"]
-    factors: tuple[float, ...]
+    spoken: tuple[tuple[Signal, float, EvidenceRows], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,20 +98,23 @@ class Blend:
     def score(self, evidence: Evidence) -> ScoredUser:
         """Score all items for one user. Without any evidence only the prior counts."""
         scores = self.base_weight * self.prior
-        factors: list[float] = []
+        spoken: list[tuple[Signal, float, EvidenceRows]] = []
+        known: dict[int, EvidenceRows] = {}  # signals of one kind share their ids
         for signal, weight in zip(self.signals, self.weights, strict=True):
-            rows = evidence.rows(signal.kind, signal.ids)
+            if id(signal.ids) not in known:
+                known[id(signal.ids)] = evidence.rows(signal.kind, signal.ids)
+            rows = known[id(signal.ids)]
             if not weight or not len(rows):
-                factors.append(0.0)
                 continue
             raw = signal.raw_scores(rows)
             factor = weight * float(unit_rms(raw))
             if (rows.weight < 0).any():
                 whole = signal.raw_scores(replace(rows, weight=np.abs(rows.weight)))
                 factor *= float(_speaks(raw, whole))
-            factors.append(factor)
-            scores = scores + np.float32(factor) * raw
-        return ScoredUser(scores.astype(np.float32, copy=False), tuple(factors))
+            if factor:
+                spoken.append((signal, factor, rows))
+                scores = scores + np.float32(factor) * raw
+        return ScoredUser(scores.astype(np.float32, copy=False), tuple(spoken))
 
     def batch_scores(
         self, evidence: Mapping[EvidenceKind, sp.csr_matrix]
@@ -133,20 +136,17 @@ class Blend:
                 scores += factor[:, None].astype(np.float32) * raw
         return scores
 
-    def terms(
-        self, evidence: Evidence, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]
-    ) -> list[Term]:
+    def terms(self, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]) -> list[Term]:
         """What each piece of evidence adds to each of `items`, exactly.
 
         The sum of all values plus `base(items)` is the score, up to float32 rounding.
         """
-        terms: list[Term] = []
-        for signal, factor in zip(self.signals, scored.factors, strict=True):
-            if factor:
-                rows = evidence.rows(signal.kind, signal.ids)
-                values = factor * signal.terms(rows, items)
-                terms.append(Term(signal.name, rows.position, factor * rows.weight, values))
-        return terms
+        return [
+            Term(
+                signal.name, rows.position, factor * rows.weight, factor * signal.terms(rows, items)
+            )
+            for signal, factor, rows in scored.spoken
+        ]
 
     def base(self, items: Int64[NDArray[np.int64], " k"]) -> Float64[NDArray[np.float64], " k"]:
         """The part of each item's score that no evidence carries."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from loaders.gateway import Gateway
-from loaders.types import Edges, HeteroGraph, IdMap
+from loaders.types import HeteroGraph, IdMap
 from recsvc.errors import RefreshError
 from recsvc.evaluation import Estimate, Evaluation, evaluate, top_k
 from recsvc.evidence import EvidenceKind
@@ -101,7 +101,7 @@ def learn(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> Learned:
     epochs: dict[str, int] = {}
     for name in run.options.models:
         models[name], epochs[name] = fit_model(run, name, data, validation=Validation(held_out))
-    item_signals: list[Signal] = embedding_signals(models, graph.items)
+    item_signals: list[Signal] = [*embedding_signals(models, graph.items)]
     with run.step("pagerank"):
         rows, _ = _pagerank(run, graph, kept)
         item_signals.append(RowSignal(PAGERANK, "item", graph.items, rows))
@@ -169,7 +169,7 @@ def fit_model(
     return model, report.epochs
 
 
-def embedding_signals(models: Mapping[str, EmbeddingModel], items: IdMap) -> list[Signal]:
+def embedding_signals(models: Mapping[str, EmbeddingModel], items: IdMap) -> list[EmbeddingSignal]:
     """One signal per embedding model."""
     return [
         EmbeddingSignal(name, items, model.source_vectors, model.item_vectors)
@@ -211,10 +211,8 @@ def _rehearsed(
 ) -> dict[str, sp.csr_matrix]:
     by_kind: dict[EvidenceKind, sp.csr_matrix] = {
         "item": kept,
-        "user": as_matrix(graph.follows, len(graph.users), len(graph.users), weighted=False),
-        "category": as_matrix(
-            graph.prefers, len(graph.users), len(graph.categories), weighted=True
-        ),
+        "user": graph.follows.matrix(len(graph.users), len(graph.users), weighted=False),
+        "category": graph.prefers.matrix(len(graph.users), len(graph.categories)),
     }
     return held_out_scores(
         run.gateway, metapath_kinds(), _evidence_ids(graph), by_kind, graph.users, held_out, users,
@@ -224,12 +222,6 @@ def _rehearsed(
 
 def _evidence_ids(graph: HeteroGraph) -> dict[EvidenceKind, IdMap]:
     return {"item": graph.items, "user": graph.users, "category": graph.categories}
-
-
-def as_matrix(edges: Edges, rows: int, columns: int, *, weighted: bool) -> sp.csr_matrix:
-    """Relationships as a matrix of their weights, or of ones."""
-    weight = edges.weight if weighted else np.ones(len(edges), np.float32)
-    return sp.csr_matrix((weight, (edges.source, edges.target)), shape=(rows, columns))
 
 
 def _validation_metrics(

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64
-from numpy.typing import NDArray
 
 from loaders import writeback
 from loaders.extract import ItemDetails, extract_details, extract_graph
@@ -20,16 +18,12 @@ from loaders.types import EmbeddingTable, HeteroGraph, IdMap
 from recsvc.errors import RefreshError
 from recsvc.evaluation import Estimate
 from recsvc.evidence import evidence_matrix
-from recsvc.fusion import (
-    BASE,
-    Blend,
-)
+from recsvc.fusion import BASE, Blend
 from recsvc.learning import (
     Learned,
     Progress,
     RefreshOptions,
     Run,
-    as_matrix,
     embedding_signals,
     fit_model,
     learn,
@@ -38,6 +32,7 @@ from recsvc.learning import (
 from recsvc.models import MODELS, EmbeddingModel, TrainingData
 from recsvc.settings import EventSettings
 from recsvc.signals import EmbeddingSignal, Signal
+from recsvc.signals.embedding import nearest_items
 from recsvc.signals.popularity import popularity_prior
 from recsvc.snapshot import Snapshot, pack
 
@@ -143,7 +138,7 @@ def _refresh(run: Run, versions: Mapping[str, writeback.Version]) -> RefreshRepo
 
 def _check_models(names: Sequence[str]) -> None:
     for name in names:
-        if name not in MODELS or not hasattr(MODELS[name].options, "model_fields"):
+        if name not in MODELS:
             raise RefreshError(f"no model {name!r}: expected one of {', '.join(MODELS)}")
 
 
@@ -159,8 +154,8 @@ def _snapshot(
         titles=details.titles,
         category_names=details.category_names,
         available=np.array(details.available, bool),
-        in_category=as_matrix(
-            graph.in_category, len(graph.items), len(graph.categories), weighted=False
+        in_category=graph.in_category.matrix(
+            len(graph.items), len(graph.categories), weighted=False
         ),
         blend=blend,
     )
@@ -208,39 +203,9 @@ def _write(
     return counts, sha256
 
 
-def _write_neighbours(run: Run, signal: Signal, snapshot: Snapshot) -> None:
+def _write_neighbours(run: Run, signal: EmbeddingSignal, snapshot: Snapshot) -> None:
     """SIMILAR relationships: the nearest items by cosine, for items whose vector is not zero."""
-    if not isinstance(signal, EmbeddingSignal):
-        return
     neighbours, scores = nearest_items(signal.target, run.options.similar_items)
     writeback.write_similar(
         run.gateway, signal.name, snapshot.items, neighbours, scores, run.progress
     )
-
-
-def nearest_items(
-    vectors: Float32[NDArray[np.float32], "items dim"], k: int, *, chunk: int = 1024
-) -> tuple[Int64[NDArray[np.int64], "items k"], Float32[NDArray[np.float32], "items k"]]:
-    """The k nearest other rows of each row, by cosine.
-
-    Returns:
-        Rows, best first (ties: smaller row), -1 for a vector of length 0; and the cosines.
-    """
-    length = np.linalg.norm(vectors, axis=1)
-    unit = vectors / np.where(length > 0, length, 1.0)[:, None]
-    k = min(k, len(vectors) - 1)
-    neighbours = np.full((len(vectors), k), -1, np.int64)
-    scores = np.zeros((len(vectors), k), np.float32)
-    for start in range(0, len(vectors), chunk):
-        rows = np.arange(start, min(start + chunk, len(vectors)))
-        cosine = unit[rows] @ unit.T
-        cosine[:, length == 0] = -np.inf
-        cosine[np.arange(len(rows)), rows] = -np.inf
-        top = np.sort(np.argpartition(-cosine, k - 1, axis=1)[:, :k], axis=1)
-        value = np.take_along_axis(cosine, top, 1)
-        order = np.argsort(-value, axis=1, kind="stable")
-        neighbours[rows] = np.take_along_axis(top, order, 1)
-        scores[rows] = np.take_along_axis(value, order, 1)
-    neighbours[length == 0] = -1
-    neighbours[~np.isfinite(scores)] = -1
-    return neighbours, np.where(np.isfinite(scores), scores, 0.0).astype(np.float32)

@@ -48,3 +48,40 @@ class EmbeddingSignal:
     def batch_scores(self, evidence: sp.csr_matrix) -> Float32[NDArray[np.float32], "n items"]:
         """See `Signal.batch_scores`."""
         return np.asarray(evidence @ self.source, np.float32) @ self.target.T
+
+
+def cosines(
+    vectors: Float32[NDArray[np.float32], "items dim"], rows: Int64[NDArray[np.int64], " n"]
+) -> Float32[NDArray[np.float32], "n items"]:
+    """Cosine of some rows with all rows; 0 with a vector of length 0."""
+    length = np.linalg.norm(vectors, axis=1)
+    scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+    return (vectors[rows] @ vectors.T) * scale[rows, None] * scale
+
+
+def nearest_items(
+    vectors: Float32[NDArray[np.float32], "items dim"], k: int, *, chunk: int = 1024
+) -> tuple[Int64[NDArray[np.int64], "items k"], Float32[NDArray[np.float32], "items k"]]:
+    """The k nearest other rows of each row, by cosine.
+
+    Returns:
+        Rows, best first (ties: smaller row), -1 where a vector of length 0 is on either side; and
+        the cosines.
+    """
+    k = min(k, len(vectors) - 1)
+    empty = np.asarray(~vectors.any(axis=1))
+    neighbours = np.full((len(vectors), k), -1, np.int64)
+    scores = np.zeros((len(vectors), k), np.float32)
+    for start in range(0, len(vectors), chunk):
+        rows = np.arange(start, min(start + chunk, len(vectors)))
+        cosine = cosines(vectors, rows)
+        cosine[:, empty] = -np.inf
+        cosine[np.arange(len(rows)), rows] = -np.inf
+        top = np.sort(np.argpartition(-cosine, k - 1, axis=1)[:, :k], axis=1)
+        value = np.take_along_axis(cosine, top, 1)
+        order = np.argsort(-value, axis=1, kind="stable")
+        neighbours[rows] = np.take_along_axis(top, order, 1)
+        scores[rows] = np.take_along_axis(value, order, 1)
+    none = empty[:, None] | np.isneginf(scores)
+    neighbours[none], scores[none] = -1, 0.0
+    return neighbours, scores

@@ -10,7 +10,7 @@ own vectors. Those are computed here, once for all users, by forward push (Ander
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import numba
 import numpy as np
@@ -28,12 +28,10 @@ def transition_matrix(graph: HeteroGraph, evidence: sp.csr_matrix) -> sp.csr_mat
     """
     n_users = len(graph.users)
     seen = evidence.astype(bool).astype(np.float64)
-    follows = sp.coo_matrix(
-        (np.ones(len(graph.follows)), (graph.follows.source, graph.follows.target)),
-        shape=(n_users, n_users),
-    ).tocsr()
-    friends = (follows + follows.T).astype(bool).astype(np.float64)
-    adjacency = sp.bmat([[friends, seen], [seen.T, None]], format="csr", dtype=np.float64)  # pyright: ignore[reportCallIssue, reportArgumentType] - scipy-stubs know only arrays here
+    follows = graph.follows.matrix(n_users, n_users, weighted=False)
+    friends = sp.csr_matrix(follows + follows.T).astype(bool).astype(np.float64)
+    blocks: Any = [[friends, seen], [seen.T, None]]  # scipy-stubs know no empty block
+    adjacency = sp.csr_matrix(sp.bmat(blocks, format="csr", dtype=np.float64))
     degree = np.asarray(adjacency.sum(axis=1)).ravel()
     scale = np.divide(1.0, degree, out=np.zeros_like(degree), where=degree > 0)
     return (sp.diags(scale) @ adjacency).tocsr()

@@ -62,7 +62,7 @@ def matrices(*many: Evidence) -> dict[EvidenceKind, sp.csr_matrix]:
 def size_of_parts(blend: Blend, evidence: Evidence) -> np.ndarray:
     """What a difference of two sums is measured by: their parts may cancel."""
     items = np.arange(N_ITEMS)
-    terms = blend.terms(evidence, blend.score(evidence), items)
+    terms = blend.terms(blend.score(evidence), items)
     return blend.base(items) + sum(
         (np.abs(term.values).sum(axis=0) for term in terms), np.zeros(N_ITEMS)
     )
@@ -71,7 +71,7 @@ def size_of_parts(blend: Blend, evidence: Evidence) -> np.ndarray:
 @given(blends(), evidences())
 def test_terms_and_base_add_up_to_the_score(blend: Blend, evidence: Evidence) -> None:
     scored, items = blend.score(evidence), np.arange(N_ITEMS)
-    terms = blend.terms(evidence, scored, items)
+    terms = blend.terms(scored, items)
     total = blend.base(items) + sum((t.values.sum(axis=0) for t in terms), np.zeros(N_ITEMS))
     assert (np.abs(total - scored.scores) <= 1e-4 * size_of_parts(blend, evidence)).all()
     for term in terms:
@@ -111,7 +111,7 @@ def test_every_signal_counts_by_its_weight_whatever_the_size_of_the_evidence(
     items = np.arange(N_ITEMS)
     for factor in (1.0, 300.0):
         louder = Evidence(tuple(replace(n, weight=factor * n.weight) for n in evidence.nodes))
-        for term in blend.terms(louder, blend.score(louder), items):
+        for term in blend.terms(blend.score(louder), items):
             place = [signal.name for signal in blend.signals].index(term.signal)
             rms = np.sqrt(np.mean(term.values.sum(axis=0) ** 2))
             assert rms == pytest.approx(blend.weights[place], rel=1e-3)
@@ -122,8 +122,8 @@ def test_without_evidence_only_the_prior_counts(blend: Blend) -> None:
     for nothing in (Evidence(), Evidence((EvidenceNode("item", "unknown", 1.0),))):
         scored = blend.score(nothing)
         np.testing.assert_allclose(scored.scores, blend.base_weight * blend.prior, rtol=1e-6)
-        assert scored.factors == (0.0,) * len(blend.signals)
-        assert blend.terms(nothing, scored, np.arange(3)) == []
+        assert scored.spoken == ()
+        assert blend.terms(scored, np.arange(3)) == []
 
 
 def test_evidence_that_cancels_adds_nothing() -> None:

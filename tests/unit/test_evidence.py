@@ -8,7 +8,7 @@ from recsvc.evidence import (
     Evidence,
     EvidenceNode,
     evidence_matrix,
-    interaction_weight,
+    interaction_weights,
     item_evidence,
     seen_matrix,
 )
@@ -66,7 +66,8 @@ def graph_of(did: dict[tuple[int, int, str], tuple[float, float | None]]) -> Het
 def test_weight_is_the_written_formula(
     event: EventSettings, stored: float, age: float | None, expected: float
 ) -> None:
-    assert interaction_weight(event, stored, age) == pytest.approx(expected)
+    one = np.array([0]), np.array([stored]), np.array([np.nan if age is None else age])
+    assert interaction_weights([event], *one).tolist() == pytest.approx([expected])
 
 
 @given(DID)
