@@ -1,8 +1,16 @@
-"""The environment a benchmark ran in, printed with every result."""
+"""The environment a benchmark ran in, printed with every result.
+
+Every script imports this first: the folder of a script comes first on the import path, and in it
+loaders.py would hide the package `loaders`.
+"""
 
 import os
 import platform
+import sys
 from importlib import metadata
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 
 def describe() -> str:

@@ -25,7 +25,7 @@ from _environment import describe
 from loaders.catalogue import Query
 from loaders.extract import extract_graph
 from loaders.gateway import Neo4jGateway
-from recsvc.cli import neo4j_address
+from recsvc.connect import neo4j_address
 from recsvc.settings import load_settings
 
 ROUNDS = 5

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import neo4j
 from neo4j import exceptions as driver_errors
 
-from loaders.catalogue import Query
+from loaders.catalogue import Query, catalogue
 from loaders.errors import (
     Neo4jAuthError,
     Neo4jError,
@@ -65,8 +65,15 @@ class Gateway(Protocol):
         """Run one query in a transaction of its own and return all its rows."""
         ...
 
+    def read(self, work: Callable[[Transaction], Any]) -> Any:
+        """Run `work` in one read transaction, again from its start after a transient error."""
+        ...
+
     def write(self, work: Callable[[Transaction], Any]) -> Any:
-        """Run `work` in one write transaction, again from its start after a transient error."""
+        """Run `work` in one write transaction, again from its start after a transient error.
+
+        Writers wait for each other (`cypher/ingest/write_lock.cypher`): keep it short.
+        """
         ...
 
     def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
@@ -143,11 +150,20 @@ class Neo4jGateway:
         def work(transaction: Transaction) -> list[Row]:
             return transaction.run(query, **parameters)
 
-        return self._managed(work, writes=query.mode == "write")
+        return self.write(work) if query.mode == "write" else self.read(work)
+
+    def read(self, work: Callable[[Transaction], Any]) -> Any:
+        """See `Gateway.read`."""
+        return self._managed(work, writes=False)
 
     def write(self, work: Callable[[Transaction], Any]) -> Any:
         """See `Gateway.write`."""
-        return self._managed(work, writes=True)
+
+        def alone(transaction: Transaction) -> Any:
+            transaction.run(catalogue()["ingest/write_lock"])
+            return work(transaction)
+
+        return self._managed(alone, writes=True)
 
     def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
         """See `Gateway.rehearse`. Other writers to the same nodes wait until it ends."""

@@ -6,14 +6,16 @@ the later row wins. Interactions: one total per (user, item, event), see `cypher
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import polars as pl
 
+from loaders._interactions import event_rows, merge_totals
+from loaders._parameters import as_rows
 from loaders.catalogue import catalogue
 from loaders.gateway import Gateway, Row
 from loaders.tables import (
@@ -35,6 +37,7 @@ _NODES: Mapping[Label, tuple[str, str]] = {
 _LINKS = {
     "categories": "ingest/subcategories",
     "item_categories": "ingest/item_categories",
+    "related_items": "ingest/related_items",
     "preferences": "ingest/preferences",
     "follows": "ingest/follows",
 }
@@ -52,12 +55,15 @@ class TableReport:
         rejected: rows that were left out.
         written: rows made sure of in the graph; of interactions, totals per user, item and event,
             and events that had not been counted before.
+        unlisted: users, items and categories that it names and that the table which lists them
+            (`users`, `items`, `categories`) does not; 0 where the data set has no such table.
         seconds: how long it took.
     """
 
     read: int
     rejected: int
     written: int
+    unlisted: int
     seconds: float
 
     @property
@@ -100,7 +106,7 @@ def ingest(
 
     Args:
         gateway: the graph.
-        source: a folder of tables or a named data set.
+        source: a data set.
         rejects: where rejected rows are written, if there are any.
         strict: read everything first and load nothing if a row would be rejected.
         progress: told what is done.
@@ -110,19 +116,33 @@ def ingest(
         TableError: a table cannot be read.
         Neo4jError: the graph cannot be written.
     """
-    started = time.perf_counter()
-    with Rejects(rejects) as log:
-        if strict:
+    if strict:
+        with Rejects(rejects) as log:
             refuse_rejected(source, log)
-        apply_schema(gateway)
-        loading = _Loading(gateway, source, log, progress)
-        tables = {spec.name: loading.load(spec) for spec in source.specs}
-    return IngestReport(
-        tables=tables,
-        warnings=tuple(source.warnings),
-        rejects=rejects if log.total else None,
-        seconds=time.perf_counter() - started,
-    )
+    apply_schema(gateway)
+    return _load(source, _Graph(gateway), rejects, progress)
+
+
+def check(
+    source: Tables,
+    *,
+    rejects: Path,
+    strict: bool = False,
+    progress: Progress = lambda _what, _done, _total: None,
+) -> IngestReport:
+    """Do all that `ingest` does but the writing: read, check and count every table.
+
+    Returns:
+        The report of an ingest into an empty graph.
+
+    Raises:
+        RejectedRowsError: `strict`, and a row is bad.
+        TableError: a table cannot be read.
+    """
+    if strict:
+        with Rejects(rejects) as log:
+            refuse_rejected(source, log)
+    return _load(source, _Nowhere(), rejects, progress)
 
 
 def apply_schema(gateway: Gateway) -> None:
@@ -136,48 +156,132 @@ def apply_schema(gateway: Gateway) -> None:
     gateway.run(catalogue()["ingest/await_indexes"])
 
 
+def _load(source: Tables, target: "_Target", rejects: Path, progress: Progress) -> IngestReport:
+    started = time.perf_counter()
+    with Rejects(rejects) as log:
+        loading = _Loading(source, target, log, progress)
+        tables = {spec.name: loading.load(spec) for spec in source.specs}
+    return IngestReport(
+        tables=tables,
+        warnings=tuple(source.warnings),
+        rejects=rejects if log.total else None,
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Target(Protocol):
+    """Where checked rows go."""
+
+    def write(self, query: str, rows: list[Row]) -> list[Row]:
+        """Write rows, some at a time, and return what each transaction answered."""
+        ...
+
+    def count_events(self, events: pl.DataFrame) -> int:
+        """Count events that have an id; return how many had not been counted before."""
+        ...
+
+    def merge_totals(self, totals: pl.DataFrame) -> Iterator[int]:
+        """Merge totals of interactions; yield how many are done with each transaction."""
+        ...
+
+
+class _Graph:
+    """The graph as a target."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def write(self, query: str, rows: list[Row]) -> list[Row]:
+        """See `_Target.write`."""
+        answers = list[Row]()
+        for start in range(0, len(rows), _ROWS_PER_TRANSACTION):
+            batch = rows[start : start + _ROWS_PER_TRANSACTION]
+            answers += self._gateway.run(catalogue()[query], rows=batch)
+        return answers
+
+    def count_events(self, events: pl.DataFrame) -> int:
+        """See `_Target.count_events`."""
+        return sum(answer["counted"] for answer in self.write("ingest/events", event_rows(events)))
+
+    def merge_totals(self, totals: pl.DataFrame) -> Iterator[int]:
+        """See `_Target.merge_totals`."""
+        return merge_totals(self._gateway, totals)
+
+
+class _Nowhere:
+    """A target that keeps nothing."""
+
+    def __init__(self) -> None:
+        self._event_ids: set[str] = set()
+
+    def write(self, query: str, rows: list[Row]) -> list[Row]:
+        """See `_Target.write`."""
+        return []
+
+    def count_events(self, events: pl.DataFrame) -> int:
+        """See `_Target.count_events`."""
+        before = len(self._event_ids)
+        self._event_ids.update(events["event_id"])
+        return len(self._event_ids) - before
+
+    def merge_totals(self, totals: pl.DataFrame) -> Iterator[int]:
+        """See `_Target.merge_totals`."""
+        yield totals.height
+
+
 class _Loading:
-    """The loading of one data set."""
+    """The loading of one data set.
+
+    Each node is made sure of once: in the table that lists it, or where it is first named.
+    """
 
     def __init__(
-        self, gateway: Gateway, source: Tables, rejects: Rejects, progress: Progress
+        self, source: Tables, target: _Target, rejects: Rejects, progress: Progress
     ) -> None:
-        self._gateway = gateway
         self._source = source
+        self._target = target
         self._rejects = rejects
         self._progress = progress
+        self._made: defaultdict[Label, set[str]] = defaultdict(set)
+        self._listed = {_label(spec, spec.describes) for spec in source.specs if spec.describes}
 
     def load(self, spec: TableSpec) -> TableReport:
         """Merge one table."""
         started = time.perf_counter()
         load = self._load_interactions if spec is INTERACTIONS else self._load_rows
-        read, written = load(spec)
+        read, written, unlisted = load(spec)
         rejected = self._rejects.counts[spec.name]
-        return TableReport(read + rejected, rejected, written, time.perf_counter() - started)
+        return TableReport(
+            read + rejected, rejected, written, unlisted, time.perf_counter() - started
+        )
 
-    def _load_rows(self, spec: TableSpec) -> tuple[int, int]:
+    def _load_rows(self, spec: TableSpec) -> tuple[int, int, int]:
         """Merge a table of nodes or links, batch by batch."""
-        done = 0
+        done = unlisted = 0
         for batch in self._batches(spec, spec.name):
-            self._merge_nodes(spec, batch)
+            unlisted += self._merge_nodes(spec, batch)
             if spec.link:
                 self._merge_links(spec, spec.link, batch)
             done += batch.height
-        return done, done
+        return done, done, unlisted
 
-    def _load_interactions(self, spec: TableSpec) -> tuple[int, int]:
+    def _load_interactions(self, spec: TableSpec) -> tuple[int, int, int]:
         """Count the events that have an id one by one, and the others as totals."""
-        totals = InteractionTotals()
-        read = counted = 0
-        for batch in self._batches(spec, f"{spec.name}: reading"):
-            has_id = batch["event_id"].is_not_null()
-            totals.add(batch.filter(~has_id))
-            counted += self._count_events(batch.filter(has_id))
-            read += batch.height
-        frame = totals.frame()
-        self._merge_nodes(spec, frame)
-        self._merge_totals(frame)
-        return read, counted + frame.height
+        read = written = unlisted = 0
+        with InteractionTotals() as totals:
+            for batch in self._batches(spec, f"{spec.name}: reading"):
+                has_id = batch["event_id"].is_not_null()
+                totals.add(batch.filter(~has_id))
+                events = batch.filter(has_id)
+                unlisted += self._merge_nodes(spec, events)
+                written += self._target.count_events(events)
+                read += batch.height
+            for frame in totals.frames():
+                unlisted += self._merge_nodes(spec, frame)
+                for merged in self._target.merge_totals(frame):
+                    written += merged
+                    self._progress(spec.name, written, totals.rows)
+        return read, written, unlisted
 
     def _batches(self, spec: TableSpec, what: str) -> Iterator[pl.DataFrame]:
         """The batches of a table; says how far it is after each has been dealt with."""
@@ -187,46 +291,40 @@ class _Loading:
             done += batch.height
             self._progress(what, done, total)
 
-    def _merge_nodes(self, spec: TableSpec, batch: pl.DataFrame) -> None:
-        """Merge the nodes a batch names, with their properties where the table describes them."""
+    def _merge_nodes(self, spec: TableSpec, batch: pl.DataFrame) -> int:
+        """Make sure of the nodes a batch names; return how many of them should be listed."""
+        unlisted = 0
         for column in spec.columns:
             if column.node is None:
                 continue
             id_name, query = _NODES[column.node]
+            made = self._made[column.node]
             if column.name == spec.describes:
-                rows = _described(spec, id_name, batch)
-            else:
-                ids = batch[column.name].drop_nulls().unique().sort()
-                rows = [{id_name: each, "properties": {}} for each in ids]
-            self._run(query, rows)
+                self._target.write(query, _described(spec, id_name, batch))
+                made.update(batch[column.name])
+                continue
+            named = sorted(set(batch[column.name].drop_nulls().unique()) - made)
+            self._target.write(query, [{id_name: each, "properties": {}} for each in named])
+            made.update(named)
+            unlisted += len(named) if column.node in self._listed else 0
+        return unlisted
 
     def _merge_links(self, spec: TableSpec, link: tuple[str, str], batch: pl.DataFrame) -> None:
-        columns = [c.name for c in spec.columns if c.name in link or not spec.describes]
-        links = batch.select(columns).drop_nulls(link).group_by(link, maintain_order=True)
-        newest = links.agg(pl.all().drop_nulls().last()).sort(link)
-        self._run(_LINKS[spec.name], _rows(newest))
+        key = [*link, spec.kind] if spec.kind else list(link)
+        columns = [c.name for c in spec.columns if c.name in key or not spec.describes]
+        links = batch.select(columns).drop_nulls(link).group_by(key, maintain_order=True)
+        newest = links.agg(pl.all().drop_nulls().last()).sort(key)
+        self._target.write(_LINKS[spec.name], as_rows(newest))
 
-    def _count_events(self, events: pl.DataFrame) -> int:
-        return sum(answer["counted"] for answer in self._run("ingest/events", _rows(events)))
 
-    def _merge_totals(self, totals: pl.DataFrame) -> None:
-        done = 0
-        for part in totals.iter_slices(_ROWS_PER_TRANSACTION):
-            self._run("ingest/interactions", _rows(part))
-            done += part.height
-            self._progress(INTERACTIONS.name, done, totals.height)
-
-    def _run(self, name: str, rows: list[Row]) -> list[Row]:
-        query, answers = catalogue()[name], list[Row]()
-        for start in range(0, len(rows), _ROWS_PER_TRANSACTION):
-            answers += self._gateway.run(query, rows=rows[start : start + _ROWS_PER_TRANSACTION])
-        return answers
+def _label(spec: TableSpec, name: str) -> Label | None:
+    return next(column.node for column in spec.columns if column.name == name)
 
 
 def _described(spec: TableSpec, id_name: str, batch: pl.DataFrame) -> list[Row]:
     """Ids with the properties that are there: a missing cell leaves what is stored."""
     linked = [column.name for column in spec.columns if column.node and column.name != id_name]
-    rows = _rows(batch.drop(linked).sort(id_name, maintain_order=True))
+    rows = as_rows(batch.drop(linked).sort(id_name, maintain_order=True))
     return [
         {
             id_name: row.pop(id_name),
@@ -234,18 +332,3 @@ def _described(spec: TableSpec, id_name: str, batch: pl.DataFrame) -> list[Row]:
         }
         for row in rows
     ]
-
-
-def _rows(frame: pl.DataFrame) -> list[Row]:
-    """Rows as the driver takes them."""
-    names = frame.columns
-    columns = [_values(column) for column in frame]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _values(column: pl.Series) -> list[Any]:
-    """Cells as the driver takes them: times in UTC as an offset, where polars names a zone."""
-    if not isinstance(column.dtype, pl.Datetime):
-        return column.to_list()
-    times = column.dt.replace_time_zone(None).to_list()
-    return [None if time is None else time.replace(tzinfo=UTC) for time in times]

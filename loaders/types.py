@@ -3,6 +3,7 @@
 A `*_id` is the outer id, text; a `*_index` is the row of that id in an array.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -72,8 +73,8 @@ class IdMap(Sequence[str]):
 
     def rows(self, identifiers: Sequence[str]) -> Int64[NDArray[np.int64], " n"]:
         """The rows of many ids; -1 where one is unknown."""
-        get = self._rows.get
-        return np.fromiter((get(i, -1) for i in identifiers), np.int64, len(identifiers))
+        rows = map(self._rows.get, identifiers, itertools.repeat(-1))
+        return np.fromiter(rows, np.int64, len(identifiers))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +151,15 @@ class Interactions:
             self.events,
         )
 
+    @classmethod
+    def empty(cls) -> "Interactions":
+        """No interactions."""
+        nothing = np.empty(0, np.int64)
+        return cls(
+            nothing, nothing, np.empty(0, np.int8), np.empty(0, np.float32),
+            np.empty(0, np.float64), (),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeteroGraph:
@@ -164,6 +174,7 @@ class HeteroGraph:
         prefers: user → category.
         in_category: item → category.
         subcategory_of: category → category.
+        related_to: item → item, the weights of several kinds of one pair added up.
     """
 
     users: IdMap
@@ -174,6 +185,7 @@ class HeteroGraph:
     prefers: Edges = field(default_factory=Edges.empty)
     in_category: Edges = field(default_factory=Edges.empty)
     subcategory_of: Edges = field(default_factory=Edges.empty)
+    related_to: Edges = field(default_factory=Edges.empty)
 
     def __post_init__(self) -> None:
         u, i, c = len(self.users), len(self.items), len(self.categories)
@@ -183,6 +195,7 @@ class HeteroGraph:
             ("prefers", self.prefers.source, self.prefers.target, u, c),
             ("in_category", self.in_category.source, self.in_category.target, i, c),
             ("subcategory_of", self.subcategory_of.source, self.subcategory_of.target, c, c),
+            ("related_to", self.related_to.source, self.related_to.target, i, i),
         ):
             _check_rows(f"{name} sources", source, n_source)
             _check_rows(f"{name} targets", target, n_target)

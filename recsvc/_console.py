@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.console import Console
@@ -19,6 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from recsvc.answer import Answer, SimilarAnswer
+
+if TYPE_CHECKING:
+    from recsvc.report.sections import Section
 
 out = Console()
 err = Console(stderr=True)
@@ -96,6 +99,16 @@ def print_answer(answer: Answer) -> None:
             out.print(Text(f"     {path.contribution:+.4f}  {_drawn(path)}", style="cyan"))
 
 
+def print_sections(sections: "Sequence[Section]") -> None:
+    """The sentences and tables of a report, on stdout."""
+    for section in sections:
+        out.print(Text(section.heading, style="bold"))
+        for sentence in section.sentences:
+            out.print(Text(sentence))
+        for table in section.tables:
+            print_table(table.title, table.columns, table.rows)
+
+
 def print_contributions(answer: Answer) -> None:
     """Every listed contribution of the first item, on stdout."""
     explanation = answer.items[0].explanation
@@ -128,5 +141,5 @@ def _drawn(path: Any) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:,.4g}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from recsvc.settings import load_settings
+
 _USER = "2"
 
 
@@ -38,7 +40,7 @@ def main() -> int:
 
 def _serve() -> None:
     status = _json("db", "status")
-    port = os.environ.get("RECSVC_PORT", "8000")
+    port = load_settings().port
     sys.stdout.write(
         f"\nrecsvc         http://127.0.0.1:{port}/v1/users/{_USER}/recommendations\n"
         f"OpenAPI        http://127.0.0.1:{port}/docs\n"

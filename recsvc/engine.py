@@ -27,8 +27,9 @@ from recsvc.answer import (
     SimilarAnswer,
     SimilarNode,
 )
+from recsvc.deletion import DeletedNode
 from recsvc.errors import NotFoundError, SnapshotError
-from recsvc.evidence import Evidence, EvidenceNode, item_evidence
+from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
 from recsvc.explanation import ExactScores, contributions, sentence, take_apart
 from recsvc.paths import DrawnPaths, find_paths
 from recsvc.ranking import best_items, sort_by_score
@@ -36,7 +37,8 @@ from recsvc.serving import Serving
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import cosines
 from recsvc.snapshot import Snapshot
-from recsvc.store import Store, StoredUser
+from recsvc.store import Store, StoredNode, StoredUser
+from recsvc.writes import Change, GraphWriter, Outcome
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request being answered; made up where nobody set one."""
@@ -99,14 +101,17 @@ class Engine:
         self._events = events
         self._max_evidence = max_evidence
         self._serving = Serving(store, snapshot_folder)
+        self._graph = GraphWriter(store, self._serving)
 
     async def start(self) -> None:
         """Connect, load the active snapshot, and watch for a new one."""
         await self._store.open()
         await self._serving.start()
+        self._graph.start()
 
     async def stop(self) -> None:
-        """Stop watching and close every connection."""
+        """Commit the writes that wait, stop watching and close every connection."""
+        await self._graph.stop()
         await self._serving.stop()
         await self._store.close()
 
@@ -204,8 +209,38 @@ class Engine:
         return SimilarAnswer(user_id, active.model, active.version, items)
 
     async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Write events to Neo4j; they are committed when this returns. Returns the new ones."""
-        return await self._store.add_events(rows)
+        """Write events; they are committed when this returns. Returns how many were new.
+
+        Raises:
+            Neo4jError: they could not be committed in time; sent again, each still counts once.
+        """
+        return await self._graph.add_events(rows)
+
+    async def change(self, change: Change) -> Outcome:
+        """Write a node or a follow; it is committed when this returns.
+
+        Raises:
+            Neo4jError: it could not be committed in time.
+        """
+        return await self._graph.change(change)
+
+    async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
+        """What its owner knows about a user, item or category.
+
+        Raises:
+            NotFoundError: there is no such node.
+            Neo4jError: the graph cannot be read in time.
+        """
+        return await self._store.node(kind, node_id)
+
+    async def delete(self, kind: EvidenceKind, node_id: str) -> None:
+        """Delete a node and everything derived from it; all is done when this returns.
+
+        Raises:
+            NotFoundError: there is no such node.
+            Neo4jError: it was not all done in time; asked again, it goes on.
+        """
+        await self._graph.delete(DeletedNode(kind, node_id))
 
     async def models(self) -> list[dict[str, Any]]:
         """All versions of all models, newest first."""

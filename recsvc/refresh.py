@@ -8,6 +8,7 @@ slots; one transaction makes the new versions active.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from loaders import writeback
 from loaders.extract import ItemDetails, extract_details, extract_graph
 from loaders.gateway import Gateway
 from loaders.types import EmbeddingTable, HeteroGraph, IdMap
+from recsvc.deletion import finish_deletions
 from recsvc.errors import RefreshError
 from recsvc.evaluation import Estimate
 from recsvc.evidence import evidence_matrix
@@ -104,10 +106,12 @@ def refresh(
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"[:500]
         writeback.mark_failed(gateway, versions.values(), reason)
+        finish_deletions(gateway)
         raise
 
 
 def _refresh(run: Run, versions: Mapping[str, writeback.Version]) -> RefreshReport:
+    graph_at = datetime.now(UTC)
     with run.step("extract"):
         graph = extract_graph(run.gateway, run.progress)
         details = extract_details(run.gateway, graph.items, graph.categories)
@@ -127,8 +131,10 @@ def _refresh(run: Run, versions: Mapping[str, writeback.Version]) -> RefreshRepo
     )
     numbers = {name: version.number for name, version in versions.items()}
     snapshot = _snapshot(graph, details, blend, numbers)
-    counts, sha256 = _write(run, versions, graph, models, snapshot, learned)
+    counts, sha256 = _write(run, versions, graph, models, snapshot, learned, graph_at)
     with run.step("activate"):
+        # Whoever was deleted since the graph was read is in the arrays that were just stored.
+        finish_deletions(run.gateway)
         writeback.activate(run.gateway, versions.values())
     with run.step("neighbours"):
         for signal in embedding_signals(models, graph.items):
@@ -152,7 +158,6 @@ def _snapshot(
         categories=graph.categories,
         users=graph.users if by_user else IdMap(()),
         titles=details.titles,
-        category_names=details.category_names,
         available=np.array(details.available, bool),
         in_category=graph.in_category.matrix(
             len(graph.items), len(graph.categories), weighted=False
@@ -168,6 +173,7 @@ def _write(
     models: Mapping[str, EmbeddingModel],
     snapshot: Snapshot,
     learned: Learned,
+    graph_at: datetime,
 ) -> tuple[dict[str, int], str]:
     """Write vectors and arrays into the new versions; returns the counts and the SHA-256."""
     counts = {
@@ -197,6 +203,7 @@ def _write(
             metrics={m: e.mean for m, e in learned.metrics[name].items()},
             weights=dict(learned.weights),
             seconds=sum(run.seconds.values()),
+            graph_at=graph_at,
             **counts,
             **extra,
         )

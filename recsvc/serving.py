@@ -30,6 +30,8 @@ class Serving:
         self._store = store
         self._folder = folder
         self._snapshot: Snapshot | None = None
+        self._sha256: str | None = None
+        self._loading = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
         self.active: dict[str, ActiveVersion] = {}
         self.warm = False
@@ -45,13 +47,18 @@ class Serving:
             raise SnapshotError("no version is active: run `recsvc refresh`")
         return self._snapshot
 
+    @property
+    def serves(self) -> bool:
+        """Whether there is a snapshot to answer from."""
+        return self._snapshot is not None
+
     async def start(self) -> None:
         """Load the active version and watch for another one.
 
         While Neo4j is away the newest version on disk serves.
         """
         try:
-            await self._load_active()
+            await self.reload()
         except (Neo4jError, SnapshotError) as error:
             _log.warning("no active version from Neo4j", reason=str(error))
             self._load_from_disk()
@@ -71,30 +78,52 @@ class Serving:
                 if not self.warm:
                     await self._store.warm_up()
                     self.warm = True
-                await self._load_active()
+                await self.reload()
             except (Neo4jError, SnapshotError, OSError) as error:
                 _log.debug("the active version could not be checked", reason=str(error))
             await asyncio.sleep(_WATCH_SECONDS)
 
-    async def _load_active(self) -> None:
-        active = await self._store.active_versions()
-        hybrid = active.get("hybrid")
-        if hybrid is None or hybrid.sha256 is None:
-            raise SnapshotError("no version is active: run `recsvc refresh`")
-        if self._snapshot is None or self._snapshot.versions["hybrid"] != hybrid.version:
-            folder = self._folder / f"hybrid-{hybrid.version}-{hybrid.sha256[:16]}"
-            try:
-                self._snapshot = await asyncio.to_thread(snapshots.load, folder)
-            except SnapshotError:  # it is not there yet, or not whole
-                shutil.rmtree(folder, ignore_errors=True)
-                content = await self._store.snapshot_content(hybrid.version)
-                await asyncio.to_thread(snapshots.unpack, content, hybrid.sha256, folder)
-                self._snapshot = await asyncio.to_thread(snapshots.load, folder)
-            snapshots.keep_newest(self._folder, frozenset({folder.name}))
-            _log.info("snapshot loaded", versions=dict(self._snapshot.versions))
-        self.active = active
+    async def reload(self) -> None:
+        """Serve the arrays that are active now, if they are not those that are served.
+
+        Raises:
+            Neo4jError: they cannot be read.
+            SnapshotError: no version is active, or its arrays are damaged.
+        """
+        async with self._loading:
+            active = await self._store.active_versions()
+            hybrid = active.get("hybrid")
+            if hybrid is None or hybrid.sha256 is None:
+                raise SnapshotError("no version is active: run `recsvc refresh`")
+            if self._sha256 != hybrid.sha256:
+                await self._load(hybrid.version, hybrid.sha256)
+            self.active = active
+
+    async def _load(self, version: int, sha256: str) -> None:
+        folder = self._folder / snapshots.folder_name(version, sha256)
+        try:
+            self._snapshot = await asyncio.to_thread(snapshots.load, folder)
+        except SnapshotError:  # it is not there yet, or not whole
+            shutil.rmtree(folder, ignore_errors=True)
+            content = await self._store.snapshot_content(version)
+            await asyncio.to_thread(snapshots.unpack, content, sha256, folder)
+            self._snapshot = await asyncio.to_thread(snapshots.load, folder)
+        self._sha256 = sha256
+        snapshots.keep_newest(self._folder, frozenset({folder.name}))
+        _log.info("snapshot loaded", versions=dict(self._snapshot.versions))
 
     def _load_from_disk(self) -> None:
-        folders = sorted(self._folder.glob("hybrid-*"), key=lambda f: int(f.name.split("-")[1]))
-        if folders:
-            self._snapshot = snapshots.load(folders[-1])
+        """Serve the newest version on disk; nothing where there is none that is whole."""
+        folders = sorted(self._folder.glob("hybrid-[0-9]*-*"), key=_version)
+        for folder in reversed(folders):
+            try:
+                self._snapshot = snapshots.load(folder)
+            except SnapshotError as error:
+                _log.warning("a snapshot on disk cannot be served", reason=str(error))
+            else:
+                return
+
+
+def _version(folder: Path) -> int:
+    number = folder.name.split("-")[1]
+    return int(number) if number.isdecimal() else -1

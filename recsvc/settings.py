@@ -39,6 +39,8 @@ def _default_events() -> dict[str, EventSettings]:
         "interaction": EventSettings(),
         "listen": EventSettings(verb="listened to"),
         "rating": EventSettings(verb="rated"),
+        "checkin": EventSettings(verb="checked in at"),
+        "favourite": EventSettings(weight=0.2, verb="marked as a favourite"),
         "view": EventSettings(weight=0.01, verb="looked at"),
         "cart": EventSettings(weight=0.1, verb="put in the cart"),
         "remove_from_cart": EventSettings(weight=-0.19, verb="took out of the cart"),

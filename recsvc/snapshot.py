@@ -11,26 +11,31 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 import scipy.sparse as sp
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.errors import SnapshotError
+from recsvc.evidence import EvidenceKind
 from recsvc.fusion import Blend
-from recsvc.signals import EmbeddingSignal, RowSignal
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
 _MANIFEST = "manifest.json"
-_FORMAT = 1
+_FORMAT = 2
 _UNPACKING = ".unpacking-"
 _UNPACKING_SECONDS = 3600.0
+
+_Rows = Mapping[EvidenceKind, Int64[NDArray[np.int64], " rows"]]
+_Arrays = Callable[[str], NDArray[Any]]
+"""Gives the array of a name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +48,6 @@ class Snapshot:
         categories: categories.
         users: followed users that signals know; empty where no signal starts from users.
         titles: one per item, "" where there is none.
-        category_names: one per category, "" where there is none.
         available: one per item, as it was at the refresh.
         in_category: bool [items, categories].
         blend: signals and their weights.
@@ -54,7 +58,6 @@ class Snapshot:
     categories: IdMap
     users: IdMap
     titles: tuple[str, ...]
-    category_names: tuple[str, ...]
     available: Bool[NDArray[np.bool_], " items"]
     in_category: sp.csr_matrix
     blend: Blend
@@ -65,6 +68,53 @@ class Snapshot:
             if isinstance(signal, EmbeddingSignal) and signal.name == model:
                 return signal
         return None
+
+    def without(self, ids: Mapping[EvidenceKind, Collection[str]]) -> "Snapshot":
+        """The same without some items, categories and users: no row or column of theirs is left.
+
+        Args:
+            ids: what to leave out, by kind; ids that are not in here change nothing.
+        """
+        maps: dict[EvidenceKind, IdMap] = {
+            "item": self.items,
+            "category": self.categories,
+            "user": self.users,
+        }
+        kept: _Rows = {kind: _kept(known, ids.get(kind, ())) for kind, known in maps.items()}
+        left: Mapping[EvidenceKind, IdMap] = {
+            kind: IdMap([known[row] for row in kept[kind].tolist()]) for kind, known in maps.items()
+        }
+        items = kept["item"]
+        signals = tuple(_signal_of(signal, kept, left) for signal in self.blend.signals)
+        return replace(
+            self,
+            items=left["item"],
+            categories=left["category"],
+            users=left["user"],
+            titles=tuple(self.titles[row] for row in items.tolist()),
+            available=self.available[items],
+            in_category=self.in_category[items][:, kept["category"]],
+            blend=replace(self.blend, signals=signals, prior=self.blend.prior[items]),
+        )
+
+
+def _kept(known: IdMap, dropped: Collection[str]) -> Int64[NDArray[np.int64], " kept"]:
+    rows = known.rows(list(dropped))
+    return np.delete(np.arange(len(known)), rows[rows >= 0])
+
+
+def _signal_of(signal: Signal, kept: _Rows, left: Mapping[EvidenceKind, IdMap]) -> Signal:
+    """A signal with the kept rows and columns alone.
+
+    Raises:
+        TypeError: a signal of a kind that cannot be stored.
+    """
+    items, ids = kept["item"], left[signal.kind]
+    if isinstance(signal, EmbeddingSignal):
+        return replace(signal, ids=ids, source=signal.source[items], target=signal.target[items])
+    if isinstance(signal, RowSignal):
+        return replace(signal, ids=ids, rows=signal.rows[kept[signal.kind]][:, items])
+    raise TypeError(f"{type(signal).__name__} cannot be stored: expected embeddings or rows")
 
 
 def pack(snapshot: Snapshot) -> tuple[bytes, str]:
@@ -92,12 +142,16 @@ def pack(snapshot: Snapshot) -> tuple[bytes, str]:
         "categories": list(snapshot.categories),
         "users": list(snapshot.users),
         "titles": snapshot.titles,
-        "category_names": snapshot.category_names,
         "signals": signals,
         "base_weight": snapshot.blend.base_weight,
     }
     content = _archive(orjson.dumps(manifest), arrays)
     return content, hashlib.sha256(content).hexdigest()
+
+
+def folder_name(version: int, sha256: str) -> str:
+    """Name of the folder a version of the blend is unpacked into; another content, another name."""
+    return f"hybrid-{version}-{sha256[:16]}"
 
 
 def unpack(content: bytes, sha256: str, folder: Path) -> None:
@@ -106,12 +160,7 @@ def unpack(content: bytes, sha256: str, folder: Path) -> None:
     Raises:
         SnapshotError: the content is not what was packed.
     """
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise SnapshotError(
-            f"the snapshot read from Neo4j has SHA-256 {found}, expected {sha256}: "
-            "run `recsvc refresh`"
-        )
+    _check(content, sha256)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_UNPACKING) as temporary:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -121,20 +170,33 @@ def unpack(content: bytes, sha256: str, folder: Path) -> None:
             Path(temporary).mkdir()  # for the context manager to remove
 
 
+def read(content: bytes, sha256: str) -> Snapshot:
+    """A packed snapshot in memory, with nothing on disk.
+
+    Raises:
+        SnapshotError: the content is not what was packed, or has another format.
+    """
+    _check(content, sha256)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+
+        def array(name: str) -> NDArray[Any]:
+            return np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+
+        return _from_parts("the stored snapshot", archive.read(_MANIFEST), array)
+
+
 def load(folder: Path) -> Snapshot:
     """Map a snapshot's files into memory.
 
     Raises:
         SnapshotError: a file is missing or has another format.
     """
+
+    def array(name: str) -> NDArray[Any]:
+        return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
     try:
-        manifest = orjson.loads((folder / _MANIFEST).read_bytes())
-        if manifest["format"] != _FORMAT:
-            raise SnapshotError(
-                f"{folder} has snapshot format {manifest['format']}, expected {_FORMAT}: "
-                "run `recsvc refresh`"
-            )
-        return _from_files(folder, manifest)
+        return _from_parts(str(folder), (folder / _MANIFEST).read_bytes(), array)
     except (OSError, KeyError, ValueError) as error:
         raise SnapshotError(
             f"{folder} is not a whole snapshot ({error}): remove it, it will be read again"
@@ -143,6 +205,8 @@ def load(folder: Path) -> Snapshot:
 
 def keep_newest(folder: Path, names: frozenset[str]) -> None:
     """Remove unpacked snapshots other than those named."""
+    if not folder.is_dir():
+        return
     for old in folder.iterdir():
         # Another process may be unpacking; what one left behind when it was killed grows old.
         young = time.time() - old.stat().st_mtime < _UNPACKING_SECONDS
@@ -151,7 +215,22 @@ def keep_newest(folder: Path, names: frozenset[str]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _from_files(folder: Path, manifest: dict[str, Any]) -> Snapshot:
+def _check(content: bytes, sha256: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise SnapshotError(
+            f"the snapshot read from Neo4j has SHA-256 {found}, expected {sha256}: "
+            "run `recsvc refresh`"
+        )
+
+
+def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
+    manifest = orjson.loads(manifest_json)
+    if manifest["format"] != _FORMAT:
+        raise SnapshotError(
+            f"{where} has snapshot format {manifest['format']}, expected {_FORMAT}: "
+            "run `recsvc refresh`"
+        )
     items = IdMap(manifest["items"])
     ids = {
         "item": items,
@@ -162,15 +241,15 @@ def _from_files(folder: Path, manifest: dict[str, Any]) -> Snapshot:
     for entry in manifest["signals"]:
         name, kind = entry["name"], entry["kind"]
         if entry["form"] == "embedding":
-            source, target = (_array(folder, f"{name}.{part}") for part in ("source", "target"))
+            source, target = (array(f"{name}.{part}") for part in ("source", "target"))
             signals.append(EmbeddingSignal(name, items, source, target))
         else:
-            rows = _csr(folder, name, (len(ids[kind]), len(items)))
+            rows = _csr(array, name, (len(ids[kind]), len(items)))
             signals.append(RowSignal(name, kind, ids[kind], rows))
     blend = Blend(
         tuple(signals),
         tuple(entry["weight"] for entry in manifest["signals"]),
-        _array(folder, "prior"),
+        array("prior"),
         manifest["base_weight"],
     )
     return Snapshot(
@@ -179,9 +258,8 @@ def _from_files(folder: Path, manifest: dict[str, Any]) -> Snapshot:
         categories=ids["category"],
         users=ids["user"],
         titles=tuple(manifest["titles"]),
-        category_names=tuple(manifest["category_names"]),
-        available=_array(folder, "available"),
-        in_category=_csr(folder, "in_category", (len(items), len(ids["category"]))),
+        available=array("available"),
+        in_category=_csr(array, "in_category", (len(items), len(ids["category"]))),
         blend=blend,
     )
 
@@ -207,12 +285,6 @@ def _csr_arrays(name: str, matrix: sp.csr_matrix) -> dict[str, NDArray[Any]]:
     }
 
 
-def _csr(folder: Path, name: str, shape: tuple[int, int]) -> sp.csr_matrix:
-    data, indices, indptr = (
-        _array(folder, f"{name}.{part}") for part in ("data", "indices", "indptr")
-    )
+def _csr(array: _Arrays, name: str, shape: tuple[int, int]) -> sp.csr_matrix:
+    data, indices, indptr = (array(f"{name}.{part}") for part in ("data", "indices", "indptr"))
     return sp.csr_matrix((data, indices, indptr), shape=shape, copy=False)
-
-
-def _array(folder: Path, name: str) -> NDArray[Any]:
-    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Everything a request reads from Neo4j, and the only Cypher at request time.
+"""Everything a request reads from and writes to Neo4j.
 
 Every call has a deadline. One driver per event loop, opened by `open` and closed by `close`.
 """
@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import neo4j
@@ -18,12 +18,19 @@ from loaders.catalogue import Query, catalogue
 from loaders.errors import Neo4jTimeoutError
 from loaders.gateway import Neo4jAddress, Row, checked, translated_errors
 from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.evidence import EvidenceKind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 SEEN_LIMIT = 50_000
+MAX_LINKS = 1_000
+"""Most categories of one node in an answer."""
+Step = tuple[str, Mapping[str, Any]]
+"""Name of a query and its parameters."""
+
 _VERSIONS_LIMIT = 200
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLANNING_SECONDS = 30.0
 _PARAMETER = re.compile(r"\$(\w+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -73,23 +80,42 @@ class FoundPath:
     path: neo4j.graph.Path
 
 
+@dataclass(frozen=True, slots=True)
+class StoredNode:
+    """What its owner knows about a user, item or category.
+
+    Attributes:
+        properties: as JSON-ready values; embeddings are left out.
+        links: (category id, weight): an item's categories, what a user prefers, a category's
+            parents; strongest first, at most `MAX_LINKS`.
+    """
+
+    properties: Mapping[str, Any]
+    links: Sequence[tuple[str, float]]
+
+
 class Store:
-    """Asynchronous reads with a deadline each."""
+    """Asynchronous reads and writes with a deadline each.
+
+    Attributes:
+        address: where Neo4j is.
+        timeout_seconds: the deadline.
+    """
 
     def __init__(self, address: Neo4jAddress, *, timeout_seconds: float) -> None:
-        self._address = address
-        self._timeout_seconds = timeout_seconds
+        self.address = address
+        self.timeout_seconds = timeout_seconds
         self._driver: neo4j.AsyncDriver | None = None
 
     async def open(self) -> None:
         """Make the driver; connections are opened when they are needed."""
         self._driver = neo4j.AsyncGraphDatabase.driver(
-            self._address.uri,
-            auth=self._address.auth,
-            connection_timeout=self._timeout_seconds,
-            connection_acquisition_timeout=self._timeout_seconds,
+            self.address.uri,
+            auth=self.address.auth,
+            connection_timeout=self.timeout_seconds,
+            connection_acquisition_timeout=self.timeout_seconds,
             # Below the deadline, so that a server that is away is told from one that is slow.
-            max_transaction_retry_time=self._timeout_seconds / 4,
+            max_transaction_retry_time=self.timeout_seconds / 4,
             notifications_min_severity="OFF",
             user_agent="recsvc",
         )
@@ -157,10 +183,37 @@ class Store:
         query = catalogue()[f"serve/similar_users[{model.model},{model.slot}]"]
         return await self._run(query, user_id=user_id, k=k)
 
-    async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Write events; they are committed when this returns. Returns how many were new."""
-        answer = await self._run(catalogue()["ingest/events"], rows=list(rows))
-        return answer[0]["counted"] if answer else 0
+    async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
+        """What its owner knows about a node.
+
+        Raises:
+            NotFoundError: there is no such node.
+            Neo4jError: the graph cannot be read in time.
+        """
+        rows = await self._run(catalogue()[f"serve/{kind}"], id=node_id, limit=MAX_LINKS)
+        if not rows:
+            raise NotFoundError(f"no {kind} {node_id!r} in the graph")
+        properties = {name: _json_value(value) for name, value in sorted(rows[0]["properties"])}
+        return StoredNode(properties, [(link, weight) for link, weight in rows[0]["links"]])
+
+    async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Write events; they are committed when this returns. Returns the ids of the new ones."""
+        query = catalogue()["ingest/events"]
+        answer = await self._run(query, rows=[_event(row) for row in rows])
+        return answer[0]["event_ids"] if answer else []
+
+    async def write(self, steps: Sequence[Step]) -> list[list[Row]]:
+        """Run queries in one transaction, which is committed when this returns.
+
+        Raises:
+            Neo4jError: the graph cannot be written in time.
+        """
+        named = [(catalogue()[name], parameters) for name, parameters in steps]
+        return await self._transact(named, self.timeout_seconds)
+
+    async def deletions_pending(self) -> bool:
+        """Whether some deletion has not been finished in all stored snapshots."""
+        return bool(await self._run(catalogue()["rest/deletions"]))
 
     async def active_versions(self) -> dict[str, ActiveVersion]:
         """The active version of every model, by name."""
@@ -189,20 +242,37 @@ class Store:
     async def _run(
         self, query: Query, *, timeout_seconds: float | None = None, **parameters: Any
     ) -> list[Row]:
+        (rows,) = await self._transact(
+            [(query, parameters)], timeout_seconds or self.timeout_seconds
+        )
+        return rows
+
+    async def _transact(
+        self, steps: Sequence[tuple[Query, Mapping[str, Any]]], seconds: float
+    ) -> list[list[Row]]:
+        """The rows of each query; all are run in one transaction.
+
+        One that writes waits for the other writers, as those of `loaders.gateway` do.
+        """
         if self._driver is None:
             raise RuntimeError("Store.open() has not been called")
-        seconds = timeout_seconds or self._timeout_seconds
+        writes = any(query.mode == "write" for query, _ in steps)
 
         @neo4j.unit_of_work(timeout=seconds)
-        async def work(transaction: neo4j.AsyncManagedTransaction) -> list[Row]:
-            result = await transaction.run(query.text, checked(query, parameters))
-            return [dict(record.items()) async for record in result]
+        async def work(transaction: neo4j.AsyncManagedTransaction) -> list[list[Row]]:
+            answers: list[list[Row]] = []
+            if writes:
+                await transaction.run(catalogue()["ingest/write_lock"].text)
+            for query, parameters in steps:
+                result = await transaction.run(query.text, checked(query, parameters))
+                answers.append([dict(record.items()) async for record in result])
+            return answers
 
         async with (
-            self._deadline(query, seconds),
-            self._driver.session(database=self._address.database) as session,
+            self._deadline(steps[0][0], seconds),
+            self._driver.session(database=self.address.database) as session,
         ):
-            if query.mode == "write":
+            if writes:
                 return await session.execute_write(work)
             return await session.execute_read(work)
 
@@ -210,11 +280,11 @@ class Store:
     async def _deadline(self, query: Query, seconds: float) -> "AsyncGenerator[None]":
         try:
             async with asyncio.timeout(seconds):
-                with translated_errors(self._address.uri, query):
+                with translated_errors(self.address.uri, query):
                     yield
         except TimeoutError:
             raise Neo4jTimeoutError(
-                f"Neo4j at {self._address.uri} did not answer cypher/{query.name} within "
+                f"Neo4j at {self.address.uri} did not answer cypher/{query.name} within "
                 f"{seconds:g} s"
             ) from None
 
@@ -252,15 +322,26 @@ def _literal(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
+def _event(row: Mapping[str, Any]) -> Row:
+    """An event as `cypher/ingest/events.cypher` takes it: its time in whole numbers."""
+    seconds, micros = divmod((row["timestamp"] - _EPOCH) // timedelta(microseconds=1), 1_000_000)
+    fields = {name: value for name, value in row.items() if name != "timestamp"}
+    return {**fields, "at": [seconds, micros * 1_000]}
+
+
 def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Node properties as JSON-ready values; the texts that hold JSON are read."""
-    plain: dict[str, Any] = {}
-    for name, value in sorted(properties.items()):
-        if isinstance(value, neo4j.time.DateTime):
-            native = value.to_native()
-            plain[name] = (native if native.tzinfo else native.replace(tzinfo=UTC)).isoformat()
-        elif name in ("options", "metrics") and isinstance(value, str):
-            plain[name] = orjson.loads(value)
-        else:
-            plain[name] = value
-    return plain
+    return {
+        name: orjson.loads(value) if name in ("options", "metrics") else _json_value(value)
+        for name, value in sorted(properties.items())
+    }
+
+
+def _json_value(value: Any) -> Any:
+    """A stored value as JSON has it: a time with its offset, what JSON has no form for as text."""
+    if isinstance(value, neo4j.time.DateTime):
+        native = value.to_native()
+        return (native if native.tzinfo else native.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, list):
+        return [_json_value(each) for each in cast("list[Any]", value)]
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -1,6 +1,8 @@
 """A real Neo4j for the tests that need one, started once and emptied before each of them.
 
-And a small graph with six tastes in it, refreshed once a module, with the real service in front.
+Integration tests run on every line of Neo4j, all of them on one before the next is started; other
+tests run on the default line only. And a small graph with six tastes in it, refreshed once a
+module, with the real service in front.
 """
 
 import os
@@ -19,9 +21,12 @@ import polars as pl
 import pytest
 
 from loaders.catalogue import Query
+from loaders.errors import LocalNeo4jError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
-from loaders.local_neo4j import scratch_neo4j
+from loaders.local_neo4j import DEFAULT_LINE, neo4j_versions, scratch_neo4j
+from loaders.local_neo4j._command import run_command
+from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
 from loaders.tables import FolderTables
 from recsvc.refresh import RefreshOptions, RefreshReport, refresh
@@ -30,6 +35,7 @@ from recsvc.settings import load_settings
 CHECKOUT = checkout_root()
 assert CHECKOUT is not None
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
+INTEGRATION = CHECKOUT / "tests" / "integration"
 
 _DELETE_ALL = Query(
     "tests/delete_all", "Empties the database.", "autocommit", {}, {},
@@ -44,19 +50,64 @@ def _docker_answers() -> bool:
     return answer.returncode == 0
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run integration tests on every line of Neo4j, and others on the default one.
+
+    A test whose behaviour does not depend on the server can name its lines itself. The parameter
+    is session-scoped: pytest sorts the tests by it, so that each server starts once.
+    """
+    named = any(
+        "neo4j_line" in mark.args for mark in metafunc.definition.iter_markers("parametrize")
+    )
+    if "neo4j_line" in metafunc.fixturenames and not named:
+        everywhere = INTEGRATION in metafunc.definition.path.parents
+        lines = list(neo4j_versions()) if everywhere else [DEFAULT_LINE]
+        metafunc.parametrize("neo4j_line", lines, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def neo4j_address() -> Iterator[Neo4jAddress]:
+def neo4j_line(request: pytest.FixtureRequest) -> str:
+    """The line of Neo4j that the test runs on; skipped where another one cannot be had."""
+    line: str = request.param
+    if line != DEFAULT_LINE and (reason := _why_not(line)):
+        pytest.skip(reason)
+    return line
+
+
+def _why_not(line: str) -> str | None:
+    """Why a line of Neo4j cannot run here."""
+    if _docker_answers():
+        pulled = subprocess.run(
+            ["docker", "pull", "--quiet", _image(line)],
+            capture_output=True,
+            timeout=600,
+            check=False,
+        )
+        return f"no image {_image(line)} can be had" if pulled.returncode else None
+    try:
+        find_java(21, run_command)
+    except LocalNeo4jError as error:
+        return f"Neo4j {line} wants a newer Java: {error}"
+    return None
+
+
+def _image(line: str) -> str:
+    return f"neo4j:{neo4j_versions()[line]}-community"
+
+
+@pytest.fixture(scope="session")
+def neo4j_address(neo4j_line: str) -> Iterator[Neo4jAddress]:
     """An empty Neo4j: in Docker where an engine answers, else a local Java process."""
     home = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
     if _docker_answers():
         from testcontainers.neo4j import Neo4jContainer
 
-        with Neo4jContainer("neo4j:5.26.31-community") as container:
+        with Neo4jContainer(_image(neo4j_line)) as container:
             yield Neo4jAddress(
                 container.get_connection_url(), container.username, container.password
             )
         return
-    with scratch_neo4j(home) as address:
+    with scratch_neo4j(home, version=neo4j_line) as address:
         yield address
 
 

@@ -1,10 +1,11 @@
-// Ids of the next nodes labelled Category, in the database's own order.
+// The next nodes labelled Category, in the database's own order: their ids and what the database
+// calls them inside.
 // mode: read
 // params: after: str, limit: int
-// returns: ids: list[str]
+// returns: ids: list[str], nodes: list[int]
 MATCH (n:Category)
 WHERE n.category_id > $after
-WITH n.category_id AS id
-ORDER BY id
+WITH n
+ORDER BY n.category_id
 LIMIT $limit
-RETURN collect(id) AS ids
+RETURN collect(n.category_id) AS ids, collect(id(n)) AS nodes

@@ -1,8 +1,8 @@
-// Who follows whom, for a range of start nodes, as flat lists.
+// Who follows whom, for a range of start nodes, as flat lists. Whoever began to follow at `until`
+// or later is left out.
 // mode: read
-// params: first: str, last: str
-// returns: sources: list[str], targets: list[str], weights: list[float]
-MATCH (source:User)-[:FOLLOWS]->(target:User)
-WHERE $first <= source.user_id <= $last
-RETURN collect(source.user_id) AS sources, collect(target.user_id) AS targets,
-       collect(1.0) AS weights
+// params: first: str, last: str, until: datetime
+// returns: sources: list[int], targets: list[int], weights: list[float]
+MATCH (source:User)-[r:FOLLOWS]->(target:User)
+WHERE $first <= source.user_id <= $last AND coalesce(r.since < $until, true)
+RETURN collect(id(source)) AS sources, collect(id(target)) AS targets, collect(1.0) AS weights

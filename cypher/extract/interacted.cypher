@@ -1,10 +1,12 @@
-// What a range of users did, as flat lists. An unknown time is NaN.
+// What a range of users did, as flat lists, one record for each kind of event. An unknown time is
+// NaN. The end nodes are not asked for their label: only items' ids are looked up afterwards.
 // mode: read
 // params: first: str, last: str
-// returns: sources: list[str], targets: list[str], events: list[str], weights: list[float],
+// returns: event: str, sources: list[int], targets: list[int], weights: list[float],
 //   times: list[float]
-MATCH (user:User)-[r:INTERACTED]->(item:Item)
+MATCH (user:User)-[r:INTERACTED]->(item)
 WHERE $first <= user.user_id <= $last
-RETURN collect(user.user_id) AS sources, collect(item.item_id) AS targets,
-       collect(r.event) AS events, collect(toFloat(coalesce(r.weight, 1.0))) AS weights,
+RETURN coalesce(r.event, 'interaction') AS event,
+       collect(id(user)) AS sources, collect(id(item)) AS targets,
+       collect(toFloat(coalesce(r.weight, 1.0))) AS weights,
        collect(coalesce(r.last_at.epochMillis / 1000.0, 0.0 / 0.0)) AS times

@@ -1,36 +1,94 @@
 """Named public data sets, each as `loaders.tables.Tables`."""
 
+import glob
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from loaders.datasets._download import PUBLICATIONS, Progress, download
+from loaders.datasets.amazon import amazon
+from loaders.datasets.gowalla import gowalla
 from loaders.datasets.lastfm import LastfmTables
+from loaders.datasets.movielens import movielens
+from loaders.datasets.retailrocket import retailrocket
+from loaders.datasets.taobao import taobao
+from loaders.datasets.trust import trust
 from loaders.errors import TableError
-from loaders.tables import FolderTables, Tables
+from loaders.tables import SAME_NAMES, TableMapping, Tables, open_tables
 
-DATASETS: Mapping[str, Callable[[Path | None], Tables]] = {"lastfm": LastfmTables}
-"""Data sets by name; each takes the folder with its files, or None for where it is by default."""
+_MOVIELENS_EDITIONS = ("latest-small", "100k", "1m", "25m", "32m")
+
+DATASETS: Mapping[str, Callable[[Path], Tables]] = {
+    "lastfm": LastfmTables,
+    "movielens": movielens,
+    # They differ in what is downloaded; the reader finds out which form it has before it.
+    **{f"movielens-{edition}": movielens for edition in _MOVIELENS_EDITIONS},
+    "gowalla": gowalla,
+    "ciao": trust,
+    "epinions": trust,
+    "amazon": amazon,
+    "retailrocket": retailrocket,
+    "taobao": taobao,
+}
+"""Data sets by name; each takes the folder with its files."""
 
 
-def open_source(source: str, files: Path | None = None) -> Tables:
+def open_source(
+    source: str,
+    files: Path | None = None,
+    *,
+    download_to: Path | None = None,
+    mapping: TableMapping = SAME_NAMES,
+    progress: Progress = lambda _what, _done, _total: None,
+) -> Tables:
     """The tables that `recsvc ingest SOURCE` names.
 
     Args:
-        source: a named data set, or a folder of tables (`./lastfm` for a folder of that name).
-        files: the folder with the files of a named data set; None for where they are by default.
+        source: a named data set, or the tables that `open_tables` opens (`./lastfm` for a folder
+            of that name).
+        files: the folder with the files of a named data set.
+        download_to: the folder to fetch a named data set's files into, from where it is
+            published; None to fetch nothing.
+        mapping: other names of files and columns.
+        progress: told how far a download is, in bytes.
 
     Raises:
-        TableError: there is no such data set or folder, or it cannot be read.
+        TableError: there is no such data set, folder or file, it cannot be read or fetched, or an
+            argument does not go with it.
     """
     if source in DATASETS:
-        return DATASETS[source](files)
-    if files is not None:
+        if mapping != SAME_NAMES:
+            raise TableError(
+                f"{source} is a named data set, whose columns are known: leave out the mapping, "
+                f"or write ./{source} for a folder of that name"
+            )
+        return _open_named(source, files, download_to, progress)
+    if files is not None or download_to is not None:
         raise TableError(
             f"{source!r} is not a named data set, which alone has files elsewhere: "
             f"expected one of {', '.join(DATASETS)}"
         )
-    if not Path(source).is_dir():
+    if not glob.has_magic(source) and not Path(source).exists():
         raise TableError(
             f"{source!r} is neither a folder of tables nor a named data set: "
             f"expected a folder, or one of {', '.join(DATASETS)}"
         )
-    return FolderTables(Path(source))
+    return open_tables(source, mapping)
+
+
+def _open_named(
+    name: str, files: Path | None, download_to: Path | None, progress: Progress
+) -> Tables:
+    if download_to is not None:
+        if files is not None:
+            raise TableError(f"{name}: expected either --from {files} or --download, not both")
+        download(name, PUBLICATIONS[name], download_to, progress)
+        return DATASETS[name](download_to)
+    if files is not None:
+        return DATASETS[name](files)
+    if name == "lastfm":
+        return LastfmTables()
+    raise TableError(
+        f"the files of {name} are not part of this project: fetch them from "
+        f"{PUBLICATIONS[name].page} and name their folder (--from DIR), or have them fetched "
+        "(--download)"
+    )

@@ -10,7 +10,6 @@ from the original files by `write_names`.
 """
 
 import io
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
+from loaders.datasets._files import SourceFiles
 from loaders.errors import TableError
 from loaders.tables import (
     CATEGORIES,
@@ -33,7 +33,6 @@ from loaders.tables import (
 
 EVENT = "listen"
 """Kind of the interactions; their value is the number of listens."""
-_ARCHIVE = "hetrec2011-lastfm-2k.tar.xz"
 _PACKAGE = "graphdatascience"
 _RESOURCE = "graphdatascience/resources/lastfm"
 # The package moves the artists' ids out of the way of the users'.
@@ -69,7 +68,7 @@ def write_names(folder: Path, target: Path = _NAMES_FILE) -> None:
     Raises:
         TableError: the files are missing.
     """
-    files = _original_files(folder)
+    files = SourceFiles(folder)
     used = _from_files(folder).taggings["tag"].unique()
     tags = _tags(files).filter(pl.col("id").is_in(used.implode()))
     names = pl.concat([_artists(files), tags]).sort("kind", "id")
@@ -134,7 +133,7 @@ def _resource(name: str) -> pl.DataFrame:
 
 
 def _from_files(folder: Path) -> _Raw:
-    files = _original_files(folder)
+    files = SourceFiles(folder)
     return _Raw(
         _numbers(files, "user_artists.dat", user="userID", artist="artistID", count="weight"),
         _numbers(files, "user_friends.dat", user="userID", friend="friendID"),
@@ -143,40 +142,30 @@ def _from_files(folder: Path) -> _Raw:
     )
 
 
-def _original_files(folder: Path) -> Mapping[str, bytes]:
-    """The contents of the `.dat` files, from the folder or from the archive in it."""
-    archive = folder / _ARCHIVE
-    if not archive.is_file():
-        return {path.name: path.read_bytes() for path in folder.glob("*.dat")}
-    with tarfile.open(archive) as tar:
-        members = [member for member in tar if member.isfile() and member.name.endswith(".dat")]
-        return {Path(m.name).name: file.read() for m in members if (file := tar.extractfile(m))}
-
-
-def _artists(files: Mapping[str, bytes]) -> pl.DataFrame:
+def _artists(files: SourceFiles) -> pl.DataFrame:
     artists = _read(files, "artists.dat", id="id", name="name")
     return artists.select(pl.lit("artist").alias("kind"), pl.col("id").cast(pl.Int64), "name")
 
 
-def _tags(files: Mapping[str, bytes]) -> pl.DataFrame:
+def _tags(files: SourceFiles) -> pl.DataFrame:
     tags = _read(files, "tags.dat", encoding="latin-1", id="tagID", name="tagValue")
     return tags.select(pl.lit("tag").alias("kind"), pl.col("id").cast(pl.Int64), "name")
 
 
-def _numbers(files: Mapping[str, bytes], file: str, **columns: str) -> pl.DataFrame:
+def _numbers(files: SourceFiles, file: str, **columns: str) -> pl.DataFrame:
     return _read(files, file, **columns).cast(pl.Int64)
 
 
 def _read(
-    files: Mapping[str, bytes], file: str, *, encoding: str = "utf-8", **columns: str
+    files: SourceFiles, file: str, *, encoding: str = "utf-8", **columns: str
 ) -> pl.DataFrame:
     """Columns of one file as text, renamed; no word in it has a meaning (a tag is "none")."""
     if file not in files:
         raise TableError(
-            f"no {file} among {sorted(files)}: expected the files of HetRec 2011 Last.fm 2k, "
-            f"or {_ARCHIVE}"
+            f"no {file} among the files: {files.describe()}: expected those of HetRec 2011 "
+            "Last.fm 2k, or their archive"
         )
-    text = files[file].decode(encoding).replace("\r\n", "\n")
+    text = files.read(file).decode(encoding).replace("\r\n", "\n")
     frame = pl.read_csv(
         io.BytesIO(text.encode()), separator="\t", quote_char=None, infer_schema=False
     )

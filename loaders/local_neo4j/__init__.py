@@ -7,8 +7,11 @@ process from Neo4j's Maven artifacts (`deploy/neo4j/pom.xml`). Everything it kee
         data/          the databases
         logs/          Neo4j's own logs (rolled by size) and console.log of the Java process
         conf/          neo4j.conf, written at each start
+        import/        the files of `ingest --bulk`, while it runs and holds import.lock
         lib-…/         the jars, named after the version and the pom they come from
         password       mode 0600
+        data-version   the version of Neo4j that wrote data/ last
+        half-loaded    there while the graph is being imported, and when that was cut off
         server.json    how the last server was started: its process id and ports
         server.lock    locked by the Java process itself for as long as it lives
         lock           held while a command starts or stops the server
@@ -16,6 +19,15 @@ process from Neo4j's Maven artifacts (`deploy/neo4j/pom.xml`). Everything it kee
 
 from loaders.local_neo4j._local import LocalNeo4j, LocalNeo4jStatus
 from loaders.local_neo4j._options import LocalNeo4jOptions
-from loaders.local_neo4j._scratch import scratch_neo4j
+from loaders.local_neo4j._scratch import scratch_neo4j, scratch_server
+from loaders.local_neo4j._versions import DEFAULT_LINE, neo4j_versions
 
-__all__ = ["LocalNeo4j", "LocalNeo4jOptions", "LocalNeo4jStatus", "scratch_neo4j"]
+__all__ = [
+    "DEFAULT_LINE",
+    "LocalNeo4j",
+    "LocalNeo4jOptions",
+    "LocalNeo4jStatus",
+    "neo4j_versions",
+    "scratch_neo4j",
+    "scratch_server",
+]

@@ -5,12 +5,14 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 Progress = Callable[[str], None]
 
 NOT_FOUND = 127
 TIMED_OUT = 124
+IMPORT_TIMEOUT_SECONDS = 86_400.0
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -46,8 +48,18 @@ class Runner(Protocol):
         *,
         timeout_seconds: float,
         environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        kept_open: Sequence[int] = (),
     ) -> CommandResult:
-        """Run `command`, with `environment` added to this process's own."""
+        """Run one program.
+
+        Args:
+            command: the program and its arguments.
+            timeout_seconds: how long it may take.
+            environment: added to this process's own.
+            folder: where it runs; in this process's folder by default.
+            kept_open: open files that it inherits, and with them the locks on them.
+        """
         ...
 
 
@@ -56,6 +68,8 @@ def run_command(
     *,
     timeout_seconds: float,
     environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    kept_open: Sequence[int] = (),
 ) -> CommandResult:
     """The `Runner` that really runs programs."""
     try:
@@ -65,6 +79,8 @@ def run_command(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
+            cwd=folder,
+            pass_fds=kept_open,
             timeout=timeout_seconds,
             check=False,
             encoding="utf-8",

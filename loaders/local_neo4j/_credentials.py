@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from loaders.catalogue import Query
-from loaders.errors import LocalNeo4jError, Neo4jAuthError
+from loaders.errors import LocalNeo4jError, Neo4jAuthError, QueryError
 from loaders.gateway import Neo4jAddress, Neo4jGateway, wait_until_ready
 
 # What a new server takes, only to have it changed.
 _FACTORY_PASSWORD = "neo4j"
 _RANDOM_BYTES = 24
+# How Neo4j says that it takes no log-in for the moment, which is five seconds unless set.
+_TOO_OFTEN = "AuthenticationRateLimit"
+_TOO_OFTEN_SECONDS = 1.0
 
 _SET_PASSWORD = Query(
     name="admin/set_password",
@@ -81,9 +84,8 @@ def log_in(
     deadline = time.monotonic() + timeout_seconds
     for password in dict.fromkeys(filter(None, (address.password, kept, _FACTORY_PASSWORD))):
         attempt = replace(address, password=password)
-        left_seconds = deadline - time.monotonic()
         try:
-            ready = wait_until_ready(attempt, timeout_seconds=left_seconds, alive=alive)
+            ready = _wait(attempt, deadline, alive)
         except Neo4jAuthError:
             continue
         if ready and attempt != address:
@@ -94,6 +96,25 @@ def log_in(
         "RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD to what it was given before, or stop it and "
         "remove the data folder in RECSVC_HOME/neo4j to start afresh"
     )
+
+
+def _wait(attempt: Neo4jAddress, deadline: float, alive: Callable[[], bool]) -> bool:
+    """Wait until the server answers a log-in.
+
+    On a busy machine it counts refusals that nobody waited for, and after three of them refuses
+    every log-in for some seconds.
+
+    Raises:
+        Neo4jAuthError: it answers and refuses this one.
+    """
+    while True:
+        left_seconds = deadline - time.monotonic()
+        try:
+            return wait_until_ready(attempt, timeout_seconds=left_seconds, alive=alive)
+        except QueryError as error:
+            if _TOO_OFTEN not in str(error) or left_seconds < 0:
+                raise
+            time.sleep(_TOO_OFTEN_SECONDS)
 
 
 def _change_password(old: Neo4jAddress, new_password: str) -> None:

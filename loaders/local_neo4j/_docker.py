@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 from loaders.errors import LocalNeo4jError
-from loaders.local_neo4j._command import CommandResult, Runner
-from loaders.local_neo4j._library import neo4j_version
+from loaders.local_neo4j._command import IMPORT_TIMEOUT_SECONDS, CommandResult, Runner
 from loaders.local_neo4j._options import LocalNeo4jOptions
 from loaders.local_neo4j._record import ServerRecord, record_path
+from loaders.local_neo4j._versions import neo4j_version
 from loaders.shared_files import shared_path
 
 _PROBE_TIMEOUT_SECONDS = 5.0
@@ -22,6 +24,7 @@ class DockerServer:
     def __init__(self, options: LocalNeo4jOptions, run: Runner) -> None:
         self._options = options
         self._run = run
+        self._version = neo4j_version(options.version)
 
     def available(self) -> bool:
         """Whether a Docker engine answers and has Compose."""
@@ -50,7 +53,7 @@ class DockerServer:
                 "RECSVC_NEO4J_PASSWORD"
             )
         options = self._options
-        record = ServerRecord("docker", options.bolt_port, options.http_port, neo4j_version())
+        record = ServerRecord("docker", options.bolt_port, options.http_port, self._version)
         # Before the container is there: a start that is cut off leaves none that nobody knows.
         record_path(options.folder).write_text(record.to_json(), encoding="utf-8")
         result = self._compose(
@@ -80,14 +83,43 @@ class DockerServer:
             )
         record_path(self._options.folder).unlink(missing_ok=True)
 
-    def _compose(self, *arguments: str, environment: dict[str, str] | None = None) -> CommandResult:
+    def import_files(self, told: Sequence[str], files: Path, lock: int) -> CommandResult:
+        """Run `neo4j-admin database import full` in a container of its own. None may run.
+
+        Args:
+            told: the import's own options; files are named as they are in `files`.
+            files: the folder of the files to import.
+            lock: an open file that the command inherits.
+        """
+        # Whoever the server is in its container reads them; nobody else gets into our folder.
+        files.chmod(0o755)
+        return self._compose(
+            *("run", "--rm", "--no-deps", "--volume", f"{files}:/import", "--workdir", "/import"),
+            *("neo4j", "neo4j-admin", "database", "import", "full", *told),
+            environment=self._start_environment("unused"),
+            timeout_seconds=IMPORT_TIMEOUT_SECONDS,
+            kept_open=[lock],
+        )
+
+    def _compose(
+        self,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        timeout_seconds: float = _PULL_TIMEOUT_SECONDS,
+        kept_open: Sequence[int] = (),
+    ) -> CommandResult:
         project = f"recsvc-{hashlib.sha256(os.fsencode(self._options.folder)).hexdigest()[:8]}"
         file = shared_path("docker-compose.yml")
         return self._run(
             ["docker", "compose", "-f", os.fspath(file), "-p", project, *arguments],
-            timeout_seconds=_PULL_TIMEOUT_SECONDS,
+            timeout_seconds=timeout_seconds,
             # Compose wants every variable of the file at every command, used or not.
-            environment={"RECSVC_NEO4J_PASSWORD": "unused"} | (environment or {}),
+            environment={
+                "RECSVC_NEO4J_PASSWORD": "unused",
+                "RECSVC_NEO4J_VERSION": self._version,
+                **(environment or {}),
+            },
+            kept_open=kept_open,
         )
 
     def _start_environment(self, password: str) -> dict[str, str]:

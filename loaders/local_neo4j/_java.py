@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from loaders.errors import LocalNeo4jError
-from loaders.local_neo4j._command import Runner, tail
+from loaders.local_neo4j._command import IMPORT_TIMEOUT_SECONDS, CommandResult, Runner, tail
 from loaders.local_neo4j._library import Library
 from loaders.local_neo4j._options import HOST, LocalNeo4jOptions
 from loaders.local_neo4j._record import ServerRecord, read_record, record_path
@@ -27,6 +27,7 @@ _VERSION_TIMEOUT_SECONDS = 30.0
 _KILL_TIMEOUT_SECONDS = 10.0
 _RECORD_TIMEOUT_SECONDS = 3.0
 
+_ADMIN_CLASS = "org.neo4j.cli.AdminTool"
 _OPENED_PACKAGES = ("java.nio", "java.io", "sun.nio.ch", "java.util.concurrent")
 _JVM_FLAGS = (
     "-XX:+UseG1GC",
@@ -192,6 +193,45 @@ class JavaServer:
         if record is None:
             raise self.death()
         return record
+
+    def import_files(
+        self,
+        java: Java,
+        library: Library,
+        options: LocalNeo4jOptions,
+        run: Runner,
+        told: Sequence[str],
+        files: Path,
+        lock: int,
+    ) -> CommandResult:
+        """Run `neo4j-admin database import full` on the data. The server may not live.
+
+        Args:
+            java: the Java to run it with.
+            library: the jars.
+            options: how the server would be started.
+            run: runs it.
+            told: the import's own options; files are named as they are in `files`.
+            files: the folder of the files to import.
+            lock: an open file that the process inherits.
+        """
+        self._write_configuration(options)
+        # Relative, as for the server.
+        jars = os.path.relpath(library.folder, files)
+        return run(
+            [
+                *(str(java.executable), f"-Xmx{options.heap_megabytes}m", *_JVM_FLAGS),
+                *("-cp", f"{jars}/*", _ADMIN_CLASS, "database", "import", "full", *told),
+            ],
+            timeout_seconds=IMPORT_TIMEOUT_SECONDS,
+            environment={
+                "NEO4J_HOME": str(self._folder),
+                "NEO4J_CONF": str(self._folder / "conf"),
+                "LC_ALL": "C.UTF-8",
+            },
+            folder=files,
+            kept_open=[lock],
+        )
 
     def _write_configuration(self, options: LocalNeo4jOptions) -> None:
         conf = self._folder / "conf"

@@ -8,11 +8,10 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 from loaders.errors import LocalNeo4jError
 from loaders.local_neo4j._command import Progress, Runner
-from loaders.shared_files import shared_path
+from loaders.local_neo4j._versions import neo4j_version, pom_path
 
 _MAVEN_TIMEOUT_SECONDS = 1800.0
 # The file by which Neo4j's own launcher finds the main class. 5.26 names CommunityEntryPoint
@@ -41,48 +40,52 @@ class Library:
     java_major: int
 
 
-def neo4j_version() -> str:
-    """The version of Neo4j that `deploy/neo4j/pom.xml` names."""
-    pom = ElementTree.parse(_pom()).getroot()
-    namespace = {"m": "http://maven.apache.org/POM/4.0.0"}
-    return pom.findtext("m:properties/m:neo4j.version", "", namespace)
+def library_folder(folder: Path, line: str) -> Path:
+    """Where below `folder` the jars of a line, by the pom as it is now, belong.
+
+    Raises:
+        LocalNeo4jError: there is no such line.
+    """
+    digest = hashlib.sha256(pom_path().read_bytes()).hexdigest()[:8]
+    return folder / f"lib-{neo4j_version(line)}-{digest}"
 
 
-def library_folder(folder: Path) -> Path:
-    """Where below `folder` the jars of the pom as it is now belong."""
-    digest = hashlib.sha256(_pom().read_bytes()).hexdigest()[:8]
-    return folder / f"lib-{neo4j_version()}-{digest}"
-
-
-def install_library(folder: Path, java_home: Path, run: Runner, progress: Progress) -> None:
-    """Bring the jars with Maven, unless they are there.
+def install_library(
+    folder: Path, line: str, java_home: Path, run: Runner, progress: Progress
+) -> Library:
+    """Bring the jars of a line with Maven, unless they are there.
 
     The folder appears whole or not at all: Maven writes to another one, which is renamed.
 
     Args:
         folder: the server's folder.
+        line: line of Neo4j, such as 5.26.
         java_home: the Java that Maven is to use.
         run: runs Maven.
         progress: told what takes long.
 
     Raises:
-        LocalNeo4jError: Maven is missing or failed.
+        LocalNeo4jError: there is no such line, or Maven is missing or failed.
     """
-    target = library_folder(folder)
-    if target.is_dir():
-        return
+    target = library_folder(folder, line)
+    if not target.is_dir():
+        _install(target, line, java_home, run, progress)
+    return read_library(target)
+
+
+def _install(target: Path, line: str, java_home: Path, run: Runner, progress: Progress) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise LocalNeo4jError(
             "no Maven (mvn) on PATH, which brings Neo4j's jars: install it (apt-get install "
             "maven, dnf install maven, brew install maven), or start a Docker engine"
         )
-    for leftover in folder.glob("partial-lib-*"):
+    for leftover in target.parent.glob("partial-lib-*"):
         shutil.rmtree(leftover)
-    progress(f"installing Neo4j {neo4j_version()} with Maven (140 MB, a minute or two)")
-    partial = Path(tempfile.mkdtemp(prefix="partial-lib-", dir=folder))
+    progress(f"installing Neo4j {neo4j_version(line)} with Maven (140 MB, a minute or two)")
+    partial = Path(tempfile.mkdtemp(prefix="partial-lib-", dir=target.parent))
     try:
-        _copy_jars(maven, partial, java_home, run)
+        _copy_jars(maven, line, partial, java_home, run)
         if not os.fspath(target).isascii():
             _unpack_browser(partial)
         partial.rename(target)
@@ -90,8 +93,8 @@ def install_library(folder: Path, java_home: Path, run: Runner, progress: Progre
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _copy_jars(maven: str, target: Path, java_home: Path, run: Runner) -> None:
-    command = [maven, "-q", "-B", "-f", str(_pom()), "dependency:copy-dependencies"]
+def _copy_jars(maven: str, line: str, target: Path, java_home: Path, run: Runner) -> None:
+    command = [maven, "-q", "-B", "-f", str(pom_path()), "-P", line, "dependency:copy-dependencies"]
     command += ["-DincludeScope=runtime", f"-DoutputDirectory={target}"]
     result = run(
         command,
@@ -147,7 +150,3 @@ def _read_server_jar(folder: Path, archive: zipfile.ZipFile) -> Library:
         version=version[1] if version else "unknown",
         java_major=int.from_bytes(class_file[_CLASS_FORMAT], "big") - _FORMAT_OF_JAVA_0,
     )
-
-
-def _pom() -> Path:
-    return shared_path("deploy/neo4j") / "pom.xml"

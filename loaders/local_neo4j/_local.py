@@ -2,18 +2,19 @@
 
 import fcntl
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from loaders.errors import LocalNeo4jError, Neo4jError, Neo4jUnavailableError
 from loaders.gateway import Neo4jAddress
-from loaders.local_neo4j._command import Progress, Runner, run_command
+from loaders.local_neo4j._command import CommandResult, Progress, Runner, run_command
 from loaders.local_neo4j._credentials import PasswordFile, log_in
 from loaders.local_neo4j._docker import DockerServer
-from loaders.local_neo4j._java import JavaServer, find_java
-from loaders.local_neo4j._library import install_library, library_folder, read_library
+from loaders.local_neo4j._java import Java, JavaServer, find_java
+from loaders.local_neo4j._library import Library, install_library
 from loaders.local_neo4j._options import (
     HOST,
     LocalNeo4jOptions,
@@ -22,12 +23,16 @@ from loaders.local_neo4j._options import (
     http_answers,
 )
 from loaders.local_neo4j._record import How, ServerRecord, read_record, record_path
+from loaders.local_neo4j._versions import check_data_version, neo4j_version, write_data_version
 
 _FIRST_START_MEGABYTES = 1024
 _LATER_START_MEGABYTES = 256
 # The oldest Java that any Neo4j of ours takes. Its jars say what they need once they are here.
 _OLDEST_JAVA = 17
 _STOP_AFTER_FAILURE_SECONDS = 20.0
+_STOP_FOR_IMPORT_SECONDS = 60.0
+# There for as long as the graph is being imported, and afterwards where that was cut off.
+_HALF_LOADED = "half-loaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +86,67 @@ class LocalNeo4j:
             The address of the server that runs, which keeps the ports it was started with.
 
         Raises:
-            LocalNeo4jError: it cannot be installed or started. What this call started is stopped.
+            LocalNeo4jError: it cannot be installed or started, or its graph is half loaded. What
+                this call started is stopped.
         """
-        with _file_errors(self._folder):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._exclusive(progress):
-                kept = self._password_file.read()
-                password = self._options.password or self._password_file.read_or_make()
-                found = self._running()
-                record = found or self._start(password, progress)
-                address = self._address(record, password)
-                try:
-                    self._wait(record, address, kept)
-                except Neo4jError:
-                    if not found:
-                        self._stop(record, _STOP_AFTER_FAILURE_SECONDS)
-                    raise
-                if password != kept:
-                    self._password_file.write(password)
-                return address
+        with self._exclusive(progress), _file_errors(self._folder):
+            self._refuse_half_loaded()
+            return self._ensure_up(progress)
+
+    @contextmanager
+    def importing(
+        self, files: Path, options: Sequence[str], progress: Progress = lambda _message: None
+    ) -> Generator[Neo4jAddress]:
+        """Replace the graph by what files hold, with the block's work as the end of that.
+
+        `neo4j-admin database import full` does it, which needs the server stopped; it runs again
+        in the block. Until the block has ended well the graph counts as half loaded: no other
+        command is given its address, and none starts it, whatever ends this process.
+
+        Args:
+            files: the folder of the files, of which nothing is changed.
+            options: what the import is told; each file is named by its path in `files`.
+            progress: told, in a few words, what is being done.
+
+        Yields:
+            The address of the server, for this block only.
+
+        Raises:
+            LocalNeo4jError: the import failed, or the server cannot be stopped or started.
+        """
+        marker = self._folder / _HALF_LOADED
+        with self._exclusive(progress) as lock:
+            with _file_errors(self._folder):
+                run_import = self._importer(progress)
+                if record := self._running():
+                    progress("stopping Neo4j for the import")
+                    self._stop(record, _STOP_FOR_IMPORT_SECONDS)
+                marker.touch()
+                result = run_import(options, files, lock)
+                if not result.succeeded:
+                    raise LocalNeo4jError(
+                        f"neo4j-admin could not import the files in {files} (exit code "
+                        f"{result.exit_code}); its last lines:\n{result.last_lines()}"
+                    )
+                address = self._ensure_up(progress)
+            yield address
+            with _file_errors(self._folder):
+                marker.unlink()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of everything that the server keeps."""
+        return self._folder
+
+    @property
+    def half_loaded(self) -> bool:
+        """Whether an import was cut off, so that the graph can only be imported again."""
+        return (self._folder / _HALF_LOADED).exists()
+
+    @property
+    def has_data(self) -> bool:
+        """Whether a server has been here before; without one the graph is empty."""
+        return (self._folder / "data" / "databases").is_dir()
 
     def down(self, timeout_seconds: float = 60.0) -> bool:
         """Stop the server and wait until it has ended.
@@ -152,8 +199,9 @@ class LocalNeo4j:
 
         Raises:
             Neo4jUnavailableError: none runs.
-            LocalNeo4jError: one runs and its password is not known.
+            LocalNeo4jError: one runs and its password is not known, or its graph is half loaded.
         """
+        self._refuse_half_loaded()
         with _file_errors(self._folder):
             record = self._running()
             password = self._options.password or self._password_file.read()
@@ -169,6 +217,43 @@ class LocalNeo4j:
             )
         return self._address(record, password)
 
+    def _ensure_up(self, progress: Progress) -> Neo4jAddress:
+        kept = self._password_file.read()
+        password = self._options.password or self._password_file.read_or_make()
+        found = self._running()
+        record = found or self._start(password, progress)
+        address = self._address(record, password)
+        try:
+            self._wait(record, address, kept)
+        except Neo4jError:
+            if not found:
+                self._stop(record, _STOP_AFTER_FAILURE_SECONDS)
+            raise
+        write_data_version(self._folder, record.version)
+        if password != kept:
+            self._password_file.write(password)
+        return address
+
+    def _refuse_half_loaded(self) -> None:
+        if self.half_loaded:
+            raise LocalNeo4jError(
+                f"the graph in {self._folder} is half loaded, `recsvc ingest --bulk` was cut off: "
+                f"run the same command again, or remove data and {_HALF_LOADED} in that folder to "
+                "start empty"
+            )
+
+    def _importer(self, progress: Progress) -> Callable[[Sequence[str], Path, int], CommandResult]:
+        """What runs an import: everything it needs is there, and nothing has been changed."""
+        check_data_version(self._folder, neo4j_version(self._options.version))
+        for name in ("data", "logs"):
+            (self._folder / name).mkdir(exist_ok=True)
+        if self._docker.available():
+            progress("importing with Docker")
+            return self._docker.import_files
+        java, library = self._prepared_java(progress)
+        progress(f"importing with Neo4j {library.version} and Java {java.major}")
+        return partial(self._java.import_files, java, library, self._options, self._run)
+
     def _address(self, record: ServerRecord, password: str) -> Neo4jAddress:
         return Neo4jAddress(_uri(record), self._options.user, password)
 
@@ -183,6 +268,7 @@ class LocalNeo4j:
             (self._folder / name).mkdir(exist_ok=True)
         check_port(self._options.bolt_port, "RECSVC_BOLT_PORT")
         check_port(self._options.http_port, "RECSVC_HTTP_PORT")
+        check_data_version(self._folder, neo4j_version(self._options.version))
         started_before = any((self._folder / "data").iterdir())
         check_disk(
             self._folder, _LATER_START_MEGABYTES if started_before else _FIRST_START_MEGABYTES
@@ -193,16 +279,22 @@ class LocalNeo4j:
         return self._start_java(progress)
 
     def _start_java(self, progress: Progress) -> ServerRecord:
-        java = find_java(_OLDEST_JAVA, self._run)
-        install_library(self._folder, java.home, self._run, progress)
-        library = read_library(library_folder(self._folder))
-        if java.major < library.java_major:
-            java = find_java(library.java_major, self._run)
+        java, library = self._prepared_java(progress)
         progress(
             f"starting Neo4j {library.version} with Java {java.major} "
             f"on port {self._options.bolt_port}"
         )
         return self._java.start(java, library, self._options)
+
+    def _prepared_java(self, progress: Progress) -> tuple[Java, Library]:
+        """The jars, installed if need be, and a Java that can run them."""
+        java = find_java(_OLDEST_JAVA, self._run)
+        library = install_library(
+            self._folder, self._options.version, java.home, self._run, progress
+        )
+        if java.major < library.java_major:
+            java = find_java(library.java_major, self._run)
+        return java, library
 
     def _wait(self, record: ServerRecord, address: Neo4jAddress, kept: str | None) -> None:
         """Wait until Bolt takes the log-in, and HTTP answers.
@@ -228,15 +320,22 @@ class LocalNeo4j:
         server.stop(timeout_seconds)
 
     @contextmanager
-    def _exclusive(self, progress: Progress = lambda _message: None) -> Generator[None]:
-        """Be the only command that starts or stops this server."""
-        with (self._folder / "lock").open("ab") as lock:
+    def _exclusive(self, progress: Progress = lambda _message: None) -> Generator[int]:
+        """Be the only command that starts or stops this server.
+
+        Yields:
+            The open file whose lock says so; a process that inherits it goes on holding the lock.
+        """
+        with _file_errors(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = (self._folder / "lock").open("ab")
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 progress("waiting for another command that is starting or stopping Neo4j")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            yield lock.fileno()
 
 
 def _uri(record: ServerRecord) -> str:

@@ -8,6 +8,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from loaders.errors import LocalNeo4jError
+from loaders.local_neo4j._versions import DEFAULT_LINE, neo4j_version
 
 HOST = "127.0.0.1"
 _SHORTEST_PASSWORD = 8
@@ -28,6 +29,7 @@ class LocalNeo4jOptions:
         heap_megabytes: Java heap, in MiB.
         page_cache_megabytes: page cache, in MiB.
         start_timeout_seconds: how long the server may take from its start until it answers.
+        version: line of Neo4j, 5.26 or 2026; `deploy/neo4j/pom.xml` names the version of each.
 
     Raises:
         LocalNeo4jError: a value is out of its range.
@@ -41,8 +43,10 @@ class LocalNeo4jOptions:
     heap_megabytes: int = 1024
     page_cache_megabytes: int = 512
     start_timeout_seconds: float = 180.0
+    version: str = DEFAULT_LINE
 
     def __post_init__(self) -> None:
+        neo4j_version(self.version)
         if self.bolt_port == self.http_port:
             raise LocalNeo4jError(
                 f"Bolt and HTTP are both to use port {self.bolt_port}: expected two ports, "

@@ -10,6 +10,7 @@ from pathlib import Path
 from loaders.gateway import Neo4jAddress
 from loaders.local_neo4j._local import LocalNeo4j
 from loaders.local_neo4j._options import HOST, LocalNeo4jOptions
+from loaders.local_neo4j._versions import DEFAULT_LINE
 
 
 @contextmanager
@@ -18,6 +19,7 @@ def scratch_neo4j(
     progress: Callable[[str], None] = lambda _message: None,
     *,
     heap_megabytes: int = 1024,
+    version: str = DEFAULT_LINE,
 ) -> Generator[Neo4jAddress]:
     """Start an empty Neo4j on free ports, and stop and remove it when the block ends.
 
@@ -26,6 +28,24 @@ def scratch_neo4j(
             the next time where it has none.
         progress: told what is done.
         heap_megabytes: Java heap, in MiB.
+        version: line of Neo4j.
+
+    Raises:
+        LocalNeo4jError: it cannot be started.
+    """
+    with scratch_server(home, progress, heap_megabytes=heap_megabytes, version=version) as server:
+        yield server.address()
+
+
+@contextmanager
+def scratch_server(
+    home: Path,
+    progress: Callable[[str], None] = lambda _message: None,
+    *,
+    heap_megabytes: int = 1024,
+    version: str = DEFAULT_LINE,
+) -> Generator[LocalNeo4j]:
+    """The same as `scratch_neo4j`, for work that stops and starts the server itself.
 
     Raises:
         LocalNeo4jError: it cannot be started.
@@ -43,12 +63,13 @@ def scratch_neo4j(
                 http_port,
                 heap_megabytes=heap_megabytes,
                 page_cache_megabytes=256,
+                version=version,
             )
         )
         try:
-            address = server.up(progress)
+            server.up(progress)
             _keep_jars(scratch / "neo4j", kept)
-            yield address
+            yield server
         finally:
             server.down()
 

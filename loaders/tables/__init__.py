@@ -1,14 +1,17 @@
 """The input tables: what they hold, how they are read, and how every row is checked.
 
-A data set is anything that gives `Tables`: a folder of CSV or Parquet files (`FolderTables`) or a
-named public data set (`loaders.datasets`). Tables come in batches, so that a file may be larger
+A data set is anything that gives `Tables`: files of CSV, JSON Lines or Parquet (`open_tables`), or
+a named public data set (`loaders.datasets`). Tables come in batches, so that a file may be larger
 than memory. docs/tables.md says the same for those who write the files.
 """
 
 from loaders.tables._check import as_table
-from loaders.tables._folder import FolderTables, read_interactions
+from loaders.tables._folder import FileTables, FolderTables, open_tables
 from loaders.tables._frames import FrameTables
 from loaders.tables._graph import graph_from_tables
+from loaders.tables._interactions import read_interactions
+from loaders.tables._mapping import SAME_NAMES, TableMapping, parse_mapping
+from loaders.tables._reasons import Reason
 from loaders.tables._rejects import Rejects, refuse_rejected
 from loaders.tables._spec import (
     CATEGORIES,
@@ -17,6 +20,7 @@ from loaders.tables._spec import (
     ITEM_CATEGORIES,
     ITEMS,
     PREFERENCES,
+    RELATED_ITEMS,
     TABLES,
     USERS,
     Column,
@@ -26,6 +30,7 @@ from loaders.tables._spec import (
     Tables,
     TableSpec,
 )
+from loaders.tables._spill import Spill
 from loaders.tables._totals import InteractionTotals
 
 __all__ = [
@@ -35,20 +40,28 @@ __all__ = [
     "ITEMS",
     "ITEM_CATEGORIES",
     "PREFERENCES",
+    "RELATED_ITEMS",
+    "SAME_NAMES",
     "TABLES",
     "USERS",
     "Column",
+    "FileTables",
     "FolderTables",
     "FrameTables",
     "InteractionTotals",
     "Label",
+    "Reason",
     "Reject",
     "Rejected",
     "Rejects",
+    "Spill",
+    "TableMapping",
     "TableSpec",
     "Tables",
     "as_table",
     "graph_from_tables",
+    "open_tables",
+    "parse_mapping",
     "read_interactions",
     "refuse_rejected",
 ]

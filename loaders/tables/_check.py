@@ -1,6 +1,7 @@
 """The checks of rows, a batch at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import polars as pl
 from polars.selectors import temporal
@@ -17,6 +18,7 @@ from loaders.tables._cells import (
     shown,
 )
 from loaders.tables._raw import RawBatch, shown_row
+from loaders.tables._reasons import Reason
 from loaders.tables._spec import Column, Kind, Reject, Rejected, TableSpec
 
 _EXPECTED: dict[Kind, str] = {
@@ -28,21 +30,36 @@ _EXPECTED: dict[Kind, str] = {
 }
 
 
-def checked_batch(batch: RawBatch, spec: TableSpec, file: str, reject: Reject) -> pl.DataFrame:
+def checked_batch(
+    batch: RawBatch,
+    spec: TableSpec,
+    file: str,
+    reject: Reject,
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> pl.DataFrame:
     """The good rows of a batch, typed; the others go to `reject`.
+
+    Args:
+        batch: the rows, their columns named as in `spec`.
+        spec: the table.
+        file: name of the file they came from.
+        reject: takes note of each other row.
+        names: what the file calls columns that it names otherwise.
 
     Raises:
         TableError: a column has a type that can never hold what is expected.
     """
     columns = dict(_columns(batch.frame, spec, file))
     if spec.link and spec.links_one_kind:
-        _refuse_links_to_itself(columns, spec.link)
+        _refuse_links_to_itself(columns, spec.link, names)
     table = pl.DataFrame({name: checked.values for name, checked in columns.items()})
     rows = table.height
     reasons, at_fault = no_problems(rows), no_problems(rows)
     for name, (_, problems) in columns.items():
         if problems.null_count() < rows:
-            faulty = pl.Series([name]).zip_with(problems.is_not_null(), no_problems(rows))
+            faulty = pl.Series([names.get(name, name)]).zip_with(
+                problems.is_not_null(), no_problems(rows)
+            )
             at_fault = first_problem(at_fault, faulty)
             reasons = first_problem(reasons, problems)
     if reasons.null_count() == rows:
@@ -65,6 +82,19 @@ def as_table(spec: TableSpec, frame: pl.DataFrame) -> pl.DataFrame:
     return checked_batch(RawBatch(frame, lines), spec, spec.name, refuse)
 
 
+def checked_type(dtype: pl.DataType, name: str, spec: TableSpec, file: str) -> pl.DataType:
+    """The type that a column of such a type has once it is checked.
+
+    Raises:
+        TableError: it can never hold what is expected.
+    """
+    empty = pl.DataFrame({name: pl.Series(dtype=dtype)})
+    columns = {column.name: column for column in spec.columns}
+    if name in columns:
+        return _check_column(empty, columns[name], file).values.dtype
+    return _check_further_column(empty[name], file).values.dtype
+
+
 def _columns(frame: pl.DataFrame, spec: TableSpec, file: str) -> Iterable[tuple[str, Checked]]:
     for column in spec.columns:
         yield column.name, _check_column(frame, column, file)
@@ -85,7 +115,9 @@ def _check_column(frame: pl.DataFrame, column: Column, file: str) -> Checked:
             f"{file}: column {column.name!r} holds {cells.dtype}: expected {_EXPECTED[column.kind]}"
         ) from None
     if column.required and values.null_count():
-        missing = pl.Series(["is missing"]).zip_with(values.is_null(), no_problems(values.len()))
+        missing = pl.Series([Reason.MISSING.value]).zip_with(
+            values.is_null(), no_problems(values.len())
+        )
         problems = first_problem(problems, missing)
     if column.default is not None:
         values = values.fill_null(pl.Series([column.default], dtype=values.dtype).item())
@@ -102,12 +134,15 @@ def _check_further_column(cells: pl.Series, file: str) -> Checked:
         ) from None
 
 
-def _refuse_links_to_itself(columns: dict[str, Checked], link: tuple[str, str]) -> None:
+def _refuse_links_to_itself(
+    columns: dict[str, Checked], link: tuple[str, str], names: Mapping[str, str]
+) -> None:
     source, target = link
     values, problems = columns[target]
     same = (columns[source].values == values).fill_null(value=False)
     if same.any():
-        says = "'" + shown(values) + f"' is the {source} too: expected another id"
+        frame = pl.DataFrame({"id": shown(values), "source": names.get(source, source)})
+        says = frame.select(pl.format(Reason.ITSELF.value, "id", "source")).to_series()
         problems = first_problem(problems, says.zip_with(same, no_problems(values.len())))
         columns[target] = Checked(values, problems)
 

@@ -1,186 +1,145 @@
-"""CSV files, in batches, with exact line numbers."""
+"""CSV files, in batches, with exact line numbers.
+
+A block of lines that has no quote in it and nothing odd is parsed at once; any other is read row
+by row (`_csv_lines`). Both give the same rows and reject the same ones.
+"""
 
 import csv
-import re
-from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import IO
 
 import polars as pl
 
 from loaders.errors import TableError
-from loaders.tables._raw import RawBatch, shown_row, shown_text
-from loaders.tables._spec import BATCH_ROWS, Reject, Rejected
+from loaders.tables._csv_lines import Lines, LineTooLongError, rows_one_by_one, why_no_row
+from loaders.tables._raw import Expected, RawBatch
+from loaders.tables._spec import BATCH_ROWS, MAX_CELL_CHARACTERS, MAX_LINE_BYTES, Reject
+from loaders.tables._text import estimated_lines, open_blocks
 
-# Bounds the memory that a file without line ends takes.
-_MAX_LINE_CHARACTERS = 4 * 1024 * 1024
-_LINE_ENDS = ("\n", "\r")
-_SAMPLE_BYTES = 1024 * 1024
-# What a byte that is not UTF-8 is decoded to; real text cannot hold it.
-_BROKEN = re.compile("[\udc80-\udcff]")
+_DELIMITERS = ",;\t|"
 
 
 class CsvTable:
-    """A comma-separated file in UTF-8 with a header, quoted as in RFC 4180."""
+    """A file of delimited text in UTF-8 with a header, quoted as in RFC 4180."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str, expected: Expected) -> None:
         self.path = path
+        self.name = name
+        self._required = {column for column, spec in expected.items() if spec.required}
 
-    def columns(self) -> Sequence[str]:
-        """See `TableFile.columns`."""
-        with self._open() as file:
-            return self._header(_Lines(file))
+    def columns(self) -> Sequence[tuple[str, pl.DataType]]:
+        """See `TableFile.columns`: text, all of them."""
+        with open_blocks(self.path) as blocks:
+            header, _ = self._header(Lines(blocks))
+        return [(name, pl.String()) for name in header]
 
     def row_count(self) -> int:
-        """See `TableFile.row_count`; from the line ends in the first MiB."""
-        size = self.path.stat().st_size
-        with self.path.open("rb") as file:
-            sample = file.read(_SAMPLE_BYTES)
-        lines = sample.count(b"\n")
-        return max(0, round(lines * size / max(1, len(sample))) - 1)
+        """See `TableFile.row_count`."""
+        return max(0, estimated_lines(self.path) - 1)
 
     def batches(self, columns: Sequence[str], reject: Reject) -> Iterator[RawBatch]:
         """See `TableFile.batches`."""
-        with self._open() as file:
-            lines = _Lines(file)
-            header = self._header(lines)
-            numbers: list[int] = []
-            rows: list[list[str]] = []
-            for number, row in self._rows(lines, header, reject):
-                numbers.append(number)
-                rows.append(row)
-                if len(rows) == BATCH_ROWS:
-                    yield _batch(header, columns, numbers, rows)
-                    numbers, rows = [], []
-            if rows:
-                yield _batch(header, columns, numbers, rows)
+        with open_blocks(self.path) as blocks:
+            lines = Lines(blocks)
+            header, delimiter = self._header(lines)
+            while block := lines.take_block():
+                frame = _parsed_at_once(block, header, delimiter)
+                if frame is not None:
+                    first = lines.skip(frame.height)
+                    numbers = pl.int_range(first, first + frame.height, eager=True)
+                    yield RawBatch(frame.select(columns), numbers)
+                    continue
+                lines.give_block(block)
+                rows = rows_one_by_one(lines, header, delimiter, self.name, reject)
+                yield from _batched(rows, header, columns)
 
-    def _open(self) -> IO[str]:
-        try:
-            return self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-        except OSError as error:
-            raise TableError(f"{self.path} cannot be read: {error}") from error
-
-    def _header(self, lines: "_Lines") -> list[str]:
-        try:
-            header = next(csv.reader(lines, strict=True), [])
-        except (csv.Error, _LineTooLongError) as error:
-            raise TableError(f"{self.path}: its first line is no CSV header: {error}") from None
+    def _header(self, lines: Lines) -> tuple[list[str], str]:
+        """The names of the columns, and the delimiter that tells them apart."""
+        delimiter = self._delimiter(lines)
+        lines.begin_row()
+        header = next(csv.reader(lines, delimiter=delimiter, strict=True), [])
         if not header:
             raise TableError(f"{self.path} is empty: expected a header with the column names")
         if lines.damaged:
             raise TableError(f"{self.path} is not UTF-8 text: save it as CSV in UTF-8")
-        return header
+        return header, delimiter
 
-    def _rows(
-        self, lines: "_Lines", header: list[str], reject: Reject
-    ) -> Iterator[tuple[int, list[str]]]:
-        """Rows that have the right shape, each with the line on which it begins."""
-        name = self.path.name
-        reader = csv.reader(lines, strict=True)
-        while True:
-            start = lines.begin_row()
+    def _delimiter(self, lines: Lines) -> str:
+        """The one that gives the required columns, else the only one that gives several."""
+        headers = self._possible_headers(lines)
+        splitting = [each for each, header in headers.items() if len(header) > 1]
+        fitting = [each for each in splitting if self._required <= set(headers[each])]
+        found = fitting or splitting or list(headers)[:1]
+        if len(found) > 1:
+            raise TableError(
+                f"{self.path}: its header could be split at {' or at '.join(map(repr, found))}: "
+                f"expected one of them to give the columns {', '.join(sorted(self._required))}"
+            )
+        return found[0]
+
+    def _possible_headers(self, lines: Lines) -> dict[str, list[str]]:
+        headers: dict[str, list[str]] = {}
+        problem = ""
+        for delimiter in _DELIMITERS:
+            lines.begin_row()
             try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except (csv.Error, _LineTooLongError) as error:
-                first = lines.give_back_all_but_first()
-                reject(Rejected(name, start, "", _reason(error), shown_text(first)))
-                reader = csv.reader(lines, strict=True)
-                continue
-            if lines.damaged:
-                reject(_damaged(name, start, header, row))
-            elif len(row) == len(header):
-                yield start, row
-            elif row:
-                reason = f"{len(row)} cells: expected {len(header)}, as in the header"
-                reject(Rejected(name, start, "", reason, shown_row(row)))
+                headers[delimiter] = next(csv.reader(lines, delimiter=delimiter, strict=True), [])
+            except (csv.Error, LineTooLongError) as error:
+                problem = why_no_row(error)
+            lines.give_back(keep=0)
+        if not headers:
+            raise TableError(f"{self.path}: its first line is no CSV header: {problem}")
+        return headers
 
 
-class _LineTooLongError(Exception):
-    """A line longer than any row can be."""
+def _parsed_at_once(block: bytes, header: Sequence[str], delimiter: str) -> pl.DataFrame | None:
+    """The rows of a block of lines; None where it has to be read row by row.
 
-
-class _Lines(Iterator[str]):
-    """The lines of a file, counted; those of a row that went wrong can be read again.
-
-    Attributes:
-        damaged: whether a line since `begin_row` holds broken UTF-8 or a NUL.
+    That is where a cell may be quoted or too long, a row may have another number of cells, or the
+    text may be damaged.
     """
-
-    def __init__(self, file: IO[str]) -> None:
-        self.damaged = False
-        self._file = file
-        self._given_back: deque[str] = deque()
-        self._taken: list[str] = []
-        self._number = 0
-
-    def __next__(self) -> str:
-        line = self._given_back.popleft() if self._given_back else self._read()
-        if not line:
-            raise StopIteration
-        self._number += 1
-        self._taken.append(line)
-        if len(line) > _MAX_LINE_CHARACTERS:
-            raise _LineTooLongError
-        if "\0" in line or not (line.isascii() or _BROKEN.search(line) is None):
-            self.damaged = True
-        return line
-
-    def begin_row(self) -> int:
-        """Start a row and return the number of its first line."""
-        self.damaged = False
-        self._taken.clear()
-        return self._number + 1
-
-    def give_back_all_but_first(self) -> str:
-        """Give back the lines of the current row after its first, which is returned.
-
-        An unclosed quote swallows the lines after it: they are rows of their own.
-        """
-        first, *others = self._taken
-        self._given_back.extendleft(reversed(others))
-        self._number -= len(others)
-        return first
-
-    def _read(self) -> str:
-        line = self._file.readline(_MAX_LINE_CHARACTERS)
-        if len(line) < _MAX_LINE_CHARACTERS or line.endswith(_LINE_ENDS):
-            return line
-        rest = line
-        while rest and not rest.endswith(_LINE_ENDS):
-            rest = self._file.readline(_MAX_LINE_CHARACTERS)
-        return f"{line}\n"
+    if (
+        b'"' in block
+        or b"\0" in block
+        or (b"\r" in block and block.count(b"\r") != block.count(b"\r\n"))
+        or len(block) > MAX_LINE_BYTES
+    ):
+        return None
+    try:
+        frame = pl.read_csv(
+            block,
+            has_header=False,
+            new_columns=list(header),
+            separator=delimiter,
+            quote_char=None,
+            infer_schema=False,
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    return frame if _has_every_cell(frame, block, delimiter) else None
 
 
-def _batch(
-    header: list[str], columns: Sequence[str], numbers: list[int], rows: list[list[str]]
-) -> RawBatch:
-    cells = dict(zip(header, zip(*rows, strict=True), strict=True))
-    frame = pl.DataFrame({name: pl.Series(cells[name], dtype=pl.String) for name in columns})
-    empty_is_missing = pl.when(pl.all() != "").then(pl.all())
-    return RawBatch(frame.with_columns(empty_is_missing), pl.Series(numbers, dtype=pl.Int64))
+def _has_every_cell(frame: pl.DataFrame, block: bytes, delimiter: str) -> bool:
+    """Whether each line became a row, with as many cells as there are columns.
+
+    Rows with more cells than that are an error of the parser's; so counting is enough.
+    """
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    if frame.height != lines or block.count(delimiter.encode()) != lines * (frame.width - 1):
+        return False
+    if frame.width == 1 and frame.to_series().null_count():
+        return False  # a line with nothing in it is no row
+    longest = frame.select(pl.all().str.len_bytes().max())
+    return all((length or 0) <= MAX_CELL_CHARACTERS for length in longest.row(0))
 
 
-def _damaged(name: str, line: int, header: list[str], row: list[str]) -> Rejected:
-    for column, cell in zip(header, row, strict=False):
-        if "\0" in cell:
-            reason = "holds a NUL character: the file is damaged, or not UTF-8 text"
-            return Rejected(name, line, column, reason, shown_row(row))
-        if _BROKEN.search(cell):
-            return Rejected(name, line, column, "is not valid UTF-8", shown_row(row))
-    return Rejected(name, line, "", "is not valid UTF-8", shown_row(row))
-
-
-def _reason(error: csv.Error | _LineTooLongError) -> str:
-    if isinstance(error, _LineTooLongError):
-        return f"a line longer than {_MAX_LINE_CHARACTERS:,} characters"
-    text = str(error)
-    if "field limit" in text:
-        limit = csv.field_size_limit()
-        return f"a cell longer than {limit:,} characters: is a quote left open?"
-    if "end of data" in text:
-        return "a quote is left open"
-    return f"not CSV as in RFC 4180: {text}"
+def _batched(
+    rows: Iterator[tuple[int, list[str]]], header: Sequence[str], columns: Sequence[str]
+) -> Iterator[RawBatch]:
+    while batch := list(islice(rows, BATCH_ROWS)):
+        cells = dict(zip(header, zip(*(row for _, row in batch), strict=True), strict=True))
+        frame = pl.DataFrame({name: pl.Series(cells[name], dtype=pl.String) for name in columns})
+        empty_is_missing = pl.when(pl.all() != "").then(pl.all())
+        numbers = pl.Series([number for number, _ in batch], dtype=pl.Int64)
+        yield RawBatch(frame.with_columns(empty_is_missing), numbers)

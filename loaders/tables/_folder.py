@@ -1,210 +1,157 @@
-"""A folder of CSV or Parquet files as tables."""
+"""Files as tables: a folder of them, a single one, or all that a pattern matches."""
 
-from collections.abc import Iterator, Sequence
+import glob
+from collections.abc import Iterator, Mapping, Sequence
+from os.path import commonpath
 from pathlib import Path
 
 import polars as pl
 
-from loaders.errors import RejectedRowsError, TableError
-from loaders.tables._check import checked_batch
-from loaders.tables._csv import CsvTable
-from loaders.tables._parquet import ParquetTable
-from loaders.tables._raw import TableFile
-from loaders.tables._spec import (
-    BATCH_ROWS,
-    DEFAULT_EVENT,
-    INTERACTIONS,
-    TABLES,
-    Reject,
-    Rejected,
-    TableSpec,
+from loaders.errors import TableError
+from loaders.tables._files import (
+    DataFile,
+    data_file,
+    find_among,
+    find_in_folder,
+    known_format,
+    missing,
+    not_used,
 )
+from loaders.tables._mapping import SAME_NAMES, TableMapping
+from loaders.tables._spec import INTERACTIONS, TABLES, Reject, Tables, TableSpec
+from loaders.tables._table import Table
 
-_FORMATS = {".csv": CsvTable, ".parquet": ParquetTable}
-_LIGHTGCN_SUFFIXES = ("", ".txt")
-_RESERVED_PREFIX = "embedding_"
 
-
-class FolderTables:
-    """The tables in a folder: `interactions.csv` or `interactions.parquet`, and so on.
+class FileTables:
+    """Tables that are files.
 
     Every header is checked when it is made, before any row is read.
 
+    Args:
+        files: the files of each table, in the order in which they count.
+        base: the folder that the names of files are shown relative to.
+        mapping: other names of columns.
+        warnings: what is there and not used.
+
     Raises:
-        TableError: the folder or its `interactions` is missing, a table is there both as CSV and
-            as Parquet, a required column is missing, or a column cannot become a property.
+        TableError: a column is missing, comes twice, or cannot become a property.
     """
 
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise TableError(f"{folder} is not a folder: expected one that holds the tables")
-        self._folder = folder
-        self._warnings: list[str] = []
-        self._files = {spec: _find(folder, spec) for spec in TABLES}
-        self._columns = {
-            spec: _columns_used(file, spec, self._warnings)
-            for spec, file in self._files.items()
-            if file is not None
-        }
-        self._warnings += _strangers(folder)
+    def __init__(
+        self,
+        files: Mapping[TableSpec, Sequence[DataFile]],
+        base: Path,
+        mapping: TableMapping,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        self._tables: dict[TableSpec, Table] = {}
+        for spec in TABLES:
+            if spec in files:
+                opened = [
+                    file.opened(file.path.relative_to(base).as_posix(), mapping.expected(spec))
+                    for file in files[spec]
+                ]
+                self._tables[spec] = Table(spec, opened, mapping.column_names(spec))
+        columns = [warning for table in self._tables.values() for warning in table.warnings]
+        self._warnings = (*columns, *warnings)
 
     @property
     def specs(self) -> Sequence[TableSpec]:
         """See `Tables.specs`."""
-        return tuple(self._columns)
+        return tuple(self._tables)
 
     @property
     def warnings(self) -> Sequence[str]:
         """See `Tables.warnings`: files and columns that are not used."""
-        return tuple(self._warnings)
+        return self._warnings
 
     def row_count(self, spec: TableSpec) -> int | None:
         """See `Tables.row_count`."""
-        file = self._files[spec]
-        return file.row_count() if file else None
+        return self._tables[spec].row_count() if spec in self._tables else None
 
     def batches(self, spec: TableSpec, reject: Reject) -> Iterator[pl.DataFrame]:
         """See `Tables.batches`."""
-        file = self._files[spec]
-        if file is not None:
-            yield from _checked_batches(file, self._columns[spec], spec, reject)
+        if spec in self._tables:
+            yield from self._tables[spec].batches(reject)
 
 
-def read_interactions(path: Path) -> pl.DataFrame:
-    """One table of interactions, whole; an event whose `event_id` comes again counts once.
-
-    Args:
-        path: CSV, Parquet, or LightGCN's text form (`user item item …` on each line).
-
-    Returns:
-        One row per interaction: user_id, item_id, event, value, timestamp.
+class FolderTables(FileTables):
+    """The tables in a folder: `interactions.csv` or `interactions.parquet`, and so on.
 
     Raises:
-        TableError: the file cannot be read, or a required column is missing.
-        RejectedRowsError: a row is bad; the message names the first.
+        TableError: the folder, its `interactions` or a table that is mapped is missing, a table is
+            there in several forms, a required column is missing, or a column cannot become a
+            property.
     """
-    if path.suffix in _LIGHTGCN_SUFFIXES:
-        return _read_lightgcn(path)
-    if path.suffix not in _FORMATS:
+
+    def __init__(self, folder: Path, mapping: TableMapping = SAME_NAMES) -> None:
+        if not folder.is_dir():
+            raise TableError(f"{folder} is not a folder: expected one that holds the tables")
+        found = find_in_folder(folder, mapping)
+        for spec in (*mapping.tables, INTERACTIONS):
+            if spec not in found.tables:
+                raise TableError(missing(folder, list(folder.iterdir()), spec, mapping))
+        unused = tuple(not_used(found.unused, folder, mapping))
+        super().__init__(found.tables, folder, mapping, unused)
+
+
+def open_tables(source: str, mapping: TableMapping = SAME_NAMES) -> Tables:
+    """The tables that a folder, a file, or the folders and files of a pattern hold.
+
+    Args:
+        source: a path, or a pattern with `*`, `?`, `[…]` or `**`. A single file that is named
+            after no table holds interactions. Of several folders, each table is all its files.
+        mapping: other names of files and columns.
+
+    Raises:
+        TableError: there is nothing, or as `FolderTables`; files need not include interactions.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return FolderTables(path, mapping)
+    if path.is_file():
+        return _single_file(path, mapping)
+    matches = glob.glob(source, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute one
+    paths = sorted(Path(each) for each in matches)
+    if not paths:
+        what = "matches nothing" if glob.has_magic(source) else "is neither a file nor a folder"
+        raise TableError(f"{source} {what}: expected a folder of tables, or a file of one")
+    return _several(source, paths, mapping)
+
+
+def _single_file(path: Path, mapping: TableMapping) -> Tables:
+    file = known_format(path)
+    tables = find_among([file], mapping).tables or {INTERACTIONS: [file]}
+    for spec in mapping.tables:
+        if spec not in tables:
+            raise TableError(missing(path.parent, [path], spec, mapping))
+    return FileTables(tables, path.parent, mapping)
+
+
+def _several(source: str, paths: Sequence[Path], mapping: TableMapping) -> Tables:
+    files = [file for path in paths if path.is_file() and (file := data_file(path))]
+    found = [find_in_folder(path, mapping) for path in paths if path.is_dir()]
+    found.append(find_among(files, mapping))
+    tables: dict[TableSpec, dict[Path, DataFile]] = {}
+    for each in found:
+        for spec, held in each.tables.items():
+            # A pattern like ** matches folders and what is in them.
+            tables.setdefault(spec, {}).update({file.path: file for file in held})
+    base = Path(commonpath([path.parent for path in paths]))
+    for spec in mapping.tables:
+        if spec not in tables:
+            raise TableError(missing(base, paths, spec, mapping))
+    if not tables:
+        names = ", ".join(spec.name for spec in TABLES)
         raise TableError(
-            f"{path} is neither .csv nor .parquet, nor LightGCN's text form in .txt: "
-            "give it the name of what it is"
+            f"{source} matches no table: expected files named after {names}, "
+            "or a mapping that says which is which"
         )
-    file = _FORMATS[path.suffix](path)
-    columns = _columns_used(file, INTERACTIONS, [])
-    batches = list(_checked_batches(file, columns, INTERACTIONS, _refuse))
-    frame = pl.concat([_no_interactions(), *batches])
-    first = pl.col("event_id").is_null() | pl.col("event_id").is_first_distinct()
-    return frame.filter(first).drop("event_id")
-
-
-def _refuse(rejected: Rejected) -> None:
-    raise RejectedRowsError(f"{rejected}: correct it, or leave it out")
-
-
-def _checked_batches(
-    file: TableFile, columns: Sequence[str], spec: TableSpec, reject: Reject
-) -> Iterator[pl.DataFrame]:
-    """The good rows, batch by batch; the others go to `reject`, each batch's in line order."""
-    noted: list[Rejected] = []
-
-    def note(rejected: Rejected) -> None:
-        noted.append(rejected)
-        if len(noted) == BATCH_ROWS:
-            pass_on()
-
-    def pass_on() -> None:
-        for rejected in sorted(noted, key=lambda each: each.line):
-            reject(rejected)
-        noted.clear()
-
-    for batch in file.batches(columns, note):
-        good = checked_batch(batch, spec, file.path.name, note)
-        pass_on()
-        yield good
-    pass_on()
-
-
-def _find(folder: Path, spec: TableSpec) -> TableFile | None:
-    paths = [folder / f"{spec.name}{suffix}" for suffix in _FORMATS]
-    there = [path for path in paths if path.is_file()]
-    if len(there) > 1:
-        names = " and ".join(path.name for path in there)
-        raise TableError(f"{folder} holds {names}: expected one of them")
-    if there:
-        return _FORMATS[there[0].suffix](there[0])
-    if spec is INTERACTIONS:
-        found = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
-        raise TableError(
-            f"{folder} holds {found}: expected interactions.csv or interactions.parquet"
-        )
-    return None
-
-
-def _strangers(folder: Path) -> list[str]:
-    known = {spec.name for spec in TABLES}
-    return [
-        f"{path.name} is not used: there is no table of that name"
-        for path in sorted(folder.iterdir())
-        if path.suffix in _FORMATS and path.stem not in known
-    ]
-
-
-def _columns_used(file: TableFile, spec: TableSpec, warnings: list[str]) -> list[str]:
-    """The columns to read, in their order; a sentence for each other one goes to `warnings`."""
-    name, columns = file.path.name, list(file.columns())
-    if twice := sorted({column for column in columns if columns.count(column) > 1}):
-        raise TableError(f"{name} has several columns {twice[0]!r}: expected different names")
-    if missing := [column for column in spec.required if column not in columns]:
-        raise TableError(
-            f"{name} has no column {missing[0]!r}: it has {', '.join(map(repr, columns))}, "
-            f"expected {', '.join(map(repr, spec.required))} and may have others"
-        )
-    further = [column for column in columns if column not in spec.names]
-    if spec.properties:
-        for column in further:
-            _check_property_name(name, column)
-        return columns
-    warnings += [f"{name}: column {column!r} is not used" for column in further]
-    return [column for column in columns if column in spec.names]
-
-
-def _check_property_name(file: str, column: str) -> None:
-    if column.startswith(_RESERVED_PREFIX):
-        raise TableError(
-            f"{file}: column {column!r} cannot become a property: names that begin with "
-            f"{_RESERVED_PREFIX!r} are kept for embeddings: rename it"
-        )
-    if not column or "\0" in column:
-        raise TableError(f"{file} has a column named {column!r}: expected a name for a property")
-
-
-def _no_interactions() -> pl.DataFrame:
-    return pl.DataFrame(
-        schema={
-            "user_id": pl.String,
-            "item_id": pl.String,
-            "event": pl.String,
-            "value": pl.Float64,
-            "timestamp": pl.Datetime("us", "UTC"),
-            "event_id": pl.String,
-        }
+    used = {path for held in tables.values() for path in held}
+    unused = sorted({path for each in found for path in each.unused} - used)
+    return FileTables(
+        {spec: list(held.values()) for spec, held in tables.items()},
+        base,
+        mapping,
+        tuple(not_used(unused, base, mapping)),
     )
-
-
-def _read_lightgcn(path: Path) -> pl.DataFrame:
-    users: list[str] = []
-    items: list[str] = []
-    try:
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                user, *liked = line.split() or [""]
-                users += [user] * len(liked)
-                items += liked
-    except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"{path} cannot be read: {error}") from error
-    if not users:
-        raise TableError(f"{path} holds no interaction: expected lines of the form `user item …`")
-    pairs = pl.DataFrame({"user_id": users, "item_id": items})
-    empty = _no_interactions().drop("event_id")
-    return pl.concat([empty, pairs], how="diagonal").with_columns(event=pl.lit(DEFAULT_EVENT))

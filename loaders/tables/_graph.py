@@ -14,6 +14,7 @@ from loaders.tables._spec import (
     INTERACTIONS,
     ITEM_CATEGORIES,
     PREFERENCES,
+    RELATED_ITEMS,
     Label,
     Reject,
     Tables,
@@ -36,22 +37,23 @@ def graph_from_tables(source: Tables, reject: Reject) -> HeteroGraph:
     Raises:
         TableError: a table cannot be read, or there are more kinds of events than 127.
     """
-    collected = _Collected()
-    for spec in source.specs:
-        for batch in source.batches(spec, reject):
-            collected.add(spec, batch)
-    return collected.graph()
+    with InteractionTotals() as totals:
+        collected = _Collected(totals)
+        for spec in source.specs:
+            for batch in source.batches(spec, reject):
+                collected.add(spec, batch)
+        return collected.graph()
 
 
 @dataclass(slots=True)
 class _Collected:
     """What has been read so far: distinct ids, links, and totals of interactions."""
 
+    totals: InteractionTotals
     ids: defaultdict[Label, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
     links: defaultdict[TableSpec, list[pl.DataFrame]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    totals: InteractionTotals = field(default_factory=InteractionTotals)
     events: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, spec: TableSpec, batch: pl.DataFrame) -> None:
@@ -61,7 +63,7 @@ class _Collected:
             return
         self._add_ids(spec, batch)
         if spec.link:
-            self.links[spec].append(_links(spec.link, batch))
+            self.links[spec].append(_links(spec.link, spec.kind, batch))
 
     def _add_ids(self, spec: TableSpec, rows: pl.DataFrame) -> None:
         for column in spec.columns:
@@ -70,7 +72,7 @@ class _Collected:
 
     def graph(self) -> HeteroGraph:
         if self.events:
-            events = pl.concat(self.events)
+            events = pl.concat(self.events, how="diagonal_relaxed")
             self.totals.add(events.unique("event_id", keep="first", maintain_order=True))
         totals = self.totals.frame()
         self._add_ids(INTERACTIONS, totals)
@@ -84,6 +86,7 @@ class _Collected:
             prefers=self._edges(PREFERENCES, users, categories),
             in_category=self._edges(ITEM_CATEGORIES, items, categories),
             subcategory_of=self._edges(CATEGORIES, categories, categories),
+            related_to=self._edges(RELATED_ITEMS, items, items),
         )
 
     def _id_map(self, label: Label) -> IdMap:
@@ -95,8 +98,10 @@ class _Collected:
         if not self.links[spec]:
             return Edges.empty()
         links = pl.concat(self.links[spec]).unique(
-            ["source", "target"], keep="last", maintain_order=True
+            ["source", "target", "kind"], keep="last", maintain_order=True
         )
+        if spec.kind:
+            links = links.group_by("source", "target").agg(pl.col("weight").sum())
         # Ids are sorted as their rows are, so sorting ids sorts rows.
         links = links.sort("source", "target")
         return Edges(
@@ -106,11 +111,13 @@ class _Collected:
         )
 
 
-def _links(link: tuple[str, str], batch: pl.DataFrame) -> pl.DataFrame:
+def _links(link: tuple[str, str], kind: str | None, batch: pl.DataFrame) -> pl.DataFrame:
     source, target = link
-    weight = pl.col("weight") if "weight" in batch.columns else pl.lit(1.0)
     links = batch.select(
-        pl.col(source).alias("source"), pl.col(target).alias("target"), weight.alias("weight")
+        pl.col(source).alias("source"),
+        pl.col(target).alias("target"),
+        (pl.col(kind) if kind else pl.lit("")).alias("kind"),
+        (pl.col("weight") if "weight" in batch.columns else pl.lit(1.0)).alias("weight"),
     )
     return links.drop_nulls()
 

@@ -10,19 +10,24 @@ import pyarrow.parquet as pq
 
 from loaders.errors import TableError
 from loaders.tables._raw import RawBatch
+from loaders.tables._reasons import Reason
 from loaders.tables._spec import BATCH_ROWS, Reject, Rejected
+
+_BATCH_BYTES = 64 * 1024 * 1024
 
 
 class ParquetTable:
     """A Parquet file; the number of a row stands for its line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str) -> None:
         self.path = path
+        self.name = name
 
-    def columns(self) -> Sequence[str]:
+    def columns(self) -> Sequence[tuple[str, pl.DataType]]:
         """See `TableFile.columns`."""
         with self._open() as file:
-            return cast(list[str], file.schema_arrow.names)
+            schema = file.schema_arrow
+            return [(field.name, _type(field)) for field in schema]
 
     def row_count(self) -> int:
         """See `TableFile.row_count`; exact."""
@@ -34,7 +39,7 @@ class ParquetTable:
         first = 1
         with self._open() as file:
             try:
-                for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+                for batch in file.iter_batches(_batch_rows(file), columns=list(columns)):
                     lines = pl.int_range(first, first + batch.num_rows, eager=True)
                     first += batch.num_rows
                     yield self._readable(batch.select(list(columns)), lines, reject)
@@ -54,11 +59,28 @@ class ParquetTable:
         for name, column in zip(names, batch.columns, strict=True):
             broken |= dict.fromkeys(_broken_rows(column), name)
         for row, name in sorted(broken.items()):
-            reject(Rejected(self.path.name, lines[row], name, "is not valid UTF-8", ""))
+            reject(Rejected(self.name, lines[row], name, Reason.NOT_UTF8, ""))
         if broken:
             kept = [row for row in range(batch.num_rows) if row not in broken]
             batch, lines = batch.take(kept), lines.gather(kept)
         return RawBatch(cast(pl.DataFrame, pl.from_arrow(pa.Table.from_batches([batch]))), lines)
+
+
+def _type(field: pa.Field) -> pl.DataType:
+    """A column's type in polars; `Unknown` where polars has none."""
+    try:
+        empty = cast(pl.DataFrame, pl.from_arrow(pa.schema([field]).empty_table()))
+    except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError):
+        return pl.Unknown()
+    return empty.dtypes[0]
+
+
+def _batch_rows(file: pq.ParquetFile) -> int:
+    """Rows of a batch: fewer where they are long."""
+    metadata = file.metadata
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    longest = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1)
+    return max(1, min(BATCH_ROWS, int(_BATCH_BYTES / max(1, longest))))
 
 
 def _broken_rows(column: pa.Array) -> list[int]:

@@ -2,16 +2,19 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
-from loaders.tables._spec import Reject
+from loaders.tables._spec import Column, Reject
 
 _MAX_ROW_CHARACTERS = 1000
+
+Expected = Mapping[str, Column]
+"""The columns that a table may have, each by its name in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,18 @@ class RawBatch:
 
 
 class TableFile(Protocol):
-    """A file that holds one table."""
+    """A file that holds a table, or a part of one.
+
+    Attributes:
+        path: where it is.
+        name: how rejected rows name it.
+    """
 
     path: Path
+    name: str
 
-    def columns(self) -> Sequence[str]:
-        """Names of the columns, as they stand in the file.
+    def columns(self) -> Sequence[tuple[str, pl.DataType]]:
+        """Name and type of each column, as they stand in the file.
 
         Raises:
             TableError: the file cannot be read.
@@ -41,7 +50,11 @@ class TableFile(Protocol):
         ...
 
     def row_count(self) -> int:
-        """About how many rows there are."""
+        """About how many rows there are.
+
+        Raises:
+            TableError: the file cannot be read.
+        """
         ...
 
     def batches(self, columns: Sequence[str], reject: Reject) -> Iterator[RawBatch]:

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from dataclasses import astuple, fields
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -10,7 +10,8 @@ from typing import IO, Self
 from loaders.errors import RejectedRowsError, TableError
 from loaders.tables._spec import Rejected, Tables
 
-_HEADER = [field.name for field in fields(Rejected)]
+_HEADER = ["file", "line", "column", "reason", "row"]
+_CELLS = attrgetter(*_HEADER)
 
 
 class Rejects:
@@ -45,8 +46,8 @@ class Rejects:
         if self._file is None:
             self._file = self._open()
             self.first = rejected
-        csv.writer(self._file).writerow(astuple(rejected))
-        self.counts[Path(rejected.file).stem] += 1
+        csv.writer(self._file).writerow(_CELLS(rejected))
+        self.counts[rejected.table or Path(rejected.file).stem] += 1
 
     def __enter__(self) -> Self:
         return self

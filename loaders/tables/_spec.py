@@ -7,11 +7,19 @@ from typing import Literal, Protocol
 import polars as pl
 
 BATCH_ROWS = 50_000
-"""Rows of one batch: what is held in memory of a table that is read."""
+"""Rows of a batch, where a reader counts rows; text files are read in blocks of some MiB."""
 MAX_ID_CHARACTERS = 512
 """Longest id."""
+MAX_CELL_CHARACTERS = 131_072
+"""Longest cell."""
+MAX_LINE_BYTES = 4 * 1024 * 1024
+"""Longest line of a text file."""
+MAX_EXACT_FLOAT = 2**53
+"""Beyond this a float no longer tells one whole number from the next."""
 DEFAULT_EVENT = "interaction"
 """Kind of an interaction that names none."""
+DEFAULT_RELATION = "related"
+"""Kind of a link between items that names none."""
 
 Kind = Literal["id", "text", "number", "time", "flag"]
 Label = Literal["User", "Item", "Category"]
@@ -45,14 +53,19 @@ class TableSpec:
         columns: the columns it may have.
         describes: the column with the id of the nodes that its rows describe.
         link: the two columns whose ids its rows link.
-        properties: whether any further column becomes a property of the node.
+        kind: the column that tells several links of one pair apart.
+        properties: whether any further column becomes a property of the node, or of the
+            INTERACTED relationship.
+        reserved: names that no such property may have, since the graph keeps its own there.
     """
 
     name: str
     columns: tuple[Column, ...]
     describes: str | None = None
     link: tuple[str, str] | None = None
+    kind: str | None = None
     properties: bool = False
+    reserved: tuple[str, ...] = ()
 
     @property
     def links_one_kind(self) -> bool:
@@ -126,6 +139,17 @@ FOLLOWS = TableSpec(
     (_node("follower_id", "User"), _node("followee_id", "User"), Column("since", "time")),
     link=("follower_id", "followee_id"),
 )
+RELATED_ITEMS = TableSpec(
+    "related_items",
+    (
+        _node("item_id", "Item"),
+        _node("related_id", "Item"),
+        Column("kind", "text", default=DEFAULT_RELATION),
+        Column("weight", "number", default=1.0),
+    ),
+    link=("item_id", "related_id"),
+    kind="kind",
+)
 INTERACTIONS = TableSpec(
     "interactions",
     (
@@ -136,9 +160,20 @@ INTERACTIONS = TableSpec(
         Column("timestamp", "time"),
         Column("event_id", "id"),
     ),
+    properties=True,
+    reserved=("weight", "count", "first_at", "last_at", "ledger_count", "ledger_weight"),
 )
 
-TABLES = (ITEMS, USERS, CATEGORIES, ITEM_CATEGORIES, PREFERENCES, FOLLOWS, INTERACTIONS)
+TABLES = (
+    ITEMS,
+    USERS,
+    CATEGORIES,
+    ITEM_CATEGORIES,
+    RELATED_ITEMS,
+    PREFERENCES,
+    FOLLOWS,
+    INTERACTIONS,
+)
 """Every table, in the order in which they are loaded."""
 
 
@@ -152,6 +187,7 @@ class Rejected:
         column: column at fault; empty where the row as a whole is.
         reason: what came and what was expected.
         row: the row as it came, shortened where it is long.
+        table: name of the table, which the name of the file need not tell.
     """
 
     file: str
@@ -159,6 +195,7 @@ class Rejected:
     column: str
     reason: str
     row: str
+    table: str = ""
 
     def __str__(self) -> str:
         column = f", column {self.column}" if self.column else ""

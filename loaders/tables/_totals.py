@@ -2,21 +2,35 @@
 
     count    = number of rows
     weight   = Σ value, a missing one counting 1, to six decimals
-    value    = that of the newest row (ties: the larger; a missing time or value is lowest)
+    value    = that of the newest row
     first_at = earliest time
     last_at  = latest time
+
+A further column has the newest row's cell, like `value`. Of rows with the same time the one with
+the larger value is the newest, and of equal values the one whose further cells come last as text;
+a missing time or value is lowest.
 
 Six decimals make the sum the same in whatever order the rows come (exact up to 9·10⁹), which is
 what lets a second load of the same rows change nothing.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
 import polars as pl
 
-from loaders.tables._spec import DEFAULT_EVENT
+from loaders.tables._spec import DEFAULT_EVENT, INTERACTIONS
+from loaders.tables._spill import Spill
 
 DECIMALS = 6
 _KEY = ("user_id", "item_id", "event")
-_COMPACT_ROWS = 1_000_000
+_HELD_ROWS = 1_000_000
+"""Rows that are held in memory before they are added up, and written down if they stay many."""
+_FRAME_ROWS = 1_000_000
+_NO_TIME = np.iinfo(np.int64).max
 _SCHEMA = pl.Schema(
     {
         "user_id": pl.String(),
@@ -32,25 +46,86 @@ _SCHEMA = pl.Schema(
 
 
 class InteractionTotals:
-    """Adds up batches of the `interactions` table. Holds one row per (user, item, event)."""
+    """Adds up batches of the `interactions` table, in bounded memory.
 
-    def __init__(self) -> None:
-        self._parts: list[pl.DataFrame] = []
-        self._rows = 0
+    Totals that do not fit lie in a temporary folder until the context is left.
+
+    Args:
+        folder: where the temporary folder is made; where the system has its own by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._spill = Spill("user_id", folder)
+        self._held: list[pl.DataFrame] = [_SCHEMA.to_frame()]
+        self._held_rows = 0
+
+    @property
+    def rows(self) -> int:
+        """At most so many totals there are."""
+        return self._spill.rows + self._held_rows
 
     def add(self, batch: pl.DataFrame) -> None:
-        """Add rows of the `interactions` table; their `event_id` is not looked at."""
-        part = _combined(_as_totals(batch))
-        self._parts.append(part)
-        self._rows += part.height
-        if self._rows > _COMPACT_ROWS and len(self._parts) > 1:
-            total = self.frame()
-            # A growing total is only added up again when as much has come on top of it.
-            self._parts, self._rows = [total], -total.height
+        """Add rows of the `interactions` table; their `event_id` is not looked at.
+
+        Raises:
+            TableError: what does not fit in memory cannot be written down.
+        """
+        self._hold(*self._held, _as_totals(batch))
+        if self._held_rows > _HELD_ROWS:
+            self._hold(_combined(self._held))
+            # Few totals can grow further in memory; many would be added up again and again.
+            if self._held_rows > _HELD_ROWS // 2:
+                self._write_down()
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """The totals, some at a time, sorted by user, item and event.
+
+        All of a user's are in one frame, which has about a million rows at most, or those of one
+        user. The frames themselves are in no order.
+
+        Raises:
+            TableError: what did not fit in memory cannot be written down or read back.
+        """
+        self._hold(_combined(self._held))
+        if not self._spill.rows:
+            yield from _by_users(self._held[0].sort(_KEY))
+            return
+        self._write_down()
+        for part in self._spill.partitions():
+            yield from _by_users(_combined([part]).sort(_KEY))
 
     def frame(self) -> pl.DataFrame:
-        """The totals, sorted by user, item and event."""
-        return _combined(pl.concat([_SCHEMA.to_frame(), *self._parts])).sort(_KEY)
+        """All totals at once, sorted by user, item and event.
+
+        Raises:
+            TableError: as `frames`.
+        """
+        whole = pl.concat([_SCHEMA.to_frame(), *self.frames()], how="diagonal_relaxed")
+        return whole.sort(_KEY) if self._spill.rows else whole
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was written down."""
+        self._spill.close()
+
+    def _hold(self, *frames: pl.DataFrame) -> None:
+        self._held = list(frames)
+        self._held_rows = sum(frame.height for frame in frames)
+
+    def _write_down(self) -> None:
+        held = pl.concat(self._held)
+        self._hold(held.clear())
+        self._spill.add(held)
 
 
 def _as_totals(batch: pl.DataFrame) -> pl.DataFrame:
@@ -63,19 +138,62 @@ def _as_totals(batch: pl.DataFrame) -> pl.DataFrame:
         "value",
         pl.col("timestamp").alias("first_at"),
         pl.col("timestamp").alias("last_at"),
+        pl.exclude(INTERACTIONS.names),
     )
 
 
-def _combined(totals: pl.DataFrame) -> pl.DataFrame:
-    newest = pl.col("last_at").eq_missing(pl.col("last_at").max())
-    return (
-        totals.group_by(_KEY)
-        .agg(
-            pl.col("count").sum(),
-            pl.col("weight").sum().round(DECIMALS),
-            pl.col("value").filter(newest).max(),
-            pl.col("first_at").min(),
-            pl.col("last_at").max(),
-        )
-        .select(_SCHEMA.names())
+def _combined(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """One row for each user, item and event, in no order."""
+    rows = pl.concat(parts, how="diagonal_relaxed")
+    if rows.is_empty():
+        return rows
+    ordered, starts = _grouped(rows)
+    last = np.append(starts[1:], rows.height) - 1
+    first_at = ordered["first_at"].to_physical().fill_null(_NO_TIME).to_numpy()
+    earliest = pl.Series(np.minimum.reduceat(first_at, starts)).replace(_NO_TIME, None)
+    return ordered[last].with_columns(
+        count=np.add.reduceat(ordered["count"].to_numpy(), starts),
+        weight=pl.Series(np.add.reduceat(ordered["weight"].to_numpy(), starts)).round(DECIMALS),
+        first_at=earliest.cast(_SCHEMA["first_at"]),
     )
+
+
+def _grouped(rows: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:
+    """The rows, each group's together and the newest of it last, and where each group begins."""
+    further = [name for name in rows.columns if name not in _SCHEMA]
+    newest = [pl.col("last_at"), pl.col("value")]
+    if further:
+        newest.append(pl.struct(further).struct.json_encode())
+    # A hash sorts five times as fast as three texts.
+    digest = rows.select(_digest()).to_series()
+    order = rows.select(pl.arg_sort_by(digest, *newest)).to_series()
+    ordered, digest = rows[order], digest[order]
+    changes = _changes(ordered)
+    if (changes & (digest == digest.shift())).any():
+        # Two groups with one hash.
+        ordered = rows[rows.select(pl.arg_sort_by(*_KEY, *newest)).to_series()]
+        changes = _changes(ordered)
+    return ordered, changes.arg_true().to_numpy()
+
+
+def _digest() -> pl.Expr:
+    return pl.struct(_KEY).hash()
+
+
+def _changes(ordered: pl.DataFrame) -> pl.Series:
+    """Whether each row is of another group than the one before it."""
+    other = [pl.col(name).ne_missing(pl.col(name).shift()) for name in _KEY]
+    return ordered.select(pl.any_horizontal(other)).to_series()
+
+
+def _by_users(totals: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Sorted totals in frames of bounded size, which end where a user's do."""
+    users = totals["user_id"]
+    ends = np.append((users != users.shift(-1)).arg_true().to_numpy() + 1, totals.height)
+    start = 0
+    while start < totals.height:
+        end = ends[max(np.searchsorted(ends, start + _FRAME_ROWS, side="right") - 1, 0)]
+        if end <= start:
+            end = ends[np.searchsorted(ends, start, side="right")]
+        yield totals[start : int(end)]
+        start = int(end)

@@ -22,8 +22,10 @@ from recsvc.service.problems import HANDLERS, PROBLEM_JSON, problem
 from recsvc.service.routes import (
     EncodedPath,
     events,
+    follows,
     health,
     models,
+    nodes,
     recommendations,
     similar,
 )
@@ -67,7 +69,7 @@ def create_app(engine: Engine) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.engine, app.state.metrics = engine, metrics
-    for module in (recommendations, similar, events, models, health):
+    for module in (recommendations, similar, events, nodes, follows, models, health):
         app.include_router(module.router)
     if assets:
         _serve_docs(app, assets)

@@ -128,6 +128,8 @@ class Observed:
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
             await self._app(scope, receive, reply.send)
+        # The outermost frame of a request: whatever comes up to here is a fault of ours, and has to
+        # end in an answer and in the log.
         except Exception:
             _log.exception("the request failed", route=_route(scope))
             if reply.started:

@@ -287,6 +287,56 @@ class EventsDocument(_Document):
     """Those that were not known by their `event_id`."""
 
 
+class WrittenDocument(_Document):
+    """It is in Neo4j, for good."""
+
+    id: str
+    """The node that was written, or the one that is followed."""
+    made: bool
+    """True, with status 201, where it was not there before; false, with 200, where it was."""
+
+
+class LinkDocument(_Document):
+    """A category, and how strongly."""
+
+    category_id: str
+    weight: float
+
+
+class _NodeDocument(BaseModel):
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+
+class UserDocument(_NodeDocument):
+    """A user with all properties but embeddings."""
+
+    user_id: str
+    name: Any = None
+    preferences: list[LinkDocument]
+    """Categories they prefer, strongest first, a thousand at most."""
+
+
+class ItemDocument(_NodeDocument):
+    """An item with all properties but embeddings."""
+
+    item_id: str
+    title: Any = None
+    created_at: Any = None
+    available: Any = None
+    categories: list[LinkDocument]
+    """Categories it is in, strongest first, a thousand at most."""
+
+
+class CategoryDocument(_NodeDocument):
+    """A category with all its properties."""
+
+    category_id: str
+    name: Any = None
+    kind: Any = None
+    parent_id: str | list[str] | None
+    """The category it belongs to; a list where it belongs to several."""
+
+
 class ModelVersionDocument(BaseModel):
     """One embedding version, with all that is recorded of it."""
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import neo4j
 import pytest
 
 from loaders.catalogue import Query, catalogue
@@ -69,24 +70,40 @@ def test_write_is_all_or_nothing(gateway: Neo4jGateway) -> None:
     assert nodes(gateway) == 0
 
 
-def test_write_runs_again_from_its_start_after_a_deadlock(gateway: Neo4jGateway) -> None:
+def test_write_runs_again_from_its_start_after_a_deadlock(
+    neo4j_address: Neo4jAddress, gateway: Neo4jGateway
+) -> None:
+    """The other writer is none of ours: it does not take the lock of all writers."""
     gateway.run(MAKE, name="left")
     gateway.run(MAKE, name="right")
     both_hold_one = threading.Barrier(2)
     tries: list[str] = []
 
-    def locking(first: str, second: str) -> Callable[[Transaction], int]:
-        def work(transaction: Transaction) -> int:
+    def locking(
+        first: str, second: str
+    ) -> Callable[[neo4j.ManagedTransaction | Transaction], None]:
+        def work(transaction: neo4j.ManagedTransaction | Transaction) -> None:
+            def run(query: Query, name: str) -> None:
+                if isinstance(transaction, neo4j.ManagedTransaction):
+                    transaction.run(query.text, name=name).consume()
+                else:
+                    transaction.run(query, name=name)
+
             tries.append(first)
-            transaction.run(MAKE, name="trace")
-            transaction.run(LOCK, name=first)
+            run(MAKE, "trace")
+            run(LOCK, first)
             if tries.count(first) == 1:
                 both_hold_one.wait(timeout=10)
-            return transaction.run(LOCK, name=second)[0]["n"]
+            run(LOCK, second)
 
         return work
 
-    other = threading.Thread(target=gateway.write, args=(locking("right", "left"),))
+    def stranger() -> None:
+        driver = neo4j.GraphDatabase.driver(neo4j_address.uri, auth=neo4j_address.auth)
+        with driver, driver.session() as session:
+            session.execute_write(locking("right", "left"))
+
+    other = threading.Thread(target=stranger)
     other.start()
     gateway.write(locking("left", "right"))
     other.join(timeout=30)
@@ -96,6 +113,30 @@ def test_write_runs_again_from_its_start_after_a_deadlock(gateway: Neo4jGateway)
     assert nodes(gateway) == 4
     touched = replace(COUNT, text="MATCH (t:Thing) WHERE t.touched = 2 RETURN count(t) AS n")
     assert gateway.run(touched) == [{"n": 2}]
+
+
+def test_our_writers_wait_for_each_other_and_leave_no_node(gateway: Neo4jGateway) -> None:
+    apply_schema(gateway)
+    inside, most = 0, 0
+    guard = threading.Lock()
+
+    def work(transaction: Transaction) -> None:
+        nonlocal inside, most
+        with guard:
+            inside += 1
+            most = max(most, inside)
+        transaction.run(MAKE, name="a")
+        time.sleep(0.05)
+        with guard:
+            inside -= 1
+
+    writers = [threading.Thread(target=gateway.write, args=(work,)) for _ in range(6)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(timeout=30)
+    assert most == 1
+    assert nodes(gateway) == 6
 
 
 def test_read_mode_cannot_write(gateway: Neo4jGateway) -> None:

@@ -156,7 +156,17 @@ def event(event_id: str, **more: Any) -> dict[str, Any]:
 
 
 def count_events(gateway: Neo4jGateway, rows: Sequence[Mapping[str, Any]]) -> int:
-    return gateway.run(catalogue()["ingest/events"], rows=list(rows))[0]["counted"]
+    return gateway.run(catalogue()["ingest/events"], rows=[timed(row) for row in rows])[0][
+        "counted"
+    ]
+
+
+def timed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its time in whole numbers, as the query takes it."""
+    time = row["timestamp"]
+    micros = time and (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    at = None if time is None else [micros // 1_000_000, micros % 1_000_000 * 1_000]
+    return {**row, "at": at}
 
 
 SMALL = {
@@ -570,8 +580,9 @@ class TestReport:
     def test_progress_and_warnings(self, gateway: Neo4jGateway, tmp_path: Path) -> None:
         source = write(
             tmp_path / "data",
-            interactions="user_id,item_id,device\nu,i,x\nu,i,x\n",
+            interactions="user_id,item_id\nu,i\nu,i\n",
             items="item_id\ni\nj\n",
+            item_categories="item_id,category_id,by\ni,c,x\n",
         )
         seen: list[tuple[str, int, int | None]] = []
         report = ingest(
@@ -582,10 +593,11 @@ class TestReport:
         )
         assert seen == [
             ("items", 2, 2),
+            ("item_categories", 1, 1),
             ("interactions: reading", 2, 2),
             ("interactions", 1, 1),
         ]
-        assert report.warnings == ("interactions.csv: column 'device' is not used",)
+        assert report.warnings == ("item_categories.csv: column 'by' is not used",)
         assert report.tables["items"].rows_per_second > 0
         assert report.seconds >= sum(table.seconds for table in report.tables.values())
 

@@ -15,19 +15,18 @@ import neo4j
 import psutil
 import pytest
 
-from loaders.errors import LocalNeo4jError, Neo4jAuthError, Neo4jUnavailableError
+from loaders.errors import LocalNeo4jError, Neo4jAuthError, Neo4jUnavailableError, QueryError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
+from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
 
-def without_docker(command, *, timeout_seconds, environment=None):
-    if command[0] == "docker":
-        return CommandResult(NOT_FOUND)
-    return run_command(command, timeout_seconds=timeout_seconds, environment=environment)
+def without_docker(command, **how):
+    return CommandResult(NOT_FOUND) if command[0] == "docker" else run_command(command, **how)
 
 
 def free_ports():
@@ -37,7 +36,7 @@ def free_ports():
         return one.getsockname()[1], two.getsockname()[1]
 
 
-def local(home, ports, password=None):
+def local(home, ports, password=None, version="5.26"):
     options = LocalNeo4jOptions(
         home=home,
         bolt_port=ports[0],
@@ -45,6 +44,7 @@ def local(home, ports, password=None):
         password=password,
         heap_megabytes=384,
         page_cache_megabytes=64,
+        version=version,
     )
     return LocalNeo4j(options, without_docker)
 
@@ -59,6 +59,13 @@ def link_jars(source, home):
 def query(address, text, **parameters):
     with neo4j.GraphDatabase.driver(address.uri, auth=address.auth) as driver:
         return [record.data() for record in driver.execute_query(text, parameters).records]
+
+
+def browser_page(server):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(server.status().browser_url, timeout=10) as page:
+        assert page.status == 200
+        return page.read().decode()
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +84,11 @@ def make_local(first, tmp_path):
     """Local Neo4js in homes of their own, stopped at the end."""
     made = []
 
-    def make(name="home", ports=None, password=None):
+    def make(name="home", ports=None, **how):
         home = tmp_path / name
         if not home.exists():
             link_jars(first.status().home, home)
-        made.append(local(home, ports or free_ports(), password))
+        made.append(local(home, ports or free_ports(), **how))
         return made[-1]
 
     yield make
@@ -112,10 +119,7 @@ class TestRunning:
         assert status.password_file.read_text().strip() == first.address().password
 
     def test_the_browser_is_there(self, first):
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(first.status().browser_url, timeout=10) as page:
-            assert page.status == 200
-            assert "Neo4j Browser" in page.read().decode()
+        assert "Neo4j Browser" in browser_page(first)
 
     def test_it_listens_on_loopback_only(self, first):
         status = first.status()
@@ -140,6 +144,16 @@ class TestRunning:
             if path.is_file() and "lib-" not in str(path) and password in path.read_bytes()
         ]
         assert holding == ["password"]
+
+    def test_a_log_in_that_is_refused_for_a_while_is_waited_for(self, first):
+        """As when a busy machine leaves Neo4j with log-ins that nobody waited for."""
+        wrong = Neo4jAddress(first.address().uri, first.address().user, "wrong-password")
+        for _ in range(3):
+            with pytest.raises(Neo4jAuthError):
+                Neo4jGateway(wrong)
+        with pytest.raises(QueryError, match="RateLimit"):
+            Neo4jGateway(first.address())
+        Neo4jGateway(first.up()).close()
 
     def test_an_interrupt_at_the_terminal_does_not_reach_it(self, first):
         pid = first.status().pid
@@ -255,3 +269,21 @@ def test_memory_that_java_cannot_have_is_an_error_with_its_words(first, tmp_path
     with pytest.raises(LocalNeo4jError, match=r"(?i)ended while it started[\s\S]*(heap|memory)"):
         server.up()
     assert not server.status().running
+
+
+def test_the_later_line_takes_the_data_of_the_earlier_one_for_good(make_local):
+    try:
+        find_java(21, run_command)
+    except LocalNeo4jError as error:
+        pytest.skip(str(error))
+    earlier, later = make_local(), make_local(version="2026")
+    query(earlier.up(), "CREATE (:Probe {name: 'kept'})")
+    earlier.down()
+    address = later.up()
+    assert query(address, "MATCH (p:Probe) RETURN p.name AS name") == [{"name": "kept"}]
+    assert re.fullmatch(r"2026\.\d+\.\d+", later.status().version)
+    assert "Neo4j Browser" in browser_page(later)
+    later.down()
+    with pytest.raises(LocalNeo4jError, match=r"written by Neo4j 2026.*RECSVC_NEO4J_VERSION=2026"):
+        earlier.up()
+    assert query(later.up(), "MATCH (p:Probe) RETURN count(p) AS found") == [{"found": 1}]

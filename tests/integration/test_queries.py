@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import neo4j
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.neo4j
 
 VALUES: dict[str, Any] = {
     "str": "a", "int": 1, "float": 1.0, "bool": True, "bytes": b"a", "map": {}, "any": None,
-    "list[str]": ["a"], "list[map]": [],
+    "list[str]": ["a"], "list[map]": [], "list[int]": [1], "list[bytes]": [b"a"],
+    "list[list[any]]": [], "datetime": datetime(2025, 1, 1, tzinfo=UTC),
 }  # fmt: skip
 HOSTILE_IDS = [
     "it's", '"quoted"', "`ticks`", "back\\slash", "ends in \\", "\\'", "\\u0027", "\\\\u0027",
@@ -40,16 +42,18 @@ EVERYTHING = Query(
       (i:Item {item_id: 'i', title: 'I', available: true, created_at: datetime(), locked: true,
       embedding_lightgcn_a: [1.0, 0.0], embedding_lightgcn_b: [1.0, 0.0],
       embedding_node2vec_a: [1.0, 0.0], embedding_node2vec_b: [1.0, 0.0]}),
-      (c:Category {category_id: 'c', name: 'C', kind: 'tag'}),
+      (c:Category {category_id: 'c', name: 'C', kind: 'tag', locked: true}),
       (u)-[:INTERACTED {event: 'e', weight: 1.0, count: 1, value: 1.0, first_at: datetime(),
         last_at: datetime(), ledger_count: 1, ledger_weight: 1.0}]->(i),
       (u)-[:FOLLOWS {since: datetime()}]->(u), (u)-[:PREFERS {weight: 1.0}]->(c),
       (i)-[:IN_CATEGORY {weight: 1.0}]->(c), (c)-[:SUBCATEGORY_OF]->(c),
       (i)-[:SIMILAR {model: 'm', score: 1.0, rank: 1}]->(i),
+      (i)-[:RELATED_TO {kind: 'k', weight: 1.0}]->(i),
+      (:WriteLock {name: 'writes'}), (:Deletion {note: 'n', kind: 'user', digest: 'd'}),
       (:Event {event_id: 'x', user_id: 'u', item_id: 'i', at: datetime(), uncounted: true}),
       (:EmbeddingVersion {model: 'hybrid', version: 1, slot: 'a', status: 'active', seed: 1,
         options: '{}', metrics: '{}', sha256: '', reason: '', started_at: datetime(),
-        ready_at: datetime(), activated_at: datetime(), retired_at: datetime()})
+        ready_at: datetime(), activated_at: datetime(), retired_at: datetime(), locked: true})
       -[:HAS_PART]->(:SnapshotPart {number: 0, content: ''})
     """,
 )  # fmt: skip
@@ -96,9 +100,18 @@ def said(session_gateway: Neo4jGateway, session: neo4j.Session) -> dict[str, lis
     return found
 
 
+def allowed(name: str, text: str) -> bool:
+    """Whether a notification is expected.
+
+    `id()` is deprecated in favour of text ids, with which extracting the Gowalla graph costs Neo4j
+    1.6 times the processor time (docs/decisions/0008).
+    """
+    return name.startswith("extract/") and "id is deprecated" in text
+
+
 @pytest.mark.parametrize("name", list(catalogue()))
 def test_query_is_planned_without_a_notification(said: dict[str, list[str]], name: str) -> None:
-    assert said[name] == []
+    assert [text for text in said[name] if not allowed(name, text)] == []
 
 
 def test_notifications_are_seen(gateway: Neo4jGateway, session: neo4j.Session) -> None:

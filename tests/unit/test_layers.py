@@ -14,7 +14,9 @@ assert ROOT is not None
 HEAVY = ("torch", "torch_geometric", "gensim", "numba", "networkx")
 REACH_CYPHER = {
     "recsvc/store.py": "the only Cypher at request time",
+    "recsvc/deletion.py": "what is deleted for good, by the service, the command or a refresh",
     "recsvc/paths.py": "asks only whether a signal has an explain query",
+    "recsvc/report/_aggregates.py": "what the data report has Neo4j add up",
     "recsvc/signals/metapath.py": "meta-paths at refresh",
 }
 REACH_NEO4J = {

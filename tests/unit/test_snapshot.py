@@ -12,10 +12,10 @@ import scipy.sparse as sp
 
 from loaders.types import IdMap
 from recsvc.errors import SnapshotError
-from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceNode
+from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
 from recsvc.fusion import Blend
 from recsvc.signals import EmbeddingSignal, RowSignal
-from recsvc.snapshot import Snapshot, keep_newest, load, pack, unpack
+from recsvc.snapshot import Snapshot, keep_newest, load, pack, read, unpack
 
 N_ITEMS = 25
 HOSTILE = ["", "'\"\\`", "two\nlines", "nul\0", "😀", "é"]
@@ -44,7 +44,6 @@ def made_snapshot() -> Snapshot:
         categories=ids["category"],
         users=ids["user"],
         titles=tuple(f"Title {n} 😀" for n in range(N_ITEMS)),
-        category_names=("Rock", "", "Pop"),
         available=rng.random(N_ITEMS) < 0.8,
         in_category=sp.csr_matrix(rng.random((N_ITEMS, 3)) < 0.4),
         blend=Blend(
@@ -71,7 +70,7 @@ def test_round_trip_gives_the_same_scores_bit_for_bit(folder: Path) -> None:
     made = made_snapshot()
     unpack(*pack(made), folder)
     loaded = load(folder)
-    for name in ("items", "categories", "users", "titles", "category_names", "versions"):
+    for name in ("items", "categories", "users", "titles", "versions"):
         assert getattr(loaded, name) == getattr(made, name)
     np.testing.assert_array_equal(loaded.available, made.available)
     assert (loaded.in_category != made.in_category).nnz == 0
@@ -94,6 +93,60 @@ def test_same_snapshot_same_bytes_also_once_it_was_stored(folder: Path) -> None:
     assert sha256 == hashlib.sha256(content).hexdigest()
     unpack(content, sha256, folder)
     assert pack(load(folder)) == (content, sha256)
+
+
+def test_a_stored_snapshot_is_read_without_a_disk(folder: Path) -> None:
+    content, sha256 = pack(made_snapshot())
+    assert pack(read(content, sha256)) == (content, sha256)
+    with pytest.raises(SnapshotError, match=f"expected {'0' * 64}"):
+        read(content, "0" * 64)
+    assert not folder.parent.exists()
+
+
+def test_without_leaves_no_row_and_no_column(folder: Path) -> None:
+    made = made_snapshot()
+    gone: dict[EvidenceKind, list[str]] = {
+        "item": ["i03", "😀", "unknown"], "user": ["u1"], "category": ["c2"],
+    }  # fmt: skip
+    left = made.without(gone)
+    ids = {*left.items, *left.users, *left.categories}
+    assert ids == {*made.items, *made.users, *made.categories} - {"i03", "😀", "u1", "c2"}
+    content, sha256 = pack(left)
+    assert not [each for each in (b'"i03"', b'"u1"', b'"c2"') if each in content]
+    titles = dict(zip(made.items, made.titles, strict=True))
+    assert not [each for each in ("i03", "😀") if f'"{titles[each]}"'.encode() in content]
+    unpack(content, sha256, folder)
+    assert pack(load(folder)) == (content, sha256)
+
+
+def test_without_changes_nothing_of_what_is_left() -> None:
+    made = made_snapshot()
+    left = made.without({"item": ["i05", "é"], "user": ["u1"], "category": ["c2"]})
+    rows = made.items.rows(list(left.items))
+    assert left.titles == tuple(made.titles[row] for row in rows.tolist())
+    np.testing.assert_array_equal(left.available, made.available[rows])
+    np.testing.assert_array_equal(left.blend.prior, made.blend.prior[rows])
+    kept = made.categories.rows(list(left.categories))
+    assert (left.in_category != made.in_category[rows][:, kept]).nnz == 0
+    for before, after in zip(made.blend.signals, left.blend.signals, strict=True):
+        wanted = [before.raw_scores(EVIDENCE.rows(before.kind, before.ids))[rows]]
+        found = [after.raw_scores(EVIDENCE.rows(after.kind, after.ids))]
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert left.blend.weights == made.blend.weights
+
+
+@pytest.mark.parametrize("ids", [{}, {"item": [], "user": ["nobody"]}])
+def test_without_nothing_is_the_same(ids: dict[EvidenceKind, list[str]]) -> None:
+    assert pack(made_snapshot().without(ids)) == pack(made_snapshot())
+
+
+def test_without_everything_can_be_stored() -> None:
+    made = made_snapshot()
+    everything: dict[EvidenceKind, list[str]] = {
+        "item": list(made.items), "user": list(made.users), "category": list(made.categories),
+    }  # fmt: skip
+    left = read(*pack(made.without(everything)))
+    assert (len(left.items), len(left.users), len(left.categories)) == (0, 0, 0)
 
 
 def test_another_snapshot_has_another_sha() -> None:
@@ -177,6 +230,10 @@ def test_keep_newest_removes_the_others_and_what_a_killed_process_left(tmp_path:
     (tmp_path / "note.txt").touch()
     keep_newest(tmp_path, frozenset({"2", "3"}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3", "note.txt"]
+
+
+def test_keep_newest_needs_no_folder(tmp_path: Path) -> None:
+    keep_newest(tmp_path / "none", frozenset())
 
 
 def test_keep_newest_leaves_what_another_process_is_unpacking(tmp_path: Path) -> None:

@@ -51,6 +51,10 @@ PathId = Annotated[
     Id, BeforeValidator(_decoded), Path(description="Any characters, percent-encoded.")
 ]
 """An id in a path."""
+NodeId = Annotated[
+    Id, BeforeValidator(_decoded), Path(alias="id", description="Any characters, percent-encoded.")
+]
+"""The id of the node an address is about."""
 
 
 async def _engine(request: Request) -> Engine:
@@ -65,6 +69,6 @@ EngineDep = Annotated[Engine, Depends(_engine)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 
 
-def json_response(document: dict[str, Any]) -> Response:
+def json_response(document: dict[str, Any], *, status: int = 200) -> Response:
     """A document as it is, without another check."""
-    return Response(orjson.dumps(document), media_type="application/json")
+    return Response(orjson.dumps(document), status, media_type="application/json")

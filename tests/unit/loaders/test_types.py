@@ -76,6 +76,7 @@ def test_take_keeps_order_and_all_columns() -> None:
         ("in_category", [3], [0], r"in_category sources span 3\.\.3, expected 0\.\.2"),
         ("in_category", [0], [1], "in_category targets"),
         ("subcategory_of", [0], [1], "subcategory_of targets"),
+        ("related_to", [0], [3], r"related_to targets span 3\.\.3, expected 0\.\.2"),
     ],
 )
 def test_graph_refuses_rows_outside_its_ids(

@@ -15,6 +15,9 @@ from recsvc.answer import (
     SimilarNode,
 )
 from recsvc.engine import Engine, RecommendationQuery, StatedEvidence, request_id_var
+from recsvc.evidence import EvidenceKind
+from recsvc.store import StoredNode
+from recsvc.writes import Change, Outcome
 
 KYLIE = NodeRef("item", "55", "Kylie Minogue")
 
@@ -55,6 +58,10 @@ class FakeEngine:
     degraded: tuple[str, ...] = ()
     versions: dict[str, int] = field(default_factory=lambda: {"hybrid": 3, "lightgcn": 3})
     reasons: dict[str, str] = field(default_factory=dict)
+    outcome: Outcome = "made"
+    stored: StoredNode = field(
+        default_factory=lambda: StoredNode({"name": "A name"}, [("24", 1.0)])
+    )
 
     @property
     def engine(self) -> Engine:
@@ -96,6 +103,17 @@ class FakeEngine:
     async def add_events(self, rows: list[dict[str, Any]]) -> int:
         self._called("add_events", rows)
         return len({row["event_id"] for row in rows})
+
+    async def change(self, change: Change) -> Outcome:
+        self._called("change", change)
+        return self.outcome
+
+    async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
+        self._called("node", kind, node_id)
+        return self.stored
+
+    async def delete(self, kind: EvidenceKind, node_id: str) -> None:
+        self._called("delete", kind, node_id)
 
     async def models(self) -> list[dict[str, Any]]:
         self._called("models")

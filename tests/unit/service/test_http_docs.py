@@ -20,7 +20,7 @@ def request_of(command: str) -> httpx.Request:
     words = shlex.split(command.replace("\\\n", " "))[1:]
     options = {words[n]: words[n + 1] for n in range(1, len(words), 2)}
     headers = dict([options["-H"].split(": ")]) if "-H" in options else {}
-    method = "POST" if "-d" in options else "GET"
+    method = options.get("-X", "POST" if "-d" in options else "GET")
     return httpx.Request(method, words[0], headers=headers, content=options.get("-d"))
 
 
@@ -53,7 +53,16 @@ def test_every_parameter_is_named(app: FastAPI) -> None:
         for parameter in operation.get("parameters", [])
         if parameter["in"] == "query"
     }
-    for schema in ("EventIn", "EvidenceIn", "EvidenceRequest"):
+    bodies = (
+        "EventIn",
+        "EvidenceIn",
+        "EvidenceRequest",
+        "UserIn",
+        "ItemIn",
+        "CategoryIn",
+        "FollowIn",
+    )
+    for schema in bodies:
         names |= document["components"]["schemas"][schema]["properties"].keys()
     for name in names:
         assert f"`{name}`" in PAGE or f'"{name}"' in PAGE, name

@@ -20,6 +20,9 @@ ASKS: dict[str, Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]] = {
     "similar_items": lambda c: c.get("/v1/items/55/similar"),
     "similar_users": lambda c: c.get("/v1/users/2/similar"),
     "add_events": lambda c: c.post("/v1/events", json=[{"user_id": "2", "item_id": "55"}]),
+    "change": lambda c: c.put("/v1/users/2", json={}),
+    "node": lambda c: c.get("/v1/items/55"),
+    "delete": lambda c: c.delete("/v1/categories/24"),
     "models": lambda c: c.get("/v1/models"),
     "ready": lambda c: c.get("/health/ready"),
 }
@@ -74,7 +77,7 @@ async def test_500_tells_nothing(
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v1", "/v1/users/2", "/v1/users/2/recommendations/", "/v1/users//recommendations"],
+    ["/", "/v1", "/v1/users/2/", "/v1/users/2/recommendations/", "/v1/users//recommendations"],
 )
 async def test_an_unknown_address(client: httpx.AsyncClient, path: str) -> None:
     document = checked(await client.get(path), 404)

@@ -3,10 +3,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from loaders.datasets import open_source
 from loaders.datasets.lastfm import LastfmTables, write_names
 from loaders.errors import TableError
-from loaders.shared_files import checkout_root
 from loaders.tables import (
     CATEGORIES,
     FOLLOWS,
@@ -14,9 +12,9 @@ from loaders.tables import (
     ITEM_CATEGORIES,
     ITEMS,
     PREFERENCES,
+    RELATED_ITEMS,
     TABLES,
     USERS,
-    FolderTables,
     Rejected,
     Tables,
     TableSpec,
@@ -24,14 +22,9 @@ from loaders.tables import (
 )
 
 
-def original_folder() -> Path:
-    root = checkout_root()
-    folder = (root or Path.cwd()).parent / "shared" / "data" / "hetrec2011-lastfm-2k"
-    if not folder.is_dir():
-        pytest.skip(
-            "../shared/data/hetrec2011-lastfm-2k, the original files, is not on this machine"
-        )
-    return folder
+@pytest.fixture
+def original(shared_data: Path) -> Path:
+    return shared_data / "hetrec2011-lastfm-2k"
 
 
 def no_reject(rejected: Rejected) -> None:
@@ -64,8 +57,10 @@ class TestCountsOfTheSource:
     def test_rows(self, lastfm: LastfmTables, spec: TableSpec, rows: int) -> None:
         assert table(lastfm, spec).height == lastfm.row_count(spec) == rows
 
-    def test_nobody_states_preferences(self, lastfm: LastfmTables) -> None:
-        assert lastfm.specs == tuple(spec for spec in TABLES if spec is not PREFERENCES)
+    def test_nobody_states_preferences_or_related_items(self, lastfm: LastfmTables) -> None:
+        assert lastfm.specs == tuple(
+            spec for spec in TABLES if spec not in (PREFERENCES, RELATED_ITEMS)
+        )
 
     def test_listens(self, lastfm: LastfmTables) -> None:
         listens = table(lastfm, INTERACTIONS)
@@ -108,16 +103,16 @@ class TestNames:
 
 
 class TestOriginalFiles:
-    def test_they_give_the_same_tables(self, lastfm: LastfmTables) -> None:
-        original = LastfmTables(original_folder())
-        assert original.specs == lastfm.specs
+    def test_they_give_the_same_tables(self, lastfm: LastfmTables, original: Path) -> None:
+        files = LastfmTables(original)
+        assert files.specs == lastfm.specs
         for spec in lastfm.specs:
-            assert table(original, spec).equals(table(lastfm, spec)), spec.name
+            assert table(files, spec).equals(table(lastfm, spec)), spec.name
 
-    def test_they_give_the_names_of_the_project(self, tmp_path: Path) -> None:
-        write_names(original_folder(), tmp_path / "names.parquet")
+    def test_they_give_the_names_of_the_project(self, tmp_path: Path, original: Path) -> None:
+        write_names(original, tmp_path / "names.parquet")
         made = pl.read_parquet(tmp_path / "names.parquet")
-        kept = Path(__file__).parents[3] / "loaders" / "datasets" / "lastfm_names.parquet"
+        kept = Path(__file__).parents[4] / "loaders" / "datasets" / "lastfm_names.parquet"
         assert made.equals(pl.read_parquet(kept))
 
     def test_a_folder_without_them(self, tmp_path: Path) -> None:
@@ -135,18 +130,3 @@ def test_a_missing_package_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("loaders.datasets.lastfm._PACKAGE", "no-such-package")
     with pytest.raises(TableError, match=r"recsvc\[lastfm\].*--from DIR"):
         LastfmTables()
-
-
-class TestOpenSource:
-    def test_a_name(self) -> None:
-        assert isinstance(open_source("lastfm"), LastfmTables)
-
-    def test_a_folder(self, tmp_path: Path) -> None:
-        (tmp_path / "interactions.csv").write_text("user_id,item_id\n")
-        assert isinstance(open_source(str(tmp_path)), FolderTables)
-
-    def test_neither(self, tmp_path: Path) -> None:
-        with pytest.raises(TableError, match="neither a folder of tables nor a named data set"):
-            open_source("lastfn")
-        with pytest.raises(TableError, match="expected one of lastfm"):
-            open_source(str(tmp_path), tmp_path)

@@ -1,0 +1,13 @@
+// One item's own properties and categories, strongest first.
+// mode: read
+// params: id: str, limit: int
+// returns: properties: list[list[any]], links: list[list[any]]
+MATCH (i:Item {item_id: $id})
+RETURN
+  [name IN keys(i) WHERE NOT name STARTS WITH 'embedding_' | [name, i[name]]] AS properties,
+  COLLECT {
+    MATCH (i)-[r:IN_CATEGORY]->(c:Category)
+    RETURN [c.category_id, toFloat(coalesce(r.weight, 1.0))]
+    ORDER BY coalesce(r.weight, 1.0) DESC, c.category_id
+    LIMIT $limit
+  } AS links

@@ -1,0 +1,119 @@
+"""Totals of interactions into the graph: what is not there is added, what differs is merged.
+
+Adding a relationship costs Neo4j half of what merging one does, since MERGE looks for it among
+the relationships of its end nodes (benchmarks/loaders.py). So each transaction first reads which
+of its interactions are there. Nothing comes in between: it holds the lock of all writers.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from loaders._parameters import as_rows
+from loaders.catalogue import catalogue
+from loaders.gateway import Gateway, Row, Transaction
+
+_PER_TRANSACTION = 4_000
+"""More make a transaction's state slow to build, and other writers wait longer."""
+_COLUMNS = ("item_id", "event", "count", "weight", "value")
+_TIMES = ("first_at", "last_at")
+
+_User = tuple[str, list[list[object]]]
+"""A user's id and what they did, as `cypher/ingest/new_interactions.cypher` takes it."""
+_Key = tuple[str, object, object]
+"""user_id, item_id, event."""
+
+
+def merge_totals(gateway: Gateway, totals: pl.DataFrame) -> Iterator[int]:
+    """Merge totals (`loaders.tables.InteractionTotals`) into the graph, in short transactions.
+
+    Args:
+        gateway: the graph; users and items exist.
+        totals: one row per (user, item, event), sorted by user.
+
+    Yields:
+        How many rows each transaction made sure of.
+
+    Raises:
+        Neo4jError: the graph cannot be written.
+    """
+    for part in totals.iter_slices(_PER_TRANSACTION):
+        users = _by_user(part)
+
+        def merge(transaction: Transaction, users: Sequence[_User] = users) -> None:
+            known = _known(transaction, users)
+            new, changed = _new_and_changed(users, known) if known else (users, [])
+            for query, rows in (("new_interactions", new), ("interactions", changed)):
+                if rows:
+                    transaction.run(catalogue()[f"ingest/{query}"], rows=rows)
+
+        gateway.write(merge)
+        yield part.height
+
+
+def event_rows(events: pl.DataFrame) -> list[Row]:
+    """Rows of the `interactions` table as `cypher/ingest/events.cypher` takes them."""
+    names = ("event_id", "user_id", "item_id", "event", "value")
+    further = [n for n in events.columns if n not in (*names, "timestamp")]
+    seconds, nanoseconds = _seconds_and_nanoseconds(events["timestamp"])
+    rows = as_rows(events.select(names))
+    for row, second, nanosecond, properties in zip(
+        rows, seconds, nanoseconds, _properties(events, further), strict=True
+    ):
+        row["at"] = None if second is None else [second, nanosecond]
+        row["properties"] = properties
+    return rows
+
+
+def _known(transaction: Transaction, users: Sequence[_User]) -> dict[_Key, list[object]]:
+    """What tables said of these interactions before, where the graph has them."""
+    wanted = [[user_id, [entry[0] for entry in did]] for user_id, did in users]
+    rows: list[Row] = transaction.run(catalogue()["ingest/known_interactions"], rows=wanted)
+    return {(row["user_id"], entry[0], entry[1]): entry for row in rows for entry in row["known"]}
+
+
+def _new_and_changed(
+    users: Sequence[_User], known: dict[_Key, list[object]]
+) -> tuple[list[_User], list[_User]]:
+    """What the graph does not have, and what it may have otherwise."""
+    new: list[_User] = []
+    changed: list[_User] = []
+    for user_id, did in users:
+        missing: list[list[object]] = []
+        other: list[list[object]] = []
+        for entry in did:
+            stored = known.get((user_id, entry[0], entry[1]))
+            if stored is None:
+                missing.append(entry)
+            elif entry != [*stored, None]:
+                other.append(entry)
+        new += [(user_id, missing)] if missing else []
+        changed += [(user_id, other)] if other else []
+    return new, changed
+
+
+def _by_user(totals: pl.DataFrame) -> list[_User]:
+    further = [n for n in totals.columns if n not in ("user_id", *_COLUMNS, *_TIMES)]
+    columns = [totals[name].to_list() for name in _COLUMNS]
+    for name in _TIMES:
+        columns += _seconds_and_nanoseconds(totals[name])
+    columns.append(_properties(totals, further))
+    users: list[_User] = []
+    for user_id, *did in zip(totals["user_id"].to_list(), *columns, strict=True):
+        if not users or users[-1][0] != user_id:
+            users.append((user_id, []))
+        users[-1][1].append(did)
+    return users
+
+
+def _seconds_and_nanoseconds(times: pl.Series) -> list[list[int | None]]:
+    """Whole numbers, which the driver sends some forty times faster than times."""
+    micros = times.dt.epoch("us")
+    return [(micros // 1_000_000).to_list(), (micros % 1_000_000 * 1_000).to_list()]
+
+
+def _properties(totals: pl.DataFrame, further: list[str]) -> list[Row | None]:
+    if not further:
+        return [None] * totals.height
+    rows = as_rows(totals.select(further))
+    return [{n: value for n, value in row.items() if value is not None} or None for row in rows]

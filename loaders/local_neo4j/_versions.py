@@ -1,0 +1,79 @@
+"""The lines of Neo4j that can be run, and which of them can read what another one wrote."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from loaders.errors import LocalNeo4jError
+from loaders.shared_files import shared_path
+
+DEFAULT_LINE = "5.26"
+_POM = {"m": "http://maven.apache.org/POM/4.0.0"}
+_DATA_VERSION = "data-version"
+
+
+def pom_path() -> Path:
+    """The file that names the lines, each as a profile, and their versions."""
+    return shared_path("deploy/neo4j") / "pom.xml"
+
+
+def neo4j_versions() -> dict[str, str]:
+    """The version of each line that can be run, the oldest line first."""
+    profiles = ElementTree.parse(pom_path()).getroot().iterfind("m:profiles/m:profile", _POM)
+    return {
+        profile.findtext("m:id", "", _POM): profile.findtext(
+            "m:properties/m:neo4j.version", "", _POM
+        )
+        for profile in profiles
+    }
+
+
+def neo4j_version(line: str) -> str:
+    """The version of one line.
+
+    Raises:
+        LocalNeo4jError: there is no such line.
+    """
+    versions = neo4j_versions()
+    if line not in versions:
+        raise LocalNeo4jError(
+            f"{line!r} is no line of Neo4j that can be run here: expected "
+            f"{' or '.join(versions)} in RECSVC_NEO4J_VERSION"
+        )
+    return versions[line]
+
+
+def check_data_version(folder: Path, version: str) -> None:
+    """Make sure that a version can read the data in the server's folder.
+
+    Raises:
+        LocalNeo4jError: a later line wrote it.
+    """
+    written_by = _data_version(folder)
+    if written_by and _line(written_by) > _line(version):
+        line = next((name for name in neo4j_versions() if written_by.startswith(name)), written_by)
+        raise LocalNeo4jError(
+            f"the data in {folder / 'data'} was written by Neo4j {written_by}, and Neo4j {version} "
+            f"cannot read it: set RECSVC_NEO4J_VERSION={line}, or remove that folder to start "
+            "afresh"
+        )
+
+
+def write_data_version(folder: Path, version: str) -> None:
+    """Remember which version wrote the data in the server's folder last."""
+    (folder / _DATA_VERSION).write_text(f"{version}\n", encoding="utf-8")
+
+
+def _data_version(folder: Path) -> str | None:
+    """The version that wrote the data last; None where there is no data or nothing is known."""
+    if not (folder / "data" / "databases").is_dir():
+        return None
+    try:
+        return (folder / _DATA_VERSION).read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def _line(version: str) -> list[int]:
+    """5.26.31 → [5, 26]."""
+    return [int(number) for number in re.findall(r"\d+", version)[:2]]

@@ -1,0 +1,74 @@
+"""What commands share: options, and how they say what came out."""
+
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from recsvc import _console as console
+from recsvc.connect import open_gateway
+from recsvc.settings import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Count = Annotated[int, typer.Option("-k", min=1, max=500, help="How many.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides splits, training and walks.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; a GPU is used where there is one.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the model.")
+]
+
+
+def print_document(document: dict[str, Any], title: str, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(document)
+        return
+    flat = {
+        name: orjson.dumps(value).decode() if isinstance(value, dict) else value
+        for name, value in document.items()
+    }
+    console.print_mapping(title, flat)
+
+
+def rejects_file(settings: Settings, source: str) -> Path:
+    """Where the rejected rows of a source are written."""
+    folder = settings.home / "rejects"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[*?\[\]]", "_", Path(source).name) or "tables"
+    return folder / f"{name}.csv"
+
+
+def training_graph(settings: Settings, data: str | None) -> Any:
+    """The graph from Neo4j, or from tables where some are named."""
+    if data is None:
+        from loaders.extract import extract_graph
+
+        with open_gateway(settings) as gateway, console.progress_bars() as bars:
+            return extract_graph(gateway, bars)
+    from loaders.datasets import open_source
+    from loaders.tables import Rejects, graph_from_tables
+
+    rejects = rejects_file(settings, data)
+    with Rejects(rejects) as log:
+        graph = graph_from_tables(open_source(data), log.add)
+        if log.total:
+            console.say(f"{log.total:,} rejected rows and why: {rejects}")
+    return graph
+
+
+def device_of(name: str | None) -> str:
+    """The device asked for, else a GPU where there is one."""
+    if name is not None:
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def epoch_bar(model: str) -> Generator[Callable[[Any], None]]:
+    with console.progress_bars() as bars:
+        yield lambda record: bars(f"{model} epochs", record.epoch, None)

@@ -1,0 +1,238 @@
+"""Data into the graph and out of it."""
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from loaders.local_neo4j import LocalNeo4j
+from recsvc import _console as console
+from recsvc.commands._shared import AsJson, print_document, rejects_file
+from recsvc.connect import local_neo4j, open_gateway, with_store
+from recsvc.errors import SettingsError
+from recsvc.settings import Settings, load_settings
+
+_TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+
+
+def ingest(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of tables, a file, a quoted glob, or a named data set: lastfm, "
+            "movielens, gowalla, ciao, epinions, amazon, retailrocket, taobao, …"
+        ),
+    ],
+    files: Annotated[
+        Path | None, typer.Option("--from", help="Folder with a named data set's own files.")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch a named data set from where it is published.")
+    ] = False,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="NAME=THEIRS",
+            help="Their name of a column (interactions.user_id=visitorid) or of a file "
+            "(interactions=events).",
+        ),
+    ] = None,
+    strict: Annotated[bool, typer.Option(help="Load nothing if any row is bad.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and count every row, and load nothing.")
+    ] = False,
+    bulk: Annotated[
+        bool, typer.Option(help="Import into the empty local Neo4j, which is stopped for it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Merge tables into the graph; the same tables again change nothing."""
+    from loaders.bulk import bulk_ingest
+    from loaders.datasets import open_source
+    from loaders.ingest import check
+    from loaders.ingest import ingest as ingest_tables
+    from loaders.tables import parse_mapping
+
+    if dry_run and bulk:
+        raise typer.BadParameter("--dry-run loads nothing: leave out --bulk")
+    settings = load_settings()
+    rejects = rejects_file(settings, source)
+    with console.progress_bars() as bars:
+        tables = open_source(
+            source,
+            files,
+            download_to=settings.home / "datasets" / source if download else None,
+            mapping=parse_mapping(mapping or []),
+            progress=bars,
+        )
+        if dry_run:
+            report = check(tables, rejects=rejects, strict=strict, progress=bars)
+        elif bulk:
+            local = own_neo4j(settings)
+            report = bulk_ingest(local, tables, rejects=rejects, strict=strict, progress=bars)
+        else:
+            with open_gateway(settings) as gateway:
+                report = ingest_tables(
+                    gateway, tables, rejects=rejects, strict=strict, progress=bars
+                )
+    for warning in report.warnings:
+        console.say(warning)
+    if as_json:
+        console.print_json(
+            {
+                "tables": {n: dataclasses.asdict(table) for n, table in report.tables.items()},
+                "rejected": report.rejected,
+                "rejects": str(report.rejects) if report.rejects else None,
+                "warnings": list(report.warnings),
+                "seconds": report.seconds,
+            }
+        )
+        return
+    rows = [
+        (name, table.read, table.rejected, table.written, table.unlisted, table.rows_per_second)
+        for name, table in report.tables.items()
+    ]
+    columns = ("table", "read", "rejected", "written", "unlisted ids", "rows/s")
+    done = "checked, nothing loaded," if dry_run else "ingested"
+    console.print_table(f"{done} in {report.seconds:.1f} s", columns, rows)
+    if report.rejects:
+        console.say(f"rejected rows and why: {report.rejects}")
+
+
+def extract(
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    form: Annotated[
+        Literal["npz", "parquet", "hetero", "networkx"],
+        typer.Option("--format", help="Arrays, tables, PyG HeteroData or node-link JSON."),
+    ] = "npz",
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=_TIME_FORMATS, help="Nothing from this moment on (UTC)."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME|MODEL@VERSION",
+            help="Interactions of this moment or later, or since a version was made.",
+        ),
+    ] = None,
+    k_core: Annotated[
+        int | None,
+        typer.Option("--k-core", min=1, help="Users and items with this many counterparts."),
+    ] = None,
+    users: Annotated[
+        Path | None, typer.Option(help="File with one user id per line: only those users.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Only nodes of this label; repeat for several.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--type", help="Only relationships of this type; repeat for several."),
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Bring the arrays that are there up to date.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read the training graph, or a part of it, out into files."""
+    from loaders.extract import Selection, extract_to_folder, update_folder
+
+    settings = load_settings()
+    if update and (form != "npz" or any((until, since, k_core, users, label, kind))):
+        raise typer.BadParameter("--update goes with --out alone: the whole graph as arrays")
+    chosen: dict[str, Any] = {"labels": label, "types": kind}
+    if users is not None:
+        chosen["users"] = users.read_text(encoding="utf-8").splitlines()
+    try:
+        selection = Selection(
+            until=until and until.replace(tzinfo=UTC),
+            since=_moment(settings, since) if since else None,
+            k_core=k_core,
+            **{name: value for name, value in chosen.items() if value is not None},
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    with open_gateway(settings) as gateway, console.progress_bars() as bars:
+        if update:
+            saved = update_folder(gateway, out, bars)
+        else:
+            saved = extract_to_folder(gateway, out, bars, selection, form)
+    document = {
+        "folder": str(saved.folder),
+        "nodes": dict(saved.nodes),
+        "relationships": dict(saved.relationships),
+        "seconds": saved.seconds,
+        "relationships_per_second": saved.relationships_per_second,
+    }
+    print_document(document, f"extracted to {saved.folder}", as_json=as_json)
+
+
+def report(
+    out: Annotated[Path | None, typer.Option(help="The page to write (.html).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the graph holds: counts, distributions, components, cold users and items."""
+    from recsvc.report import build_report
+    from recsvc.report.page import write_page
+    from recsvc.report.sections import sections
+
+    settings = load_settings()
+    with open_gateway(settings) as gateway, console.progress_bars() as bars:
+        found = build_report(gateway, bars)
+    page = out or settings.home / "report.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_page(found, page)
+    if as_json:
+        console.print_json({**found.document(), "page": str(page)})
+        return
+    console.print_sections(sections(found))
+    console.say(f"the same with plots: {page}")
+
+
+def delete_user(
+    user: Annotated[str, typer.Argument(help="Id of the user.")], as_json: AsJson = False
+) -> None:
+    """Delete a user and everything derived from them."""
+    from recsvc import deletion
+
+    settings = load_settings()
+    with open_gateway(settings) as gateway:
+        deletion.delete_user(gateway, user, snapshot_folder=settings.home / "snapshots")
+    print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
+
+
+def _moment(settings: Settings, text: str) -> datetime:
+    """A time, or the time at which a version's graph was read.
+
+    Raises:
+        BadParameter: it is neither, or there is no such version.
+    """
+    model, _, number = text.rpartition("@")
+    if not model:
+        try:
+            time = datetime.fromisoformat(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is neither ISO 8601 nor MODEL@VERSION") from None
+        return time if time.utcoffset() is not None else time.replace(tzinfo=UTC)
+    for version in with_store(settings, lambda store: store.versions()):
+        if version["model"] == model and str(version["version"]) == number:
+            return datetime.fromisoformat(version["graph_at"])
+    raise typer.BadParameter(f"no version {text!r}: see `recsvc versions`")
+
+
+def own_neo4j(settings: Settings) -> LocalNeo4j:
+    """The Neo4j on this machine, where it is the one in use.
+
+    Raises:
+        SettingsError: the settings name another one.
+    """
+    if settings.neo4j_uri is not None:
+        raise SettingsError(
+            "a bulk import works on the files of the Neo4j on this machine, and RECSVC_NEO4J_URI "
+            "names another one: unset it, or leave out --bulk"
+        )
+    return local_neo4j(settings)

@@ -1,0 +1,96 @@
+"""From settings to what they describe: the local Neo4j, a gateway, a store, an engine."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
+from recsvc.engine import Engine
+from recsvc.settings import Settings
+from recsvc.store import Store
+
+_T = TypeVar("_T")
+_PATIENCE_SECONDS = 30.0
+"""Deadline of a read for somebody at a terminal: a Neo4j just started takes seconds to warm up."""
+
+
+def local_neo4j(settings: Settings) -> LocalNeo4j:
+    """The Neo4j on this machine, whether it runs or not."""
+    password = settings.neo4j_password
+    return LocalNeo4j(
+        LocalNeo4jOptions(
+            home=settings.home,
+            bolt_port=settings.bolt_port,
+            http_port=settings.http_port,
+            user=settings.neo4j_user,
+            password=password.get_secret_value() if password else None,
+            heap_megabytes=settings.neo4j_heap_megabytes,
+            page_cache_megabytes=settings.neo4j_page_cache_megabytes,
+            start_timeout_seconds=settings.neo4j_start_timeout_seconds,
+        )
+    )
+
+
+def neo4j_address(settings: Settings) -> Neo4jAddress:
+    """The Neo4j that the settings name, else the one on this machine, if it runs.
+
+    Raises:
+        LocalNeo4jError: the settings name none and none runs on this machine.
+    """
+    if settings.neo4j_uri is None:
+        return local_neo4j(settings).address()
+    password = settings.neo4j_password
+    return Neo4jAddress(
+        settings.neo4j_uri,
+        settings.neo4j_user,
+        password.get_secret_value() if password else "",
+        settings.neo4j_database,
+    )
+
+
+def open_gateway(settings: Settings) -> Neo4jGateway:
+    """A gateway to that Neo4j; a context manager.
+
+    Raises:
+        Neo4jError: it does not answer.
+    """
+    return Neo4jGateway(neo4j_address(settings))
+
+
+def make_engine(settings: Settings, timeout_seconds: float = _PATIENCE_SECONDS) -> Engine:
+    """An engine on that Neo4j, not started."""
+    return Engine(
+        Store(neo4j_address(settings), timeout_seconds=timeout_seconds),
+        snapshot_folder=settings.home / "snapshots",
+        events=settings.events,
+        max_evidence=settings.max_evidence,
+    )
+
+
+def with_engine(settings: Settings, work: Callable[[Engine], Coroutine[Any, Any, _T]]) -> _T:
+    """Start an engine, do `work` with it, stop it."""
+
+    async def run() -> _T:
+        engine = make_engine(settings)
+        await engine.start()
+        try:
+            return await work(engine)
+        finally:
+            await engine.stop()
+
+    return asyncio.run(run())
+
+
+def with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]]) -> _T:
+    """Open a store, do `work` with it, close it."""
+
+    async def run() -> _T:
+        store = Store(neo4j_address(settings), timeout_seconds=_PATIENCE_SECONDS)
+        await store.open()
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())

@@ -1,0 +1,100 @@
+"""What a report is shown as: sections of sentences, tables and plots, on a terminal or a page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Cell = int | float | str
+
+_LONGEST = 80
+
+
+def readable(text: str) -> str:
+    """A text of the graph as it can be shown: one line of at most 80 characters.
+
+    What cannot be printed (controls, changes of the writing direction) becomes U+FFFD; the joiner
+    inside emoji stays.
+    """
+    short = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return "".join(c if c.isprintable() or c == "\u200d" else "\ufffd" for c in short)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; every row has a cell for each column.
+
+    Attributes:
+        title: what it shows.
+        columns: headings.
+        rows: the cells; those of one column are all numbers or all text.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Cell, ...]]
+
+    def is_numeric(self, column: int) -> bool:
+        """Whether the cells of a column are numbers."""
+        return bool(self.rows) and not isinstance(self.rows[0][column], str)
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Shares over numbers, both axes logarithmic.
+
+    Attributes:
+        title: what it shows.
+        description: the same for those who cannot see it.
+        x_label: what the numbers are.
+        y_label: of what the shares are.
+        curves: (number, share) by what stands in the legend.
+    """
+
+    title: str
+    description: str
+    x_label: str
+    y_label: str
+    curves: Sequence[tuple[str, Sequence[tuple[int, float]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Counts, one bar each.
+
+    Attributes:
+        title: what it shows.
+        description: the same for those who cannot see it.
+        x_label: what the bars are.
+        y_label: what is counted.
+        counts: the heights.
+        ticks: (position, text) of the bars that are labelled: n is the middle of bar n, n − 0.5
+            its beginning.
+        lying: bars from left to right, from the top down: for long labels.
+    """
+
+    title: str
+    description: str
+    x_label: str
+    y_label: str
+    counts: Sequence[int]
+    ticks: Sequence[tuple[float, str]]
+    lying: bool = False
+
+
+Plot = Curves | Bars
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a report.
+
+    Attributes:
+        heading: what it is about.
+        sentences: what there is to say; also why a table or a plot is missing.
+        tables: at most 20 rows each.
+        plots: for the page.
+    """
+
+    heading: str
+    sentences: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    plots: tuple[Plot, ...] = ()

@@ -1,0 +1,45 @@
+"""A report as one HTML file that asks nothing of any other host."""
+
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from recsvc.report import Report
+from recsvc.report._drawing import draw
+from recsvc.report._parts import Cell, Plot
+from recsvc.report.sections import sections
+
+_TEMPLATE = "page.html.j2"
+
+
+def write_page(report: Report, path: Path) -> None:
+    """Write the report as a page; the same report gives the same file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.write_text(_page(report), encoding="utf-8", newline="\n")
+
+
+def _page(report: Report) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = _shown
+    return environment.get_template(_TEMPLATE).render(sections=sections(report), svg=_svg)
+
+
+def _svg(plot: Plot, identifier: str) -> Markup:
+    # Safe as it is: an XML serializer wrote it, and escaped every text.
+    return Markup(draw(plot, identifier))
+
+
+def _shown(cell: Cell) -> str:
+    if isinstance(cell, float) and abs(cell) < 1_000.0:
+        return f"{cell:.4g}"
+    return cell if isinstance(cell, str) else f"{cell:,.0f}"

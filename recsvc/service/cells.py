@@ -1,0 +1,184 @@
+"""Cells of a JSON body, checked as the tables check theirs (`loaders.tables`).
+
+The same values are taken and refused, which a test holds against the tables; only the checks there
+work on whole columns, and this service does without loading what they need.
+"""
+
+import math
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, cast
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+from recsvc.service.schemas import Id, text_of
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_SECOND = -62_135_596_800
+"""0001-01-01T00:00:00Z in Unix seconds."""
+_END_SECOND = 253_402_300_800
+"""10000-01-01T00:00:00Z in Unix seconds."""
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_ISO_8601 = re.compile(
+    r"(?P<date>\d{4}-\d{2}-\d{2})"
+    r"(?:[Tt ](?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<part>\d{1,9}))?)?"
+    r" ?(?:[Zz]|(?P<sign>[+-])(?P<offset_hour>\d{2})(?::?(?P<offset_minute>\d{2}))?)?)?",
+    re.ASCII,
+)
+
+
+def _finite(value: object) -> float | None:
+    """A number, or text that is one.
+
+    Raises:
+        PydanticCustomError: it is not a finite number.
+    """
+    if isinstance(value, str):
+        value = value.strip() or None
+    if value is None:
+        return None
+    number = _float(value)
+    if number is None or not math.isfinite(number):
+        raise PydanticCustomError("number", "expected a finite number")
+    return number
+
+
+def _time(value: object) -> datetime | None:
+    """ISO 8601 text or Unix seconds, in UTC.
+
+    Raises:
+        PydanticCustomError: it is neither, or lies outside the years 0001 to 9999.
+    """
+    if isinstance(value, str):
+        value = value.strip() or None
+    if value is None:
+        return None
+    number = _float(value)
+    micros = _from_iso(value) if number is None else _from_unix(number)
+    if micros is None:
+        expected = "expected ISO 8601 or Unix seconds, in the years 0001 to 9999"
+        raise PydanticCustomError("time", expected)
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _float(value: object) -> float | None:
+    """A number or text that is one; infinite where it is too large; None for anything else."""
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _from_unix(seconds: float) -> int | None:
+    return round(seconds * 1e6) if _FIRST_SECOND <= seconds < _END_SECOND else None
+
+
+def _from_iso(value: object) -> int | None:
+    """Microseconds since 1970; None where the text is no time."""
+    found = _ISO_8601.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    try:
+        days = date.fromisoformat(found["date"]).toordinal() - _EPOCH.toordinal()
+    except ValueError:
+        return None
+    clock = _seconds(found["hour"], found["minute"], found["second"])
+    offset = _seconds(found["offset_hour"], found["offset_minute"])
+    if clock is None or offset is None:
+        return None
+    seconds = days * 86_400 + clock + (offset if found["sign"] == "-" else -offset)
+    if not _FIRST_SECOND <= seconds < _END_SECOND:
+        return None
+    return seconds * 1_000_000 + int(((found["part"] or "") + "000000")[:6])
+
+
+def _seconds(hours: str | None, minutes: str | None, seconds: str | None = None) -> int | None:
+    """Seconds of a time of day or an offset; None where there is no such time."""
+    hour, minute, second = int(hours or 0), int(minutes or 0), int(seconds or 0)
+    inside = hour < 24 and minute < 60 and second < 60
+    return hour * 3600 + minute * 60 + second if inside else None
+
+
+def _present(value: object) -> object:
+    """Empty text counts as missing, as in the tables."""
+    return None if value == "" else text_of(value)
+
+
+_TRUE, _FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
+_LEAST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
+MAX_LIST = 1_000
+"""Most entries of a list that becomes a property."""
+
+
+def _flag(value: object) -> bool | None:
+    """True or false, also as text or 1 and 0.
+
+    Raises:
+        PydanticCustomError: it is none of them.
+    """
+    text = str(value).strip().lower() if isinstance(value, str | int) else value
+    if text in (None, ""):
+        return None
+    if text not in _TRUE | _FALSE:
+        raise PydanticCustomError("flag", "expected true or false")
+    return text in _TRUE
+
+
+def _property(value: object) -> Any:
+    """A value Neo4j can keep: text, a number, true or false, or a list of one of these.
+
+    Raises:
+        PydanticCustomError: it is something else.
+    """
+    if isinstance(value, list):
+        return _list(cast("list[object]", value))
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return text_of(value) or None
+    if isinstance(value, int) and _LEAST_INTEGER <= value <= _LARGEST_INTEGER:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise PydanticCustomError(
+        "property", "expected text, a finite number, an integer of 64 bits, true, false or a list"
+    )
+
+
+def _list(values: list[object]) -> list[Any]:
+    """A list of one type; whole numbers among others count as such."""
+    kinds = {type(value) for value in values}
+    one_kind = len(kinds) <= 1 or kinds == {int, float}
+    if len(values) > MAX_LIST or not one_kind or not kinds <= {str, bool, int, float}:
+        raise PydanticCustomError(
+            "list",
+            "expected at most {most} values of one type, none of them null or a list",
+            {"most": MAX_LIST},
+        )
+    checked = ["" if value == "" else _property(value) for value in values]
+    return [float(value) for value in checked] if float in kinds else checked
+
+
+OptionalId = Annotated[Id | None, BeforeValidator(_present)]
+"""An id that may be missing."""
+Text = Annotated[str | None, BeforeValidator(_present)]
+"""Text that may be missing."""
+Number = Annotated[float | None, BeforeValidator(_finite)]
+"""A finite number that may be missing."""
+Time = Annotated[datetime | None, BeforeValidator(_time, json_schema_input_type=str | float | None)]
+"""A time that may be missing."""
+Flag = Annotated[bool | None, BeforeValidator(_flag, json_schema_input_type=bool | str | None)]
+"""True or false, or missing."""
+Property = Annotated[
+    Any,
+    BeforeValidator(
+        _property,
+        json_schema_input_type=str | int | float | bool | list[str | int | float | bool] | None,
+    ),
+]
+"""A further property."""

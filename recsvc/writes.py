@@ -1,0 +1,257 @@
+"""What the service writes: events, users, items, categories, follows, and deletions.
+
+Each kind of write has a queue of its own and goes into few transactions (`recsvc.group_commit`).
+Events and changes lock nodes in one order, so the queues, and services beside this one, wait for
+each other instead of dead-locking.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import structlog
+
+from loaders.errors import Neo4jError
+from loaders.gateway import Neo4jGateway
+from recsvc.deletion import DeletedNode, delete_nodes, finish_deletions
+from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.evidence import EvidenceKind
+from recsvc.group_commit import GroupCommit
+from recsvc.serving import Serving
+from recsvc.store import Step, Store
+
+Outcome = Literal["made", "kept", "removed", "missing"]
+"""What became of a change: `kept` where the node or follow was there, `missing` where something
+that has to be there is not."""
+
+_DELETION_SECONDS = 60.0
+"""Deadline of a deletion, which rewrites every stored snapshot."""
+_RECOVERY_SECONDS = 5.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PutNode:
+    """Make a user, item or category, or replace its properties.
+
+    Attributes:
+        kind: which of them.
+        id: its outer id.
+        properties: all it is to have.
+        links: (category id, weight): of an item its categories, of a user what they prefer, of a
+            category its parents; None leaves those there are.
+    """
+
+    kind: EvidenceKind
+    id: str
+    properties: Mapping[str, Any]
+    links: tuple[tuple[str, float], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutFollow:
+    """Make a user follow another; both exist, or it is `missing`."""
+
+    user_id: str
+    other_id: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropFollow:
+    """End that a user follows another."""
+
+    user_id: str
+    other_id: str
+
+
+Change = PutNode | PutFollow | DropFollow
+
+
+class GraphWriter:
+    """The queues of one service, and the writing of what they hold."""
+
+    def __init__(self, store: Store, serving: Serving) -> None:
+        self._store = store
+        self._serving = serving
+        seconds = store.timeout_seconds
+        self._events = GroupCommit(self._commit_events, timeout_seconds=seconds)
+        self._changes = GroupCommit(self._commit_changes, timeout_seconds=seconds)
+        self._deletions = GroupCommit(self._commit_deletions, timeout_seconds=_DELETION_SECONDS)
+        self._recovery: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Finish deletions that a service before this one was stopped in."""
+        self._recovery = asyncio.create_task(self._recover())
+
+    async def stop(self) -> None:
+        """Take no more writes, and commit those that wait."""
+        for queue in (self._events, self._changes, self._deletions):
+            await queue.close()
+        if self._recovery is not None:
+            self._recovery.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._recovery
+
+    async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """See `Engine.add_events`."""
+        return await self._events.submit(rows, rows=len(rows))
+
+    async def change(self, change: Change) -> Outcome:
+        """See `Engine.change`."""
+        rows = 1 + len(change.links or ()) if isinstance(change, PutNode) else 1
+        return await self._changes.submit(change, rows=rows)
+
+    async def delete(self, node: DeletedNode) -> None:
+        """See `Engine.delete`."""
+        if not await self._deletions.submit(node):
+            raise NotFoundError(f"no {node.kind} {node.id!r} in the graph")
+
+    async def _commit_events(self, requests: Sequence[Sequence[Mapping[str, Any]]]) -> list[int]:
+        rows = [row for request in requests for row in request]
+        return count_new(requests, await self._store.add_events(rows))
+
+    async def _commit_changes(self, changes: Sequence[Change]) -> list[Outcome]:
+        return outcomes(changes, await self._store.write(steps(changes)))
+
+    async def _commit_deletions(self, nodes: Sequence[DeletedNode]) -> list[bool]:
+        found = await asyncio.to_thread(self._delete, nodes)
+        await self._swap()
+        return found
+
+    def _delete(self, nodes: Sequence[DeletedNode]) -> list[bool]:
+        with Neo4jGateway(self._store.address) as gateway:
+            return delete_nodes(gateway, nodes)
+
+    def _finish(self) -> None:
+        with Neo4jGateway(self._store.address) as gateway:
+            finish_deletions(gateway)
+
+    async def _swap(self) -> None:
+        """Serve the rewritten snapshot, where one is served."""
+        if self._serving.serves:
+            await self._serving.reload()
+
+    async def _recover(self) -> None:
+        while True:
+            try:
+                if await self._store.deletions_pending():
+                    await asyncio.to_thread(self._finish)
+                    await self._swap()
+            except (Neo4jError, SnapshotError) as error:
+                _log.warning("deletions could not be finished yet", reason=str(error))
+                await asyncio.sleep(_RECOVERY_SECONDS)
+            else:
+                return
+
+
+def count_new(requests: Sequence[Sequence[Mapping[str, Any]]], counted: Iterable[str]) -> list[int]:
+    """How many events of each request were counted, given the ids of all that were.
+
+    Where an id came several times, the first one was counted.
+    """
+    left = set(counted)
+    answers: list[int] = []
+    for rows in requests:
+        mine = {row["event_id"] for row in rows} & left
+        left -= mine
+        answers.append(len(mine))
+    return answers
+
+
+def steps(changes: Sequence[Change]) -> list[Step]:
+    """The queries that make changes, in one transaction and in the end as if one by one."""
+    return [
+        ("rest/nodes", _nodes(changes)),
+        *((f"rest/put_{kind}", {"rows": rows}) for kind, rows in _puts(changes).items()),
+        ("rest/follows", {"rows": _follows(changes)}),
+    ]
+
+
+def outcomes(
+    changes: Sequence[Change], answers: Sequence[Sequence[Mapping[str, Any]]]
+) -> list[Outcome]:
+    """What became of each change, given what the queries of `steps` returned."""
+    nodes, follows = answers[0], answers[-1]
+    known = {row["id"] for row in nodes if row["kind"] == "user"}
+    made = {(row["kind"], row["id"]) for row in nodes if row["made"]}
+    following = {(row["user_id"], row["other_id"]): row["existed"] for row in follows}
+    found: list[Outcome] = []
+    for change in changes:
+        if isinstance(change, PutNode):
+            node = (change.kind, change.id)
+            found.append("made" if node in made else "kept")
+            made.discard(node)
+        else:
+            found.append(_follow_outcome(change, known, following))
+    return found
+
+
+def _follow_outcome(
+    change: PutFollow | DropFollow, known: set[str], following: dict[tuple[str, str], bool]
+) -> Outcome:
+    pair = (change.user_id, change.other_id)
+    if not known.issuperset(pair):
+        return "missing"
+    before = following[pair]
+    following[pair] = isinstance(change, PutFollow)
+    if isinstance(change, PutFollow):
+        return "kept" if before else "made"
+    return "removed" if before else "missing"
+
+
+def _nodes(changes: Sequence[Change]) -> dict[str, list[dict[str, Any]]]:
+    """The nodes that changes touch, by kind, and whether they may be made."""
+    make: dict[EvidenceKind, dict[str, bool]] = {"user": {}, "item": {}, "category": {}}
+    for change in changes:
+        if isinstance(change, PutNode):
+            make[change.kind][change.id] = True
+            for category_id, _ in change.links or ():
+                make["category"][category_id] = True
+        else:
+            for user_id in (change.user_id, change.other_id):
+                make["user"].setdefault(user_id, False)
+    names = {"user": "users", "item": "items", "category": "categories"}
+    return {
+        names[kind]: [{"id": node_id, "make": ids[node_id]} for node_id in sorted(ids)]
+        for kind, ids in make.items()
+    }
+
+
+def _puts(changes: Sequence[Change]) -> dict[EvidenceKind, list[dict[str, Any]]]:
+    """One row for each node: of several changes the last properties, and the last links given."""
+    rows: defaultdict[EvidenceKind, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for change in changes:
+        if isinstance(change, PutNode):
+            before = rows[change.kind].get(change.id, {"links": None})
+            links = before["links"] if change.links is None else _links(change.links)
+            row = {"id": change.id, "properties": dict(change.properties), "links": links}
+            rows[change.kind][change.id] = row
+    return {kind: list(by_id.values()) for kind, by_id in rows.items()}
+
+
+def _links(links: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"category_id": each, "weight": weight} for each, weight in dict(links).items()]
+
+
+def _follows(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """One row for each pair: what its changes come to."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for change in changes:
+        if isinstance(change, PutNode):
+            continue
+        row = rows.setdefault(
+            (change.user_id, change.other_id),
+            {"user_id": change.user_id, "other_id": change.other_id, "since": None, "anew": False},
+        )
+        row["follow"] = isinstance(change, PutFollow)
+        if isinstance(change, PutFollow):
+            row["since"] = change.since or row["since"]
+        else:
+            row["since"], row["anew"] = None, True
+    return list(rows.values())

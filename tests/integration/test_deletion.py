@@ -1,0 +1,276 @@
+"""After a deletion nothing derived is left: in Neo4j, in memory, on disk, in anybody's answers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from loaders.catalogue import Query
+from loaders.gateway import Neo4jGateway
+from recsvc import deletion, snapshot
+from recsvc.deletion import DeletedNode, delete_nodes, delete_user, finish_deletions
+from recsvc.engine import Engine
+from recsvc.errors import NotFoundError
+from recsvc.service.app import create_app
+from recsvc.settings import load_settings
+from recsvc.snapshot import Snapshot, pack
+from recsvc.store import Store
+
+pytestmark = pytest.mark.neo4j
+
+KINDS = ("users", "items", "categories")
+
+
+def rows(gateway: Neo4jGateway, text: str, **parameters: Any) -> list[dict[str, Any]]:
+    query = Query("tests/rows", "", "write", dict.fromkeys(parameters, "any"), {}, text)  # pyright: ignore
+    return gateway.run(query, **parameters)
+
+
+COPY = """
+MATCH (v:EmbeddingVersion {model: 'hybrid', status: 'active'})
+CREATE (copy:EmbeddingVersion {model: 'hybrid', version: $version, status: $status})
+SET copy.sha256 = v.sha256
+WITH v, copy
+MATCH (v)-[:HAS_PART]->(part)
+CREATE (copy)-[:HAS_PART]->(:SnapshotPart {number: part.number, content: part.content})
+RETURN count(*) AS parts
+"""
+
+
+@pytest.fixture
+def copies(served) -> Iterator[Callable[[int, str], None]]:
+    """Makes a version with the arrays of the active one, of any status; all are removed again."""
+
+    def copy(version: int, status: str) -> None:
+        rows(served.gateway, COPY, version=version, status=status)
+
+    yield copy
+    rows(
+        served.gateway,
+        "MATCH (v:EmbeddingVersion {model: 'hybrid'}) WHERE v.version > 100 "
+        "OPTIONAL MATCH (v)-[:HAS_PART]->(part) DETACH DELETE v, part",
+    )
+
+
+def make_engine(served, folder: Path) -> Engine:
+    store = Store(served.address, timeout_seconds=30.0)
+    events = load_settings().events
+    return Engine(store, snapshot_folder=folder, events=events, max_evidence=1000)
+
+
+@pytest.fixture
+async def engine(served, tmp_path: Path) -> AsyncIterator[Engine]:
+    engine = make_engine(served, tmp_path / "snapshots")
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture
+async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=create_app(engine))
+    async with httpx.AsyncClient(transport=transport, base_url="http://s", timeout=60) as client:
+        yield client
+
+
+def stored(gateway: Neo4jGateway) -> dict[int, bytes]:
+    """The arrays of every version that has some."""
+    found: dict[int, bytes] = {}
+    text = (
+        "MATCH (v:EmbeddingVersion)-[:HAS_PART]->(part) "
+        "RETURN v.version AS version, part.content AS content ORDER BY version, part.number"
+    )
+    for row in rows(gateway, text):
+        found[row["version"]] = found.get(row["version"], b"") + row["content"]
+    return found
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if true():
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("it did not happen within 20 seconds")
+
+
+def notes(gateway: Neo4jGateway) -> int:
+    return len(rows(gateway, "MATCH (note:Deletion) RETURN note"))
+
+
+def ids_of(loaded: Snapshot) -> set[str]:
+    return {*loaded.items, *loaded.categories, *loaded.users, *loaded.titles}
+
+
+def said_in_the_graph(gateway: Neo4jGateway) -> set[str]:
+    """Every text in every property of every node and relationship, but the arrays."""
+    texts: set[str] = set()
+    for pattern in ("(n)", "()-[n]->()"):
+        for row in rows(gateway, f"MATCH {pattern} RETURN properties(n) AS properties"):
+            for value in row["properties"].values():
+                texts |= {each for each in (value if isinstance(value, list) else [value])
+                          if isinstance(each, str)}  # fmt: skip
+    return texts
+
+
+def assert_nothing_left(served, engine: Engine, folder: Path, *ids: str) -> None:
+    gone = set(ids) | {f"Song {each}" for each in ids}
+    assert not gone & said_in_the_graph(served.gateway)
+    for content in stored(served.gateway).values():
+        assert not [each for each in gone if f'"{each}"'.encode() in content]
+    assert not gone & ids_of(engine.snapshot)
+    on_disk = [path for path in folder.rglob("*") if path.is_file()]
+    assert on_disk
+    for path in on_disk:
+        content = path.read_bytes()
+        assert not [each for each in gone if f'"{each}"'.encode() in content], path
+    assert notes(served.gateway) == 0
+
+
+async def test_nothing_is_left_of_a_user_an_item_and_a_category(
+    served, engine: Engine, client: httpx.AsyncClient, copies, tmp_path: Path
+) -> None:
+    copies(101, "retired")
+    copies(102, "failed")
+    await client.post("/v1/events", json=[{"event_id": "e", "user_id": "u13", "item_id": "i42"}])
+    before = (await client.get("/v1/users/u37/recommendations", params={"k": 50})).json()
+    doomed = before["items"][0]["item_id"]
+    (seen,) = rows(
+        served.gateway,
+        "MATCH (:User {user_id: 'u37'})-[:INTERACTED]->(i) RETURN min(i.item_id) AS id",
+    )
+    ids = {"users": ["u13"], "items": ["i42", doomed, seen["id"]], "categories": ["x3"]}
+    for kind in KINDS:
+        for each in ids[kind]:
+            assert (await client.delete(f"/v1/{kind}/{each}")).status_code == 204
+            assert (await client.delete(f"/v1/{kind}/{each}")).status_code == 404
+            assert (await client.get(f"/v1/{kind}/{each}")).status_code == 404
+    gone = [each for kind in KINDS for each in ids[kind]]
+    assert_nothing_left(served, engine, tmp_path / "snapshots", *gone)
+    assert stored(served.gateway).keys() == {before["versions"]["hybrid"], 101}
+    for user in ("u37", "u19", "u1"):
+        answer = (
+            await client.get(
+                f"/v1/users/{user}/recommendations", params={"k": 20, "explain": "full"}
+            )
+        ).json()
+        assert len(answer["items"]) == 20
+        assert answer["degraded"] == []
+        for item in answer["items"]:
+            assert sum(item["signals"].values()) == pytest.approx(item["score"], rel=1e-4)
+            listed = sum(c["value"] for c in item["explanation"]["contributions"])
+            total = listed + item["explanation"]["remainder"]
+            assert total == pytest.approx(item["score"], rel=1e-4)
+        assert not [each for each in gone if f'"{each}"' in httpx.Response(200, json=answer).text]
+    similar = (await client.get(f"/v1/items/{answer['items'][0]['item_id']}/similar")).json()
+    assert not set(gone) & {item["id"] for item in similar["items"]}
+
+
+async def test_many_deletions_share_the_rewriting(
+    served, engine: Engine, client: httpx.AsyncClient, tmp_path: Path, monkeypatch
+) -> None:
+    packed: list[str] = []
+
+    def counted(made: Snapshot) -> tuple[bytes, str]:
+        content, sha256 = pack(made)
+        packed.append(sha256)
+        return content, sha256
+
+    monkeypatch.setattr(snapshot, "pack", counted)
+    users = [f"u{number}" for number in range(200, 230)]
+    answers = await asyncio.gather(*(client.delete(f"/v1/users/{user}") for user in users))
+    assert [answer.status_code for answer in answers] == [204] * 30
+    assert len(packed) <= 2
+    assert_nothing_left(served, engine, tmp_path / "snapshots", *users)
+
+
+def test_a_deletion_that_was_killed_is_finished_by_the_next(served) -> None:
+    node = DeletedNode("user", "u50")
+    served.gateway.write(lambda transaction: deletion._remove(transaction, {node}))
+    assert notes(served.gateway) == 1
+    assert "u50" not in said_in_the_graph(served.gateway)
+    assert any(b'"u50"' in content for content in stored(served.gateway).values())
+    # Asked for again, it is finished and told as done; once more, there is no such user.
+    assert delete_nodes(served.gateway, [node]) == [True]
+    assert delete_nodes(served.gateway, [node]) == [False]
+    assert not any(b'"u50"' in content for content in stored(served.gateway).values())
+    assert notes(served.gateway) == 0
+
+
+async def test_a_deletion_that_was_killed_is_finished_by_a_start(served, tmp_path: Path) -> None:
+    node = DeletedNode("item", "i77")
+    served.gateway.write(lambda transaction: deletion._remove(transaction, {node}))
+    engine = make_engine(served, tmp_path)
+    await engine.start()
+    try:
+        await until(lambda: "i77" not in engine.snapshot.items)
+        assert_nothing_left(served, engine, tmp_path, "i77")
+    finally:
+        await engine.stop()
+
+
+def test_a_refresh_that_was_at_work_forgets_too(served, copies) -> None:
+    """Its arrays were made from what it read before the deletion, and are not yet active."""
+    copies(103, "building")
+    delete_nodes(served.gateway, [DeletedNode("user", "u51")])
+    assert b'"u51"' in stored(served.gateway)[103]
+    assert notes(served.gateway) == 1
+    assert "u51" not in said_in_the_graph(served.gateway)
+    rows(
+        served.gateway,
+        "MATCH (v:EmbeddingVersion {model: 'hybrid', version: 103}) SET v.status = 'ready'",
+    )
+    rows(served.gateway, "CREATE (:User {user_id: 'u51'})")  # who came back meanwhile
+    finish_deletions(served.gateway)
+    assert not any(b'"u51"' in content for content in stored(served.gateway).values())
+    assert notes(served.gateway) == 0
+
+
+def test_deletions_of_several_processes_at_once(served) -> None:
+    users = [f"u{number}" for number in range(100, 112)]
+
+    def delete(user: str) -> None:
+        with Neo4jGateway(served.address) as gateway:
+            delete_user(gateway, user, snapshot_folder=served.home / "nowhere")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(delete, users))
+    for content in stored(served.gateway).values():
+        assert not [user for user in users if f'"{user}"'.encode() in content]
+    assert notes(served.gateway) == 0
+
+
+async def test_other_services_notice(served, engine: Engine, tmp_path: Path) -> None:
+    with Neo4jGateway(served.address) as gateway:
+        await asyncio.to_thread(
+            delete_user, gateway, "u60", snapshot_folder=served.home / "snapshots"
+        )
+    await until(lambda: "u60" not in engine.snapshot.users)
+    assert_nothing_left(served, engine, tmp_path / "snapshots", "u60")
+
+
+async def test_copies_on_a_disk_that_nobody_serves_from_go_too(served, tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    engine = make_engine(served, folder)
+    await engine.start()
+    await engine.stop()
+    assert [b'"u61"' in path.read_bytes() for path in folder.glob("*/manifest.json")] == [True]
+    delete_user(served.gateway, "u61", snapshot_folder=folder)
+    assert list(folder.iterdir()) == []
+    with pytest.raises(NotFoundError, match="u61"):
+        delete_user(served.gateway, "u61", snapshot_folder=folder)
+
+
+async def test_who_comes_back_is_new(served, client: httpx.AsyncClient) -> None:
+    event = [{"event_id": "again", "user_id": "u70", "item_id": "i9"}]
+    assert (await client.post("/v1/events", json=event)).json()["new"] == 1
+    assert (await client.delete("/v1/users/u70")).status_code == 204
+    assert (await client.post("/v1/events", json=event)).json()["new"] == 1
+    (found,) = rows(
+        served.gateway,
+        "MATCH (u:User {user_id: 'u70'})-[r]->(i) RETURN keys(u) AS keys, collect(i.item_id) AS i",
+    )
+    assert found == {"keys": ["user_id"], "i": ["i9"]}

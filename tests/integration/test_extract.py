@@ -1,0 +1,331 @@
+"""The graph of a real Neo4j as arrays: whole, in part, in every form, and brought up to date."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import polars as pl
+import pytest
+
+from loaders.catalogue import Query
+from loaders.extract import (
+    Selection,
+    apply_changes,
+    extract_changes,
+    extract_graph,
+    extract_to_folder,
+    to_networkx,
+)
+from loaders.gateway import Neo4jGateway
+from loaders.ingest import apply_schema, ingest
+from loaders.tables import FolderTables
+from loaders.types import HeteroGraph
+
+pytestmark = pytest.mark.neo4j
+
+# Neo4j sorts text by UTF-16 units: the emoji before the full-width letter, unlike code points.
+EMOJI, WIDE = "\U0001f600", "\uff21"
+
+
+def at(day: int) -> datetime:
+    return datetime(2020, 1, day, tzinfo=UTC)
+
+
+def run(gateway: Neo4jGateway, text: str, **parameters: Any) -> list[dict[str, Any]]:
+    types = dict.fromkeys(parameters, "any")
+    return gateway.run(Query("tests/extract", "", "write", types, {}, text), **parameters)
+
+
+@pytest.fixture
+def graph(gateway: Neo4jGateway) -> Neo4jGateway:
+    """Every relationship type, several events of one pair, times with offsets, missing weights."""
+    apply_schema(gateway)
+    run(
+        gateway,
+        """
+        UNWIND [$emoji, $wide, 'u3', 'lonely'] AS id CREATE (:User {user_id: id})
+        WITH count(*) AS made
+        UNWIND ['i1', 'i2', 'i3', 'i4', $wide, $emoji] AS id CREATE (:Item {item_id: id})
+        WITH count(*) AS made
+        UNWIND ['c1', 'c2', 'c3'] AS id CREATE (:Category {category_id: id})
+        WITH count(*) AS made
+        MATCH (a:User {user_id: $emoji}), (b:User {user_id: $wide}), (c:User {user_id: 'u3'}),
+          (one:Item {item_id: 'i1'}), (two:Item {item_id: 'i2'}), (three:Item {item_id: 'i3'}),
+          (four:Item {item_id: 'i4'}), (x:Category {category_id: 'c1'}),
+          (y:Category {category_id: 'c2'}), (z:Category {category_id: 'c3'})
+        CREATE (a)-[:INTERACTED {event: 'view', weight: 3.5, count: 4,
+            first_at: datetime('2020-01-02T00:00Z'),
+            last_at: datetime('2020-01-10T02:00+02:00')}]->(one),
+          (a)-[:INTERACTED {event: 'buy', weight: 1, first_at: datetime('2020-01-05T00:00Z'),
+            last_at: datetime('2020-01-05T00:00Z')}]->(one),
+          (b)-[:INTERACTED {event: 'view'}]->(two),
+          (b)-[:INTERACTED {event: 'view', weight: -0.25, first_at: datetime('2020-01-20T00:00Z'),
+            last_at: datetime('2020-01-20T00:00Z')}]->(one),
+          (c)-[:INTERACTED {event: 'view', weight: 2.0, first_at: datetime('2020-01-03T00:00Z'),
+            last_at: datetime('2020-01-03T00:00Z')}]->(three),
+          (a)-[:FOLLOWS {since: datetime('2020-01-08T00:00Z')}]->(b), (b)-[:FOLLOWS]->(c),
+          (c)-[:PREFERS {weight: 0.5}]->(y), (one)-[:IN_CATEGORY {weight: 2.0}]->(x),
+          (four)-[:IN_CATEGORY]->(z), (x)-[:SUBCATEGORY_OF]->(y),
+          (one)-[:RELATED_TO {kind: 'also_bought', weight: 1.5}]->(two),
+          (one)-[:RELATED_TO {kind: 'also_viewed', weight: 2.0}]->(two),
+          (two)-[:RELATED_TO {kind: 'also_viewed'}]->(three)
+        SET two.created_at = datetime('2020-01-15T00:00Z')
+        """,
+        emoji=EMOJI, wide=WIDE,
+    )  # fmt: skip
+    return gateway
+
+
+def did(graph: HeteroGraph) -> list[tuple[Any, ...]]:
+    n = graph.interactions
+    columns = (n.user_index, n.item_index, n.event_index, n.weight, n.last_at)
+    return [
+        (graph.users[u], graph.items[i], n.events[e], w, None if np.isnan(t) else t)
+        for u, i, e, w, t in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def links(graph: HeteroGraph, name: str) -> list[tuple[int, int, float]]:
+    edges = getattr(graph, name)
+    return list(zip(edges.source.tolist(), edges.target.tolist(), edges.weight.tolist(),
+                    strict=True))  # fmt: skip
+
+
+def same(one: HeteroGraph, other: HeteroGraph) -> bool:
+    assert did(one) == did(other)
+    assert one.interactions.events == other.interactions.events
+    for field in fields(HeteroGraph):
+        if field.name in ("users", "items", "categories"):
+            assert getattr(one, field.name) == getattr(other, field.name)
+        elif field.name != "interactions":
+            assert links(one, field.name) == links(other, field.name)
+    return True
+
+
+def test_whole_graph_in_the_order_of_code_points(graph: Neo4jGateway) -> None:
+    found = extract_graph(graph)
+    assert list(found.users) == ["lonely", "u3", WIDE, EMOJI]
+    assert list(found.items) == ["i1", "i2", "i3", "i4", WIDE, EMOJI]
+    assert did(found) == [
+        ("u3", "i3", "view", 2.0, at(3).timestamp()),
+        (WIDE, "i1", "view", -0.25, at(20).timestamp()),
+        (WIDE, "i2", "view", 1.0, None),
+        (EMOJI, "i1", "buy", 1.0, at(5).timestamp()),
+        (EMOJI, "i1", "view", 3.5, at(10).timestamp()),
+    ]
+    assert links(found, "follows") == [(2, 1, 1.0), (3, 2, 1.0)]
+    assert links(found, "prefers") == [(1, 1, 0.5)]
+    assert links(found, "in_category") == [(0, 0, 2.0), (3, 2, 1.0)]
+    assert links(found, "subcategory_of") == [(0, 1, 1.0)]
+    assert links(found, "related_to") == [(0, 1, 3.5), (1, 2, 1.0)]
+
+
+def test_an_empty_graph(gateway: Neo4jGateway) -> None:
+    found = extract_graph(gateway)
+    assert (len(found.users), len(found.interactions), len(found.follows)) == (0, 0, 0)
+
+
+def test_until_keeps_nothing_of_the_future(graph: Neo4jGateway) -> None:
+    found = extract_graph(graph, selection=Selection(until=at(9)))
+    assert did(found) == [
+        ("u3", "i3", "view", 2.0, at(3).timestamp()),
+        (EMOJI, "i1", "buy", 1.0, at(5).timestamp()),
+        # Three of its four events may be later: only the first is known.
+        (EMOJI, "i1", "view", 1.0, at(2).timestamp()),
+    ]
+    assert "i2" not in found.items
+    assert links(found, "related_to") == []
+    assert len(found.follows) == 2
+    earlier = extract_graph(graph, selection=Selection(until=at(8)))
+    assert len(earlier.follows) == 1, "one began on the 8th"
+    none = extract_graph(graph, selection=Selection(until=at(2)))
+    assert did(none) == []
+
+
+def test_until_is_the_same_however_the_graph_goes_on(graph: Neo4jGateway) -> None:
+    selection = Selection(until=at(9))
+    before = extract_graph(graph, selection=selection)
+    run(
+        graph,
+        "MATCH (u:User)-[r:INTERACTED {event: 'view'}]->(i:Item {item_id: 'i1'}) "
+        "SET r.weight = r.weight + 10, r.last_at = datetime('2021-01-01T00:00Z') "
+        "WITH DISTINCT i MATCH (v:User {user_id: 'lonely'}) CREATE (v)-[:INTERACTED {event: 'new',"
+        " weight: 1.0, first_at: datetime('2021-01-01T00:00Z'),"
+        " last_at: datetime('2021-01-01T00:00Z')}]->(i)",
+    )
+    assert same(extract_graph(graph, selection=selection), before)
+
+
+def test_since_keeps_what_went_on_then(graph: Neo4jGateway) -> None:
+    found = extract_graph(graph, selection=Selection(since=at(10)))
+    assert [row[:3] for row in did(found)] == [(WIDE, "i1", "view"), (EMOJI, "i1", "view")]
+    window = extract_graph(graph, selection=Selection(since=at(4), until=at(9)))
+    assert [row[:3] for row in did(window)] == [(EMOJI, "i1", "buy")]
+
+
+def test_labels_and_types(graph: Neo4jGateway) -> None:
+    found = extract_graph(graph, selection=Selection(labels=["Item", "Category"]))
+    assert len(found.users) == len(found.interactions) == len(found.prefers) == 0
+    assert len(found.in_category) == 2
+    found = extract_graph(graph, selection=Selection(types=["FOLLOWS"]))
+    assert len(found.items) == 6
+    assert (len(found.follows), len(found.interactions), len(found.related_to)) == (2, 0, 0)
+
+
+def test_community_of_users(graph: Neo4jGateway) -> None:
+    found = extract_graph(graph, selection=Selection(users=[EMOJI, "u3", "nobody"]))
+    assert list(found.users) == ["u3", EMOJI]
+    assert list(found.items) == ["i1", "i3"]
+    assert list(found.categories) == ["c1", "c2"], "of i1, its parent, and what u3 prefers"
+    assert len(did(found)) == 3
+    assert len(found.follows) == 0
+
+
+def test_k_core(graph: Neo4jGateway) -> None:
+    run(graph, "MATCH (u:User {user_id: $emoji}), (i:Item {item_id: 'i2'}) "
+        "CREATE (u)-[:INTERACTED {event: 'view', weight: 1.0}]->(i)", emoji=EMOJI)  # fmt: skip
+    found = extract_graph(graph, selection=Selection(k_core=2))
+    assert (list(found.users), list(found.items)) == ([WIDE, EMOJI], ["i1", "i2"])
+    assert len(found.categories) == 3
+    assert len(did(found)) == 5
+
+
+# Importing torch_geometric calls what torch has deprecated.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")
+@pytest.mark.parametrize("form", ["npz", "hetero", "networkx", "parquet"])
+def test_files_hold_the_graph(graph: Neo4jGateway, tmp_path: Path, form: Any) -> None:
+    whole = extract_graph(graph)
+    saved = extract_to_folder(graph, tmp_path / "out", form=form)
+    assert saved.relationships["INTERACTED"] == 5
+    assert saved.relationships["RELATED_TO"] == 2
+    assert saved.nodes == {"users": 4, "items": 6, "categories": 3}
+    folder = saved.folder
+    if form != "parquet":
+        assert pl.read_csv(folder / "users.csv")["id"].to_list() == list(whole.users)
+    if form == "npz":
+        arrays = np.load(folder / "graph.npz", allow_pickle=False)
+        np.testing.assert_array_equal(arrays["interactions_last_at"], whole.interactions.last_at)
+        np.testing.assert_array_equal(arrays["related_to_weight"], whole.related_to.weight)
+    elif form == "networkx":
+        text = (folder / "graph.json").read_text(encoding="utf-8")
+        found = nx.node_link_graph(json.loads(text), edges="edges")
+        expected = to_networkx(whole)
+        assert dict(found.nodes) == dict(expected.nodes)
+        assert dict(found.edges) == dict(expected.edges)
+        assert found.edges[("User", EMOJI), ("Item", "i1"), "INTERACTED view"]["weight"] == 3.5
+    elif form == "hetero":
+        torch = pytest.importorskip("torch")
+        from torch_geometric.data import HeteroData
+
+        data = HeteroData.from_dict(torch.load(folder / "graph.pt", weights_only=True))
+        assert data["User"].num_nodes == 4
+        store = data["User", "INTERACTED", "Item"]
+        np.testing.assert_array_equal(store.edge_index[0], whole.interactions.user_index)
+        np.testing.assert_array_equal(store.edge_weight, whole.interactions.weight)
+        assert data["Item", "RELATED_TO", "Item"].edge_index.tolist() == [[0, 1], [1, 2]]
+
+
+def test_no_such_form(graph: Neo4jGateway, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no form 'xml': expected one of npz, parquet"):
+        extract_to_folder(graph, tmp_path, form="xml")  # type: ignore[arg-type]
+
+
+def test_parquet_is_ingested_again(graph: Neo4jGateway, tmp_path: Path) -> None:
+    before = extract_graph(graph)
+    extract_to_folder(graph, tmp_path, form="parquet")
+    run(graph, "MATCH (n) DETACH DELETE n")
+    ingest(graph, FolderTables(tmp_path), rejects=tmp_path / "rejects.csv", strict=True)
+    assert same(extract_graph(graph), before)
+
+
+def test_changes_bring_old_arrays_up_to_date(graph: Neo4jGateway) -> None:
+    old = extract_graph(graph)
+    run(
+        graph,
+        """
+        MATCH (a:User {user_id: $emoji})-[r:INTERACTED {event: 'view'}]->(:Item {item_id: 'i1'})
+        SET r.weight = 9.0
+        WITH a
+        MATCH (gone:Item {item_id: 'i3'}) DETACH DELETE gone
+        WITH a
+        MATCH (:User {user_id: $wide})-[r:INTERACTED]->(:Item {item_id: 'i2'}) DELETE r
+        WITH a
+        CREATE (a)-[:FOLLOWS]->(new:User {user_id: 'a new one'}),
+          (new)-[:INTERACTED {event: 'add', weight: 1.0}]->(:Item {item_id: '0'})
+        """,
+        emoji=EMOJI, wide=WIDE,
+    )  # fmt: skip
+    changes = extract_changes(graph, old)
+    reread = {changes.graph.users[row] for row in np.flatnonzero(changes.users)}
+    assert reread == {EMOJI, WIDE, "u3", "a new one"}
+    assert same(apply_changes(old, changes), extract_graph(graph))
+
+
+def test_nothing_changed(graph: Neo4jGateway) -> None:
+    old = extract_graph(graph)
+    changes = extract_changes(graph, old)
+    assert not changes.users.any()
+    assert same(apply_changes(old, changes), old)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "SET r.last_at = datetime('2031-01-01T00:00:00Z')",
+        "SET r.weight = r.weight + 0.01",
+        "DELETE r CREATE (u)-[:INTERACTED {event: r.event, weight: r.weight, last_at: r.last_at}]->"
+        "(:Item {item_id: 'another'})",
+    ],
+)
+def test_any_change_of_an_interaction_is_seen(graph: Neo4jGateway, change: str) -> None:
+    old = extract_graph(graph)
+    run(
+        graph,
+        "MATCH (u:User)-[r:INTERACTED]->() WITH u, r ORDER BY u.user_id LIMIT 1 "
+        f"WITH u, r, properties(r) AS was {change}".replace("r.event,", "was.event,")
+        .replace("weight: r.weight", "weight: was.weight")
+        .replace("last_at: r.last_at}", "last_at: was.last_at}"),
+    )
+    changes = extract_changes(graph, old)
+    assert changes.users.sum() == 1
+    assert same(apply_changes(old, changes), extract_graph(graph))
+
+
+def test_no_relationship_is_taken_for_one_of_another_node(gateway: Neo4jGateway) -> None:
+    """Nodes come and go while the graph is read, and the database uses internal ids again."""
+    apply_schema(gateway)
+    churn = (
+        "UNWIND range(0, 49) AS n MATCH (u:User {user_id: $kind + n})-[:INTERACTED]->(i:Item) "
+        "DETACH DELETE u, i"
+    )
+    make = (
+        "UNWIND range(0, 49) AS n CREATE (:User {user_id: $kind + n})"
+        "-[:INTERACTED {event: 'e', weight: 1.0}]->(:Item {item_id: $kind + n})"
+    )
+    run(gateway, make, kind="z")
+    over = False
+
+    def come_and_go() -> int:
+        rounds = 0
+        while not over:
+            kind = "abcdefgh"[rounds % 8]
+            run(gateway, make, kind=kind)
+            run(gateway, churn, kind=kind)
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(1) as pool:
+        rounds = pool.submit(come_and_go)
+        try:
+            for _ in range(40):
+                rows = did(extract_graph(gateway))
+                assert all(user == item for user, item, *_ in rows)
+                assert sum(user.startswith("z") for user, *_ in rows) == 50
+        finally:
+            over = True
+    assert rounds.result() > 10

@@ -1,0 +1,51 @@
+"""Tables on disk and what is read from them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from loaders.tables import INTERACTIONS, FolderTables, Rejected, TableSpec
+
+Read = tuple[pl.DataFrame, list[Rejected]]
+
+
+@pytest.fixture
+def write_tables(tmp_path: Path) -> Callable[..., Path]:
+    """Writes tables into a folder: text and bytes as CSV, frames as Parquet."""
+
+    def write(**tables: str | bytes | pl.DataFrame) -> Path:
+        for name, content in ({"interactions": "user_id,item_id\nu,i\n"} | tables).items():
+            if isinstance(content, pl.DataFrame):
+                content.write_parquet(tmp_path / f"{name}.parquet")
+            else:
+                data = content.encode() if isinstance(content, str) else content
+                (tmp_path / f"{name}.csv").write_bytes(data)
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def read_table() -> Callable[[Path, TableSpec], Read]:
+    """Reads a table of a folder: its good rows, and those that were rejected."""
+
+    def read(folder: Path, spec: TableSpec) -> Read:
+        rejected: list[Rejected] = []
+        batches = list(FolderTables(folder).batches(spec, rejected.append))
+        return (pl.concat(batches) if batches else pl.DataFrame()), rejected
+
+    return read
+
+
+@pytest.fixture
+def read_csv(
+    write_tables: Callable[..., Path], read_table: Callable[[Path, TableSpec], Read]
+) -> Callable[[str | bytes], Read]:
+    """Reads text as the interactions of a folder."""
+
+    def read(text: str | bytes) -> Read:
+        return read_table(write_tables(interactions=text), INTERACTIONS)
+
+    return read

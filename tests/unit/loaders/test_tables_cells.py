@@ -1,0 +1,194 @@
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from loaders.errors import TableError
+from loaders.tables import (
+    INTERACTIONS,
+    ITEMS,
+    FolderTables,
+    Rejected,
+    TableSpec,
+)
+
+WriteTables = Callable[..., Path]
+ReadTable = Callable[[Path, TableSpec], tuple[pl.DataFrame, list[Rejected]]]
+ReadCsv = Callable[[str | bytes], tuple[pl.DataFrame, list[Rejected]]]
+
+
+def at(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc]
+
+
+class TestTimes:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("2009-04-01", at(2009, 4, 1)),
+            ("2009-04-01T12:30", at(2009, 4, 1, 12, 30)),
+            ("2009-04-01 12:30:05", at(2009, 4, 1, 12, 30, 5)),
+            ("2009-04-01T12:30:05Z", at(2009, 4, 1, 12, 30, 5)),
+            ("2009-04-01t12:30:05.5z", at(2009, 4, 1, 12, 30, 5, 500_000)),
+            ("2009-04-01T12:30:05,123456789Z", at(2009, 4, 1, 12, 30, 5, 123_456)),
+            ("2009-04-01T00:30:00+02:00", at(2009, 3, 31, 22, 30)),
+            ("2009-04-01T00:30:00-0530", at(2009, 4, 1, 6)),
+            ("2009-04-01T00:30:00+01", at(2009, 3, 31, 23, 30)),
+            ("0001-01-01T00:00:00Z", at(1, 1, 1)),
+            ("9999-12-31T23:59:59.999999Z", at(9999, 12, 31, 23, 59, 59, 999_999)),
+            ("0", at(1970, 1, 1)),
+            (" 1238536800 ", at(2009, 3, 31, 22)),
+            ("1238536800.25", at(2009, 3, 31, 22, 0, 0, 250_000)),
+            ("-417139200", at(1956, 10, 13)),
+            ("1.2385368e9", at(2009, 3, 31, 22)),
+        ],
+    )
+    def test_text(self, read_csv: ReadCsv, text: str, expected: datetime) -> None:
+        frame, rejected = read_csv(f'user_id,item_id,timestamp\nu,i,"{text}"\n')
+        assert rejected == []
+        assert frame["timestamp"].to_list() == [expected]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "2009-13-01",
+            "2009-4-1",
+            "2009-04",
+            "01/04/2009",
+            "2009-04-01T24:00:00Z",
+            "2009-04-01T12:60",
+            "2009-04-01T12:00:60Z",
+            "2009-04-01T12:00+24:00",
+            "2009-04-01T12:00:00 Europe/Paris",
+            "0000-01-01",
+            "0001-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
+            "253402300800",
+            "-62135596801",
+            "1238536800000",
+            "1e400",
+            "-inf",
+        ],
+    )
+    def test_bad_text(self, read_csv: ReadCsv, text: str) -> None:
+        frame, rejected = read_csv(f"user_id,item_id,timestamp\nu,i,{text}\n")
+        assert frame.is_empty()
+        assert [r.column for r in rejected] == ["timestamp"]
+
+    @pytest.mark.parametrize(
+        "column",
+        [
+            pl.Series([datetime(2009, 4, 1, 12)], dtype=pl.Datetime("ms")),  # noqa: DTZ001
+            pl.Series([datetime(2009, 4, 1, 12)], dtype=pl.Datetime("ns")),  # noqa: DTZ001
+            pl.Series([at(2009, 4, 1, 12)]).dt.convert_time_zone("Asia/Kathmandu"),
+            pl.Series([1_238_587_200]),
+            pl.Series([1_238_587_200.0]),
+            pl.Series(["2009-04-01T12:00Z"]),
+        ],
+    )
+    def test_parquet_types(
+        self, write_tables: WriteTables, read_table: ReadTable, column: pl.Series
+    ) -> None:
+        table = pl.DataFrame({"user_id": "u", "item_id": "i", "timestamp": column})
+        frame, rejected = read_table(write_tables(interactions=table), INTERACTIONS)
+        assert rejected == []
+        assert frame["timestamp"].to_list() == [at(2009, 4, 1, 12)]
+
+    def test_parquet_dates_and_times_out_of_range(
+        self, write_tables: WriteTables, read_table: ReadTable
+    ) -> None:
+        far = pl.Series([0, 2**62]).cast(pl.Datetime("ms"))
+        table = pl.DataFrame({"user_id": "u", "item_id": "i", "timestamp": far})
+        frame, rejected = read_table(write_tables(interactions=table), INTERACTIONS)
+        assert frame["timestamp"].to_list() == [at(1970, 1, 1)]
+        assert [(r.line, r.row) for r in rejected] == [(2, f"u,i,{2**62}")]
+        table = table.with_columns(timestamp=pl.Series([date(2009, 4, 1), date(1, 1, 1)]))
+        frame, _ = read_table(write_tables(interactions=table), INTERACTIONS)
+        assert frame["timestamp"].to_list() == [at(2009, 4, 1), at(1, 1, 1)]
+
+
+class TestItemsAndUsers:
+    def test_known_columns_are_typed_and_others_become_properties(
+        self, write_tables: WriteTables, read_table: ReadTable
+    ) -> None:
+        text = "url,item_id,available,created_at,title\nx,i,Yes,0,T\n,j,,,\n"
+        frame, rejected = read_table(write_tables(items=text), ITEMS)
+        assert rejected == []
+        assert frame.columns == ["item_id", "title", "created_at", "available", "url"]
+        assert frame.rows() == [
+            ("i", "T", at(1970, 1, 1), True, "x"),
+            ("j", None, None, None, None),
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "flag"),
+        [
+            *((text, True) for text in ("true", "TRUE", "1", "yes")),
+            *((text, False) for text in ("false", "False", "0", " no ")),
+            ("", None),
+        ],
+    )
+    def test_booleans(
+        self, write_tables: WriteTables, read_table: ReadTable, text: str, flag: bool | None
+    ) -> None:
+        frame, _ = read_table(write_tables(items=f"item_id,available\ni,{text}\n"), ITEMS)
+        assert frame["available"].to_list() == [flag]
+
+    def test_bad_boolean(self, write_tables: WriteTables, read_table: ReadTable) -> None:
+        _, rejected = read_table(write_tables(items="item_id,available\ni,perhaps\n"), ITEMS)
+        assert [(r.column, r.reason) for r in rejected] == [
+            ("available", "'perhaps' is not a boolean: expected true or false")
+        ]
+
+    def test_parquet_properties_keep_their_type(
+        self, write_tables: WriteTables, read_table: ReadTable
+    ) -> None:
+        table = pl.DataFrame(
+            {
+                "item_id": ["i"],
+                "price": [9.99],
+                "stock": pl.Series([3], dtype=pl.UInt8),
+                "tags": [["a", "b"]],
+                "day": [date(2020, 1, 2)],
+                "seen": [datetime(2020, 1, 2)],  # noqa: DTZ001
+                "label": pl.Series(["x"], dtype=pl.Categorical),
+                "nothing": [None],
+            }
+        )
+        frame, rejected = read_table(write_tables(items=table), ITEMS)
+        assert rejected == []
+        row = frame.row(0, named=True)
+        assert (row["price"], row["stock"], row["tags"]) == (9.99, 3, ["a", "b"])
+        assert (row["day"], row["seen"]) == (date(2020, 1, 2), at(2020, 1, 2))
+        assert (row["label"], row["nothing"]) == ("x", None)
+
+    def test_parquet_property_values_that_neo4j_cannot_hold(
+        self, write_tables: WriteTables, read_table: ReadTable
+    ) -> None:
+        table = pl.DataFrame(
+            {
+                "item_id": ["i", "j", "k"],
+                "big": pl.Series([1, 2**63, 2], dtype=pl.UInt64),
+                "tags": [["a"], ["a"], ["a", None]],
+            }
+        )
+        frame, rejected = read_table(write_tables(items=table), ITEMS)
+        assert frame["item_id"].to_list() == ["i"]
+        assert [(r.line, r.column) for r in rejected] == [(2, "big"), (3, "tags")]
+
+    def test_a_property_type_that_neo4j_has_not(
+        self, write_tables: WriteTables, read_table: ReadTable, tmp_path: Path
+    ) -> None:
+        write_tables(items=pl.DataFrame({"item_id": ["i"], "size": [{"w": 1}]}))
+        with pytest.raises(TableError, match=r"items\.parquet: column 'size' holds Struct"):
+            read_table(tmp_path, ITEMS)
+
+    @pytest.mark.parametrize("column", ["embedding_lightgcn_a", "embedding_x", ""])
+    def test_reserved_property_names(
+        self, write_tables: WriteTables, tmp_path: Path, column: str
+    ) -> None:
+        write_tables(users=f"user_id,{column}\nu,1\n")
+        with pytest.raises(TableError, match="property"):
+            FolderTables(tmp_path)

@@ -1,0 +1,313 @@
+"""CSV, JSON Lines and Parquet, also compressed, are read alike; fast and exact reading agree."""
+
+import bz2
+import gzip
+import json
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from loaders.errors import TableError
+from loaders.tables import INTERACTIONS, ITEMS, FolderTables, Rejected, TableSpec, open_tables
+
+ReadTable = Callable[[Path, TableSpec], tuple[pl.DataFrame, list[Rejected]]]
+CSV = b"user_id,item_id,value\nu,i,1\nv,,2\nw,j,x\n"
+JSON = (
+    b'{"user_id": "u", "item_id": "i", "value": 1}\n'
+    b'{"user_id": "v", "value": 2}\n{"user_id": "w", "item_id": "j", "value": "x"}\n'
+)
+
+
+def zstd(data: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as file:
+        file.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+def json_lines(*rows: Any) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+@pytest.fixture
+def read_bytes(tmp_path: Path, read_table: ReadTable) -> Callable[..., Any]:
+    """Reads bytes as a file of a name: its good rows, and the others by line, column, reason."""
+
+    def read(name: str, data: bytes, spec: TableSpec = INTERACTIONS) -> Any:
+        (tmp_path / "interactions.csv").write_text("user_id,item_id\n")
+        if spec is INTERACTIONS:
+            (tmp_path / "interactions.csv").unlink()
+        (tmp_path / name).write_bytes(data)
+        frame, rejected = read_table(tmp_path, spec)
+        assert {each.file for each in rejected} <= {name}
+        assert {each.table for each in rejected} <= {spec.name}
+        return frame, [(each.line, each.column, each.reason) for each in rejected]
+
+    return read
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        ("suffix", "compress"),
+        [
+            ("", bytes),
+            (".gz", gzip.compress),
+            (".bz2", bz2.compress),
+            (".xz", lzma.compress),
+            (".zst", zstd),
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("form", "data", "first"),
+        [("csv", CSV, 2), ("tsv", CSV, 2), ("jsonl", JSON, 1), ("ndjson", JSON, 1)],
+    )
+    def test_compressed_or_not(
+        self,
+        read_bytes: Callable[..., Any],
+        suffix: str,
+        compress: Callable[[bytes], bytes],
+        form: str,
+        data: bytes,
+        first: int,
+    ) -> None:
+        # Two members after one another are one file, as `cat` makes them.
+        half = data.index(b"v")
+        packed = compress(data[:half]) + compress(data[half:])
+        frame, rejected = read_bytes(f"interactions.{form}{suffix}", packed)
+        assert frame.select("user_id", "item_id", "value").rows() == [("u", "i", 1.0)]
+        assert rejected == [
+            (first + 1, "item_id", "is missing"),
+            (first + 2, "value", "'x' is not a finite number"),
+        ]
+
+    @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])
+    @pytest.mark.parametrize("cut", [None, -9])
+    def test_a_damaged_archive_is_named(
+        self, read_bytes: Callable[..., Any], suffix: str, cut: int | None
+    ) -> None:
+        pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd}
+        data = CSV if cut is None else pack[suffix](CSV * 1000)[:cut]
+        with pytest.raises(TableError, match=rf"interactions\.csv\{suffix} cannot be read"):
+            read_bytes(f"interactions.csv{suffix}", data)
+
+    @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+    @pytest.mark.parametrize("rows", [0, 3, 300_000])
+    def test_row_count_is_about_right(self, tmp_path: Path, suffix: str, rows: int) -> None:
+        pack = {"": bytes, ".gz": gzip.compress, ".zst": zstd}[suffix]
+        lines = b"".join(b"user-%d,item-%d\n" % (n, n % 7919) for n in range(rows))
+        (tmp_path / f"interactions.csv{suffix}").write_bytes(pack(b"user_id,item_id\n" + lines))
+        found = FolderTables(tmp_path).row_count(INTERACTIONS)
+        assert found == pytest.approx(rows, rel=0.4 if suffix else 0.1)
+
+    def test_a_file_larger_than_what_is_held(
+        self, read_bytes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("loaders.tables._text.BLOCK_BYTES", 64)
+        rows = [{"user_id": f"u{n}", "item_id": "é" * (n % 50 + 1)} for n in range(500)]
+        frame, rejected = read_bytes("interactions.jsonl", json_lines(*rows))
+        assert rejected == []
+        assert frame.select("user_id", "item_id").rows(named=True) == rows
+
+
+class TestDelimiters:
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+    @pytest.mark.parametrize("name", ["interactions.csv", "interactions.tsv"])
+    def test_each_is_found(self, read_bytes: Callable[..., Any], delimiter: str, name: str) -> None:
+        header = delimiter.join(['"user_id"', "item_id", "value"])
+        text = f'{header}\nu{delimiter}"a{delimiter}b"{delimiter}1\nu;,|\n'
+        frame, rejected = read_bytes(name, text.encode())
+        assert len(rejected) == 1
+        assert frame["item_id"].to_list() == [f"a{delimiter}b"]
+
+    def test_the_one_that_gives_the_required_columns(self, read_bytes: Callable[..., Any]) -> None:
+        frame, _ = read_bytes("interactions.csv", b"user_id;item_id;price,usd\nu,1;i;2\n")
+        assert frame.columns[-1] == "price,usd"
+        assert frame["user_id"].to_list() == ["u,1"]
+
+    def test_an_ambiguous_header_is_an_error(self, read_bytes: Callable[..., Any]) -> None:
+        with pytest.raises(TableError, match="could be split at ',' or at ';'"):
+            read_bytes("interactions.csv", b"user,item;price\nu,i;2\n")
+
+    def test_a_single_column(self, read_bytes: Callable[..., Any]) -> None:
+        frame, rejected = read_bytes("items.csv", b"item_id\na;b\n\nc,d\ne\n", ITEMS)
+        assert frame["item_id"].to_list() == ["a;b", "e"]
+        assert rejected == [(4, "", "2 cells: expected 1, as in the header")]
+
+
+CELLS = st.one_of(
+    st.text("ab1é \t|;'\u2028\x0b", max_size=4),
+    st.sampled_from(
+        ["", '"', '"a"', '"a,b"', '"two\nlines"', '"a""b"', 'a"b', "\0", "1.5", "x" * 600]
+    ),
+)
+LINES = st.lists(CELLS, min_size=1, max_size=4).map(",".join)
+ENDS = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r", "\n\n", "\r\r\n"])
+BYTES = st.sampled_from([b"", b"", b"", b"\xff", b"\xe9,", b'"'])
+CLEAN = st.integers(1, 40).map(lambda rows: "u,i,1\n" * rows)
+
+
+@st.composite
+def csv_text(draw: st.DrawFn) -> bytes:
+    """CSV that is mostly fine, in stretches that differ."""
+    header = draw(st.sampled_from(["user_id,item_id,value", "user_id,item_id", "item_id"]))
+    parts = [header.encode(), draw(st.sampled_from([b"\n", b"\r\n"]))]
+    for _ in range(draw(st.integers(0, 8))):
+        if draw(st.booleans()):
+            parts.append(draw(CLEAN).encode())
+        else:
+            parts += [draw(LINES).encode(), draw(BYTES), draw(ENDS).encode()]
+    return b"".join(parts)
+
+
+class TestFastAndExact:
+    @settings(max_examples=400, deadline=None)
+    @given(data=csv_text(), block=st.integers(1, 200))
+    @example(data=b"user_id,item_id,value\n\nu,i,1\nu,i,x\n", block=200)
+    @example(data=b"user_id,item_id,value\nu,i\nu,i,1,2\nu,i,x\n", block=200)
+    @example(data=b"user_id,item_id,value\r\nu,i,\r\nu,i,x\r\n", block=200)
+    @example(data=b"item_id\n\na\n\r\nb\n", block=200)
+    @example(data=b"item_id\n\n,\n", block=200)
+    def test_the_same_rows_and_the_same_reasons(
+        self, tmp_path_factory: pytest.TempPathFactory, data: bytes, block: int
+    ) -> None:
+        spec = ITEMS if data.startswith(b"item_id") else INTERACTIONS
+        path = tmp_path_factory.getbasetemp() / f"{spec.name}.csv"
+        path.write_bytes(data)
+
+        def read() -> tuple[pl.DataFrame, list[Rejected]]:
+            rejected: list[Rejected] = []
+            tables = open_tables(str(path))
+            frame = pl.concat(
+                [pl.DataFrame(), *tables.batches(spec, rejected.append)], how="diagonal"
+            )
+            return frame, rejected
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("loaders.tables._text.BLOCK_BYTES", block)
+            fast = read()
+            patch.setattr("loaders.tables._csv._parsed_at_once", lambda *_: None)
+            exact = read()
+            patch.undo()
+            whole = read()
+        assert fast[1] == exact[1] == whole[1]
+        assert fast[0].rows() == exact[0].rows() == whole[0].rows()
+
+    def test_clean_blocks_are_parsed_at_once(
+        self, read_bytes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("loaders.tables._csv.rows_one_by_one", None)
+        rows = "".join(f"é{n},i,\r\n" for n in range(1000)).encode()
+        frame, rejected = read_bytes("interactions.csv", b"user_id,item_id,value\r\n" + rows)
+        assert (frame.height, rejected) == (1000, [])
+
+
+class TestJson:
+    def test_ids_are_read_cell_by_cell(self, read_bytes: Callable[..., Any]) -> None:
+        ids = ["a", 7, 5.0, 7.5, True, None, 2**53 + 1, 2.0**60, 2**64 - 1, [1], {"a": 1}, ""]
+        rows = [{"user_id": "u", "item_id": each} for each in ids]
+        frame, rejected = read_bytes("interactions.jsonl", json_lines(*rows))
+        assert frame["item_id"].to_list() == ["a", "7", "5", str(2**53 + 1), str(2**64 - 1)]
+        assert rejected == [
+            (4, "item_id", "'7.5' is not a whole number"),
+            (5, "item_id", "'true' is a boolean: expected text or a whole number"),
+            (6, "item_id", "is missing"),
+            (8, "item_id", "'1.152921504606847e+18' is not a whole number"),
+            (10, "item_id", "a list: expected one value"),
+            (
+                11,
+                "item_id",
+                "holds a JSON object or a list of lists: expected a value or a list of values",
+            ),
+            (12, "item_id", "is missing"),
+        ]
+
+    def test_known_columns_take_numbers_text_and_booleans(
+        self, read_bytes: Callable[..., Any]
+    ) -> None:
+        rows = [
+            {"item_id": 1, "title": 7, "available": True, "created_at": 0},
+            {"item_id": 2, "title": 2.5, "available": 0, "created_at": "1970-01-01"},
+            {"item_id": 3, "title": "t", "available": "yes", "created_at": 0.5},
+        ]
+        frame, rejected = read_bytes("items.jsonl", json_lines(*rows), ITEMS)
+        assert rejected == []
+        assert frame["title"].to_list() == ["7", "2.5", "t"]
+        assert frame["available"].to_list() == [True, False, True]
+        assert frame["created_at"].dt.epoch("ms").to_list() == [0, 0, 500]
+
+    @pytest.mark.parametrize(
+        ("values", "dtype", "read"),
+        [
+            ([1, 2], pl.Int64, [1, 2]),
+            ([1, 2.5], pl.Float64, [1.0, 2.5]),
+            ([True, None], pl.Boolean, [True, None]),
+            ([1, "x", True], pl.String, ["1", "x", "true"]),
+            ([["a"], "b", "", []], pl.List(pl.String), [["a"], ["b"], None, []]),
+            ([[1, 2.5], [2]], pl.List(pl.Float64), [[1.0, 2.5], [2.0]]),
+        ],
+    )
+    @pytest.mark.parametrize("block", [1, 10_000])
+    def test_a_further_column_has_one_type_for_the_whole_file(
+        self,
+        read_bytes: Callable[..., Any],
+        monkeypatch: pytest.MonkeyPatch,
+        values: list[Any],
+        dtype: pl.DataType,
+        read: list[Any],
+        block: int,
+    ) -> None:
+        monkeypatch.setattr("loaders.tables._text.BLOCK_BYTES", block)
+        rows = [{"item_id": str(n), "x": value} for n, value in enumerate(values)]
+        frame, rejected = read_bytes("items.jsonl", json_lines(*rows), ITEMS)
+        assert rejected == []
+        assert frame.schema["x"] == dtype
+        assert frame["x"].to_list() == read
+
+    def test_further_cells_that_no_property_can_be(self, read_bytes: Callable[..., Any]) -> None:
+        rows = [
+            {"item_id": "a", "tags": ["x", None], "n": 1},
+            {"item_id": "b", "tags": [["x"]], "n": 1},
+            {"item_id": "c", "tags": {"x": 1}, "n": 1},
+            {"item_id": "d", "tags": ["x"], "n": 2**63},
+            {"item_id": "e", "tags": ["x"], "n": 2},
+        ]
+        frame, rejected = read_bytes("items.jsonl", json_lines(*rows), ITEMS)
+        nested = "holds a JSON object or a list of lists: expected a value or a list of values"
+        assert frame["item_id"].to_list() == ["e"]
+        assert rejected == [
+            (1, "tags", "a list with a gap: expected a value in each place"),
+            (2, "tags", nested),
+            (3, "tags", nested),
+            (4, "n", "'9223372036854775808' does not fit in 64 bits"),
+        ]
+
+    def test_broken_lines_are_rejected_by_line(self, read_bytes: Callable[..., Any]) -> None:
+        good = b'{"user_id": "u", "item_id": "i"}'
+        lines = [
+            b"\xef\xbb\xbf" + good,
+            b"",
+            b'{"user_id": "u"',
+            b"[1]",
+            good + b"\r",
+            b"\xff",
+            b"NaN",
+        ]
+        frame, rejected = read_bytes("interactions.jsonl", b"\n".join(lines))
+        assert frame.height == 2
+        assert [(line, reason.split(":")[0]) for line, _, reason in rejected] == [
+            (3, "not JSON"),
+            (4, "not a JSON object"),
+            (6, "is not valid UTF-8"),
+            (7, "not JSON"),
+        ]
+
+    def test_a_file_without_objects(self, read_bytes: Callable[..., Any]) -> None:
+        with pytest.raises(TableError, match="holds no JSON object"):
+            read_bytes("interactions.jsonl", b"\n[1]\n")

@@ -1,0 +1,61 @@
+"""A start while Neo4j is away: from what is whole on disk, or without anything."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from loaders.gateway import Neo4jAddress
+from loaders.types import IdMap
+from recsvc.errors import SnapshotError
+from recsvc.fusion import Blend
+from recsvc.serving import Serving
+from recsvc.snapshot import Snapshot, folder_name, pack, unpack
+from recsvc.store import Store
+
+
+def store_snapshot(folder: Path, version: int) -> Path:
+    items = IdMap(["i1", "i2"])
+    made = Snapshot(
+        versions={"hybrid": version},
+        items=items,
+        categories=IdMap(()),
+        users=IdMap(()),
+        titles=("One", "Two"),
+        available=np.ones(2, bool),
+        in_category=sp.csr_matrix((2, 0), dtype=bool),
+        blend=Blend((), (), np.ones(2, np.float32), 0.1),
+    )
+    content, sha256 = pack(made)
+    unpack(content, sha256, folder / folder_name(version, sha256))
+    return folder / folder_name(version, sha256)
+
+
+@pytest.fixture
+async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
+    store = Store(Neo4jAddress("bolt://127.0.0.1:1", "neo4j", ""), timeout_seconds=0.5)
+    await store.open()
+    serving = Serving(store, tmp_path)
+    yield serving
+    await serving.stop()
+    await store.close()
+
+
+async def test_the_newest_that_is_whole_serves(serving: Serving, tmp_path: Path) -> None:
+    store_snapshot(tmp_path, 9)
+    (store_snapshot(tmp_path, 10) / "prior.npy").write_bytes(b"damaged")
+    await serving.start()
+    assert serving.snapshot.versions == {"hybrid": 9}
+
+
+async def test_a_damaged_one_alone_does_not_stop_the_start(
+    serving: Serving, tmp_path: Path
+) -> None:
+    (store_snapshot(tmp_path, 1) / "manifest.json").unlink()
+    (tmp_path / "hybrid-strange").mkdir()
+    await serving.start()
+    assert not serving.serves
+    with pytest.raises(SnapshotError, match="no version is active"):
+        _ = serving.snapshot
