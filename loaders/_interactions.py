@@ -5,7 +5,9 @@ the relationships of its end nodes (benchmarks/loaders.py). So each transaction 
 of its interactions are there. Nothing comes in between: it holds the lock of all writers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import polars as pl
 
@@ -18,6 +20,8 @@ _PER_TRANSACTION = 4_000
 _COLUMNS = ("item_id", "event", "count", "weight", "value")
 _TIMES = ("first_at", "last_at")
 
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 _User = tuple[str, list[list[object]]]
 """A user's id and what they did, as `cypher/ingest/new_interactions.cypher` takes it."""
 _Key = tuple[str, object, object]
@@ -37,8 +41,8 @@ def merge_totals(gateway: Gateway, totals: pl.DataFrame) -> Iterator[int]:
     Raises:
         Neo4jError: the graph cannot be written.
     """
-    for part in totals.iter_slices(_PER_TRANSACTION):
-        users = _by_user(part)
+    parts = list(totals.iter_slices(_PER_TRANSACTION))
+    for part, users in zip(parts, _one_ahead(_by_user, parts), strict=True):
 
         def merge(transaction: Transaction, users: Sequence[_User] = users) -> None:
             known = _known(transaction, users)
@@ -49,6 +53,19 @@ def merge_totals(gateway: Gateway, totals: pl.DataFrame) -> Iterator[int]:
 
         gateway.write(merge)
         yield part.height
+
+
+def _one_ahead(work: Callable[[_In], _Out], inputs: Iterable[_In]) -> Iterator[_Out]:
+    """`map`, with the next result made while the caller waits for the database."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: Future[_Out] | None = None
+        for each in inputs:
+            following = pool.submit(work, each)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
 
 
 def event_rows(events: pl.DataFrame) -> list[Row]:
@@ -67,7 +84,12 @@ def event_rows(events: pl.DataFrame) -> list[Row]:
 
 def _known(transaction: Transaction, users: Sequence[_User]) -> dict[_Key, list[object]]:
     """What tables said of these interactions before, where the graph has them."""
-    wanted = [[user_id, [entry[0] for entry in did]] for user_id, did in users]
+    ids = [user_id for user_id, _ in users]
+    found = transaction.run(catalogue()["ingest/users_with_interactions"], user_ids=ids)
+    there = frozenset(found[0]["user_ids"])
+    if not there:
+        return {}
+    wanted = [[user, [entry[0] for entry in did]] for user, did in users if user in there]
     rows: list[Row] = transaction.run(catalogue()["ingest/known_interactions"], rows=wanted)
     return {(row["user_id"], entry[0], entry[1]): entry for row in rows for entry in row["known"]}
 

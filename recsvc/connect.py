@@ -28,6 +28,7 @@ def local_neo4j(settings: Settings) -> LocalNeo4j:
             heap_megabytes=settings.neo4j_heap_megabytes,
             page_cache_megabytes=settings.neo4j_page_cache_megabytes,
             start_timeout_seconds=settings.neo4j_start_timeout_seconds,
+            version=settings.neo4j_version,
         )
     )
 

@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     `RECSVC_HOME/neo4j/password`."""
     neo4j_database: str | None = None
     """Database name; unset, the user's home database."""
+    neo4j_version: str = "5.26"
+    """Line of the local Neo4j: 5.26, which runs on Java 17, or 2026, which wants Java 21."""
     neo4j_heap_megabytes: int = Field(default=1024, ge=256)
     """Java heap of the local Neo4j, in MiB."""
     neo4j_page_cache_megabytes: int = Field(default=512, ge=64)

@@ -3,7 +3,7 @@
 import fcntl
 import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,14 +58,14 @@ def bulk_ingest(
         progress(message, 0, None)
 
     with _files_folder(local) as folder:
-        _refuse_filled(local)
+        _refuse_filled(local, say)
         with Rejects(rejects) as log, ImportFiles(folder) as files:
             if strict:
                 refuse_rejected(source, log)
             late = LateProperties(folder)
             tables = Staging(source, files, late, log, progress).run()
         _refuse_full_disk(folder, files.bytes)
-        _refuse_filled(local)
+        _refuse_filled(local, say)
         with (
             local.importing(folder, files.options(), say) as address,
             Neo4jGateway(address) as gateway,
@@ -104,11 +104,11 @@ def _files_folder(local: LocalNeo4j) -> Generator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _refuse_filled(local: LocalNeo4j) -> None:
+def _refuse_filled(local: LocalNeo4j, say: Callable[[str], None]) -> None:
     """Make sure that nothing would be lost; what an import left half done is nothing."""
     if local.half_loaded or not local.has_data:
         return
-    with Neo4jGateway(local.up()) as gateway:
+    with Neo4jGateway(local.up(say)) as gateway:
         (found,) = gateway.run(catalogue()["bulk/counts"])
     if found["nodes"]:
         raise LocalNeo4jError(

@@ -8,6 +8,8 @@ from typing import IO, Literal, Self
 
 import polars as pl
 
+from loaders.errors import LocalNeo4jError
+
 Kind = Literal["nodes", "relationships"]
 
 # What a column may be named: a header gives more characters than these a meaning of their own.
@@ -16,6 +18,7 @@ _TYPES: dict[type[pl.DataType], str] = {
     pl.String: "string",
     pl.Int64: "long",
     pl.Float64: "double",
+    pl.Float32: "double",
     pl.Boolean: "boolean",
     pl.Datetime: "datetime",
     pl.Date: "date",
@@ -59,19 +62,27 @@ class ImportFiles:
             label: the nodes' label, or the relationships' type.
             rows: every column is named by what the importer is told of it, such as
                 `title:string`.
+
+        Raises:
+            LocalNeo4jError: they cannot be written.
         """
         key = (kind, label, *rows.columns)
         file = self._files.get(key)
-        if file is None:
-            name = f"{label.lower()}-{len(self._files)}.csv"
-            file = _File(kind, label, (self.folder / name).open("wb"), name)
-            self._files[key] = file
-            rows.clear().write_csv(file.handle)
-        text = rows.select(pl.col(pl.String))
-        file.spans_lines = file.spans_lines or _any(text, pl.all().str.contains("[\r\n]"))
-        rows.select(_as_text(column) for column in rows).write_csv(
-            file.handle, include_header=False, quote_style="non_numeric"
-        )
+        try:
+            if file is None:
+                name = f"{label.lower()}-{len(self._files)}.csv"
+                file = _File(kind, label, (self.folder / name).open("wb"), name)
+                self._files[key] = file
+                rows.clear().write_csv(file.handle)
+            file.spans_lines = file.spans_lines or _spans_lines(rows)
+            rows.select(_as_text(column) for column in rows).write_csv(
+                file.handle, include_header=False, quote_style="non_numeric"
+            )
+        except OSError as error:
+            raise LocalNeo4jError(
+                f"the files of the import cannot be written to {self.folder}: {error}: make room "
+                "there, or move everything with RECSVC_HOME"
+            ) from error
 
     def options(self) -> list[str]:
         """What the importer is told, with files named from their folder."""
@@ -114,10 +125,15 @@ def _as_text(column: pl.Series) -> pl.Series:
     """Cells as the importer reads them; those that CSV writes alike are left as they are."""
     if isinstance(column.dtype, pl.Datetime):
         return column.dt.strftime(_TIME)
-    if column.dtype.is_float() and column.is_infinite().any():
-        return column.cast(pl.String).str.replace("inf", "Infinity", literal=True)
+    if column.dtype.is_float():
+        exact = column.cast(pl.Float64)
+        if exact.is_infinite().any():
+            return exact.cast(pl.String).str.replace("inf", "Infinity", literal=True)
+        return exact
     return column
 
 
-def _any(text: pl.DataFrame, test: pl.Expr) -> bool:
-    return bool(text.width and text.select(pl.any_horizontal(test.any())).item())
+def _spans_lines(rows: pl.DataFrame) -> bool:
+    text = rows.select(pl.col(pl.String))
+    found = pl.all().str.contains("[\r\n]").any()
+    return bool(text.width and text.select(pl.any_horizontal(found)).item())

@@ -53,8 +53,6 @@ _SUMMED = ("count", "weight", "ledger_count", "ledger_weight")
 class Staging:
     """The tables of one data set on their way into files.
 
-    A context manager, which removes what was spilled.
-
     Args:
         source: the tables.
         files: where the importer's rows go.
@@ -88,6 +86,7 @@ class Staging:
 
         Raises:
             TableError: a table cannot be read, or there is no room for what it spills.
+            LocalNeo4jError: the files cannot be written.
         """
         with self._open:
             read = {spec.name: self._read(spec) for spec in self._source.specs}
@@ -269,7 +268,7 @@ def _described(spec: TableSpec, rows: pl.DataFrame) -> pl.DataFrame:
     """Ids and properties; the name of each property's column says its type too."""
     names = {column.name for column in spec.columns if column.node}
     properties = [
-        pl.col(name).cast(pl.Float64 if dtype.is_float() else dtype).alias(marked(name, dtype))
+        pl.col(name).alias(marked(name, dtype))
         for name, dtype in rows.schema.items()
         if name not in names and not isinstance(dtype, pl.Null)
     ]

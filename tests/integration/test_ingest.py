@@ -1,9 +1,7 @@
 """Tables into a real Neo4j."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -11,14 +9,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from loaders.catalogue import Query, catalogue
+from loaders.catalogue import Query
 from loaders.datasets import open_source
 from loaders.errors import RejectedRowsError
 from loaders.gateway import Neo4jGateway
-from loaders.ingest import IngestReport, apply_schema, ingest
+from loaders.ingest import IngestReport, ingest
 from loaders.tables import (
     CATEGORIES,
     FOLLOWS,
@@ -26,9 +22,9 @@ from loaders.tables import (
     ITEM_CATEGORIES,
     ITEMS,
     PREFERENCES,
-    TABLES,
     USERS,
     FolderTables,
+    FrameTables,
     Reject,
     Rejected,
     Tables,
@@ -59,6 +55,7 @@ HOSTILE_IDS = [
     "😀" * 512,
 ]
 ITSELF = "'u' is the follower_id too: expected another id"
+Links = Callable[[str], dict[tuple[Any, ...], dict[str, Any]]]
 DAY = datetime(2020, 1, 1, tzinfo=UTC)
 
 NODES = Query(
@@ -85,24 +82,15 @@ RELATIONSHIPS = Query(
 EMPTY = Query("test/empty", "Empties the graph.", "write", {}, {}, "MATCH (n) DETACH DELETE n")
 
 
-class FrameTables:
-    """Tables held in memory."""
+class CutTables(FrameTables):
+    """Tables held in memory, in batches of another size."""
 
-    warnings = ()
-
-    def __init__(self, frames: Mapping[TableSpec, pl.DataFrame], batch_rows: int = 50_000) -> None:
-        self.frames = frames
-        self.batch_rows = batch_rows
-
-    @property
-    def specs(self) -> Sequence[TableSpec]:
-        return tuple(spec for spec in TABLES if spec in self.frames)
-
-    def row_count(self, spec: TableSpec) -> int | None:
-        return self.frames[spec].height
+    def __init__(self, frames: Mapping[TableSpec, pl.DataFrame], batch_rows: int) -> None:
+        super().__init__(frames)
+        self._all, self._batch_rows = frames, batch_rows
 
     def batches(self, spec: TableSpec, reject: Reject) -> Iterator[pl.DataFrame]:
-        return self.frames[spec].iter_slices(self.batch_rows)
+        return self._all[spec].iter_slices(self._batch_rows)
 
 
 def no_reject(rejected: Rejected) -> None:
@@ -128,16 +116,6 @@ def fingerprint(gateway: Neo4jGateway) -> str:
     return hashlib.sha256("\n".join(state(gateway)).encode()).hexdigest()
 
 
-def relationships(gateway: Neo4jGateway, kind: str) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Relationships of one type by their ends and, of interactions, event."""
-    found = [row["all"] for row in gateway.run(RELATIONSHIPS) if row["type"] == kind]
-    return {
-        (start, end, link["event"]) if kind == "INTERACTED" else (start, end): link
-        for links in found
-        for start, end, link in links
-    }
-
-
 def load(gateway: Neo4jGateway, source: Tables, folder: Path) -> IngestReport:
     return ingest(gateway, source, rejects=folder / "rejects.csv")
 
@@ -148,25 +126,6 @@ def write(folder: Path, **tables: str) -> FolderTables:
     for name, text in tables.items():
         (folder / f"{name}.csv").write_text(text, encoding="utf-8", newline="")
     return FolderTables(folder)
-
-
-def event(event_id: str, **more: Any) -> dict[str, Any]:
-    row = {"user_id": "u", "item_id": "i", "event": "view", "value": None, "timestamp": None}
-    return {"event_id": event_id} | row | more
-
-
-def count_events(gateway: Neo4jGateway, rows: Sequence[Mapping[str, Any]]) -> int:
-    return gateway.run(catalogue()["ingest/events"], rows=[timed(row) for row in rows])[0][
-        "counted"
-    ]
-
-
-def timed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with its time in whole numbers, as the query takes it."""
-    time = row["timestamp"]
-    micros = time and (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    at = None if time is None else [micros // 1_000_000, micros % 1_000_000 * 1_000]
-    return {**row, "at": at}
 
 
 SMALL = {
@@ -210,8 +169,8 @@ class TestGraphOfTheContract:
         }
         assert {node["event_id"] for node in by_label["Event"]} == {"e1", "e2"}
 
-    def test_interactions(self, loaded: Neo4jGateway) -> None:
-        found = relationships(loaded, "INTERACTED")
+    def test_interactions(self, loaded: Neo4jGateway, relationships: Links) -> None:
+        found = relationships("INTERACTED")
         view = found["u", "i", "view"]
         times = {name: view.pop(name) for name in ("first_at", "last_at")}
         assert {name: time.iso_format() for name, time in times.items()} == {
@@ -231,17 +190,17 @@ class TestGraphOfTheContract:
         assert found["v", "j", "interaction"] == found["w", "j", "interaction"] == plain
         assert len(found) == 4
 
-    def test_links(self, loaded: Neo4jGateway) -> None:
-        follows = relationships(loaded, "FOLLOWS")
+    def test_links(self, loaded: Neo4jGateway, relationships: Links) -> None:
+        follows = relationships("FOLLOWS")
         assert follows.keys() == {("u", "v"), ("u", "y")}
         assert follows["u", "v"]["since"].to_native() == datetime(2018, 1, 1, tzinfo=UTC)
         assert follows["u", "y"] == {}
-        assert relationships(loaded, "PREFERS") == {("u", "rock"): {"weight": 1.0}}
-        assert relationships(loaded, "IN_CATEGORY") == {
+        assert relationships("PREFERS") == {("u", "rock"): {"weight": 1.0}}
+        assert relationships("IN_CATEGORY") == {
             ("i", "rock"): {"weight": 2.5},
             ("i", "jazz"): {"weight": 1.0},
         }
-        assert relationships(loaded, "SUBCATEGORY_OF") == {
+        assert relationships("SUBCATEGORY_OF") == {
             ("rock", "music"): {},
             ("folk", "music"): {},
         }
@@ -265,10 +224,10 @@ class TestGraphOfTheContract:
         assert state(loaded) == before
 
     def test_graph_from_tables_has_the_same_arrays(
-        self, loaded: Neo4jGateway, tmp_path: Path
+        self, loaded: Neo4jGateway, tmp_path: Path, relationships: Links
     ) -> None:
         graph = graph_from_tables(FolderTables(tmp_path / "data"), no_reject)
-        found = relationships(loaded, "INTERACTED")
+        found = relationships("INTERACTED")
         assert list(graph.users) == sorted({*"uvwxy"})
         assert list(graph.items) == sorted({*"ijk"})
         assert list(graph.categories) == sorted(["rock", "folk", "music", "jazz"])
@@ -291,7 +250,7 @@ class TestGraphOfTheContract:
             ("IN_CATEGORY", graph.in_category, graph.items, graph.categories),
             ("SUBCATEGORY_OF", graph.subcategory_of, graph.categories, graph.categories),
         ):
-            stored = relationships(loaded, kind)
+            stored = relationships(kind)
             rows = zip(links.source.tolist(), links.target.tolist(), strict=True)
             assert [(sources[a], targets[b]) for a, b in rows] == sorted(stored)
             weights = [stored[key].get("weight", 1.0) for key in sorted(stored)]
@@ -332,10 +291,10 @@ class TestSameResult:
         load(gateway, FrameTables(frames), tmp_path)
         before = fingerprint(gateway)
         mixed = {spec: frame.sample(fraction=1, shuffle=True) for spec, frame in frames.items()}
-        load(gateway, FrameTables(mixed, batch_rows=7), tmp_path)
+        load(gateway, CutTables(mixed, batch_rows=7), tmp_path)
         assert fingerprint(gateway) == before
         gateway.run(EMPTY)
-        load(gateway, FrameTables(mixed, batch_rows=701), tmp_path)
+        load(gateway, CutTables(mixed, batch_rows=701), tmp_path)
         assert fingerprint(gateway) == before
 
     def test_an_interrupted_load_is_completed_by_the_next(
@@ -350,7 +309,7 @@ class TestSameResult:
         with pytest.raises(KeyboardInterrupt):
             ingest(
                 gateway,
-                FrameTables(frames, batch_rows=500),
+                CutTables(frames, batch_rows=500),
                 rejects=tmp_path / "rejects.csv",
                 progress=interrupt,
             )
@@ -361,185 +320,10 @@ class TestSameResult:
         assert fingerprint(gateway) == resumed
 
 
-PAIRS = st.tuples(st.sampled_from("uv"), st.sampled_from("ij"), st.just("view"))
-VALUES = st.sampled_from([None, -1.0, 0.1, 0.2, 5.0])
-TIMES = st.sampled_from([None, DAY, DAY + timedelta(hours=1)])
-ROWS = st.lists(st.tuples(PAIRS, VALUES, TIMES), min_size=1, max_size=4)
-
-
-def newest(candidates: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
-    """The latest (time, value), ties by value, a missing one lowest."""
-    return max(
-        candidates, key=lambda c: (c[0] is not None, c[0] or DAY, c[1] is not None, c[1] or 0)
-    )
-
-
-def expected(loads: Sequence[Any], events: Sequence[Any]) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """The rule of docs/tables.md in plain Python."""
-    tables = defaultdict(list)
-    told = defaultdict(list)
-    for rows in loads:
-        for key in {row[0] for row in rows}:
-            values = [1.0 if value is None else value for k, value, _ in rows if k == key]
-            tables[key].append((len(values), round(sum(values), 6)))
-    for rows in [*loads, events]:
-        for key, value, time in rows:
-            told[key].append((time, value))
-    answer = {}
-    for key, candidates in told.items():
-        values = [1.0 if value is None else value for k, value, _ in events if k == key]
-        count, weight = max(tables[key], default=(0, 0.0))
-        times = [time for time, _ in candidates if time is not None]
-        last_at, value = newest(candidates)
-        link = {
-            "event": key[2],
-            "count": count + len(values),
-            "weight": round(weight + sum(values), 6),
-            "value": value,
-            "first_at": min(times, default=None),
-            "last_at": last_at,
-        }
-        if values:
-            link |= {"ledger_count": len(values), "ledger_weight": round(sum(values), 6)}
-        answer[key] = {name: part for name, part in link.items() if part is not None}
-    return answer
-
-
-@settings(
-    max_examples=60,
-    deadline=None,
-    # The example empties the graph itself.
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(loads=st.lists(ROWS, max_size=3), events=ROWS, data=st.data())
-def test_loads_and_events_in_any_order_and_again(
-    gateway: Neo4jGateway,
-    tmp_path_factory: pytest.TempPathFactory,
-    loads: list[Any],
-    events: list[Any],
-    data: st.DataObject,
-) -> None:
-    gateway.run(EMPTY)
-    apply_schema(gateway)
-    cut = data.draw(st.integers(0, len(events)))
-    numbered = list(enumerate(events))
-    steps = [*(("load", rows) for rows in loads), *(("events", n) for n in (0, 1))]
-    order = data.draw(st.permutations(steps + data.draw(st.lists(st.sampled_from(steps)))))
-    for kind, what in order:
-        if kind == "load":
-            frame = pl.DataFrame(
-                [(*key, value, time) for key, value, time in what],
-                schema=dict.fromkeys(INTERACTIONS.names[:3], pl.String)
-                | {"value": pl.Float64, "timestamp": pl.Datetime("us", "UTC")},
-                orient="row",
-            )
-            source = FrameTables({INTERACTIONS: as_table(INTERACTIONS, frame)}, batch_rows=2)
-            load(gateway, source, tmp_path_factory.mktemp("rejects"))
-        elif rows := numbered[cut:] if what else numbered[:cut]:
-            names = INTERACTIONS.names[:3]
-            count_events(
-                gateway,
-                [
-                    event(
-                        f"e{n}", value=value, timestamp=time, **dict(zip(names, key, strict=True))
-                    )
-                    for n, (key, value, time) in rows
-                ],
-            )
-    found = relationships(gateway, "INTERACTED")
-    for link in found.values():
-        link |= {name: link[name].to_native() for name in ("first_at", "last_at") if name in link}
-    assert found == expected(loads, events)
-
-
-class TestEvents:
-    @pytest.fixture(autouse=True)
-    def _schema(self, gateway: Neo4jGateway) -> None:
-        apply_schema(gateway)
-
-    def test_nodes_are_made_and_the_ledger_says_whose(self, gateway: Neo4jGateway) -> None:
-        assert count_events(gateway, [event("e", value=2, timestamp=DAY)]) == 1
-        nodes = {row["labels"][0]: row["all"] for row in gateway.run(NODES)}
-        assert nodes["User"] == [{"user_id": "u"}]
-        assert nodes["Item"] == [{"item_id": "i"}]
-        ledger = nodes["Event"][0]
-        assert ledger.pop("at").to_native() == DAY
-        assert ledger == {"event_id": "e", "user_id": "u", "item_id": "i"}
-        link = relationships(gateway, "INTERACTED")["u", "i", "view"]
-        assert (link["count"], link["weight"], link["value"]) == (1, 2.0, 2.0)
-
-    def test_a_repeated_event_counts_once(self, gateway: Neo4jGateway) -> None:
-        rows = [event("e"), event("f"), event("e")]
-        assert count_events(gateway, rows) == 2
-        assert count_events(gateway, rows) == 0
-        assert count_events(gateway, [event("f"), event("g", user_id="v")]) == 1
-        found = relationships(gateway, "INTERACTED")
-        assert {key: link["count"] for key, link in found.items()} == {
-            ("u", "i", "view"): 2,
-            ("v", "i", "view"): 1,
-        }
-
-    def test_no_rows(self, gateway: Neo4jGateway) -> None:
-        assert count_events(gateway, []) == 0
-
-    def test_a_thousand_at_once(self, gateway: Neo4jGateway) -> None:
-        rows = [event(f"e{n}", item_id=f"i{n % 10}", value=0.1) for n in range(1_000)]
-        assert count_events(gateway, rows) == 1_000
-        found = relationships(gateway, "INTERACTED")
-        assert {(link["count"], link["weight"]) for link in found.values()} == {(100, 10.0)}
-
-    def test_concurrent_transactions_count_each_event_once(self, gateway: Neo4jGateway) -> None:
-        rows = [
-            event(f"e{n}", user_id=f"u{n % 7}", item_id=f"i{n % 5}", value=1) for n in range(300)
-        ]
-
-        def post(seed: int) -> int:
-            random = Random(seed)
-            mixed = random.sample(rows, len(rows))
-            return sum(count_events(gateway, mixed[n : n + 30]) for n in range(0, 300, 30))
-
-        with ThreadPoolExecutor(8) as pool:
-            assert sum(pool.map(post, range(8))) == 300
-        found = relationships(gateway, "INTERACTED").values()
-        assert sum(link["count"] for link in found) == 300
-        assert sum(link["weight"] for link in found) == 300.0
-
-    def test_events_that_come_while_tables_are_loaded(
-        self, gateway: Neo4jGateway, tmp_path: Path
-    ) -> None:
-        pairs = [(f"u{a}", f"i{b}") for a in range(20) for b in range(20)]
-        frame = pl.DataFrame(pairs * 3, ["user_id", "item_id"], orient="row")
-        source = FrameTables({INTERACTIONS: as_table(INTERACTIONS, frame)})
-
-        def post(seed: int) -> int:
-            random = Random(seed)
-            return sum(
-                count_events(
-                    gateway,
-                    [
-                        event(f"{seed}-{n}-{a}-{b}", user_id=a, item_id=b, event="interaction")
-                        for a, b in random.sample(pairs, 20)
-                    ],
-                )
-                for n in range(20)
-            )
-
-        def ingest_again(_: int) -> int:
-            return sum(
-                load(gateway, source, tmp_path).tables["interactions"].written for _ in "123"
-            )
-
-        with ThreadPoolExecutor(5) as pool:
-            counted = [pool.submit(post, seed) for seed in range(4)]
-            loaded = pool.submit(ingest_again, 0)
-            assert sum(task.result() for task in counted) == 4 * 20 * 20
-            assert loaded.result() == 3 * 400
-        found = relationships(gateway, "INTERACTED").values()
-        assert sum(link["count"] for link in found) == 3 * 400 + 4 * 20 * 20
-
-
 class TestRejectedRows:
-    def test_file_line_column_and_reason(self, gateway: Neo4jGateway, tmp_path: Path) -> None:
+    def test_file_line_column_and_reason(
+        self, gateway: Neo4jGateway, tmp_path: Path, relationships: Links
+    ) -> None:
         source = write(
             tmp_path / "data",
             interactions='user_id,item_id,value\n"a\nb",i,1\nu,,1\nu,i,x\nu,i\nu,i,2\n',
@@ -556,7 +340,7 @@ class TestRejectedRows:
         counts = {name: (t.read, t.rejected, t.written) for name, t in report.tables.items()}
         assert counts == {"follows": (2, 1, 1), "interactions": (5, 3, 2)}
         assert report.rejected == 4
-        assert relationships(gateway, "INTERACTED").keys() == {
+        assert relationships("INTERACTED").keys() == {
             ("a\nb", "i", "interaction"),
             ("u", "i", "interaction"),
         }
@@ -602,7 +386,7 @@ class TestReport:
         assert report.seconds >= sum(table.seconds for table in report.tables.values())
 
 
-def test_hostile_ids(gateway: Neo4jGateway, tmp_path: Path) -> None:
+def test_hostile_ids(gateway: Neo4jGateway, tmp_path: Path, relationships: Links) -> None:
     ids = HOSTILE_IDS
     others = [*ids[1:], ids[0]]
     raw = {
@@ -618,9 +402,9 @@ def test_hostile_ids(gateway: Neo4jGateway, tmp_path: Path) -> None:
     before = state(gateway)
     load(gateway, source, tmp_path)
     assert state(gateway) == before
-    assert relationships(gateway, "INTERACTED").keys() == {(i, i, i) for i in ids}
-    assert relationships(gateway, "FOLLOWS").keys() == set(zip(ids, others, strict=True))
-    assert relationships(gateway, "SUBCATEGORY_OF").keys() == set(zip(ids, others, strict=True))
+    assert relationships("INTERACTED").keys() == {(i, i, i) for i in ids}
+    assert relationships("FOLLOWS").keys() == set(zip(ids, others, strict=True))
+    assert relationships("SUBCATEGORY_OF").keys() == set(zip(ids, others, strict=True))
     items = next(row["all"] for row in gateway.run(NODES) if row["labels"] == ["Item"])
     assert {(item["item_id"], item["title"], item["a`b"]) for item in items} == {
         (i, i, i) for i in ids
@@ -628,7 +412,7 @@ def test_hostile_ids(gateway: Neo4jGateway, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_lastfm(gateway: Neo4jGateway, tmp_path: Path) -> None:
+def test_lastfm(gateway: Neo4jGateway, tmp_path: Path, relationships: Links) -> None:
     report = load(gateway, open_source("lastfm"), tmp_path)
     assert {name: table.written for name, table in report.tables.items()} == {
         "items": 18_022,
@@ -640,10 +424,10 @@ def test_lastfm(gateway: Neo4jGateway, tmp_path: Path) -> None:
     }
     counts = {row["labels"][0]: len(row["all"]) for row in gateway.run(NODES)}
     assert counts == {"User": 1_892, "Item": 18_022, "Category": 9_749}
-    assert len(relationships(gateway, "FOLLOWS")) == 2 * 12_717
-    taggings = relationships(gateway, "IN_CATEGORY")
+    assert len(relationships("FOLLOWS")) == 2 * 12_717
+    taggings = relationships("IN_CATEGORY")
     assert sum(link["weight"] for link in taggings.values()) == 186_479
-    listens = relationships(gateway, "INTERACTED")
+    listens = relationships("INTERACTED")
     assert len(listens) == 92_834
     assert listens["2", "51", "listen"] == {
         "event": "listen",
