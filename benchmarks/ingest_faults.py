@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psutil
 from _environment import describe
 
 from loaders.catalogue import Query
@@ -138,6 +139,8 @@ class Rounds:
             pid = self._server.status().pid
             assert pid is not None, "the server is a process of this machine"
             os.kill(pid, signal.SIGKILL)
+            while psutil.pid_exists(pid):  # it takes a moment to die
+                time.sleep(0.05)
         loading.communicate(timeout=_COMMAND_SECONDS)
         self._server.up()
         before = self._things()

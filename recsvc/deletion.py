@@ -13,6 +13,7 @@ versions are read again.
 """
 
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from loaders.types import IdMap
 
 _PART_BYTES = 4 * 1024 * 1024
-_TRIES = 5
+_PATIENCE_SECONDS = 60.0
+"""How long to go on while others rewrite the same snapshots; each time one of all gets through."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -95,7 +97,8 @@ def finish_deletions(gateway: Gateway) -> Collection[str]:
     """
     seen: set[str] = set()
     done: set[int] | None = None
-    for _ in range(_TRIES):
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
         notes = gateway.run(catalogue()["rest/deletions"])
         if not notes:
             return seen
@@ -111,7 +114,7 @@ def finish_deletions(gateway: Gateway) -> Collection[str]:
             versions=sorted(done),
         )
     raise SnapshotError(
-        f"the stored snapshots changed {_TRIES} times while they were rewritten: "
+        f"others kept rewriting the stored snapshots for {_PATIENCE_SECONDS:g} s: "
         "nothing is forgotten; the next deletion or refresh finishes this one"
     )
 

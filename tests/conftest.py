@@ -36,6 +36,8 @@ CHECKOUT = checkout_root()
 assert CHECKOUT is not None
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 INTEGRATION = CHECKOUT / "tests" / "integration"
+# Commands and reports, whose queries other tests run on every line of Neo4j.
+ON_DEFAULT_LINE = {"test_commands.py", "test_report.py"}
 
 _DELETE_ALL = Query(
     "tests/delete_all", "Empties the database.", "autocommit", {}, {},
@@ -60,7 +62,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "neo4j_line" in mark.args for mark in metafunc.definition.iter_markers("parametrize")
     )
     if "neo4j_line" in metafunc.fixturenames and not named:
-        everywhere = INTEGRATION in metafunc.definition.path.parents
+        path = metafunc.definition.path
+        everywhere = INTEGRATION in path.parents and path.name not in ON_DEFAULT_LINE
         lines = list(neo4j_versions()) if everywhere else [DEFAULT_LINE]
         metafunc.parametrize("neo4j_line", lines, indirect=True, scope="session")
 

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from loaders.bulk import bulk_ingest
-from loaders.catalogue import Query
+from loaders.catalogue import Query, catalogue
 from loaders.errors import LocalNeo4jError, RejectedRowsError
 from loaders.fingerprint import graph_hash
 from loaders.gateway import Neo4jGateway
@@ -278,10 +278,10 @@ def test_the_graph_is_that_of_an_ingest(local: LocalNeo4j) -> None:
 
 @on_default_line
 def test_an_empty_data_set_makes_an_empty_graph(local: LocalNeo4j, tmp_path: Path) -> None:
-    source = write(tmp_path / "tables")
-    bulk(local, source)
-    loaded = bulk_hash(local)
-    assert online_hash(local, source)[0] == loaded
+    bulk(local, write(tmp_path / "tables"))
+    with Neo4jGateway(local.address()) as gateway:
+        (counts,) = gateway.run(catalogue()["bulk/counts"])
+    assert counts == {"nodes": 0, "relationships": 0}
 
 
 @on_default_line
@@ -312,7 +312,7 @@ bulk_ingest(LocalNeo4j(options, run), FolderTables(Path(tables)),
 
 
 @on_default_line
-@pytest.mark.parametrize("stage", ["interactions: writing", "importing", "making"])
+@pytest.mark.parametrize("stage", ["importing", "making"])
 def test_cut_off_at_any_stage_it_is_never_served_and_the_next_completes_it(
     stage: str, home: Path, local: LocalNeo4j, tmp_path: Path, neo4j_line: str
 ) -> None:
@@ -338,12 +338,11 @@ def test_cut_off_at_any_stage_it_is_never_served_and_the_next_completes_it(
                 break
         time.sleep(1.5 if stage == "importing" else 0.1)
         process.send_signal(signal.SIGKILL)
-    if stage != "interactions: writing":
-        assert local.half_loaded
-        with pytest.raises(LocalNeo4jError, match=r"half loaded.*ingest --bulk"):
-            local.up()
-        with pytest.raises(LocalNeo4jError, match="half loaded"):
-            local.address()
+    assert local.half_loaded
+    with pytest.raises(LocalNeo4jError, match=r"half loaded.*ingest --bulk"):
+        local.up()
+    with pytest.raises(LocalNeo4jError, match="half loaded"):
+        local.address()
     bulk(local, source)
     assert not local.half_loaded
     loaded = bulk_hash(local)
