@@ -91,8 +91,9 @@ class DockerServer:
             files: the folder of the files to import.
             lock: an open file that the command inherits.
         """
-        # Whoever the server is in its container reads them; nobody else gets into our folder.
-        files.chmod(0o755)
+        # Whoever the server is in its container reads them and writes its report beside them;
+        # nobody else gets into our folder.
+        files.chmod(0o777)
         return self._compose(
             *("run", "--rm", "--no-deps", "--volume", f"{files}:/import", "--workdir", "/import"),
             *("neo4j", "neo4j-admin", "database", "import", "full", *told),

@@ -95,7 +95,7 @@ class TestDocker:
         ]
         environment = run.compose_calls()[-1][1]
         assert environment["RECSVC_NEO4J_CONTAINER_USER"] == "1234:5678"
-        assert stat.S_IMODE(files.stat().st_mode) == 0o755
+        assert stat.S_IMODE(files.stat().st_mode) == 0o777
 
     def test_the_folders_are_there_before_docker_would_make_them_as_root(self, tmp_path):
         self.up(tmp_path / "home", RecordingRunner(ENGINE))

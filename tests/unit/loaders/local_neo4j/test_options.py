@@ -20,6 +20,7 @@ class TestPublicSurface:
             "LocalNeo4jStatus",
             "neo4j_versions",
             "scratch_neo4j",
+            "scratch_server",
         ]
 
 
