@@ -37,6 +37,8 @@ types: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/walking_skeleton.py
+	$(BIN)/python benchmarks/loaders.py
+	$(BIN)/python benchmarks/ingest_faults.py
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/unit/test_docs.py

@@ -28,7 +28,7 @@ from loaders.tables import (
     refuse_rejected,
 )
 
-_ROWS_PER_TRANSACTION = 10_000
+_ROWS_PER_TRANSACTION = 5_000
 _NODES: Mapping[Label, tuple[str, str]] = {
     "User": ("user_id", "ingest/users"),
     "Item": ("item_id", "ingest/items"),

@@ -20,8 +20,8 @@ from loaders.types import EmbeddingTable, IdMap
 
 Slot = Literal["a", "b"]
 
-_VECTORS_PER_TRANSACTION = 5_000
-_ITEMS_PER_TRANSACTION = 2_000
+_VECTORS_PER_TRANSACTION = 1_000
+_ITEMS_PER_TRANSACTION = 200
 _PART_BYTES = 4 * 1024 * 1024
 _SNAPSHOTS_KEPT = 2
 

@@ -36,8 +36,8 @@ CHECKOUT = checkout_root()
 assert CHECKOUT is not None
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 INTEGRATION = CHECKOUT / "tests" / "integration"
-# Commands and reports, whose queries other tests run on every line of Neo4j.
-ON_DEFAULT_LINE = {"test_commands.py", "test_report.py"}
+# Commands, reports and answers, whose queries other tests run on every line of Neo4j.
+ON_DEFAULT_LINE = {"test_commands.py", "test_report.py", "test_serving.py"}
 
 _DELETE_ALL = Query(
     "tests/delete_all", "Empties the database.", "autocommit", {}, {},

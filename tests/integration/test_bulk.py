@@ -365,7 +365,7 @@ BASE = (
     "change",
     [
         "MATCH (i:Item {item_id: 'j'}) DELETE i",
-        "CREATE (:Item {item_id: 'j'})",
+        "CREATE (:SnapshotPart {number: 0})",
         "MATCH (i:Item {item_id: 'j'}) SET i:User",
         "MATCH (i:Item {item_id: 'j'}) SET i.x = 1",
         "MATCH (v:EmbeddingVersion) SET v.model = 'n'",

@@ -2,13 +2,23 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from loaders.catalogue import Query
+from loaders.ingest import ingest
+from loaders.tables import FolderTables
+
 pytestmark = pytest.mark.neo4j
+
+FOUND = Query(
+    "tests/found", "Nodes of a user.", "read", {"user_id": "str"}, {"n": "int"},
+    "MATCH (u:User {user_id: $user_id}) RETURN count(u) AS n",
+)  # fmt: skip
 
 
 def _json(served, *arguments):
@@ -172,3 +182,88 @@ def test_ingest_names_bad_rows_and_goes_on(served, tmp_path):
     assert "yesterday" in rejects
     strict = served.run("ingest", str(tmp_path), "--strict")
     assert strict.returncode == 1
+
+
+def _there(served, user_id):
+    return served.gateway.run(FOUND, user_id=user_id)[0]["n"]
+
+
+def test_a_dry_run_counts_and_loads_nothing(served, tmp_path):
+    (tmp_path / "items.csv").write_text("item_id\ni1\n")
+    (tmp_path / "interactions.csv").write_text("user_id,item_id\ndry,i1\ndry,i0\n,i1\n")
+    found = _json(served, "ingest", str(tmp_path), "--dry-run")
+    table = found["tables"]["interactions"]
+    assert (table["read"], table["rejected"], table["unlisted"]) == (3, 1, 1)
+    assert _there(served, "dry") == 0
+    strict = served.run("ingest", str(tmp_path), "--dry-run", "--strict")
+    assert strict.returncode == 1
+    assert "is missing" in strict.stderr
+
+
+def test_other_names_are_mapped_and_a_glob_is_a_source(served, tmp_path):
+    (tmp_path / "log-1.csv").write_text("visitorid;itemid\nmapped;i1\n")
+    (tmp_path / "log-2.csv").write_text("visitorid;itemid\nmapped;i2\n")
+    names = ("interactions=log", "interactions.user_id=visitorid", "interactions.item_id=itemid")
+    mapped = [part for name in names for part in ("--map", name)]
+    found = _json(served, "ingest", str(tmp_path / "log-*.csv"), *mapped)
+    assert found["tables"]["interactions"]["written"] == 2
+    assert _there(served, "mapped") == 1
+    wrong = served.run("ingest", str(tmp_path), "--map", "interactions.nobody=x")
+    assert (wrong.returncode, "nobody" in wrong.stderr) == (1, True)
+
+
+def test_a_bulk_import_is_for_the_neo4j_on_this_machine(served):
+    refused = served.run("ingest", str(served.tables), "--bulk")
+    assert refused.returncode == 1
+    assert "RECSVC_NEO4J_URI" in refused.stderr
+
+
+def test_arrays_are_brought_up_to_date(served, tmp_path):
+    served.run("extract", "--out", str(tmp_path / "arrays"))
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,event\nu5,i77,late\n")
+    ingest(served.gateway, FolderTables(tmp_path), rejects=tmp_path / "rejects.csv")
+    _json(served, "extract", "--out", str(tmp_path / "arrays"), "--update")
+    _json(served, "extract", "--out", str(tmp_path / "whole"))
+    one, two = (np.load(tmp_path / name / "graph.npz") for name in ("arrays", "whole"))
+    assert "late" in two["event_names"]
+    for name in two.files:
+        np.testing.assert_array_equal(one[name], two[name])
+    nothing = served.run("extract", "--out", str(tmp_path / "nowhere"), "--update")
+    assert (nothing.returncode, "no arrays" in nothing.stderr) == (1, True)
+    both = served.run("extract", "--out", str(tmp_path / "arrays"), "--update", "--k-core", "2")
+    assert both.returncode == 2
+
+
+def test_a_part_of_the_graph(served, tmp_path):
+    (tmp_path / "users.txt").write_text("u1\nu2\n")
+    arguments = ("--users", str(tmp_path / "users.txt"), "--format", "parquet", "--k-core", "1")
+    found = _json(served, "extract", "--out", str(tmp_path / "two"), *arguments)
+    assert found["nodes"]["users"] == 2
+    rows = pl.read_parquet(tmp_path / "two" / "interactions.parquet")
+    assert set(rows["user_id"]) == {"u1", "u2"}
+    late = _json(served, "extract", "--out", str(tmp_path / "since"), "--since", "lightgcn@1")
+    assert late["relationships"]["INTERACTED"] == 0  # no interaction has a time
+    unknown = served.run("extract", "--out", str(tmp_path / "x"), "--since", "lightgcn@99")
+    assert (unknown.returncode, "recsvc versions" in unknown.stderr) == (2, True)
+
+
+def test_the_report_is_printed_and_written(served, tmp_path):
+    page = tmp_path / "report.html"
+    found = _json(served, "report", "--out", str(page))
+    assert found["page"] == str(page)
+    assert found["size"]
+    assert "<svg" in page.read_text(encoding="utf-8")
+    shown = served.run("report").stdout
+    assert "cold" in shown.lower()
+    assert (served.home / "report.html").is_file()
+
+
+def test_a_deleted_user_is_gone(served):
+    assert _json(served, "recommend", "u9", "-k", "1")["items"]
+    _json(served, "delete-user", "u9")
+    assert _there(served, "u9") == 0
+    gone = served.run("delete-user", "u9")
+    assert (gone.returncode, gone.stderr.count("\n")) == (1, 1)
+    assert "u9" in gone.stderr
+    shutil.rmtree(served.home / "snapshots", ignore_errors=True)
+    assert _json(served, "recommend", "u10", "-k", "1")["items"]

@@ -15,6 +15,7 @@ from loaders.datasets import open_source
 from loaders.errors import RejectedRowsError
 from loaders.gateway import Neo4jGateway
 from loaders.ingest import IngestReport, ingest
+from loaders.local_neo4j import DEFAULT_LINE
 from loaders.tables import (
     CATEGORIES,
     FOLLOWS,
@@ -412,6 +413,7 @@ def test_hostile_ids(gateway: Neo4jGateway, tmp_path: Path, relationships: Links
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True, scope="session")
 def test_lastfm(gateway: Neo4jGateway, tmp_path: Path, relationships: Links) -> None:
     report = load(gateway, open_source("lastfm"), tmp_path)
     assert {name: table.written for name, table in report.tables.items()} == {
