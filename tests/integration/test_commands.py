@@ -208,7 +208,7 @@ def test_other_names_are_mapped_and_a_glob_is_a_source(served, tmp_path):
     found = _json(served, "ingest", str(tmp_path / "log-*.csv"), *mapped)
     assert found["tables"]["interactions"]["written"] == 2
     assert _there(served, "mapped") == 1
-    wrong = served.run("ingest", str(tmp_path), "--map", "interactions.nobody=x")
+    wrong = served.run("ingest", str(tmp_path), "--map", "follows.nobody=x")
     assert (wrong.returncode, "nobody" in wrong.stderr) == (1, True)
 
 
