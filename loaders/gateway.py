@@ -4,13 +4,13 @@ import contextlib
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import neo4j
 from neo4j import exceptions as driver_errors
 
+from loaders._closing import Closing
 from loaders.catalogue import Query, catalogue
 from loaders.errors import (
     Neo4jAuthError,
@@ -81,7 +81,7 @@ class Gateway(Protocol):
         ...
 
 
-class Neo4jGateway:
+class Neo4jGateway(Closing):
     """`Gateway` over the official driver; a context manager that owns its connections.
 
     Raises:
@@ -120,17 +120,6 @@ class Neo4jGateway:
         except Neo4jError:
             self._driver.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close every connection."""

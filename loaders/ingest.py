@@ -29,11 +29,12 @@ from loaders.tables import (
 )
 
 _ROWS_PER_TRANSACTION = 5_000
-_NODES: Mapping[Label, tuple[str, str]] = {
+NODES: Mapping[Label, tuple[str, str]] = {
     "User": ("user_id", "ingest/users"),
     "Item": ("item_id", "ingest/items"),
     "Category": ("category_id", "ingest/categories"),
 }
+"""Of each label the property that holds the id, and the query that merges its nodes."""
 _LINKS = {
     "categories": "ingest/subcategories",
     "item_categories": "ingest/item_categories",
@@ -117,8 +118,7 @@ def ingest(
         Neo4jError: the graph cannot be written.
     """
     if strict:
-        with Rejects(rejects) as log:
-            refuse_rejected(source, log)
+        _refuse_bad_rows(source, rejects)
     apply_schema(gateway)
     return _load(source, _Graph(gateway), rejects, progress)
 
@@ -140,8 +140,7 @@ def check(
         TableError: a table cannot be read.
     """
     if strict:
-        with Rejects(rejects) as log:
-            refuse_rejected(source, log)
+        _refuse_bad_rows(source, rejects)
     return _load(source, _Nowhere(), rejects, progress)
 
 
@@ -154,6 +153,11 @@ def apply_schema(gateway: Gateway) -> None:
     for query in catalogue().folder("schema"):
         gateway.run(query)
     gateway.run(catalogue()["ingest/await_indexes"])
+
+
+def _refuse_bad_rows(source: Tables, rejects: Path) -> None:
+    with Rejects(rejects) as log:
+        refuse_rejected(source, log)
 
 
 def _load(source: Tables, target: "_Target", rejects: Path, progress: Progress) -> IngestReport:
@@ -297,7 +301,7 @@ class _Loading:
         for column in spec.columns:
             if column.node is None:
                 continue
-            id_name, query = _NODES[column.node]
+            id_name, query = NODES[column.node]
             made = self._made[column.node]
             if column.name == spec.describes:
                 self._target.write(query, _described(spec, id_name, batch))

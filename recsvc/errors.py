@@ -5,7 +5,6 @@
     ├── NotFoundError         a user, item, model or version does not exist
     ├── TrainingError         a model cannot be fitted on this data, or its loss went wrong
     ├── RefreshError          a refresh could not be completed
-    │   └── GateError         the new version is worse than the active one
     └── SnapshotError         no version is active, or its arrays cannot be read
 
 Each message says what came, what was expected and what to do. None holds a secret.
@@ -30,10 +29,6 @@ class TrainingError(RecsvcError):
 
 class RefreshError(RecsvcError):
     """A refresh could not be completed; what was active stays active."""
-
-
-class GateError(RefreshError):
-    """The new version is significantly worse than the active one."""
 
 
 class SnapshotError(RecsvcError):

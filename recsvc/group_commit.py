@@ -122,7 +122,7 @@ class GroupCommit(Generic[_Request, _Answer]):
     async def _answer_alone(self, entry: _Waiting[_Request, _Answer]) -> None:
         try:
             (answer,) = await self._commit([entry.request])
-        except Exception as error:  # as above
+        except Exception as error:  # whatever it is, the one who waits has to hear of it
             _fail([entry], error)
         else:
             if not entry.answer.done():

@@ -1,8 +1,8 @@
 """What the service writes: events, users, items, categories, follows, and deletions.
 
 Each kind of write has a queue of its own and goes into few transactions (`recsvc.group_commit`).
-Events and changes lock nodes in one order, so the queues, and services beside this one, wait for
-each other instead of dead-locking.
+Every transaction takes the lock of all writers, so the queues, services beside this one and loads
+wait for each other instead of dead-locking.
 """
 
 import asyncio

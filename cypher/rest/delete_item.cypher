@@ -1,12 +1,10 @@
 // Deletes items with their relationships, embeddings and ledger entries, and leaves a note of each
-// for the copies of arrays. The lock is taken before the ledger is read: an event that is being
-// counted is either seen or starts again after this. Each row has `id` and its `digest`.
+// for the copies of arrays. Each row has `id` and its `digest`.
 // mode: write
 // params: rows: list[map]
 // returns: id: str
 UNWIND $rows AS row
 MATCH (i:Item {item_id: row.id})
-SET i.locked = true
 WITH row, i
 CALL (row) {
   MATCH (entry:Event {item_id: row.id})

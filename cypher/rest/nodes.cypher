@@ -1,7 +1,5 @@
-// Locks the nodes that a batch of changes touches and makes those that may be made. Everything is
-// locked in one order (users, items, categories, each by id), in which events lock too, so that
-// such transactions wait for each other instead of dead-locking. Each row has `id` and `make`;
-// the rows of a list are sorted and their ids distinct.
+// Makes those of the nodes that a batch of changes touches that may be made, and says which were
+// not there before. Each row has `id` and `make`; the ids of a list are distinct.
 // mode: write
 // params: users: list[map], items: list[map], categories: list[map]
 // returns: kind: str, id: str, made: bool
@@ -11,36 +9,28 @@ UNWIND rows AS row
 CALL (kind, row) {
   WITH kind, row
   WHERE kind = 'user' AND row.make
-  MERGE (u:User {user_id: row.id})
-  ON CREATE SET u.locked = false
-  WITH u, u.locked IS NOT NULL AS made
-  SET u.locked = true
-  REMOVE u.locked
+  OPTIONAL MATCH (known:User {user_id: row.id})
+  WITH row, known IS NULL AS made
+  MERGE (:User {user_id: row.id})
   RETURN made
 UNION ALL
   WITH kind, row
   WHERE kind = 'user' AND NOT row.make
-  MATCH (u:User {user_id: row.id})
-  SET u.locked = true
-  REMOVE u.locked
+  MATCH (:User {user_id: row.id})
   RETURN false AS made
 UNION ALL
   WITH kind, row
   WHERE kind = 'item'
-  MERGE (i:Item {item_id: row.id})
-  ON CREATE SET i.locked = false
-  WITH i, i.locked IS NOT NULL AS made
-  SET i.locked = true
-  REMOVE i.locked
+  OPTIONAL MATCH (known:Item {item_id: row.id})
+  WITH row, known IS NULL AS made
+  MERGE (:Item {item_id: row.id})
   RETURN made
 UNION ALL
   WITH kind, row
   WHERE kind = 'category'
-  MERGE (c:Category {category_id: row.id})
-  ON CREATE SET c.locked = false
-  WITH c, c.locked IS NOT NULL AS made
-  SET c.locked = true
-  REMOVE c.locked
+  OPTIONAL MATCH (known:Category {category_id: row.id})
+  WITH row, known IS NULL AS made
+  MERGE (:Category {category_id: row.id})
   RETURN made
 }
 RETURN kind, row.id AS id, made

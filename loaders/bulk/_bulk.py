@@ -72,8 +72,6 @@ def bulk_ingest(
         ):
             say("making indexes")
             apply_schema(gateway)
-            # Every writer makes sure of it; an ingest leaves it too.
-            gateway.run(catalogue()["ingest/write_lock"])
             late.apply(gateway)
     return IngestReport(
         tables=tables,

@@ -3,11 +3,11 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Literal, Self
+from typing import IO, Literal
 
 import polars as pl
 
+from loaders._closing import Closing
 from loaders.errors import LocalNeo4jError
 
 Kind = Literal["nodes", "relationships"]
@@ -42,7 +42,7 @@ class _File:
 
 
 @dataclass(slots=True)
-class ImportFiles:
+class ImportFiles(Closing):
     """CSV files in one folder, one for each label or type and header.
 
     A context manager, which closes them.
@@ -108,17 +108,6 @@ class ImportFiles:
         """Close the files; they stay."""
         for file in self._files.values():
             file.handle.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _as_text(column: pl.Series) -> pl.Series:

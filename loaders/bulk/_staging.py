@@ -20,7 +20,7 @@ import polars as pl
 
 from loaders.bulk._files import ImportFiles, header_of
 from loaders.bulk._late import LateProperties, is_marked, marked, unmarked
-from loaders.ingest import Progress, TableReport
+from loaders.ingest import NODES, Progress, TableReport
 from loaders.tables import (
     INTERACTIONS,
     InteractionTotals,
@@ -33,11 +33,6 @@ from loaders.tables import (
 
 _HELD_ROWS = 500_000
 _DECIMALS = 6
-_NODES: dict[Label, tuple[str, str]] = {
-    "User": ("user_id", "ingest/users"),
-    "Item": ("item_id", "ingest/items"),
-    "Category": ("category_id", "ingest/categories"),
-}
 _TYPES = {
     "categories": "SUBCATEGORY_OF",
     "item_categories": "IN_CATEGORY",
@@ -76,7 +71,7 @@ class Staging:
         self._progress = progress
         self._open = ExitStack()
         folder = files.folder
-        self._nodes = {label: self._gathered("id", folder) for label in _NODES}
+        self._nodes = {label: self._gathered("id", folder) for label in NODES}
         self._events = self._gathered("event_id", folder)
         self._tables = self._open.enter_context(InteractionTotals(folder))
         self._ledger = self._open.enter_context(InteractionTotals(folder))
@@ -91,7 +86,7 @@ class Staging:
         with self._open:
             read = {spec.name: self._read(spec) for spec in self._source.specs}
             written = self._write_interactions()
-            unlisted = sum((self._write_nodes(label) for label in _NODES), Counter[str]())
+            unlisted = sum((self._write_nodes(label) for label in NODES), Counter[str]())
         return {
             name: TableReport(
                 read=rows + self._rejects.counts[name],
@@ -212,7 +207,7 @@ class Staging:
 
     def _write_nodes(self, label: Label) -> Counter[str]:
         """Write the nodes of one label; return how many each table should have listed."""
-        id_name, query = _NODES[label]
+        id_name, query = NODES[label]
         unlisted: Counter[str] = Counter()
         id_header = f"{id_name}:ID({label})"
         # There is a file of each label, so that an empty data set can be imported too.

@@ -8,7 +8,6 @@ from loaders.errors import LocalNeo4jError
 from loaders.shared_files import shared_path
 
 DEFAULT_LINE = "5.26"
-_POM = {"m": "http://maven.apache.org/POM/4.0.0"}
 _DATA_VERSION = "data-version"
 
 
@@ -19,11 +18,9 @@ def pom_path() -> Path:
 
 def neo4j_versions() -> dict[str, str]:
     """The version of each line that can be run, the oldest line first."""
-    profiles = ElementTree.parse(pom_path()).getroot().iterfind("m:profiles/m:profile", _POM)
+    profiles = ElementTree.parse(pom_path()).getroot().iterfind("{*}profiles/{*}profile")
     return {
-        profile.findtext("m:id", "", _POM): profile.findtext(
-            "m:properties/m:neo4j.version", "", _POM
-        )
+        profile.findtext("{*}id", ""): profile.findtext("{*}properties/{*}neo4j.version", "")
         for profile in profiles
     }
 

@@ -3,19 +3,19 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from loaders._closing import Closing
 from loaders.errors import TableError
 
 PARTITIONS = 128
 
 
-class Spill:
+class Spill(Closing):
     """Rows on disk, those with the same key in the same partition.
 
     Each frame that is added becomes one Arrow file with one record batch per partition, so that a
@@ -73,17 +73,6 @@ class Spill:
             parts = [part for path in self._files if (part := _read(path, number)).height]
             if parts:
                 yield pl.concat(parts, how="diagonal_relaxed")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove what was written."""

@@ -16,12 +16,11 @@ what lets a second load of the same rows change nothing.
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import polars as pl
 
+from loaders._closing import Closing
 from loaders.tables._spec import DEFAULT_EVENT, INTERACTIONS
 from loaders.tables._spill import Spill
 
@@ -45,7 +44,7 @@ _SCHEMA = pl.Schema(
 )
 
 
-class InteractionTotals:
+class InteractionTotals(Closing):
     """Adds up batches of the `interactions` table, in bounded memory.
 
     Totals that do not fit lie in a temporary folder until the context is left.
@@ -102,17 +101,6 @@ class InteractionTotals:
         """
         whole = pl.concat([_SCHEMA.to_frame(), *self.frames()], how="diagonal_relaxed")
         return whole.sort(_KEY) if self._spill.rows else whole
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove what was written down."""

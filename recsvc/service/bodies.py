@@ -15,9 +15,6 @@ MAX_PROPERTIES = 200
 MAX_NAME_CHARACTERS = 512
 """Longest name of a property."""
 
-_RESERVED = frozenset({"locked"})
-"""Names that queries use for the time of a transaction."""
-
 
 def _link(value: object) -> object:
     """A bare category id is a link of weight 1."""
@@ -59,7 +56,7 @@ class _DescribedIn(RequestBody):
                     "a property's name has 1 to {most} characters, none of them NUL",
                     {"most": MAX_NAME_CHARACTERS},
                 )
-            if name.startswith("embedding_") or name in _RESERVED:
+            if name.startswith("embedding_"):
                 raise PydanticCustomError(
                     "reserved", "this name of a property is reserved: choose another"
                 )

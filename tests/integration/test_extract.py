@@ -232,7 +232,7 @@ def test_files_hold_the_graph(graph: Neo4jGateway, tmp_path: Path, form: Any) ->
 
 def test_no_such_form(graph: Neo4jGateway, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no form 'xml': expected one of npz, parquet"):
-        extract_to_folder(graph, tmp_path, form="xml")  # type: ignore[arg-type]
+        extract_to_folder(graph, tmp_path, form="xml")
 
 
 def test_parquet_is_ingested_again(graph: Neo4jGateway, tmp_path: Path) -> None:

@@ -146,6 +146,16 @@ async def test_a_put_leaves_embeddings_and_what_others_link(
     assert left == {"u": {"user_id": "u", "embedding_lightgcn_a": [1.0]}, "i": "i"}
 
 
+async def test_an_event_leaves_every_property(client: httpx.AsyncClient) -> None:
+    mine = {"locked": True, "made": "by hand", "uncounted": 1}
+    assert (await client.put("/v1/items/i", json=mine)).status_code == 201
+    event = [{"user_id": "u", "item_id": "i", "event": "view"}]
+    assert (await client.post("/v1/events", json=event)).json()["new"] == 1
+    assert (await client.put("/v1/users/u", json={"locked": True})).status_code == 200
+    found = (await client.get("/v1/items/i")).json()
+    assert mine.items() <= found.items()
+
+
 async def test_a_category_has_its_parents(client: httpx.AsyncClient) -> None:
     path = "/v1/categories/1"
     await client.put(path, json={"name": "Dance", "kind": "genre", "parent_id": 7})

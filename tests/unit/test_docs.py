@@ -118,7 +118,7 @@ def test_nothing_unfinished_or_of_one_machine(page: str, unwanted: re.Pattern[st
     [
         (UNFINISHED, "TODO: write this"),
         (MACHINE_PATH, "see /home/somebody/recsvc"),
-        (REGISTRY, "https://pypi.org/simple/recsvc"),
+        (REGISTRY, "https://packages.example/simple/recsvc"),
         (REGISTRY, "pip install --index-url http://10.0.0.1"),
     ],
 )

@@ -225,7 +225,7 @@ def all_notes(**changed: object) -> str:
         "components": Components(1, None, ()),
         "items": ItemQuality(0, 0, 0),
     }
-    return "\n".join(notes(**{**given, **changed}))  # type: ignore[arg-type]
+    return "\n".join(notes(**{**given, **changed}))
 
 
 def test_a_graph_without_faults_has_no_notes() -> None:

@@ -234,7 +234,7 @@ def test_months_of_many_years_are_named_by_year(tmp_path: Path) -> None:
     months = [f"{year}-{month:02d}" for year in range(1996, 2019) for month in range(1, 13)]
     times = replace(FULL.times, periods=tuple(Named(month, 5) for month in months))
     (plot,) = sections(replace(FULL, times=times))[5].plots
-    ticks = list(plot.ticks)  # type: ignore[union-attr]
+    ticks = list(plot.ticks)
     assert ticks[:2] == [(-0.5, "1996"), (35.5, "1999")]
     assert len(ticks) <= 10
     assert ">1999<" in written(replace(FULL, times=times), tmp_path)

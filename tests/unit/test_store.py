@@ -80,7 +80,7 @@ class _SlowDriver:
 
 async def test_deadline_is_a_timeout_that_names_the_query() -> None:
     store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=0.05)
-    store._driver = _SlowDriver()  # type: ignore[assignment]
+    store._driver = _SlowDriver()
     with pytest.raises(Neo4jTimeoutError, match=r"cypher/serve/user_exists within 0\.05 s"):
         await store.user_exists("a")
 

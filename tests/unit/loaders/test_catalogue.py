@@ -42,7 +42,7 @@ def test_header_is_read_over_several_lines(tmp_path: Path) -> None:
     assert query.text == "MATCH (u {id: $user_id})\n// Not the header.\nRETURN u LIMIT $limit"
     assert "MATCH" not in repr(query)
     with pytest.raises(TypeError):
-        query.params["more"] = "str"  # type: ignore[index]
+        query.params["more"] = "str"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_ranges_pass_over_long_stretches_nobody_asked_for() -> None:
     [
         ({"labels": ["Useer"]}, "no label 'Useer': expected some of User, Item, Category"),
         ({"types": ["LIKES"]}, "no type 'LIKES': expected some of INTERACTED, FOLLOWS"),
-        ({"until": datetime(2020, 1, 1)}, "until 2020-01-01T00:00:00 has no offset"),  # noqa: DTZ001 - what is refused
+        ({"until": datetime(2020, 1, 1)}, "until 2020-01-01T00:00:00 has no offset"),
         ({"k_core": 0}, "k_core is 0: expected 1 or more"),
     ],
 )

@@ -20,7 +20,7 @@ ReadCsv = Callable[[str | bytes], tuple[pl.DataFrame, list[Rejected]]]
 
 
 def at(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc]
+    return datetime(*parts, tzinfo=UTC)
 
 
 class TestTimes:
@@ -80,8 +80,8 @@ class TestTimes:
     @pytest.mark.parametrize(
         "column",
         [
-            pl.Series([datetime(2009, 4, 1, 12)], dtype=pl.Datetime("ms")),  # noqa: DTZ001
-            pl.Series([datetime(2009, 4, 1, 12)], dtype=pl.Datetime("ns")),  # noqa: DTZ001
+            pl.Series([datetime(2009, 4, 1, 12)], dtype=pl.Datetime("ms")),
+            pl.Series([datetime(2009, 4, 1, 12)], dtype=pl.Datetime("ns")),
             pl.Series([at(2009, 4, 1, 12)]).dt.convert_time_zone("Asia/Kathmandu"),
             pl.Series([1_238_587_200]),
             pl.Series([1_238_587_200.0]),
@@ -152,7 +152,7 @@ class TestItemsAndUsers:
                 "stock": pl.Series([3], dtype=pl.UInt8),
                 "tags": [["a", "b"]],
                 "day": [date(2020, 1, 2)],
-                "seen": [datetime(2020, 1, 2)],  # noqa: DTZ001
+                "seen": [datetime(2020, 1, 2)],
                 "label": pl.Series(["x"], dtype=pl.Categorical),
                 "nothing": [None],
             }

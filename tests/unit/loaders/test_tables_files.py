@@ -26,7 +26,7 @@ ReadCsv = Callable[[str | bytes], tuple[pl.DataFrame, list[Rejected]]]
 
 
 def at(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc]
+    return datetime(*parts, tzinfo=UTC)
 
 
 class TestFolder:

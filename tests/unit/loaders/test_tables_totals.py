@@ -28,12 +28,12 @@ ROWS = st.tuples(
     st.sampled_from(["i", "j"]),
     st.sampled_from(["view", "buy"]),
     st.none() | st.floats(-1e6, 1e6, allow_nan=False),
-    st.none() | st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)),  # noqa: DTZ001
+    st.none() | st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)),
 )
 
 
 def at(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc]
+    return datetime(*parts, tzinfo=UTC)
 
 
 def interactions(rows: list[tuple[object, ...]]) -> pl.DataFrame:
@@ -52,9 +52,9 @@ def totals(*batches: pl.DataFrame) -> list[tuple[object, ...]]:
 class TestTotals:
     def test_planted_answer(self) -> None:
         rows = [
-            ("u", "i", "view", 2.0, datetime(2020, 1, 2)),  # noqa: DTZ001
-            ("u", "i", "view", None, datetime(2020, 1, 1)),  # noqa: DTZ001
-            ("u", "i", "view", 3.0, datetime(2020, 1, 2)),  # noqa: DTZ001
+            ("u", "i", "view", 2.0, datetime(2020, 1, 2)),
+            ("u", "i", "view", None, datetime(2020, 1, 1)),
+            ("u", "i", "view", 3.0, datetime(2020, 1, 2)),
             ("u", "i", "view", 9.0, None),
             ("u", "i", "buy", None, None),
         ]
@@ -193,7 +193,7 @@ class TestFurtherColumns:
     def test_a_column_that_some_rows_have_not(self) -> None:
         adding = InteractionTotals()
         adding.add(with_properties([("u", None, 0, "phone", None)]))
-        adding.add(interactions([("u", "i", "interaction", 1.0, datetime(2020, 1, 1))]))  # noqa: DTZ001
+        adding.add(interactions([("u", "i", "interaction", 1.0, datetime(2020, 1, 1))]))
         assert adding.frame().select("device", "count").rows() == [(None, 2)]
 
 

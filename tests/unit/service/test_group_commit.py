@@ -32,7 +32,7 @@ class Commits:
 
 
 def queue(commits: Commits, **options: float) -> GroupCommit[int, int]:
-    return GroupCommit(commits, **{"timeout_seconds": 5.0, **options})  # type: ignore[arg-type]
+    return GroupCommit(commits, **{"timeout_seconds": 5.0, **options})
 
 
 async def test_what_gathers_while_one_commits_goes_together_and_in_order() -> None:
@@ -147,7 +147,7 @@ def test_new_events_are_told_to_the_first_who_brought_them(
     assert count_new(rows, counted) == expected
 
 
-def test_changes_lock_each_node_once_and_in_order() -> None:
+def test_changes_name_each_node_once_and_in_order() -> None:
     changes = [
         PutNode("item", "i2", {}, (("c2", 1.0), ("c1", 2.0))),
         PutNode("item", "i1", {}),
@@ -155,9 +155,9 @@ def test_changes_lock_each_node_once_and_in_order() -> None:
         PutNode("user", "b", {"name": "B"}),
         DropFollow("b", "a"),
     ]
-    (nodes, locked), *_ = steps(changes)
+    (nodes, named), *_ = steps(changes)
     assert nodes == "rest/nodes"
-    assert locked == {
+    assert named == {
         "users": [{"id": "a", "make": False}, {"id": "b", "make": True}],
         "items": [{"id": "i1", "make": True}, {"id": "i2", "make": True}],
         "categories": [{"id": "c1", "make": True}, {"id": "c2", "make": True}],

@@ -66,7 +66,6 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("items/2", {"available": "perhaps"}),
     ("items/2", {"available": 2}),
     ("items/2", {"embedding_lightgcn_a": [1.0]}),
-    ("items/2", {"locked": True}),
     ("items/2", {"": 1}),
     ("items/2", {"nul\0": 1}),
     ("items/2", {"x" * 513: 1}),
