@@ -27,7 +27,7 @@ from recsvc.fusion import (
     learn_weights,
     unit_rms,
 )
-from recsvc.models import MODELS, EmbeddingModel, TrainingData, Validation
+from recsvc.models import MODELS, EmbeddingModel, FitRun, TrainingData, Validation
 from recsvc.settings import EventSettings
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from recsvc.signals.metapath import all_rows, held_out_scores, metapath_kinds
@@ -158,11 +158,13 @@ def fit_model(
         model, report = spec.fit(
             data,
             options,
-            seed=run.options.seed,
-            validation=validation,
-            device=run.options.device,
-            epochs=epochs,
-            progress=lambda record: run.progress(what, record.epoch, epochs or 0),
+            FitRun(
+                run.options.seed,
+                validation,
+                run.options.device,
+                epochs,
+                lambda record: run.progress(what, record.epoch, epochs or 0),
+            ),
         )
     if not isinstance(model, EmbeddingModel):
         raise RefreshError(f"{name} has no vectors to write back: choose an embedding model")

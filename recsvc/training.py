@@ -3,6 +3,7 @@
 import dataclasses
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from recsvc.errors import SettingsError, TrainingError
 from recsvc.models import (
     MODELS,
     FitReport,
+    FitRun,
     FittedModel,
     ModelOptions,
     Progress,
@@ -88,12 +90,9 @@ def fit_validated(
     part = TrainingData(data.graph, entries(data.evidence, ~mask))
     validation = Validation(entries(data.evidence, mask))
     fit = MODELS[name].fit
-    _, tried = fit(
-        part, options, seed=seed, validation=validation, device=device, progress=progress
-    )
-    model, report = fit(
-        data, options, seed=seed, device=device, epochs=tried.epochs or None, progress=progress
-    )
+    first = FitRun(seed, validation, device, progress=progress)
+    _, tried = fit(part, options, first)
+    model, report = fit(data, options, replace(first, validation=None, epochs=tried.epochs or None))
     return model, report, tried
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,8 +11,9 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from loaders.types import HeteroGraph
+from loaders.types import HeteroGraph, IdMap
 from recsvc.errors import TrainingError
+from recsvc.signals.base import Signal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +66,17 @@ class FittedModel(Protocol):
         Args:
             user_index: rows of the users.
             evidence: what these users did, one row per user, [n, items].
+        """
+        ...
+
+    def signal(self, items: IdMap) -> Signal | None:
+        """The model as a kernel K(j, i) over what a user did, so that its scores can be explained.
+
+        Args:
+            items: ids of the items, in the order of the rows.
+
+        Returns:
+            The kernel; None for a model that is not linear in a user's items.
         """
         ...
 
@@ -137,6 +150,29 @@ class FitReport:
     memory_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class FitRun:
+    """Everything about one fit that is neither the data nor the model's options.
+
+    Attributes:
+        seed: the only source of randomness.
+        validation: chooses the epoch to keep; without it the last one is kept.
+        device: `cpu`, or a CUDA device such as `cuda`.
+        epochs: this many instead of the options' number, such as the best number of an earlier
+            fit; for a model without epochs it means nothing.
+        progress: is told each epoch.
+        checkpoint: file from which training goes on, if it is there, and in which it is kept up to
+            date; for a model without epochs it means nothing.
+    """
+
+    seed: int
+    validation: Validation | None = None
+    device: str = "cpu"
+    epochs: int | None = None
+    progress: Progress = silent
+    checkpoint: Path | None = None
+
+
 @runtime_checkable
 class Fit(Protocol):
     """How a model is fitted; every model's `fit` has this form."""
@@ -145,24 +181,14 @@ class Fit(Protocol):
         self,
         data: TrainingData,
         options: Any,  # each model's own options class, which `MODELS` names beside it
-        *,
-        seed: int,
-        validation: Validation | None = None,
-        device: str = "cpu",
-        epochs: int | None = None,
-        progress: Progress = silent,
+        run: FitRun,
     ) -> tuple[FittedModel, FitReport]:
         """Fit the model.
 
         Args:
             data: what to learn from.
             options: the model's own options.
-            seed: the only source of randomness.
-            validation: chooses the epoch to keep; without it the last one is kept.
-            device: `cpu`, or a CUDA device such as `cuda`.
-            epochs: this many instead of the options' number, such as the best number of an
-                earlier fit; for a model without epochs it means nothing.
-            progress: is told each epoch.
+            run: seed, validation part, device and the like.
 
         Raises:
             TrainingError: there is nothing to learn from, or the loss is no longer finite.

@@ -17,16 +17,16 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from loaders.types import IdMap
 from recsvc.models._loop import TrainerOptions, measure_on, open_device, train
 from recsvc.models._sampling import EvidenceSampler, Negatives, Positives
 from recsvc.models.base import (
     FitReport,
-    Progress,
+    FitRun,
     TrainingData,
-    Validation,
     require_evidence,
-    silent,
 )
+from recsvc.signals.embedding import EmbeddingSignal
 
 _MASKED = -1e9  # finite, so that a row whose negatives are all masked has a gradient of 0
 
@@ -90,6 +90,10 @@ class LightGCNModel:
         """See `FittedModel.scores`: <E*_u, E*_i>, as trained, whatever the evidence is now."""
         return self.user_vectors[user_index] @ self.item_vectors.T
 
+    def signal(self, items: IdMap) -> EmbeddingSignal:
+        """See `FittedModel.signal`; without `base_vectors`, which no evidence carries."""
+        return EmbeddingSignal(self.name, items, self.source_vectors, self.item_vectors)
+
 
 def memory_bytes(data: TrainingData, options: LightGCNOptions) -> int:
     """Bytes of the tables, their gradients and moments, the layers, the graph and a batch."""
@@ -106,12 +110,7 @@ def memory_bytes(data: TrainingData, options: LightGCNOptions) -> int:
 def fit(
     data: TrainingData,
     options: LightGCNOptions,
-    *,
-    seed: int,
-    validation: Validation | None = None,
-    device: str = "cpu",
-    epochs: int | None = None,
-    progress: Progress = silent,
+    run: FitRun,
 ) -> tuple[LightGCNModel, FitReport]:
     """Fit LightGCN. See `Fit`.
 
@@ -123,13 +122,13 @@ def fit(
     """
     start = perf_counter()
     require_evidence(data)
-    learner = LightGCNLearner(data.evidence, options, open_device(device), seed)
+    learner = LightGCNLearner(data.evidence, options, open_device(run.device), run.seed)
     trained = train(
         learner,
         options,
-        epochs=epochs or options.epochs,
-        measure=measure_on(data, validation),
-        progress=progress,
+        epochs=run.epochs or options.epochs,
+        measure=measure_on(data, run.validation),
+        progress=run.progress,
     )
     assert isinstance(trained.model, LightGCNModel)
     report = FitReport(

@@ -12,17 +12,17 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
+from loaders.types import IdMap
 from recsvc.models._loop import Trained, TrainerOptions, measure_on, open_device, train
 from recsvc.models._skipgram import NodeVectors, SkipGram, SkipGramLearner, fit_gensim
 from recsvc.models._walks import WalkGraph, random_walks
 from recsvc.models.base import (
     FitReport,
-    Progress,
+    FitRun,
     TrainingData,
-    Validation,
     require_evidence,
-    silent,
 )
+from recsvc.signals.embedding import EmbeddingSignal
 
 Relationship = Literal["interactions", "follows", "in_category"]
 
@@ -102,6 +102,10 @@ class Node2VecModel:
         mean = (evidence @ self.source_vectors) / np.where(total > 0.0, total, 1.0)[:, None]
         return np.asarray(mean @ self.item_vectors.T, np.float32)
 
+    def signal(self, items: IdMap) -> EmbeddingSignal:
+        """See `FittedModel.signal`."""
+        return EmbeddingSignal(self.name, items, self.source_vectors, self.item_vectors)
+
 
 def memory_bytes(data: TrainingData, options: Node2VecOptions) -> int:
     """Bytes of the graph, the walks, the tables, and gensim's or torch's copies of them."""
@@ -117,12 +121,7 @@ def memory_bytes(data: TrainingData, options: Node2VecOptions) -> int:
 def fit(
     data: TrainingData,
     options: Node2VecOptions,
-    *,
-    seed: int,
-    validation: Validation | None = None,
-    device: str = "cpu",
-    epochs: int | None = None,
-    progress: Progress = silent,
+    run: FitRun,
 ) -> tuple[Node2VecModel, FitReport]:
     """Walk, then fit skip-gram to the walks. See `Fit`.
 
@@ -134,8 +133,8 @@ def fit(
     """
     start = perf_counter()
     require_evidence(data)
-    skip_gram = _walks(data, options, seed)
-    trained = _fit_skip_gram(skip_gram, data, options, validation, device, epochs, progress)
+    skip_gram = _walks(data, options, run.seed)
+    trained = _fit_skip_gram(skip_gram, data, options, run)
     assert isinstance(trained.model, Node2VecModel)
     report = FitReport(
         perf_counter() - start,
@@ -202,21 +201,20 @@ def _fit_skip_gram(
     skip_gram: SkipGram,
     data: TrainingData,
     options: Node2VecOptions,
-    validation: Validation | None,
-    device: str,
-    epochs: int | None,
-    progress: Progress,
+    run: FitRun,
 ) -> Trained:
     def build(vectors: NodeVectors) -> Node2VecModel:
         return _model(vectors, data.evidence, options.popularity_discount)
 
-    epochs = epochs or options.epochs
-    opened = open_device(device)
-    measure = measure_on(data, validation)
+    epochs = run.epochs or options.epochs
+    opened = open_device(run.device)
+    measure = measure_on(data, run.validation)
     if options.backend == "torch" or (options.backend == "auto" and opened.type != "cpu"):
         learner = SkipGramLearner(skip_gram, opened, options.walks_per_step, build)
-        return train(learner, options, epochs=epochs, measure=measure, progress=progress)
-    vectors, history = fit_gensim(skip_gram, alpha=options.alpha, epochs=epochs, progress=progress)
+        return train(learner, options, epochs=epochs, measure=measure, progress=run.progress)
+    vectors, history = fit_gensim(
+        skip_gram, alpha=options.alpha, epochs=epochs, progress=run.progress
+    )
     model = build(vectors)
     return Trained(model, epochs, measure(model) if measure else None, history)
 

@@ -8,14 +8,13 @@ import scipy.sparse as sp
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
+from loaders.types import IdMap
 from recsvc.models.base import (
     FitReport,
+    FitRun,
     ModelOptions,
-    Progress,
     TrainingData,
-    Validation,
     require_evidence,
-    silent,
 )
 
 
@@ -44,6 +43,9 @@ class PopularityModel:
         """See `FittedModel.scores`: the prior in every row, a read-only view of it."""
         return np.broadcast_to(self.prior, (len(user_index), len(self.prior)))
 
+    def signal(self, items: IdMap) -> None:
+        """See `FittedModel.signal`: nothing that a user did counts."""
+
 
 def memory_bytes(data: TrainingData, options: PopularityOptions) -> int:
     """Bytes of the prior."""
@@ -53,12 +55,7 @@ def memory_bytes(data: TrainingData, options: PopularityOptions) -> int:
 def fit(
     data: TrainingData,
     options: PopularityOptions,
-    *,
-    seed: int,
-    validation: Validation | None = None,
-    device: str = "cpu",
-    epochs: int | None = None,
-    progress: Progress = silent,
+    run: FitRun,
 ) -> tuple[PopularityModel, FitReport]:
     """Sum the evidence of each item. See `Fit`.
 

@@ -9,16 +9,15 @@ from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
 from pydantic import Field
 
+from loaders.types import IdMap
 from recsvc.models.base import (
     FitReport,
+    FitRun,
     ModelOptions,
-    Progress,
     TrainingData,
-    Validation,
     require_evidence,
-    silent,
 )
-from recsvc.signals.rows import truncate_rows
+from recsvc.signals.rows import RowSignal, truncate_rows
 
 _ITEMS_AT_ONCE = 2048
 
@@ -56,6 +55,10 @@ class Walk3Model:
         """See `FittedModel.scores`: Σ_j e_j · K(j, i)."""
         return np.asarray((evidence @ self.rows).toarray(), np.float32)
 
+    def signal(self, items: IdMap) -> RowSignal:
+        """See `FittedModel.signal`."""
+        return RowSignal(self.name, "item", items, self.rows)
+
 
 def memory_bytes(data: TrainingData, options: Walk3Options) -> int:
     """Bytes of the kernel and of the widest block of it before the cut.
@@ -73,12 +76,7 @@ def memory_bytes(data: TrainingData, options: Walk3Options) -> int:
 def fit(
     data: TrainingData,
     options: Walk3Options,
-    *,
-    seed: int,
-    validation: Validation | None = None,
-    device: str = "cpu",
-    epochs: int | None = None,
-    progress: Progress = silent,
+    run: FitRun,
 ) -> tuple[Walk3Model, FitReport]:
     """Compute the kernel. See `Fit`.
 

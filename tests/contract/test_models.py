@@ -11,10 +11,12 @@ import scipy.sparse as sp
 from loaders.types import HeteroGraph, IdMap, Interactions
 from recsvc.errors import TrainingError
 from recsvc.evaluation import evaluate, mean_ndcg, top_k
+from recsvc.evidence import EvidenceRows
 from recsvc.models import (
     MODELS,
     EmbeddingModel,
     FitReport,
+    FitRun,
     FittedModel,
     ModelOptions,
     TrainingData,
@@ -30,6 +32,7 @@ QUICK = {
 }
 TRAINED = ["lightgcn", "node2vec"]
 PERSONAL = ["lightgcn", "node2vec", "walk3"]
+LINEAR = ["lightgcn", "node2vec", "walk3"]
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
 
@@ -73,7 +76,7 @@ def options_of(name: str, **values: str) -> ModelOptions:
 
 @cache
 def fitted(name: str, seed: int = 0) -> tuple[FittedModel, FitReport]:
-    return MODELS[name].fit(planted()[0], options_of(name), seed=seed)
+    return MODELS[name].fit(planted()[0], options_of(name), FitRun(seed=seed))
 
 
 def all_scores(model: FittedModel) -> np.ndarray:
@@ -90,7 +93,9 @@ def test_the_withheld_item_ranks_first(name: str) -> None:
 
 def test_popularity_ranks_by_evidence() -> None:
     evidence = sp.csr_matrix(np.array([[1, 1, 0, 0], [0, 1, 0, 2]], np.float32))
-    model, _ = MODELS["popularity"].fit(training_data(evidence), options_of("popularity"), seed=0)
+    model, _ = MODELS["popularity"].fit(
+        training_data(evidence), options_of("popularity"), FitRun(seed=0)
+    )
     np.testing.assert_array_equal(
         model.scores(np.arange(2), evidence), [[1, 2, 0, 2], [1, 2, 0, 2]]
     )
@@ -118,7 +123,7 @@ def test_a_batch_is_the_same_as_one_by_one_in_any_order(name: str) -> None:
 
 @every_model
 def test_the_same_seed_gives_the_same_arrays(name: str) -> None:
-    again, _ = MODELS[name].fit(planted()[0], options_of(name), seed=0)
+    again, _ = MODELS[name].fit(planted()[0], options_of(name), FitRun(seed=0))
     np.testing.assert_array_equal(all_scores(again), all_scores(fitted(name)[0]))
 
 
@@ -140,7 +145,7 @@ def test_seen_items_are_not_recommended(name: str) -> None:
 def test_users_and_items_without_evidence_are_scored(name: str) -> None:
     evidence = planted()[0].evidence.copy()
     evidence.resize(evidence.shape[0] + 1, evidence.shape[1] + 1)
-    model, _ = MODELS[name].fit(training_data(evidence), options_of(name), seed=0)
+    model, _ = MODELS[name].fit(training_data(evidence), options_of(name), FitRun(seed=0))
     scores = model.scores(np.arange(evidence.shape[0]), evidence)
     assert np.isfinite(scores).all()
     if name in PERSONAL:
@@ -151,7 +156,7 @@ def test_users_and_items_without_evidence_are_scored(name: str) -> None:
 def test_no_evidence_is_refused(name: str) -> None:
     data = training_data(sp.csr_matrix((3, 4), dtype=np.float32))
     with pytest.raises(TrainingError, match="no evidence among 3 users and 4 items"):
-        MODELS[name].fit(data, options_of(name), seed=0)
+        MODELS[name].fit(data, options_of(name), FitRun(seed=0))
 
 
 @every_model
@@ -168,7 +173,9 @@ def test_the_report_says_how_it_went(name: str) -> None:
     validation = Validation(entries(data.evidence, mask))
     told = []
     model, report = MODELS[name].fit(
-        fit_part, options_of(name), seed=0, validation=validation, progress=told.append
+        fit_part,
+        options_of(name),
+        FitRun(seed=0, validation=validation, progress=told.append),
     )
     assert tuple(told) == report.history
     assert report.seconds > 0.0
@@ -185,7 +192,7 @@ def test_the_report_says_how_it_went(name: str) -> None:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_epochs_can_be_given(name: str) -> None:
-    _, report = MODELS[name].fit(planted()[0], options_of(name), seed=0, epochs=2)
+    _, report = MODELS[name].fit(planted()[0], options_of(name), FitRun(seed=0, epochs=2))
     assert report.epochs == len(report.history) == 2
     assert report.metric is None
 
@@ -206,6 +213,36 @@ def test_embedding_models_have_vectors_to_write_back(name: str) -> None:
 
 
 @every_model
+def test_the_kernel_ranks_as_the_model_does(name: str) -> None:
+    data, withheld = planted()
+    signal = fitted(name)[0].signal(data.graph.items)
+    if name not in LINEAR:
+        assert signal is None
+        return
+    assert signal.name == name
+    best = signal.batch_scores(data.evidence)
+    best[data.evidence.nonzero()] = -np.inf
+    np.testing.assert_array_equal(best.argmax(axis=1), withheld.indices)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_the_terms_of_the_kernel_sum_to_its_scores(name: str) -> None:
+    data, _ = planted()
+    signal = fitted(name)[0].signal(data.graph.items)
+    own = data.evidence[[5]]
+    rows = EvidenceRows(
+        np.arange(own.nnz), own.indices.astype(np.int64), np.linspace(0.5, 2.0, own.nnz)
+    )
+    weighted = sp.csr_matrix((rows.weight.astype(np.float32), own.indices, own.indptr), own.shape)
+    items = np.array([0, 3, 17, 39])
+    raw = signal.raw_scores(rows)
+    np.testing.assert_allclose(raw, signal.batch_scores(weighted)[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        signal.terms(rows, items).sum(axis=0), raw[items], rtol=1e-4, atol=1e-6
+    )
+
+
+@every_model
 def test_the_whole_evaluation_runs(name: str) -> None:
     data, withheld = planted()
     ranking = top_k(fitted(name)[0].scores, data.evidence, k=10)
@@ -217,7 +254,7 @@ def test_the_whole_evaluation_runs(name: str) -> None:
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_device_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(TrainingError, match="nonsense"):
-        MODELS[name].fit(planted()[0], options_of(name), seed=0, device="nonsense")
+        MODELS[name].fit(planted()[0], options_of(name), FitRun(seed=0, device="nonsense"))
 
 
 @pytest.mark.gpu
@@ -229,7 +266,7 @@ def test_a_gpu_finds_the_withheld_items_too(name: str) -> None:
         pytest.skip("there is no GPU here")
     data, withheld = planted()
     options = {"node2vec": {"epochs": "15", "learning_rate": "0.02"}}.get(name, {})
-    model, _ = MODELS[name].fit(data, options_of(name, **options), seed=0, device="cuda")
+    model, _ = MODELS[name].fit(data, options_of(name, **options), FitRun(seed=0, device="cuda"))
     ranking = top_k(model.scores, data.evidence, k=1)
     np.testing.assert_array_equal(ranking.items[:, 0], withheld.indices)
 

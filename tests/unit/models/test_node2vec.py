@@ -10,7 +10,7 @@ import torch
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.evaluation import mean_ndcg, top_k
 from recsvc.models._skipgram import NodeVectors, SkipGram, SkipGramLearner, WalkCorpus, fit_gensim
-from recsvc.models.base import TrainingData, Validation
+from recsvc.models.base import FitRun, TrainingData, Validation
 from recsvc.models.node2vec import Node2VecModel, Node2VecOptions, fit, homogeneous_graph
 
 CPU = torch.device("cpu")
@@ -88,14 +88,14 @@ def test_torch_finds_the_withheld_items() -> None:
     options = Node2VecOptions(
         backend="torch", dimensions=8, epochs=15, learning_rate=0.02, walks_per_node=20
     )
-    model, report = fit(data, options, seed=0, validation=Validation(withheld))
+    model, report = fit(data, options, FitRun(seed=0, validation=Validation(withheld)))
     ranking = top_k(model.scores, data.evidence, k=1)
     np.testing.assert_array_equal(ranking.items[:, 0], withheld.indices)
     assert report.metric == pytest.approx(mean_ndcg(model.scores, data.evidence, withheld))
     assert report.history[0].loss is not None
-    again, _ = fit(data, options, seed=0, validation=Validation(withheld))
+    again, _ = fit(data, options, FitRun(seed=0, validation=Validation(withheld)))
     np.testing.assert_array_equal(again.item_vectors, model.item_vectors)
-    other, _ = fit(data, options, seed=1)
+    other, _ = fit(data, options, FitRun(seed=1))
     assert not np.array_equal(other.item_vectors, model.item_vectors)
 
 
