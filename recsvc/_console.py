@@ -1,9 +1,9 @@
 """How the command line shows things: tables, progress bars, JSON, errors."""
 
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from rich.console import Console
@@ -37,8 +37,21 @@ def say(message: str) -> None:
     err.print(Text(message, style="dim"))
 
 
+def print_line(line: str) -> None:
+    """A line on stdout, whole however long it is."""
+    out.print(Text(line), soft_wrap=True)
+
+
+class Bars(Protocol):
+    """Moves a bar, and makes it where it is not there yet."""
+
+    def __call__(self, what: str, done: int, total: int | None, note: str | None = None) -> None:
+        """Show that `done` of `total` are done, and a note in place of the rate."""
+        ...
+
+
 @contextmanager
-def progress_bars() -> Generator[Callable[[str, int, int | None], None]]:
+def progress_bars() -> Generator[Bars]:
     """Bars with rate and time left on a terminal; elsewhere a line for each thing begun."""
     columns = (
         TextColumn("{task.description}"),
@@ -50,14 +63,15 @@ def progress_bars() -> Generator[Callable[[str, int, int | None], None]]:
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 
-        def update(what: str, done: int, total: int | None) -> None:
+        def update(what: str, done: int, total: int | None, note: str | None = None) -> None:
             if what not in tasks:
                 if not err.is_terminal:
                     say(what)
                 tasks[what] = progress.add_task(what, total=total or None, rate="")
             progress.update(tasks[what], completed=done, total=total or None)
             speed = progress.tasks[tasks[what]].speed
-            progress.update(tasks[what], rate=f"{speed:,.0f}/s" if speed else "")
+            rate = f"{speed:,.0f}/s" if speed else ""
+            progress.update(tasks[what], rate=rate if note is None else note)
 
         yield update
 

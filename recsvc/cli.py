@@ -1,6 +1,7 @@
 """The commands, in the order in which data goes through the system.
 
-db up → ingest → report → extract → train, evaluate → refresh → recommend, explain, similar → serve
+db up → ingest → report → extract → train, evaluate, tune → refresh
+→ recommend, explain, similar → serve
 """
 
 import logging
@@ -35,6 +36,7 @@ app.command()(data.extract)
 # Arrays → vectors → graph.
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(models.tune)
 app.command()(models.refresh)
 app.command()(models.versions)
 

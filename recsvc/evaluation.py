@@ -1,6 +1,8 @@
 """Full ranking, metrics, and how sure they are."""
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +16,8 @@ CUTS = (5, 10, 20, 50)
 USER_METRICS = ("recall", "ndcg", "hit_rate", "precision", "mrr", "map", "novelty")
 """Metrics that have a value for each user, and so an interval."""
 
-_CHUNK_SCORES = 1_000_000  # scores held at once: what stays in a cache is ranked twice as fast
-_CHUNK_DRAWS = 16_000_000  # bootstrap draws held at once
+_CHUNK_SCORES = 10_000_000  # scores held at once: a matrix product of fewer rows is slower
+_CHUNK_COUNTS = 4_000_000  # bootstrap counts held at once
 
 ScoreFunction = Callable[
     [Int64[NDArray[np.int64], " n"], sp.csr_matrix], Float32[NDArray[np.float32], "n items"]
@@ -81,19 +83,28 @@ def top_k(
         user_index: for whom; all users if not given.
         seen: its stored entries are left out, [users, items]; `evidence` if not given.
     """
+    # Compiled code takes a moment to import, and the service imports this module.
+    from recsvc._selection import select_best
+
     users = np.arange(evidence.shape[0]) if user_index is None else user_index
-    seen = evidence if seen is None else seen
-    items = np.full((len(users), k), -1, np.int64)
-    values = np.full((len(users), k), -np.inf, np.float32)
+    seen = (evidence if seen is None else seen).sorted_indices()
+    items = np.empty((len(users), k), np.int64)
+    values = np.empty((len(users), k), np.float32)
     step = max(1, _CHUNK_SCORES // max(1, evidence.shape[1]))
-    for begin in range(0, len(users), step):
-        part = users[begin : begin + step]
-        scores = np.array(score(part, evidence[part]), np.float32)
-        _exclude(scores, seen[part])
-        best, best_scores = _best(scores, min(k, scores.shape[1]))
-        rows = slice(begin, begin + len(part))
-        items[rows, : best.shape[1]], values[rows, : best.shape[1]] = best, best_scores
-    items[np.isneginf(values)] = -1
+    threads = os.cpu_count() or 1
+    # Threads of our own and not numba's, which would change how many torch uses.
+    with ThreadPoolExecutor(threads) as pool:
+        for begin in range(0, len(users), step):
+            part = users[begin : begin + step]
+            scores = np.ascontiguousarray(score(part, evidence[part]), np.float32)
+            arrays = (scores, part, items[begin : begin + step], values[begin : begin + step])
+            shares = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
+            done = [
+                pool.submit(select_best, chunk, rows, seen.indptr, seen.indices, best, best_values)
+                for chunk, rows, best, best_values in shares
+            ]
+            for share in done:
+                share.result()
     return Ranking(users, items, values)
 
 
@@ -189,12 +200,11 @@ def bootstrap(
     users = len(values)
     generator = np.random.default_rng(seed)
     means: list[Float64[NDArray[np.float64], "samples metrics"]] = []
-    step = max(1, _CHUNK_DRAWS // users)
+    step = max(1, _CHUNK_COUNTS // users)
     for begin in range(0, resamples, step):
-        samples = min(step, resamples - begin)
-        drawn = generator.integers(users, size=(samples, users))
-        drawn += np.arange(samples)[:, None] * users
-        count = np.bincount(drawn.ravel(), minlength=samples * users).reshape(samples, users)
+        count = np.empty((min(step, resamples - begin), users))
+        for sample in count:
+            sample[:] = np.bincount(generator.integers(users, size=users), minlength=users)
         means.append(count @ values / users)
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975], axis=0)
     return {
@@ -228,29 +238,6 @@ def accuracy(
     }
 
 
-def _exclude(scores: Float32[NDArray[np.float32], "n items"], seen: sp.csr_matrix) -> None:
-    """Put the seen items last, in place."""
-    scores[np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr)), seen.indices] = -np.inf
-
-
-def _best(
-    scores: Float32[NDArray[np.float32], "n items"], k: int
-) -> tuple[Int64[NDArray[np.int64], "n k"], Float32[NDArray[np.float32], "n k"]]:
-    """The k largest of each row, largest first; equal ones by column."""
-    best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    threshold = np.take_along_axis(scores, best, axis=1).min(axis=1)
-    # argpartition takes any of the items that share the k-th score: take the first ones.
-    crowded = np.flatnonzero((scores >= threshold[:, None]).sum(axis=1) > k)
-    for row in crowded:
-        above = np.flatnonzero(scores[row] > threshold[row])
-        equal = np.flatnonzero(scores[row] == threshold[row])
-        best[row] = np.concatenate([above, equal[: k - len(above)]])
-    best.sort(axis=1)
-    values = np.take_along_axis(scores, best, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
-
-
 def _hits(
     users: Int64[NDArray[np.int64], " users"],
     items: Int64[NDArray[np.int64], "users k"],
@@ -259,8 +246,10 @@ def _hits(
     """Whether each ranked item was held out for its user."""
     width = held_out.shape[1]
     rows = np.repeat(np.arange(held_out.shape[0]), np.diff(held_out.indptr))
+    answers = np.sort(rows * width + held_out.indices)
     keys = users[:, None] * width + items
-    return np.isin(keys, rows * width + held_out.indices) & (items >= 0)
+    place = np.searchsorted(answers, keys.ravel()).clip(max=len(answers) - 1).reshape(keys.shape)
+    return (answers[place] == keys) & (items >= 0)
 
 
 def _self_information(train: sp.csr_matrix) -> Float64[NDArray[np.float64], " items"]:
@@ -277,4 +266,6 @@ def _novelty(
 
 
 def _coverage(items: Int64[NDArray[np.int64], "users k"], item_count: int) -> float:
-    return len(np.unique(items[items >= 0])) / item_count
+    return (
+        float(np.count_nonzero(np.bincount(items[items >= 0], minlength=item_count))) / item_count
+    )

@@ -8,6 +8,7 @@ so a λ means the same for everybody: one user's 3 listens and another's 300 end
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,8 +26,13 @@ LEAST_WEIGHT = 0.002
 and lets it speak where they are silent: for someone who only follows people, for an item known
 by its categories alone. The prior has it too, so that it orders what no evidence reaches."""
 
-_STEPS = (0.0, 0.25, 0.5, 0.75, 1.33, 2.0, 4.0)
-_ROUNDS = 6
+_STEPS = (
+    (0.0, 0.125, 0.25, 0.5, 0.7, 1.4, 2.0, 4.0, 8.0),
+    (0.8, 0.9, 1.1, 1.25),
+)
+"""Factors that are tried on a weight: far ones until none helps, then near ones."""
+_ROUNDS = 8
+_LEAST_GAIN = 1e-5
 _ROUNDING = 1e-6
 
 
@@ -153,6 +159,48 @@ class Blend:
         return self.base_weight * self.prior[items].astype(np.float64)
 
 
+def scaled_scores(
+    signal: Signal, evidence: sp.csr_matrix
+) -> Float32[NDArray[np.float32], "n items"]:
+    """n_s(u) · Σ_j e_j · K_s(j, i): what λ is put on."""
+    raw = signal.batch_scores(evidence)
+    return (raw * unit_rms(raw)[:, None]).astype(np.float32)
+
+
+def reciprocal_ranks(
+    scores: Float32[NDArray[np.float32], "n items"],
+    seen: sp.csr_matrix,
+    constant: float,
+    *,
+    depth: int = 1000,
+) -> Float32[NDArray[np.float32], "n items"]:
+    """1 / (constant + rank) of the first `depth` unseen items of each row, 0 for the others.
+
+    Added up over several lists this is reciprocal rank fusion (Cormack, Clarke & Büttcher 2009,
+    "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods", §2). The
+    rank is 1 + the number of unseen items with a higher score, so equal scores share one; those
+    that share theirs past the depth are left out together.
+
+    Args:
+        scores: one row per user.
+        seen: its stored entries are not ranked, [n, items].
+        constant: k of the paper.
+        depth: length of a list.
+    """
+    value = np.zeros_like(scores)
+    for user, row in enumerate(np.array(scores, np.float32)):
+        own = slice(seen.indptr[user], seen.indptr[user + 1])
+        row[seen.indices[own]] = -np.inf
+        least = -np.inf
+        if depth < len(row):
+            least = -np.partition(-row, depth)[depth]
+        listed = np.flatnonzero(row > least)
+        ascending = np.sort(row[listed])
+        higher = len(listed) - np.searchsorted(ascending, row[listed], side="right")
+        value[user, listed] = 1.0 / (constant + 1.0 + higher)
+    return value
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
     """What λ is learned on: for each validation user, items and their value in each signal.
@@ -164,7 +212,7 @@ class Candidates:
         n_relevant: held-out items of the user, among the candidates or not.
     """
 
-    features: Float32[NDArray[np.float32], "users candidates signals"]
+    features: Float32[NDArray[np.float32], "signals users candidates"]
     relevant: Bool[NDArray[np.bool_], "users candidates"]
     present: Bool[NDArray[np.bool_], "users candidates"]
     n_relevant: Int64[NDArray[np.int64], " users"]
@@ -177,7 +225,7 @@ def collect_candidates(
     *,
     per_signal: int = 200,
 ) -> Candidates:
-    """The best unseen items of each signal, for each user.
+    """The best unseen items of each signal, for each user; none where it says nothing.
 
     Args:
         signal_scores: normalised scores of each signal.
@@ -185,26 +233,58 @@ def collect_candidates(
         held_out: rows of the items held out from each user.
         per_signal: items taken from each signal.
     """
-    chosen: list[NDArray[np.int64]] = []
-    n_items = signal_scores[0].shape[1]
-    take = min(per_signal, n_items)
-    for user in range(len(seen)):
-        wanted = np.zeros(n_items, bool)
-        for scores in signal_scores:
-            row = scores[user].copy()
-            row[seen[user]] = -np.inf
-            wanted[np.argpartition(-row, take - 1)[:take]] = True
-        wanted[seen[user]] = False
-        chosen.append(np.flatnonzero(wanted))
+    chosen = _best_of_each(signal_scores, seen, per_signal)
     shape = (len(seen), max(map(len, chosen), default=0))
-    features = np.zeros((*shape, len(signal_scores)), np.float32)
+    features = np.zeros((len(signal_scores), *shape), np.float32)
     relevant, present = np.zeros(shape, bool), np.zeros(shape, bool)
     for user, items in enumerate(chosen):
-        features[user, : len(items)] = np.stack([s[user, items] for s in signal_scores], axis=1)
+        features[:, user, : len(items)] = np.stack(
+            [scores[user, items] for scores in signal_scores]
+        )
         relevant[user, : len(items)] = np.isin(items, held_out[user])
         present[user, : len(items)] = True
     n_relevant = np.array([len(items) for items in held_out], np.int64)
     return Candidates(features, relevant, present, n_relevant)
+
+
+def _best_of_each(
+    signal_scores: Sequence[Float32[NDArray[np.float32], "users items"]],
+    seen: Sequence[NDArray[np.int64]],
+    per_signal: int,
+) -> list[NDArray[np.int64]]:
+    n_items = signal_scores[0].shape[1]
+    take = min(per_signal, n_items)
+    chosen: list[NDArray[np.int64]] = []
+    for user in range(len(seen)):
+        wanted = np.zeros(n_items, bool)
+        for scores in signal_scores:
+            row = scores[user].copy()
+            if not row.any():
+                continue
+            row[seen[user]] = -np.inf
+            wanted[np.argpartition(-row, take - 1)[:take]] = True
+        wanted[seen[user]] = False
+        chosen.append(np.flatnonzero(wanted))
+    return chosen
+
+
+def join_candidates(parts: Sequence[Candidates]) -> Candidates:
+    """The candidates of several groups of users as those of one group."""
+    width = max(part.present.shape[1] for part in parts)
+
+    def padded(arrays: Sequence[NDArray[Any]], axis: int) -> NDArray[Any]:
+        wide = [
+            np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, width - array.shape[-1])])
+            for array in arrays
+        ]
+        return np.concatenate(wide, axis=axis)
+
+    return Candidates(
+        padded([part.features for part in parts], 1),
+        padded([part.relevant for part in parts], 0),
+        padded([part.present for part in parts], 0),
+        np.concatenate([part.n_relevant for part in parts]),
+    )
 
 
 def learn_weights(
@@ -212,49 +292,70 @@ def learn_weights(
 ) -> tuple[dict[str, float], float]:
     """λ by coordinate ascent on the mean NDCG@k of the validation users.
 
-    It starts from the best single signal and tries a few steps on one weight at a time until
-    none helps. NDCG is what counts and is flat nearly everywhere, which rules out gradients;
-    there are only a handful of weights.
+    It starts from the best single signal and tries a few factors on one weight at a time, first
+    far ones, then near ones, until none helps. A signal comes in only where it gains more than the
+    standard error of what it gains, so that a few users cannot let noise in. NDCG is what counts
+    and is flat nearly everywhere, which rules out gradients; there are only a handful of weights.
 
     Returns:
         λ by signal name, the largest 1, and the NDCG@k reached.
     """
+    single = [_ndcg(candidates, values, k) for values in candidates.features]
+    first = int(np.argmax([ndcg.mean() for ndcg in single]))
     weights = np.zeros(len(names))
-    single = [_mean_ndcg(candidates, row, k) for row in np.eye(len(names))]
-    weights[int(np.argmax(single))] = 1.0
-    best = max(single)
-    for _ in range(_ROUNDS):
-        before = best
-        for signal in range(len(names)):
-            best = _improve(candidates, weights, signal, best, k)
-        if best <= before:
-            break
+    weights[first] = 1.0
+    best = single[first]
+    for steps in _STEPS:
+        for _ in range(_ROUNDS):
+            before = best
+            for signal in range(len(names)):
+                best = _improve(candidates, weights, signal, steps, best, k)
+            if best is before:
+                break
     scaled = weights / weights.max()
-    return dict(zip(names, map(float, scaled), strict=True)), best
+    return dict(zip(names, map(float, scaled), strict=True)), float(best.mean())
 
 
 def _improve(
-    candidates: Candidates, weights: NDArray[np.float64], signal: int, best: float, k: int
-) -> float:
+    candidates: Candidates,
+    weights: NDArray[np.float64],
+    signal: int,
+    steps: Sequence[float],
+    best: Float64[NDArray[np.float64], " users"],
+    k: int,
+) -> Float64[NDArray[np.float64], " users"]:
     """Try the steps on one weight; changes `weights` in place and returns the best NDCG."""
-    start = weights[signal] or 0.25 * weights.max()
-    for step in _STEPS:
-        trial = weights.copy()
-        trial[signal] = start * step
-        ndcg = _mean_ndcg(candidates, trial, k) if trial.any() else -1.0
-        if ndcg > best + 1e-6:
+    enters = weights[signal] == 0.0
+    start = 0.25 * weights.max() if enters else weights[signal]
+    others = weights.copy()
+    others[signal] = 0.0
+    # float32 on both sides: a float64 product would be twice as much to move.
+    fixed = np.tensordot(others.astype(np.float32), candidates.features, axes=1)
+    before = best
+    for step in steps:
+        if not (step or others.any()):
+            continue
+        trial = fixed + np.float32(start * step) * candidates.features[signal]
+        ndcg = _ndcg(candidates, trial, k)
+        least = _standard_error(ndcg - before) if enters else 0.0
+        if ndcg.mean() > best.mean() + _LEAST_GAIN and ndcg.mean() > before.mean() + least:
             best = ndcg
-            weights[:] = trial
+            weights[signal] = start * step
     return best
 
 
-def _mean_ndcg(candidates: Candidates, weights: NDArray[np.float64], k: int) -> float:
-    scores = candidates.features @ weights.astype(np.float32)
-    scores[~candidates.present] = -np.inf
+def _standard_error(values: Float64[NDArray[np.float64], " users"]) -> float:
+    return float(values.std() / np.sqrt(len(values)))
+
+
+def _ndcg(
+    candidates: Candidates, values: Float32[NDArray[np.float32], "users candidates"], k: int
+) -> Float64[NDArray[np.float64], " users"]:
+    scores = np.where(candidates.present, values, np.float32(-np.inf))
     k = min(k, scores.shape[1])
     top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
     hits = np.take_along_axis(candidates.relevant, np.take_along_axis(top, order, 1), 1)
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.clip(candidates.n_relevant, 1, k) - 1]
-    return float(np.mean((hits @ discount) / ideal))
+    return (hits @ discount) / ideal

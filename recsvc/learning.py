@@ -27,12 +27,20 @@ from recsvc.fusion import (
     learn_weights,
     unit_rms,
 )
-from recsvc.models import MODELS, EmbeddingModel, FitRun, TrainingData, Validation
+from recsvc.models import (
+    MODELS,
+    EmbeddingModel,
+    FitRun,
+    FittedModel,
+    TrainingData,
+    Validation,
+)
 from recsvc.settings import EventSettings
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from recsvc.signals.metapath import all_rows, held_out_scores, metapath_kinds
 from recsvc.signals.pagerank import pagerank_rows
 from recsvc.signals.popularity import popularity_prior
+from recsvc.signals.rows import kernel_rows
 from recsvc.splits import entries, hold_out
 
 Progress = Callable[[str, int, int], None]
@@ -47,7 +55,7 @@ class RefreshOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: tuple[str, ...] = Field(default=("lightgcn", "node2vec"), min_length=1)
-    """Embedding models that the blend is made of."""
+    """Models that the blend is made of; each is linear in what a user did."""
     seed: int = Field(default=0, ge=0)
     """Decides the validation split, the training and the walks."""
     device: str = "cpu"
@@ -58,6 +66,8 @@ class RefreshOptions(BaseModel):
     """Share of a validation user's items that is held out."""
     row_size: int = Field(default=200, ge=10, le=10_000)
     """Entries kept in each PageRank and meta-path row."""
+    kernel_size: int = Field(default=500, ge=10, le=10_000)
+    """Entries kept in each row of a model that has no vectors."""
     damping: float = Field(default=0.5, gt=0.0, lt=1.0)
     """PageRank's chance of going on; a restart keeps it near the evidence."""
     pagerank_epsilon: float = Field(default=1e-6, gt=0.0, le=1e-2)
@@ -86,22 +96,30 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """What the validation part decided."""
+    """What the validation part decided.
+
+    Attributes:
+        weights: λ by signal.
+        epochs: best number by model; 0 for one without epochs.
+        metrics: Recall@20 and NDCG@20 by signal, and of the blend as `hybrid`.
+        embeddings: the models that have vectors to write back.
+    """
 
     weights: Mapping[str, float]
     epochs: Mapping[str, int]
     metrics: Mapping[str, Mapping[str, Estimate]]
+    embeddings: frozenset[str]
 
 
 def learn(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> Learned:
     """Fit on what is left without the held-out part; learn the weights on that part."""
     users, kept, held_out = _split(run, evidence)
     data = TrainingData(graph, kept)
-    models: dict[str, EmbeddingModel] = {}
+    models: dict[str, FittedModel] = {}
     epochs: dict[str, int] = {}
     for name in run.options.models:
         models[name], epochs[name] = fit_model(run, name, data, validation=Validation(held_out))
-    item_signals: list[Signal] = [*embedding_signals(models, graph.items)]
+    item_signals, _ = model_signals(run, models, graph.items)
     with run.step("pagerank"):
         rows, _ = _pagerank(run, graph, kept)
         item_signals.append(RowSignal(PAGERANK, "item", graph.items, rows))
@@ -120,7 +138,7 @@ def learn(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> Learned:
         weights, _ = learn_weights(candidates, list(learnable))
         weights = {name: max(weights.get(name, 0.0), LEAST_WEIGHT) for name in normal}
         metrics = _validation_metrics(normal, weights, kept, held_out, users)
-    return Learned(weights, epochs, metrics)
+    return Learned(weights, epochs, metrics, frozenset(embedding_models(models)))
 
 
 def _split(
@@ -149,7 +167,7 @@ def fit_model(
     *,
     validation: Validation | None = None,
     epochs: int | None = None,
-) -> tuple[EmbeddingModel, int]:
+) -> tuple[FittedModel, int]:
     """Fit one model; returns it and its epochs."""
     spec = MODELS[name]
     what = f"fit {name}" + (" for validation" if validation else "")
@@ -166,17 +184,55 @@ def fit_model(
                 lambda record: run.progress(what, record.epoch, epochs or 0),
             ),
         )
-    if not isinstance(model, EmbeddingModel):
-        raise RefreshError(f"{name} has no vectors to write back: choose an embedding model")
+    if report.interrupted:
+        raise KeyboardInterrupt  # the model so far is no use: the others are not fitted
     return model, report.epochs
 
 
-def embedding_signals(models: Mapping[str, EmbeddingModel], items: IdMap) -> list[EmbeddingSignal]:
+def embedding_models(models: Mapping[str, FittedModel]) -> dict[str, EmbeddingModel]:
+    """Those that have vectors, which are written back to the graph."""
+    return {name: model for name, model in models.items() if isinstance(model, EmbeddingModel)}
+
+
+def embedding_signals(models: Mapping[str, FittedModel], items: IdMap) -> list[EmbeddingSignal]:
     """One signal per embedding model."""
     return [
         EmbeddingSignal(name, items, model.source_vectors, model.item_vectors)
-        for name, model in models.items()
+        for name, model in embedding_models(models).items()
     ]
+
+
+def model_signals(
+    run: Run, models: Mapping[str, FittedModel], items: IdMap
+) -> tuple[list[Signal], dict[str, float]]:
+    """One signal per model, in a form that can be stored: vectors, or rows cut to their largest.
+
+    Returns:
+        The signals, and by model without vectors the share of its kernel's weight that was cut off.
+
+    Raises:
+        RefreshError: a model is not linear in a user's items.
+    """
+    signals: list[Signal] = [*embedding_signals(models, items)]
+    cut: dict[str, float] = {}
+    for name, model in models.items():
+        if isinstance(model, EmbeddingModel):
+            continue
+        kernel = model.signal(items)
+        if kernel is None:
+            raise RefreshError(not_linear(name))
+        with run.step(f"rows of {name}"):
+            rows, cut[name] = kernel_rows(kernel, run.options.kernel_size)
+        signals.append(RowSignal(name, "item", items, rows))
+    return signals, cut
+
+
+def not_linear(name: str) -> str:
+    """Why a model cannot be in the blend."""
+    return (
+        f"{name} is not linear in what a user did, so no answer with it could be explained: "
+        "leave it out"
+    )
 
 
 def _pagerank(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> tuple[sp.csr_matrix, float]:

@@ -26,18 +26,22 @@ from recsvc.learning import (
     Progress,
     RefreshOptions,
     Run,
+    embedding_models,
     embedding_signals,
     fit_model,
     learn,
+    model_signals,
+    not_linear,
     row_signals,
 )
 from recsvc.models import MODELS, EmbeddingModel, TrainingData
 from recsvc.settings import EventSettings
-from recsvc.signals import EmbeddingSignal, Signal
+from recsvc.signals import EmbeddingSignal
 from recsvc.signals.embedding import nearest_items
 from recsvc.signals.popularity import popularity_prior
 from recsvc.snapshot import Snapshot, pack
 
+HYBRID = "hybrid"
 _RUNNING_HOURS = 6
 
 
@@ -52,6 +56,7 @@ class RefreshReport:
             blend as `hybrid`.
         seconds: time of each step.
         counts: nodes, relationships and vectors.
+        cut: share of its kernel's weight that was cut off, by model without vectors.
         sha256: of the arrays the blend is served from.
     """
 
@@ -60,6 +65,7 @@ class RefreshReport:
     metrics: Mapping[str, Mapping[str, Estimate]]
     seconds: Mapping[str, float]
     counts: Mapping[str, int]
+    cut: Mapping[str, float]
     sha256: str
 
 
@@ -71,7 +77,7 @@ def refresh(
     force: bool = False,
     progress: Progress = lambda _what, _done, _total: None,
 ) -> RefreshReport:
-    """Make a new version of every model and of the blend, and activate them together.
+    """Make a new version of every model with vectors and of the blend, and activate them together.
 
     Args:
         gateway: the graph.
@@ -95,14 +101,10 @@ def refresh(
             "wait for it, or use --force to take over"
         )
     writeback.mark_failed(gateway, unfinished, "left unfinished, or taken over with --force")
-    versions = {
-        model: writeback.begin_version(
-            gateway, model, seed=options.seed, options=options.model_dump(mode="json")
-        )
-        for model in (*options.models, "hybrid")
-    }
+    run = Run(gateway, options, events, progress)
+    versions = {HYBRID: _begin(run, HYBRID)}
     try:
-        return _refresh(Run(gateway, options, events, progress), versions)
+        return _refresh(run, versions)
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"[:500]
         writeback.mark_failed(gateway, versions.values(), reason)
@@ -110,19 +112,31 @@ def refresh(
         raise
 
 
-def _refresh(run: Run, versions: Mapping[str, writeback.Version]) -> RefreshReport:
+def _begin(run: Run, name: str) -> writeback.Version:
+    options = run.options
+    return writeback.begin_version(
+        run.gateway, name, seed=options.seed, options=options.model_dump(mode="json")
+    )
+
+
+def _refresh(run: Run, versions: dict[str, writeback.Version]) -> RefreshReport:
+    """Fit, write and activate; adds the version of each model that has vectors to `versions`."""
     graph_at = datetime.now(UTC)
     with run.step("extract"):
         graph = extract_graph(run.gateway, run.progress)
         details = extract_details(run.gateway, graph.items, graph.categories)
     evidence = evidence_matrix(graph, run.events, now=time.time())
     learned = learn(run, graph, evidence)
+    versions |= {
+        name: _begin(run, name) for name in run.options.models if name in learned.embeddings
+    }
+    data = TrainingData(graph, evidence)
     models = {
-        name: fit_model(run, name, TrainingData(graph, evidence), epochs=learned.epochs[name])[0]
+        name: fit_model(run, name, data, epochs=learned.epochs[name] or None)[0]
         for name in run.options.models
     }
-    rows = row_signals(run, graph, evidence)
-    signals: list[Signal] = [*embedding_signals(models, graph.items), *rows]
+    of_models, cut = model_signals(run, models, graph.items)
+    signals = [*of_models, *row_signals(run, graph, evidence)]
     blend = Blend(
         tuple(signals),
         tuple(learned.weights[signal.name] for signal in signals),
@@ -131,7 +145,8 @@ def _refresh(run: Run, versions: Mapping[str, writeback.Version]) -> RefreshRepo
     )
     numbers = {name: version.number for name, version in versions.items()}
     snapshot = _snapshot(graph, details, blend, numbers)
-    counts, sha256 = _write(run, versions, graph, models, snapshot, learned, graph_at)
+    vectors = embedding_models(models)
+    counts, sha256 = _write(run, versions, graph, vectors, snapshot, learned, graph_at)
     with run.step("activate"):
         # Whoever was deleted since the graph was read is in the arrays that were just stored.
         finish_deletions(run.gateway)
@@ -139,13 +154,17 @@ def _refresh(run: Run, versions: Mapping[str, writeback.Version]) -> RefreshRepo
     with run.step("neighbours"):
         for signal in embedding_signals(models, graph.items):
             _write_neighbours(run, signal, snapshot)
-    return RefreshReport(numbers, learned.weights, learned.metrics, run.seconds, counts, sha256)
+    return RefreshReport(
+        numbers, learned.weights, learned.metrics, run.seconds, counts, cut, sha256
+    )
 
 
 def _check_models(names: Sequence[str]) -> None:
     for name in names:
         if name not in MODELS:
             raise RefreshError(f"no model {name!r}: expected one of {', '.join(MODELS)}")
+        if not MODELS[name].linear:
+            raise RefreshError(not_linear(name))
 
 
 def _snapshot(
@@ -194,9 +213,9 @@ def _write(
     with run.step("write snapshot"):
         content, sha256 = pack(snapshot)
         counts["snapshot_bytes"] = len(content)
-        writeback.write_snapshot(run.gateway, versions["hybrid"].number, content)
+        writeback.write_snapshot(run.gateway, versions[HYBRID].number, content)
     for name, version in versions.items():
-        extra = {"sha256": sha256} if name == "hybrid" else {"epochs": learned.epochs[name]}
+        extra = {"sha256": sha256} if name == HYBRID else {"epochs": learned.epochs[name]}
         writeback.mark_ready(
             run.gateway,
             version,

@@ -48,6 +48,15 @@ def _default_events() -> dict[str, EventSettings]:
     }
 
 
+class TrackingSettings(BaseModel):
+    """Where training runs are tracked besides their own folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mlflow_uri: str | None = None
+    """Tracking URI of MLflow. Unset: runs are not tracked."""
+
+
 class Settings(BaseSettings):
     """Every setting, from `RECSVC_…` in the environment, else from `recsvc.toml`.
 
@@ -91,6 +100,8 @@ class Settings(BaseSettings):
     """Deadline of each read or write that a request makes in Neo4j."""
     max_evidence: int = Field(default=1000, ge=1, le=10_000)
     """Newest pieces of evidence read for one user, of each kind."""
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
+    """Where training runs are tracked."""
     events: dict[str, EventSettings] = Field(default_factory=_default_events)
     """Kinds of events. A kind that is not named here counts as `interaction` does. Naming one
     leaves the others, and what is not said of this one, as they are."""

@@ -1,18 +1,19 @@
 """`recsvc evaluate`: fit on one table, rank all items, compare with another table, once."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
+from jaxtyping import Int64
+from numpy.typing import NDArray
 
 from loaders.datasets import open_source
 from loaders.errors import TableError
-from loaders.gateway import Neo4jGateway
-from loaders.ingest import ingest
-from loaders.local_neo4j import scratch_neo4j
 from loaders.tables import (
     INTERACTIONS,
     FrameTables,
@@ -23,108 +24,215 @@ from loaders.tables import (
     read_interactions,
 )
 from loaders.types import HeteroGraph, IdMap, Interactions
-from recsvc import snapshot as snapshots
-from recsvc.batch import batch_evidence, recommend_all
-from recsvc.evaluation import CUTS, Evaluation, Ranking, evaluate, top_k
-from recsvc.evidence import evidence_matrix
-from recsvc.models import Progress, TrainingData
-from recsvc.models.base import silent
-from recsvc.refresh import RefreshOptions, refresh
+from recsvc.evaluation import (
+    Estimate,
+    Evaluation,
+    Ranking,
+    evaluate,
+    paired_difference,
+    top_k,
+)
+from recsvc.evidence import evidence_matrix, seen_matrix
+from recsvc.models import FitReport, FitRun, FittedModel, TrainingData
+from recsvc.published import published_configuration
 from recsvc.settings import EventSettings
-from recsvc.store import Store
-from recsvc.training import fit_validated, model_options
+from recsvc.training import (
+    Watch,
+    assigned,
+    fit_whole,
+    model_options,
+    most_epochs,
+    needs_validation,
+    unwatched,
+    validation_split,
+)
+from recsvc.tuning import TuneOptions, default_trials, tune
 
-HYBRID = "hybrid"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Trial:
-    """A model's recommendations for the users of the test table, and how good they are.
-
-    Attributes:
-        model: its name.
-        graph: ids behind the rows.
-        ranking: the 50 best items of each user.
-        evaluation: metrics with intervals.
-        seconds: time of each part.
-        details: what was decided on validation: epochs, or λ.
-    """
-
-    model: str
-    graph: HeteroGraph
-    ranking: Ranking
-    evaluation: Evaluation
-    details: Mapping[str, object]
+Protocol = Literal["validated", "published"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrialOptions:
-    """What `recsvc evaluate` takes besides the model.
+    """How models are chosen and fitted.
 
     Attributes:
-        train: interactions to learn from.
-        test: interactions to find; looked at once, at the end.
-        side: folder or named data set whose other tables (follows, categories) count too.
+        protocol: `validated` searches options and epochs on a part of train; `published` takes
+            the configuration that is shipped for the data set.
+        trials: how many options are tried; None for the model's own number.
         seed: of splits and training.
         device: `cpu` or `cuda`.
-        assignments: `name=value` options of the model.
+        assignments: `name=value` or `model.name=value`; these options are not searched.
+        published: another file of configurations than the one of this package.
     """
 
-    train: Path
-    test: Path
-    side: str | None = None
+    protocol: Protocol = "validated"
+    trials: int | None = None
     seed: int = 0
     device: str = "cpu"
     assignments: Sequence[str] = ()
+    published: Path | None = None
 
 
-def run_trial(
-    model: str,
-    options: TrialOptions,
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialData:
+    """What is learned from, and what is to be found.
+
+    Attributes:
+        source: the training tables.
+        graph: the same as arrays, with the items that only the test table names.
+        evidence: what each user did, [users, items].
+        seen: stored where a user did anything, also what speaks against an item.
+        held_out: the answers; looked at once, at the end.
+        users: rows of the users who have answers.
+    """
+
+    source: Tables
+    graph: HeteroGraph
+    evidence: sp.csr_matrix
+    seen: sp.csr_matrix
+    held_out: sp.csr_matrix
+    users: Int64[NDArray[np.int64], " n"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """A model's recommendations for the users of the test table.
+
+    Attributes:
+        model: its name.
+        ranking: the 50 best items of each user.
+        details: what was decided, and how.
+    """
+
+    model: str
+    ranking: Ranking
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """How good the rankings are.
+
+    Attributes:
+        evaluations: metrics with intervals, by model.
+        difference: by how much the first of two models is above the second, by metric.
+    """
+
+    evaluations: Mapping[str, Evaluation]
+    difference: Mapping[str, Estimate] | None
+
+
+def read_trial(
+    train_file: Path,
+    test_file: Path,
+    side: str | None,
     events: Mapping[str, EventSettings],
-    *,
-    home: Path,
-    progress: Progress = silent,
-    say: Callable[[str], None] = lambda _message: None,
-) -> Trial:
-    """Fit, rank and measure.
+) -> TrialData:
+    """Read the tables.
 
-    The blend is fitted the way it is served: the tables are ingested into an empty Neo4j of its
-    own, and refreshed there.
+    Args:
+        train_file: interactions to learn from.
+        test_file: interactions to find.
+        side: folder or named data set whose other tables (follows, categories) count too.
+        events: settings by kind of event.
 
     Raises:
-        TableError: a table cannot be read.
-        SettingsError: no such model or option.
-        TrainingError: the model cannot be fitted.
-        Neo4jError: the scratch Neo4j cannot be started.
+        TableError: a table cannot be read, or train and test have no user in common.
     """
-    train, test = read_interactions(options.train), read_interactions(options.test)
-    source = _with_interactions(train, options.side)
+    train, test = read_interactions(train_file), read_interactions(test_file)
+    source = _with_interactions(train, side)
     graph = _with_items(graph_from_tables(source, _refuse), test["item_id"].unique().to_list())
     evidence = evidence_matrix(graph, events, now=_latest(train))
     held_out = _held_out(test, graph)
     users = np.flatnonzero(np.diff(held_out.indptr))
-    if model == HYBRID:
-        ranking, details = _hybrid_ranking(source, graph, users, options, events, home, say)
-    else:
-        chosen = model_options(model, options.assignments)
-        fitted, report, tried = fit_validated(
-            model, TrainingData(graph, evidence), chosen, seed=options.seed,
-            device=options.device, progress=progress,
-        )  # fmt: skip
-        ranking = top_k(fitted.scores, evidence, user_index=users)
-        details = {
-            "options": chosen.model_dump(mode="json"),
-            "epochs": report.epochs,
-            "validation_ndcg@20": tried.metric,
-            "fit_seconds": tried.seconds + report.seconds,
-        }
-    return Trial(model, graph, ranking, evaluate(ranking, held_out, evidence), details)
+    return TrialData(source, graph, evidence, seen_matrix(graph), held_out, users)
 
 
-def recommendations_table(trial: Trial) -> pl.DataFrame:
+def read_training_data(
+    train_file: Path, side: str | None, events: Mapping[str, EventSettings]
+) -> TrainingData:
+    """Read what is learned from, where nothing is measured on a test table.
+
+    Raises:
+        TableError: a table cannot be read.
+    """
+    train = read_interactions(train_file)
+    graph = graph_from_tables(_with_interactions(train, side), _refuse)
+    return TrainingData(graph, evidence_matrix(graph, events, now=_latest(train)))
+
+
+def rank_fitted(
+    model: str, data: TrialData, options: TrialOptions, watch: Watch = unwatched
+) -> Ranked:
+    """Choose, fit and rank; nothing here looks at the answers.
+
+    Raises:
+        SettingsError: no such model, option or published configuration.
+        TrainingError: the model cannot be fitted.
+    """
+    run = FitRun(options.seed, device=options.device)
+    choose = _published if options.protocol == "published" else _validated
+    fitted, report, details = choose(
+        model, TrainingData(data.graph, data.evidence), options, run, watch
+    )
+    ranking = top_k(fitted.scores, data.evidence, user_index=data.users, seen=data.seen)
+    how = {"protocol": options.protocol, "epochs": report.epochs, **details}
+    if report.weights is not None:
+        how["weights"] = dict(report.weights)
+    return Ranked(model, ranking, how)
+
+
+def measure(every: Sequence[Ranked], data: TrialData) -> Measured:
+    """Compare rankings with the answers, and two of them with each other."""
+    found = {one.model: evaluate(one.ranking, data.held_out, data.evidence) for one in every}
+    difference = paired_difference(*found.values()) if len(found) == 2 else None
+    return Measured(found, difference)
+
+
+def _published(
+    model: str, data: TrainingData, options: TrialOptions, run: FitRun, watch: Watch
+) -> tuple[FittedModel, FitReport, dict[str, Any]]:
+    found = published_configuration(model, data.graph, options.published)
+    values = {**found.configuration.options, **assigned(model, options.assignments)}
+    chosen = model_options(model, values)
+    epochs = found.configuration.epochs
+    run = replace(run, epochs=epochs, progress=watch("fit", epochs or most_epochs(chosen)))
+    fitted, report = fit_whole(model, data, chosen, run)
+    return fitted, report, {
+        "options": chosen.model_dump(mode="json"),
+        "data_set": found.data_set,
+        "source": found.configuration.source,
+        "fit_seconds": report.seconds,
+    }  # fmt: skip
+
+
+def _validated(
+    model: str, data: TrainingData, options: TrialOptions, run: FitRun, watch: Watch
+) -> tuple[FittedModel, FitReport, dict[str, Any]]:
+    fixed = assigned(model, options.assignments)
+    chosen, epochs, found, started = model_options(model, fixed), None, {}, perf_counter()
+    if needs_validation(model):
+        split = validation_split(data, options.seed)
+        how = TuneOptions(options.trials or default_trials(model))
+        tuning = tune(model, split, fixed, how, run, watch)
+        if tuning.interrupted:
+            raise KeyboardInterrupt
+        chosen, epochs = tuning.options, tuning.best.epochs
+        found = {"validation_ndcg@20": tuning.best.ndcg, "trials": len(tuning.trials)}
+    progress = watch("fit on everything", epochs or most_epochs(chosen))
+    run = replace(run, epochs=epochs, progress=progress)
+    fitted, report = fit_whole(model, data, chosen, run)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return fitted, report, {
+        "options": chosen.model_dump(mode="json"), **found,
+        "fit_seconds": perf_counter() - started,
+    }  # fmt: skip
+
+
+def recommendations_table(ranked: Ranked, graph: HeteroGraph) -> pl.DataFrame:
     """The ranked items as rows: user_id, item_id, rank, score."""
-    ranking, graph = trial.ranking, trial.graph
+    ranking = ranked.ranking
     user, rank = np.nonzero(ranking.items >= 0)
     return pl.DataFrame(
         {
@@ -134,60 +242,6 @@ def recommendations_table(trial: Trial) -> pl.DataFrame:
             "score": ranking.scores[user, rank],
         }
     )
-
-
-def _hybrid_ranking(
-    source: Tables,
-    graph: HeteroGraph,
-    users: np.ndarray[tuple[int], np.dtype[np.int64]],
-    options: TrialOptions,
-    events: Mapping[str, EventSettings],
-    home: Path,
-    say: Callable[[str], None],
-) -> tuple[Ranking, dict[str, object]]:
-    import asyncio
-    import tempfile
-
-    values = dict(assignment.split("=", 1) for assignment in options.assignments)
-    chosen = RefreshOptions.model_validate(
-        {**values, "seed": options.seed, "device": options.device}
-    )
-    with tempfile.TemporaryDirectory() as folder, scratch_neo4j(home, say) as address:
-        with Neo4jGateway(address) as gateway:
-            say("ingesting the training tables")
-            ingest(gateway, source, rejects=Path(folder) / "rejects.csv", strict=True)
-            say("refreshing")
-            report = refresh(gateway, chosen, events)
-
-        async def read() -> bytes:
-            store = Store(address, timeout_seconds=60.0)
-            await store.open()
-            try:
-                return await store.snapshot_content(report.versions[HYBRID])
-            finally:
-                await store.close()
-
-        content = asyncio.run(read())
-        unpacked = Path(folder) / "snapshot"
-        snapshots.unpack(content, report.sha256, unpacked)
-        snapshot = snapshots.load(unpacked)
-        evidence = batch_evidence(graph, snapshot, events)
-        lists = recommend_all(
-            snapshot, evidence, [graph.users[u] for u in users.tolist()], max(CUTS)
-        )
-        items = np.full((len(users), max(CUTS)), -1, np.int64)
-        scores = np.full((len(users), max(CUTS)), -np.inf, np.float32)
-        ours = graph.items.rows(list(snapshot.items))
-        for row, best in enumerate(lists):
-            items[row, : len(best.items)] = ours[best.items]
-            scores[row, : len(best.items)] = best.scores
-    validation = {name: found["ndcg@20"].mean for name, found in report.metrics.items()}
-    details: dict[str, object] = {
-        "weights": dict(report.weights),
-        "validation_ndcg@20": validation,
-        "seconds": dict(report.seconds),
-    }
-    return Ranking(users, items, scores), details
 
 
 def _with_interactions(train: pl.DataFrame, side: str | None) -> Tables:

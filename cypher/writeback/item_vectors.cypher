@@ -1,6 +1,6 @@
 // Vectors of nodes labelled Item, into one slot.
 // mode: write
-// each: model = lightgcn | node2vec, slot = a | b
+// each: model = deepwalk | fastrp | lightgcn | mf | node2vec, slot = a | b
 // params: rows: list[map]
 // returns: written: int
 UNWIND $rows AS row

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,6 +70,16 @@ def device_of(name: str | None) -> str:
 
 
 @contextmanager
-def epoch_bar(model: str) -> Generator[Callable[[Any], None]]:
+def epoch_bars(model: str) -> Generator[Callable[[str, int | None], Callable[[Any], None]]]:
+    """A bar for each fit of a model: a `recsvc.training.Watch`."""
     with console.progress_bars() as bars:
-        yield lambda record: bars(f"{model} epochs", record.epoch, None)
+        yield lambda fit, epochs: partial(_show_epoch, bars, f"{model}: {fit}", epochs)
+
+
+def _show_epoch(bars: console.Bars, what: str, epochs: int | None, record: Any) -> None:
+    parts = [
+        f"loss {record.loss:.4f}" if record.loss is not None else "",
+        f"NDCG@20 {record.metric:.4f}" if record.metric is not None else "",
+        f"{record.examples_per_second:,.0f} examples/s",
+    ]
+    bars(what, record.epoch, epochs, "  ".join(filter(None, parts)))

@@ -1,9 +1,10 @@
-"""Models: fitted, measured, refreshed."""
+"""Models: fitted, measured, tuned, refreshed."""
 
 import dataclasses
+import shlex
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,111 +15,235 @@ from recsvc.commands._shared import (
     Device,
     Seed,
     device_of,
-    epoch_bar,
+    epoch_bars,
     print_document,
     training_graph,
 )
 from recsvc.connect import open_gateway, with_store
 from recsvc.settings import load_settings
 
+if TYPE_CHECKING:
+    from recsvc.evaluation import Evaluation
+    from recsvc.trial import Measured, Ranked, TrialOptions
+
+TrainFile = Annotated[Path, typer.Option("--train", help="Interactions to learn from.")]
+Side = Annotated[
+    str | None, typer.Option(help="Folder or data set whose follows and categories count too.")
+]
+Trials = Annotated[int | None, typer.Option(min=1, help="How many options are tried.")]
+
 
 def train(
-    model: Annotated[str, typer.Argument(help="popularity, walk3, lightgcn or node2vec.")],
+    model: Annotated[str, typer.Argument(help="A model, such as walk3 or lightgcn.")],
     data: Annotated[
         str | None, typer.Option(help="Folder of tables or data set, instead of the graph.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the arrays.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the arrays, the manifest and the page.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the unfinished run of --out.")
+    ] = False,
     seed: Seed = 0,
     device: Device = None,
     assignments: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit one model: the best epoch on a validation split, then on everything."""
-    from recsvc.evidence import evidence_matrix
-    from recsvc.models import MODELS, TrainingData
-    from recsvc.training import fit_validated, model_options, save_model
+    """Fit one model: the best epoch on a validation split, then on everything.
 
+    Ctrl-C keeps the best model so far.
+    """
+    from recsvc.training import assigned, model_options
+    from recsvc.training_run import TrainingRun
+
+    if resume and out is None:
+        raise typer.BadParameter("--resume goes on with the run of --out: name the folder")
     settings = load_settings()
-    options = model_options(model, assignments or [])
+    options = model_options(model, assigned(model, assignments or []))
     graph = training_graph(settings, data)
-    times = graph.interactions.last_at
-    newest = float(times[times == times].max(initial=0.0))
-    training = TrainingData(graph, evidence_matrix(graph, settings.events, now=newest))
-    console.say(
-        f"{len(graph.users):,} users, {len(graph.items):,} items; the arrays of {model} take "
-        f"about {MODELS[model].memory_bytes(training, options) / 2**20:,.0f} MiB"
-    )
-    with epoch_bar(model) as bar:
-        fitted, report, tried = fit_validated(
-            model, training, options, seed=seed, device=device_of(device), progress=bar
-        )
-    document: dict[str, Any] = {
-        "model": model,
-        "options": options.model_dump(mode="json"),
-        "seed": seed,
-        "epochs": report.epochs,
-        "validation_ndcg@20": tried.metric,
-        "seconds": tried.seconds + report.seconds,
-        "users": len(graph.users),
-        "items": len(graph.items),
-        "interactions": len(graph.interactions),
-    }
-    if out is not None:
-        save_model(out, fitted, graph, document)
-        document["out"] = str(out)
+    run = TrainingRun.of(model, options, graph, settings.events, seed, device_of(device))
+    console.say(run.announcement())
+    with epoch_bars(model) as watch:
+        document = run.fit(watch, out, resume=resume)
+    if settings.tracking.mlflow_uri is not None:
+        from recsvc.tracking import track
+
+        document["mlflow_run"] = track(settings.tracking.mlflow_uri, run.manifest, run.histories)
+    if document["interrupted"]:
+        console.say(run.consolation(out))
     print_document(document, f"{model} fitted", as_json=as_json)
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A model, or hybrid: the service's own blend.")],
-    train_file: Annotated[Path, typer.Option("--train", help="Interactions to learn from.")],
+    models: Annotated[list[str], typer.Argument(help="A model, or two to compare.")],
+    train_file: TrainFile,
     test_file: Annotated[Path, typer.Option("--test", help="Interactions to find.")],
-    side: Annotated[
-        str | None,
-        typer.Option(help="Folder or data set whose follows and categories count too."),
-    ] = None,
+    side: Side = None,
+    protocol: Annotated[
+        Literal["validated", "published"],
+        typer.Option(
+            help="validated: tune on a part of train. published: the configuration shipped for "
+            "this data set."
+        ),
+    ] = "validated",
+    trials: Trials = None,
     recommendations: Annotated[
         Path | None, typer.Option(help="Also write the 50 best items of each user (.csv).")
     ] = None,
+    as_served: Annotated[
+        bool,
+        typer.Option(
+            "--as-served", help="hybrid only: refresh a Neo4j of its own, and rank as served."
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = None,
     assignments: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit on one table, rank all items without those of that table, measure on another."""
-    from recsvc.trial import TrialOptions, recommendations_table, run_trial
+    from recsvc.trial import TrialOptions, measure, read_trial, recommendations_table
 
+    _check_evaluate(models, recommendations, as_served=as_served)
     started = time.perf_counter()
     settings = load_settings()
-    options = TrialOptions(
-        train_file, test_file, side, seed, device_of(device), tuple(assignments or ())
-    )
-    with epoch_bar(model) as bar:
-        trial = run_trial(
-            model, options, settings.events, home=settings.home, progress=bar, say=console.say
-        )
+    given = tuple(assignments or ())
+    options = TrialOptions(protocol, trials, seed, device_of(device), given)
+    data = read_trial(train_file, test_file, side, settings.events)
+    if as_served:
+        from recsvc.served_trial import rank_as_served
+
+        home = settings.home
+        ranked = [rank_as_served(data, options, settings.events, home=home, say=console.say)]
+    else:
+        ranked = [_rank(model, data, options) for model in models]
     if recommendations is not None:
-        recommendations_table(trial).write_csv(recommendations)
-    found = trial.evaluation
+        recommendations_table(ranked[0], data.graph).write_csv(recommendations)
+    measured = measure(ranked, data)
     if as_json:
-        console.print_json(
-            {
-                "model": model,
-                "users": len(found.user_index),
-                "metrics": {n: dataclasses.asdict(e) for n, e in found.estimates.items()},
-                "coverage": {str(k): v for k, v in found.coverage.items()},
-                "total_seconds": time.perf_counter() - started,
-                **trial.details,
-            }
-        )
+        document = _evaluate_document(ranked, measured)
+        console.print_json({**document, "total_seconds": time.perf_counter() - started})
+    else:
+        _print_evaluations(measured)
+
+
+def tune(
+    model: Annotated[str, typer.Argument(help="A model with options to search.")],
+    train_file: TrainFile,
+    side: Side = None,
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many options are tried, earlier calls included.")
+    ] = 20,
+    study: Annotated[
+        Path | None, typer.Option(help="File of the trials; a second call goes on with it.")
+    ] = None,
+    timeout_seconds: Annotated[
+        float | None, typer.Option(min=1.0, help="No trial begins later than this.")
+    ] = None,
+    sampler: Annotated[
+        Literal["random", "tpe"], typer.Option(help="How options are drawn.")
+    ] = "tpe",
+    seed: Seed = 0,
+    device: Device = None,
+    assignments: Assignments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search a model's options by NDCG@20 on a validation split of train."""
+    from recsvc.models import FitRun
+    from recsvc.training import assigned, known_model, validation_split
+    from recsvc.trial import read_training_data
+    from recsvc.tuning import TuneOptions
+    from recsvc.tuning import tune as search
+
+    settings = load_settings()
+    fixed = assigned(known_model(model), assignments or [])
+    split = validation_split(read_training_data(train_file, side, settings.events), seed)
+    how = TuneOptions(trials, timeout_seconds, sampler, study)
+    with epoch_bars(model) as watch:
+        found = search(model, split, fixed, how, FitRun(seed, device=device_of(device)), watch)
+    best = {**fixed, **found.best.values}
+    arguments = shlex.join(part for name, v in best.items() for part in ("--set", f"{name}={v}"))
+    if found.interrupted:
+        console.say("interrupted: the best of the trials so far")
+    if as_json:
+        document = dataclasses.asdict(found) | {"options": found.options.model_dump(mode="json")}
+        console.print_json({"model": model, "arguments": arguments, **document})
         return
     rows = [
-        (name, f"{e.mean:.4f}", f"{e.low:.4f} to {e.high:.4f}")
-        for name, e in found.estimates.items()
-    ]
-    rows += [(f"coverage@{k}", f"{share:.4f}", "") for k, share in found.coverage.items()]
-    title = f"{model}: {len(found.user_index):,} users"
-    console.print_table(title, ("metric", "mean", "95% interval"), rows)
+        (t.number, t.ndcg if t.ndcg is not None else f"failed: {t.error}", t.epochs or "",
+         round(t.seconds, 1), " ".join(f"{name}={_short(v)}" for name, v in t.values.items()))
+        for t in found.trials
+    ]  # fmt: skip
+    columns = ("trial", "NDCG@20", "epochs", "seconds", "options")
+    console.print_table(f"{model}: {len(rows)} trials", columns, rows)
+    console.say(f"best: trial {found.best.number}")
+    console.print_line(arguments or "the defaults: nothing to search")
+
+
+def _check_evaluate(models: list[str], recommendations: Path | None, *, as_served: bool) -> None:
+    """Refuse what does not go together, before anything is read.
+
+    Raises:
+        BadParameter: wrong usage.
+        SettingsError: there is no such model.
+    """
+    from recsvc.training import known_model
+
+    if len(models) > 2 or len(set(models)) < len(models):
+        raise typer.BadParameter(f"{' '.join(models)}: expected one model, or two different ones")
+    if recommendations is not None and len(models) > 1:
+        raise typer.BadParameter("--recommendations writes the lists of one model: name one")
+    if as_served and models != ["hybrid"]:
+        raise typer.BadParameter("--as-served is for the model hybrid alone")
+    for model in models:
+        known_model(model)
+
+
+def _rank(model: str, data: Any, options: "TrialOptions") -> "Ranked":
+    from recsvc.trial import rank_fitted
+
+    with epoch_bars(model) as watch:
+        return rank_fitted(model, data, options, watch)
+
+
+def _evaluate_document(ranked: "list[Ranked]", measured: "Measured") -> dict[str, Any]:
+    documents = {
+        one.model: _one_document(measured.evaluations[one.model]) | dict(one.details)
+        for one in ranked
+    }
+    if measured.difference is None:
+        return {"model": ranked[0].model, **documents[ranked[0].model]}
+    difference = {name: dataclasses.asdict(e) for name, e in measured.difference.items()}
+    return {"models": documents, "difference": difference}
+
+
+def _one_document(found: "Evaluation") -> dict[str, Any]:
+    return {
+        "users": len(found.user_index),
+        "metrics": {name: dataclasses.asdict(e) for name, e in found.estimates.items()},
+        "coverage": {str(k): share for k, share in found.coverage.items()},
+    }
+
+
+def _print_evaluations(measured: "Measured") -> None:
+    columns = ("metric", "mean", "95% interval")
+    for model, found in measured.evaluations.items():
+        rows = [
+            (name, f"{e.mean:.4f}", f"{e.low:.4f} to {e.high:.4f}")
+            for name, e in found.estimates.items()
+        ]
+        rows += [(f"coverage@{k}", f"{share:.4f}", "") for k, share in found.coverage.items()]
+        console.print_table(f"{model}: {len(found.user_index):,} users", columns, rows)
+    if measured.difference is not None:
+        rows = [
+            (name, f"{e.mean:+.4f}", f"{e.low:+.4f} to {e.high:+.4f}")
+            for name, e in measured.difference.items()
+        ]
+        console.print_table(f"{' - '.join(measured.evaluations)}, same users", columns, rows)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def refresh(

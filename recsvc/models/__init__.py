@@ -15,6 +15,8 @@ from recsvc.models.base import (
     FittedModel,
     ModelOptions,
     Progress,
+    Range,
+    SearchSpace,
     TrainingData,
     Validation,
 )
@@ -30,6 +32,8 @@ __all__ = [
     "ModelOptions",
     "ModelSpec",
     "Progress",
+    "Range",
+    "SearchSpace",
     "TrainingData",
     "Validation",
 ]
@@ -57,6 +61,16 @@ class ModelSpec:
         """The fit function; imports the model's libraries."""
         return cast(Fit, self._module().fit)
 
+    @property
+    def search(self) -> SearchSpace:
+        """What tuning tries, by option; empty for a model with nothing to tune."""
+        return cast(SearchSpace, getattr(self._module(), "SEARCH", {}))
+
+    @property
+    def linear(self) -> bool:
+        """Whether a fitted one is a kernel over a user's items; imports the model's libraries."""
+        return cast(bool, getattr(self._module(), "LINEAR", True))
+
     def memory_bytes(self, data: TrainingData, options: ModelOptions) -> int:
         """Estimate of what a fit holds in arrays at its peak; imports the model's libraries."""
         return cast(int, self._module().memory_bytes(data, options))
@@ -69,9 +83,19 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
     {
         name: ModelSpec(name, options_name)
         for name, options_name in (
+            ("chebycf", "ChebyCFOptions"),
+            ("deepwalk", "DeepWalkOptions"),
+            ("ease", "EASEOptions"),
+            ("fastrp", "FastRPOptions"),
+            ("gfcf", "GFCFOptions"),
+            ("hybrid", "HybridOptions"),
+            ("itemknn", "ItemKNNOptions"),
             ("lightgcn", "LightGCNOptions"),
+            ("mf", "MFOptions"),
+            ("ngcf", "NGCFOptions"),
             ("node2vec", "Node2VecOptions"),
             ("popularity", "PopularityOptions"),
+            ("turbocf", "TurboCFOptions"),
             ("walk3", "Walk3Options"),
         )
     }

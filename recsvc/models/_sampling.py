@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+_POPULARITY_EXPONENT = 0.75  # of the counts, as in word2vec
+
 
 class Positives(NamedTuple):
     """A batch of what users did.
@@ -26,16 +28,16 @@ class Positives(NamedTuple):
     weight: Float32[Tensor, " batch"]
 
 
-class Negatives(NamedTuple):
+class Shared(NamedTuple):
     """Items that all examples of a batch are compared with.
 
     Attributes:
         item: rows of the items, ascending, each once.
-        log_weight: logarithm of how much each counts; the weights have mean 1.
+        weight: how much each counts; mean 1.
     """
 
-    item: Int64[Tensor, " negatives"]
-    log_weight: Float32[Tensor, " negatives"]
+    item: Int64[Tensor, " n"]
+    weight: Float32[Tensor, " n"]
 
 
 class EvidenceSampler:
@@ -45,6 +47,7 @@ class EvidenceSampler:
         self, evidence: sp.csr_matrix, batch_size: int, device: torch.device, seed: int
     ) -> None:
         """Copy the matrix to the device."""
+        evidence = evidence.sorted_indices()
         self.generator = torch.Generator(device).manual_seed(seed)
         self._batch_size = batch_size
         self._items = evidence.shape[1]
@@ -53,10 +56,11 @@ class EvidenceSampler:
         self._item = torch.from_numpy(evidence.indices.astype(np.int64)).to(device)
         self._weight = torch.from_numpy(evidence.data.astype(np.float32)).to(device)
         self._begin = torch.from_numpy(evidence.indptr.astype(np.int64)).to(device)
+        self._key = self._user * self._items + self._item
         owners = torch.bincount(self._item, minlength=self._items).double()
-        # An item of share p is in a batch of B examples with probability 1 - (1 - p)^B.
-        missing = batch_size * torch.log1p(-owners / owners.sum())
-        self._log_inclusion = torch.log(-torch.expm1(missing))
+        self._owner_share = owners / owners.sum()
+        self._share = owners**_POPULARITY_EXPONENT / (owners**_POPULARITY_EXPONENT).sum()
+        self._place = torch.full((self._items,), -1, device=device)
 
     def positives(self) -> Iterator[Positives]:
         """Every stored entry once, in random order."""
@@ -64,43 +68,80 @@ class EvidenceSampler:
         for part in order.split(self._batch_size):
             yield Positives(self._user[part], self._item[part], self._weight[part])
 
-    def uniform(self, count: int) -> Negatives:
-        """Different items, from `count` draws in which all items are equally likely."""
-        drawn = torch.randint(
-            self._items, (count,), generator=self.generator, device=self._item.device
-        )
-        item = torch.unique(drawn)
-        return Negatives(item, torch.zeros(len(item), device=item.device))
-
-    def in_batch(self, positives: Positives) -> Negatives:
-        """The items of the batch itself, each counting as one over its chance of being there.
-
-        Popular items are in more batches. Weighting by the inverse of the inclusion probability
-        (Horvitz & Thompson 1952; for softmax Yi et al. 2019, "Sampling-bias-corrected neural
-        modeling for large corpus item recommendations", which uses p in its place) makes the
-        sum over the sample an estimate of the sum over all items.
-        """
-        item = torch.unique(positives.item)
-        log_inverse = -self._log_inclusion[item]
-        mean = torch.logsumexp(log_inverse, 0) - np.log(len(item))
-        return Negatives(item, (log_inverse - mean).float())
-
-    def owned(
-        self, user: Int64[Tensor, " batch"], item: Int64[Tensor, " negatives"]
-    ) -> Bool[Tensor, "batch negatives"]:
-        """Where a user did something with an item, so that it is no negative for them.
+    def draw(self, strategy: str, positives: Positives, count: int) -> Int64[Tensor, "b n"]:
+        """Different draws for each example.
 
         Args:
-            user: rows of the users.
-            item: rows of the items, ascending, each once.
+            strategy: `uniform`, all items alike; `popularity`, in proportion to the number of
+                owners to the power 3/4; `in_batch`, the positives of other examples.
+            positives: the batch.
+            count: n, draws for each example.
+        """
+        size, device = (len(positives.user), count), self._item.device
+        if strategy == "uniform":
+            return torch.randint(self._items, size, generator=self.generator, device=device)
+        if strategy == "popularity":
+            return self._by_share(size)
+        away = torch.randint(len(positives.user), size, generator=self.generator, device=device)
+        return positives.item[away]
+
+    def shared(self, strategy: str, positives: Positives, count: int, correction: float) -> Shared:
+        """The same items for the whole batch.
+
+        A popular item is drawn more often than others, which the sum over the sample can make up
+        for: each draw counts as one over its expected number, to the power of `correction`. With
+        1 the sum estimates the sum over all items (Yi et al. 2019, "Sampling-bias-corrected
+        neural modeling for large corpus item recommendations"); with 0 popular items are
+        negatives more often.
+
+        Args:
+            strategy: as in `draw`; `in_batch` takes the positives of the batch.
+            positives: the batch.
+            count: draws, but for `in_batch`.
+            correction: from 0 to 1.
+        """
+        if strategy == "in_batch":
+            drawn, share = positives.item, self._owner_share
+        elif strategy == "popularity":
+            drawn, share = self._by_share((count,)), self._share
+        else:
+            drawn = torch.randint(
+                self._items, (count,), generator=self.generator, device=self._item.device
+            )
+            share = torch.full_like(self._share, 1.0 / self._items)
+        item, times = torch.unique(drawn, return_counts=True)
+        weight = times * (share[item] * len(drawn)) ** -correction
+        return Shared(item, (weight / weight.mean()).float())
+
+    def owned_shared(
+        self, user: Int64[Tensor, " batch"], item: Int64[Tensor, " n"]
+    ) -> tuple[Int64[Tensor, " pairs"], Int64[Tensor, " pairs"]]:
+        """Where a user did something with a shared item, so that it is no negative for them.
+
+        Returns:
+            Positions in `user`, ascending, and positions in `item`.
         """
         begin = self._begin[user]
         length = self._begin[user + 1] - begin
         row = torch.repeat_interleave(length)
-        first = torch.cumsum(length, 0) - length
-        own = self._item[torch.arange(len(row), device=row.device) + (begin - first)[row]]
-        column = torch.searchsorted(item, own).clamp_(max=len(item) - 1)
-        found = item[column] == own
-        mask = torch.zeros(len(user), len(item), dtype=torch.bool, device=row.device)
-        mask[row[found], column[found]] = True
-        return mask
+        shift = torch.repeat_interleave(begin - (torch.cumsum(length, 0) - length), length)
+        own = self._item.index_select(0, torch.arange(len(row), device=row.device) + shift)
+        self._place[item] = torch.arange(len(item), device=item.device)
+        column = self._place.index_select(0, own)
+        self._place[item] = -1
+        found = torch.nonzero(column >= 0)[:, 0]
+        return row.index_select(0, found), column.index_select(0, found)
+
+    def owned(
+        self, user: Int64[Tensor, " batch"], item: Int64[Tensor, "batch n"]
+    ) -> Bool[Tensor, "batch n"]:
+        """Whether each user did something with each of their own items."""
+        key = user[:, None] * self._items + item
+        place = torch.searchsorted(self._key, key).clamp_(max=len(self._key) - 1)
+        return self._key[place] == key
+
+    def _by_share(self, size: tuple[int, ...]) -> Tensor:
+        drawn = torch.rand(
+            size, generator=self.generator, device=self._item.device, dtype=torch.float64
+        )
+        return torch.searchsorted(self._share.cumsum(0), drawn).clamp_(max=self._items - 1)

@@ -1,6 +1,6 @@
 # pyright: basic
-# gensim and torch are typed in part: what they return is often unknown.
-"""Skip-gram with negative sampling over walks: gensim on a CPU, torch on a GPU.
+# torch's types are partial: what comes out of an operator is often unknown.
+"""Skip-gram with negative sampling over walks: pair after pair on a CPU, in batches on a GPU.
 
 Mikolov et al. 2013, "Distributed representations of words and phrases and their compositionality",
 §2.2: for a node c and a node o within the window around it, make
@@ -14,18 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from gensim.models import Word2Vec
-from jaxtyping import Bool, Float32, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from recsvc.models._sgd import AliasTable, alias_table, train_walks
+from recsvc.models._walks import Walks
 from recsvc.models.base import EpochRecord, FittedModel, Progress
 
 _WALKS_AT_ONCE = 4096
-_GENSIM_FINAL_ALPHA = 0.004  # of the first step size, as word2vec has it: 0.025 → 0.0001
-
-Walks = Int32[NDArray[np.int32], "walks length"]
+_FINAL_ALPHA = 0.004  # of the first step size, as word2vec has it: 0.025 → 0.0001
 
 
 class NodeVectors(NamedTuple):
@@ -66,63 +65,82 @@ class SkipGram(NamedTuple):
         return np.bincount(self.walks[self.walks >= 0], minlength=self.nodes)
 
 
-class WalkCorpus:
-    """Walks as the sentences gensim reads, as often as it asks."""
+def fit_in_turn(
+    skip_gram: SkipGram, alpha: float, epochs: int, progress: Progress
+) -> tuple[NodeVectors, tuple[EpochRecord, ...], bool]:
+    """Vectors of all nodes by word2vec's SGD, one pair after the other.
 
-    def __init__(self, walks: Walks, words: NDArray[np.object_]) -> None:
-        """Take the walks and the word of each node."""
-        self._walks = walks
-        self._words = words
+    One thread: each pair starts from what the one before it left, so the seed alone decides the
+    result. The step size falls linearly over all epochs. Ctrl-C ends it with the vectors so far;
+    before the end of the first epoch the interrupt goes on.
 
-    def __iter__(self) -> Iterator[list[str]]:
-        for begin in range(0, len(self._walks), _WALKS_AT_ONCE):
-            part = self._walks[begin : begin + _WALKS_AT_ONCE]
-            lengths = (part >= 0).sum(axis=1).tolist()
-            for sentence, length in zip(self._words[part].tolist(), lengths, strict=True):
-                yield sentence[:length]
+    Args:
+        skip_gram: what to learn.
+        alpha: first step size.
+        epochs: passes over the walks.
+        progress: is told each epoch.
 
-
-def fit_gensim(
-    skip_gram: SkipGram, *, alpha: float, epochs: int, progress: Progress
-) -> tuple[NodeVectors, tuple[EpochRecord, ...]]:
-    """Vectors of all nodes by gensim's SGD, the step size falling linearly over all epochs.
-
-    One worker, and a vocabulary in the order of the nodes: the seed alone decides the result.
+    Returns:
+        The vectors, the finished epochs, and whether Ctrl-C ended it.
     """
-    counts = skip_gram.counts()
-    words = np.array([str(node) for node in range(skip_gram.nodes)], dtype=object)
-    model = Word2Vec(
-        vector_size=skip_gram.dimensions,
-        window=skip_gram.window,
-        negative=skip_gram.negatives,
-        ns_exponent=skip_gram.ns_exponent,
-        sg=1,
-        sample=0.0,
-        min_count=1,
-        workers=1,
-        seed=skip_gram.seed % 2**32,
-    )
-    present = np.flatnonzero(counts)
-    model.build_vocab_from_freq({words[node]: int(counts[node]) for node in present})
-    corpus = WalkCorpus(skip_gram.walks, words)
+    vectors, counts = _first_vectors(skip_gram), skip_gram.counts()
+    draw = alias_table(negative_weights(counts, skip_gram.ns_exponent))
     history: list[EpochRecord] = []
-    for epoch in range(epochs):
-        start = perf_counter()
-        model.train(
-            corpus,
-            total_words=int(counts.sum()),
-            epochs=1,
-            start_alpha=_alpha(alpha, epoch / epochs),
-            end_alpha=_alpha(alpha, (epoch + 1) / epochs),
-        )
-        rate = float(counts.sum()) / (perf_counter() - start)
-        history.append(EpochRecord(epoch + 1, None, None, rate))
-        progress(history[-1])
-    node = np.array(model.wv.index_to_key).astype(np.int64)
+    try:
+        for epoch in range(epochs):
+            start = perf_counter()
+            sizes = _alpha(alpha, epoch / epochs), _alpha(alpha, (epoch + 1) / epochs)
+            loss, pairs = _pass(skip_gram, vectors, draw, epoch, sizes)
+            rate = pairs / (perf_counter() - start)
+            history.append(EpochRecord(epoch + 1, loss / max(pairs, 1), None, rate))
+            progress(history[-1])
+    except KeyboardInterrupt:
+        if not history:
+            raise
+    return vectors, tuple(history), len(history) < epochs
+
+
+def negative_weights(
+    counts: Int64[NDArray[np.int64], " nodes"], exponent: float
+) -> Float64[NDArray[np.float64], " nodes"]:
+    """count^exponent, and 0 for a node in no walk."""
+    weights = counts.astype(np.float64)
+    return np.power(weights, exponent, where=weights > 0.0, out=np.zeros_like(weights))
+
+
+def _first_vectors(skip_gram: SkipGram) -> NodeVectors:
+    """As word2vec does: v uniform within ±1/2d, w zero."""
     size = (skip_gram.nodes, skip_gram.dimensions)
-    vectors = NodeVectors(np.zeros(size, np.float32), np.zeros(size, np.float32))
-    vectors.centre[node], vectors.context[node] = model.wv.vectors, model.syn1neg
-    return vectors, tuple(history)
+    centre = np.random.default_rng(skip_gram.seed).random(size, np.float32) - np.float32(0.5)
+    centre /= np.float32(skip_gram.dimensions)
+    centre[skip_gram.counts() == 0] = 0.0
+    return NodeVectors(centre, np.zeros(size, np.float32))
+
+
+def _pass(
+    skip_gram: SkipGram,
+    vectors: NodeVectors,
+    draw: AliasTable,
+    epoch: int,
+    alphas: tuple[float, float],
+) -> tuple[float, int]:
+    """One epoch: sum of the losses, number of pairs. A part at a time, so that Ctrl-C is heard."""
+    generator = np.random.default_rng((skip_gram.seed, epoch))
+    order = generator.permutation(len(skip_gram.walks))
+    loss, pairs = 0.0, 0
+    for begin in range(0, len(order), _WALKS_AT_ONCE):
+        part = order[begin : begin + _WALKS_AT_ONCE]
+        more, count = train_walks(
+            skip_gram.walks[part],
+            *vectors,
+            *draw,
+            window=skip_gram.window,
+            negatives=skip_gram.negatives,
+            alphas=np.interp([begin, begin + len(part)], [0, len(order)], alphas),
+            seed=int(generator.integers(2**63)),
+        )
+        loss, pairs = loss + more, pairs + count
+    return loss, pairs
 
 
 class SkipGramLearner:
@@ -139,15 +157,15 @@ class SkipGramLearner:
         self._skip_gram = skip_gram
         self._walks_per_step = walks_per_step
         self._build = build
-        self._generator = torch.Generator(device).manual_seed(skip_gram.seed)
-        self._walks = torch.from_numpy(skip_gram.walks).to(device)
-        weights = skip_gram.counts().astype(np.float64)
-        self._absent = weights == 0.0
-        weights[~self._absent] **= skip_gram.ns_exponent
+        self.generator = torch.Generator(device).manual_seed(skip_gram.seed)
+        self._walks = torch.from_numpy(skip_gram.walks).to(device).long()
+        counts = skip_gram.counts()
+        self._absent = counts == 0
+        weights = negative_weights(counts, skip_gram.ns_exponent)
         self._weights = torch.from_numpy(np.cumsum(weights)).to(device)
         size, bound = (skip_gram.nodes, skip_gram.dimensions), 0.5 / skip_gram.dimensions
         self._centre = torch.empty(size, device=device)
-        self._centre.uniform_(-bound, bound, generator=self._generator).requires_grad_()
+        self._centre.uniform_(-bound, bound, generator=self.generator).requires_grad_()
         self._context = torch.zeros(size, device=device, requires_grad=True)
 
     def parameters(self) -> list[Tensor]:
@@ -157,12 +175,11 @@ class SkipGramLearner:
     def epoch(self) -> Iterator[tuple[Tensor, int]]:
         """See `Learner.epoch`: the examples are pairs of nodes."""
         order = torch.randperm(
-            len(self._walks), generator=self._generator, device=self._walks.device
+            len(self._walks), generator=self.generator, device=self._walks.device
         )
         for part in order.split(self._walks_per_step):
-            centre, context = self._pairs(self._walks[part])
-            if len(centre):
-                yield self._loss(centre, context), len(centre)
+            centre, context, real = self._pairs(self._walks[part])
+            yield self._loss(centre, context, real), len(centre)
 
     def model(self) -> FittedModel:
         """See `Learner.model`."""
@@ -173,30 +190,37 @@ class SkipGramLearner:
         return self._build(NodeVectors(centre, context))
 
     def _pairs(
-        self, walks: Int32[Tensor, "n length"]
-    ) -> tuple[Int64[Tensor, " pairs"], Int64[Tensor, " pairs"]]:
+        self, walks: Int64[Tensor, "n length"]
+    ) -> tuple[Int64[Tensor, " pairs"], Int64[Tensor, " pairs"], Bool[Tensor, " pairs"]]:
+        """Centres, contexts, and which of the pairs count.
+
+        Pairs beyond the drawn width or the end of a walk are marked and not taken out: how many
+        there are is known without waiting for the device.
+        """
         window = self._skip_gram.window
         reach = torch.randint(
-            1, window + 1, walks.shape, generator=self._generator, device=walks.device
+            1, window + 1, walks.shape, generator=self.generator, device=walks.device
         )
-        centres: list[Tensor] = []
-        contexts: list[Tensor] = []
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for distance in range(1, min(window, walks.shape[1] - 1) + 1):
             left, right = walks[:, :-distance], walks[:, distance:]
-            real: Bool[Tensor, "n positions"] = right >= 0
-            for centre, context, wide in (
-                (left, right, reach[:, :-distance]),
-                (right, left, reach[:, distance:]),
-            ):
-                taken = real & (wide >= distance)
-                centres.append(centre[taken])
-                contexts.append(context[taken])
-        return torch.cat(centres).long(), torch.cat(contexts).long()
+            wide = reach >= distance
+            parts.append((left, right, wide[:, :-distance] & (right >= 0)))
+            parts.append((right, left, wide[:, distance:] & (right >= 0)))
+        centre, context, real = (
+            torch.cat([part.flatten() for part in column]) for column in zip(*parts, strict=True)
+        )
+        return centre.clamp(min=0), context.clamp(min=0), real
 
-    def _loss(self, centre: Int64[Tensor, " pairs"], context: Int64[Tensor, " pairs"]) -> Tensor:
+    def _loss(
+        self,
+        centre: Int64[Tensor, " pairs"],
+        context: Int64[Tensor, " pairs"],
+        real: Bool[Tensor, " pairs"],
+    ) -> Tensor:
         size = (len(centre), self._skip_gram.negatives)
         drawn = torch.rand(
-            size, generator=self._generator, device=centre.device, dtype=torch.float64
+            size, generator=self.generator, device=centre.device, dtype=torch.float64
         )
         other = torch.searchsorted(self._weights, drawn * self._weights[-1], right=True)
         own = functional.embedding(centre, self._centre)
@@ -204,8 +228,9 @@ class SkipGramLearner:
         far = torch.einsum("pd,pnd->pn", own, functional.embedding(other, self._context))
         # word2vec leaves out a negative that is the context itself.
         far_loss = functional.softplus(far).masked_fill(other == context[:, None], 0.0)
-        return (functional.softplus(-near) + far_loss.sum(1)).mean()
+        loss = (functional.softplus(-near) + far_loss.sum(1)).masked_fill(~real, 0.0)
+        return loss.sum() / real.sum().clamp(min=1)
 
 
 def _alpha(first: float, progress: float) -> float:
-    return first * (1.0 - (1.0 - _GENSIM_FINAL_ALPHA) * progress)
+    return first * (1.0 - (1.0 - _FINAL_ALPHA) * progress)

@@ -1,11 +1,13 @@
 # pyright: basic
 # numba's decorators are untyped: a compiled function has no type. `no_type_check` keeps the
 # checking of shapes in tests, which wraps every function, away from what numba compiles.
-"""Second-order random walks, compiled.
+"""Random walks, compiled: of second order, and along a meta-path.
 
-Grover & Leskovec 2016, "node2vec: Scalable feature learning for networks", §3.2.
+Grover & Leskovec 2016, "node2vec: Scalable feature learning for networks", §3.2; Dong et al. 2017,
+"metapath2vec: Scalable representation learning for heterogeneous networks", §3.2.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, no_type_check
 
@@ -20,6 +22,9 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _UNIT = 2.0**-53
 _WALKS_AT_ONCE = 4096
+
+Starts = Int64[NDArray[np.int64], " walks"]
+Walks = Int32[NDArray[np.int32], "walks length"]
 
 
 class WalkGraph(NamedTuple):
@@ -48,14 +53,14 @@ class WalkGraph(NamedTuple):
 
 def random_walks(
     graph: WalkGraph,
-    starts: Int64[NDArray[np.int64], " walks"],
+    starts: Starts,
     length: int,
     *,
     p: float,
     q: float,
     seed: int,
     threads: int | None = None,
-) -> Int32[NDArray[np.int32], "walks length"]:
+) -> Walks:
     """Walk from each start node.
 
     Each walk has its own stream of random numbers, made from the seed and the walk's number, so
@@ -74,16 +79,65 @@ def random_walks(
     Returns:
         The nodes of each walk. A node without neighbours ends the walk: -1 follows.
     """
+
+    def fill(first: int, some: Starts, part: Walks) -> None:
+        _walk_part(*graph, some, 1.0 / p, 1.0 / q, np.uint64(seed), first, part)
+
+    return _in_threads(fill, starts, length, threads)
+
+
+def typed_walks(
+    graph: WalkGraph,
+    starts: Starts,
+    length: int,
+    *,
+    bounds: tuple[int, ...],
+    path: tuple[int, ...],
+    seed: int,
+    threads: int | None = None,
+) -> Walks:
+    """Walk from each start node along a meta-path, over and over.
+
+    At step k the next node is drawn by weight among those neighbours whose type is the one after
+    path[k] (Dong et al. 2017, eq. 3, with weights in place of ones).
+
+    Args:
+        graph: where to walk; nodes of one type follow each other.
+        starts: first node of each walk, of type path[0].
+        length: nodes in a walk.
+        bounds: the nodes of type t are bounds[t] to bounds[t + 1] - 1.
+        path: types; the last one is the first one.
+        seed: of all walks.
+        threads: how many walk at once; it changes no walk.
+
+    Returns:
+        The nodes of each walk. A node without a neighbour of the next type ends the walk: -1
+        follows.
+    """
+    limits, types = np.array(bounds, np.int64), np.array(path[:-1], np.int64)
+
+    def fill(first: int, some: Starts, part: Walks) -> None:
+        _typed_walk_part(*graph, limits, types, some, np.uint64(seed), first, part)
+
+    return _in_threads(fill, starts, length, threads)
+
+
+def _in_threads(
+    fill: Callable[[int, Starts, Walks], None],
+    starts: Starts,
+    length: int,
+    threads: int | None,
+) -> Walks:
     walks = np.full((len(starts), length), -1, np.int32)
 
-    def fill(first: int) -> None:
+    def fill_from(first: int) -> None:
         part = slice(first, first + _WALKS_AT_ONCE)
-        _walk_part(*graph, starts[part], 1.0 / p, 1.0 / q, np.uint64(seed), first, walks[part])
+        fill(first, starts[part], walks[part])
 
     # Threads of our own and not numba's: its OpenMP layer changes the number of threads that
     # torch uses in the same process, which can make small steps of training 50 times slower.
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(fill, range(0, len(starts), _WALKS_AT_ONCE)))
+        list(pool.map(fill_from, range(0, len(starts), _WALKS_AT_ONCE)))
     return walks
 
 
@@ -108,7 +162,7 @@ def transition_probabilities(
 
 @numba.njit(cache=True)
 @no_type_check
-def _next_random(state):
+def next_random(state):
     """SplitMix64 (Steele, Lea & Flood 2014): the next state and a number in [0, 1)."""
     state = state + _GOLDEN
     mixed = (state ^ (state >> np.uint64(30))) * _MIX_1
@@ -128,15 +182,22 @@ def _stream(seed, number):
 
 @numba.njit(cache=True)
 @no_type_check
-def _adjacent(begin, neighbour, node, other):
-    low, high = begin[node], begin[node + 1]
+def _first_from(neighbour, low, high, node):
+    """Where in an ascending part of the neighbours those from `node` on begin."""
     while low < high:
         middle = (low + high) // 2
-        if neighbour[middle] < other:
+        if neighbour[middle] < node:
             low = middle + 1
         else:
             high = middle
-    return low < begin[node + 1] and neighbour[low] == other
+    return low
+
+
+@numba.njit(cache=True)
+@no_type_check
+def _adjacent(begin, neighbour, node, other):
+    found = _first_from(neighbour, begin[node], begin[node + 1], other)
+    return found < begin[node + 1] and neighbour[found] == other
 
 
 @numba.njit(cache=True)
@@ -149,10 +210,12 @@ def _bias(begin, neighbour, previous, candidate, back, out):
 
 @numba.njit(cache=True)
 @no_type_check
-def _weighted_neighbour(begin, neighbour, cumulative, node, draw):
-    """The neighbour at which the running sum of weights passes `draw` of the whole."""
-    low, high = begin[node], begin[node + 1] - 1
-    target = draw * cumulative[high]
+def _weighted_neighbour(neighbour, cumulative, low, high, before, draw):
+    """The one from `low` to `high` at which the weights pass `draw` of theirs.
+
+    `before` is the sum of the weights of the node's neighbours before `low`.
+    """
+    target = before + draw * (cumulative[high] - before)
     while low < high:
         middle = (low + high) // 2
         if cumulative[middle] <= target:
@@ -177,11 +240,12 @@ def _walk(begin, neighbour, cumulative, length, back, out, state, walk):
         if begin[current] == begin[current + 1]:
             return
         while True:
-            state, draw = _next_random(state)
-            candidate = _weighted_neighbour(begin, neighbour, cumulative, current, draw)
+            state, draw = next_random(state)
+            low, high = begin[current], begin[current + 1] - 1
+            candidate = _weighted_neighbour(neighbour, cumulative, low, high, 0.0, draw)
             if step == 1:
                 break
-            state, draw = _next_random(state)
+            state, draw = next_random(state)
             if draw * highest < lowest:
                 break
             previous = walk[step - 2]
@@ -198,3 +262,29 @@ def _walk_part(begin, neighbour, cumulative, starts, back, out, seed, first, wal
         walks[row, 0] = starts[row]
         state = _stream(seed, first + row)
         _walk(begin, neighbour, cumulative, walks.shape[1], back, out, state, walks[row])
+
+
+@numba.njit(cache=True)
+@no_type_check
+def _typed_walk(begin, neighbour, cumulative, bounds, types, state, walk):
+    """Fill in one walk along the types, whose first node is set."""
+    for step in range(1, len(walk)):
+        current = walk[step - 1]
+        wanted = types[step % len(types)]
+        low = _first_from(neighbour, begin[current], begin[current + 1], bounds[wanted])
+        end = _first_from(neighbour, low, begin[current + 1], bounds[wanted + 1])
+        if low == end:
+            return
+        before = cumulative[low - 1] if low > begin[current] else 0.0
+        state, draw = next_random(state)
+        walk[step] = _weighted_neighbour(neighbour, cumulative, low, end - 1, before, draw)
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _typed_walk_part(begin, neighbour, cumulative, bounds, types, starts, seed, first, walks):
+    """As `_walk_part`, along the types."""
+    for row in range(len(starts)):
+        walks[row, 0] = starts[row]
+        state = _stream(seed, first + row)
+        _typed_walk(begin, neighbour, cumulative, bounds, types, state, walks[row])

@@ -1,6 +1,6 @@
 """What every model takes, is, and reports."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -107,6 +107,28 @@ class ModelOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Range(NamedTuple):
+    """The values of one numeric option among which a search looks.
+
+    A model's module names them in `SEARCH`, by option; an option with few values that are not
+    numbers is given as a tuple of those instead. Whether they are whole numbers is the option's
+    own type.
+
+    Attributes:
+        low: smallest value.
+        high: largest value, above `low`.
+        logarithmic: ratios count, not differences, as for a learning rate.
+    """
+
+    low: float
+    high: float
+    logarithmic: bool = False
+
+
+SearchSpace = Mapping[str, Range | tuple[str | int | float | bool, ...]]
+"""What a search tries, by option."""
+
+
 class EpochRecord(NamedTuple):
     """One epoch of training.
 
@@ -141,6 +163,8 @@ class FitReport:
         metric: NDCG@20 of the returned model on the validation part; None without one.
         history: every epoch that was run.
         memory_bytes: estimate of the peak of the arrays, made before the fit.
+        interrupted: whether Ctrl-C ended it; the model is the best so far.
+        weights: λ by signal, of a blend.
     """
 
     seconds: float
@@ -148,6 +172,8 @@ class FitReport:
     metric: float | None
     history: tuple[EpochRecord, ...]
     memory_bytes: int
+    interrupted: bool = False
+    weights: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,40 +1,63 @@
 # pyright: basic
-# numba, gensim and torch are typed in part: what they return is often unknown.
+# scipy and torch are typed in part: what they return is often unknown.
 """Node2Vec: vectors of nodes that random walks pass close together."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from time import perf_counter
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from loaders.types import IdMap
+from recsvc.errors import TrainingError
 from recsvc.models._loop import Trained, TrainerOptions, measure_on, open_device, train
-from recsvc.models._skipgram import NodeVectors, SkipGram, SkipGramLearner, fit_gensim
-from recsvc.models._walks import WalkGraph, random_walks
+from recsvc.models._nodes import Relationship, homogeneous_graph, split_commas
+from recsvc.models._skipgram import NodeVectors, SkipGram, SkipGramLearner, fit_in_turn
+from recsvc.models._walks import WalkGraph, Walks, random_walks, typed_walks
 from recsvc.models.base import (
     FitReport,
     FitRun,
+    Range,
+    SearchSpace,
     TrainingData,
     require_evidence,
 )
 from recsvc.signals.embedding import EmbeddingSignal
 
-Relationship = Literal["interactions", "follows", "in_category"]
+NodeType = Literal["user", "item", "category"]
+
+_TYPES: tuple[NodeType, ...] = ("user", "item", "category")  # in the order of their nodes
+_LINKS: dict[frozenset[NodeType], Relationship] = {
+    frozenset[NodeType](("user", "item")): "interactions",
+    frozenset[NodeType](("user",)): "follows",
+    frozenset[NodeType](("item", "category")): "in_category",
+}
+
+WALK_SEARCH: SearchSpace = {
+    "dimensions": (32, 64, 128),
+    "walks_per_node": Range(5, 20),
+    "walk_length": Range(10, 80, logarithmic=True),
+    "window": Range(2, 10),
+    "negative_count": Range(2, 10),
+    "popularity_discount": Range(0.0, 1.0),
+    "alpha": Range(0.01, 0.1, logarithmic=True),
+}
+SEARCH: SearchSpace = {
+    **WALK_SEARCH,
+    "p": Range(0.25, 4.0, logarithmic=True),
+    "q": Range(0.25, 4.0, logarithmic=True),
+}
 
 
-def _split_commas(value: object) -> object:
-    return tuple(value.split(",")) if isinstance(value, str) else value
+class WalkOptions(TrainerOptions):
+    """Options of walks and skip-gram, whatever decides where a walk goes."""
 
-
-class Node2VecOptions(TrainerOptions):
-    """Options of Node2Vec."""
-
-    relationships: Annotated[tuple[Relationship, ...], BeforeValidator(_split_commas)] = Field(
+    relationships: Annotated[tuple[Relationship, ...], BeforeValidator(split_commas)] = Field(
         default=("interactions", "follows"), min_length=1
     )
     """What the walks follow, in both directions; as text, with commas between."""
@@ -44,10 +67,6 @@ class Node2VecOptions(TrainerOptions):
     """Walks that start at each node."""
     walk_length: int = Field(default=20, ge=2, le=1000)
     """Nodes in a walk."""
-    p: float = Field(default=1.0, ge=0.01, le=100.0)
-    """Return parameter: lower goes back to the node just left more often."""
-    q: float = Field(default=1.0, ge=0.01, le=100.0)
-    """In-out parameter: lower goes away from the node just left more often."""
     window: int = Field(default=3, ge=1, le=100)
     """Farthest distance in a walk at which two nodes count as close."""
     negative_count: int = Field(default=5, ge=1, le=100)
@@ -61,12 +80,61 @@ class Node2VecOptions(TrainerOptions):
     with d_j the sum of its evidence."""
     epochs: int = Field(default=4, ge=1, le=1000)
     """Passes over the walks."""
+    learning_rate: float = Field(default=0.01, gt=0.0, le=10.0)
+    """Step size of Adam, for torch."""
     alpha: float = Field(default=0.05, gt=0.0, le=1.0)
-    """Step size of gensim's SGD at the start; torch uses `learning_rate`."""
-    walks_per_step: int = Field(default=64, ge=1)
+    """Step size of SGD at the start, from which it falls linearly."""
+    walks_per_step: int = Field(default=512, ge=1)
     """Walks whose pairs make one step of torch."""
-    backend: Literal["auto", "gensim", "torch"] = "auto"
-    """What fits the vectors; `auto` is gensim on a CPU and torch on a GPU."""
+    backend: Literal["auto", "sgd", "torch"] = "auto"
+    """What fits the vectors: `sgd`, pair after pair on the CPU, or `torch`, in batches by Adam;
+    `auto` is torch where the device is a GPU."""
+
+
+class Node2VecOptions(WalkOptions):
+    """Options of Node2Vec."""
+
+    p: float = Field(default=1.0, ge=0.01, le=100.0)
+    """Return parameter: lower goes back to the node just left more often."""
+    q: float = Field(default=1.0, ge=0.01, le=100.0)
+    """In-out parameter: lower goes away from the node just left more often."""
+    metapath: Annotated[tuple[NodeType, ...], BeforeValidator(split_commas)] = ()
+    """Types that a walk visits in turn, over and over, the last one being the first one:
+    `user,item,category,item,user`. It names the relationships itself, `relationships` then means
+    nothing, and walks start at nodes of the first type. Empty: a walk goes anywhere."""
+
+    @field_validator("metapath")
+    @classmethod
+    def _is_a_round_trip(cls, path: tuple[NodeType, ...]) -> tuple[NodeType, ...]:
+        if not path:
+            return path
+        if len(path) < 2 or path[0] != path[-1]:
+            raise ValueError(
+                f"{','.join(path)} does not come back: expected two types or more, the last one "
+                "being the first one, such as user,item,user"
+            )
+        for step in pairwise(path):
+            if frozenset(step) not in _LINKS:
+                raise ValueError(
+                    f"no relationship links {step[0]} and {step[1]}: expected steps between user "
+                    "and item, user and user, or item and category"
+                )
+        return path
+
+    @model_validator(mode="after")
+    def _bias_has_no_path(self) -> Self:
+        if self.metapath and (self.p, self.q) != (1.0, 1.0):
+            raise ValueError(
+                f"p={self.p} and q={self.q} with a metapath: its walks take the next type "
+                "whatever the node before was; leave p and q at 1, or metapath out"
+            )
+        return self
+
+    def followed(self) -> tuple[Relationship, ...]:
+        """The relationships that walks follow."""
+        if not self.metapath:
+            return self.relationships
+        return tuple(dict.fromkeys(_LINKS[frozenset(step)] for step in pairwise(self.metapath)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,16 +151,13 @@ class Node2VecModel:
         user_vectors: v of the users as nodes; <v_u, w_i> is how near item i is to user u.
         item_vectors: w of the items.
         source_vectors: v of the items, less for popular ones.
+        name: see `FittedModel.name`.
     """
 
     user_vectors: Float32[NDArray[np.float32], "users dim"]
     item_vectors: Float32[NDArray[np.float32], "items dim"]
     source_vectors: Float32[NDArray[np.float32], "items dim"]
-
-    @property
-    def name(self) -> str:
-        """See `FittedModel.name`."""
-        return "node2vec"
+    name: str = "node2vec"
 
     def scores(
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
@@ -107,15 +172,17 @@ class Node2VecModel:
         return EmbeddingSignal(self.name, items, self.source_vectors, self.item_vectors)
 
 
-def memory_bytes(data: TrainingData, options: Node2VecOptions) -> int:
-    """Bytes of the graph, the walks, the tables, and gensim's or torch's copies of them."""
+def memory_bytes(data: TrainingData, options: WalkOptions) -> int:
+    """Bytes of the graph, the walks, the tables, and torch's part: their moments and a step."""
     graph = data.graph
     edges = data.evidence.nnz + len(graph.follows) + len(graph.in_category)
     nodes = len(graph.users) + len(graph.items) + len(graph.categories)
     walks = 4 * nodes * options.walks_per_node * options.walk_length
     # Two tables, their gradients and moments, and the vectors given back.
     tables = 4 * nodes * options.dimensions * 10
-    return 2 * 3 * 16 * edges + 3 * walks + tables
+    pairs = options.walks_per_step * options.walk_length * 2 * options.window
+    step = 4 * pairs * (options.negative_count + 2) * options.dimensions * 2
+    return 2 * 3 * 16 * edges + 3 * walks + tables + step
 
 
 def fit(
@@ -125,75 +192,61 @@ def fit(
 ) -> tuple[Node2VecModel, FitReport]:
     """Walk, then fit skip-gram to the walks. See `Fit`.
 
-    gensim always runs all epochs, since its step size falls over all of them; torch stops by
-    the validation part.
+    SGD always runs all epochs, since its step size falls over all of them; torch stops by the
+    validation part. Ctrl-C ends either with what there is after one epoch or more; only torch
+    keeps a checkpoint.
 
     Raises:
         TrainingError: there is no evidence, or the loss is no longer finite.
     """
     start = perf_counter()
     require_evidence(data)
-    skip_gram = _walks(data, options, run.seed)
-    trained = _fit_skip_gram(skip_gram, data, options, run)
-    assert isinstance(trained.model, Node2VecModel)
-    report = FitReport(
-        perf_counter() - start,
-        trained.epochs,
-        trained.metric,
-        trained.history,
-        memory_bytes(data, options),
-    )
-    return trained.model, report
-
-
-def homogeneous_graph(data: TrainingData, options: Node2VecOptions) -> sp.csr_matrix:
-    """The symmetric weights of users, then items, then categories as nodes alike.
-
-    A user and an item weigh their evidence; two users weigh 1, or 2 where they follow each
-    other; an item and a category weigh 1, so that the scale of stored weights, which differs from
-    data set to data set, does not decide where a walk goes.
-    """
-    graph = data.graph
-    users, items, categories = len(graph.users), len(graph.items), len(graph.categories)
-    edges = data.evidence.tocoo()
-    parts = {
-        "interactions": (edges.row, edges.col + users, edges.data),
-        "follows": (graph.follows.source, graph.follows.target, np.ones(len(graph.follows))),
-        "in_category": (
-            graph.in_category.source + users,
-            graph.in_category.target + users + items,
-            np.ones(len(graph.in_category)),
-        ),
-    }
-    taken = [parts[name] for name in options.relationships]
-    source, target, weight = (np.concatenate(column) for column in zip(*taken, strict=True))
-    nodes = users + items + categories
-    half = sp.csr_matrix((weight, (source, target)), shape=(nodes, nodes))
-    return sp.csr_matrix(half + half.T)
-
-
-def _walks(data: TrainingData, options: Node2VecOptions, seed: int) -> SkipGram:
-    weights = homogeneous_graph(data, options)
-    starts = _starts(weights, options.walks_per_node, seed)
-    graph = WalkGraph.from_matrix(weights)
-    walks = random_walks(graph, starts, options.walk_length, p=options.p, q=options.q, seed=seed)
-    return SkipGram(
-        walks,
+    weights = homogeneous_graph(data, options.followed())
+    skip_gram = SkipGram(
+        walk(data, weights, options, run.seed),
         weights.shape[0],
         options.dimensions,
         options.window,
         options.negative_count,
         options.ns_exponent,
-        seed,
+        run.seed,
     )
+    trained = _fit_skip_gram(skip_gram, data, options, run)
+    model, epochs, metric, history, interrupted = trained
+    seconds, memory = perf_counter() - start, memory_bytes(data, options)
+    return model, FitReport(seconds, epochs, metric, history, memory, interrupted)
+
+
+def walk(data: TrainingData, weights: sp.csr_matrix, options: Node2VecOptions, seed: int) -> Walks:
+    """The walks over the graph of these weights.
+
+    Raises:
+        TrainingError: no node of the first type of the meta-path has a relationship.
+    """
+    graph = WalkGraph.from_matrix(weights)
+    length = options.walk_length
+    if not options.metapath:
+        starts = _starts(np.flatnonzero(np.diff(weights.indptr)), options.walks_per_node, seed)
+        return random_walks(graph, starts, length, p=options.p, q=options.q, seed=seed)
+    users, items = data.evidence.shape
+    bounds = (0, users, users + items, weights.shape[0])
+    path = tuple(map(_TYPES.index, options.metapath))
+    own = np.arange(bounds[path[0]], bounds[path[0] + 1])
+    linked = own[np.diff(weights.indptr)[own] > 0]
+    if not len(linked):
+        raise TrainingError(
+            f"no {options.metapath[0]} has a relationship that {','.join(options.metapath)} "
+            "follows: give categories or follows, or another metapath"
+        )
+    starts = _starts(linked, options.walks_per_node, seed)
+    return typed_walks(graph, starts, length, bounds=bounds, path=path, seed=seed)
 
 
 def _starts(
-    weights: sp.csr_matrix, walks_per_node: int, seed: int
+    nodes: Int64[NDArray[np.int64], " n"], walks_per_node: int, seed: int
 ) -> Int64[NDArray[np.int64], " walks"]:
-    """Every node with a neighbour, `walks_per_node` times, each time in another order."""
+    """Every node, `walks_per_node` times, each time in another order."""
     generator = np.random.default_rng(seed)
-    nodes = np.flatnonzero(np.diff(weights.indptr))
     return np.concatenate([generator.permutation(nodes) for _ in range(walks_per_node)])
 
 
@@ -206,17 +259,16 @@ def _fit_skip_gram(
     def build(vectors: NodeVectors) -> Node2VecModel:
         return _model(vectors, data.evidence, options.popularity_discount)
 
-    epochs = run.epochs or options.epochs
     opened = open_device(run.device)
-    measure = measure_on(data, run.validation)
+    measure = measure_on(data, run.validation, run.seed)
     if options.backend == "torch" or (options.backend == "auto" and opened.type != "cpu"):
         learner = SkipGramLearner(skip_gram, opened, options.walks_per_step, build)
-        return train(learner, options, epochs=epochs, measure=measure, progress=run.progress)
-    vectors, history = fit_gensim(
-        skip_gram, alpha=options.alpha, epochs=epochs, progress=run.progress
+        return train(learner, options, run, measure=measure)
+    vectors, history, interrupted = fit_in_turn(
+        skip_gram, options.alpha, run.epochs or options.epochs, run.progress
     )
     model = build(vectors)
-    return Trained(model, epochs, measure(model) if measure else None, history)
+    return Trained(model, len(history), measure(model) if measure else None, history, interrupted)
 
 
 def _model(vectors: NodeVectors, evidence: sp.csr_matrix, discount: float) -> Node2VecModel:

@@ -7,24 +7,37 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
+from pydantic import Field
 
 from loaders.types import IdMap
 from recsvc.models.base import (
     FitReport,
     FitRun,
     ModelOptions,
+    Range,
     TrainingData,
     require_evidence,
 )
 
+LINEAR = False
+"""Nothing that a user did counts."""
+
+SEARCH = {"half_life_days": Range(1.0, 1000.0, logarithmic=True)}
+
+_SECONDS_PER_DAY = 86_400.0
+
 
 class PopularityOptions(ModelOptions):
-    """Popularity has nothing to set."""
+    """Options of popularity."""
+
+    half_life_days: float | None = Field(default=None, gt=0.0)
+    """Days after which what somebody did counts half, from the newest time in the data back; what
+    has no known time counts in full. None: age does not count."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PopularityModel:
-    """How much all users together did with an item: prior_i = Σ_u e_ui.
+    """How much all users together did with an item: prior_i = Σ_u e_ui · 2^(−age_ui / half-life).
 
     Attributes:
         prior: one number per item.
@@ -48,8 +61,9 @@ class PopularityModel:
 
 
 def memory_bytes(data: TrainingData, options: PopularityOptions) -> int:
-    """Bytes of the prior."""
-    return 4 * data.evidence.shape[1]
+    """Bytes of the prior, and of the evidence and its ages where those count."""
+    aged = 0 if options.half_life_days is None else 5 * 8 * data.evidence.nnz
+    return 4 * data.evidence.shape[1] + aged
 
 
 def fit(
@@ -64,6 +78,30 @@ def fit(
     """
     start = perf_counter()
     require_evidence(data)
-    model = PopularityModel(np.asarray(data.evidence.sum(axis=0), np.float32).ravel())
+    evidence = data.evidence
+    if options.half_life_days is not None:
+        evidence = _decayed(data, options.half_life_days)
+    model = PopularityModel(np.asarray(evidence.sum(axis=0), np.float32).ravel())
     report = FitReport(perf_counter() - start, 0, None, (), memory_bytes(data, options))
     return model, report
+
+
+def _decayed(data: TrainingData, half_life_days: float) -> sp.csr_matrix:
+    """The evidence by its age: of several events of a pair, the newest one says how old it is."""
+    did = data.graph.interactions
+    known = np.isfinite(did.last_at)
+    newest = np.full(data.evidence.nnz, -np.inf)
+    evidence = data.evidence.sorted_indices()
+    users, items = evidence.shape
+    owner = np.repeat(np.arange(users), np.diff(evidence.indptr))
+    pairs = owner * items + evidence.indices
+    wanted = did.user_index[known] * items + did.item_index[known]
+    place = np.searchsorted(pairs, wanted).clip(max=len(pairs) - 1)
+    there = pairs[place] == wanted
+    last_at = did.last_at[known][there]
+    if not len(last_at):
+        return evidence
+    np.maximum.at(newest, place[there], last_at)
+    age = np.where(np.isfinite(newest), last_at.max() - newest, 0.0) / _SECONDS_PER_DAY
+    evidence.data = evidence.data * np.exp2(-age / half_life_days).astype(np.float32)
+    return evidence

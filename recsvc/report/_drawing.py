@@ -16,7 +16,7 @@ from matplotlib.rcsetup import cycler
 from matplotlib.style import context
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from recsvc.report._parts import Bars, Curves, Plot
+from recsvc.report._parts import Bars, Curves, Lines, Plot
 
 _SVG = "http://www.w3.org/2000/svg"
 _INK, _FILL = "#111111", "#c4c4c4"
@@ -63,6 +63,8 @@ def draw(plot: Plot, identifier: str) -> str:
         axes = figure.add_subplot()
         if isinstance(plot, Curves):
             _draw_curves(axes, plot)
+        elif isinstance(plot, Lines):
+            _draw_lines(axes, plot)
         elif plot.lying:
             _draw_lying(axes, plot)
         else:
@@ -89,6 +91,15 @@ def _draw_curves(axes: Axes, plot: Curves) -> None:
         axis.set_major_locator(LogLocator(numticks=10))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(shown))
+    axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
+    axes.legend()
+
+
+def _draw_lines(axes: Axes, plot: Lines) -> None:
+    for name, points in plot.lines:
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, label=name, markersize=4, markevery=max(1, len(x) // 25))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
     axes.legend()
 

@@ -80,7 +80,26 @@ class Bars:
     lying: bool = False
 
 
-Plot = Curves | Bars
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Values over numbers such as epochs.
+
+    Attributes:
+        title: what it shows.
+        description: the same for those who cannot see it.
+        x_label: what the numbers are.
+        y_label: what the values are, with their unit.
+        lines: (number, value) by what stands in the legend; none is empty.
+    """
+
+    title: str
+    description: str
+    x_label: str
+    y_label: str
+    lines: Sequence[tuple[str, Sequence[tuple[int, float]]]]
+
+
+Plot = Curves | Bars | Lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """A report as one HTML file that asks nothing of any other host."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -7,7 +8,7 @@ from markupsafe import Markup
 
 from recsvc.report import Report
 from recsvc.report._drawing import draw
-from recsvc.report._parts import Cell, Plot
+from recsvc.report._parts import Cell, Plot, Section
 from recsvc.report.sections import sections
 
 _TEMPLATE = "page.html.j2"
@@ -19,10 +20,19 @@ def write_page(report: Report, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    path.write_text(_page(report), encoding="utf-8", newline="\n")
+    write_sections("Data report", sections(report), path)
 
 
-def _page(report: Report) -> str:
+def write_sections(title: str, parts: Sequence[Section], path: Path) -> None:
+    """Write a page of sections, with their plots.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.write_text(_page(title, parts), encoding="utf-8", newline="\n")
+
+
+def _page(title: str, parts: Sequence[Section]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -31,7 +41,7 @@ def _page(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["shown"] = _shown
-    return environment.get_template(_TEMPLATE).render(sections=sections(report), svg=_svg)
+    return environment.get_template(_TEMPLATE).render(title=title, sections=parts, svg=_svg)
 
 
 def _svg(plot: Plot, identifier: str) -> Markup:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
+from recsvc.signals.base import Signal
+
+_VALUES_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,3 +84,28 @@ def truncate_rows(rows: sp.csr_matrix, size: int) -> tuple[sp.csr_matrix, float]
         (rows.data[kept].astype(np.float32), rows.indices[kept], indptr), shape=rows.shape
     )
     return result, 1.0 - float(np.abs(result.data).sum()) / total if total else 0.0
+
+
+def kernel_rows(kernel: Signal, size: int) -> tuple[sp.csr_matrix, float]:
+    """Any kernel as sparse rows: the `size` largest entries of each, whatever their sign.
+
+    Each evidence node in turn is scored as the only evidence, with the weight 1.
+
+    Returns:
+        float32 [evidence nodes, items], and the share of all weight that was cut off.
+    """
+    nodes = len(kernel.ids)
+    unit = sp.csr_matrix(sp.identity(nodes, np.float32, format="csr"))
+    blocks: list[sp.csr_matrix] = []
+    total = kept = 0.0
+    step = max(1, _VALUES_AT_ONCE // max(1, nodes))
+    for begin in range(0, nodes, step):
+        values = kernel.batch_scores(unit[begin : begin + step])
+        total += float(np.abs(values).sum(dtype=np.float64))
+        if size < values.shape[1]:
+            small = np.argpartition(-np.abs(values), size, axis=1)[:, size:]
+            np.put_along_axis(values, small, 0.0, axis=1)
+        blocks.append(sp.csr_matrix(values))
+        kept += float(np.abs(blocks[-1].data).sum(dtype=np.float64))
+    rows = sp.csr_matrix(sp.vstack(blocks, format="csr", dtype=np.float32))
+    return rows, max(0.0, 1.0 - kept / total) if total else 0.0

@@ -108,7 +108,7 @@ def test_evaluate_hybrid_refreshes_a_graph_of_its_own(served, tmp_path):
         (tmp_path / f"{name}.csv").write_text((served.tables / f"{name}.csv").read_text())
     files = ("--train", str(tmp_path / "interactions.csv"), "--test", str(tmp_path / "test.csv"))
     before = _json(served, "versions")["versions"]
-    blend = _json(served, "evaluate", "hybrid", *files, "--side", str(tmp_path))
+    blend = _json(served, "evaluate", "hybrid", "--as-served", *files, "--side", str(tmp_path))
     popular = _json(served, "evaluate", "popularity", *files)
     assert blend["users"] == popular["users"] > 200
     assert blend["metrics"]["recall@10"]["low"] > 2 * popular["metrics"]["recall@10"]["high"]

@@ -225,8 +225,8 @@ def test_candidates_are_the_best_unseen_items_of_each_signal() -> None:
         items = sorted(wanted)
         present = candidates.present[user]
         assert present.sum() == len(items)
-        expected = np.stack([made.scores[name][user, items] for name in names], axis=1)
-        np.testing.assert_array_equal(candidates.features[user, present], expected)
+        expected = np.stack([made.scores[name][user, items] for name in names])
+        np.testing.assert_array_equal(candidates.features[:, user, present], expected)
         assert candidates.relevant[user, present].tolist() == [
             item in made.held_out[user] for item in items
         ]

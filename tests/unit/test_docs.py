@@ -11,15 +11,19 @@ import pytest
 import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from typer.testing import CliRunner
 
 from loaders.catalogue import Catalogue, Query, catalogue
 from loaders.datasets import open_source
 from loaders.gateway import Neo4jGateway, Row
 from loaders.tables import graph_from_tables
 from recsvc.cli import app
+from recsvc.published import data_sha256
 from recsvc.refresh import RefreshOptions
-from recsvc.settings import EventSettings, Settings, load_settings
+from recsvc.settings import EventSettings, Settings, TrackingSettings, load_settings
 from recsvc.signals.metapath import _KIND_BY_PREFIX
+from recsvc.trial import read_training_data
+from tests.unit.made_tables import write_tables
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -147,6 +151,54 @@ def test_the_readme_lists_every_command_and_no_other() -> None:
 def test_every_setting_is_documented_with_its_default() -> None:
     expected = defaults(Settings)
     check_table(section("docs/settings.md", "All settings"), expected)
+
+
+def test_every_field_of_tracking_is_documented_with_its_default() -> None:
+    check_table(section("docs/settings.md", "Tracking"), defaults(TrackingSettings))
+
+
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [("docs/evaluate.md", "evaluate"), ("docs/train.md", "train"), ("docs/train.md", "tune")],
+)
+def test_every_option_of_a_model_command_is_documented(page: str, command: str) -> None:
+    heading = "option" if command == "evaluate" else f"option of `{command}`"
+    table = re.search(rf"^\| {heading} \|.*?(?=^$|\Z)", PAGES[page], re.DOTALL | re.MULTILINE)
+    assert table
+    documented = re.findall(r"`(--[a-z-]+)`", "".join(re.findall(r"^\| `.*?\|", table[0], re.M)))
+    group: Any = typer.main.get_command(app)
+    options = [o for p in group.commands[command].params for o in p.opts if o.startswith("--")]
+    assert sorted(documented) == sorted(options)
+
+
+@pytest.mark.parametrize("page", ["docs/evaluate.md", "docs/train.md"])
+def test_the_commands_of_the_page_run(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECSVC_HOME", str(tmp_path / "home"))
+    train, test = write_tables(tmp_path)
+    (tmp_path / "tables").mkdir()
+    shutil.copy(train, tmp_path / "tables" / "interactions.csv")
+    for name, table in (("train", train), ("test", test)):
+        lists: dict[str, list[str]] = {}
+        for row in table.read_text().split()[1:]:
+            user, item = (field[1:] for field in row.split(","))
+            lists.setdefault(user, []).append(item)
+        text = "".join(f"{user} {' '.join(items)}\n" for user, items in lists.items())
+        (tmp_path / f"{name}.txt").write_text(text)
+        table.rename(tmp_path / f"{name}.csv")
+    shipped = tmp_path / "published.toml"
+    digest = data_sha256(read_training_data(tmp_path / "train.txt", None, Settings().events).graph)
+    shipped.write_text(
+        f'[[data_set]]\nname = "Made"\nsha256 = "{digest}"\nmodels.walk3.source = "a table"\n'
+    )
+    monkeypatch.setattr("recsvc.published.SHIPPED", shipped)
+    lines = "".join(blocks(page, "sh")).splitlines()
+    assert lines
+    for line in lines:
+        done = CliRunner().invoke(app, [*line.split()[1:], "--device", "cpu"])
+        assert done.exit_code == 0, (line, done.output, done.exception)
 
 
 def test_every_field_of_an_event_is_documented_with_its_default() -> None:

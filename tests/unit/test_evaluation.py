@@ -112,6 +112,38 @@ def test_padding_is_never_a_hit() -> None:
     assert result.coverage == {2: 0.5}
 
 
+@pytest.mark.parametrize("k", [1, 2, 7, 50])
+def test_top_k_of_hostile_scores(k: int) -> None:
+    generator = np.random.default_rng(7)
+    scores = generator.integers(-2, 3, (30, 300)).astype(np.float32)
+    scores[generator.random(scores.shape) < 0.2] = -np.inf
+    scores[generator.random(scores.shape) < 0.2] = np.nan
+    scores[0], scores[1] = -np.inf, np.nan
+    scores[2] = np.arange(300)
+    scores[3] = -np.arange(300)
+    ranking = top_k(fixed(scores), sp.csr_matrix(scores.shape, dtype=np.float32), k=k)
+    for user, row in enumerate(scores):
+        possible = [item for item in range(300) if row[item] > -np.inf]
+        expected = sorted(possible, key=lambda item: (-row[item], item))[:k]
+        expected += [-1] * (k - len(expected))
+        assert ranking.items[user].tolist() == expected
+
+
+def test_seen_items_in_any_order_are_left_out() -> None:
+    seen = sp.csr_matrix(
+        (np.ones(3, np.float32), np.array([3, 0, 2]), np.array([0, 3])), shape=(1, 5)
+    )
+    assert not seen.has_sorted_indices
+    ranking = top_k(fixed(np.array([[5.0, 4.0, 3.0, 2.0, 1.0]])), seen, k=3)
+    assert ranking.items.tolist() == [[1, 4, -1]]
+    assert seen.indices.tolist() == [3, 0, 2]
+
+
+def test_no_user_has_no_ranking() -> None:
+    ranking = top_k(fixed(np.ones((2, 3))), matrix([[], []], 3), k=2, user_index=np.array([], int))
+    assert ranking.items.shape == ranking.scores.shape == (0, 2)
+
+
 def test_seen_can_differ_from_the_evidence() -> None:
     ranking = top_k(
         fixed(np.array([[4.0, 3.0, 2.0, 1.0]])),
@@ -149,7 +181,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(parts.items, whole.items)
     values = {"a": np.random.default_rng(3).random(30)}
     in_one = bootstrap(values, 200, 0)
-    monkeypatch.setattr("recsvc.evaluation._CHUNK_DRAWS", 100)
+    monkeypatch.setattr("recsvc.evaluation._CHUNK_COUNTS", 100)
     in_parts = bootstrap(values, 200, 0)["a"]
     assert (in_parts.low, in_parts.high) == pytest.approx((in_one["a"].low, in_one["a"].high))
 

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,33 +7,38 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recsvc.errors import TrainingError
 from recsvc.models._loop import TrainerOptions, train
+from recsvc.models.base import EpochRecord, FitRun
 
 
 class Counter:
     """A learner whose model is the number of epochs it has seen."""
 
     def __init__(self) -> None:
-        self.seen = 0
+        self.generator = torch.Generator().manual_seed(0)
         self._x = torch.ones(1, requires_grad=True)
+        self._seen = torch.zeros((), requires_grad=True)
 
     def parameters(self) -> list[Tensor]:
-        return [self._x]
+        return [self._x, self._seen]
 
     def epoch(self) -> Iterator[tuple[Tensor, int]]:
-        self.seen += 1
-        yield self._x.square().sum(), 3
-        yield self._x.square().sum(), 1
+        self._seen.data += 1
+        noise = torch.rand((), generator=self.generator)
+        yield (self._x + 0.01 * noise).square().sum() + 0 * self._seen, 3
+        yield self._x.square().sum() + 0 * self._seen, 1
 
     def model(self) -> "Snapshot":
-        return Snapshot(self.seen)
+        return Snapshot(int(self._seen), float(self._x.detach()))
 
 
 class Snapshot:
     name = "snapshot"
 
-    def __init__(self, seen: int) -> None:
+    def __init__(self, seen: int, x: float) -> None:
         self.seen = seen
+        self.x = x
 
     def scores(self, user_index: np.ndarray, evidence: sp.csr_matrix) -> np.ndarray:
         return np.zeros((len(user_index), evidence.shape[1]), np.float32)
@@ -43,9 +49,8 @@ def run(metrics: list[float] | None, *, epochs: int = 10, **options: int):
     trained = train(
         learner,
         TrainerOptions(**options),
-        epochs=epochs,
+        FitRun(0, epochs=epochs, progress=told.append),
         measure=None if metrics is None else lambda model: metrics[model.seen - 1],
-        progress=told.append,
     )
     assert tuple(told) == trained.history
     return trained
@@ -79,3 +84,65 @@ def test_it_is_measured_every_so_often_and_at_the_end() -> None:
 def test_options_are_bounded(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         TrainerOptions.model_validate({field: 0})
+
+
+class Stop:
+    """Ctrl-C after some epochs."""
+
+    def __init__(self, after: int) -> None:
+        self._after = after
+
+    def __call__(self, record: EpochRecord) -> None:
+        if record.epoch == self._after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("metrics", "kept"), [(None, 4), ([0.1, 0.5, 0.2, 0.3], 2)])
+def test_an_interrupt_keeps_the_best_so_far(metrics: list[float] | None, kept: int) -> None:
+    measure = None if metrics is None else lambda model: metrics[model.seen - 1]
+    trained = train(
+        Counter(), TrainerOptions(), FitRun(0, epochs=9, progress=Stop(4)), measure=measure
+    )
+    assert trained.interrupted
+    assert (trained.model.seen, trained.epochs, len(trained.history)) == (kept, kept, 4)
+
+
+def test_an_interrupt_before_anything_is_kept_goes_on() -> None:
+    class Interrupted(Counter):
+        def epoch(self) -> Iterator[tuple[Tensor, int]]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Interrupted(), TrainerOptions(), FitRun(0, epochs=9), measure=None)
+
+
+@pytest.mark.parametrize("stop", [1, 3, 6])
+def test_a_resumed_training_is_the_uninterrupted_one(stop: int, tmp_path: Path) -> None:
+    metrics = [0.1, 0.5, 0.2, 0.3, 0.6, 0.1, 0.1]
+
+    def measure(model: Snapshot) -> float:
+        return metrics[model.seen - 1]
+
+    options, file = TrainerOptions(patience=9), tmp_path / "checkpoint.npz"
+    whole = train(Counter(), options, FitRun(0, epochs=7), measure=measure)
+    first = FitRun(0, epochs=7, progress=Stop(stop + 1), checkpoint=file)
+    assert train(Counter(), options, first, measure=measure).interrupted
+    told: list[EpochRecord] = []
+    again = FitRun(0, epochs=7, progress=told.append, checkpoint=file)
+    resumed = train(Counter(), options, again, measure=measure)
+    assert [record.epoch for record in told] == list(range(stop + 1, 8))
+    assert (resumed.epochs, resumed.metric) == (whole.epochs, whole.metric)
+    assert [r[:3] for r in resumed.history] == [r[:3] for r in whole.history]
+    assert resumed.model.x == whole.model.x
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.npz"
+    train(Counter(), TrainerOptions(), FitRun(0, epochs=1, checkpoint=file), measure=None)
+    with pytest.raises(TrainingError, match=r"checkpoint\.npz was made with"):
+        train(Counter(), TrainerOptions(), FitRun(1, epochs=2, checkpoint=file), measure=None)
+    with pytest.raises(TrainingError, match=r"checkpoint\.npz was made with"):
+        train(
+            Counter(), TrainerOptions(learning_rate=0.5), FitRun(0, checkpoint=file), measure=None
+        )

@@ -1,19 +1,14 @@
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import torch
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+from recsvc.errors import TrainingError
 from recsvc.evaluation import mean_ndcg, top_k
-from recsvc.models._skipgram import NodeVectors, SkipGram, SkipGramLearner, WalkCorpus, fit_gensim
-from recsvc.models.base import FitRun, TrainingData, Validation
-from recsvc.models.node2vec import Node2VecModel, Node2VecOptions, fit, homogeneous_graph
-
-CPU = torch.device("cpu")
+from recsvc.models import _skipgram, deepwalk
+from recsvc.models._nodes import homogeneous_graph
+from recsvc.models.base import EpochRecord, FitRun, TrainingData, Validation
+from recsvc.models.node2vec import Node2VecOptions, fit, walk
 
 
 def edges(*pairs: tuple[int, int]) -> Edges:
@@ -66,7 +61,7 @@ def blocks() -> tuple[TrainingData, sp.csr_matrix]:
 
 
 def test_the_graph_is_of_the_chosen_relationships() -> None:
-    weights = homogeneous_graph(small(), Node2VecOptions()).toarray()
+    weights = homogeneous_graph(small(), Node2VecOptions().followed()).toarray()
     expected = np.zeros((5, 5))
     expected[0, 2] = expected[2, 0] = 2.0
     expected[1, 3] = expected[3, 1] = 0.5
@@ -74,7 +69,7 @@ def test_the_graph_is_of_the_chosen_relationships() -> None:
     np.testing.assert_array_equal(weights, expected)
     every = Node2VecOptions.model_validate({"relationships": "interactions,follows,in_category"})
     expected[3, 4] = expected[4, 3] = 1.0
-    np.testing.assert_array_equal(homogeneous_graph(small(), every).toarray(), expected)
+    np.testing.assert_array_equal(homogeneous_graph(small(), every.followed()).toarray(), expected)
 
 
 @pytest.mark.parametrize("text", ["", "interactions,likes", "likes"])
@@ -86,7 +81,12 @@ def test_a_relationship_that_is_none_is_refused(text: str) -> None:
 def test_torch_finds_the_withheld_items() -> None:
     data, withheld = blocks()
     options = Node2VecOptions(
-        backend="torch", dimensions=8, epochs=15, learning_rate=0.02, walks_per_node=20
+        backend="torch",
+        dimensions=8,
+        epochs=15,
+        learning_rate=0.02,
+        walks_per_node=20,
+        walks_per_step=64,
     )
     model, report = fit(data, options, FitRun(seed=0, validation=Validation(withheld)))
     ranking = top_k(model.scores, data.evidence, k=1)
@@ -99,96 +99,88 @@ def test_torch_finds_the_withheld_items() -> None:
     assert not np.array_equal(other.item_vectors, model.item_vectors)
 
 
-def skip_gram(walks: list[list[int]], **values: object) -> SkipGram:
-    parts = {
-        "walks": np.array(walks, np.int32),
-        "nodes": 5,
-        "dimensions": 4,
-        "window": 1,
-        "negatives": 2,
-        "ns_exponent": 0.0,
-        "seed": 0,
-    }
-    return SkipGram(**(parts | values))
+def test_a_meta_path_names_its_relationships() -> None:
+    options = Node2VecOptions.model_validate({"metapath": "user,item,category,item,user"})
+    assert options.followed() == ("interactions", "in_category")
+    assert Node2VecOptions.model_validate({"metapath": "user,user"}).followed() == ("follows",)
 
 
-def as_model(vectors: NodeVectors) -> Node2VecModel:
-    """All nodes as users and as items."""
-    return Node2VecModel(vectors.centre, vectors.context, vectors.centre)
-
-
-def test_sentences_end_where_walks_end() -> None:
-    words = np.array(["a", "b", "c"], dtype=object)
-    corpus = WalkCorpus(np.array([[0, 1, 2], [2, -1, -1], [1, 0, -1]], np.int32), words)
-    assert list(corpus) == [["a", "b", "c"], ["c"], ["b", "a"]]
-    assert list(corpus) == list(corpus)
-
-
-def test_pairs_of_a_window_of_one_are_the_neighbours() -> None:
-    learner = SkipGramLearner(skip_gram([[0, 1, 2, -1]]), CPU, 1, as_model)
-    centre, context = learner._pairs(torch.tensor([[0, 1, 2, -1]], dtype=torch.int32))
-    pairs = sorted(zip(centre.tolist(), context.tolist(), strict=True))
-    assert pairs == [(0, 1), (1, 0), (1, 2), (2, 1)]
-
-
-def test_near_nodes_count_more() -> None:
-    walks = [list(range(5))] * 4000
-    learner = SkipGramLearner(skip_gram(walks, window=4), CPU, 4000, as_model)
-    centre, context = learner._pairs(torch.tensor(walks, dtype=torch.int32))
-    distance = torch.bincount((context - centre)[centre == 0]) / 4000
-    np.testing.assert_allclose(distance, [0, 1, 0.75, 0.5, 0.25], atol=0.03)
-
-
-def test_both_implementations_learn_the_same_thing() -> None:
-    """With uniform negatives <v_c, w_o> is log P(o | c) but for a constant of c."""
-    generator = np.random.default_rng(0)
-    chance = np.array([[0.0, 0.7, 0.2, 0.1], [0.5, 0.0, 0.25, 0.25]])
-    walks = [
-        [centre, int(generator.choice(4, p=chance[centre]))]
-        for centre in generator.integers(2, size=8000)
-    ]
-    task = skip_gram(walks, nodes=4, dimensions=16, negatives=3)
-    by_gensim, _ = fit_gensim(task, alpha=0.05, epochs=6, progress=lambda record: None)
-    learner = SkipGramLearner(task, CPU, 200, as_model)
-    optimizer = torch.optim.Adam(learner.parameters(), 0.02)
-    for _ in range(6):
-        for loss, _count in learner.epoch():
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    for model in (as_model(by_gensim), learner.model()):
-        for centre, best in ((0, 1), (1, 0)):
-            assert np.argmax(model.item_vectors @ model.user_vectors[centre]) == best
-
-
-def test_a_node_in_no_walk_has_zero_vectors() -> None:
-    task = skip_gram([[0, 1], [1, 0], [3, -1]])
-    by_torch = SkipGramLearner(task, CPU, 2, as_model).model()
-    by_gensim, _ = fit_gensim(task, alpha=0.05, epochs=1, progress=lambda record: None)
-    for model in (by_torch, as_model(by_gensim)):
-        assert not model.user_vectors[[2, 4]].any()
-        assert not model.item_vectors[[2, 4]].any()
-        assert model.user_vectors[[0, 1]].any()
-
-
-def test_two_processes_give_the_same_vectors() -> None:
-    code = (
-        "import numpy as np\n"
-        "from recsvc.models._skipgram import SkipGram, fit_gensim\n"
-        "walks = np.random.default_rng(0).integers(20, size=(200, 10)).astype(np.int32)\n"
-        "task = SkipGram(walks, 20, 8, 3, 5, 0.0, 7)\n"
-        "vectors, _ = fit_gensim(task, alpha=0.05, epochs=2, progress=lambda record: None)\n"
-        "print(vectors.centre.tobytes().hex() + vectors.context.tobytes().hex())"
+def test_walks_along_a_meta_path_start_at_its_first_type() -> None:
+    options = Node2VecOptions.model_validate(
+        {"metapath": "item,category,item", "walks_per_node": 3, "walk_length": 5}
     )
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env=os.environ | {"PYTHONHASHSEED": hash_seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for hash_seed in ("1", "2")
-    ]
-    assert printed[0] == printed[1]
-    assert len(printed[0]) > 1000
+    weights = homogeneous_graph(small(), options.followed())
+    np.testing.assert_array_equal(walk(small(), weights, options, 0), [[3, 4, 3, 4, 3]] * 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"metapath": "user,item"}, "does not come back"),
+        ({"metapath": "user"}, "does not come back"),
+        ({"metapath": "user,category,user"}, "no relationship links user and category"),
+        ({"metapath": "item,item"}, "no relationship links item and item"),
+        ({"metapath": "user,artist,user"}, "metapath"),
+        ({"metapath": "user,item,user", "p": 0.5}, "p=0.5 and q=1.0 with a metapath"),
+        ({"metapath": "user,item,user", "q": 2}, "p=1.0 and q=2.0 with a metapath"),
+    ],
+)
+def test_a_meta_path_that_cannot_be_walked_is_refused(
+    values: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Node2VecOptions.model_validate(values)
+
+
+def test_a_meta_path_over_relationships_that_are_not_there_is_refused() -> None:
+    data, _ = blocks()
+    options = Node2VecOptions.model_validate({"metapath": "category,item,category"})
+    with pytest.raises(TrainingError, match="no category has a relationship"):
+        fit(data, options, FitRun(seed=0))
+
+
+def test_a_model_of_typed_walks_finds_the_withheld_items() -> None:
+    data, withheld = blocks()
+    options = Node2VecOptions.model_validate(
+        {"metapath": "user,item,user", "dimensions": 8, "walks_per_node": 60, "epochs": 8}
+    )
+    model, _ = fit(data, options, FitRun(seed=0))
+    ranking = top_k(model.scores, data.evidence, k=1)
+    np.testing.assert_array_equal(ranking.items[:, 0], withheld.indices)
+
+
+def test_deepwalk_is_node2vec_without_a_bias() -> None:
+    data, _ = blocks()
+    values = {"dimensions": 8, "walks_per_node": 2}
+    ours, _ = deepwalk.fit(data, deepwalk.DeepWalkOptions.model_validate(values), FitRun(seed=3))
+    same, _ = fit(data, Node2VecOptions.model_validate(values | {"p": 1, "q": 1}), FitRun(seed=3))
+    np.testing.assert_array_equal(ours.user_vectors, same.user_vectors)
+    np.testing.assert_array_equal(ours.item_vectors, same.item_vectors)
+    np.testing.assert_array_equal(ours.source_vectors, same.source_vectors)
+    assert (ours.name, same.name) == ("deepwalk", "node2vec")
+
+
+def test_deepwalk_has_no_bias_to_set() -> None:
+    with pytest.raises(ValueError, match="p\n"):
+        deepwalk.DeepWalkOptions.model_validate({"p": 2})
+
+
+def test_ctrl_c_after_an_epoch_keeps_the_vectors_so_far() -> None:
+    data, _ = blocks()
+
+    def stop(record: EpochRecord) -> None:
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    model, report = fit(data, Node2VecOptions(), FitRun(seed=0, progress=stop))
+    assert (report.interrupted, report.epochs, len(report.history)) == (True, 2, 2)
+    assert model.item_vectors.any()
+
+
+def test_ctrl_c_before_the_end_of_an_epoch_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_args: object, **_values: object) -> tuple[float, int]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_skipgram, "train_walks", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(blocks()[0], Node2VecOptions(), FitRun(seed=0))

@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 with warnings.catch_warnings():
     # The oracle imports pkg_resources-era helpers of other packages; what they warn of is theirs.
     warnings.simplefilter("ignore")
     from node2vec import Node2Vec
 
-from recsvc.models._walks import WalkGraph, random_walks, transition_probabilities
+from recsvc.models._walks import (
+    WalkGraph,
+    random_walks,
+    transition_probabilities,
+    typed_walks,
+)
 
 P, Q = 0.5, 3.0
 
@@ -112,3 +119,66 @@ def test_seeds_and_walks_differ() -> None:
     assert len(np.unique(walks, axis=0)) == 100
     other = random_walks(graph, np.zeros(100, np.int64), 20, p=1.0, q=1.0, seed=1)
     assert len(np.unique(np.concatenate([walks, other]), axis=0)) == 200
+
+
+BOUNDS = (0, 4, 10, 13)  # users, items, categories
+PATHS = [(0, 1, 0), (0, 1, 2, 1, 0), (0, 0), (2, 1, 2), (1, 0, 0, 1)]
+
+
+def typed_graph(seed: int) -> sp.csr_matrix:
+    """Random weights between all nodes, whatever their types; some nodes have few neighbours."""
+    half = sp.triu(sp.random(13, 13, 0.3, random_state=seed, format="csr"), k=1)
+    return sp.csr_matrix(half + half.T)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(PATHS), st.integers(2, 15))
+@settings(max_examples=60, deadline=None)
+def test_typed_walks_visit_the_types_in_turn(seed: int, path: tuple[int, ...], length: int) -> None:
+    weights = typed_graph(seed)
+    starts = np.arange(BOUNDS[path[0]], BOUNDS[path[0] + 1])
+    graph = WalkGraph.from_matrix(weights)
+    walks = typed_walks(graph, starts, length, bounds=BOUNDS, path=path, seed=seed)
+    kind = np.digitize(np.arange(13), BOUNDS[1:])
+    for walk in walks.tolist():
+        real = [node for node in walk if node >= 0]
+        assert walk == real + [-1] * (length - len(real))
+        turns = [path[step % (len(path) - 1)] for step in range(length)]
+        assert kind[real].tolist() == turns[: len(real)]
+        assert all(weights[step] > 0 for step in pairwise(real))
+        if len(real) < length:
+            assert not (kind[weights[real[-1]].indices] == turns[len(real)]).any()
+
+
+def test_typed_walks_choose_by_weight() -> None:
+    weights = typed_graph(5)
+    graph = WalkGraph.from_matrix(weights)
+    starts = np.tile(np.arange(4), 5000)
+    walks = typed_walks(graph, starts, 9, bounds=BOUNDS, path=(0, 1, 2, 1, 0), seed=1)
+    types = (0, 1, 2, 1)
+    checked = 0
+    for step in range(8):
+        wanted = types[(step + 1) % 4]
+        own = slice(BOUNDS[wanted], BOUNDS[wanted + 1])
+        for node in range(13):
+            following = walks[walks[:, step] == node, step + 1]
+            exact = weights[node].toarray()[0, own]
+            if len(following) < 100 or not exact.any():
+                continue
+            exact = exact / exact.sum()
+            seen = np.bincount(following, minlength=13)[own] / len(following)
+            error = np.sqrt(exact * (1 - exact) / len(following))
+            assert (np.abs(seen - exact) <= 5 * error + 1e-12).all()
+            checked += 1
+    assert checked > 10
+
+
+def test_threads_change_no_typed_walk() -> None:
+    graph = WalkGraph.from_matrix(typed_graph(5))
+    starts = np.tile(np.arange(4), 4000)
+    one, many = (
+        typed_walks(graph, starts, 8, bounds=BOUNDS, path=(0, 1, 0), seed=2, threads=threads)
+        for threads in (1, 8)
+    )
+    np.testing.assert_array_equal(one, many)
+    other = typed_walks(graph, starts, 8, bounds=BOUNDS, path=(0, 1, 0), seed=3)
+    assert not np.array_equal(one, other)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceRows
 from recsvc.signals import RowSignal
-from recsvc.signals.rows import truncate_rows
+from recsvc.signals.rows import kernel_rows, truncate_rows
 
 N_EVIDENCE, N_ITEMS = 4, 6
 DENSE = st.lists(
@@ -75,3 +75,23 @@ def test_truncation_takes_unsorted_columns() -> None:
         shape=(1, 3),
     )
     assert truncate_rows(rows, 2)[0].toarray().tolist() == [[1.0, 3.0, 0.0]]
+
+
+@given(DENSE, st.integers(1, N_ITEMS + 1))
+def test_any_kernel_becomes_rows_of_its_largest_entries_of_either_sign(
+    dense: NDArray[np.float32], size: int
+) -> None:
+    signed = dense - 0.125 * (dense == 0.5)  # no two magnitudes but those of equal values
+    signed[:, ::2] *= -1.0
+    rows, cut = kernel_rows(signal(signed), size)
+    found = rows.toarray()
+    kept = found != 0.0
+    np.testing.assert_array_equal(found[kept], signed[kept])
+    for row, values in enumerate(np.abs(signed)):
+        expected = np.sort(values)[::-1][:size]
+        np.testing.assert_array_equal(np.sort(np.abs(found[row]))[::-1][: len(expected)], expected)
+        assert kept[row].sum() <= size
+    total = float(np.abs(signed).sum())
+    lost = 1 - float(np.abs(found).sum()) / total if total else 0.0
+    assert cut == pytest.approx(lost, abs=1e-6)
+    assert rows.dtype == np.float32

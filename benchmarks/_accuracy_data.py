@@ -1,0 +1,195 @@
+"""The data sets of accuracy.py, each split into a training and a test table with side tables.
+
+What a split must not do is tell the answer: no interaction is in both tables, and no side table is
+made of what is held out.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from loaders.datasets import open_source
+from loaders.datasets.lastfm import LastfmTables
+from loaders.tables import (
+    CATEGORIES,
+    FOLLOWS,
+    INTERACTIONS,
+    ITEM_CATEGORIES,
+    ITEMS,
+    Rejected,
+    Tables,
+    TableSpec,
+    read_interactions,
+)
+
+SHARE = 0.2
+"""Held out of each user's items where the split is made here."""
+LEAST = 5
+"""Users with fewer items keep them all; Ciao is cut to users and items with as many."""
+PAIR = ["user_id", "item_id"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where the tables are, and how they came to be.
+
+    Attributes:
+        train: interactions to learn from.
+        test: interactions to find.
+        side: folder with follows and categories; None where there are none.
+        how: one line about the split.
+    """
+
+    train: Path
+    test: Path
+    side: Path | None
+    how: str
+
+
+def lastfm(data: Path, folder: Path, seed: int) -> Split:
+    """Last.fm; a tagging is made by a listener.
+
+    The taggings behind held-out listens are left out of the categories: they would give the
+    answer away. What cannot be left out: on the validation split that is made inside the training
+    part such taggings remain, which favours the categories there.
+    """
+    files = data / "hetrec2011-lastfm-2k"
+    source = LastfmTables(files)
+    train, test = random_split(table(source, INTERACTIONS), seed)
+    without = LastfmTables(files, held_out=test.select(PAIR))
+    side = {spec: table(source, spec) for spec in (ITEMS, CATEGORIES, FOLLOWS)}
+    side[ITEM_CATEGORIES] = table(without, ITEM_CATEGORIES)
+    return write(folder, train, test, side, f"{SHARE:.0%} of each user's artists, seed {seed}")
+
+
+def gowalla(data: Path, folder: Path, seed: int) -> Split:
+    """The published split of LightGCN (He et al. 2020), as it is."""
+    unpack(data / "lightgcn-gowalla", folder)
+    train, test = (next(folder.rglob(name)) for name in ("train.txt", "test.txt"))
+    return Split(train, test, None, "published split")
+
+
+def ml_100k(data: Path, folder: Path, seed: int) -> Split:
+    """MovieLens 100K, every rating an interaction, in LightGCN's text form."""
+    ratings = table(open_source("movielens-100k", data / "ml-100k"), INTERACTIONS)
+    paths = []
+    for name, part in zip(("train", "test"), random_split(ratings, seed), strict=True):
+        path = folder / f"{name}.txt"
+        lines = part.group_by("user_id", maintain_order=True).agg(pl.col("item_id").sort())
+        path.write_text("".join(f"{user} {' '.join(items)}\n" for user, items in lines.iter_rows()))
+        paths.append(path)
+    return Split(paths[0], paths[1], None, f"{SHARE:.0%} of each user's films, seed {seed}")
+
+
+def sepgcn_gowalla(data: Path, folder: Path, seed: int) -> Split:
+    """SEP-GCN's Gowalla: each user's last check-ins are the test, as published.
+
+    Who was a friend is not dated; a spot that a user has in train is not looked for again.
+    """
+    files = folder / "files"
+    unpack(data / "sepgcn-gowalla", files)
+    unpack(data / "gowalla-friends-partial", files)
+    source = open_source("gowalla", files)
+    train = table(source, INTERACTIONS)
+    test = read_interactions(next(files.rglob("test.txt"))).unique(PAIR).sort(PAIR)
+    test = test.join(train.select(PAIR), on=PAIR, how="anti")
+    side = {spec: table(source, spec) for spec in (ITEMS, CATEGORIES, ITEM_CATEGORIES, FOLLOWS)}
+    return write(
+        folder / "tables", train, test, side,
+        "published split by time, the last 30% of each user's check-ins; new spots only",
+    )  # fmt: skip
+
+
+def ciao(data: Path, folder: Path, seed: int) -> Split:
+    """Ciao, its products and users with 5 ratings or more; a category is the product's own."""
+    source = open_source("ciao", data / "ciao")
+    ratings = core(table(source, INTERACTIONS).unique(PAIR, keep="first", maintain_order=True))
+    train, test = random_split(ratings, seed)
+    kept = table(source, ITEM_CATEGORIES).filter(
+        pl.col("item_id").is_in(ratings["item_id"].unique().implode())
+    )
+    users = ratings["user_id"].unique().implode()
+    follows = table(source, FOLLOWS).filter(
+        pl.col("follower_id").is_in(users) & pl.col("followee_id").is_in(users)
+    )
+    side = {CATEGORIES: table(source, CATEGORIES), ITEM_CATEGORIES: kept, FOLLOWS: follows}
+    how = f"{LEAST}-core, {SHARE:.0%} of each user's products, seed {seed}"
+    return write(folder, train, test, side, how)
+
+
+DATASETS: Mapping[str, Callable[[Path, Path, int], Split]] = {
+    "lastfm": lastfm,
+    "gowalla": gowalla,
+    "ml-100k": ml_100k,
+    "sepgcn-gowalla": sepgcn_gowalla,
+    "ciao": ciao,
+}
+
+
+def random_split(interactions: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A random share of each user's items goes to the test, with all events on them."""
+    pairs = interactions.select(PAIR).unique().sort(PAIR)
+    draw = pl.Series("draw", np.random.default_rng(seed).random(pairs.height))
+    order = pl.col("draw").rank("ordinal").over("user_id")
+    count = pl.len().over("user_id")
+    chosen = (count >= LEAST) & (order <= (count * SHARE).round())
+    held_out = pairs.with_columns(draw).filter(chosen).select(PAIR)
+    ordered = interactions.sort(PAIR)
+    return (
+        ordered.join(held_out, on=PAIR, how="anti", maintain_order="left"),
+        ordered.join(held_out, on=PAIR, how="semi", maintain_order="left"),
+    )
+
+
+def core(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Drop users and items with fewer than `LEAST` interactions until there are none."""
+    while True:
+        enough = (pl.len().over("user_id") >= LEAST) & (pl.len().over("item_id") >= LEAST)
+        kept = interactions.filter(enough)
+        if kept.height == interactions.height:
+            return kept
+        interactions = kept
+
+
+def table(source: Tables, spec: TableSpec) -> pl.DataFrame:
+    """One table, whole."""
+    return pl.concat(list(source.batches(spec, _ignore)))
+
+
+def _ignore(_rejected: Rejected) -> None:
+    """Rows that are bad in the published files are counted by the tests of the readers."""
+
+
+def unpack(archives: Path, folder: Path) -> None:
+    """Lay the files of a data set out in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for archive in archives.glob("*.tar.xz"):
+        shutil.unpack_archive(archive, folder, filter="data")
+
+
+def write(
+    folder: Path,
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    side: Mapping[TableSpec, pl.DataFrame],
+    how: str,
+) -> Split:
+    """Write the tables.
+
+    Raises:
+        ValueError: an interaction is in both tables.
+    """
+    shared = train.select(PAIR).join(test.select(PAIR), on=PAIR, how="semi")
+    if shared.height:
+        raise ValueError(f"{shared.height} pairs are in train and in test: they tell the answer")
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = ["user_id", "item_id", "event", "value", "timestamp"]
+    for name, part in (("interactions", train), ("test", test)):
+        part.select(columns).write_parquet(folder / f"{name}.parquet")
+    for spec, frame in side.items():
+        frame.write_parquet(folder / f"{spec.name}.parquet")
+    return Split(folder / "interactions.parquet", folder / "test.parquet", folder, how)

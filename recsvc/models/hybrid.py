@@ -1,0 +1,384 @@
+"""The blend of any models and of what is known besides interactions.
+
+    score(u, i) = Σ_s λ_s · n_s(u) · Σ_j e_j · K_s(j, i)  +  λ_base · prior_i
+
+See `recsvc.fusion.Blend`. The parts are the kernels of other models, PageRank over users and
+items, what followed users did, and shared categories.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float32, Int64
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from loaders.types import IdMap
+from recsvc.errors import TrainingError
+from recsvc.evaluation import mean_ndcg
+from recsvc.fusion import (
+    BASE,
+    LEAST_WEIGHT,
+    Blend,
+    learn_weights,
+    reciprocal_ranks,
+)
+from recsvc.models import MODELS
+from recsvc.models._parts import (
+    SideSignal,
+    candidate_bytes,
+    follows_matrix,
+    kernels,
+    sample_candidates,
+    side_bytes,
+    side_signals,
+)
+from recsvc.models.base import (
+    EpochRecord,
+    FitReport,
+    FitRun,
+    FittedModel,
+    ModelOptions,
+    TrainingData,
+    Validation,
+    require_evidence,
+)
+from recsvc.signals.base import Signal
+from recsvc.signals.popularity import popularity_prior
+from recsvc.splits import entries, hold_out
+
+LINEAR = False
+"""Each signal's scale n_s(u) depends on the user, so the blend is no single kernel: `HybridModel`
+has the kernels in its `blend`, which takes a score apart exactly."""
+
+
+def _split_commas(value: object) -> object:
+    return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+
+def _split_weights(value: object) -> object:
+    """`chebycf=1,lightgcn=0.5` as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part]
+    for name, equals, weight in pairs:
+        if not (name and equals and weight):
+            raise ValueError(f"{name + equals + weight!r} is no weight: expected name=number")
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        raise ValueError(f"{value!r} names a signal twice: give each one weight")
+    return {name: weight for name, _, weight in pairs}
+
+
+class HybridOptions(ModelOptions):
+    """Options of the blend.
+
+    The options of a part are written with its name before them: `lightgcn.layers=1`.
+    """
+
+    models: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = (
+        "walk3",
+        "chebycf",
+        "lightgcn",
+    )
+    """Models that take part; as text, with commas between. Popularity always does."""
+    signals: Annotated[tuple[SideSignal, ...], BeforeValidator(_split_commas)] = (
+        "follows",
+        "categories",
+    )
+    """What counts besides: PageRank from a user's items, what followed users did, categories that
+    items share. Where the graph has no such relationships there is none."""
+    fusion: Literal["learned", "weighted", "rrf"] = "learned"
+    """How parts are put together: by weights learned on a validation split, by the `weights`
+    given, or by the ranks they give."""
+    weights: Annotated[Mapping[str, float], BeforeValidator(_split_weights)] = Field(
+        default_factory=dict[str, float]
+    )
+    """λ by signal for `weighted`, `base` for popularity; as text, `walk3=1,lightgcn=0.5`. A signal
+    that is not named has 0."""
+    rank_constant: float = Field(default=60.0, ge=0.0, le=10_000.0)
+    """k of `rrf`: how little the first ranks differ."""
+    validation_users: int = Field(default=3000, ge=10, le=1_000_000)
+    """Users on whose held-out items λ is learned, at most."""
+    held_out_share: float = Field(default=0.2, gt=0.0, lt=1.0)
+    """Share of each user's items that is held out for it."""
+    options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict[str, Mapping[str, Any]])
+    """Options of the parts, by model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_part_options(cls, values: Any) -> Any:
+        """`{"walk3.alpha": 1}` says the same as `{"options": {"walk3": {"alpha": 1}}}`."""
+        if not isinstance(values, Mapping):
+            return values
+        gathered = {key: value for key, value in values.items() if "." not in key}
+        options = {name: dict(given) for name, given in gathered.get("options", {}).items()}
+        for key, value in values.items():
+            if "." in key:
+                name, _, option = key.partition(".")
+                options.setdefault(name, {})[option] = value
+        return gathered | ({"options": options} if options else {})
+
+    @field_validator("models")
+    @classmethod
+    def _known_models(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        able = [name for name in MODELS if name not in ("hybrid", "popularity")]
+        for name in names:
+            if name not in able:
+                raise ValueError(f"{name!r} cannot take part: expected some of {', '.join(able)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"{', '.join(names)} names a model twice: name each once")
+        return names
+
+    @model_validator(mode="after")
+    def _agree(self) -> "HybridOptions":
+        parts = (*self.models, *self.signals)
+        if not parts:
+            raise ValueError("no models and no signals: a blend needs one part at least")
+        self._check_weights(parts)
+        for name in self.options:
+            if name not in self.models:
+                raise ValueError(
+                    f"options of {name!r}, which takes no part: expected {', '.join(self.models)}"
+                )
+            self.of_part(name)
+        return self
+
+    def _check_weights(self, parts: Sequence[str]) -> None:
+        if self.fusion != "weighted":
+            if self.weights:
+                raise ValueError(f"weights with fusion={self.fusion}: use fusion=weighted")
+            return
+        for name, weight in self.weights.items():
+            if name not in (*parts, BASE):
+                raise ValueError(
+                    f"weight of {name!r}, which takes no part: expected {', '.join((*parts, BASE))}"
+                )
+            if not (np.isfinite(weight) and weight >= 0.0):
+                raise ValueError(f"weight {weight} of {name!r}: expected 0 or more")
+        if not any(self.weights.get(name) for name in parts):
+            raise ValueError("fusion=weighted without weights: give them, such as walk3=1,base=0.1")
+
+    def of_part(self, name: str) -> ModelOptions:
+        """The options of one of the models.
+
+        Raises:
+            ValueError: one of them has no such option, or not that value.
+        """
+        try:
+            return MODELS[name].options.model_validate(self.options.get(name, {}))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{name}.{where}={first['input']!r}: {first['msg']}") from None
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether a part is trained, so that its best epoch is to be found."""
+        return any("epochs" in MODELS[name].options.model_fields for name in self.models)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HybridModel:
+    """The linear forms, `learned` and `weighted`.
+
+    Attributes:
+        blend: kernels, λ and the prior; `blend.score` and `blend.terms` take a score apart.
+        follows: whom each user follows, [users, users].
+    """
+
+    blend: Blend
+    follows: sp.csr_matrix
+
+    @property
+    def name(self) -> str:
+        """See `FittedModel.name`."""
+        return "hybrid"
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """λ by signal."""
+        names = [signal.name for signal in self.blend.signals]
+        return dict(zip(names, self.blend.weights, strict=True)) | {BASE: self.blend.base_weight}
+
+    def scores(
+        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
+    ) -> Float32[NDArray[np.float32], "n items"]:
+        """See `FittedModel.scores`."""
+        return self.blend.batch_scores({"item": evidence, "user": self.follows[user_index]})
+
+    def signal(self, items: IdMap) -> None:
+        """See `FittedModel.signal`: several kernels, each on a scale of the user's own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankFusionModel:
+    """Reciprocal rank fusion: Σ_s 1 / (k + rank_s(u, i)). Ranks are not linear in anything.
+
+    Attributes:
+        parts: fitted models.
+        side: what counts besides.
+        follows: whom each user follows, [users, users].
+        prior: popularity, one more list with the weight `LEAST_WEIGHT`: it orders what the others
+            leave equal.
+        constant: k.
+    """
+
+    parts: tuple[FittedModel, ...]
+    side: tuple[Signal, ...]
+    follows: sp.csr_matrix
+    prior: Float32[NDArray[np.float32], " items"]
+    constant: float
+
+    @property
+    def name(self) -> str:
+        """See `FittedModel.name`."""
+        return "hybrid"
+
+    def scores(
+        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
+    ) -> Float32[NDArray[np.float32], "n items"]:
+        """See `FittedModel.scores`."""
+        given = {"item": evidence, "user": self.follows[user_index]}
+        lists = [
+            *(part.scores(user_index, evidence) for part in self.parts),
+            *(signal.batch_scores(given[signal.kind]) for signal in self.side),
+        ]
+        prior = np.tile(self.prior, (len(user_index), 1))
+        total = LEAST_WEIGHT * reciprocal_ranks(prior, evidence, self.constant)
+        for scores in lists:
+            total += reciprocal_ranks(scores, evidence, self.constant)
+        return total.astype(np.float32)
+
+    def signal(self, items: IdMap) -> None:
+        """See `FittedModel.signal`: not linear in a user's items."""
+
+
+def memory_bytes(data: TrainingData, options: HybridOptions) -> int:
+    """Bytes of all parts together, of the side signals, and of what λ is learned on."""
+    parts = sum(MODELS[name].memory_bytes(data, options.of_part(name)) for name in options.models)
+    besides = side_bytes(data, options.signals)
+    if options.fusion != "learned":
+        return parts + besides
+    lists = len(options.models) + len(options.signals) + 1
+    return parts + besides + candidate_bytes(data, lists, options.validation_users)
+
+
+def fit(
+    data: TrainingData,
+    options: HybridOptions,
+    run: FitRun,
+) -> tuple[HybridModel | RankFusionModel, FitReport]:
+    """Fit the parts and put them together. See `Fit`.
+
+    A share of each user's items is held out first: trained parts find their best epoch on it, and
+    λ is learned on it. Then all parts are fitted on everything, for the epochs found. A validation
+    part of the run takes no part in that: it is only measured on.
+
+    Raises:
+        TrainingError: there is no evidence, nothing can be held out, a model cannot be fitted, or
+            one is not linear where the form is.
+        KeyboardInterrupt: Ctrl-C came while a part was being fitted.
+    """
+    start = perf_counter()
+    require_evidence(data)
+    _check_linear(options)
+    decided = _Decided(dict(options.weights), {}, ())
+    if options.fusion == "learned" or options.has_epochs:
+        decided = _decide(data, options, run)
+    models, _, history = _fit_models(data, options, run, None, decided.epochs)
+    model = _put_together(data, options, models, decided.weights)
+    metric = None
+    if run.validation is not None and run.validation.held_out.nnz:
+        metric = mean_ndcg(model.scores, data.evidence, run.validation.held_out)
+    report = FitReport(
+        perf_counter() - start,
+        0,
+        metric,
+        (*decided.history, *history),
+        memory_bytes(data, options),
+        weights=model.weights if isinstance(model, HybridModel) else None,
+    )
+    return model, report
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What was found on the part held out."""
+
+    weights: Mapping[str, float]
+    epochs: Mapping[str, int]
+    history: tuple[EpochRecord, ...]
+
+
+def _check_linear(options: HybridOptions) -> None:
+    for name in options.models:
+        if options.fusion != "rrf" and not MODELS[name].linear:
+            raise TrainingError(
+                f"{name} is not linear in a user's items, so a sum with it could not be explained: "
+                "use fusion=rrf, or leave it out"
+            )
+
+
+def _decide(data: TrainingData, options: HybridOptions, run: FitRun) -> _Decided:
+    """Epochs of the trained parts and λ, by parts that have not seen what is held out."""
+    mask = hold_out(data.evidence, options.held_out_share, seed=run.seed)
+    if not mask.any():
+        raise TrainingError(
+            "no user has 5 items or more, so nothing can be held out to learn the blend on: "
+            "train on more interactions, or use fusion=weighted with models without epochs"
+        )
+    kept = TrainingData(data.graph, entries(data.evidence, ~mask))
+    held_out = entries(data.evidence, mask)
+    models, epochs, history = _fit_models(kept, options, run, Validation(held_out), {})
+    if options.fusion != "learned":
+        return _Decided(options.weights, epochs, history)
+    signals = (*kernels(kept, models), *side_signals(kept, options.signals))
+    candidates = sample_candidates(
+        kept, held_out, signals, users=options.validation_users, seed=run.seed
+    )
+    weights, _ = learn_weights(candidates, [*(signal.name for signal in signals), BASE])
+    floored = {name: max(weight, LEAST_WEIGHT) for name, weight in weights.items()}
+    return _Decided(floored, epochs, history)
+
+
+def _fit_models(
+    data: TrainingData,
+    options: HybridOptions,
+    run: FitRun,
+    validation: Validation | None,
+    epochs: Mapping[str, int],
+) -> tuple[dict[str, FittedModel], dict[str, int], tuple[EpochRecord, ...]]:
+    """The fitted models, the epochs of those that have some, and all epochs that were run."""
+    models: dict[str, FittedModel] = {}
+    found: dict[str, int] = {}
+    history: list[EpochRecord] = []
+    for name in options.models:
+        part = replace(run, validation=validation, epochs=epochs.get(name), checkpoint=None)
+        models[name], report = MODELS[name].fit(data, options.of_part(name), part)
+        if report.interrupted:
+            raise KeyboardInterrupt  # a blend of which parts are missing is none
+        history += report.history
+        if report.epochs:
+            found[name] = report.epochs
+    return models, found, tuple(history)
+
+
+def _put_together(
+    data: TrainingData,
+    options: HybridOptions,
+    models: Mapping[str, FittedModel],
+    weights: Mapping[str, float],
+) -> HybridModel | RankFusionModel:
+    side, follows = side_signals(data, options.signals), follows_matrix(data)
+    prior = popularity_prior(data.evidence)
+    if options.fusion == "rrf":
+        return RankFusionModel(tuple(models.values()), side, follows, prior, options.rank_constant)
+    signals = (*kernels(data, models), *side)
+    # The prior orders what no evidence reaches, whatever weight it was given.
+    base = max(weights.get(BASE, 0.0), LEAST_WEIGHT)
+    given = tuple(weights.get(signal.name, 0.0) for signal in signals)
+    return HybridModel(Blend(signals, given, prior, base), follows)

@@ -1,0 +1,105 @@
+"""A refresh with models that have vectors and models that have none."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loaders.catalogue import Query, catalogue
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.ingest import ingest
+from loaders.local_neo4j import DEFAULT_LINE
+from loaders.tables import FolderTables
+from recsvc import snapshot as snapshots
+from recsvc.errors import RefreshError
+from recsvc.evidence import Evidence, EvidenceNode
+from recsvc.models import MODELS
+from recsvc.refresh import RefreshOptions, refresh
+from recsvc.settings import load_settings
+from recsvc.signals import EmbeddingSignal, RowSignal
+from recsvc.snapshot import Snapshot
+from recsvc.store import Store
+
+VERSIONS = Query(
+    "tests/versions", "Versions and their status.", "read", {}, {},
+    "MATCH (v:EmbeddingVersion) RETURN v.model AS model, v.status AS status ORDER BY model",
+)  # fmt: skip
+
+
+def _ingest(gateway: Neo4jGateway, folder: Path) -> None:
+    """Three tastes; everybody has most of the 15 items of theirs."""
+    rng = np.random.default_rng(0)
+    rows = [
+        f"u{user:02},i{item:02}"
+        for user in range(36)
+        for item in range(45)
+        if item // 15 == user % 3 and rng.random() < 0.7
+    ]
+    (folder / "interactions.csv").write_text("user_id,item_id\n" + "\n".join(rows) + "\n")
+    ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
+
+
+async def _stored(address: Neo4jAddress, version: int) -> bytes:
+    store = Store(address, timeout_seconds=60.0)
+    await store.open()
+    try:
+        return await store.snapshot_content(version)
+    finally:
+        await store.close()
+
+
+@pytest.mark.neo4j
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+def test_a_model_without_vectors_is_in_the_blend_as_rows(
+    neo4j_address: Neo4jAddress, gateway: Neo4jGateway, tmp_path: Path
+) -> None:
+    _ingest(gateway, tmp_path)
+    options = RefreshOptions(models=("walk3", "fastrp"), validation_users=30, kernel_size=12)
+    report = refresh(gateway, options, load_settings().events)
+    assert report.versions.keys() == {"hybrid", "fastrp"}
+    assert gateway.run(VERSIONS) == [
+        {"model": "fastrp", "status": "active"}, {"model": "hybrid", "status": "active"},
+    ]  # fmt: skip
+    assert report.cut.keys() == {"walk3"}
+    assert 0.0 < report.cut["walk3"] < 0.5
+    content = asyncio.run(_stored(neo4j_address, report.versions["hybrid"]))
+    _check_served(snapshots.read(content, report.sha256))
+
+
+def _check_served(snapshot: Snapshot) -> None:
+    signals = {signal.name: signal for signal in snapshot.blend.signals}
+    walk, vectors = signals["walk3"], signals["fastrp"]
+    assert isinstance(walk, RowSignal)
+    assert isinstance(vectors, EmbeddingSignal)
+    assert np.diff(walk.rows.indptr).max() == 12
+    evidence = Evidence((EvidenceNode("item", "i03", 1.0), EvidenceNode("item", "i05", 1.0)))
+    scored = snapshot.blend.score(evidence)
+    items = np.arange(len(snapshot.items))
+    terms = snapshot.blend.terms(scored, items)
+    assert {"walk3", "fastrp"} <= {term.signal for term in terms}
+    total = snapshot.blend.base(items) + sum(term.values.sum(axis=0) for term in terms)
+    np.testing.assert_allclose(total, scored.scores, rtol=1e-4, atol=1e-5)
+    # Both pieces of evidence are of the first taste, and so are the best items.
+    assert scored.scores.argsort()[-8:].max() < 15
+
+
+@pytest.mark.neo4j
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+@pytest.mark.parametrize("model", ["popularity", "ngcf", "hybrid"])
+def test_what_is_not_linear_is_refused_before_anything_is_begun(
+    gateway: Neo4jGateway, model: str
+) -> None:
+    with pytest.raises(RefreshError, match=f"{model} is not linear"):
+        refresh(gateway, RefreshOptions(models=("walk3", model)), load_settings().events)
+    assert gateway.run(VERSIONS) == []
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_model_with_vectors_has_its_queries(name: str) -> None:
+    """A fitted model with `source_vectors` is written back: see `EmbeddingModel`."""
+    module = MODELS[name].fit.__globals__
+    classes = [each for each in module.values() if isinstance(each, type)]
+    vectors = any("source_vectors" in getattr(each, "__dataclass_fields__", {}) for each in classes)
+    known = f"writeback/item_vectors[{name},a]" in catalogue()
+    assert known == vectors

@@ -1,0 +1,261 @@
+"""The blend on tables: which parts count, how much, and that it is exact."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from pydantic import ValidationError
+
+from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+from recsvc.errors import TrainingError
+from recsvc.evaluation import mean_ndcg
+from recsvc.evidence import Evidence, EvidenceNode
+from recsvc.fusion import BASE, LEAST_WEIGHT
+from recsvc.models import MODELS, FitRun, ModelSpec, TrainingData, Validation
+from recsvc.models import hybrid as module
+from recsvc.models.hybrid import HybridModel, HybridOptions, RankFusionModel, fit
+from recsvc.splits import entries, hold_out
+
+GROUPS, USERS, ITEMS = 6, 10, 12
+
+
+def data_of(
+    evidence: np.ndarray, follows: np.ndarray | None = None, categories: np.ndarray | None = None
+) -> TrainingData:
+    users, items = evidence.shape
+    row, column = np.nonzero(evidence)
+    graph = HeteroGraph(
+        IdMap([f"u{n:03}" for n in range(users)]),
+        IdMap([f"i{n:03}" for n in range(items)]),
+        IdMap([f"c{n}" for n in range(0 if categories is None else categories.shape[1])]),
+        Interactions.empty(),
+        follows=edges(follows),
+        in_category=edges(categories),
+    )
+    weight = evidence[row, column].astype(np.float32)
+    return TrainingData(graph, sp.csr_matrix((weight, (row, column)), shape=evidence.shape))
+
+
+def edges(links: np.ndarray | None) -> Edges:
+    if links is None:
+        return Edges.empty()
+    source, target = np.nonzero(links)
+    return Edges(source, target, np.ones(len(source), np.float32))
+
+
+def grouped(seed: int = 0) -> np.ndarray:
+    """Most of the items of one's group, and a few others."""
+    rng = np.random.default_rng(seed)
+    taste = np.kron(np.eye(GROUPS), np.ones((USERS, ITEMS)))
+    own = taste * (rng.random(taste.shape) < 0.7)
+    return np.maximum(own, rng.random(taste.shape) < 0.03).astype(np.float32)
+
+
+def fitted(data: TrainingData, seed: int = 0, **values: object) -> HybridModel:
+    model, _ = fit(data, HybridOptions.model_validate(values), FitRun(seed=seed))
+    assert isinstance(model, HybridModel)
+    return model
+
+
+def evidence_of(data: TrainingData, user: int) -> Evidence:
+    graph, own = data.graph, data.evidence[user]
+    nodes = [
+        EvidenceNode("item", graph.items[i], float(e))
+        for i, e in zip(own.indices.tolist(), own.data.tolist(), strict=True)
+    ]
+    followed = graph.follows.target[graph.follows.source == user].tolist()
+    nodes += [EvidenceNode("user", graph.users[v], 1.0) for v in followed]
+    return Evidence(tuple(nodes))
+
+
+def sides() -> TrainingData:
+    """Groups that are also circles of followers, and categories that cross them."""
+    users, items = GROUPS * USERS, GROUPS * ITEMS
+    rng = np.random.default_rng(1)
+    follows = np.kron(np.eye(GROUPS), np.ones((USERS, USERS))) * (rng.random((users, users)) < 0.4)
+    np.fill_diagonal(follows, 0)
+    return data_of(grouped(), follows, rng.random((items, 5)) < 0.3)
+
+
+def test_terms_and_base_add_up_to_the_score_of_every_user() -> None:
+    data = sides()
+    model = fitted(data, models="walk3", signals="pagerank,follows,categories")
+    assert [s.name for s in model.blend.signals] == ["walk3", "pagerank", "follows", "categories"]
+    batch = model.scores(np.arange(data.evidence.shape[0]), data.evidence)
+    items = np.arange(data.evidence.shape[1])
+    for user in (0, 17, 59):
+        scored = model.blend.score(evidence_of(data, user))
+        terms = model.blend.terms(scored, items)
+        assert {term.signal for term in terms} == {s.name for s in model.blend.signals}
+        total = model.blend.base(items) + sum(term.values.sum(axis=0) for term in terms)
+        np.testing.assert_allclose(total, scored.scores, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(batch[user], scored.scores, rtol=1e-4, atol=1e-6)
+
+
+def test_a_signal_that_says_nothing_about_taste_is_given_next_to_no_weight() -> None:
+    """Who follows whom, and the categories, are drawn by lot here."""
+    rng = np.random.default_rng(5)
+    users, items = GROUPS * USERS, GROUPS * ITEMS
+    data = data_of(grouped(), rng.random((users, users)) < 0.1, rng.random((items, 6)) < 0.3)
+    weights = fitted(data, models="walk3").weights
+    assert weights["walk3"] == 1.0
+    assert weights["follows"] <= 0.05
+    assert weights["categories"] <= 0.05
+
+
+def test_the_side_that_knows_the_answer_is_given_the_weight() -> None:
+    """Friends have the same items, which nobody else has: only following leads there."""
+    rng = np.random.default_rng(2)
+    pairs, each = 40, 8
+    evidence = np.zeros((2 * pairs, pairs * each), np.float32)
+    follows = np.zeros((2 * pairs, 2 * pairs))
+    for pair in range(pairs):
+        own = rng.permutation(each) + pair * each
+        # They share no item that would join them by a walk once a part is held out.
+        evidence[2 * pair, own] = evidence[2 * pair + 1, own] = 1.0
+        follows[2 * pair, 2 * pair + 1] = follows[2 * pair + 1, 2 * pair] = 1
+    model = fitted(data_of(evidence, follows), models="", signals="follows")
+    assert model.weights == {"follows": 1.0, BASE: LEAST_WEIGHT}
+
+
+def test_sides_that_the_graph_lacks_are_silent() -> None:
+    plain = fitted(data_of(grouped()), models="walk3", signals="follows,categories")
+    assert list(plain.weights) == ["walk3", BASE]
+
+
+def test_the_blend_is_no_worse_than_its_best_part() -> None:
+    data = sides()
+    mask = hold_out(data.evidence, 0.2, seed=9)
+    part = TrainingData(data.graph, entries(data.evidence, ~mask))
+    held_out = entries(data.evidence, mask)
+
+    def ndcg(**values: object) -> float:
+        return mean_ndcg(fitted(part, **values).scores, part.evidence, held_out)
+
+    alone = [ndcg(models="walk3", signals=""), ndcg(models="", signals="follows")]
+    assert ndcg(models="walk3", signals="follows") >= max(alone) - 0.01
+
+
+def test_given_weights_are_kept() -> None:
+    model = fitted(sides(), models="walk3", fusion="weighted", weights="walk3=1,follows=0.5")
+    assert model.weights == {"walk3": 1.0, "follows": 0.5, "categories": 0.0, BASE: LEAST_WEIGHT}
+
+
+def test_trained_parts_are_refitted_for_the_epochs_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first fit sees less and is stopped by what it does not see; the second sees all."""
+    runs: list[tuple[int, FitRun]] = []
+    walk3_fit, walk3_options = MODELS["walk3"].fit, MODELS["walk3"].options()
+
+    def watched(data: TrainingData, options: object, run: FitRun) -> object:
+        model, report = walk3_fit(data, walk3_options, run)
+        runs.append((data.evidence.nnz, run))
+        return model, replace(report, epochs=7)
+
+    monkeypatch.setattr(ModelSpec, "fit", property(lambda _spec: watched))
+    data = sides()
+    fit(
+        data,
+        HybridOptions(models=("walk3",)),
+        FitRun(seed=3, validation=Validation(sp.csr_matrix(data.evidence.shape))),
+    )
+    (part, first), (whole, second) = runs
+    assert part < whole == data.evidence.nnz
+    assert first.validation is not None
+    assert first.validation.held_out.nnz == whole - part
+    assert (first.epochs, second.epochs, second.validation) == (None, 7, None)
+
+
+def test_the_metric_is_of_the_validation_part_given() -> None:
+    data = sides()
+    mask = hold_out(data.evidence, 0.2, seed=4)
+    part = TrainingData(data.graph, entries(data.evidence, ~mask))
+    run = FitRun(seed=0, validation=Validation(entries(data.evidence, mask)))
+    model, report = fit(part, HybridOptions(models=("walk3",)), run)
+    assert run.validation is not None
+    expected = mean_ndcg(model.scores, part.evidence, run.validation.held_out)
+    assert report.metric == pytest.approx(expected)
+    without, _ = fit(part, HybridOptions(models=("walk3",)), FitRun(seed=0))
+    assert isinstance(model, HybridModel)
+    assert isinstance(without, HybridModel)
+    assert without.weights == model.weights
+
+
+def test_rank_fusion_takes_models_that_are_not_linear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ModelSpec, "linear", property(lambda spec: spec.name != "walk3"))
+    data = sides()
+    with pytest.raises(TrainingError, match=r"walk3 is not linear.*fusion=rrf"):
+        fit(data, HybridOptions(models=("walk3",)), FitRun(seed=0))
+    model, _ = fit(data, HybridOptions(models=("walk3",), fusion="rrf"), FitRun(seed=0))
+    assert isinstance(model, RankFusionModel)
+    assert model.signal(data.graph.items) is None
+
+
+def test_rank_fusion_is_the_sum_of_reciprocal_ranks() -> None:
+    data = sides()
+    options = HybridOptions(models=("walk3",), signals=("follows",), fusion="rrf", rank_constant=10)
+    model, _ = fit(data, options, FitRun(seed=0))
+    assert isinstance(model, RankFusionModel)
+    user = 21
+    walk = model.parts[0].scores(np.array([user]), data.evidence[[user]])[0]
+    friends = model.side[0].batch_scores(model.follows[[user]])[0]
+    unseen = [i for i in range(len(walk)) if not data.evidence[user, i]]
+    expected = [
+        sum(
+            weight / (10 + 1 + sum(part[other] > part[item] for other in unseen))
+            for part, weight in ((walk, 1.0), (friends, 1.0), (model.prior, LEAST_WEIGHT))
+        )
+        for item in unseen
+    ]
+    found = model.scores(np.array([user]), data.evidence[[user]])[0]
+    np.testing.assert_allclose(found[unseen], expected, rtol=1e-5)
+    assert not found[data.evidence[user].indices].any()
+
+
+def test_the_memory_is_that_of_the_parts_and_more() -> None:
+    data = sides()
+    walk3 = MODELS["walk3"].memory_bytes(data, MODELS["walk3"].options())
+    one = module.memory_bytes(data, HybridOptions(models=("walk3",), signals=(), fusion="rrf"))
+    assert one == walk3
+    assert module.memory_bytes(data, HybridOptions(models=("walk3",))) > walk3
+
+
+def test_nothing_to_hold_out_is_said() -> None:
+    data = data_of(np.eye(4, dtype=np.float32))
+    with pytest.raises(TrainingError, match="no user has 5 items or more"):
+        fitted(data, models="walk3")
+    fitted(data, models="walk3", fusion="weighted", weights="walk3=1")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"models": "walk3,nonsense"}, "'nonsense' cannot take part"),
+        ({"models": "hybrid"}, "'hybrid' cannot take part"),
+        ({"models": "popularity"}, "'popularity' cannot take part"),
+        ({"models": "walk3,walk3"}, "names a model twice"),
+        ({"models": "", "signals": ""}, "one part at least"),
+        ({"signals": "friends"}, "pagerank"),
+        ({"weights": "walk3=1"}, "weights with fusion=learned"),
+        ({"fusion": "weighted"}, "without weights"),
+        ({"fusion": "weighted", "weights": "base=1"}, "without weights"),
+        ({"fusion": "weighted", "weights": "walk3"}, "'walk3' is no weight: expected name=number"),
+        ({"fusion": "weighted", "weights": "walk3=1,walk3=2"}, "twice"),
+        ({"fusion": "weighted", "weights": "walk3=much"}, "valid number"),
+        ({"fusion": "weighted", "weights": "walk3=-1"}, "expected 0 or more"),
+        ({"fusion": "weighted", "weights": "walk3=nan"}, "expected 0 or more"),
+        ({"fusion": "weighted", "weights": "mf=1"}, "'mf', which takes no part"),
+        ({"walk3.alpha": "9"}, r"walk3\.alpha='9'"),
+        ({"walk3.gamma": "1"}, r"walk3\.gamma='1'"),
+        ({"node2vec.p": "1"}, "'node2vec', which takes no part"),
+    ],
+)
+def test_what_cannot_be_asked_for(values: dict[str, str], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        HybridOptions.model_validate({"models": "walk3"} | values)
+
+
+def test_options_of_a_part_reach_it() -> None:
+    options = HybridOptions.model_validate({"models": "walk3", "walk3.alpha": "0.25"})
+    assert options.of_part("walk3").model_dump()["alpha"] == 0.25
+    assert HybridOptions.model_validate(options.model_dump(mode="json")) == options

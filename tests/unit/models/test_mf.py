@@ -1,0 +1,32 @@
+import numpy as np
+import scipy.sparse as sp
+
+from recsvc.models._factors import fold_in
+from recsvc.models.mf import MFModel
+from tests.unit.models.made import made_evidence
+
+
+def test_vectors_that_the_items_explain_are_found_again() -> None:
+    """Users made as Σ_j e_uj M q_j, up to their length: the folded-in items give them back."""
+    evidence = made_evidence()
+    generator = np.random.default_rng(1)
+    items = generator.normal(size=(evidence.shape[1], 3)).astype(np.float32)
+    mixed = generator.normal(size=(3, 3)) + 3 * np.eye(3)
+    users = (evidence @ (items @ mixed)).astype(np.float32)
+    source = fold_in(evidence, users * 7, items)
+    found = evidence @ source
+    able = np.diff(evidence.indptr) > 0
+    cosine = (found * users).sum(1)[able] / (
+        np.linalg.norm(found, axis=1) * np.linalg.norm(users, axis=1)
+    )[able]
+    assert cosine.min() > 0.9
+    assert np.isfinite(source).all()
+
+
+def test_scores_are_inner_products() -> None:
+    generator = np.random.default_rng(0)
+    users, items, source = (generator.normal(size=(n, 4)).astype(np.float32) for n in (3, 5, 5))
+    model = MFModel(users, items, source)
+    rows = np.array([2, 0])
+    nothing = sp.csr_matrix((2, 5), dtype=np.float32)
+    np.testing.assert_array_equal(model.scores(rows, nothing), users[rows] @ items.T)
