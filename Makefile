@@ -39,6 +39,8 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/walking_skeleton.py
 	$(BIN)/python benchmarks/loaders.py
 	$(BIN)/python benchmarks/ingest_faults.py
+	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/accuracy.py gowalla --protocol published walk3 gfcf chebycf lightgcn
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/unit/test_docs.py

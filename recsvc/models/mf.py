@@ -35,7 +35,7 @@ class MFOptions(FactorOptions):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MFModel:
-    """Vectors p_u and q_i; the score is <p_u, q_i>.
+    """Vectors p_u and q_i; the score is <p_u, q_i>, a cosine where training compared cosines.
 
     Koren, Bell & Volinsky 2009, "Matrix factorization techniques for recommender systems",
     without biases; what is made small is in the options.
@@ -95,6 +95,7 @@ class MFLearner(FactorLearner):
         """See `FactorLearner`."""
         super().__init__(evidence, options, device, seed)
         self._evidence = evidence
+        self._cosine = options.loss != "bpr"
 
     def vectors(self, nodes: Int64[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         """See `FactorLearner.vectors`."""
@@ -103,6 +104,7 @@ class MFLearner(FactorLearner):
 
     def model(self) -> MFModel:
         """See `Learner.model`."""
-        table = to_numpy(self.table)
+        table = self.table.detach()
+        table = to_numpy(functional.normalize(table) if self._cosine else table)
         users, items = table[: self._users], table[self._users :]
         return MFModel(users, items, fold_in(self._evidence, users, items))

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import scipy.sparse as sp
+import torch
 
 from recsvc.models._factors import fold_in
-from recsvc.models.mf import MFModel
+from recsvc.models.mf import MFLearner, MFModel, MFOptions
 from tests.unit.models.made import made_evidence
 
 
@@ -30,3 +32,19 @@ def test_scores_are_inner_products() -> None:
     rows = np.array([2, 0])
     nothing = sp.csr_matrix((2, 5), dtype=np.float32)
     np.testing.assert_array_equal(model.scores(rows, nothing), users[rows] @ items.T)
+
+
+@pytest.mark.parametrize(
+    ("loss", "cosine"), [("bsl", True), ("sampled_softmax", True), ("bpr", False)]
+)
+def test_what_was_trained_on_cosines_ranks_by_cosines(loss: str, cosine: bool) -> None:
+    evidence = made_evidence()
+    options = MFOptions(dimensions=4, loss=loss, negatives="uniform", initial_deviation=1.0)
+    model = MFLearner(evidence, options, torch.device("cpu"), 0).model()
+    for vectors, there in (
+        (model.user_vectors, np.diff(evidence.indptr) > 0),
+        (model.item_vectors, evidence.getnnz(axis=0) > 0),
+    ):
+        lengths = np.linalg.norm(vectors[there], axis=1)
+        assert np.allclose(lengths, 1.0, atol=1e-5) == cosine
+        np.testing.assert_array_equal(vectors[~there], 0.0)
