@@ -4,6 +4,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
+from loaders.types import IdMap
 from recsvc.models._loop import TrainerOptions
 from recsvc.models._losses import (
     LogSumExp,
@@ -24,6 +26,7 @@ from recsvc.models._losses import (
 )
 from recsvc.models._sampling import EvidenceSampler, Positives
 from recsvc.models.base import FittedModel, Range, SearchSpace, TrainingData
+from recsvc.signals.embedding import EmbeddingSignal
 
 FACTOR_SEARCH: SearchSpace = {
     "learning_rate": Range(3e-4, 1e-2, logarithmic=True),
@@ -71,6 +74,34 @@ class FactorOptions(TrainerOptions):
                 "by themselves; use loss=bpr, or another kind of negatives"
             )
         return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FactorModel:
+    """Vectors of users and items; the score is their inner product.
+
+    Attributes:
+        name: the name in `MODELS`.
+        user_vectors: as trained.
+        item_vectors: as trained.
+        source_vectors: what an item says as evidence, so that their sum over a user's items points
+            where the vector of the user does; see `fold_in`.
+    """
+
+    name: str
+    user_vectors: Float32[NDArray[np.float32], "users dim"]
+    item_vectors: Float32[NDArray[np.float32], "items dim"]
+    source_vectors: Float32[NDArray[np.float32], "items dim"]
+
+    def scores(
+        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
+    ) -> Float32[NDArray[np.float32], "n items"]:
+        """See `FittedModel.scores`: of the users as trained, whatever the evidence is now."""
+        return self.user_vectors[user_index] @ self.item_vectors.T
+
+    def signal(self, items: IdMap) -> EmbeddingSignal:
+        """See `FittedModel.signal`; a user's vector is made from their items."""
+        return EmbeddingSignal(self.name, items, self.source_vectors, self.item_vectors)
 
 
 class FactorLearner(ABC):

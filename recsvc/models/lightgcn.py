@@ -2,21 +2,18 @@
 # torch's types are partial: what comes out of an operator is often unknown.
 """LightGCN: vectors smoothed over the graph of users and items."""
 
-from dataclasses import dataclass
 from time import perf_counter
 
-import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float32, Int64
-from numpy.typing import NDArray
+from jaxtyping import Int64
 from pydantic import Field
 from torch import Tensor
 
-from loaders.types import IdMap
 from recsvc.models._factors import (
     FACTOR_SEARCH,
     FactorLearner,
+    FactorModel,
     FactorOptions,
     factor_memory_bytes,
     fold_in,
@@ -25,7 +22,6 @@ from recsvc.models._factors import (
 from recsvc.models._loop import fit_by_epochs, open_device
 from recsvc.models._propagation import Graph, LayerMean, inverse_root, normalised_adjacency
 from recsvc.models.base import FitReport, FitRun, Range, TrainingData, require_evidence
-from recsvc.signals.embedding import EmbeddingSignal
 
 
 class LightGCNOptions(FactorOptions):
@@ -38,54 +34,24 @@ class LightGCNOptions(FactorOptions):
 SEARCH = {**FACTOR_SEARCH, "layers": Range(1, 3)}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LightGCNModel:
-    """The vectors E* = Σ_k z^(k) / (L + 1), and what an item adds to that of a user.
+def memory_bytes(data: TrainingData, options: LightGCNOptions) -> int:
+    """Bytes of the tables, the layers, the graph and a batch."""
+    return factor_memory_bytes(data, options, options.layers)
 
-    With e_uj the evidence and d_u its sum over a user's items,
+
+def fit(data: TrainingData, options: LightGCNOptions, run: FitRun) -> tuple[FactorModel, FitReport]:
+    """Fit LightGCN. See `Fit`.
+
+    A user and an item have the vectors E* = Σ_k z^(k) / (L + 1). With e_uj the evidence and d_u
+    its sum over a user's items,
 
         E*_u = z_u^(0) / (L + 1) + Σ_j e_uj s_j / √d_u,
         s_j  = Σ_{k<L} z_j^(k) / ((L + 1) √d_j)
 
     Of this the first part is nothing that the user did. It goes along with the second one, though:
     with the matrix M for which Σ_j e_uj s_j M comes nearest to E*_u in direction, over all users,
-    most of it is told by their items (docs/decisions/0001).
-
-    Attributes:
-        user_vectors: E*_u.
-        item_vectors: E*_i.
-        source_vectors: s_j M; without layers, where all of s is 0, E*_j M.
-    """
-
-    user_vectors: Float32[NDArray[np.float32], "users dim"]
-    item_vectors: Float32[NDArray[np.float32], "items dim"]
-    source_vectors: Float32[NDArray[np.float32], "items dim"]
-
-    @property
-    def name(self) -> str:
-        """See `FittedModel.name`."""
-        return "lightgcn"
-
-    def scores(
-        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
-    ) -> Float32[NDArray[np.float32], "n items"]:
-        """See `FittedModel.scores`: <E*_u, E*_i>, as trained, whatever the evidence is now."""
-        return self.user_vectors[user_index] @ self.item_vectors.T
-
-    def signal(self, items: IdMap) -> EmbeddingSignal:
-        """See `FittedModel.signal`; the user's vector is made from their items."""
-        return EmbeddingSignal(self.name, items, self.source_vectors, self.item_vectors)
-
-
-def memory_bytes(data: TrainingData, options: LightGCNOptions) -> int:
-    """Bytes of the tables, the layers, the graph and a batch."""
-    return factor_memory_bytes(data, options, options.layers)
-
-
-def fit(
-    data: TrainingData, options: LightGCNOptions, run: FitRun
-) -> tuple[LightGCNModel, FitReport]:
-    """Fit LightGCN. See `Fit`.
+    most of it is told by their items (docs/decisions/0001). The source vectors are s_j M, and
+    without layers, where all of s is 0, E*_j M.
 
     On a CPU the same seed gives the same arrays; on a GPU they agree but for rounding, since
     its sparse product adds in no fixed order.
@@ -116,7 +82,7 @@ class LightGCNLearner(FactorLearner):
         """See `FactorLearner.vectors`."""
         return LayerMean.apply(self.table, self._graph, nodes, self._layers)
 
-    def model(self) -> LightGCNModel:
+    def model(self) -> FactorModel:
         """See `Learner.model`."""
         table = self.table.detach()
         layers = [table]
@@ -128,4 +94,4 @@ class LightGCNLearner(FactorLearner):
         below = to_numpy((final - layers[-1] * share)[self._users :])
         scale = inverse_root(self._evidence.sum(axis=0))[:, None]
         own = below * scale if self._layers else items
-        return LightGCNModel(users, items, fold_in(self._evidence, users, own))
+        return FactorModel("lightgcn", users, items, fold_in(self._evidence, users, own))

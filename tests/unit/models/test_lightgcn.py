@@ -12,9 +12,10 @@ with warnings.catch_warnings():
     from torch_geometric.nn import LightGCN
 
 from recsvc.errors import TrainingError
+from recsvc.models._factors import FactorModel
 from recsvc.models._loop import open_device, train
 from recsvc.models.base import FitRun
-from recsvc.models.lightgcn import LightGCNLearner, LightGCNModel, LightGCNOptions
+from recsvc.models.lightgcn import LightGCNLearner, LightGCNOptions
 from tests.unit.models.made import ITEMS, USERS, made_evidence
 
 CPU = torch.device("cpu")
@@ -48,7 +49,7 @@ def test_vectors_are_those_of_torch_geometric(layers: int, weighted: bool) -> No
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-def cosines(model: LightGCNModel, evidence: sp.csr_matrix) -> np.ndarray:
+def cosines(model: FactorModel, evidence: sp.csr_matrix) -> np.ndarray:
     """Of the vectors of users with what their items give them."""
     made = evidence @ model.source_vectors
     able = np.diff(evidence.indptr) > 0
@@ -101,7 +102,7 @@ def test_every_loss_falls(loss: str, negatives: str, l2: float) -> None:
         means.append(np.mean(losses))
     assert np.isfinite(means).all()
     assert np.mean(means[-5:]) < np.mean(means[:5]) - 0.05
-    assert isinstance(ours.model(), LightGCNModel)
+    assert isinstance(ours.model(), FactorModel)
 
 
 def test_hard_negatives_are_the_best_scored_ones_that_the_user_has_not() -> None:

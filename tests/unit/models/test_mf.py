@@ -3,8 +3,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recsvc.models._factors import fold_in
-from recsvc.models.mf import MFLearner, MFModel, MFOptions
+from recsvc.models._factors import FactorModel, fold_in
+from recsvc.models.mf import MFLearner, MFOptions
 from tests.unit.models.made import made_evidence
 
 
@@ -28,7 +28,7 @@ def test_vectors_that_the_items_explain_are_found_again() -> None:
 def test_scores_are_inner_products() -> None:
     generator = np.random.default_rng(0)
     users, items, source = (generator.normal(size=(n, 4)).astype(np.float32) for n in (3, 5, 5))
-    model = MFModel(users, items, source)
+    model = FactorModel("mf", users, items, source)
     rows = np.array([2, 0])
     nothing = sp.csr_matrix((2, 5), dtype=np.float32)
     np.testing.assert_array_equal(model.scores(rows, nothing), users[rows] @ items.T)
