@@ -131,8 +131,8 @@ def tune(
         study.enqueue_trial(inside)
     interrupted = False
     while len(_ended(study)) < (options.trials if space else 1) and not interrupted:
-        seconds = perf_counter() - started
-        if options.timeout_seconds is not None and seconds >= options.timeout_seconds:
+        late = perf_counter() - started >= (options.timeout_seconds or float("inf"))
+        if late and _ended(study):
             break
         study.sampler = _sampler(options.sampler, run.seed + len(study.trials))
         asked = study.ask({option: space[option] for option in inside} if first else space)

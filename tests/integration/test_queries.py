@@ -143,14 +143,26 @@ def test_declared_columns_are_those_returned(gateway: Neo4jGateway, session: neo
         result.consume()
 
 
+OTHER_MODELS = Query(
+    "tests/other_models", "", "write", {}, {},
+    """
+    MATCH (u:User) WITH u, u.embedding_lightgcn_a AS vector
+    SET u.embedding_deepwalk_a = vector, u.embedding_deepwalk_b = vector,
+        u.embedding_fastrp_a = vector, u.embedding_fastrp_b = vector,
+        u.embedding_mf_a = vector, u.embedding_mf_b = vector
+    """,
+)  # fmt: skip
+
+
 def test_nearest_users_are_found_in_every_slot(gateway: Neo4jGateway) -> None:
     gateway.run(EVERYTHING)
+    gateway.run(OTHER_MODELS)
     for query in catalogue().folder("writeback"):
         if query.mode == "schema":
             gateway.run(query)
     gateway.run(catalogue()["ingest/await_indexes"])
     queries = [q for q in catalogue().folder("serve") if "similar_users" in q.name]
-    assert len(queries) == 4
+    assert len(queries) == 10  # five models with vectors, two slots each
     for query in queries:
         (found,) = gateway.run(query, user_id="u", k=1)
         # The index keeps vectors quantized, which moves its scores a little.

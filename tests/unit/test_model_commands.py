@@ -95,17 +95,24 @@ def test_a_model_without_epochs_has_a_page_without_curves() -> None:
 def test_ctrl_c_keeps_a_model_and_resume_goes_on() -> None:
     common = ("--data", "data", "--set", "dimensions=8", "--set", "patience=100000")
     arguments = ("train", "mf", *common, "--set", "epochs=10000", "--out", "run", "--device", "cpu")
+    # Started in the background, this process ignores Ctrl-C, and so would the one it starts.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "recsvc", *arguments], stderr=subprocess.PIPE, text=True,
         stdout=subprocess.PIPE,
     )  # fmt: skip
-    deadline = time.monotonic() + 200
-    while not Path("run.unfinished/part.npz").exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=100)
+    signal.signal(signal.SIGINT, ours)
+    with process:
+        try:
+            deadline = time.monotonic() + 200
+            while not Path("run.unfinished/part.npz").exists():
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=100)
+        finally:
+            process.kill()
     assert process.returncode == 0, said
     assert "best model so far is kept in run; --resume goes on" in re.sub(r"\s+", " ", said)
     manifest = json.loads(Path("run/manifest.json").read_text())
