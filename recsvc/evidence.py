@@ -139,6 +139,16 @@ def item_evidence(
     ]
 
 
+def newest_time(graph: HeteroGraph) -> float:
+    """Time of the newest interaction: half-lives count from there where no clock does.
+
+    Returns:
+        Seconds since 1970; 0 where no time is known.
+    """
+    times = graph.interactions.last_at
+    return float(times[~np.isnan(times)].max(initial=0.0))
+
+
 def evidence_matrix(
     graph: HeteroGraph,
     events: Mapping[str, EventSettings],

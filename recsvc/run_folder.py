@@ -23,7 +23,7 @@ from recsvc.models import FittedModel
 MANIFEST = "manifest.json"
 
 _PLAIN = (str, int, float)
-_PACKAGES = ("recsvc", "numpy", "scipy", "numba", "torch", "gensim")
+_PACKAGES = ("recsvc", "numpy", "scipy", "numba", "torch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
-import psutil
 from pydantic import ValidationError
 
 from recsvc.errors import SettingsError, TrainingError
@@ -180,7 +179,6 @@ def fit_part(
         TrainingError: the model cannot be fitted, or its arrays do not fit into memory.
     """
     started = perf_counter()
-    require_memory(name, split.part, options, run.device)
     model, report = MODELS[name].fit(split.part, options, replace(run, validation=split.held_out))
     ndcg = mean_ndcg(model.scores, split.part.evidence, split.held_out.held_out)
     return model, Tried(
@@ -197,7 +195,6 @@ def fit_whole(
     Raises:
         TrainingError: the model cannot be fitted, or its arrays do not fit into memory.
     """
-    require_memory(name, data, options, run.device)
     return MODELS[name].fit(data, options, replace(run, validation=None))
 
 
@@ -226,7 +223,7 @@ def train(
         TrainingError: the model cannot be fitted, or its arrays do not fit into memory.
         KeyboardInterrupt: Ctrl-C came when there was no model yet.
     """
-    require_memory(name, data, options, run.device)
+    MODELS[name].require_memory(data, options, run.device)
     most = most_epochs(options)
     if not needs_validation(name):
         run = replace(run, progress=watch("fit", most), checkpoint=_file(checkpoints, "fit"))
@@ -256,31 +253,3 @@ def most_epochs(options: ModelOptions) -> int | None:
 
 def _file(folder: Path | None, name: str) -> Path | None:
     return folder and folder / f"{name}.npz"
-
-
-def available_bytes(device: str) -> int:
-    """Memory that a fit on this device can still have."""
-    if device.startswith("cuda"):
-        import torch
-
-        if torch.cuda.is_available():
-            return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
-
-
-def require_memory(
-    name: str, data: TrainingData, options: ModelOptions, device: str
-) -> tuple[int, int]:
-    """The bytes a fit takes and those there are.
-
-    Raises:
-        TrainingError: the first number is above the second.
-    """
-    needed, available = MODELS[name].memory_bytes(data, options), available_bytes(device)
-    if needed > available:
-        raise TrainingError(
-            f"{name} would take about {needed / 2**30:,.1f} GiB on {device}, where "
-            f"{available / 2**30:,.1f} GiB are free: take fewer users, items or dimensions, "
-            "another model, or a machine with more memory"
-        )
-    return needed, available

@@ -7,16 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from loaders.types import HeteroGraph
-from recsvc.evidence import evidence_matrix
+from recsvc.evidence import evidence_matrix, newest_time
 from recsvc.models import MODELS, EpochRecord, FitRun, ModelOptions, TrainingData
 from recsvc.published import data_sha256
 from recsvc.report.run import write_run_page
 from recsvc.run_folder import RunFolder, environment, write_manifest, write_model
 from recsvc.settings import EventSettings
-from recsvc.training import Trained, Watch, require_memory
+from recsvc.training import Trained, Watch
 from recsvc.training import train as fit_model
 
 
@@ -55,9 +53,7 @@ class TrainingRun:
         device: str,
     ) -> Self:
         """On a graph; half-lives count from its newest interaction."""
-        times = graph.interactions.last_at
-        now = float(times[~np.isnan(times)].max(initial=0.0))
-        data = TrainingData(graph, evidence_matrix(graph, events, now=now))
+        data = TrainingData(graph, evidence_matrix(graph, events, now=newest_time(graph)))
         return cls(name, options, data, seed, device)
 
     def announcement(self) -> str:
@@ -66,7 +62,7 @@ class TrainingRun:
         Raises:
             TrainingError: there is not so much memory.
         """
-        needed, free = require_memory(self.name, self.data, self.options, self.device)
+        needed, free = MODELS[self.name].require_memory(self.data, self.options, self.device)
         graph = self.data.graph
         return (
             f"{len(graph.users):,} users, {len(graph.items):,} items; the arrays of {self.name} "

@@ -32,7 +32,7 @@ from recsvc.evaluation import (
     paired_difference,
     top_k,
 )
-from recsvc.evidence import evidence_matrix, seen_matrix
+from recsvc.evidence import evidence_matrix, newest_time, seen_matrix
 from recsvc.models import FitReport, FitRun, FittedModel, TrainingData
 from recsvc.published import published_configuration
 from recsvc.settings import EventSettings
@@ -142,7 +142,7 @@ def read_trial(
     train, test = read_interactions(train_file), read_interactions(test_file)
     source = _with_interactions(train, side)
     graph = _with_items(graph_from_tables(source, _refuse), test["item_id"].unique().to_list())
-    evidence = evidence_matrix(graph, events, now=_latest(train))
+    evidence = evidence_matrix(graph, events, now=newest_time(graph))
     held_out = _held_out(test, graph)
     users = np.flatnonzero(np.diff(held_out.indptr))
     return TrialData(source, graph, evidence, seen_matrix(graph), held_out, users)
@@ -158,7 +158,7 @@ def read_training_data(
     """
     train = read_interactions(train_file)
     graph = graph_from_tables(_with_interactions(train, side), _refuse)
-    return TrainingData(graph, evidence_matrix(graph, events, now=_latest(train)))
+    return TrainingData(graph, evidence_matrix(graph, events, now=newest_time(graph)))
 
 
 def rank_fitted(
@@ -292,9 +292,3 @@ def _held_out(test: pl.DataFrame, graph: HeteroGraph) -> sp.csr_matrix:
     )
     matrix.data[:] = 1.0
     return matrix
-
-
-def _latest(train: pl.DataFrame) -> float:
-    """The time of the newest training interaction: half-lives count from there."""
-    newest = train["timestamp"].max()
-    return newest.timestamp() if newest is not None else 0.0  # pyright: ignore

@@ -18,9 +18,9 @@ def pom_path() -> Path:
 
 def neo4j_versions() -> dict[str, str]:
     """The version of each line that can be run, the oldest line first."""
-    profiles = ElementTree.parse(pom_path()).getroot().iterfind("{*}profiles/{*}profile")
+    profiles = ElementTree.parse(pom_path()).getroot().iterfind("profiles/profile")
     return {
-        profile.findtext("{*}id", ""): profile.findtext("{*}properties/{*}neo4j.version", "")
+        profile.findtext("id", ""): profile.findtext("properties/neo4j.version", "")
         for profile in profiles
     }
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 from typing import cast
 
+from recsvc.errors import TrainingError
+from recsvc.models._memory import available_bytes
 from recsvc.models.base import (
     EmbeddingModel,
     EpochRecord,
@@ -56,10 +58,16 @@ class ModelSpec:
         """The options class; imports the model's libraries."""
         return cast(type[ModelOptions], getattr(self._module(), self.options_name))
 
-    @property
-    def fit(self) -> Fit:
-        """The fit function; imports the model's libraries."""
-        return cast(Fit, self._module().fit)
+    def fit(
+        self, data: TrainingData, options: ModelOptions, run: FitRun
+    ) -> tuple[FittedModel, FitReport]:
+        """Fit the model; imports its libraries. See `Fit`.
+
+        Raises:
+            TrainingError: its arrays do not fit into memory, or see the model.
+        """
+        self.require_memory(data, options, run.device)
+        return cast(Fit, self._module().fit)(data, options, run)
 
     @property
     def search(self) -> SearchSpace:
@@ -74,6 +82,24 @@ class ModelSpec:
     def memory_bytes(self, data: TrainingData, options: ModelOptions) -> int:
         """Estimate of what a fit holds in arrays at its peak; imports the model's libraries."""
         return cast(int, self._module().memory_bytes(data, options))
+
+    def require_memory(
+        self, data: TrainingData, options: ModelOptions, device: str
+    ) -> tuple[int, int]:
+        """The bytes that a fit takes, and those that are free.
+
+        Raises:
+            TrainingError: the first number is above the second.
+        """
+        needed, available = self.memory_bytes(data, options), available_bytes(device)
+        if needed > available:
+            raise TrainingError(
+                f"{self.name} would take about {needed / 2**30:,.2f} GiB on {device} for "
+                f"{data.evidence.shape[0]:,} users and {data.evidence.shape[1]:,} items, where "
+                f"{available / 2**30:,.2f} GiB are free: take fewer users, items or dimensions, "
+                "another model, or a machine with more memory"
+            )
+        return needed, available
 
     def _module(self) -> ModuleType:
         return importlib.import_module(f"recsvc.models.{self.name}")

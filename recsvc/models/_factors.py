@@ -110,7 +110,7 @@ class FactorLearner(ABC):
     def __init__(
         self, evidence: sp.csr_matrix, options: FactorOptions, device: torch.device, seed: int
     ) -> None:
-        """Draw the first vectors; users and items without evidence start at 0 and stay there."""
+        """Draw the first vectors; users and items without evidence start at 0."""
         self._options = options
         self._users = evidence.shape[0]
         self._sampler = EvidenceSampler(evidence, options.batch_size, device, seed)

@@ -12,11 +12,6 @@ from recsvc.models.base import TrainingData
 Relationship = Literal["interactions", "follows", "in_category"]
 
 
-def split_commas(value: object) -> object:
-    """The parts of a text with commas between, as `--set` gives a list."""
-    return tuple(value.split(",")) if isinstance(value, str) else value
-
-
 def homogeneous_graph(data: TrainingData, relationships: tuple[Relationship, ...]) -> sp.csr_matrix:
     """The symmetric weights of users, then items, then categories as nodes alike.
 

@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
-from recsvc.errors import TrainingError
 from recsvc.fusion import Candidates, collect_candidates, join_candidates, scaled_scores
 from recsvc.models.base import FittedModel, TrainingData
 from recsvc.signals.base import Signal
@@ -23,19 +22,12 @@ _CANDIDATES_PER_SIGNAL = 200
 
 
 def kernels(data: TrainingData, models: Mapping[str, FittedModel]) -> list[Signal]:
-    """The models as kernels.
-
-    Raises:
-        TrainingError: one is none.
-    """
+    """The models as kernels; every one of them must be one."""
     found: list[Signal] = []
     for name, model in models.items():
         kernel = model.signal(data.graph.items)
         if kernel is None:
-            raise TrainingError(
-                f"{name} is not linear in a user's items, so a sum with it could not be "
-                "explained: use fusion=rrf, or leave it out"
-            )
+            raise ValueError(f"{name} is no kernel")
         found.append(kernel)
     return found
 

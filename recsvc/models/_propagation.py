@@ -21,6 +21,8 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recsvc.signals.degrees import degrees, power
+
 
 class Graph:
     """A symmetric weighted adjacency, ready to be multiplied with on one device."""
@@ -134,17 +136,10 @@ class Product(torch.autograd.Function):
 
 def normalised_adjacency(evidence: sp.csr_matrix) -> sp.csr_matrix:
     """D^-½ A D^-½ of the graph of users, then items, with the evidence as edge weights."""
-    left = sp.diags(inverse_root(evidence.sum(axis=1)))
-    right = sp.diags(inverse_root(evidence.sum(axis=0)))
+    left = sp.diags(power(degrees(evidence, 1), -0.5))
+    right = sp.diags(power(degrees(evidence, 0), -0.5))
     scaled = left @ evidence @ right
     return sp.csr_matrix(sp.block_array([[None, scaled], [scaled.T, None]]), dtype=np.float32)
-
-
-def inverse_root(degree: np.matrix) -> Float32[NDArray[np.float32], " nodes"]:
-    """1 / √degree, and 0 where there is no degree."""
-    flat = np.asarray(degree, np.float64).ravel()
-    root = np.power(flat, -0.5, where=flat > 0.0, out=np.zeros_like(flat))
-    return root.astype(np.float32)
 
 
 @cache

@@ -60,6 +60,8 @@ class EvidenceSampler:
         owners = torch.bincount(self._item, minlength=self._items).double()
         self._owner_share = owners / owners.sum()
         self._share = owners**_POPULARITY_EXPONENT / (owners**_POPULARITY_EXPONENT).sum()
+        self._running_share = self._share.cumsum(0)
+        self._equal_share = torch.full_like(self._share, 1.0 / self._items)
         self._place = torch.full((self._items,), -1, device=device)
 
     def positives(self) -> Iterator[Positives]:
@@ -108,7 +110,7 @@ class EvidenceSampler:
             drawn = torch.randint(
                 self._items, (count,), generator=self.generator, device=self._item.device
             )
-            share = torch.full_like(self._share, 1.0 / self._items)
+            share = self._equal_share
         item, times = torch.unique(drawn, return_counts=True)
         weight = times * (share[item] * len(drawn)) ** -correction
         return Shared(item, (weight / weight.mean()).float())
@@ -144,4 +146,4 @@ class EvidenceSampler:
         drawn = torch.rand(
             size, generator=self.generator, device=self._item.device, dtype=torch.float64
         )
-        return torch.searchsorted(self._share.cumsum(0), drawn).clamp_(max=self._items - 1)
+        return torch.searchsorted(self._running_share, drawn).clamp_(max=self._items - 1)

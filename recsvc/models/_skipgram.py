@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -22,6 +22,7 @@ from torch.nn import functional
 from recsvc.models._sgd import AliasTable, alias_table, train_walks
 from recsvc.models._walks import Walks
 from recsvc.models.base import EpochRecord, FittedModel, Progress
+from recsvc.signals.degrees import power
 
 _WALKS_AT_ONCE = 4096
 _FINAL_ALPHA = 0.004  # of the first step size, as word2vec has it: 0.025 → 0.0001
@@ -84,7 +85,7 @@ def fit_in_turn(
         The vectors, the finished epochs, and whether Ctrl-C ended it.
     """
     vectors, counts = _first_vectors(skip_gram), skip_gram.counts()
-    draw = alias_table(negative_weights(counts, skip_gram.ns_exponent))
+    draw = alias_table(power(counts.astype(np.float64), skip_gram.ns_exponent))
     history: list[EpochRecord] = []
     try:
         for epoch in range(epochs):
@@ -98,14 +99,6 @@ def fit_in_turn(
         if not history:
             raise
     return vectors, tuple(history), len(history) < epochs
-
-
-def negative_weights(
-    counts: Int64[NDArray[np.int64], " nodes"], exponent: float
-) -> Float64[NDArray[np.float64], " nodes"]:
-    """count^exponent, and 0 for a node in no walk."""
-    weights = counts.astype(np.float64)
-    return np.power(weights, exponent, where=weights > 0.0, out=np.zeros_like(weights))
 
 
 def _first_vectors(skip_gram: SkipGram) -> NodeVectors:
@@ -161,7 +154,7 @@ class SkipGramLearner:
         self._walks = torch.from_numpy(skip_gram.walks).to(device).long()
         counts = skip_gram.counts()
         self._absent = counts == 0
-        weights = negative_weights(counts, skip_gram.ns_exponent)
+        weights = power(counts.astype(np.float64), skip_gram.ns_exponent)
         self._weights = torch.from_numpy(np.cumsum(weights)).to(device)
         size, bound = (skip_gram.nodes, skip_gram.dimensions), 0.5 / skip_gram.dimensions
         self._centre = torch.empty(size, device=device)

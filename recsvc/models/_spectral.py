@@ -14,6 +14,7 @@ from scipy import linalg
 
 from loaders.types import IdMap
 from recsvc.models.base import TrainingData
+from recsvc.signals.degrees import degrees, power
 from recsvc.signals.operator import FilterKernel, OperatorSignal
 
 _OVERSAMPLING = 0.25
@@ -51,18 +52,6 @@ def chebyshev_series(*powers: float) -> Float64[NDArray[np.float64], " terms"]:
     """The polynomial with these coefficients, of λ^0 first, as a Chebyshev series on [0, 1]."""
     series = Polynomial(powers).convert(kind=Chebyshev, domain=[0.0, 1.0])
     return np.asarray(series.coef, np.float64)
-
-
-def degrees(matrix: sp.csr_matrix, axis: int) -> Float64[NDArray[np.float64], " nodes"]:
-    """Sum of the evidence of each item (axis 0) or user (axis 1)."""
-    return np.asarray(matrix.sum(axis=axis), np.float64).ravel()
-
-
-def power(
-    degree: Float64[NDArray[np.float64], " nodes"], exponent: float
-) -> Float64[NDArray[np.float64], " nodes"]:
-    """degree^exponent, and 0 where there is no degree."""
-    return np.power(degree, exponent, where=degree > 0.0, out=np.zeros_like(degree))
 
 
 def normalised(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -107,6 +108,11 @@ class ModelOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def split_commas(value: object) -> object:
+    """Names with commas between, as `--set` gives them, apart."""
+    return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+
 class Range(NamedTuple):
     """The values of one numeric option among which a search looks.
 
@@ -174,6 +180,11 @@ class FitReport:
     memory_bytes: int
     interrupted: bool = False
     weights: Mapping[str, float] | None = None
+
+    @classmethod
+    def without_epochs(cls, started: float, memory_bytes: int) -> "FitReport":
+        """Of a model in closed form, fitted since `started`, a `perf_counter()`."""
+        return cls(perf_counter() - started, 0, None, (), memory_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,8 @@ from pydantic import Field
 
 from recsvc.models._spectral import (
     FilterModel,
-    degrees,
     filter_bytes,
     normalised,
-    power,
     singular_vectors,
 )
 from recsvc.models.base import (
@@ -23,6 +21,7 @@ from recsvc.models.base import (
     TrainingData,
     require_evidence,
 )
+from recsvc.signals.degrees import degrees, power
 from recsvc.signals.operator import FilterKernel
 
 SEARCH = {
@@ -85,7 +84,7 @@ def fit(data: TrainingData, options: ChebyCFOptions, run: FitRun) -> tuple[Filte
         np.float32(options.alpha) * before[:, None] * vectors,
         after[:, None] * vectors,
     )
-    report = FitReport(perf_counter() - start, 0, None, (), memory_bytes(data, options))
+    report = FitReport.without_epochs(start, memory_bytes(data, options))
     return FilterModel("chebycf", kernel), report
 
 

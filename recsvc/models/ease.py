@@ -1,8 +1,6 @@
 """EASE: a linear autoencoder without a diagonal, in closed form."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -25,8 +23,6 @@ from recsvc.models.base import (
 from recsvc.signals.dense import DenseSignal
 
 SEARCH = {"l2": Range(1.0, 10_000.0, logarithmic=True)}
-
-_GIB = 2**30
 
 
 class EASEOptions(ModelOptions):
@@ -79,33 +75,12 @@ def fit(data: TrainingData, options: EASEOptions, run: FitRun) -> tuple[EASEMode
     shallow autoencoders for sparse data", eq. 8).
 
     Raises:
-        TrainingError: there is no evidence, or the item-item matrix and its inverse do not fit
-            in the memory that is available.
+        TrainingError: there is no evidence.
     """
     start = perf_counter()
     require_evidence(data)
-    needed = memory_bytes(data, options)
-    _require_memory(needed, available_bytes(), data.evidence.shape[1])
     model = EASEModel(_kernel(data.evidence, options.l2))
-    return model, FitReport(perf_counter() - start, 0, None, (), needed)
-
-
-def available_bytes() -> int:
-    """Memory that can be had without swapping; the free pages where the kernel says no more."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-
-
-def _require_memory(needed: int, available: int, items: int) -> None:
-    if needed > available:
-        raise TrainingError(
-            f"ease needs {needed / _GIB:.2f} GiB for the item-item matrix of {items} items and its "
-            f"inverse, and {available / _GIB:.2f} GiB are available: take fewer items, more "
-            "memory, or a model without such a matrix, such as walk3 or gfcf"
-        )
+    return model, FitReport.without_epochs(start, memory_bytes(data, options))
 
 
 def _kernel(evidence: sp.csr_matrix, l2: float) -> Float32[NDArray[np.float32], "items items"]:

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator
 
 from loaders.types import IdMap
-from recsvc.models._nodes import Relationship, homogeneous_graph, split_commas
+from recsvc.models._nodes import Relationship, homogeneous_graph
 from recsvc.models.base import (
     FitReport,
     FitRun,
@@ -22,7 +22,9 @@ from recsvc.models.base import (
     SearchSpace,
     TrainingData,
     require_evidence,
+    split_commas,
 )
+from recsvc.signals.degrees import degrees, power
 from recsvc.signals.embedding import EmbeddingSignal
 
 SEARCH: SearchSpace = {
@@ -116,10 +118,10 @@ def fit(data: TrainingData, options: FastRPOptions, run: FitRun) -> tuple[FastRP
     weights = homogeneous_graph(data, options.relationships)
     vectors = _projected_walks(weights, options, run.seed)
     users, items = data.evidence.shape
-    own, degree = slice(users, users + items), _degrees(weights)[users : users + items]
+    own, degree = slice(users, users + items), degrees(weights, 1)[users : users + items]
     target = vectors[own] * (degree**options.popularity)[:, None].astype(np.float32)
     model = FastRPModel(vectors[:users], target, vectors[own])
-    report = FitReport(perf_counter() - start, 0, None, (), memory_bytes(data, options))
+    report = FitReport.without_epochs(start, memory_bytes(data, options))
     return model, report
 
 
@@ -141,20 +143,13 @@ def very_sparse_projection(nodes: int, dimensions: int, seed: int) -> sp.csr_mat
 def _projected_walks(
     weights: sp.csr_matrix, options: FastRPOptions, seed: int
 ) -> Float32[NDArray[np.float32], "nodes dim"]:
-    degree = _degrees(weights)
-    reached = degree > 0.0
-    inverse = np.divide(1.0, degree, where=reached, out=np.zeros_like(degree))
-    share = degree / degree.sum()
-    scale = np.power(share, options.degree_exponent, where=reached, out=np.zeros_like(share))
-    walk = sp.csr_matrix(sp.diags(inverse) @ weights, dtype=np.float32)
+    degree = degrees(weights, 1)
+    scale = power(degree / degree.sum(), options.degree_exponent)
+    walk = sp.csr_matrix(sp.diags(power(degree, -1.0)) @ weights, dtype=np.float32)
     projection = very_sparse_projection(len(degree), options.dimensions, seed)
     step = np.asarray((sp.diags(scale) @ projection).toarray(), np.float32)
     total = np.zeros_like(step)
     for weight in options.iteration_weights:
-        step = walk @ step
+        step = np.asarray(walk @ step, np.float32)
         total += np.float32(weight) * step
     return total
-
-
-def _degrees(weights: sp.csr_matrix) -> Float64[NDArray[np.float64], " nodes"]:
-    return np.asarray(weights.sum(axis=1), np.float64).ravel()

@@ -8,10 +8,8 @@ from pydantic import Field
 from recsvc.models._spectral import (
     FilterModel,
     chebyshev_series,
-    degrees,
     filter_bytes,
     normalised,
-    power,
     singular_vectors,
 )
 from recsvc.models.base import (
@@ -22,6 +20,7 @@ from recsvc.models.base import (
     TrainingData,
     require_evidence,
 )
+from recsvc.signals.degrees import degrees, power
 from recsvc.signals.operator import FilterKernel
 
 SEARCH = {"alpha": Range(0.0, 1.0), "rank": Range(32, 512, logarithmic=True)}
@@ -68,5 +67,5 @@ def fit(data: TrainingData, options: GFCFOptions, run: FitRun) -> tuple[FilterMo
         (options.alpha * power(items, -0.5)[:, None] * vectors).astype(np.float32),
         (power(items, 0.5)[:, None] * vectors).astype(np.float32),
     )
-    report = FitReport(perf_counter() - start, 0, None, (), memory_bytes(data, options))
+    report = FitReport.without_epochs(start, memory_bytes(data, options))
     return FilterModel("gfcf", kernel), report

@@ -46,6 +46,7 @@ from recsvc.models.base import (
     TrainingData,
     Validation,
     require_evidence,
+    split_commas,
 )
 from recsvc.signals.base import Signal
 from recsvc.signals.popularity import popularity_prior
@@ -54,10 +55,6 @@ from recsvc.splits import entries, hold_out
 LINEAR = False
 """Each signal's scale n_s(u) depends on the user, so the blend is no single kernel: `HybridModel`
 has the kernels in its `blend`, which takes a score apart exactly."""
-
-
-def _split_commas(value: object) -> object:
-    return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
 
 def _split_weights(value: object) -> object:
@@ -79,13 +76,13 @@ class HybridOptions(ModelOptions):
     The options of a part are written with its name before them: `lightgcn.layers=1`.
     """
 
-    models: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = (
+    models: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = (
         "walk3",
         "chebycf",
         "lightgcn",
     )
     """Models that take part; as text, with commas between. Popularity always does."""
-    signals: Annotated[tuple[SideSignal, ...], BeforeValidator(_split_commas)] = (
+    signals: Annotated[tuple[SideSignal, ...], BeforeValidator(split_commas)] = (
         "follows",
         "categories",
     )

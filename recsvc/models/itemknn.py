@@ -52,7 +52,7 @@ def fit(data: TrainingData, options: ItemKNNOptions, run: FitRun) -> tuple[RowMo
     start = perf_counter()
     require_evidence(data)
     rows = largest_entries(_cosines(data.evidence, options.shrinkage), options.neighbours)
-    report = FitReport(perf_counter() - start, 0, None, (), memory_bytes(data, options))
+    report = FitReport.without_epochs(start, memory_bytes(data, options))
     return RowModel("itemknn", rows), report
 
 

@@ -4,6 +4,7 @@
 
 from time import perf_counter
 
+import numpy as np
 import scipy.sparse as sp
 import torch
 from jaxtyping import Int64
@@ -20,8 +21,9 @@ from recsvc.models._factors import (
     to_numpy,
 )
 from recsvc.models._loop import fit_by_epochs, open_device
-from recsvc.models._propagation import Graph, LayerMean, inverse_root, normalised_adjacency
+from recsvc.models._propagation import Graph, LayerMean, normalised_adjacency
 from recsvc.models.base import FitReport, FitRun, Range, TrainingData, require_evidence
+from recsvc.signals.degrees import degrees, power
 
 
 class LightGCNOptions(FactorOptions):
@@ -92,6 +94,6 @@ class LightGCNLearner(FactorLearner):
         final = torch.stack(layers).sum(0) * share
         users, items = to_numpy(final[: self._users]), to_numpy(final[self._users :])
         below = to_numpy((final - layers[-1] * share)[self._users :])
-        scale = inverse_root(self._evidence.sum(axis=0))[:, None]
+        scale = power(degrees(self._evidence, 0), -0.5).astype(np.float32)[:, None]
         own = below * scale if self._layers else items
         return FactorModel("lightgcn", users, items, fold_in(self._evidence, users, own))

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from loaders.types import IdMap
 from recsvc.errors import TrainingError
 from recsvc.models._loop import Trained, TrainerOptions, measure_on, open_device, train
-from recsvc.models._nodes import Relationship, homogeneous_graph, split_commas
+from recsvc.models._nodes import Relationship, homogeneous_graph
 from recsvc.models._skipgram import NodeVectors, SkipGram, SkipGramLearner, fit_in_turn
 from recsvc.models._walks import WalkGraph, Walks, random_walks, typed_walks
 from recsvc.models.base import (
@@ -26,6 +26,7 @@ from recsvc.models.base import (
     SearchSpace,
     TrainingData,
     require_evidence,
+    split_commas,
 )
 from recsvc.signals.embedding import EmbeddingSignal
 

@@ -82,7 +82,7 @@ def fit(
     if options.half_life_days is not None:
         evidence = _decayed(data, options.half_life_days)
     model = PopularityModel(np.asarray(evidence.sum(axis=0), np.float32).ravel())
-    report = FitReport(perf_counter() - start, 0, None, (), memory_bytes(data, options))
+    report = FitReport.without_epochs(start, memory_bytes(data, options))
     return model, report
 
 

@@ -70,5 +70,5 @@ def fit(data: TrainingData, options: TurboCFOptions, run: FitRun) -> tuple[Filte
     nothing = np.zeros((similarity.shape[0], 0), np.float32)
     series = chebyshev_series(*_FILTERS[options.filter])
     kernel = FilterKernel((similarity,), series, ones, ones, nothing, nothing)
-    report = FitReport(perf_counter() - start, 0, None, (), memory_bytes(data, options))
+    report = FitReport.without_epochs(start, memory_bytes(data, options))
     return FilterModel("turbocf", kernel), report

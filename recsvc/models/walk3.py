@@ -2,10 +2,7 @@
 
 from time import perf_counter
 
-import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float64
-from numpy.typing import NDArray
 from pydantic import Field
 
 from recsvc.models._rows import RowModel, largest_entries, product_blocks, product_bytes
@@ -17,6 +14,7 @@ from recsvc.models.base import (
     TrainingData,
     require_evidence,
 )
+from recsvc.signals.degrees import degrees, power
 
 SEARCH = {"alpha": Range(0.0, 1.2), "beta": Range(0.0, 1.2)}
 
@@ -57,17 +55,11 @@ def fit(
     start = perf_counter()
     require_evidence(data)
     evidence = data.evidence
-    leave_item = _scale(evidence.sum(axis=0), options.alpha)
-    leave_user = _scale(evidence.sum(axis=1), options.alpha)
-    reach_item = _scale(evidence.sum(axis=0), options.beta)
+    leave_item = power(degrees(evidence, 0), -options.alpha)
+    leave_user = power(degrees(evidence, 1), -options.alpha)
+    reach_item = power(degrees(evidence, 0), -options.beta)
     first = sp.csr_matrix(sp.diags(leave_item) @ evidence.T @ sp.diags(leave_user))
     second = sp.csr_matrix(evidence @ sp.diags(reach_item))
     rows = largest_entries(product_blocks(first, second), options.neighbours)
-    report = FitReport(perf_counter() - start, 0, None, (), memory_bytes(data, options))
+    report = FitReport.without_epochs(start, memory_bytes(data, options))
     return RowModel("walk3", rows), report
-
-
-def _scale(degree: np.matrix, exponent: float) -> Float64[NDArray[np.float64], " nodes"]:
-    """degree^-exponent, and 0 where there is no degree."""
-    flat = np.asarray(degree, np.float64).ravel()
-    return np.power(flat, -exponent, where=flat > 0.0, out=np.zeros_like(flat))

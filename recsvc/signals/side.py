@@ -2,10 +2,9 @@
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float64
-from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
+from recsvc.signals.degrees import degrees, power
 from recsvc.signals.product import ProductSignal
 from recsvc.signals.rows import RowSignal
 
@@ -22,7 +21,7 @@ def follows_signal(graph: HeteroGraph, evidence: sp.csr_matrix) -> RowSignal:
         graph: the users.
         evidence: weights of all users, [users, items].
     """
-    scale = _power(np.asarray(evidence.sum(axis=1), np.float64).ravel(), -1.0)
+    scale = power(degrees(evidence, 1), -1.0)
     rows = sp.csr_matrix(sp.diags(scale) @ evidence, dtype=np.float32)
     return RowSignal(FOLLOWS, "user", graph.users, rows)
 
@@ -41,8 +40,8 @@ def category_signal(graph: HeteroGraph) -> ProductSignal:
     links = graph.in_category.matrix(len(graph.items), len(graph.categories), weighted=False)
     of_item = np.diff(links.indptr).astype(np.float64)
     of_category = np.bincount(links.indices, minlength=links.shape[1]).astype(np.float64)
-    left = sp.diags(_power(of_item, -1.0)) @ links @ sp.diags(_power(of_category, -0.5))
-    right = sp.diags(_power(of_item, -0.5)) @ links
+    left = sp.diags(power(of_item, -1.0)) @ links @ sp.diags(power(of_category, -0.5))
+    right = sp.diags(power(of_item, -0.5)) @ links
     return ProductSignal(
         CATEGORIES,
         "item",
@@ -50,10 +49,3 @@ def category_signal(graph: HeteroGraph) -> ProductSignal:
         sp.csr_matrix(left, dtype=np.float32),
         sp.csr_matrix(right, dtype=np.float32),
     )
-
-
-def _power(
-    base: Float64[NDArray[np.float64], " n"], exponent: float
-) -> Float64[NDArray[np.float64], " n"]:
-    """base^exponent, and 0 where the base is 0."""
-    return np.power(base, exponent, where=base > 0.0, out=np.zeros_like(base))

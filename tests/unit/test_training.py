@@ -9,11 +9,11 @@ import scipy.sparse as sp
 from recsvc.errors import SettingsError, TrainingError
 from recsvc.evaluation import mean_ndcg
 from recsvc.models import EpochRecord, FitRun, ModelOptions, Progress, TrainingData
+from recsvc.models._memory import available_bytes
 from recsvc.models.base import silent
 from recsvc.training import (
     Trained,
     assigned,
-    available_bytes,
     fit_part,
     model_options,
     needs_validation,
@@ -82,8 +82,8 @@ def test_options_that_cannot_be_are_named(name: str, values: dict[str, str], say
 def test_a_model_that_does_not_fit_is_refused_before_it_is_fitted(
     data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsvc.training.available_bytes", lambda _device: 1000)
-    with pytest.raises(TrainingError, match=r"ease would take about .* GiB on cpu, where 0.0 GiB"):
+    monkeypatch.setattr("recsvc.models.available_bytes", lambda _device: 1000)
+    with pytest.raises(TrainingError, match=r"ease would take about .* GiB on cpu for .* items, where 0\.00 GiB"):
         train("ease", data, model_options("ease", {}), FitRun(0))
 
 

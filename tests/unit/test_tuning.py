@@ -101,7 +101,7 @@ def test_what_cannot_be_fitted_is_noted_and_the_search_goes_on(
     split: ValidationSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = iter([10**12, 1, 10**12])
-    monkeypatch.setattr("recsvc.training.available_bytes", lambda _device: next(free))
+    monkeypatch.setattr("recsvc.models.available_bytes", lambda _device: next(free))
     found = search(split, TuneOptions(3))
     assert [trial.ndcg is None for trial in found.trials] == [False, True, False]
     assert "GiB" in (found.trials[1].error or "")
@@ -110,7 +110,7 @@ def test_what_cannot_be_fitted_is_noted_and_the_search_goes_on(
 def test_nothing_that_can_be_fitted_is_an_error(
     split: ValidationSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsvc.training.available_bytes", lambda _device: 1)
+    monkeypatch.setattr("recsvc.models.available_bytes", lambda _device: 1)
     with pytest.raises(TrainingError, match="with any options: walk3 would take"):
         search(split, TuneOptions(2))
 
@@ -125,7 +125,7 @@ def test_ctrl_c_gives_the_best_so_far(
             return value
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recsvc.training.available_bytes", available)
+    monkeypatch.setattr("recsvc.models.available_bytes", available)
     found = search(split, TuneOptions(9))
     assert found.interrupted
     assert [trial.ndcg is None for trial in found.trials] == [False, False, True]
