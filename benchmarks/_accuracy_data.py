@@ -5,6 +5,7 @@ made of what is held out.
 """
 
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import polars as pl
 
 from loaders.datasets import open_source
 from loaders.datasets.lastfm import LastfmTables
+from loaders.shared_files import checkout_root
 from loaders.tables import (
     CATEGORIES,
     FOLLOWS,
@@ -25,7 +27,11 @@ from loaders.tables import (
     TableSpec,
     read_interactions,
 )
+from recsvc.settings import load_settings
+from recsvc.trial import TrialData, read_trial
 
+DATA = (checkout_root() or Path.cwd()).parent / "shared" / "data"
+"""Where the data sets lie, a folder each."""
 SHARE = 0.2
 """Held out of each user's items where the split is made here."""
 LEAST = 5
@@ -128,6 +134,23 @@ DATASETS: Mapping[str, Callable[[Path, Path, int], Split]] = {
     "sepgcn-gowalla": sepgcn_gowalla,
     "ciao": ciao,
 }
+
+
+def read_split(name: str, data: Path, seed: int) -> tuple[Split, TrialData]:
+    """A data set, split and read.
+
+    Args:
+        name: one of `DATASETS`.
+        data: holds a folder of each data set.
+        seed: of the split, where it is made here.
+
+    Raises:
+        TableError: a file of the data set cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        split = DATASETS[name](data, Path(folder), seed)
+        side = str(split.side) if split.side else None
+        return split, read_trial(split.train, split.test, side, load_settings().events)
 
 
 def random_split(interactions: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit")
     from torch_geometric.nn import LightGCN
 
-from benchmarks._models_data import gowalla_split
+from benchmarks._accuracy_data import DATA, read_split
 from recsvc.models.lightgcn import LightGCNLearner, LightGCNOptions
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ WARM_UP = 2
 
 def run(steps: int = 8) -> None:
     """Print seconds of a step and of an epoch, the ratio, and how far the vectors are apart."""
-    evidence = gowalla_split()[0].evidence
+    evidence = read_split("gowalla", DATA, seed=0)[1].evidence
     print(f"Gowalla, {evidence.nnz:,} interactions; batches of 2,048, BPR, one negative each")
     for layers in (1, 2, 3):
         options = LightGCNOptions(

@@ -10,11 +10,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from benchmarks._models_data import gowalla_split
+from benchmarks._accuracy_data import DATA, read_split
 from loaders.types import HeteroGraph, IdMap, Interactions
 from recsvc.models import MODELS, FitRun, FittedModel, TrainingData
-from recsvc.models._spectral import FilterModel, degrees, normalised
+from recsvc.models._spectral import FilterModel, normalised
 from recsvc.models.chebycf import ChebyCFOptions
+from recsvc.signals.degrees import degrees
 
 USERS = 3000
 SCORED = 200
@@ -22,7 +23,8 @@ SCORED = 200
 
 def run() -> None:
     """Print the sizes, and one line for each filter."""
-    data = _part(gowalla_split()[0], USERS)
+    whole = read_split("gowalla", DATA, seed=0)[1]
+    data = _part(TrainingData(whole.graph, whole.evidence), USERS)
     users, items = data.evidence.shape
     print(
         f"part of Gowalla: {users} users, {items} items, {data.evidence.nnz} interactions; numbers "

@@ -11,7 +11,6 @@ published ones) and the training.
 """
 
 import argparse
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,12 +19,10 @@ from pathlib import Path
 import numpy as np
 from _environment import describe
 
-from benchmarks._accuracy_data import DATASETS, Split
-from loaders.shared_files import checkout_root
+from benchmarks._accuracy_data import DATA, DATASETS, Split, read_split
 from recsvc.evaluation import Estimate, Evaluation, evaluate, paired_difference
 from recsvc.models import MODELS
-from recsvc.settings import load_settings
-from recsvc.trial import TrialData, TrialOptions, rank_fitted, read_trial
+from recsvc.trial import TrialData, TrialOptions, rank_fitted
 
 METRICS = ("recall@20", "ndcg@20")
 SIDES: Mapping[str, str] = {
@@ -42,10 +39,7 @@ def main() -> None:
     options = _arguments()
     print(describe(), flush=True)
     for seed in options.seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            split = DATASETS[options.dataset](options.data, Path(folder), seed)
-            side = str(split.side) if split.side else None
-            data = read_trial(split.train, split.test, side, load_settings().events)
+        split, data = read_split(options.dataset, options.data, seed)
         _print_head(options.dataset, split, data)
         chosen = TrialOptions(options.protocol, options.trials, seed, assignments=options.set)
         for model in options.models:
@@ -63,9 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--no-sides", action="store_true", help="leave the comparison out")
-    parser.add_argument(
-        "--data", type=Path, default=(checkout_root() or Path.cwd()).parent / "shared" / "data"
-    )
+    parser.add_argument("--data", type=Path, default=DATA)
     return parser.parse_args()
 
 
