@@ -83,7 +83,9 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_fitted(
     data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("recsvc.models.available_bytes", lambda _device: 1000)
-    with pytest.raises(TrainingError, match=r"ease would take about .* GiB on cpu for .* items, where 0\.00 GiB"):
+    with pytest.raises(
+        TrainingError, match=r"ease would take about .* GiB on cpu for .* items, where 0\.00 GiB"
+    ):
         train("ease", data, model_options("ease", {}), FitRun(0))
 
 
