@@ -40,6 +40,9 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/loaders.py
 	$(BIN)/python benchmarks/ingest_faults.py
 	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/pagerank.py lastfm
+	$(BIN)/python benchmarks/explanations.py
 	$(BIN)/python benchmarks/accuracy.py gowalla --protocol published walk3 gfcf chebycf lightgcn
 
 docs: $(VENV)/.ready

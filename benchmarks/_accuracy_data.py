@@ -27,6 +27,8 @@ from loaders.tables import (
     TableSpec,
     read_interactions,
 )
+from recsvc.models import TrainingData
+from recsvc.models.hybrid import Rehearsal
 from recsvc.settings import load_settings
 from recsvc.trial import TrialData, read_trial
 
@@ -37,6 +39,9 @@ SHARE = 0.2
 LEAST = 5
 """Users with fewer items keep them all; Ciao is cut to users and items with as many."""
 PAIR = ["user_id", "item_id"]
+LASTFM = "hetrec2011-lastfm-2k"
+REHEARSAL = 1000
+"""Added to the seed of a split for the split inside its training part."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +65,37 @@ def lastfm(data: Path, folder: Path, seed: int) -> Split:
     """Last.fm; a tagging is made by a listener.
 
     The taggings behind held-out listens are left out of the categories: they would give the
-    answer away. What cannot be left out: on the validation split that is made inside the training
-    part such taggings remain, which favours the categories there.
+    answer away.
     """
-    files = data / "hetrec2011-lastfm-2k"
-    source = LastfmTables(files)
+    source = LastfmTables(data / LASTFM)
     train, test = random_split(table(source, INTERACTIONS), seed)
-    without = LastfmTables(files, held_out=test.select(PAIR))
+    how = f"{SHARE:.0%} of each user's artists, seed {seed}"
+    return _lastfm_tables(data, folder, (train, test, test), how)
+
+
+def lastfm_rehearsal(data: Path, folder: Path, seed: int) -> Split:
+    """The training part of `lastfm`, split once more: λ is learned on it.
+
+    A blend makes such a split itself, but out of the graph, where nothing says who made a tag. So
+    the taggings behind what it holds out would remain, and favour the categories.
+    """
+    source = LastfmTables(data / LASTFM)
+    train, test = random_split(table(source, INTERACTIONS), seed)
+    kept, held_out = random_split(train, seed + REHEARSAL)
+    hidden = pl.concat([test, held_out])
+    return _lastfm_tables(data, folder, (kept, held_out, hidden), "the training part split again")
+
+
+def _lastfm_tables(
+    data: Path, folder: Path, parts: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame], how: str
+) -> Split:
+    """Train, test, and the pairs whose taggings are left out."""
+    train, test, hidden = parts
+    source = LastfmTables(data / LASTFM)
+    without = LastfmTables(data / LASTFM, held_out=hidden.select(PAIR))
     side = {spec: table(source, spec) for spec in (ITEMS, CATEGORIES, FOLLOWS)}
     side[ITEM_CATEGORIES] = table(without, ITEM_CATEGORIES)
-    return write(folder, train, test, side, f"{SHARE:.0%} of each user's artists, seed {seed}")
+    return write(folder, train, test, side, how)
 
 
 def gowalla(data: Path, folder: Path, seed: int) -> Split:
@@ -151,6 +177,20 @@ def read_split(name: str, data: Path, seed: int) -> tuple[Split, TrialData]:
         split = DATASETS[name](data, Path(folder), seed)
         side = str(split.side) if split.side else None
         return split, read_trial(split.train, split.test, side, load_settings().events)
+
+
+def read_rehearsal(name: str, data: Path, seed: int) -> Rehearsal | None:
+    """What λ is learned on where a blend cannot make that split by itself; else None.
+
+    Raises:
+        TableError: a file of the data set cannot be read.
+    """
+    if name != "lastfm":
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        split = lastfm_rehearsal(data, Path(folder), seed)
+        found = read_trial(split.train, split.test, str(split.side), load_settings().events)
+    return Rehearsal(TrainingData(found.graph, found.evidence), found.held_out)
 
 
 def random_split(interactions: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:

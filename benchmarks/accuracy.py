@@ -1,64 +1,72 @@
-"""Recall@20 and NDCG@20 of every model on one data set, and what follows and categories add.
+"""Recall@20 and NDCG@20 of every model on one data set, and what each signal adds to the blend.
 
     python benchmarks/accuracy.py DATASET [MODEL …] [--protocol published|validated]
-                                  [--seeds 0 1 2] [--set model.name=value …] [--data DIR]
+                                  [--seeds 0 1 2] [--set model.name=value …] [--each] [--data DIR]
 
 The data sets are gowalla (LightGCN's published split), lastfm, ml-100k, sepgcn-gowalla (split by
 time) and ciao; DIR holds a folder of each. All items are ranked but those of the training part, for
 every user with something to find. Options and λ are chosen on a part of the training table; the
 test table is looked at once for each model and seed. A seed decides the split (but for the
 published ones) and the training.
+
+`--each` measures `hybrid` with, and without, each of its signals, and each signal alone. λ is
+learned again without the signal; nothing is fitted again. Differences are paired, over the same
+users. Over several seeds a user's values are averaged first, and the interval is over users.
 """
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from _environment import describe
+from numpy.typing import NDArray
 
-from benchmarks._accuracy_data import DATA, DATASETS, Split, read_split
-from recsvc.evaluation import Estimate, Evaluation, evaluate, paired_difference
-from recsvc.models import MODELS
+from benchmarks._accuracy_data import DATA, DATASETS, Split, read_rehearsal, read_split
+from recsvc.evaluation import Estimate, Evaluation, bootstrap, evaluate, paired_difference, top_k
+from recsvc.models import MODELS, FitRun, FittedModel, TrainingData
+from recsvc.models.hybrid import HybridOptions, Rehearsal, fit_without_each
+from recsvc.training import assigned, model_options
 from recsvc.trial import TrialData, TrialOptions, rank_fitted
 
 METRICS = ("recall@20", "ndcg@20")
-SIDES: Mapping[str, str] = {
-    "hybrid without either": "hybrid.signals=",
-    "hybrid with follows": "hybrid.signals=follows",
-    "hybrid with categories": "hybrid.signals=categories",
-    "hybrid with both": "hybrid.signals=follows,categories",
-}
-"""The blends that are compared where a data set has follows and categories."""
+Found = Mapping[str, Evaluation]
 
 
 def main() -> None:
     """Split, fit, rank, measure; print a line for each model and seed."""
     options = _arguments()
     print(describe(), flush=True)
+    every: dict[str, dict[str, list[dict[str, NDArray[np.float64]]]]] = {}
     for seed in options.seeds:
         split, data = read_split(options.dataset, options.data, seed)
         _print_head(options.dataset, split, data)
         chosen = TrialOptions(options.protocol, options.trials, seed, assignments=options.set)
-        for model in options.models:
-            _measured(model, model, data, chosen)
-        if split.side and not options.no_sides:
-            _compare_sides(data, replace(chosen, protocol="validated"))
+        found = {model: _measured(model, data, chosen) for model in options.models}
+        if options.each:
+            rehearsal = read_rehearsal(options.dataset, options.data, seed)
+            found |= _each(data, chosen, rehearsal)
+        _collect(every, found, data)
+    if len(options.seeds) > 1:
+        _print_pooled(every, options.seeds)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("dataset", choices=DATASETS)
-    parser.add_argument("models", nargs="*", default=sorted(MODELS), metavar="MODEL")
+    parser.add_argument("models", nargs="*", metavar="MODEL")
     parser.add_argument("--protocol", choices=("published", "validated"), default="validated")
     parser.add_argument("--trials", type=int, help="options tried on the validation part")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--no-sides", action="store_true", help="leave the comparison out")
+    parser.add_argument("--each", action="store_true", help="what each signal of hybrid adds")
     parser.add_argument("--data", type=Path, default=DATA)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not options.models and not options.each:
+        options.models = sorted(MODELS)
+    return options
 
 
 def _print_head(name: str, split: Split, data: TrialData) -> None:
@@ -67,60 +75,85 @@ def _print_head(name: str, split: Split, data: TrialData) -> None:
         f"\n{name}: {split.how}\n{len(graph.users):,} users, {len(graph.items):,} items, "
         f"{data.evidence.nnz:,} pairs to learn from, {data.held_out.nnz:,} to find, "
         f"{len(graph.follows):,} follows, {len(graph.in_category):,} category links\n"
-        f"{'':24s} {'Recall@20':26s} {'NDCG@20':26s} seconds",
+        f"{'':26s} {'Recall@20':26s} {'NDCG@20':26s}",
         flush=True,
     )
 
 
-def _measured(shown: str, model: str, data: TrialData, options: TrialOptions) -> Evaluation:
+def _measured(model: str, data: TrialData, options: TrialOptions) -> Evaluation:
     started = time.perf_counter()
     ranked = rank_fitted(model, data, options)
     seconds = time.perf_counter() - started
     found = evaluate(ranked.ranking, data.held_out, data.evidence, cuts=(20,))
-    cells = "  ".join(_cell(found.estimates[name]) for name in METRICS)
-    print(f"{shown:24s} {cells}  {seconds:6.0f}  {_decided(ranked.details)}", flush=True)
+    _print_line(model, found.estimates, f"{seconds:.0f} s  {_decided(ranked.details)}")
     return found
 
 
-def _compare_sides(data: TrialData, options: TrialOptions) -> None:
-    """What follows and categories add: the same users, so the difference is a paired one."""
-    print("\nwhat follows and categories add", flush=True)
-    given = [one for one in options.assignments if not one.startswith("hybrid.signals=")]
-    found = {
-        shown: _measured(shown, "hybrid", data, replace(options, assignments=[*given, signals]))
-        for shown, signals in SIDES.items()
+def _each(data: TrialData, options: TrialOptions, rehearsal: Rehearsal | None) -> Found:
+    """The blend, its signals alone, and the blend without each of them."""
+    blend = model_options("hybrid", assigned("hybrid", options.assignments))
+    if not isinstance(blend, HybridOptions):
+        raise TypeError(f"options of hybrid are {type(blend).__name__}")
+    whole, without, alone = fit_without_each(
+        TrainingData(data.graph, data.evidence), blend, FitRun(options.seed), rehearsal
+    )
+    weights = ", ".join(f"{name} {weight:.3f}" for name, weight in whole.weights.items())
+    found = {"hybrid": _ranked("hybrid", whole, data, f"λ: {weights}")}
+    for name, model in alone.items():
+        found[f"{name} alone"] = _ranked(f"{name} alone", model, data, "")
+    for name, model in without.items():
+        shown = f"without {name}"
+        found[shown] = _ranked(shown, model, data, "")
+        _print_line(f"  {name} adds", paired_difference(found["hybrid"], found[shown]), "", "+.4f")
+    return found
+
+
+def _ranked(shown: str, model: FittedModel, data: TrialData, note: str) -> Evaluation:
+    ranking = top_k(model.scores, data.evidence, k=20, user_index=data.users, seen=data.seen)
+    found = evaluate(ranking, data.held_out, data.evidence, cuts=(20,))
+    _print_line(shown, found.estimates, note)
+    return found
+
+
+def _collect(
+    every: dict[str, dict[str, list[dict[str, NDArray[np.float64]]]]],
+    found: Found,
+    data: TrialData,
+) -> None:
+    for shown, one in found.items():
+        by_user = every.setdefault(shown, defaultdict(list))
+        values = np.stack([one.per_user[name] for name in METRICS], axis=1)
+        for user, value in zip(one.user_index.tolist(), values, strict=True):
+            by_user[data.graph.users[user]].append(dict(zip(METRICS, value, strict=True)))
+
+
+def _print_pooled(
+    every: Mapping[str, Mapping[str, Sequence[Mapping[str, NDArray[np.float64]]]]],
+    seeds: Sequence[int],
+) -> None:
+    """Means over seeds, the interval over users."""
+    print(f"\nseeds {', '.join(map(str, seeds))} together", flush=True)
+    means = {
+        shown: {
+            name: np.array([np.mean([v[name] for v in by_user[user]]) for user in sorted(by_user)])
+            for name in METRICS
+        }
+        for shown, by_user in every.items()
     }
-    without, *others = found
-    for shown in others:
-        for who, users in _groups(data, found[without]):
-            print(f"{shown:24s} {who}: {_difference(found[shown], found[without], users)}")
+    for shown, columns in means.items():
+        _print_line(shown, bootstrap(columns, 1000, 0), "")
+    for shown in [one for one in means if one.startswith("without ")]:
+        by = {name: means["hybrid"][name] - means[shown][name] for name in METRICS}
+        added = f"  {shown.removeprefix('without ')} adds"
+        _print_line(added, bootstrap(by, 1000, 0), "", "+.4f")
 
 
-def _groups(
-    data: TrialData, found: Evaluation
-) -> Iterator[tuple[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]]:
-    """Everybody, and those who follow somebody."""
-    follow = np.isin(found.user_index, data.graph.follows.source)
-    yield f"all {len(follow):,} users", np.ones(len(follow), bool)
-    yield f"the {follow.sum():,} who follow somebody", follow
+def _print_line(shown: str, found: Mapping[str, Estimate], note: str, form: str = ".4f") -> None:
+    cells = "  ".join(_cell(found[name], form) for name in METRICS)
+    print(f"{shown:26s} {cells}  {note}".rstrip(), flush=True)
 
 
-def _difference(
-    a: Evaluation, b: Evaluation, users: np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> str:
-    kept = [
-        replace(
-            one,
-            user_index=one.user_index[users],
-            per_user={name: one.per_user[name][users] for name in METRICS},
-        )
-        for one in (a, b)
-    ]
-    by = paired_difference(kept[0], kept[1])
-    return ", ".join(f"{name} {_cell(by[name], '+.4f')}" for name in METRICS)
-
-
-def _cell(found: Estimate, form: str = ".4f") -> str:
+def _cell(found: Estimate, form: str) -> str:
     return f"{found.mean:{form}} [{found.low:{form}}, {found.high:{form}}]"
 
 

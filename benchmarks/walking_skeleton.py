@@ -1,4 +1,4 @@
-"""What the whole way costs on Last.fm: extract, requests, exactness, memory, start.
+"""What the whole way costs on Last.fm: extract, requests, memory, start.
 
     python benchmarks/walking_skeleton.py [--users 200]
 
@@ -8,11 +8,7 @@ service of its own. Neo4j, the service and the load run on the same machine.
 """
 
 import argparse
-import os
-import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +18,7 @@ import numpy as np
 import psutil
 from _environment import describe
 
+from benchmarks._service import service
 from loaders.catalogue import Query
 from loaders.extract import extract_graph
 from loaders.gateway import Neo4jGateway
@@ -57,7 +54,7 @@ def main() -> None:
                 n=options.users,
             )
         ]  # fmt: skip
-        _serve(gateway, users)
+        _serve(users)
 
 
 def _extract(gateway: Neo4jGateway) -> None:
@@ -75,40 +72,13 @@ def _extract(gateway: Neo4jGateway) -> None:
     _show("ratio", [a / b for a, b in zip(collected, streamed, strict=True)])
 
 
-def _serve(gateway: Neo4jGateway, users: list[str]) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recsvc", "serve"],
-        env={**os.environ, "RECSVC_PORT": str(port)},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            _until_ready(client)
-            print(f"service ready after {time.perf_counter() - started:.2f} s", flush=True)
-            for level in ("none", "summary", "full"):
-                _requests(client, users, level)
-            _paths_and_sums(gateway, client, users)
-        memory = psutil.Process(process.pid).memory_full_info()
+def _serve(users: list[str]) -> None:
+    with service({"RECSVC_ANSWER_CACHE_SECONDS": "0"}) as served:
+        print(f"service ready after {served.seconds:.2f} s", flush=True)
+        for level in ("none", "summary", "full"):
+            _requests(served.client, users, level)
+        memory = psutil.Process(served.pid).memory_full_info()
         print(f"service memory: {memory.rss / 2**20:.0f} MiB RSS, {memory.uss / 2**20:.0f} unique")
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def _until_ready(client: httpx.Client) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if client.get("/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.02)
-    raise SystemExit("the service did not become ready")
 
 
 def _requests(client: httpx.Client, users: list[str], level: str) -> None:
@@ -126,27 +96,6 @@ def _requests(client: httpx.Client, users: list[str], level: str) -> None:
     p50, p99 = np.percentile(times, [50, 99])
     print(f"request, explain={level}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, one at a time, "
           f"{len(times)} users", flush=True)  # fmt: skip
-
-
-def _paths_and_sums(gateway: Neo4jGateway, client: httpx.Client, users: list[str]) -> None:
-    """Sums of full answers, and whether the graph draws every path that they show."""
-    worst = 0.0
-    shown = drawn = 0
-    for user in users:
-        answer = client.get(f"/v1/users/{user}/recommendations", params={"explain": "full"}).json()
-        for item in answer["items"]:
-            explanation = item["explanation"]
-            listed = sum(part["value"] for part in explanation["contributions"])
-            for total in (listed + explanation["remainder"], sum(item["signals"].values())):
-                worst = max(worst, abs(total / item["score"] - 1))
-            shown += len(explanation["paths"])
-            drawn += len(_drawn(gateway, explanation["cypher"]))
-    print(f"{len(users)} users, full answers: largest relative error of a sum {worst:.1e}; "
-          f"of {shown} paths Neo4j draws {drawn}", flush=True)  # fmt: skip
-
-
-def _drawn(gateway: Neo4jGateway, cypher: str) -> list[Any]:
-    return gateway.run(Query("benchmark/cypher", "", "read", {}, {}, cypher)) if cypher else []
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -45,16 +45,26 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """Evidence without which the item is not in the list, and an item that then is."""
+
+    without: tuple[NodeRef, ...]
+    replaced_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why an item has its score: `contributions` and `remainder` add up to it.
 
-    `paths` and `cypher` are null unless the full explanation was asked for.
+    `paths`, `counterfactual` and `cypher` are only there where the full explanation was asked
+    for; `counterfactual` is None where none was found.
     """
 
     text: str
     contributions: tuple[Contribution, ...]
     remainder: float
     paths: tuple[Path, ...] | None = None
+    counterfactual: Counterfactual | None = None
     cypher: str | None = None
 
 
@@ -113,7 +123,7 @@ def as_document(answer: Answer | SimilarAnswer) -> dict[str, Any]:
         if explanation is None:
             del item["explanation"]
         elif explanation["paths"] is None:
-            del explanation["paths"], explanation["cypher"]
+            del explanation["paths"], explanation["counterfactual"], explanation["cypher"]
     return document
 
 

@@ -65,6 +65,7 @@ def make_engine(settings: Settings, timeout_seconds: float = _PATIENCE_SECONDS) 
         Store(neo4j_address(settings), timeout_seconds=timeout_seconds),
         snapshot_folder=settings.home / "snapshots",
         events=settings.events,
+        text=settings.text,
         max_evidence=settings.max_evidence,
     )
 

@@ -5,85 +5,53 @@
 When Neo4j does not answer in time the answer still comes, and `degraded` names what is missing.
 """
 
+import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
-from numpy.typing import NDArray
 
 from loaders.errors import Neo4jError, Neo4jTimeoutError, Neo4jUnavailableError
-from recsvc.answer import (
-    Answer,
-    ExplainLevel,
-    Explanation,
-    NodeRef,
-    RankedItem,
-    SimilarAnswer,
-    SimilarNode,
+from recsvc.answer import Answer, SimilarAnswer, SimilarNode
+from recsvc.answering import Reasons, Removals, answer_of
+from recsvc.asking import (
+    Asker,
+    RecommendationQuery,
+    StatedEvidence,
+    stated_asker,
+    stored_asker,
 )
 from recsvc.deletion import DeletedNode
 from recsvc.errors import NotFoundError, SnapshotError
-from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
-from recsvc.explanation import ExactScores, contributions, sentence, take_apart
+from recsvc.evidence import Evidence, EvidenceKind
+from recsvc.explanation import ExactScores, take_apart
+from recsvc.listing import Listing
+from recsvc.live import with_live_rows
 from recsvc.paths import DrawnPaths, find_paths
-from recsvc.ranking import best_items, sort_by_score
+from recsvc.ranking import best_items
+from recsvc.revisions import note_users
 from recsvc.serving import Serving
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import cosines
 from recsvc.snapshot import Snapshot
-from recsvc.store import Store, StoredNode, StoredUser
+from recsvc.store import Store, StoredNode
+from recsvc.text import TextSettings
+from recsvc.wording import sentences
 from recsvc.writes import Change, GraphWriter, Outcome
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request being answered; made up where nobody set one."""
 
 _SPARE_ITEMS = 20
-_LISTED = {"summary": 5, "full": 50}
+_SPARE_FOR_REMOVALS = 100
+_USERS_AT_ONCE = 8
+_ENGLISH = TextSettings()
 _AWAY = (Neo4jUnavailableError, Neo4jTimeoutError)
-
-
-@dataclass(frozen=True, slots=True)
-class RecommendationQuery:
-    """What a caller asks for.
-
-    Attributes:
-        k: how many items.
-        categories: only items in one of these; all items where empty.
-        exclude_seen: leave out what the user did something with.
-        explain: how much of an explanation.
-        exclude: ids of items to leave out.
-    """
-
-    k: int = 10
-    categories: tuple[str, ...] = ()
-    exclude_seen: bool = True
-    explain: ExplainLevel = "summary"
-    exclude: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StatedEvidence:
-    """One piece of evidence that the caller states; `weight` counts as a stored weight does."""
-
-    item_id: str
-    event: str = "interaction"
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Asker:
-    """Who asks, and what is known about them."""
-
-    user_id: str | None
-    evidence: Evidence
-    nodes: tuple[NodeRef, ...]
-    degraded: tuple[str, ...] = ()
 
 
 class Engine:
@@ -96,9 +64,11 @@ class Engine:
         snapshot_folder: Path,
         events: Mapping[str, EventSettings],
         max_evidence: int,
+        text: TextSettings = _ENGLISH,
     ) -> None:
         self._store = store
         self._events = events
+        self._text = text
         self._max_evidence = max_evidence
         self._serving = Serving(store, snapshot_folder)
         self._graph = GraphWriter(store, self._serving)
@@ -123,7 +93,29 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        return await self._ranked(await self._asker(user_id), query, started)
+        asker, snapshot = await self._asker(user_id)
+        return await self._listed(snapshot, asker, query, started)
+
+    async def recommend_many(
+        self, user_ids: Sequence[str], query: RecommendationQuery
+    ) -> tuple[list[Answer], list[str]]:
+        """The best items for each of some users, and those that are not in the graph.
+
+        Raises:
+            SnapshotError: nothing has been refreshed yet.
+        """
+        at_once = asyncio.Semaphore(_USERS_AT_ONCE)
+
+        async def one(user_id: str) -> Answer | str:
+            async with at_once:
+                try:
+                    return await self.recommend(user_id, query)
+                except NotFoundError:
+                    return user_id
+
+        answers = await asyncio.gather(*(one(user_id) for user_id in user_ids))
+        unknown = [answer for answer in answers if isinstance(answer, str)]
+        return [answer for answer in answers if isinstance(answer, Answer)], unknown
 
     async def recommend_for(
         self, evidence: Sequence[StatedEvidence], query: RecommendationQuery
@@ -134,11 +126,8 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        rows = [(e.item_id, e.event, e.weight, None) for e in evidence]
-        nodes = item_evidence(rows, self._events, now=time.time())
-        stated = Evidence(tuple(nodes), frozenset(e.item_id for e in evidence))
-        asker = _Asker(None, stated, self._references(stated.nodes, {}))
-        return await self._ranked(asker, query, started)
+        asker = stated_asker(evidence, self.snapshot, self._events)
+        return await self._listed(self.snapshot, asker, query, started)
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
         """Why a user is or would be recommended an item: any item of the active version.
@@ -148,23 +137,25 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        snapshot = self.snapshot
+        asker, snapshot = await self._asker(user_id)
         row = snapshot.items.row(item_id)
         if row < 0:
             raise NotFoundError(
                 f"no item {item_id!r} in the active version: a new item is known after the next "
                 "refresh"
             )
-        asker = await self._asker(user_id)
-        scored = snapshot.blend.score(asker.evidence)
-        exact = take_apart(snapshot.blend, scored, np.array([row]))
-        before = scored.scores > scored.scores[row]
-        before[:row] |= scored.scores[:row] == scored.scores[row]
-        before &= self._allowed(snapshot, asker, RecommendationQuery())
-        return await self._answer(
-            snapshot, asker, exact, RecommendationQuery(k=1, explain="full"), started,
-            int(before.sum()) + 1,
-        )  # fmt: skip
+        query = RecommendationQuery(explain="full")
+        listing = Listing(snapshot, asker, query)
+        degraded = await self._check(listing)
+        exact = take_apart(snapshot.blend, listing.scored, np.array([row]))
+        rank = listing.place(row)
+        whole = listing.exact()
+        removals: Removals = {}
+        if rank <= len(whole.items) and not degraded:
+            found = await asyncio.to_thread(listing.removals, whole)
+            removals = dict(zip(whole.items.tolist(), found, strict=True))
+        reasons = await self._reasons(listing, exact, removals, degraded)
+        return answer_of(listing, exact, reasons, _request_id(), started, first_rank=rank)
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         """The k items nearest to an item by the cosine of their embeddings.
@@ -262,142 +253,81 @@ class Engine:
                 reasons["neo4j"] = "it is planning the queries of a request for the first time"
         return reasons
 
-    async def _asker(self, user_id: str) -> _Asker:
-        """What is known about a user now; without Neo4j, nothing."""
+    async def _asker(self, user_id: str) -> tuple[Asker, Snapshot]:
+        """What is known about a user now, and the arrays with what those they follow did.
+
+        Without Neo4j nothing is known about them.
+        """
+        snapshot = self.snapshot
         try:
             stored = await self._store.user(user_id, limit=self._max_evidence)
         except _AWAY:
-            return _Asker(user_id, Evidence(), (), ("evidence",))
-        nodes = self._evidence_nodes(stored)
-        seen = frozenset(row[0] for row in stored.interactions)
-        names = {("user", other): name for other, name in stored.follows}
-        names |= {("category", category): name for category, _, name in stored.prefers}
-        return _Asker(user_id, Evidence(nodes, seen), self._references(nodes, names))
+            return Asker(user_id, Evidence(), degraded=("evidence",)), snapshot
+        counts = {other: count for other, _, count in stored.follows}
+        note_users([user_id, *counts])
+        asker = stored_asker(user_id, stored, snapshot, self._events, limit=self._max_evidence)
+        try:
+            return asker, await with_live_rows(self._store, snapshot, counts)
+        except _AWAY:
+            return replace(asker, degraded=("live evidence",)), snapshot
 
-    def _evidence_nodes(self, stored: StoredUser) -> tuple[EvidenceNode, ...]:
-        newest = stored.interactions[: self._max_evidence]
-        return (
-            *item_evidence(newest, self._events, now=time.time()),
-            *(EvidenceNode("user", other, 1.0) for other, _ in stored.follows),
-            *(EvidenceNode("category", category, w) for category, w, _ in stored.prefers if w),
-        )
+    async def _listed(
+        self, snapshot: Snapshot, asker: Asker, query: RecommendationQuery, started: float
+    ) -> Answer:
+        listing = Listing(snapshot, asker, query)
+        degraded = await self._check(listing)
+        exact = listing.exact()
+        removals: Removals = {}
+        if query.explain == "full" and not degraded:
+            found = await asyncio.to_thread(listing.removals, exact)
+            removals = dict(zip(exact.items.tolist(), found, strict=True))
+        reasons = await self._reasons(listing, exact, removals, degraded)
+        return answer_of(listing, exact, reasons, _request_id(), started)
 
-    def _references(
-        self, nodes: Sequence[EvidenceNode], names: Mapping[tuple[str, str], str | None]
-    ) -> tuple[NodeRef, ...]:
-        snapshot = self.snapshot
+    async def _check(self, listing: Listing) -> tuple[str, ...]:
+        """Find enough of the best items that exist and are available at this moment.
 
-        def title(node: EvidenceNode) -> str | None:
-            if node.kind != "item":
-                return names.get((node.kind, node.id))
-            row = snapshot.items.row(node.id)
-            return snapshot.titles[row] or None if row >= 0 else None
-
-        return tuple(NodeRef(node.kind, node.id, title(node)) for node in nodes)
-
-    async def _ranked(self, asker: _Asker, query: RecommendationQuery, started: float) -> Answer:
-        snapshot = self.snapshot
-        scored = snapshot.blend.score(asker.evidence)
-        allowed = self._allowed(snapshot, asker, query)
-        rows, degraded = await self._live_best(snapshot, scored.scores, allowed, query.k)
-        exact = take_apart(snapshot.blend, scored, rows)
-        exact = exact.take(sort_by_score(rows, exact.scores)[: query.k])
-        asker = replace(asker, degraded=(*asker.degraded, *degraded))
-        return await self._answer(snapshot, asker, exact, query, started)
-
-    async def _live_best(
-        self,
-        snapshot: Snapshot,
-        scores: NDArray[np.float32],
-        allowed: Bool[NDArray[np.bool_], " items"],
-        k: int,
-    ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-        """The best items that exist and are available at this moment, and a few to spare."""
-        wanted = k + _SPARE_ITEMS
-        allowed = allowed.copy()
-        kept: list[int] = []
-        while len(kept) < k:
-            rows = best_items(scores, allowed, wanted)
+        Returns:
+            What had to be left out.
+        """
+        ids = listing.snapshot.items
+        spare = _SPARE_FOR_REMOVALS if listing.query.explain == "full" else _SPARE_ITEMS
+        wanted = listing.pool + spare
+        existing = 0
+        while existing < listing.pool:
+            rows = listing.best(wanted)
             if not len(rows):
                 break
-            allowed[rows] = False
             try:
-                live = await self._store.live_items([snapshot.items[row] for row in rows.tolist()])
+                live = await self._store.live_items([ids[row] for row in rows.tolist()])
             except _AWAY:
-                kept += rows[snapshot.available[rows]].tolist()
-                return np.array(kept, np.int64), ("availability",)
-            kept += [row for row in rows.tolist() if snapshot.items[row] in live]
-        return np.array(kept, np.int64), ()
+                listing.found(rows, np.asarray(listing.snapshot.available[rows]))
+                return ("availability",)
+            exist = np.array([ids[row] in live for row in rows.tolist()], bool)
+            listing.found(rows, exist)
+            existing += int(exist.sum())
+        return ()
 
-    def _allowed(
-        self, snapshot: Snapshot, asker: _Asker, query: RecommendationQuery
-    ) -> Bool[NDArray[np.bool_], " items"]:
-        # What was unavailable at the refresh may be back: the live check has the last word.
-        allowed = np.ones(len(snapshot.items), bool)
-        left_out = [*query.exclude, *(asker.evidence.seen if query.exclude_seen else ())]
-        rows = snapshot.items.rows(left_out)
-        allowed[rows[rows >= 0]] = False
-        if query.categories:
-            wanted = snapshot.categories.rows(query.categories)
-            in_one = snapshot.in_category[:, wanted[wanted >= 0]].getnnz(axis=1) > 0
-            allowed &= in_one
-        return allowed
-
-    async def _answer(
-        self,
-        snapshot: Snapshot,
-        asker: _Asker,
-        exact: ExactScores,
-        query: RecommendationQuery,
-        started: float,
-        first_rank: int = 1,
-    ) -> Answer:
-        degraded = list(asker.degraded)
+    async def _reasons(
+        self, listing: Listing, exact: ExactScores, removals: Removals, degraded: tuple[str, ...]
+    ) -> Reasons:
+        asker = listing.asker
+        degraded = (*asker.degraded, *degraded)
+        if listing.query.explain == "none":
+            return Reasons(degraded)
+        said = sentences(
+            exact, asker.evidence, asker.nodes, self._text, people_event=listing.snapshot.event
+        )
+        if listing.query.explain == "summary":
+            return Reasons(degraded, said)
         paths: DrawnPaths = {}
-        if query.explain == "full":
-            try:
-                paths = await find_paths(self._store, snapshot, asker.user_id, asker.nodes, exact)
-            except _AWAY:
-                degraded.append("paths")
-        scores = exact.scores
-        items = tuple(
-            RankedItem(
-                item_id=snapshot.items[row],
-                title=snapshot.titles[row] or None,
-                rank=first_rank + column,
-                score=float(scores[column]),
-                signals=exact.signals(column),
-                explanation=self._explanation(asker, exact, column, query, paths),
+        try:
+            paths = await find_paths(
+                self._store, listing.snapshot, asker.user_id, asker.nodes, exact
             )
-            for column, row in enumerate(exact.items.tolist())
-        )
-        return Answer(
-            request_id=request_id_var.get() or uuid.uuid4().hex,
-            user_id=asker.user_id,
-            k=query.k,
-            versions=dict(snapshot.versions),
-            degraded=tuple(degraded),
-            took_ms=round((time.perf_counter() - started) * 1000, 3),
-            items=items,
-        )
-
-    def _explanation(
-        self,
-        asker: _Asker,
-        exact: ExactScores,
-        column: int,
-        query: RecommendationQuery,
-        paths: DrawnPaths,
-    ) -> Explanation | None:
-        if query.explain == "none":
-            return None
-        limit = _LISTED[query.explain]
-        listed, remainder = contributions(exact, column, asker.nodes, limit=limit)
-        text = sentence(exact, column, asker.evidence, asker.nodes, self._events)
-        if query.explain == "summary":
-            return Explanation(text, listed, remainder)
-        drawn, cypher = paths.get(column, ((), ""))
-        return Explanation(text, listed, remainder, drawn, cypher)
+        except _AWAY:
+            degraded = (*degraded, "paths")
+        return Reasons(degraded, said, paths, removals)
 
     def _embedding_model(self, model: str | None) -> str:
         names = [name for name in self.snapshot.versions if name != "hybrid"]
@@ -415,3 +345,7 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         return self._serving.snapshot
+
+
+def _request_id() -> str:
+    return request_id_var.get() or uuid.uuid4().hex

@@ -27,12 +27,14 @@ class EvidenceNode:
         id: its outer id.
         weight: how much it says; negative for a dislike.
         event: the strongest kind of event, for items.
+        category_kind: for categories: genre, tag, brand, …
     """
 
     kind: EvidenceKind
     id: str
     weight: float
     event: str | None = None
+    category_kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

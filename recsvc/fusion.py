@@ -62,10 +62,12 @@ class ScoredUser:
     Attributes:
         scores: one per item.
         spoken: the signals that add to them, each with λ_s · n_s(u) and its evidence.
+        raw: what each of these signals gives every item, in the same order.
     """
 
     scores: Float32[NDArray[np.float32], " items"]
     spoken: tuple[tuple[Signal, float, EvidenceRows], ...]
+    raw: tuple[Float32[NDArray[np.float32], " items"], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +105,9 @@ class Blend:
 
     def score(self, evidence: Evidence) -> ScoredUser:
         """Score all items for one user. Without any evidence only the prior counts."""
-        scores = self.base_weight * self.prior
+        scores = np.float32(self.base_weight) * self.prior
         spoken: list[tuple[Signal, float, EvidenceRows]] = []
+        kept: list[Float32[NDArray[np.float32], " items"]] = []
         known: dict[int, EvidenceRows] = {}  # signals of one kind share their ids
         for signal, weight in zip(self.signals, self.weights, strict=True):
             if id(signal.ids) not in known:
@@ -119,8 +122,9 @@ class Blend:
                 factor *= float(_speaks(raw, whole))
             if factor:
                 spoken.append((signal, factor, rows))
-                scores = scores + np.float32(factor) * raw
-        return ScoredUser(scores.astype(np.float32, copy=False), tuple(spoken))
+                kept.append(raw)
+                scores += np.float32(factor) * raw
+        return ScoredUser(scores, tuple(spoken), tuple(kept))
 
     def batch_scores(
         self, evidence: Mapping[EvidenceKind, sp.csr_matrix]

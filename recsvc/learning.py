@@ -70,8 +70,8 @@ class RefreshOptions(BaseModel):
     """Entries kept in each row of a model that has no vectors."""
     damping: float = Field(default=0.5, gt=0.0, lt=1.0)
     """PageRank's chance of going on; a restart keeps it near the evidence."""
-    pagerank_epsilon: float = Field(default=1e-6, gt=0.0, le=1e-2)
-    """Residual per degree at which PageRank stops."""
+    pagerank_epsilon: float = Field(default=5e-3, ge=1e-6, le=0.5)
+    """Mass that a PageRank row may lack before it is cut: its L1 error."""
     similar_items: int = Field(default=5, ge=1, le=100)
     """SIMILAR relationships written for each item and model."""
 
@@ -121,7 +121,7 @@ def learn(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> Learned:
         models[name], epochs[name] = fit_model(run, name, data, validation=Validation(held_out))
     item_signals, _ = model_signals(run, models, graph.items)
     with run.step("pagerank"):
-        rows, _ = _pagerank(run, graph, kept)
+        rows, _, _ = _pagerank(run, graph, kept)
         item_signals.append(RowSignal(PAGERANK, "item", graph.items, rows))
     raw = {signal.name: signal.batch_scores(kept[users]) for signal in item_signals}
     with run.step("validation paths"):
@@ -235,7 +235,9 @@ def not_linear(name: str) -> str:
     )
 
 
-def _pagerank(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> tuple[sp.csr_matrix, float]:
+def _pagerank(
+    run: Run, graph: HeteroGraph, evidence: sp.csr_matrix
+) -> tuple[sp.csr_matrix, float, float]:
     return pagerank_rows(
         graph,
         evidence,
@@ -249,7 +251,7 @@ def row_signals(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> list[S
     """PageRank and every meta-path, over all evidence nodes of the whole graph."""
     ids = _evidence_ids(graph)
     with run.step("pagerank"):
-        rows, _ = _pagerank(run, graph, evidence)
+        rows, _, _ = _pagerank(run, graph, evidence)
     signals: list[Signal] = [RowSignal(PAGERANK, "item", graph.items, rows)]
     with run.step("meta-paths"):
         for name, kind in metapath_kinds().items():

@@ -171,18 +171,27 @@ def _snapshot(
     graph: HeteroGraph, details: ItemDetails, blend: Blend, versions: Mapping[str, int]
 ) -> Snapshot:
     by_user = any(signal.kind == "user" for signal in blend.signals)
+    counts = np.bincount(graph.interactions.user_index, minlength=len(graph.users))
     return Snapshot(
         versions=versions,
         items=graph.items,
         categories=graph.categories,
         users=graph.users if by_user else IdMap(()),
+        user_counts=counts if by_user else counts[:0],
         titles=details.titles,
         available=np.array(details.available, bool),
         in_category=graph.in_category.matrix(
             len(graph.items), len(graph.categories), weighted=False
         ),
         blend=blend,
+        event=_only_event(graph),
     )
+
+
+def _only_event(graph: HeteroGraph) -> str | None:
+    """The kind of event that all interactions have; None where there are several."""
+    kinds = np.unique(graph.interactions.event_index).tolist()
+    return graph.interactions.events[kinds[0]] if len(kinds) == 1 else None
 
 
 def _write(

@@ -15,6 +15,7 @@ from pydantic_settings import (
 
 from loaders.shared_files import checkout_root
 from recsvc.errors import SettingsError
+from recsvc.text import TextSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -30,21 +31,19 @@ class EventSettings(BaseModel):
     """How much the stored weight counts: 0 not at all (a listen is a listen), 1 in proportion."""
     half_life_days: float | None = Field(default=None, gt=0.0)
     """Days after which an interaction counts half; unset, age does not matter."""
-    verb: str = "interacted with"
-    """How the sentence of an explanation says it, in the past tense: "listened to"."""
 
 
 def _default_events() -> dict[str, EventSettings]:
     return {
         "interaction": EventSettings(),
-        "listen": EventSettings(verb="listened to"),
-        "rating": EventSettings(verb="rated"),
-        "checkin": EventSettings(verb="checked in at"),
-        "favourite": EventSettings(weight=0.2, verb="marked as a favourite"),
-        "view": EventSettings(weight=0.01, verb="looked at"),
-        "cart": EventSettings(weight=0.1, verb="put in the cart"),
-        "remove_from_cart": EventSettings(weight=-0.19, verb="took out of the cart"),
-        "purchase": EventSettings(weight=1.0, verb="bought"),
+        "listen": EventSettings(),
+        "rating": EventSettings(),
+        "checkin": EventSettings(),
+        "favourite": EventSettings(weight=0.2),
+        "view": EventSettings(weight=0.01),
+        "cart": EventSettings(weight=0.1),
+        "remove_from_cart": EventSettings(weight=-0.19),
+        "purchase": EventSettings(weight=1.0),
     }
 
 
@@ -100,11 +99,18 @@ class Settings(BaseSettings):
     """Deadline of each read or write that a request makes in Neo4j."""
     max_evidence: int = Field(default=1000, ge=1, le=10_000)
     """Newest pieces of evidence read for one user, of each kind."""
+    answer_cache_seconds: float = Field(default=5.0, ge=0.0, le=3600.0)
+    """How long an answer may be served again. A write through the service ends that at once; one
+    that goes past it, such as Cypher by hand, is seen when the time is over. 0: not at all."""
+    answer_cache_megabytes: int = Field(default=64, ge=1)
+    """Most that the answers kept by one process take, in MiB."""
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     """Where training runs are tracked."""
     events: dict[str, EventSettings] = Field(default_factory=_default_events)
     """Kinds of events. A kind that is not named here counts as `interaction` does. Naming one
     leaves the others, and what is not said of this one, as they are."""
+    text: TextSettings = Field(default_factory=TextSettings)
+    """What the sentence of an explanation is put together from."""
 
     @classmethod
     def settings_customise_sources(

@@ -29,7 +29,7 @@ from recsvc.fusion import Blend
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
 _MANIFEST = "manifest.json"
-_FORMAT = 2
+_FORMAT = 3
 _UNPACKING = ".unpacking-"
 _UNPACKING_SECONDS = 3600.0
 
@@ -47,20 +47,24 @@ class Snapshot:
         items: ranked items.
         categories: categories.
         users: followed users that signals know; empty where no signal starts from users.
+        user_counts: interactions of each of these users at the refresh.
         titles: one per item, "" where there is none.
         available: one per item, as it was at the refresh.
         in_category: bool [items, categories].
         blend: signals and their weights.
+        event: the one kind of event of the graph; None where there are several.
     """
 
     versions: Mapping[str, int]
     items: IdMap
     categories: IdMap
     users: IdMap
+    user_counts: Int64[NDArray[np.int64], " users"]
     titles: tuple[str, ...]
     available: Bool[NDArray[np.bool_], " items"]
     in_category: sp.csr_matrix
     blend: Blend
+    event: str | None = None
 
     def embedding(self, model: str) -> EmbeddingSignal | None:
         """The embedding signal of a model, or None."""
@@ -68,6 +72,11 @@ class Snapshot:
             if isinstance(signal, EmbeddingSignal) and signal.name == model:
                 return signal
         return None
+
+    def count_of(self, user_id: str) -> int:
+        """Interactions of a followed user at the refresh; -1 for one that signals do not know."""
+        row = self.users.row(user_id)
+        return int(self.user_counts[row]) if row >= 0 else -1
 
     def without(self, ids: Mapping[EvidenceKind, Collection[str]]) -> "Snapshot":
         """The same without some items, categories and users: no row or column of theirs is left.
@@ -91,6 +100,7 @@ class Snapshot:
             items=left["item"],
             categories=left["category"],
             users=left["user"],
+            user_counts=self.user_counts[kept["user"]],
             titles=tuple(self.titles[row] for row in items.tolist()),
             available=self.available[items],
             in_category=self.in_category[items][:, kept["category"]],
@@ -122,6 +132,7 @@ def pack(snapshot: Snapshot) -> tuple[bytes, str]:
     arrays: dict[str, NDArray[Any]] = {
         "prior": snapshot.blend.prior,
         "available": snapshot.available,
+        "user_counts": snapshot.user_counts,
         **_csr_arrays("in_category", snapshot.in_category),
     }
     signals: list[dict[str, Any]] = []
@@ -144,6 +155,7 @@ def pack(snapshot: Snapshot) -> tuple[bytes, str]:
         "titles": snapshot.titles,
         "signals": signals,
         "base_weight": snapshot.blend.base_weight,
+        "event": snapshot.event,
     }
     content = _archive(orjson.dumps(manifest), arrays)
     return content, hashlib.sha256(content).hexdigest()
@@ -257,10 +269,12 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
         items=items,
         categories=ids["category"],
         users=ids["user"],
+        user_counts=array("user_counts"),
         titles=tuple(manifest["titles"]),
         available=array("available"),
         in_category=_csr(array, "in_category", (len(items), len(ids["category"]))),
         blend=blend,
+        event=manifest["event"],
     )
 
 

@@ -42,13 +42,13 @@ class StoredUser:
 
     Attributes:
         interactions: (item_id, event, stored weight, Unix seconds or None), newest first.
-        follows: (user_id, name or None).
-        prefers: (category_id, weight, name or None).
+        follows: (user_id, name or None, number of their interactions).
+        prefers: (category_id, weight, name or None, kind or None).
     """
 
     interactions: list[tuple[str, str, float, float | None]]
-    follows: list[tuple[str, str | None]]
-    prefers: list[tuple[str, float, str | None]]
+    follows: list[tuple[str, str | None, int]]
+    prefers: list[tuple[str, float, str | None, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,14 @@ class Store:
         """Those of the items that exist and are available now."""
         rows = await self._run(catalogue()["serve/live_items"], item_ids=list(item_ids))
         return frozenset(rows[0]["item_ids"])
+
+    async def metapath(
+        self, name: str, evidence_ids: Sequence[str]
+    ) -> dict[str, tuple[list[str], list[float]]]:
+        """Items and strengths of one meta-path, by evidence node."""
+        query = catalogue()[f"extract/metapath_rows[{name}]"]
+        rows = await self._run(query, evidence_ids=list(evidence_ids))
+        return {row["evidence_id"]: (row["item_ids"], row["strengths"]) for row in rows}
 
     async def paths(
         self, metapath: str, pairs: Sequence[tuple[str, str]], user_id: str | None, *, limit: int

@@ -8,7 +8,7 @@ wait for each other instead of dead-locking.
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from recsvc.deletion import DeletedNode, delete_nodes, finish_deletions
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
 from recsvc.group_commit import GroupCommit
+from recsvc.revisions import Revisions
 from recsvc.serving import Serving
 from recsvc.store import Step, Store
 
@@ -74,11 +75,18 @@ Change = PutNode | PutFollow | DropFollow
 
 
 class GraphWriter:
-    """The queues of one service, and the writing of what they hold."""
+    """The queues of one service, and the writing of what they hold.
 
-    def __init__(self, store: Store, serving: Serving) -> None:
+    Args:
+        store: where it is written.
+        serving: what a deletion has loaded again.
+        revisions: where writes are noted; nowhere where nothing keeps answers.
+    """
+
+    def __init__(self, store: Store, serving: Serving, revisions: Revisions | None = None) -> None:
         self._store = store
         self._serving = serving
+        self._revisions = revisions
         seconds = store.timeout_seconds
         self._events = GroupCommit(self._commit_events, timeout_seconds=seconds)
         self._changes = GroupCommit(self._commit_changes, timeout_seconds=seconds)
@@ -114,15 +122,30 @@ class GraphWriter:
 
     async def _commit_events(self, requests: Sequence[Sequence[Mapping[str, Any]]]) -> list[int]:
         rows = [row for request in requests for row in request]
-        return count_new(requests, await self._store.add_events(rows))
+        with self._noted({row["user_id"] for row in rows}):
+            counted = await self._store.add_events(rows)
+        return count_new(requests, counted)
 
     async def _commit_changes(self, changes: Sequence[Change]) -> list[Outcome]:
-        return outcomes(changes, await self._store.write(steps(changes)))
+        users = changed_users(changes)
+        with self._noted(users, anybody=any(map(concerns_anybody, changes))):
+            answers = await self._store.write(steps(changes))
+        return outcomes(changes, answers)
 
     async def _commit_deletions(self, nodes: Sequence[DeletedNode]) -> list[bool]:
-        found = await asyncio.to_thread(self._delete, nodes)
-        await self._swap()
+        with self._noted(anybody=True):
+            found = await asyncio.to_thread(self._delete, nodes)
+            await self._swap()
         return found
+
+    @contextlib.contextmanager
+    def _noted(self, users: Iterable[str] = (), *, anybody: bool = False) -> Generator[None]:
+        """Note a write when it is over: one that failed may have been committed too."""
+        try:
+            yield
+        finally:
+            if self._revisions is not None:
+                self._revisions.note_write(users, anybody=anybody)
 
     def _delete(self, nodes: Sequence[DeletedNode]) -> list[bool]:
         with Neo4jGateway(self._store.address) as gateway:
@@ -141,8 +164,9 @@ class GraphWriter:
         while True:
             try:
                 if await self._store.deletions_pending():
-                    await asyncio.to_thread(self._finish)
-                    await self._swap()
+                    with self._noted(anybody=True):
+                        await asyncio.to_thread(self._finish)
+                        await self._swap()
             except (Neo4jError, SnapshotError) as error:
                 _log.warning("deletions could not be finished yet", reason=str(error))
                 await asyncio.sleep(_RECOVERY_SECONDS)
@@ -162,6 +186,20 @@ def count_new(requests: Sequence[Sequence[Mapping[str, Any]]], counted: Iterable
         left -= mine
         answers.append(len(mine))
     return answers
+
+
+def changed_users(changes: Iterable[Change]) -> set[str]:
+    """The users whose evidence, or whose name, changes."""
+    return {
+        change.user_id if isinstance(change, PutFollow | DropFollow) else change.id
+        for change in changes
+        if not concerns_anybody(change)
+    }
+
+
+def concerns_anybody(change: Change) -> bool:
+    """Whether a change may alter anybody's recommendations: any list may hold an item."""
+    return isinstance(change, PutNode) and change.kind != "user"
 
 
 def steps(changes: Sequence[Change]) -> list[Step]:

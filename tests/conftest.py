@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -212,14 +213,23 @@ def served(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Served:
     """The made graph, ingested into an emptied database and refreshed."""
-    folder = tmp_path_factory.mktemp("tables")
-    _write_tables(folder)
-    session_gateway.run(_DELETE_ALL)
-    ingest(session_gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
     options = RefreshOptions(validation_users=60)
-    report = refresh(session_gateway, options, load_settings().events)
-    home = tmp_path_factory.mktemp("home")
-    return Served(neo4j_address, session_gateway, report, home, folder)
+    return refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+
+
+def refreshed(
+    address: Neo4jAddress,
+    gateway: Neo4jGateway,
+    folders: pytest.TempPathFactory,
+    options: RefreshOptions,
+) -> Served:
+    """The made graph, ingested into an emptied database and refreshed with some options."""
+    folder = folders.mktemp("tables")
+    _write_tables(folder)
+    gateway.run(_DELETE_ALL)
+    ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
+    report = refresh(gateway, options, load_settings().events)
+    return Served(address, gateway, report, folders.mktemp("home"), folder)
 
 
 @dataclass(frozen=True)
@@ -232,28 +242,48 @@ class Service:
 
 @pytest.fixture(scope="module")
 def service(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The real service, as a process of its own on a free port."""
+    """The real service, as a process of its own on a free port.
+
+    It keeps no answers: tests change the graph past it.
+    """
+    environment = {**served.environment, "RECSVC_ANSWER_CACHE_SECONDS": "0"}
+    with running_service(environment, tmp_path_factory.mktemp("log") / "serve.log") as service:
+        yield service
+
+
+@contextmanager
+def running_service(
+    environment: Mapping[str, str], log_file: Path, *arguments: str, until: str = "/health/ready"
+) -> Iterator[Service]:
+    """`recsvc serve` on a free port, from when it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = (tmp_path_factory.mktemp("log") / "serve.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recsvc", "serve"],
-        env={**served.environment, "RECSVC_PORT": str(port)},
-        stderr=log,
-    )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                if client.get("/health/ready").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        else:
-            pytest.fail(f"the service did not become ready: {Path(log.name).read_text()}")
-        yield Service(client, process)
-    process.terminate()
-    assert process.wait(timeout=20) in (0, -15)
-    log.close()
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "recsvc", "serve", *arguments],
+            env={**environment, "RECSVC_PORT": str(port)},
+            stderr=log,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            _wait_until(client, until, process, log_file)
+            yield Service(client, process)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            assert process.wait(timeout=20) in (0, -15)
+
+
+def _wait_until(
+    client: httpx.Client, path: str, process: subprocess.Popen[bytes], log_file: Path
+) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if client.get(path).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"the service did not become ready: {log_file.read_text()}")

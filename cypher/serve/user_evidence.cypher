@@ -14,13 +14,14 @@ RETURN
   } AS interactions,
   COLLECT {
     MATCH (user)-[:FOLLOWS]->(other:User)
-    RETURN [other.user_id, toString(other.name)]
+    RETURN [other.user_id, toString(other.name), COUNT { (other)-[:INTERACTED]->() }]
     ORDER BY other.user_id
     LIMIT $limit
   } AS follows,
   COLLECT {
     MATCH (user)-[r:PREFERS]->(category:Category)
-    RETURN [category.category_id, toFloat(coalesce(r.weight, 1.0)), toString(category.name)]
+    RETURN [category.category_id, toFloat(coalesce(r.weight, 1.0)), toString(category.name),
+            toStringOrNull(category.kind)]
     ORDER BY r.weight DESC, category.category_id
     LIMIT $limit
   } AS prefers

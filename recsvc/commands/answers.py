@@ -1,20 +1,34 @@
 """Answers: on the terminal, into a file, over HTTP."""
 
 import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
 
 from recsvc import _console as console
 from recsvc.answer import SimilarAnswer, as_document, explanation_document
+from recsvc.answer_cache import AnswerCache
+from recsvc.asking import RecommendationQuery
 from recsvc.commands._shared import AsJson, Count, print_document, training_graph
-from recsvc.connect import make_engine, with_engine
-from recsvc.engine import Engine, RecommendationQuery
+from recsvc.connect import make_engine, neo4j_address, with_engine
+from recsvc.engine import Engine
+from recsvc.revisions import Revisions
 from recsvc.settings import load_settings
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 _HOST = "127.0.0.1"
+_METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which prometheus_client keeps the numbers of several processes in one folder."""
 
 
 def recommend(user: str, k: Count = 10, as_json: AsJson = False) -> None:
@@ -75,19 +89,51 @@ def batch_recommend(
     print_document(dataclasses.asdict(report) | {"out": str(out)}, "written", as_json=as_json)
 
 
-def serve() -> None:
+def serve(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = 1,
+) -> None:
     """Answer over HTTP on loopback, until Ctrl-C."""
+    if workers == 1:
+        _run(service(), 1)
+        return
+    neo4j_address(load_settings())  # what is wrong is said once here, not by each process
+    with TemporaryDirectory(prefix="recsvc-metrics-") as folder:
+        os.environ[_METRICS_FOLDER] = folder
+        _run(f"{__name__}:{service.__name__}", workers)
+
+
+def _run(application: "FastAPI | str", workers: int) -> None:
     import uvicorn
 
-    from recsvc.service.app import create_app
-
-    structlog.reset_defaults()
-    settings = load_settings()
-    application = create_app(make_engine(settings, settings.request_timeout_seconds))
     uvicorn.run(
-        application, host=_HOST, port=settings.port, log_level="warning", access_log=False,
+        application, factory=workers > 1, workers=workers,
+        host=_HOST, port=load_settings().port, log_level="warning", access_log=False,
         timeout_graceful_shutdown=5,
     )  # fmt: skip
+
+
+def service() -> "FastAPI":
+    """The service as each process of `serve` runs it."""
+    from recsvc.service.app import create_app
+
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    structlog.reset_defaults()
+    settings = load_settings()
+    revisions = Revisions(settings.home / "revisions")
+    cache = AnswerCache(
+        revisions,
+        seconds=settings.answer_cache_seconds,
+        max_bytes=settings.answer_cache_megabytes * 2**20,
+    )
+    engine = make_engine(settings, settings.request_timeout_seconds)
+    return create_app(engine, answer_cache=cache if settings.answer_cache_seconds else None)
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """A parent that is killed cannot end its processes."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _loaded(engine: Engine) -> Any:

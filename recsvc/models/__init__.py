@@ -121,6 +121,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             ("ngcf", "NGCFOptions"),
             ("node2vec", "Node2VecOptions"),
             ("popularity", "PopularityOptions"),
+            ("ridge", "RidgeOptions"),
             ("turbocf", "TurboCFOptions"),
             ("walk3", "Walk3Options"),
         )

@@ -16,7 +16,7 @@ from recsvc.signals.side import CATEGORIES, FOLLOWS, category_signal, follows_si
 PAGERANK = "pagerank"
 SideSignal = Literal["pagerank", "follows", "categories"]
 
-_DAMPING, _EPSILON, _ROW_SIZE = 0.5, 1e-6, 200
+_DAMPING, _EPSILON, _ROW_SIZE = 0.5, 5e-3, 200
 _SCORES_AT_ONCE = 8_000_000
 _CANDIDATES_PER_SIGNAL = 200
 
@@ -40,7 +40,9 @@ def side_signals(data: TrainingData, names: Sequence[SideSignal]) -> tuple[Signa
         # numba takes a second to import.
         from recsvc.signals.pagerank import pagerank_rows
 
-        rows, _ = pagerank_rows(graph, evidence, damping=_DAMPING, epsilon=_EPSILON, size=_ROW_SIZE)
+        rows, *_ = pagerank_rows(
+            graph, evidence, damping=_DAMPING, epsilon=_EPSILON, size=_ROW_SIZE
+        )
         signals.append(RowSignal(PAGERANK, "item", graph.items, rows))
     if FOLLOWS in names and len(graph.follows):
         signals.append(follows_signal(graph, evidence))

@@ -24,8 +24,8 @@ from recsvc.fusion import (
     BASE,
     LEAST_WEIGHT,
     Blend,
+    Candidates,
     learn_weights,
-    reciprocal_ranks,
 )
 from recsvc.models import MODELS
 from recsvc.models._parts import (
@@ -37,6 +37,7 @@ from recsvc.models._parts import (
     side_bytes,
     side_signals,
 )
+from recsvc.models._rank_fusion import RankFusionModel
 from recsvc.models.base import (
     EpochRecord,
     FitReport,
@@ -48,7 +49,6 @@ from recsvc.models.base import (
     require_evidence,
     split_commas,
 )
-from recsvc.signals.base import Signal
 from recsvc.signals.popularity import popularity_prior
 from recsvc.splits import entries, hold_out
 
@@ -77,6 +77,7 @@ class HybridOptions(ModelOptions):
     """
 
     models: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = (
+        "ridge",
         "walk3",
         "chebycf",
         "lightgcn",
@@ -210,48 +211,24 @@ class HybridModel:
     def signal(self, items: IdMap) -> None:
         """See `FittedModel.signal`: several kernels, each on a scale of the user's own."""
 
+    def reweighted(self, weights: Mapping[str, float]) -> "HybridModel":
+        """The same signals with other λ; one that is not named has 0, the prior its least."""
+        given = tuple(weights.get(signal.name, 0.0) for signal in self.blend.signals)
+        base = max(weights.get(BASE, 0.0), LEAST_WEIGHT)
+        return replace(self, blend=replace(self.blend, weights=given, base_weight=base))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RankFusionModel:
-    """Reciprocal rank fusion: Σ_s 1 / (k + rank_s(u, i)). Ranks are not linear in anything.
+class Rehearsal:
+    """What λ and epochs are learned on.
 
     Attributes:
-        parts: fitted models.
-        side: what counts besides.
-        follows: whom each user follows, [users, users].
-        prior: popularity, one more list with the weight `LEAST_WEIGHT`: it orders what the others
-            leave equal.
-        constant: k.
+        kept: what the parts are fitted on.
+        held_out: 1 where held out, [users, items] as in `kept`.
     """
 
-    parts: tuple[FittedModel, ...]
-    side: tuple[Signal, ...]
-    follows: sp.csr_matrix
-    prior: Float32[NDArray[np.float32], " items"]
-    constant: float
-
-    @property
-    def name(self) -> str:
-        """See `FittedModel.name`."""
-        return "hybrid"
-
-    def scores(
-        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
-    ) -> Float32[NDArray[np.float32], "n items"]:
-        """See `FittedModel.scores`."""
-        given = {"item": evidence, "user": self.follows[user_index]}
-        lists = [
-            *(part.scores(user_index, evidence) for part in self.parts),
-            *(signal.batch_scores(given[signal.kind]) for signal in self.side),
-        ]
-        prior = np.tile(self.prior, (len(user_index), 1))
-        total = LEAST_WEIGHT * reciprocal_ranks(prior, evidence, self.constant)
-        for scores in lists:
-            total += reciprocal_ranks(scores, evidence, self.constant)
-        return total.astype(np.float32)
-
-    def signal(self, items: IdMap) -> None:
-        """See `FittedModel.signal`: not linear in a user's items."""
+    kept: TrainingData
+    held_out: sp.csr_matrix
 
 
 def memory_bytes(data: TrainingData, options: HybridOptions) -> int:
@@ -283,9 +260,9 @@ def fit(
     start = perf_counter()
     require_evidence(data)
     _check_linear(options)
-    decided = _Decided(dict(options.weights), {}, ())
+    decided = _Decided(dict(options.weights), {}, (), None)
     if options.fusion == "learned" or options.has_epochs:
-        decided = _decide(data, options, run)
+        decided = _decide(_rehearse(data, options, run), options, run)
     models, _, history = _fit_models(data, options, run, None, decided.epochs)
     model = _put_together(data, options, models, decided.weights)
     metric = None
@@ -302,6 +279,44 @@ def fit(
     return model, report
 
 
+def fit_without_each(
+    data: TrainingData,
+    options: HybridOptions,
+    run: FitRun,
+    rehearsal: Rehearsal | None = None,
+) -> tuple[HybridModel, dict[str, HybridModel], dict[str, HybridModel]]:
+    """The blend, the blend without each of its signals, and each signal alone.
+
+    λ is learned again without the signal, and nothing is fitted again. Popularity stays in all.
+
+    Args:
+        data: what to learn from.
+        options: of a blend with learned weights and two signals or more.
+        run: seed and device.
+        rehearsal: what λ and epochs are learned on; a random part of the data if not given.
+
+    Raises:
+        TrainingError: as `fit`.
+        ValueError: the weights are not learned.
+    """
+    _check_linear(options)
+    decided = _decide(rehearsal or _rehearse(data, options, run), options, run)
+    if decided.candidates is None:
+        raise ValueError(f"fusion={options.fusion} learns no weights: use fusion=learned")
+    models, _, _ = _fit_models(data, options, run, None, decided.epochs)
+    whole = _put_together(data, options, models, decided.weights)
+    if not isinstance(whole, HybridModel):
+        raise TypeError("a blend with learned weights is linear")
+    names = list(decided.weights)
+    without: dict[str, HybridModel] = {}
+    for position, name in enumerate(names[:-1]):
+        features = np.delete(decided.candidates.features, position, axis=0)
+        others = [other for other in names if other != name]
+        learned = _learned(replace(decided.candidates, features=features), others)
+        without[name] = whole.reweighted(learned)
+    return whole, without, {name: whole.reweighted({name: 1.0}) for name in names[:-1]}
+
+
 @dataclass(frozen=True, slots=True)
 class _Decided:
     """What was found on the part held out."""
@@ -309,6 +324,7 @@ class _Decided:
     weights: Mapping[str, float]
     epochs: Mapping[str, int]
     history: tuple[EpochRecord, ...]
+    candidates: Candidates | None
 
 
 def _check_linear(options: HybridOptions) -> None:
@@ -320,8 +336,8 @@ def _check_linear(options: HybridOptions) -> None:
             )
 
 
-def _decide(data: TrainingData, options: HybridOptions, run: FitRun) -> _Decided:
-    """Epochs of the trained parts and λ, by parts that have not seen what is held out."""
+def _rehearse(data: TrainingData, options: HybridOptions, run: FitRun) -> Rehearsal:
+    """Hold out a share of each user's items."""
     mask = hold_out(data.evidence, options.held_out_share, seed=run.seed)
     if not mask.any():
         raise TrainingError(
@@ -329,17 +345,26 @@ def _decide(data: TrainingData, options: HybridOptions, run: FitRun) -> _Decided
             "train on more interactions, or use fusion=weighted with models without epochs"
         )
     kept = TrainingData(data.graph, entries(data.evidence, ~mask))
-    held_out = entries(data.evidence, mask)
+    return Rehearsal(kept, entries(data.evidence, mask))
+
+
+def _decide(rehearsal: Rehearsal, options: HybridOptions, run: FitRun) -> _Decided:
+    """Epochs of the trained parts and λ, by parts that have not seen what is held out."""
+    kept, held_out = rehearsal.kept, rehearsal.held_out
     models, epochs, history = _fit_models(kept, options, run, Validation(held_out), {})
     if options.fusion != "learned":
-        return _Decided(options.weights, epochs, history)
+        return _Decided(options.weights, epochs, history, None)
     signals = (*kernels(kept, models), *side_signals(kept, options.signals))
     candidates = sample_candidates(
         kept, held_out, signals, users=options.validation_users, seed=run.seed
     )
-    weights, _ = learn_weights(candidates, [*(signal.name for signal in signals), BASE])
-    floored = {name: max(weight, LEAST_WEIGHT) for name, weight in weights.items()}
-    return _Decided(floored, epochs, history)
+    weights = _learned(candidates, [*(signal.name for signal in signals), BASE])
+    return _Decided(weights, epochs, history, candidates)
+
+
+def _learned(candidates: Candidates, names: Sequence[str]) -> dict[str, float]:
+    weights, _ = learn_weights(candidates, names)
+    return {name: max(weight, LEAST_WEIGHT) for name, weight in weights.items()}
 
 
 def _fit_models(

@@ -16,7 +16,9 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse, HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recsvc.answer_cache import AnswerCache
 from recsvc.engine import Engine
+from recsvc.service.kept_answers import KeptAnswers
 from recsvc.service.observability import Metrics, Observed, configure_logging
 from recsvc.service.problems import HANDLERS, PROBLEM_JSON, problem
 from recsvc.service.routes import (
@@ -41,15 +43,20 @@ _ASSETS = {
 }
 
 
-def create_app(engine: Engine) -> FastAPI:
+def create_app(engine: Engine, *, answer_cache: AnswerCache | None = None) -> FastAPI:
     """The service on top of an engine, which it starts and stops.
 
     It asks for no key, so it must listen on loopback only. Logs go to stderr as JSON unless the
     caller configured structlog.
+
+    Args:
+        engine: makes the answers.
+        answer_cache: keeps recommendations; without it each is made anew.
     """
     if not structlog.is_configured():
         configure_logging()
     metrics = Metrics()
+    keeping = [_keeping(answer_cache, engine, metrics)] if answer_cache is not None else []
     assets = _swagger_ui()
     app = _Service(
         title="recsvc",
@@ -60,6 +67,7 @@ def create_app(engine: Engine) -> FastAPI:
             Middleware(EncodedPath),
             Middleware(Observed, metrics=metrics),
             Middleware(BodyLimit),
+            *keeping,
         ],
         exception_handlers=HANDLERS,
         generate_unique_id_function=_operation_id,
@@ -74,6 +82,14 @@ def create_app(engine: Engine) -> FastAPI:
     if assets:
         _serve_docs(app, assets)
     return app
+
+
+def _keeping(cache: AnswerCache, engine: Engine, metrics: Metrics) -> Middleware:
+    """The middleware that answers what is kept; it names the route, which then does not run."""
+    routes = {r.name: r for r in recommendations.router.routes if isinstance(r, APIRoute)}
+    return Middleware(
+        KeptAnswers, cache=cache, engine=engine, metrics=metrics, route=routes["recommend"]
+    )
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ No log line and no metric holds the id of a user or item: a request is named by 
 its route and by its request id.
 """
 
+import os
 import re
 import sys
 import time
@@ -11,7 +12,15 @@ import uuid
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, WrappedLogger
@@ -55,9 +64,10 @@ def _add_request_id(_logger: WrappedLogger, _name: str, event: EventDict) -> Eve
 
 
 class Metrics:
-    """The Prometheus metrics of one app, on a registry of their own."""
+    """The Prometheus metrics of one app, or of all processes of a service together."""
 
     def __init__(self) -> None:
+        self._shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ  # as prometheus_client has it
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "recsvc_http_requests",
@@ -83,21 +93,41 @@ class Metrics:
             "Version of each model behind the newest recommendation.",
             ("model",),
             registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._kept = Counter(
+            "recsvc_kept_answers",
+            "Requests for recommendations that could be answered again (yes) or had to be (no).",
+            ("kept",),
+            registry=self.registry,
         )
         self._versions: dict[str, int] = {}
         ProcessCollector(registry=self.registry)
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text form; of several processes without their memory."""
+        if not self._shared:
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+        return generate_latest(registry)
 
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that has been answered."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route, method).observe(seconds)
 
+    def observe_kept(self, *, kept: bool) -> None:
+        """Count a request for recommendations by whether an answer to it was at hand."""
+        self._kept.labels("yes" if kept else "no").inc()
+
     def observe_answer(self, answer: Answer) -> None:
         """Count what an answer left out, and note its versions."""
         for what in answer.degraded:
             self._degraded.labels(what).inc()
         if answer.versions != self._versions:
-            self._version.clear()
+            if not self._shared:  # files keep what was written once
+                self._version.clear()
             for model, version in answer.versions.items():
                 self._version.labels(model).set(version)
             self._versions = dict(answer.versions)

@@ -4,7 +4,7 @@ Requests are checked against these models. Answers are not: they are written fro
 `recsvc.answer.as_document`, and a contract test holds them against the models here.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import (
     BaseModel,
@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from recsvc.answer import ExplainLevel
-from recsvc.engine import RecommendationQuery, StatedEvidence
+from recsvc.asking import EvidenceKey, RecommendationQuery, StatedEvidence
 from recsvc.evidence import EvidenceKind
 
 MAX_ID_CHARACTERS = 512
@@ -26,6 +26,8 @@ MAX_EVENTS = 1000
 """Most events in one request."""
 MAX_EVIDENCE = 1000
 """Most pieces of evidence in one request."""
+MAX_BATCH = 100
+"""Most users in one request."""
 MAX_EVIDENCE_WEIGHT = 1e6
 """Largest weight of one piece of evidence: scores are 32-bit floats and have to stay finite."""
 
@@ -56,6 +58,13 @@ Id = Annotated[
     BeforeValidator(text_of),
 ]
 """An id as text; whole numbers are read as text."""
+EvidenceName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(?s:(item|user|category):.+)$", max_length=MAX_ID_CHARACTERS + len("category:")
+    ),
+]
+"""A piece of evidence: its kind, a colon and its id."""
 Count = Annotated[int, Field(ge=1, le=500)]
 """How many answers are wanted."""
 
@@ -88,8 +97,14 @@ class RecommendationOptions(_Document):
     """Leave out items the user did something with already."""
     explain: ExplainLevel = "summary"
     """How much of an explanation comes with each item."""
-    exclude: list[Id] = []
+    diversity: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """How much an item loses by being like one above it: 0 nothing; 1, if it is just like one, as
+    much as lies between the best and the last of the items that are chosen from."""
+    exclude: Annotated[list[Id], Field(max_length=MAX_EVIDENCE)] = []
     """Ids of items to leave out."""
+    without: Annotated[list[EvidenceName], Field(max_length=MAX_EVIDENCE)] = []
+    """Evidence to answer without, such as `item:55`, `user:7` or `category:24`. The items among
+    it are not recommended either."""
 
     def query(self) -> RecommendationQuery:
         """The same as the engine takes it."""
@@ -98,8 +113,15 @@ class RecommendationOptions(_Document):
             categories=tuple(self.category),
             exclude_seen=self.exclude_seen,
             explain=self.explain,
+            diversity=self.diversity,
             exclude=tuple(self.exclude),
+            without=tuple(_evidence_key(name) for name in self.without),
         )
+
+
+def _evidence_key(name: str) -> EvidenceKey:
+    kind, _, node_id = name.partition(":")
+    return cast(EvidenceKind, kind), node_id
 
 
 class SimilarOptions(_Document):
@@ -141,6 +163,14 @@ class EvidenceRequest(RequestBody, RecommendationOptions):
     evidence: Annotated[list[EvidenceIn], Field(min_length=1, max_length=MAX_EVIDENCE)]
 
 
+class BatchRequest(RequestBody, RecommendationOptions):
+    """Recommendations for many users."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user_ids": ["2", "3"], "k": 5}]})
+
+    user_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH)]
+
+
 class NodeDocument(_Document):
     """A node of the graph; `id` is null for a person the asker does not follow."""
 
@@ -173,6 +203,14 @@ class PathDocument(_Document):
     relationships: list[PathRelationshipDocument]
 
 
+class CounterfactualDocument(_Document):
+    """Without this evidence the item is not in the list."""
+
+    without: list[NodeDocument]
+    replaced_by: str
+    """An item that then is in the list."""
+
+
 class ExplanationDocument(_Document):
     """Why an item has its score: `contributions` and `remainder` add up to it."""
 
@@ -181,6 +219,8 @@ class ExplanationDocument(_Document):
     remainder: float
     paths: list[PathDocument] | None = None
     """Only with `explain=full`."""
+    counterfactual: CounterfactualDocument | None = None
+    """Only with `explain=full`; null where no set of five pieces of evidence was found."""
     cypher: str | None = None
     """Draws the paths in Neo4j Browser. Only with `explain=full`."""
 
@@ -253,6 +293,15 @@ class RecommendationsDocument(_Answered):
 
     k: Count
     items: list[RankedItemDocument]
+
+
+class BatchDocument(_Document):
+    """Recommendations for many users."""
+
+    answers: list[RecommendationsDocument]
+    """In the order the users were named."""
+    unknown: list[str]
+    """Users who are not in the graph."""
 
 
 class ExplainedItemDocument(_Answered, RankedItemDocument):

@@ -1,22 +1,29 @@
-"""Personalized PageRank rows.
+"""Personalized PageRank: rows for all items, or the vector of one user at once.
 
 PageRank is linear in its restart vector (Jeh & Widom 2003, theorem 1), so the vector of a user
 whose restarts are spread over their evidence is the same weighted sum of the evidence nodes'
-own vectors. Those are computed here, once for all users, by forward push (Andersen, Chung & Lang
-2006, §3): it touches only the nodes near the seed, and its error is known.
+own vectors. `pagerank_rows` computes those once for all users, by Gauss-Seidel sweeps over all
+links for many seeds together. `live_pagerank` needs no rows: it pushes from all restarts together
+(Andersen, Chung & Lang 2006, §3), for a graph that changed since the rows were made.
 """
 # numba ships no types; everything that leaves this module is annotated.
 # pyright: basic
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil, log
 from typing import Any, no_type_check
 
 import numba
 import numpy as np
 import scipy.sparse as sp
+from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
+
+_SEEDS_AT_ONCE = 32
+"""A row of float32 for as many seeds is two cache lines, fetched once for each link."""
 
 
 def transition_matrix(graph: HeteroGraph, evidence: sp.csr_matrix) -> sp.csr_matrix:
@@ -39,20 +46,24 @@ def transition_matrix(graph: HeteroGraph, evidence: sp.csr_matrix) -> sp.csr_mat
 
 def pagerank_rows(
     graph: HeteroGraph, evidence: sp.csr_matrix, *, damping: float, epsilon: float, size: int
-) -> tuple[sp.csr_matrix, float]:
+) -> tuple[sp.csr_matrix, float, float]:
     """The personalized PageRank of every item, cut to its `size` largest entries on other items.
+
+    x = (1 - damping) s + damping Pᵀ x, for the restart s at one item, is solved node by node with
+    the newest values of the others. From x = 0 each sweep comes nearer from below, so no entry is
+    too large, and what is missing is 1 - Σ x, exactly. Where users and items are linked with each
+    other only, a sweep divides it by damping².
 
     Args:
         graph: users, items and follows.
         evidence: weights of all users, [users, items]; which pairs are linked.
         damping: chance of going on rather than restarting.
-        epsilon: residual per degree at which a node is no longer pushed. No entry is too small
-            by more than epsilon times the degree of its node.
+        epsilon: mass that a row may lack, its L1 error, before it is cut; float32 reaches 1e-6.
         size: entries kept per row.
 
     Returns:
-        float32 [items, items], and the largest mass any seed had not yet pushed: the L1 error
-        of its row before it was cut.
+        float32 [items, items]; the largest mass a row lacked before it was cut; and the share of
+        all mass on other items that was cut off.
     """
     transition = transition_matrix(graph, evidence)
     n_users, n_items = evidence.shape
@@ -60,104 +71,184 @@ def pagerank_rows(
         np.zeros((n_items, size), np.int32),
         np.zeros((n_items, size), np.float32),
         np.zeros(n_items, np.int64),
-        np.zeros(n_items, np.float64),
+        np.zeros((3, n_items), np.float64),
     )
+    # The error is at most damping^sweeps; with rounding it might never be seen to be epsilon.
+    sweeps = max(1, ceil(log(epsilon) / log(damping)))
     # numba's own parallel loops change how many threads torch uses in the same process, and
     # make the fits around this many times slower; threads of Python's do not.
     parts = os.cpu_count() or 1
     with ThreadPoolExecutor(parts) as pool:
         work = [
             pool.submit(
-                _push_part, transition.indptr, transition.indices, transition.data, n_users,
-                part, parts, damping, epsilon, *out,
+                _solve_part, transition.indptr, transition.indices, n_users, part, parts,
+                np.float32(damping), epsilon, sweeps, *out,
             )
             for part in range(parts)
         ]  # fmt: skip
         for each in work:
             each.result()
-    columns, values, lengths, residual = out
+    columns, values, lengths, (missing, total, kept) = out
     filled = np.arange(size)[None, :] < lengths[:, None]
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     rows = sp.csr_matrix((values[filled], columns[filled], indptr), shape=(n_items, n_items))
-    rows.sort_indices()
-    return rows, float(residual.max(initial=0.0))
+    cut = 1.0 - float(kept.sum() / total.sum()) if total.any() else 0.0
+    return rows, float(missing.max(initial=0.0)), max(0.0, cut)
+
+
+def live_pagerank(
+    transition: sp.csr_matrix,
+    restart: Float64[NDArray[np.float64], " nodes"],
+    *,
+    damping: float,
+    epsilon: float,
+) -> tuple[Float64[NDArray[np.float64], " nodes"], float]:
+    """The personalized PageRank of one user's evidence, without rows.
+
+    Mass is pushed along the links until no node holds more than epsilon · degree; what it then
+    still holds is counted as if it stayed. In an undirected graph each entry is then wrong by at
+    most epsilon times the degree of its node, either way.
+
+    Args:
+        transition: from `transition_matrix`, of the graph as it is now.
+        restart: weight of each node, users first; not negative. The result is for its share of
+            the sum, and linear in it.
+        damping: chance of going on rather than restarting.
+        epsilon: mass per degree, for restarts that sum to 1, at which a node is no longer pushed.
+
+    Returns:
+        One entry per node, which sum to 1 where the restarts do, and the mass not pushed, as a
+        share.
+
+    Raises:
+        ValueError: the restarts have the wrong length, or one of them is negative.
+    """
+    if restart.shape != (transition.shape[0],):
+        raise ValueError(
+            f"{len(restart)} restarts for {transition.shape[0]} nodes: give one for each node"
+        )
+    if restart.min(initial=0.0) < 0.0:
+        raise ValueError(f"a restart is {restart.min()}: give weights of 0 or more")
+    total = float(restart.sum())
+    rank = np.zeros(len(restart))
+    if total == 0.0:
+        return rank, 0.0
+    residual = restart / total
+    _push(transition.indptr, transition.indices, damping, epsilon, rank, residual)
+    return (rank + residual) * total, float(residual.sum())
 
 
 @no_type_check  # numba compiles it: a run-time type checker must not wrap it
 @numba.njit(cache=True, nogil=True)
-def _push_part(
-    indptr, indices, data, n_users, part, n_parts, damping, epsilon,
-    columns, values, lengths, residual_mass,
+def _solve_part(
+    indptr, indices, n_users, part, n_parts, damping, epsilon, sweeps,
+    columns, values, lengths, mass,
 ):  # fmt: skip
-    """Fill in the rows of every n_parts-th item."""
-    n_nodes, size = len(indptr) - 1, columns.shape[1]
-    rank = np.zeros(n_nodes)
-    residual = np.zeros(n_nodes)
-    queue = np.zeros(n_nodes, np.int64)
-    queued = np.zeros(n_nodes, np.bool_)
-    touched = np.zeros(n_nodes, np.int64)
-    for item in range(part, len(lengths), n_parts):
-        if indptr[n_users + item + 1] == indptr[n_users + item]:
-            continue
-        count = _push(
-            indptr, indices, data, n_users + item, damping, epsilon, rank, residual, queue,
-            queued, touched,
-        )  # fmt: skip
-        lengths[item], residual_mass[item] = _keep_largest(
-            touched[:count], rank, residual, n_users, item, size, columns[item], values[item]
-        )
+    """Fill in the rows of every n_parts-th block of items."""
+    # In x / degree, what a node passes on is the same for all of its links.
+    x = np.zeros((len(indptr) - 1, _SEEDS_AT_ONCE), np.float32)
+    sums = np.zeros(_SEEDS_AT_ONCE, np.float64)
+    step = n_parts * _SEEDS_AT_ONCE
+    for first in range(part * _SEEDS_AT_ONCE, len(lengths), step):
+        count = min(_SEEDS_AT_ONCE, len(lengths) - first)
+        x[:] = np.float32(0.0)
+        for _ in range(sweeps):
+            _sweep(indptr, indices, n_users + first, count, damping, x, sums)
+            lacking = 0.0
+            for k in range(count):
+                linked = indptr[n_users + first + k + 1] > indptr[n_users + first + k]
+                mass[0, first + k] = max(0.0, 1.0 - sums[k]) if linked else 0.0
+                lacking = max(lacking, mass[0, first + k])
+            if lacking <= epsilon:
+                break
+        for k in range(count):
+            item = first + k
+            lengths[item], mass[1, item], mass[2, item] = _keep_largest(
+                x[n_users:, k], indptr[n_users:], item, columns[item], values[item]
+            )
 
 
 @no_type_check
 @numba.njit(cache=True, nogil=True)
-def _push(indptr, indices, data, seed, damping, epsilon, rank, residual, queue, queued, touched):
-    """Push from one seed until no node holds more than epsilon · degree; nodes touched."""
+def _sweep(indptr, indices, first, count, damping, x, sums):
+    """Solve each node's own equation in turn; the sum of the entries of each seed."""
+    sums[:] = 0.0
+    into = np.zeros(x.shape[1], np.float32)
+    for node in range(len(indptr) - 1):
+        degree = np.float32(indptr[node + 1] - indptr[node])
+        if degree == 0:
+            continue
+        into[:] = np.float32(0.0)
+        for edge in range(indptr[node], indptr[node + 1]):
+            row = x[indices[edge]]
+            for k in range(len(row)):
+                into[k] += row[k]
+        for k in range(len(into)):
+            into[k] *= damping
+        if first <= node < first + count:
+            into[node - first] += np.float32(1.0) - damping
+        row = x[node]
+        for k in range(len(into)):
+            row[k] = into[k] / degree
+            sums[k] += into[k]
+
+
+@no_type_check
+@numba.njit(cache=True, nogil=True)
+def _keep_largest(x, indptr, seed, columns, values):
+    """Write the largest entries on other items (ties: smaller item); count, all mass, kept mass."""
+    scores = np.empty(len(x), np.float32)
+    for item in range(len(x)):
+        scores[item] = x[item] * np.float32(indptr[item + 1] - indptr[item])
+    scores[seed] = np.float32(0.0)
+    size = min(len(columns), len(scores))
+    least = np.partition(scores, len(scores) - size)[len(scores) - size]
+    ties = size - np.sum(scores > least)
+    count, total, kept = 0, 0.0, 0.0
+    for item in range(len(scores)):
+        score = scores[item]
+        total += score
+        if score == 0.0 or score < least or (score == least and ties == 0):
+            continue
+        if score == least:
+            ties -= 1
+        columns[count] = item
+        values[count] = score
+        kept += score
+        count += 1
+    return count, total, kept
+
+
+@no_type_check
+@numba.njit(cache=True, nogil=True)
+def _push(indptr, indices, damping, epsilon, rank, residual):
+    """Push until no node holds more than epsilon · degree; changes rank and residual."""
     n_nodes = len(rank)
-    residual[seed] = 1.0
-    queue[0] = seed
-    queued[seed] = True
-    touched[0] = seed
-    n_touched, head, waiting = 1, 0, 1
+    queue = np.zeros(n_nodes, np.int64)
+    queued = np.zeros(n_nodes, np.bool_)
+    head, waiting = 0, 0
+    for node in range(n_nodes):
+        if residual[node] > epsilon * (indptr[node + 1] - indptr[node]):
+            queue[waiting] = node
+            queued[node] = True
+            waiting += 1
     while waiting:
         node = queue[head]
         head = (head + 1) % n_nodes
         waiting -= 1
         queued[node] = False
-        mass = residual[node]
-        residual[node] = 0.0
+        mass, residual[node] = residual[node], 0.0
+        degree = indptr[node + 1] - indptr[node]
+        if degree == 0:  # a walk that cannot go on stays
+            rank[node] += mass
+            continue
         rank[node] += (1.0 - damping) * mass
+        share = damping * mass / degree
         for edge in range(indptr[node], indptr[node + 1]):
             target = indices[edge]
-            if rank[target] == 0.0 and residual[target] == 0.0 and target != seed:
-                touched[n_touched] = target
-                n_touched += 1
-            residual[target] += damping * mass * data[edge]
+            residual[target] += share
             degree = indptr[target + 1] - indptr[target]
             if not queued[target] and residual[target] > epsilon * degree:
                 queue[(head + waiting) % n_nodes] = target
                 queued[target] = True
                 waiting += 1
-    return n_touched
-
-
-@no_type_check
-@numba.njit(cache=True, nogil=True)
-def _keep_largest(touched, rank, residual, n_users, seed_item, size, columns, values):
-    """Write the largest entries on items other than the seed; clear the work arrays."""
-    nodes = np.sort(touched)
-    scores = np.empty(len(nodes))
-    left = 0.0
-    for position in range(len(nodes)):
-        node = nodes[position]
-        other_item = node >= n_users and node != n_users + seed_item
-        scores[position] = -rank[node] if other_item else 0.0
-        left += residual[node]
-        rank[node] = 0.0
-        residual[node] = 0.0
-    kept = 0
-    for position in np.argsort(scores, kind="mergesort")[:size]:
-        if scores[position] < 0.0:
-            columns[kept] = nodes[position] - n_users
-            values[kept] = -scores[position]
-            kept += 1
-    return kept, left

@@ -13,35 +13,39 @@ CATEGORIES = "categories"
 
 
 def follows_signal(graph: HeteroGraph, evidence: sp.csr_matrix) -> RowSignal:
-    """What followed users did: K(v, i) = e_vi / Σ_i' e_vi'.
+    """What followed users did: K(v, i) = e_vi / (‖e_v‖ · d_i^0.25), d_i the evidence of the item.
 
-    Everybody who is followed says the same in all, whether they did much or little.
+    Who did much says more in all, and less about each thing. That a followed user has what
+    everybody has says little.
 
     Args:
         graph: the users.
         evidence: weights of all users, [users, items].
     """
-    scale = power(degrees(evidence, 1), -1.0)
-    rows = sp.csr_matrix(sp.diags(scale) @ evidence, dtype=np.float32)
+    length = np.sqrt(degrees(sp.csr_matrix(evidence.multiply(evidence)), 1))
+    users, items = sp.diags(power(length, -1.0)), sp.diags(power(degrees(evidence, 0), -0.25))
+    rows = sp.csr_matrix(users @ evidence @ items, dtype=np.float32)
     return RowSignal(FOLLOWS, "user", graph.users, rows)
 
 
 def category_signal(graph: HeteroGraph) -> ProductSignal:
-    """Item → category → item: K(j, i) = Σ_c 1 / (n_j · √n_c · √n_i) over the categories of both.
+    """Item → category → item: K(j, i) = Σ_c w_jc · w_ic / (s_j^0.5 · n_c^0.7 · s_i^0.3).
 
-    n_j is the number of categories of item j, n_c of the items in c. A large category says little.
-    How popular an item is does not count: the prior of a blend says that already, and other models
-    know it better.
+    w is log(1 + weight) of a link, s the sum of w over the categories of an item, n_c the number
+    of items in c. A large category says little. Of how many people a link comes from, as with
+    tags, the logarithm counts, so that one tagging is neither nothing nor as good as fifty; where
+    all links weigh the same, the weight changes no ranking. It is what the meta-path
+    `item_category_item` says, without its bounds.
 
     Args:
-        graph: items and categories; the stored weights of `IN_CATEGORY` do not count, since their
-            scale differs from data set to data set.
+        graph: items and categories; a weight below 0 counts as 0.
     """
-    links = graph.in_category.matrix(len(graph.items), len(graph.categories), weighted=False)
-    of_item = np.diff(links.indptr).astype(np.float64)
+    links = graph.in_category.matrix(len(graph.items), len(graph.categories))
+    links.data = np.log1p(np.maximum(links.data, 0.0))
+    said = degrees(links, 1)
     of_category = np.bincount(links.indices, minlength=links.shape[1]).astype(np.float64)
-    left = sp.diags(power(of_item, -1.0)) @ links @ sp.diags(power(of_category, -0.5))
-    right = sp.diags(power(of_item, -0.5)) @ links
+    left = sp.diags(power(said, -0.5)) @ links @ sp.diags(power(of_category, -0.7))
+    right = sp.diags(power(said, -0.3)) @ links
     return ProductSignal(
         CATEGORIES,
         "item",

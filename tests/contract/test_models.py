@@ -43,7 +43,7 @@ QUICK = {
     "node2vec": {"dimensions": "16", "epochs": "5", "walk_length": "20", "walks_per_node": "20"},
 }
 TRAINED = ["deepwalk", "lightgcn", "mf", "ngcf", "node2vec"]
-UNTRAINED = ["chebycf", "ease", "fastrp", "gfcf", "itemknn", "turbocf", "walk3"]
+UNTRAINED = ["chebycf", "ease", "fastrp", "gfcf", "itemknn", "ridge", "turbocf", "walk3"]
 PERSONAL = ["deepwalk", "hybrid", "lightgcn", "mf", "ngcf", "node2vec", *UNTRAINED]
 LINEAR = ["deepwalk", "lightgcn", "mf", "node2vec", *UNTRAINED]
 EMBEDDING = ["deepwalk", "fastrp", "lightgcn", "mf", "node2vec"]

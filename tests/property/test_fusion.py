@@ -9,43 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders.types import IdMap
-from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
+from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.fusion import Blend, collect_candidates, learn_weights, unit_rms
-from recsvc.signals import EmbeddingSignal, RowSignal
-
-N_ITEMS = 12
-IDS: dict[EvidenceKind, IdMap] = {
-    "item": IdMap([f"i{n:02}" for n in range(N_ITEMS)]),
-    "user": IdMap([f"u{n}" for n in range(4)]),
-    "category": IdMap([f"c{n}" for n in range(3)]),
-}
-# Binary fractions: weights that cancel do so exactly, in whatever order they are added.
-WEIGHT = st.sampled_from([-2.0, -0.5, -0.25, 0.125, 0.5, 1.0, 3.0])
-
-
-@st.composite
-def blends(draw: st.DrawFn) -> Blend:
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    source, target = rng.normal(size=(2, N_ITEMS, 5)).astype(np.float32)
-    signals: list[EmbeddingSignal | RowSignal] = [
-        EmbeddingSignal("lightgcn", IDS["item"], source, target)
-    ]
-    for kind in EVIDENCE_KINDS:
-        shape = (len(IDS[kind]), N_ITEMS)
-        rows = rng.random(shape) * (rng.random(shape) < 0.4)
-        rows = sp.csr_matrix(rows.astype(np.float32))
-        signals.append(RowSignal(f"{kind}_path", kind, IDS[kind], rows))
-    weights = draw(st.tuples(*[st.sampled_from([0.0, 0.1, 1.0])] * len(signals)))
-    prior = rng.random(N_ITEMS).astype(np.float32)
-    return Blend(tuple(signals), weights, prior, draw(st.sampled_from([0.001, 0.5])))
-
-
-@st.composite
-def evidences(draw: st.DrawFn) -> Evidence:
-    """Evidence of all kinds, some of which no signal knows."""
-    known = [(kind, i) for kind in EVIDENCE_KINDS for i in [*IDS[kind], "unknown"]]
-    chosen = draw(st.lists(st.sampled_from(known), unique=True, max_size=8))
-    return Evidence(tuple(EvidenceNode(kind, i, draw(WEIGHT)) for kind, i in chosen))
+from recsvc.signals import RowSignal
+from tests.property.made_blends import IDS, N_ITEMS, blends, evidences
 
 
 def matrices(*many: Evidence) -> dict[EvidenceKind, sp.csr_matrix]:
@@ -83,6 +50,15 @@ def test_terms_and_base_add_up_to_the_score(blend: Blend, evidence: Evidence) ->
         np.testing.assert_allclose(
             term.values, term.scale[:, None] * np.array(kernel), rtol=1e-9, atol=1e-12
         )
+
+
+@given(blends(), evidences())
+def test_raw_scores_of_each_signal_make_the_score(blend: Blend, evidence: Evidence) -> None:
+    scored = blend.score(evidence)
+    total = blend.base(np.arange(N_ITEMS))
+    for (_, factor, _), raw in zip(scored.spoken, scored.raw, strict=True):
+        total = total + factor * raw.astype(np.float64)
+    assert (np.abs(total - scored.scores) <= 1e-5 * size_of_parts(blend, evidence)).all()
 
 
 @given(blends(), st.lists(evidences(), min_size=1, max_size=4))

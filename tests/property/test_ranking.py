@@ -16,6 +16,18 @@ def test_best_items_are_those_of_a_naive_sort(scored: list[tuple[float, bool]], 
     assert best_items(scores, allowed, count).tolist() == naive[:count]
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(60, 700), st.integers(1, 12), st.integers(1, 200))
+def test_best_of_many_items_are_those_of_a_naive_sort(
+    seed: int, size: int, count: int, values: int
+) -> None:
+    """Long enough for the threshold that is found among the largest of each stack."""
+    rng = np.random.default_rng(seed)
+    scores = rng.choice(np.append(rng.normal(size=values), -np.inf), size).astype(np.float32)
+    allowed = rng.random(size) < rng.choice([0.02, 0.5, 1.0])
+    naive = sorted(np.flatnonzero(allowed).tolist(), key=lambda row: (-scores[row], row))
+    assert best_items(scores, allowed, count).tolist() == naive[:count]
+
+
 @given(SCORED, st.randoms(use_true_random=False))
 def test_sort_by_score_breaks_ties_by_row(scored: list[tuple[float, bool]], random) -> None:
     items = list(range(len(scored)))

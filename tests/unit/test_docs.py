@@ -22,6 +22,7 @@ from recsvc.published import data_sha256
 from recsvc.refresh import RefreshOptions
 from recsvc.settings import EventSettings, Settings, TrackingSettings, load_settings
 from recsvc.signals.metapath import _KIND_BY_PREFIX
+from recsvc.text import Phrase, TextSettings
 from recsvc.trial import read_training_data
 from tests.unit.made_tables import write_tables
 
@@ -204,11 +205,27 @@ def test_the_commands_of_the_page_run(
 def test_every_field_of_an_event_is_documented_with_its_default() -> None:
     fields, _, kinds = section("docs/settings.md", "Events").partition("These kinds are there.")
     check_table(fields, defaults(EventSettings))
-    documented = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| (.+) \|$", kinds, re.MULTILINE)
+    documented = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|$", kinds, re.MULTILINE)
     built_in = Settings.model_fields["events"].get_default(call_default_factory=True)
-    assert documented == [(name, str(e.weight), e.verb) for name, e in built_in.items()]
+    assert documented == [(name, str(e.weight)) for name, e in built_in.items()]
     assert all(event.half_life_days is None for event in built_in.values())
     assert all(event.exponent == 0.0 for event in built_in.values())
+
+
+def test_every_text_is_documented_with_its_default() -> None:
+    text = section("docs/settings.md", "Text")
+    fields, *tables = re.split(r"^(?=\| `(?:you|like|people)` \| \|$)", text, flags=re.MULTILINE)
+    check_table(fields, defaults(TextSettings))
+    for name, table in zip(("you", "like", "people"), tables, strict=True):
+        phrases = getattr(TextSettings(), name)
+        rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE)
+        assert rows == [(kind, phrase_shown(phrase)) for kind, phrase in phrases.items()]
+    assert f"`linked` is {phrase_shown(TextSettings().linked)}." in text
+
+
+def phrase_shown(phrase: Phrase) -> str:
+    forms = (phrase,) if isinstance(phrase, str) else tuple(phrase.values())
+    return " / ".join(f"`{form}`" for form in forms)
 
 
 def test_the_settings_example_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,9 +233,8 @@ def test_the_settings_example_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RECSVC_PORT", raising=False)
     assert load_settings().port == 8080
-    assert load_settings().event("view") == EventSettings(
-        weight=0.02, half_life_days=30, verb="looked at"
-    )
+    assert load_settings().event("view") == EventSettings(weight=0.02, half_life_days=30)
+    assert load_settings().text.you["bookmark"] == "you saved {items}"
     monkeypatch.setenv("RECSVC_PORT", "8081")
     monkeypatch.setenv("RECSVC_EVENTS__VIEW__WEIGHT", "0.03")
     assert load_settings().port == 8081

@@ -47,12 +47,12 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch, folder: Path) -> N
 
 def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     (folder / "recsvc.toml").write_text(
-        "port = 9002\nbolt_port = 9003\n[events.skip]\nweight = -0.5\nverb = 'skipped'\n"
+        "port = 9002\nbolt_port = 9003\n[events.skip]\nweight = -0.5\nhalf_life_days = 7\n"
     )
     monkeypatch.setenv("RECSVC_PORT", "9001")
     settings = load_settings()
     assert (settings.port, settings.bolt_port) == (9001, 9003)
-    assert settings.event("skip") == EventSettings(weight=-0.5, verb="skipped")
+    assert settings.event("skip") == EventSettings(weight=-0.5, half_life_days=7.0)
 
 
 def test_one_event_named_in_the_environment_leaves_the_other_events(
@@ -76,7 +76,7 @@ def test_one_field_of_an_event_leaves_its_other_fields(
     else:
         monkeypatch.setenv("RECSVC_EVENTS__REMOVE_FROM_CART__HALF_LIFE_DAYS", "30")
     assert load_settings().events["remove_from_cart"] == EventSettings(
-        weight=-0.19, half_life_days=30.0, verb="took out of the cart"
+        weight=-0.19, half_life_days=30.0
     )
 
 

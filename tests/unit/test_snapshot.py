@@ -43,6 +43,7 @@ def made_snapshot() -> Snapshot:
         items=ids["item"],
         categories=ids["category"],
         users=ids["user"],
+        user_counts=np.array([7, 0]),
         titles=tuple(f"Title {n} 😀" for n in range(N_ITEMS)),
         available=rng.random(N_ITEMS) < 0.8,
         in_category=sp.csr_matrix(rng.random((N_ITEMS, 3)) < 0.4),
@@ -241,3 +242,9 @@ def test_keep_newest_leaves_what_another_process_is_unpacking(tmp_path: Path) ->
     (tmp_path / ".unpacking-now" / "manifest.json").touch()
     keep_newest(tmp_path, frozenset({"2"}))
     assert (tmp_path / ".unpacking-now" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("event", ["listen", None])
+def test_the_one_kind_of_event_is_kept(event: str | None) -> None:
+    content, sha256 = pack(replace(made_snapshot(), event=event))
+    assert read(content, sha256).event == event

@@ -1,7 +1,7 @@
 """What probes and Prometheus ask."""
 
 from fastapi import APIRouter, Request
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
 from recsvc.service.problems import described, unavailable
@@ -29,4 +29,4 @@ async def ready(request: Request, engine: EngineDep) -> Response:
 @router.get("/metrics", response_class=PlainTextResponse, responses=described())
 async def metrics(metrics: MetricsDep) -> Response:
     """Metrics in Prometheus' text form."""
-    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -2,13 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from recsvc.answer import as_document, explanation_document
+from recsvc.answer_cache import Served
+from recsvc.service.kept_answers import offer
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, PathId, json_response
 from recsvc.service.schemas import (
+    BatchDocument,
+    BatchRequest,
     EvidenceRequest,
     ExplainedItemDocument,
     RecommendationOptions,
@@ -24,6 +28,7 @@ router = APIRouter(tags=["recommendations"])
     responses=described(404, 422, 503),
 )
 async def recommend(
+    request: Request,
     user_id: PathId,
     options: Annotated[RecommendationOptions, Query()],
     engine: EngineDep,
@@ -32,7 +37,12 @@ async def recommend(
     """The best items for a user of the graph."""
     answer = await engine.recommend(user_id, options.query())
     metrics.observe_answer(answer)
-    return json_response(as_document(answer))
+    served = Served.of(answer)
+    # What is drawn in full exists in the graph at the moment of each answer.
+    if options.explain != "full" and not answer.degraded:
+        offer(request.scope, served)
+    body = served.body(answer.request_id, answer.took_ms)
+    return Response(body, media_type="application/json")
 
 
 @router.post(
@@ -48,6 +58,21 @@ async def recommend_for_evidence(
     answer = await engine.recommend_for(stated, body.query())
     metrics.observe_answer(answer)
     return json_response(as_document(answer))
+
+
+@router.post(
+    "/v1/recommendations/batch",
+    response_model=BatchDocument,
+    responses=described(413, 422, 503),
+)
+async def recommend_for_many(
+    body: BatchRequest, engine: EngineDep, metrics: MetricsDep
+) -> Response:
+    """The best items for each of many users of the graph."""
+    answers, unknown = await engine.recommend_many(body.user_ids, body.query())
+    for answer in answers:
+        metrics.observe_answer(answer)
+    return json_response({"answers": [as_document(each) for each in answers], "unknown": unknown})
 
 
 @router.get(

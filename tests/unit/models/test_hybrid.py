@@ -14,7 +14,14 @@ from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.fusion import BASE, LEAST_WEIGHT
 from recsvc.models import MODELS, FitRun, ModelSpec, TrainingData, Validation
 from recsvc.models import hybrid as module
-from recsvc.models.hybrid import HybridModel, HybridOptions, RankFusionModel, fit
+from recsvc.models.hybrid import (
+    HybridModel,
+    HybridOptions,
+    RankFusionModel,
+    Rehearsal,
+    fit,
+    fit_without_each,
+)
 from recsvc.splits import entries, hold_out
 
 GROUPS, USERS, ITEMS = 6, 10, 12
@@ -135,6 +142,43 @@ def test_the_blend_is_no_worse_than_its_best_part() -> None:
 
     alone = [ndcg(models="walk3", signals=""), ndcg(models="", signals="follows")]
     assert ndcg(models="walk3", signals="follows") >= max(alone) - 0.01
+
+
+def test_without_a_signal_the_weights_are_learned_again() -> None:
+    """Each blend is the one that a fit without the signal learns on the same candidates."""
+    data = sides()
+    options = HybridOptions(models=("walk3",), signals=("pagerank", "follows", "categories"))
+    whole, without, alone = fit_without_each(data, options, FitRun(seed=0))
+    assert (
+        whole.weights == fitted(data, models="walk3", signals="pagerank,follows,categories").weights
+    )
+    names = ["walk3", "pagerank", "follows", "categories"]
+    assert list(without) == list(alone) == names
+    for name in names:
+        weights = without[name].weights
+        assert weights[name] == 0.0
+        assert max(weight for other, weight in weights.items() if other != name) == 1.0
+        assert all(weights[other] >= LEAST_WEIGHT for other in names if other != name)
+        assert alone[name].weights == dict.fromkeys(names, 0.0) | {name: 1.0, BASE: LEAST_WEIGHT}
+    with pytest.raises(ValueError, match="learns no weights: use fusion=learned"):
+        fit_without_each(data, HybridOptions(models=("walk3",), fusion="rrf"), FitRun(seed=0))
+
+
+def test_weights_are_learned_on_the_rehearsal_given() -> None:
+    """In it the categories know the answers; in the data they know nothing."""
+    data = sides()
+    mask = hold_out(data.evidence, 0.2, seed=1)
+    items = data.evidence.shape[1]
+    group = np.arange(items) // ITEMS
+    told = data_of(
+        np.kron(np.eye(GROUPS), np.ones((USERS, ITEMS))), None, np.eye(GROUPS)[group] > 0
+    ).graph
+    kept = TrainingData(told, entries(data.evidence, ~mask))
+    rehearsal = Rehearsal(kept, entries(data.evidence, mask))
+    options = HybridOptions(models=("walk3",), signals=("categories",))
+    given, _, _ = fit_without_each(data, options, FitRun(seed=0), rehearsal)
+    own, _, _ = fit_without_each(data, options, FitRun(seed=0))
+    assert given.weights["categories"] > 0.2 > own.weights["categories"]
 
 
 def test_given_weights_are_kept() -> None:

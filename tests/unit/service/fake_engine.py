@@ -7,6 +7,7 @@ from typing import Any, cast
 from recsvc.answer import (
     Answer,
     Contribution,
+    Counterfactual,
     Explanation,
     NodeRef,
     Path,
@@ -14,7 +15,8 @@ from recsvc.answer import (
     SimilarAnswer,
     SimilarNode,
 )
-from recsvc.engine import Engine, RecommendationQuery, StatedEvidence, request_id_var
+from recsvc.asking import RecommendationQuery, StatedEvidence
+from recsvc.engine import Engine, request_id_var
 from recsvc.evidence import EvidenceKind
 from recsvc.store import StoredNode
 from recsvc.writes import Change, Outcome
@@ -39,6 +41,7 @@ FULL = replace(
     ),
     cypher="MATCH path = … RETURN path",
 )
+FULL = replace(FULL, counterfactual=Counterfactual((KYLIE,), "701"))
 EXPLANATIONS = {"none": None, "summary": SUMMARY, "full": FULL}
 
 VERSION = {
@@ -87,6 +90,14 @@ class FakeEngine:
     ) -> Answer:
         self._called("recommend_for", list(evidence), query)
         return self._answer(None, query)
+
+    async def recommend_many(
+        self, user_ids: Sequence[str], query: RecommendationQuery
+    ) -> tuple[list[Answer], list[str]]:
+        self._called("recommend_many", list(user_ids), query)
+        known = [user_id for user_id in user_ids if user_id != "nobody"]
+        answers = [self._answer(user_id, query) for user_id in known]
+        return answers, [user_id for user_id in user_ids if user_id == "nobody"]
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
         self._called("explain", user_id, item_id)

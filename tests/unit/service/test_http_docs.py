@@ -57,6 +57,7 @@ def test_every_parameter_is_named(app: FastAPI) -> None:
         "EventIn",
         "EvidenceIn",
         "EvidenceRequest",
+        "BatchRequest",
         "UserIn",
         "ItemIn",
         "CategoryIn",

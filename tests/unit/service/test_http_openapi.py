@@ -41,16 +41,12 @@ GET    /metrics
 """The routes of CONTRACT §5."""
 
 LATER = {
-    "POST /v1/recommendations/batch": "comes with batch-recommend",
     "POST /v1/models/{model}/activate": "an admin's: comes with keys",
     "POST /v1/models/{model}/rollback": "an admin's: comes with keys",
     "POST /v1/refreshes": "an admin's: comes with keys",
     "GET /v1/refreshes/{id}": "an admin's: comes with keys",
 }
 """Routes of the contract that do not exist yet, and why."""
-
-LATER_PARAMETERS = {"diversity", "without"}
-"""Parameters of the contract that do not exist yet: they come with counterfactuals."""
 
 
 @pytest.fixture
@@ -76,7 +72,7 @@ def test_parameters_are_those_of_the_contract(document: dict[str, Any]) -> None:
     route = operations(document)["GET /v1/users/{user_id}/recommendations"]
     parameters = {each["name"]: each["schema"] for each in route["parameters"]}
     wanted = {"user_id", "k", "category", "exclude_seen", "explain", "diversity", "exclude"}
-    assert parameters.keys() == (wanted | {"without"}) - LATER_PARAMETERS
+    assert parameters.keys() == wanted | {"without"}
     assert parameters["k"].items() >= {"default": 10, "minimum": 1, "maximum": 500}.items()
     assert parameters["exclude_seen"]["default"] is True
     assert parameters["explain"]["default"] == "summary"

@@ -7,8 +7,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from recsvc.engine import Engine, RecommendationQuery, StatedEvidence
+from recsvc.asking import RecommendationQuery, StatedEvidence
+from recsvc.engine import Engine
 from recsvc.service.schemas import (
+    BatchDocument,
     ExplainedItemDocument,
     ModelsDocument,
     RecommendationsDocument,
@@ -37,9 +39,13 @@ async def test_recommendations_pass_every_option_on(
         ("explain", "none"),
         ("exclude", "1"),
         ("exclude", "2"),
+        ("diversity", "0.25"),
+        ("without", "item:55"),
+        ("without", "category:a:b/ü"),
     ]
     await client.get("/v1/users/2/recommendations", params=httpx.QueryParams(options))
-    query = RecommendationQuery(500, ("pop", "a/b ü"), False, "none", ("1", "2"))
+    without = (("item", "55"), ("category", "a:b/ü"))
+    query = RecommendationQuery(500, ("pop", "a/b ü"), False, "none", 0.25, ("1", "2"), without)
     assert fake.calls == [("recommend", "2", query)]
 
 
@@ -69,14 +75,38 @@ async def test_recommendations_for_stated_evidence(
         "category": ["pop"],
         "explain": "full",
         "exclude": ["1"],
+        "diversity": 0.5,
+        "without": ["item:a:b", "user:7", "category:24"],
     }
     response = await client.post("/v1/recommendations", json=body)
     assert response.status_code == 200
     RecommendationsDocument.model_validate(response.json())
     assert response.json()["user_id"] is None
     evidence = [StatedEvidence("55", "interaction", 1.0), StatedEvidence("89", "listen", -2.0)]
-    query = RecommendationQuery(3, ("pop",), True, "full", ("1",))
+    without = (("item", "a:b"), ("user", "7"), ("category", "24"))
+    query = RecommendationQuery(3, ("pop",), True, "full", 0.5, ("1",), without)
     assert fake.calls == [("recommend_for", evidence, query)]
+
+
+async def test_recommendations_for_many_users(client: httpx.AsyncClient, fake: FakeEngine) -> None:
+    body = {"user_ids": ["2", 3, "nobody"], "k": 4, "explain": "none"}
+    response = await client.post("/v1/recommendations/batch", json=body)
+    assert response.status_code == 200
+    BatchDocument.model_validate(response.json())
+    assert [answer["user_id"] for answer in response.json()["answers"]] == ["2", "3"]
+    assert response.json()["unknown"] == ["nobody"]
+    query = RecommendationQuery(4, explain="none")
+    assert fake.calls == [("recommend_many", ["2", "3", "nobody"], query)]
+
+
+@pytest.mark.parametrize("users", [[], ["2"] * 101, [""], "2", [None]])
+async def test_wrong_users_are_refused(
+    client: httpx.AsyncClient, fake: FakeEngine, users: object
+) -> None:
+    response = await client.post("/v1/recommendations/batch", json={"user_ids": users})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["location"][:2] == ["body", "user_ids"]
+    assert fake.calls == []
 
 
 async def test_stated_evidence_has_the_same_defaults(
@@ -206,7 +236,11 @@ ERRORS_OF_EVIDENCE: list[tuple[list[str | int], dict[str, Any]]] = [
     (["k"], {"evidence": [E55], "k": None}),
     (["category"], {"evidence": [E55], "category": "pop"}),
     (["explain"], {"evidence": [E55], "explain": "all"}),
-    (["without"], {"evidence": [E55], "without": ["item:1"]}),
+    (["without", 0], {"evidence": [E55], "without": ["1"]}),
+    (["without", 0], {"evidence": [E55], "without": ["song:1"]}),
+    (["without", 1], {"evidence": [E55], "without": ["user:1", "item:"]}),
+    (["diversity"], {"evidence": [E55], "diversity": 1.01}),
+    (["diversity"], {"evidence": [E55], "diversity": -0.1}),
 ]
 
 

@@ -23,6 +23,7 @@ def store_snapshot(folder: Path, version: int) -> Path:
         items=items,
         categories=IdMap(()),
         users=IdMap(()),
+        user_counts=np.zeros(0, np.int64),
         titles=("One", "Two"),
         available=np.ones(2, bool),
         in_category=sp.csr_matrix((2, 0), dtype=bool),

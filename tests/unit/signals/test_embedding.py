@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
 from loaders.types import IdMap
@@ -18,6 +19,24 @@ def test_kernel_is_source_times_target_and_not_the_other_way() -> None:
     assert not np.allclose(expected, 1.0 * KERNEL[:, 5] - 0.5 * KERNEL[:, 1] + 2 * KERNEL[:, 3])
     np.testing.assert_allclose(SIGNAL.raw_scores(EVIDENCE), expected, rtol=1e-5, atol=1e-6)
     assert SIGNAL.raw_scores(EVIDENCE).dtype == np.float32
+
+
+@pytest.mark.parametrize(("items", "dim"), [(300, 64), (256, 64), (3, 9000), (40, 1)])
+def test_every_item_is_scored_whatever_the_blocks(items: int, dim: int) -> None:
+    """One block and a rest, whole blocks alone, vectors longer than a block, less than a block."""
+    source, target = np.random.default_rng(1).normal(size=(2, items, dim)).astype(np.float32)
+    signal = EmbeddingSignal("long", IdMap([f"i{row:03}" for row in range(items)]), source, target)
+    rows = EvidenceRows(np.arange(2), np.array([2, 0]), np.array([1.5, -1.0]))
+    wide = source.astype(np.float64)
+    expected = target.astype(np.float64) @ (1.5 * wide[2] - wide[0])
+    np.testing.assert_allclose(signal.raw_scores(rows), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_likes_and_dislikes_cancel_in_float64() -> None:
+    source, target = np.ones((2, 3, 2), np.float32)
+    signal = EmbeddingSignal("same", IdMap(["a", "b", "c"]), source, target)
+    rows = EvidenceRows(np.arange(3), np.arange(3), np.array([0.3, 0.6, -0.9]))
+    assert np.abs(signal.raw_scores(rows)).max() < 1e-15
 
 
 def test_terms_are_weight_times_kernel_in_the_order_asked_for() -> None:

@@ -52,6 +52,30 @@ def test_terms_and_scores_are_those_of_the_dense_matrix(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("count", [1, 150, 151, 400])
+def test_few_and_many_rows_are_added_up_alike(count: int) -> None:
+    rng = np.random.default_rng(count)
+    dense = (rng.random((500, 9)) * (rng.random((500, 9)) < 0.3)).astype(np.float32)
+    ids = IdMap([f"c{row:03}" for row in range(500)])
+    chosen = EvidenceRows(
+        np.arange(count), rng.choice(500, count, replace=False), rng.normal(size=count)
+    )
+    raw = RowSignal("path", "category", ids, sp.csr_matrix(dense)).raw_scores(chosen)
+    expected = chosen.weight @ dense[chosen.row].astype(np.float64)
+    np.testing.assert_allclose(raw, expected, rtol=1e-6, atol=1e-12)
+    assert raw.dtype == np.float32
+
+
+@pytest.mark.parametrize("pairs", [1, 100])
+def test_likes_and_dislikes_cancel_in_float64(pairs: int) -> None:
+    dense = np.full((3 * pairs, 2), 0.7, np.float32)
+    weight = np.tile([0.1, 0.2, -0.3], pairs)
+    rows = EvidenceRows(np.arange(len(dense)), np.arange(len(dense)), weight)
+    signal = RowSignal("path", "item", IdMap([f"i{n:03}" for n in range(len(dense))]),
+                       sp.csr_matrix(dense))  # fmt: skip
+    assert np.abs(signal.raw_scores(rows)).max() < 1e-13
+
+
 @given(DENSE, st.integers(1, N_ITEMS + 1))
 def test_truncation_keeps_the_largest_and_of_ties_the_first(
     dense: NDArray[np.float32], size: int

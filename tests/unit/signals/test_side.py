@@ -21,7 +21,7 @@ def made() -> tuple[HeteroGraph, sp.csr_matrix, np.ndarray]:
     links[4] = False
     links[:, 3] = False
     item, category = np.nonzero(links)
-    weight = rng.random(len(item)).astype(np.float32)  # of no account
+    weight = rng.integers(1, 50, len(item)).astype(np.float32)
     graph = HeteroGraph(
         IdMap([f"u{n}" for n in range(USERS)]),
         IdMap([f"i{n}" for n in range(ITEMS)]),
@@ -36,18 +36,24 @@ def dense_follows(evidence: np.ndarray) -> np.ndarray:
     kernel = np.zeros_like(evidence, np.float64)
     for user in range(USERS):
         if evidence[user].sum():
-            kernel[user] = evidence[user] / evidence[user].sum()
+            length = sum(float(e) ** 2 for e in evidence[user]) ** 0.5
+            for item in np.flatnonzero(evidence[user]):
+                kernel[user, item] = evidence[user, item] / length
+                kernel[user, item] /= evidence[:, item].sum() ** 0.25
     return kernel
 
 
-def dense_categories(links: np.ndarray) -> np.ndarray:
+def dense_categories(graph: HeteroGraph, links: np.ndarray) -> np.ndarray:
+    weight = np.zeros((ITEMS, CATEGORIES))
+    weight[graph.in_category.source, graph.in_category.target] = graph.in_category.weight
+    said = np.log(1.0 + weight)
     kernel = np.zeros((ITEMS, ITEMS))
     for j in range(ITEMS):
         for i in range(ITEMS):
             shared = [c for c in range(CATEGORIES) if links[j, c] and links[i, c]]
-            said = sum(1 / (links[j].sum() * links[:, c].sum() ** 0.5) for c in shared)
+            both = sum(said[j, c] * said[i, c] / links[:, c].sum() ** 0.7 for c in shared)
             if shared:
-                kernel[j, i] = said / links[i].sum() ** 0.5
+                kernel[j, i] = both / (said[j].sum() ** 0.5 * said[i].sum() ** 0.3)
     return kernel
 
 
@@ -56,7 +62,7 @@ def kernels() -> list[tuple[Signal, np.ndarray]]:
     dense = evidence.toarray()
     return [
         (follows_signal(graph, evidence), dense_follows(dense)),
-        (category_signal(graph), dense_categories(links)),
+        (category_signal(graph), dense_categories(graph, links)),
     ]
 
 

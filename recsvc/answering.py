@@ -1,0 +1,95 @@
+"""From a list and the reasons for it to the answer that shows both. Reads nothing."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from recsvc.answer import Answer, Counterfactual, Explanation, RankedItem
+from recsvc.counterfactual import Removal
+from recsvc.explanation import ExactScores, contributions
+from recsvc.listing import Listing
+from recsvc.paths import DrawnPaths
+
+_LISTED = {"summary": 5, "full": 50}
+
+Removals = Mapping[int, Removal | None]
+"""By row of an item, without which evidence it would not be in the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why items are listed, besides the parts of their scores.
+
+    Attributes:
+        degraded: what could not be read.
+        said: a sentence for each item; none where no explanation is wanted.
+        paths: see `DrawnPaths`.
+        removals: see `Removals`.
+    """
+
+    degraded: tuple[str, ...]
+    said: Sequence[str] = ()
+    paths: DrawnPaths = field(default_factory=dict[int, Any])
+    removals: Removals = field(default_factory=dict[int, Any])
+
+
+def answer_of(
+    listing: Listing,
+    exact: ExactScores,
+    reasons: Reasons,
+    request_id: str,
+    started: float,
+    *,
+    first_rank: int = 1,
+) -> Answer:
+    """The answer that shows some items.
+
+    Args:
+        listing: the list they are, or would be, in.
+        exact: the items, their scores taken apart.
+        reasons: the rest of why.
+        request_id: of the request.
+        started: `time.perf_counter` when it came.
+        first_rank: rank of the first item.
+    """
+    snapshot, scores = listing.snapshot, exact.scores
+    items = tuple(
+        RankedItem(
+            item_id=snapshot.items[row],
+            title=snapshot.titles[row] or None,
+            rank=first_rank + column,
+            score=float(scores[column]),
+            signals=exact.signals(column),
+            explanation=_explanation(listing, exact, column, reasons),
+        )
+        for column, row in enumerate(exact.items.tolist())
+    )
+    return Answer(
+        request_id=request_id,
+        user_id=listing.asker.user_id,
+        k=listing.query.k,
+        versions=dict(snapshot.versions),
+        degraded=reasons.degraded,
+        took_ms=round((time.perf_counter() - started) * 1000, 3),
+        items=items,
+    )
+
+
+def _explanation(
+    listing: Listing, exact: ExactScores, column: int, reasons: Reasons
+) -> Explanation | None:
+    level, nodes = listing.query.explain, listing.asker.nodes
+    if level == "none":
+        return None
+    text = reasons.said[column]
+    listed, remainder = contributions(exact, column, nodes, limit=_LISTED[level])
+    if level == "summary":
+        return Explanation(text, listed, remainder)
+    paths, cypher = reasons.paths.get(column, ((), ""))
+    removal = reasons.removals.get(int(exact.items[column]))
+    counterfactual = removal and Counterfactual(
+        tuple(nodes[position] for position in removal.positions),
+        listing.snapshot.items[removal.replaced_by],
+    )
+    return Explanation(text, listed, remainder, paths, counterfactual, cypher)

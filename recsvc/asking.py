@@ -1,0 +1,136 @@
+"""Who asks, for what, and what is known about them when an answer is made."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from recsvc.answer import ExplainLevel, NodeRef
+from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
+from recsvc.settings import EventSettings
+from recsvc.snapshot import Snapshot
+from recsvc.store import StoredUser
+
+EvidenceKey = tuple[EvidenceKind, str]
+"""Kind and outer id of a piece of evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendationQuery:
+    """What a caller asks for.
+
+    Attributes:
+        k: how many items.
+        categories: only items in one of these; all items where empty.
+        exclude_seen: leave out what the user did something with.
+        explain: how much of an explanation.
+        diversity: how much an item loses by being like one above it, from 0 to 1.
+        exclude: ids of items to leave out.
+        without: evidence to answer without; an item among it is not recommended either.
+    """
+
+    k: int = 10
+    categories: tuple[str, ...] = ()
+    exclude_seen: bool = True
+    explain: ExplainLevel = "summary"
+    diversity: float = 0.0
+    exclude: tuple[str, ...] = ()
+    without: tuple[EvidenceKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StatedEvidence:
+    """One piece of evidence that the caller states; `weight` counts as a stored weight does."""
+
+    item_id: str
+    event: str = "interaction"
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, and what is known about them.
+
+    Attributes:
+        user_id: their id; None for someone the graph does not know.
+        evidence: what is known about them.
+        nodes: the same nodes by title, in the order of `evidence.nodes`.
+        degraded: what could not be read.
+    """
+
+    user_id: str | None
+    evidence: Evidence
+    nodes: tuple[NodeRef, ...] = ()
+    degraded: tuple[str, ...] = ()
+
+    def without(self, keys: Sequence[EvidenceKey]) -> "Asker":
+        """The same as if some evidence were not there; what was seen stays seen."""
+        if not keys:
+            return self
+        gone = frozenset(keys)
+        kept = [
+            (node, reference)
+            for node, reference in zip(self.evidence.nodes, self.nodes, strict=True)
+            if (node.kind, node.id) not in gone
+        ]
+        nodes, references = zip(*kept, strict=True) if kept else ((), ())
+        return replace(self, evidence=replace(self.evidence, nodes=nodes), nodes=references)
+
+
+def stated_asker(
+    stated: Sequence[StatedEvidence], snapshot: Snapshot, events: Mapping[str, EventSettings]
+) -> Asker:
+    """Someone of whom only what they state is known."""
+    rows = [(each.item_id, each.event, each.weight, None) for each in stated]
+    nodes = tuple(item_evidence(rows, events, now=time.time()))
+    evidence = Evidence(nodes, frozenset(each.item_id for each in stated))
+    return Asker(None, evidence, _references(nodes, _title_of(snapshot, {})))
+
+
+def stored_asker(
+    user_id: str,
+    stored: StoredUser,
+    snapshot: Snapshot,
+    events: Mapping[str, EventSettings],
+    *,
+    limit: int,
+) -> Asker:
+    """A user of the graph.
+
+    Args:
+        user_id: their id.
+        stored: what the graph knows about them.
+        snapshot: where titles come from.
+        events: settings by kind of event.
+        limit: most items that count as evidence, the newest.
+    """
+    nodes = (
+        *item_evidence(stored.interactions[:limit], events, now=time.time()),
+        *(EvidenceNode("user", other, 1.0) for other, _, _ in stored.follows),
+        *(
+            EvidenceNode("category", category, weight, category_kind=kind)
+            for category, weight, _, kind in stored.prefers
+            if weight
+        ),
+    )
+    seen = frozenset(row[0] for row in stored.interactions)
+    names = {("user", other): name for other, name, _ in stored.follows}
+    names |= {("category", category): name for category, _, name, _ in stored.prefers}
+    return Asker(user_id, Evidence(nodes, seen), _references(nodes, _title_of(snapshot, names)))
+
+
+def _title_of(
+    snapshot: Snapshot, names: Mapping[tuple[str, str], str | None]
+) -> Callable[[EvidenceNode], str | None]:
+    def title(node: EvidenceNode) -> str | None:
+        if node.kind != "item":
+            return names.get((node.kind, node.id))
+        row = snapshot.items.row(node.id)
+        return snapshot.titles[row] or None if row >= 0 else None
+
+    return title
+
+
+def _references(
+    nodes: Sequence[EvidenceNode], title: Callable[[EvidenceNode], str | None]
+) -> tuple[NodeRef, ...]:
+    return tuple(NodeRef(node.kind, node.id, title(node)) for node in nodes)

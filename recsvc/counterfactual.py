@@ -1,0 +1,352 @@
+"""What an item owes to a few pieces of evidence: without them it would not be in the list. Pure.
+
+A score is not the sum that is left when contributions are taken away: n_s(u) depends on all of a
+user's evidence. It depends on it through the inner products of what the pieces add to all items,
+though, so scores without some evidence are exact and need no pass over all items:
+
+    rms_s² = Σ_{j,l left} <x_j, x_l> / items,    x_j = e_j · K_s(j, ·)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Bool, Float64, Int64
+from numpy.typing import NDArray
+
+from recsvc.evidence import Evidence, EvidenceRows
+from recsvc.fusion import Blend, ScoredUser
+from recsvc.ranking import best_items
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+
+LARGEST_SET = 5
+"""Most pieces of evidence in a counterfactual."""
+
+_VALUES_AT_ONCE = 1_000_000
+_MOST_ITEMS, _LEAST_ITEMS = 1000, 200
+_PAIR_EVIDENCE = 40
+"""Pieces of evidence that are tried in pairs: those that carry most."""
+_TIE = 1e-5
+"""Differences below this share of a score may be rounding, and decide nothing."""
+_CANCELLED = 1e-6
+"""A sum of squares below this share of the whole is what rounding leaves of a difference."""
+
+Ranking = Callable[[Int64[NDArray[np.int64], " size"]], Int64[NDArray[np.int64], " k"]]
+"""Ranks all items without the evidence at some positions: rows of the k best."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Evidence without which an item is no longer in the list.
+
+    Attributes:
+        positions: of the pieces of evidence, in `Evidence.nodes`.
+        replaced_by: row of the best item that then is in the list and was not before.
+    """
+
+    positions: tuple[int, ...]
+    replaced_by: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listed:
+    """The list that counterfactuals are about.
+
+    Attributes:
+        items: rows of its items, best first.
+        allowed: which items may be in it.
+        known: items that are known to exist and to be available, or not allowed.
+        own: for each piece of evidence, the row of the item that leaves with it; -1 for none.
+    """
+
+    items: Int64[NDArray[np.int64], " k"]
+    allowed: Bool[NDArray[np.bool_], " items"]
+    known: Bool[NDArray[np.bool_], " items"]
+    own: Int64[NDArray[np.int64], " evidence"]
+
+
+class EvidenceLeftOut:
+    """The scores of the best items when some evidence is left out.
+
+    Attributes:
+        items: rows of these items, ascending.
+    """
+
+    def __init__(
+        self, blend: Blend, evidence: Evidence, scored: ScoredUser, listed: Listed
+    ) -> None:
+        """Take the scores of the items apart that come near the list."""
+        pieces = len(evidence.nodes)
+        count = int(np.clip(_VALUES_AT_ONCE // max(1, pieces), _LEAST_ITEMS, _MOST_ITEMS))
+        count = max(count, 2 * len(listed.items))
+        allowed = listed.allowed
+        best = best_items(scored.scores, allowed, count)
+        self.items = np.sort(np.union1d(best, listed.items))
+        self._base = blend.base(self.items)
+        self._parts = [
+            _Part(*spoken, float(np.abs(raw).max()), self.items, pieces)
+            for spoken, raw in zip(scored.spoken, scored.raw, strict=True)
+        ]
+        column = np.full(len(allowed), -1, np.int64)
+        column[self.items] = np.arange(len(self.items))
+        self._own = np.where(listed.own >= 0, column[listed.own], -1)
+        outside = allowed.copy()
+        outside[self.items] = False
+        rest = scored.scores[outside]
+        self._outside = float(rest.max()) if len(rest) else -np.inf
+        if len(scored.spoken) < sum(map(bool, blend.weights)) and any(
+            node.weight < 0.0 for node in evidence.nodes
+        ):
+            self._outside = np.inf  # a signal whose evidence cancels may speak without some of it
+
+    def scores(
+        self, sets: Int64[NDArray[np.int64], "sets size"]
+    ) -> Float64[NDArray[np.float64], "sets n"]:
+        """Scores of `items` without each set; -inf for an item that leaves with its evidence."""
+        scores = self._base + sum(
+            (part.left(sets) for part in self._parts), np.zeros((len(sets), len(self.items)))
+        )
+        own = self._own[sets]
+        number, _ = np.nonzero(own >= 0)
+        scores[number, own[own >= 0]] = -np.inf
+        return scores
+
+    def bounds(
+        self, sets: Int64[NDArray[np.int64], "sets size"]
+    ) -> Float64[NDArray[np.float64], " sets"]:
+        """What no other item can score above without each set; inf where that cannot be told."""
+        return self._outside + sum((part.rise(sets) for part in self._parts), np.zeros(len(sets)))
+
+    def weight(self, items: Int64[NDArray[np.int64], " k"]) -> Float64[NDArray[np.float64], " n"]:
+        """The most that each piece of evidence adds to one of some of the items."""
+        columns = np.searchsorted(self.items, items)
+        nothing = np.zeros((len(self._own), len(items)))
+        return sum((part.values(columns) for part in self._parts), nothing).max(axis=1)
+
+
+class _Part:
+    """What one signal adds, by evidence: e_j · K(j, i) on some items, and inner products on all."""
+
+    def __init__(
+        self,
+        signal: Signal,
+        factor: float,
+        rows: EvidenceRows,
+        largest: float,
+        items: Int64[NDArray[np.int64], " n"],
+        evidence: int,
+    ) -> None:
+        n = len(rows)
+        self._factor = factor
+        self._count = n
+        self._place = np.full(evidence, n, np.int64)  # the last row, of zeros
+        self._place[rows.position] = np.arange(n)
+        self._terms = np.zeros((n + 1, len(items)))
+        self._terms[:n] = signal.terms(rows, items)
+        self._raw = self._terms.sum(axis=0)
+        self._gram = np.zeros((n + 1, n + 1))
+        self._gram[:n, :n], self._fall = _inner_products(signal, rows)
+        self._fall = np.append(self._fall, 0.0)
+        self._towards = self._gram.sum(axis=1)
+        self._whole = float(self._towards.sum())
+        self._largest = largest
+
+    def values(self, columns: Int64[NDArray[np.int64], " k"]) -> NDArray[np.float64]:
+        """What each piece of evidence adds to some of the items, [evidence, k]."""
+        return self._factor * self._terms[self._place][:, columns]
+
+    def left(self, sets: Int64[NDArray[np.int64], "sets size"]) -> NDArray[np.float64]:
+        """What the signal adds to the items without each set, [sets, n]."""
+        place = self._place[sets]
+        raw = np.repeat(self._raw[None], len(sets), axis=0)
+        for member in place.T:
+            raw -= self._terms[member]
+        return raw * self._factors(place)[:, None]
+
+    def rise(self, sets: Int64[NDArray[np.int64], "sets size"]) -> NDArray[np.float64]:
+        """The most that it can add to any item's score by leaving out each set."""
+        place = self._place[sets]
+        factors = self._factors(place)
+        rise = np.abs(factors - self._factor) * self._largest + factors * self._fall[place].sum(1)
+        left, square = self._left(place)
+        return np.where(left & (square <= _CANCELLED * self._whole), np.inf, rise)
+
+    def _factors(self, place: NDArray[np.int64]) -> NDArray[np.float64]:
+        """λ · n(u) without each set; 0 where nothing is left."""
+        left, square = self._left(place)
+        told = left & (square > _CANCELLED * self._whole)
+        ratio = np.divide(self._whole, square, out=np.zeros_like(square), where=told)
+        return self._factor * np.sqrt(ratio)
+
+    def _left(
+        self, place: NDArray[np.int64]
+    ) -> tuple[Bool[NDArray[np.bool_], " sets"], Float64[NDArray[np.float64], " sets"]]:
+        """Whether evidence is left without each set, and the sum of squares of its raw scores."""
+        square = self._whole - 2.0 * self._towards[place].sum(axis=1)
+        square += self._gram[place[:, :, None], place[:, None, :]].sum(axis=(1, 2))
+        return (place < self._count).sum(axis=1) < self._count, square
+
+
+def _inner_products(
+    signal: Signal, rows: EvidenceRows
+) -> tuple[Float64[NDArray[np.float64], "n n"], Float64[NDArray[np.float64], " n"]]:
+    """<x_j, x_l> over all items, and for each x_j the most that it takes from an item.
+
+    Raises:
+        TypeError: a signal of a kind that is not served.
+    """
+    if isinstance(signal, EmbeddingSignal):
+        own = rows.weight[:, None] * signal.source[rows.row].astype(np.float64)
+        return own @ signal.gram @ own.T, np.linalg.norm(own, axis=1) * signal.longest
+    if isinstance(signal, RowSignal):
+        own = sp.csr_matrix(sp.diags(rows.weight) @ signal.rows[rows.row])
+        return (own @ own.T).toarray(), -own.min(axis=1).toarray().ravel().clip(max=0.0)
+    raise TypeError(f"{type(signal).__name__} cannot be served: expected embeddings or rows")
+
+
+def find_removals(
+    left_out: EvidenceLeftOut, listed: Listed, rank_again: Ranking, *, plain: bool, budget: int = 64
+) -> tuple[Removal | None, ...]:
+    """For each item of a list the smallest removal that was found.
+
+    One piece of evidence is tried after the other, all of them; then pairs of those that carry
+    most; then the pair that comes nearest is added to. A pair is named only where it is certain
+    that no single piece does it. What the scores near the list cannot tell is ranked again.
+
+    Args:
+        left_out: scores without some evidence.
+        listed: the list.
+        rank_again: ranks all items anew.
+        plain: the list is in the order of the scores, so that they can tell.
+        budget: how often to rank again.
+
+    Returns:
+        One for each item of the list; None where no set of `LARGEST_SET` pieces was found.
+    """
+    if not len(listed.items):
+        return ()
+    search = _Search(left_out, listed, rank_again, plain=plain, budget=budget)
+    singles = search.measured(np.arange(len(listed.own))[:, None])
+    strong = np.argsort(-left_out.weight(listed.items), kind="stable")[:_PAIR_EVIDENCE]
+    places = np.array(list(combinations(range(len(strong)), 2)), np.int64).reshape(-1, 2)
+    pairs = search.measured(np.sort(strong[places], axis=1))
+    return tuple(search.smallest(item, singles, pairs, strong) for item in range(len(listed.items)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """Sets of evidence, and what the scores near the list tell about each.
+
+    Attributes:
+        sets: positions of evidence, [sets, size].
+        scores: of the items near the list, [sets, n].
+        margin: by how much each item of the list misses it, [sets, k]; below 0 it stays.
+        sure: whether the scores tell, [sets, k].
+    """
+
+    sets: Int64[NDArray[np.int64], "sets size"]
+    scores: Float64[NDArray[np.float64], "sets n"]
+    margin: Float64[NDArray[np.float64], "sets k"]
+    sure: Bool[NDArray[np.bool_], "sets k"]
+
+
+class _Search:
+    """Tries sets of evidence on the items of one list."""
+
+    def __init__(
+        self,
+        left_out: EvidenceLeftOut,
+        listed: Listed,
+        rank_again: Ranking,
+        *,
+        plain: bool,
+        budget: int,
+    ) -> None:
+        self._left_out = left_out
+        self._listed = listed
+        self._rank_again = rank_again
+        self._plain = plain
+        self._budget = budget
+        self._ranked: dict[tuple[int, ...], Int64[NDArray[np.int64], " k"]] = {}
+        self._columns = np.searchsorted(left_out.items, listed.items)
+
+    def measured(self, sets: Int64[NDArray[np.int64], "sets size"]) -> _Measured:
+        """How near each set comes to moving each item out."""
+        k = len(self._listed.items)
+        scores = self._left_out.scores(sets)
+        own = scores[:, self._columns]
+        missing = np.full((len(sets), max(0, k + 1 - scores.shape[1])), -np.inf)
+        best = -np.partition(-np.hstack([scores, missing]), (k - 1, k), axis=1)
+        last, next_ = best[:, k - 1 : k], best[:, k : k + 1]
+        ahead = np.where(own >= last, next_, last)
+        margin = np.subtract(ahead, own, out=np.full(own.shape, np.inf), where=own > -np.inf)
+        tie = _TIE * np.abs(last, out=np.zeros_like(last), where=last > -np.inf)
+        bound = self._left_out.bounds(sets)[:, None]
+        sure = (np.abs(margin) > tie) & (np.minimum(last, own) >= bound + tie)
+        return _Measured(sets, scores, margin, sure & self._plain)
+
+    def smallest(
+        self,
+        item: int,
+        singles: _Measured,
+        pairs: _Measured,
+        strong: Int64[NDArray[np.int64], " n"],
+    ) -> Removal | None:
+        """The smallest removal of one item of the list that is found."""
+        removal, complete = self._first(singles, item, complete=True)
+        if removal is not None or not complete or not len(pairs.sets):
+            return removal
+        removal, _ = self._first(pairs, item, complete=False)
+        nearest = pairs.sets[int(np.argmax(pairs.margin[:, item]))]
+        while removal is None and len(nearest) < LARGEST_SET:
+            others = strong[~np.isin(strong, nearest)]
+            if not len(others):
+                break
+            grown = np.column_stack([np.tile(nearest, (len(others), 1)), others])
+            larger = self.measured(grown)
+            removal, _ = self._first(larger, item, complete=False)
+            nearest = larger.sets[int(np.argmax(larger.margin[:, item]))]
+        return removal
+
+    def _first(self, tried: _Measured, item: int, *, complete: bool) -> tuple[Removal | None, bool]:
+        """The set that moves an item out by most, and whether it is certain that none does.
+
+        Args:
+            tried: the sets.
+            item: which item of the list.
+            complete: every set that the scores do not tell about is ranked again, not only those
+                that seem to do it.
+        """
+        certain = True
+        margin, sure = tried.margin[:, item], tried.sure[:, item]
+        wanted = (margin > 0.0) | (~sure & complete)
+        for number in np.argsort(-margin, kind="stable").tolist():
+            if not wanted[number]:
+                continue
+            top = self._top(tried, number, sure=bool(sure[number]))
+            if top is None or not self._listed.known[top].all():
+                certain = False
+            elif self._listed.items[item] not in top:
+                new = top[~np.isin(top, self._listed.items)]
+                if len(new):
+                    return Removal(tuple(tried.sets[number].tolist()), int(new[0])), True
+        return None, certain
+
+    def _top(
+        self, tried: _Measured, number: int, *, sure: bool
+    ) -> Int64[NDArray[np.int64], " k"] | None:
+        """The list without one of the sets; None where that is not known."""
+        k = len(self._listed.items)
+        if sure:
+            scores = tried.scores[number]
+            order = np.argsort(-scores, kind="stable")[:k]
+            return self._left_out.items[order[scores[order] > -np.inf]]
+        chosen = tuple(tried.sets[number].tolist())
+        if chosen not in self._ranked:
+            if self._budget == 0:
+                return None
+            self._budget -= 1
+            self._ranked[chosen] = self._rank_again(tried.sets[number])
+        return self._ranked[chosen]

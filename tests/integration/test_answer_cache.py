@@ -1,0 +1,200 @@
+"""Kept answers against writers, over several processes of the real service."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import httpx
+import pytest
+
+from loaders.catalogue import Query
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from recsvc.refresh import RefreshOptions
+from tests.conftest import Served, Service, refreshed, running_service
+
+pytestmark = pytest.mark.neo4j
+
+ROUNDS = 30
+READERS = 6
+SIZES = range(40, 60)
+USER = "u5"
+
+
+@pytest.fixture(scope="module")
+def served(
+    neo4j_address: Neo4jAddress,
+    session_gateway: Neo4jGateway,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Served:
+    """The made graph with a model that is fitted at once."""
+    options = RefreshOptions(models=("gfcf",), validation_users=20)
+    return refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+
+
+@pytest.fixture(scope="module")
+def several(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service as two processes, which keep answers for an hour."""
+    environment = {**served.environment, "RECSVC_ANSWER_CACHE_SECONDS": "3600"}
+    log = tmp_path_factory.mktemp("log") / "serve.log"
+    with running_service(environment, log, "--workers", "2") as service:
+        yield service
+
+
+def ids(client: httpx.Client, user: str, k: int) -> list[str]:
+    answer = client.get(
+        f"/v1/users/{user}/recommendations", params={"k": k, "explain": "none"}
+    ).json()
+    assert answer["degraded"] == []
+    return [item["item_id"] for item in answer["items"]]
+
+
+def read(url: str, seed: int, until: Event) -> list[tuple[float, list[str]]]:
+    """Ask for one user's recommendations, over connections to any of the processes.
+
+    Returns:
+        (time the request was sent, ids) of each answer.
+    """
+    chance = random.Random(seed)
+    seen: list[tuple[float, list[str]]] = []
+    while not until.is_set():
+        with httpx.Client(base_url=url, timeout=30) as client:
+            for _ in range(10):
+                sent = time.monotonic()
+                seen.append((sent, ids(client, USER, chance.choice(SIZES))))
+    return seen
+
+
+def raced(
+    service: Service, write: Callable[[str], None]
+) -> tuple[list[tuple[float, str]], list[tuple[float, list[str]]]]:
+    """Write for the user's best item, again and again, while others read.
+
+    Returns:
+        (time the writer had its 200, item) of each write, and what the readers got.
+    """
+    until, chance = Event(), random.Random(1)
+    url = str(service.client.base_url)
+    writes: list[tuple[float, str]] = []
+    with ThreadPoolExecutor(READERS) as threads:
+        readers = [threads.submit(read, url, seed, until) for seed in range(READERS)]
+        try:
+            for _ in range(ROUNDS):
+                best = ids(service.client, USER, SIZES[-1])[0]
+                write(best)
+                writes.append((time.monotonic(), best))
+                time.sleep(chance.uniform(0.0, 0.2))
+        finally:
+            until.set()
+        return writes, [answer for reader in readers for answer in reader.result()]
+
+
+def kept(service: Service) -> float:
+    """How many answers were served again, by both processes."""
+    text = service.client.get("/metrics").text
+    found = re.search(r'recsvc_kept_answers_total{kept="yes"} ([\d.]+)', text)
+    return float(found[1]) if found else 0.0
+
+
+@pytest.mark.parametrize("what", ["event", "item"])
+def test_no_answer_is_older_than_a_write_that_was_answered(several: Service, what: str) -> None:
+    def post_event(item: str) -> None:
+        event = {"user_id": USER, "item_id": item, "event": "listen"}
+        assert several.client.post("/v1/events", json=[event]).json()["new"] == 1
+
+    def make_unavailable(item: str) -> None:
+        several.client.put(f"/v1/items/{item}", json={"available": False}).raise_for_status()
+
+    ids(several.client, USER, SIZES[0])
+    before = kept(several)
+    writes, answers = raced(several, {"event": post_event, "item": make_unavailable}[what])
+    stale = [
+        (sent - written, item)
+        for sent, found in answers
+        for written, item in writes
+        if sent > written and item in found
+    ]
+    assert not stale
+    assert kept(several) - before > 100
+    shown = {item for _, item in writes} & {item for _, found in answers for item in found}
+    assert len(shown) > ROUNDS / 2
+
+
+def asked_twice(service: Service, user: str) -> list[dict[str, Any]]:
+    """One answer of each of many connections, so of both processes."""
+
+    def ask(_: int) -> dict[str, Any]:
+        url = service.client.base_url.join(f"/v1/users/{user}/recommendations")
+        answer = httpx.get(url, timeout=30).json()
+        return {name: answer[name] for name in answer.keys() - {"request_id", "took_ms"}}
+
+    with ThreadPoolExecutor(8) as threads:
+        return list(threads.map(ask, range(32)))
+
+
+def test_processes_give_the_same_answers(several: Service) -> None:
+    before = kept(several)
+    for user in ("u1", "u2"):
+        first, *others = asked_twice(several, user)
+        assert all(other == first for other in others)
+    assert kept(several) - before > 20
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_follow_is_seen_by_both_processes(several: Service, method: str) -> None:
+    """It is evidence, so the explanations name it."""
+
+    def names() -> set[str]:
+        return {
+            part["evidence"]["id"]
+            for answer in asked_twice(several, "newcomer")
+            for item in answer["items"]
+            for part in item["explanation"]["contributions"]
+        }
+
+    assert ("u3" in names()) == (method == "DELETE")
+    several.client.request(method, "/v1/users/newcomer/follows/u3").raise_for_status()
+    assert ("u3" in names()) == (method == "PUT")
+
+
+def test_the_name_of_somebody_followed_is_the_new_one(several: Service) -> None:
+    several.client.put("/v1/users/fan/follows/u9").raise_for_status()
+
+    def names() -> set[str | None]:
+        return {
+            part["evidence"]["title"]
+            for answer in asked_twice(several, "fan")
+            for item in answer["items"]
+            for part in item["explanation"]["contributions"]
+            if part["evidence"]["id"] == "u9"
+        }
+
+    assert names() == {None}
+    several.client.put("/v1/users/u9", json={"name": "Nina"}).raise_for_status()
+    assert names() == {"Nina"}
+
+
+def test_a_deleted_item_is_in_no_answer(several: Service) -> None:
+    deleted = asked_twice(several, "u20")[0]["items"][0]["item_id"]
+    several.client.delete(f"/v1/items/{deleted}", timeout=60).raise_for_status()
+    for answer in asked_twice(several, "u20"):
+        assert deleted not in {item["item_id"] for item in answer["items"]}
+
+
+def test_what_is_written_past_the_service_is_seen_after_its_time(
+    served: Served, tmp_path: Path
+) -> None:
+    environment = {**served.environment, "RECSVC_ANSWER_CACHE_SECONDS": "1"}
+    change = Query(
+        "tests/hide", "", "write", {"item": ""}, {},
+        "MATCH (i:Item {item_id: $item}) SET i.available = false",
+    )  # fmt: skip
+    with running_service(environment, tmp_path / "log") as service:
+        first = ids(service.client, "u30", 10)[0]
+        served.gateway.run(change, item=first)
+        time.sleep(1.1)
+        assert first not in ids(service.client, "u30", 10)

@@ -1,0 +1,143 @@
+"""Counterfactuals, against ranking everything again."""
+
+from itertools import combinations
+from unittest import mock
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsvc import counterfactual
+from recsvc.counterfactual import EvidenceLeftOut, Listed, Removal, find_removals
+from recsvc.evidence import Evidence, EvidenceNode
+from recsvc.fusion import Blend
+from recsvc.ranking import sort_by_score
+from tests.property.made_blends import IDS, N_ITEMS, blends, evidences, ids_of, made_blend
+
+
+def exact_scores(blend: Blend, evidence: Evidence) -> np.ndarray:
+    items = np.arange(N_ITEMS)
+    terms = blend.terms(blend.score(evidence), items)
+    return blend.base(items) + sum((t.values.sum(axis=0) for t in terms), np.zeros(N_ITEMS))
+
+
+def without(evidence: Evidence, positions: tuple[int, ...]) -> Evidence:
+    left = [n for p, n in enumerate(evidence.nodes) if p not in positions]
+    return Evidence(tuple(left), evidence.seen)
+
+
+def ranked(scores: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
+    rows = np.flatnonzero(allowed)
+    return rows[sort_by_score(rows, scores[rows])][:k]
+
+
+class Case:
+    """A list, all that is known about it, and the same without some evidence."""
+
+    def __init__(
+        self, blend: Blend, evidence: Evidence, k: int, allowed: np.ndarray, near: int
+    ) -> None:
+        self.blend, self.evidence, self.k, self.allowed = blend, evidence, k, allowed
+        self.items = self.again(())
+        own = [IDS["item"].row(n.id) if n.kind == "item" else -1 for n in evidence.nodes]
+        self.listed = Listed(self.items, allowed, np.ones(N_ITEMS, bool), np.array(own, np.int64))
+        with mock.patch.multiple(counterfactual, _MOST_ITEMS=near, _LEAST_ITEMS=near):
+            self.left_out = EvidenceLeftOut(blend, evidence, blend.score(evidence), self.listed)
+
+    def again(self, positions) -> np.ndarray:
+        positions = tuple(int(p) for p in positions)
+        leaving = [
+            IDS["item"].row(self.evidence.nodes[p].id)
+            for p in positions
+            if self.evidence.nodes[p].kind == "item"
+        ]
+        allowed = self.allowed.copy()
+        allowed[[row for row in leaving if row >= 0]] = False
+        return ranked(exact_scores(self.blend, without(self.evidence, positions)), allowed, self.k)
+
+    def removals(self, budget: int = 64) -> tuple[Removal | None, ...]:
+        return find_removals(self.left_out, self.listed, self.again, plain=True, budget=budget)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    allowed = np.array(draw(st.lists(st.booleans(), min_size=N_ITEMS, max_size=N_ITEMS)))
+    k, near = draw(st.integers(1, 5)), draw(st.integers(0, N_ITEMS))
+    return Case(draw(blends()), draw(evidences()), k, allowed, near)
+
+
+@settings(deadline=None)  # it ranks again and again
+@given(cases(), st.data())
+def test_scores_without_evidence_are_those_of_scoring_again(case: Case, data) -> None:
+    pieces = len(case.evidence.nodes)
+    size = data.draw(st.integers(0, pieces))
+    positions = tuple(data.draw(st.permutations(range(pieces)))[:size])
+    sets = np.array([positions], np.int64)
+    bound = case.left_out.bounds(sets)[0]
+    expected = exact_scores(case.blend, without(case.evidence, positions))
+    if np.isfinite(bound) or bound < 0:
+        found = case.left_out.scores(sets)[0]
+        told = np.isfinite(found)
+        wanted = expected[case.left_out.items]
+        np.testing.assert_allclose(found[told], wanted[told], rtol=1e-4, atol=1e-4)
+    outside = case.allowed.copy()
+    outside[case.left_out.items] = False
+    assert (expected[outside] <= bound + 1e-4 * (1.0 + np.abs(expected[outside]))).all()
+
+
+@settings(deadline=None)  # it ranks again and again
+@given(cases())
+def test_a_removal_holds_when_all_items_are_ranked_again(case: Case) -> None:
+    for item, removal in zip(case.items, case.removals(), strict=True):
+        if removal is None:
+            continue
+        again = case.again(removal.positions)
+        assert item not in again
+        assert removal.replaced_by in again
+        assert removal.replaced_by not in case.items
+
+
+def does(case: Case, positions: tuple[int, ...], item: int) -> bool:
+    """Whether an item makes room for another without some evidence."""
+    again = case.again(positions)
+    return item not in again and not set(again) <= set(case.items)
+
+
+@settings(deadline=None)  # it ranks again and again
+@given(cases())
+def test_no_smaller_set_does_what_a_removal_of_one_or_two_does(case: Case) -> None:
+    """And where one or two pieces do it, as many are named."""
+    pieces = range(len(case.evidence.nodes))
+    for item, removal in zip(case.items, case.removals(budget=10_000), strict=True):
+        least = next(
+            (
+                size
+                for size in (1, 2)
+                if any(does(case, chosen, item) for chosen in combinations(pieces, size))
+            ),
+            None,
+        )
+        if least is None:
+            assert removal is None or len(removal.positions) > 2
+        else:
+            assert removal is not None
+            assert len(removal.positions) == least
+
+
+def test_without_budget_a_pair_is_never_named_on_a_guess() -> None:
+    """One piece of evidence decides everything; near the list that cannot be told."""
+    rng = np.random.default_rng(0)
+    ids = ids_of(3000)["item"]
+    blend = made_blend(rng, ids_of(3000))
+    nodes = tuple(EvidenceNode("item", ids[row], 1.0) for row in (5, 6))
+    evidence = Evidence(nodes)
+    scores = blend.score(evidence)
+    allowed = np.ones(3000, bool)
+    items = ranked(scores.scores.astype(float), allowed, 5)
+    listed = Listed(items, allowed, allowed, np.array([5, 6]))
+    left_out = EvidenceLeftOut(blend, evidence, scores, listed)
+
+    def never(_positions: np.ndarray) -> np.ndarray:
+        raise AssertionError("nothing may be ranked again")
+
+    assert find_removals(left_out, listed, never, plain=False, budget=0) == (None,) * 5

@@ -1,0 +1,91 @@
+"""Rows of followed users as they are now, in the place of stored ones."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from loaders.types import IdMap
+from recsvc.evidence import Evidence, EvidenceNode
+from recsvc.fusion import Blend
+from recsvc.live import with_live_rows
+from recsvc.signals import RowSignal
+from recsvc.snapshot import Snapshot
+from recsvc.store import Store
+
+ITEMS, USERS = IdMap(["a", "b", "c"]), IdMap(["u1", "u2", "u3"])
+
+
+class FakeStore:
+    """Answers `metapath` from a table, and records what it is asked."""
+
+    def __init__(self, rows: Mapping[str, tuple[list[str], list[float]]]) -> None:
+        self.rows, self.asked = rows, cast("list[Any]", [])
+
+    async def metapath(self, name: str, evidence_ids: Sequence[str]) -> Any:
+        self.asked.append((name, list(evidence_ids)))
+        return {user: self.rows[user] for user in evidence_ids if user in self.rows}
+
+    @property
+    def store(self) -> Store:
+        return cast(Store, self)
+
+
+def made_snapshot() -> Snapshot:
+    stored = sp.csr_matrix(np.array([[1, 0, 0], [0, 2, 0], [0, 0, 3]], np.float32))
+    items = sp.csr_matrix(np.eye(3, dtype=np.float32))
+    signals = (
+        RowSignal("followed_user_item", "user", USERS, stored),
+        RowSignal("item_user_item", "item", ITEMS, items),
+    )
+    return Snapshot(
+        {"hybrid": 1}, ITEMS, IdMap(()), USERS, np.array([1, 1, 4]), ("",) * 3, np.ones(3, bool),
+        sp.csr_matrix((3, 0), dtype=bool), Blend(signals, (1.0, 1.0), np.zeros(3, np.float32), 0.1),
+    )  # fmt: skip
+
+
+def rows_of(snapshot: Snapshot, *users: str) -> list[list[float]]:
+    signal = snapshot.blend.signals[0]
+    found: list[list[float]] = []
+    for user in users:
+        evidence = Evidence((EvidenceNode("user", user, 1.0),)).rows("user", signal.ids)
+        found.append(signal.terms(evidence, np.arange(3)).sum(axis=0).tolist())
+    return found
+
+
+async def test_only_those_who_changed_are_read_again() -> None:
+    fake = FakeStore({"u2": (["b", "c", "unknown"], [0.5, 0.25, 9.0])})
+    snapshot = made_snapshot()
+    live = await with_live_rows(fake.store, snapshot, {"u1": 1, "u2": 2})
+    assert fake.asked == [("followed_user_item", ["u2"])]
+    assert rows_of(live, "u1", "u2", "u3") == [[1, 0, 0], [0, 0.5, 0.25], [0, 0, 0]]
+    assert live.blend.signals[1] is snapshot.blend.signals[1]
+    assert rows_of(snapshot, "u2") == [[0, 2, 0]]
+
+
+async def test_stored_and_live_rows_stand_in_the_order_of_the_ids() -> None:
+    fake = FakeStore({"u2": (["a"], [7.0])})
+    live = await with_live_rows(fake.store, made_snapshot(), {"u1": 1, "u3": 4, "u2": 2})
+    assert rows_of(live, "u1", "u2", "u3") == [[1, 0, 0], [7, 0, 0], [0, 0, 3]]
+
+
+async def test_one_who_came_or_lost_all_since() -> None:
+    fake = FakeStore({"new": (["a"], [4.0])})
+    live = await with_live_rows(fake.store, made_snapshot(), {"u3": 0, "new": 1, "unknown": 0})
+    assert rows_of(live, "u3", "new", "unknown") == [[0, 0, 0], [4, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("counts", [{}, {"u1": 1, "u3": 4}])
+async def test_where_nobody_changed_nothing_is_read(counts: dict[str, int]) -> None:
+    fake, snapshot = FakeStore({}), made_snapshot()
+    assert await with_live_rows(fake.store, snapshot, counts) is snapshot
+    assert fake.asked == []
+
+
+async def test_most_that_are_read() -> None:
+    fake = FakeStore({})
+    counts = {f"x{n}": 1 for n in range(150)}
+    await with_live_rows(fake.store, made_snapshot(), counts)
+    assert len(fake.asked[0][1]) == 100
