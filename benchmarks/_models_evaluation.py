@@ -57,9 +57,9 @@ def run() -> None:
     assert np.array_equal(naive, ranking.items[:NAIVE_USERS])
     print(
         f"Gowalla, {len(users):,} users x {len(data.graph.items):,} items, {DIMENSIONS} "
-        f"dimensions: rank {median(ranks):.2f} s ({min(ranks):.2f} to {max(ranks):.2f}), metrics with "
-        f"intervals {median(metrics):.2f} s ({min(metrics):.2f} to {max(metrics):.2f}); a full "
-        f"sort for each user {seconds:.0f} s (from {NAIVE_USERS:,} of them), "
+        f"dimensions: rank {median(ranks):.2f} s ({min(ranks):.2f} to {max(ranks):.2f}), metrics "
+        f"with intervals {median(metrics):.2f} s ({min(metrics):.2f} to {max(metrics):.2f}); a "
+        f"full sort for each user {seconds:.0f} s (from {NAIVE_USERS:,} of them), "
         f"ratio {seconds / median(ranks):.0f}, the same lists",
         flush=True,
     )

@@ -20,8 +20,8 @@ from urllib.parse import quote
 import httpx
 import psutil
 from _environment import describe
-from _service import service, users_with_interactions
 
+from benchmarks._service import service, users_with_interactions
 from loaders.gateway import Neo4jGateway
 from recsvc.connect import neo4j_address
 from recsvc.settings import load_settings

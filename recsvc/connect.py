@@ -1,12 +1,14 @@
 """From settings to what they describe: the local Neo4j, a gateway, a store, an engine."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
 from recsvc.engine import Engine
+from recsvc.revisions import Revisions
 from recsvc.settings import Settings
 from recsvc.store import Store
 
@@ -59,14 +61,46 @@ def open_gateway(settings: Settings) -> Neo4jGateway:
     return Neo4jGateway(neo4j_address(settings))
 
 
-def make_engine(settings: Settings, timeout_seconds: float = _PATIENCE_SECONDS) -> Engine:
-    """An engine on that Neo4j, not started."""
+@contextmanager
+def open_writing_gateway(settings: Settings) -> Generator[Neo4jGateway]:
+    """A gateway to write through: no service on this machine keeps what it answered before.
+
+    Raises:
+        Neo4jError: it does not answer.
+    """
+    try:
+        with open_gateway(settings) as gateway:
+            yield gateway
+    finally:
+        revisions = open_revisions(settings)
+        revisions.note_write(anybody=True)
+        revisions.close()
+
+
+def open_revisions(settings: Settings) -> Revisions:
+    """The numbers of the newest writes."""
+    return Revisions(settings.home / "revisions")
+
+
+def make_engine(
+    settings: Settings,
+    timeout_seconds: float = _PATIENCE_SECONDS,
+    revisions: Revisions | None = None,
+) -> Engine:
+    """An engine on that Neo4j, not started.
+
+    Args:
+        settings: where it is, and what counts.
+        timeout_seconds: deadline of each read and write.
+        revisions: where its writes are noted, for those who keep answers.
+    """
     return Engine(
         Store(neo4j_address(settings), timeout_seconds=timeout_seconds),
         snapshot_folder=settings.home / "snapshots",
         events=settings.events,
         text=settings.text,
         max_evidence=settings.max_evidence,
+        revisions=revisions,
     )
 
 

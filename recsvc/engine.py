@@ -34,7 +34,7 @@ from recsvc.listing import Listing
 from recsvc.live import with_live_rows
 from recsvc.paths import DrawnPaths, find_paths
 from recsvc.ranking import best_items
-from recsvc.revisions import note_users
+from recsvc.revisions import Revisions, note_users
 from recsvc.serving import Serving
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import cosines
@@ -65,13 +65,14 @@ class Engine:
         events: Mapping[str, EventSettings],
         max_evidence: int,
         text: TextSettings = _ENGLISH,
+        revisions: Revisions | None = None,
     ) -> None:
         self._store = store
         self._events = events
         self._text = text
         self._max_evidence = max_evidence
         self._serving = Serving(store, snapshot_folder)
-        self._graph = GraphWriter(store, self._serving)
+        self._graph = GraphWriter(store, self._serving, revisions)
 
     async def start(self) -> None:
         """Connect, load the active snapshot, and watch for a new one."""

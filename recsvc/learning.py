@@ -247,11 +247,17 @@ def _pagerank(
     )
 
 
-def row_signals(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> list[Signal]:
-    """PageRank and every meta-path, over all evidence nodes of the whole graph."""
+def row_signals(
+    run: Run, graph: HeteroGraph, evidence: sp.csr_matrix
+) -> tuple[list[Signal], dict[str, float]]:
+    """PageRank and every meta-path, over all evidence nodes of the whole graph.
+
+    Returns:
+        The signals, and of PageRank's rows the share of their mass that was cut off.
+    """
     ids = _evidence_ids(graph)
     with run.step("pagerank"):
-        rows, _, _ = _pagerank(run, graph, evidence)
+        rows, _, cut = _pagerank(run, graph, evidence)
     signals: list[Signal] = [RowSignal(PAGERANK, "item", graph.items, rows)]
     with run.step("meta-paths"):
         for name, kind in metapath_kinds().items():
@@ -259,7 +265,7 @@ def row_signals(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> list[S
                 run.gateway, name, ids[kind], graph.items, run.options.row_size, run.progress
             )
             signals.append(RowSignal(name, kind, ids[kind], found))
-    return signals
+    return signals, {PAGERANK: cut}
 
 
 def _rehearsed(

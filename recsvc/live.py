@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
-from loaders.catalogue import catalogue
 from loaders.types import IdMap
 from recsvc.signals import RowSignal, Signal
 from recsvc.snapshot import Snapshot
@@ -41,7 +40,7 @@ async def with_live_rows(store: Store, snapshot: Snapshot, counts: Mapping[str, 
         for signal in snapshot.blend.signals
         if isinstance(signal, RowSignal)
         and signal.kind == "user"
-        and f"metapaths/{signal.name}" in catalogue()
+        and store.has_metapath(signal.name)
     ]
     if not changed or not paths:
         return snapshot

@@ -56,7 +56,8 @@ class RefreshReport:
             blend as `hybrid`.
         seconds: time of each step.
         counts: nodes, relationships and vectors.
-        cut: share of its kernel's weight that was cut off, by model without vectors.
+        cut: share of its kernel's weight that was cut off, by model without vectors, and of
+            PageRank.
         sha256: of the arrays the blend is served from.
     """
 
@@ -136,7 +137,8 @@ def _refresh(run: Run, versions: dict[str, writeback.Version]) -> RefreshReport:
         for name in run.options.models
     }
     of_models, cut = model_signals(run, models, graph.items)
-    signals = [*of_models, *row_signals(run, graph, evidence)]
+    of_rows, cut_of_rows = row_signals(run, graph, evidence)
+    signals = [*of_models, *of_rows]
     blend = Blend(
         tuple(signals),
         tuple(learned.weights[signal.name] for signal in signals),
@@ -155,7 +157,7 @@ def _refresh(run: Run, versions: dict[str, writeback.Version]) -> RefreshReport:
         for signal in embedding_signals(models, graph.items):
             _write_neighbours(run, signal, snapshot)
     return RefreshReport(
-        numbers, learned.weights, learned.metrics, run.seconds, counts, cut, sha256
+        numbers, learned.weights, learned.metrics, run.seconds, counts, cut | cut_of_rows, sha256
     )
 
 

@@ -170,6 +170,10 @@ class Store:
         rows = await self._run(catalogue()["serve/live_items"], item_ids=list(item_ids))
         return frozenset(rows[0]["item_ids"])
 
+    def has_metapath(self, name: str) -> bool:
+        """Whether there still is a file of a meta-path."""
+        return f"metapaths/{name}" in catalogue()
+
     async def metapath(
         self, name: str, evidence_ids: Sequence[str]
     ) -> dict[str, tuple[list[str], list[float]]]:

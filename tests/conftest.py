@@ -38,7 +38,12 @@ assert CHECKOUT is not None
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 INTEGRATION = CHECKOUT / "tests" / "integration"
 # Commands, reports and answers, whose queries other tests run on every line of Neo4j.
-ON_DEFAULT_LINE = {"test_commands.py", "test_report.py", "test_serving.py"}
+ON_DEFAULT_LINE = {
+    "test_answer_cache.py",
+    "test_commands.py",
+    "test_report.py",
+    "test_serving.py",
+}
 
 _DELETE_ALL = Query(
     "tests/delete_all", "Empties the database.", "autocommit", {}, {},

@@ -18,9 +18,8 @@ from recsvc.answer import SimilarAnswer, as_document, explanation_document
 from recsvc.answer_cache import AnswerCache
 from recsvc.asking import RecommendationQuery
 from recsvc.commands._shared import AsJson, Count, print_document, training_graph
-from recsvc.connect import make_engine, neo4j_address, with_engine
+from recsvc.connect import make_engine, neo4j_address, open_revisions, with_engine
 from recsvc.engine import Engine
-from recsvc.revisions import Revisions
 from recsvc.settings import load_settings
 
 if TYPE_CHECKING:
@@ -120,13 +119,13 @@ def service() -> "FastAPI":
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     structlog.reset_defaults()
     settings = load_settings()
-    revisions = Revisions(settings.home / "revisions")
+    revisions = open_revisions(settings)
     cache = AnswerCache(
         revisions,
         seconds=settings.answer_cache_seconds,
         max_bytes=settings.answer_cache_megabytes * 2**20,
     )
-    engine = make_engine(settings, settings.request_timeout_seconds)
+    engine = make_engine(settings, settings.request_timeout_seconds, revisions)
     return create_app(engine, answer_cache=cache if settings.answer_cache_seconds else None)
 
 

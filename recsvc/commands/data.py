@@ -10,7 +10,7 @@ import typer
 from loaders.local_neo4j import LocalNeo4j
 from recsvc import _console as console
 from recsvc.commands._shared import AsJson, print_document, rejects_file
-from recsvc.connect import local_neo4j, open_gateway, with_store
+from recsvc.connect import local_neo4j, open_gateway, open_writing_gateway, with_store
 from recsvc.errors import SettingsError
 from recsvc.settings import Settings, load_settings
 
@@ -74,7 +74,7 @@ def ingest(
             local = own_neo4j(settings)
             report = bulk_ingest(local, tables, rejects=rejects, strict=strict, progress=bars)
         else:
-            with open_gateway(settings) as gateway:
+            with open_writing_gateway(settings) as gateway:
                 report = ingest_tables(
                     gateway, tables, rejects=rejects, strict=strict, progress=bars
                 )
@@ -200,7 +200,7 @@ def delete_user(
     from recsvc import deletion
 
     settings = load_settings()
-    with open_gateway(settings) as gateway:
+    with open_writing_gateway(settings) as gateway:
         deletion.delete_user(gateway, user, snapshot_folder=settings.home / "snapshots")
     print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
 

@@ -61,7 +61,7 @@ def test_a_model_without_vectors_is_in_the_blend_as_rows(
     assert gateway.run(VERSIONS) == [
         {"model": "fastrp", "status": "active"}, {"model": "hybrid", "status": "active"},
     ]  # fmt: skip
-    assert report.cut.keys() == {"walk3"}
+    assert report.cut.keys() == {"walk3", "pagerank"}
     assert 0.0 < report.cut["walk3"] < 0.5
     content = asyncio.run(_stored(neo4j_address, report.versions["hybrid"]))
     _check_served(snapshots.read(content, report.sha256))

@@ -24,6 +24,9 @@ class FakeStore:
     def __init__(self, rows: Mapping[str, tuple[list[str], list[float]]]) -> None:
         self.rows, self.asked = rows, cast("list[Any]", [])
 
+    def has_metapath(self, name: str) -> bool:
+        return name == "followed_user_item"
+
     async def metapath(self, name: str, evidence_ids: Sequence[str]) -> Any:
         self.asked.append((name, list(evidence_ids)))
         return {user: self.rows[user] for user in evidence_ids if user in self.rows}

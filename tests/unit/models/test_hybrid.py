@@ -12,7 +12,7 @@ from recsvc.errors import TrainingError
 from recsvc.evaluation import mean_ndcg
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.fusion import BASE, LEAST_WEIGHT
-from recsvc.models import MODELS, FitRun, ModelSpec, TrainingData, Validation
+from recsvc.models import MODELS, FitRun, ModelSpec, TrainingData, Validation, ridge
 from recsvc.models import hybrid as module
 from recsvc.models.hybrid import (
     HybridModel,
@@ -179,6 +179,25 @@ def test_weights_are_learned_on_the_rehearsal_given() -> None:
     given, _, _ = fit_without_each(data, options, FitRun(seed=0), rehearsal)
     own, _, _ = fit_without_each(data, options, FitRun(seed=0))
     assert given.weights["categories"] > 0.2 > own.weights["categories"]
+
+
+def test_a_part_chooses_its_options_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the whole, for both fits: λ would be learned for another kernel else."""
+    used: list[tuple[int, float | None]] = []
+    ridge_fit = ridge.fit
+
+    def watched(data: TrainingData, options: ridge.RidgeOptions, run: FitRun) -> object:
+        used.append((data.evidence.nnz, options.l2))
+        return ridge_fit(data, options, run)
+
+    monkeypatch.setattr(ModelSpec, "fit", property(lambda _spec: watched))
+    data = sides()
+    fit(data, HybridOptions(models=("ridge",), signals=()), FitRun(seed=3))
+    chosen = ridge.settled(data, ridge.RidgeOptions(), 3).l2
+    (part, first), (whole, second) = used
+    assert part < whole
+    assert first == second == chosen
+    assert chosen is not None
 
 
 def test_given_weights_are_kept() -> None:

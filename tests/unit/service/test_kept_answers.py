@@ -206,17 +206,22 @@ async def test_a_new_snapshot_has_new_answers(client: httpx.AsyncClient, fake: S
     assert (await client.get(PATH)).json()["versions"] == {"hybrid": 4}
 
 
-async def test_an_answer_across_a_swap_is_not_kept(
+async def test_an_answer_across_a_swap_is_not_kept_and_drops_nothing(
     client: httpx.AsyncClient, fake: SlowEngine
 ) -> None:
     fake.go_on.clear()
     early = asyncio.create_task(client.get(PATH))
     await fake.reading.wait()
-    fake.served = object()
+    held, fake.go_on = fake.go_on, asyncio.Event()
     fake.go_on.set()
+    fake.served = object()
+    await client.get(PATH + "?k=1")
+    held.set()
     await early
-    await client.get(PATH)
+    await client.get(PATH + "?k=1")
     assert fake.asked == 2
+    await client.get(PATH)
+    assert fake.asked == 3
 
 
 async def test_without_a_snapshot_nothing_is_kept(

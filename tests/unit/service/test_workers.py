@@ -51,7 +51,7 @@ def test_both_answer_and_each_tells_the_metrics_of_all(service: Service) -> None
             assert requests_counted(Service(client, service.process)) == before + 40
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_is_left(service: Service, number: signal.Signals) -> None:
     everyone = psutil.Process(service.process.pid).children(recursive=True)
     assert len(answering(service)) == 2
