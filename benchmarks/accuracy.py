@@ -21,16 +21,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 from _environment import describe
 from numpy.typing import NDArray
 
 from benchmarks._accuracy_data import DATA, DATASETS, Split, read_rehearsal, read_split
-from recsvc.evaluation import Estimate, Evaluation, bootstrap, evaluate, paired_difference, top_k
-from recsvc.models import MODELS, FitRun, FittedModel, TrainingData
-from recsvc.models.hybrid import HybridOptions, Rehearsal, fit_without_each
+from recsvc.evaluation import (
+    Estimate,
+    Evaluation,
+    Ranking,
+    bootstrap,
+    evaluate,
+    paired_difference,
+    top_k,
+)
+from recsvc.fusion import scaled_scores
+from recsvc.models import MODELS, FitRun, TrainingData
+from recsvc.models.hybrid import HybridModel, HybridOptions, Rehearsal, fit_without_each
 from recsvc.training import assigned, model_options
 from recsvc.trial import TrialData, TrialOptions, rank_fitted
 
+USERS_AT_ONCE = 500
 METRICS = ("recall@20", "ndcg@20")
 Found = Mapping[str, Evaluation]
 
@@ -39,7 +50,7 @@ def main() -> None:
     """Split, fit, rank, measure; print a line for each model and seed."""
     options = _arguments()
     print(describe(), flush=True)
-    every: dict[str, dict[str, list[dict[str, NDArray[np.float64]]]]] = {}
+    every: dict[str, dict[str, list[dict[str, float]]]] = {}
     for seed in options.seeds:
         split, data = read_split(options.dataset, options.data, seed)
         _print_head(options.dataset, split, data)
@@ -97,45 +108,78 @@ def _each(data: TrialData, options: TrialOptions, rehearsal: Rehearsal | None) -
     whole, without, alone = fit_without_each(
         TrainingData(data.graph, data.evidence), blend, FitRun(options.seed), rehearsal
     )
+    shown = {"hybrid": whole}
+    shown |= {f"{name} alone": model for name, model in alone.items()}
+    shown |= {f"without {name}": model for name, model in without.items()}
+    found = _ranked_together(shown, data)
     weights = ", ".join(f"{name} {weight:.3f}" for name, weight in whole.weights.items())
-    found = {"hybrid": _ranked("hybrid", whole, data, f"λ: {weights}")}
-    for name, model in alone.items():
-        found[f"{name} alone"] = _ranked(f"{name} alone", model, data, "")
-    for name, model in without.items():
-        shown = f"without {name}"
-        found[shown] = _ranked(shown, model, data, "")
-        _print_line(f"  {name} adds", paired_difference(found["hybrid"], found[shown]), "", "+.4f")
+    for name, one in found.items():
+        _print_line(name, one.estimates, f"λ: {weights}" if name == "hybrid" else "")
+    for name in without:
+        by = paired_difference(found["hybrid"], found[f"without {name}"])
+        _print_line(f"  {name} adds", by, "", "+.4f")
     return found
 
 
-def _ranked(shown: str, model: FittedModel, data: TrialData, note: str) -> Evaluation:
-    ranking = top_k(model.scores, data.evidence, k=20, user_index=data.users, seen=data.seen)
-    found = evaluate(ranking, data.held_out, data.evidence, cuts=(20,))
-    _print_line(shown, found.estimates, note)
-    return found
+def _ranked_together(models: Mapping[str, HybridModel], data: TrialData) -> Found:
+    """Blends of the same signals with different λ: the signals are asked once for each user."""
+    blend, follows = (one := next(iter(models.values()))).blend, one.follows
+    parts: dict[str, list[Ranking]] = {name: [] for name in models}
+    for users in np.array_split(data.users, -(-len(data.users) // USERS_AT_ONCE)):
+        given = {"item": data.evidence[users], "user": follows[users]}
+        scores = [scaled_scores(signal, given[signal.kind]) for signal in blend.signals]
+        for name, model in models.items():
+            total = np.tile(np.float32(model.blend.base_weight) * blend.prior, (len(users), 1))
+            for weight, own in zip(model.blend.weights, scores, strict=True):
+                total += np.float32(weight) * own
+            parts[name].append(_best(total, users, data))
+    return {
+        name: evaluate(
+            Ranking(
+                data.users,
+                np.concatenate([part.items for part in several]),
+                np.concatenate([part.scores for part in several]),
+            ),
+            data.held_out,
+            data.evidence,
+            cuts=(20,),
+        )
+        for name, several in parts.items()
+    }
+
+
+def _best(scores: NDArray[np.float32], users: NDArray[np.int64], data: TrialData) -> Ranking:
+    """The 20 best of each row."""
+
+    def score(some: NDArray[np.int64], _evidence: sp.csr_matrix) -> NDArray[np.float32]:
+        return scores[np.searchsorted(users, some)]
+
+    return top_k(score, data.evidence, k=20, user_index=users, seen=data.seen)
 
 
 def _collect(
-    every: dict[str, dict[str, list[dict[str, NDArray[np.float64]]]]],
+    every: dict[str, dict[str, list[dict[str, float]]]],
     found: Found,
     data: TrialData,
 ) -> None:
     for shown, one in found.items():
         by_user = every.setdefault(shown, defaultdict(list))
         values = np.stack([one.per_user[name] for name in METRICS], axis=1)
-        for user, value in zip(one.user_index.tolist(), values, strict=True):
+        for user, value in zip(one.user_index.tolist(), values.tolist(), strict=True):
             by_user[data.graph.users[user]].append(dict(zip(METRICS, value, strict=True)))
 
 
 def _print_pooled(
-    every: Mapping[str, Mapping[str, Sequence[Mapping[str, NDArray[np.float64]]]]],
+    every: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]],
     seeds: Sequence[int],
 ) -> None:
     """Means over seeds, the interval over users."""
     print(f"\nseeds {', '.join(map(str, seeds))} together", flush=True)
     means = {
         shown: {
-            name: np.array([np.mean([v[name] for v in by_user[user]]) for user in sorted(by_user)])
+            name: np.array(
+                [np.mean([v[name] for v in by_user[user]]) for user in sorted(by_user)], np.float64
+            )
             for name in METRICS
         }
         for shown, by_user in every.items()

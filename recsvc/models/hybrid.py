@@ -9,13 +9,11 @@ items, what followed users did, and shared categories.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Annotated, Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from loaders.types import IdMap
 from recsvc.errors import TrainingError
@@ -28,8 +26,8 @@ from recsvc.fusion import (
     learn_weights,
 )
 from recsvc.models import MODELS
+from recsvc.models._hybrid_options import HybridOptions
 from recsvc.models._parts import (
-    SideSignal,
     candidate_bytes,
     follows_matrix,
     kernels,
@@ -43,11 +41,9 @@ from recsvc.models.base import (
     FitReport,
     FitRun,
     FittedModel,
-    ModelOptions,
     TrainingData,
     Validation,
     require_evidence,
-    split_commas,
 )
 from recsvc.signals.popularity import popularity_prior
 from recsvc.splits import entries, hold_out
@@ -55,128 +51,6 @@ from recsvc.splits import entries, hold_out
 LINEAR = False
 """Each signal's scale n_s(u) depends on the user, so the blend is no single kernel: `HybridModel`
 has the kernels in its `blend`, which takes a score apart exactly."""
-
-
-def _split_weights(value: object) -> object:
-    """`chebycf=1,lightgcn=0.5` as a mapping."""
-    if not isinstance(value, str):
-        return value
-    pairs = [part.partition("=") for part in value.split(",") if part]
-    for name, equals, weight in pairs:
-        if not (name and equals and weight):
-            raise ValueError(f"{name + equals + weight!r} is no weight: expected name=number")
-    if len({name for name, _, _ in pairs}) < len(pairs):
-        raise ValueError(f"{value!r} names a signal twice: give each one weight")
-    return {name: weight for name, _, weight in pairs}
-
-
-class HybridOptions(ModelOptions):
-    """Options of the blend.
-
-    The options of a part are written with its name before them: `lightgcn.layers=1`.
-    """
-
-    models: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = (
-        "ridge",
-        "walk3",
-        "chebycf",
-        "lightgcn",
-    )
-    """Models that take part; as text, with commas between. Popularity always does."""
-    signals: Annotated[tuple[SideSignal, ...], BeforeValidator(split_commas)] = (
-        "follows",
-        "categories",
-    )
-    """What counts besides: PageRank from a user's items, what followed users did, categories that
-    items share. Where the graph has no such relationships there is none."""
-    fusion: Literal["learned", "weighted", "rrf"] = "learned"
-    """How parts are put together: by weights learned on a validation split, by the `weights`
-    given, or by the ranks they give."""
-    weights: Annotated[Mapping[str, float], BeforeValidator(_split_weights)] = Field(
-        default_factory=dict[str, float]
-    )
-    """λ by signal for `weighted`, `base` for popularity; as text, `walk3=1,lightgcn=0.5`. A signal
-    that is not named has 0."""
-    rank_constant: float = Field(default=60.0, ge=0.0, le=10_000.0)
-    """k of `rrf`: how little the first ranks differ."""
-    validation_users: int = Field(default=3000, ge=10, le=1_000_000)
-    """Users on whose held-out items λ is learned, at most."""
-    held_out_share: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """Share of each user's items that is held out for it."""
-    options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict[str, Mapping[str, Any]])
-    """Options of the parts, by model."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_part_options(cls, values: Any) -> Any:
-        """`{"walk3.alpha": 1}` says the same as `{"options": {"walk3": {"alpha": 1}}}`."""
-        if not isinstance(values, Mapping):
-            return values
-        gathered = {key: value for key, value in values.items() if "." not in key}
-        options = {name: dict(given) for name, given in gathered.get("options", {}).items()}
-        for key, value in values.items():
-            if "." in key:
-                name, _, option = key.partition(".")
-                options.setdefault(name, {})[option] = value
-        return gathered | ({"options": options} if options else {})
-
-    @field_validator("models")
-    @classmethod
-    def _known_models(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        able = [name for name in MODELS if name not in ("hybrid", "popularity")]
-        for name in names:
-            if name not in able:
-                raise ValueError(f"{name!r} cannot take part: expected some of {', '.join(able)}")
-        if len(set(names)) < len(names):
-            raise ValueError(f"{', '.join(names)} names a model twice: name each once")
-        return names
-
-    @model_validator(mode="after")
-    def _agree(self) -> "HybridOptions":
-        parts = (*self.models, *self.signals)
-        if not parts:
-            raise ValueError("no models and no signals: a blend needs one part at least")
-        self._check_weights(parts)
-        for name in self.options:
-            if name not in self.models:
-                raise ValueError(
-                    f"options of {name!r}, which takes no part: expected {', '.join(self.models)}"
-                )
-            self.of_part(name)
-        return self
-
-    def _check_weights(self, parts: Sequence[str]) -> None:
-        if self.fusion != "weighted":
-            if self.weights:
-                raise ValueError(f"weights with fusion={self.fusion}: use fusion=weighted")
-            return
-        for name, weight in self.weights.items():
-            if name not in (*parts, BASE):
-                raise ValueError(
-                    f"weight of {name!r}, which takes no part: expected {', '.join((*parts, BASE))}"
-                )
-            if not (np.isfinite(weight) and weight >= 0.0):
-                raise ValueError(f"weight {weight} of {name!r}: expected 0 or more")
-        if not any(self.weights.get(name) for name in parts):
-            raise ValueError("fusion=weighted without weights: give them, such as walk3=1,base=0.1")
-
-    def of_part(self, name: str) -> ModelOptions:
-        """The options of one of the models.
-
-        Raises:
-            ValueError: one of them has no such option, or not that value.
-        """
-        try:
-            return MODELS[name].options.model_validate(self.options.get(name, {}))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{name}.{where}={first['input']!r}: {first['msg']}") from None
-
-    @property
-    def has_epochs(self) -> bool:
-        """Whether a part is trained, so that its best epoch is to be found."""
-        return any("epochs" in MODELS[name].options.model_fields for name in self.models)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,6 +134,7 @@ def fit(
     start = perf_counter()
     require_evidence(data)
     _check_linear(options)
+    options = _settled(data, options, run.seed)
     decided = _Decided(dict(options.weights), {}, (), None)
     if options.fusion == "learned" or options.has_epochs:
         decided = _decide(_rehearse(data, options, run), options, run)
@@ -300,6 +175,7 @@ def fit_without_each(
         ValueError: the weights are not learned.
     """
     _check_linear(options)
+    options = _settled(data, options, run.seed)
     decided = _decide(rehearsal or _rehearse(data, options, run), options, run)
     if decided.candidates is None:
         raise ValueError(f"fusion={options.fusion} learns no weights: use fusion=learned")
@@ -334,6 +210,15 @@ def _check_linear(options: HybridOptions) -> None:
                 f"{name} is not linear in a user's items, so a sum with it could not be explained: "
                 "use fusion=rrf, or leave it out"
             )
+
+
+def _settled(data: TrainingData, options: HybridOptions, seed: int) -> HybridOptions:
+    """What parts choose by themselves, chosen once: λ belongs to the kernels it is learned for."""
+    of_parts = {
+        name: MODELS[name].settled(data, options.of_part(name), seed).model_dump()
+        for name in options.models
+    }
+    return options.model_copy(update={"options": of_parts})
 
 
 def _rehearse(data: TrainingData, options: HybridOptions, run: FitRun) -> Rehearsal:

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from recsvc.evaluation import mean_ndcg
 from recsvc.models import FitRun
 from recsvc.models.ridge import RidgeOptions, fit, ridge_series
+from recsvc.splits import entries, hold_out
 from tests.unit.models.filters import assert_kernel, dense_power, training_data
 from tests.unit.models.made import made_evidence
 
 
 def dense_kernel(evidence: np.ndarray, options: RidgeOptions) -> np.ndarray:
+    assert options.l2 is not None
+    assert options.popularity is not None
     had = evidence > 0
     mean = evidence.sum(axis=1) / np.maximum(had.sum(axis=1), 1)
     relative = evidence * dense_power(mean, -1.0)[:, None]
@@ -48,14 +52,50 @@ def test_the_series_is_near_the_filter(l2: float) -> None:
 def test_who_plays_more_is_not_worth_more() -> None:
     """A user's weights count among each other: five times as many plays of each change nothing."""
     evidence = made_evidence(weighted=True)
-    louder = evidence.copy().tolil()
-    louder[4] = 5.0 * evidence[4]
+    louder = evidence.copy()
+    louder.data[louder.indptr[4] : louder.indptr[5]] *= 5.0
     one, other = (
-        fit(training_data(sp.csr_matrix(e, dtype=np.float32)), RidgeOptions(l2=0.2), FitRun(0))[0]
-        for e in (evidence, louder)
+        fit(training_data(e), RidgeOptions(l2=0.2), FitRun(0))[0] for e in (evidence, louder)
     )
-    assert louder[4].nnz
+    assert evidence[4].nnz
     everybody = np.arange(evidence.shape[0])
     np.testing.assert_allclose(
         one.scores(everybody, evidence), other.scores(everybody, evidence), rtol=1e-4, atol=1e-6
     )
+
+
+def made_blocks(noise: float) -> sp.csr_matrix:
+    """Six groups with a taste of their own, and things done by lot."""
+    generator = np.random.default_rng(1)
+    taste = np.kron(np.eye(6), np.ones((40, 15)))
+    had = (taste * generator.random(taste.shape) < 0.5) & (taste > 0)
+    return sp.csr_matrix(had | (generator.random(taste.shape) < noise), dtype=np.float32)
+
+
+def test_what_is_left_open_is_chosen_by_what_is_found_again() -> None:
+    """The kernel is that of the best of all choices, measured here by hand."""
+    evidence = made_blocks(0.05)
+    mask = hold_out(evidence, 0.2, seed=3)
+    kept, held_out = entries(evidence, ~mask), entries(evidence, mask)
+    found: dict[tuple[float, float], float] = {}
+    for l2 in (0.05, 0.2, 0.8, 3.2):
+        for popularity in (0.0, 0.25):
+            options = RidgeOptions(l2=l2, popularity=popularity)
+            model, _ = fit(training_data(kept), options, FitRun(seed=3))
+            found[l2, popularity] = mean_ndcg(model.scores, kept, held_out)
+    assert max(found.values()) > min(found.values()) + 0.01
+    l2, popularity = max(found, key=found.__getitem__)
+    chosen, _ = fit(training_data(evidence), RidgeOptions(), FitRun(seed=3))
+    best, _ = fit(
+        training_data(evidence), RidgeOptions(l2=l2, popularity=popularity), FitRun(seed=3)
+    )
+    everybody = np.arange(evidence.shape[0])
+    np.testing.assert_array_equal(
+        chosen.scores(everybody, evidence), best.scores(everybody, evidence)
+    )
+
+
+def test_a_given_option_is_not_chosen() -> None:
+    evidence = made_blocks(0.05)
+    model, _ = fit(training_data(evidence), RidgeOptions(l2=50.0), FitRun(seed=3))
+    np.testing.assert_array_equal(model.kernel.coefficients, ridge_series(50.0))
