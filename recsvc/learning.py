@@ -32,6 +32,7 @@ from recsvc.models import (
     EmbeddingModel,
     FitRun,
     FittedModel,
+    ModelOptions,
     TrainingData,
     Validation,
 )
@@ -54,7 +55,7 @@ class RefreshOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    models: tuple[str, ...] = Field(default=("lightgcn", "node2vec"), min_length=1)
+    models: tuple[str, ...] = Field(default=("lightgcn", "node2vec", "ridge"), min_length=1)
     """Models that the blend is made of; each is linear in what a user did."""
     seed: int = Field(default=0, ge=0)
     """Decides the validation split, the training and the walks."""
@@ -111,14 +112,41 @@ class Learned:
     embeddings: frozenset[str]
 
 
-def learn(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> Learned:
-    """Fit on what is left without the held-out part; learn the weights on that part."""
+def settled_options(
+    run: Run, graph: HeteroGraph, evidence: sp.csr_matrix
+) -> dict[str, ModelOptions]:
+    """The options of each model, what they leave open chosen once: both fits are to be alike."""
+    data = TrainingData(graph, evidence)
+    settled: dict[str, ModelOptions] = {}
+    for name in run.options.models:
+        spec = MODELS[name]
+        with run.step(f"fit {name} for validation"):
+            settled[name] = spec.settled(data, spec.options(), run.options.seed)
+    return settled
+
+
+def learn(
+    run: Run, graph: HeteroGraph, evidence: sp.csr_matrix, options: Mapping[str, ModelOptions]
+) -> Learned:
+    """Fit on what is left without the held-out part; learn the weights on that part.
+
+    Args:
+        run: the refresh.
+        graph: nodes and relationships.
+        evidence: weights of all users, [users, items].
+        options: of each model.
+
+    Raises:
+        RefreshError: nobody has enough items for a held-out part.
+    """
     users, kept, held_out = _split(run, evidence)
     data = TrainingData(graph, kept)
     models: dict[str, FittedModel] = {}
     epochs: dict[str, int] = {}
     for name in run.options.models:
-        models[name], epochs[name] = fit_model(run, name, data, validation=Validation(held_out))
+        models[name], epochs[name] = fit_model(
+            run, name, data, options[name], validation=Validation(held_out)
+        )
     item_signals, _ = model_signals(run, models, graph.items)
     with run.step("pagerank"):
         rows, _, _ = _pagerank(run, graph, kept)
@@ -164,16 +192,15 @@ def fit_model(
     run: Run,
     name: str,
     data: TrainingData,
+    options: ModelOptions,
     *,
     validation: Validation | None = None,
     epochs: int | None = None,
 ) -> tuple[FittedModel, int]:
     """Fit one model; returns it and its epochs."""
-    spec = MODELS[name]
     what = f"fit {name}" + (" for validation" if validation else "")
-    options = spec.options()
     with run.step(what):
-        model, report = spec.fit(
+        model, report = MODELS[name].fit(
             data,
             options,
             FitRun(

@@ -33,6 +33,7 @@ from recsvc.learning import (
     model_signals,
     not_linear,
     row_signals,
+    settled_options,
 )
 from recsvc.models import MODELS, EmbeddingModel, TrainingData
 from recsvc.settings import EventSettings
@@ -127,13 +128,14 @@ def _refresh(run: Run, versions: dict[str, writeback.Version]) -> RefreshReport:
         graph = extract_graph(run.gateway, run.progress)
         details = extract_details(run.gateway, graph.items, graph.categories)
     evidence = evidence_matrix(graph, run.events, now=time.time())
-    learned = learn(run, graph, evidence)
+    options = settled_options(run, graph, evidence)
+    learned = learn(run, graph, evidence, options)
     versions |= {
         name: _begin(run, name) for name in run.options.models if name in learned.embeddings
     }
     data = TrainingData(graph, evidence)
     models = {
-        name: fit_model(run, name, data, epochs=learned.epochs[name] or None)[0]
+        name: fit_model(run, name, data, options[name], epochs=learned.epochs[name] or None)[0]
         for name in run.options.models
     }
     of_models, cut = model_signals(run, models, graph.items)

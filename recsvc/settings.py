@@ -36,7 +36,7 @@ class EventSettings(BaseModel):
 def _default_events() -> dict[str, EventSettings]:
     return {
         "interaction": EventSettings(),
-        "listen": EventSettings(),
+        "listen": EventSettings(exponent=0.3),
         "rating": EventSettings(),
         "checkin": EventSettings(),
         "favourite": EventSettings(weight=0.2),
