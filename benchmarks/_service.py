@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -43,8 +43,7 @@ class Service:
         Raises:
             AssertionError: it has another status than 200.
         """
-        path = f"/v1/users/{quote(user_id, safe='')}/recommendations"
-        answer = self.client.get(path, params=parameters)
+        answer = self.client.get(recommendations_path(user_id), params=parameters)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -85,3 +84,9 @@ def _until_ready(client: httpx.Client) -> None:
 def users_with_interactions(gateway: Neo4jGateway) -> list[str]:
     """The ids of all users who did something, in order."""
     return [row["id"] for row in gateway.run(USERS)]
+
+
+def recommendations_path(user_id: str, **parameters: Any) -> str:
+    """The address of a user's recommendations."""
+    query = urlencode(parameters, doseq=True)
+    return f"/v1/users/{quote(user_id, safe='')}/recommendations" + (f"?{query}" if query else "")

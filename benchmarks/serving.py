@@ -1,6 +1,7 @@
 """What answers cost over HTTP with live evidence, and how many a second there can be.
 
-    python benchmarks/serving.py [--seconds 20] [--users 500] [--minutes 10]
+    python benchmarks/serving.py [--seconds 20] [--users 500] [--workers 2]
+                                 [--minutes 10]
 
 It needs a Neo4j with a data set loaded and refreshed (`make demo` for Last.fm), and wrk. It only
 reads, and starts a service of its own that keeps no answers (serving_cache.py measures those that
@@ -13,10 +14,10 @@ import time
 import numpy as np
 import psutil
 from _environment import describe
-from benchmarks._wrk import require_wrk, wrk
 
 from benchmarks._open_loop import Steady, steady_load
 from benchmarks._service import recommendations_path, service, users_with_interactions
+from benchmarks._wrk import require_wrk, wrk
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
 from recsvc.connect import neo4j_address
@@ -42,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--users", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=10.0)
     options = parser.parse_args()
     require_wrk()
@@ -50,7 +52,8 @@ def main() -> None:
         everybody = users_with_interactions(gateway)
         users = np.random.default_rng(0).permutation(everybody)[: options.users].tolist()
         naive = _naive(gateway, users[:NAIVE_USERS])
-    with service({"RECSVC_ANSWER_CACHE_SECONDS": "0"}) as served:
+    arguments = ("--workers", str(options.workers))
+    with service({"RECSVC_ANSWER_CACHE_SECONDS": "0"}, *arguments) as served:
         url = served.client.base_url
         host, port = str(url.host), int(url.port or 80)
         paths = {
@@ -101,12 +104,15 @@ def _highest(host: str, port: int, paths: list[str], seconds: float) -> Steady:
 
 
 def _growth(host: str, port: int, paths: list[str], pid: int, minutes: float) -> None:
-    process = psutil.Process(pid)
-    before = process.memory_full_info().uss
+    first = psutil.Process(pid)
+    processes = [first, *first.children(recursive=True)]
+    before = sum(process.memory_full_info().uss for process in processes)
     steady_load(host, port, paths, 50, 60.0 * minutes)
-    after = process.memory_full_info()
-    print(f"memory: {after.rss / 2**20:.0f} MiB RSS, {after.uss / 2**20:.0f} unique; "
-          f"{(after.uss - before) / 2**20:+.1f} MiB over {minutes:g} minutes at 50 requests/s",
+    after = [process.memory_full_info() for process in processes]
+    unique = sum(each.uss for each in after)
+    print(f"memory of {len(processes)} processes: {max(each.rss for each in after) / 2**20:.0f} "
+          f"MiB RSS of the largest, {unique / 2**20:.0f} unique to them together; "
+          f"{(unique - before) / 2**20:+.1f} MiB over {minutes:g} minutes at 50 requests/s",
           flush=True)  # fmt: skip
 
 

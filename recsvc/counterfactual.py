@@ -7,7 +7,7 @@ though, so scores without some evidence are exact and need no pass over all item
     rms_s² = Σ_{j,l left} <x_j, x_l> / items,    x_j = e_j · K_s(j, ·)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -25,8 +25,8 @@ LARGEST_SET = 5
 """Most pieces of evidence in a counterfactual."""
 
 _VALUES_AT_ONCE = 1_000_000
-_MOST_ITEMS, _LEAST_ITEMS = 1000, 200
-_PAIR_EVIDENCE = 40
+_MOST_ITEMS, _LEAST_ITEMS = 300, 100
+_PAIR_EVIDENCE = 30
 """Pieces of evidence that are tried in pairs: those that carry most."""
 _TIE = 1e-5
 """Differences below this share of a score may be rounding, and decide nothing."""
@@ -228,11 +228,15 @@ def find_removals(
     if not len(listed.items):
         return ()
     search = _Search(left_out, listed, rank_again, plain=plain, budget=budget)
-    singles = search.measured(np.arange(len(listed.own))[:, None])
+    found: dict[int, Removal] = {}
+    left = search.try_sets(search.singles(), range(len(listed.items)), found, complete=True)
     strong = np.argsort(-left_out.weight(listed.items), kind="stable")[:_PAIR_EVIDENCE]
-    places = np.array(list(combinations(range(len(strong)), 2)), np.int64).reshape(-1, 2)
-    pairs = search.measured(np.sort(strong[places], axis=1))
-    return tuple(search.smallest(item, singles, pairs, strong) for item in range(len(listed.items)))
+    if left and len(strong) > 1:
+        places = np.array(list(combinations(range(len(strong)), 2)), np.int64)
+        pairs = search.measured(np.sort(strong[places], axis=1))
+        left = search.try_sets(dict.fromkeys(left, pairs), left, found)
+        search.grow({item: pairs.nearest(item) for item in left}, strong, found)
+    return tuple(found.get(item) for item in range(len(listed.items)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,6 +254,15 @@ class _Measured:
     scores: Float64[NDArray[np.float64], "sets n"]
     margin: Float64[NDArray[np.float64], "sets k"]
     sure: Bool[NDArray[np.bool_], "sets k"]
+
+    def part(self, begin: int, end: int) -> "_Measured":
+        """Some of the sets."""
+        own = slice(begin, end)
+        return _Measured(self.sets[own], self.scores[own], self.margin[own], self.sure[own])
+
+    def nearest(self, item: int) -> Int64[NDArray[np.int64], " size"]:
+        """The set that comes nearest to moving an item out."""
+        return self.sets[int(np.argmax(self.margin[:, item]))]
 
 
 class _Search:
@@ -287,28 +300,57 @@ class _Search:
         sure = (np.abs(margin) > tie) & (np.minimum(last, own) >= bound + tie)
         return _Measured(sets, scores, margin, sure & self._plain)
 
-    def smallest(
+    def singles(self) -> "dict[int, _Measured]":
+        """Every piece of evidence alone, for each item."""
+        singles = self.measured(np.arange(len(self._listed.own))[:, None])
+        return dict.fromkeys(range(len(self._listed.items)), singles)
+
+    def try_sets(
         self,
-        item: int,
-        singles: _Measured,
-        pairs: _Measured,
+        tried: "Mapping[int, _Measured]",
+        items: Iterable[int],
+        found: dict[int, Removal],
+        *,
+        complete: bool = False,
+    ) -> list[int]:
+        """Take in what moves items out.
+
+        Returns:
+            The items for which it is certain that none of their sets does, as far as `_first` says.
+        """
+        left: list[int] = []
+        for item in items:
+            removal, certain = self._first(tried[item], item, complete=complete)
+            if removal is not None:
+                found[item] = removal
+            elif certain or not complete:
+                left.append(item)
+        return left
+
+    def grow(
+        self,
+        nearest: dict[int, Int64[NDArray[np.int64], " size"]],
         strong: Int64[NDArray[np.int64], " n"],
-    ) -> Removal | None:
-        """The smallest removal of one item of the list that is found."""
-        removal, complete = self._first(singles, item, complete=True)
-        if removal is not None or not complete or not len(pairs.sets):
-            return removal
-        removal, _ = self._first(pairs, item, complete=False)
-        nearest = pairs.sets[int(np.argmax(pairs.margin[:, item]))]
-        while removal is None and len(nearest) < LARGEST_SET:
-            others = strong[~np.isin(strong, nearest)]
-            if not len(others):
-                break
-            grown = np.column_stack([np.tile(nearest, (len(others), 1)), others])
-            larger = self.measured(grown)
-            removal, _ = self._first(larger, item, complete=False)
-            nearest = larger.sets[int(np.argmax(larger.margin[:, item]))]
-        return removal
+        found: dict[int, Removal],
+    ) -> None:
+        """Add to the set that comes nearest for each item, until it does it or is too large."""
+        while nearest:
+            size = len(next(iter(nearest.values())))
+            if size == LARGEST_SET or size >= len(strong):
+                return
+            grown = [
+                np.column_stack([np.tile(chosen, (len(others), 1)), others])
+                for chosen in nearest.values()
+                for others in [strong[~np.isin(strong, chosen)]]
+            ]
+            measured = self.measured(np.concatenate(grown))  # at once: each call has its price
+            ends = np.cumsum([len(sets) for sets in grown]).tolist()
+            tried = {
+                item: measured.part(end - len(sets), end)
+                for item, sets, end in zip(nearest, grown, ends, strict=True)
+            }
+            left = self.try_sets(tried, nearest, found)
+            nearest = {item: tried[item].nearest(item) for item in left}
 
     def _first(self, tried: _Measured, item: int, *, complete: bool) -> tuple[Removal | None, bool]:
         """The set that moves an item out by most, and whether it is certain that none does.

@@ -47,7 +47,7 @@ from recsvc.writes import Change, GraphWriter, Outcome
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request being answered; made up where nobody set one."""
 
-_SPARE_ITEMS = 20
+_SPARE_ITEMS = 5
 _SPARE_FOR_REMOVALS = 100
 _USERS_AT_ONCE = 8
 _ENGLISH = TextSettings()
@@ -151,11 +151,7 @@ class Engine:
         exact = take_apart(snapshot.blend, listing.scored, np.array([row]))
         rank = listing.place(row)
         whole = listing.exact()
-        removals: Removals = {}
-        if rank <= len(whole.items) and not degraded:
-            found = await asyncio.to_thread(listing.removals, whole)
-            removals = dict(zip(whole.items.tolist(), found, strict=True))
-        reasons = await self._reasons(listing, exact, removals, degraded)
+        reasons = await self._reasons(listing, exact, whole, degraded)
         return answer_of(listing, exact, reasons, _request_id(), started, first_rank=rank)
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
@@ -278,11 +274,7 @@ class Engine:
         listing = Listing(snapshot, asker, query)
         degraded = await self._check(listing)
         exact = listing.exact()
-        removals: Removals = {}
-        if query.explain == "full" and not degraded:
-            found = await asyncio.to_thread(listing.removals, exact)
-            removals = dict(zip(exact.items.tolist(), found, strict=True))
-        reasons = await self._reasons(listing, exact, removals, degraded)
+        reasons = await self._reasons(listing, exact, exact, degraded)
         return answer_of(listing, exact, reasons, _request_id(), started)
 
     async def _check(self, listing: Listing) -> tuple[str, ...]:
@@ -310,10 +302,18 @@ class Engine:
         return ()
 
     async def _reasons(
-        self, listing: Listing, exact: ExactScores, removals: Removals, degraded: tuple[str, ...]
+        self, listing: Listing, exact: ExactScores, whole: ExactScores, degraded: tuple[str, ...]
     ) -> Reasons:
+        """Why some items are in a list, or would be.
+
+        Args:
+            listing: the list.
+            exact: the items, their scores taken apart.
+            whole: the items of the list.
+            degraded: what could not be read so far.
+        """
         asker = listing.asker
-        degraded = (*asker.degraded, *degraded)
+        known, degraded = not degraded, (*asker.degraded, *degraded)
         if listing.query.explain == "none":
             return Reasons(degraded)
         said = sentences(
@@ -321,14 +321,22 @@ class Engine:
         )
         if listing.query.explain == "summary":
             return Reasons(degraded, said)
-        paths: DrawnPaths = {}
+        paths, removals = await asyncio.gather(
+            self._paths(listing, exact),
+            asyncio.to_thread(_removals, listing, whole) if known else _nothing(),
+        )
+        if paths is None:
+            return Reasons((*degraded, "paths"), said, {}, removals)
+        return Reasons(degraded, said, paths, removals)
+
+    async def _paths(self, listing: Listing, exact: ExactScores) -> DrawnPaths | None:
+        asker = listing.asker
         try:
-            paths = await find_paths(
+            return await find_paths(
                 self._store, listing.snapshot, asker.user_id, asker.nodes, exact
             )
         except _AWAY:
-            degraded = (*degraded, "paths")
-        return Reasons(degraded, said, paths, removals)
+            return None
 
     def _embedding_model(self, model: str | None) -> str:
         names = [name for name in self.snapshot.versions if name != "hybrid"]
@@ -350,3 +358,11 @@ class Engine:
 
 def _request_id() -> str:
     return request_id_var.get() or uuid.uuid4().hex
+
+
+def _removals(listing: Listing, whole: ExactScores) -> Removals:
+    return dict(zip(whole.items.tolist(), listing.removals(whole), strict=True))
+
+
+async def _nothing() -> Removals:
+    return {}

@@ -19,7 +19,7 @@ from recsvc.ranking import best_items, diversify, sort_by_score
 from recsvc.signals import EmbeddingSignal
 from recsvc.snapshot import Snapshot
 
-_SPARE = 20
+_SPARE = 5
 _DIVERSE_POOL = 100
 _DIVERSE_FACTOR = 5
 

@@ -6,19 +6,20 @@ Only people the asker follows keep their id; everyone else on a path is anonymou
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from neo4j import graph
 
 from loaders.catalogue import catalogue
-from recsvc.answer import NodeRef, Path, PathRelationship
+from recsvc.answer import NodeRef, Path
+from recsvc.evidence import EvidenceKind
 from recsvc.explanation import ExactScores
 from recsvc.fusion import Term
 from recsvc.snapshot import Snapshot
 from recsvc.store import FoundPath, Store, pasteable, path_parameters
 
-_PAIRS_PER_SIGNAL = 3
-_PATHS_PER_PAIR = 3
+_PAIRS_PER_SIGNAL = 2
+_PATHS_PER_PAIR = 2
 
 DrawnPaths = Mapping[int, tuple[tuple[Path, ...], str]]
 """By column of the answer: its paths, strongest first, and the Cypher that draws them."""
@@ -115,39 +116,21 @@ def _strongest_pairs(
 
 
 def _path(found: FoundPath, scale: float, named: frozenset[str]) -> Path:
-    nodes: list[graph.Node] = []
-    relationships: list[graph.Relationship] = []
-    for part in (found.start, found.path):
-        if part is not None:
-            nodes += [node for node in part.nodes if node not in nodes]
-            relationships += part.relationships
-    position = {node.element_id: index for index, node in enumerate(nodes)}
+    nodes: dict[str, tuple[EvidenceKind, Any, Any]] = {
+        key: (kind, node_id, name) for key, kind, node_id, name in found.nodes
+    }
+    position = {key: index for index, key in enumerate(nodes)}
     return Path(
         contribution=scale * found.strength,
-        nodes=tuple(_reference(node, named) for node in nodes),
-        relationships=tuple(_step(step, position) for step in relationships),
+        nodes=tuple(_reference(*node, named) for node in nodes.values()),
+        relationships=tuple(
+            {"type": name, "from": position[start], "to": position[end]}
+            for name, start, end in found.steps
+        ),
     )
 
 
-def _reference(node: graph.Node, named: frozenset[str]) -> NodeRef:
-    if "User" in node.labels:
-        user_id = str(node["user_id"])
-        return (
-            NodeRef("user", user_id, node.get("name"))
-            if user_id in named
-            else NodeRef("user", None)
-        )
-    if "Category" in node.labels:
-        return NodeRef("category", str(node["category_id"]), node.get("name"))
-    return NodeRef("item", str(node["item_id"]), node.get("title"))
-
-
-def _step(step: graph.Relationship, position: Mapping[str, int]) -> PathRelationship:
-    start, end = step.nodes
-    if start is None or end is None:
-        raise ValueError(f"a {step.type} relationship of a path came without its nodes")
-    return {
-        "type": step.type,
-        "from": position[start.element_id],
-        "to": position[end.element_id],
-    }
+def _reference(kind: EvidenceKind, node_id: Any, name: Any, named: frozenset[str]) -> NodeRef:
+    if kind == "user" and str(node_id) not in named:
+        return NodeRef("user", None)
+    return NodeRef(kind, str(node_id), name)

@@ -205,7 +205,8 @@ def load(folder: Path) -> Snapshot:
     """
 
     def array(name: str) -> NDArray[Any]:
-        return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return np.asarray(mapped).view(np.ndarray)  # numpy's own class for maps slices slowly
 
     try:
         return _from_parts(str(folder), (folder / _MANIFEST).read_bytes(), array)

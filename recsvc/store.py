@@ -63,21 +63,23 @@ class ActiveVersion:
 
 @dataclass(frozen=True, slots=True)
 class FoundPath:
-    """A path behind a meta-path's strength, from the evidence node to the item.
+    """A path behind a meta-path's strength, from the user over the evidence to the item.
+
+    For someone the graph does not know it starts at the evidence.
 
     Attributes:
         evidence_id: the evidence node.
         item_id: the item.
         strength: what this path adds to the kernel.
-        start: the step from the user to the evidence; None for someone the graph does not know.
-        path: from the evidence node to the item.
+        nodes: (key, kind, id, name or title), in order; where two steps meet a node comes twice.
+        steps: (type, key of its start, key of its end).
     """
 
     evidence_id: str
     item_id: str
     strength: float
-    start: neo4j.graph.Path | None
-    path: neo4j.graph.Path
+    nodes: list[tuple[str, EvidenceKind, Any, Any]]
+    steps: list[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ class Store:
             "serve/live_items": {"item_ids": [nobody]},
         }
         for query in catalogue().folder("explain"):
-            wanted[query.name] = path_parameters([(nobody, nobody)], nobody, limit=1)
+            name = query.name.removeprefix("explain/")
+            wanted[f"serve/paths[{name}]"] = path_parameters([(nobody, nobody)], nobody, limit=1)
         for name, parameters in wanted.items():
             await self._run(catalogue()[name], timeout_seconds=_PLANNING_SECONDS, **parameters)
 
@@ -187,7 +190,7 @@ class Store:
     ) -> list[FoundPath]:
         """The strongest paths between pairs of (evidence id, item id) along one meta-path."""
         parameters = path_parameters(pairs, user_id, limit=limit)
-        rows = await self._run(catalogue()[f"explain/{metapath}"], **parameters)
+        rows = await self._run(catalogue()[f"serve/paths[{metapath}]"], **parameters)
         return [FoundPath(**row) for row in rows]
 
     async def similar_users(self, user_id: str, k: int, model: ActiveVersion) -> list[Row]:
@@ -254,10 +257,32 @@ class Store:
     async def _run(
         self, query: Query, *, timeout_seconds: float | None = None, **parameters: Any
     ) -> list[Row]:
-        (rows,) = await self._transact(
-            [(query, parameters)], timeout_seconds or self.timeout_seconds
-        )
-        return rows
+        seconds = timeout_seconds or self.timeout_seconds
+        async with self._deadline(query, seconds):
+            if query.mode == "read":
+                try:
+                    return await self._read_once(query, parameters, seconds)
+                except (neo4j.exceptions.DriverError, neo4j.exceptions.Neo4jError) as error:
+                    if not error.is_retryable():
+                        raise
+            (rows,) = await self._transact([(query, parameters)], seconds)
+            return rows
+
+    async def _read_once(
+        self, query: Query, parameters: Mapping[str, Any], seconds: float
+    ) -> list[Row]:
+        """One read without a transaction around it: half the messages, and no second try."""
+        async with self._opened().session(
+            database=self.address.database, default_access_mode=neo4j.READ_ACCESS
+        ) as session:
+            text = neo4j.Query(query.text, timeout=seconds)
+            result = await session.run(text, checked(query, parameters))
+            return [dict(record.items()) async for record in result]
+
+    def _opened(self) -> neo4j.AsyncDriver:
+        if self._driver is None:
+            raise RuntimeError("Store.open() has not been called")
+        return self._driver
 
     async def _transact(
         self, steps: Sequence[tuple[Query, Mapping[str, Any]]], seconds: float
@@ -266,8 +291,6 @@ class Store:
 
         One that writes waits for the other writers, as those of `loaders.gateway` do.
         """
-        if self._driver is None:
-            raise RuntimeError("Store.open() has not been called")
         writes = any(query.mode == "write" for query, _ in steps)
 
         @neo4j.unit_of_work(timeout=seconds)
@@ -282,7 +305,7 @@ class Store:
 
         async with (
             self._deadline(steps[0][0], seconds),
-            self._driver.session(database=self.address.database) as session,
+            self._opened().session(database=self.address.database) as session,
         ):
             if writes:
                 return await session.execute_write(work)

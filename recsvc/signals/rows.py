@@ -36,24 +36,38 @@ class RowSignal:
         """See `Signal.raw_scores`."""
         # Added up in float64: of likes and dislikes that cancel, float32 would leave something.
         if 0 < len(evidence) <= _FEW_ROWS:
-            return self._sum_of_few(evidence)
+            item, value, _ = self._entries(evidence)
+            return np.bincount(item, value, minlength=self.rows.shape[1]).astype(np.float32)
         return np.asarray(self.rows[evidence.row].T @ evidence.weight, np.float32)
-
-    def _sum_of_few(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
-        begin, end = self.rows.indptr[evidence.row], self.rows.indptr[evidence.row + 1]
-        spans = list(zip(begin.tolist(), end.tolist(), strict=True))
-        indices, data = self.rows.indices, self.rows.data
-        item = np.concatenate([indices[first:last] for first, last in spans], dtype=np.int64)
-        value = np.concatenate([data[first:last] for first, last in spans], dtype=np.float64)
-        value *= np.repeat(evidence.weight, end - begin)
-        return np.bincount(item, value, minlength=self.rows.shape[1]).astype(np.float32)
 
     def terms(
         self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]
     ) -> Float64[NDArray[np.float64], "evidence k"]:
         """See `Signal.terms`."""
-        kernel = self.rows[evidence.row][:, items].toarray()
-        return evidence.weight[:, None] * kernel
+        terms = np.zeros((len(evidence), len(items)))
+        if not len(evidence):
+            return terms
+        item, value, lengths = self._entries(evidence)
+        column_of = np.full(self.rows.shape[1], -1, np.int32)
+        column_of[items] = np.arange(len(items))
+        column = column_of[item]
+        wanted = np.flatnonzero(column >= 0)
+        number = np.searchsorted(np.cumsum(lengths), wanted, side="right")
+        terms[number, column[wanted]] = value[wanted]
+        return terms
+
+    def _entries(
+        self, evidence: EvidenceRows
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+        """The items of the evidence's rows one after the other, e_j · K(j, i), and their counts."""
+        begin, end = self.rows.indptr[evidence.row], self.rows.indptr[evidence.row + 1]
+        spans = list(zip(begin.tolist(), end.tolist(), strict=True))
+        indices, data = self.rows.indices, self.rows.data
+        item = np.concatenate([indices[first:last] for first, last in spans], dtype=np.int64)
+        value = np.concatenate([data[first:last] for first, last in spans], dtype=np.float64)
+        lengths = (end - begin).astype(np.int64)
+        value *= np.repeat(evidence.weight, lengths)
+        return item, value, lengths
 
     def batch_scores(self, evidence: sp.csr_matrix) -> Float32[NDArray[np.float32], "n items"]:
         """See `Signal.batch_scores`."""

@@ -74,7 +74,7 @@ class _SlowDriver:
         trace: TracebackType | None,
     ) -> None: ...  # fmt: skip
 
-    async def execute_read(self, _work: object) -> None:
+    async def run(self, _text: object, _parameters: object) -> None:
         await asyncio.sleep(60)
 
 
