@@ -21,7 +21,6 @@ REACH_CYPHER = {
 }
 REACH_NEO4J = {
     "recsvc/store.py": "the only Cypher at request time",
-    "recsvc/paths.py": "types of the nodes and paths the store returns",
 }
 
 
