@@ -41,6 +41,8 @@ INTEGRATION = CHECKOUT / "tests" / "integration"
 ON_DEFAULT_LINE = {
     "test_answer_cache.py",
     "test_commands.py",
+    "test_counterfactuals.py",
+    "test_live_evidence.py",
     "test_report.py",
     "test_serving.py",
 }

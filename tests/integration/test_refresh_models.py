@@ -1,6 +1,7 @@
 """A refresh with models that have vectors and models that have none."""
 
 import asyncio
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -98,8 +99,8 @@ def test_what_is_not_linear_is_refused_before_anything_is_begun(
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_model_with_vectors_has_its_queries(name: str) -> None:
     """A fitted model with `source_vectors` is written back: see `EmbeddingModel`."""
-    module = MODELS[name].fit.__globals__
-    classes = [each for each in module.values() if isinstance(each, type)]
+    module = importlib.import_module(f"recsvc.models.{name}")
+    classes = [each for each in vars(module).values() if isinstance(each, type)]
     vectors = any("source_vectors" in getattr(each, "__dataclass_fields__", {}) for each in classes)
     known = f"writeback/item_vectors[{name},a]" in catalogue()
     assert known == vectors

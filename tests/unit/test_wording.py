@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -331,6 +332,7 @@ async def test_an_answer_is_worded_as_the_settings_say(
     content, sha256 = pack(made)
     unpack(content, sha256, tmp_path / "snapshots" / folder_name(1, sha256))
     away = Settings(home=tmp_path, neo4j_uri="bolt://127.0.0.1:1", text=german)
+    structlog.reset_defaults()  # a command may have left its own output, closed by now
     engine = make_engine(away, timeout_seconds=0.5)
     await engine.start()
     try:
