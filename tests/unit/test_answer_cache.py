@@ -1,9 +1,7 @@
 import json
 import sys
 import tracemalloc
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -25,13 +23,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("recsvc.answer_cache.time.monotonic", lambda: clock.now)
     return clock
-
-
-@pytest.fixture
-def revisions(tmp_path: Path) -> Iterator[Revisions]:
-    revisions = Revisions(tmp_path / "revisions")
-    yield revisions
-    revisions.close()
 
 
 @pytest.fixture

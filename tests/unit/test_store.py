@@ -5,10 +5,11 @@ import re
 from types import TracebackType
 from typing import Any, Self
 
+import neo4j
 import pytest
 
 from loaders.catalogue import catalogue
-from loaders.errors import Neo4jTimeoutError, QueryError
+from loaders.errors import Neo4jError, Neo4jTimeoutError, QueryError
 from loaders.gateway import Neo4jAddress
 from recsvc.store import Store, pasteable, path_parameters
 
@@ -82,6 +83,32 @@ async def test_deadline_is_a_timeout_that_names_the_query() -> None:
     store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=0.05)
     store._driver = _SlowDriver()
     with pytest.raises(Neo4jTimeoutError, match=r"cypher/serve/user_exists within 0\.05 s"):
+        await store.user_exists("a")
+
+
+class _FlakyDriver(_SlowDriver):
+    """A driver whose reads outside of a transaction fail; inside they give a row."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def run(self, _text: object, _parameters: object) -> None:
+        raise self.error
+
+    async def execute_read(self, _work: object) -> Any:
+        return [[{"found": True}]]
+
+
+async def test_a_read_on_a_connection_that_is_gone_is_tried_again() -> None:
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
+    store._driver = _FlakyDriver(neo4j.exceptions.SessionExpired("gone"))
+    assert await store.user_exists("a")
+
+
+async def test_a_read_that_is_wrong_is_not() -> None:
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
+    store._driver = _FlakyDriver(neo4j.exceptions.CypherSyntaxError("wrong"))
+    with pytest.raises(Neo4jError):
         await store.user_exists("a")
 
 

@@ -1,7 +1,6 @@
 """Whose answers a write ends: before its caller hears of it, and where it failed half-way too."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 import pytest
@@ -42,13 +41,6 @@ class FakeStore(Store):
 
     async def deletions_pending(self) -> bool:
         return False
-
-
-@pytest.fixture
-def revisions(tmp_path: Path) -> Iterator[Revisions]:
-    revisions = Revisions(tmp_path / "revisions")
-    yield revisions
-    revisions.close()
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """Answers that are served again, over a made engine that counts how often it is asked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +11,7 @@ import structlog
 
 from recsvc.answer import Answer
 from recsvc.answer_cache import AnswerCache
-from recsvc.engine import RecommendationQuery
+from recsvc.asking import RecommendationQuery
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.revisions import Revisions, note_users
 from recsvc.service.app import create_app
@@ -56,13 +55,6 @@ class SlowEngine(FakeEngine):
 @pytest.fixture
 def fake() -> SlowEngine:
     return SlowEngine()
-
-
-@pytest.fixture
-def revisions(tmp_path: Path) -> Iterator[Revisions]:
-    revisions = Revisions(tmp_path / "revisions")
-    yield revisions
-    revisions.close()
 
 
 @pytest.fixture
@@ -150,14 +142,22 @@ async def test_a_write_about_somebody_it_depends_on_ends_it(
     assert (await client.get(PATH)).json()["user_id"] == "new"
 
 
-async def test_an_answer_made_while_something_was_written_is_not_kept(
-    client: httpx.AsyncClient, fake: SlowEngine, revisions: Revisions
-) -> None:
+async def written_meanwhile(
+    client: httpx.AsyncClient, fake: SlowEngine, revisions: Revisions, user: str
+) -> "asyncio.Task[httpx.Response]":
+    """A request that has read what was there before a write; it waits for `go_on`."""
     fake.go_on.clear()
     early = asyncio.create_task(client.get(PATH))
     await fake.reading.wait()
     fake.evidence = "new"
-    revisions.note_write(["friend"])
+    revisions.note_write([user])
+    return early
+
+
+async def test_an_answer_made_while_something_was_written_is_not_kept(
+    client: httpx.AsyncClient, fake: SlowEngine, revisions: Revisions
+) -> None:
+    early = await written_meanwhile(client, fake, revisions, "friend")
     fake.go_on.set()
     assert (await early).json()["user_id"] == "old"
     assert (await client.get(PATH)).json()["user_id"] == "new"
@@ -177,11 +177,7 @@ async def test_who_asks_while_it_is_made_waits_for_it(
 async def test_who_asks_after_a_write_does_not_get_what_was_read_before_it(
     client: httpx.AsyncClient, fake: SlowEngine, revisions: Revisions
 ) -> None:
-    fake.go_on.clear()
-    early = asyncio.create_task(client.get(PATH))
-    await fake.reading.wait()
-    fake.evidence = "new"
-    revisions.note_write(["ann"])
+    early = await written_meanwhile(client, fake, revisions, "ann")
     late = asyncio.create_task(client.get(PATH))
     await asyncio.sleep(0.01)
     fake.go_on.set()
