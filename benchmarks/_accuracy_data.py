@@ -28,7 +28,7 @@ from loaders.tables import (
     read_interactions,
 )
 from recsvc.models import TrainingData
-from recsvc.models.hybrid import Rehearsal
+from recsvc.models.hybrid import HybridOptions, Rehearsal
 from recsvc.settings import load_settings
 from recsvc.trial import TrialData, read_trial
 
@@ -81,7 +81,8 @@ def lastfm_rehearsal(data: Path, folder: Path, seed: int) -> Split:
     """
     source = LastfmTables(data / LASTFM)
     train, test = random_split(table(source, INTERACTIONS), seed)
-    kept, held_out = random_split(train, seed + REHEARSAL)
+    share = HybridOptions().held_out_share
+    kept, held_out = random_split(train, seed + REHEARSAL, share)
     hidden = pl.concat([test, held_out])
     return _lastfm_tables(data, folder, (kept, held_out, hidden), "the training part split again")
 
@@ -193,13 +194,15 @@ def read_rehearsal(name: str, data: Path, seed: int) -> Rehearsal | None:
     return Rehearsal(TrainingData(found.graph, found.evidence), found.held_out)
 
 
-def random_split(interactions: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def random_split(
+    interactions: pl.DataFrame, seed: int, share: float = SHARE
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A random share of each user's items goes to the test, with all events on them."""
     pairs = interactions.select(PAIR).unique().sort(PAIR)
     draw = pl.Series("draw", np.random.default_rng(seed).random(pairs.height))
     order = pl.col("draw").rank("ordinal").over("user_id")
     count = pl.len().over("user_id")
-    chosen = (count >= LEAST) & (order <= (count * SHARE).round())
+    chosen = (count >= LEAST) & (order <= (count * share).round())
     held_out = pairs.with_columns(draw).filter(chosen).select(PAIR)
     ordered = interactions.sort(PAIR)
     return (

@@ -118,7 +118,13 @@ def _each(data: TrialData, options: TrialOptions, rehearsal: Rehearsal | None) -
     for name in without:
         by = paired_difference(found["hybrid"], found[f"without {name}"])
         _print_line(f"  {name} adds", by, "", "+.4f")
+    best = _best_alone({name: one.estimates["ndcg@20"].mean for name, one in found.items()})
+    _print_line(f"  above {best}", paired_difference(found["hybrid"], found[best]), "", "+.4f")
     return found
+
+
+def _best_alone(ndcg: Mapping[str, float]) -> str:
+    return max((name for name in ndcg if name.endswith(" alone")), key=ndcg.__getitem__)
 
 
 def _ranked_together(models: Mapping[str, HybridModel], data: TrialData) -> Found:
@@ -186,10 +192,13 @@ def _print_pooled(
     }
     for shown, columns in means.items():
         _print_line(shown, bootstrap(columns, 1000, 0), "")
-    for shown in [one for one in means if one.startswith("without ")]:
-        by = {name: means["hybrid"][name] - means[shown][name] for name in METRICS}
-        added = f"  {shown.removeprefix('without ')} adds"
-        _print_line(added, bootstrap(by, 1000, 0), "", "+.4f")
+    if not any(name.endswith(" alone") for name in means):
+        return
+    others = {f"  {n.removeprefix('without ')} adds": n for n in means if n.startswith("without ")}
+    best = _best_alone({name: float(columns["ndcg@20"].mean()) for name, columns in means.items()})
+    for shown, other in {**others, f"  above {best}": best}.items():
+        by = {name: means["hybrid"][name] - means[other][name] for name in METRICS}
+        _print_line(shown, bootstrap(by, 1000, 0), "", "+.4f")
 
 
 def _print_line(shown: str, found: Mapping[str, Estimate], note: str, form: str = ".4f") -> None:

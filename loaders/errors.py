@@ -4,6 +4,7 @@
     ├── TableError           a table cannot be read at all (missing file or column)
     │   └── RejectedRowsError  rows were rejected and the caller asked for none (--strict)
     ├── CatalogueError       a query file breaks the header grammar
+    ├── LeaseLostError       another took the lease that was written under
     └── Neo4jError
         ├── LocalNeo4jError  the Neo4j on this machine could not be started or stopped
         ├── Neo4jUnavailableError  no server answers, or the connection broke
@@ -29,6 +30,10 @@ class RejectedRowsError(TableError):
 
 class CatalogueError(LoaderError):
     """A file under `cypher/` breaks the header grammar of `cypher/README.md`."""
+
+
+class LeaseLostError(LoaderError):
+    """Another took the lease that was written under; what is written from now on is theirs."""
 
 
 class Neo4jError(LoaderError):

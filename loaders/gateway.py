@@ -69,10 +69,17 @@ class Gateway(Protocol):
         """Run `work` in one read transaction, again from its start after a transient error."""
         ...
 
-    def write(self, work: Callable[[Transaction], Any]) -> Any:
+    def write(
+        self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
+    ) -> Any:
         """Run `work` in one write transaction, again from its start after a transient error.
 
         Writers wait for each other (`cypher/ingest/write_lock.cypher`): keep it short.
+
+        Args:
+            work: what to do in it.
+            timeout_seconds: when the server ends it at the latest, also if this process is paused
+                in the middle; unset, as any other query.
         """
         ...
 
@@ -145,14 +152,16 @@ class Neo4jGateway(Closing):
         """See `Gateway.read`."""
         return self._managed(work, writes=False)
 
-    def write(self, work: Callable[[Transaction], Any]) -> Any:
+    def write(
+        self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
+    ) -> Any:
         """See `Gateway.write`."""
 
         def alone(transaction: Transaction) -> Any:
             transaction.run(catalogue()["ingest/write_lock"])
             return work(transaction)
 
-        return self._managed(alone, writes=True)
+        return self._managed(alone, writes=True, timeout_seconds=timeout_seconds)
 
     def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
         """See `Gateway.rehearse`. Other writers to the same nodes wait until it ends."""
@@ -169,8 +178,14 @@ class Neo4jGateway(Closing):
     def _session(self) -> neo4j.Session:
         return self._driver.session(database=self.address.database)
 
-    def _managed(self, work: Callable[[Transaction], Any], *, writes: bool) -> Any:
-        @neo4j.unit_of_work(timeout=self._query_timeout_seconds)
+    def _managed(
+        self,
+        work: Callable[[Transaction], Any],
+        *,
+        writes: bool,
+        timeout_seconds: float | None = None,
+    ) -> Any:
+        @neo4j.unit_of_work(timeout=timeout_seconds or self._query_timeout_seconds)
         def unit(transaction: neo4j.ManagedTransaction) -> Any:
             return work(_OpenTransaction(transaction))
 

@@ -36,56 +36,69 @@ class Version:
         model: name of the model.
         number: its version.
         slot: where its vectors go; None for the blend, which has none.
+        status: `building`; `ready` or `active` if an earlier attempt of the same run got so far.
     """
 
     model: str
     number: int
     slot: Slot | None
+    status: str = "building"
 
 
 def begin_version(
-    gateway: Gateway, model: str, *, seed: int, options: Mapping[str, Any]
+    gateway: Gateway, model: str, *, run: str, seed: int, options: Mapping[str, Any]
 ) -> Version:
-    """Take the next version number and the free slot of a model."""
-    row = gateway.run(
-        catalogue()["writeback/begin_version"], model=model, seed=seed, options=json.dumps(options)
-    )[0]
-    return Version(model, row["version"], row["slot"])
+    """The version of a model that a run makes: the one it has begun, else a new one.
 
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A version that some refresh has begun.
-
-    Attributes:
-        model: name of the model.
-        number: its version.
-        started_at: when, in words.
-        recent: within the hours asked for, so that its refresh may still be running.
+    A new one has the next number, and the slot that the active one does not use; the version that
+    had this slot loses it.
     """
 
-    model: str
-    number: int
-    started_at: str
-    recent: bool
+    def begin(transaction: Transaction) -> Version:
+        rows = transaction.run(catalogue()["writeback/version_of_run"], model=model, run=run)
+        row = (rows or transaction.run(query, **new))[0]
+        return Version(model, row["version"], row["slot"], row["status"])
+
+    query = catalogue()["writeback/begin_version"]
+    new = {"model": model, "run": run, "seed": seed, "options": json.dumps(options)}
+    return gateway.write(begin)
 
 
-def unfinished_versions(gateway: Gateway, *, hours: int) -> list[Unfinished]:
-    """Versions that were begun and are neither ready nor failed."""
-    rows = gateway.run(catalogue()["writeback/building_versions"], hours=hours)
-    return [
-        Unfinished(row["model"], row["version"], str(row["started_at"]), row["recent"])
-        for row in rows
-    ]
+def unfinished_runs(gateway: Gateway) -> frozenset[str]:
+    """Runs that may be gone on with: what they wrote has not failed and not been replaced."""
+    return frozenset(gateway.run(catalogue()["writeback/unfinished_runs"])[0]["runs"])
 
 
-def mark_failed(gateway: Gateway, versions: Iterable[Version | Unfinished], reason: str) -> int:
-    """Mark those of the versions that are unfinished as failed; return how many."""
-    return gateway.run(
-        catalogue()["writeback/fail_versions"],
-        versions=[{"model": v.model, "version": v.number} for v in versions],
-        reason=reason,
-    )[0]["failed"]
+def fail_run(gateway: Gateway, run: str, reason: str) -> int:
+    """Mark what a run has begun and not activated as failed; return how many versions."""
+    return gateway.run(catalogue()["writeback/fail_versions"], run=run, reason=reason)[0]["failed"]
+
+
+def drop_unfinished(gateway: Gateway, run: str, reason: str) -> int:
+    """Mark what other runs have not activated as failed, and remove what failed versions hold.
+
+    Args:
+        gateway: the graph.
+        run: the run that is at work; what it has begun stays.
+        reason: why the others failed.
+
+    Returns:
+        How many versions became failed.
+
+    Raises:
+        Neo4jError: the graph cannot be written.
+    """
+    query = catalogue()["writeback/fail_unfinished"]
+    failed = gateway.run(query, run=run, reason=reason)[0]["failed"]
+    gateway.run(catalogue()["rest/drop_failed_parts"])
+    for row in gateway.run(catalogue()["writeback/failed_slots"]):
+        model, slot = row["model"], row["slot"]
+        for label in ("User", "Item"):
+            clear = catalogue()[f"writeback/clear_vectors[{label},{model},{slot}]"]
+            while gateway.run(clear, limit=_VECTORS_PER_TRANSACTION)[0]["cleared"]:
+                pass
+        gateway.run(catalogue()["writeback/leave_slot"], model=model, slot=slot)
+    return failed
 
 
 def write_vectors(
@@ -125,7 +138,11 @@ def write_vectors(
 
 
 def write_snapshot(gateway: Gateway, version: int, content: bytes) -> int:
-    """Store the arrays of one version of the blend as parts of at most 4 MiB; return how many."""
+    """Store the arrays of one version of the blend as parts of at most 4 MiB; return how many.
+
+    What an earlier attempt has stored of them is removed first.
+    """
+    gateway.run(catalogue()["writeback/clear_parts"], version=version)
     query = catalogue()["writeback/snapshot_part"]
     starts = range(0, len(content), _PART_BYTES)
     for number, start in enumerate(starts):
@@ -134,41 +151,53 @@ def write_snapshot(gateway: Gateway, version: int, content: bytes) -> int:
     return len(starts)
 
 
-def mark_ready(gateway: Gateway, version: Version, **properties: Any) -> None:
-    """Record what a finished version holds: plain values; mappings are stored as JSON text.
+def mark_ready(gateway: Gateway, versions: Sequence[tuple[Version, Mapping[str, Any]]]) -> None:
+    """Record what the finished versions hold, in one transaction: all are ready, or none.
+
+    Args:
+        gateway: the graph.
+        versions: each with its properties: plain values; mappings are stored as JSON text.
 
     Raises:
-        Neo4jError: the version is not being built any more: another refresh took over.
+        QueryError: one is not being built any more.
     """
-    plain = {
+    rows = [
+        {"model": version.model, "version": version.number, "properties": _plain(properties)}
+        for version, properties in versions
+    ]
+
+    def mark(transaction: Transaction) -> None:
+        row = transaction.run(catalogue()["writeback/versions_ready"], versions=rows)[0]
+        if row["marked"] != len(rows):
+            raise QueryError(
+                f"of {[(v.model, v.number) for v, _ in versions]} only {row['marked']} are being "
+                "built: nothing was activated; refresh again"
+            )
+
+    gateway.write(mark)
+
+
+def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         name: json.dumps(value) if isinstance(value, Mapping) else value
         for name, value in properties.items()
     }
-    row = gateway.run(
-        catalogue()["writeback/version_ready"],
-        model=version.model,
-        version=version.number,
-        properties=plain,
-    )[0]
-    if row["marked"] != 1:
-        raise QueryError(
-            f"{version.model} {version.number} is no longer being built: another refresh took "
-            "over, so nothing was activated"
-        )
 
 
 def activate(gateway: Gateway, versions: Iterable[Version]) -> None:
-    """Make all of `versions` active in one transaction, or none.
+    """Make all of `versions` active in one transaction, or none; again, it changes nothing.
 
     Raises:
-        ValueError: one of them is not ready.
+        QueryError: one of them is neither ready nor active.
     """
     wanted = [{"model": v.model, "version": v.number} for v in versions]
 
     def flip(transaction: Transaction) -> None:
         row = transaction.run(catalogue()["writeback/activate"], versions=wanted)[0]
         if row["activated"] != len(wanted):
-            raise ValueError(f"of {wanted} only {row['activated']} are ready: none was activated")
+            raise QueryError(
+                f"of {wanted} only {row['activated']} are ready: none was activated; refresh again"
+            )
 
     gateway.write(flip)
     gateway.run(catalogue()["writeback/drop_parts"], keep=_SNAPSHOTS_KEPT)

@@ -6,7 +6,7 @@
 so a λ means the same for everybody: one user's 3 listens and another's 300 end up on one scale.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,11 @@ LEAST_WEIGHT = 0.002
 """λ of a signal that validation found no use for. It changes little where other signals speak,
 and lets it speak where they are silent: for someone who only follows people, for an item known
 by its categories alone. The prior has it too, so that it orders what no evidence reaches."""
+
+PER_SIGNAL = 200
+"""Candidates that each signal gives each user while λ is learned."""
+SCORES_AT_ONCE = 8_000_000
+"""Scores of all items by all signals that are held at a time, while candidates are chosen."""
 
 _STEPS = (
     (0.0, 0.125, 0.25, 0.5, 0.7, 1.4, 2.0, 4.0, 8.0),
@@ -227,7 +232,7 @@ def collect_candidates(
     seen: Sequence[NDArray[np.int64]],
     held_out: Sequence[NDArray[np.int64]],
     *,
-    per_signal: int = 200,
+    per_signal: int = PER_SIGNAL,
 ) -> Candidates:
     """The best unseen items of each signal, for each user; none where it says nothing.
 
@@ -270,6 +275,32 @@ def _best_of_each(
         wanted[seen[user]] = False
         chosen.append(np.flatnonzero(wanted))
     return chosen
+
+
+def candidates_in_parts(
+    score: Callable[[slice], Sequence[Float32[NDArray[np.float32], "users items"]]],
+    signals: int,
+    seen: sp.csr_matrix,
+    held_out: sp.csr_matrix,
+) -> Candidates:
+    """The same, with all items scored for some users at a time: only the candidates are kept.
+
+    Args:
+        score: normalised scores of each signal for some of the users.
+        signals: how many they are.
+        seen: what each user did something with, [users, items].
+        held_out: what is held out from each.
+    """
+    users, items = seen.shape
+    step = max(1, SCORES_AT_ONCE // (items * signals))
+    parts: list[Candidates] = []
+    for begin in range(0, users, step):
+        some = slice(begin, begin + step)
+        own, answers = (
+            [row.indices.astype(np.int64) for row in matrix[some]] for matrix in (seen, held_out)
+        )
+        parts.append(collect_candidates(score(some), own, answers))
+    return join_candidates(parts)
 
 
 def join_candidates(parts: Sequence[Candidates]) -> Candidates:
@@ -355,11 +386,19 @@ def _standard_error(values: Float64[NDArray[np.float64], " users"]) -> float:
 def _ndcg(
     candidates: Candidates, values: Float32[NDArray[np.float32], "users candidates"], k: int
 ) -> Float64[NDArray[np.float64], " users"]:
+    hits = top_hits(candidates, values, k)
+    k = hits.shape[1]
+    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.cumsum(discount)[np.clip(candidates.n_relevant, 1, k) - 1]
+    return (hits @ discount) / ideal
+
+
+def top_hits(
+    candidates: Candidates, values: Float32[NDArray[np.float32], "users candidates"], k: int
+) -> Bool[NDArray[np.bool_], "users k"]:
+    """Whether the candidate at each rank is relevant, ranked by some values."""
     scores = np.where(candidates.present, values, np.float32(-np.inf))
     k = min(k, scores.shape[1])
     top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
-    hits = np.take_along_axis(candidates.relevant, np.take_along_axis(top, order, 1), 1)
-    discount = 1.0 / np.log2(np.arange(2, k + 2))
-    ideal = np.cumsum(discount)[np.clip(candidates.n_relevant, 1, k) - 1]
-    return (hits @ discount) / ideal
+    return np.take_along_axis(candidates.relevant, np.take_along_axis(top, order, 1), 1)

@@ -4,10 +4,11 @@ The weights are learned on interactions held out from a sample of users, by mode
 seen them.
 """
 
-import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,15 +19,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from loaders.gateway import Gateway
 from loaders.types import HeteroGraph, IdMap
 from recsvc.errors import RefreshError
-from recsvc.evaluation import Estimate, Evaluation, evaluate, top_k
+from recsvc.evaluation import Estimate, accuracy, bootstrap
 from recsvc.evidence import EvidenceKind
 from recsvc.fusion import (
     BASE,
     LEAST_WEIGHT,
-    collect_candidates,
+    Candidates,
+    candidates_in_parts,
     learn_weights,
+    scaled_scores,
+    top_hits,
     unit_rms,
 )
+from recsvc.lease import Lease
 from recsvc.models import (
     MODELS,
     EmbeddingModel,
@@ -36,6 +41,7 @@ from recsvc.models import (
     TrainingData,
     Validation,
 )
+from recsvc.refresh_run import RefreshRun
 from recsvc.settings import EventSettings
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from recsvc.signals.metapath import all_rows, held_out_scores, metapath_kinds
@@ -61,7 +67,7 @@ class RefreshOptions(BaseModel):
     """Decides the validation split, the training and the walks."""
     device: str = "cpu"
     """Where models are fitted: `cpu`, or `cuda`."""
-    validation_users: int = Field(default=300, ge=10, le=100_000)
+    validation_users: int = Field(default=500, ge=10, le=100_000)
     """Users whose held-out items the weights of the blend are learned on."""
     held_out_share: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Share of a validation user's items that is held out."""
@@ -85,14 +91,59 @@ class Run:
     options: RefreshOptions
     events: Mapping[str, EventSettings]
     progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
+    lease: Lease
+    record: RefreshRun
 
     @contextmanager
     def step(self, name: str) -> Generator[None]:
-        """Count the time of the block to one step."""
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        """One step: it begins only while the lease is held, is noted, and is told of.
+
+        Raises:
+            LeaseLostError: another refresh took over.
+        """
+        self.told(name, 0, 0)
+        with self.record.step(name):
+            yield
+        self.progress(name, 1, 1)
+
+    def told(self, what: str, done: int, total: int) -> None:
+        """Report progress, which also ends a long step that goes on without the lease.
+
+        Raises:
+            LeaseLostError: another refresh took over.
+        """
+        self.lease.require()
+        self.progress(what, done, total)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """The vectors of a fitted model: see `EmbeddingModel`."""
+
+    user: Float32[NDArray[np.float32], "users dim"]
+    item: Float32[NDArray[np.float32], "items dim"]
+    source: Float32[NDArray[np.float32], "items dim"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A fitted model in a form that can be stored: vectors, or rows cut to their largest entries.
+
+    Attributes:
+        kernel: vectors, or K(j, i) as rows [items, items].
+        epochs: that it has seen; 0 for one without epochs.
+        cut: share of the weight of the rows that was cut off.
+    """
+
+    kernel: Vectors | sp.csr_matrix
+    epochs: int
+    cut: float = 0.0
+
+    def signal(self, name: str, items: IdMap) -> Signal:
+        """The model as a signal of that name."""
+        if isinstance(self.kernel, Vectors):
+            return EmbeddingSignal(name, items, self.kernel.source, self.kernel.item)
+        return RowSignal(name, "item", items, self.kernel)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,13 +154,11 @@ class Learned:
         weights: λ by signal.
         epochs: best number by model; 0 for one without epochs.
         metrics: Recall@20 and NDCG@20 by signal, and of the blend as `hybrid`.
-        embeddings: the models that have vectors to write back.
     """
 
     weights: Mapping[str, float]
     epochs: Mapping[str, int]
     metrics: Mapping[str, Mapping[str, Estimate]]
-    embeddings: frozenset[str]
 
 
 def settled_options(
@@ -117,12 +166,16 @@ def settled_options(
 ) -> dict[str, ModelOptions]:
     """The options of each model, what they leave open chosen once: both fits are to be alike."""
     data = TrainingData(graph, evidence)
-    settled: dict[str, ModelOptions] = {}
-    for name in run.options.models:
+
+    def settle(name: str) -> dict[str, Any]:
         spec = MODELS[name]
-        with run.step(f"fit {name} for validation"):
-            settled[name] = spec.settled(data, spec.options(), run.options.seed)
-    return settled
+        with run.step(f"settle {name}"):
+            return spec.settled(data, spec.options(), run.options.seed).model_dump(mode="json")
+
+    return {
+        name: MODELS[name].options(**run.record.kept(f"settle {name}", partial(settle, name)))
+        for name in run.options.models
+    }
 
 
 def learn(
@@ -139,34 +192,38 @@ def learn(
     Raises:
         RefreshError: nobody has enough items for a held-out part.
     """
+    return run.record.kept("weights", lambda: _learn(run, graph, evidence, options))
+
+
+def _learn(
+    run: Run, graph: HeteroGraph, evidence: sp.csr_matrix, options: Mapping[str, ModelOptions]
+) -> Learned:
     users, kept, held_out = _split(run, evidence)
     data = TrainingData(graph, kept)
-    models: dict[str, FittedModel] = {}
-    epochs: dict[str, int] = {}
-    for name in run.options.models:
-        models[name], epochs[name] = fit_model(
-            run, name, data, options[name], validation=Validation(held_out)
-        )
-    item_signals, _ = model_signals(run, models, graph.items)
-    with run.step("pagerank"):
-        rows, _, _ = _pagerank(run, graph, kept)
-        item_signals.append(RowSignal(PAGERANK, "item", graph.items, rows))
-    raw = {signal.name: signal.batch_scores(kept[users]) for signal in item_signals}
-    with run.step("validation paths"):
-        for name, scores in _rehearsed(run, graph, kept, held_out, users).items():
-            raw[name] = scores.toarray().astype(np.float32)
+    fitted = {
+        name: fit_model(run, name, data, options[name], validation=Validation(held_out))
+        for name in run.options.models
+    }
+    item_signals = [each.signal(name, graph.items) for name, each in fitted.items()]
+    item_signals.append(_pagerank(run, graph, kept, "pagerank for validation")[0])
+    paths = _rehearsed(run, graph, kept, held_out, users)
+    prior = popularity_prior(kept)
+    names = [*(signal.name for signal in item_signals), *paths, BASE]
+
+    def score(some: slice) -> list[Float32[NDArray[np.float32], "n items"]]:
+        scores = [scaled_scores(signal, kept[users[some]]) for signal in item_signals]
+        raw = (found[some].toarray() for found in paths.values())
+        scores += [(s * unit_rms(s)[:, None]).astype(np.float32) for s in raw]
+        return [*scores, np.broadcast_to(prior, scores[0].shape)]
+
     with run.step("weights"):
-        normal = {n: (s * unit_rms(s)[:, None]).astype(np.float32) for n, s in raw.items()}
-        prior = popularity_prior(kept)
-        normal[BASE] = np.broadcast_to(prior, (len(users), len(prior)))
-        seen = [kept[u].indices.astype(np.int64) for u in users.tolist()]
-        answers = [held_out[u].indices.astype(np.int64) for u in users.tolist()]
-        learnable = {name: scores for name, scores in normal.items() if scores.any()}
-        candidates = collect_candidates(list(learnable.values()), seen, answers)
-        weights, _ = learn_weights(candidates, list(learnable))
-        weights = {name: max(weights.get(name, 0.0), LEAST_WEIGHT) for name in normal}
-        metrics = _validation_metrics(normal, weights, kept, held_out, users)
-    return Learned(weights, epochs, metrics, frozenset(embedding_models(models)))
+        candidates = candidates_in_parts(score, len(names), kept[users], held_out[users])
+        heard = [place for place, values in enumerate(candidates.features) if values.any()]
+        learnable = replace(candidates, features=candidates.features[heard])
+        learned, _ = learn_weights(learnable, [names[place] for place in heard])
+        weights = {name: max(learned.get(name, 0.0), LEAST_WEIGHT) for name in names}
+        metrics = validation_metrics(candidates, weights)
+    return Learned(weights, {name: each.epochs for name, each in fitted.items()}, metrics)
 
 
 def _split(
@@ -196,62 +253,46 @@ def fit_model(
     *,
     validation: Validation | None = None,
     epochs: int | None = None,
-) -> tuple[FittedModel, int]:
-    """Fit one model; returns it and its epochs."""
-    what = f"fit {name}" + (" for validation" if validation else "")
-    with run.step(what):
-        model, report = MODELS[name].fit(
-            data,
-            options,
-            FitRun(
-                run.options.seed,
-                validation,
-                run.options.device,
-                epochs,
-                lambda record: run.progress(what, record.epoch, epochs or 0),
-            ),
-        )
-    if report.interrupted:
-        raise KeyboardInterrupt  # the model so far is no use: the others are not fitted
-    return model, report.epochs
-
-
-def embedding_models(models: Mapping[str, FittedModel]) -> dict[str, EmbeddingModel]:
-    """Those that have vectors, which are written back to the graph."""
-    return {name: model for name, model in models.items() if isinstance(model, EmbeddingModel)}
-
-
-def embedding_signals(models: Mapping[str, FittedModel], items: IdMap) -> list[EmbeddingSignal]:
-    """One signal per embedding model."""
-    return [
-        EmbeddingSignal(name, items, model.source_vectors, model.item_vectors)
-        for name, model in embedding_models(models).items()
-    ]
-
-
-def model_signals(
-    run: Run, models: Mapping[str, FittedModel], items: IdMap
-) -> tuple[list[Signal], dict[str, float]]:
-    """One signal per model, in a form that can be stored: vectors, or rows cut to their largest.
-
-    Returns:
-        The signals, and by model without vectors the share of its kernel's weight that was cut off.
+) -> Fitted:
+    """Fit one model, or take what an earlier attempt has fitted.
 
     Raises:
-        RefreshError: a model is not linear in a user's items.
+        RefreshError: it is not linear in a user's items.
+        TrainingError: it cannot be fitted.
     """
-    signals: list[Signal] = [*embedding_signals(models, items)]
-    cut: dict[str, float] = {}
-    for name, model in models.items():
-        if isinstance(model, EmbeddingModel):
-            continue
-        kernel = model.signal(items)
-        if kernel is None:
-            raise RefreshError(not_linear(name))
-        with run.step(f"rows of {name}"):
-            rows, cut[name] = kernel_rows(kernel, run.options.kernel_size)
-        signals.append(RowSignal(name, "item", items, rows))
-    return signals, cut
+    what = f"fit {name}" + (" for validation" if validation else "")
+
+    def fit() -> Fitted:
+        with run.step(what):
+            model, report = MODELS[name].fit(
+                data,
+                options,
+                FitRun(
+                    run.options.seed,
+                    validation,
+                    run.options.device,
+                    epochs,
+                    lambda record: run.told(what, record.epoch, epochs or 0),
+                    run.record.checkpoint(what),
+                ),
+            )
+            if report.interrupted:
+                raise KeyboardInterrupt  # the model so far is no use: the others are not fitted
+        return _fitted(run, name, model, report.epochs, data.graph.items)
+
+    return run.record.kept(what, fit)
+
+
+def _fitted(run: Run, name: str, model: FittedModel, epochs: int, items: IdMap) -> Fitted:
+    if isinstance(model, EmbeddingModel):
+        vectors = Vectors(model.user_vectors, model.item_vectors, model.source_vectors)
+        return Fitted(vectors, epochs)
+    kernel = model.signal(items)
+    if kernel is None:
+        raise RefreshError(not_linear(name))
+    with run.step(f"rows of {name}"):
+        rows, cut = kernel_rows(kernel, run.options.kernel_size)
+    return Fitted(rows, epochs, cut)
 
 
 def not_linear(name: str) -> str:
@@ -263,15 +304,23 @@ def not_linear(name: str) -> str:
 
 
 def _pagerank(
-    run: Run, graph: HeteroGraph, evidence: sp.csr_matrix
-) -> tuple[sp.csr_matrix, float, float]:
-    return pagerank_rows(
-        graph,
-        evidence,
-        damping=run.options.damping,
-        epsilon=run.options.pagerank_epsilon,
-        size=run.options.row_size,
-    )
+    run: Run, graph: HeteroGraph, evidence: sp.csr_matrix, what: str
+) -> tuple[Signal, float]:
+    """PageRank's rows, and the share of their mass that was cut off."""
+
+    def rows() -> tuple[sp.csr_matrix, float]:
+        with run.step(what):
+            found, _, cut = pagerank_rows(
+                graph,
+                evidence,
+                damping=run.options.damping,
+                epsilon=run.options.pagerank_epsilon,
+                size=run.options.row_size,
+            )
+        return found, cut
+
+    kept, cut = run.record.kept(what, rows)
+    return RowSignal(PAGERANK, "item", graph.items, kept, run.options.damping), cut
 
 
 def row_signals(
@@ -283,15 +332,18 @@ def row_signals(
         The signals, and of PageRank's rows the share of their mass that was cut off.
     """
     ids = _evidence_ids(graph)
-    with run.step("pagerank"):
-        rows, _, cut = _pagerank(run, graph, evidence)
-    signals: list[Signal] = [RowSignal(PAGERANK, "item", graph.items, rows)]
-    with run.step("meta-paths"):
-        for name, kind in metapath_kinds().items():
-            found = all_rows(
-                run.gateway, name, ids[kind], graph.items, run.options.row_size, run.progress
+    pagerank, cut = _pagerank(run, graph, evidence, "pagerank")
+
+    def rows(name: str, kind: EvidenceKind) -> sp.csr_matrix:
+        with run.step(name):
+            return all_rows(
+                run.gateway, name, ids[kind], graph.items, run.options.row_size, run.told
             )
-            signals.append(RowSignal(name, kind, ids[kind], found))
+
+    signals = [pagerank]
+    for name, kind in metapath_kinds().items():
+        found = run.record.kept(name, partial(rows, name, kind))
+        signals.append(RowSignal(name, kind, ids[kind], found))
     return signals, {PAGERANK: cut}
 
 
@@ -307,35 +359,31 @@ def _rehearsed(
         "user": graph.follows.matrix(len(graph.users), len(graph.users), weighted=False),
         "category": graph.prefers.matrix(len(graph.users), len(graph.categories)),
     }
-    return held_out_scores(
-        run.gateway, metapath_kinds(), _evidence_ids(graph), by_kind, graph.users, held_out, users,
-        size=run.options.row_size, progress=run.progress,
-    )  # fmt: skip
+
+    def scores() -> dict[str, sp.csr_matrix]:
+        with run.step("validation paths"):
+            return held_out_scores(
+                run.gateway, metapath_kinds(), _evidence_ids(graph), by_kind, graph.users,
+                held_out, users, size=run.options.row_size, progress=run.told,
+            )  # fmt: skip
+
+    return run.record.kept("validation paths", scores)
 
 
 def _evidence_ids(graph: HeteroGraph) -> dict[EvidenceKind, IdMap]:
     return {"item": graph.items, "user": graph.users, "category": graph.categories}
 
 
-def _validation_metrics(
-    normal: Mapping[str, Float32[NDArray[np.float32], "users items"]],
-    weights: Mapping[str, float],
-    kept: sp.csr_matrix,
-    held_out: sp.csr_matrix,
-    users: Int64[NDArray[np.int64], " users"],
+def validation_metrics(
+    candidates: Candidates, weights: Mapping[str, float]
 ) -> dict[str, dict[str, Estimate]]:
-    blended = sum(weights[n] * s for n, s in normal.items())
-    position = {int(user): row for row, user in enumerate(users)}
-
-    def measured(scores: NDArray[np.float32]) -> dict[str, Estimate]:
-        def score(
-            user_index: Int64[NDArray[np.int64], " n"], _evidence: sp.csr_matrix
-        ) -> Float32[NDArray[np.float32], "n items"]:
-            return scores[[position[int(user)] for user in user_index]]
-
-        ranking = top_k(score, kept, k=20, user_index=users)
-        found: Evaluation = evaluate(ranking, held_out, kept, cuts=(20,))
-        return {name: found.estimates[name] for name in ("recall@20", "ndcg@20")}
-
-    every = {**normal, "hybrid": np.asarray(blended, np.float32)}
-    return {name: measured(scores) for name, scores in every.items()}
+    """Of each signal and of the blend. What a signal says nothing about it does not find."""
+    blend = np.tensordot(np.array(list(weights.values()), np.float32), candidates.features, axes=1)
+    metrics: dict[str, dict[str, Estimate]] = {}
+    for name, values in zip([*weights, "hybrid"], [*candidates.features, blend], strict=True):
+        said = candidates.present & (values != 0.0)
+        ranked = replace(candidates, present=said, relevant=candidates.relevant & said)
+        found = accuracy(top_hits(ranked, values, 20), candidates.n_relevant)
+        by_user = {"recall@20": found["recall"], "ndcg@20": found["ndcg"]}
+        metrics[name] = dict(bootstrap(by_user, 1000, 0))
+    return metrics

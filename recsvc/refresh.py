@@ -1,49 +1,120 @@
-"""extract → fit → evaluate → write back → activate.
+"""extract → fit → evaluate → write back → activate, under a lease.
 
 The weights of the blend are learned on interactions held out from a sample of users, by models
 that have not seen them. Then the same models are fitted on everything and written into the free
 slots; one transaction makes the new versions active.
+
+What each step has made is kept until the end, so a refresh that was ended in the middle is gone on
+with by the next one. What has been written to the graph is asked of the graph: the status of a
+version says how far it got.
 """
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from loaders import writeback
+from loaders.errors import LeaseLostError, LoaderError, Neo4jTimeoutError, Neo4jUnavailableError
 from loaders.extract import ItemDetails, extract_details, extract_graph
 from loaders.gateway import Gateway
-from loaders.types import EmbeddingTable, HeteroGraph, IdMap
+from loaders.types import Edges, EmbeddingTable, HeteroGraph, IdMap, Interactions
 from recsvc.deletion import finish_deletions
-from recsvc.errors import RefreshError
+from recsvc.errors import RecsvcError, RefreshError
 from recsvc.evaluation import Estimate
 from recsvc.evidence import evidence_matrix
 from recsvc.fusion import BASE, Blend
 from recsvc.learning import (
+    Fitted,
     Learned,
     Progress,
     RefreshOptions,
     Run,
-    embedding_models,
-    embedding_signals,
+    Vectors,
     fit_model,
     learn,
-    model_signals,
     not_linear,
     row_signals,
     settled_options,
 )
-from recsvc.models import MODELS, EmbeddingModel, TrainingData
+from recsvc.lease import LEASE_SECONDS, held_lease
+from recsvc.models import MODELS, ModelOptions, TrainingData
+from recsvc.refresh_run import opened_run
+from recsvc.run_folder import environment
 from recsvc.settings import EventSettings
-from recsvc.signals import EmbeddingSignal
 from recsvc.signals.embedding import nearest_items
 from recsvc.signals.popularity import popularity_prior
 from recsvc.snapshot import Snapshot, pack
 
 HYBRID = "hybrid"
-_RUNNING_HOURS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Extracted:
+    """The graph, and when it was read, in Unix seconds."""
+
+    graph: HeteroGraph
+    details: ItemDetails
+    at: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """What is about to become active.
+
+    Attributes:
+        extracted: what it was learned from.
+        learned: its weights, and how good it is.
+        versions: by model, `hybrid` among them.
+        vectors: by model.
+        content: the packed snapshot.
+        sha256: of the snapshot.
+        cut: see `RefreshReport`.
+    """
+
+    extracted: Extracted
+    learned: Learned
+    versions: Mapping[str, writeback.Version]
+    vectors: Mapping[str, Vectors]
+    content: bytes
+    sha256: str
+    cut: Mapping[str, float]
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The number of the version, by model."""
+        return {name: version.number for name, version in self.versions.items()}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Nodes, relationships, vectors and bytes."""
+        graph = self.extracted.graph
+        return {
+            "users": len(graph.users), "items": len(graph.items),
+            "categories": len(graph.categories), "interactions": len(graph.interactions),
+            "follows": len(graph.follows),
+            "vectors": sum(len(each.user) + len(each.item) for each in self.vectors.values()),
+            "snapshot_bytes": len(self.content),
+        }  # fmt: skip
+
+
+_KEPT = (
+    Extracted,
+    HeteroGraph,
+    Interactions,
+    Edges,
+    ItemDetails,
+    Fitted,
+    Vectors,
+    Learned,
+    Estimate,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +122,7 @@ class RefreshReport:
     """What a refresh did.
 
     Attributes:
+        run: its name, which is that of its folder.
         versions: number of the new active version, by model.
         weights: λ by signal.
         metrics: NDCG@20 and Recall@20 on the validation users: of every signal alone, and of the
@@ -62,6 +134,7 @@ class RefreshReport:
         sha256: of the arrays the blend is served from.
     """
 
+    run: str
     versions: Mapping[str, int]
     weights: Mapping[str, float]
     metrics: Mapping[str, Mapping[str, Estimate]]
@@ -76,6 +149,8 @@ def refresh(
     options: RefreshOptions,
     events: Mapping[str, EventSettings],
     *,
+    home: Path,
+    lease_seconds: float = LEASE_SECONDS,
     force: bool = False,
     progress: Progress = lambda _what, _done, _total: None,
 ) -> RefreshReport:
@@ -85,90 +160,140 @@ def refresh(
         gateway: the graph.
         options: how.
         events: settings by kind of event.
-        force: start although another refresh seems to be running; its versions are marked failed.
+        home: `RECSVC_HOME`; the run has its folder there.
+        lease_seconds: after how long without a sign of life another refresh takes over.
+        force: take over at once from a refresh that seems to be running.
         progress: told what is done.
 
     Raises:
-        RefreshError: another refresh is running, or there is too little to learn from.
+        RefreshError: another refresh is running, there is too little to learn from, or the folder
+            cannot be written.
+        LeaseLostError: another refresh took over.
         TrainingError: a model cannot be fitted.
         Neo4jError: the graph cannot be read or written.
     """
-    _check_models(options.models)
-    unfinished = writeback.unfinished_versions(gateway, hours=_RUNNING_HOURS)
-    running = [version for version in unfinished if version.recent]
-    if running and not force:
-        first = running[0]
-        raise RefreshError(
-            f"another refresh is running ({first.model} {first.number}, begun {first.started_at}): "
-            "wait for it, or use --force to take over"
-        )
-    writeback.mark_failed(gateway, unfinished, "left unfinished, or taken over with --force")
-    run = Run(gateway, options, events, progress)
-    versions = {HYBRID: _begin(run, HYBRID)}
+    for name in options.models:
+        _check_model(name)
+    identity = {
+        "options": options.model_dump(mode="json"),
+        "events": {name: event.model_dump() for name, event in sorted(events.items())},
+        "packages": environment(options.device)["packages"],
+    }
+    with held_lease(gateway, seconds=lease_seconds, force=force, progress=progress) as lease:
+        unfinished = writeback.unfinished_runs(gateway)
+        try:
+            with opened_run(home, identity, unfinished, _KEPT) as record:
+                record.attempt(lease)
+                run = Run(lease.gateway, options, events, progress, lease, record)
+                return _concluded(run)
+        except OSError as error:
+            raise RefreshError(
+                f"{home / 'refreshes'} cannot be used: {error}: when it can, the same command goes "
+                "on where this one ended"
+            ) from error
+
+
+def _concluded(run: Run) -> RefreshReport:
+    """Refresh, and note how it ended. What may end well another time is left to be gone on with."""
     try:
-        return _refresh(run, versions)
-    except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"[:500]
-        writeback.mark_failed(gateway, versions.values(), reason)
-        finish_deletions(gateway)
+        report = _refresh(run)
+    except (
+        KeyboardInterrupt, SystemExit, OSError, Neo4jUnavailableError, Neo4jTimeoutError,
+    ) as error:  # fmt: skip
+        with contextlib.suppress(OSError):
+            run.record.note(error=_reason(error))
         raise
+    except LeaseLostError as error:
+        run.record.end("failed", error=_reason(error))
+        raise
+    except BaseException as error:
+        with contextlib.suppress(LoaderError, RecsvcError):
+            writeback.fail_run(run.gateway, run.record.name, _reason(error))
+            finish_deletions(run.gateway)
+        run.record.end("failed", error=_reason(error))
+        raise
+    facts = ("versions", "weights", "metrics", "counts", "cut", "sha256")
+    run.record.end("activated", error=None, **{name: getattr(report, name) for name in facts})
+    return report
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+def _refresh(run: Run) -> RefreshReport:
+    hybrid = _begin_run(run)
+    extracted = run.record.kept("graph", lambda: _extract(run))
+    evidence = evidence_matrix(extracted.graph, run.events, now=extracted.at)
+    options = settled_options(run, extracted.graph, evidence)
+    learned = learn(run, extracted.graph, evidence, options)
+    candidate = _fit(run, hybrid, extracted, evidence, options, learned)
+    if hybrid.status == "building":
+        _write(run, candidate)
+    _activate(run, candidate)
+    _write_neighbours(run, candidate)
+    return RefreshReport(
+        run.record.name, candidate.numbers, learned.weights, learned.metrics, run.record.seconds,
+        candidate.counts, candidate.cut, candidate.sha256,
+    )  # fmt: skip
+
+
+def _begin_run(run: Run) -> writeback.Version:
+    """Clear away what others left half written; the version of the blend that this run makes."""
+    with run.step("begin"):
+        reason = f"left unfinished: the refresh {run.record.name} began after it"
+        writeback.drop_unfinished(run.gateway, run.record.name, reason)
+        return _begin(run, HYBRID)
 
 
 def _begin(run: Run, name: str) -> writeback.Version:
     options = run.options
     return writeback.begin_version(
-        run.gateway, name, seed=options.seed, options=options.model_dump(mode="json")
+        run.gateway,
+        name,
+        run=run.record.name,
+        seed=options.seed,
+        options=options.model_dump(mode="json"),
     )
 
 
-def _refresh(run: Run, versions: dict[str, writeback.Version]) -> RefreshReport:
-    """Fit, write and activate; adds the version of each model that has vectors to `versions`."""
-    graph_at = datetime.now(UTC)
+def _extract(run: Run) -> Extracted:
+    run.record.clear()  # what was made from another graph
+    at = time.time()
     with run.step("extract"):
-        graph = extract_graph(run.gateway, run.progress)
+        graph = extract_graph(run.gateway, run.told)
         details = extract_details(run.gateway, graph.items, graph.categories)
-    evidence = evidence_matrix(graph, run.events, now=time.time())
-    options = settled_options(run, graph, evidence)
-    learned = learn(run, graph, evidence, options)
-    versions |= {
-        name: _begin(run, name) for name in run.options.models if name in learned.embeddings
-    }
-    data = TrainingData(graph, evidence)
-    models = {
-        name: fit_model(run, name, data, options[name], epochs=learned.epochs[name] or None)[0]
+    return Extracted(graph, details, at)
+
+
+def _fit(
+    run: Run,
+    hybrid: writeback.Version,
+    extracted: Extracted,
+    evidence: sp.csr_matrix,
+    options: Mapping[str, ModelOptions],
+    learned: Learned,
+) -> Candidate:
+    """Fit on everything, and put together what is served."""
+    graph, data = extracted.graph, TrainingData(extracted.graph, evidence)
+    fitted = {
+        name: fit_model(run, name, data, options[name], epochs=learned.epochs[name] or None)
         for name in run.options.models
     }
-    of_models, cut = model_signals(run, models, graph.items)
-    of_rows, cut_of_rows = row_signals(run, graph, evidence)
-    signals = [*of_models, *of_rows]
+    of_rows, cut = row_signals(run, graph, evidence)
+    signals = [*(each.signal(name, graph.items) for name, each in fitted.items()), *of_rows]
     blend = Blend(
         tuple(signals),
         tuple(learned.weights[signal.name] for signal in signals),
         popularity_prior(evidence),
         learned.weights[BASE],
     )
+    vectors = {n: each.kernel for n, each in fitted.items() if isinstance(each.kernel, Vectors)}
+    versions = {HYBRID: hybrid} | {name: _begin(run, name) for name in vectors}
     numbers = {name: version.number for name, version in versions.items()}
-    snapshot = _snapshot(graph, details, blend, numbers)
-    vectors = embedding_models(models)
-    counts, sha256 = _write(run, versions, graph, vectors, snapshot, learned, graph_at)
-    with run.step("activate"):
-        # Whoever was deleted since the graph was read is in the arrays that were just stored.
-        finish_deletions(run.gateway)
-        writeback.activate(run.gateway, versions.values())
-    with run.step("neighbours"):
-        for signal in embedding_signals(models, graph.items):
-            _write_neighbours(run, signal, snapshot)
-    return RefreshReport(
-        numbers, learned.weights, learned.metrics, run.seconds, counts, cut | cut_of_rows, sha256
-    )
-
-
-def _check_models(names: Sequence[str]) -> None:
-    for name in names:
-        if name not in MODELS:
-            raise RefreshError(f"no model {name!r}: expected one of {', '.join(MODELS)}")
-        if not MODELS[name].linear:
-            raise RefreshError(not_linear(name))
+    content, sha256 = pack(_snapshot(graph, extracted.details, blend, numbers))
+    cut = cut | {name: each.cut for name, each in fitted.items() if name not in vectors}
+    return Candidate(extracted, learned, versions, vectors, content, sha256, cut)
 
 
 def _snapshot(
@@ -198,53 +323,54 @@ def _only_event(graph: HeteroGraph) -> str | None:
     return graph.interactions.events[kinds[0]] if len(kinds) == 1 else None
 
 
-def _write(
-    run: Run,
-    versions: Mapping[str, writeback.Version],
-    graph: HeteroGraph,
-    models: Mapping[str, EmbeddingModel],
-    snapshot: Snapshot,
-    learned: Learned,
-    graph_at: datetime,
-) -> tuple[dict[str, int], str]:
-    """Write vectors and arrays into the new versions; returns the counts and the SHA-256."""
-    counts = {
-        "users": len(graph.users), "items": len(graph.items),
-        "categories": len(graph.categories), "interactions": len(graph.interactions),
-        "follows": len(graph.follows), "vectors": 0,
-    }  # fmt: skip
-    for name, model in models.items():
+def _write(run: Run, candidate: Candidate) -> None:
+    """Write vectors and arrays into the new versions, and record what these hold.
+
+    They become ready all at once. From then on an attempt that goes on writes them no more.
+    """
+    graph, learned = candidate.extracted.graph, candidate.learned
+    for name, vectors in candidate.vectors.items():
         with run.step("write vectors"):
-            for label, ids, vectors in (
-                ("User", graph.users, model.user_vectors),
-                ("Item", graph.items, model.item_vectors),
+            for label, ids, rows in (
+                ("User", graph.users, vectors.user),
+                ("Item", graph.items, vectors.item),
             ):
-                table = EmbeddingTable(label, ids, vectors)
-                counts["vectors"] += writeback.write_vectors(
-                    run.gateway, versions[name], table, run.progress
-                )
+                table = EmbeddingTable(label, ids, rows)
+                writeback.write_vectors(run.gateway, candidate.versions[name], table, run.told)
     with run.step("write snapshot"):
-        content, sha256 = pack(snapshot)
-        counts["snapshot_bytes"] = len(content)
-        writeback.write_snapshot(run.gateway, versions[HYBRID].number, content)
-    for name, version in versions.items():
-        extra = {"sha256": sha256} if name == HYBRID else {"epochs": learned.epochs[name]}
-        writeback.mark_ready(
-            run.gateway,
-            version,
-            metrics={m: e.mean for m, e in learned.metrics[name].items()},
-            weights=dict(learned.weights),
-            seconds=sum(run.seconds.values()),
-            graph_at=graph_at,
-            **counts,
-            **extra,
-        )
-    return counts, sha256
+        number = candidate.versions[HYBRID].number
+        writeback.write_snapshot(run.gateway, number, candidate.content)
+    finished: list[tuple[writeback.Version, Mapping[str, Any]]] = []
+    for name, version in candidate.versions.items():
+        own = {"sha256": candidate.sha256} if name == HYBRID else {"epochs": learned.epochs[name]}
+        known = {
+            "metrics": {m: e.mean for m, e in learned.metrics[name].items()},
+            "weights": learned.weights,
+            "seconds": sum(run.record.seconds.values()),
+            "graph_at": datetime.fromtimestamp(candidate.extracted.at, UTC),
+        }
+        finished.append((version, known | own | candidate.counts))
+    writeback.mark_ready(run.gateway, finished)
 
 
-def _write_neighbours(run: Run, signal: EmbeddingSignal, snapshot: Snapshot) -> None:
+def _activate(run: Run, candidate: Candidate) -> None:
+    with run.step("activate"):
+        # Whoever was deleted since the graph was read is in the arrays that were just stored.
+        finish_deletions(run.gateway)
+        writeback.activate(run.gateway, candidate.versions.values())
+
+
+def _write_neighbours(run: Run, candidate: Candidate) -> None:
     """SIMILAR relationships: the nearest items by cosine, for items whose vector is not zero."""
-    neighbours, scores = nearest_items(signal.target, run.options.similar_items)
-    writeback.write_similar(
-        run.gateway, signal.name, snapshot.items, neighbours, scores, run.progress
-    )
+    items = candidate.extracted.graph.items
+    with run.step("neighbours"):
+        for name, vectors in candidate.vectors.items():
+            neighbours, scores = nearest_items(vectors.item, run.options.similar_items)
+            writeback.write_similar(run.gateway, name, items, neighbours, scores, run.told)
+
+
+def _check_model(name: str) -> None:
+    if name not in MODELS:
+        raise RefreshError(f"no model {name!r}: expected one of {', '.join(MODELS)}")
+    if not MODELS[name].linear:
+        raise RefreshError(not_linear(name))

@@ -47,7 +47,7 @@ def rank_as_served(
             say("ingesting the training tables")
             ingest(gateway, data.source, rejects=Path(folder) / "rejects.csv", strict=True)
             say("refreshing")
-            report = refresh(gateway, chosen, events)
+            report = refresh(gateway, chosen, events, home=Path(folder))
         content = asyncio.run(_snapshot_content(address, report.versions[HYBRID]))
         unpacked = Path(folder) / "snapshot"
         snapshots.unpack(content, report.sha256, unpacked)

@@ -39,10 +39,12 @@ class ValidationSplit:
     """Training data in two parts.
 
     Attributes:
+        whole: both parts together.
         part: what is fitted on.
         held_out: what is to be found again.
     """
 
+    whole: TrainingData
     part: TrainingData
     held_out: Validation
 
@@ -53,7 +55,7 @@ class Trained:
 
     Attributes:
         model: fitted on everything; on the part where Ctrl-C came before that was done.
-        options: of the model.
+        options: of the model, with what they left open.
         epochs: it has seen; None for a model without epochs.
         tried: the fit on the part; None for a model that validates in its own fit, or not at all.
         report: the fit on everything; None where there is none.
@@ -167,7 +169,7 @@ def validation_split(data: TrainingData, seed: int) -> ValidationSplit:
             "train on more interactions"
         )
     part = replace(data, evidence=entries(data.evidence, ~mask))
-    return ValidationSplit(part, Validation(entries(data.evidence, mask)))
+    return ValidationSplit(data, part, Validation(entries(data.evidence, mask)))
 
 
 def fit_part(
@@ -224,6 +226,7 @@ def train(
         KeyboardInterrupt: Ctrl-C came when there was no model yet.
     """
     MODELS[name].require_memory(data, options, run.device)
+    options = MODELS[name].settled(data, options, run.seed)  # once, so that both fits are alike
     most = most_epochs(options)
     if not needs_validation(name):
         run = replace(run, progress=watch("fit", most), checkpoint=_file(checkpoints, "fit"))

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +40,13 @@ INTEGRATION = CHECKOUT / "tests" / "integration"
 # Commands, reports and answers, whose queries other tests run on every line of Neo4j.
 ON_DEFAULT_LINE = {
     "test_answer_cache.py",
+    "test_cold.py",
     "test_commands.py",
     "test_counterfactuals.py",
     "test_live_evidence.py",
+    "test_new_metapath.py",
     "test_report.py",
+    "test_round_trips.py",
     "test_serving.py",
 }
 
@@ -229,14 +232,16 @@ def refreshed(
     gateway: Neo4jGateway,
     folders: pytest.TempPathFactory,
     options: RefreshOptions,
+    write_tables: Callable[[Path], None] = _write_tables,
 ) -> Served:
-    """The made graph, ingested into an emptied database and refreshed with some options."""
+    """A made graph, ingested into an emptied database and refreshed with some options."""
     folder = folders.mktemp("tables")
-    _write_tables(folder)
+    write_tables(folder)
     gateway.run(_DELETE_ALL)
     ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
-    report = refresh(gateway, options, load_settings().events)
-    return Served(address, gateway, report, folders.mktemp("home"), folder)
+    home = folders.mktemp("home")
+    report = refresh(gateway, options, load_settings().events, home=home)
+    return Served(address, gateway, report, home, folder)
 
 
 @dataclass(frozen=True)

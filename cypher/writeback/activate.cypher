@@ -1,10 +1,15 @@
-// Makes these versions the active ones of their models, all in one transaction.
+// Makes these versions the active ones of their models, all in one transaction; what is active
+// already stays so.
 // mode: write
 // params: versions: list[map]
 // returns: activated: int
 UNWIND $versions AS wanted
-MATCH (new:EmbeddingVersion {model: wanted.model, version: wanted.version, status: 'ready'})
+MATCH (new:EmbeddingVersion {model: wanted.model, version: wanted.version})
+WHERE new.status IN ['ready', 'active']
 OPTIONAL MATCH (old:EmbeddingVersion {model: wanted.model, status: 'active'})
+WHERE old <> new
 SET old.status = 'retired', old.retired_at = datetime()
-SET new.status = 'active', new.activated_at = datetime()
-RETURN count(DISTINCT new) AS activated
+WITH DISTINCT new
+SET new.activated_at = CASE new.status WHEN 'active' THEN new.activated_at ELSE datetime() END,
+    new.status = 'active'
+RETURN count(new) AS activated

@@ -1,10 +1,8 @@
-// Marks unfinished versions as failed; they stay for inspection.
+// Marks the versions of a run that are not active as failed; they stay for inspection.
 // mode: write
-// params: versions: list[map], reason: str
+// params: run: str, reason: str
 // returns: failed: int
-UNWIND $versions AS unfinished
-MATCH (v:EmbeddingVersion {
-  model: unfinished.model, version: unfinished.version, status: 'building'
-})
+MATCH (v:EmbeddingVersion {run: $run})
+WHERE v.status IN ['building', 'ready']
 SET v.status = 'failed', v.reason = $reason
 RETURN count(v) AS failed

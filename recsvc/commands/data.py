@@ -198,10 +198,12 @@ def delete_user(
 ) -> None:
     """Delete a user and everything derived from them."""
     from recsvc import deletion
+    from recsvc.refresh_run import forget_unfinished
 
     settings = load_settings()
     with open_writing_gateway(settings) as gateway:
         deletion.delete_user(gateway, user, snapshot_folder=settings.home / "snapshots")
+    forget_unfinished(settings.home)
     print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
 
 

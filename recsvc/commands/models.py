@@ -265,7 +265,10 @@ def refresh(
     values: dict[str, Any] = {"seed": seed, "device": device_of(device)}
     options = RefreshOptions(**values, models=tuple(model)) if model else RefreshOptions(**values)
     with open_gateway(settings) as gateway, console.progress_bars() as bars:
-        report = run_refresh(gateway, options, settings.events, force=force, progress=bars)
+        report = run_refresh(
+            gateway, options, settings.events, home=settings.home,
+            lease_seconds=settings.refresh_lease_seconds, force=force, progress=bars,
+        )  # fmt: skip
     if as_json:
         console.print_json(dataclasses.asdict(report))
         return

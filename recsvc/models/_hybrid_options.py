@@ -56,8 +56,9 @@ class HybridOptions(ModelOptions):
     """k of `rrf`: how little the first ranks differ."""
     validation_users: int = Field(default=3000, ge=10, le=1_000_000)
     """Users on whose held-out items λ is learned, at most."""
-    held_out_share: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """Share of each user's items that is held out for it."""
+    held_out_share: float = Field(default=0.1, gt=0.0, lt=1.0)
+    """Share of each user's items that is held out for it. Parts do not all lose as much by what is
+    held out: the less of it, the nearer is λ to the one that is right for parts of everything."""
     options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict[str, Mapping[str, Any]])
     """Options of the parts, by model."""
 

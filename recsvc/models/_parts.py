@@ -5,8 +5,16 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
+from jaxtyping import Float32
+from numpy.typing import NDArray
 
-from recsvc.fusion import Candidates, collect_candidates, join_candidates, scaled_scores
+from recsvc.fusion import (
+    PER_SIGNAL,
+    SCORES_AT_ONCE,
+    Candidates,
+    candidates_in_parts,
+    scaled_scores,
+)
 from recsvc.models.base import FittedModel, TrainingData
 from recsvc.signals.base import Signal
 from recsvc.signals.popularity import popularity_prior
@@ -17,8 +25,6 @@ PAGERANK = "pagerank"
 SideSignal = Literal["pagerank", "follows", "categories"]
 
 _DAMPING, _EPSILON, _ROW_SIZE = 0.5, 5e-3, 200
-_SCORES_AT_ONCE = 8_000_000
-_CANDIDATES_PER_SIGNAL = 200
 
 
 def kernels(data: TrainingData, models: Mapping[str, FittedModel]) -> list[Signal]:
@@ -88,20 +94,14 @@ def sample_candidates(
     """
     able = np.flatnonzero(np.diff(held_out.indptr))
     sample = np.sort(np.random.default_rng(seed).permutation(able)[:users])
-    prior, follows = popularity_prior(data.evidence), follows_matrix(data)
-    step = max(1, _SCORES_AT_ONCE // (len(prior) * (len(signals) + 1)))
-    parts: list[Candidates] = []
-    for begin in range(0, len(sample), step):
-        some = sample[begin : begin + step]
-        given = {"item": data.evidence[some], "user": follows[some]}
-        scores = [scaled_scores(signal, given[signal.kind]) for signal in signals]
-        scores.append(np.broadcast_to(prior, (len(some), len(prior))))
-        seen, answers = (
-            [matrix[user].indices.astype(np.int64) for user in some]
-            for matrix in (data.evidence, held_out)
-        )
-        parts.append(collect_candidates(scores, seen, answers, per_signal=_CANDIDATES_PER_SIGNAL))
-    return join_candidates(parts)
+    prior = popularity_prior(data.evidence)
+    by_kind = {"item": data.evidence[sample], "user": follows_matrix(data)[sample]}
+
+    def score(some: slice) -> list[Float32[NDArray[np.float32], "n items"]]:
+        scores = [scaled_scores(signal, by_kind[signal.kind][some]) for signal in signals]
+        return [*scores, np.broadcast_to(prior, scores[0].shape)]
+
+    return candidates_in_parts(score, len(signals) + 1, by_kind["item"], held_out[sample])
 
 
 def candidate_bytes(data: TrainingData, lists: int, users: int) -> int:
@@ -112,7 +112,7 @@ def candidate_bytes(data: TrainingData, lists: int, users: int) -> int:
         lists: signals, popularity among them.
         users: size of the sample.
     """
-    width = min(data.evidence.shape[1], lists * _CANDIDATES_PER_SIGNAL)
+    width = min(data.evidence.shape[1], lists * PER_SIGNAL)
     # Two float32 of each value while chunks are joined, four arrays of one value while λ is tried.
     kept = min(users, data.evidence.shape[0]) * width * (8 * lists + 16)
-    return kept + 8 * _SCORES_AT_ONCE
+    return kept + 8 * SCORES_AT_ONCE

@@ -225,8 +225,9 @@ def _rehearse(data: TrainingData, options: HybridOptions, run: FitRun) -> Rehear
     """Hold out a share of each user's items."""
     mask = hold_out(data.evidence, options.held_out_share, seed=run.seed)
     if not mask.any():
+        least = max(5, int(0.5 / options.held_out_share) + 1)
         raise TrainingError(
-            "no user has 5 items or more, so nothing can be held out to learn the blend on: "
+            f"no user has {least} items or more, so nothing can be held out to learn the blend on: "
             "train on more interactions, or use fusion=weighted with models without epochs"
         )
     kept = TrainingData(data.graph, entries(data.evidence, ~mask))

@@ -160,17 +160,15 @@ def test_without_a_neo4j_a_command_says_what_to_do(served):
 
 
 def test_two_refreshes_do_not_run_at_once(served):
-    from loaders.writeback import begin_version, mark_failed
+    from recsvc.lease import held_lease
 
-    begun = begin_version(served.gateway, "lightgcn", seed=0, options={})
-    try:
-        done = served.run("refresh")
-        assert done.returncode == 1
-        assert "another refresh is running" in done.stderr
-    finally:
-        assert mark_failed(served.gateway, [begun], "ended by a test") == 1
-    statuses = {v["status"] for v in _json(served, "versions")["versions"]}
-    assert statuses == {"active", "failed"}
+    quietly = {"force": False, "progress": lambda *_: None}
+    with held_lease(served.gateway, seconds=3.0, **quietly):
+        done = served.run("refresh", RECSVC_REFRESH_LEASE_SECONDS="3")
+    assert done.returncode == 1
+    assert "another refresh is running" in done.stderr
+    assert "--force" in done.stderr
+    assert {v["status"] for v in _json(served, "versions")["versions"]} == {"active"}
 
 
 def test_ingest_names_bad_rows_and_goes_on(served, tmp_path):

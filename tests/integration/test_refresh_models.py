@@ -57,7 +57,7 @@ def test_a_model_without_vectors_is_in_the_blend_as_rows(
 ) -> None:
     _ingest(gateway, tmp_path)
     options = RefreshOptions(models=("walk3", "fastrp"), validation_users=30, kernel_size=12)
-    report = refresh(gateway, options, load_settings().events)
+    report = refresh(gateway, options, load_settings().events, home=tmp_path)
     assert report.versions.keys() == {"hybrid", "fastrp"}
     assert gateway.run(VERSIONS) == [
         {"model": "fastrp", "status": "active"}, {"model": "hybrid", "status": "active"},
@@ -89,10 +89,11 @@ def _check_served(snapshot: Snapshot) -> None:
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 @pytest.mark.parametrize("model", ["popularity", "ngcf", "hybrid"])
 def test_what_is_not_linear_is_refused_before_anything_is_begun(
-    gateway: Neo4jGateway, model: str
+    gateway: Neo4jGateway, model: str, tmp_path: Path
 ) -> None:
+    options = RefreshOptions(models=("walk3", model))
     with pytest.raises(RefreshError, match=f"{model} is not linear"):
-        refresh(gateway, RefreshOptions(models=("walk3", model)), load_settings().events)
+        refresh(gateway, options, load_settings().events, home=tmp_path)
     assert gateway.run(VERSIONS) == []
 
 

@@ -5,12 +5,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaders.types import IdMap
+from recsvc import fusion
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
-from recsvc.fusion import Blend, collect_candidates, learn_weights, unit_rms
+from recsvc.fusion import (
+    Blend,
+    Candidates,
+    candidates_in_parts,
+    collect_candidates,
+    learn_weights,
+    top_hits,
+    unit_rms,
+)
 from recsvc.signals import RowSignal
 from tests.property.made_blends import IDS, N_ITEMS, blends, evidences
 
@@ -207,3 +216,52 @@ def test_candidates_are_the_best_unseen_items_of_each_signal() -> None:
             item in made.held_out[user] for item in items
         ]
         assert candidates.n_relevant[user] == 3
+
+
+def planted(seed: int, share: float, users: int = 500) -> Candidates:
+    """Of 30 items a user likes the 3 with the largest (1 − share) · one + share · two."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(3, users, 30)).astype(np.float32)
+    taste = (1.0 - share) * features[0] + share * features[1]
+    relevant = taste >= np.sort(taste, axis=1)[:, -3:-2]
+    return Candidates(features, relevant, np.ones((users, 30), bool), np.full(users, 3, np.int64))
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.95]))
+@settings(max_examples=15, deadline=None)
+def test_the_planted_blend_is_found_and_noise_stays_out(seed: int, share: float) -> None:
+    names = ["one", "two", "noise"]
+    learned, reached = learn_weights(planted(seed, share), names)
+    whole = learned["one"] + learned["two"]
+    assert learned["two"] / whole == pytest.approx(share, abs=0.06)
+    assert learned["noise"] <= 0.02 * whole
+    assert reached >= 0.97
+    unseen = planted(seed + 1, share)
+    weights = np.array([learned[name] for name in names], np.float32)
+    hits = top_hits(unseen, np.tensordot(weights, unseen.features, axes=1), 3)
+    assert hits.mean() >= 0.9
+
+
+def test_candidates_in_parts_are_those_of_all_users_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = validation(4)
+    every = list(made.scores.values())
+    seen, held_out = (
+        sp.csr_matrix(np.array([np.isin(np.arange(60), own) for own in rows], np.float32))
+        for rows in (made.seen, made.held_out)
+    )
+    whole = collect_candidates(every, made.seen, made.held_out, per_signal=200)
+    monkeypatch.setattr(fusion, "SCORES_AT_ONCE", 7 * 60 * len(every))
+    asked: list[int] = []
+
+    def score(some: slice) -> list[np.ndarray]:
+        asked.append(len(every[0][some]))
+        return [scores[some] for scores in every]
+
+    parts = candidates_in_parts(score, len(every), seen, held_out)
+    assert asked == [7, 7, 7, 7, 7, 5]
+    np.testing.assert_array_equal(parts.features, whole.features)
+    np.testing.assert_array_equal(parts.relevant, whole.relevant)
+    np.testing.assert_array_equal(parts.present, whole.present)
+    np.testing.assert_array_equal(parts.n_relevant, whole.n_relevant)

@@ -36,6 +36,18 @@ def test_the_defaults_come_first_and_the_best_is_the_best(split: ValidationSplit
     assert again.ndcg == found.best.ndcg
 
 
+def test_what_the_defaults_leave_open_is_settled_on_the_whole(tmp_path: Path) -> None:
+    """Not on the part, for which another regularisation may be right."""
+    split, seed = validation_split(training_data(tmp_path), 3), 3
+    settled, other = (
+        MODELS["ridge"].settled(data, MODELS["ridge"].options(), seed)
+        for data in (split.whole, split.part)
+    )
+    assert settled != other
+    first = tune("ridge", split, {}, TuneOptions(1), FitRun(seed)).options
+    assert first == settled
+
+
 def test_one_trial_is_the_defaults(split: ValidationSplit) -> None:
     given = {"dimensions": "4", "epochs": "1"}
     found = tune("mf", split, given, TuneOptions(1), FitRun(0))
@@ -85,7 +97,7 @@ def test_a_study_of_another_search_is_refused(
 ) -> None:
     study = tmp_path / "study.log"
     search(split, TuneOptions(1, study=study))
-    other = ValidationSplit(split.part, split.held_out)
+    other = ValidationSplit(split.whole, split.part, split.held_out)
     if change == "data":
         other = validation_split(training_data(tmp_path), 1)
     fixed = ("beta=0.1",) if change == "fixed" else ()

@@ -1,0 +1,122 @@
+"""A value made of arrays as one file: whole, or not there. Nothing is pickled."""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import orjson
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from loaders.types import IdMap
+
+_DOCUMENT = "document"
+
+
+def write_value(path: Path, value: Any) -> None:
+    """Write a value.
+
+    It may be put together from arrays, sparse matrices, ids, dataclasses, mappings by name, lists,
+    tuples, sets of names, and what JSON knows.
+
+    Raises:
+        OSError: the file cannot be written; what was there before stays.
+    """
+    arrays: list[NDArray[Any]] = []
+    document = orjson.dumps(_encoded(value, arrays), option=orjson.OPT_SERIALIZE_NUMPY)
+    named = {str(number): array for number, array in enumerate(arrays)}
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        np.savez(
+            file, allow_pickle=False, **{_DOCUMENT: np.frombuffer(document, np.uint8)}, **named
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written; what was there before stays.
+    """
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def read_value(path: Path, classes: Iterable[type[Any]]) -> Any:
+    """Read what `write_value` wrote.
+
+    Args:
+        path: the file.
+        classes: the dataclasses that may be in it.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it holds something else, or is damaged.
+    """
+    known = {each.__name__: each for each in classes}
+    try:
+        # Opened here: numpy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            document = orjson.loads(arrays[_DOCUMENT].tobytes())
+            found = [arrays[str(number)] for number in range(len(arrays.files) - 1)]
+        return _decoded(document, found, known)
+    except (EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
+        raise ValueError(f"{path} is not whole, or holds something else: {error!r}") from error
+
+
+def _encoded(value: Any, arrays: list[NDArray[Any]]) -> Any:
+    """JSON of a value; its arrays are added to `arrays`."""
+
+    def each(parts: Iterable[Any]) -> list[Any]:
+        return [_encoded(part, arrays) for part in parts]
+
+    if isinstance(value, np.ndarray):
+        arrays.append(value)
+        return {"array": len(arrays) - 1}
+    if isinstance(value, sp.csr_matrix):
+        return {"csr": each((value.data, value.indices, value.indptr)), "shape": value.shape}
+    if isinstance(value, IdMap):
+        return {"ids": list(value)}
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {"class": type(value).__name__, "fields": _encoded(fields, arrays)}
+    if isinstance(value, Mapping):
+        return {"map": {name: _encoded(part, arrays) for name, part in value.items()}}
+    for name, kind in _SEQUENCES.items():
+        if isinstance(value, kind):
+            return {name: each(sorted(value) if name == "set" else value)}
+    return value
+
+
+_SEQUENCES: Mapping[str, type[Any]] = {"list": list, "tuple": tuple, "set": frozenset}
+
+
+def _decoded(value: Any, arrays: list[NDArray[Any]], classes: Mapping[str, type[Any]]) -> Any:
+    def each(parts: Iterable[Any]) -> list[Any]:
+        return [_decoded(part, arrays, classes) for part in parts]
+
+    if not isinstance(value, dict):
+        return value
+    (kind, content), *more = value.items()
+    if kind == "array":
+        return arrays[content]
+    if kind == "csr":
+        return sp.csr_matrix(tuple(each(content)), shape=tuple(more[0][1]), copy=False)
+    if kind == "ids":
+        return IdMap(content)
+    if kind == "class":
+        return classes[content](**_decoded(more[0][1], arrays, classes))
+    if kind == "map":
+        return {name: _decoded(part, arrays, classes) for name, part in content.items()}
+    return _SEQUENCES[kind](each(content))

@@ -1,0 +1,258 @@
+"""Refreshes in processes of their own, which are killed or paused; Python starts once for all.
+
+`Forks` runs this file once; each refresh is a fork of it, which had everything imported before.
+"""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loaders.catalogue import Query
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.ingest import ingest
+from loaders.shared_files import checkout_root
+from loaders.tables import FolderTables
+from recsvc.learning import RefreshOptions
+from recsvc.settings import load_settings
+
+OPTIONS = RefreshOptions(models=("lightgcn", "walk3", "fastrp"), validation_users=30, seed=3)
+EMBEDDINGS = Query(
+    "tests/embeddings", "Vectors by property.", "read", {}, {},
+    "MATCH (n) UNWIND keys(n) AS name WITH name, n WHERE name STARTS WITH 'embedding_' "
+    "RETURN name, count(*) AS nodes ORDER BY name",
+)  # fmt: skip
+VERSIONS = Query(
+    "tests/all_versions", "Versions.", "read", {}, {},
+    "MATCH (v:EmbeddingVersion) RETURN v.model AS model, v.version AS version, "
+    "v.status AS status, v.slot AS slot, v.run AS run, v.sha256 AS sha256, "
+    "v.reason AS reason, COUNT { (v)-[:HAS_PART]->() } AS parts ORDER BY model, version",
+)  # fmt: skip
+
+PARTS = Query(
+    "tests/parts", "Stored arrays.", "read", {}, {},
+    "MATCH (:EmbeddingVersion {model: 'hybrid', status: 'active'})-[:HAS_PART]->(p) "
+    "WITH p ORDER BY p.number RETURN collect(p.content) AS parts",
+)  # fmt: skip
+
+
+def make_graph(gateway: Neo4jGateway, folder: Path, users: int = 36) -> None:
+    """Three tastes; everybody has most of the 15 items of theirs."""
+    rng = np.random.default_rng(0)
+    rows = [
+        f"u{user:03},i{item:02}"
+        for user in range(users)
+        for item in range(45)
+        if item // 15 == user % 3 and rng.random() < 0.7
+    ]
+    folder.mkdir(exist_ok=True)
+    (folder / "interactions.csv").write_text("user_id,item_id\n" + "\n".join(rows) + "\n")
+    ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
+
+
+def orphans(gateway: Neo4jGateway) -> list[str]:
+    """Vectors and arrays that belong to no version that anybody could use."""
+    versions = gateway.run(VERSIONS)
+    owned = {f"embedding_{v['model']}_{v['slot']}" for v in versions if v["status"] != "failed"}
+    left = [row["name"] for row in gateway.run(EMBEDDINGS) if row["name"] not in owned]
+    return left + [f"parts of {v['version']}" for v in versions if _useless(v)]
+
+
+def served_arrays(gateway: Neo4jGateway) -> dict[str, bytes]:
+    """The arrays that the active version of the blend is served from, by name."""
+    (row,) = gateway.run(PARTS)
+    with zipfile.ZipFile(io.BytesIO(b"".join(map(bytes, row["parts"])))) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name.endswith(".npy")}
+
+
+def _useless(version: dict[str, Any]) -> bool:
+    return version["status"] in ("failed", "building") and version["parts"] > 0
+
+
+@dataclass
+class Forks:
+    """The process that forks.
+
+    Attributes:
+        address: where the graph is.
+        process: the process.
+        home: where runs have their folders.
+    """
+
+    address: Neo4jAddress
+    process: subprocess.Popen[str]
+    home: Path = Path()
+
+    def start(self, **request: Any) -> int:
+        """Start a refresh; returns its process id. See `_refresh` for what may be asked."""
+        given = {"uri": self.address.uri, "user": self.address.user}
+        given |= {"password": self.address.password, "home": str(self.home)}
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(given | request) + "\n")
+        self.process.stdin.flush()
+        return int(self.answer()["pid"])
+
+    def answer(self) -> dict[str, Any]:
+        """What comes of it: `stopped`, or `status` with `report` or `error`."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, "the process that forks has ended"
+        return json.loads(line)
+
+    def refresh(self, **request: Any) -> dict[str, Any]:
+        """Start a refresh and wait for its end."""
+        self.start(**request)
+        return self.answer()
+
+
+@contextmanager
+def forks(address: Neo4jAddress) -> Iterator[Forks]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.forked_refresh"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=checkout_root(),
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        yield Forks(address, process)
+    finally:
+        process.communicate()
+
+
+@dataclass
+class Boundaries:
+    """Where a refresh may be ended: after each file and each transaction of its own.
+
+    Attributes:
+        reached: called at each with its name.
+        counts: how often each name came.
+    """
+
+    reached: Callable[[str], None]
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+
+    def at(self, name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+        self.reached(f"{name} {self.counts[name]}")
+
+
+def _patch(boundaries: Boundaries) -> None:
+    """Tell of each value that was kept, and of each write before and after it."""
+    from loaders import lease
+    from recsvc import refresh_run
+
+    write_value = refresh_run.write_value
+    run, write = lease.FencedGateway.run, lease.FencedGateway.write
+    query_name = [""]
+
+    def writes_value(path: Path, value: Any) -> None:
+        write_value(path, value)
+        boundaries.at(f"kept {path.stem}")
+
+    def runs(self: Any, query: Query, **parameters: Any) -> Any:
+        query_name[0] = query.name.partition("/")[2]
+        return run(self, query, **parameters)
+
+    def writes(self: Any, work: Any, **more: Any) -> Any:
+        name = query_name[0] if "FencedGateway.run" in work.__qualname__ else work.__qualname__
+        boundaries.at(f"before {name}")
+        found = write(self, work, **more)
+        boundaries.at(f"after {name}")
+        return found
+
+    refresh_run.write_value = writes_value
+    lease.FencedGateway.run = runs
+    lease.FencedGateway.write = writes
+
+
+def _refresh(request: dict[str, Any], out: Path) -> None:
+    """One refresh, in the fork.
+
+    What may be asked: `seed`, `models`, `force`, `lease_seconds`; `passed`, the boundaries to pass
+    before it kills itself at the next; `stop_at`, the boundary at which it pauses itself.
+    """
+    from recsvc.refresh import refresh
+
+    def reached(name: str) -> None:
+        if name == request.get("stop_at"):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if "passed" in request and name not in request["passed"]:
+            out.write_text(json.dumps({"boundary": name}))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _patch(Boundaries(reached))
+    chosen = {name: request[name] for name in ("seed", "models") if name in request}
+    address = Neo4jAddress(request["uri"], request["user"], request["password"])
+    with Neo4jGateway(address) as gateway:
+        report = refresh(
+            gateway, OPTIONS.model_copy(update=chosen), load_settings().events,
+            home=Path(request["home"]), force=request.get("force", False),
+            lease_seconds=request.get("lease_seconds", 60.0),
+        )  # fmt: skip
+    told = {"run": report.run, "sha256": report.sha256, "versions": dict(report.versions)}
+    out.write_text(json.dumps({"report": told}))
+
+
+def _child(request: dict[str, Any], out: Path) -> None:
+    try:
+        _refresh(request, out)
+    except BaseException as error:
+        out.write_text(json.dumps({"error": f"{type(error).__name__}: {error}"}))
+        os._exit(1)
+    os._exit(0)
+
+
+def _ended(pid: int, kill_after: float | None) -> int:
+    """The status of a fork, when it has ended; killed after so many seconds."""
+    deadline = time.monotonic() + kill_after if kill_after is not None else None
+    while True:
+        found, status = os.waitpid(pid, os.WUNTRACED | (os.WNOHANG if deadline else 0))
+        if found and os.WIFSTOPPED(status):
+            _say(stopped=True)
+        elif found:
+            return os.waitstatus_to_exitcode(status)
+        elif deadline and time.monotonic() >= deadline:
+            os.kill(pid, signal.SIGKILL)
+            deadline = None
+        else:
+            time.sleep(0.005)
+
+
+def _say(**told: Any) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Fork for each line of JSON."""
+    import recsvc.models.fastrp
+    import recsvc.models.lightgcn
+    import recsvc.models.walk3
+    import recsvc.refresh  # noqa: F401
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        out = Path(request["home"]) / "out.json"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.unlink(missing_ok=True)
+        pid = os.fork()
+        if pid == 0:
+            _child(request, out)
+        _say(pid=pid)
+        status = _ended(pid, request.get("kill_after"))
+        told = json.loads(out.read_text()) if out.exists() else {}
+        _say(status=status, **told)
+
+
+if __name__ == "__main__":
+    main()
