@@ -3,9 +3,10 @@
 `NodeRef.id` is null for a person the asker does not follow.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
 from typing_extensions import TypedDict
 
 from recsvc.evidence import EvidenceKind
@@ -115,7 +116,7 @@ class SimilarAnswer:
 
 def as_document(answer: Answer | SimilarAnswer) -> dict[str, Any]:
     """The answer as JSON-ready values: what was not asked for is left out, not null."""
-    document = asdict(answer)
+    document = orjson.loads(orjson.dumps(answer))  # many times as fast as dataclasses.asdict
     for item in document["items"]:
         if "explanation" not in item:
             continue

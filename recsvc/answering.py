@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from recsvc.answer import Answer, Counterfactual, Explanation, RankedItem
 from recsvc.counterfactual import Removal
 from recsvc.explanation import ExactScores, contributions
+from recsvc.fusion import BASE
 from recsvc.listing import Listing
 from recsvc.paths import DrawnPaths
 
@@ -32,6 +33,10 @@ class Reasons:
     said: Sequence[str] = ()
     paths: DrawnPaths = field(default_factory=dict[int, Any])
     removals: Removals = field(default_factory=dict[int, Any])
+
+    def without_availability(self) -> "Reasons":
+        """The same where nobody told which items exist: what would replace one may not."""
+        return replace(self, degraded=(*self.degraded, "availability"), removals={})
 
 
 def answer_of(
@@ -74,6 +79,23 @@ def answer_of(
         took_ms=round((time.perf_counter() - started) * 1000, 3),
         items=items,
     )
+
+
+def with_newcomers(answer: Answer, listing: Listing, text: str) -> Answer:
+    """The answer filled up with items that came after the refresh; nothing speaks for them yet."""
+    spare = listing.query.k - len(answer.items)
+    if spare <= 0 or not listing.newcomers:
+        return answer
+    level = listing.query.explain
+    whole = Explanation(text, (), 0.0, (), None, "")
+    explanation = {"none": None, "summary": Explanation(text, (), 0.0), "full": whole}[level]
+    added = [
+        RankedItem(item_id, title, 0, 0.0, {BASE: 0.0}, explanation)
+        for item_id, title in listing.newcomers[:spare]
+    ]
+    items = sorted([*answer.items, *added], key=lambda item: -item.score)
+    ranked = tuple(replace(item, rank=rank) for rank, item in enumerate(items, start=1))
+    return replace(answer, items=ranked)
 
 
 def _explanation(

@@ -7,7 +7,7 @@ though, so scores without some evidence are exact and need no pass over all item
     rms_s² = Σ_{j,l left} <x_j, x_l> / items,    x_j = e_j · K_s(j, ·)
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -85,9 +85,10 @@ class EvidenceLeftOut:
         best = best_items(scored.scores, allowed, count)
         self.items = np.sort(np.union1d(best, listed.items))
         self._base = blend.base(self.items)
+        spoken = list(zip(scored.spoken, scored.raw, strict=True))
         self._parts = [
-            _Part(*spoken, float(np.abs(raw).max()), self.items, pieces)
-            for spoken, raw in zip(scored.spoken, scored.raw, strict=True)
+            _Part([s for s in spoken if s[0][0].kind == kind], self.items, pieces)
+            for kind in dict.fromkeys(signal.kind for signal, _, _ in scored.spoken)
         ]
         column = np.full(len(allowed), -1, np.int64)
         column[self.items] = np.arange(len(self.items))
@@ -101,23 +102,26 @@ class EvidenceLeftOut:
         ):
             self._outside = np.inf  # a signal whose evidence cancels may speak without some of it
 
-    def scores(
+    def without(
         self, sets: Int64[NDArray[np.int64], "sets size"]
-    ) -> Float64[NDArray[np.float64], "sets n"]:
-        """Scores of `items` without each set; -inf for an item that leaves with its evidence."""
-        scores = self._base + sum(
-            (part.left(sets) for part in self._parts), np.zeros((len(sets), len(self.items)))
-        )
+    ) -> tuple[Float64[NDArray[np.float64], "sets n"], Float64[NDArray[np.float64], " sets"]]:
+        """Scores when each set of evidence is left out.
+
+        Returns:
+            Of `items`, -inf for an item that leaves with its evidence; and what no other item can
+            score above, inf where that cannot be told.
+        """
+        scores = np.tile(self._base, (len(sets), 1))
+        bounds = np.full(len(sets), self._outside)  # -inf where there is no other item
+        for part in self._parts:
+            left, rise = part.without(sets)
+            scores += left
+            if self._outside > -np.inf:
+                bounds += rise
         own = self._own[sets]
         number, _ = np.nonzero(own >= 0)
         scores[number, own[own >= 0]] = -np.inf
-        return scores
-
-    def bounds(
-        self, sets: Int64[NDArray[np.int64], "sets size"]
-    ) -> Float64[NDArray[np.float64], " sets"]:
-        """What no other item can score above without each set; inf where that cannot be told."""
-        return self._outside + sum((part.rise(sets) for part in self._parts), np.zeros(len(sets)))
+        return scores, bounds
 
     def weight(self, items: Int64[NDArray[np.int64], " k"]) -> Float64[NDArray[np.float64], " n"]:
         """The most that each piece of evidence adds to one of some of the items."""
@@ -127,66 +131,69 @@ class EvidenceLeftOut:
 
 
 class _Part:
-    """What one signal adds, by evidence: e_j · K(j, i) on some items, and inner products on all."""
+    """What the signals of one kind of evidence add: e_j · K_s(j, i), and their inner products."""
 
     def __init__(
         self,
-        signal: Signal,
-        factor: float,
-        rows: EvidenceRows,
-        largest: float,
+        spoken: Sequence[tuple[tuple[Signal, float, EvidenceRows], NDArray[np.float32]]],
         items: Int64[NDArray[np.int64], " n"],
         evidence: int,
     ) -> None:
-        n = len(rows)
-        self._factor = factor
-        self._count = n
-        self._place = np.full(evidence, n, np.int64)  # the last row, of zeros
-        self._place[rows.position] = np.arange(n)
-        self._terms = np.zeros((n + 1, len(items)))
-        self._terms[:n] = signal.terms(rows, items)
-        self._raw = self._terms.sum(axis=0)
-        self._gram = np.zeros((n + 1, n + 1))
-        self._gram[:n, :n], self._fall = _inner_products(signal, rows)
-        self._fall = np.append(self._fall, 0.0)
-        self._towards = self._gram.sum(axis=1)
-        self._whole = float(self._towards.sum())
-        self._largest = largest
+        known = np.unique(np.concatenate([rows.position for (_, _, rows), _ in spoken]))
+        n, count = len(known), len(spoken)
+        self._place = np.full(evidence, n, np.int64)  # the last place is that of nothing
+        self._place[known] = np.arange(n)
+        self._factor = np.array([factor for (_, factor, _), _ in spoken])[:, None]
+        self._largest = np.array([np.abs(raw).max() for _, raw in spoken], np.float64)[:, None]
+        self._has = np.zeros((count, n + 1), bool)
+        self._terms = np.zeros((count, n + 1, len(items)))
+        self._gram = np.zeros((count, n + 1, n + 1))
+        self._fall = np.zeros((count, n + 1))
+        for number, ((signal, _, rows), _) in enumerate(spoken):
+            own = self._place[rows.position]
+            self._has[number, own] = True
+            self._terms[number, own] = signal.terms(rows, items)
+            products, self._fall[number, own] = _inner_products(signal, rows)
+            self._gram[number, own[:, None], own] = products
+        self._raw = self._terms.sum(axis=1)
+        self._towards = self._gram.sum(axis=2)
+        self._whole = self._towards.sum(axis=1)[:, None]
 
     def values(self, columns: Int64[NDArray[np.int64], " k"]) -> NDArray[np.float64]:
         """What each piece of evidence adds to some of the items, [evidence, k]."""
-        return self._factor * self._terms[self._place][:, columns]
+        return np.tensordot(self._factor[:, 0], self._terms[:, :, columns], axes=1)[self._place]
 
-    def left(self, sets: Int64[NDArray[np.int64], "sets size"]) -> NDArray[np.float64]:
-        """What the signal adds to the items without each set, [sets, n]."""
+    def without(
+        self, sets: Int64[NDArray[np.int64], "sets size"]
+    ) -> tuple[Float64[NDArray[np.float64], "sets n"], Float64[NDArray[np.float64], " sets"]]:
+        """What the signals add to the items without each set, and the most any item can gain."""
         place = self._place[sets]
-        raw = np.repeat(self._raw[None], len(sets), axis=0)
-        for member in place.T:
-            raw -= self._terms[member]
-        return raw * self._factors(place)[:, None]
-
-    def rise(self, sets: Int64[NDArray[np.int64], "sets size"]) -> NDArray[np.float64]:
-        """The most that it can add to any item's score by leaving out each set."""
-        place = self._place[sets]
-        factors = self._factors(place)
-        rise = np.abs(factors - self._factor) * self._largest + factors * self._fall[place].sum(1)
-        left, square = self._left(place)
-        return np.where(left & (square <= _CANCELLED * self._whole), np.inf, rise)
-
-    def _factors(self, place: NDArray[np.int64]) -> NDArray[np.float64]:
-        """λ · n(u) without each set; 0 where nothing is left."""
-        left, square = self._left(place)
+        left = self._has[:, place].sum(axis=2) < self._has.sum(axis=1)[:, None]
+        square = self._whole - 2.0 * self._towards[:, place].sum(axis=2)
+        square += self._gram[:, place[:, :, None], place[:, None, :]].sum(axis=(2, 3))
         told = left & (square > _CANCELLED * self._whole)
         ratio = np.divide(self._whole, square, out=np.zeros_like(square), where=told)
-        return self._factor * np.sqrt(ratio)
+        factors = self._factor * np.sqrt(ratio)  # λ_s · n_s(u); 0 where nothing is left
+        fall = factors * self._fall[:, place].sum(axis=2)
+        rise = np.abs(factors - self._factor) * self._largest + fall
+        gain = np.where(left & ~told, np.inf, rise).sum(axis=0)
+        return factors.T @ self._raw - self._taken(place, factors), gain
 
-    def _left(
-        self, place: NDArray[np.int64]
-    ) -> tuple[Bool[NDArray[np.bool_], " sets"], Float64[NDArray[np.float64], " sets"]]:
-        """Whether evidence is left without each set, and the sum of squares of its raw scores."""
-        square = self._whole - 2.0 * self._towards[place].sum(axis=1)
-        square += self._gram[place[:, :, None], place[:, None, :]].sum(axis=(1, 2))
-        return (place < self._count).sum(axis=1) < self._count, square
+    def _taken(
+        self,
+        place: Int64[NDArray[np.int64], "sets size"],
+        factors: Float64[NDArray[np.float64], "signals sets"],
+    ) -> NDArray[np.float64]:
+        """Σ_s λ_s · n_s · Σ_j x_j(i) over the evidence j of each set, [sets, n]."""
+        signals, nodes, n = self._terms.shape
+        sets, size = place.shape
+        entry = place[:, None, :] + nodes * np.arange(signals)[:, None]
+        value = np.repeat(factors.T, size, axis=1)
+        chosen = sp.csr_matrix(
+            (value.ravel(), entry.ravel(), np.arange(sets + 1) * signals * size),
+            shape=(sets, signals * nodes),
+        )
+        return np.asarray(chosen @ self._terms.reshape(-1, n))
 
 
 def _inner_products(
@@ -201,7 +208,8 @@ def _inner_products(
         own = rows.weight[:, None] * signal.source[rows.row].astype(np.float64)
         return own @ signal.gram @ own.T, np.linalg.norm(own, axis=1) * signal.longest
     if isinstance(signal, RowSignal):
-        own = sp.csr_matrix(sp.diags(rows.weight) @ signal.rows[rows.row])
+        own = signal.rows[rows.row].astype(np.float64)
+        own.data *= np.repeat(rows.weight, np.diff(own.indptr))
         return (own @ own.T).toarray(), -own.min(axis=1).toarray().ravel().clip(max=0.0)
     raise TypeError(f"{type(signal).__name__} cannot be served: expected embeddings or rows")
 
@@ -288,7 +296,7 @@ class _Search:
     def measured(self, sets: Int64[NDArray[np.int64], "sets size"]) -> _Measured:
         """How near each set comes to moving each item out."""
         k = len(self._listed.items)
-        scores = self._left_out.scores(sets)
+        scores, bounds = self._left_out.without(sets)
         own = scores[:, self._columns]
         missing = np.full((len(sets), max(0, k + 1 - scores.shape[1])), -np.inf)
         best = -np.partition(-np.hstack([scores, missing]), (k - 1, k), axis=1)
@@ -296,8 +304,7 @@ class _Search:
         ahead = np.where(own >= last, next_, last)
         margin = np.subtract(ahead, own, out=np.full(own.shape, np.inf), where=own > -np.inf)
         tie = _TIE * np.abs(last, out=np.zeros_like(last), where=last > -np.inf)
-        bound = self._left_out.bounds(sets)[:, None]
-        sure = (np.abs(margin) > tie) & (np.minimum(last, own) >= bound + tie)
+        sure = (np.abs(margin) > tie) & (np.minimum(last, own) >= bounds[:, None] + tie)
         return _Measured(sets, scores, margin, sure & self._plain)
 
     def singles(self) -> "dict[int, _Measured]":
@@ -363,10 +370,8 @@ class _Search:
         """
         certain = True
         margin, sure = tried.margin[:, item], tried.sure[:, item]
-        wanted = (margin > 0.0) | (~sure & complete)
-        for number in np.argsort(-margin, kind="stable").tolist():
-            if not wanted[number]:
-                continue
+        wanted = np.flatnonzero((margin > 0.0) | (~sure & complete))
+        for number in wanted[np.argsort(-margin[wanted], kind="stable")].tolist():
             top = self._top(tried, number, sure=bool(sure[number]))
             if top is None or not self._listed.known[top].all():
                 certain = False

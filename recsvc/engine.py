@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Int64
+from numpy.typing import NDArray
 
 from loaders.errors import Neo4jError, Neo4jTimeoutError, Neo4jUnavailableError
 from recsvc.answer import Answer, SimilarAnswer, SimilarNode
-from recsvc.answering import Reasons, Removals, answer_of
+from recsvc.answering import Reasons, Removals, answer_of, with_newcomers
 from recsvc.asking import (
     Asker,
     RecommendationQuery,
@@ -47,8 +49,6 @@ from recsvc.writes import Change, GraphWriter, Outcome
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request being answered; made up where nobody set one."""
 
-_SPARE_ITEMS = 5
-_SPARE_FOR_REMOVALS = 100
 _USERS_AT_ONCE = 8
 _ENGLISH = TextSettings()
 _AWAY = (Neo4jUnavailableError, Neo4jTimeoutError)
@@ -94,8 +94,9 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        asker, snapshot = await self._asker(user_id)
-        return await self._listed(snapshot, asker, query, started)
+        with self._store.one_request():
+            asker, snapshot = await self._asker(user_id)
+            return await self._answer(Listing(snapshot, asker, query), started)
 
     async def recommend_many(
         self, user_ids: Sequence[str], query: RecommendationQuery
@@ -128,7 +129,8 @@ class Engine:
         """
         started = time.perf_counter()
         asker = stated_asker(evidence, self.snapshot, self._events)
-        return await self._listed(self.snapshot, asker, query, started)
+        with self._store.one_request():
+            return await self._answer(Listing(self.snapshot, asker, query), started)
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
         """Why a user is or would be recommended an item: any item of the active version.
@@ -137,6 +139,10 @@ class Engine:
             NotFoundError: there is no such user or item.
             SnapshotError: nothing has been refreshed yet.
         """
+        with self._store.one_request():
+            return await self._explained(user_id, item_id)
+
+    async def _explained(self, user_id: str, item_id: str) -> Answer:
         started = time.perf_counter()
         asker, snapshot = await self._asker(user_id)
         row = snapshot.items.row(item_id)
@@ -145,14 +151,8 @@ class Engine:
                 f"no item {item_id!r} in the active version: a new item is known after the next "
                 "refresh"
             )
-        query = RecommendationQuery(explain="full")
-        listing = Listing(snapshot, asker, query)
-        degraded = await self._check(listing)
-        exact = take_apart(snapshot.blend, listing.scored, np.array([row]))
-        rank = listing.place(row)
-        whole = listing.exact()
-        reasons = await self._reasons(listing, exact, whole, degraded)
-        return answer_of(listing, exact, reasons, _request_id(), started, first_rank=rank)
+        listing = Listing(snapshot, asker, RecommendationQuery(explain="full"))
+        return await self._answer(listing, started, only=np.array([row]))
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         """The k items nearest to an item by the cosine of their embeddings.
@@ -187,9 +187,10 @@ class Engine:
         active = self._serving.active.get(self._embedding_model(model))
         if active is None or active.slot is None:
             raise NotFoundError(f"no active version of {model or 'any embedding model'}")
-        rows = await self._store.similar_users(user_id, k, active)
-        if not rows and not await self._store.user_exists(user_id):
-            raise NotFoundError(f"no user {user_id!r} in the graph")
+        with self._store.one_request():
+            rows = await self._store.similar_users(user_id, k, active)
+            if not rows and not await self._store.user_exists(user_id):
+                raise NotFoundError(f"no user {user_id!r} in the graph")
         items = tuple(
             SimilarNode(row["id"], row["name"], row["score"], rank)
             for rank, row in enumerate(rows, start=1)
@@ -264,70 +265,86 @@ class Engine:
         note_users([user_id, *counts])
         asker = stored_asker(user_id, stored, snapshot, self._events, limit=self._max_evidence)
         try:
-            return asker, await with_live_rows(self._store, snapshot, counts)
+            return asker, await with_live_rows(self._store, snapshot, counts, asker.evidence)
         except _AWAY:
             return replace(asker, degraded=("live evidence",)), snapshot
 
-    async def _listed(
-        self, snapshot: Snapshot, asker: Asker, query: RecommendationQuery, started: float
+    async def _answer(
+        self,
+        listing: Listing,
+        started: float,
+        *,
+        only: Int64[NDArray[np.int64], "1"] | None = None,
     ) -> Answer:
-        listing = Listing(snapshot, asker, query)
-        degraded = await self._check(listing)
-        exact = listing.exact()
-        reasons = await self._reasons(listing, exact, exact, degraded)
-        return answer_of(listing, exact, reasons, _request_id(), started)
+        """The answer that shows a list, or one item and its place.
 
-    async def _check(self, listing: Listing) -> tuple[str, ...]:
-        """Find enough of the best items that exist and are available at this moment.
-
-        Returns:
-            What had to be left out.
+        It is made while Neo4j tells which items exist; where that was assumed wrongly, once more.
         """
-        ids = listing.snapshot.items
-        spare = _SPARE_FOR_REMOVALS if listing.query.explain == "full" else _SPARE_ITEMS
-        wanted = listing.pool + spare
-        existing = 0
-        while existing < listing.pool:
-            rows = listing.best(wanted)
-            if not len(rows):
-                break
-            try:
-                live = await self._store.live_items([ids[row] for row in rows.tolist()])
-            except _AWAY:
-                listing.found(rows, np.asarray(listing.snapshot.available[rows]))
-                return ("availability",)
-            exist = np.array([ids[row] in live for row in rows.tolist()], bool)
-            listing.found(rows, exist)
-            existing += int(exist.sum())
-        return ()
+        while True:
+            asked = listing.assume()
+            whole = listing.exact()
+            exact = whole
+            if only is not None:
+                exact = take_apart(listing.snapshot.blend, listing.scored, only)
+            there, reasons = await asyncio.gather(
+                self._which_exist(listing.snapshot, asked), self._reasons(listing, exact, whole)
+            )
+            if there is None:
+                reasons = reasons.without_availability()
+            elif not listing.settle(asked, there) or (
+                only is None and listing.short and await self._add_newcomers(listing)
+            ):
+                continue
+            rank = 1 if only is None else listing.place(int(only[0]))
+            answer = answer_of(listing, exact, reasons, _request_id(), started, first_rank=rank)
+            return with_newcomers(answer, listing, self._text.nothing)
 
-    async def _reasons(
-        self, listing: Listing, exact: ExactScores, whole: ExactScores, degraded: tuple[str, ...]
-    ) -> Reasons:
+    async def _add_newcomers(self, listing: Listing) -> bool:
+        """Look for items that came into the filter since the refresh; whether some have scores."""
+        query = listing.query
+        try:
+            items = await self._store.other_items(listing.decided(), query.categories, query.k)
+        except _AWAY:
+            return False
+        return listing.add(items)
+
+    async def _which_exist(
+        self, snapshot: Snapshot, rows: Int64[NDArray[np.int64], " n"]
+    ) -> Bool[NDArray[np.bool_], " n"] | None:
+        """Which items exist and are available at this moment; None where that cannot be read."""
+        if not len(rows):
+            return np.zeros(0, bool)
+        ids = [snapshot.items[row] for row in rows.tolist()]
+        try:
+            live = await self._store.live_items(ids)
+        except _AWAY:
+            return None
+        there = np.array([item_id in live for item_id in ids], bool)
+        snapshot.available[rows] = there
+        return there
+
+    async def _reasons(self, listing: Listing, exact: ExactScores, whole: ExactScores) -> Reasons:
         """Why some items are in a list, or would be.
 
         Args:
             listing: the list.
             exact: the items, their scores taken apart.
             whole: the items of the list.
-            degraded: what could not be read so far.
         """
         asker = listing.asker
-        known, degraded = not degraded, (*asker.degraded, *degraded)
         if listing.query.explain == "none":
-            return Reasons(degraded)
+            return Reasons(asker.degraded)
         said = sentences(
             exact, asker.evidence, asker.nodes, self._text, people_event=listing.snapshot.event
         )
         if listing.query.explain == "summary":
-            return Reasons(degraded, said)
+            return Reasons(asker.degraded, said)
         paths, removals = await asyncio.gather(
-            self._paths(listing, exact),
-            asyncio.to_thread(_removals, listing, whole) if known else _nothing(),
+            self._paths(listing, exact), asyncio.to_thread(_removals, listing, whole)
         )
         if paths is None:
-            return Reasons((*degraded, "paths"), said, {}, removals)
-        return Reasons(degraded, said, paths, removals)
+            return Reasons((*asker.degraded, "paths"), said, {}, removals)
+        return Reasons(asker.degraded, said, paths, removals)
 
     async def _paths(self, listing: Listing, exact: ExactScores) -> DrawnPaths | None:
         asker = listing.asker
@@ -362,7 +379,3 @@ def _request_id() -> str:
 
 def _removals(listing: Listing, whole: ExactScores) -> Removals:
     return dict(zip(whole.items.tolist(), listing.removals(whole), strict=True))
-
-
-async def _nothing() -> Removals:
-    return {}

@@ -4,6 +4,7 @@ The same steps make the list again without some evidence, so that a counterfactu
 again would show.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from recsvc.signals import EmbeddingSignal
 from recsvc.snapshot import Snapshot
 
 _SPARE = 5
+_SPARE_FOR_REMOVALS = 100
 _DIVERSE_POOL = 100
 _DIVERSE_FACTOR = 5
 
@@ -32,7 +34,8 @@ class Listing:
         asker: for whom, without what the query leaves out.
         query: what is asked for.
         scored: the scores of all items.
-        pool: how many of the best available items the list is made of.
+        newcomers: (id, title) of items that may be listed and have no score before the next
+            refresh; None where nobody has looked for them.
     """
 
     def __init__(self, snapshot: Snapshot, asker: Asker, query: RecommendationQuery) -> None:
@@ -40,26 +43,70 @@ class Listing:
         self.asker = asker.without(query.without)
         self.query = query
         self.scored = snapshot.blend.score(self.asker.evidence)
-        self.pool = (
+        self._pool = (
             max(_DIVERSE_POOL, _DIVERSE_FACTOR * query.k) if query.diversity else query.k + _SPARE
         )
-        self._allowed = self._may_be_listed()
-        self._known = ~self._allowed
+        self.newcomers: tuple[tuple[str, str | None], ...] | None = None
+        self._wanted = self._may_be_listed()
+        self._there = np.array(snapshot.available)
+        self._assumed = np.zeros(len(self._there), bool)
+        self._asked = self._assumed.copy()
 
-    def best(self, count: int) -> Int64[NDArray[np.int64], " n"]:
-        """The best items that are not known to exist yet, best first."""
-        return best_items(self.scored.scores, self._allowed & ~self._known, count)
+    def assume(self) -> Int64[NDArray[np.int64], " n"]:
+        """Take enough of the best items to be there if they were when they were last seen.
 
-    def found(
-        self, rows: Int64[NDArray[np.int64], " n"], exist: Bool[NDArray[np.bool_], " n"]
-    ) -> None:
-        """Take in which of some items exist and are available."""
-        self._allowed[rows[~exist]] = False
-        self._known[rows] = True
+        Returns:
+            Those that were not taken to be there or not before: to be asked about.
+        """
+        spare = _SPARE_FOR_REMOVALS if self.query.explain == "full" else _SPARE
+        new: list[Int64[NDArray[np.int64], " n"]] = []
+        if self.query.explain == "full" and not self._asked.any():
+            # Without all of their evidence somebody gets what is popular: removals have to know.
+            new.append(best_items(self.snapshot.blend.prior, self._wanted, self._pool))
+            self._asked[new[0]] = True
+        while (missing := self._pool - int((self._allowed & self._assumed).sum())) > 0:
+            wanted = self._wanted & ~self._assumed
+            rows = best_items(self.scored.scores, wanted, missing + spare)
+            if not len(rows):
+                break
+            self._assumed[rows] = self._asked[rows] = True
+            new.append(rows)
+        return np.concatenate(new) if new else np.zeros(0, np.int64)
+
+    def settle(
+        self, rows: Int64[NDArray[np.int64], " n"], there: Bool[NDArray[np.bool_], " n"]
+    ) -> bool:
+        """Take in which of some items exist and are available; whether that was assumed."""
+        right = bool((self._there[rows] == there).all())
+        self._there[rows] = there
+        return right
+
+    @property
+    def short(self) -> bool:
+        """Whether more is asked for than there is, as far as anybody has looked."""
+        return self.newcomers is None and (self._allowed & self._assumed).sum() < self.query.k
+
+    def decided(self) -> list[str]:
+        """Ids of the items of the filter at the refresh, and of those that are left out."""
+        inside = np.flatnonzero(self._in_categories())
+        return [*(self.snapshot.items[row] for row in inside.tolist()), *self._left_out()]
+
+    def add(self, items: Sequence[tuple[str, str | None]]) -> bool:
+        """Take in items that match the filter now; whether the snapshot has scores of some."""
+        rows = self.snapshot.items.rows([item_id for item_id, _ in items])
+        self.newcomers = tuple(item for item, row in zip(items, rows, strict=True) if row < 0)
+        self._wanted[rows[rows >= 0]] = True
+        return len(self.newcomers) < len(items)
 
     def exact(self) -> ExactScores:
         """The list, best first, its scores taken apart."""
-        return self._ranked(self.scored, self._allowed & self._known)
+        return self._ranked(self.scored, self._allowed & self._assumed)
+
+    @property
+    def _allowed(self) -> Bool[NDArray[np.bool_], " items"]:
+        """What may be listed, as far as that is known or assumed."""
+        # What was unavailable when it was last seen may be back: what exists now decides.
+        return self._wanted & (self._there | ~self._asked)
 
     def place(self, row: int) -> int:
         """The rank of an item by its score, whether it may be listed or not."""
@@ -73,12 +120,14 @@ class Listing:
         nodes = self.asker.evidence.nodes
         items = self.snapshot.items
         own = [items.row(node.id) if node.kind == "item" else -1 for node in nodes]
-        listed = Listed(exact.items, self._allowed, self._known, np.array(own, np.int64))
+        all_allowed = self._allowed
+        known = self._asked | ~self._wanted
+        listed = Listed(exact.items, all_allowed, known, np.array(own, np.int64))
         blend, evidence = self.snapshot.blend, self.asker.evidence
         left_out = EvidenceLeftOut(blend, evidence, self.scored, listed)
 
         def rank_again(positions: Int64[NDArray[np.int64], " n"]) -> Int64[NDArray[np.int64], " k"]:
-            allowed = self._allowed.copy()
+            allowed = all_allowed.copy()
             gone = listed.own[positions]
             allowed[gone[gone >= 0]] = False
             left = np.delete(np.arange(len(nodes)), positions).tolist()
@@ -88,25 +137,30 @@ class Listing:
         return find_removals(left_out, listed, rank_again, plain=not self.query.diversity)
 
     def _may_be_listed(self) -> Bool[NDArray[np.bool_], " items"]:
-        # What was unavailable at the refresh may be back: what exists now has the last word.
-        snapshot, query = self.snapshot, self.query
-        allowed = np.ones(len(snapshot.items), bool)
-        left_out = [
+        allowed = self._in_categories()
+        rows = self.snapshot.items.rows(self._left_out())
+        allowed[rows[rows >= 0]] = False
+        return allowed
+
+    def _left_out(self) -> list[str]:
+        query = self.query
+        return [
             *query.exclude,
             *(node_id for kind, node_id in query.without if kind == "item"),
             *(self.asker.evidence.seen if query.exclude_seen else ()),
         ]
-        rows = snapshot.items.rows(left_out)
-        allowed[rows[rows >= 0]] = False
-        if query.categories:
-            wanted = snapshot.categories.rows(query.categories)
-            allowed &= snapshot.in_category[:, wanted[wanted >= 0]].getnnz(axis=1) > 0
-        return allowed
+
+    def _in_categories(self) -> Bool[NDArray[np.bool_], " items"]:
+        snapshot = self.snapshot
+        if not self.query.categories:
+            return np.ones(len(snapshot.items), bool)
+        wanted = snapshot.categories.rows(self.query.categories)
+        return np.asarray(snapshot.in_category[:, wanted[wanted >= 0]].getnnz(axis=1) > 0)
 
     def _ranked(
         self, scored: ScoredUser, allowed: Bool[NDArray[np.bool_], " items"]
     ) -> ExactScores:
-        rows = np.sort(best_items(scored.scores, allowed, self.pool))
+        rows = np.sort(best_items(scored.scores, allowed, self._pool))
         exact = take_apart(self.snapshot.blend, scored, rows)
         if not self.query.diversity:
             return exact.take(sort_by_score(rows, exact.scores)[: self.query.k])

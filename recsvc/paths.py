@@ -1,6 +1,11 @@
 """The paths behind the meta-path contributions of an answer, read from the graph.
 
 Only people the asker follows keep their id; everyone else on a path is anonymous.
+
+Of equally strong paths that one comes first that starts at what the asker did last: the recency of
+Balloccu, Boratto, Fenu & Marras 2022, "Post Processing Recommender Systems with Knowledge Graphs
+for Recency, Popularity, and Diversity of Explanations". There, items move for it; here only the
+paths of an item do.
 """
 
 import asyncio
@@ -9,20 +14,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from loaders.catalogue import catalogue
 from recsvc.answer import NodeRef, Path
 from recsvc.evidence import EvidenceKind
 from recsvc.explanation import ExactScores
 from recsvc.fusion import Term
+from recsvc.path_query import pasteable, path_parameters
 from recsvc.snapshot import Snapshot
-from recsvc.store import FoundPath, Store, pasteable, path_parameters
+from recsvc.store import FoundPath, Store
 
-_PAIRS_PER_SIGNAL = 2
+EQUALLY_STRONG = 0.01
+"""What is weaker by less than this share may count as equally strong: it reads much the same."""
+
+_LEAST = np.finfo(np.float64).tiny
+_PAIRS_PER_SIGNAL = 1
 _PATHS_PER_PAIR = 2
 
 DrawnPaths = Mapping[int, tuple[tuple[Path, ...], str]]
 """By column of the answer: its paths, strongest first, and the Cypher that draws them."""
+Preference = tuple[int, float, str]
+"""The lowest is preferred. Position of the evidence, then the strength below 0, then the id of what
+links the item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +49,14 @@ class _Pair:
         evidence_id: outer id of the evidence.
         item_id: outer id of the item.
         scale: λ · n(u) · e_j: what a path of strength 1 adds to the score.
+        position: of the evidence among all of it.
     """
 
     column: int
     evidence_id: str
     item_id: str
     scale: float
+    position: int
 
 
 async def find_paths(
@@ -55,7 +72,7 @@ async def find_paths(
         store: the graph.
         snapshot: where the items' ids come from.
         user_id: who asks; None for someone the graph does not know.
-        nodes: the evidence, in the order the terms refer to.
+        nodes: the evidence, in the order the terms refer to: what was done last comes first.
         exact: the scores taken apart.
 
     Raises:
@@ -63,7 +80,9 @@ async def find_paths(
     """
     followed = frozenset(str(node.id) for node in nodes if node.kind == "user")
     named = followed | ({user_id} if user_id is not None else frozenset())
-    paths: dict[int, list[Path]] = {column: [] for column in range(len(exact.items))}
+    paths: dict[int, list[tuple[Path, Preference]]] = {
+        column: [] for column in range(len(exact.items))
+    }
     cypher: dict[int, list[str]] = {column: [] for column in range(len(exact.items))}
     wanted = [
         (term.signal, pairs)
@@ -85,7 +104,8 @@ async def find_paths(
         drawn: dict[int, list[tuple[str, str]]] = {}
         for path in found:
             pair = by_pair[path.evidence_id, path.item_id]
-            paths[pair.column].append(_path(path, pair.scale, named))
+            order = preference(path, pair.position)
+            paths[pair.column].append((_path(path, pair.scale, named), order))
             drawn.setdefault(pair.column, []).append((pair.evidence_id, pair.item_id))
         for column, listed in drawn.items():
             parameters = path_parameters(
@@ -93,26 +113,55 @@ async def find_paths(
             )
             cypher[column].append(pasteable(signal, parameters))
     return {
-        column: (
-            tuple(sorted(paths[column], key=lambda path: -abs(path.contribution))),
-            "\nUNION ALL\n".join(cypher[column]),
-        )
+        column: (_strongest_first(paths[column]), "\nUNION ALL\n".join(cypher[column]))
         for column in paths
     }
+
+
+def strength_steps(
+    values: Float64[NDArray[np.float64], "..."],
+) -> Float64[NDArray[np.float64], "..."]:
+    """The step that the absolute value of each is on: round(ln |value| / `EQUALLY_STRONG`).
+
+    The weaker of two on one step is above 1 - `EQUALLY_STRONG` of the stronger.
+    """
+    return np.round(np.log(np.maximum(np.abs(values), _LEAST)) / EQUALLY_STRONG)
+
+
+def preference(path: FoundPath, position: int) -> Preference:
+    """Where a path stands among equally strong ones.
+
+    Args:
+        path: from the user or the evidence to the item.
+        position: of its evidence.
+    """
+    return position, -path.strength, str(path.nodes[-2][2])
 
 
 def _strongest_pairs(
     term: Term, snapshot: Snapshot, nodes: Sequence[NodeRef], exact: ExactScores
 ) -> list[_Pair]:
+    strengths = np.abs(term.values)
+    last = max(len(strengths) - _PAIRS_PER_SIGNAL, 0)
+    least = (1.0 - EQUALLY_STRONG) * np.partition(strengths, last, axis=0)[last]
+    rows, columns = np.nonzero(strengths >= np.maximum(least, _LEAST))
+    steps = strength_steps(strengths[rows, columns])
+    taken = [0] * len(exact.items)
     pairs: list[_Pair] = []
-    for column, item in enumerate(exact.items.tolist()):
-        values = term.values[:, column]
-        for row in np.argsort(-np.abs(values), kind="stable")[:_PAIRS_PER_SIGNAL].tolist():
-            if values[row]:
-                evidence_id = str(nodes[int(term.position[row])].id)
-                scale = float(term.scale[row])
-                pairs.append(_Pair(column, evidence_id, snapshot.items[item], scale))
+    for at in np.lexsort((term.position[rows], -steps, columns)).tolist():
+        row, column = int(rows[at]), int(columns[at])
+        taken[column] += 1
+        if taken[column] <= _PAIRS_PER_SIGNAL:
+            position, item = int(term.position[row]), snapshot.items[int(exact.items[column])]
+            evidence_id, scale = str(nodes[position].id), float(term.scale[row])
+            pairs.append(_Pair(column, evidence_id, item, scale, position))
     return pairs
+
+
+def _strongest_first(paths: Sequence[tuple[Path, Preference]]) -> tuple[Path, ...]:
+    steps = strength_steps(np.array([path.contribution for path, _ in paths])).tolist()
+    order = sorted(range(len(paths)), key=lambda at: (-steps[at], paths[at][1]))
+    return tuple(paths[at][0] for at in order)
 
 
 def _path(found: FoundPath, scale: float, named: frozenset[str]) -> Path:

@@ -49,7 +49,7 @@ class Snapshot:
         users: followed users that signals know; empty where no signal starts from users.
         user_counts: interactions of each of these users at the refresh.
         titles: one per item, "" where there is none.
-        available: one per item, as it was at the refresh.
+        available: one per item, as it was when it was last seen; written to by requests.
         in_category: bool [items, categories].
         blend: signals and their weights.
         event: the one kind of event of the graph; None where there are several.
@@ -143,7 +143,7 @@ def pack(snapshot: Snapshot) -> tuple[bytes, str]:
             arrays[f"{signal.name}.source"] = signal.source
             arrays[f"{signal.name}.target"] = signal.target
         elif isinstance(signal, RowSignal):
-            entry["form"] = "rows"
+            entry |= {"form": "rows", "damping": signal.damping}
             arrays |= _csr_arrays(signal.name, signal.rows)
         signals.append(entry)
     manifest = {
@@ -258,7 +258,7 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
             signals.append(EmbeddingSignal(name, items, source, target))
         else:
             rows = _csr(array, name, (len(ids[kind]), len(items)))
-            signals.append(RowSignal(name, kind, ids[kind], rows))
+            signals.append(RowSignal(name, kind, ids[kind], rows, entry.get("damping")))
     blend = Blend(
         tuple(signals),
         tuple(entry["weight"] for entry in manifest["signals"]),
@@ -272,7 +272,7 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
         users=ids["user"],
         user_counts=array("user_counts"),
         titles=tuple(manifest["titles"]),
-        available=array("available"),
+        available=np.array(array("available")),
         in_category=_csr(array, "in_category", (len(items), len(ids["category"]))),
         blend=blend,
         event=manifest["event"],

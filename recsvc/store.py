@@ -1,27 +1,26 @@
 """Everything a request reads from and writes to Neo4j.
 
-Every call has a deadline. One driver per event loop, opened by `open` and closed by `close`.
+Every call has a deadline (`recsvc.patience`). One driver per event loop, opened by `open` and
+closed by `close`.
 """
 
 import asyncio
-import re
-from collections.abc import Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, TypeVar, cast
 
 import neo4j
 import orjson
 
-from loaders.catalogue import Query, catalogue
-from loaders.errors import Neo4jTimeoutError
-from loaders.gateway import Neo4jAddress, Row, checked, translated_errors
+from loaders.catalogue import Query, catalogue, with_one_parameter
+from loaders.errors import Neo4jError, Neo4jUnavailableError
+from loaders.gateway import Neo4jAddress, Row, checked
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+from recsvc.path_query import path_parameters
+from recsvc.patience import Patience
 
 SEEN_LIMIT = 50_000
 MAX_LINKS = 1_000
@@ -29,11 +28,11 @@ MAX_LINKS = 1_000
 Step = tuple[str, Mapping[str, Any]]
 """Name of a query and its parameters."""
 
+_T = TypeVar("_T")
+_CONNECTIONS = 100
 _VERSIONS_LIMIT = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLANNING_SECONDS = 30.0
-_PARAMETER = re.compile(r"\$(\w+)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +100,26 @@ class Store:
 
     Attributes:
         address: where Neo4j is.
-        timeout_seconds: the deadline.
+        timeout_seconds: the deadline; reads in `one_request` have it together.
     """
 
     def __init__(self, address: Neo4jAddress, *, timeout_seconds: float) -> None:
         self.address = address
         self.timeout_seconds = timeout_seconds
         self._driver: neo4j.AsyncDriver | None = None
+        self._patience = Patience(address.uri, self._probe)
+        self._planning: asyncio.Task[None] | None = None
+
+    def one_request(self) -> AbstractContextManager[None]:
+        """Everything read in the block has one deadline."""
+        return self._patience.one_request()
 
     async def open(self) -> None:
         """Make the driver; connections are opened when they are needed."""
         self._driver = neo4j.AsyncGraphDatabase.driver(
             self.address.uri,
             auth=self.address.auth,
+            max_connection_pool_size=_CONNECTIONS,
             connection_timeout=self.timeout_seconds,
             connection_acquisition_timeout=self.timeout_seconds,
             # Below the deadline, so that a server that is away is told from one that is slow.
@@ -124,6 +130,9 @@ class Store:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._patience.close()
+        if self._planning is not None:
+            self._planning.cancel()
         if self._driver is not None:
             await self._driver.close()
 
@@ -133,16 +142,22 @@ class Store:
         Raises:
             Neo4jError: it does not answer.
         """
-        nobody = ""
-        wanted: dict[str, dict[str, Any]] = {
-            "serve/user_evidence": {"user_id": nobody, "limit": 1, "seen_limit": 1},
-            "serve/live_items": {"item_ids": [nobody]},
-        }
+        await self._plan_evidence()
+        await self._plan_paths()
+
+    async def _plan_evidence(self) -> None:
+        await self._asked(
+            catalogue()["serve/user_evidence"],
+            {"user_id": "", "limit": 1, "seen_limit": 1},
+            _PLANNING_SECONDS,
+        )
+        await self._asked(catalogue()["serve/live_items"], {"item_ids": [""]}, _PLANNING_SECONDS)
+
+    async def _plan_paths(self) -> None:
         for query in catalogue().folder("explain"):
             name = query.name.removeprefix("explain/")
-            wanted[f"serve/paths[{name}]"] = path_parameters([(nobody, nobody)], nobody, limit=1)
-        for name, parameters in wanted.items():
-            await self._run(catalogue()[name], timeout_seconds=_PLANNING_SECONDS, **parameters)
+            parameters = path_parameters([("", "")], "", limit=1)
+            await self._asked(catalogue()[f"serve/paths[{name}]"], parameters, _PLANNING_SECONDS)
 
     async def user(self, user_id: str, *, limit: int) -> StoredUser:
         """What the graph knows about a user.
@@ -173,6 +188,16 @@ class Store:
         rows = await self._run(catalogue()["serve/live_items"], item_ids=list(item_ids))
         return frozenset(rows[0]["item_ids"])
 
+    async def other_items(
+        self, others: Sequence[str], categories: Sequence[str], limit: int
+    ) -> list[tuple[str, str | None]]:
+        """(id, title) of items that may be recommended now and are not among the others."""
+        rows = await self._run(
+            catalogue()["serve/other_items"], others=list(others), category_ids=list(categories),
+            limit=limit,
+        )  # fmt: skip
+        return [(row["item_id"], row["title"]) for row in rows]
+
     def has_metapath(self, name: str) -> bool:
         """Whether there still is a file of a meta-path."""
         return f"metapaths/{name}" in catalogue()
@@ -185,10 +210,25 @@ class Store:
         rows = await self._run(query, evidence_ids=list(evidence_ids))
         return {row["evidence_id"]: (row["item_ids"], row["strengths"]) for row in rows}
 
+    async def two_steps(
+        self, evidence_ids: Sequence[str]
+    ) -> dict[str, tuple[list[str], list[float]]]:
+        """Where a random walk is after two steps, by the item it starts from."""
+        rows = await self._run(catalogue()["serve/two_steps"], evidence_ids=list(evidence_ids))
+        return {row["evidence_id"]: (row["item_ids"], row["shares"]) for row in rows}
+
     async def paths(
         self, metapath: str, pairs: Sequence[tuple[str, str]], user_id: str | None, *, limit: int
     ) -> list[FoundPath]:
-        """The strongest paths between pairs of (evidence id, item id) along one meta-path."""
+        """The strongest paths between pairs of (evidence id, item id) along one meta-path.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time, or was away and plans this first.
+        """
+        if self._planning is not None and not self._planning.done():
+            raise Neo4jUnavailableError(
+                f"Neo4j at {self.address.uri} answers again and plans its queries of paths first"
+            )
         parameters = path_parameters(pairs, user_id, limit=limit)
         rows = await self._run(catalogue()[f"serve/paths[{metapath}]"], **parameters)
         return [FoundPath(**row) for row in rows]
@@ -223,6 +263,7 @@ class Store:
         Raises:
             Neo4jError: the graph cannot be written in time.
         """
+        self._patience.refuse_if_away()
         named = [(catalogue()[name], parameters) for name, parameters in steps]
         return await self._transact(named, self.timeout_seconds)
 
@@ -257,8 +298,31 @@ class Store:
     async def _run(
         self, query: Query, *, timeout_seconds: float | None = None, **parameters: Any
     ) -> list[Row]:
-        seconds = timeout_seconds or self.timeout_seconds
-        async with self._deadline(query, seconds):
+        self._patience.refuse_if_away()
+        return await self._asked(query, parameters, timeout_seconds or self.timeout_seconds)
+
+    async def _probe(self) -> None:
+        """Ask on a new connection: none of the old ones may work, and waiting on each is long."""
+        old = self._opened()
+        await self.open()
+        with suppress(TimeoutError, RuntimeError):  # the latter as in `_in_session`
+            async with asyncio.timeout(self.timeout_seconds):
+                await old.close()
+        query = catalogue()["serve/user_evidence"]
+        async with self._patience.deadline(query, self.timeout_seconds):
+            await self._opened().verify_connectivity()
+        # One that was started again has planned nothing. What each answer needs comes first.
+        await self._plan_evidence()
+        self._planning = asyncio.create_task(self._plan_paths_again())
+
+    async def _plan_paths_again(self) -> None:
+        with suppress(Neo4jError):
+            await self._plan_paths()
+
+    async def _asked(
+        self, query: Query, parameters: Mapping[str, Any], seconds: float
+    ) -> list[Row]:
+        async with self._patience.deadline(query, seconds):
             if query.mode == "read":
                 try:
                     return await self._read_once(query, parameters, seconds)
@@ -272,12 +336,29 @@ class Store:
         self, query: Query, parameters: Mapping[str, Any], seconds: float
     ) -> list[Row]:
         """One read without a transaction around it: half the messages, and no second try."""
-        async with self._opened().session(
-            database=self.address.database, default_access_mode=neo4j.READ_ACCESS
-        ) as session:
-            text = neo4j.Query(query.text, timeout=seconds)
-            result = await session.run(text, checked(query, parameters))
+
+        async def work(session: neo4j.AsyncSession) -> list[Row]:
+            text = neo4j.Query(with_one_parameter(query.text), timeout=seconds)
+            result = await session.run(text, {"all": checked(query, parameters)})
             return [dict(record.items()) async for record in result]
+
+        return await self._in_session(work, default_access_mode=neo4j.READ_ACCESS)
+
+    async def _in_session(
+        self, work: Callable[[neo4j.AsyncSession], Awaitable[_T]], **options: Any
+    ) -> _T:
+        """What some work in a session comes to.
+
+        To write on a connection that the server reset is a RuntimeError in uvloop. The driver does
+        not know it and would count the connection as in use for ever: here it is dropped.
+        """
+        for _ in range(_CONNECTIONS + 1):
+            async with self._opened().session(database=self.address.database, **options) as session:
+                try:
+                    return await work(session)
+                except RuntimeError:
+                    session.cancel()
+        raise neo4j.exceptions.ServiceUnavailable("every connection had been reset")
 
     def _opened(self) -> neo4j.AsyncDriver:
         if self._driver is None:
@@ -299,62 +380,16 @@ class Store:
             if writes:
                 await transaction.run(catalogue()["ingest/write_lock"].text)
             for query, parameters in steps:
-                result = await transaction.run(query.text, checked(query, parameters))
+                values = {"all": checked(query, parameters)}
+                result = await transaction.run(with_one_parameter(query.text), values)
                 answers.append([dict(record.items()) async for record in result])
             return answers
 
-        async with (
-            self._deadline(steps[0][0], seconds),
-            self._opened().session(database=self.address.database) as session,
-        ):
-            if writes:
-                return await session.execute_write(work)
-            return await session.execute_read(work)
+        async def managed(session: neo4j.AsyncSession) -> list[list[Row]]:
+            return await (session.execute_write if writes else session.execute_read)(work)
 
-    @asynccontextmanager
-    async def _deadline(self, query: Query, seconds: float) -> "AsyncGenerator[None]":
-        try:
-            async with asyncio.timeout(seconds):
-                with translated_errors(self.address.uri, query):
-                    yield
-        except TimeoutError:
-            raise Neo4jTimeoutError(
-                f"Neo4j at {self.address.uri} did not answer cypher/{query.name} within "
-                f"{seconds:g} s"
-            ) from None
-
-
-def path_parameters(
-    pairs: Sequence[tuple[str, str]], user_id: str | None, *, limit: int
-) -> dict[str, Any]:
-    """The parameters of every query under `cypher/explain/`."""
-    return {
-        "pairs": [{"evidence_id": evidence, "item_id": item} for evidence, item in pairs],
-        "user_id": user_id,
-        "limit": limit,
-    }
-
-
-def pasteable(metapath: str, parameters: Mapping[str, Any]) -> str:
-    """The text of an explain query with its parameters written out, for Neo4j Browser.
-
-    It is shown, never run by us: what we run takes its values as parameters.
-    """
-    query = catalogue()[f"explain/{metapath}"]
-    values = checked(query, parameters)
-    return _PARAMETER.sub(lambda match: _literal(values[match[1]]), query.text)
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, Mapping):
-        entries = cast(Mapping[str, Any], value).items()
-        return "{" + ", ".join(f"{name}: {_literal(entry)}" for name, entry in entries) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_literal, cast("list[Any]", value))) + "]"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return "'" + _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped) + "'"
-    return "null" if value is None else str(value)
+        async with self._patience.deadline(steps[0][0], seconds):
+            return await self._in_session(managed)
 
 
 def _event(row: Mapping[str, Any]) -> Row:

@@ -6,29 +6,31 @@ UNWIND $pairs AS pair
 MATCH (evidence:Item {item_id: pair.evidence_id})
 MATCH (item:Item {item_id: pair.item_id})
 CALL (evidence, item) {
-  MATCH (evidence)<-[r:INTERACTED]-(person:User)
-  WITH evidence, item, person, max(r.weight) AS weight
-  ORDER BY weight DESC, person.user_id
-  LIMIT 100
-  WHERE EXISTS { (person)-[:INTERACTED]->(item) }
-  WITH evidence, item, person, COUNT { (person)-[:INTERACTED]->() } ^ -0.7 AS person_share
-  // What is strongest for a person takes a look at all they did: so only for those that would
-  // be shown.
-  ORDER BY person_share DESC, person.user_id
-  LIMIT 2 * $limit
-  CALL (person) {
-    MATCH (person)-[r:INTERACTED]->(any:Item)
-    WITH any, max(r.weight) AS any_weight
-    ORDER BY any_weight DESC, any.item_id
+  WITH evidence, item, COLLECT {
+    MATCH (evidence)<-[r:INTERACTED]-(any:User)
+    WITH any, max(r.weight) AS weight
+    ORDER BY weight DESC, any.user_id
     LIMIT 100
-    RETURN collect(any) AS strongest
-  }
-  WITH evidence, item, person, person_share
-  WHERE item IN strongest
+    RETURN any
+  } AS strongest
+  // Joined from both ends: without the hint the items of each person are looked through in turn.
+  MATCH path = (evidence)<-[:INTERACTED]-(person:User)-[:INTERACTED]->(item)
+  USING JOIN ON person
+  WITH evidence, item, strongest, person, head(collect(path)) AS path
+  WITH *, COUNT { (person)-[:INTERACTED]->() } ^ -0.7 AS person_share
   ORDER BY person_share DESC, person.user_id
+  // Whether both are within the caps takes a look at all a person did: so one after the other,
+  // until there are enough. The limit keeps the planner from looking before it sorts.
+  LIMIT 1000
+  WHERE person IN strongest AND item IN COLLECT {
+    MATCH (person)-[r:INTERACTED]->(any:Item)
+    WITH any, max(r.weight) AS weight
+    ORDER BY weight DESC, any.item_id
+    LIMIT 100
+    RETURN any
+  }
+  WITH evidence, item, person, path, person_share
   LIMIT $limit
-  MATCH path = (evidence)<-[:INTERACTED]-(person)-[:INTERACTED]->(item)
-  WITH evidence, item, person, person_share, head(collect(path)) AS path
   RETURN path, person_share * COUNT { (evidence)<-[:INTERACTED]-() } ^ -0.7
                             * COUNT { (item)<-[:INTERACTED]-() } ^ -0.4 AS strength
 }

@@ -25,12 +25,14 @@ class RowSignal:
         kind: the kind of evidence.
         ids: the evidence nodes; one row each.
         rows: K(j, i), float32 [evidence nodes, items].
+        damping: of PageRank, the chance of going on; None for every other kernel.
     """
 
     name: str
     kind: EvidenceKind
     ids: IdMap
     rows: sp.csr_matrix
+    damping: float | None = None
 
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """See `Signal.raw_scores`."""

@@ -1,5 +1,6 @@
 """Every query of the catalogue on a real Neo4j, and that paths add up to what they explain."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,12 +10,12 @@ from typing import Any
 import neo4j
 import pytest
 
-from loaders.catalogue import Query, catalogue
+from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.extract import metapath_rows
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import apply_schema
 from loaders.types import IdMap
-from recsvc.store import pasteable, path_parameters
+from recsvc.path_query import pasteable, path_parameters
 
 pytestmark = pytest.mark.neo4j
 
@@ -50,10 +51,12 @@ EVERYTHING = Query(
       (i)-[:IN_CATEGORY {weight: 1.0}]->(c), (c)-[:SUBCATEGORY_OF]->(c),
       (i)-[:SIMILAR {model: 'm', score: 1.0, rank: 1}]->(i),
       (i)-[:RELATED_TO {kind: 'k', weight: 1.0}]->(i),
+      (:RefreshLease {name: 'refresh', holder: 'h', fence: 1, acquired_at: datetime(),
+        heartbeat_at: datetime(), expires_at: datetime(), locked: true}),
       (:WriteLock {name: 'writes'}), (:Deletion {note: 'n', kind: 'user', digest: 'd'}),
       (:Event {event_id: 'x', user_id: 'u', item_id: 'i', at: datetime(), uncounted: true}),
       (:EmbeddingVersion {model: 'hybrid', version: 1, slot: 'a', status: 'active', seed: 1,
-        options: '{}', metrics: '{}', sha256: '', reason: '', started_at: datetime(),
+        options: '{}', metrics: '{}', sha256: '', reason: '', run: 'r', started_at: datetime(),
         ready_at: datetime(), activated_at: datetime(), retired_at: datetime(), locked: true})
       -[:HAS_PART]->(:SnapshotPart {number: 0, content: ''})
     """,
@@ -141,6 +144,33 @@ def test_declared_columns_are_those_returned(gateway: Neo4jGateway, session: neo
         result = session.run(f"EXPLAIN {query.text}", parameters)
         assert (query.name, list(result.keys())) == (query.name, list(query.returns))
         result.consume()
+
+
+def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
+    gateway: Neo4jGateway, session: neo4j.Session
+) -> None:
+    gateway.run(EVERYTHING)
+    sizes = (0, 1, 5, 50, 500)
+    names = ["serve/user_evidence", "serve/live_items"]
+    names += [name for name in catalogue() if name.startswith("serve/paths[")]
+
+    def planned(*, one: bool) -> int:
+        session.run("CALL db.clearQueryCaches()").consume()
+        for name in names:
+            query = catalogue()[name]
+            for size in sizes:
+                values = {
+                    "user_id": "u" * size, "item_ids": ["i"] * size, "limit": 1, "seen_limit": 1,
+                    "pairs": [{"evidence_id": "i", "item_id": "i"}] * size,
+                }  # fmt: skip
+                given = {name: values[name] for name in query.params}
+                text = with_one_parameter(query.text) if one else query.text
+                session.run(text, {"all": given} if one else given).consume()
+        (cleared,) = session.run("CALL db.clearQueryCaches()").single(strict=True)
+        return int(re.findall(r"\d+", cleared)[0])
+
+    assert planned(one=True) == len(names)
+    assert planned(one=False) > 2 * len(names)  # else nobody needs it
 
 
 OTHER_MODELS = Query(

@@ -73,10 +73,9 @@ def test_scores_without_evidence_are_those_of_scoring_again(case: Case, data) ->
     size = data.draw(st.integers(0, pieces))
     positions = tuple(data.draw(st.permutations(range(pieces)))[:size])
     sets = np.array([positions], np.int64)
-    bound = case.left_out.bounds(sets)[0]
+    (found,), (bound,) = case.left_out.without(sets)
     expected = exact_scores(case.blend, without(case.evidence, positions))
     if np.isfinite(bound) or bound < 0:
-        found = case.left_out.scores(sets)[0]
         told = np.isfinite(found)
         wanted = expected[case.left_out.items]
         np.testing.assert_allclose(found[told], wanted[told], rtol=1e-4, atol=1e-4)
@@ -106,7 +105,7 @@ def does(case: Case, positions: tuple[int, ...], item: int) -> bool:
 @settings(deadline=None)  # it ranks again and again
 @given(cases())
 def test_no_smaller_set_does_what_a_removal_of_one_or_two_does(case: Case) -> None:
-    """And where one or two pieces do it, as many are named."""
+    """And where one piece does it, one is named. A pair may be missed: not all are ranked again."""
     pieces = range(len(case.evidence.nodes))
     for item, removal in zip(case.items, case.removals(budget=10_000), strict=True):
         least = next(
@@ -117,11 +116,11 @@ def test_no_smaller_set_does_what_a_removal_of_one_or_two_does(case: Case) -> No
             ),
             None,
         )
-        if least is None:
-            assert removal is None or len(removal.positions) > 2
+        size = len(removal.positions) if removal else None
+        if least == 1:
+            assert size == 1
         else:
-            assert removal is not None
-            assert len(removal.positions) == least
+            assert size is None or size >= (least or 3)
 
 
 def test_without_budget_a_pair_is_never_named_on_a_guess() -> None:

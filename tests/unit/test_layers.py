@@ -14,6 +14,8 @@ assert ROOT is not None
 HEAVY = ("torch", "torch_geometric", "gensim", "numba", "networkx")
 REACH_CYPHER = {
     "recsvc/store.py": "the only Cypher at request time",
+    "recsvc/patience.py": "names the query that came too late",
+    "recsvc/path_query.py": "the explain queries as text for people",
     "recsvc/deletion.py": "what is deleted for good, by the service, the command or a refresh",
     "recsvc/paths.py": "asks only whether a signal has an explain query",
     "recsvc/report/_aggregates.py": "what the data report has Neo4j add up",

@@ -61,7 +61,7 @@ def rows_of(snapshot: Snapshot, *users: str) -> list[list[float]]:
 async def test_only_those_who_changed_are_read_again() -> None:
     fake = FakeStore({"u2": (["b", "c", "unknown"], [0.5, 0.25, 9.0])})
     snapshot = made_snapshot()
-    live = await with_live_rows(fake.store, snapshot, {"u1": 1, "u2": 2})
+    live = await with_live_rows(fake.store, snapshot, {"u1": 1, "u2": 2}, Evidence())
     assert fake.asked == [("followed_user_item", ["u2"])]
     assert rows_of(live, "u1", "u2", "u3") == [[1, 0, 0], [0, 0.5, 0.25], [0, 0, 0]]
     assert live.blend.signals[1] is snapshot.blend.signals[1]
@@ -70,25 +70,43 @@ async def test_only_those_who_changed_are_read_again() -> None:
 
 async def test_stored_and_live_rows_stand_in_the_order_of_the_ids() -> None:
     fake = FakeStore({"u2": (["a"], [7.0])})
-    live = await with_live_rows(fake.store, made_snapshot(), {"u1": 1, "u3": 4, "u2": 2})
+    live = await with_live_rows(
+        fake.store, made_snapshot(), {"u1": 1, "u3": 4, "u2": 2}, Evidence()
+    )
     assert rows_of(live, "u1", "u2", "u3") == [[1, 0, 0], [7, 0, 0], [0, 0, 3]]
 
 
 async def test_one_who_came_or_lost_all_since() -> None:
     fake = FakeStore({"new": (["a"], [4.0])})
-    live = await with_live_rows(fake.store, made_snapshot(), {"u3": 0, "new": 1, "unknown": 0})
+    live = await with_live_rows(
+        fake.store, made_snapshot(), {"u3": 0, "new": 1, "unknown": 0}, Evidence()
+    )
     assert rows_of(live, "u3", "new", "unknown") == [[0, 0, 0], [4, 0, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("counts", [{}, {"u1": 1, "u3": 4}])
 async def test_where_nobody_changed_nothing_is_read(counts: dict[str, int]) -> None:
     fake, snapshot = FakeStore({}), made_snapshot()
-    assert await with_live_rows(fake.store, snapshot, counts) is snapshot
+    assert await with_live_rows(fake.store, snapshot, counts, Evidence()) is snapshot
     assert fake.asked == []
 
 
 async def test_most_that_are_read() -> None:
     fake = FakeStore({})
     counts = {f"x{n}": 1 for n in range(150)}
-    await with_live_rows(fake.store, made_snapshot(), counts)
+    await with_live_rows(fake.store, made_snapshot(), counts, Evidence())
     assert len(fake.asked[0][1]) == 100
+
+
+async def test_evidence_that_came_since_the_refresh_has_the_rows_of_now() -> None:
+    class Fake(FakeStore):
+        def has_metapath(self, name: str) -> bool:
+            return True
+
+    fake = Fake({"new": (["b", "new"], [0.5, 9.0])})
+    nodes = (EvidenceNode("item", "a", 1.0), EvidenceNode("item", "new", 1.0))
+    live = await with_live_rows(fake.store, made_snapshot(), {}, Evidence(nodes))
+    assert fake.asked == [("item_user_item", ["new"])]
+    signal = live.blend.signals[1]
+    rows = Evidence(nodes).rows("item", signal.ids)
+    assert signal.terms(rows, np.arange(3)).tolist() == [[1, 0, 0], [0, 0.5, 0]]

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,9 +10,10 @@ import neo4j
 import pytest
 
 from loaders.catalogue import catalogue
-from loaders.errors import Neo4jError, Neo4jTimeoutError, QueryError
+from loaders.errors import Neo4jError, Neo4jTimeoutError, Neo4jUnavailableError, QueryError
 from loaders.gateway import Neo4jAddress
-from recsvc.store import Store, pasteable, path_parameters
+from recsvc.path_query import pasteable, path_parameters
+from recsvc.store import Store
 
 HOSTILE_IDS = [
     "it's", '"quoted"', "`ticks`", "back\\slash", "ends in \\", "\\'", "\\u0027", "\\\\u0027",
@@ -103,6 +105,39 @@ async def test_a_read_on_a_connection_that_is_gone_is_tried_again() -> None:
     store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
     store._driver = _FlakyDriver(neo4j.exceptions.SessionExpired("gone"))
     assert await store.user_exists("a")
+
+
+class _ResetDriver(_FlakyDriver):
+    """A driver with some connections that the server reset, and good ones after them."""
+
+    def __init__(self, reset: int) -> None:
+        super().__init__(RuntimeError("unable to perform operation; the handler is closed"))
+        self.reset = reset
+
+    async def run(self, _text: object, _parameters: object) -> Any:
+        if self.reset:
+            raise self.error
+        return _one_row()
+
+    async def execute_read(self, _work: object) -> Any:
+        raise self.error
+
+    def cancel(self) -> None:
+        self.reset -= 1
+
+
+async def _one_row() -> AsyncIterator[dict[str, Any]]:
+    yield {"found": True}
+
+
+async def test_connections_that_were_reset_are_dropped_until_one_is_good() -> None:
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
+    store._driver = _ResetDriver(30)
+    assert await store.user_exists("a")
+    store._driver = _ResetDriver(10_000)
+    with pytest.raises(Neo4jUnavailableError):
+        await store.user_exists("a")
+    await store._patience.close()
 
 
 async def test_a_read_that_is_wrong_is_not() -> None:

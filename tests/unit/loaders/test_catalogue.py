@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loaders.catalogue import Catalogue, catalogue
+from loaders.catalogue import Catalogue, catalogue, with_one_parameter
 from loaders.errors import CatalogueError
 from loaders.shared_files import checkout_root, shared_path
 
@@ -85,6 +85,14 @@ def test_dollar_in_strings_names_and_comments_is_no_parameter(tmp_path: Path, bo
     assert load(tmp_path, x__q=f"{HEAD}// mode: read\n{body}")["x/q"].params == {}
     with pytest.raises(CatalogueError, match=r"uses \['real'\]"):
         load(tmp_path, x__q=f"{HEAD}// mode: read\n{body}\n, $real")
+
+
+def test_all_parameters_in_one_map_leave_strings_names_and_comments_alone() -> None:
+    text = "MATCH (n {id: $id}) WHERE n.`$x` <> '$id $y' // $z\nRETURN n[$key].a LIMIT 2 * $limit"
+    assert with_one_parameter(text) == (
+        "MATCH (n {id: $all.id}) WHERE n.`$x` <> '$id $y' // $z\n"
+        "RETURN n[$all.key].a LIMIT 2 * $all.limit"
+    )
 
 
 def test_family_is_every_combination(tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+// Where a random walk from some items is after two steps: over one of the people who have it, 100
+// at most, to something that they have, of 1,000 things at most, or to whom they are linked with.
+// mode: read
+// params: evidence_ids: list[str]
+// returns: evidence_id: str, item_ids: list[str], shares: list[float]
+UNWIND $evidence_ids AS evidence_id
+MATCH (evidence:Item {item_id: evidence_id})
+CALL (evidence) {
+  MATCH (evidence)<-[:INTERACTED]-(person:User)
+  WITH DISTINCT person
+  ORDER BY person.user_id
+  LIMIT 100
+  RETURN collect(person) AS people
+}
+UNWIND people AS person
+CALL (person) {
+  MATCH (person)-[:INTERACTED]->(item:Item)
+  WITH DISTINCT item
+  ORDER BY item.item_id
+  LIMIT 1000
+  RETURN collect(item) AS items
+}
+WITH evidence, size(people) AS number, items,
+     size(items) + COUNT { MATCH (person)-[:FOLLOWS]-(other:User) RETURN DISTINCT other } AS degree
+UNWIND items AS item
+WITH evidence, item, sum(1.0 / (number * degree)) AS share
+RETURN evidence.item_id AS evidence_id, collect(item.item_id) AS item_ids, collect(share) AS shares

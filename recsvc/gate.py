@@ -1,0 +1,125 @@
+"""The gate: whether a new version may take the place of the active one. Pure; reads nothing."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from numpy.typing import NDArray
+
+from recsvc.evaluation import Estimate, bootstrap
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+
+_RESAMPLES = 2_000
+_LEAST_COMMON = 30
+"""Validation users that two versions need to share for their metrics to be compared."""
+_ONE_DIRECTION = 0.999
+"""Length of the mean of unit vectors above which they all say the same."""
+_NO_LENGTH = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validated:
+    """How good a version was for each validation user.
+
+    Attributes:
+        user: a number for each user, see `user_numbers`; no two are the same.
+        ndcg: NDCG@20 on what was held out from them.
+    """
+
+    user: Int64[NDArray[np.int64], " users"]
+    ndcg: Float64[NDArray[np.float64], " users"]
+
+
+def user_numbers(user_ids: Sequence[str]) -> Int64[NDArray[np.int64], " users"]:
+    """A number for each user id, the same in every refresh: the first 8 bytes of its BLAKE2b.
+
+    It is kept with a version in place of the id, which does not outlive its user.
+    """
+    digests = [hashlib.blake2b(each.encode(), digest_size=8).digest() for each in user_ids]
+    return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
+
+
+def difference(new: Validated, active: Validated) -> Estimate | None:
+    """By how much the mean NDCG@20 of the users of both is higher, by paired bootstrap.
+
+    Returns:
+        The difference and its 95% interval; None where they share too few users.
+    """
+    _, ours, theirs = np.intersect1d(new.user, active.user, return_indices=True)
+    if len(ours) < _LEAST_COMMON:
+        return None
+    change = new.ndcg[ours] - active.ndcg[theirs]
+    return bootstrap({"ndcg": change}, _RESAMPLES, seed=0)["ndcg"]
+
+
+def objections(
+    signals: Sequence[Signal],
+    known: Bool[NDArray[np.bool_], " items"],
+    change: Estimate | None,
+    *,
+    least_coverage: float,
+) -> tuple[str, ...]:
+    """What speaks against making a version active; nothing where all is well.
+
+    Args:
+        signals: of the blend.
+        known: the items that somebody did something with.
+        change: see `difference`; None where there is nothing to compare with.
+        least_coverage: share of the known items that every model with vectors and the blend as a
+            whole have to say something about.
+    """
+    found = [reason for signal in signals if (reason := _broken(signal))]
+    if not found and known.any():
+        found = _uncovered(signals, known, least_coverage)
+    if change is not None and change.high < 0.0:
+        found.append(
+            f"NDCG@20 is worse than the active version's by {-change.mean:.4f} "
+            f"(95% interval of the difference {change.low:.4f} to {change.high:.4f})"
+        )
+    return tuple(found)
+
+
+def _broken(signal: Signal) -> str | None:
+    """Whether the numbers of a signal say nothing, in words."""
+    if isinstance(signal, RowSignal):
+        finite = bool(np.isfinite(signal.rows.data).all())
+        return None if finite else f"{signal.name}: a row holds NaN or an infinity"
+    if not isinstance(signal, EmbeddingSignal):
+        raise TypeError(f"{type(signal).__name__} cannot be served: expected embeddings or rows")
+    for what, vectors in (("source", signal.source), ("target", signal.target)):
+        wide = vectors.astype(np.float64)
+        if not np.isfinite(wide).all():
+            return f"{signal.name}: a {what} vector holds NaN or an infinity"
+        length = np.linalg.norm(wide, axis=1)
+        if np.median(length) < _NO_LENGTH:
+            return f"{signal.name}: the {what} vectors have collapsed to length 0"
+        unit = wide[length > 0.0] / length[length > 0.0, None]
+        if len(unit) > 1 and np.linalg.norm(unit.mean(axis=0)) > _ONE_DIRECTION:
+            return f"{signal.name}: the {what} vectors have collapsed to one direction"
+    return None
+
+
+def _uncovered(
+    signals: Sequence[Signal], known: Bool[NDArray[np.bool_], " items"], least: float
+) -> list[str]:
+    reached = {signal.name: _reached(signal) for signal in signals}
+    wanted = {s.name: reached[s.name] for s in signals if isinstance(s, EmbeddingSignal)}
+    wanted["the blend"] = np.logical_or.reduce([*reached.values(), np.zeros_like(known)])
+    return [
+        f"{name}: covers {share:.1%} of the items that somebody did something with, expected "
+        f"{least:.1%} or more"
+        for name, items in wanted.items()
+        if (share := float(items[known].mean())) < least
+    ]
+
+
+def _reached(signal: Signal) -> Bool[NDArray[np.bool_], " items"]:
+    """The items that some evidence gives a score."""
+    if isinstance(signal, EmbeddingSignal):
+        return np.asarray(signal.target.any(axis=1))
+    assert isinstance(signal, RowSignal)
+    reached = np.zeros(signal.rows.shape[1], bool)
+    reached[signal.rows.indices[signal.rows.data != 0.0]] = True
+    return reached

@@ -1,0 +1,44 @@
+"""The queries under `cypher/explain/`: their parameters, and their text for people to paste."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from loaders.catalogue import catalogue
+from loaders.gateway import checked
+
+_PARAMETER = re.compile(r"\$(\w+)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def path_parameters(
+    pairs: Sequence[tuple[str, str]], user_id: str | None, *, limit: int
+) -> dict[str, Any]:
+    """The parameters of every query under `cypher/explain/`."""
+    return {
+        "pairs": [{"evidence_id": evidence, "item_id": item} for evidence, item in pairs],
+        "user_id": user_id,
+        "limit": limit,
+    }
+
+
+def pasteable(metapath: str, parameters: Mapping[str, Any]) -> str:
+    """The text of an explain query with its parameters written out, for Neo4j Browser.
+
+    It is shown, never run by us: what we run takes its values as parameters.
+    """
+    query = catalogue()[f"explain/{metapath}"]
+    values = checked(query, parameters)
+    return _PARAMETER.sub(lambda match: _literal(values[match[1]]), query.text)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, Mapping):
+        entries = cast(Mapping[str, Any], value).items()
+        return "{" + ", ".join(f"{name}: {_literal(entry)}" for name, entry in entries) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, cast("list[Any]", value))) + "]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return "'" + _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped) + "'"
+    return "null" if value is None else str(value)

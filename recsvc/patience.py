@@ -1,0 +1,121 @@
+"""How long anybody waits for Neo4j.
+
+All reads of one request share one deadline. Once Neo4j has been silent for the whole of a request,
+nobody waits for it until it answers again: a circuit breaker (Nygard, Release It!, "Stability
+Patterns"). The trial calls of this one are made in the background, so that no request pays for
+them.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import Context, ContextVar
+
+import structlog
+
+from loaders.catalogue import Query
+from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError
+from loaders.gateway import translated_errors
+
+_PAUSE_SECONDS = 0.5
+"""Between two tries to reach a Neo4j that is away."""
+_AWAY = (Neo4jUnavailableError, Neo4jTimeoutError)
+
+_began_var: ContextVar[float | None] = ContextVar("began", default=None)
+"""Time of the event loop when the request began; unset outside of one."""
+
+_log = structlog.get_logger()
+
+
+class Patience:
+    """The deadlines of one store, and whether its Neo4j is known to be away.
+
+    Args:
+        uri: where Neo4j is, for messages.
+        probe: asks it anything; raises a `Neo4jError` where it does not answer.
+    """
+
+    def __init__(self, uri: str, probe: Callable[[], Awaitable[object]]) -> None:
+        self._uri = uri
+        self._probe = probe
+        self._answered = float("-inf")
+        self._probing: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Stop trying to reach Neo4j."""
+        if self._probing is not None:
+            self._probing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._probing
+
+    @contextmanager
+    def one_request(self) -> Generator[None]:
+        """Let the deadlines of everything in the block run from its beginning."""
+        token = _began_var.set(asyncio.get_running_loop().time())
+        try:
+            yield
+        finally:
+            _began_var.reset(token)
+
+    def refuse_if_away(self) -> None:
+        """Spare the caller a wait that is known to be in vain.
+
+        Raises:
+            Neo4jUnavailableError: Neo4j has not answered since it was last tried.
+        """
+        if self._probing is not None and not self._probing.done():
+            raise Neo4jUnavailableError(
+                f"Neo4j at {self._uri} has stopped to answer: it is asked again every "
+                f"{_PAUSE_SECONDS:g} s, and requests go without it until it answers"
+            )
+
+    @asynccontextmanager
+    async def deadline(self, query: Query, seconds: float) -> AsyncGenerator[None]:
+        """End the block when its time, or that of the request around it, is over.
+
+        Raises:
+            Neo4jTimeoutError: the time is over.
+            Neo4jError: Neo4j failed in the block.
+        """
+        clock = asyncio.get_running_loop().time
+        began = _began_var.get() or clock()
+        if clock() >= began + seconds:  # a read that is begun and cut off costs its connection
+            raise self._late(query, seconds)
+        try:
+            async with asyncio.timeout_at(began + seconds):
+                with translated_errors(self._uri, query):
+                    yield
+        except TimeoutError:
+            self._went_unanswered(began)
+            raise self._late(query, seconds) from None
+        except _AWAY:
+            self._went_unanswered(began)
+            raise
+        self._answered = clock()
+
+    def _late(self, query: Query, seconds: float) -> Neo4jTimeoutError:
+        return Neo4jTimeoutError(
+            f"Neo4j at {self._uri} did not answer cypher/{query.name} within {seconds:g} s"
+        )
+
+    def _went_unanswered(self, began: float) -> None:
+        """Take in that something failed, in a request that began at this time.
+
+        It may be one slow query. Neo4j is away when it has answered nobody since then.
+        """
+        if self._answered >= began or (self._probing is not None and not self._probing.done()):
+            return
+        _log.warning("Neo4j does not answer: requests go without it", uri=self._uri)
+        # In a context of its own: the request's deadline is not the probe's.
+        self._probing = asyncio.get_running_loop().create_task(
+            self._until_it_answers(), context=Context()
+        )
+
+    async def _until_it_answers(self) -> None:
+        while True:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            with contextlib.suppress(*_AWAY):
+                await self._probe()
+                _log.info("Neo4j answers again", uri=self._uri)
+                return

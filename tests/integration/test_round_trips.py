@@ -1,0 +1,127 @@
+"""One round trip to Neo4j before an answer is scored and one after, whatever is explained."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from loaders.catalogue import Query
+from recsvc.answer import Answer
+from recsvc.asking import RecommendationQuery
+from recsvc.engine import Engine
+from recsvc.settings import load_settings
+from recsvc.store import Store
+from tests.conftest import Served
+
+pytestmark = pytest.mark.neo4j
+
+SET = Query(
+    "tests/available", "", "write", {"item_id": "", "available": ""}, {},
+    "MATCH (i:Item {item_id: $item_id}) SET i.available = $available",
+)  # fmt: skip
+
+
+class RecordedStore(Store):
+    """Notes when each read of a request begins and ends."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.notes: list[str] = []
+
+    async def _run(self, query: Query, **parameters: Any) -> list[dict[str, Any]]:
+        if query.name == "serve/active_versions":  # the watcher's, which runs beside
+            return await super()._run(query, **parameters)
+        self.notes.append(f"begin {query.name}")
+        rows = await super()._run(query, **parameters)
+        self.notes.append(f"end {query.name}")
+        return rows
+
+    def round_trips(self) -> int:
+        """How often a read began when another had ended: reads at once are one round trip."""
+        kinds = [note.split()[0] for note in self.notes]
+        return sum(
+            kind == "begin" and (number == 0 or kinds[number - 1] == "end")
+            for number, kind in enumerate(kinds)
+        )
+
+
+def _asked(
+    served: Served, ask: Callable[[Engine, RecordedStore], Awaitable[list[Answer]]]
+) -> list[Answer]:
+    async def run() -> list[Answer]:
+        store = RecordedStore(served.address, timeout_seconds=5.0)
+        engine = Engine(
+            store,
+            snapshot_folder=served.home / "snapshots",
+            events=load_settings().events,
+            max_evidence=1000,
+        )
+        await engine.start()
+        try:
+            async with asyncio.timeout(60):
+                await store.warm_up()  # the watcher plans the queries too, beside
+            await ask(engine, store)  # the first time around connections are made
+            return await ask(engine, store)
+        finally:
+            await engine.stop()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("explain", ["none", "summary", "full"])
+def test_one_round_trip_before_scoring_and_one_after(served, explain):
+    async def ask(engine: Engine, store: RecordedStore) -> list[Answer]:
+        query = RecommendationQuery(k=5, explain=explain)
+        answers = []
+        for user in range(0, 60, 6):
+            store.notes.clear()
+            answers.append(await engine.recommend(f"u{user}", query))
+            assert store.notes[:2] == ["begin serve/user_evidence", "end serve/user_evidence"]
+            assert store.round_trips() == 2, store.notes
+        return answers
+
+    for answer in _asked(served, ask):
+        assert len(answer.items) == 5
+        explanations = [item.explanation for item in answer.items]
+        if explain == "full":
+            assert all(e.paths for e in explanations)
+            assert any(e.counterfactual for e in explanations)
+        else:
+            assert all(e is None or e.paths is None for e in explanations)
+
+
+def test_what_goes_and_comes_back_past_the_service_costs_one_more_round_trip_once(served):
+    """And the answer is right from the first time on."""
+    gone: list[str] = []
+
+    async def ask(engine: Engine, store: RecordedStore) -> list[Answer]:
+        query = RecommendationQuery(k=10, explain="full")
+        before = await engine.recommend("u8", query)
+        second = before.items[1].item_id
+        gone.append(second)
+        answers, trips = [before], []
+        for available in (False, None, True, None):
+            if available is not None:
+                served.gateway.run(SET, item_id=second, available=available)
+            store.notes.clear()
+            answers.append(await engine.recommend("u8", query))
+            trips.append(store.round_trips())
+        assert trips == [3, 2, 3, 2]
+        return answers
+
+    try:
+        before, without, again, back, back_again = _asked(served, ask)
+    finally:
+        for item_id in gone:
+            served.gateway.run(SET, item_id=item_id, available=True)
+    listed = [[item.item_id for item in answer.items] for answer in (without, again)]
+    assert gone[0] not in listed[0]
+    assert listed[0] == listed[1]
+    assert len(listed[0]) == 10
+    for answer in (back, back_again):
+        assert [i.item_id for i in answer.items] == [i.item_id for i in before.items]
+    for answer in (before, without, again, back, back_again):
+        for item in answer.items:
+            assert item.explanation is not None
+            assert item.explanation.paths
