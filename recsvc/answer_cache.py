@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from recsvc.answer import Answer, as_document
+from recsvc.answer import Answer, writable
 from recsvc.revisions import Reading, Revisions
 
 Asked = tuple[str, bytes]
@@ -27,7 +27,7 @@ class Served:
     @classmethod
     def of(cls, answer: Answer) -> "Served":
         """The JSON of an answer."""
-        document = as_document(answer)
+        document = writable(answer)
         names = list(document)
         cut = names.index("took_ms")
         middle, end = (

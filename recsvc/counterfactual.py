@@ -25,7 +25,7 @@ LARGEST_SET = 5
 """Most pieces of evidence in a counterfactual."""
 
 _VALUES_AT_ONCE = 1_000_000
-_MOST_ITEMS, _LEAST_ITEMS = 300, 100
+_MOST_ITEMS, _LEAST_ITEMS = 150, 100
 _PAIR_EVIDENCE = 30
 """Pieces of evidence that are tried in pairs: those that carry most."""
 _TIE = 1e-5
@@ -85,11 +85,11 @@ class EvidenceLeftOut:
         best = best_items(scored.scores, allowed, count)
         self.items = np.sort(np.union1d(best, listed.items))
         self._base = blend.base(self.items)
-        spoken = list(zip(scored.spoken, scored.raw, strict=True))
         self._parts = [
-            _Part([s for s in spoken if s[0][0].kind == kind], self.items, pieces)
+            _Part([each for each in scored.spoken if each[0].kind == kind], self.items, pieces)
             for kind in dict.fromkeys(signal.kind for signal, _, _ in scored.spoken)
         ]
+        self._between = np.zeros(pieces, bool)
         column = np.full(len(allowed), -1, np.int64)
         column[self.items] = np.arange(len(self.items))
         self._own = np.where(listed.own >= 0, column[listed.own], -1)
@@ -111,6 +111,12 @@ class EvidenceLeftOut:
             Of `items`, -inf for an item that leaves with its evidence; and what no other item can
             score above, inf where that cannot be told.
         """
+        if sets.shape[1] > 1 and not self._between[sets].all():
+            members = np.unique(sets)
+            self._between[:] = False
+            self._between[members] = True
+            for part in self._parts:
+                part.between(members)
         scores = np.tile(self._base, (len(sets), 1))
         bounds = np.full(len(sets), self._outside)  # -inf where there is no other item
         for part in self._parts:
@@ -131,33 +137,49 @@ class EvidenceLeftOut:
 
 
 class _Part:
-    """What the signals of one kind of evidence add: e_j · K_s(j, i), and their inner products."""
+    """What the signals of one kind of evidence add: x_j = e_j · K_s(j, ·), and inner products."""
 
     def __init__(
         self,
-        spoken: Sequence[tuple[tuple[Signal, float, EvidenceRows], NDArray[np.float32]]],
+        spoken: Sequence[tuple[Signal, float, EvidenceRows]],
         items: Int64[NDArray[np.int64], " n"],
         evidence: int,
     ) -> None:
-        known = np.unique(np.concatenate([rows.position for (_, _, rows), _ in spoken]))
+        self._spoken = spoken
+        known = np.unique(np.concatenate([rows.position for _, _, rows in spoken]))
         n, count = len(known), len(spoken)
         self._place = np.full(evidence, n, np.int64)  # the last place is that of nothing
         self._place[known] = np.arange(n)
-        self._factor = np.array([factor for (_, factor, _), _ in spoken])[:, None]
-        self._largest = np.array([np.abs(raw).max() for _, raw in spoken], np.float64)[:, None]
+        self._factor = np.array([factor for _, factor, _ in spoken])[:, None]
         self._has = np.zeros((count, n + 1), bool)
         self._terms = np.zeros((count, n + 1, len(items)))
-        self._gram = np.zeros((count, n + 1, n + 1))
-        self._fall = np.zeros((count, n + 1))
-        for number, ((signal, _, rows), _) in enumerate(spoken):
+        self._towards, self._square, self._fall = np.zeros((3, count, n + 1))
+        self._whole, self._largest = np.zeros((2, count, 1))
+        for number, (signal, _, rows) in enumerate(spoken):
             own = self._place[rows.position]
+            found = _moments(signal, rows, items)
             self._has[number, own] = True
-            self._terms[number, own] = signal.terms(rows, items)
-            products, self._fall[number, own] = _inner_products(signal, rows)
-            self._gram[number, own[:, None], own] = products
+            self._terms[number, own] = found.terms
+            self._towards[number, own] = found.towards
+            self._square[number, own] = found.square
+            self._fall[number, own] = found.fall
+            self._whole[number], self._largest[number] = found.whole, found.largest
         self._raw = self._terms.sum(axis=1)
-        self._towards = self._gram.sum(axis=2)
-        self._whole = self._towards.sum(axis=1)[:, None]
+        self._local = np.zeros(evidence, np.int64)
+        self._gram = np.zeros((count, 1, 1))
+
+    def between(self, members: Int64[NDArray[np.int64], " m"]) -> None:
+        """Make the inner products between some pieces of evidence: sets of several need them."""
+        m = len(members)
+        self._local = np.full(len(self._place), m, np.int64)
+        self._local[members] = np.arange(m)
+        self._gram = np.zeros((len(self._spoken), m + 1, m + 1))
+        for number, (signal, _, rows) in enumerate(self._spoken):
+            chosen = np.flatnonzero(self._local[rows.position] < m)
+            own = self._local[rows.position[chosen]]
+            if len(own):
+                some = EvidenceRows(rows.position[chosen], rows.row[chosen], rows.weight[chosen])
+                self._gram[number, own[:, None], own] = _inner_products(signal, some)
 
     def values(self, columns: Int64[NDArray[np.int64], " k"]) -> NDArray[np.float64]:
         """What each piece of evidence adds to some of the items, [evidence, k]."""
@@ -170,7 +192,11 @@ class _Part:
         place = self._place[sets]
         left = self._has[:, place].sum(axis=2) < self._has.sum(axis=1)[:, None]
         square = self._whole - 2.0 * self._towards[:, place].sum(axis=2)
-        square += self._gram[:, place[:, :, None], place[:, None, :]].sum(axis=(2, 3))
+        if sets.shape[1] > 1:
+            local = self._local[sets]
+            square += self._gram[:, local[:, :, None], local[:, None, :]].sum(axis=(2, 3))
+        else:
+            square += self._square[:, place].sum(axis=2)
         told = left & (square > _CANCELLED * self._whole)
         ratio = np.divide(self._whole, square, out=np.zeros_like(square), where=told)
         factors = self._factor * np.sqrt(ratio)  # λ_s · n_s(u); 0 where nothing is left
@@ -196,22 +222,70 @@ class _Part:
         return np.asarray(chosen @ self._terms.reshape(-1, n))
 
 
-def _inner_products(
-    signal: Signal, rows: EvidenceRows
-) -> tuple[Float64[NDArray[np.float64], "n n"], Float64[NDArray[np.float64], " n"]]:
-    """<x_j, x_l> over all items, and for each x_j the most that it takes from an item.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moments:
+    """What is known of the x_j of one signal.
 
-    Raises:
-        TypeError: a signal of a kind that is not served.
+    Attributes:
+        terms: on a few items.
+        towards: <x_j, Σ_l x_l> over all items.
+        square: <x_j, x_j>.
+        fall: the most that x_j takes from an item.
+        whole: <Σ_j x_j, Σ_l x_l>.
+        largest: the largest |Σ_j x_j| of an item.
     """
+
+    terms: Float64[NDArray[np.float64], "evidence n"]
+    towards: Float64[NDArray[np.float64], " evidence"]
+    square: Float64[NDArray[np.float64], " evidence"]
+    fall: Float64[NDArray[np.float64], " evidence"]
+    whole: float
+    largest: float
+
+
+def _moments(signal: Signal, rows: EvidenceRows, items: Int64[NDArray[np.int64], " n"]) -> _Moments:
     if isinstance(signal, EmbeddingSignal):
         own = rows.weight[:, None] * signal.source[rows.row].astype(np.float64)
-        return own @ signal.gram @ own.T, np.linalg.norm(own, axis=1) * signal.longest
+        turned = own @ signal.gram
+        profile = own.sum(axis=0)
+        square = np.einsum("jd,jd->j", turned, own)
+        length = np.linalg.norm(own, axis=1) * signal.longest
+        # No item has more than the length of the profile times that of the longest target.
+        largest = float(np.linalg.norm(profile)) * signal.longest
+        terms = signal.terms(rows, items)
+        return _Moments(
+            terms, turned @ profile, square, length, float(profile @ (own @ signal.gram).sum(0)),
+            largest,
+        )  # fmt: skip
     if isinstance(signal, RowSignal):
-        own = signal.rows[rows.row].astype(np.float64)
-        own.data *= np.repeat(rows.weight, np.diff(own.indptr))
-        return (own @ own.T).toarray(), -own.min(axis=1).toarray().ravel().clip(max=0.0)
+        item, value, lengths = signal.entries(rows)
+        owner = np.repeat(np.arange(len(rows)), lengths)
+        whole = np.bincount(item, value, minlength=signal.rows.shape[1])
+        towards, square = (
+            np.bincount(owner, value * other, minlength=len(rows)).astype(np.float64)
+            for other in (whole[item], value)
+        )
+        fall = np.zeros(len(rows))
+        negative = value < 0.0
+        if negative.any():
+            np.maximum.at(fall, owner[negative], -value[negative])
+        return _Moments(
+            signal.terms(rows, items), towards, square, fall, float(whole @ whole),
+            float(np.abs(whole).max()),
+        )  # fmt: skip
     raise TypeError(f"{type(signal).__name__} cannot be served: expected embeddings or rows")
+
+
+def _inner_products(signal: Signal, rows: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
+    """<x_j, x_l> over all items."""
+    if isinstance(signal, EmbeddingSignal):
+        own = rows.weight[:, None] * signal.source[rows.row].astype(np.float64)
+        return own @ signal.gram @ own.T
+    assert isinstance(signal, RowSignal)
+    item, value, lengths = signal.entries(rows)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    own = sp.csr_matrix((value, item, ends), shape=(len(rows), signal.rows.shape[1]))
+    return (own @ own.T).toarray()
 
 
 def find_removals(

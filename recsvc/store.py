@@ -231,7 +231,7 @@ class Store:
             )
         parameters = path_parameters(pairs, user_id, limit=limit)
         rows = await self._run(catalogue()[f"serve/paths[{metapath}]"], **parameters)
-        return [FoundPath(**row) for row in rows]
+        return [FoundPath(*path) for path in rows[0]["paths"]]
 
     async def similar_users(self, user_id: str, k: int, model: ActiveVersion) -> list[Row]:
         """The k nearest users under a model: id, name, score (cosine)."""

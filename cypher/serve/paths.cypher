@@ -1,15 +1,15 @@
-// The paths of an explain query as lists of what they lead over: whole nodes would bring their
-// vectors along.
+// The paths of an explain query as lists of what they lead over, in one record: whole nodes would
+// bring their vectors along, and each record has its price.
 // mode: read
 // each: explain = explain/*
 // params: pairs: list[map], user_id: str, limit: int
-// returns: evidence_id: str, item_id: str, strength: float, nodes: list[list[any]], steps: list[list[str]]
+// returns: paths: list[list[any]]
 CALL () {
 <<explain>>
 }
 WITH evidence_id, item_id, strength,
      CASE WHEN start IS NULL THEN [path] ELSE [start, path] END AS parts
-RETURN evidence_id, item_id, strength,
+WITH evidence_id, item_id, strength,
   reduce(all = [], part IN parts | all + [node IN nodes(part) | [
     elementId(node),
     CASE WHEN node:User THEN 'user' WHEN node:Category THEN 'category' ELSE 'item' END,
@@ -18,3 +18,4 @@ RETURN evidence_id, item_id, strength,
   ]]) AS nodes,
   reduce(all = [], part IN parts | all + [step IN relationships(part) |
     [type(step), elementId(startNode(step)), elementId(endNode(step))]]) AS steps
+RETURN collect([evidence_id, item_id, strength, nodes, steps]) AS paths

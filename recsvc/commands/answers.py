@@ -113,11 +113,15 @@ def _run(application: "FastAPI | str", workers: int) -> None:
 
 def service() -> "FastAPI":
     """The service as each process of `serve` runs it."""
+    from threadpoolctl import threadpool_limits
+
     from recsvc.service.app import create_app
 
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     structlog.reset_defaults()
+    # The arrays of a request are small, and threads of BLAS that wait for each other cost more.
+    threadpool_limits(1, user_api="blas")
     settings = load_settings()
     revisions = open_revisions(settings)
     cache = AnswerCache(

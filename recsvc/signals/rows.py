@@ -38,7 +38,7 @@ class RowSignal:
         """See `Signal.raw_scores`."""
         # Added up in float64: of likes and dislikes that cancel, float32 would leave something.
         if 0 < len(evidence) <= _FEW_ROWS:
-            item, value, _ = self._entries(evidence)
+            item, value, _ = self.entries(evidence)
             return np.bincount(item, value, minlength=self.rows.shape[1]).astype(np.float32)
         return np.asarray(self.rows[evidence.row].T @ evidence.weight, np.float32)
 
@@ -49,7 +49,7 @@ class RowSignal:
         terms = np.zeros((len(evidence), len(items)))
         if not len(evidence):
             return terms
-        item, value, lengths = self._entries(evidence)
+        item, value, lengths = self.entries(evidence)
         column_of = np.full(self.rows.shape[1], -1, np.int32)
         column_of[items] = np.arange(len(items))
         column = column_of[item]
@@ -58,7 +58,7 @@ class RowSignal:
         terms[number, column[wanted]] = value[wanted]
         return terms
 
-    def _entries(
+    def entries(
         self, evidence: EvidenceRows
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
         """The items of the evidence's rows one after the other, e_j · K(j, i), and their counts."""
