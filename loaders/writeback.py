@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from loaders.catalogue import catalogue
@@ -184,8 +184,38 @@ def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def activate(gateway: Gateway, versions: Iterable[Version]) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """How good a version of the blend was for each of its validation users.
+
+    Attributes:
+        options: of its refresh.
+        users: a number for each.
+        ndcg: NDCG@20 of each.
+    """
+
+    options: Mapping[str, Any]
+    users: Int64[NDArray[np.int64], " users"]
+    ndcg: Float64[NDArray[np.float64], " users"]
+
+
+def active_validation(gateway: Gateway) -> Validation | None:
+    """That of the active version; None where none is active, or it has none."""
+    for row in gateway.run(catalogue()["writeback/active_validation"]):
+        users, ndcg = np.array(row["users"], np.int64), np.array(row["ndcg"], np.float64)
+        return Validation(json.loads(row["options"]), users, ndcg)
+    return None
+
+
+def activate(
+    gateway: Gateway, versions: Iterable[Version], *, overridden: Sequence[str] = ()
+) -> None:
     """Make all of `versions` active in one transaction, or none; again, it changes nothing.
+
+    Args:
+        gateway: the graph.
+        versions: what is ready, or active already.
+        overridden: what spoke against it, to be recorded.
 
     Raises:
         QueryError: one of them is neither ready nor active.
@@ -193,7 +223,12 @@ def activate(gateway: Gateway, versions: Iterable[Version]) -> None:
     wanted = [{"model": v.model, "version": v.number} for v in versions]
 
     def flip(transaction: Transaction) -> None:
-        row = transaction.run(catalogue()["writeback/activate"], versions=wanted)[0]
+        row = transaction.run(
+            catalogue()["writeback/activate"],
+            versions=wanted,
+            statuses=["ready"],
+            overridden=list(overridden) or None,
+        )[0]
         if row["activated"] != len(wanted):
             raise QueryError(
                 f"of {wanted} only {row['activated']} are ready: none was activated; refresh again"
@@ -205,7 +240,7 @@ def activate(gateway: Gateway, versions: Iterable[Version]) -> None:
 
 def write_similar(
     gateway: Gateway,
-    model: str,
+    version: Version,
     items: IdMap,
     neighbours: Int64[NDArray[np.int64], "items k"],
     scores: Float32[NDArray[np.float32], "items k"],
@@ -213,9 +248,11 @@ def write_similar(
 ) -> int:
     """Replace the SIMILAR relationships of a model; return how many were written.
 
+    Nothing more is written once another version of the model is active.
+
     Args:
         gateway: the graph.
-        model: name of the model.
+        version: the active one.
         items: rows.
         neighbours: nearest items of each, best first; -1 ends a shorter list.
         scores: their similarity.
@@ -228,8 +265,9 @@ def write_similar(
         rows = [
             _similar_row(items, row, neighbours[row], scores[row]) for row in range(start, stop)
         ]
-        written += gateway.run(query, model=model, rows=rows)[0]["written"]
-        progress(f"{model} neighbours", stop, len(items))
+        parameters = {"model": version.model, "version": version.number, "rows": rows}
+        written += gateway.run(query, **parameters)[0]["written"]
+        progress(f"{version.model} neighbours", stop, len(items))
     return written
 
 

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsvc.answer import Answer, SimilarAnswer
+from recsvc.json_log import logs_json
 
 if TYPE_CHECKING:
     from recsvc.report.sections import Section
@@ -52,7 +53,10 @@ class Bars(Protocol):
 
 @contextmanager
 def progress_bars() -> Generator[Bars]:
-    """Bars with rate and time left on a terminal; elsewhere a line for each thing begun."""
+    """Bars with rate and time left on a terminal; elsewhere a line for each thing begun.
+
+    No such lines come between those of a log.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -65,7 +69,7 @@ def progress_bars() -> Generator[Bars]:
 
         def update(what: str, done: int, total: int | None, note: str | None = None) -> None:
             if what not in tasks:
-                if not err.is_terminal:
+                if not err.is_terminal and not logs_json():
                     say(what)
                 tasks[what] = progress.add_task(what, total=total or None, rate="")
             progress.update(tasks[what], completed=done, total=total or None)

@@ -11,8 +11,9 @@ import structlog
 import typer
 
 from loaders.errors import LoaderError
-from recsvc.commands import answers, data, database, models
+from recsvc.commands import answers, data, database, models, schedule
 from recsvc.errors import RecsvcError
+from recsvc.json_log import configure_json_log
 
 app = typer.Typer(
     name="recsvc",
@@ -38,7 +39,10 @@ app.command()(models.train)
 app.command()(models.evaluate)
 app.command()(models.tune)
 app.command()(models.refresh)
+app.command()(schedule.schedule)
 app.command()(models.versions)
+app.command()(models.activate)
+app.command()(models.rollback)
 
 # Graph and vectors → recommendations and why.
 app.command()(answers.recommend)
@@ -63,10 +67,14 @@ def main() -> None:
 
 
 @app.callback()
-def prepare() -> None:
+def prepare(context: typer.Context) -> None:
     """Recommendations from a Neo4j graph, each with an exact explanation."""
     # The driver reports a retried dead-lock as a warning; the retry is what was meant to happen.
     logging.getLogger("neo4j").setLevel(logging.ERROR)
+    command = context.invoked_subcommand
+    if command == "schedule" or (command == "refresh" and not sys.stderr.isatty()):
+        configure_json_log()
+        return
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -101,6 +101,7 @@ def make_engine(
         text=settings.text,
         max_evidence=settings.max_evidence,
         revisions=revisions,
+        home=settings.home,
     )
 
 

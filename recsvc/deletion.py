@@ -26,6 +26,7 @@ from recsvc import snapshot as snapshots
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
 from recsvc.snapshot import Snapshot
+from recsvc.splits import id_numbers
 
 if TYPE_CHECKING:
     from loaders.types import IdMap
@@ -86,6 +87,8 @@ def delete_nodes(gateway: Gateway, nodes: Sequence[DeletedNode]) -> list[bool]:
 def finish_deletions(gateway: Gateway) -> Collection[str]:
     """Rewrite every stored snapshot without the nodes that notes of deletions name.
 
+    What versions hold of their validation users is rewritten too.
+
     A refresh calls this when its versions are ready and not yet active.
 
     Returns:
@@ -108,6 +111,8 @@ def finish_deletions(gateway: Gateway) -> Collection[str]:
             return seen  # the notes that are left wait for a refresh that is at work
         done = {row["version"] for row in stored if _rewrite(gateway, row, notes)}
         gateway.run(catalogue()["rest/drop_failed_parts"])
+        numbers = [note["number"] for note in notes if note["kind"] == "user"]
+        gateway.run(catalogue()["rest/forget_validated"], numbers=numbers)
         gateway.run(
             catalogue()["rest/end_deletions"],
             notes=[note["note"] for note in notes],
@@ -117,6 +122,15 @@ def finish_deletions(gateway: Gateway) -> Collection[str]:
         f"others kept rewriting the stored snapshots for {_PATIENCE_SECONDS:g} s: "
         "nothing is forgotten; the next deletion or refresh finishes this one"
     )
+
+
+def stored_content(gateway: Gateway, version: int) -> bytes:
+    """The stored arrays of a version of the blend; nothing where it has none."""
+    parts: list[bytes] = []
+    query = catalogue()["serve/snapshot_part"]
+    while rows := gateway.run(query, version=version, number=len(parts)):
+        parts.append(rows[0]["content"])
+    return b"".join(parts)
 
 
 def forget_on_disk(gateway: Gateway, snapshot_folder: Path) -> None:
@@ -135,7 +149,11 @@ def _remove(transaction: Transaction, nodes: Collection[DeletedNode]) -> list[De
     removed: list[DeletedNode] = []
     kinds: tuple[EvidenceKind, ...] = ("user", "item", "category")
     for kind in kinds:
-        rows = [{"id": n.id, "digest": n.digest} for n in sorted(nodes) if n.kind == kind]
+        rows = [
+            {"id": n.id, "digest": n.digest, "number": int(id_numbers([n.id])[0])}
+            for n in sorted(nodes)
+            if n.kind == kind
+        ]
         if rows:
             answer = transaction.run(catalogue()[f"rest/delete_{kind}"], rows=rows)
             removed += [DeletedNode(kind, row["id"]) for row in answer]
@@ -145,7 +163,7 @@ def _remove(transaction: Transaction, nodes: Collection[DeletedNode]) -> list[De
 def _rewrite(gateway: Gateway, stored: Row, notes: Sequence[Row]) -> bool:
     """Store a version's snapshot without the nodes noted; False where it changed meanwhile."""
     version, old = stored["version"], stored["sha256"]
-    content = _content(gateway, version)
+    content = stored_content(gateway, version)
     if hashlib.sha256(content).hexdigest() != old:
         return _refuse_damaged(gateway, version, old)
     snapshot = snapshots.read(content, old)
@@ -174,14 +192,6 @@ def _refuse_damaged(gateway: Gateway, version: int, old: str) -> bool:
     if now.get(version) == old:
         raise SnapshotError(f"the stored arrays of hybrid {version} are damaged: refresh twice")
     return False
-
-
-def _content(gateway: Gateway, version: int) -> bytes:
-    parts: list[bytes] = []
-    query = catalogue()["serve/snapshot_part"]
-    while rows := gateway.run(query, version=version, number=len(parts)):
-        parts.append(rows[0]["content"])
-    return b"".join(parts)
 
 
 def _named(snapshot: Snapshot, notes: Sequence[Row]) -> Mapping[EvidenceKind, list[str]]:

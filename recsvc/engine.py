@@ -6,9 +6,10 @@ When Neo4j does not answer in time the answer still comes, and `degraded` names 
 """
 
 import asyncio
+import contextlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from loaders.errors import Neo4jError, Neo4jTimeoutError, Neo4jUnavailableError
+from loaders.gateway import Gateway, Neo4jGateway
+from recsvc.activation import activate, roll_back
 from recsvc.answer import Answer, SimilarAnswer, SimilarNode
 from recsvc.answering import Reasons, Removals, answer_of, with_newcomers
 from recsvc.asking import (
@@ -36,12 +39,13 @@ from recsvc.listing import Listing
 from recsvc.live import with_live_rows
 from recsvc.paths import DrawnPaths, find_paths
 from recsvc.ranking import best_items
+from recsvc.refresh_run import forget_unfinished
 from recsvc.revisions import Revisions, note_users
 from recsvc.serving import Serving
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import cosines
 from recsvc.snapshot import Snapshot
-from recsvc.store import Store, StoredNode
+from recsvc.store import ActiveVersion, Store, StoredNode
 from recsvc.text import TextSettings
 from recsvc.wording import sentences
 from recsvc.writes import Change, GraphWriter, Outcome
@@ -52,6 +56,8 @@ request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 _USERS_AT_ONCE = 8
 _ENGLISH = TextSettings()
 _AWAY = (Neo4jUnavailableError, Neo4jTimeoutError)
+_ACTIVATION_SECONDS = 30.0
+"""Deadline of an activation, which waits for the other writers."""
 
 
 class Engine:
@@ -66,8 +72,10 @@ class Engine:
         max_evidence: int,
         text: TextSettings = _ENGLISH,
         revisions: Revisions | None = None,
+        home: Path | None = None,
     ) -> None:
         self._store = store
+        self._home = home
         self._events = events
         self._text = text
         self._max_evidence = max_evidence
@@ -230,10 +238,44 @@ class Engine:
             Neo4jError: it was not all done in time; asked again, it goes on.
         """
         await self._graph.delete(DeletedNode(kind, node_id))
+        if self._home is not None:
+            await asyncio.to_thread(forget_unfinished, self._home)
 
     async def models(self) -> list[dict[str, Any]]:
         """All versions of all models, newest first."""
         return await self._store.versions()
+
+    async def activate(self, model: str, version: int) -> dict[str, int]:
+        """See `recsvc.activation.activate`; this process serves them when it returns."""
+        return await self._activated(lambda gateway: activate(gateway, model, version))
+
+    async def roll_back(self, model: str) -> dict[str, int]:
+        """See `recsvc.activation.roll_back`; this process serves them when it returns."""
+        return await self._activated(lambda gateway: roll_back(gateway, model))
+
+    async def _activated(self, flip: Callable[[Gateway], dict[str, int]]) -> dict[str, int]:
+        def run() -> dict[str, int]:
+            address = self._store.address
+            with Neo4jGateway(address, query_timeout_seconds=_ACTIVATION_SECONDS) as gateway:
+                return flip(gateway)
+
+        versions = await asyncio.to_thread(run)
+        with contextlib.suppress(Neo4jError, SnapshotError, OSError):  # it is tried each second
+            await self._serving.reload()
+        return versions
+
+    @property
+    def active_versions(self) -> Mapping[str, ActiveVersion]:
+        """The active version of every model, as it was seen last."""
+        return self._serving.active
+
+    async def refresh_holder(self) -> str | None:
+        """Who works on a refresh of this graph; None where nobody does.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        return await self._store.refresh_holder()
 
     async def ready(self) -> dict[str, str]:
         """What keeps the service from answering in full, by part; empty when nothing does."""

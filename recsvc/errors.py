@@ -5,6 +5,9 @@
     ├── NotFoundError         a user, item, model or version does not exist
     ├── TrainingError         a model cannot be fitted on this data, or its loss went wrong
     ├── RefreshError          a refresh could not be completed
+    │   ├── GateError           its version is not good enough to become active
+    │   └── RefreshRunningError  another one is at work
+    ├── ActivationError       a version cannot be made active as things are
     └── SnapshotError         no version is active, or its arrays cannot be read
 
 Each message says what came, what was expected and what to do. None holds a secret.
@@ -29,6 +32,18 @@ class TrainingError(RecsvcError):
 
 class RefreshError(RecsvcError):
     """A refresh could not be completed; what was active stays active."""
+
+
+class GateError(RefreshError):
+    """A new version is not good enough to take the place of the active one."""
+
+
+class RefreshRunningError(RefreshError):
+    """A refresh is wanted while another is at work."""
+
+
+class ActivationError(RecsvcError):
+    """A version cannot be made active as things are: what it is served from is gone."""
 
 
 class SnapshotError(RecsvcError):

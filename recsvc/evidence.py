@@ -62,7 +62,7 @@ class Evidence:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class EvidenceRows:
     """Evidence of one kind as array rows.
 

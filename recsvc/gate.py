@@ -1,6 +1,5 @@
 """The gate: whether a new version may take the place of the active one. Pure; reads nothing."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ class Validated:
     """How good a version was for each validation user.
 
     Attributes:
-        user: a number for each user, see `user_numbers`; no two are the same.
+        user: a number for each user, see `recsvc.splits.id_numbers`; no two are the same.
         ndcg: NDCG@20 on what was held out from them.
     """
 
@@ -32,13 +31,17 @@ class Validated:
     ndcg: Float64[NDArray[np.float64], " users"]
 
 
-def user_numbers(user_ids: Sequence[str]) -> Int64[NDArray[np.int64], " users"]:
-    """A number for each user id, the same in every refresh: the first 8 bytes of its BLAKE2b.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate found.
 
-    It is kept with a version in place of the id, which does not outlive its user.
+    Attributes:
+        change: see `difference`.
+        objections: see `objections`.
     """
-    digests = [hashlib.blake2b(each.encode(), digest_size=8).digest() for each in user_ids]
-    return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
+
+    change: Estimate | None = None
+    objections: tuple[str, ...] = ()
 
 
 def difference(new: Validated, active: Validated) -> Estimate | None:
@@ -70,9 +73,11 @@ def objections(
         least_coverage: share of the known items that every model with vectors and the blend as a
             whole have to say something about.
     """
-    found = [reason for signal in signals if (reason := _broken(signal))]
+    found = list(not_finite(signals))
     if not found and known.any():
-        found = _uncovered(signals, known, least_coverage)
+        vectors = [signal for signal in signals if isinstance(signal, EmbeddingSignal)]
+        collapsed = [reason for signal in vectors for reason in _collapsed(signal, known)]
+        found = collapsed or _uncovered(signals, known, least_coverage)
     if change is not None and change.high < 0.0:
         found.append(
             f"NDCG@20 is worse than the active version's by {-change.mean:.4f} "
@@ -81,24 +86,37 @@ def objections(
     return tuple(found)
 
 
-def _broken(signal: Signal) -> str | None:
-    """Whether the numbers of a signal say nothing, in words."""
-    if isinstance(signal, RowSignal):
-        finite = bool(np.isfinite(signal.rows.data).all())
-        return None if finite else f"{signal.name}: a row holds NaN or an infinity"
-    if not isinstance(signal, EmbeddingSignal):
-        raise TypeError(f"{type(signal).__name__} cannot be served: expected embeddings or rows")
+def not_finite(signals: Sequence[Signal]) -> tuple[str, ...]:
+    """The signals that hold NaN or an infinity, in words: those can be neither stored nor served.
+
+    Raises:
+        TypeError: a signal of a kind that cannot be served.
+    """
+    found: list[str] = []
+    for signal in signals:
+        if isinstance(signal, RowSignal):
+            parts = {"row": signal.rows.data}
+        elif isinstance(signal, EmbeddingSignal):
+            parts = {"source vector": signal.source, "target vector": signal.target}
+        else:
+            raise TypeError(f"{type(signal).__name__} cannot be served: expected vectors or rows")
+        wrong = [what for what, values in parts.items() if not np.isfinite(values).all()]
+        found += [f"{signal.name}: a {what} holds NaN or an infinity" for what in wrong]
+    return tuple(found)
+
+
+def _collapsed(signal: EmbeddingSignal, known: Bool[NDArray[np.bool_], " items"]) -> list[str]:
+    """Whether the vectors of the known items say nothing, in words."""
+    found: list[str] = []
     for what, vectors in (("source", signal.source), ("target", signal.target)):
-        wide = vectors.astype(np.float64)
-        if not np.isfinite(wide).all():
-            return f"{signal.name}: a {what} vector holds NaN or an infinity"
+        wide = vectors[known].astype(np.float64)
         length = np.linalg.norm(wide, axis=1)
-        if np.median(length) < _NO_LENGTH:
-            return f"{signal.name}: the {what} vectors have collapsed to length 0"
         unit = wide[length > 0.0] / length[length > 0.0, None]
-        if len(unit) > 1 and np.linalg.norm(unit.mean(axis=0)) > _ONE_DIRECTION:
-            return f"{signal.name}: the {what} vectors have collapsed to one direction"
-    return None
+        if np.median(length) < _NO_LENGTH:
+            found.append(f"{signal.name}: the {what} vectors have collapsed to length 0")
+        elif len(unit) > 1 and np.linalg.norm(unit.mean(axis=0)) > _ONE_DIRECTION:
+            found.append(f"{signal.name}: the {what} vectors have collapsed to one direction")
+    return found
 
 
 def _uncovered(

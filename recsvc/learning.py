@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +31,7 @@ from recsvc.fusion import (
     top_hits,
     unit_rms,
 )
+from recsvc.gate import Validated
 from recsvc.lease import Lease
 from recsvc.models import (
     MODELS,
@@ -48,7 +49,7 @@ from recsvc.signals.metapath import all_rows, held_out_scores, metapath_kinds
 from recsvc.signals.pagerank import pagerank_rows
 from recsvc.signals.popularity import popularity_prior
 from recsvc.signals.rows import kernel_rows
-from recsvc.splits import entries, hold_out
+from recsvc.splits import entries, hold_out_again, id_numbers
 
 Progress = Callable[[str, int, int], None]
 """Told (what, done, total)."""
@@ -79,6 +80,8 @@ class RefreshOptions(BaseModel):
     """PageRank's chance of going on; a restart keeps it near the evidence."""
     pagerank_epsilon: float = Field(default=5e-3, ge=1e-6, le=0.5)
     """Mass that a PageRank row may lack before it is cut: its L1 error."""
+    least_coverage: float = Field(default=0.9, ge=0.0, le=1.0)
+    """Share of the items that somebody did something with that a version needs to reach."""
     similar_items: int = Field(default=5, ge=1, le=100)
     """SIMILAR relationships written for each item and model."""
 
@@ -154,11 +157,13 @@ class Learned:
         weights: λ by signal.
         epochs: best number by model; 0 for one without epochs.
         metrics: Recall@20 and NDCG@20 by signal, and of the blend as `hybrid`.
+        validated: how good the blend was for each validation user.
     """
 
     weights: Mapping[str, float]
     epochs: Mapping[str, int]
     metrics: Mapping[str, Mapping[str, Estimate]]
+    validated: Validated
 
 
 def settled_options(
@@ -198,7 +203,8 @@ def learn(
 def _learn(
     run: Run, graph: HeteroGraph, evidence: sp.csr_matrix, options: Mapping[str, ModelOptions]
 ) -> Learned:
-    users, kept, held_out = _split(run, evidence)
+    numbers = id_numbers(graph.users)
+    users, kept, held_out = _split(run, evidence, numbers, id_numbers(graph.items))
     data = TrainingData(graph, kept)
     fitted = {
         name: fit_model(run, name, data, options[name], validation=Validation(held_out))
@@ -222,27 +228,36 @@ def _learn(
         learnable = replace(candidates, features=candidates.features[heard])
         learned, _ = learn_weights(learnable, [names[place] for place in heard])
         weights = {name: max(learned.get(name, 0.0), LEAST_WEIGHT) for name in names}
-        metrics = validation_metrics(candidates, weights)
-    return Learned(weights, {name: each.epochs for name, each in fitted.items()}, metrics)
+        by_user = validation_accuracy(candidates, weights)
+        metrics = {name: dict(bootstrap(values, 1000, 0)) for name, values in by_user.items()}
+    epochs = {name: each.epochs for name, each in fitted.items()}
+    validated = Validated(numbers[users], by_user["hybrid"]["ndcg@20"])
+    return Learned(weights, epochs, metrics, validated)
 
 
 def _split(
-    run: Run, evidence: sp.csr_matrix
-) -> tuple[Int64[NDArray[np.int64], " users"], sp.csr_matrix, sp.csr_matrix]:
-    """Validation users, what is left of everybody's evidence, and what is held out."""
+    run: Run,
+    evidence: sp.csr_matrix,
+    user_numbers: Int64[NDArray[np.int64], " users"],
+    item_numbers: Int64[NDArray[np.int64], " items"],
+) -> tuple[Int64[NDArray[np.int64], " validation"], sp.csr_matrix, sp.csr_matrix]:
+    """Validation users, what is left of everybody's evidence, and what is held out.
+
+    The next refresh takes mostly the same, so that its version can be compared with this one.
+    """
     options = run.options
-    mask = hold_out(evidence, options.held_out_share, seed=options.seed)
-    owner = np.repeat(np.arange(evidence.shape[0]), np.diff(evidence.indptr))
-    able = np.unique(owner[mask])
-    if len(able) < 1:
+    mask = hold_out_again(
+        evidence, user_numbers, item_numbers, options.held_out_share,
+        most_users=options.validation_users, seed=options.seed,
+    )  # fmt: skip
+    if not mask.any():
         raise RefreshError(
             "no user has 5 items or more: the weights of the blend cannot be learned; "
             "ingest more interactions"
         )
-    rng = np.random.default_rng(options.seed)
-    users = np.sort(rng.permutation(able)[: options.validation_users])
-    mask &= np.isin(owner, users)
-    return users, entries(evidence, ~mask), entries(evidence, mask)
+    held_out = entries(evidence, mask)
+    users = np.flatnonzero(np.diff(held_out.indptr))
+    return users, entries(evidence, ~mask), held_out
 
 
 def fit_model(
@@ -374,16 +389,18 @@ def _evidence_ids(graph: HeteroGraph) -> dict[EvidenceKind, IdMap]:
     return {"item": graph.items, "user": graph.users, "category": graph.categories}
 
 
-def validation_metrics(
+def validation_accuracy(
     candidates: Candidates, weights: Mapping[str, float]
-) -> dict[str, dict[str, Estimate]]:
-    """Of each signal and of the blend. What a signal says nothing about it does not find."""
+) -> dict[str, dict[str, Float64[NDArray[np.float64], " users"]]]:
+    """Recall@20 and NDCG@20 for each user, of each signal and of the blend as `hybrid`.
+
+    What a signal says nothing about it does not find.
+    """
     blend = np.tensordot(np.array(list(weights.values()), np.float32), candidates.features, axes=1)
-    metrics: dict[str, dict[str, Estimate]] = {}
+    by_user: dict[str, dict[str, Float64[NDArray[np.float64], " users"]]] = {}
     for name, values in zip([*weights, "hybrid"], [*candidates.features, blend], strict=True):
         said = candidates.present & (values != 0.0)
         ranked = replace(candidates, present=said, relevant=candidates.relevant & said)
         found = accuracy(top_hits(ranked, values, 20), candidates.n_relevant)
-        by_user = {"recall@20": found["recall"], "ndcg@20": found["ndcg"]}
-        metrics[name] = dict(bootstrap(by_user, 1000, 0))
-    return metrics
+        by_user[name] = {"recall@20": found["recall"], "ndcg@20": found["ndcg"]}
+    return by_user

@@ -20,6 +20,7 @@ from loaders.gateway import translated_errors
 
 _PAUSE_SECONDS = 0.5
 """Between two tries to reach a Neo4j that is away."""
+_CLOSING_SECONDS = 3.0
 _AWAY = (Neo4jUnavailableError, Neo4jTimeoutError)
 
 _began_var: ContextVar[float | None] = ContextVar("began", default=None)
@@ -41,13 +42,18 @@ class Patience:
         self._probe = probe
         self._answered = float("-inf")
         self._probing: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     async def close(self) -> None:
-        """Stop trying to reach Neo4j."""
+        """Stop trying to reach Neo4j.
+
+        A try that is under way may end: cut off, it would leave its connection open.
+        """
+        self._closing.set()
         if self._probing is not None:
-            self._probing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._probing
+            _, late = await asyncio.wait([self._probing], timeout=_CLOSING_SECONDS)
+            for task in late:
+                task.cancel()
 
     @contextmanager
     def one_request(self) -> Generator[None]:
@@ -113,8 +119,10 @@ class Patience:
         )
 
     async def _until_it_answers(self) -> None:
-        while True:
-            await asyncio.sleep(_PAUSE_SECONDS)
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), _PAUSE_SECONDS)
+                return
             with contextlib.suppress(*_AWAY):
                 await self._probe()
                 _log.info("Neo4j answers again", uri=self._uri)

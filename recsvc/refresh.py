@@ -1,4 +1,4 @@
-"""extract → fit → evaluate → write back → activate, under a lease.
+"""extract → fit → evaluate → write back → gate → activate, under a lease.
 
 The weights of the blend are learned on interactions held out from a sample of users, by models
 that have not seen them. Then the same models are fitted on everything and written into the free
@@ -11,7 +11,7 @@ version says how far it got.
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from jaxtyping import Bool
+from numpy.typing import NDArray
 
 from loaders import writeback
 from loaders.errors import LeaseLostError, LoaderError, Neo4jTimeoutError, Neo4jUnavailableError
@@ -26,10 +28,11 @@ from loaders.extract import ItemDetails, extract_details, extract_graph
 from loaders.gateway import Gateway
 from loaders.types import Edges, EmbeddingTable, HeteroGraph, IdMap, Interactions
 from recsvc.deletion import finish_deletions
-from recsvc.errors import RecsvcError, RefreshError
+from recsvc.errors import GateError, RecsvcError, RefreshError
 from recsvc.evaluation import Estimate
 from recsvc.evidence import evidence_matrix
 from recsvc.fusion import BASE, Blend
+from recsvc.gate import Validated, Verdict, difference, not_finite, objections
 from recsvc.learning import (
     Fitted,
     Learned,
@@ -73,6 +76,8 @@ class Candidate:
         learned: its weights, and how good it is.
         versions: by model, `hybrid` among them.
         vectors: by model.
+        blend: what is served.
+        known: the items that somebody did something with.
         content: the packed snapshot.
         sha256: of the snapshot.
         cut: see `RefreshReport`.
@@ -82,6 +87,8 @@ class Candidate:
     learned: Learned
     versions: Mapping[str, writeback.Version]
     vectors: Mapping[str, Vectors]
+    blend: Blend
+    known: Bool[NDArray[np.bool_], " items"]
     content: bytes
     sha256: str
     cut: Mapping[str, float]
@@ -114,6 +121,7 @@ _KEPT = (
     Vectors,
     Learned,
     Estimate,
+    Validated,
 )
 
 
@@ -132,6 +140,9 @@ class RefreshReport:
         cut: share of its kernel's weight that was cut off, by model without vectors, and of
             PageRank.
         sha256: of the arrays the blend is served from.
+        change: by how much NDCG@20 is above that of the version that was active, for the
+            validation users of both; None where there are too few, or none was active.
+        overridden: what spoke against the new versions, which were activated by force.
     """
 
     run: str
@@ -142,6 +153,8 @@ class RefreshReport:
     counts: Mapping[str, int]
     cut: Mapping[str, float]
     sha256: str
+    change: Estimate | None
+    overridden: tuple[str, ...]
 
 
 def refresh(
@@ -162,12 +175,14 @@ def refresh(
         events: settings by kind of event.
         home: `RECSVC_HOME`; the run has its folder there.
         lease_seconds: after how long without a sign of life another refresh takes over.
-        force: take over at once from a refresh that seems to be running.
+        force: take over at once from a refresh that seems to be running, and activate also what
+            the gate objects to.
         progress: told what is done.
 
     Raises:
         RefreshError: another refresh is running, there is too little to learn from, or the folder
             cannot be written.
+        GateError: the new versions are not good enough; they have failed.
         LeaseLostError: another refresh took over.
         TrainingError: a model cannot be fitted.
         Neo4jError: the graph cannot be read or written.
@@ -185,7 +200,7 @@ def refresh(
             with opened_run(home, identity, unfinished, _KEPT) as record:
                 record.attempt(lease)
                 run = Run(lease.gateway, options, events, progress, lease, record)
-                return _concluded(run)
+                return _concluded(run, force=force)
         except OSError as error:
             raise RefreshError(
                 f"{home / 'refreshes'} cannot be used: {error}: when it can, the same command goes "
@@ -193,10 +208,10 @@ def refresh(
             ) from error
 
 
-def _concluded(run: Run) -> RefreshReport:
+def _concluded(run: Run, *, force: bool) -> RefreshReport:
     """Refresh, and note how it ended. What may end well another time is left to be gone on with."""
     try:
-        report = _refresh(run)
+        report = _refresh(run, force=force)
     except (
         KeyboardInterrupt, SystemExit, OSError, Neo4jUnavailableError, Neo4jTimeoutError,
     ) as error:  # fmt: skip
@@ -212,7 +227,7 @@ def _concluded(run: Run) -> RefreshReport:
             finish_deletions(run.gateway)
         run.record.end("failed", error=_reason(error))
         raise
-    facts = ("versions", "weights", "metrics", "counts", "cut", "sha256")
+    facts = ("versions", "weights", "metrics", "counts", "cut", "sha256", "change", "overridden")
     run.record.end("activated", error=None, **{name: getattr(report, name) for name in facts})
     return report
 
@@ -221,20 +236,23 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:500]
 
 
-def _refresh(run: Run) -> RefreshReport:
+def _refresh(run: Run, *, force: bool) -> RefreshReport:
     hybrid = _begin_run(run)
     extracted = run.record.kept("graph", lambda: _extract(run))
     evidence = evidence_matrix(extracted.graph, run.events, now=extracted.at)
     options = settled_options(run, extracted.graph, evidence)
     learned = learn(run, extracted.graph, evidence, options)
     candidate = _fit(run, hybrid, extracted, evidence, options, learned)
+    verdict = _judge(run, candidate)
     if hybrid.status == "building":
         _write(run, candidate)
-    _activate(run, candidate)
+    if verdict.objections and not force:
+        raise _refusal(verdict.objections, "--force activates it all the same")
+    _activate(run, candidate, verdict)
     _write_neighbours(run, candidate)
     return RefreshReport(
         run.record.name, candidate.numbers, learned.weights, learned.metrics, run.record.seconds,
-        candidate.counts, candidate.cut, candidate.sha256,
+        candidate.counts, candidate.cut, candidate.sha256, verdict.change, verdict.objections,
     )  # fmt: skip
 
 
@@ -293,7 +311,40 @@ def _fit(
     numbers = {name: version.number for name, version in versions.items()}
     content, sha256 = pack(_snapshot(graph, extracted.details, blend, numbers))
     cut = cut | {name: each.cut for name, each in fitted.items() if name not in vectors}
-    return Candidate(extracted, learned, versions, vectors, content, sha256, cut)
+    known = np.bincount(evidence.indices[evidence.data > 0], minlength=len(graph.items)) > 0
+    return Candidate(extracted, learned, versions, vectors, blend, known, content, sha256, cut)
+
+
+def _judge(run: Run, candidate: Candidate) -> Verdict:
+    """What speaks against the new versions; nothing where an earlier attempt activated them.
+
+    Raises:
+        GateError: they hold what cannot be stored.
+    """
+    if candidate.versions[HYBRID].status == "active":
+        return Verdict()
+    signals, least = candidate.blend.signals, run.options.least_coverage
+    with run.step("gate"):
+        if broken := not_finite(signals):
+            run.record.note(objections=broken)
+            raise _refusal(broken, "it cannot be stored, --force or not")
+        change = _change(run, candidate.learned.validated)
+        found = objections(signals, candidate.known, change, least_coverage=least)
+        run.record.note(objections=found)
+    return Verdict(change, found)
+
+
+def _change(run: Run, validated: Validated) -> Estimate | None:
+    active = writeback.active_validation(run.gateway)
+    # With another share held out, another number of items is looked for.
+    if active is None or active.options["held_out_share"] != run.options.held_out_share:
+        return None
+    return difference(validated, Validated(active.users, active.ndcg))
+
+
+def _refusal(found: Sequence[str], hint: str) -> GateError:
+    said = "; ".join(found)
+    return GateError(f"the new version is refused: {said}. What was active stays active; {hint}")
 
 
 def _snapshot(
@@ -342,7 +393,7 @@ def _write(run: Run, candidate: Candidate) -> None:
         writeback.write_snapshot(run.gateway, number, candidate.content)
     finished: list[tuple[writeback.Version, Mapping[str, Any]]] = []
     for name, version in candidate.versions.items():
-        own = {"sha256": candidate.sha256} if name == HYBRID else {"epochs": learned.epochs[name]}
+        own = _blend_facts(candidate) if name == HYBRID else {"epochs": learned.epochs[name]}
         known = {
             "metrics": {m: e.mean for m, e in learned.metrics[name].items()},
             "weights": learned.weights,
@@ -353,11 +404,20 @@ def _write(run: Run, candidate: Candidate) -> None:
     writeback.mark_ready(run.gateway, finished)
 
 
-def _activate(run: Run, candidate: Candidate) -> None:
+def _blend_facts(candidate: Candidate) -> dict[str, Any]:
+    validated = candidate.learned.validated
+    return {
+        "sha256": candidate.sha256,
+        "validation_users": validated.user.tolist(),
+        "validation_ndcg": validated.ndcg.tolist(),
+    }
+
+
+def _activate(run: Run, candidate: Candidate, verdict: Verdict) -> None:
     with run.step("activate"):
         # Whoever was deleted since the graph was read is in the arrays that were just stored.
         finish_deletions(run.gateway)
-        writeback.activate(run.gateway, candidate.versions.values())
+        writeback.activate(run.gateway, candidate.versions.values(), overridden=verdict.objections)
 
 
 def _write_neighbours(run: Run, candidate: Candidate) -> None:
@@ -366,7 +426,8 @@ def _write_neighbours(run: Run, candidate: Candidate) -> None:
     with run.step("neighbours"):
         for name, vectors in candidate.vectors.items():
             neighbours, scores = nearest_items(vectors.item, run.options.similar_items)
-            writeback.write_similar(run.gateway, name, items, neighbours, scores, run.told)
+            version = candidate.versions[name]
+            writeback.write_similar(run.gateway, version, items, neighbours, scores, run.told)
 
 
 def _check_model(name: str) -> None:

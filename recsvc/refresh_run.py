@@ -13,29 +13,35 @@ its own, and the two never write into the same files.
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import orjson
+import structlog
 
 from recsvc.array_file import read_value, write_bytes, write_value
 from recsvc.lease import Lease
 
 State = Literal["unfinished", "activated", "failed"]
+RUN_NAME: Final = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{6}", re.ASCII)
+"""What the name of a run looks like; names sort by the time they were made."""
 
 _T = TypeVar("_T")
 _MANIFEST = "manifest.json"
 _KEPT_RUNS = 5
 _RESUMABLE_SECONDS = 12 * 3600.0
 """A run that nobody has worked on for longer is not gone on with: the graph has moved on."""
+
+_log = structlog.get_logger()
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +77,7 @@ class RefreshRun:
             if step["state"] == "running":
                 step["state"] = "interrupted"
         self.note(
+            error=None,
             attempts=[
                 *self.manifest["attempts"],
                 {
@@ -80,8 +87,9 @@ class RefreshRun:
                     "taken_from": lease.taken_from,
                     "forced": lease.forced,
                 },
-            ]
+            ],
         )
+        self._tell("refresh begun", fence=lease.gateway.fence, taken_from=lease.taken_from)
 
     def note(self, **facts: Any) -> None:
         """Write facts into the manifest.
@@ -101,6 +109,7 @@ class RefreshRun:
             "attempt": len(self.manifest["attempts"]), "seconds": None, "memory_bytes": None,
         }  # fmt: skip
         self.note(steps=[*self.manifest["steps"], entry])
+        self._tell("step begun", step=name)
         started = time.perf_counter()
         _forget_peak()
         try:
@@ -112,6 +121,8 @@ class RefreshRun:
         finally:
             entry["seconds"] = time.perf_counter() - started
             entry["memory_bytes"] = _peak_bytes()
+            told = {key: entry[key] for key in ("state", "seconds", "memory_bytes")}
+            self._tell("step ended", step=name, **told)
             self.note()
 
     def kept(self, name: str, make: Callable[[], _T]) -> _T:
@@ -144,7 +155,14 @@ class RefreshRun:
             OSError: the folder cannot be written.
         """
         self.note(state=state, finished_at=_now(), **facts)
+        self._tell("refresh ended", state=state, error=self.manifest.get("error"))
         self.clear()
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        """Log, where somebody said how; a program that only calls a refresh has not."""
+        if structlog.is_configured():
+            with contextlib.suppress(OSError):  # whoever read it has gone
+                _log.info(event, run=self.name, **facts)
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name.replace(' ', '-')}.npz"
@@ -188,6 +206,21 @@ def opened_run(
             chosen = _new_run(home, wanted, tuple(classes))
             locks.enter_context(_locked(chosen.folder))
         yield chosen
+
+
+def read_manifest(home: Path, name: str) -> dict[str, Any] | None:
+    """What is known of a run; None where there is no such run, whatever the name holds."""
+    if RUN_NAME.fullmatch(name) is None:
+        return None
+    return _manifest(home / "refreshes" / name)
+
+
+def newest_manifests(home: Path) -> Iterator[dict[str, Any]]:
+    """What is known of each run, the newest first."""
+    for folder in _folders(home):
+        manifest = _manifest(folder)
+        if manifest is not None:
+            yield manifest
 
 
 def forget_unfinished(home: Path) -> None:

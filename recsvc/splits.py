@@ -1,8 +1,11 @@
 """Which interactions are held out."""
 
+import hashlib
+from collections.abc import Iterable
+
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64, UInt64
 from numpy.typing import NDArray
 
 from loaders.types import Interactions
@@ -40,7 +43,53 @@ def hold_out(
         return np.zeros(0, np.bool_)
     width = int(items.max()) + 1
     pairs, edge_pair = np.unique(users * width + items, return_inverse=True)
-    return _held_out_pairs(pairs // width, fraction, minimum, seed)[edge_pair]
+    place = np.random.default_rng(seed).random(len(pairs))
+    return _held_out_pairs(pairs // width, place, fraction, minimum)[edge_pair]
+
+
+def id_numbers(ids: Iterable[str]) -> Int64[NDArray[np.int64], " ids"]:
+    """A number for each id, the same in every process: the first 8 bytes of its BLAKE2b."""
+    digests = [hashlib.blake2b(each.encode(), digest_size=8).digest() for each in ids]
+    return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
+
+
+def hold_out_again(
+    matrix: sp.csr_matrix,
+    users: Int64[NDArray[np.int64], " users"],
+    items: Int64[NDArray[np.int64], " items"],
+    fraction: float,
+    *,
+    most_users: int,
+    minimum: int = 5,
+    seed: int,
+) -> Bool[NDArray[np.bool_], " edges"]:
+    """Hold out as `hold_out` does, of some users, and mostly the same when the graph has grown.
+
+    A hash of the user and the seed chooses the users, and one of the user, the item and the seed
+    their items: the lowest are taken. So another user or item takes the place of at most one.
+
+    Args:
+        matrix: whose stored entries are the interactions, [users, items].
+        users: see `id_numbers`.
+        items: the same.
+        fraction: share of a user's items to hold out, above 0 and below 1.
+        most_users: users of whom something is held out, at most.
+        minimum: users with fewer items keep them all.
+        seed: decides which.
+
+    Returns:
+        True where held out; one entry per stored entry.
+    """
+    user_hash = _mixed(users.view(np.uint64), np.array([seed % 2**64], np.uint64))
+    count = np.diff(matrix.indptr).astype(np.int64)
+    able = np.flatnonzero((count >= minimum) & (_wanted(count, fraction) > 0))
+    chosen = np.zeros(len(users), np.bool_)
+    chosen[able[np.argsort(user_hash[able], kind="stable")[:most_users]]] = True
+    owner = np.repeat(np.arange(len(users)), count)
+    mask = chosen[owner]
+    place = _mixed(items.view(np.uint64)[matrix.indices[mask]], user_hash[owner[mask]])
+    mask[mask] = _held_out_pairs(owner[mask], place, fraction, minimum)
+    return mask
 
 
 def entries(matrix: sp.csr_matrix, mask: Bool[NDArray[np.bool_], " edges"]) -> sp.csr_matrix:
@@ -61,14 +110,38 @@ def _pairs(
 
 
 def _held_out_pairs(
-    user: Int64[NDArray[np.int64], " pairs"], fraction: float, minimum: int, seed: int
+    user: Int64[NDArray[np.int64], " pairs"],
+    place: Float64[NDArray[np.float64], " pairs"] | UInt64[NDArray[np.uint64], " pairs"],
+    fraction: float,
+    minimum: int,
 ) -> Bool[NDArray[np.bool_], " pairs"]:
-    """The same for different pairs that are sorted by user."""
-    order = np.lexsort((np.random.default_rng(seed).random(len(user)), user))
+    """Of different pairs that are sorted by user, those of each user that come first."""
+    order = np.lexsort((place, user))
     _, begin, count = np.unique(user, return_index=True, return_counts=True)
     rank = np.arange(len(user)) - np.repeat(begin, count)
-    wanted = np.minimum(np.rint(count * fraction).astype(np.int64), count - 1)
+    wanted = _wanted(count, fraction)
     wanted[count < minimum] = 0
     mask = np.zeros(len(user), np.bool_)
     mask[order] = rank < np.repeat(wanted, count)
     return mask
+
+
+def _wanted(
+    count: Int64[NDArray[np.int64], " users"], fraction: float
+) -> Int64[NDArray[np.int64], " users"]:
+    """How many of so many items are held out."""
+    return np.minimum(np.rint(count * fraction).astype(np.int64), count - 1)
+
+
+def _mixed(
+    numbers: UInt64[NDArray[np.uint64], " n"], key: UInt64[NDArray[np.uint64], " m"]
+) -> UInt64[NDArray[np.uint64], " n"]:
+    """A hash of each number under its key, or under the only one.
+
+    One step of SplitMix64 from the one XOR the other (Steele, Lea & Flood 2014, "Fast splittable
+    pseudorandom number generators", Fig. 17).
+    """
+    mixed = (numbers ^ key) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -7,7 +7,7 @@ closed by `close`.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
@@ -52,12 +52,25 @@ class StoredUser:
 
 @dataclass(frozen=True, slots=True)
 class ActiveVersion:
-    """The active version of one model; `sha256` is that of the blend's arrays."""
+    """The active version of one model.
+
+    Attributes:
+        model: name of the model.
+        version: its number.
+        slot: where its vectors are.
+        sha256: of the blend's arrays.
+        activated_at: since when.
+        metrics: on the validation users.
+        seconds: that the refresh took to make it.
+    """
 
     model: str
     version: int
     slot: str | None
     sha256: str | None
+    activated_at: datetime | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +155,7 @@ class Store:
         Raises:
             Neo4jError: it does not answer.
         """
+        self._patience.refuse_if_away()
         await self._plan_evidence()
         await self._plan_paths()
 
@@ -274,7 +288,12 @@ class Store:
     async def active_versions(self) -> dict[str, ActiveVersion]:
         """The active version of every model, by name."""
         rows = await self._run(catalogue()["serve/active_versions"])
-        return {row["model"]: ActiveVersion(**row) for row in rows}
+        return {row["model"]: _active_version(row) for row in rows}
+
+    async def refresh_holder(self) -> str | None:
+        """Who works on a refresh of this graph, as its lease says; None where nobody does."""
+        rows = await self._run(catalogue()["lease/holder"])
+        return rows[0]["holder"] if rows else None
 
     async def versions(self) -> list[Row]:
         """The newest versions of all models, as JSON-ready values."""
@@ -392,6 +411,14 @@ class Store:
             return await self._in_session(managed)
 
 
+def _active_version(row: Mapping[str, Any]) -> ActiveVersion:
+    activated_at, metrics = row["activated_at"], orjson.loads(row["metrics"] or "{}")
+    return ActiveVersion(
+        row["model"], row["version"], row["slot"], row["sha256"],
+        activated_at.to_native() if activated_at else None, metrics, row["seconds"],
+    )  # fmt: skip
+
+
 def _event(row: Mapping[str, Any]) -> Row:
     """An event as `cypher/ingest/events.cypher` takes it: its time in whole numbers."""
     seconds, micros = divmod((row["timestamp"] - _EPOCH) // timedelta(microseconds=1), 1_000_000)
@@ -404,6 +431,7 @@ def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: orjson.loads(value) if name in ("options", "metrics") else _json_value(value)
         for name, value in sorted(properties.items())
+        if value is not None
     }
 
 

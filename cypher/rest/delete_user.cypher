@@ -1,5 +1,5 @@
 // Deletes users with their relationships, embeddings and ledger entries, and leaves a note of each
-// for the copies of arrays. Each row has `id` and its `digest`.
+// for the copies of arrays. Each row has `id`, its `digest` and its `number`.
 // mode: write
 // params: rows: list[map]
 // returns: id: str
@@ -11,7 +11,8 @@ CALL (row) {
   DELETE entry
   RETURN count(*) AS entries
 }
-CREATE (:Deletion {note: randomUUID(), kind: 'user', digest: row.digest})
+CREATE (:Deletion {note: randomUUID(), kind: 'user', digest: row.digest,
+                  number: row.number})
 WITH row.id AS id, u
 DETACH DELETE u
 RETURN id

@@ -1,7 +1,7 @@
-// All versions of all models, newest first.
+// All versions of all models, newest first, without what was measured for each user.
 // mode: read
 // params: limit: int
 // returns: properties: map
 MATCH (v:EmbeddingVersion)
 WITH v ORDER BY v.model, v.version DESC LIMIT $limit
-RETURN properties(v) AS properties
+RETURN v {.*, validation_users: null, validation_ndcg: null} AS properties

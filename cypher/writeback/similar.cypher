@@ -1,7 +1,8 @@
-// Replaces the nearest neighbours of some items under one model.
+// Replaces the nearest neighbours of some items under one model, if this version of it is active.
 // mode: write
-// params: model: str, rows: list[map]
+// params: model: str, version: int, rows: list[map]
 // returns: written: int
+MATCH (:EmbeddingVersion {model: $model, version: $version, status: 'active'})
 UNWIND $rows AS row
 MATCH (item:Item {item_id: row.item_id})
 CALL (item) {

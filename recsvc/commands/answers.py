@@ -116,6 +116,7 @@ def service() -> "FastAPI":
     from threadpoolctl import threadpool_limits
 
     from recsvc.service.app import create_app
+    from recsvc.service.refreshes import Refreshes
 
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -130,7 +131,8 @@ def service() -> "FastAPI":
         max_bytes=settings.answer_cache_megabytes * 2**20,
     )
     engine = make_engine(settings, settings.request_timeout_seconds, revisions)
-    return create_app(engine, answer_cache=cache if settings.answer_cache_seconds else None)
+    kept = cache if settings.answer_cache_seconds else None
+    return create_app(engine, refreshes=Refreshes(settings.home), answer_cache=kept)
 
 
 def _end_with(parent: BaseProcess) -> None:

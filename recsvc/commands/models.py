@@ -23,6 +23,9 @@ from recsvc.connect import open_gateway, with_store
 from recsvc.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loaders.gateway import Gateway
     from recsvc.evaluation import Evaluation
     from recsvc.trial import Measured, Ranked, TrialOptions
 
@@ -251,7 +254,11 @@ def refresh(
         list[str] | None, typer.Option(help="Embedding models to blend; repeat for several.")
     ] = None,
     force: Annotated[
-        bool, typer.Option(help="Take over from a refresh that seems to be running.")
+        bool,
+        typer.Option(
+            help="Take over from a refresh that seems to be running, and activate also what the "
+            "gate objects to."
+        ),
     ] = False,
     seed: Seed = 0,
     device: Device = None,
@@ -279,6 +286,12 @@ def refresh(
     ]
     columns = ("signal", "weight", "recall@20", "ndcg@20")
     console.print_table("on the validation users", columns, rows)
+    if report.change is not None:
+        low, high = report.change.low, report.change.high
+        interval = f"{report.change.mean:+.4f} ({low:+.4f} to {high:+.4f})"
+        console.print_mapping("against the version before", {"ndcg@20": interval})
+    for objection in report.overridden:
+        console.say(f"activated by force: {objection}")
     console.print_mapping("seconds", {n: round(s, 1) for n, s in report.seconds.items()})
 
 
@@ -291,3 +304,36 @@ def versions(as_json: AsJson = False) -> None:
     columns = ("model", "version", "status", "slot", "activated_at")
     table = [[row.get(column) or "" for column in columns] for row in rows]
     console.print_table("embedding versions", columns, table)
+
+
+ModelName = Annotated[str, typer.Argument(help="A model, such as lightgcn or hybrid.")]
+
+
+def activate(
+    model: ModelName,
+    version: Annotated[int, typer.Argument(min=1, help="Its version: see `recsvc versions`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a version active that was so before, with all that the same refresh made."""
+    from recsvc import activation
+
+    _flip(lambda gateway: activation.activate(gateway, model, version), as_json=as_json)
+
+
+def rollback(model: ModelName, as_json: AsJson = False) -> None:
+    """Make the versions active that were before the active ones, of all models together."""
+    from recsvc import activation
+
+    _flip(lambda gateway: activation.roll_back(gateway, model), as_json=as_json)
+
+
+def _flip(work: "Callable[[Gateway], dict[str, int]]", *, as_json: bool) -> None:
+    from recsvc.activation import write_neighbours
+
+    with open_gateway(load_settings()) as gateway, console.progress_bars() as bars:
+        versions = work(gateway)
+        write_neighbours(gateway, versions["hybrid"], bars)
+    if as_json:
+        console.print_json({"versions": versions})
+    else:
+        console.print_mapping("active versions", versions)

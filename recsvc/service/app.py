@@ -21,6 +21,7 @@ from recsvc.engine import Engine
 from recsvc.service.kept_answers import KeptAnswers
 from recsvc.service.observability import Metrics, Observed, configure_logging
 from recsvc.service.problems import HANDLERS, PROBLEM_JSON, problem
+from recsvc.service.refreshes import Refreshes
 from recsvc.service.routes import (
     EncodedPath,
     events,
@@ -31,6 +32,8 @@ from recsvc.service.routes import (
     recommendations,
     similar,
 )
+from recsvc.service.routes import refreshes as runs
+from recsvc.service.served_metrics import ServedMetrics
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Largest body of a request."""
@@ -43,7 +46,9 @@ _ASSETS = {
 }
 
 
-def create_app(engine: Engine, *, answer_cache: AnswerCache | None = None) -> FastAPI:
+def create_app(
+    engine: Engine, *, refreshes: Refreshes, answer_cache: AnswerCache | None = None
+) -> FastAPI:
     """The service on top of an engine, which it starts and stops.
 
     It asks for no key, so it must listen on loopback only. Logs go to stderr as JSON unless the
@@ -51,11 +56,12 @@ def create_app(engine: Engine, *, answer_cache: AnswerCache | None = None) -> Fa
 
     Args:
         engine: makes the answers.
+        refreshes: starts those that are asked for.
         answer_cache: keeps recommendations; without it each is made anew.
     """
     if not structlog.is_configured():
         configure_logging()
-    metrics = Metrics()
+    metrics = Metrics(ServedMetrics(lambda: engine.active_versions, refreshes.last_state))
     keeping = [_keeping(answer_cache, engine, metrics)] if answer_cache is not None else []
     assets = _swagger_ui()
     app = _Service(
@@ -76,8 +82,8 @@ def create_app(engine: Engine, *, answer_cache: AnswerCache | None = None) -> Fa
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    app.state.engine, app.state.metrics = engine, metrics
-    for module in (recommendations, similar, events, nodes, follows, models, health):
+    app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
+    for module in (recommendations, similar, events, nodes, follows, models, runs, health):
         app.include_router(module.router)
     if assets:
         _serve_docs(app, assets)

@@ -165,6 +165,15 @@ class CategoryIn(RequestBody):
         return self.parent_id if isinstance(self.parent_id, list) else [self.parent_id]
 
 
+class ActivateIn(RequestBody):
+    """Which version becomes active."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": 2}]})
+
+    version: Annotated[int, Field(ge=1, le=2**31)]
+    """Its number."""
+
+
 class FollowIn(RequestBody):
     """What is known of a follow."""
 

@@ -6,7 +6,6 @@ its route and by its request id.
 
 import os
 import re
-import sys
 import time
 import uuid
 from typing import Final
@@ -21,12 +20,14 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, WrappedLogger
 
 from recsvc.answer import Answer
 from recsvc.engine import request_id_var
+from recsvc.json_log import configure_json_log
 from recsvc.service.problems import problem
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
@@ -40,21 +41,8 @@ _log = structlog.get_logger()
 
 
 def configure_logging() -> None:
-    """Log as JSON lines on stderr, each with the id of the request it belongs to.
-
-    structlog's own way of showing errors is left aside: it prints the values of variables.
-    """
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _add_request_id,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
-        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
-    )
+    """Log as JSON lines on stderr, each with the id of the request it belongs to."""
+    configure_json_log(_add_request_id)
 
 
 def _add_request_id(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
@@ -64,9 +52,14 @@ def _add_request_id(_logger: WrappedLogger, _name: str, event: EventDict) -> Eve
 
 
 class Metrics:
-    """The Prometheus metrics of one app, or of all processes of a service together."""
+    """The Prometheus metrics of one app, or of all processes of a service together.
 
-    def __init__(self) -> None:
+    Args:
+        served: metrics that are the same whichever process is asked.
+    """
+
+    def __init__(self, served: Collector) -> None:
+        self._served = served
         self._shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ  # as prometheus_client has it
         self.registry = CollectorRegistry()
         self._requests = Counter(
@@ -103,6 +96,7 @@ class Metrics:
         )
         self._versions: dict[str, int] = {}
         ProcessCollector(registry=self.registry)
+        self.registry.register(served)
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text form; of several processes without their memory."""
@@ -110,6 +104,7 @@ class Metrics:
             return generate_latest(self.registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
+        registry.register(self._served)
         return generate_latest(registry)
 
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:

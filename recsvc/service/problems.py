@@ -2,10 +2,11 @@
 
     invalid request, body that cannot be read         422, with the fields at fault
     NotFoundError, unknown address                    404
+    ActivationError, RefreshRunningError              409
     method an address does not have                   405, with Allow
     body above the limit                              413
     Neo4jUnavailableError, Neo4jTimeoutError          503, with Retry-After
-    SnapshotError                                     503, with Retry-After
+    SnapshotError, RefreshError                       503, with Retry-After
     anything else                                     500, in the log only
 
 No document holds more of a request than its path and the names of its fields, and none holds the
@@ -25,7 +26,13 @@ from starlette.types import Scope
 
 from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError
 from recsvc.engine import request_id_var
-from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.errors import (
+    ActivationError,
+    NotFoundError,
+    RefreshError,
+    RefreshRunningError,
+    SnapshotError,
+)
 from recsvc.service.schemas import ProblemDocument
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -36,6 +43,7 @@ RETRY_AFTER_SECONDS = 5
 _TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
     413: "Content Too Large",
     422: "Unprocessable Content",
     500: "Internal Server Error",
@@ -122,6 +130,10 @@ async def _not_found(request: Request, error: Exception) -> Response:
     return problem(request.scope, 404, str(error))
 
 
+async def _conflict(request: Request, error: Exception) -> Response:
+    return problem(request.scope, 409, str(error))
+
+
 async def _neo4j_away(request: Request, error: Exception) -> Response:
     _log.warning("Neo4j is away", reason=str(error))
     return unavailable(request.scope, "the graph database does not answer: ask again later")
@@ -133,6 +145,10 @@ async def _no_snapshot(request: Request, error: Exception) -> Response:
         request.scope,
         "no version of the models is active, or it cannot be read: run `recsvc refresh`",
     )
+
+
+async def _no_refresh(request: Request, error: Exception) -> Response:
+    return unavailable(request.scope, str(error))
 
 
 def _writable(text: object) -> str:
@@ -147,6 +163,9 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     RequestValidationError: _invalid,
     HTTPException: _http_error,
     NotFoundError: _not_found,
+    ActivationError: _conflict,
+    RefreshRunningError: _conflict,
+    RefreshError: _no_refresh,
     Neo4jUnavailableError: _neo4j_away,
     Neo4jTimeoutError: _neo4j_away,
     SnapshotError: _no_snapshot,

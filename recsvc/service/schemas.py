@@ -403,6 +403,13 @@ class ModelsDocument(_Document):
     models: list[ModelVersionDocument]
 
 
+class ActivatedDocument(_Document):
+    """What is active now, of all that one refresh made."""
+
+    versions: dict[str, int]
+    """The number of the version, by model."""
+
+
 class HealthDocument(_Document):
     """The service runs, or is ready."""
 

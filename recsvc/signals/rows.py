@@ -1,6 +1,7 @@
 """A kernel stored as sparse rows: PageRank and meta-paths."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
 from recsvc.signals.base import Signal
+
+_Entries = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
 
 _VALUES_AT_ONCE = 8_000_000
 _FEW_ROWS = 150
@@ -33,6 +36,9 @@ class RowSignal:
     ids: IdMap
     rows: sp.csr_matrix
     damping: float | None = None
+    _entries: WeakKeyDictionary[EvidenceRows, _Entries] = field(
+        init=False, repr=False, default_factory=WeakKeyDictionary
+    )
 
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """See `Signal.raw_scores`."""
@@ -58,10 +64,17 @@ class RowSignal:
         terms[number, column[wanted]] = value[wanted]
         return terms
 
-    def entries(
-        self, evidence: EvidenceRows
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-        """The items of the evidence's rows one after the other, e_j · K(j, i), and their counts."""
+    def entries(self, evidence: EvidenceRows) -> _Entries:
+        """The items of the evidence's rows one after the other, e_j · K(j, i), and their counts.
+
+        They are asked for several times in one request, and kept as long as the evidence is.
+        """
+        found = self._entries.get(evidence)
+        if found is None:
+            found = self._entries[evidence] = self._gathered(evidence)
+        return found
+
+    def _gathered(self, evidence: EvidenceRows) -> _Entries:
         begin, end = self.rows.indptr[evidence.row], self.rows.indptr[evidence.row + 1]
         spans = list(zip(begin.tolist(), end.tolist(), strict=True))
         indices, data = self.rows.indices, self.rows.data

@@ -16,8 +16,10 @@ from recsvc.deletion import DeletedNode, delete_nodes, delete_user, finish_delet
 from recsvc.engine import Engine
 from recsvc.errors import NotFoundError
 from recsvc.service.app import create_app
+from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
 from recsvc.snapshot import Snapshot, pack
+from recsvc.splits import id_numbers
 from recsvc.store import Store
 
 pytestmark = pytest.mark.neo4j
@@ -59,7 +61,8 @@ def copies(served) -> Iterator[Callable[[int, str], None]]:
 def make_engine(served, folder: Path) -> Engine:
     store = Store(served.address, timeout_seconds=30.0)
     events = load_settings().events
-    return Engine(store, snapshot_folder=folder, events=events, max_evidence=1000)
+    home = folder.parent
+    return Engine(store, snapshot_folder=folder, events=events, max_evidence=1000, home=home)
 
 
 @pytest.fixture
@@ -71,8 +74,9 @@ async def engine(served, tmp_path: Path) -> AsyncIterator[Engine]:
 
 
 @pytest.fixture
-async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=create_app(engine))
+async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(engine, refreshes=Refreshes(tmp_path))
+    transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://s", timeout=60) as client:
         yield client
 
@@ -262,6 +266,27 @@ async def test_copies_on_a_disk_that_nobody_serves_from_go_too(served, tmp_path:
     assert list(folder.iterdir()) == []
     with pytest.raises(NotFoundError, match="u61"):
         delete_user(served.gateway, "u61", snapshot_folder=folder)
+
+
+async def test_versions_forget_a_validation_user_and_unfinished_refreshes_what_they_read(
+    served, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    measured = (
+        "MATCH (v:EmbeddingVersion {status: 'active'}) WHERE v.validation_users IS NOT NULL "
+        "RETURN v.validation_users AS users, v.validation_ndcg AS ndcg"
+    )
+    (before,) = rows(served.gateway, measured)
+    ndcg = dict(zip(before["users"], before["ndcg"], strict=True))
+    known = {f"u{n}": number for n, number in enumerate(id_numbers(f"u{n}" for n in range(240)))}
+    user = next(user for user, number in known.items() if number in ndcg)
+    run = tmp_path / "refreshes" / "20261122T030000.000000Z-0a1b2c"
+    run.mkdir(parents=True)
+    (run / "graph.npz").write_bytes(b"what users did")
+    assert (await client.delete(f"/v1/users/{user}")).status_code == 204
+    (after,) = rows(served.gateway, measured)
+    del ndcg[known[user]]
+    assert dict(zip(after["users"], after["ndcg"], strict=True)) == ndcg
+    assert not (run / "graph.npz").exists()
 
 
 async def test_who_comes_back_is_new(served, client: httpx.AsyncClient) -> None:

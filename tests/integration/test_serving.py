@@ -229,7 +229,8 @@ def test_the_service_process_has_not_loaded_torch(service):
 
 def test_a_new_version_is_served_without_a_restart(served, service):
     before = service.client.get("/v1/users/u0/recommendations").json()["versions"]
-    done = served.run("refresh", "--model", "lightgcn", "--json")
+    # The gate may find one model alone worse than three.
+    done = served.run("refresh", "--model", "lightgcn", "--force", "--json")
     assert done.returncode == 0, done.stderr
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:

@@ -15,6 +15,7 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import apply_schema
 from recsvc.engine import Engine
 from recsvc.service.app import create_app
+from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
 from recsvc.store import Store
 from recsvc.writes import PutNode
@@ -55,8 +56,8 @@ def engine(store: CountingStore, tmp_path: Path) -> Engine:
 
 
 @pytest.fixture
-async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(engine)
+async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(engine, refreshes=Refreshes(tmp_path))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

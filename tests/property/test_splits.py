@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders.types import Interactions
-from recsvc.splits import entries, hold_out
+from recsvc.splits import entries, hold_out, hold_out_again, id_numbers
 
 EDGES = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 25), st.integers(0, 2)), unique=True, max_size=150
@@ -80,3 +80,102 @@ def test_a_matrix_and_its_relationships_are_split_alike(edges, fraction, seed) -
 def test_a_fraction_that_is_none_is_refused(fraction) -> None:
     with pytest.raises(ValueError, match="expected above 0 and below 1"):
         hold_out(interactions([(0, 0, 0)]), fraction, seed=0)
+
+
+def numbered(edges: list[tuple[int, int]]) -> sp.csr_matrix:
+    columns = np.array(sorted(set(edges)), np.int64).reshape(-1, 2)
+    return sp.csr_matrix((np.ones(len(columns)), (columns[:, 0], columns[:, 1])), shape=(9, 30))
+
+
+USER_NUMBERS, ITEM_NUMBERS = id_numbers(f"u{n}" for n in range(9)), id_numbers(map(str, range(30)))
+PAIRS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 29)), max_size=150)
+
+
+def held(matrix: sp.csr_matrix, fraction: float, seed: int, **more: int) -> set[tuple[int, int]]:
+    mask = hold_out_again(
+        matrix, USER_NUMBERS, ITEM_NUMBERS, fraction, **({"most_users": 9} | more), seed=seed
+    )
+    return set(zip(*entries(matrix, mask).nonzero(), strict=True))
+
+
+@given(PAIRS, FRACTIONS, MINIMA, SEEDS)
+def test_held_out_again_each_user_loses_their_share_and_keeps_one(
+    edges, fraction, minimum, seed
+) -> None:
+    matrix = numbered(edges)
+    losers = [user for user, _ in held(matrix, fraction, seed, minimum=minimum)]
+    lost = np.bincount(np.array(losers, np.int64), minlength=9)
+    for user, count in enumerate(np.diff(matrix.indptr)):
+        expected = min(round(int(count) * fraction), count - 1) if count >= max(minimum, 1) else 0
+        assert lost[user] == expected
+
+
+@given(PAIRS, st.tuples(st.integers(0, 8), st.integers(0, 29)), FRACTIONS, SEEDS)
+def test_one_more_item_changes_at_most_one_of_its_user_and_nobody_else(
+    edges, new, fraction, seed
+) -> None:
+    before = held(numbered([e for e in edges if e != new]), fraction, seed, minimum=1)
+    after = held(numbered([*edges, new]), fraction, seed, minimum=1)
+    assert len(before - after) <= 1
+    assert {user for user, _ in before ^ after} <= {new[0]}
+    assert len(after - before) <= 1
+
+
+@given(PAIRS, st.integers(0, 8), st.floats(0.1, 0.9), SEEDS, st.integers(1, 9))
+def test_one_more_user_takes_the_place_of_at_most_one(
+    edges, new, fraction, seed, most_users
+) -> None:
+    edges = [*edges, *((user, item) for user in range(9) for item in range(10))]
+    before = held(
+        numbered([e for e in edges if e[0] != new]), fraction, seed, most_users=most_users
+    )
+    after = held(numbered(edges), fraction, seed, most_users=most_users)
+    left = {user for user, _ in before} - {user for user, _ in after}
+    assert len(left) <= 1
+    assert {pair for pair in before if pair[0] not in left} <= after
+    assert len({user for user, _ in after}) == most_users
+
+
+def test_rows_in_another_order_and_ids_that_are_new_change_nothing() -> None:
+    rng = np.random.default_rng(3)
+    dense = rng.random((40, 60)) < 0.4
+    users, items = [f"u{n}" for n in range(40)], [f"i{n}" for n in range(60)]
+
+    def found(user_order, item_order, seed=1) -> set[tuple[str, str]]:
+        matrix = sp.csr_matrix(dense[np.ix_(user_order, item_order)], dtype=np.float32)
+        numbers = [
+            id_numbers(ids[n] for n in order)
+            for ids, order in ((users, user_order), (items, item_order))
+        ]
+        mask = hold_out_again(matrix, *numbers, 0.2, most_users=15, seed=seed)
+        rows, columns = entries(matrix, mask).nonzero()
+        return {
+            (users[user_order[row]], items[item_order[column]])
+            for row, column in zip(rows, columns, strict=True)
+        }
+
+    straight = found(np.arange(40), np.arange(60))
+    assert found(rng.permutation(40), rng.permutation(60)) == straight
+    assert len({user for user, _ in straight}) == 15
+    assert found(np.arange(40), np.arange(60), seed=2) != straight
+    assert found(np.arange(40), np.arange(60), seed=2**70) != straight
+
+
+def test_held_out_items_are_spread_evenly() -> None:
+    """No item is favoured, also where users and items have the same ids."""
+    n = 300
+    numbers = id_numbers(map(str, range(n)))
+    whole = sp.csr_matrix(np.ones((n, n), np.float32))
+    mask = hold_out_again(whole, numbers, numbers, 0.2, most_users=n, seed=0)
+    by_item = entries(whole, mask).sum(axis=0)
+    deviation = np.sqrt(n * 0.2 * 0.8)
+    assert abs(np.asarray(by_item) - 0.2 * n).max() < 5 * deviation
+    assert np.asarray(by_item).std() == pytest.approx(deviation, rel=0.2)
+
+
+def test_numbers_of_ids_are_the_same_in_every_process_and_differ() -> None:
+    numbers = id_numbers(["alice", "bob", "élodie"])
+    assert len(set(numbers.tolist())) == 3
+    assert id_numbers(["bob"])[0] == numbers[1]
+    assert numbers[0] == -8_513_398_901_633_652_147
+    assert len(id_numbers([])) == 0

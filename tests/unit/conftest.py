@@ -4,8 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from recsvc.revisions import Revisions
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """A command that ran in a test leaves its log, on an output that is closed by then."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -160,7 +160,12 @@ def test_every_field_of_tracking_is_documented_with_its_default() -> None:
 
 @pytest.mark.parametrize(
     ("page", "command"),
-    [("docs/evaluate.md", "evaluate"), ("docs/train.md", "train"), ("docs/train.md", "tune")],
+    [
+        ("docs/evaluate.md", "evaluate"),
+        ("docs/schedule.md", "schedule"),
+        ("docs/train.md", "train"),
+        ("docs/train.md", "tune"),
+    ],
 )
 def test_every_option_of_a_model_command_is_documented(page: str, command: str) -> None:
     heading = "option" if command == "evaluate" else f"option of `{command}`"

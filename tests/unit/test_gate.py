@@ -6,8 +6,9 @@ import scipy.sparse as sp
 
 from loaders.types import IdMap
 from recsvc.evaluation import Estimate
-from recsvc.gate import Validated, difference, objections, user_numbers
+from recsvc.gate import Validated, difference, objections
 from recsvc.signals import EmbeddingSignal, RowSignal
+from recsvc.splits import id_numbers
 
 N = 40
 ITEMS = IdMap(tuple(sorted(f"i{n:02}" for n in range(N))))
@@ -66,6 +67,13 @@ def test_vectors_that_collapsed(side):
     assert reason == f"lightgcn: the {side} vectors have collapsed to one direction"
 
 
+def test_items_that_nobody_knows_need_no_vector():
+    known = np.arange(N) < 10
+    assert said(embedding(source=VECTORS * known[:, None]), known=known) == ()
+    (reason,) = said(embedding(source=VECTORS * ~known[:, None]), known=known)
+    assert reason == "lightgcn: the source vectors have collapsed to length 0"
+
+
 def test_a_model_that_leaves_out_too_many_of_the_known_items():
     target = VECTORS.copy()
     target[:8] = 0.0
@@ -86,7 +94,7 @@ def test_a_blend_that_leaves_out_too_many_of_the_known_items():
 
 
 def test_a_planted_difference_is_found_and_the_users_are_matched():
-    users = user_numbers([f"u{n}" for n in range(300)])
+    users = id_numbers([f"u{n}" for n in range(300)])
     ndcg = RNG.uniform(0.0, 1.0, 300)
     order = RNG.permutation(300)
     active = Validated(users[order], ndcg[order])
@@ -100,7 +108,7 @@ def test_a_planted_difference_is_found_and_the_users_are_matched():
 
 
 def test_only_users_of_both_count_and_a_few_are_not_enough():
-    users = user_numbers([f"u{n}" for n in range(100)])
+    users = id_numbers([f"u{n}" for n in range(100)])
     ndcg = np.full(100, 0.5)
     first, second = Validated(users[:60], ndcg[:60]), Validated(users[40:], ndcg[40:])
     assert difference(first, second) is None
@@ -108,10 +116,3 @@ def test_only_users_of_both_count_and_a_few_are_not_enough():
     change = difference(first, second)
     assert change is not None
     assert change.mean == pytest.approx(0.25)
-
-
-def test_numbers_of_users_are_the_same_in_every_process_and_differ():
-    numbers = user_numbers(["alice", "bob", "élodie"])
-    assert len(set(numbers.tolist())) == 3
-    assert user_numbers(["bob"])[0] == numbers[1]
-    assert numbers[0] == -8_513_398_901_633_652_147

@@ -16,6 +16,7 @@ REACH_CYPHER = {
     "recsvc/store.py": "the only Cypher at request time",
     "recsvc/patience.py": "names the query that came too late",
     "recsvc/path_query.py": "the explain queries as text for people",
+    "recsvc/activation.py": "which versions are active, for the service or a command",
     "recsvc/deletion.py": "what is deleted for good, by the service, the command or a refresh",
     "recsvc/paths.py": "asks only whether a signal has an explain query",
     "recsvc/report/_aggregates.py": "what the data report has Neo4j add up",
@@ -26,7 +27,14 @@ REACH_NEO4J = {
 }
 
 
-@pytest.mark.parametrize("modules", ["recsvc.service.app, recsvc.engine", "recsvc.cli"])
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "recsvc.service.app, recsvc.engine",
+        "recsvc.cli",
+        "recsvc.schedule, recsvc.refresh_process",
+    ],
+)
 def test_heavy_libraries_are_not_imported(modules: str) -> None:
     code = f"import sys, {modules}; print(sorted({HEAVY!r} & sys.modules.keys()))"
     code = code.replace(repr(HEAVY), f"set({HEAVY!r})")

@@ -11,10 +11,18 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+import structlog
 
 from loaders.lease import FencedGateway
+from recsvc.json_log import configure_json_log
 from recsvc.lease import Lease
-from recsvc.refresh_run import forget_unfinished, opened_run
+from recsvc.refresh_run import (
+    RUN_NAME,
+    forget_unfinished,
+    newest_manifests,
+    opened_run,
+    read_manifest,
+)
 
 IDENTITY = {"options": {"models": ("a",), "seed": 0}}
 
@@ -205,3 +213,65 @@ def test_a_full_disk_is_an_error_and_leaves_what_was_kept(
         assert run.kept("graph", never) == 1
         monkeypatch.undo()
         assert run.kept("fit", lambda: 3) == 3
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return [orjson.loads(line) for line in captured.err.splitlines()]
+
+
+def test_each_step_is_logged_where_somebody_said_how(
+    runs: Runs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    structlog.reset_defaults()
+    with runs.open() as run, run.step("extract"):
+        pass
+    assert logged(capsys) == []
+    configure_json_log()
+    with pytest.raises(KeyboardInterrupt), run.step("fit"):
+        raise KeyboardInterrupt
+    with run.step("write"):
+        time.sleep(0.02)
+    run.end("failed", error="no room")
+    structlog.reset_defaults()
+    lines = logged(capsys)
+    assert {line["run"] for line in lines} == {run.name}
+    assert [(line["event"], line.get("step"), line.get("state")) for line in lines] == [
+        ("step begun", "fit", None),
+        ("step ended", "fit", "interrupted"),
+        ("step begun", "write", None),
+        ("step ended", "write", "done"),
+        ("refresh ended", None, "failed"),
+    ]
+    assert lines[3]["seconds"] >= 0.02
+    assert lines[3]["memory_bytes"] > 2**20
+    assert lines[4]["error"] == "no room"
+
+
+def test_a_log_that_nobody_can_write_ends_nothing(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", buffering=1) as broken:
+        monkeypatch.setattr(sys, "stderr", broken)
+        configure_json_log()
+        with runs.open() as run, run.step("extract"):
+            pass
+        structlog.reset_defaults()
+        with pytest.raises(BrokenPipeError):
+            broken.write("a line\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), broken.fileno())
+    assert runs.manifest(run.name)["steps"][0]["state"] == "done"
+
+
+def test_manifests_are_read_by_the_names_of_runs_only(runs: Runs) -> None:
+    names = [runs.begun() for _ in range(2)]
+    assert all(RUN_NAME.fullmatch(name) for name in names)
+    assert [manifest["run"] for manifest in newest_manifests(runs.home)] == names[::-1]
+    found = read_manifest(runs.home, names[0])
+    assert found
+    assert found["run"] == names[0]
+    for name in ("", ".", "..", f"../refreshes/{names[0]}", f"{names[0]}/", f"{names[0]}\n"):
+        assert read_manifest(runs.home, name) is None

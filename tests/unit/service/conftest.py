@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -7,6 +8,7 @@ from fastapi import FastAPI
 
 from recsvc.service.app import create_app
 from tests.unit.service.fake_engine import FakeEngine
+from tests.unit.service.fake_refresh import fake_refreshes
 
 
 @pytest.fixture
@@ -15,8 +17,8 @@ def fake() -> FakeEngine:
 
 
 @pytest.fixture
-def app(fake: FakeEngine) -> Iterator[FastAPI]:
-    yield create_app(fake.engine)
+def app(fake: FakeEngine, tmp_path: Path) -> Iterator[FastAPI]:
+    yield create_app(fake.engine, refreshes=fake_refreshes(tmp_path))
     structlog.reset_defaults()
 
 

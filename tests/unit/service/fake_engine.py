@@ -18,7 +18,7 @@ from recsvc.answer import (
 from recsvc.asking import RecommendationQuery, StatedEvidence
 from recsvc.engine import Engine, request_id_var
 from recsvc.evidence import EvidenceKind
-from recsvc.store import StoredNode
+from recsvc.store import ActiveVersion, StoredNode
 from recsvc.writes import Change, Outcome
 
 KYLIE = NodeRef("item", "55", "Kylie Minogue")
@@ -62,6 +62,8 @@ class FakeEngine:
     versions: dict[str, int] = field(default_factory=lambda: {"hybrid": 3, "lightgcn": 3})
     reasons: dict[str, str] = field(default_factory=dict)
     outcome: Outcome = "made"
+    active_versions: dict[str, ActiveVersion] = field(default_factory=dict[str, ActiveVersion])
+    holder: str | None = None
     stored: StoredNode = field(
         default_factory=lambda: StoredNode({"name": "A name"}, [("24", 1.0)])
     )
@@ -129,6 +131,18 @@ class FakeEngine:
     async def models(self) -> list[dict[str, Any]]:
         self._called("models")
         return [VERSION]
+
+    async def activate(self, model: str, version: int) -> dict[str, int]:
+        self._called("activate", model, version)
+        return self.versions
+
+    async def roll_back(self, model: str) -> dict[str, int]:
+        self._called("roll_back", model)
+        return self.versions
+
+    async def refresh_holder(self) -> str | None:
+        self._called("refresh_holder")
+        return self.holder
 
     async def ready(self) -> dict[str, str]:
         self._called("ready")

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from recsvc.service.app import create_app
+from recsvc.service.refreshes import Refreshes
 from tests.unit.service.fake_engine import FakeEngine
 
 PATH = "/v1/users/secret-user/recommendations"
@@ -80,14 +82,15 @@ async def test_degraded_answers_and_versions_are_counted(
     found = await samples(client)
     assert found['recsvc_degraded_answers_total{what="paths"}'] == 2
     assert found['recsvc_degraded_answers_total{what="evidence"}'] == 2
-    versions = {name for name in found if name.startswith("recsvc_active_version")}
+    versions = {name for name in found if name.startswith("recsvc_active_version{")}
     assert versions == {'recsvc_active_version{model="hybrid"}'}
     assert found['recsvc_active_version{model="hybrid"}'] == 4
 
 
-async def test_two_apps_count_apart(client: httpx.AsyncClient) -> None:
+async def test_two_apps_count_apart(client: httpx.AsyncClient, tmp_path: Path) -> None:
     await client.get(PATH)
-    transport = httpx.ASGITransport(app=create_app(FakeEngine().engine))
+    app = create_app(FakeEngine().engine, refreshes=Refreshes(tmp_path))
+    transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://other") as other:
         assert not [name for name in await samples(other) if ROUTE in name]
 
@@ -127,10 +130,10 @@ async def test_an_error_is_logged_with_its_request_and_no_variables(
     assert request["status"] == 500
 
 
-def test_a_configured_log_is_left_alone() -> None:
+def test_a_configured_log_is_left_alone(tmp_path: Path) -> None:
     structlog.configure(processors=[structlog.processors.KeyValueRenderer()])
     before = structlog.get_config()["processors"]
-    create_app(FakeEngine().engine)
+    create_app(FakeEngine().engine, refreshes=Refreshes(tmp_path))
     assert structlog.get_config()["processors"] is before
     structlog.reset_defaults()
 

@@ -40,12 +40,7 @@ GET    /metrics
 """
 """The routes of CONTRACT §5."""
 
-LATER = {
-    "POST /v1/models/{model}/activate": "an admin's: comes with keys",
-    "POST /v1/models/{model}/rollback": "an admin's: comes with keys",
-    "POST /v1/refreshes": "an admin's: comes with keys",
-    "GET /v1/refreshes/{id}": "an admin's: comes with keys",
-}
+LATER = {}
 """Routes of the contract that do not exist yet, and why."""
 
 
@@ -92,6 +87,7 @@ def test_every_answer_is_described(document: dict[str, Any]) -> None:
         answers = operation["responses"]
         assert operation["description"], name
         done = "204" if name.startswith("DELETE") else "200"
+        done = "202" if name == "POST /v1/refreshes" else done
         assert {done, "500"} <= answers.keys(), name
         assert ("422" in answers) == ("parameters" in operation or "requestBody" in operation)
         assert ("413" in answers) == ("requestBody" in operation)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError, QueryError
-from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.errors import ActivationError, NotFoundError, SnapshotError
 from recsvc.service.app import MAX_BODY_BYTES
 from recsvc.service.schemas import ProblemDocument
 from tests.unit.service.fake_engine import FakeEngine
@@ -24,6 +24,8 @@ ASKS: dict[str, Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]] = {
     "node": lambda c: c.get("/v1/items/55"),
     "delete": lambda c: c.delete("/v1/categories/24"),
     "models": lambda c: c.get("/v1/models"),
+    "activate": lambda c: c.post("/v1/models/lightgcn/activate", json={"version": 2}),
+    "roll_back": lambda c: c.post("/v1/models/lightgcn/rollback"),
     "ready": lambda c: c.get("/health/ready"),
 }
 
@@ -61,6 +63,15 @@ async def test_404_says_what_is_unknown(
     fake.error = NotFoundError("no user '2' in the graph")
     document = checked(await ASKS[ask](client), 404)
     assert document["detail"] == "no user '2' in the graph"
+
+
+@pytest.mark.parametrize("ask", ["activate", "roll_back"])
+async def test_409_says_what_is_missing(
+    client: httpx.AsyncClient, fake: FakeEngine, ask: str
+) -> None:
+    fake.error = ActivationError("the arrays of hybrid 1 are no longer stored")
+    document = checked(await ASKS[ask](client), 409)
+    assert (document["title"], document["detail"]) == ("Conflict", str(fake.error))
 
 
 @pytest.mark.parametrize("ask", ASKS)

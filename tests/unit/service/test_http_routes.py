@@ -149,6 +149,20 @@ async def test_models(client: httpx.AsyncClient) -> None:
     ModelsDocument.model_validate(response.json())
 
 
+async def test_a_version_is_activated_and_rolled_back(
+    client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    body = {"version": 2}
+    response = await client.post("/v1/models/light%2Fgcn/activate", json=body)
+    assert (response.status_code, response.json()) == (200, {"versions": fake.versions})
+    response = await client.post("/v1/models/hybrid/rollback")
+    assert (response.status_code, response.json()) == (200, {"versions": fake.versions})
+    assert fake.calls == [("activate", "light/gcn", 2), ("roll_back", "hybrid")]
+    for wrong in ({}, {"version": 0}, {"version": "two"}, {"version": 2, "force": True}):
+        response = await client.post("/v1/models/hybrid/activate", json=wrong)
+        assert response.status_code == 422, wrong
+
+
 async def test_live_asks_nothing(client: httpx.AsyncClient, fake: FakeEngine) -> None:
     response = await client.get("/health/live")
     assert (response.status_code, response.json()) == (200, {"status": "live"})

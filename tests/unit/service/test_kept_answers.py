@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from recsvc.asking import RecommendationQuery
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.revisions import Revisions, note_users
 from recsvc.service.app import create_app
+from recsvc.service.refreshes import Refreshes
 from tests.unit.service.fake_engine import FakeEngine
 
 PATH = "/v1/users/ann/recommendations"
@@ -58,9 +60,12 @@ def fake() -> SlowEngine:
 
 
 @pytest.fixture
-async def client(fake: SlowEngine, revisions: Revisions) -> AsyncIterator[httpx.AsyncClient]:
+async def client(
+    fake: SlowEngine, revisions: Revisions, tmp_path: Path
+) -> AsyncIterator[httpx.AsyncClient]:
     cache = AnswerCache(revisions, seconds=60.0, max_bytes=2**20)
-    transport = httpx.ASGITransport(app=create_app(fake.engine, answer_cache=cache))
+    app = create_app(fake.engine, refreshes=Refreshes(tmp_path), answer_cache=cache)
+    transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
     structlog.reset_defaults()

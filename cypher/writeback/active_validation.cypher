@@ -1,0 +1,6 @@
+// How good the active version of the blend was for each of its validation users.
+// mode: read
+// returns: options: str, users: list[int], ndcg: list[float]
+MATCH (v:EmbeddingVersion {model: 'hybrid', status: 'active'})
+WHERE v.validation_users IS NOT NULL
+RETURN v.options AS options, v.validation_users AS users, v.validation_ndcg AS ndcg

@@ -1,0 +1,33 @@
+"""The log as JSON lines on stderr: of the service, a schedule, a refresh that nobody watches."""
+
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+
+def configure_json_log(*more: Processor) -> None:
+    """Log as JSON lines on stderr.
+
+    structlog's own way of showing errors is left aside: it prints the values of variables.
+
+    Args:
+        more: what else is done to each line.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *more,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+    )
+
+
+def logs_json() -> bool:
+    """Whether `configure_json_log` was called last."""
+    last = structlog.get_config()["processors"][-1]
+    return isinstance(last, structlog.processors.JSONRenderer)

@@ -1,0 +1,93 @@
+"""What goes in and out of `/v1/refreshes`."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from recsvc.refresh_run import State
+from recsvc.service.schemas import RequestBody
+
+LinearModel = Literal[
+    "chebycf",
+    "deepwalk",
+    "ease",
+    "fastrp",
+    "gfcf",
+    "itemknn",
+    "lightgcn",
+    "mf",
+    "node2vec",
+    "ridge",
+    "turbocf",
+    "walk3",
+]
+"""The models a blend can be made of. A test compares: loading them would load what trains."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class RefreshRequest(RequestBody):
+    """A refresh that is wanted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"models": ["lightgcn", "ridge"]}]})
+
+    models: Annotated[tuple[LinearModel, ...], Field(max_length=20, strict=False)] = ()
+    """The models of the blend; left out, those of `recsvc refresh`."""
+    force: bool = False
+    """As `recsvc refresh --force`."""
+
+
+class BegunRefreshDocument(_Document):
+    """A refresh that has begun, or goes on; `Location` is the address of its progress."""
+
+    id: str
+    """The name of the run, which its versions carry too."""
+    state: State
+
+
+class RefreshStepDocument(_Document):
+    """One step of a refresh."""
+
+    name: str
+    state: Literal["running", "done", "interrupted"]
+    attempt: int
+    """Which attempt made it: a refresh that was ended in the middle is gone on with."""
+    started_at: str
+    seconds: float | None
+    """How long it took; null while it is under way."""
+    memory_bytes: int | None
+    """The most memory the process held in it; null where no system tells."""
+
+
+class EstimateDocument(_Document):
+    """A mean over the validation users, with its 95 % interval."""
+
+    model_config = ConfigDict(extra="allow")
+
+    mean: float
+
+
+class RefreshDocument(_Document):
+    """How a refresh goes, or went."""
+
+    id: str
+    state: State
+    """`unfinished`: it is under way, or was ended in the middle and can be gone on with."""
+    running: bool | None
+    """Whether a process works on it now; null where Neo4j, which knows, does not answer."""
+    error: str | None
+    """Why it failed, or was ended in the middle."""
+    begun_at: str | None
+    finished_at: str | None
+    models: list[str]
+    """The models of its blend."""
+    steps: list[RefreshStepDocument]
+    """In the order they were begun; those of all attempts."""
+    versions: dict[str, int] | None
+    """Its versions, by model; null until they are active, and so are the next two."""
+    metrics: dict[str, dict[str, EstimateDocument]] | None
+    """By signal, with the blend as `hybrid`, and metric."""
+    weights: dict[str, float] | None
+    """λ by signal."""

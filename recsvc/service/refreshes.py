@@ -1,0 +1,150 @@
+"""Refreshes that are asked for over HTTP: each is a process of its own, and survives this one."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from loaders.errors import Neo4jError
+from recsvc.engine import Engine
+from recsvc.errors import NotFoundError, RefreshError, RefreshRunningError
+from recsvc.refresh_process import begun_run, refresh_command
+from recsvc.refresh_run import newest_manifests, read_manifest
+
+_BEGIN_SECONDS = 120.0
+"""How long a process may take until its refresh has begun; a lost lease is waited for in it."""
+_LOOK_SECONDS = 0.1
+
+_log = structlog.get_logger()
+
+
+class Refreshes:
+    """The refreshes of one `RECSVC_HOME`, of which every process of the service can tell.
+
+    Args:
+        home: `RECSVC_HOME`.
+        command: the command line of a refresh, of models and `force`.
+    """
+
+    def __init__(self, home: Path, command: Callable[..., list[str]] = refresh_command) -> None:
+        self._home = home
+        self._command = command
+
+    async def begin(self, engine: Engine, models: Sequence[str], *, force: bool) -> str:
+        """Start a refresh; the name of its run, once it works on it.
+
+        Args:
+            engine: tells who refreshes.
+            models: that the blend is made of; none for the default.
+            force: take over from whoever refreshes.
+
+        Raises:
+            RefreshRunningError: somebody refreshes.
+            RefreshError: it ended before it began.
+            Neo4jError: the graph cannot be read in time.
+        """
+        with self._only_one_starts():
+            if not force:
+                await _refuse_second(engine)
+            since = datetime.now(UTC)
+            process = await asyncio.to_thread(_start, self._command(models, force=force))
+            # What has ended is to be gone.
+            threading.Thread(target=process.wait, daemon=True).start()
+            name = await self._begun(process, since)
+        if name is not None:
+            return name
+        _log.error("refresh process failed", exit_code=process.returncode)
+        await _refuse_second(engine)
+        raise RefreshError(
+            "the refresh could not begin: the log says why, above this request; then ask again"
+        )
+
+    async def document(self, engine: Engine, name: str) -> dict[str, Any]:
+        """What is known of a run.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        manifest = read_manifest(self._home, name)
+        if manifest is None:
+            raise NotFoundError(f"no refresh {name!r}: the newest five that have ended are kept")
+        return _document(manifest, await _is_running(engine, manifest))
+
+    def last_state(self) -> str | None:
+        """The state of the newest run; None where there was none."""
+        return next((manifest["state"] for manifest in newest_manifests(self._home)), None)
+
+    @contextmanager
+    def _only_one_starts(self) -> Generator[None]:
+        """Keep the other processes of the service from starting one at the same time."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._home / "refresh-start", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise RefreshRunningError("another refresh is being started: ask for its end") from None
+        try:
+            yield
+        finally:
+            os.close(file)
+
+    async def _begun(self, process: "subprocess.Popen[bytes]", since: datetime) -> str | None:
+        """The name of the run that a process works on; None where it ended before."""
+        deadline = time.monotonic() + _BEGIN_SECONDS
+        ended = False
+        while not ended:
+            ended = process.poll() is not None  # before the look: it may have begun and ended
+            if name := begun_run(self._home, process.pid, since):
+                return name
+            if time.monotonic() > deadline:
+                process.send_signal(signal.SIGINT)
+                return None
+            await asyncio.sleep(_LOOK_SECONDS)
+        return None
+
+
+def _start(command: Sequence[str]) -> "subprocess.Popen[bytes]":
+    """What it logs goes where the log of the service goes; no signal for the service reaches it."""
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+async def _refuse_second(engine: Engine) -> None:
+    holder = await engine.refresh_holder()
+    if holder is not None:
+        raise RefreshRunningError(
+            f"another refresh is running ({holder}): wait for its end, or take over with force"
+        )
+
+
+async def _is_running(engine: Engine, manifest: dict[str, Any]) -> bool | None:
+    """Whether somebody works on a run; None where Neo4j, which knows, cannot be asked."""
+    if manifest["state"] != "unfinished" or not manifest["attempts"]:
+        return False
+    try:
+        return await engine.refresh_holder() == manifest["attempts"][-1]["holder"]
+    except Neo4jError:
+        return None
+
+
+def _document(manifest: dict[str, Any], running: bool | None) -> dict[str, Any]:
+    facts = ("state", "error", "begun_at", "finished_at", "steps", "versions", "metrics", "weights")
+    found = {name: manifest.get(name) for name in facts}
+    return {
+        "id": manifest["run"],
+        "running": running,
+        "models": manifest["identity"]["options"]["models"],
+        **found,
+    }

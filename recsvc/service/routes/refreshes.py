@@ -1,0 +1,43 @@
+"""Refreshes: begun, and watched."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from recsvc.service.problems import described
+from recsvc.service.refresh_schemas import BegunRefreshDocument, RefreshDocument, RefreshRequest
+from recsvc.service.refreshes import Refreshes
+from recsvc.service.routes import EngineDep, NodeId, json_response
+
+router = APIRouter(tags=["models"])
+
+
+async def _refreshes(request: Request) -> Refreshes:
+    return request.app.state.refreshes
+
+
+RefreshesDep = Annotated[Refreshes, Depends(_refreshes)]
+
+
+@router.post(
+    "/v1/refreshes",
+    status_code=202,
+    response_model=BegunRefreshDocument,
+    responses=described(409, 413, 422, 503),
+)
+async def begin_refresh(
+    refreshes: RefreshesDep, engine: EngineDep, body: RefreshRequest | None = None
+) -> Response:
+    """Begin a refresh, or go on with one that was ended; answered when it works, after seconds."""
+    wanted = body or RefreshRequest()
+    name = await refreshes.begin(engine, wanted.models, force=wanted.force)
+    response = json_response({"id": name, "state": "unfinished"}, status=202)
+    response.headers["Location"] = f"/v1/refreshes/{name}"
+    return response
+
+
+@router.get("/v1/refreshes/{id}", response_model=RefreshDocument, responses=described(404, 422))
+async def get_refresh(run: NodeId, refreshes: RefreshesDep, engine: EngineDep) -> Response:
+    """How a refresh goes, or went: steps with time and memory, and what came of it."""
+    return json_response(await refreshes.document(engine, run))

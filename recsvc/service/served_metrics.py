@@ -1,0 +1,86 @@
+"""Metrics of what is served and of how it was made, read when they are asked for.
+
+They are the same whichever process of a service is asked, and hold no model that is gone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import get_args
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from recsvc.refresh_run import State
+from recsvc.store import ActiveVersion
+
+
+class ServedMetrics(Collector):
+    """The active versions, and the state of the last refresh.
+
+    Args:
+        active: the active version of every model.
+        last_state: of the newest refresh; None where none is known.
+    """
+
+    def __init__(
+        self,
+        active: Callable[[], Mapping[str, ActiveVersion]],
+        last_state: Callable[[], str | None],
+    ) -> None:
+        self._active = active
+        self._last_state = last_state
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they are now."""
+        active = self._active()
+        yield _ages(active)
+        yield _metrics(active)
+        yield _seconds(active)
+        yield self._state()
+
+    def _state(self) -> Metric:
+        family = GaugeMetricFamily(
+            "recsvc_last_refresh_state",
+            "1 for the state of the newest refresh of this RECSVC_HOME.",
+            labels=("state",),
+        )
+        found = self._last_state()
+        for state in get_args(State) if found is not None else ():
+            family.add_metric((state,), float(state == found))
+        return family
+
+
+def _ages(active: Mapping[str, ActiveVersion]) -> Metric:
+    family = GaugeMetricFamily(
+        "recsvc_active_version_age_seconds",
+        "Time since the active version of each model was activated.",
+        labels=("model",),
+    )
+    now = datetime.now(UTC)
+    for name, version in active.items():
+        if version.activated_at is not None:
+            family.add_metric((name,), max(0.0, (now - version.activated_at).total_seconds()))
+    return family
+
+
+def _metrics(active: Mapping[str, ActiveVersion]) -> Metric:
+    family = GaugeMetricFamily(
+        "recsvc_version_metric",
+        "Metrics of the active version of each model, on its validation users.",
+        labels=("model", "metric"),
+    )
+    for name, version in active.items():
+        for metric, value in version.metrics.items():
+            family.add_metric((name, metric), value)
+    return family
+
+
+def _seconds(active: Mapping[str, ActiveVersion]) -> Metric:
+    family = GaugeMetricFamily(
+        "recsvc_last_refresh_seconds",
+        "Time that the steps took of the refresh that made the active version, to its writing.",
+    )
+    hybrid = active.get("hybrid")
+    if hybrid is not None and hybrid.seconds is not None:
+        family.add_metric((), hybrid.seconds)
+    return family

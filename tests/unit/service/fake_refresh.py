@@ -1,0 +1,74 @@
+"""A refresh as it is seen from outside: a process that notes on which run it works."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from recsvc.service.refreshes import Refreshes
+
+RUN = "20251121T030000.000000Z-9f2c01"
+HOLDER = "db1 4711 9f2c01ab"
+MANIFEST: dict[str, Any] = {
+    "run": RUN,
+    "state": "activated",
+    "error": None,
+    "begun_at": "2025-11-21T03:00:00.000+00:00",
+    "finished_at": "2025-11-21T03:09:24.000+00:00",
+    "identity": {"options": {"models": ["lightgcn"], "seed": 0}, "events": {}, "packages": {}},
+    "attempts": [
+        {
+            "at": "2025-11-21T03:00:00.000+00:00", "holder": HOLDER, "fence": 1,
+            "taken_from": None, "forced": False,
+        }
+    ],
+    "steps": [
+        {
+            "name": "extract", "state": "done", "started_at": "2025-11-21T03:00:01.000+00:00",
+            "attempt": 1, "seconds": 3.2, "memory_bytes": 734003200,
+        }
+    ],
+    "versions": {"hybrid": 3, "lightgcn": 3},
+    "metrics": {"hybrid": {"ndcg@20": {"mean": 0.2, "low": 0.19, "high": 0.21}}},
+    "weights": {"lightgcn": 0.6, "base": 0.002},
+}  # fmt: skip
+
+
+_PROCESS = """
+import json, os, socket, sys, time
+from datetime import datetime, timezone
+home, run, what = sys.argv[1:]
+if what == "fail":
+    sys.exit(1)
+path = os.path.join(home, "refreshes", run, "manifest.json")
+with open(path) as file:
+    manifest = json.load(file)
+now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+holder = f"{socket.gethostname()} {os.getpid()} 0"
+manifest["attempts"].append({**manifest["attempts"][-1], "at": now, "holder": holder})
+with open(path + ".part", "w") as file:
+    json.dump(manifest, file)
+os.replace(path + ".part", path)
+while what == "stay":
+    time.sleep(0.05)
+"""
+
+
+def write_manifest(home: Path, **facts: Any) -> None:
+    manifest = MANIFEST | facts
+    folder = home / "refreshes" / manifest["run"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "part").write_text(json.dumps(manifest))
+    (folder / "part").replace(folder / "manifest.json")
+
+
+def fake_command(home: Path, run: str = RUN, what: str = "end") -> list[str]:
+    """The process; `what` is `end`, `stay` until it is ended, or `fail` before it has begun."""
+    # Python without site packages starts at once.
+    return [sys.executable, "-I", "-S", "-c", _PROCESS, str(home), run, what]
+
+
+def fake_refreshes(home: Path, run: str = RUN, what: str = "end") -> Refreshes:
+    """Refreshes of which one is known, and whose processes go on with a run."""
+    write_manifest(home)
+    return Refreshes(home, lambda _models, force: fake_command(home, run, what))

@@ -1,0 +1,205 @@
+"""`/v1/refreshes`, with processes that only say that they refresh."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+import httpx
+import orjson
+import psutil
+import pytest
+import structlog
+
+from loaders.errors import Neo4jUnavailableError
+from recsvc.models import MODELS
+from recsvc.refresh_process import begun_run, refresh_command
+from recsvc.service.app import create_app
+from recsvc.service.refresh_schemas import BegunRefreshDocument, LinearModel, RefreshDocument
+from recsvc.service.refreshes import Refreshes
+from recsvc.store import ActiveVersion
+from tests.unit.service.fake_engine import FakeEngine
+from tests.unit.service.fake_refresh import (
+    HOLDER,
+    RUN,
+    fake_command,
+    fake_refreshes,
+    write_manifest,
+)
+from tests.unit.service.test_http_observability import samples
+from tests.unit.service.test_http_problems import checked
+
+
+@asynccontextmanager
+async def asking(fake: FakeEngine, refreshes: Refreshes) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=create_app(fake.engine, refreshes=refreshes))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        yield client
+    structlog.reset_defaults()
+
+
+async def test_a_refresh_begins_and_its_address_tells_of_it(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/refreshes")
+    assert response.status_code == 202
+    BegunRefreshDocument.model_validate(response.json())
+    assert response.json() == {"id": RUN, "state": "unfinished"}
+    assert response.headers["Location"] == f"/v1/refreshes/{RUN}"
+    told = await client.get(response.headers["Location"])
+    assert told.status_code == 200
+    RefreshDocument.model_validate(told.json())
+    assert told.json()["steps"][0]["memory_bytes"] == 734003200
+    assert told.json()["versions"] == {"hybrid": 3, "lightgcn": 3}
+
+
+async def test_what_is_asked_for_reaches_the_command(fake: FakeEngine, tmp_path: Path) -> None:
+    asked: list[Any] = []
+    write_manifest(tmp_path)
+
+    def command(models: Any, *, force: bool) -> list[str]:
+        asked.append((list(models), force))
+        return fake_command(tmp_path)
+
+    async with asking(fake, Refreshes(tmp_path, command)) as client:
+        body = {"models": ["ridge", "lightgcn"], "force": True}
+        assert (await client.post("/v1/refreshes", json=body)).status_code == 202
+    assert asked == [(["ridge", "lightgcn"], True)]
+    assert ("refresh_holder",) not in fake.calls  # whoever it is, it is taken over from
+    words = refresh_command(["ridge", "lightgcn"], force=True)
+    assert words[1:] == [
+        *("-m", "recsvc", "refresh", "--json"),
+        *("--model", "ridge", "--model", "lightgcn", "--force"),
+    ]
+
+
+async def test_a_second_one_is_refused(client: httpx.AsyncClient, fake: FakeEngine) -> None:
+    fake.holder = HOLDER
+    document = checked(await client.post("/v1/refreshes"), 409)
+    assert HOLDER in document["detail"]
+
+
+async def test_two_at_once_start_one_process(fake: FakeEngine, tmp_path: Path) -> None:
+    refreshes = fake_refreshes(tmp_path)
+    # Two processes of a service have each a `Refreshes` of its own.
+    other = fake_refreshes(tmp_path)
+    async with asking(fake, refreshes) as one, asking(fake, other) as two:
+        answers = await asyncio.gather(one.post("/v1/refreshes"), two.post("/v1/refreshes"))
+    assert sorted(answer.status_code for answer in answers) == [202, 409]
+
+
+async def test_one_that_ends_before_it_begins_is_503(fake: FakeEngine, tmp_path: Path) -> None:
+    async with asking(fake, fake_refreshes(tmp_path, what="fail")) as client:
+        response = await client.post("/v1/refreshes")
+        assert "could not begin" in checked(response, 503)["detail"]
+        assert response.headers["Retry-After"]
+
+
+async def test_one_that_finds_another_at_work_is_409(fake: FakeEngine, tmp_path: Path) -> None:
+    class TakenMeanwhile(FakeEngine):
+        async def refresh_holder(self) -> str | None:
+            self._called("refresh_holder")
+            return HOLDER if len(self.calls) > 1 else None
+
+    async with asking(TakenMeanwhile(), fake_refreshes(tmp_path, what="fail")) as client:
+        checked(await client.post("/v1/refreshes"), 409)
+
+
+async def test_the_process_is_in_a_session_of_its_own(fake: FakeEngine, tmp_path: Path) -> None:
+    async with asking(fake, fake_refreshes(tmp_path, what="stay")) as client:
+        response = await client.post("/v1/refreshes")
+        assert response.status_code == 202
+        manifest = orjson.loads((tmp_path / "refreshes" / RUN / "manifest.json").read_bytes())
+        process = int(manifest["attempts"][-1]["holder"].split()[1])
+        try:
+            assert os.getsid(process) == process
+        finally:
+            os.kill(process, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while psutil.pid_exists(process):  # it is waited for: no zombie is left
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
+
+async def test_neo4j_away_is_503(client: httpx.AsyncClient, fake: FakeEngine) -> None:
+    fake.error = Neo4jUnavailableError("away")
+    checked(await client.post("/v1/refreshes"), 503)
+
+
+@pytest.mark.parametrize(
+    "body", [{"models": ["popularity"]}, {"models": ["nonsense"]}, {"force": 1}, {"seed": 1}, []]
+)
+async def test_what_is_not_as_described_is_refused(client: httpx.AsyncClient, body: Any) -> None:
+    checked(await client.post("/v1/refreshes", json=body), 422)
+
+
+def test_the_models_are_those_that_a_blend_can_be_made_of() -> None:
+    linear = {name for name, model in MODELS.items() if model.linear}
+    assert set(get_args(LinearModel)) == linear - {"popularity", "hybrid"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nonsense", "..%2F" + RUN, RUN + "%2F", RUN + "%0A", RUN + "%00", "%2E%2E", RUN[:-1] + "2"],
+)
+async def test_no_other_file_is_read(client: httpx.AsyncClient, tmp_path: Path, name: str) -> None:
+    (tmp_path / "refreshes" / "nonsense").mkdir()
+    for folder in (tmp_path / "refreshes" / "nonsense", tmp_path, tmp_path / "refreshes"):
+        (folder / "manifest.json").write_bytes(
+            (tmp_path / "refreshes" / RUN / "manifest.json").read_bytes()
+        )
+    assert (await client.get(f"/v1/refreshes/{RUN}")).status_code == 200
+    checked(await client.get(f"/v1/refreshes/{name}"), 404)
+
+
+async def test_running_is_what_the_lease_says(
+    client: httpx.AsyncClient, fake: FakeEngine, tmp_path: Path
+) -> None:
+    async def running() -> Any:
+        response = await client.get(f"/v1/refreshes/{RUN}")
+        RefreshDocument.model_validate(response.json())
+        return response.json()["running"]
+
+    fake.holder = HOLDER
+    assert await running() is False  # it has ended
+    write_manifest(tmp_path, state="unfinished", versions=None)
+    assert await running() is True
+    fake.holder = "db1 4712 aa"
+    assert await running() is False
+    fake.error = Neo4jUnavailableError("away")
+    assert await running() is None
+
+
+def test_a_process_number_that_is_used_again_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    begun = datetime(2025, 11, 21, 3, tzinfo=UTC)
+    attempt = {"at": begun.isoformat(timespec="milliseconds"), "holder": ""}
+    attempt["holder"] = f"{socket.gethostname()} 4711 ab"
+    write_manifest(tmp_path, attempts=[attempt])
+    assert begun_run(tmp_path, 4711, begun) == RUN
+    assert begun_run(tmp_path, 4711, begun + timedelta(seconds=2)) is None
+    assert begun_run(tmp_path, 471, begun) is None
+
+
+async def test_metrics_of_the_active_versions(
+    client: httpx.AsyncClient, fake: FakeEngine, tmp_path: Path
+) -> None:
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    version = ActiveVersion("hybrid", 3, None, "ab", hour_ago, {"ndcg@20": 0.25}, 42.5)
+    fake.active_versions = {"hybrid": version}
+    found = await samples(client)
+    age = found['recsvc_active_version_age_seconds{model="hybrid"}']
+    assert age == pytest.approx(3600, abs=60)
+    assert found['recsvc_version_metric{metric="ndcg@20",model="hybrid"}'] == 0.25
+    assert found["recsvc_last_refresh_seconds"] == 42.5
+    states = ("unfinished", "activated", "failed")
+    assert [found[f'recsvc_last_refresh_state{{state="{each}"}}'] for each in states] == [0, 1, 0]
+    fake.active_versions = {"hybrid": replace(version, activated_at=None, seconds=None)}
+    write_manifest(tmp_path, run=RUN.replace("2025", "2026"), state="failed")
+    found = await samples(client)
+    assert "recsvc_last_refresh_seconds" not in found
+    assert [found[f'recsvc_last_refresh_state{{state="{each}"}}'] for each in states] == [0, 0, 1]
