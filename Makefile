@@ -22,10 +22,8 @@ demo: $(VENV)/.ready
 	@$(BIN)/python -m recsvc.demo
 
 test: lint types
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --skip-covered --sort=cover
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder \
+		--cov --cov-report term:skip-covered
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check

@@ -11,6 +11,7 @@ that made it. Recency, popularity and diversity of the paths are in `_linking_pa
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ FOLLOWS = Query(
 UNHURRIED = {"RECSVC_ANSWER_CACHE_SECONDS": "0", "RECSVC_REQUEST_TIMEOUT_SECONDS": "60"}
 """Whatever is beside it on the machine, a deadline is not what is checked."""
 PAIRS_CHECKED = 100
+LARGER_CHECKED = 20
+"""Sets of three and more, for each of which every pair is tried: a thousand requests or so."""
 DELETED = 3
 DEPTH = 500
 
@@ -47,7 +50,7 @@ class Findings:
         self.worst_sum = 0.0
         self.paths: dict[tuple[Any, ...], list[list[str | None]]] = defaultdict(list)
         self.sizes: Counter[int] = Counter()
-        self.held = self.pairs = self.pairs_minimal = 0
+        self.held = self.pairs = self.pairs_minimal = self.larger = self.larger_minimal = 0
         self.strangers = 0
         self.drops: list[tuple[int, int]] = []
 
@@ -118,10 +121,17 @@ def _try(
     )
     if len(named["without"]) == 2 and found.pairs < PAIRS_CHECKED:
         found.pairs += 1
-        singles = _evidence(served, user, item["item_id"])
-        found.pairs_minimal += all(
-            item["item_id"] in _without(served, user, k, [name]) for name in singles
-        )
+        found.pairs_minimal += _none_smaller(served, user, k, item["item_id"], most=1)
+    if len(named["without"]) > 2 and found.larger < LARGER_CHECKED:
+        found.larger += 1
+        found.larger_minimal += _none_smaller(served, user, k, item["item_id"], most=2)
+
+
+def _none_smaller(served: Service, user: str, k: int, item_id: str, *, most: int) -> bool:
+    """Whether an item stays in the list without any so many pieces of evidence: all are tried."""
+    pieces = _evidence(served, user, item_id)
+    sets = (chosen for size in range(1, most + 1) for chosen in combinations(pieces, size))
+    return all(item_id in _without(served, user, k, chosen) for chosen in sets)
 
 
 def _delete(
@@ -199,6 +209,8 @@ def _print(found: Findings, shown: int, existing: int) -> None:
         print(f"a counterfactual of at most {most}: {_share(count, found.items)}")
     print(f"counterfactuals that hold when asked again: {_share(found.held, made)}")
     print(f"pairs where no single piece does it: {_share(found.pairs_minimal, found.pairs)}")
+    larger = _share(found.larger_minimal, found.larger)
+    print(f"sets of three and more where no single piece and no pair does it: {larger}")
     print(f"people named whom the asker does not follow: {found.strangers}")
     if not found.drops:
         print(f"nobody has {2 * DELETED} pieces of evidence for an item")

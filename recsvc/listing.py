@@ -12,10 +12,11 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from recsvc.asking import Asker, RecommendationQuery
-from recsvc.counterfactual import EvidenceLeftOut, Listed, Removal, find_removals
+from recsvc.counterfactual import Removal, find_removals
 from recsvc.evidence import Evidence
 from recsvc.explanation import ExactScores, take_apart
 from recsvc.fusion import ScoredUser
+from recsvc.left_out import EvidenceLeftOut, Listed
 from recsvc.ranking import best_items, diversify, sort_by_score
 from recsvc.signals import EmbeddingSignal
 from recsvc.snapshot import Snapshot
@@ -71,7 +72,7 @@ class Listing:
                 break
             self._assumed[rows] = self._asked[rows] = True
             new.append(rows)
-        return np.concatenate(new) if new else np.zeros(0, np.int64)
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *new]))
 
     def settle(
         self, rows: Int64[NDArray[np.int64], " n"], there: Bool[NDArray[np.bool_], " n"]

@@ -79,6 +79,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("neo4j_line", lines, indirect=True, scope="session")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several workers, one runs all tests of a file on a line of Neo4j, with its own server."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        line = call.params.get("neo4j_line") if call else None
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {line}"))
+
+
 @pytest.fixture(scope="session")
 def neo4j_line(request: pytest.FixtureRequest) -> str:
     """The line of Neo4j that the test runs on; skipped where another one cannot be had."""

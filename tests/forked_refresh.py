@@ -238,7 +238,7 @@ def main() -> None:
     import recsvc.models.fastrp
     import recsvc.models.lightgcn
     import recsvc.models.walk3
-    import recsvc.refresh  # noqa: F401
+    import recsvc.refresh  # noqa: F401 (a child that is forked has them already)
 
     for line in sys.stdin:
         request = json.loads(line)

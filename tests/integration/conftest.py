@@ -1,13 +1,22 @@
 """What tests of the graph's content share."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from loaders.catalogue import Query
-from loaders.gateway import Neo4jGateway
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from recsvc import cli
+from recsvc.learning import RefreshOptions
+from recsvc.refresh import RefreshReport, refresh
+from recsvc.settings import load_settings
+from tests.forked_refresh import VERSIONS, make_graph
 
+QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 Links = dict[tuple[Any, ...], dict[str, Any]]
 
 RELATIONSHIPS = Query(
@@ -38,3 +47,61 @@ def relationships(gateway: Neo4jGateway) -> Callable[[str], Links]:
         }
 
     return read
+
+
+@pytest.fixture
+def graph(gateway: Neo4jGateway, tmp_path: Path) -> Neo4jGateway:
+    make_graph(gateway, tmp_path / "tables", users=60)
+    return gateway
+
+
+@pytest.fixture
+def refreshed(graph: Neo4jGateway, tmp_path: Path) -> Callable[..., RefreshReport]:
+    """Refreshes the graph; options by name, and `force`."""
+
+    def run(*, force: bool = False, **options: Any) -> RefreshReport:
+        chosen = QUICK.model_copy(update=options)
+        return refresh(graph, chosen, load_settings().events, home=tmp_path / "home", force=force)
+
+    return run
+
+
+@pytest.fixture
+def environment(neo4j_address: Neo4jAddress, tmp_path: Path) -> dict[str, str]:
+    return {
+        "RECSVC_HOME": str(tmp_path / "home"),
+        "RECSVC_NEO4J_URI": neo4j_address.uri,
+        "RECSVC_NEO4J_USER": neo4j_address.user,
+        "RECSVC_NEO4J_PASSWORD": neo4j_address.password,
+    }
+
+
+@pytest.fixture
+def command(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command in this process: its exit code, stdout and stderr."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["recsvc", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        structlog.reset_defaults()
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    return run
+
+
+def statuses(gateway: Neo4jGateway) -> dict[str, str]:
+    return {f"{v['model']} {v['version']}": v["status"] for v in gateway.run(VERSIONS)}
+
+
+def active(gateway: Neo4jGateway) -> dict[str, int]:
+    versions = gateway.run(VERSIONS)
+    return {v["model"]: v["version"] for v in versions if v["status"] == "active"}

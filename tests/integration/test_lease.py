@@ -165,7 +165,7 @@ def test_a_writer_that_is_paused_in_the_middle_does_not_keep_others_waiting_for_
     def write() -> None:
         try:
             FencedGateway(gateway, "one", 1).write(pause, timeout_seconds=1.0)
-        except Exception as error:
+        except Exception as error:  # looked at where the thread is joined
             errors.append(error)
 
     thread = threading.Thread(target=write)

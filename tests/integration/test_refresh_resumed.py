@@ -153,14 +153,22 @@ def test_of_two_at_once_exactly_one_writes(
     graph: Neo4jGateway, neo4j_address: Neo4jAddress, tmp_path: Path
 ) -> None:
     came: list[RefreshReport | BaseException] = []
-    together = threading.Barrier(2)
+    together, refused = threading.Barrier(2), threading.Event()
+
+    def progress(what: str, _done: int, _total: int) -> None:
+        if what.startswith("extract"):  # whoever has the lease is at work until the other ended
+            assert refused.wait(60)
 
     def run() -> None:
         with Neo4jGateway(neo4j_address) as own:
             together.wait()
             try:
-                came.append(refresh(own, QUICK, EVENTS, home=tmp_path / "h", lease_seconds=3.0))
+                report = refresh(
+                    own, QUICK, EVENTS, home=tmp_path / "h", lease_seconds=3.0, progress=progress
+                )
+                came.append(report)
             except RefreshError as error:
+                refused.set()
                 came.append(error)
 
     threads = [threading.Thread(target=run) for _ in range(2)]

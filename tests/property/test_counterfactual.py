@@ -7,10 +7,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsvc import counterfactual
-from recsvc.counterfactual import EvidenceLeftOut, Listed, Removal, find_removals
+from recsvc import left_out
+from recsvc.counterfactual import Removal, find_removals
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.fusion import Blend
+from recsvc.left_out import EvidenceLeftOut, Listed
 from recsvc.ranking import sort_by_score
 from tests.property.made_blends import IDS, N_ITEMS, blends, evidences, ids_of, made_blend
 
@@ -41,7 +42,7 @@ class Case:
         self.items = self.again(())
         own = [IDS["item"].row(n.id) if n.kind == "item" else -1 for n in evidence.nodes]
         self.listed = Listed(self.items, allowed, np.ones(N_ITEMS, bool), np.array(own, np.int64))
-        with mock.patch.multiple(counterfactual, _MOST_ITEMS=near, _LEAST_ITEMS=near):
+        with mock.patch.multiple(left_out, _MOST_ITEMS=near, _LEAST_ITEMS=near):
             self.left_out = EvidenceLeftOut(blend, evidence, blend.score(evidence), self.listed)
 
     def again(self, positions) -> np.ndarray:

@@ -1,0 +1,212 @@
+"""What the gate refuses, and what was forced past it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from loaders import writeback
+from loaders.catalogue import Query
+from loaders.errors import Neo4jUnavailableError
+from loaders.gateway import Neo4jGateway
+from loaders.local_neo4j import DEFAULT_LINE
+from recsvc import learning, refresh
+from recsvc.errors import GateError
+from recsvc.fusion import Candidates, candidates_in_parts
+from recsvc.learning import Fitted, Vectors
+from recsvc.refresh import RefreshReport
+from tests.forked_refresh import VERSIONS, orphans, served_arrays
+from tests.integration.conftest import active, statuses
+
+pytestmark = pytest.mark.neo4j
+
+MOMENTS = Query(
+    "tests/moments", "", "read", {}, {},
+    "MATCH (v:EmbeddingVersion) RETURN v.model + ' ' + v.version AS name, "
+    "v.activated_at AS activated, v.retired_at AS retired, v.overridden AS overridden",
+)  # fmt: skip
+REFRESH = ("refresh", "--model", "fastrp", "--model", "walk3", "--device", "cpu", "--json")
+
+
+def for_the_wrong_users(*arguments: Any) -> Candidates:
+    """The candidates, with what every signal says of one user said of another."""
+    found = candidates_in_parts(*arguments)
+    return replace(found, features=np.roll(found.features, 1, axis=1))
+
+
+def spoilt(spoil: Callable[[Vectors], Vectors]) -> Callable[..., Fitted]:
+    """`fit_model` with the vectors spoilt."""
+
+    def fit(*arguments: Any, **more: Any) -> Fitted:
+        fitted = learning.fit_model(*arguments, **more)
+        vectors = fitted.kernel
+        return replace(fitted, kernel=spoil(vectors)) if isinstance(vectors, Vectors) else fitted
+
+    return fit
+
+
+def newest_manifest(home: Path) -> dict[str, Any]:
+    return orjson.loads(max(home.glob("refreshes/*/manifest.json")).read_bytes())
+
+
+def test_a_worse_version_is_refused_and_what_was_active_stays(
+    graph: Neo4jGateway,
+    refreshed: Callable[..., RefreshReport],
+    command: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    assert refreshed().change is None  # nothing to compare with
+    again = refreshed()
+    assert again.change is not None
+    assert (again.change.mean, again.overridden) == (0.0, ())  # the same graph, the same models
+    before = served_arrays(graph)
+    monkeypatch.setattr(learning, "candidates_in_parts", for_the_wrong_users)
+    code, out, err = command(*REFRESH)
+    assert (code, out) == (1, "")
+    (line,) = [line for line in err.splitlines() if line.startswith("recsvc: ")]
+    assert re.search(r"NDCG@20 is worse than the active version's by 0\.\d+ \(95% interval", line)
+    assert "--force activates it all the same" in line
+    found = {f"{v['model']} {v['version']}": v for v in graph.run(VERSIONS)}
+    assert statuses(graph) == {
+        "fastrp 1": "retired", "hybrid 1": "retired", "fastrp 2": "active", "hybrid 2": "active",
+        "fastrp 3": "failed", "hybrid 3": "failed",
+    }  # fmt: skip
+    assert all("NDCG@20 is worse" in found[name]["reason"] for name in ("fastrp 3", "hybrid 3"))
+    assert found["hybrid 3"]["parts"] > 0  # for inspection
+    assert (found["fastrp 2"]["slot"], found["fastrp 3"]["slot"]) == ("b", "a")
+    assert served_arrays(graph) == before
+    manifest = newest_manifest(tmp_path / "home")
+    assert manifest["state"] == "failed"
+    (objection,) = manifest["objections"]
+    assert objection in manifest["error"]
+    assert objection in line
+    monkeypatch.undo()
+    assert refreshed().versions == {"hybrid": 4, "fastrp": 4}
+    assert orphans(graph) == []
+
+
+def test_force_activates_it_and_the_objections_are_recorded(
+    graph: Neo4jGateway,
+    refreshed: Callable[..., RefreshReport],
+    command: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    refreshed()
+    with monkeypatch.context() as patched:
+        patched.setattr(learning, "candidates_in_parts", for_the_wrong_users)
+        code, out, err = command(*REFRESH, "--force")
+    assert code == 0, err
+    report = orjson.loads(out)
+    (objection,) = report["overridden"]
+    assert "NDCG@20 is worse" in objection
+    assert report["change"]["high"] < 0.0
+    assert active(graph) == {"fastrp": 2, "hybrid": 2}
+    recorded = {row["name"]: row["overridden"] for row in graph.run(MOMENTS)}
+    assert recorded == {
+        "fastrp 1": None, "hybrid 1": None, "fastrp 2": [objection], "hybrid 2": [objection],
+    }  # fmt: skip
+    manifest = newest_manifest(tmp_path / "home")
+    assert (manifest["state"], manifest["overridden"]) == ("activated", [objection])
+    better = refreshed()
+    assert better.change is not None
+    assert better.change.low > 0.0
+    assert better.overridden == ()
+
+
+def nan(vectors: Vectors) -> Vectors:
+    item = vectors.item.copy()
+    item[3, 0] = np.nan
+    return replace(vectors, item=item)
+
+
+def one_direction(vectors: Vectors) -> Vectors:
+    return replace(vectors, item=np.ones_like(vectors.item))
+
+
+def few_items(vectors: Vectors) -> Vectors:
+    item = vectors.item.copy()
+    item[:9] = 0.0
+    return replace(vectors, item=item)
+
+
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (nan, "fastrp: a target vector holds NaN or an infinity"),
+        (one_direction, "fastrp: the target vectors have collapsed to one direction"),
+        (few_items, "fastrp: covers 80.0% of the items"),
+    ],
+)
+def test_what_cannot_be_served_well_is_refused(
+    graph: Neo4jGateway,
+    refreshed: Callable[..., RefreshReport],
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Vectors], Vectors],
+    says: str,
+) -> None:
+    refreshed()
+    before = served_arrays(graph)
+    monkeypatch.setattr(refresh, "fit_model", spoilt(spoil))
+    with pytest.raises(GateError, match=says):
+        refreshed()
+    assert active(graph) == {"fastrp": 1, "hybrid": 1}
+    assert statuses(graph)["hybrid 2"] == "failed"
+    if spoil is nan:
+        with pytest.raises(GateError, match="--force or not"):
+            refreshed(force=True)
+    else:
+        (overridden,) = refreshed(force=True).overridden
+        assert overridden.startswith(says)
+    if spoil is few_items:
+        assert refreshed(least_coverage=0.8).overridden == ()
+    elif spoil is nan:
+        assert served_arrays(graph) == before
+
+
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+def test_the_first_version_is_looked_at_too(
+    graph: Neo4jGateway,
+    refreshed: Callable[..., RefreshReport],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(refresh, "fit_model", spoilt(one_direction))
+    with pytest.raises(GateError, match="collapsed"):
+        refreshed()
+    assert active(graph) == {}
+
+
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+def test_versions_that_held_out_other_shares_are_not_compared(
+    refreshed: Callable[..., RefreshReport],
+) -> None:
+    refreshed()
+    assert refreshed(held_out_share=0.3).change is None
+
+
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+def test_when_it_was_forced_and_ended_it_is_gone_on_with_without_force(
+    graph: Neo4jGateway,
+    refreshed: Callable[..., RefreshReport],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After the flip there is nothing more to refuse."""
+
+    def lost(*_arguments: Any) -> None:
+        raise Neo4jUnavailableError("gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refresh, "fit_model", spoilt(one_direction))
+        patched.setattr(writeback, "write_similar", lost)
+        with pytest.raises(Neo4jUnavailableError):
+            refreshed(force=True)
+    assert refreshed().versions == {"hybrid": 1, "fastrp": 1}
+    (recorded,) = {tuple(row["overridden"]) for row in graph.run(MOMENTS)}
+    assert "collapsed" in recorded[0]
