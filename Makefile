@@ -22,7 +22,9 @@ demo: $(VENV)/.ready
 	@$(BIN)/python -m recsvc.demo
 
 test: lint types
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder \
+	@# A thread and a quickly compiled Java for each worker: there are two of them, and little time.
+	OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1 \
+	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
 		--cov --cov-report term:skip-covered
 
 lint: $(VENV)/.ready

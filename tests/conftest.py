@@ -6,6 +6,7 @@ module, with the real service in front.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,11 +16,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import polars as pl
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from loaders.catalogue import Query
 from loaders.errors import LocalNeo4jError
@@ -79,13 +82,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("neo4j_line", lines, indirect=True, scope="session")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class ByFileAndLine(LoadScopeScheduling):
     """Of several workers, one runs all tests of a file on a line of Neo4j, with its own server."""
-    for item in items:
-        call = getattr(item, "callspec", None)
-        line = call.params.get("neo4j_line") if call else None
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {line}"))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, name = nodeid.partition("::")
+        lines = [line for line in neo4j_versions() if re.search(rf"(\[|-){line}(-|\])", name)]
+        return f"{file} {lines}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndLine:
+    return ByFileAndLine(config, log)
 
 
 @pytest.fixture(scope="session")
