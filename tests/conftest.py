@@ -48,6 +48,7 @@ ON_DEFAULT_LINE = {
     "test_counterfactuals.py",
     "test_live_evidence.py",
     "test_new_metapath.py",
+    "test_refused_versions.py",
     "test_report.py",
     "test_round_trips.py",
     "test_serving.py",

@@ -29,7 +29,7 @@ from tests.conftest import CHECKOUT, Served, Service, refreshed, running_service
 from tests.faults.steady_load import WANTED, Answered, SteadyLoad, Wanted, answer, callers
 from tests.faults.tcp_proxy import TcpProxy, tcp_proxy
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.alone]
 
 DEADLINE_SECONDS: float = Settings.model_fields["request_timeout_seconds"].default
 """For everything that a request reads from Neo4j, together."""
