@@ -62,10 +62,10 @@ def _ending(manifest: Mapping[str, Any]) -> str:
     kept = "What was active stayed active."
     if manifest.get("objections") and (manifest["error"] or "").startswith("GateError"):
         return f"The gate refused the new version. {kept}"
-    return f"It failed: {readable_lines(manifest['error'])}. What was active by then stayed active."
+    return f"It failed: {_one_line(manifest['error'])}. What was active by then stayed active."
 
 
-def readable_lines(text: str | None) -> str:
+def _one_line(text: str | None) -> str:
     """An error as one line of any length."""
     words = " ".join((text or "nothing is known of why").split())
     return "".join(c if c.isprintable() else "\ufffd" for c in words).rstrip(".")
@@ -73,6 +73,8 @@ def readable_lines(text: str | None) -> str:
 
 def _change(manifest: Mapping[str, Any]) -> str:
     change, before = manifest.get("change"), manifest.get("compared_with")
+    if "compared_with" not in manifest or (before and "change" not in manifest):
+        return "It ended before it could be compared with the version that was active."
     if not before:
         return "No version of the blend was active to compare it with."
     if not change:
@@ -193,7 +195,7 @@ def _lists(manifest: Mapping[str, Any], lists: SampledLists | None) -> Section:
 
 def _no_lists(manifest: Mapping[str, Any]) -> str:
     if reason := manifest.get("lists_error"):
-        return f"They could not be compared: {readable_lines(reason)}."
+        return f"They could not be compared: {_one_line(reason)}."
     if manifest.get("weights") and not manifest.get("compared_with"):
         return "No version of the blend was active to compare with."
     return "The run ended before they could be compared."

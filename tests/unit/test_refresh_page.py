@@ -154,6 +154,15 @@ def test_a_refused_run_says_why_and_that_nothing_changed() -> None:
     assert "became active" not in said(REFUSED)
 
 
+def test_versions_that_cannot_be_compared_say_why() -> None:
+    sentence = section(MANIFEST | {"change": None}, "What came").sentences[-1]
+    assert "the two share too few validation users" in sentence
+    first = section(MANIFEST | {"change": None, "compared_with": None}, "What came").sentences[-1]
+    assert first == "No version of the blend was active to compare it with."
+    broken = {name: value for name, value in REFUSED.items() if name != "change"}
+    assert "ended before it could be compared" in section(broken, "What came").sentences[-1]
+
+
 def test_what_was_forced_says_what_spoke_against_it() -> None:
     objections = REFUSED["objections"]
     forced = MANIFEST | {"objections": objections, "overridden": objections}
@@ -167,6 +176,7 @@ def test_a_run_that_failed_early_has_a_page_too() -> None:
     assert "RefreshError: <script>alert(1)</script>" in text
     assert "\u202e" not in text
     assert "The run ended before there were any." in text
+    assert "It ended before it could be compared with the version that was active." in text
     assert "The run ended before they could be compared." in text
 
 
