@@ -207,6 +207,31 @@ def active_validation(gateway: Gateway) -> Validation | None:
     return None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ActiveBlend:
+    """The active version of the blend.
+
+    Attributes:
+        version: its number.
+        sha256: of its arrays.
+        weights: λ by signal.
+        metrics: by signal, with the blend as `hybrid`, and metric: `mean`, `low` and `high`.
+    """
+
+    version: int
+    sha256: str
+    weights: Mapping[str, float]
+    metrics: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+def active_blend(gateway: Gateway) -> ActiveBlend | None:
+    """The active version of the blend; None where there is none."""
+    for row in gateway.run(catalogue()["writeback/active_blend"]):
+        weights, metrics = (json.loads(row[name] or "{}") for name in ("weights", "metrics"))
+        return ActiveBlend(row["version"], row["sha256"], weights, metrics)
+    return None
+
+
 def activate(
     gateway: Gateway, versions: Iterable[Version], *, overridden: Sequence[str] = ()
 ) -> None:

@@ -49,16 +49,27 @@ class BatchEvidence:
 
 
 def batch_evidence(
-    graph: HeteroGraph, snapshot: Snapshot, events: Mapping[str, EventSettings]
+    graph: HeteroGraph,
+    snapshot: Snapshot,
+    events: Mapping[str, EventSettings],
+    *,
+    at: float | None = None,
 ) -> BatchEvidence:
-    """Evidence as the service would read it for each user; nodes the snapshot lacks fall away."""
-    n_users = len(graph.users)
+    """Evidence as the service would read it for each user; nodes the snapshot lacks fall away.
+
+    Args:
+        graph: what users did.
+        snapshot: whose rows are wanted.
+        events: settings by kind of event.
+        at: when it would be read, in Unix seconds; now if not given.
+    """
+    n_users, now = len(graph.users), time.time() if at is None else at
     items, users, categories = snapshot.items, snapshot.users, snapshot.categories
     return BatchEvidence(
         graph.users,
         {
             "item": _in_rows_of(
-                evidence_matrix(graph, events, now=time.time(), dislikes=True), graph.items, items
+                evidence_matrix(graph, events, now=now, dislikes=True), graph.items, items
             ),
             "user": _in_rows_of(
                 graph.follows.matrix(n_users, n_users, weighted=False), graph.users, users

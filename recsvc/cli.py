@@ -71,6 +71,8 @@ def prepare(context: typer.Context) -> None:
     """Recommendations from a Neo4j graph, each with an exact explanation."""
     # The driver reports a retried dead-lock as a warning; the retry is what was meant to happen.
     logging.getLogger("neo4j").setLevel(logging.ERROR)
+    # It tells of its cache, on a stderr that is a log of JSON lines.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     command = context.invoked_subcommand
     if command == "schedule" or (command == "refresh" and not sys.stderr.isatty()):
         configure_json_log()

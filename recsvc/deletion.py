@@ -133,6 +133,18 @@ def stored_content(gateway: Gateway, version: int) -> bytes:
     return b"".join(parts)
 
 
+def existing(
+    gateway: Gateway, user_ids: Collection[str], item_ids: Collection[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Those of some users, and of some items, that are in the graph at this moment."""
+    parameters = {"user_ids": list(user_ids), "item_ids": list(item_ids)}
+    rows = gateway.run(catalogue()["rest/existing"], **parameters)
+    users, items = (
+        frozenset(row["id"] for row in rows if row["kind"] == kind) for kind in ("user", "item")
+    )
+    return users, items
+
+
 def forget_on_disk(gateway: Gateway, snapshot_folder: Path) -> None:
     """Remove unpacked snapshots other than the active one as it is now."""
     active = gateway.run(catalogue()["serve/active_versions"])

@@ -41,6 +41,7 @@ from recsvc.paths import DrawnPaths, find_paths
 from recsvc.ranking import best_items
 from recsvc.refresh_run import forget_unfinished
 from recsvc.revisions import Revisions, note_users
+from recsvc.sampled_lists import forget
 from recsvc.serving import Serving
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import cosines
@@ -237,7 +238,11 @@ class Engine:
             NotFoundError: there is no such node.
             Neo4jError: it was not all done in time; asked again, it goes on.
         """
-        await self._graph.delete(DeletedNode(kind, node_id))
+        try:
+            await self._graph.delete(DeletedNode(kind, node_id))
+        finally:  # asked again, it goes on, with what one that was ended has left too
+            if self._home is not None:
+                await asyncio.to_thread(forget, self._home, kind, node_id)
         if self._home is not None:
             await asyncio.to_thread(forget_unfinished, self._home)
 

@@ -86,6 +86,23 @@ def objections(
     return tuple(found)
 
 
+def coverage(
+    signals: Sequence[Signal], known: Bool[NDArray[np.bool_], " items"]
+) -> dict[str, float]:
+    """Share of the known items that every model with vectors, and `the blend`, gives some score.
+
+    Args:
+        signals: of the blend.
+        known: the items that somebody did something with; with none, there is nothing to tell.
+    """
+    if not known.any():
+        return {}
+    reached = {signal.name: _reached(signal) for signal in signals}
+    wanted = {s.name: reached[s.name] for s in signals if isinstance(s, EmbeddingSignal)}
+    wanted["the blend"] = np.logical_or.reduce([*reached.values(), np.zeros_like(known)])
+    return {name: float(items[known].mean()) for name, items in wanted.items()}
+
+
 def not_finite(signals: Sequence[Signal]) -> tuple[str, ...]:
     """The signals that hold NaN or an infinity, in words: those can be neither stored nor served.
 
@@ -122,14 +139,11 @@ def _collapsed(signal: EmbeddingSignal, known: Bool[NDArray[np.bool_], " items"]
 def _uncovered(
     signals: Sequence[Signal], known: Bool[NDArray[np.bool_], " items"], least: float
 ) -> list[str]:
-    reached = {signal.name: _reached(signal) for signal in signals}
-    wanted = {s.name: reached[s.name] for s in signals if isinstance(s, EmbeddingSignal)}
-    wanted["the blend"] = np.logical_or.reduce([*reached.values(), np.zeros_like(known)])
     return [
         f"{name}: covers {share:.1%} of the items that somebody did something with, expected "
         f"{least:.1%} or more"
-        for name, items in wanted.items()
-        if (share := float(items[known].mean())) < least
+        for name, share in coverage(signals, known).items()
+        if share < least
     ]
 
 

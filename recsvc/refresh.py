@@ -12,7 +12,7 @@ version says how far it got.
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from recsvc.errors import GateError, RecsvcError, RefreshError
 from recsvc.evaluation import Estimate
 from recsvc.evidence import evidence_matrix
 from recsvc.fusion import BASE, Blend
-from recsvc.gate import Validated, Verdict, difference, not_finite, objections
+from recsvc.gate import Validated, Verdict, coverage, difference, not_finite, objections
 from recsvc.learning import (
     Fitted,
     Learned,
@@ -47,7 +47,9 @@ from recsvc.learning import (
     settled_options,
 )
 from recsvc.lease import LEASE_SECONDS, held_lease
+from recsvc.list_changes import note_lists
 from recsvc.models import MODELS, ModelOptions, TrainingData
+from recsvc.refresh_page import page_at_end
 from recsvc.refresh_run import opened_run
 from recsvc.run_folder import environment
 from recsvc.settings import EventSettings
@@ -200,7 +202,8 @@ def refresh(
             with opened_run(home, identity, unfinished, _KEPT) as record:
                 record.attempt(lease)
                 run = Run(lease.gateway, options, events, progress, lease, record)
-                return _concluded(run, force=force)
+                with page_at_end(record):
+                    return _concluded(run, force=force)
         except OSError as error:
             raise RefreshError(
                 f"{home / 'refreshes'} cannot be used: {error}: when it can, the same command goes "
@@ -325,13 +328,31 @@ def _judge(run: Run, candidate: Candidate) -> Verdict:
         return Verdict()
     signals, least = candidate.blend.signals, run.options.least_coverage
     with run.step("gate"):
+        active = writeback.active_blend(run.gateway)
+        run.record.note(compared_with=active, **_gate_facts(candidate))
         if broken := not_finite(signals):
             run.record.note(objections=broken)
             raise _refusal(broken, "it cannot be stored, --force or not")
         change = _change(run, candidate.learned.validated)
         found = objections(signals, candidate.known, change, least_coverage=least)
-        run.record.note(objections=found)
+        run.record.note(objections=found, change=change)
+    _note_lists(run, candidate, active)
     return Verdict(change, found)
+
+
+def _gate_facts(candidate: Candidate) -> dict[str, Any]:
+    """What the run's manifest tells of versions that may be refused."""
+    return {
+        "new_versions": candidate.numbers, "metrics": candidate.learned.metrics,
+        "weights": candidate.learned.weights, "counts": candidate.counts, "cut": candidate.cut,
+        "coverage": coverage(candidate.blend.signals, candidate.known),
+    }  # fmt: skip
+
+
+def _note_lists(run: Run, candidate: Candidate, active: writeback.ActiveBlend | None) -> None:
+    graph, details = candidate.extracted.graph, candidate.extracted.details
+    served = _snapshot(graph, details, candidate.blend, candidate.numbers)
+    note_lists(run, active, served, graph, candidate.extracted.at)
 
 
 def _change(run: Run, validated: Validated) -> Estimate | None:
@@ -410,6 +431,10 @@ def _blend_facts(candidate: Candidate) -> dict[str, Any]:
         "sha256": candidate.sha256,
         "validation_users": validated.user.tolist(),
         "validation_ndcg": validated.ndcg.tolist(),
+        "signal_metrics": {
+            name: {metric: asdict(estimate) for metric, estimate in found.items()}
+            for name, found in candidate.learned.metrics.items()
+        },
     }
 
 

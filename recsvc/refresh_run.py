@@ -147,6 +147,8 @@ class RefreshRun:
         """Remove what steps have made."""
         for path in (*self.folder.glob("*.npz"), *self.folder.glob("*.part")):
             path.unlink(missing_ok=True)
+        for folder in self.folder.glob("*/"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def end(self, state: State, **facts: Any) -> None:
         """Note how the run ended, and remove what its steps made.

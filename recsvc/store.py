@@ -31,6 +31,7 @@ Step = tuple[str, Mapping[str, Any]]
 _T = TypeVar("_T")
 _CONNECTIONS = 100
 _VERSIONS_LIMIT = 200
+_JSON = ("options", "metrics", "signal_metrics")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLANNING_SECONDS = 30.0
 
@@ -429,7 +430,7 @@ def _event(row: Mapping[str, Any]) -> Row:
 def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Node properties as JSON-ready values; the texts that hold JSON are read."""
     return {
-        name: orjson.loads(value) if name in ("options", "metrics") else _json_value(value)
+        name: orjson.loads(value) if name in _JSON else _json_value(value)
         for name, value in sorted(properties.items())
         if value is not None
     }

@@ -199,10 +199,14 @@ def delete_user(
     """Delete a user and everything derived from them."""
     from recsvc import deletion
     from recsvc.refresh_run import forget_unfinished
+    from recsvc.sampled_lists import forget
 
     settings = load_settings()
-    with open_writing_gateway(settings) as gateway:
-        deletion.delete_user(gateway, user, snapshot_folder=settings.home / "snapshots")
+    try:
+        with open_writing_gateway(settings) as gateway:
+            deletion.delete_user(gateway, user, snapshot_folder=settings.home / "snapshots")
+    finally:  # asked again, it goes on, with what one that was ended has left too
+        forget(settings.home, "user", user)
     forget_unfinished(settings.home)
     print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
 

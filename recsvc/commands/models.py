@@ -1,8 +1,10 @@
 """Models: fitted, measured, tuned, refreshed."""
 
 import dataclasses
+import os
 import shlex
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,6 +22,7 @@ from recsvc.commands._shared import (
     training_graph,
 )
 from recsvc.connect import open_gateway, with_store
+from recsvc.json_log import logs_json
 from recsvc.settings import load_settings
 
 if TYPE_CHECKING:
@@ -271,13 +274,17 @@ def refresh(
     settings = load_settings()
     values: dict[str, Any] = {"seed": seed, "device": device_of(device)}
     options = RefreshOptions(**values, models=tuple(model)) if model else RefreshOptions(**values)
-    with open_gateway(settings) as gateway, console.progress_bars() as bars:
-        report = run_refresh(
-            gateway, options, settings.events, home=settings.home,
-            lease_seconds=settings.refresh_lease_seconds, force=force, progress=bars,
-        )  # fmt: skip
+    began = datetime.now(UTC)
+    try:
+        with open_gateway(settings) as gateway, console.progress_bars() as bars:
+            report = run_refresh(
+                gateway, options, settings.events, home=settings.home,
+                lease_seconds=settings.refresh_lease_seconds, force=force, progress=bars,
+            )  # fmt: skip
+    finally:
+        page = _refresh_page(settings.home, began)
     if as_json:
-        console.print_json(dataclasses.asdict(report))
+        console.print_json({**dataclasses.asdict(report), "page": page})
         return
     console.print_mapping("active versions", dict(report.versions))
     rows = [
@@ -293,6 +300,20 @@ def refresh(
     for objection in report.overridden:
         console.say(f"activated by force: {objection}")
     console.print_mapping("seconds", {n: round(s, 1) for n, s in report.seconds.items()})
+
+
+def _refresh_page(home: Path, began: datetime) -> str | None:
+    """Say where the page is of the run that this process has worked on; None where it has none."""
+    from recsvc.refresh_process import begun_run
+    from recsvc.sampled_lists import PAGE
+
+    name = begun_run(home, os.getpid(), began)
+    page = home / "refreshes" / (name or "") / PAGE
+    if name is None or not page.is_file():
+        return None
+    if not logs_json():  # the log has it
+        console.say(f"the page of this run: {page}")
+    return str(page)
 
 
 def versions(as_json: AsJson = False) -> None:

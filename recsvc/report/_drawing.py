@@ -16,7 +16,7 @@ from matplotlib.rcsetup import cycler
 from matplotlib.style import context
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from recsvc.report._parts import Bars, Curves, Lines, Plot
+from recsvc.report._parts import Bars, Curves, Intervals, Lines, Plot
 
 _SVG = "http://www.w3.org/2000/svg"
 _INK, _FILL = "#111111", "#c4c4c4"
@@ -31,6 +31,10 @@ _STYLE: dict[str, Any] = {
     # Names of events may hold dollar signs.
     "text.parse_math": False,
     "text.color": _INK,
+    # The paper is that of the page, which may be dark.
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "legend.frameon": False,
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
     "xtick.color": _INK,
@@ -65,6 +69,8 @@ def draw(plot: Plot, identifier: str) -> str:
             _draw_curves(axes, plot)
         elif isinstance(plot, Lines):
             _draw_lines(axes, plot)
+        elif isinstance(plot, Intervals):
+            _draw_intervals(axes, plot)
         elif plot.lying:
             _draw_lying(axes, plot)
         else:
@@ -76,6 +82,8 @@ def draw(plot: Plot, identifier: str) -> str:
 
 def _height(plot: Plot) -> float:
     """In inches: a lying bar takes the same room whether there are few or many."""
+    if isinstance(plot, Intervals):
+        return 1.8 + 0.4 * len(plot.names)
     return 1.4 + 0.35 * len(plot.counts) if isinstance(plot, Bars) and plot.lying else 3.6
 
 
@@ -128,13 +136,31 @@ def _draw_lying(axes: Axes, plot: Bars) -> None:
     axes.set(title=plot.title, xlabel=plot.y_label, ylabel=plot.x_label)
 
 
+def _draw_intervals(axes: Axes, plot: Intervals) -> None:
+    apart = 0.3 / max(1, len(plot.series) - 1)
+    for number, (name, estimates) in enumerate(plot.series):
+        told = [(at, each) for at, each in enumerate(estimates) if each is not None]
+        means = [mean for _, (mean, _, _) in told]
+        reach = [
+            [mean - low for _, (mean, low, _) in told],
+            [high - mean for _, (mean, _, high) in told],
+        ]
+        places = [at - 0.15 + apart * number for at, _ in told]
+        axes.errorbar(means, places, xerr=reach, label=name, linestyle="none", capsize=3)
+    axes.set_yticks(range(len(plot.names)), list(plot.names))
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set(title=plot.title, xlabel=plot.x_label)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.9 / _height(plot)), ncols=2)
+
+
 def _count_axis(axis: Any) -> None:
-    axis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.set_major_locator(MaxNLocator(5, integer=axis.get_view_interval()[1] > 5))
     axis.set_major_formatter(FuncFormatter(_number))
 
 
 def _number(value: float, _position: int) -> str:
-    return f"{value:,.0f}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.4g}"
 
 
 def _percent(value: float, _position: int) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Cell = int | float | str
+Cell = int | float | str | None
+"""None where there is nothing to tell."""
 
 _LONGEST = 80
 
@@ -25,16 +26,18 @@ class Table:
     Attributes:
         title: what it shows.
         columns: headings.
-        rows: the cells; those of one column are all numbers or all text.
+        rows: the cells; those of one column are all numbers or all text, where there are any.
+        mark: what the comments say between which it stands in a page; none where it is "".
     """
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[Cell, ...]]
+    mark: str = ""
 
     def is_numeric(self, column: int) -> bool:
         """Whether the cells of a column are numbers."""
-        return bool(self.rows) and not isinstance(self.rows[0][column], str)
+        return bool(self.rows) and not any(isinstance(row[column], str) for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,13 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Counts, one bar each.
+    """Counts or amounts, one bar each.
 
     Attributes:
         title: what it shows.
         description: the same for those who cannot see it.
         x_label: what the bars are.
-        y_label: what is counted.
+        y_label: what is counted, or the unit.
         counts: the heights.
         ticks: (position, text) of the bars that are labelled: n is the middle of bar n, n − 0.5
             its beginning.
@@ -75,7 +78,7 @@ class Bars:
     description: str
     x_label: str
     y_label: str
-    counts: Sequence[int]
+    counts: Sequence[float]
     ticks: Sequence[tuple[float, str]]
     lying: bool = False
 
@@ -99,7 +102,26 @@ class Lines:
     lines: Sequence[tuple[str, Sequence[tuple[int, float]]]]
 
 
-Plot = Curves | Bars | Lines
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Estimates with their intervals, some beside each other, by what they are of.
+
+    Attributes:
+        title: what it shows.
+        description: the same for those who cannot see it.
+        x_label: what is estimated, with its unit.
+        names: of what, from the top down.
+        series: by what stands in the legend, for each name (mean, low, high), or None.
+    """
+
+    title: str
+    description: str
+    x_label: str
+    names: Sequence[str]
+    series: Sequence[tuple[str, Sequence[tuple[float, float, float] | None]]]
+
+
+Plot = Curves | Bars | Lines | Intervals
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +131,13 @@ class Section:
     Attributes:
         heading: what it is about.
         sentences: what there is to say; also why a table or a plot is missing.
-        tables: at most 20 rows each.
+        tables: at most 20 rows each of what a graph may hold many of.
         plots: for the page.
+        side_by_side: whether tables stand beside each other in the page where there is room.
     """
 
     heading: str
     sentences: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
+    side_by_side: bool = False

@@ -29,10 +29,11 @@ def write_sections(title: str, parts: Sequence[Section], path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    path.write_text(_page(title, parts), encoding="utf-8", newline="\n")
+    path.write_text(page_text(title, parts), encoding="utf-8", newline="\n")
 
 
-def _page(title: str, parts: Sequence[Section]) -> str:
+def page_text(title: str, parts: Sequence[Section]) -> str:
+    """A page of sections, with their plots."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -50,6 +51,8 @@ def _svg(plot: Plot, identifier: str) -> Markup:
 
 
 def _shown(cell: Cell) -> str:
+    if cell is None:
+        return "\N{EN DASH}"
     if isinstance(cell, float) and abs(cell) < 1_000.0:
         return f"{cell:.4g}"
     return cell if isinstance(cell, str) else f"{cell:,.0f}"

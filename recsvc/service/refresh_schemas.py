@@ -64,9 +64,9 @@ class RefreshStepDocument(_Document):
 class EstimateDocument(_Document):
     """A mean over the validation users, with its 95 % interval."""
 
-    model_config = ConfigDict(extra="allow")
-
     mean: float
+    low: float
+    high: float
 
 
 class RefreshDocument(_Document):
@@ -86,8 +86,17 @@ class RefreshDocument(_Document):
     steps: list[RefreshStepDocument]
     """In the order they were begun; those of all attempts."""
     versions: dict[str, int] | None
-    """Its versions, by model; null until they are active, and so are the next two."""
+    """Its versions, by model; null until they are active."""
     metrics: dict[str, dict[str, EstimateDocument]] | None
-    """By signal, with the blend as `hybrid`, and metric."""
+    """By signal, with the blend as `hybrid`, and metric; null until the gate, as what follows."""
     weights: dict[str, float] | None
     """λ by signal."""
+    change: EstimateDocument | None
+    """By how much NDCG@20 is above that of the version that was active, for the validation users
+    of both; null also where there was none, or the two share too few users."""
+    objections: list[str] | None
+    """What the gate has against the new versions."""
+    overridden: list[str] | None
+    """What spoke against versions that were activated by force; null until they are active."""
+    report: str | None
+    """The address of the page of the run; null until there is one."""

@@ -1,6 +1,7 @@
 """Refreshes that are asked for over HTTP: each is a process of its own, and survives this one."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
@@ -20,6 +21,7 @@ from recsvc.engine import Engine
 from recsvc.errors import NotFoundError, RefreshError, RefreshRunningError
 from recsvc.refresh_process import begun_run, refresh_command
 from recsvc.refresh_run import newest_manifests, read_manifest
+from recsvc.sampled_lists import PAGE
 
 _BEGIN_SECONDS = 120.0
 """How long a process may take until its refresh has begun; a lost lease is waited for in it."""
@@ -78,7 +80,23 @@ class Refreshes:
         manifest = read_manifest(self._home, name)
         if manifest is None:
             raise NotFoundError(f"no refresh {name!r}: the newest five that have ended are kept")
-        return _document(manifest, await _is_running(engine, manifest))
+        running = await _is_running(engine, manifest)
+        return _document(manifest, running, has_page=self._page(name).is_file())
+
+    def page(self, name: str) -> bytes:
+        """The page of a run, as HTML.
+
+        Raises:
+            NotFoundError: there is no such run, or it has no page.
+        """
+        if read_manifest(self._home, name) is not None:
+            with contextlib.suppress(FileNotFoundError):
+                return self._page(name).read_bytes()
+        raise NotFoundError(f"no page of a refresh {name!r}: one is made when a run has ended")
+
+    def _page(self, name: str) -> Path:
+        """The file of the page of a run that there is."""
+        return self._home / "refreshes" / name / PAGE
 
     def last_state(self) -> str | None:
         """The state of the newest run; None where there was none."""
@@ -139,12 +157,16 @@ async def _is_running(engine: Engine, manifest: dict[str, Any]) -> bool | None:
         return None
 
 
-def _document(manifest: dict[str, Any], running: bool | None) -> dict[str, Any]:
-    facts = ("state", "error", "begun_at", "finished_at", "steps", "versions", "metrics", "weights")
+def _document(manifest: dict[str, Any], running: bool | None, *, has_page: bool) -> dict[str, Any]:
+    facts = (
+        "state", "error", "begun_at", "finished_at", "steps", "versions", "metrics", "weights",
+        "change", "objections", "overridden",
+    )  # fmt: skip
     found = {name: manifest.get(name) for name in facts}
     return {
         "id": manifest["run"],
         "running": running,
         "models": manifest["identity"]["options"]["models"],
+        "report": f"/v1/refreshes/{manifest['run']}/report" if has_page else None,
         **found,
     }

@@ -118,11 +118,18 @@ def test_one_is_begun_watched_and_gone_on_with(
 
     logged = [json.loads(line) for line in log.read_text().splitlines() if line[:1] == "{"]
     steps = [each for each in logged if each.get("run") == name]
-    assert [each["event"] for each in steps][-1] == "refresh ended"
+    assert [each["event"] for each in steps][-2:] == ["refresh ended", "page made"]
     assert {"refresh begun", "step begun", "step ended"} <= {each["event"] for each in steps}
     ended = [each for each in steps if each["event"] == "step ended"]
     assert ended[-1]["step"] == "neighbours"
     assert ended[-1]["memory_bytes"] > 2**20
+
+    page = until(lambda: told(service, name)["report"])
+    shown = service.client.get(page)
+    assert shown.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert f"<h1>Refresh {name}</h1>" in shown.text
+    assert document["change"] is None  # the first
+    assert document["objections"] == document["overridden"] == []
 
     until(lambda: service.client.get("/health/ready").status_code == 200)
     metrics = service.client.get("/metrics").text
@@ -164,5 +171,5 @@ def test_a_schedule_refreshes_when_it_is_due(
     log = [json.loads(line) for line in lines]  # nothing else is on stderr
     events = [each["event"] for each in log]
     assert events[:2] == ["refresh scheduled", "refresh process begun"]
-    assert events[-2:] == ["refresh ended", "refresh process ended"]
+    assert events[-3:] == ["refresh ended", "page made", "refresh process ended"]
     assert log[-1]["exit_code"] == 0

@@ -58,7 +58,8 @@ EVERYTHING = Query(
       (:EmbeddingVersion {model: 'hybrid', version: 1, slot: 'a', status: 'active', seed: 1,
         options: '{}', metrics: '{}', sha256: '', reason: '', run: 'r', started_at: datetime(),
         ready_at: datetime(), activated_at: datetime(), retired_at: datetime(), locked: true,
-        validation_users: [1], validation_ndcg: [1.0], overridden: ['o'], seconds: 1.0})
+        validation_users: [1], validation_ndcg: [1.0], overridden: ['o'], seconds: 1.0,
+        weights: '{}', signal_metrics: '{}'})
       -[:HAS_PART]->(:SnapshotPart {number: 0, content: ''})
     """,
 )  # fmt: skip

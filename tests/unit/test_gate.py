@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from loaders.types import IdMap
 from recsvc.evaluation import Estimate
-from recsvc.gate import Validated, difference, objections
+from recsvc.gate import Validated, coverage, difference, objections
 from recsvc.signals import EmbeddingSignal, RowSignal
 from recsvc.splits import id_numbers
 
@@ -40,6 +40,17 @@ def test_a_significantly_worse_metric_is_named_with_its_interval():
     assert "worse" in reason
     assert "0.0200" in reason
     assert "-0.0300 to -0.0100" in reason
+
+
+def test_coverage_is_of_the_known_items_by_each_model_with_vectors_and_by_all():
+    target = VECTORS.copy()
+    target[:8] = 0.0
+    reached = np.zeros((N, N))
+    reached[5, :6] = 1.0
+    known = np.arange(N) < 16
+    found = coverage([embedding(target=target), rows(reached)], known)
+    assert found == {"lightgcn": 0.5, "the blend": 14 / 16}
+    assert coverage([embedding()], np.zeros(N, bool)) == {}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

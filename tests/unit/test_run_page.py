@@ -8,7 +8,7 @@ import pytest
 
 from recsvc.models import EpochRecord
 from recsvc.report._drawing import draw
-from recsvc.report._parts import Lines
+from recsvc.report._parts import Bars, Intervals, Lines
 from recsvc.report.run import run_sections, write_run_page
 
 HOSTILE = "<script>alert(1)</script>"
@@ -69,3 +69,22 @@ def test_a_model_that_tells_no_loss_has_only_the_curve_there_is(tmp_path: Path) 
     records = [record._replace(loss=None) for record in PART]
     (plot,) = run_sections(manifest(), {"fit on a part": records})[1].plots
     assert "NDCG@20" in plot.title
+
+
+def test_estimates_are_drawn_with_their_intervals_and_differ_without_colour() -> None:
+    plot = Intervals(
+        "NDCG@20 by signal", "said", "NDCG@20, 0 to 1", ["lightgcn", "the blend"],
+        [("new", [(0.2, 0.1, 0.4), (0.3, 0.2, 0.5)]), ("active", [None, (0.1, 0.0, 0.2)])],
+    )  # fmt: skip
+    root = ElementTree.fromstring(draw(plot, "plot"))
+    words = {"".join(element.itertext()) for element in root.iter() if "text" in element.tag}
+    assert {plot.title, plot.x_label, *plot.names, "new", "active"} <= words
+    marks = [element.get("style", "") for element in root.iter() if element.tag.endswith("use")]
+    assert sum("fill: #ffffff" in style for style in marks) == 2  # one estimate, one in the legend
+
+
+def test_amounts_may_be_small() -> None:
+    plot = Bars("Time", "said", "step", "seconds", [0.25, 0.5], [(0.0, "a"), (1.0, "b")], True)
+    root = ElementTree.fromstring(draw(plot, "p"))
+    words = {"".join(e.itertext()) for e in root.iter() if e.tag.endswith("}text")}
+    assert {"a", "b", "seconds", "0", "0.15", "0.3"} <= words

@@ -1,9 +1,10 @@
 """Refreshes: begun, and watched."""
 
-from typing import Annotated
+import asyncio
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from recsvc.service.problems import described
 from recsvc.service.refresh_schemas import BegunRefreshDocument, RefreshDocument, RefreshRequest
@@ -11,6 +12,17 @@ from recsvc.service.refreshes import Refreshes
 from recsvc.service.routes import EngineDep, NodeId, json_response
 
 router = APIRouter(tags=["models"])
+
+_ONLY_SHOWN: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; sandbox"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""The page runs nothing, asks nothing of anybody, stands in no frame, and is kept nowhere."""
 
 
 async def _refreshes(request: Request) -> Refreshes:
@@ -41,3 +53,10 @@ async def begin_refresh(
 async def get_refresh(run: NodeId, refreshes: RefreshesDep, engine: EngineDep) -> Response:
     """How a refresh goes, or went: steps with time and memory, and what came of it."""
     return json_response(await refreshes.document(engine, run))
+
+
+@router.get("/v1/refreshes/{id}/report", response_class=HTMLResponse, responses=described(404, 422))
+async def get_refresh_report(run: NodeId, refreshes: RefreshesDep) -> Response:
+    """The page of a refresh that has ended, for people: one file without any script."""
+    page = await asyncio.to_thread(refreshes.page, run)
+    return HTMLResponse(page, headers=_ONLY_SHOWN)

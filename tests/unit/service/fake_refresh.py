@@ -31,6 +31,9 @@ MANIFEST: dict[str, Any] = {
     "versions": {"hybrid": 3, "lightgcn": 3},
     "metrics": {"hybrid": {"ndcg@20": {"mean": 0.2, "low": 0.19, "high": 0.21}}},
     "weights": {"lightgcn": 0.6, "base": 0.002},
+    "change": {"mean": 0.012, "low": 0.004, "high": 0.02},
+    "objections": [],
+    "overridden": [],
 }  # fmt: skip
 
 
@@ -60,6 +63,7 @@ def write_manifest(home: Path, **facts: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "part").write_text(json.dumps(manifest))
     (folder / "part").replace(folder / "manifest.json")
+    (folder / "report.html").write_text("<p>λ</p>")
 
 
 def fake_command(home: Path, run: str = RUN, what: str = "end") -> list[str]:

@@ -58,6 +58,40 @@ async def test_a_refresh_begins_and_its_address_tells_of_it(client: httpx.AsyncC
     assert told.json()["versions"] == {"hybrid": 3, "lightgcn": 3}
 
 
+async def test_what_the_gate_said_is_told(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    change = {"mean": -0.04, "low": -0.05, "high": -0.03}
+    said = {"change": change, "objections": ["it is worse"], "overridden": ["it is worse"]}
+    write_manifest(tmp_path, **said)
+    document = (await client.get(f"/v1/refreshes/{RUN}")).json()
+    RefreshDocument.model_validate(document)
+    assert {name: document[name] for name in said} == said
+    write_manifest(tmp_path, **dict.fromkeys(said))
+    document = (await client.get(f"/v1/refreshes/{RUN}")).json()
+    assert {document[name] for name in said} == {None}
+
+
+async def test_the_page_of_a_run_is_shown_and_may_do_nothing(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    address = f"/v1/refreshes/{RUN}/report"
+    assert (await client.get(f"/v1/refreshes/{RUN}")).json()["report"] == address
+    response = await client.get(address)
+    assert (response.status_code, response.text) == (200, "<p>λ</p>")
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = response.headers["Content-Security-Policy"].split("; ")
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert not [each for each in policy if "script" in each or "http" in each]
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    (tmp_path / "refreshes" / "nonsense").mkdir()
+    (tmp_path / "refreshes" / "nonsense" / "report.html").write_text("not a page")
+    for name in ("nonsense", "..%2Frefreshes%2F" + RUN, "%2E%2E", RUN[:-1] + "2"):
+        checked(await client.get(f"/v1/refreshes/{name}/report"), 404)
+    (tmp_path / "refreshes" / RUN / "report.html").unlink()
+    checked(await client.get(address), 404)
+    assert (await client.get(f"/v1/refreshes/{RUN}")).json()["report"] is None
+
+
 async def test_what_is_asked_for_reaches_the_command(fake: FakeEngine, tmp_path: Path) -> None:
     asked: list[Any] = []
     write_manifest(tmp_path)
