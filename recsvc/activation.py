@@ -16,6 +16,7 @@ from recsvc import snapshot as snapshots
 from recsvc.deletion import stored_content
 from recsvc.errors import ActivationError, NotFoundError
 from recsvc.signals.embedding import nearest_items
+from recsvc.snapshot import Snapshot
 
 _HYBRID = "hybrid"
 
@@ -70,29 +71,48 @@ def roll_back(gateway: Gateway, model: str) -> dict[str, int]:
     return gateway.write(flip)
 
 
+def stored_snapshot(gateway: Gateway, version: int) -> Snapshot:
+    """The stored arrays of a version of the blend.
+
+    Raises:
+        SnapshotError: they are damaged, or were rewritten meanwhile.
+        Neo4jError: the graph cannot be read.
+    """
+    rows = gateway.run(catalogue()["writeback/run_of_version"], model=_HYBRID, version=version)
+    sha256 = next((row["sha256"] for row in rows if row["model"] == _HYBRID), "")
+    return snapshots.read(stored_content(gateway, version), sha256)
+
+
 def write_neighbours(
-    gateway: Gateway, version: int, progress: writeback.Progress = lambda _what, _done, _total: None
+    gateway: Gateway,
+    snapshot: Snapshot,
+    progress: writeback.Progress = lambda _what, _done, _total: None,
 ) -> None:
     """Replace SIMILAR relationships by those of an active version of the blend.
 
+    Nothing more is written once another version is active.
+
     Args:
         gateway: the graph.
-        version: number of the version.
+        snapshot: the arrays of the version.
         progress: told what is done.
 
     Raises:
-        SnapshotError: its arrays are damaged, or were rewritten meanwhile.
         Neo4jError: the graph cannot be read or written.
     """
+    version = snapshot.versions[_HYBRID]
     rows = gateway.run(catalogue()["writeback/run_of_version"], model=_HYBRID, version=version)
-    (blend,) = (row for row in rows if row["model"] == _HYBRID)
-    snapshot = snapshots.read(stored_content(gateway, version), blend["sha256"])
-    k = json.loads(blend["options"])["similar_items"]
+    k = next(json.loads(row["options"])["similar_items"] for row in rows)
     for row in rows:
         signal = snapshot.embedding(row["model"])
         if signal is not None:
-            neighbours, scores = nearest_items(signal.target, k)
-            own = writeback.Version(row["model"], row["version"], row["slot"], row["status"])
+            name = row["model"]
+
+            def told(done: int, what: str = f"{name} nearest items") -> None:
+                progress(what, done, len(snapshot.items))
+
+            neighbours, scores = nearest_items(signal.target, k, told=told)
+            own = writeback.Version(name, row["version"], row["slot"], row["status"])
             writeback.write_similar(gateway, own, snapshot.items, neighbours, scores, progress)
 
 

@@ -146,14 +146,11 @@ def existing(
 
 
 def forget_on_disk(gateway: Gateway, snapshot_folder: Path) -> None:
-    """Remove unpacked snapshots other than the active one as it is now."""
-    active = gateway.run(catalogue()["serve/active_versions"])
-    names = {
-        snapshots.folder_name(row["version"], row["sha256"])
-        for row in active
-        if row["model"] == "hybrid"
-    }
-    snapshots.keep_newest(snapshot_folder, frozenset(names))
+    """Remove unpacked snapshots that are not stored in Neo4j as they are."""
+    there = snapshots.unpacked(snapshot_folder)
+    stored = gateway.run(catalogue()["rest/stored_snapshots"])
+    names = {snapshots.folder_name(row["version"], row["sha256"]) for row in stored}
+    snapshots.keep_only(there, names)
 
 
 def _remove(transaction: Transaction, nodes: Collection[DeletedNode]) -> list[DeletedNode]:

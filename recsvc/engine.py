@@ -6,10 +6,9 @@ When Neo4j does not answer in time the answer still comes, and `degraded` names 
 """
 
 import asyncio
-import contextlib
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,7 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from loaders.errors import Neo4jError, Neo4jTimeoutError, Neo4jUnavailableError
-from loaders.gateway import Gateway, Neo4jGateway
-from recsvc.activation import activate, roll_back
+from recsvc.activations import Activations
 from recsvc.answer import Answer, SimilarAnswer, SimilarNode
 from recsvc.answering import Reasons, Removals, answer_of, with_newcomers
 from recsvc.asking import (
@@ -57,8 +55,6 @@ request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 _USERS_AT_ONCE = 8
 _ENGLISH = TextSettings()
 _AWAY = (Neo4jUnavailableError, Neo4jTimeoutError)
-_ACTIVATION_SECONDS = 30.0
-"""Deadline of an activation, which waits for the other writers."""
 
 
 class Engine:
@@ -82,6 +78,7 @@ class Engine:
         self._max_evidence = max_evidence
         self._serving = Serving(store, snapshot_folder)
         self._graph = GraphWriter(store, self._serving, revisions)
+        self._activations = Activations(store, self._serving)
 
     async def start(self) -> None:
         """Connect, load the active snapshot, and watch for a new one."""
@@ -92,6 +89,7 @@ class Engine:
     async def stop(self) -> None:
         """Commit the writes that wait, stop watching and close every connection."""
         await self._graph.stop()
+        await self._activations.stop()
         await self._serving.stop()
         await self._store.close()
 
@@ -252,22 +250,11 @@ class Engine:
 
     async def activate(self, model: str, version: int) -> dict[str, int]:
         """See `recsvc.activation.activate`; this process serves them when it returns."""
-        return await self._activated(lambda gateway: activate(gateway, model, version))
+        return await self._activations.activate(model, version)
 
     async def roll_back(self, model: str) -> dict[str, int]:
         """See `recsvc.activation.roll_back`; this process serves them when it returns."""
-        return await self._activated(lambda gateway: roll_back(gateway, model))
-
-    async def _activated(self, flip: Callable[[Gateway], dict[str, int]]) -> dict[str, int]:
-        def run() -> dict[str, int]:
-            address = self._store.address
-            with Neo4jGateway(address, query_timeout_seconds=_ACTIVATION_SECONDS) as gateway:
-                return flip(gateway)
-
-        versions = await asyncio.to_thread(run)
-        with contextlib.suppress(Neo4jError, SnapshotError, OSError):  # it is tried each second
-            await self._serving.reload()
-        return versions
+        return await self._activations.roll_back(model)
 
     @property
     def active_versions(self) -> Mapping[str, ActiveVersion]:

@@ -1,9 +1,26 @@
 """The log as JSON lines on stderr: of the service, a schedule, a refresh that nobody watches."""
 
+import contextlib
 import sys
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import Processor
+
+
+class _UnfailingStderr:
+    """What cannot be logged ends nothing: the disk may be full, or whoever read it gone."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
+_STDERR = cast(TextIO, _UnfailingStderr())
 
 
 def configure_json_log(*more: Processor) -> None:
@@ -23,7 +40,7 @@ def configure_json_log(*more: Processor) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
-        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(_STDERR),
     )
 
 

@@ -5,8 +5,7 @@ The processes that start one, a schedule and the service, never load what trains
 
 import socket
 import sys
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from recsvc.refresh_run import newest_manifests
@@ -28,20 +27,27 @@ def refresh_command(
     return command
 
 
-def begun_run(home: Path, process_id: int, since: datetime) -> str | None:
-    """The name of the run that a process of this machine works on since then.
+def known_holders(home: Path) -> frozenset[str]:
+    """Who worked on some run so far; no two processes have the same name."""
+    return frozenset(
+        attempt["holder"] for manifest in newest_manifests(home) for attempt in manifest["attempts"]
+    )
+
+
+def begun_run(home: Path, process_id: int, before: Collection[str]) -> str | None:
+    """The name of the run that a process of this machine works on.
 
     It may be an older run, which the process goes on with.
 
     Args:
         home: `RECSVC_HOME`.
         process_id: of the process.
-        since: before it was started; the system gives the number of an ended process again.
+        before: `known_holders` before it was started; the system gives the number of an ended
+            process again.
     """
     who = [socket.gethostname(), str(process_id)]
     for manifest in newest_manifests(home):
         for attempt in manifest["attempts"][-1:]:
-            begun = datetime.fromisoformat(attempt["at"])
-            if attempt["holder"].split()[:2] == who and begun >= since.replace(microsecond=0):
+            if attempt["holder"].split()[:2] == who and attempt["holder"] not in before:
                 return manifest["run"]
     return None

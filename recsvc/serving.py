@@ -2,7 +2,11 @@
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import shutil
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -14,6 +18,9 @@ from recsvc.snapshot import Snapshot
 from recsvc.store import ActiveVersion, Store
 
 _WATCH_SECONDS = 1.0
+_FULL_DISK_SECONDS = 5.0
+"""Until a version that found no room is read again: reading it costs Neo4j a lot."""
+_LOCK_SECONDS = 0.05
 
 _log = structlog.get_logger()
 
@@ -33,6 +40,10 @@ class Serving:
         self._sha256: str | None = None
         self._loading = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
+        self._ahead: asyncio.Task[None] | None = None
+        self._stored: Mapping[int, str] = {}
+        self._tried: set[tuple[int, str]] = set()
+        self._reading = (0, "")
         self.active: dict[str, ActiveVersion] = {}
         self.warm = False
 
@@ -55,33 +66,39 @@ class Serving:
     async def start(self) -> None:
         """Load the active version and watch for another one.
 
-        While Neo4j is away the newest version on disk serves.
+        While Neo4j is away the version on disk serves that was served last.
         """
         try:
             await self.reload()
-        except (Neo4jError, SnapshotError) as error:
+        except (Neo4jError, SnapshotError, OSError) as error:
             _log.warning("no active version from Neo4j", reason=str(error))
             self._load_from_disk()
         self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         """Stop watching."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+        for task in (self._watcher, self._ahead):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     async def _watch(self) -> None:
         """Swap the snapshot soon after another version became active."""
         while True:
+            seconds = _WATCH_SECONDS
             try:
                 if not self.warm:
                     await self._store.warm_up()
                     self.warm = True
                 await self.reload()
-            except (Neo4jError, SnapshotError, OSError) as error:
+                self._look_ahead()
+            except (Neo4jError, SnapshotError) as error:
                 _log.debug("the active version could not be checked", reason=str(error))
-            await asyncio.sleep(_WATCH_SECONDS)
+            except OSError as error:
+                _log.warning("the active version cannot be unpacked", reason=str(error))
+                seconds = _FULL_DISK_SECONDS
+            await asyncio.sleep(seconds)
 
     async def reload(self) -> None:
         """Serve the arrays that are active now, if they are not those that are served.
@@ -96,26 +113,59 @@ class Serving:
             if hybrid is None or hybrid.sha256 is None:
                 raise SnapshotError("no version is active: run `recsvc refresh`")
             if self._sha256 != hybrid.sha256:
-                await self._load(hybrid.version, hybrid.sha256)
+                self._snapshot = await self._unpacked(hybrid.version, hybrid.sha256)
+                self._sha256 = hybrid.sha256
+                snapshots.note_served(self._folder_of(hybrid.version, hybrid.sha256))
+                _log.info("snapshot loaded", versions=dict(self._snapshot.versions))
             self.active = active
+            await self._keep_stored()
 
-    async def _load(self, version: int, sha256: str) -> None:
-        folder = self._folder / snapshots.folder_name(version, sha256)
-        try:
-            self._snapshot = await asyncio.to_thread(snapshots.load, folder)
-        except SnapshotError:  # it is not there yet, or not whole
-            shutil.rmtree(folder, ignore_errors=True)
+    async def _unpacked(self, version: int, sha256: str) -> Snapshot:
+        """A version's arrays from disk, where they are laid out first if need be.
+
+        Of several processes that want the same one reads it from Neo4j, and the others wait.
+        """
+        folder = self._folder_of(version, sha256)
+        with contextlib.suppress(SnapshotError):
+            return await asyncio.to_thread(snapshots.load, folder)
+        async with _only_one_unpacks(folder):
+            with contextlib.suppress(SnapshotError):
+                return await asyncio.to_thread(snapshots.load, folder)
+            shutil.rmtree(folder, ignore_errors=True)  # it is not there yet, or not whole
             content = await self._store.snapshot_content(version)
             await asyncio.to_thread(snapshots.unpack, content, sha256, folder)
-            self._snapshot = await asyncio.to_thread(snapshots.load, folder)
-        self._sha256 = sha256
-        snapshots.keep_newest(self._folder, frozenset({folder.name}))
-        _log.info("snapshot loaded", versions=dict(self._snapshot.versions))
+            return await asyncio.to_thread(snapshots.load, folder)
+
+    async def _keep_stored(self) -> None:
+        """Remove from disk what is not stored in Neo4j as it is."""
+        # Looked at first: what comes after it may be of a version that is stored by then.
+        there = await asyncio.to_thread(snapshots.unpacked, self._folder)
+        self._stored = await self._store.stored_versions()
+        if self._ahead is not None and self._reading not in self._stored.items():
+            await asyncio.wait([self._ahead])  # it was rewritten while it was read
+            there.append(self._folder_of(*self._reading))
+        names = {snapshots.folder_name(*each) for each in self._stored.items()}
+        await asyncio.to_thread(snapshots.keep_only, there, names)
+
+    def _look_ahead(self) -> None:
+        """Lay out what one may go back to, each version once: going back then takes no time."""
+        missing = [each for each in self._stored.items() if not self._folder_of(*each).exists()]
+        new = [each for each in missing if each not in self._tried]
+        if new and (self._ahead is None or self._ahead.done()):
+            self._reading = new[0]
+            self._tried.add(self._reading)
+            self._ahead = asyncio.create_task(self._unpack_ahead(*self._reading))
+
+    async def _unpack_ahead(self, version: int, sha256: str) -> None:
+        with contextlib.suppress(Neo4jError, SnapshotError, OSError):  # it is read when wanted
+            await self._unpacked(version, sha256)
+
+    def _folder_of(self, version: int, sha256: str) -> Path:
+        return self._folder / snapshots.folder_name(version, sha256)
 
     def _load_from_disk(self) -> None:
-        """Serve the newest version on disk; nothing where there is none that is whole."""
-        folders = sorted(self._folder.glob("hybrid-[0-9]*-*"), key=_version)
-        for folder in reversed(folders):
+        """Serve the version on disk that was served last; nothing where none is whole."""
+        for folder in snapshots.last_served(self._folder):
             try:
                 self._snapshot = snapshots.load(folder)
             except SnapshotError as error:
@@ -124,6 +174,20 @@ class Serving:
                 return
 
 
-def _version(folder: Path) -> int:
-    number = folder.name.split("-")[1]
-    return int(number) if number.isdecimal() else -1
+@asynccontextmanager
+async def _only_one_unpacks(folder: Path) -> AsyncGenerator[None]:
+    """Wait until no other process lays out the same folder."""
+    path = snapshots.lock_file(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(_LOCK_SECONDS)
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # whoever waits for it finds the folder
+        os.close(file)

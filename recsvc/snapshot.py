@@ -5,13 +5,15 @@ once into a folder and maps the arrays into memory, so it starts fast and its pr
 the pages.
 """
 
+import contextlib
 import hashlib
 import io
+import os
 import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -180,6 +182,7 @@ def unpack(content: bytes, sha256: str, folder: Path) -> None:
         if not folder.exists():
             Path(temporary).rename(folder)
             Path(temporary).mkdir()  # for the context manager to remove
+            os.utime(folder, (0.0, 0.0))  # it was never served
 
 
 def read(content: bytes, sha256: str) -> Snapshot:
@@ -216,16 +219,49 @@ def load(folder: Path) -> Snapshot:
         ) from error
 
 
-def keep_newest(folder: Path, names: frozenset[str]) -> None:
-    """Remove unpacked snapshots other than those named."""
+def unpacked(folder: Path) -> list[Path]:
+    """The snapshots in a folder, and what processes left half unpacked that were killed."""
     if not folder.is_dir():
-        return
-    for old in folder.iterdir():
-        # Another process may be unpacking; what one left behind when it was killed grows old.
-        young = time.time() - old.stat().st_mtime < _UNPACKING_SECONDS
-        if old.name in names or (old.name.startswith(_UNPACKING) and young):
-            continue
-        shutil.rmtree(old, ignore_errors=True)
+        return []
+    return [each for each in folder.iterdir() if not _being_unpacked(each)]
+
+
+def keep_only(folders: Iterable[Path], names: Container[str]) -> None:
+    """Remove the unpacked snapshots that are not named."""
+    for each in folders:
+        if each.name not in names:
+            shutil.rmtree(each, ignore_errors=True)
+
+
+def note_served(folder: Path) -> None:
+    """Note that an unpacked snapshot is served from now on."""
+    with contextlib.suppress(OSError):  # it was deleted at this moment
+        os.utime(folder)
+
+
+def last_served(folder: Path) -> list[Path]:
+    """The snapshots in a folder, those first that were served last, then the newest ones."""
+    found = folder.glob("hybrid-[0-9]*-*")
+    return sorted(found, key=lambda each: (each.stat().st_mtime, _version(each)), reverse=True)
+
+
+def _version(folder: Path) -> int:
+    number = folder.name.split("-")[1]
+    return int(number) if number.isdecimal() else -1
+
+
+def lock_file(folder: Path) -> Path:
+    """What a process locks that unpacks a snapshot into a folder."""
+    return folder.with_name(f"{_UNPACKING}{folder.name}.lock")
+
+
+def _being_unpacked(path: Path) -> bool:
+    """Whether another process may be at it; what was left behind grows old."""
+    try:
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return path.name.startswith(_UNPACKING) and age < _UNPACKING_SECONDS
 
 
 def _check(content: bytes, sha256: str) -> None:

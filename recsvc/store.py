@@ -291,6 +291,11 @@ class Store:
         rows = await self._run(catalogue()["serve/active_versions"])
         return {row["model"]: _active_version(row) for row in rows}
 
+    async def stored_versions(self) -> dict[int, str]:
+        """SHA-256 of the stored arrays of the blend that can be served, by version."""
+        rows = await self._run(catalogue()["serve/stored_versions"])
+        return {row["version"]: row["sha256"] for row in rows}
+
     async def refresh_holder(self) -> str | None:
         """Who works on a refresh of this graph, as its lease says; None where nobody does."""
         rows = await self._run(catalogue()["lease/holder"])

@@ -155,6 +155,17 @@ def gateway(session_gateway: Neo4jGateway) -> Neo4jGateway:
     return session_gateway
 
 
+@pytest.fixture
+def environment(neo4j_address: Neo4jAddress, tmp_path: Path) -> dict[str, str]:
+    """What a command needs in its environment to work on that database."""
+    return {
+        "RECSVC_HOME": str(tmp_path / "home"),
+        "RECSVC_NEO4J_URI": neo4j_address.uri,
+        "RECSVC_NEO4J_USER": neo4j_address.user,
+        "RECSVC_NEO4J_PASSWORD": neo4j_address.password,
+    }
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the shared research data sets."""

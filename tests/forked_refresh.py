@@ -6,6 +6,7 @@
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -179,11 +180,15 @@ def _refresh(request: dict[str, Any], out: Path) -> None:
     """One refresh, in the fork.
 
     What may be asked: `seed`, `models`, `force`, `lease_seconds`; `passed`, the boundaries to pass
-    before it kills itself at the next; `stop_at`, the boundary at which it pauses itself.
+    before it kills itself at the next; `stop_at`, the boundary at which it pauses itself;
+    `largest_file`, in bytes, past which every file it writes is as on a full disk.
     """
     from recsvc.refresh import refresh
 
+    came: list[str] = []
+
     def reached(name: str) -> None:
+        came.append(name)
         if name == request.get("stop_at"):
             os.kill(os.getpid(), signal.SIGSTOP)
         if "passed" in request and name not in request["passed"]:
@@ -200,13 +205,17 @@ def _refresh(request: dict[str, Any], out: Path) -> None:
             lease_seconds=request.get("lease_seconds", 60.0),
         )  # fmt: skip
     told = {"run": report.run, "sha256": report.sha256, "versions": dict(report.versions)}
-    out.write_text(json.dumps({"report": told}))
+    out.write_text(json.dumps({"report": told, "boundaries": came}))
 
 
 def _child(request: dict[str, Any], out: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
+        if "largest_file" in request:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"], limits[1]))
         _refresh(request, out)
     except BaseException as error:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         out.write_text(json.dumps({"error": f"{type(error).__name__}: {error}"}))
         os._exit(1)
     os._exit(0)

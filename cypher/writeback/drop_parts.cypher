@@ -5,7 +5,7 @@
 // returns: dropped: int
 MATCH (v:EmbeddingVersion {model: 'hybrid'})
 WHERE v.status IN ['active', 'retired', 'ready', 'failed']
-WITH v ORDER BY v.status = 'active' DESC, v.status = 'failed', v.retired_at DESC, v.version DESC
+WITH v ORDER BY v.status = 'active' DESC, v.status = 'failed', v.activation DESC, v.version DESC
 SKIP $keep
 MATCH (v)-[:HAS_PART]->(part:SnapshotPart)
 DETACH DELETE part

@@ -6,6 +6,6 @@
 OPTIONAL MATCH (active:EmbeddingVersion {model: 'hybrid', status: 'active'})
 OPTIONAL MATCH (old:EmbeddingVersion {model: 'hybrid', status: 'retired'})
 WHERE old.version < active.version
-WITH active, old ORDER BY old.retired_at DESC, old.version DESC
+WITH active, old ORDER BY old.activation DESC, old.version DESC
 WITH head(collect(active.version)) AS active, head(collect(old.version)) AS before
 RETURN EXISTS { (:EmbeddingVersion {model: $model}) } AS known, active, before

@@ -349,11 +349,11 @@ def rollback(model: ModelName, as_json: AsJson = False) -> None:
 
 
 def _flip(work: "Callable[[Gateway], dict[str, int]]", *, as_json: bool) -> None:
-    from recsvc.activation import write_neighbours
+    from recsvc.activation import stored_snapshot, write_neighbours
 
     with open_gateway(load_settings()) as gateway, console.progress_bars() as bars:
         versions = work(gateway)
-        write_neighbours(gateway, versions["hybrid"], bars)
+        write_neighbours(gateway, stored_snapshot(gateway, versions["hybrid"]), bars)
     if as_json:
         console.print_json({"versions": versions})
     else:

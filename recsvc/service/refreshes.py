@@ -8,9 +8,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import structlog
 from loaders.errors import Neo4jError
 from recsvc.engine import Engine
 from recsvc.errors import NotFoundError, RefreshError, RefreshRunningError
-from recsvc.refresh_process import begun_run, refresh_command
+from recsvc.refresh_process import begun_run, known_holders, refresh_command
 from recsvc.refresh_run import newest_manifests, read_manifest
 from recsvc.sampled_lists import PAGE
 
@@ -58,11 +57,11 @@ class Refreshes:
         with self._only_one_starts():
             if not force:
                 await _refuse_second(engine)
-            since = datetime.now(UTC)
+            before = known_holders(self._home)
             process = await asyncio.to_thread(_start, self._command(models, force=force))
             # What has ended is to be gone.
             threading.Thread(target=process.wait, daemon=True).start()
-            name = await self._begun(process, since)
+            name = await self._begun(process, before)
         if name is not None:
             return name
         _log.error("refresh process failed", exit_code=process.returncode)
@@ -117,13 +116,15 @@ class Refreshes:
         finally:
             os.close(file)
 
-    async def _begun(self, process: "subprocess.Popen[bytes]", since: datetime) -> str | None:
+    async def _begun(
+        self, process: "subprocess.Popen[bytes]", before: Collection[str]
+    ) -> str | None:
         """The name of the run that a process works on; None where it ended before."""
         deadline = time.monotonic() + _BEGIN_SECONDS
         ended = False
         while not ended:
             ended = process.poll() is not None  # before the look: it may have begun and ended
-            if name := begun_run(self._home, process.pid, since):
+            if name := begun_run(self._home, process.pid, before):
                 return name
             if time.monotonic() > deadline:
                 process.send_signal(signal.SIGINT)

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,10 @@ WANTED = (
 
 @dataclass(frozen=True)
 class Answered:
-    """A request, when it was sent (`time.monotonic`), how long it took, and the answer."""
+    """A request, when it was sent (`time.monotonic`), how long it took, and the answer.
+
+    The status is 0 where none came.
+    """
 
     wanted: Wanted
     sent: float
@@ -69,7 +72,10 @@ class Answered:
 
 async def answer(client: httpx.AsyncClient, wanted: Wanted) -> Answered:
     sent = time.monotonic()
-    response = await client.send(wanted.request(client))
+    try:
+        response = await client.send(wanted.request(client))
+    except httpx.TransportError as error:
+        return Answered(wanted, sent, time.monotonic() - sent, 0, {"error": repr(error)})
     seconds = time.monotonic() - sent
     return Answered(wanted, sent, seconds, response.status_code, response.json())
 
@@ -83,11 +89,12 @@ class SteadyLoad:
 
     client: httpx.AsyncClient
     per_second: float = 15.0
+    wanted: Sequence[Wanted] = WANTED
     answers: list[Answered] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> "SteadyLoad":
-        self._sender = asyncio.create_task(self._send(itertools.cycle(WANTED)))
+        self._sender = asyncio.create_task(self._send(itertools.cycle(self.wanted)))
         return self
 
     async def __aexit__(self, *_error: object) -> None:

@@ -26,8 +26,10 @@ from recsvc.refresh import RefreshOptions
 from recsvc.settings import Settings, load_settings
 from recsvc.store import Store
 from tests.conftest import CHECKOUT, Served, Service, refreshed, running_service
+from tests.faults.answer_oracle import AnswerOracle, Findings, wanted_of
 from tests.faults.steady_load import WANTED, Answered, SteadyLoad, Wanted, answer, callers
 from tests.faults.tcp_proxy import TcpProxy, tcp_proxy
+from tests.forked_refresh import VERSIONS, forks, orphans
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.alone]
 
@@ -281,3 +283,38 @@ async def test_neo4j_killed_and_started_again(client, server, graph, whole):
         await starting
     check(load.answers, whole)
     assert seconds < RECOVERY_SECONDS
+
+
+async def test_neo4j_killed_while_a_refresh_activates(client, server, graph, tmp_path):
+    """A bounded form of benchmarks/refresh_faults.py. The next refresh makes up for it."""
+    if (server_pid := server.status().pid) is None:
+        pytest.skip("Neo4j runs in Docker: it has no process id to kill here")
+    users, found = [f"u{number}" for number in range(20)], Findings()
+    quick = {"models": ["fastrp", "walk3"], "seed": 9, "force": True}
+    with forks(graph.address) as forked:
+        forked.home = tmp_path
+        with Neo4jGateway(graph.address) as gateway:
+            oracle = AnswerOracle(gateway, users, load_settings().events)
+            before = oracle.look(gateway)
+        async with SteadyLoad(client, wanted=wanted_of(users)) as load:
+            pid = forked.start(stop_at="before activate.<locals>.flip 1", **quick)
+            assert await asyncio.to_thread(forked.answer) == {"stopped": True}
+            os.kill(pid, signal.SIGCONT)
+            os.kill(server_pid, signal.SIGKILL)
+            await asyncio.sleep(DEADLINE_SECONDS)
+            await asyncio.to_thread(server.up)
+            assert await asyncio.to_thread(forked.answer)  # it may have waited for Neo4j
+            with Neo4jGateway(graph.address) as gateway:
+                oracle.look(gateway)
+                told = await asyncio.to_thread(lambda: forked.refresh(**quick))
+                active = oracle.look(gateway)
+                assert orphans(gateway) == []
+                versions = [v for v in gateway.run(VERSIONS) if v["status"] == "active"]
+            await asyncio.sleep(2.0)
+    assert told["status"] == 0, told
+    assert len({v["run"] for v in versions if v["model"] in ("fastrp", "hybrid")}) == 1
+    oracle.judge(load.answers, found)
+    assert (found.failed, found.mixed) == (0, 0), found.examples
+    assert 5 < found.degraded < found.answers
+    named = {each.body["versions"]["hybrid"] for each in load.answers}
+    assert {before, active} <= named

@@ -1,20 +1,27 @@
-"""kill -9 of the refresh at random moments: a bounded form of what benchmarks do at length."""
+"""kill -9 of the refresh at random moments: a bounded form of benchmarks/refresh_faults.py."""
 
+import asyncio
 import random
 import signal
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
+from recsvc.settings import load_settings
+from tests.conftest import running_service
+from tests.faults.answer_oracle import AnswerOracle, Findings, wanted_of
+from tests.faults.steady_load import SteadyLoad
 from tests.forked_refresh import VERSIONS, forks, make_graph, orphans, served_arrays
 
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+
 KILLS = 4
+QUICK = ["fastrp", "walk3"]
 
 
-@pytest.mark.neo4j
-@pytest.mark.slow
 def test_the_same_command_again_makes_what_nobody_disturbed_makes(
     gateway: Neo4jGateway, neo4j_address: Neo4jAddress, tmp_path: Path
 ) -> None:
@@ -42,3 +49,44 @@ def test_the_same_command_again_makes_what_nobody_disturbed_makes(
     assert served_arrays(gateway) == expected
     assert orphans(gateway) == []
     assert not [v for v in gateway.run(VERSIONS) if v["status"] == "building"]
+
+
+async def test_no_request_fails_and_no_answer_mixes_versions(
+    gateway: Neo4jGateway,
+    neo4j_address: Neo4jAddress,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    make_graph(gateway, tmp_path / "tables", users=60)
+    users, chance, found = [f"u{n:03}" for n in range(0, 60, 3)], random.Random(1), Findings()
+    with forks(neo4j_address) as forked:
+        forked.home = tmp_path / "home"
+        began = time.monotonic()
+        assert forked.refresh(models=QUICK)["status"] == 0
+        seconds = time.monotonic() - began
+        oracle = AnswerOracle(gateway, users, load_settings().events)
+        oracle.look(gateway)
+        with running_service(environment, tmp_path / "serve.log") as service:
+            async with (
+                httpx.AsyncClient(base_url=service.client.base_url, timeout=30) as client,
+                SteadyLoad(client, wanted=wanted_of(users)) as load,
+            ):
+                for number in range(KILLS):
+                    seed = 10 + 2 * number
+                    await asyncio.to_thread(
+                        forked.refresh, models=QUICK, seed=seed, force=True,
+                        kill_after=chance.uniform(0.0, seconds),
+                    )  # fmt: skip
+                    told = await asyncio.to_thread(
+                        forked.refresh, models=QUICK, seed=seed + number % 2, force=True
+                    )
+                    assert told["status"] == 0, told
+                    assert orphans(gateway) == []
+                    active = oracle.look(gateway)
+                await asyncio.sleep(2.0)
+    oracle.judge(load.answers, found)
+    assert (found.failed, found.mixed, found.degraded) == (0, 0, 0), found.examples
+    assert found.told_apart > found.answers / 2
+    named = {each.body["versions"]["hybrid"] for each in load.answers}
+    assert len(named) > 2
+    assert load.answers[-1].body["versions"]["hybrid"] == active

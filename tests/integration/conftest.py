@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from loaders.catalogue import Query
-from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.gateway import Neo4jGateway
 from recsvc import cli
 from recsvc.learning import RefreshOptions
 from recsvc.refresh import RefreshReport, refresh
@@ -64,16 +64,6 @@ def refreshed(graph: Neo4jGateway, tmp_path: Path) -> Callable[..., RefreshRepor
         return refresh(graph, chosen, load_settings().events, home=tmp_path / "home", force=force)
 
     return run
-
-
-@pytest.fixture
-def environment(neo4j_address: Neo4jAddress, tmp_path: Path) -> dict[str, str]:
-    return {
-        "RECSVC_HOME": str(tmp_path / "home"),
-        "RECSVC_NEO4J_URI": neo4j_address.uri,
-        "RECSVC_NEO4J_USER": neo4j_address.user,
-        "RECSVC_NEO4J_PASSWORD": neo4j_address.password,
-    }
 
 
 @pytest.fixture

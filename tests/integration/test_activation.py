@@ -37,6 +37,11 @@ SLOTS = Query(
     "MATCH (v:EmbeddingVersion {model: 'fastrp'}) WHERE v.slot IS NOT NULL "
     "RETURN v.status AS status, v.slot AS slot, v.version AS version ORDER BY version",
 )  # fmt: skip
+SET_BACK = Query(
+    "tests/set_back", "As if the clock had been set back since.", "write", {}, {},
+    "MATCH (v:EmbeddingVersion) SET v.activated_at = v.activated_at + duration({hours: 9}), "
+    "v.retired_at = v.retired_at + duration({hours: 9})",
+)  # fmt: skip
 AGAIN = Query(
     "tests/again", "", "write", {}, {},
     "MATCH (v:EmbeddingVersion {model: 'fastrp'}) WHERE v.version > 2 DETACH DELETE v "
@@ -60,6 +65,13 @@ def seconds_until(client: httpx.Client, version: int) -> float:
         assert time.monotonic() < began + 20
         time.sleep(0.02)
     return time.monotonic() - began
+
+
+def assert_soon(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def similar(client: httpx.Client) -> dict[str, Any]:
@@ -89,6 +101,14 @@ def test_services_go_back_and_forth_with_all_that_one_refresh_made(
         assert relationships("SIMILAR") == links
         check_moments(graph)
         check_http(service, first, second)
+        kept = [path.name for path in (tmp_path / "home" / "snapshots").glob("hybrid-*")]
+        assert sorted(name.split("-")[1] for name in kept) == ["1", "2"]
+        # Of two activations at once the second counts.
+        for version in (2, 1, 2):
+            client.post("/v1/models/hybrid/activate", json={"version": version})
+        assert_soon(lambda: relationships("SIMILAR") == second_links)
+        client.post("/v1/models/hybrid/rollback")
+        assert_soon(lambda: relationships("SIMILAR") == links)
 
 
 def assert_back(
@@ -162,6 +182,17 @@ def test_after_going_back_the_next_refresh_keeps_what_was_gone_back_to(
     assert activate(graph, "fastrp", 3) == {"fastrp": 3, "hybrid": 3}
     assert activate(graph, "fastrp", 3) == {"fastrp": 3, "hybrid": 3}
     assert active(graph) == {"fastrp": 3, "hybrid": 3}
+
+
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+def test_a_clock_that_is_set_back_does_not_change_which_version_was_before(
+    graph: Neo4jGateway, refreshed: Callable[..., RefreshReport]
+) -> None:
+    refreshed()
+    refreshed(seed=5, force=True)
+    graph.run(SET_BACK)
+    refreshed(seed=6, force=True)
+    assert roll_back(graph, "hybrid") == {"fastrp": 2, "hybrid": 2}
 
 
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)

@@ -258,7 +258,12 @@ def test_the_report_is_printed_and_written(served, tmp_path):
 
 def test_a_deleted_user_is_gone(served):
     assert _json(served, "recommend", "u9", "-k", "1")["items"]
+    unfinished = served.home / "refreshes" / "20261122T030000.000000Z-0a1b2c"
+    unfinished.mkdir()
+    (unfinished / "graph.npz").write_bytes(b"what users did")
     _json(served, "delete-user", "u9")
+    assert not (unfinished / "graph.npz").exists()
+    shutil.rmtree(unfinished)
     assert _there(served, "u9") == 0
     gone = served.run("delete-user", "u9")
     assert (gone.returncode, gone.stderr.count("\n")) == (1, 1)

@@ -21,6 +21,9 @@ SET = Query(
     "MATCH (i:Item {item_id: $item_id}) SET i.available = $available",
 )  # fmt: skip
 
+BESIDE = ("serve/active_versions", "serve/stored_versions", "rest/deletions")
+"""What is read by tasks that run beside requests."""
+
 
 class RecordedStore(Store):
     """Notes when each read of a request begins and ends."""
@@ -30,7 +33,7 @@ class RecordedStore(Store):
         self.notes: list[str] = []
 
     async def _run(self, query: Query, **parameters: Any) -> list[dict[str, Any]]:
-        if query.name in ("serve/active_versions", "rest/deletions"):  # of tasks that run beside
+        if query.name in BESIDE:
             return await super()._run(query, **parameters)
         self.notes.append(f"begin {query.name}")
         rows = await super()._run(query, **parameters)

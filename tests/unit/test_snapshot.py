@@ -16,7 +16,7 @@ from recsvc.errors import SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
 from recsvc.fusion import Blend
 from recsvc.signals import EmbeddingSignal, RowSignal
-from recsvc.snapshot import Snapshot, keep_newest, load, pack, read, unpack
+from recsvc.snapshot import Snapshot, keep_only, load, pack, read, unpack, unpacked
 
 N_ITEMS = 25
 HOSTILE = ["", "'\"\\`", "two\nlines", "nul\0", "😀", "é"]
@@ -226,25 +226,25 @@ def test_snapshot_with_a_damaged_file_is_refused(folder: Path, name: str, damage
         load(folder)
 
 
-def test_keep_newest_removes_the_others_and_what_a_killed_process_left(tmp_path: Path) -> None:
+def test_keep_only_removes_the_others_and_what_a_killed_process_left(tmp_path: Path) -> None:
     for name in ("1", "2", "3", ".unpacking-left"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
     yesterday = time.time() - 86_400
     os.utime(tmp_path / ".unpacking-left", (yesterday, yesterday))
     (tmp_path / "note.txt").touch()
-    keep_newest(tmp_path, frozenset({"2", "3"}))
+    keep_only(unpacked(tmp_path), frozenset({"2", "3"}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3", "note.txt"]
 
 
-def test_keep_newest_needs_no_folder(tmp_path: Path) -> None:
-    keep_newest(tmp_path / "none", frozenset())
+def test_keep_only_needs_no_folder(tmp_path: Path) -> None:
+    keep_only(unpacked(tmp_path / "none"), frozenset())
 
 
-def test_keep_newest_leaves_what_another_process_is_unpacking(tmp_path: Path) -> None:
+def test_keep_only_leaves_what_another_process_is_unpacking(tmp_path: Path) -> None:
     (tmp_path / ".unpacking-now").mkdir()
     (tmp_path / ".unpacking-now" / "manifest.json").touch()
-    keep_newest(tmp_path, frozenset({"2"}))
+    keep_only(unpacked(tmp_path), frozenset({"2"}))
     assert (tmp_path / ".unpacking-now" / "manifest.json").exists()
 
 

@@ -12,7 +12,7 @@ from loaders.types import IdMap
 from recsvc.errors import SnapshotError
 from recsvc.fusion import Blend
 from recsvc.serving import Serving
-from recsvc.snapshot import Snapshot, folder_name, pack, unpack
+from recsvc.snapshot import Snapshot, folder_name, note_served, pack, unpack
 from recsvc.store import Store
 
 
@@ -47,6 +47,16 @@ async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
 async def test_the_newest_that_is_whole_serves(serving: Serving, tmp_path: Path) -> None:
     store_snapshot(tmp_path, 9)
     (store_snapshot(tmp_path, 10) / "prior.npy").write_bytes(b"damaged")
+    await serving.start()
+    assert serving.snapshot.versions == {"hybrid": 9}
+
+
+async def test_what_was_served_last_serves_again_also_if_it_is_not_the_newest(
+    serving: Serving, tmp_path: Path
+) -> None:
+    """Someone went back to it."""
+    note_served(store_snapshot(tmp_path, 9))
+    store_snapshot(tmp_path, 10)
     await serving.start()
     assert serving.snapshot.versions == {"hybrid": 9}
 
