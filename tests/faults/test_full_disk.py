@@ -52,7 +52,7 @@ def test_a_refresh_says_so_and_goes_on_when_there_is_room(
         assert active == [1, 1]
         assert served_arrays(gateway) == expected
     assert told["status"] == 0, told
-    assert len(places) > 2  # it came further each time there was more room
+    assert len(places) > 1  # it came further when there was more room
     assert served_arrays(gateway) == expected
     assert orphans(gateway) == []
     active = [v["version"] for v in gateway.run(VERSIONS) if v["status"] == "active"]
