@@ -3,19 +3,32 @@
 import asyncio
 import contextlib
 import shutil
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from loaders.errors import Neo4jError
 from recsvc import snapshot as snapshots
-from recsvc.errors import SnapshotError
+from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.snapshot import Snapshot
 from recsvc.store import ActiveVersion, Store
 
 _WATCH_SECONDS = 1.0
 
+_OTHER_SECONDS = 60.0
+
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Other:
+    """A version that is not the active one, and when somebody asked for it."""
+
+    snapshot: Snapshot
+    sha256: str
+    asked_at: float
 
 
 class Serving:
@@ -32,6 +45,7 @@ class Serving:
         self._snapshot: Snapshot | None = None
         self._sha256: str | None = None
         self._loading = asyncio.Lock()
+        self._other: _Other | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.active: dict[str, ActiveVersion] = {}
         self.warm = False
@@ -51,6 +65,39 @@ class Serving:
     def serves(self) -> bool:
         """Whether there is a snapshot to answer from."""
         return self._snapshot is not None
+
+    async def version(self, version: int) -> Snapshot:
+        """The arrays of a version of the blend, to compare it with the active one.
+
+        One besides the active one is held in memory, until nobody asked for it for a minute. It
+        is never unpacked on disk, where a deletion would have to find it.
+
+        Raises:
+            NotFoundError: no arrays of it are stored.
+            SnapshotError: what is stored is damaged.
+            Neo4jError: it cannot be read.
+        """
+        sha256 = (await self._store.stored_snapshots()).get(version)
+        if sha256 is None:
+            raise NotFoundError(
+                f"no arrays of version {version} of the blend are stored: those of the active "
+                "version are, and of the one before"
+            )
+        if sha256 == self._sha256:
+            return self.snapshot
+        async with self._loading:
+            other = self._other
+            if other is None or other.sha256 != sha256:
+                content = await self._store.snapshot_content(version)
+                found = await asyncio.to_thread(snapshots.read, content, sha256)
+                other = _Other(found, sha256, 0.0)
+            self._other = replace(other, asked_at=time.monotonic())
+        return other.snapshot
+
+    def forget_unused(self) -> None:
+        """Let go of a version besides the active one that nobody asked for lately."""
+        if self._other is not None and time.monotonic() > self._other.asked_at + _OTHER_SECONDS:
+            self._other = None
 
     async def start(self) -> None:
         """Load the active version and watch for another one.
@@ -74,6 +121,7 @@ class Serving:
     async def _watch(self) -> None:
         """Swap the snapshot soon after another version became active."""
         while True:
+            self.forget_unused()
             try:
                 if not self.warm:
                     await self._store.warm_up()
@@ -98,6 +146,10 @@ class Serving:
             if self._sha256 != hybrid.sha256:
                 await self._load(hybrid.version, hybrid.sha256)
             self.active = active
+            if self._other is not None:  # a deletion may have rewritten it
+                stored = await self._store.stored_snapshots()
+                if self._other.sha256 not in stored.values():
+                    self._other = None
 
     async def _load(self, version: int, sha256: str) -> None:
         folder = self._folder / snapshots.folder_name(version, sha256)

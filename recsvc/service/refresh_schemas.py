@@ -91,3 +91,9 @@ class RefreshDocument(_Document):
     """By signal, with the blend as `hybrid`, and metric."""
     weights: dict[str, float] | None
     """λ by signal."""
+
+
+class RefreshesDocument(_Document):
+    """The refreshes that are known, the newest first."""
+
+    refreshes: list[RefreshDocument]

@@ -24,6 +24,7 @@ from recsvc.refresh_run import newest_manifests, read_manifest
 _BEGIN_SECONDS = 120.0
 """How long a process may take until its refresh has begun; a lost lease is waited for in it."""
 _LOOK_SECONDS = 0.1
+_SHOWN = 20
 
 _log = structlog.get_logger()
 
@@ -79,6 +80,11 @@ class Refreshes:
         if manifest is None:
             raise NotFoundError(f"no refresh {name!r}: the newest five that have ended are kept")
         return _document(manifest, await _is_running(engine, manifest))
+
+    async def newest(self, engine: Engine) -> list[dict[str, Any]]:
+        """What is known of each run that is kept, the newest first."""
+        manifests = await asyncio.to_thread(lambda: list(newest_manifests(self._home)))
+        return [_document(each, await _is_running(engine, each)) for each in manifests[:_SHOWN]]
 
     def last_state(self) -> str | None:
         """The state of the newest run; None where there was none."""
