@@ -29,6 +29,7 @@ from recsvc.service.routes import (
     health,
     models,
     nodes,
+    page,
     recommendations,
     search,
     similar,
@@ -84,7 +85,7 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
-    routed = (recommendations, search, similar, events, nodes, follows, models, runs, health)
+    routed = (recommendations, search, similar, events, nodes, follows, models, runs, health, page)
     for module in routed:
         app.include_router(module.router)
     if assets:
