@@ -26,6 +26,8 @@ class RecommendationQuery:
         diversity: how much an item loses by being like one above it, from 0 to 1.
         exclude: ids of items to leave out.
         without: evidence to answer without; an item among it is not recommended either.
+        signal: the one signal that counts; all where it is None.
+        version: the version of the blend; the active one where it is None.
     """
 
     k: int = 10
@@ -35,6 +37,8 @@ class RecommendationQuery:
     diversity: float = 0.0
     exclude: tuple[str, ...] = ()
     without: tuple[EvidenceKey, ...] = ()
+    signal: str | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from loaders.errors import Neo4jError, Neo4jTimeoutError, Neo4jUnavailableError
+from loaders.gateway import Row
 from recsvc.activations import Activations
 from recsvc.answer import Answer, SimilarAnswer, SimilarNode
 from recsvc.answering import Reasons, Removals, answer_of, with_newcomers
@@ -44,7 +45,7 @@ from recsvc.serving import Serving
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import cosines
 from recsvc.snapshot import Snapshot
-from recsvc.store import ActiveVersion, Store, StoredNode
+from recsvc.store import ActiveVersion, Store, StoredNode, StoredUser
 from recsvc.text import TextSettings
 from recsvc.wording import sentences
 from recsvc.writes import Change, GraphWriter, Outcome
@@ -97,12 +98,13 @@ class Engine:
         """The best items for a user of the graph.
 
         Raises:
-            NotFoundError: there is no such user.
+            NotFoundError: there is no such user, version or signal.
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
+        chosen = await self._chosen(query)
         with self._store.one_request():
-            asker, snapshot = await self._asker(user_id)
+            asker, snapshot = await self._asker(user_id, chosen)
             return await self._answer(Listing(snapshot, asker, query), started)
 
     async def recommend_many(
@@ -132,12 +134,35 @@ class Engine:
         """The best items for someone the graph does not know.
 
         Raises:
+            NotFoundError: there is no such version or signal.
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        asker = stated_asker(evidence, self.snapshot, self._events)
+        snapshot = await self._chosen(query)
+        asker = stated_asker(evidence, snapshot, self._events)
         with self._store.one_request():
-            return await self._answer(Listing(self.snapshot, asker, query), started)
+            return await self._answer(Listing(snapshot, asker, query), started)
+
+    async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
+        """What counts as evidence of a user, and what the graph holds of them.
+
+        Raises:
+            NotFoundError: there is no such user.
+            SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the graph cannot be read in time.
+        """
+        limit = self._max_evidence
+        stored = await self._store.user(user_id, limit=limit)
+        return stored_asker(user_id, stored, self.snapshot, self._events, limit=limit), stored
+
+    async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[Row]:
+        """See `recsvc.store.Store.find`."""
+        return await self._store.find(kind, text, limit)
+
+    async def users_at(self, share: float, limit: int) -> list[Row]:
+        """See `recsvc.store.Store.users_at`."""
+        with self._store.one_request():
+            return await self._store.users_at(share, limit)
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
         """Why a user is or would be recommended an item: any item of the active version.
@@ -151,7 +176,7 @@ class Engine:
 
     async def _explained(self, user_id: str, item_id: str) -> Answer:
         started = time.perf_counter()
-        asker, snapshot = await self._asker(user_id)
+        asker, snapshot = await self._asker(user_id, self.snapshot)
         row = snapshot.items.row(item_id)
         if row < 0:
             raise NotFoundError(
@@ -285,12 +310,18 @@ class Engine:
                 reasons["neo4j"] = "it is planning the queries of a request for the first time"
         return reasons
 
-    async def _asker(self, user_id: str) -> tuple[Asker, Snapshot]:
+    async def _chosen(self, query: RecommendationQuery) -> Snapshot:
+        """The arrays that a query asks for."""
+        snapshot = self.snapshot
+        if query.version is not None:
+            snapshot = await self._serving.version(query.version)
+        return snapshot if query.signal is None else snapshot.alone(query.signal)
+
+    async def _asker(self, user_id: str, snapshot: Snapshot) -> tuple[Asker, Snapshot]:
         """What is known about a user now, and the arrays with what those they follow did.
 
         Without Neo4j nothing is known about them.
         """
-        snapshot = self.snapshot
         try:
             stored = await self._store.user(user_id, limit=self._max_evidence)
         except _AWAY:

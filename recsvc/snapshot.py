@@ -25,7 +25,7 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
-from recsvc.errors import SnapshotError
+from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
 from recsvc.fusion import Blend
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
@@ -74,6 +74,18 @@ class Snapshot:
             if isinstance(signal, EmbeddingSignal) and signal.name == model:
                 return signal
         return None
+
+    def alone(self, name: str) -> "Snapshot":
+        """The same with one signal only, at the weight 1, and the prior.
+
+        Raises:
+            NotFoundError: there is no such signal.
+        """
+        for signal in self.blend.signals:
+            if signal.name == name:
+                return replace(self, blend=replace(self.blend, signals=(signal,), weights=(1.0,)))
+        names = [signal.name for signal in self.blend.signals]
+        raise NotFoundError(f"no signal {name!r} in this version: expected one of {names}")
 
     def count_of(self, user_id: str) -> int:
         """Interactions of a followed user at the refresh; -1 for one that signals do not know."""

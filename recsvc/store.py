@@ -21,6 +21,7 @@ from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
 from recsvc.path_query import path_parameters
 from recsvc.patience import Patience
+from recsvc.search_query import words_query
 
 SEEN_LIMIT = 50_000
 MAX_LINKS = 1_000
@@ -305,6 +306,20 @@ class Store:
         """The newest versions of all models, as JSON-ready values."""
         rows = await self._run(catalogue()["serve/versions"], limit=_VERSIONS_LIMIT)
         return [_plain(row["properties"]) for row in rows]
+
+    async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[Row]:
+        """Nodes by the beginning of their id, or by words of their title or name.
+
+        Returns:
+            id, title, and the count of their interactions or, for a category, of its items.
+        """
+        query = catalogue()[f"serve/find_{kind}"]
+        return await self._run(query, prefix=text, words=words_query(text), limit=limit)
+
+    async def users_at(self, share: float, limit: int) -> list[Row]:
+        """Users from a place among all, from 0 to 1; the same as `find` returns."""
+        users = (await self._run(catalogue()["serve/user_count"]))[0]["users"]
+        return await self._run(catalogue()["serve/users_at"], place=int(share * users), limit=limit)
 
     async def snapshot_content(self, version: int) -> bytes:
         """The packed arrays of one version of the blend.

@@ -31,7 +31,9 @@ from recsvc.service.routes import (
     health,
     models,
     nodes,
+    page,
     recommendations,
+    search,
     similar,
 )
 from recsvc.service.routes import refreshes as runs
@@ -97,7 +99,8 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
-    for module in (recommendations, similar, events, nodes, follows, models, runs, health):
+    routed = (recommendations, search, similar, events, nodes, follows, models, runs, health, page)
+    for module in routed:
         app.include_router(module.router)
     if assets:
         _serve_docs(app, assets)

@@ -100,3 +100,9 @@ class RefreshDocument(_Document):
     """What spoke against versions that were activated by force; null until they are active."""
     report: str | None
     """The address of the page of the run; null until there is one."""
+
+
+class RefreshesDocument(_Document):
+    """The refreshes that are known, the newest first."""
+
+    refreshes: list[RefreshDocument]

@@ -25,6 +25,7 @@ from recsvc.sampled_lists import PAGE
 _BEGIN_SECONDS = 120.0
 """How long a process may take until its refresh has begun; a lost lease is waited for in it."""
 _LOOK_SECONDS = 0.1
+_SHOWN = 20
 
 _log = structlog.get_logger()
 
@@ -79,8 +80,7 @@ class Refreshes:
         manifest = read_manifest(self._home, name)
         if manifest is None:
             raise NotFoundError(f"no refresh {name!r}: the newest five that have ended are kept")
-        running = await _is_running(engine, manifest)
-        return _document(manifest, running, has_page=self._page(name).is_file())
+        return await self._document(engine, manifest)
 
     def page(self, name: str) -> bytes:
         """The page of a run, as HTML.
@@ -96,6 +96,15 @@ class Refreshes:
     def _page(self, name: str) -> Path:
         """The file of the page of a run that there is."""
         return self._home / "refreshes" / name / PAGE
+
+    async def newest(self, engine: Engine) -> list[dict[str, Any]]:
+        """What is known of each run that is kept, the newest first."""
+        manifests = await asyncio.to_thread(lambda: list(newest_manifests(self._home)))
+        return [await self._document(engine, each) for each in manifests[:_SHOWN]]
+
+    async def _document(self, engine: Engine, manifest: dict[str, Any]) -> dict[str, Any]:
+        has_page = self._page(manifest["run"]).is_file()
+        return _document(manifest, await _is_running(engine, manifest), has_page=has_page)
 
     def last_state(self) -> str | None:
         """The state of the newest run; None where there was none."""

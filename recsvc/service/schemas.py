@@ -105,6 +105,11 @@ class RecommendationOptions(_Document):
     without: Annotated[list[EvidenceName], Field(max_length=MAX_EVIDENCE)] = []
     """Evidence to answer without, such as `item:55`, `user:7` or `category:24`. The items among
     it are not recommended either."""
+    signal: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    """The one signal that counts, such as `lightgcn` or `pagerank`, at the weight 1 and beside the
+    prior; left out, all count."""
+    version: Annotated[int, Field(ge=1)] | None = None
+    """The version of `hybrid` to answer from; left out, the active one."""
 
     def query(self) -> RecommendationQuery:
         """The same as the engine takes it."""
@@ -116,6 +121,8 @@ class RecommendationOptions(_Document):
             diversity=self.diversity,
             exclude=tuple(self.exclude),
             without=tuple(_evidence_key(name) for name in self.without),
+            signal=self.signal,
+            version=self.version,
         )
 
 

@@ -51,8 +51,8 @@ AGAIN = Query(
 )  # fmt: skip
 
 
-def answered(client: httpx.Client) -> dict[str, Any]:
-    answer = client.get("/v1/users/u007/recommendations", params={"k": 30}).json()
+def answered(client: httpx.Client, **options: int) -> dict[str, Any]:
+    answer = client.get("/v1/users/u007/recommendations", params={"k": 30, **options}).json()
     assert answer["degraded"] == []
     scores = {item["item_id"]: item["score"] for item in answer["items"]}
     return {"versions": answer["versions"], "scores": scores}
@@ -94,9 +94,12 @@ def test_services_go_back_and_forth_with_all_that_one_refresh_made(
         refreshed(seed=5)
         assert seconds_until(client, 2) < 20
         second, second_links = answered(client), relationships("SIMILAR")
+        assert answered(client, version=1) == first
+        assert answered(client, version=2) == second
         assert second["scores"] != pytest.approx(first["scores"])
         assert second_links != links
         assert_back(command, client, first)
+        assert answered(client, version=2) == second
         assert similar(client) == near
         assert relationships("SIMILAR") == links
         check_moments(graph)

@@ -244,3 +244,53 @@ def test_a_new_version_is_served_without_a_restart(served, service):
     statuses = {(m["model"], m["version"]): m["status"] for m in models["models"]}
     assert statuses["hybrid", before["hybrid"]] == "retired"
     assert statuses["hybrid", after["hybrid"]] == "active"
+
+
+def test_a_signal_alone_answers_what_it_adds_to_the_blend(service):
+    everything = _recommend(service, "u5", k=170, explain="none")["items"]
+    for signal in ("lightgcn", "pagerank", "item_user_item"):
+        alone = _recommend(service, "u5", k=170, explain="none", signal=signal)["items"]
+        assert {name for item in alone for name in item["signals"]} <= {signal, "base"}
+        blended = {item["item_id"]: item["signals"] for item in everything}
+        # λ of the blend is what lies between the two.
+        own = [(item["signals"][signal], blended[item["item_id"]][signal]) for item in alone]
+        weight = max(own)[1] / max(own)[0]
+        assert [mine * weight for mine, _ in own] == pytest.approx(
+            [theirs for _, theirs in own], rel=1e-3, abs=1e-5
+        )
+        for item in alone:
+            assert item["signals"]["base"] == pytest.approx(blended[item["item_id"]]["base"])
+            assert sum(item["signals"].values()) == pytest.approx(item["score"], rel=1e-4)
+
+
+def test_only_what_is_there_can_answer(service):
+    for options, detail in (
+        ({"signal": "nonsense"}, "no signal 'nonsense' in this version: expected one of"),
+        ({"version": 99}, "no arrays of version 99 of the blend are stored"),
+    ):
+        answer = service.client.get("/v1/users/u5/recommendations", params=options)
+        assert answer.status_code == 404
+        assert detail in answer.json()["detail"]
+        body = {"evidence": [{"item_id": "i1"}], **options}
+        assert service.client.post("/v1/recommendations", json=body).status_code == 404
+
+
+def test_what_is_known_is_what_counts(served, service):
+    known = service.client.get("/v1/users/u5/evidence").json()
+    rows = _rows(
+        served,
+        "MATCH (:User {user_id: 'u5'})-[r:INTERACTED]->(i) RETURN i.item_id AS id, r.weight AS w",
+    )
+    items = {each["id"]: each for each in known["evidence"] if each["kind"] == "item"}
+    assert known["seen"] == len(items) == len(rows)
+    for row in rows:
+        (did,) = items[row["id"]]["interactions"]
+        assert (did["event"], did["weight"], did["at"]) == ("listen", row["w"], None)
+        assert items[row["id"]]["weight"] == pytest.approx(row["w"] ** 0.3)
+        assert items[row["id"]]["title"] == f"Song {row['id']}"
+    follows = _rows(served, "MATCH (:User {user_id: 'u5'})-[:FOLLOWS]->(u) RETURN u.user_id AS id")
+    people = {each["id"] for each in known["evidence"] if each["kind"] == "user"}
+    assert people == {row["id"] for row in follows}
+    assert service.client.get("/v1/users/nobody/evidence").status_code == 404
+    fan = service.client.get("/v1/users/fan/evidence").json()["evidence"]
+    assert [(each["kind"], each["id"]) for each in fan] == [("category", "c3")]

@@ -19,6 +19,7 @@ REACH_CYPHER = {
     "recsvc/activation.py": "which versions are active, for the service or a command",
     "recsvc/deletion.py": "what is deleted for good, by the service, the command or a refresh",
     "recsvc/paths.py": "asks only whether a signal has an explain query",
+    "recsvc/analyst/questions.py": "what analysts ask, as files for their tools",
     "recsvc/report/_aggregates.py": "what the data report has Neo4j add up",
     "recsvc/signals/metapath.py": "meta-paths at refresh",
 }

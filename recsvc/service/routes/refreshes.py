@@ -7,7 +7,12 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, Response
 
 from recsvc.service.problems import described
-from recsvc.service.refresh_schemas import BegunRefreshDocument, RefreshDocument, RefreshRequest
+from recsvc.service.refresh_schemas import (
+    BegunRefreshDocument,
+    RefreshDocument,
+    RefreshesDocument,
+    RefreshRequest,
+)
 from recsvc.service.refreshes import Refreshes
 from recsvc.service.routes import EngineDep, NodeId, json_response
 
@@ -47,6 +52,12 @@ async def begin_refresh(
     response = json_response({"id": name, "state": "unfinished"}, status=202)
     response.headers["Location"] = f"/v1/refreshes/{name}"
     return response
+
+
+@router.get("/v1/refreshes", response_model=RefreshesDocument, responses=described())
+async def list_refreshes(refreshes: RefreshesDep, engine: EngineDep) -> Response:
+    """The refreshes of this machine that are known: one under way, and five that have ended."""
+    return json_response({"refreshes": await refreshes.newest(engine)})
 
 
 @router.get("/v1/refreshes/{id}", response_model=RefreshDocument, responses=described(404, 422))

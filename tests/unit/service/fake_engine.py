@@ -15,10 +15,10 @@ from recsvc.answer import (
     SimilarAnswer,
     SimilarNode,
 )
-from recsvc.asking import RecommendationQuery, StatedEvidence
+from recsvc.asking import Asker, RecommendationQuery, StatedEvidence
 from recsvc.engine import Engine, request_id_var
-from recsvc.evidence import EvidenceKind
-from recsvc.store import ActiveVersion, StoredNode
+from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
+from recsvc.store import ActiveVersion, StoredNode, StoredUser
 from recsvc.writes import Change, Outcome
 
 KYLIE = NodeRef("item", "55", "Kylie Minogue")
@@ -43,6 +43,12 @@ FULL = replace(
 )
 FULL = replace(FULL, counterfactual=Counterfactual((KYLIE,), "701"))
 EXPLANATIONS = {"none": None, "summary": SUMMARY, "full": FULL}
+
+FOUND: dict[EvidenceKind, dict[str, Any]] = {
+    "user": {"id": "2", "title": None, "count": 50},
+    "item": {"id": "55", "title": "Kylie Minogue", "count": 523},
+    "category": {"id": "24", "title": "pop", "count": 2791},
+}
 
 VERSION = {
     "model": "lightgcn",
@@ -100,6 +106,22 @@ class FakeEngine:
         known = [user_id for user_id in user_ids if user_id != "nobody"]
         answers = [self._answer(user_id, query) for user_id in known]
         return answers, [user_id for user_id in user_ids if user_id == "nobody"]
+
+    async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
+        self._called("known", user_id)
+        listened = ("55", "listen", 13883.0, 1_763_726_400.0)
+        nodes = (EvidenceNode("item", "55", 17.5, "listen"), EvidenceNode("user", "275", 1.0))
+        references = (KYLIE, NodeRef("user", "275"))
+        stored = StoredUser([listened, ("9", "view", 1.0, None)], [("275", None, 3)], [])
+        return Asker(user_id, Evidence(nodes, frozenset({"55", "9"})), references), stored
+
+    async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[dict[str, Any]]:
+        self._called("find", kind, text, limit)
+        return [FOUND[kind]]
+
+    async def users_at(self, share: float, limit: int) -> list[dict[str, Any]]:
+        self._called("users_at", share, limit)
+        return [FOUND["user"]]
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
         self._called("explain", user_id, item_id)

@@ -40,7 +40,14 @@ GET    /metrics
 """
 """The routes of CONTRACT §5."""
 
-BEYOND = {"GET /v1/refreshes/{id}/report": "the page of a run, for people"}
+BEYOND = {
+    "GET /v1/refreshes/{id}/report": "the page of a run, for people",
+    "GET /v1/users": "the page at /",
+    "GET /v1/items": "the page at /",
+    "GET /v1/categories": "the page at /",
+    "GET /v1/users/{user_id}/evidence": "the page at /",
+    "GET /v1/refreshes": "the page at /",
+}
 """Routes that the contract does not have, and what for."""
 OTHER_MEDIA = {"GET /metrics": "text/plain", "GET /v1/refreshes/{id}/report": "text/html"}
 
@@ -64,14 +71,14 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_every_route_of_the_contract_is_there_or_comes_later(document: dict[str, Any]) -> None:
     contract = {re.sub(r" +", " ", line) for line in CONTRACT.strip().splitlines()}
     assert contract - operations(document).keys() == LATER.keys()
-    assert operations(document).keys() <= contract | BEYOND.keys()
+    assert operations(document).keys() - contract == BEYOND.keys()
 
 
 def test_parameters_are_those_of_the_contract(document: dict[str, Any]) -> None:
     route = operations(document)["GET /v1/users/{user_id}/recommendations"]
     parameters = {each["name"]: each["schema"] for each in route["parameters"]}
     wanted = {"user_id", "k", "category", "exclude_seen", "explain", "diversity", "exclude"}
-    assert parameters.keys() == wanted | {"without"}
+    assert parameters.keys() == wanted | {"without", "signal", "version"}
     assert parameters["k"].items() >= {"default": 10, "minimum": 1, "maximum": 500}.items()
     assert parameters["exclude_seen"]["default"] is True
     assert parameters["explain"]["default"] == "summary"

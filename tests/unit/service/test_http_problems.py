@@ -88,7 +88,7 @@ async def test_500_tells_nothing(
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v1", "/v1/users/2/", "/v1/users/2/recommendations/", "/v1/users//recommendations"],
+    ["/v1", "/v1/users/2/", "/v1/users/2/recommendations/", "/v1/users//recommendations"],
 )
 async def test_an_unknown_address(client: httpx.AsyncClient, path: str) -> None:
     document = checked(await client.get(path), 404)

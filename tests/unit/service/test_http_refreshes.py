@@ -22,7 +22,12 @@ from loaders.errors import Neo4jUnavailableError
 from recsvc.models import MODELS
 from recsvc.refresh_process import begun_run, known_holders, refresh_command
 from recsvc.service.app import create_app
-from recsvc.service.refresh_schemas import BegunRefreshDocument, LinearModel, RefreshDocument
+from recsvc.service.refresh_schemas import (
+    BegunRefreshDocument,
+    LinearModel,
+    RefreshDocument,
+    RefreshesDocument,
+)
 from recsvc.service.refreshes import Refreshes
 from recsvc.store import ActiveVersion
 from tests.unit.service.fake_engine import FakeEngine
@@ -35,6 +40,17 @@ from tests.unit.service.fake_refresh import (
 )
 from tests.unit.service.test_http_observability import samples
 from tests.unit.service.test_http_problems import checked
+
+
+async def test_those_that_are_known_are_listed_newest_first(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    later = "20251122T030000.000000Z-9f2c02"
+    write_manifest(tmp_path, run=later, state="failed", error="why")
+    answer = (await client.get("/v1/refreshes")).json()
+    RefreshesDocument.model_validate(answer)
+    assert [each["id"] for each in answer["refreshes"]] == [later, RUN]
+    assert answer["refreshes"][1] == (await client.get(f"/v1/refreshes/{RUN}")).json()
 
 
 @asynccontextmanager

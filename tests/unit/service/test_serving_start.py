@@ -16,9 +16,9 @@ from recsvc.snapshot import Snapshot, folder_name, note_served, pack, unpack
 from recsvc.store import Store
 
 
-def store_snapshot(folder: Path, version: int) -> Path:
+def made_snapshot(version: int) -> Snapshot:
     items = IdMap(["i1", "i2"])
-    made = Snapshot(
+    return Snapshot(
         versions={"hybrid": version},
         items=items,
         categories=IdMap(()),
@@ -29,7 +29,10 @@ def store_snapshot(folder: Path, version: int) -> Path:
         in_category=sp.csr_matrix((2, 0), dtype=bool),
         blend=Blend((), (), np.ones(2, np.float32), 0.1),
     )
-    content, sha256 = pack(made)
+
+
+def store_snapshot(folder: Path, version: int) -> Path:
+    content, sha256 = pack(made_snapshot(version))
     unpack(content, sha256, folder / folder_name(version, sha256))
     return folder / folder_name(version, sha256)
 

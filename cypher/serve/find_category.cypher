@@ -1,0 +1,23 @@
+// Categories whose id begins with some text, or whose name has some words (in Lucene's syntax):
+// the one with this very id, those with this very name, then those with the most items.
+// Of more than 1,000 with these words, those are looked at that Lucene names.
+// mode: read
+// params: prefix: str, words: str, limit: int
+// returns: id: str, title: str, count: int
+CALL () {
+  MATCH (category:Category)
+  WHERE category.category_id STARTS WITH $prefix
+  RETURN category
+  ORDER BY category.category_id
+  LIMIT $limit
+  UNION
+  WITH $words AS words
+  WHERE words <> ''
+  CALL db.index.fulltext.queryNodes('category_name', words, {limit: 1000}) YIELD node
+  RETURN node AS category
+}
+WITH category, COUNT { (category)<-[:IN_CATEGORY]-() } AS count
+RETURN category.category_id AS id, toStringOrNull(category.name) AS title, count
+ORDER BY id = $prefix DESC, coalesce(toLower(title) = toLower($prefix), false) DESC,
+         count DESC, id
+LIMIT $limit

@@ -1,0 +1,23 @@
+// Items whose id begins with some text, or whose title has some words (in Lucene's syntax):
+// the one with this very id, those with this very title, then those with the most interactions.
+// Of more than 1,000 with these words, those are looked at that Lucene names.
+// mode: read
+// params: prefix: str, words: str, limit: int
+// returns: id: str, title: str, count: int
+CALL () {
+  MATCH (item:Item)
+  WHERE item.item_id STARTS WITH $prefix
+  RETURN item
+  ORDER BY item.item_id
+  LIMIT $limit
+  UNION
+  WITH $words AS words
+  WHERE words <> ''
+  CALL db.index.fulltext.queryNodes('item_title', words, {limit: 1000}) YIELD node
+  RETURN node AS item
+}
+WITH item, COUNT { (item)<-[:INTERACTED]-() } AS count
+RETURN item.item_id AS id, toStringOrNull(item.title) AS title, count
+ORDER BY id = $prefix DESC, coalesce(toLower(title) = toLower($prefix), false) DESC,
+         count DESC, id
+LIMIT $limit

@@ -1,0 +1,23 @@
+// Users whose id begins with some text, or whose name has some words (in Lucene's syntax):
+// the one with this very id, those with this very name, then those with the most interactions.
+// Of more than 1,000 with these words, those are looked at that Lucene names.
+// mode: read
+// params: prefix: str, words: str, limit: int
+// returns: id: str, title: str, count: int
+CALL () {
+  MATCH (user:User)
+  WHERE user.user_id STARTS WITH $prefix
+  RETURN user
+  ORDER BY user.user_id
+  LIMIT $limit
+  UNION
+  WITH $words AS words
+  WHERE words <> ''
+  CALL db.index.fulltext.queryNodes('user_name', words, {limit: 1000}) YIELD node
+  RETURN node AS user
+}
+WITH user, COUNT { (user)-[:INTERACTED]->() } AS count
+RETURN user.user_id AS id, toStringOrNull(user.name) AS title, count
+ORDER BY id = $prefix DESC, coalesce(toLower(title) = toLower($prefix), false) DESC,
+         count DESC, id
+LIMIT $limit

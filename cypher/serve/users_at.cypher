@@ -1,0 +1,10 @@
+// Some users, in no particular order, from a place among all of them.
+// mode: read
+// params: place: int, limit: int
+// returns: id: str, title: str, count: int
+MATCH (user:User)
+WITH user
+SKIP $place
+LIMIT $limit
+RETURN user.user_id AS id, toStringOrNull(user.name) AS title,
+       COUNT { (user)-[:INTERACTED]->() } AS count

@@ -1,0 +1,113 @@
+/** The requests to the service this page came from. */
+
+/** @typedef {import('./state.js').State} State */
+
+/** @typedef {{method: string, path: string, body?: Object<string, any>}} Ask */
+
+/** An answer that is an error: its text says what to do. */
+export class Problem extends Error {
+  /**
+   * @param {number} status
+   * @param {string} detail
+   */
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/**
+ * The answer to a request.
+ * @param {Ask} ask
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function answer({ method, path, body }, signal) {
+  /** @type {RequestInit} */
+  const options = { method, signal };
+  if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers = { 'Content-Type': 'application/json' };
+  }
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Problem(0, 'The service does not answer. Is `recsvc serve` running? Then try again.');
+  }
+  const document = await response.json().catch(() => ({}));
+  if (response.ok) return document;
+  throw new Problem(response.status, sentence(document.detail ?? response.statusText));
+}
+
+/** @param {string} text */
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
+
+/**
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ */
+export const get = (path, signal) => answer({ method: 'GET', path }, signal);
+
+/**
+ * @param {string} path
+ * @param {Object<string, any>} [body]
+ */
+export const post = (path, body) => answer({ method: 'POST', path, body });
+
+/** An id as part of a path. @param {string} id */
+const part = (id) => encodeURIComponent(id);
+
+/** @param {string} id */
+export const evidenceOf = (id) => get(`v1/users/${part(id)}/evidence`);
+
+/**
+ * Users, items or categories that are looked for.
+ * @param {'users' | 'items' | 'categories'} what
+ * @param {string} text
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{id: string, title: string | null, count: number}[]>}
+ */
+export async function search(what, text, signal) {
+  const query = new URLSearchParams({ search: text, k: '8' });
+  return (await get(`v1/${what}?${query}`, signal)).found;
+}
+
+/** A user who is drawn from all. @returns {Promise<{id: string} | undefined>} */
+export async function randomUser() {
+  return (await get(`v1/users?at=${Math.random()}&k=1`)).found[0];
+}
+
+/**
+ * The request for a list.
+ * @param {State} state for whom, and which list.
+ * @param {Object<string, any>} [options] in the place of those that the state says.
+ * @returns {Ask}
+ */
+export function listOf(state, options = {}) {
+  const { k, category, diversity, without } = state;
+  const wanted = { k, category, diversity, without, explain: 'full', ...byOf(state.by), ...options };
+  if (state.user === null) {
+    const evidence = state.item.map((id) => ({ item_id: id }));
+    return { method: 'POST', path: 'v1/recommendations', body: { evidence, ...given(wanted) } };
+  }
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(given(wanted))) {
+    for (const each of [value].flat()) query.append(name, String(each));
+  }
+  return { method: 'GET', path: `v1/users/${part(state.user)}/recommendations?${query}` };
+}
+
+/** The parameters that choose what answers. @param {string} by */
+export function byOf(by) {
+  const [name, value] = [by.slice(0, by.indexOf(':')), by.slice(by.indexOf(':') + 1)];
+  if (name === 'version') return { version: Number(value) };
+  return name === 'signal' ? { signal: value } : {};
+}
+
+/** Options without those that are as they are anyway. @param {Object<string, any>} options */
+function given(options) {
+  return Object.fromEntries(Object.entries(options).filter(
+    ([name, value]) => !(Array.isArray(value) && !value.length) && !(name === 'diversity' && !value)));
+}

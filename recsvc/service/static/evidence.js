@@ -1,0 +1,136 @@
+/** What is known about a user. Only the rows that can be seen exist, so 10,000 stay smooth. */
+
+import { h, replace } from './dom.js';
+import { ago, count, keyOf, moment, nameOf, weight } from './format.js';
+
+/**
+ * @typedef {{event: string, weight: number, at: string | null}} Interaction
+ * @typedef {{kind: string, id: string, title: string | null, weight: number | null,
+ *   interactions: Interaction[]}} Piece
+ */
+
+const ROW = 44;
+const BEYOND = 8;
+const WHAT = { item: 'item', user: 'person you follow', category: 'category you prefer' };
+
+/** @type {Object<string, (a: Piece, b: Piece) => number>} */
+const ORDERS = {
+  newest: (a, b) => latest(b) - latest(a),
+  weight: (a, b) => Math.abs(b.weight ?? 0) - Math.abs(a.weight ?? 0),
+  name: (a, b) => nameOf(a).localeCompare(nameOf(b)),
+};
+
+/** @param {Piece} piece */
+const latest = (piece) => Math.max(0, ...piece.interactions.map(({ at }) => (at ? Date.parse(at) : 0)));
+
+/**
+ * The list, with what filters and sorts it.
+ * @param {Piece[]} pieces
+ * @param {(key: string) => void} toggle takes a piece away, or puts it back.
+ * @returns {{element: HTMLElement, without: (keys: string[]) => void}}
+ */
+export function evidenceList(pieces, toggle) {
+  /** @type {Set<string>} */
+  let gone = new Set();
+  let shown = pieces;
+  const tall = h('ul', { class: 'rows', 'aria-label': 'Evidence' });
+  const box = h('div', { class: 'window', onscroll: draw }, tall);
+  const filter = h('input', { type: 'search', 'aria-label': 'Filter the evidence', placeholder: 'Filter', oninput: arrange });
+  const sort = h('select', { 'aria-label': 'Sort the evidence', onchange: arrange },
+    Object.keys(ORDERS).map((name) => h('option', { value: name }, name)));
+  const none = h('p', { class: 'none' });
+  /** @type {Map<string, HTMLElement>} */
+  let rows = new Map();
+
+  function arrange() {
+    const text = filter.value.trim().toLowerCase();
+    shown = pieces.filter((piece) => nameOf(piece).toLowerCase().includes(text)).sort(ORDERS[sort.value]);
+    none.textContent = shown.length ? '' : `Nothing in the evidence is called “${filter.value}”.`;
+    tall.style.height = `${shown.length * ROW}px`;
+    box.style.height = tall.style.height;
+    rows = new Map();
+    tall.replaceChildren();
+    draw();
+  }
+
+  function draw() {
+    const first = Math.max(0, Math.floor(box.scrollTop / ROW) - BEYOND);
+    const end = Math.ceil((box.scrollTop + (box.clientHeight || 600)) / ROW) + BEYOND;
+    /** @type {Map<string, HTMLElement>} */
+    const kept = new Map();
+    for (let index = first; index < Math.min(end, shown.length); index += 1) {
+      const key = keyOf(shown[index]);
+      kept.set(key, rows.get(key) ?? rowOf(shown[index], index));
+    }
+    rows.forEach((row, key) => kept.has(key) || row.remove());
+    // Those that stay are not moved, so that the focus stays too.
+    let before = null;
+    for (const row of [...kept.values()].reverse()) {
+      if (row.parentNode !== tall) tall.insertBefore(row, before);
+      before = row;
+    }
+    rows = kept;
+  }
+
+  /** @param {Piece} piece @param {number} index */
+  function rowOf(piece, index) {
+    const key = keyOf(piece);
+    const away = gone.has(key);
+    const row = h('li', { class: `piece ${piece.kind}`, 'aria-setsize': shown.length, 'aria-posinset': index + 1 },
+      h('i', { class: 'kind', 'aria-hidden': 'true' }),
+      h('span', { class: 'name' }, h('b', { title: nameOf(piece) }, nameOf(piece)), h('small', {}, aboutOf(piece))),
+      piece.weight !== null && h('span', { class: 'weight', title: 'How much it counts' }, weight(piece.weight)),
+      h('button', {
+        type: 'button', class: 'take', 'aria-pressed': String(away), 'aria-label': `Without ${nameOf(piece)}`,
+        title: away ? 'Put it back' : 'Take it away', onclick: () => toggle(key),
+      }));
+    row.style.top = `${index * ROW}px`;
+    row.classList.toggle('away', away);
+    return row;
+  }
+
+  const element = h('div', { class: 'evidence-list' },
+    pieces.length > 8 && h('div', { class: 'controls' }, filter, sort), box, none);
+  new ResizeObserver(draw).observe(box);
+  arrange();
+  return {
+    element,
+    without: (keys) => {
+      gone = new Set(keys);
+      rows.forEach((row, key) => {
+        const away = gone.has(key);
+        row.classList.toggle('away', away);
+        const button = /** @type {HTMLElement} */ (row.querySelector('button'));
+        button.setAttribute('aria-pressed', String(away));
+        button.title = away ? 'Put it back' : 'Take it away';
+      });
+    },
+  };
+}
+
+/** @param {Piece} piece */
+function aboutOf(piece) {
+  if (!piece.interactions.length) return [WHAT[/** @type {'item'} */ (piece.kind)]];
+  const [newest, ...others] = piece.interactions;
+  const parts = [`${newest.event} ${count(newest.weight)}`];
+  if (others.length) parts.push(`${others.length} more`);
+  const when = newest.at && h('time', { datetime: newest.at, title: moment(newest.at) }, ago(newest.at));
+  return [parts.join(' · '), when && ' · ', when];
+}
+
+/** How much there is to see, in words. @param {Piece[]} pieces @param {number} seen */
+export function summaryOf(pieces, seen) {
+  const items = pieces.filter(({ kind }) => kind === 'item').length;
+  const people = pieces.filter(({ kind }) => kind === 'user').length;
+  const categories = pieces.length - items - people;
+  const found = [`${count(items)} ${items === 1 ? 'item' : 'items'}`];
+  if (people) found.push(`${count(people)} ${people === 1 ? 'person' : 'people'} followed`);
+  if (categories) found.push(`${count(categories)} ${categories === 1 ? 'category' : 'categories'}`);
+  if (seen > items) found.push(`${count(seen)} items seen`);
+  return found.join(' · ');
+}
+
+/** Fill a place that has no evidence. @param {Element} place */
+export function noEvidence(place) {
+  replace(place, h('p', { class: 'none' }, 'Nothing is known about this user, so they get what is popular. Send what they do to POST /v1/events.'));
+}

@@ -1,0 +1,125 @@
+/** The recommendations, each with its score as a bar and its explanation. */
+
+import { bar, legend, scaleOf } from './bars.js';
+import { detailOf } from './detail.js';
+import { h } from './dom.js';
+import { score } from './format.js';
+import { current, go } from './state.js';
+
+/**
+ * @typedef {{kind: string, id: string | null, title: string | null}} Ref
+ * @typedef {{text: string, contributions: {signal: string, evidence: Ref, value: number}[],
+ *   remainder: number, paths?: import('./graph.js').Path[] | null, cypher?: string | null,
+ *   counterfactual?: {without: Ref[], replaced_by: string} | null}} Explanation
+ * @typedef {{item_id: string, title: string | null, rank: number, score: number,
+ *   signals: Object<string, number>, explanation: Explanation}} Item
+ * @typedef {{items: Item[], versions: Object<string, number>, degraded: string[], took_ms: number,
+ *   k: number}} Answer
+ */
+
+/** The signals of a list, those that say most first, and what no evidence carries last. */
+export function signalsOf(/** @type {Item[]} */ items) {
+  /** @type {Map<string, number>} */
+  const sums = new Map();
+  for (const { signals } of items) {
+    for (const [name, value] of Object.entries(signals)) sums.set(name, (sums.get(name) ?? 0) + Math.abs(value));
+  }
+  const last = (/** @type {string} */ name) => Number(name === 'base' || name === 'diversity');
+  return [...sums.keys()].sort((a, b) => last(a) - last(b) || (sums.get(b) ?? 0) - (sums.get(a) ?? 0));
+}
+
+/**
+ * @param {Answer} answer
+ * @param {Answer | null} before the same without anything taken away, where something is.
+ */
+export function listOfItems(answer, before) {
+  const { items } = answer;
+  const signals = signalsOf(items);
+  const parts = new Map(items.map((item) => [item, /** @type {[string, number][]} */ (
+    signals.filter((name) => name in item.signals).map((name) => [name, item.signals[name]]))]));
+  const scale = scaleOf([...parts.values()]);
+  const old = before && new Map(before.items.map(({ item_id: id, rank }) => [id, rank]));
+  const rows = sorted(items).map((item) => rowOf(item, bar(parts.get(item) ?? [], scale), old, before));
+  return h('div', {}, legend(signals), h('ol', { class: 'items' }, rows), old && goneOf(items, before));
+}
+
+/** @param {Item[]} items */
+function sorted(items) {
+  const { sort } = current();
+  const name = (/** @type {Item} */ item) => item.title ?? item.item_id;
+  if (sort === 'title') return [...items].sort((a, b) => name(a).localeCompare(name(b)));
+  if (!sort.startsWith('signal:')) return items;
+  const signal = sort.slice('signal:'.length);
+  return [...items].sort((a, b) => (b.signals[signal] ?? 0) - (a.signals[signal] ?? 0));
+}
+
+/**
+ * @param {Item} item
+ * @param {Element} drawn
+ * @param {Map<string, number> | null} old
+ * @param {Answer | null} before
+ */
+function rowOf(item, drawn, old, before) {
+  const id = `why-${item.rank}`;
+  const place = h('div', { id, class: 'why' });
+  const button = h('button', {
+    type: 'button', class: 'row', 'aria-controls': id, 'data-item': item.item_id,
+    onclick: () => go({ open: isOpen(item) ? '' : item.item_id }, { quietly: true }),
+  },
+  h('span', { class: 'rank' }, item.rank),
+  h('span', { class: 'title' }, h('b', {}, item.title ?? item.item_id), old && moveOf(item, old, before),
+    h('small', {}, item.explanation.text)),
+  drawn, h('span', { class: 'score' }, score(item.score)), h('i', { class: 'fold', 'aria-hidden': 'true' }));
+  const row = h('li', {}, h('h3', {}, button), place);
+  unfold(row, item);
+  return row;
+}
+
+/**
+ * Show the explanation of the open item, and hide the others.
+ * @param {Element} list
+ * @param {Item[]} items
+ * @param {{anew?: boolean}} [how] `anew` draws one again that is shown already.
+ */
+export function unfoldAll(list, items, { anew = false } = {}) {
+  list.querySelectorAll('.items > li').forEach((row) => {
+    if (anew) row.querySelector('.why')?.replaceChildren();
+    const id = row.querySelector('.row')?.getAttribute('data-item');
+    const item = items.find((each) => each.item_id === id);
+    if (item) unfold(row, item);
+  });
+}
+
+/** Whether the explanation of an item is shown: of the first, until another is chosen. @param {Item} item */
+function isOpen({ item_id: id, rank }) {
+  const { open } = current();
+  return open === null ? rank === 1 : open === id;
+}
+
+/** @param {Element} row @param {Item} item */
+function unfold(row, item) {
+  const shown = isOpen(item);
+  const place = /** @type {Element} */ (row.querySelector('.why'));
+  row.classList.toggle('open', shown);
+  row.querySelector('.row')?.setAttribute('aria-expanded', String(shown));
+  if (shown && !place.hasChildNodes()) place.append(detailOf(item));
+  else if (!shown) place.replaceChildren();
+}
+
+/** @param {Item} item @param {Map<string, number>} old @param {Answer | null} before */
+function moveOf(item, old, before) {
+  const was = old.get(item.item_id);
+  if (was === undefined) return h('em', { class: 'move new' }, `new: not among the first ${before?.k}`);
+  const up = was - item.rank;
+  if (up > 0) return h('em', { class: 'move up' }, `▲ ${up} from ${was}`);
+  return up < 0 ? h('em', { class: 'move down' }, `▼ ${-up} from ${was}`) : h('em', { class: 'move' }, '=');
+}
+
+/** Those that were in the list and are no longer. @param {Item[]} items @param {Answer | null} before */
+function goneOf(items, before) {
+  const here = new Set(items.map(({ item_id: id }) => id));
+  const gone = (before?.items ?? []).filter(({ item_id: id, rank }) => rank <= current().k && !here.has(id));
+  if (!gone.length) return h('p', { class: 'none' }, 'Nothing left the list.');
+  return h('section', { class: 'gone' }, h('h3', {}, `Left the list: ${gone.length}`),
+    h('ul', {}, gone.map(({ title, item_id: id, rank }) => h('li', {}, h('span', { class: 'rank' }, rank), title ?? id))));
+}

@@ -1,0 +1,92 @@
+/** The page put together: who is looked at, and the view that the address names. */
+
+import { randomUser } from './api.js';
+import { compare } from './compare.js';
+import { h, replace, say, trouble } from './dom.js';
+import { newcomer } from './newcomer.js';
+import { recommendations } from './recommendations.js';
+import { searchField } from './search.js';
+import { addressOf, anew, current, go, watch } from './state.js';
+import { versions } from './versions.js';
+
+/** @typedef {import('./state.js').State} State */
+
+const VIEWS = { recommendations, compare, versions };
+const main = /** @type {HTMLElement} */ (document.getElementById('main'));
+const who = /** @type {HTMLElement} */ (document.getElementById('who'));
+
+/** Told of each change that needs no other view. @type {((state: State) => void) | void} */
+let update;
+/** What to end when another view is shown. @type {AbortController} */
+let ending = new AbortController();
+
+/** @param {string} id */
+const lookAt = (id) => go({ ...anew, user: id, view: current().view === 'compare' ? 'compare' : 'recommendations' });
+
+async function random() {
+  try {
+    const user = await randomUser();
+    if (user) lookAt(user.id);
+    else say('There are no users in the graph.');
+  } catch (error) {
+    replace(main, trouble(error, random));
+  }
+}
+
+/** @param {State} state */
+function show(state) {
+  document.querySelectorAll('nav a').forEach((link) => {
+    const view = link.getAttribute('data-view') ?? '';
+    link.setAttribute('href', addressOf({ ...state, view }));
+    if (view === state.view) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  });
+  document.title = [state.user ?? (state.item.length ? 'someone new' : null), 'recsvc'].filter(Boolean).join(' · ');
+}
+
+/** @param {State} state */
+function mount(state) {
+  ending.abort();
+  ending = new AbortController();
+  show(state);
+  const starting = state.view !== 'versions' && state.user === null && !state.item.length;
+  who.hidden = starting;
+  update = undefined;
+  if (state.view === 'versions') update = versions(main, ending.signal);
+  else if (starting) start();
+  else update = VIEWS[state.view === 'compare' ? 'compare' : 'recommendations'](main, state);
+}
+
+function start() {
+  const field = searchField({ what: 'users', label: 'Look at a user', placeholder: 'Id or name', chosen: ({ id }) => lookAt(id) });
+  replace(main, h('section', { class: 'start' },
+    h('h2', {}, 'Whose recommendations?'),
+    h('p', {}, 'See what is known about somebody, what they are recommended and why, and how it changes when something is taken away.'),
+    field,
+    h('div', { class: 'buttons' },
+      h('button', { type: 'button', onclick: random }, 'A random user'),
+      h('button', { type: 'button', onclick: () => newcomer(main) }, 'Someone new'))));
+}
+
+/** What a view is made for; another of it is another view. @param {State} state */
+const kindOf = ({ view, user, item }) => JSON.stringify([view, user, item]);
+
+replace(who,
+  searchField({ what: 'users', label: 'User', placeholder: 'User: id or name', chosen: ({ id }) => lookAt(id) }),
+  h('button', { type: 'button', onclick: random }, 'Random'),
+  h('button', { type: 'button', onclick: () => { go({ ...anew, view: 'recommendations' }); newcomer(main); } }, 'Someone new'));
+document.addEventListener('click', (event) => {
+  const link = /** @type {Element} */ (event.target).closest?.('nav a, #home');
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const view = link.getAttribute('data-view');
+  go(view ? { view } : { ...anew, view: 'recommendations' });
+});
+watch((state, before) => {
+  if (kindOf(state) !== kindOf(before)) mount(state);
+  else {
+    show(state);
+    update?.(state);
+  }
+});
+mount(current());

@@ -1,0 +1,41 @@
+"""What the service answers, and how the page writes it."""
+
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page, expect
+
+USER = "u5"
+FULL: dict[str, Any] = {"explain": "full", "k": 10}
+MINUS = "\N{MINUS SIGN}"
+
+
+def asked(client: httpx.Client, user_id: str = USER, **options: Any) -> list[dict[str, Any]]:
+    answer = client.get(f"/v1/users/{user_id}/recommendations", params={**FULL, **options})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["items"]
+
+
+def ids(items: list[dict[str, Any]]) -> list[str]:
+    return [item["item_id"] for item in items]
+
+
+def listed(page: Page) -> list[str]:
+    """Ids of the list, when it has come."""
+    expect(page.locator(".list:not([aria-busy]) .items")).to_be_visible()
+    return [row.get_attribute("data-item") or "" for row in page.locator(".row").all()]
+
+
+def written(score: float) -> str:
+    """A score as the page writes it."""
+    if score < 0:
+        return MINUS + written(-score)
+    if 0 < score < 0.0005:
+        mantissa, exponent = f"{score:.0e}".split("e-")
+        return f"{mantissa}e{MINUS}{int(exponent)}"
+    return f"{score:.3f}"
+
+
+def added(value: float) -> str:
+    """What something adds to a score."""
+    return written(value) if value < 0 else f"+{written(value)}"

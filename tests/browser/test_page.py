@@ -1,0 +1,376 @@
+"""The page at `/`, clicked through: what it shows is what the service answers."""
+
+import json
+import re
+import shlex
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from loaders.catalogue import Query
+from tests.browser.conftest import MANY, Open
+from tests.browser.reading import FULL, MINUS, USER, added, asked, ids, listed, written
+from tests.conftest import Served
+
+pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
+
+
+def test_a_user_is_found_by_name_with_the_keyboard(open_page: Open, client: httpx.Client) -> None:
+    page = open_page()
+    page.get_by_role("combobox", name="Look at a user").press_sequentially("ada 5")
+    first = page.get_by_role("option").first
+    expect(first).to_contain_text("Ada 5")
+    page.keyboard.press("ArrowDown")
+    expect(first).to_have_attribute("aria-selected", "false")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    assert listed(page) == ids(asked(client))
+    assert parse_qs(urlsplit(page.url).query) == {"user": [USER]}
+    page.get_by_role("button", name=re.compile(r"^\s*2")).first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".open .rank")).to_have_text("2")
+    page.keyboard.press("Enter")
+    expect(page.locator(".open")).to_have_count(0)
+
+
+def test_every_number_of_the_list_is_the_services(open_page: Open, client: httpx.Client) -> None:
+    page = open_page(f"?user={USER}")
+    items = asked(client)
+    assert listed(page) == ids(items)
+    for item, row in zip(items, page.locator(".items > li").all(), strict=True):
+        expect(row.locator(".score")).to_have_text(written(item["score"]))
+        expect(row.locator(".title b")).to_have_text(item["title"])
+        told = row.locator(".row .bar").get_attribute("aria-label") or ""
+        parts = {
+            name: value for name, _, value in (each.rpartition(" ") for each in told.split(", "))
+        }
+        assert parts == {
+            signal.replace("_", " "): added(value) for signal, value in item["signals"].items()
+        }
+    first = items[0]["explanation"]
+    expect(page.locator(".sentence")).to_have_text(first["text"])
+    sums: dict[str, float] = {}
+    for part in first["contributions"]:
+        name = part["evidence"]["title"] or part["evidence"]["id"]
+        sums[name] = sums.get(name, 0.0) + part["value"]
+    for name, value in sorted(sums.items(), key=lambda each: -abs(each[1]))[:6]:
+        row = page.locator(
+            ".parts tbody tr", has=page.get_by_role("rowheader", name=name, exact=True)
+        )
+        expect(row.locator("td").last).to_have_text(added(value))
+    expect(page.locator(".parts .total td").last).to_have_text(written(items[0]["score"]))
+
+
+def test_evidence_has_weights_and_times(open_page: Open, client: httpx.Client) -> None:
+    page = open_page(f"?user={USER}")
+    known = client.get(f"/v1/users/{USER}/evidence").json()["evidence"]
+    rows = page.locator(".piece")
+    expect(rows).to_have_count(len(known))
+    expect(rows.first.locator("b")).to_have_text(known[0]["title"])
+    at = rows.first.locator("time").get_attribute("datetime")
+    assert (
+        at
+        == known[0]["interactions"][0]["at"]
+        == max(did["at"] for piece in known for did in piece["interactions"])
+    )
+    page.get_by_label("Sort the evidence").select_option("name")
+    titles = sorted(p["title"] or p["id"] for p in known if p["kind"] == "item")
+    expect(page.locator(".piece.item b")).to_have_text(
+        sorted(titles, key=lambda title: (title.lower(), title))
+    )
+    page.get_by_label("Filter the evidence").fill(known[0]["title"])
+    expect(rows.first.locator("b")).to_have_text(known[0]["title"])
+    page.get_by_label("Filter the evidence").fill("no such thing")
+    expect(page.get_by_text("Nothing in the evidence is called")).to_be_visible()
+
+
+def test_a_random_user(open_page: Open, client: httpx.Client) -> None:
+    page = open_page()
+    page.get_by_role("button", name="A random user").click()
+    page.wait_for_url("**/?user=*")
+    user = parse_qs(urlsplit(page.url).query)["user"][0]
+    assert client.get(f"/v1/users/{user}").status_code == 200
+    expect(page.locator("h2", has_text=user)).to_be_visible()
+
+
+def test_someone_new_picks_three_titles(open_page: Open, client: httpx.Client) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Someone new").click()
+    ready = page.locator(".start .primary")
+    for number in (31, 32, 35):
+        expect(ready).to_be_disabled()
+        page.get_by_role("combobox", name="Something they like").fill(f"song i{number}")
+        page.get_by_role("option", name=re.compile(rf"Song i{number}\b")).first.click()
+    ready.click()
+    body = {"evidence": [{"item_id": f"i{n}"} for n in (31, 32, 35)], **FULL}
+    items = client.post("/v1/recommendations", json=body).json()["items"]
+    assert listed(page) == ids(items)
+    expect(page.locator(".piece b")).to_have_text(["Song i31", "Song i32", "Song i35"])
+    page.reload()
+    assert listed(page) == ids(items)
+
+
+def test_paths_are_drawn_and_tell_about_themselves(
+    open_page: Open, client: httpx.Client, served: Served
+) -> None:
+    page = open_page(f"?user={USER}")
+    listed(page)
+    drawn = page.locator("svg.graph").first
+    paths = asked(client)[0]["explanation"]["paths"]
+    ends = {path["nodes"][1]["title"] for path in paths if path["nodes"][1]["kind"] == "item"}
+    assert ends
+    for title in {*ends, asked(client)[0]["title"]}:
+        expect(drawn.locator(".dot.item text", has_text=re.compile(rf"^{title}$"))).to_have_count(1)
+    link = drawn.locator(".link").first
+    link.focus()
+    told = page.locator(".told").first
+    expect(told).to_have_text(re.compile(rf"you —[A-Z_, ]+→ .+: on .*paths?, [+{MINUS}]\d"))
+    expect(link).to_have_class(re.compile(r"\bon\b"))
+    title = ends.pop()
+    over = [path["contribution"] for path in paths if path["nodes"][1]["title"] == title]
+    drawn.locator(".dot", has_text=re.compile(rf"^{title}$")).hover()
+    expect(told).to_have_text(f"{title}: {added(sum(over))} on the paths over it")
+    followed = {node["id"] for node in client.get(f"/v1/users/{USER}/evidence").json()["evidence"]}
+    text = page.locator("main").inner_text() + (
+        page.locator("svg.graph").first.text_content() or ""
+    )
+    known = Query(
+        "tests/users", "", "read", {}, {}, "MATCH (u:User) RETURN u.name AS name, u.user_id AS id"
+    )
+    for row in served.gateway.run(known):
+        if row["name"] and row["id"] not in followed | {USER}:
+            assert not re.search(rf"\b{row['name']}\b", text), row
+
+
+def test_what_if_evidence_were_not_there(open_page: Open, client: httpx.Client) -> None:
+    page = open_page(f"?user={USER}")
+    before = listed(page)
+    evidence = client.get(f"/v1/users/{USER}/evidence").json()["evidence"]
+    gone = [piece for piece in evidence if piece["kind"] == "item"][:3]
+    for piece in gone:
+        page.get_by_role("button", name=f"Without {piece['title']}", exact=True).click()
+        expect(page.locator(".chips li", has_text=piece["title"])).to_be_visible()
+    without = [f"item:{piece['id']}" for piece in gone]
+    after = asked(client, without=without)
+    expect(page.locator(".row").first).to_have_attribute("data-item", after[0]["item_id"])
+    assert listed(page) == ids(after) != before
+    longer = ids(asked(client, k=100, explain="none"))
+    for item, row in zip(after, page.locator(".row").all(), strict=True):
+        was, move = longer.index(item["item_id"]) + 1, row.locator(".move")
+        if was == item["rank"]:
+            expect(move).to_have_text("=")
+        else:
+            sign = "▲" if was > item["rank"] else "▼"
+            expect(move).to_have_text(f"{sign} {abs(was - item['rank'])} from {was}")
+    left = [f"Song {item_id}" for item_id in before if item_id not in ids(after)]
+    assert page.locator(".gone li").count() == len(left)
+    page.get_by_role("button", name="Put all back").click()
+    expect(page.locator(".move")).to_have_count(0)
+    assert listed(page) == before
+    page.go_back()
+    expect(page.locator(".without .chips li")).to_have_count(3)
+
+
+def test_the_counterfactual_is_one_click(open_page: Open, client: httpx.Client) -> None:
+    items = asked(client)
+    one = next(item for item in items if item["explanation"]["counterfactual"])
+    found = one["explanation"]["counterfactual"]
+    page = open_page(f"?user={USER}&open={one['item_id']}")
+    instead = client.get(f"/v1/items/{found['replaced_by']}").json()["title"]
+    expect(page.locator(".open .counterfactual")).to_contain_text(f"and {instead} would.")
+    page.get_by_role("button", name="See that list").click()
+    expect(page.locator(f".row[data-item='{found['replaced_by']}']")).to_be_visible()
+    shown = listed(page)
+    assert one["item_id"] not in shown
+    assert found["replaced_by"] in shown
+    keys = {f"{node['kind']}:{node['id']}" for node in found["without"]}
+    assert set(parse_qs(urlsplit(page.url).query)["without"]) == keys
+
+
+def test_filter_diversity_sort_and_size(open_page: Open, client: httpx.Client) -> None:
+    page = open_page(f"?user={USER}")
+    listed(page)
+    page.get_by_role("combobox", name="Only in a category").fill("mood 3")
+    page.get_by_role("listbox").get_by_role("option").first.click()
+    page.wait_for_url("**category=x3*")
+    inside = asked(client, category="x3")
+    expect(page.locator(".row").first).to_have_attribute("data-item", inside[0]["item_id"])
+    assert listed(page) == ids(inside)
+    page.get_by_role("button", name="All but mood 3").click()
+    page.get_by_role("slider", name="Diversity").focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_url("**diversity=0.4*")
+    page.wait_for_timeout(300)
+    assert listed(page) == ids(asked(client, diversity=0.4))
+    page.get_by_role("combobox", name="Show").select_option("5")
+    expect(page.locator(".row")).to_have_count(5)
+    page.get_by_role("combobox", name="Sort", exact=True).select_option("title")
+    titles = page.locator(".row .title b").all_inner_texts()
+    assert titles == sorted(titles)
+    page.reload()
+    expect(page.locator(".row")).to_have_count(5)
+    assert page.locator(".row .title b").all_inner_texts() == titles
+    expect(page.get_by_role("combobox", name="Sort", exact=True)).to_have_value("title")
+
+
+def test_copies_can_be_used_elsewhere(
+    open_page: Open, client: httpx.Client, served: Served
+) -> None:
+    page = open_page(f"?user={USER}&without=item:i1")
+    shown = listed(page)
+    page.get_by_role("button", name="Copy curl").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    command = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    assert command[0] == "curl"
+    assert ids(httpx.get(command[1]).json()["items"]) == shown
+    page.get_by_role("button", name="Copy as Cypher").click()
+    expect(page.get_by_role("button", name="Copied").last).to_be_visible()
+    page.wait_for_timeout(100)
+    cypher = page.evaluate("navigator.clipboard.readText()")
+    assert cypher == asked(client, without="item:i1")[0]["explanation"]["cypher"]
+    pasted = Query("tests/pasted", "", "read", {}, {}, cypher)
+    assert served.gateway.run(pasted)
+    page.get_by_role("button", name="Copy link", exact=True).click()
+    page.wait_for_timeout(100)
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+
+
+def test_a_copied_curl_of_someone_new_works(open_page: Open) -> None:
+    page = open_page("?item=i31&item=i32&item=i35")
+    shown = listed(page)
+    page.get_by_role("button", name="Copy curl").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    command = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    body = json.loads(command[command.index("-d") + 1])
+    assert ids(httpx.post(command[1], json=body).json()["items"]) == shown
+
+
+def test_two_versions_or_signals_side_by_side(open_page: Open, client: httpx.Client) -> None:
+    page = open_page(f"?user={USER}&view=compare")
+    page.get_by_role("combobox", name="Left").select_option("signal:fastrp")
+    page.get_by_role("combobox", name="Right").select_option("signal:walk3")
+    page.wait_for_url("**other=signal%3Awalk3*")
+    lists = [ids(asked(client, signal=name, explain="none")) for name in ("fastrp", "walk3")]
+    both = len(set(lists[0]) & set(lists[1]))
+    expect(page.locator(".status b")).to_have_text(f"{both} of 10 are in both lists")
+    titles = page.locator(".sides section").first.locator(".title")
+    expect(titles).to_have_text([f"Song {item}" for item in lists[0]])
+    expect(page.locator(".lines path")).to_have_count(both)
+    models = client.get("/v1/models").json()["models"]
+    (old,) = [m["version"] for m in models if m.get("stored") and m["status"] == "retired"]
+    page.get_by_role("combobox", name="Left").select_option("")
+    page.get_by_role("combobox", name="Right").select_option(f"version:{old}")
+    there = [ids(asked(client, explain="none", **v)) for v in ({}, {"version": old})]
+    expect(page.locator(".sides section").last.locator(".title")).to_have_text(
+        [f"Song {item}" for item in there[1]]
+    )
+    both = len(set(there[0]) & set(there[1]))
+    expect(page.locator(".status b")).to_have_text(f"{both} of 10 are in both lists")
+
+
+def test_10000_pieces_of_evidence_are_a_few_rows(open_page: Open, client: httpx.Client) -> None:
+    known = client.get("/v1/users/collector/evidence").json()
+    page = open_page("?user=collector")
+    assert len(known["evidence"]) == known["seen"] == MANY
+    expect(page.locator(".evidence summary")).to_contain_text("10,000 items")
+    expect(page.locator(".piece").first).to_have_attribute("aria-setsize", str(MANY))
+    assert page.locator(".piece").count() < 100
+    page.locator(".window").evaluate("box => { box.scrollTop = box.scrollHeight; }")
+    last = known["evidence"][-1]["id"]
+    expect(page.locator(".piece b").last).to_have_text(last)
+    assert page.locator(".piece").count() < 100
+    page.locator(".piece button").last.focus()
+    page.locator(".window").evaluate("box => { box.scrollTop -= 44; }")
+    page.wait_for_timeout(50)
+    assert page.evaluate("document.activeElement.ariaLabel") == f"Without {last}"
+
+
+def test_errors_and_empty_places_say_what_to_do(open_page: Open) -> None:
+    page = open_page("?user=no%20such%20user", errors=True)
+    expect(page.get_by_role("alert").first).to_contain_text("No user 'no such user' in the graph")
+    page = open_page("?user=nobody")
+    expect(page.get_by_text("Nothing is known about this user")).to_be_visible()
+    assert listed(page)
+    page = open_page(f"?user={USER}&version=99&by=version:99", errors=True)
+    expect(page.locator(".list [role=alert]")).to_contain_text("No arrays of version 99")
+    page = open_page(errors=True)
+    page.route("**/v1/**", lambda route: route.abort())
+    page.get_by_role("button", name="A random user").click()
+    expect(page.get_by_role("alert")).to_contain_text("Is `recsvc serve` running?")
+    page.unroute("**/v1/**")
+    page.get_by_role("button", name="Try again").click()
+    assert listed(page)
+    page.get_by_role("combobox", name="User").fill("zzz")
+    expect(page.get_by_text("No users for “zzz”")).to_be_visible()
+
+
+VIEWS = {
+    "start": "",
+    "list": f"?user={USER}",
+    "what-if": f"?user={USER}&without=item:i150&without=item:i155&diversity=0.3",
+    "new": "?item=i31&item=i32&item=i35",
+    "compare": f"?user={USER}&view=compare&by=signal:fastrp&other=signal:walk3",
+    "versions": "?view=versions",
+}
+READY = {"start": ".start", "compare": ".sides", "versions": ".run .steps"}
+
+
+def seen(page: Page, name: str) -> None:
+    """Wait until a view is there."""
+    expect(page.locator(READY.get(name, ".detail[data-whole]")).first).to_be_visible()
+    expect(page.locator("[aria-busy]")).to_have_count(0)
+    page.wait_for_timeout(100)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(open_page: Open, scheme: str, screenshots: Any) -> None:
+    page = open_page(color_scheme=scheme)
+    for name, address in VIEWS.items():
+        page.goto(page.url.partition("?")[0] + address)
+        seen(page, name)
+        page.screenshot(path=screenshots / f"{name}-{scheme}.png", full_page=True)
+        found = Axe().run(page).response["violations"]
+        assert [
+            (each["id"], each["impact"], [node["html"] for node in each["nodes"]][:3])
+            for each in found
+        ] == [], name
+
+
+def test_a_phone_shows_all_in_its_width(open_page: Open, screenshots: Any) -> None:
+    page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    for name, address in VIEWS.items():
+        page.goto(page.url.partition("?")[0] + address)
+        seen(page, name)
+        page.screenshot(path=screenshots / f"{name}-phone.png", full_page=True)
+        assert page.evaluate("document.scrollingElement.scrollWidth") == 390, name
+
+
+def test_versions_refresh_and_roll_back(open_page: Open, client: httpx.Client) -> None:
+    """Last: it changes what is active."""
+    page = open_page("?view=versions")
+    models = client.get("/v1/models").json()["models"]
+    expect(page.locator(".versions > section").first.locator("tbody tr")).to_have_count(len(models))
+    active = {m["model"]: m for m in models if m["status"] == "active"}
+    row = page.locator("tr.active", has_text="hybrid")
+    expect(row).to_contain_text(f"{active['hybrid']['metrics']['ndcg@20']:.4f}")
+    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("button", name="Cancel").click()
+    assert client.get("/v1/models").json()["models"] == models
+    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    expect(page.locator(".note", has_text="Active now: ")).to_contain_text("hybrid 1")
+    page.get_by_role("button", name="Start a refresh").click()
+    expect(page.get_by_role("dialog")).to_contain_text("fastrp, walk3")
+    page.get_by_role("dialog").get_by_role("button", name="Start", exact=True).click()
+    newest = page.locator(".run").first
+    expect(newest.locator(".state")).to_have_text("running", timeout=60_000)
+    expect(newest.locator(".steps li")).not_to_have_count(0)
+    expect(newest.locator(".state")).not_to_have_text("running", timeout=60_000)
+    run = client.get("/v1/refreshes").json()["refreshes"][0]
+    expect(newest.locator(".state")).to_have_text(run["state"])
+    expect(newest.locator(".steps li")).to_have_count(len(run["steps"]))
