@@ -17,16 +17,20 @@ process from Neo4j's Maven artifacts (`deploy/neo4j/pom.xml`). Everything it kee
         lock           held while a command starts or stops the server
 """
 
+from loaders.local_neo4j._copy import GraphCopy, copy_graph
 from loaders.local_neo4j._local import LocalNeo4j, LocalNeo4jStatus
-from loaders.local_neo4j._options import LocalNeo4jOptions
+from loaders.local_neo4j._options import LocalNeo4jOptions, free_port_after
 from loaders.local_neo4j._scratch import scratch_neo4j, scratch_server
 from loaders.local_neo4j._versions import DEFAULT_LINE, neo4j_versions
 
 __all__ = [
     "DEFAULT_LINE",
+    "GraphCopy",
     "LocalNeo4j",
     "LocalNeo4jOptions",
     "LocalNeo4jStatus",
+    "copy_graph",
+    "free_port_after",
     "neo4j_versions",
     "scratch_neo4j",
     "scratch_server",

@@ -83,20 +83,20 @@ class DockerServer:
             )
         record_path(self._options.folder).unlink(missing_ok=True)
 
-    def import_files(self, told: Sequence[str], files: Path, lock: int) -> CommandResult:
-        """Run `neo4j-admin database import full` in a container of its own. None may run.
+    def administer(self, told: Sequence[str], folder: Path, lock: int) -> CommandResult:
+        """Run `neo4j-admin database …` in a container of its own. None may run.
 
         Args:
-            told: the import's own options; files are named as they are in `files`.
-            files: the folder of the files to import.
+            told: what comes after `database`; files are named as they are in `folder`.
+            folder: where it runs.
             lock: an open file that the command inherits.
         """
         # Whoever the server is in its container reads them and writes its report beside them;
         # nobody else gets into our folder.
-        files.chmod(0o777)
+        folder.chmod(0o777)
         return self._compose(
-            *("run", "--rm", "--no-deps", "--volume", f"{files}:/import", "--workdir", "/import"),
-            *("neo4j", "neo4j-admin", "database", "import", "full", *told),
+            *("run", "--rm", "--no-deps", "--volume", f"{folder}:/import", "--workdir", "/import"),
+            *("neo4j", "neo4j-admin", "database", *told),
             environment=self._start_environment("unused"),
             timeout_seconds=IMPORT_TIMEOUT_SECONDS,
             kept_open=[lock],
@@ -133,6 +133,7 @@ class DockerServer:
             "RECSVC_NEO4J_HEAP_MEGABYTES": str(options.heap_megabytes),
             "RECSVC_NEO4J_PAGE_CACHE_MEGABYTES": str(options.page_cache_megabytes),
             "RECSVC_NEO4J_CONTAINER_USER": self._container_user(),
+            "RECSVC_NEO4J_READ_ONLY": str(options.read_only).lower(),
         }
 
     def _container_user(self) -> str:

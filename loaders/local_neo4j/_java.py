@@ -61,6 +61,7 @@ server.memory.pagecache.size={page_cache_megabytes}m
 # The HTTP API allows every origin: without a password any web page could read the graph.
 dbms.security.auth_enabled=true
 dbms.usage_report.enabled=false
+server.databases.default_to_read_only={read_only}
 db.tx_log.rotation.retention_policy=256M size
 db.tx_log.rotation.size=64m
 db.tx_log.preallocate=false
@@ -194,34 +195,34 @@ class JavaServer:
             raise self.death()
         return record
 
-    def import_files(
+    def administer(
         self,
         java: Java,
         library: Library,
         options: LocalNeo4jOptions,
         run: Runner,
         told: Sequence[str],
-        files: Path,
+        folder: Path,
         lock: int,
     ) -> CommandResult:
-        """Run `neo4j-admin database import full` on the data. The server may not live.
+        """Run `neo4j-admin database …` on the data. The server may not live.
 
         Args:
             java: the Java to run it with.
             library: the jars.
             options: how the server would be started.
             run: runs it.
-            told: the import's own options; files are named as they are in `files`.
-            files: the folder of the files to import.
+            told: what comes after `database`.
+            folder: where it runs: files are named as they are in there.
             lock: an open file that the process inherits.
         """
         self._write_configuration(options)
         # Relative, as for the server.
-        jars = os.path.relpath(library.folder, files)
+        jars = os.path.relpath(library.folder, folder)
         return run(
             [
                 *(str(java.executable), f"-Xmx{options.heap_megabytes}m", *_JVM_FLAGS),
-                *("-cp", f"{jars}/*", _ADMIN_CLASS, "database", "import", "full", *told),
+                *("-cp", f"{jars}/*", _ADMIN_CLASS, "database", *told),
             ],
             timeout_seconds=IMPORT_TIMEOUT_SECONDS,
             environment={
@@ -229,7 +230,7 @@ class JavaServer:
                 "NEO4J_CONF": str(self._folder / "conf"),
                 "LC_ALL": "C.UTF-8",
             },
-            folder=files,
+            folder=folder,
             kept_open=[lock],
         )
 
@@ -242,6 +243,7 @@ class JavaServer:
             http_port=options.http_port,
             heap_megabytes=options.heap_megabytes,
             page_cache_megabytes=options.page_cache_megabytes,
+            read_only=str(options.read_only).lower(),
         )
         (conf / "neo4j.conf").write_text(text, encoding="utf-8")
 

@@ -4,7 +4,7 @@ import fcntl
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,9 @@ _STOP_AFTER_FAILURE_SECONDS = 20.0
 _STOP_FOR_IMPORT_SECONDS = 60.0
 # There for as long as the graph is being imported, and afterwards where that was cut off.
 _HALF_LOADED = "half-loaded"
+
+Administer = Callable[..., CommandResult]
+"""Runs `neo4j-admin database` with some arguments, in a folder, with the lock inherited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +120,13 @@ class LocalNeo4j:
         marker = self._folder / _HALF_LOADED
         with self._exclusive(progress) as lock:
             with _file_errors(self._folder):
-                run_import = self._importer(progress)
+                administer = self._administrator(progress)
                 if record := self._running():
                     progress("stopping Neo4j for the import")
                     self._stop(record, _STOP_FOR_IMPORT_SECONDS)
                 marker.touch()
-                result = run_import(options, files, lock)
+                progress("importing")
+                result = administer(("import", "full", *options), files, lock)
                 if not result.succeeded:
                     raise LocalNeo4jError(
                         f"neo4j-admin could not import the files in {files} (exit code "
@@ -132,6 +136,35 @@ class LocalNeo4j:
             yield address
             with _file_errors(self._folder):
                 marker.unlink()
+
+    @contextmanager
+    def stopped(self, progress: Progress = lambda _message: None) -> Generator[Administer]:
+        """Work on the data while no server runs; one that ran is started again, on its ports.
+
+        Args:
+            progress: told, in a few words, what is being done.
+
+        Yields:
+            What runs `neo4j-admin database …`.
+
+        Raises:
+            LocalNeo4jError: the server cannot be stopped or started.
+        """
+        with self._exclusive(progress) as lock:
+            with _file_errors(self._folder):
+                self._refuse_half_loaded()
+                administer = self._administrator(progress)
+                if record := self._running():
+                    progress("stopping Neo4j")
+                    self._stop(record, _STOP_FOR_IMPORT_SECONDS)
+            try:
+                yield partial(administer, lock=lock)
+            finally:
+                if record:
+                    ports = {"bolt_port": record.bolt_port, "http_port": record.http_port}
+                    again = LocalNeo4j(replace(self._options, **ports), self._run)
+                    with _file_errors(self._folder):
+                        again._ensure_up(progress)
 
     @property
     def folder(self) -> Path:
@@ -242,17 +275,15 @@ class LocalNeo4j:
                 "start empty"
             )
 
-    def _importer(self, progress: Progress) -> Callable[[Sequence[str], Path, int], CommandResult]:
-        """What runs an import: everything it needs is there, and nothing has been changed."""
+    def _administrator(self, progress: Progress) -> Administer:
+        """What runs `neo4j-admin`: everything it needs is there, and nothing has been changed."""
         check_data_version(self._folder, neo4j_version(self._options.version))
         for name in ("data", "logs"):
             (self._folder / name).mkdir(exist_ok=True)
         if self._docker.available():
-            progress("importing with Docker")
-            return self._docker.import_files
+            return self._docker.administer
         java, library = self._prepared_java(progress)
-        progress(f"importing with Neo4j {library.version} and Java {java.major}")
-        return partial(self._java.import_files, java, library, self._options, self._run)
+        return partial(self._java.administer, java, library, self._options, self._run)
 
     def _address(self, record: ServerRecord, password: str) -> Neo4jAddress:
         return Neo4jAddress(_uri(record), self._options.user, password)

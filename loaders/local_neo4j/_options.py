@@ -1,7 +1,9 @@
 """What can be chosen about the local Neo4j, and the checks before it is started."""
 
+import contextlib
 import shutil
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -13,6 +15,7 @@ from loaders.local_neo4j._versions import DEFAULT_LINE, neo4j_version
 HOST = "127.0.0.1"
 _SHORTEST_PASSWORD = 8
 _MEBIBYTE = 1024**2
+_HIGHEST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class LocalNeo4jOptions:
         page_cache_megabytes: page cache, in MiB.
         start_timeout_seconds: how long the server may take from its start until it answers.
         version: line of Neo4j, 5.26 or 2026; `deploy/neo4j/pom.xml` names the version of each.
+        read_only: nobody can change the graph, whoever logs in.
 
     Raises:
         LocalNeo4jError: a value is out of its range.
@@ -44,6 +48,7 @@ class LocalNeo4jOptions:
     page_cache_megabytes: int = 512
     start_timeout_seconds: float = 180.0
     version: str = DEFAULT_LINE
+    read_only: bool = False
 
     def __post_init__(self) -> None:
         neo4j_version(self.version)
@@ -96,6 +101,33 @@ def http_answers(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def free_port_after(port: int, taken: Collection[int]) -> int:
+    """The first port above `port` that a server can listen on and that is not `taken`.
+
+    Raises:
+        LocalNeo4jError: there is none.
+    """
+    for candidate in range(port + 1, _HIGHEST_PORT + 1):
+        if candidate in taken:
+            continue
+        with contextlib.suppress(LocalNeo4jError):
+            check_port(candidate, "RECSVC_BOLT_PORT or RECSVC_HTTP_PORT")
+            return candidate
+    raise LocalNeo4jError(f"no port above {port} is free: set RECSVC_BOLT_PORT, RECSVC_HTTP_PORT")
 
 
 def check_disk(folder: Path, needed_megabytes: int) -> None:

@@ -1,7 +1,6 @@
 """An empty Neo4j for one piece of work, removed with everything in it afterwards."""
 
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from loaders.gateway import Neo4jAddress
 from loaders.local_neo4j._local import LocalNeo4j
-from loaders.local_neo4j._options import HOST, LocalNeo4jOptions
+from loaders.local_neo4j._options import LocalNeo4jOptions, free_ports
 from loaders.local_neo4j._versions import DEFAULT_LINE
 
 
@@ -55,7 +54,7 @@ def scratch_server(
         (scratch / "neo4j").mkdir()
         for jars in kept.glob("lib-*"):
             (scratch / "neo4j" / jars.name).symlink_to(jars)
-        bolt_port, http_port = _free_ports(2)
+        bolt_port, http_port = free_ports(2)
         server = LocalNeo4j(
             LocalNeo4jOptions(
                 scratch,
@@ -83,14 +82,3 @@ def _keep_jars(installed: Path, kept: Path) -> None:
         partial = Path(tempfile.mkdtemp(prefix="partial-lib-", dir=kept))
         shutil.copytree(jars, partial, dirs_exist_ok=True)
         partial.rename(kept / jars.name)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

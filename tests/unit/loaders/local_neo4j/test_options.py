@@ -15,9 +15,12 @@ class TestPublicSurface:
     def test_exported_names_are_these(self):
         assert loaders.local_neo4j.__all__ == [
             "DEFAULT_LINE",
+            "GraphCopy",
             "LocalNeo4j",
             "LocalNeo4jOptions",
             "LocalNeo4jStatus",
+            "copy_graph",
+            "free_port_after",
             "neo4j_versions",
             "scratch_neo4j",
             "scratch_server",

@@ -1,0 +1,91 @@
+"""A copy of a local Neo4j's graph in another one, by a dump."""
+
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from loaders.errors import LocalNeo4jError
+from loaders.local_neo4j._command import CommandResult, Progress
+from loaders.local_neo4j._local import LocalNeo4j
+from loaders.local_neo4j._options import check_disk
+
+_DATABASE = "neo4j"
+_DUMP = "dump-"
+_MEBIBYTE = 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCopy:
+    """What a copy took.
+
+    Attributes:
+        away_seconds: how long the first server did not answer; 0 where it did not run.
+        load_seconds: how long loading took.
+        dump_bytes: size of the dump, which is removed again.
+        store_bytes: size of the copy.
+    """
+
+    away_seconds: float
+    load_seconds: float
+    dump_bytes: int
+    store_bytes: int
+
+
+def copy_graph(
+    source: LocalNeo4j, target: LocalNeo4j, progress: Progress = lambda _message: None
+) -> GraphCopy:
+    """Replace the graph of `target` by that of `source`.
+
+    Community Edition dumps a database only while its server is stopped: `source` is away for
+    that time. Users and passwords are not copied.
+
+    Raises:
+        LocalNeo4jError: there is nothing to copy, no room for it, or a step failed; `source` runs
+            again if it did.
+    """
+    if not source.has_data:
+        raise LocalNeo4jError(
+            f"no graph in {source.folder} to copy: start it with `recsvc db up` and load one with "
+            "`recsvc ingest`"
+        )
+    home = target.folder.parent
+    target.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_disk(home, 2 * _stored_bytes(source) // _MEBIBYTE + 64)
+    _share_jars(source.folder, target.folder)
+    for leftover in home.glob(f"{_DUMP}*"):  # of a command that was killed
+        shutil.rmtree(leftover)
+    with tempfile.TemporaryDirectory(prefix=_DUMP, dir=home) as folder:
+        files, running = Path(folder), source.status().running
+        start = time.monotonic()
+        with source.stopped(progress) as administer:
+            progress("dumping the graph")
+            _require(administer(("dump", _DATABASE, "--to-path=."), files), "dump")
+        away = time.monotonic() - start if running else 0.0
+        start = time.monotonic()
+        with target.stopped(progress) as administer:
+            progress("loading the copy")
+            told = ("load", _DATABASE, "--from-path=.", "--overwrite-destination=true")
+            _require(administer(told, files), "load")
+        size = (files / f"{_DATABASE}.dump").stat().st_size
+    return GraphCopy(away, time.monotonic() - start, size, _stored_bytes(target))
+
+
+def _require(result: CommandResult, what: str) -> None:
+    if not result.succeeded:
+        raise LocalNeo4jError(
+            f"neo4j-admin could not {what} the graph (exit code {result.exit_code}); its last "
+            f"lines:\n{result.last_lines()}"
+        )
+
+
+def _stored_bytes(server: LocalNeo4j) -> int:
+    folder = server.folder / "data" / "databases" / _DATABASE
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _share_jars(source: Path, target: Path) -> None:
+    for jars in source.glob("lib-*"):
+        if not (target / jars.name).exists():
+            (target / jars.name).symlink_to(jars)
