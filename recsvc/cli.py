@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from loaders.errors import LoaderError
-from recsvc.commands import answers, data, database, models, schedule
+from recsvc.commands import analyst, answers, data, database, models, schedule
 from recsvc.errors import RecsvcError
 from recsvc.json_log import configure_json_log
 
@@ -28,6 +28,12 @@ app.add_typer(db, name="db")
 db.command()(database.up)
 db.command()(database.down)
 db.command()(database.status)
+
+analysts = typer.Typer(help="What analysts look with.", no_args_is_help=True)
+app.add_typer(analysts, name="analyst")
+analysts.command()(analyst.install)
+analysts.command()(analyst.up)
+analysts.command()(analyst.down)
 
 # Tables → graph → arrays.
 app.command()(data.ingest)

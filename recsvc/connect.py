@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
+from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
 from recsvc.engine import Engine
 from recsvc.revisions import Revisions
 from recsvc.settings import Settings
@@ -33,6 +34,33 @@ def local_neo4j(settings: Settings) -> LocalNeo4j:
             version=settings.neo4j_version,
         )
     )
+
+
+def analyst_neo4j(settings: Settings) -> LocalNeo4j:
+    """The read-only Neo4j for analysts on this machine, whether it runs or not.
+
+    It has a password of its own, and the next free ports after those of the other one.
+    """
+    taken = {settings.bolt_port, settings.http_port, settings.port}
+    bolt_port = free_port_after(settings.bolt_port, taken)
+    http_port = free_port_after(settings.http_port, taken | {bolt_port})
+    return LocalNeo4j(
+        LocalNeo4jOptions(
+            home=analyst_folder(settings),
+            bolt_port=bolt_port,
+            http_port=http_port,
+            heap_megabytes=settings.neo4j_heap_megabytes,
+            page_cache_megabytes=settings.neo4j_page_cache_megabytes,
+            start_timeout_seconds=settings.neo4j_start_timeout_seconds,
+            version=settings.neo4j_version,
+            read_only=True,
+        )
+    )
+
+
+def analyst_folder(settings: Settings) -> Path:
+    """The folder of all that is there for analysts."""
+    return settings.home / "analyst"
 
 
 def neo4j_address(settings: Settings) -> Neo4jAddress:

@@ -1,10 +1,10 @@
-"""The queries under `cypher/explain/`: their parameters, and their text for people to paste."""
+"""Parameters of the queries under `cypher/explain/`, and queries as text for people to paste."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from loaders.catalogue import catalogue
+from loaders.catalogue import Query, catalogue
 from loaders.gateway import checked
 
 _PARAMETER = re.compile(r"\$(\w+)")
@@ -23,11 +23,15 @@ def path_parameters(
 
 
 def pasteable(metapath: str, parameters: Mapping[str, Any]) -> str:
-    """The text of an explain query with its parameters written out, for Neo4j Browser.
+    """The text of an explain query with its parameters written out, for Neo4j Browser."""
+    return written_out(catalogue()[f"explain/{metapath}"], parameters)
+
+
+def written_out(query: Query, parameters: Mapping[str, Any]) -> str:
+    """The text of a query with its parameters written out.
 
     It is shown, never run by us: what we run takes its values as parameters.
     """
-    query = catalogue()[f"explain/{metapath}"]
     values = checked(query, parameters)
     return _PARAMETER.sub(lambda match: _literal(values[match[1]]), query.text)
 
@@ -35,10 +39,14 @@ def pasteable(metapath: str, parameters: Mapping[str, Any]) -> str:
 def _literal(value: Any) -> str:
     if isinstance(value, Mapping):
         entries = cast(Mapping[str, Any], value).items()
-        return "{" + ", ".join(f"{name}: {_literal(entry)}" for name, entry in entries) + "}"
+        return "{" + ", ".join(f"{_key(name)}: {_literal(entry)}" for name, entry in entries) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_literal, cast("list[Any]", value))) + "]"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
         return "'" + _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped) + "'"
     return "null" if value is None else str(value)
+
+
+def _key(name: str) -> str:
+    return name if name.isidentifier() else "`" + name.replace("`", "``") + "`"

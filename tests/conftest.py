@@ -42,6 +42,8 @@ SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 INTEGRATION = CHECKOUT / "tests" / "integration"
 # Commands, reports and answers, whose queries other tests run on every line of Neo4j.
 ON_DEFAULT_LINE = {
+    "test_analyst_queries.py",
+    "test_analyst_scores.py",
     "test_answer_cache.py",
     "test_cold.py",
     "test_commands.py",

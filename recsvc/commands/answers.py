@@ -41,14 +41,34 @@ def recommend(user: str, k: Count = 10, as_json: AsJson = False) -> None:
         console.print_answer(answer)
 
 
-def explain(user: str, item: str, as_json: AsJson = False) -> None:
+def explain(
+    user: str,
+    item: str,
+    picture: Annotated[
+        Path | None, typer.Option(help="File to draw it into: .svg or .png.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Why a user is, or would be, recommended an item."""
+    if picture is not None:
+        _check_picture(picture)
     answer = with_engine(load_settings(), lambda engine: engine.explain(user, item))
+    if picture is not None:
+        from recsvc.picture import write_picture
+
+        write_picture(answer, picture)
     if as_json:
         console.print_json(explanation_document(answer))
         return
     console.print_answer(answer)
     console.print_contributions(answer)
+
+
+def _check_picture(file: Path) -> None:
+    if file.suffix not in (".svg", ".png"):
+        raise typer.BadParameter(f"{file} ends in neither .svg nor .png", param_hint="--picture")
+    if not file.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{file} is in no folder that is there", param_hint="--picture")
 
 
 def similar(
@@ -115,6 +135,7 @@ def service() -> "FastAPI":
     """The service as each process of `serve` runs it."""
     from threadpoolctl import threadpool_limits
 
+    from recsvc.analyst.kit import kit
     from recsvc.service.app import create_app
     from recsvc.service.refreshes import Refreshes
 
@@ -132,7 +153,9 @@ def service() -> "FastAPI":
     )
     engine = make_engine(settings, settings.request_timeout_seconds, revisions)
     kept = cache if settings.answer_cache_seconds else None
-    return create_app(engine, refreshes=Refreshes(settings.home), answer_cache=kept)
+    return create_app(
+        engine, refreshes=Refreshes(settings.home), answer_cache=kept, kit=kit(settings.events)
+    )
 
 
 def _end_with(parent: BaseProcess) -> None:

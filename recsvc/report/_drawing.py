@@ -1,6 +1,6 @@
-"""Plots as SVG that stands inside a page. The only module that draws.
+"""Plots as SVG that stands inside a page. The only module that draws them.
 
-The same plot gives the same text. Nothing depends on colour: lines differ in style and marker.
+The same plot gives the same text.
 """
 
 import re
@@ -12,45 +12,21 @@ from xml.etree import ElementTree
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.rcsetup import cycler
 from matplotlib.style import context
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from recsvc.plot_style import FILL, INK, STYLE
 from recsvc.report._parts import Bars, Curves, Intervals, Lines, Plot
 
 _SVG = "http://www.w3.org/2000/svg"
-_INK, _FILL = "#111111", "#c4c4c4"
 _SEPARATE_BARS = 30
 """More bars than this stand side by side, since gaps and hatches would run together."""
-_STYLE: dict[str, Any] = {
-    "svg.hashsalt": "recsvc",
-    # Text stays text, which can be read out, searched and printed sharply.
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 11.0,
-    # Names of events may hold dollar signs.
-    "text.parse_math": False,
-    "text.color": _INK,
+_STYLE: dict[str, Any] = STYLE | {
     # The paper is that of the page, which may be dark.
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "legend.frameon": False,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "hatch.color": "#666666",
-    "hatch.linewidth": 0.6,
-    "axes.prop_cycle": cycler(
-        color=[_INK, "#767676"], linestyle=["-", "--"], marker=["o", "s"],
-        markerfacecolor=[_INK, "white"],
-    ),
-}  # fmt: skip
+}
 
 
 def draw(plot: Plot, identifier: str) -> str:
@@ -115,10 +91,10 @@ def _draw_lines(axes: Axes, plot: Lines) -> None:
 def _draw_bars(axes: Axes, plot: Bars) -> None:
     if len(plot.counts) <= _SEPARATE_BARS:
         heights = range(len(plot.counts)), plot.counts
-        axes.bar(*heights, width=0.85, color=_FILL, edgecolor=_INK, hatch="//")
+        axes.bar(*heights, width=0.85, color=FILL, edgecolor=INK, hatch="//")
     else:
         edges = [n - 0.5 for n in range(len(plot.counts) + 1)]
-        axes.stairs(plot.counts, edges, fill=True, facecolor=_FILL, edgecolor=_INK, linewidth=0.8)
+        axes.stairs(plot.counts, edges, fill=True, facecolor=FILL, edgecolor=INK, linewidth=0.8)
     axes.set_xticks([at for at, _ in plot.ticks], [text for _, text in plot.ticks])
     axes.set_xlim(-0.7, len(plot.counts) - 0.3)
     axes.grid(visible=False, axis="x")
@@ -127,7 +103,7 @@ def _draw_bars(axes: Axes, plot: Bars) -> None:
 
 
 def _draw_lying(axes: Axes, plot: Bars) -> None:
-    axes.barh(range(len(plot.counts)), plot.counts, color=_FILL, edgecolor=_INK, hatch="//")
+    axes.barh(range(len(plot.counts)), plot.counts, color=FILL, edgecolor=INK, hatch="//")
     axes.set_yticks([at for at, _ in plot.ticks], [text for _, text in plot.ticks])
     axes.margins(y=0.01)
     axes.invert_yaxis()

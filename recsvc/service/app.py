@@ -1,7 +1,7 @@
 """The service put together: routes, middleware, errors, documentation."""
 
 import importlib.util
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +13,11 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recsvc.analyst.kit import PATH as KIT_PATH
+from recsvc.analyst.kit import KitFile
 from recsvc.answer_cache import AnswerCache
 from recsvc.engine import Engine
 from recsvc.service.kept_answers import KeptAnswers
@@ -39,6 +41,13 @@ MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Largest body of a request."""
 
 _TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send it in parts"
+# Neo4j Browser, a page of another origin, loads guides and styles by itself and asks before. They
+# hold nothing of the graph.
+_ANY_ORIGIN = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET",
+    "Access-Control-Allow-Headers": "*",
+}
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -47,7 +56,11 @@ _ASSETS = {
 
 
 def create_app(
-    engine: Engine, *, refreshes: Refreshes, answer_cache: AnswerCache | None = None
+    engine: Engine,
+    *,
+    refreshes: Refreshes,
+    answer_cache: AnswerCache | None = None,
+    kit: Mapping[str, KitFile] | None = None,
 ) -> FastAPI:
     """The service on top of an engine, which it starts and stops.
 
@@ -58,6 +71,7 @@ def create_app(
         engine: makes the answers.
         refreshes: starts those that are asked for.
         answer_cache: keeps recommendations; without it each is made anew.
+        kit: files for analysts, by name.
     """
     if not structlog.is_configured():
         configure_logging()
@@ -87,6 +101,7 @@ def create_app(
         app.include_router(module.router)
     if assets:
         _serve_docs(app, assets)
+    _serve_kit(app, kit or {})
     return app
 
 
@@ -189,3 +204,15 @@ def _serve_docs(app: FastAPI, assets: Path) -> None:
         if asset not in _ASSETS:
             raise HTTPException(404)
         return FileResponse(assets / asset, media_type=_ASSETS[asset])
+
+
+def _serve_kit(app: FastAPI, kit: Mapping[str, KitFile]) -> None:
+    @app.get(f"{KIT_PATH}/{{name}}", include_in_schema=False)
+    async def kit_file(name: str) -> Response:
+        if name not in kit:
+            raise HTTPException(404)
+        return Response(kit[name].content, media_type=kit[name].media_type, headers=_ANY_ORIGIN)
+
+    @app.options(f"{KIT_PATH}/{{name}}", include_in_schema=False)
+    async def may_be_asked_for(name: str) -> Response:
+        return Response(status_code=204, headers=_ANY_ORIGIN)

@@ -14,6 +14,7 @@ from loaders.shared_files import checkout_root, shared_path
 HEAD = "// Answers something.\n"
 # Queries that the code reaches by their folder, not by their name.
 BY_FOLDER = {
+    "analyst": "every file is a question of recsvc.analyst",
     "schema": "apply_schema runs every file of the folder",
     "metapaths": "every file becomes extract/metapath_rows[...] and a signal",
 }

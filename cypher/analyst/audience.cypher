@@ -1,0 +1,14 @@
+// Who would see this item?
+// People without it who have the most of the items that list it among their nearest; `score` is
+// the sum of the cosines.
+// mode: read
+// params: item_id: str, model: str, limit: int
+// returns: user_id: str, name: str, items: int, score: float
+MATCH (item:Item {item_id: $item_id})<-[near:SIMILAR {model: $model}]-(other:Item)
+MATCH (other)<-[:INTERACTED]-(user:User)
+WITH DISTINCT item, near, other, user
+WITH item, user, count(*) AS items, sum(near.score) AS score
+ORDER BY round(score, 9) DESC, user.user_id
+WHERE NOT EXISTS { (user)-[:INTERACTED]->(item) }
+RETURN user.user_id AS user_id, user.name AS name, items, score
+LIMIT $limit

@@ -1,0 +1,60 @@
+// What does the service's signal item_user_item give a user, counted in Cypher alone?
+// λ · n(u) · Σ_j e_j K(j, i), as docs/explanations.md has it, without any procedure; the same as in
+// the answers of the service as long as the graph is that of the last refresh. `events` are the
+// settings of the kinds of events.
+// mode: read
+// params: user_id: str, events: map, limit: int
+// returns: item_id: str, title: str, score: float
+WITH $events AS events
+MATCH (blend:EmbeddingVersion {model: 'hybrid', status: 'active'})
+WITH events,
+     toFloat(trim(split(split(blend.weights, '"item_user_item":')[1], [',', '}'])[0])) AS lambda,
+     toInteger(trim(split(split(blend.options, '"row_size":')[1], [',', '}'])[0])) AS row_size
+MATCH (user:User {user_id: $user_id})-[did:INTERACTED]->(evidence:Item)
+WITH lambda, row_size, user, evidence, toFloat(coalesce(did.weight, 1.0)) AS weight,
+     coalesce(events[did.event], events['interaction']) AS event,
+     CASE WHEN did.last_at < datetime()
+       THEN duration.inSeconds(did.last_at, datetime()).seconds / 86400.0 ELSE 0.0 END AS age_days
+WITH lambda, row_size, user, evidence,
+     sum(event['weight'] * sign(weight) * abs(weight) ^ event['exponent']
+         * coalesce(2 ^ (-age_days / event['half_life_days']), 1.0)) AS e
+WHERE e <> 0
+// K(j, i): the meta-path item_user_item, with its caps.
+CALL (evidence) {
+  MATCH (evidence)<-[r:INTERACTED]-(person:User)
+  WITH person, max(r.weight) AS weight
+  ORDER BY weight DESC, person.user_id
+  LIMIT 100
+  RETURN person
+}
+WITH lambda, row_size, user, person, collect({item: evidence, e: e}) AS starts,
+     COUNT { (person)-[:INTERACTED]->() } ^ -0.7 AS person_share
+CALL (person) {
+  MATCH (person)-[r:INTERACTED]->(item:Item)
+  WITH item, max(r.weight) AS weight
+  ORDER BY weight DESC, item.item_id
+  LIMIT 100
+  RETURN item
+}
+UNWIND starts AS start
+WITH lambda, row_size, user, start.item AS evidence, start.e AS e, item, sum(person_share) AS share
+WHERE item <> evidence
+WITH lambda, row_size, user, evidence, e, item,
+     share * COUNT { (evidence)<-[:INTERACTED]-() } ^ -0.7
+           * COUNT { (item)<-[:INTERACTED]-() } ^ -0.4 AS strength
+ORDER BY round(strength, 14) DESC, item.item_id
+// The service keeps the strongest entries of each row.
+WITH lambda, row_size, user, evidence, e, collect({item: item, strength: strength}) AS row
+UNWIND row[..row_size] AS entry
+WITH lambda, user, entry.item AS item, sum(e * entry.strength) AS raw
+WITH lambda, user, collect({item: item, raw: raw}) AS all, sum(raw * raw) AS squares
+CALL () {
+  MATCH (:Item)
+  RETURN count(*) AS items
+}
+UNWIND all AS found
+WITH user, found.item AS item, lambda * found.raw / sqrt(squares / items) AS score
+ORDER BY score DESC, item.item_id
+WHERE coalesce(item.available, true) AND NOT EXISTS { (user)-[:INTERACTED]->(item) }
+RETURN item.item_id AS item_id, item.title AS title, score
+LIMIT $limit

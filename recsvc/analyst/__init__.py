@@ -1,0 +1,1 @@
+"""What analysts get: the questions under `cypher/analyst/` in the forms their tools take."""

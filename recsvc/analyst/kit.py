@@ -1,0 +1,84 @@
+"""All files for analysts, and what to do with each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recsvc.analyst.bloom import perspective
+from recsvc.analyst.browser import guide, saved_queries, style
+from recsvc.analyst.notebook import notebook
+from recsvc.analyst.questions import questions, values
+from recsvc.settings import EventSettings
+
+PATH = "/analyst"
+"""Where the service has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class KitFile:
+    """One file.
+
+    Attributes:
+        content: what is in it.
+        media_type: what it is.
+        use: what to do with it; `{url}` and `{file}` are where it is.
+    """
+
+    content: bytes
+    media_type: str
+    use: str
+
+
+def kit(events: Mapping[str, EventSettings]) -> dict[str, KitFile]:
+    """The files by name.
+
+    Args:
+        events: settings of the kinds of events, which one question takes.
+    """
+    asked, given = questions(), values(events)
+    return {
+        "guide.html": KitFile(
+            guide(asked, given).encode(), "text/html; charset=utf-8",
+            "with `recsvc serve` running, enter in Neo4j Browser: :play {url}",
+        ),
+        "style.grass": KitFile(
+            style().encode(), "text/plain; charset=utf-8",
+            "with `recsvc serve` running, enter in Neo4j Browser: :style {url}",
+        ),
+        "saved-queries.zip": KitFile(
+            saved_queries(asked, given), "application/zip",
+            "in Neo4j Browser open the drawer with the star, Import, and drop {file} on it",
+        ),
+        "questions.ipynb": KitFile(
+            notebook(asked, given).encode(), "application/x-ipynb+json",
+            "open {file} in Jupyter; it wants the packages neo4j and polars",
+        ),
+        "perspective.json": KitFile(
+            perspective(asked, given).encode(), "application/json",
+            "in Neo4j Bloom (Desktop or Aura; Community has none): Perspectives, Import, {file}",
+        ),
+    }  # fmt: skip
+
+
+def install(
+    folder: Path, events: Mapping[str, EventSettings], *, port: int
+) -> dict[str, dict[str, str]]:
+    """Write the files.
+
+    Args:
+        folder: where to; made where it is not there.
+        events: settings of the kinds of events.
+        port: of the service.
+
+    Returns:
+        By name of the file: where it is, and what to do with it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    told: dict[str, dict[str, str]] = {}
+    for name, each in kit(events).items():
+        file = folder / name
+        file.write_bytes(each.content)
+        # Browser takes guides from `localhost` and not from 127.0.0.1 unless it is told to.
+        url = f"http://localhost:{port}{PATH}/{name}"
+        told[name] = {"file": str(file), "use": each.use.format(url=url, file=file)}
+    return told

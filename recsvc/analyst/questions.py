@@ -1,0 +1,74 @@
+"""The questions under `cypher/analyst/`, and values to begin with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from loaders.catalogue import Query, catalogue
+from recsvc.settings import EventSettings
+
+EXAMPLES: Mapping[str, Any] = MappingProxyType(
+    {
+        "user_id": "2",
+        "other_id": "275",
+        "item_id": "289",
+        "other_item_id": "701",
+        "model": "lightgcn",
+        "other_model": "node2vec",
+        "steps": ["view", "cart", "purchase"],
+        "days": 30,
+        "sample": 100,
+        "nearest": 10,
+        "most_followed": 100,
+        "most_people": 5,
+        "least_people": 3,
+        "least_items": 20,
+        "least_shared": 3,
+        "least_weight": 1000.0,
+        "limit": 20,
+    }
+)
+"""Values of all parameters of the questions but `events`, which the settings give: of Last.fm."""
+
+_TOPICS = (("user_id", "One user"), ("item_id", "One item"), ("model", "Models"))
+_OTHER_TOPIC = "The whole graph"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question that analysts ask.
+
+    Attributes:
+        name: of its file, without the folder.
+        title: the question itself.
+        note: what there is to know about the answer; may be empty.
+        topic: what it is about.
+        query: answers it.
+    """
+
+    name: str
+    title: str
+    note: str
+    topic: str
+    query: Query
+
+
+def questions() -> tuple[Question, ...]:
+    """All of them, those about one user first, then by name."""
+    found = [_question(query) for query in catalogue().folder("analyst")]
+    order = [topic for _, topic in _TOPICS] + [_OTHER_TOPIC]
+    return tuple(sorted(found, key=lambda each: (order.index(each.topic), each.name)))
+
+
+def _question(query: Query) -> Question:
+    title, _, note = query.title.partition("? ")
+    topic = next((name for key, name in _TOPICS if key in query.params), _OTHER_TOPIC)
+    return Question(
+        query.name.removeprefix("analyst/"), f"{title.removesuffix('?')}?", note, topic, query
+    )
+
+
+def values(events: Mapping[str, EventSettings]) -> dict[str, Any]:
+    """A value for every parameter: `EXAMPLES`, and the settings of the kinds of events."""
+    return {**EXAMPLES, "events": {name: each.model_dump() for name, each in events.items()}}

@@ -1,0 +1,83 @@
+"""`recsvc analyst up`: a read-only copy of the local Neo4j, beside it."""
+
+import json
+import os
+import socket
+import stat
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import neo4j
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from loaders.gateway import Neo4jAddress
+from loaders.local_neo4j import DEFAULT_LINE, scratch_server
+from loaders.shared_files import checkout_root
+from recsvc.cli import app
+from recsvc.connect import analyst_neo4j
+from recsvc.settings import load_settings
+
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+
+
+def query(address: Neo4jAddress, text: str) -> list[list[object]]:
+    with neo4j.GraphDatabase.driver(address.uri, auth=address.auth) as driver:
+        return [record.values() for record in driver.execute_query(text).records]
+
+
+def test_a_copy_is_made_read_and_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(os.environ.get("RECSVC_HOME", str((checkout_root() or Path()) / ".recsvc")))
+    with scratch_server(home, heap_megabytes=384, version=DEFAULT_LINE) as server:
+        address = server.address()
+        urls = (address.uri, server.status().browser_url or "")
+        bolt_port, http_port = (urlsplit(url).port for url in urls)
+        given = {
+            "HOME": str(server.folder.parent), "BOLT_PORT": str(bolt_port),
+            "HTTP_PORT": str(http_port), "NEO4J_HEAP_MEGABYTES": "384",
+            "NEO4J_PAGE_CACHE_MEGABYTES": "64", "NEO4J_VERSION": DEFAULT_LINE,
+        }  # fmt: skip
+        for name, value in given.items():
+            monkeypatch.setenv(f"RECSVC_{name}", value)
+        monkeypatch.delenv("RECSVC_NEO4J_URI", raising=False)
+        query(address, "CREATE (:User {user_id: 'u'})-[:FOLLOWS]->(:User {user_id: 'v'})")
+
+        done = CliRunner().invoke(app, ["analyst", "up", "--json"])
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout)
+        try:
+            copy = analyst_neo4j(load_settings())
+            other = copy.address()
+            assert told["uri"] == other.uri
+            assert (other.uri, other.password) != (address.uri, address.password)
+            assert other.uri.startswith("bolt://127.0.0.1:")
+            assert stat.S_IMODE(Path(told["password_file"]).stat().st_mode) == 0o600
+            assert told["away_seconds"] > 0
+            assert 0 < told["dump_bytes"] < told["store_bytes"]
+
+            follows = "MATCH (a:User)-[:FOLLOWS]->(b) RETURN a.user_id, b.user_id"
+            assert query(other, follows) == [["u", "v"]]
+            for change in ("CREATE (:User)", "MATCH (n) DETACH DELETE n",
+                           "CREATE INDEX FOR (n:User) ON (n.name)"):  # fmt: skip
+                with pytest.raises(neo4j.exceptions.ClientError, match="read-only"):
+                    query(other, change)
+            assert query(other, follows) == [["u", "v"]]
+
+            # The other one runs again where it was, takes writes, and the copy knows nothing.
+            assert server.address() == address
+            query(address, "CREATE (:User {user_id: 'w'})")
+            assert query(other, "MATCH (n) RETURN count(n)") == [[2]]
+
+            for connection in psutil.Process(copy.status().pid).net_connections():
+                if connection.status == psutil.CONN_LISTEN:
+                    assert "127.0.0.1" in connection.laddr.ip
+            again = json.loads(CliRunner().invoke(app, ["analyst", "up", "--json"]).stdout)
+            assert again == told
+        finally:
+            down = CliRunner().invoke(app, ["analyst", "down", "--json"])
+        assert json.loads(down.stdout) == {"stopped": True}
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", int(other.uri.rpartition(":")[2]))) != 0
+        assert not list((server.folder.parent / "analyst").glob("dump-*"))
+        assert query(address, "MATCH (n) RETURN count(n)") == [[3]]

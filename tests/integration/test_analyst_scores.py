@@ -1,0 +1,85 @@
+"""A user scored in Cypher alone, against the service's own signal."""
+
+from typing import Any
+
+import pytest
+
+from loaders.catalogue import Query, catalogue
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from recsvc.analyst.questions import values
+from recsvc.learning import RefreshOptions
+from recsvc.settings import load_settings
+from tests.conftest import Served, refreshed, running_service
+
+pytestmark = pytest.mark.neo4j
+
+SIGNAL = "item_user_item"
+
+
+@pytest.fixture(scope="module")
+def served(
+    neo4j_address: Neo4jAddress,
+    session_gateway: Neo4jGateway,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Served:
+    # Rows are cut at 60 of 180 items, so that cutting counts.
+    options = RefreshOptions(models=("fastrp",), validation_users=60, row_size=60)
+    return refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+
+
+def in_cypher(gateway: Neo4jGateway, user_id: str, **events: Any) -> dict[str, float]:
+    rows = gateway.run(
+        catalogue()["analyst/score_user"],
+        user_id=user_id, events=values(load_settings().events)["events"] | events, limit=500,
+    )  # fmt: skip
+    found = {row["item_id"]: row["score"] for row in rows}
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    return found
+
+
+def test_the_score_in_cypher_is_the_signal_of_the_service(
+    served: Served, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # Dislikes, several kinds of events on one item, and some that are old.
+    more = Query(
+        "tests/more", "", "write", {}, {},
+        """
+        MATCH (:User {user_id: 'u5'})-[r:INTERACTED]->(item:Item)
+        WITH r, item ORDER BY item.item_id LIMIT 4
+        SET r.last_at = datetime() - duration('P30D'), r.weight = 7.0
+        WITH collect(item) AS items, collect(r) AS rs
+        FOREACH (r IN rs[1..2] | SET r.event = 'remove_from_cart')
+        """,
+    )  # fmt: skip
+    served.gateway.run(more)
+    environment = {
+        **served.environment, "RECSVC_ANSWER_CACHE_SECONDS": "0",
+        "RECSVC_EVENTS__LISTEN__HALF_LIFE_DAYS": "15",
+    }  # fmt: skip
+    log = tmp_path_factory.mktemp("log") / "serve.log"
+    with running_service(environment, log) as service:
+        for user in ("u5", "u100"):
+            answer = service.client.get(
+                f"/v1/users/{user}/recommendations", params={"k": 500, "explain": "none"}
+            ).json()
+            asked = {i["item_id"]: i["signals"].get(SIGNAL, 0.0) for i in answer["items"]}
+            half = {"listen": {"weight": 1.0, "exponent": 0.3, "half_life_days": 15.0}}
+            scored = in_cypher(served.gateway, user, **half)
+            assert scored.keys() <= asked.keys()
+            both = {item: scored.get(item, 0.0) for item in asked}
+            assert both == pytest.approx(asked, rel=1e-4, abs=1e-6)
+            assert len(scored) > 20
+            newer = in_cypher(served.gateway, user)  # of other settings: another score
+            assert (newer == pytest.approx(scored, rel=1e-4)) == (user == "u100")
+
+
+def test_only_what_can_be_recommended_comes(served: Served) -> None:
+    found = in_cypher(served.gateway, "u7")
+    item = max(found, key=lambda each: found[each])
+    hide = Query(
+        "tests/hide", "", "write", {"item_id": "str"}, {},
+        "MATCH (i:Item {item_id: $item_id}) SET i.available = false",
+    )  # fmt: skip
+    served.gateway.run(hide, item_id=item)
+    assert in_cypher(served.gateway, "u7").keys() == found.keys() - {item}
+    assert in_cypher(served.gateway, "nobody") == {}
