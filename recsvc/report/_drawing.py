@@ -21,8 +21,7 @@ from recsvc.report._parts import Bars, Curves, Intervals, Lines, Plot
 _SVG = "http://www.w3.org/2000/svg"
 _SEPARATE_BARS = 30
 """More bars than this stand side by side, since gaps and hatches would run together."""
-_STYLE = {
-    **STYLE,
+_STYLE: dict[str, Any] = STYLE | {
     # The paper is that of the page, which may be dark.
     "figure.facecolor": "none",
     "axes.facecolor": "none",
