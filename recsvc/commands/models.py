@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shlex
 import time
-from datetime import UTC, datetime
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -270,11 +270,12 @@ def refresh(
     """Fit, evaluate, write back and activate new versions of the models and the blend."""
     from recsvc.refresh import RefreshOptions
     from recsvc.refresh import refresh as run_refresh
+    from recsvc.refresh_process import known_holders
 
     settings = load_settings()
     values: dict[str, Any] = {"seed": seed, "device": device_of(device)}
     options = RefreshOptions(**values, models=tuple(model)) if model else RefreshOptions(**values)
-    began = datetime.now(UTC)
+    before = known_holders(settings.home)
     try:
         with open_gateway(settings) as gateway, console.progress_bars() as bars:
             report = run_refresh(
@@ -282,7 +283,7 @@ def refresh(
                 lease_seconds=settings.refresh_lease_seconds, force=force, progress=bars,
             )  # fmt: skip
     finally:
-        page = _refresh_page(settings.home, began)
+        page = _refresh_page(settings.home, before)
     if as_json:
         console.print_json({**dataclasses.asdict(report), "page": page})
         return
@@ -302,12 +303,12 @@ def refresh(
     console.print_mapping("seconds", {n: round(s, 1) for n, s in report.seconds.items()})
 
 
-def _refresh_page(home: Path, began: datetime) -> str | None:
+def _refresh_page(home: Path, before: Collection[str]) -> str | None:
     """Say where the page is of the run that this process has worked on; None where it has none."""
     from recsvc.refresh_process import begun_run
     from recsvc.sampled_lists import PAGE
 
-    name = begun_run(home, os.getpid(), began)
+    name = begun_run(home, os.getpid(), before)
     page = home / "refreshes" / (name or "") / PAGE
     if name is None or not page.is_file():
         return None
