@@ -16,6 +16,11 @@ from tests.browser.conftest import MANY, Open
 from tests.browser.reading import FULL, MINUS, USER, added, asked, ids, listed, written
 from tests.conftest import Served
 
+MANY_ITEMS = Query(
+    "tests/many_items", "", "write", {}, {},
+    "MATCH (i:Item) WHERE i.item_id STARTS WITH 'm' DETACH DELETE i",
+)  # fmt: skip
+
 pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
 
 
@@ -350,8 +355,11 @@ def test_a_phone_shows_all_in_its_width(open_page: Open, screenshots: Any) -> No
         assert page.evaluate("document.scrollingElement.scrollWidth") == 390, name
 
 
-def test_versions_refresh_and_roll_back(open_page: Open, client: httpx.Client) -> None:
-    """Last: it changes what is active."""
+def test_versions_refresh_and_roll_back(
+    open_page: Open, client: httpx.Client, served: Served
+) -> None:
+    """Last: it changes what is active, and refreshes without what makes that slow."""
+    served.gateway.run(MANY_ITEMS)
     page = open_page("?view=versions")
     models = client.get("/v1/models").json()["models"]
     expect(page.locator(".versions > section").first.locator("tbody tr")).to_have_count(len(models))

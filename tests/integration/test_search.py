@@ -71,6 +71,7 @@ async def store(found_in: Neo4jGateway, neo4j_address: Neo4jAddress) -> AsyncIte
         ("item", "ylie", []),
         ("item", "bjork", ["3"]),
         ("item", "BJÖ", ["3"]),
+        ("item", "björk", ["3"]),
         ("item", "ac/dc", ["4"]),
         ("item", "guns n' ro", ["5"]),
         ("item", "宇多田", ["6"]),
