@@ -5,10 +5,8 @@ import contextlib
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -24,18 +22,7 @@ _FULL_DISK_SECONDS = 5.0
 """Until a version that found no room is read again: reading it costs Neo4j a lot."""
 _LOCK_SECONDS = 0.05
 
-_OTHER_SECONDS = 60.0
-
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Other:
-    """A version that is not the active one, and when somebody asked for it."""
-
-    snapshot: Snapshot
-    sha256: str
-    asked_at: float
 
 
 class Serving:
@@ -52,7 +39,7 @@ class Serving:
         self._snapshot: Snapshot | None = None
         self._sha256: str | None = None
         self._loading = asyncio.Lock()
-        self._other: _Other | None = None
+        self._other: tuple[str, Snapshot] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._ahead: asyncio.Task[None] | None = None
         self._stored: Mapping[int, str] = {}
@@ -80,13 +67,10 @@ class Serving:
     async def version(self, version: int) -> Snapshot:
         """The arrays of a version of the blend, to compare it with the active one.
 
-        One besides the active one is held, until nobody asked for it for a minute.
-
         Raises:
             NotFoundError: no arrays of it are stored.
             SnapshotError: what is stored is damaged.
             Neo4jError: it cannot be read.
-            OSError: it cannot be unpacked.
         """
         sha256 = (await self._store.stored_versions()).get(version)
         if sha256 is None:
@@ -96,17 +80,9 @@ class Serving:
             )
         if sha256 == self._sha256:
             return self.snapshot
-        async with self._loading:
-            other = self._other
-            if other is None or other.sha256 != sha256:
-                other = _Other(await self._unpacked(version, sha256), sha256, 0.0)
-            self._other = replace(other, asked_at=time.monotonic())
-        return other.snapshot
-
-    def forget_unused(self) -> None:
-        """Let go of a version besides the active one that nobody asked for lately."""
-        if self._other is not None and time.monotonic() > self._other.asked_at + _OTHER_SECONDS:
-            self._other = None
+        if self._other is None or self._other[0] != sha256:
+            self._other = sha256, await self._unpacked(version, sha256)
+        return self._other[1]
 
     async def start(self) -> None:
         """Load the active version and watch for another one.
@@ -132,7 +108,6 @@ class Serving:
         """Swap the snapshot soon after another version became active."""
         while True:
             seconds = _WATCH_SECONDS
-            self.forget_unused()
             try:
                 if not self.warm:
                     await self._store.warm_up()
@@ -165,8 +140,8 @@ class Serving:
                 _log.info("snapshot loaded", versions=dict(self._snapshot.versions))
             self.active = active
             await self._keep_stored()
-            if self._other is not None and self._other.sha256 not in self._stored.values():
-                self._other = None  # a deletion has rewritten it
+            if self._other is not None and self._other[0] not in self._stored.values():
+                self._other = None  # a deletion rewrote it
 
     async def _unpacked(self, version: int, sha256: str) -> Snapshot:
         """A version's arrays from disk, where they are laid out first if need be.
