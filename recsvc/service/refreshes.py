@@ -80,7 +80,7 @@ class Refreshes:
         manifest = read_manifest(self._home, name)
         if manifest is None:
             raise NotFoundError(f"no refresh {name!r}: the newest five that have ended are kept")
-        return await self._document(engine, manifest)
+        return await self._told(engine, manifest)
 
     def page(self, name: str) -> bytes:
         """The page of a run, as HTML.
@@ -100,11 +100,11 @@ class Refreshes:
     async def newest(self, engine: Engine) -> list[dict[str, Any]]:
         """What is known of each run that is kept, the newest first."""
         manifests = await asyncio.to_thread(lambda: list(newest_manifests(self._home)))
-        return [await self._document(engine, each) for each in manifests[:_SHOWN]]
+        return [await self._told(engine, each) for each in manifests[:_SHOWN]]
 
-    async def _document(self, engine: Engine, manifest: dict[str, Any]) -> dict[str, Any]:
-        has_page = self._page(manifest["run"]).is_file()
-        return _document(manifest, await _is_running(engine, manifest), has_page=has_page)
+    async def _told(self, engine: Engine, manifest: dict[str, Any]) -> dict[str, Any]:
+        running = await _is_running(engine, manifest)
+        return _document(manifest, running, has_page=self._page(manifest["run"]).is_file())
 
     def last_state(self) -> str | None:
         """The state of the newest run; None where there was none."""

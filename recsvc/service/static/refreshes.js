@@ -9,7 +9,7 @@ import { ago, count, duration, megabytes, moment } from './format.js';
  *   seconds: number | null, memory_bytes: number | null}} Step
  * @typedef {{id: string, state: string, running: boolean | null, error: string | null,
  *   begun_at: string | null, finished_at: string | null, models: string[], steps: Step[],
- *   versions: Object<string, number> | null,
+ *   versions: Object<string, number> | null, report: string | null,
  *   metrics: Object<string, Object<string, {mean: number, low?: number, high?: number}>> | null}} Run
  */
 
@@ -76,7 +76,7 @@ export function refreshes(place, ended, ending) {
 
 /** @param {Run} run @param {boolean} open */
 function runOf(run, open) {
-  const { id, state, running, error, begun_at: begun, models, steps, versions, metrics } = run;
+  const { id, state, running, error, begun_at: begun, models, steps, versions, metrics, report } = run;
   const called = running ? 'running' : state;
   const total = steps.reduce((all, step) => all + (step.seconds ?? 0), 0);
   const made = versions && Object.entries(versions).map(([model, version]) => `${model} ${version}`).join(', ');
@@ -87,6 +87,7 @@ function runOf(run, open) {
     error && h('p', { class: 'note bad' }, error),
     h('ol', { class: 'steps' }, steps.map((step) => stepOf(step, total))),
     made && h('p', {}, `Made ${made}.`),
+    report && h('p', {}, h('a', { href: report }, 'The page of this run')),
     metrics && metricsOf(metrics),
     h('p', { class: 'none' }, id));
 }
