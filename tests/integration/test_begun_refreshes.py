@@ -116,6 +116,7 @@ def test_one_is_begun_watched_and_gone_on_with(
     assert all(step["seconds"] >= 0 and step["memory_bytes"] > 2**20 for step in done)
     assert 0 <= document["metrics"]["hybrid"]["ndcg@20"]["mean"] <= 1
 
+    until(lambda: "page made" in log.read_text())
     logged = [json.loads(line) for line in log.read_text().splitlines() if line[:1] == "{"]
     steps = [each for each in logged if each.get("run") == name]
     assert [each["event"] for each in steps][-2:] == ["refresh ended", "page made"]
