@@ -276,10 +276,10 @@ def test_only_what_is_there_can_answer(service):
 
 
 def test_what_is_known_is_what_counts(served, service):
-    known = service.client.get("/v1/users/u5/evidence").json()
+    known = service.client.get("/v1/users/u11/evidence").json()
     rows = _rows(
         served,
-        "MATCH (:User {user_id: 'u5'})-[r:INTERACTED]->(i) RETURN i.item_id AS id, r.weight AS w",
+        "MATCH (:User {user_id: 'u11'})-[r:INTERACTED]->(i) RETURN i.item_id AS id, r.weight AS w",
     )
     items = {each["id"]: each for each in known["evidence"] if each["kind"] == "item"}
     assert known["seen"] == len(items) == len(rows)
@@ -288,7 +288,7 @@ def test_what_is_known_is_what_counts(served, service):
         assert (did["event"], did["weight"], did["at"]) == ("listen", row["w"], None)
         assert items[row["id"]]["weight"] == pytest.approx(row["w"] ** 0.3)
         assert items[row["id"]]["title"] == f"Song {row['id']}"
-    follows = _rows(served, "MATCH (:User {user_id: 'u5'})-[:FOLLOWS]->(u) RETURN u.user_id AS id")
+    follows = _rows(served, "MATCH (:User {user_id: 'u11'})-[:FOLLOWS]->(u) RETURN u.user_id AS id")
     people = {each["id"] for each in known["evidence"] if each["kind"] == "user"}
     assert people == {row["id"] for row in follows}
     assert service.client.get("/v1/users/nobody/evidence").status_code == 404
