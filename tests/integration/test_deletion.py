@@ -211,6 +211,7 @@ async def test_a_deletion_that_was_killed_is_finished_by_a_start(served, tmp_pat
     await engine.start()
     try:
         await until(lambda: "i77" not in engine.snapshot.items)
+        await until(lambda: len(list(tmp_path.glob("hybrid-1-*"))) == 1)  # removed a moment later
         assert_nothing_left(served, engine, tmp_path, "i77")
     finally:
         await engine.stop()
