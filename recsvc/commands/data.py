@@ -198,12 +198,12 @@ def delete_user(
 ) -> None:
     """Delete a user and everything derived from them."""
     from recsvc import deletion
-    from recsvc.refresh_run import forget_unfinished
+    from recsvc.warm_state import forget_node
 
     settings = load_settings()
     with open_writing_gateway(settings) as gateway:
         deletion.delete_user(gateway, user, snapshot_folder=settings.home / "snapshots")
-    forget_unfinished(settings.home)
+    forget_node(settings.home, "user", user)
     print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
 
 

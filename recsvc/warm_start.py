@@ -1,0 +1,272 @@
+"""Whether a refresh goes on from the active version, and whether that made it worse.
+
+Models that are trained in epochs go on from what they learned, for a tenth of a fit from scratch.
+The weights of the blend, the numbers of epochs and the options that were chosen on the data stay.
+All else is computed as in a refresh from scratch, from the graph as it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Int64
+from numpy.typing import NDArray
+
+from loaders import writeback
+from loaders.extract import Selection, extract_graph
+from loaders.types import HeteroGraph, IdMap
+from recsvc import snapshot as snapshots
+from recsvc.deletion import stored_content
+from recsvc.errors import RefreshError, SnapshotError
+from recsvc.evaluation import Estimate, evaluate, paired_difference, top_k
+from recsvc.evidence import EvidenceKind
+from recsvc.fusion import Blend
+from recsvc.gate import LEAST_COMMON
+from recsvc.learning import fit_model
+from recsvc.models import ModelOptions, TrainingData
+from recsvc.refresh_parts import Fitted, Learned, Run, Vectors
+from recsvc.refresh_run import read_manifest
+from recsvc.signals import EmbeddingSignal, Signal
+from recsvc.signals.metapath import metapath_digests
+from recsvc.snapshot import Snapshot
+from recsvc.splits import entries, hold_out_half, id_numbers
+from recsvc.warm_state import Start, WarmState, digests_of, keep_state, moved, read_state
+
+_K = 20
+_RESAMPLES = 2_000
+
+
+def chosen_start(
+    run: Run, graph: HeteroGraph, evidence: sp.csr_matrix, *, from_scratch: bool
+) -> Start:
+    """What the refresh goes on from, and why, or why it begins from scratch.
+
+    Args:
+        run: the refresh.
+        graph: nodes and relationships.
+        evidence: weights of all users, [users, items].
+        from_scratch: whether it was asked to.
+
+    Raises:
+        RefreshError: this attempt goes on with a refresh whose start is there no more.
+    """
+
+    def choose() -> dict[str, Any]:
+        if from_scratch:
+            return _scratch("it was asked for")
+        return _chosen(run, graph, evidence)
+
+    chosen = run.record.kept("start", choose)
+    run.record.note(start=chosen["reason"])
+    if chosen["run"] is None:
+        return Start(chosen["reason"])
+    state = read_state(_home(run), chosen["run"])
+    before = _arrays(run, chosen["version"], chosen["sha256"])
+    if state is None or before is None:
+        raise RefreshError(
+            f"what this refresh went on from, hybrid {chosen['version']}, is there no more: "
+            "refresh again"
+        )
+    # Who was deleted by another machine is in the state of this one still.
+    gone = set(state.users).difference(graph.users)
+    return Start(chosen["reason"], state.without("user", gone), before)
+
+
+def _scratch(why: str) -> dict[str, Any]:
+    return {"run": None, "reason": f"from scratch: {why}"}
+
+
+def _chosen(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> dict[str, Any]:
+    bound = run.options.fine_tune_below
+    active = writeback.active_validation(run.gateway)
+    if not bound or active is None:
+        return _scratch("no version is active" if bound else "fine_tune_below is 0")
+    name = f"hybrid {active.version}"
+    manifest = read_manifest(_home(run), active.run)
+    state = read_state(_home(run), active.run)
+    if state is None or manifest is None:
+        return _scratch(f"{name} left nothing on this machine to go on from")
+    if _asked(manifest) != _asked(run.record.manifest) or state.paths != metapath_digests():
+        return _scratch(f"options, events, packages or meta-paths are others than for {name}")
+    share = state.changed + changed_share(state, graph, evidence)
+    what = f"{share:.2%} of the interactions came or went since the last refresh from scratch"
+    if share >= bound:
+        return _scratch(f"{what}, fine_tune_below is {bound:.2%}")
+    return {
+        "run": active.run, "version": active.version, "sha256": active.sha256,
+        "reason": f"fine-tuned from {name}: {what}",
+    }  # fmt: skip
+
+
+def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: value for k, value in manifest["identity"].items() if k != "from_scratch"}
+
+
+def changed_share(state: WarmState, graph: HeteroGraph, evidence: sp.csr_matrix) -> float:
+    """Pairs of user and item that came or went since a state, as a share of what there was."""
+    known = int(state.known_pairs(graph, evidence).sum())
+    return (evidence.nnz + state.evidence.nnz - 2 * known) / max(1, state.evidence.nnz)
+
+
+def change_by_fine_tuning(
+    run: Run,
+    start: Start,
+    graph: HeteroGraph,
+    evidence: sp.csr_matrix,
+    options: Mapping[str, ModelOptions],
+) -> Estimate | None:
+    """By how much fine-tuning makes NDCG@20 better than the active version's, on what came since.
+
+    Of some users about half of what they did since is held out. The models go on from the active
+    version once more, without that part, and take the place of the active ones in its blend; both
+    blends then look for it. Neither has seen it. The other signals are those of the active version
+    on both sides: they are computed the same way as ever.
+
+    Returns:
+        The difference and its 95% interval; None where fewer than 30 users have something that
+        can be held out.
+    """
+    state, before = start.state, start.before
+    assert state is not None
+    assert before is not None
+    users, kept, held_out = _new_part(run, state, before, graph, evidence)
+    if len(users) < LEAST_COMMON:
+        return None
+    data = TrainingData(graph, kept)
+    tuned = {
+        name: fit_model(
+            run, name, data, options[name], "for validation", start=start,
+            epochs=state.learned.epochs[name],
+        )
+        for name in state.tables
+    }  # fmt: skip
+    with run.step("validate fine-tuning"):
+        given = _evidence_of(before, graph, kept, users)
+        wanted = held_out[users][:, graph.items.rows(before.items).clip(min=0)]
+        blends = (_with_vectors(before, tuned, graph.items), before.blend)
+        new, active = (_evaluated(blend, given, wanted) for blend in blends)
+        return paired_difference(new, active, resamples=_RESAMPLES)[f"ndcg@{_K}"]
+
+
+def _new_part(
+    run: Run, state: WarmState, before: Snapshot, graph: HeteroGraph, evidence: sp.csr_matrix
+) -> tuple[Int64[NDArray[np.int64], " users"], sp.csr_matrix, sp.csr_matrix]:
+    """Users, what is left of everybody's evidence, and what of the new is held out.
+
+    Items that the active version does not know cannot be found by it, so they are not held out.
+    """
+    known_items = before.items.rows(graph.items) >= 0
+    able = ~state.known_pairs(graph, evidence) & known_items[evidence.indices]
+    mask = hold_out_half(
+        evidence, able, id_numbers(graph.users), id_numbers(graph.items),
+        most_users=run.options.validation_users, seed=run.options.seed,
+    )  # fmt: skip
+    held_out = entries(evidence, mask)
+    return np.flatnonzero(np.diff(held_out.indptr)), entries(evidence, ~mask), held_out
+
+
+def _evidence_of(
+    before: Snapshot,
+    graph: HeteroGraph,
+    kept: sp.csr_matrix,
+    users: Int64[NDArray[np.int64], " users"],
+) -> dict[EvidenceKind, sp.csr_matrix]:
+    """What some users did, in the rows of the active version."""
+
+    def of(links: sp.csr_matrix, now: IdMap, then: IdMap) -> sp.csr_matrix:
+        own = sp.csr_matrix(links[users])
+        return moved(own, np.arange(len(users)), then.rows(now), (len(users), len(then)))
+
+    n = len(graph.users)
+    return {
+        "item": of(kept, graph.items, before.items),
+        "user": of(graph.follows.matrix(n, n, weighted=False), graph.users, before.users),
+        "category": of(
+            graph.prefers.matrix(n, len(graph.categories)), graph.categories, before.categories
+        ),
+    }
+
+
+def _with_vectors(before: Snapshot, tuned: Mapping[str, Fitted], items: IdMap) -> Blend:
+    """The blend of the active version with other vectors."""
+    rows = items.rows(before.items)
+
+    def placed(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.where(rows[:, None] >= 0, vectors[rows], np.float32(0.0))
+
+    def of(signal: Signal) -> Signal:
+        kernel = tuned[signal.name].kernel if signal.name in tuned else None
+        if not isinstance(kernel, Vectors):
+            return signal
+        return EmbeddingSignal(
+            signal.name, before.items, placed(kernel.source), placed(kernel.item)
+        )
+
+    return replace(before.blend, signals=tuple(map(of, before.blend.signals)))
+
+
+def _evaluated(
+    blend: Blend, given: Mapping[EvidenceKind, sp.csr_matrix], wanted: sp.csr_matrix
+) -> Any:
+    def score(rows: Int64[NDArray[np.int64], " n"], _own: sp.csr_matrix) -> NDArray[np.float32]:
+        return blend.batch_scores({kind: own[rows] for kind, own in given.items()})
+
+    ranking = top_k(score, given["item"], k=_K)
+    return evaluate(ranking, wanted, given["item"], cuts=(_K,), resamples=1)
+
+
+def leave_state(
+    run: Run,
+    start: Start,
+    graph: HeteroGraph,
+    evidence: sp.csr_matrix,
+    options: Mapping[str, ModelOptions],
+    learned: Learned,
+    fitted: Mapping[str, Fitted],
+) -> None:
+    """Leave what the next refresh can go on from, without what was deleted meanwhile.
+
+    The run has to be noted as activated before: a deletion that finds it so waits for its end, and
+    of one that came before, the graph knows.
+
+    Raises:
+        OSError: it cannot be written.
+        Neo4jError: the graph cannot be read.
+    """
+    tables = {name: each.tables for name, each in fitted.items() if each.tables}
+    if not tables:
+        return
+    earlier = start.state
+    state = WarmState(
+        graph.users, graph.items, graph.categories, evidence, tables,
+        {name: each.model_dump(mode="json") for name, each in options.items()}, learned,
+        digests_of(graph), metapath_digests(),
+        earlier.changed + changed_share(earlier, graph, evidence) if earlier else 0.0,
+        earlier.in_a_row + 1 if earlier else 0,
+    )  # fmt: skip
+    there = extract_graph(run.gateway, selection=Selection(types=()))
+    gone: Mapping[EvidenceKind, tuple[IdMap, IdMap]] = {
+        "user": (graph.users, there.users),
+        "item": (graph.items, there.items),
+        "category": (graph.categories, there.categories),
+    }
+    for kind, (then, now) in gone.items():
+        if missing := set(then).difference(now):
+            state = state.without(kind, missing)
+    keep_state(run.record.folder, state)
+
+
+def _arrays(run: Run, version: int, sha256: str) -> Snapshot | None:
+    """The arrays of a version; None where they are not stored, or were rewritten."""
+    content = stored_content(run.gateway, version)
+    try:
+        return snapshots.read(content, sha256)
+    except SnapshotError:
+        return None
+
+
+def _home(run: Run) -> Path:
+    return run.record.folder.parent.parent
