@@ -28,7 +28,7 @@ from recsvc.gate import LEAST_COMMON
 from recsvc.learning import fit_model
 from recsvc.models import ModelOptions, TrainingData
 from recsvc.refresh_parts import Fitted, Learned, Run, Vectors
-from recsvc.refresh_run import read_manifest
+from recsvc.refresh_run import newest_manifests, read_manifest
 from recsvc.signals import EmbeddingSignal, Signal
 from recsvc.signals.metapath import metapath_digests
 from recsvc.snapshot import Snapshot
@@ -91,14 +91,30 @@ def _chosen(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> dict[str, 
         return _scratch(f"{name} left nothing on this machine to go on from")
     if _asked(manifest) != _asked(run.record.manifest) or state.paths != metapath_digests():
         return _scratch(f"options, events, packages or meta-paths are others than for {name}")
+    if _was_refused(run, name):
+        return _scratch(f"a refresh that went on from {name} was refused")
     share = state.changed + changed_share(state, graph, evidence)
     what = f"{share:.2%} of the interactions came or went since the last refresh from scratch"
     if share >= bound:
         return _scratch(f"{what}, fine_tune_below is {bound:.2%}")
     return {
         "run": active.run, "version": active.version, "sha256": active.sha256,
-        "reason": f"fine-tuned from {name}: {what}",
+        "reason": f"{_tuned_from(name)}: {what}",
     }  # fmt: skip
+
+
+def _tuned_from(name: str) -> str:
+    return f"fine-tuned from {name}"
+
+
+def _was_refused(run: Run, name: str) -> bool:
+    """Whether the gate objected to a refresh that went on from there: it would again."""
+    return any(
+        manifest["state"] == "failed"
+        and manifest.get("objections")
+        and manifest.get("start", "").startswith(f"{_tuned_from(name)}:")
+        for manifest in newest_manifests(_home(run))
+    )
 
 
 def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,6 +110,11 @@ class WarmState:
         )  # fmt: skip
         return np.isin(_pair_keys(evidence), _pair_keys(old), assume_unique=True)
 
+    def knows(self, kind: EvidenceKind, identifier: str) -> bool:
+        """Whether it holds something of a node."""
+        maps = {"user": self.users, "item": self.items, "category": self.categories}
+        return identifier in maps[kind]
+
     def without(self, kind: EvidenceKind, ids: Collection[str]) -> "WarmState":
         """The same without some nodes of one kind: no row and no column of theirs is left."""
         maps = {"user": self.users, "item": self.items, "category": self.categories}
@@ -239,7 +244,7 @@ def forget_node(home: Path, kind: EvidenceKind, identifier: str) -> None:
     for folder in ended_runs(home):
         with locked_run(folder, wait=True):
             state = read_state(home, folder.name)
-            if state is not None:
+            if state is not None and state.knows(kind, identifier):
                 write_value(folder / STATE_FILE, state.without(kind, [identifier]))
 
 
