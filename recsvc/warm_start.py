@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from loaders import writeback
@@ -21,15 +21,15 @@ from loaders.types import HeteroGraph, IdMap
 from recsvc import snapshot as snapshots
 from recsvc.deletion import stored_content
 from recsvc.errors import RefreshError, SnapshotError
-from recsvc.evaluation import Estimate, evaluate, paired_difference, top_k
+from recsvc.evaluation import Estimate, Evaluation, evaluate, paired_difference, top_k
 from recsvc.evidence import EvidenceKind
 from recsvc.fusion import Blend
 from recsvc.gate import LEAST_COMMON
 from recsvc.learning import fit_model
 from recsvc.models import ModelOptions, TrainingData
-from recsvc.refresh_parts import Fitted, Learned, Run, Vectors
+from recsvc.refresh_parts import Fitted, Learned, Run
 from recsvc.refresh_run import newest_manifests, read_manifest
-from recsvc.signals import EmbeddingSignal, Signal
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from recsvc.signals.metapath import metapath_digests
 from recsvc.snapshot import Snapshot
 from recsvc.splits import entries, hold_out_half, id_numbers
@@ -138,8 +138,8 @@ def change_by_fine_tuning(
 
     Of some users about half of what they did since is held out. The models go on from the active
     version once more, without that part, and take the place of the active ones in its blend; both
-    blends then look for it. Neither has seen it. The other signals are those of the active version
-    on both sides: they are computed the same way as ever.
+    blends then look for it among the items that both know. Neither has seen it. The other signals
+    are those of the active version on both sides: they are computed the same way as ever.
 
     Returns:
         The difference and its 95% interval; None where fewer than 30 users have something that
@@ -160,11 +160,18 @@ def change_by_fine_tuning(
         for name in state.tables
     }  # fmt: skip
     with run.step("validate fine-tuning"):
-        given = _evidence_of(before, graph, kept, users)
-        wanted = held_out[users][:, graph.items.rows(before.items).clip(min=0)]
-        blends = (_with_vectors(before, tuned, graph.items), before.blend)
-        new, active = (_evaluated(blend, given, wanted) for blend in blends)
-        return paired_difference(new, active, resamples=_RESAMPLES)[f"ndcg@{_K}"]
+        active = _in_rows_of(graph, before)
+        signals = [
+            tuned[signal.name].signal(signal.name, graph.items) if signal.name in tuned else signal
+            for signal in active.signals
+        ]
+        given = _evidence_of(graph, kept, users)
+        new_items = before.items.rows(graph.items) < 0
+        found = [
+            _evaluated(blend, given, held_out[users], new_items)
+            for blend in (replace(active, signals=tuple(signals)), active)
+        ]
+        return paired_difference(*found, resamples=_RESAMPLES)[f"ndcg@{_K}"]
 
 
 def _new_part(
@@ -185,50 +192,56 @@ def _new_part(
 
 
 def _evidence_of(
-    before: Snapshot,
-    graph: HeteroGraph,
-    kept: sp.csr_matrix,
-    users: Int64[NDArray[np.int64], " users"],
+    graph: HeteroGraph, kept: sp.csr_matrix, users: Int64[NDArray[np.int64], " users"]
 ) -> dict[EvidenceKind, sp.csr_matrix]:
-    """What some users did, in the rows of the active version."""
-
-    def of(links: sp.csr_matrix, now: IdMap, then: IdMap) -> sp.csr_matrix:
-        own = sp.csr_matrix(links[users])
-        return moved(own, np.arange(len(users)), then.rows(now), (len(users), len(then)))
-
+    """All that is known of some users, but for what is held out."""
     n = len(graph.users)
     return {
-        "item": of(kept, graph.items, before.items),
-        "user": of(graph.follows.matrix(n, n, weighted=False), graph.users, before.users),
-        "category": of(
-            graph.prefers.matrix(n, len(graph.categories)), graph.categories, before.categories
-        ),
+        "item": kept[users],
+        "user": graph.follows.matrix(n, n, weighted=False)[users],
+        "category": graph.prefers.matrix(n, len(graph.categories))[users],
     }
 
 
-def _with_vectors(before: Snapshot, tuned: Mapping[str, Fitted], items: IdMap) -> Blend:
-    """The blend of the active version with other vectors."""
-    rows = items.rows(before.items)
+def _in_rows_of(graph: HeteroGraph, before: Snapshot) -> Blend:
+    """The blend of the active version with a row for each node of the graph as it is now."""
+    ids: Mapping[EvidenceKind, IdMap] = {
+        "item": graph.items, "user": graph.users, "category": graph.categories,
+    }  # fmt: skip
+    columns = graph.items.rows(before.items)
+    kept = columns >= 0
 
-    def placed(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.where(rows[:, None] >= 0, vectors[rows], np.float32(0.0))
+    def placed(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = np.zeros((len(graph.items), *values.shape[1:]), np.float32)
+        found[columns[kept]] = values[kept]
+        return found
 
     def of(signal: Signal) -> Signal:
-        kernel = tuned[signal.name].kernel if signal.name in tuned else None
-        if not isinstance(kernel, Vectors):
-            return signal
-        return EmbeddingSignal(
-            signal.name, before.items, placed(kernel.source), placed(kernel.item)
-        )
+        if isinstance(signal, EmbeddingSignal):
+            source, target = placed(signal.source), placed(signal.target)
+            return EmbeddingSignal(signal.name, graph.items, source, target)
+        assert isinstance(signal, RowSignal)
+        own = ids[signal.kind]
+        shape = (len(own), len(graph.items))
+        rows = moved(signal.rows, own.rows(signal.ids), columns, shape)
+        return replace(signal, ids=own, rows=rows)
 
-    return replace(before.blend, signals=tuple(map(of, before.blend.signals)))
+    signals = tuple(map(of, before.blend.signals))
+    return replace(before.blend, signals=signals, prior=placed(before.blend.prior))
 
 
 def _evaluated(
-    blend: Blend, given: Mapping[EvidenceKind, sp.csr_matrix], wanted: sp.csr_matrix
-) -> Any:
+    blend: Blend,
+    given: Mapping[EvidenceKind, sp.csr_matrix],
+    wanted: sp.csr_matrix,
+    new_items: Bool[NDArray[np.bool_], " items"],
+) -> Evaluation:
+    """How well a blend finds what is wanted among the items that are not new."""
+
     def score(rows: Int64[NDArray[np.int64], " n"], _own: sp.csr_matrix) -> NDArray[np.float32]:
-        return blend.batch_scores({kind: own[rows] for kind, own in given.items()})
+        found = blend.batch_scores({kind: own[rows] for kind, own in given.items()})
+        found[:, new_items] = -np.inf
+        return found
 
     ranking = top_k(score, given["item"], k=_K)
     return evaluate(ranking, wanted, given["item"], cuts=(_K,), resamples=1)

@@ -19,10 +19,11 @@ from recsvc.refresh_parts import Learned, RefreshOptions, Run
 from recsvc.refresh_run import RefreshRun
 from recsvc.signals import RowSignal
 from recsvc.signals.popularity import popularity_prior
-from recsvc.warm_start import change_by_fine_tuning
+from recsvc.warm_start import _evaluated, _in_rows_of, change_by_fine_tuning
 from recsvc.warm_state import Start, WarmState
 
 TASTES, USERS, ITEMS = 3, 90, 45  # items of all tastes
+NEW = 15  # items of the first taste that come later
 OPTIONS = MODELS["lightgcn"].options(dimensions=16, batch_size=256, learning_rate=0.02)
 EPOCHS = 30
 
@@ -61,7 +62,7 @@ def run(tmp_path: Path) -> Run:
 def started(run: Run, share: float) -> tuple[Start, TrainingData]:
     """A version of a third of what users of three tastes do; of the rest, a share comes later.
 
-    An item that only the later graph has comes first, so that rows are others.
+    Items that only the later graph has come first, so that rows are others.
     """
     rng = np.random.default_rng(0)
     tastes = np.arange(USERS)[:, None] % TASTES == np.arange(ITEMS)[None] // (ITEMS // TASTES)
@@ -79,8 +80,11 @@ def started(run: Run, share: float) -> tuple[Start, TrainingData]:
         then.graph.users, then.graph.items, IdMap(()), then.evidence,
         {"lightgcn": model.tables}, {}, learned, {}, {}, 0.0, 0,
     )  # fmt: skip
-    did = np.hstack([tastes[:, :1], first | (tastes & (rng.random(tastes.shape) < share))])
-    now = data_of(did, IdMap(["a", *(f"i{item:02}" for item in range(ITEMS))]))
+    did = np.hstack([tastes[:, :NEW], first | (tastes & (rng.random(tastes.shape) < share))])
+    now = data_of(
+        did,
+        IdMap([*(f"a{item:02}" for item in range(NEW)), *(f"i{item:02}" for item in range(ITEMS))]),
+    )
     return Start("", state, before), now
 
 
@@ -129,7 +133,9 @@ def test_what_is_looked_for_was_not_fitted_on(run: Run, monkeypatch: pytest.Monk
     old = start.state.evidence.toarray()
     new = now.evidence.toarray()[:, known] - old
     assert held_out.nnz == pytest.approx(new.sum() * 60 / USERS / 2, rel=0.15)
-    assert 0 not in held_out.col  # nobody could have found what the active version does not know
+    assert (
+        held_out.col >= NEW
+    ).all()  # nobody could have found what the active version does not know
     assert (kept.toarray()[:, known] >= old).all()
 
 
@@ -137,3 +143,37 @@ def test_few_who_did_anything_new_are_not_compared(run: Run) -> None:
     start, now = started(run, 0.01)
     change = change_by_fine_tuning(run, start, now.graph, now.evidence, {"lightgcn": OPTIONS})
     assert change is None
+
+
+def test_the_active_blend_scores_what_it_did_where_rows_are_others(run: Run) -> None:
+    start, now = started(run, 0.4)
+    assert start.state is not None
+    assert start.before is not None
+    blend, graph = _in_rows_of(now.graph, start.before), now.graph
+    known = graph.items.rows(start.state.items)
+    old = start.state.evidence
+    new = sp.csr_matrix((USERS, len(graph.items)), dtype=np.float32).tolil()
+    new[:, known] = old
+    n = len(graph.users)
+    followed = graph.follows.matrix(n, n, weighted=False)
+    for ours, theirs in zip(blend.signals, start.before.blend.signals, strict=True):
+        given = (new.tocsr(), old) if ours.kind == "item" else (followed, followed)
+        scores = ours.batch_scores(given[0])
+        np.testing.assert_allclose(scores[:, known], theirs.batch_scores(given[1]), rtol=1e-5)
+        assert theirs.batch_scores(given[1]).any()
+        assert not np.delete(scores, known, axis=1).any()
+    np.testing.assert_array_equal(blend.prior[known], start.before.blend.prior)
+
+
+def test_items_that_the_active_version_does_not_know_take_no_place(run: Run) -> None:
+    start, now = started(run, 0.4)
+    assert start.before is not None
+    blend = _in_rows_of(now.graph, start.before)
+    new_items = start.before.items.rows(now.graph.items) < 0
+    loud = replace(blend, prior=np.where(new_items, np.float32(1e6), blend.prior))
+    empty = sp.csr_matrix((USERS, USERS), dtype=np.float32)
+    given = {"item": now.evidence, "user": empty, "category": empty}
+    wanted = sp.csr_matrix(np.roll(now.evidence.toarray(), 1, axis=1) * ~new_items)
+    quiet, noisy = (_evaluated(one, given, wanted, new_items).per_user for one in (blend, loud))
+    assert quiet["ndcg@20"].any()
+    np.testing.assert_array_equal(quiet["ndcg@20"], noisy["ndcg@20"])
