@@ -1,6 +1,6 @@
 """Weekly refreshes over 8 weeks of check-ins: never, by fine-tuning, from scratch; side by side.
 
-    python benchmarks/warm_start.py [--core 15] [--weeks 8]
+    python benchmarks/warm_start.py [--core 20] [--weeks 8]
 
 sepgcn-gowalla, cut down to users and places with that many counterparts each, or more. The models
 are fitted on all that came before the first of the last weeks, and the weights of their blend
@@ -84,7 +84,7 @@ class CheckIns:
 def main() -> None:
     """Print each week, the differences over all of them, times, and where vectors went."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--core", type=int, default=15)
+    parser.add_argument("--core", type=int, default=20)
     parser.add_argument("--weeks", type=int, default=8)
     arguments = parser.parse_args()
     print(describe())
