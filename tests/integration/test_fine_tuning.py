@@ -67,6 +67,8 @@ def write(folder: Path, table: str, columns: str, rows: list[str]) -> None:
 
 
 def take_in(gateway: Neo4jGateway, folder: Path) -> None:
+    if not (folder / "interactions.csv").exists():
+        write(folder, "interactions", "user_id,item_id", [])
     ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
 
 
