@@ -14,12 +14,14 @@ from loaders.shared_files import shared_path
 
 Mode = Literal["read", "write", "schema", "autocommit"]
 
-_FIELD = re.compile(r"^(mode|params|returns|each):\s*(.*)$")
+_FIELD = re.compile(r"^(mode|params|returns|each|reads):\s*(.*)$")
 _DECLARATION = re.compile(r"(\w+)\s*:\s*([\w\[\]. |]+)")
 # Strings, back-ticked names and comments can hold a dollar sign that is no parameter.
 _NOT_CODE = re.compile(
     r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`]*`|//[^\n]*|/\*.*?\*/", re.DOTALL
 )
+_TYPES = re.compile(r"-\s*\[\s*\w*\s*:\s*(\w+(?:\|\w+)*)")
+_ANY_TYPE = re.compile(r"-\s*\[\s*\w*\s*[\]*{]|-\s*-")
 _PARAMETER = re.compile(r"\$(\w+)")
 _CODE_PARAMETER = re.compile(rf"{_NOT_CODE.pattern}|\$(?P<name>\w+)", re.DOTALL)
 _PLACEHOLDER = re.compile(r"<<\w+>>")
@@ -37,6 +39,8 @@ class Query:
         params: declared parameters and their types.
         returns: declared columns and their types.
         text: the statement.
+        reads: types of relationships that all it finds depends on, besides the ids of nodes; None
+            where nothing is said.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Query:
     params: Mapping[str, str]
     returns: Mapping[str, str]
     text: LiteralString = field(repr=False)
+    reads: frozenset[str] | None = None
 
 
 @cache
@@ -178,7 +183,27 @@ def _checked_query(file: _File) -> Query:
         returns=_declarations(file.name, file.fields.get("returns", "")),
         # The one place where text becomes LiteralString: it comes from the checkout or the wheel.
         text=cast(LiteralString, file.body),
+        reads=_reads(file),
     )
+
+
+def _reads(file: _File) -> frozenset[str] | None:
+    if "reads" not in file.fields:
+        return None
+    declared = frozenset(name.strip() for name in file.fields["reads"].split(","))
+    code = _NOT_CODE.sub("", file.body)
+    used = frozenset(name for types in _TYPES.findall(code) for name in types.split("|"))
+    if _ANY_TYPE.search(code):
+        raise CatalogueError(
+            f"cypher/{file.name}: declares what it reads, and has a relationship of any type: "
+            "name its type"
+        )
+    if declared != used:
+        raise CatalogueError(
+            f"cypher/{file.name}: declares that it reads {sorted(declared)} and uses "
+            f"{sorted(used)}: make them the same"
+        )
+    return declared
 
 
 def _split_header(name: str, source: str) -> tuple[str, dict[str, str], str]:

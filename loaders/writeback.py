@@ -189,11 +189,17 @@ class Validation:
     """How good a version of the blend was for each of its validation users.
 
     Attributes:
+        version: its number.
+        run: the refresh that made it.
+        sha256: of its arrays.
         options: of its refresh.
         users: a number for each.
         ndcg: NDCG@20 of each.
     """
 
+    version: int
+    run: str
+    sha256: str
     options: Mapping[str, Any]
     users: Int64[NDArray[np.int64], " users"]
     ndcg: Float64[NDArray[np.float64], " users"]
@@ -203,7 +209,8 @@ def active_validation(gateway: Gateway) -> Validation | None:
     """That of the active version; None where none is active, or it has none."""
     for row in gateway.run(catalogue()["writeback/active_validation"]):
         users, ndcg = np.array(row["users"], np.int64), np.array(row["ndcg"], np.float64)
-        return Validation(json.loads(row["options"]), users, ndcg)
+        named = (row["version"], row["run"] or "", row["sha256"])
+        return Validation(*named, json.loads(row["options"]), users, ndcg)
     return None
 
 

@@ -38,7 +38,6 @@ from recsvc.listing import Listing
 from recsvc.live import with_live_rows
 from recsvc.paths import DrawnPaths, find_paths
 from recsvc.ranking import best_items
-from recsvc.refresh_run import forget_unfinished
 from recsvc.revisions import Revisions, note_users
 from recsvc.sampled_lists import forget
 from recsvc.serving import Serving
@@ -47,6 +46,7 @@ from recsvc.signals.embedding import cosines
 from recsvc.snapshot import Snapshot
 from recsvc.store import ActiveVersion, Store, StoredNode, StoredUser
 from recsvc.text import TextSettings
+from recsvc.warm_state import forget_node
 from recsvc.wording import sentences
 from recsvc.writes import Change, GraphWriter, Outcome
 
@@ -267,7 +267,7 @@ class Engine:
             if self._home is not None:
                 await asyncio.to_thread(forget, self._home, kind, node_id)
         if self._home is not None:
-            await asyncio.to_thread(forget_unfinished, self._home)
+            await asyncio.to_thread(forget_node, self._home, kind, node_id)
 
     async def models(self) -> list[dict[str, Any]]:
         """All versions of all models, newest first."""

@@ -11,7 +11,7 @@ from recsvc.evaluation import Estimate, bootstrap
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
 _RESAMPLES = 2_000
-_LEAST_COMMON = 30
+LEAST_COMMON = 30
 """Validation users that two versions need to share for their metrics to be compared."""
 _ONE_DIRECTION = 0.999
 """Length of the mean of unit vectors above which they all say the same."""
@@ -51,7 +51,7 @@ def difference(new: Validated, active: Validated) -> Estimate | None:
         The difference and its 95% interval; None where they share too few users.
     """
     _, ours, theirs = np.intersect1d(new.user, active.user, return_indices=True)
-    if len(ours) < _LEAST_COMMON:
+    if len(ours) < LEAST_COMMON:
         return None
     change = new.ndcg[ours] - active.ndcg[theirs]
     return bootstrap({"ndcg": change}, _RESAMPLES, seed=0)["ndcg"]

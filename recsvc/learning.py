@@ -4,9 +4,8 @@ The weights are learned on interactions held out from a sample of users, by mode
 seen them.
 """
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,12 +13,10 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from loaders.gateway import Gateway
 from loaders.types import HeteroGraph, IdMap
 from recsvc.errors import RefreshError
-from recsvc.evaluation import Estimate, accuracy, bootstrap
+from recsvc.evaluation import accuracy, bootstrap
 from recsvc.evidence import EvidenceKind
 from recsvc.fusion import (
     BASE,
@@ -32,138 +29,26 @@ from recsvc.fusion import (
     unit_rms,
 )
 from recsvc.gate import Validated
-from recsvc.lease import Lease
 from recsvc.models import (
     MODELS,
     EmbeddingModel,
+    FitReport,
     FitRun,
     FittedModel,
     ModelOptions,
     TrainingData,
     Validation,
 )
-from recsvc.refresh_run import RefreshRun
-from recsvc.settings import EventSettings
-from recsvc.signals import EmbeddingSignal, RowSignal, Signal
-from recsvc.signals.metapath import all_rows, held_out_scores, metapath_kinds
+from recsvc.refresh_parts import Fitted, Learned, Run, Vectors
+from recsvc.signals import RowSignal, Signal
+from recsvc.signals.metapath import all_rows, held_out_scores, metapath_kinds, metapath_reads
 from recsvc.signals.pagerank import pagerank_rows
 from recsvc.signals.popularity import popularity_prior
 from recsvc.signals.rows import kernel_rows
 from recsvc.splits import entries, hold_out_again, id_numbers
-
-Progress = Callable[[str, int, int], None]
-"""Told (what, done, total)."""
+from recsvc.warm_state import Start, digests_of, moved
 
 PAGERANK = "pagerank"
-
-
-class RefreshOptions(BaseModel):
-    """How a refresh is made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    models: tuple[str, ...] = Field(default=("lightgcn", "node2vec", "ridge"), min_length=1)
-    """Models that the blend is made of; each is linear in what a user did."""
-    seed: int = Field(default=0, ge=0)
-    """Decides the validation split, the training and the walks."""
-    device: str = "cpu"
-    """Where models are fitted: `cpu`, or `cuda`."""
-    validation_users: int = Field(default=500, ge=10, le=100_000)
-    """Users whose held-out items the weights of the blend are learned on."""
-    held_out_share: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """Share of a validation user's items that is held out."""
-    row_size: int = Field(default=200, ge=10, le=10_000)
-    """Entries kept in each PageRank and meta-path row."""
-    kernel_size: int = Field(default=500, ge=10, le=10_000)
-    """Entries kept in each row of a model that has no vectors."""
-    damping: float = Field(default=0.5, gt=0.0, lt=1.0)
-    """PageRank's chance of going on; a restart keeps it near the evidence."""
-    pagerank_epsilon: float = Field(default=5e-3, ge=1e-6, le=0.5)
-    """Mass that a PageRank row may lack before it is cut: its L1 error."""
-    least_coverage: float = Field(default=0.9, ge=0.0, le=1.0)
-    """Share of the items that somebody did something with that a version needs to reach."""
-    similar_items: int = Field(default=5, ge=1, le=100)
-    """SIMILAR relationships written for each item and model."""
-
-
-@dataclass(slots=True)
-class Run:
-    """What every step of one refresh needs."""
-
-    gateway: Gateway
-    options: RefreshOptions
-    events: Mapping[str, EventSettings]
-    progress: Progress
-    lease: Lease
-    record: RefreshRun
-
-    @contextmanager
-    def step(self, name: str) -> Generator[None]:
-        """One step: it begins only while the lease is held, is noted, and is told of.
-
-        Raises:
-            LeaseLostError: another refresh took over.
-        """
-        self.told(name, 0, 0)
-        with self.record.step(name):
-            yield
-        self.progress(name, 1, 1)
-
-    def told(self, what: str, done: int, total: int) -> None:
-        """Report progress, which also ends a long step that goes on without the lease.
-
-        Raises:
-            LeaseLostError: another refresh took over.
-        """
-        self.lease.require()
-        self.progress(what, done, total)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Vectors:
-    """The vectors of a fitted model: see `EmbeddingModel`."""
-
-    user: Float32[NDArray[np.float32], "users dim"]
-    item: Float32[NDArray[np.float32], "items dim"]
-    source: Float32[NDArray[np.float32], "items dim"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
-    """A fitted model in a form that can be stored: vectors, or rows cut to their largest entries.
-
-    Attributes:
-        kernel: vectors, or K(j, i) as rows [items, items].
-        epochs: that it has seen; 0 for one without epochs.
-        cut: share of the weight of the rows that was cut off.
-    """
-
-    kernel: Vectors | sp.csr_matrix
-    epochs: int
-    cut: float = 0.0
-
-    def signal(self, name: str, items: IdMap) -> Signal:
-        """The model as a signal of that name."""
-        if isinstance(self.kernel, Vectors):
-            return EmbeddingSignal(name, items, self.kernel.source, self.kernel.item)
-        return RowSignal(name, "item", items, self.kernel)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Learned:
-    """What the validation part decided.
-
-    Attributes:
-        weights: λ by signal.
-        epochs: best number by model; 0 for one without epochs.
-        metrics: Recall@20 and NDCG@20 by signal, and of the blend as `hybrid`.
-        validated: how good the blend was for each validation user.
-    """
-
-    weights: Mapping[str, float]
-    epochs: Mapping[str, int]
-    metrics: Mapping[str, Mapping[str, Estimate]]
-    validated: Validated
 
 
 def settled_options(
@@ -207,7 +92,9 @@ def _learn(
     users, kept, held_out = _split(run, evidence, numbers, id_numbers(graph.items))
     data = TrainingData(graph, kept)
     fitted = {
-        name: fit_model(run, name, data, options[name], validation=Validation(held_out))
+        name: fit_model(
+            run, name, data, options[name], "for validation", validation=Validation(held_out)
+        )
         for name in run.options.models
     }
     item_signals = [each.signal(name, graph.items) for name, each in fitted.items()]
@@ -265,17 +152,30 @@ def fit_model(
     name: str,
     data: TrainingData,
     options: ModelOptions,
+    purpose: str = "",
     *,
     validation: Validation | None = None,
     epochs: int | None = None,
+    start: Start | None = None,
 ) -> Fitted:
     """Fit one model, or take what an earlier attempt has fitted.
+
+    Args:
+        run: the refresh.
+        name: of the model.
+        data: what to learn from.
+        options: of the model.
+        purpose: what the fit is for, if not to be served.
+        validation: chooses the number of epochs.
+        epochs: their number, of a fit from scratch.
+        start: what the refresh goes on from, if it does.
 
     Raises:
         RefreshError: it is not linear in a user's items.
         TrainingError: it cannot be fitted.
     """
-    what = f"fit {name}" + (" for validation" if validation else "")
+    what = f"fit {name} {purpose}".rstrip()
+    state = start.state if start else None
 
     def fit() -> Fitted:
         with run.step(what):
@@ -283,31 +183,33 @@ def fit_model(
                 data,
                 options,
                 FitRun(
-                    run.options.seed,
+                    # Other walks than those that it has learned from already.
+                    run.options.seed + (state.in_a_row + 1 if state else 0),
                     validation,
                     run.options.device,
                     epochs,
                     lambda record: run.told(what, record.epoch, epochs or 0),
                     run.record.checkpoint(what),
+                    state.placed_tables(name, data.graph, data.evidence) if state else (),
                 ),
             )
             if report.interrupted:
                 raise KeyboardInterrupt  # the model so far is no use: the others are not fitted
-        return _fitted(run, name, model, report.epochs, data.graph.items)
+        return _fitted(run, name, model, report, data.graph.items)
 
     return run.record.kept(what, fit)
 
 
-def _fitted(run: Run, name: str, model: FittedModel, epochs: int, items: IdMap) -> Fitted:
+def _fitted(run: Run, name: str, model: FittedModel, report: FitReport, items: IdMap) -> Fitted:
     if isinstance(model, EmbeddingModel):
         vectors = Vectors(model.user_vectors, model.item_vectors, model.source_vectors)
-        return Fitted(vectors, epochs)
+        return Fitted(vectors, report.epochs, tables=report.tables)
     kernel = model.signal(items)
     if kernel is None:
         raise RefreshError(not_linear(name))
     with run.step(f"rows of {name}"):
         rows, cut = kernel_rows(kernel, run.options.kernel_size)
-    return Fitted(rows, epochs, cut)
+    return Fitted(rows, report.epochs, cut)
 
 
 def not_linear(name: str) -> str:
@@ -339,9 +241,15 @@ def _pagerank(
 
 
 def row_signals(
-    run: Run, graph: HeteroGraph, evidence: sp.csr_matrix
+    run: Run, graph: HeteroGraph, evidence: sp.csr_matrix, start: Start
 ) -> tuple[list[Signal], dict[str, float]]:
     """PageRank and every meta-path, over all evidence nodes of the whole graph.
+
+    Args:
+        run: the refresh.
+        graph: nodes and relationships.
+        evidence: weights of all users, [users, items].
+        start: whose rows are taken where nothing that they depend on has changed.
 
     Returns:
         The signals, and of PageRank's rows the share of their mass that was cut off.
@@ -351,8 +259,13 @@ def row_signals(
 
     def rows(name: str, kind: EvidenceKind) -> sp.csr_matrix:
         with run.step(name):
-            return all_rows(
-                run.gateway, name, ids[kind], graph.items, run.options.row_size, run.told
+            same = _same_rows(start, name, graph, ids[kind])
+            return (
+                same
+                if same is not None
+                else all_rows(
+                    run.gateway, name, ids[kind], graph.items, run.options.row_size, run.told
+                )
             )
 
     signals = [pagerank]
@@ -360,6 +273,19 @@ def row_signals(
         found = run.record.kept(name, partial(rows, name, kind))
         signals.append(RowSignal(name, kind, ids[kind], found))
     return signals, {PAGERANK: cut}
+
+
+def _same_rows(start: Start, path: str, graph: HeteroGraph, ids: IdMap) -> sp.csr_matrix | None:
+    """The active version's rows of a meta-path, if nothing that they depend on has changed."""
+    reads = metapath_reads(path)
+    if start.state is None or start.before is None or reads is None:
+        return None
+    now = digests_of(graph)
+    signal = next((one for one in start.before.blend.signals if one.name == path), None)
+    if not isinstance(signal, RowSignal) or any(start.state.digests[r] != now[r] for r in reads):
+        return None
+    items = graph.items.rows(start.before.items)
+    return moved(signal.rows, ids.rows(signal.ids), items, (len(ids), len(graph.items)))
 
 
 def _rehearsed(

@@ -23,7 +23,7 @@ from recsvc.batch import batch_evidence, recommend_all
 from recsvc.deletion import existing, stored_content
 from recsvc.errors import RecsvcError
 from recsvc.evaluation import bootstrap
-from recsvc.learning import Run
+from recsvc.refresh_parts import Run
 from recsvc.sampled_lists import (
     ListedItem,
     SampledLists,

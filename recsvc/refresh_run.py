@@ -4,6 +4,7 @@
       manifest.json     what is known of the run; it stays
       lock              locked by the process that works on the run, and by its end unlocked
       <name>.npz        what a step made, and the checkpoint of a fit; gone when the run has ended
+      state.npz         what the next refresh can go on from, see `recsvc.warm_state`
 
 Whoever was ended in the middle is gone on with by the next one that is asked the same. A process
 that was paused still has the lock, so another that takes over from it starts anew in a folder of
@@ -34,6 +35,8 @@ from recsvc.lease import Lease
 State = Literal["unfinished", "activated", "failed"]
 RUN_NAME: Final = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{6}", re.ASCII)
 """What the name of a run looks like; names sort by the time they were made."""
+
+STATE_FILE: Final = "state.npz"
 
 _T = TypeVar("_T")
 _MANIFEST = "manifest.json"
@@ -146,7 +149,8 @@ class RefreshRun:
     def clear(self) -> None:
         """Remove what steps have made."""
         for path in (*self.folder.glob("*.npz"), *self.folder.glob("*.part")):
-            path.unlink(missing_ok=True)
+            if path.name != STATE_FILE:
+                path.unlink(missing_ok=True)
         for folder in self.folder.glob("*/"):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -195,7 +199,7 @@ def opened_run(
         chosen: RefreshRun | None = None
         for number, folder in enumerate(_folders(home)):
             with contextlib.ExitStack() as lock:
-                if not lock.enter_context(_locked(folder)):
+                if not lock.enter_context(locked_run(folder)):
                     continue
                 manifest = _manifest(folder)
                 fits = manifest is not None and _resumable(folder, manifest, wanted)
@@ -206,7 +210,7 @@ def opened_run(
                     _put_away(folder, manifest, keep=number < _KEPT_RUNS)
         if chosen is None:
             chosen = _new_run(home, wanted, tuple(classes))
-            locks.enter_context(_locked(chosen.folder))
+            locks.enter_context(locked_run(chosen.folder))
         yield chosen
 
 
@@ -231,9 +235,18 @@ def forget_unfinished(home: Path) -> None:
     They hold ids of users and what these did. Such a run starts again from its first step.
     """
     for folder in _folders(home):
-        with _locked(folder) as free:
+        with locked_run(folder) as free:
             if free:
                 RefreshRun(folder, {}).clear()
+
+
+def ended_runs(home: Path) -> list[Path]:
+    """The folders of the runs whose versions were activated, the newest first."""
+    return [
+        folder
+        for folder in _folders(home)
+        if (manifest := _manifest(folder)) is not None and manifest["state"] == "activated"
+    ]
 
 
 def _folders(home: Path) -> list[Path]:
@@ -277,12 +290,17 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Generator[bool]:
-    """Hold the lock of a run; False where another process does. A process that ends gives it up."""
+def locked_run(folder: Path, *, wait: bool = False) -> Generator[bool]:
+    """Hold the lock of a run; False where another process does. A process that ends gives it up.
+
+    Args:
+        folder: of the run.
+        wait: wait until no other process holds it.
+    """
     file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
         else:

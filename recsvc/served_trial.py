@@ -15,8 +15,8 @@ from recsvc import snapshot as snapshots
 from recsvc.batch import batch_evidence, recommend_all
 from recsvc.errors import SettingsError
 from recsvc.evaluation import CUTS, Ranking
-from recsvc.learning import RefreshOptions
 from recsvc.refresh import RefreshReport, refresh
+from recsvc.refresh_parts import RefreshOptions
 from recsvc.settings import EventSettings
 from recsvc.snapshot import Snapshot
 from recsvc.store import Store

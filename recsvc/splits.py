@@ -92,6 +92,39 @@ def hold_out_again(
     return mask
 
 
+def hold_out_half(
+    matrix: sp.csr_matrix,
+    able: Bool[NDArray[np.bool_], " edges"],
+    users: Int64[NDArray[np.int64], " users"],
+    items: Int64[NDArray[np.int64], " items"],
+    *,
+    most_users: int,
+    seed: int,
+) -> Bool[NDArray[np.bool_], " edges"]:
+    """Hold out each of some interactions with a chance of one half; a user keeps one at least.
+
+    Args:
+        matrix: whose stored entries are the interactions, [users, items].
+        able: those that may be held out.
+        users: see `id_numbers`.
+        items: the same.
+        most_users: users of whom something is held out, at most.
+        seed: decides which.
+
+    Returns:
+        True where held out; one entry per stored entry.
+    """
+    owner, item = _pairs(matrix)
+    user_hash = _mixed(users.view(np.uint64), np.array([seed % 2**64], np.uint64))
+    place = _mixed(items.view(np.uint64)[item], user_hash[owner])
+    mask = able & (place % np.uint64(2) == 0)
+    held = np.bincount(owner[mask], minlength=len(users))
+    found = np.flatnonzero((held > 0) & (held < np.diff(matrix.indptr)))
+    chosen = np.zeros(len(users), np.bool_)
+    chosen[found[np.argsort(user_hash[found], kind="stable")[:most_users]]] = True
+    return mask & chosen[owner]
+
+
 def entries(matrix: sp.csr_matrix, mask: Bool[NDArray[np.bool_], " edges"]) -> sp.csr_matrix:
     """A matrix of the same shape with only the stored entries where `mask` is true."""
     count = np.concatenate([[0], np.cumsum(mask)])

@@ -4,6 +4,7 @@
 // mode: read
 // params: evidence_ids: list[str]
 // returns: evidence_id: str, item_id: str, strength: float
+// reads: IN_CATEGORY
 UNWIND $evidence_ids AS evidence_id
 MATCH (evidence:Item {item_id: evidence_id})
 CALL (evidence) {

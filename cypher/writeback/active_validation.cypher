@@ -1,6 +1,7 @@
 // How good the active version of the blend was for each of its validation users.
 // mode: read
-// returns: options: str, users: list[int], ndcg: list[float]
+// returns: version: int, run: str, sha256: str, options: str, users: list[int], ndcg: list[float]
 MATCH (v:EmbeddingVersion {model: 'hybrid', status: 'active'})
 WHERE v.validation_users IS NOT NULL
-RETURN v.options AS options, v.validation_users AS users, v.validation_ndcg AS ndcg
+RETURN v.version AS version, v.run AS run, v.sha256 AS sha256, v.options AS options,
+       v.validation_users AS users, v.validation_ndcg AS ndcg

@@ -198,8 +198,8 @@ def delete_user(
 ) -> None:
     """Delete a user and everything derived from them."""
     from recsvc import deletion
-    from recsvc.refresh_run import forget_unfinished
     from recsvc.sampled_lists import forget
+    from recsvc.warm_state import forget_node
 
     settings = load_settings()
     try:
@@ -207,7 +207,7 @@ def delete_user(
             deletion.delete_user(gateway, user, snapshot_folder=settings.home / "snapshots")
     finally:  # asked again, it goes on, with what one that was ended has left too
         forget(settings.home, "user", user)
-    forget_unfinished(settings.home)
+    forget_node(settings.home, "user", user)
     print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
 
 

@@ -263,6 +263,12 @@ def refresh(
             "gate objects to."
         ),
     ] = False,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch", help="Learn anew, also where it could go on from the active version."
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = None,
     as_json: AsJson = False,
@@ -280,13 +286,15 @@ def refresh(
         with open_gateway(settings) as gateway, console.progress_bars() as bars:
             report = run_refresh(
                 gateway, options, settings.events, home=settings.home,
-                lease_seconds=settings.refresh_lease_seconds, force=force, progress=bars,
+                lease_seconds=settings.refresh_lease_seconds, force=force,
+                from_scratch=from_scratch, progress=bars,
             )  # fmt: skip
     finally:
         page = _refresh_page(settings.home, before)
     if as_json:
         console.print_json({**dataclasses.asdict(report), "page": page})
         return
+    console.say(report.start)
     console.print_mapping("active versions", dict(report.versions))
     rows = [
         (name, report.weights.get(name, ""), *(found[m].mean for m in ("recall@20", "ndcg@20")))

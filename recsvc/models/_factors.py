@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from loaders.types import IdMap
-from recsvc.models._loop import TrainerOptions
+from recsvc.models._loop import TrainerOptions, take_over
 from recsvc.models._losses import (
     LogSumExp,
     bilateral_softmax,
@@ -25,7 +25,7 @@ from recsvc.models._losses import (
     sampled_softmax,
 )
 from recsvc.models._sampling import EvidenceSampler, Positives
-from recsvc.models.base import FittedModel, Range, SearchSpace, TrainingData
+from recsvc.models.base import FittedModel, Range, SearchSpace, Tables, TrainingData
 from recsvc.signals.embedding import EmbeddingSignal
 
 FACTOR_SEARCH: SearchSpace = {
@@ -118,12 +118,19 @@ class FactorLearner(ABC):
         table = torch.empty(sum(evidence.shape), options.dimensions, device=device)
         table.normal_(0.0, options.initial_deviation, generator=self.generator)
         degree = np.concatenate([np.diff(evidence.indptr), evidence.getnnz(axis=0)])
-        table[torch.from_numpy(degree == 0).to(device)] = 0.0
+        self._absent = torch.from_numpy(degree == 0).to(device)
+        table[self._absent] = 0.0
         self.table = table.requires_grad_()
 
     def parameters(self) -> list[Tensor]:
         """See `Learner.parameters`."""
         return [self.table]
+
+    def start_from(self, tables: Tables) -> None:
+        """See `Learner.start_from`."""
+        take_over(self.parameters(), tables)
+        with torch.no_grad():
+            self.table[self._absent] = 0.0
 
     def epoch(self) -> Iterator[tuple[Tensor, int]]:
         """See `Learner.epoch`: every positive example once."""

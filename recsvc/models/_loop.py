@@ -20,6 +20,7 @@ from recsvc.models.base import (
     FitRun,
     FittedModel,
     ModelOptions,
+    Tables,
     TrainingData,
     Validation,
 )
@@ -56,6 +57,10 @@ class Learner(Protocol):
         """The tables to learn."""
         ...
 
+    def start_from(self, tables: Tables) -> None:
+        """Put the rows of an earlier fit in the place of those drawn; see `FitRun.start`."""
+        ...
+
     def epoch(self) -> Iterator[tuple[Tensor, int]]:
         """One pass: (mean loss of a batch, number of its examples); a step follows each."""
         ...
@@ -73,6 +78,14 @@ class Trained(NamedTuple):
     metric: float | None
     history: tuple[EpochRecord, ...]
     interrupted: bool = False
+    tables: Tables = ()
+
+    def report(self, started: float, memory_bytes: int) -> FitReport:
+        """The report of a fit since `started`, a `perf_counter()`."""
+        return FitReport(
+            perf_counter() - started, self.epochs, self.metric, self.history, memory_bytes,
+            self.interrupted, tables=self.tables,
+        )  # fmt: skip
 
 
 def fit_by_epochs(
@@ -101,9 +114,7 @@ def fit_by_epochs(
         TrainingError: the loss is no longer finite, or the checkpoint is of another fit.
     """
     trained = train(learner, options, run, measure=measure_on(data, run.validation, run.seed))
-    model, epochs, metric, history, interrupted = trained
-    seconds = perf_counter() - started
-    return model, FitReport(seconds, epochs, metric, history, memory_bytes, interrupted)
+    return trained.model, trained.report(started, memory_bytes)
 
 
 def train(
@@ -128,8 +139,10 @@ def train(
     Raises:
         TrainingError: the loss is no longer finite, or the checkpoint is of another fit.
     """
+    if run.start:
+        learner.start_from(run.start)
     optimizer = torch.optim.Adam(learner.parameters(), options.learning_rate, fused=True)
-    epochs = run.epochs or options.epochs
+    epochs = run.fine_tuning_epochs(run.epochs or options.epochs)
     state = open_state(learner, optimizer, options, run)
     interrupted = False
     try:
@@ -148,7 +161,18 @@ def train(
         interrupted = True
     for table, kept in zip(learner.parameters(), state.kept, strict=True):
         table.data.copy_(kept)
-    return Trained(learner.model(), state.epoch, state.metric, tuple(state.history), interrupted)
+    tables = tuple(table.cpu().numpy() for table in state.kept)
+    return Trained(
+        learner.model(), state.epoch, state.metric, tuple(state.history), interrupted, tables
+    )
+
+
+def take_over(own: list[Tensor], tables: Tables) -> None:
+    """Put the rows of an earlier fit into a learner's own tables; where they are NaN these stay."""
+    with torch.no_grad():
+        for table, given in zip(own, tables, strict=True):
+            earlier = torch.from_numpy(given).to(table.device)
+            table.copy_(torch.where(torch.isnan(earlier), table, earlier))
 
 
 def measure_on(

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from recsvc.models._loop import take_over
 from recsvc.models._sgd import AliasTable, alias_table, train_walks
 from recsvc.models._walks import Walks
-from recsvc.models.base import EpochRecord, FittedModel, Progress
+from recsvc.models.base import EpochRecord, FittedModel, Progress, Tables
 from recsvc.signals.degrees import power
 
 _WALKS_AT_ONCE = 4096
@@ -67,7 +68,7 @@ class SkipGram(NamedTuple):
 
 
 def fit_in_turn(
-    skip_gram: SkipGram, alpha: float, epochs: int, progress: Progress
+    skip_gram: SkipGram, alpha: float, epochs: int, progress: Progress, earlier: Tables = ()
 ) -> tuple[NodeVectors, tuple[EpochRecord, ...], bool]:
     """Vectors of all nodes by word2vec's SGD, one pair after the other.
 
@@ -80,11 +81,12 @@ def fit_in_turn(
         alpha: first step size.
         epochs: passes over the walks.
         progress: is told each epoch.
+        earlier: see `FitRun.start`.
 
     Returns:
         The vectors, the finished epochs, and whether Ctrl-C ended it.
     """
-    vectors, counts = _first_vectors(skip_gram), skip_gram.counts()
+    vectors, counts = _first_vectors(skip_gram, earlier), skip_gram.counts()
     draw = alias_table(power(counts.astype(np.float64), skip_gram.ns_exponent))
     history: list[EpochRecord] = []
     try:
@@ -101,13 +103,17 @@ def fit_in_turn(
     return vectors, tuple(history), len(history) < epochs
 
 
-def _first_vectors(skip_gram: SkipGram) -> NodeVectors:
-    """As word2vec does: v uniform within ±1/2d, w zero."""
+def _first_vectors(skip_gram: SkipGram, earlier: Tables) -> NodeVectors:
+    """As word2vec does: v uniform within ±1/2d, w zero; or those of an earlier fit."""
     size = (skip_gram.nodes, skip_gram.dimensions)
     centre = np.random.default_rng(skip_gram.seed).random(size, np.float32) - np.float32(0.5)
     centre /= np.float32(skip_gram.dimensions)
-    centre[skip_gram.counts() == 0] = 0.0
-    return NodeVectors(centre, np.zeros(size, np.float32))
+    vectors, absent = NodeVectors(centre, np.zeros(size, np.float32)), skip_gram.counts() == 0
+    for table, given in zip(vectors, earlier, strict=bool(earlier)):
+        np.copyto(table, given, where=~np.isnan(given))
+    for table in vectors:
+        table[absent] = 0.0
+    return vectors
 
 
 def _pass(
@@ -164,6 +170,10 @@ class SkipGramLearner:
     def parameters(self) -> list[Tensor]:
         """See `Learner.parameters`."""
         return [self._centre, self._context]
+
+    def start_from(self, tables: Tables) -> None:
+        """See `Learner.start_from`."""
+        take_over(self.parameters(), tables)
 
     def epoch(self) -> Iterator[tuple[Tensor, int]]:
         """See `Learner.epoch`: the examples are pairs of nodes."""

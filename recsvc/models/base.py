@@ -153,6 +153,13 @@ class EpochRecord(NamedTuple):
 
 Progress = Callable[[EpochRecord], None]
 
+Tables = tuple[Float32[NDArray[np.float32], "..."], ...]
+"""What a model learns by gradients. Where it is linear in what a user did, each has one row for
+each node, users before items before categories."""
+
+FINE_TUNING_SHARE = 0.1
+"""How much of a fit's training there is when it goes on from tables that were trained before."""
+
 
 def silent(record: EpochRecord) -> None:
     """Report no progress."""
@@ -171,6 +178,7 @@ class FitReport:
         memory_bytes: estimate of the peak of the arrays, made before the fit.
         interrupted: whether Ctrl-C ended it; the model is the best so far.
         weights: λ by signal, of a blend.
+        tables: what a later fit can go on from; none for a model without epochs.
     """
 
     seconds: float
@@ -180,6 +188,7 @@ class FitReport:
     memory_bytes: int
     interrupted: bool = False
     weights: Mapping[str, float] | None = None
+    tables: Tables = ()
 
     @classmethod
     def without_epochs(cls, started: float, memory_bytes: int) -> "FitReport":
@@ -200,6 +209,9 @@ class FitRun:
         progress: is told each epoch.
         checkpoint: file from which training goes on, if it is there, and in which it is kept up to
             date; for a model without epochs it means nothing.
+        start: `FitReport.tables` of an earlier fit, its rows put where the nodes are now; NaN where
+            a node is new. Training goes on from there, for `FINE_TUNING_SHARE` of what `epochs`
+            says; for a model without epochs it means nothing.
     """
 
     seed: int
@@ -208,6 +220,11 @@ class FitRun:
     epochs: int | None = None
     progress: Progress = silent
     checkpoint: Path | None = None
+    start: Tables = ()
+
+    def fine_tuning_epochs(self, epochs: int) -> int:
+        """Epochs of a fit that would take so many from its beginning."""
+        return max(1, round(epochs * FINE_TUNING_SHARE)) if self.start else epochs
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 # scipy and torch are typed in part: what they return is often unknown.
 """Node2Vec: vectors of nodes that random walks pass close together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import perf_counter
 from typing import Annotated, Literal, Self
@@ -31,6 +31,9 @@ from recsvc.models.base import (
 from recsvc.signals.embedding import EmbeddingSignal
 
 NodeType = Literal["user", "item", "category"]
+
+_FINE_TUNING_ALPHA = 0.4
+"""Of the first step size, where vectors are there already."""
 
 _TYPES: tuple[NodeType, ...] = ("user", "item", "category")  # in the order of their nodes
 _LINKS: dict[frozenset[NodeType], Relationship] = {
@@ -202,6 +205,8 @@ def fit(
     """
     start = perf_counter()
     require_evidence(data)
+    if run.start:
+        options, run = _fine_tuning(options, run)
     weights = homogeneous_graph(data, options.followed())
     skip_gram = SkipGram(
         walk(data, weights, options, run.seed),
@@ -213,9 +218,17 @@ def fit(
         run.seed,
     )
     trained = _fit_skip_gram(skip_gram, data, options, run)
-    model, epochs, metric, history, interrupted = trained
-    seconds, memory = perf_counter() - start, memory_bytes(data, options)
-    return model, FitReport(seconds, epochs, metric, history, memory, interrupted)
+    return trained.model, trained.report(start, memory_bytes(data, options))
+
+
+def _fine_tuning(options: Node2VecOptions, run: FitRun) -> tuple[Node2VecOptions, FitRun]:
+    """One pass over as many walks as there are passes over a walk in a tenth of a fit."""
+    passes = options.walks_per_node * (run.epochs or options.epochs)
+    changes = {
+        "walks_per_node": run.fine_tuning_epochs(passes),
+        "alpha": options.alpha * _FINE_TUNING_ALPHA,
+    }
+    return options.model_copy(update=changes), replace(run, epochs=1)
 
 
 def walk(data: TrainingData, weights: sp.csr_matrix, options: Node2VecOptions, seed: int) -> Walks:
@@ -265,11 +278,13 @@ def _fit_skip_gram(
     if options.backend == "torch" or (options.backend == "auto" and opened.type != "cpu"):
         learner = SkipGramLearner(skip_gram, opened, options.walks_per_step, build)
         return train(learner, options, run, measure=measure)
+    epochs = run.fine_tuning_epochs(run.epochs or options.epochs)
     vectors, history, interrupted = fit_in_turn(
-        skip_gram, options.alpha, run.epochs or options.epochs, run.progress
+        skip_gram, options.alpha, epochs, run.progress, run.start
     )
     model = build(vectors)
-    return Trained(model, len(history), measure(model) if measure else None, history, interrupted)
+    metric = measure(model) if measure else None
+    return Trained(model, len(history), metric, history, interrupted, tuple(vectors))
 
 
 def _model(vectors: NodeVectors, evidence: sp.csr_matrix, discount: float) -> Node2VecModel:

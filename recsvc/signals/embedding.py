@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
 
+_GROUP = 32
+"""Columns of which the largest value is looked at first."""
 _VALUES_OF_ONE_THREAD = 8192
 """OpenBLAS gives a product of a matrix and a vector to several threads from 9,216 values on."""
 
@@ -135,7 +137,7 @@ def nearest_items(
         cosine = _scaled_products(vectors, rows, scale)
         cosine[:, empty] = -np.inf
         cosine[np.arange(len(rows)), rows] = -np.inf
-        top = np.sort(np.argpartition(-cosine, k - 1, axis=1)[:, :k], axis=1)
+        top = _largest(cosine, k)
         value = np.take_along_axis(cosine, top, 1)
         order = np.argsort(-value, axis=1, kind="stable")
         neighbours[rows] = np.take_along_axis(top, order, 1)
@@ -143,3 +145,29 @@ def nearest_items(
     none = empty[:, None] | np.isneginf(scores)
     neighbours[none], scores[none] = -1, 0.0
     return neighbours, scores
+
+
+def _largest(
+    values: Float32[NDArray[np.float32], "rows columns"], k: int
+) -> Int64[NDArray[np.int64], "rows k"]:
+    """Columns of the k largest of each row, ascending.
+
+    None of them is outside the k groups of columns whose largest values are largest; finding those
+    takes one pass that goes through vector registers, where partitioning a row takes ten times as
+    long.
+    """
+    groups = values.shape[1] // _GROUP
+    whole = groups * _GROUP
+    columns = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    if groups > k:
+        # A group is every `groups`-th column.
+        best = values[:, :whole].reshape(-1, _GROUP, groups).max(axis=1)
+        group = np.argpartition(-best, k - 1, axis=1)[:, :k]
+        members = (group[:, :, None] + groups * np.arange(_GROUP)).reshape(len(values), -1)
+        rest = np.broadcast_to(
+            np.arange(whole, values.shape[1]), (len(values), values.shape[1] - whole)
+        )
+        columns = np.sort(np.concatenate([members, rest], axis=1), axis=1)
+    found = np.take_along_axis(values, columns, 1)
+    top = np.argpartition(-found, k - 1, axis=1)[:, :k]
+    return np.sort(np.take_along_axis(columns, top, 1), axis=1)

@@ -1,5 +1,6 @@
 """Meta-path rows: what the files under `cypher/metapaths/` return, kept as sparse arrays."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -36,6 +37,19 @@ def metapath_kinds() -> dict[str, EvidenceKind]:
         name = query.name.removeprefix("metapaths/")
         kinds[name] = _kind(name)
     return kinds
+
+
+def metapath_reads(name: str) -> frozenset[str] | None:
+    """Types of relationships that all rows depend on, besides ids; None where it is not said."""
+    return catalogue()[f"metapaths/{name}"].reads
+
+
+def metapath_digests() -> dict[str, str]:
+    """A digest of the text of every meta-path."""
+    return {
+        query.name: hashlib.sha256(query.text.encode()).hexdigest()
+        for query in catalogue().folder("metapaths")
+    }
 
 
 def _kind(name: str) -> EvidenceKind:

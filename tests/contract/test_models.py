@@ -218,6 +218,44 @@ def test_epochs_can_be_given(name: str) -> None:
     assert report.metric is None
 
 
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_fit_goes_on_from_the_tables_of_another_for_a_tenth_of_its_length(name: str) -> None:
+    """Its vectors still point where those did, in a space that another seed turns elsewhere."""
+    data, withheld = planted()
+    _, report = fitted(name)
+    run = FitRun(seed=1, epochs=report.epochs, start=report.tables)
+    tuned, again = MODELS[name].fit(data, options_of(name), run)
+    assert again.epochs == max(1, round(report.epochs * 0.1)) == len(again.history)
+
+    def cosine(other: FitReport) -> float:
+        rows, others = report.tables[0], other.tables[0]
+        lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(others, axis=1)
+        return float(np.median(np.vecdot(rows, others) / lengths))
+
+    assert cosine(again) > 0.9 > 0.6 > cosine(fitted(name, 1)[1])
+    ranking = top_k(tuned.scores, data.evidence, k=1)
+    np.testing.assert_array_equal(ranking.items[:, 0], withheld.indices)
+
+
+@pytest.mark.parametrize("name", sorted({*TRAINED, *LINEAR} - {"ngcf", *UNTRAINED}))
+def test_rows_of_new_nodes_are_drawn_and_those_without_evidence_are_0(name: str) -> None:
+    data, _ = planted()
+    tables = tuple(table.copy() for table in fitted(name)[1].tables)
+    assert all(len(table) == sum(data.evidence.shape) for table in tables)
+    new, lost = 3, 7
+    for table in tables:
+        table[new] = np.nan
+    evidence = data.evidence.copy()
+    evidence.data[evidence.indptr[lost] : evidence.indptr[lost + 1]] = 0.0
+    evidence.eliminate_zeros()
+    run = FitRun(seed=1, epochs=1, start=tables)
+    model, report = MODELS[name].fit(training_data(evidence), options_of(name), run)
+    assert all(np.isfinite(table).all() for table in report.tables)
+    assert isinstance(model, EmbeddingModel)
+    assert model.user_vectors[new].any()
+    assert not model.user_vectors[lost].any()
+
+
 @pytest.mark.parametrize("name", EMBEDDING)
 def test_embedding_models_have_vectors_to_write_back(name: str) -> None:
     data, _ = planted()

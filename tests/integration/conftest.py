@@ -11,8 +11,8 @@ import structlog
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
 from recsvc import cli
-from recsvc.learning import RefreshOptions
 from recsvc.refresh import RefreshReport, refresh
+from recsvc.refresh_parts import RefreshOptions
 from recsvc.settings import load_settings
 from tests.forked_refresh import VERSIONS, make_graph
 

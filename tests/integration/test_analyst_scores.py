@@ -7,7 +7,7 @@ import pytest
 from loaders.catalogue import Query, catalogue
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from recsvc.analyst.questions import values
-from recsvc.learning import RefreshOptions
+from recsvc.refresh import RefreshOptions
 from recsvc.settings import load_settings
 from tests.conftest import Served, refreshed, running_service
 

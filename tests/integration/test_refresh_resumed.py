@@ -286,7 +286,7 @@ def test_a_full_disk_is_said_and_gone_on_after(
 def test_a_fit_goes_on_after_its_last_epoch_and_gives_the_same(
     graph: Neo4jGateway, tmp_path: Path
 ) -> None:
-    options = OPTIONS.model_copy(update={"models": ("lightgcn",)})
+    options = OPTIONS.model_copy(update={"models": ("lightgcn",), "fine_tune_below": 0.0})
     fit = "fit lightgcn for validation"
     refresh(graph, options, EVENTS, home=tmp_path)
     expected = served_arrays(graph)

@@ -18,8 +18,8 @@ from loaders.local_neo4j import DEFAULT_LINE
 from recsvc import learning, refresh
 from recsvc.errors import GateError
 from recsvc.fusion import Candidates, candidates_in_parts
-from recsvc.learning import Fitted, Vectors
 from recsvc.refresh import RefreshReport
+from recsvc.refresh_parts import Fitted, Vectors
 from tests.forked_refresh import VERSIONS, orphans, served_arrays
 from tests.integration.conftest import active, statuses
 

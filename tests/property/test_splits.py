@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders.types import Interactions
-from recsvc.splits import entries, hold_out, hold_out_again, id_numbers
+from recsvc.splits import entries, hold_out, hold_out_again, hold_out_half, id_numbers
 
 EDGES = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 25), st.integers(0, 2)), unique=True, max_size=150
@@ -179,3 +179,27 @@ def test_numbers_of_ids_are_the_same_in_every_process_and_differ() -> None:
     assert id_numbers(["bob"])[0] == numbers[1]
     assert numbers[0] == -8_513_398_901_633_652_147
     assert len(id_numbers([])) == 0
+
+
+@given(PAIRS, st.integers(1, 9), SEEDS, st.integers(0, 2**32))
+def test_of_some_interactions_half_are_held_out_and_a_user_keeps_one(
+    edges, most_users, seed, draw
+) -> None:
+    matrix = numbered(edges)
+    able = np.random.default_rng(draw).random(matrix.nnz) < 0.5
+    mask = hold_out_half(matrix, able, USER_NUMBERS, ITEM_NUMBERS, most_users=most_users, seed=seed)
+    assert not (mask & ~able).any()
+    kept, held_out = (np.diff(entries(matrix, part).indptr) for part in (~mask, mask))
+    assert np.count_nonzero(held_out) <= most_users
+    assert (kept[held_out > 0] > 0).all()
+
+
+def test_half_of_many_is_held_out_whatever_else_there_is() -> None:
+    numbers = id_numbers(map(str, range(200)))
+    whole = sp.csr_matrix(np.ones((200, 200), np.float32))
+    able = np.random.default_rng(0).random(whole.nnz) < 0.1
+    mask = hold_out_half(whole, able, numbers, numbers, most_users=200, seed=0)
+    assert mask.sum() == pytest.approx(0.5 * able.sum(), rel=0.05)
+    fewer = hold_out_half(whole[:100], able[:20_000], numbers[:100], numbers, most_users=99, seed=0)
+    again = mask[:20_000].reshape(100, 200)[fewer.reshape(100, 200).any(axis=1)]
+    np.testing.assert_array_equal(fewer.reshape(100, 200)[fewer.reshape(100, 200).any(1)], again)

@@ -113,8 +113,9 @@ def test_of_several_the_newest_is_gone_on_with(runs: Runs) -> None:
 def holder(folder: Path) -> subprocess.Popen[bytes]:
     """A process that works on a run."""
     code = (
-        "import sys, time, pathlib; from recsvc.refresh_run import _locked\n"
-        "with _locked(pathlib.Path(sys.argv[1])) as free: print(free, flush=True); time.sleep(99)"
+        "import sys, time, pathlib; from recsvc.refresh_run import locked_run\n"
+        "with locked_run(pathlib.Path(sys.argv[1])) as free:\n"
+        "    print(free, flush=True); time.sleep(99)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, folder], stdout=subprocess.PIPE)
     assert process.stdout

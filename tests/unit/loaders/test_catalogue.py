@@ -57,11 +57,28 @@ def test_header_is_read_over_several_lines(tmp_path: Path) -> None:
         (f"{HEAD}// mode: read\n// params: a\nRETURN $a", "'a' is not of the form `name: type`"),
         (f"{HEAD}// mode: read\n// returns: a b: int\nRETURN 1", "'a b: int' is not of the form"),
         (f"{HEAD}// mode: read\n// each: slot\nRETURN 1", "'slot' is neither"),
+        (
+            f"{HEAD}// mode: read\n// reads: A\nMATCH ()-[:A|B]-()<-[r:C*2]-() RETURN 1",
+            r"that it reads \['A'\] and uses \['A', 'B', 'C'\]",
+        ),
+        (f"{HEAD}// mode: read\n// reads: A\nMATCH ()-[:A]-()-[r]-() RETURN 1", "of any type"),
+        (f"{HEAD}// mode: read\n// reads: A\nMATCH ()-[:A]-()-->() RETURN 1", "of any type"),
     ],
 )
 def test_broken_header_names_the_file_and_the_fault(tmp_path: Path, source: str, said: str) -> None:
     with pytest.raises(CatalogueError, match=rf"cypher/x/bad: .*{said}|cypher/x/bad: {said}"):
         load(tmp_path, x__good=f"{HEAD}// mode: read\nRETURN 1", x__bad=source)
+
+
+def test_what_a_query_reads_is_known_where_it_is_said(tmp_path: Path) -> None:
+    body = "MATCH ()-[r:A {x: 1}]->(:Item)<-[:B]-() // -[:C]-\nRETURN 1"
+    head = f"{HEAD}// mode: read\n"
+    found = load(tmp_path, m__a=f"{head}// reads: B, A\n{body}", m__b=head + body)
+    assert found["m/a"].reads == {"A", "B"}
+    assert found["m/b"].reads is None
+    paths = {query.name: query.reads for query in catalogue().folder("metapaths")}
+    assert paths["metapaths/item_category_item"] == {"IN_CATEGORY"}
+    assert paths["metapaths/item_user_item"] is None
 
 
 def test_folder_without_queries_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,274 @@
+"""Refreshes that go on from the active version: what they leave out, keep, and refuse."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loaders.catalogue import Query
+from loaders.gateway import Neo4jGateway
+from loaders.ingest import ingest
+from loaders.tables import FolderTables
+from recsvc import learning
+from recsvc.activation import roll_back
+from recsvc.deletion import delete_user, stored_content
+from recsvc.errors import GateError
+from recsvc.models import FitRun, ModelSpec
+from recsvc.refresh import RefreshReport, refresh
+from recsvc.refresh_parts import RefreshOptions
+from recsvc.settings import load_settings
+from recsvc.signals import RowSignal
+from recsvc.snapshot import Snapshot
+from recsvc.snapshot import read as read_snapshot
+from recsvc.warm_state import forget_node, read_state
+from tests.forked_refresh import VERSIONS, make_graph
+
+pytestmark = pytest.mark.neo4j
+
+EVENTS = load_settings().events
+OPTIONS = RefreshOptions(models=("lightgcn", "walk3"), validation_users=60, fine_tune_below=0.5)
+STARTS = Query(
+    "tests/starts", "", "read", {}, {},
+    "MATCH (v:EmbeddingVersion {status: 'active'}) RETURN v.start AS start",
+)  # fmt: skip
+Refreshes = Callable[..., RefreshReport]
+
+
+@pytest.fixture
+def graph(gateway: Neo4jGateway, tmp_path: Path) -> Neo4jGateway:
+    """As `make_graph`, with a category for each taste."""
+    make_graph(gateway, tmp_path / "tables", users=60)
+    rows = [f"i{item:02},c{item // 15}" for item in range(45)]
+    write(tmp_path / "categories", "item_categories", "item_id,category_id", rows)
+    write(tmp_path / "categories", "categories", "category_id", ["c0", "c1", "c2"])
+    take_in(gateway, tmp_path / "categories")
+    return gateway
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def refreshed(graph: Neo4jGateway, home: Path) -> Refreshes:
+    def run(*, from_scratch: bool = False, force: bool = False, **options: Any) -> RefreshReport:
+        chosen = OPTIONS.model_copy(update=options)
+        return refresh(graph, chosen, EVENTS, home=home, force=force, from_scratch=from_scratch)
+
+    return run
+
+
+def write(folder: Path, table: str, columns: str, rows: list[str]) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{table}.csv").write_text("\n".join([columns, *rows]) + "\n")
+
+
+def take_in(gateway: Neo4jGateway, folder: Path) -> None:
+    if not (folder / "interactions.csv").exists():
+        write(folder, "interactions", "user_id,item_id", [])
+    ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
+
+
+@pytest.fixture
+def later(graph: Neo4jGateway, tmp_path: Path) -> None:
+    """Users do more of their taste; u999 and i99 come."""
+    rng = np.random.default_rng(1)
+    rows = [
+        f"u{user:03},i{item:02}"
+        for user in range(60)
+        for item in rng.choice(np.arange(15) + 15 * (user % 3), 3, replace=False)
+    ]
+    rows += ["u999,i00", "u999,i01", "u000,i99", "u003,i99", "u006,i99"]
+    write(tmp_path / "later", "interactions", "user_id,item_id", rows)
+    take_in(graph, tmp_path / "later")
+
+
+def snapshot(gateway: Neo4jGateway, report: RefreshReport) -> Snapshot:
+    return read_snapshot(stored_content(gateway, report.versions["hybrid"]), report.sha256)
+
+
+def vectors(found: Snapshot) -> np.ndarray:
+    """Unit vectors of the items that were there from the beginning."""
+    signal = found.embedding("lightgcn")
+    assert signal is not None
+    rows = signal.target[found.items.rows([f"i{item:02}" for item in range(45)])]
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.usefixtures("later")
+def test_a_refresh_goes_on_from_the_active_version(
+    graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path
+) -> None:
+    write(tmp_path / "tables", "interactions", "user_id,item_id", ["u010,i44", "u998,i98"])
+    first = refreshed()
+    assert first.start == "from scratch: no version is active"
+    before = snapshot(graph, first)
+    take_in(graph, tmp_path / "tables")
+    second = refreshed()
+    assert second.start.startswith("fine-tuned from hybrid 1: 0.")
+    assert {row["start"] for row in graph.run(STARTS)} == {second.start}
+    left_out = {"weights", "validation paths", "settle lightgcn", "rows of walk3 for validation"}
+    assert first.seconds.keys() & left_out
+    assert not second.seconds.keys() & left_out
+    assert second.weights == first.weights
+    after = snapshot(graph, second)
+    aligned = np.vecdot(vectors(before), vectors(after))
+    anew = snapshot(graph, refreshed(seed=1))
+    turned = np.vecdot(vectors(before), vectors(anew))
+    assert aligned.min() > 0.9
+    assert np.median(turned) < 0.5
+
+
+def test_all_but_what_is_fine_tuned_is_as_from_scratch(
+    graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path
+) -> None:
+    """Also the rows of a meta-path that were taken over, in a graph whose rows are others now."""
+    first = snapshot(graph, refreshed())
+    write(tmp_path / "more", "interactions", "user_id,item_id", ["u010,i44", "u0,i00a", "u0,i02"])
+    take_in(graph, tmp_path / "more")
+    warm, cold = (snapshot(graph, refreshed(from_scratch=anew)) for anew in (False, True))
+    assert warm.items == cold.items != first.items
+    np.testing.assert_array_equal(warm.blend.prior, cold.blend.prior)
+    for ours, theirs in zip(warm.blend.signals, cold.blend.signals, strict=True):
+        if isinstance(ours, RowSignal):
+            assert isinstance(theirs, RowSignal)
+            assert ours.ids == theirs.ids
+            assert ours.rows.nnz
+            np.testing.assert_array_equal(ours.rows.toarray(), theirs.rows.toarray())
+    assert {s.name for s in warm.blend.signals} > {"walk3", "item_category_item", "pagerank"}
+
+
+def test_rows_are_taken_over_only_while_what_they_read_is_the_same(
+    graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[str] = []
+    all_rows = learning.all_rows
+
+    def noted(gateway: Any, name: str, *more: Any) -> Any:
+        computed.append(name)
+        return all_rows(gateway, name, *more)
+
+    monkeypatch.setattr(learning, "all_rows", noted)
+    refreshed()
+    computed.clear()
+    refreshed()
+    assert sorted(computed) == ["followed_user_item", "item_user_item"]
+    computed.clear()
+    write(tmp_path / "more", "item_categories", "item_id,category_id", ["i00,c1"])
+    take_in(graph, tmp_path / "more")
+    assert refreshed().start.startswith("fine-tuned")
+    assert "item_category_item" in computed
+
+
+@pytest.mark.usefixtures("later")
+def test_why_a_refresh_begins_from_scratch(
+    graph: Neo4jGateway, refreshed: Refreshes, home: Path
+) -> None:
+    first = refreshed()
+    assert refreshed(from_scratch=True).start == "from scratch: it was asked for"
+    assert refreshed(fine_tune_below=0.0).start == "from scratch: fine_tune_below is 0"
+    assert refreshed().start == (
+        "from scratch: options, events, packages or meta-paths are others than for hybrid 3"
+    )
+    newest = refreshed()
+    assert newest.start.startswith("fine-tuned from hybrid 4")
+    (home / "refreshes" / newest.run / "state.npz").unlink()
+    assert refreshed().start == (
+        "from scratch: hybrid 5 left nothing on this machine to go on from"
+    )
+    assert read_state(home, first.run) is None  # two are kept
+
+
+def test_from_scratch_when_too_much_has_changed_in_all(
+    graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path
+) -> None:
+    """The shares of several refreshes add up, and end with one from scratch."""
+    starts = [refreshed(fine_tune_below=0.03).start]
+    for number in range(4):
+        rows = [f"u{user:03},i{14 - number + 15 * (user % 3):02}x" for user in range(10)]
+        write(tmp_path / f"more{number}", "interactions", "user_id,item_id", rows)
+        take_in(graph, tmp_path / f"more{number}")
+        starts.append(refreshed(fine_tune_below=0.03).start)
+    assert [start.split(" ")[0] for start in starts] == [
+        "from", "fine-tuned", "from", "fine-tuned", "from",
+    ]  # fmt: skip
+    assert "fine_tune_below is 3.00%" in starts[2]
+
+
+@pytest.mark.usefixtures("later")
+def test_after_going_back_it_goes_on_from_that_version(
+    graph: Neo4jGateway, refreshed: Refreshes
+) -> None:
+    refreshed()
+    refreshed()
+    roll_back(graph, "hybrid")
+    assert refreshed().start.startswith("fine-tuned from hybrid 1:")
+
+
+def test_who_is_deleted_is_in_no_state_and_the_next_refresh_still_goes_on(
+    graph: Neo4jGateway, refreshed: Refreshes, home: Path, tmp_path: Path
+) -> None:
+    first = refreshed()
+    delete_user(graph, "u004", snapshot_folder=tmp_path / "nowhere")
+    forget_node(home, "user", "u004")
+    state = home / "refreshes" / first.run / "state.npz"
+    assert b"u004" not in state.read_bytes()
+    assert b"u005" in state.read_bytes()
+    assert refreshed().start.startswith("fine-tuned from hybrid 1:")
+
+
+def test_who_is_deleted_during_a_refresh_is_not_in_its_state(
+    graph: Neo4jGateway, home: Path, tmp_path: Path
+) -> None:
+    """The deletion finds the run at work and leaves it alone; the run asks the graph."""
+
+    def delete(what: str, _done: int, _total: int) -> None:
+        if what == "neighbours" and not deleted:
+            deleted.append("u004")
+            delete_user(graph, "u004", snapshot_folder=tmp_path / "nowhere")
+            forget_node(home, "user", "u004")
+
+    deleted: list[str] = []
+    report = refresh(graph, OPTIONS, EVENTS, home=home, progress=delete)
+    assert deleted
+    found = read_state(home, report.run)
+    assert found is not None
+    assert "u004" not in found.users
+    assert b"u004" not in (home / "refreshes" / report.run / "state.npz").read_bytes()
+
+
+@pytest.mark.usefixtures("later")
+def test_fine_tuning_that_makes_it_worse_is_refused_and_the_next_one_begins_from_scratch(
+    graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both versions look for what came since the active one, which neither was fitted on."""
+    refreshed()
+    rng = np.random.default_rng(5)
+    rows = [
+        f"u{user:03},i{item:02}"
+        for user in range(60)
+        for item in rng.choice(np.arange(15) + 15 * (user % 3), 9, replace=False)
+    ]
+    write(tmp_path / "more", "interactions", "user_id,item_id", rows)
+    take_in(graph, tmp_path / "more")
+    fit = ModelSpec.fit
+
+    def spoilt(spec: ModelSpec, data: Any, options: Any, run: FitRun) -> Any:
+        model, report = fit(spec, data, options, run)
+        if run.start:
+            object.__setattr__(model, "item_vectors", model.item_vectors[::-1].copy())
+        return model, report
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelSpec, "fit", spoilt)
+        with pytest.raises(GateError, match="NDCG@20 is worse than the active version's by"):
+            refreshed()
+    assert [row["status"] for row in graph.run(VERSIONS) if row["model"] == "hybrid"] == [
+        "active", "failed",
+    ]  # fmt: skip
+    report = refreshed()
+    assert report.start == "from scratch: a refresh that went on from hybrid 1 was refused"
+    assert refreshed().start.startswith("fine-tuned from hybrid 3:")
