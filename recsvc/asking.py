@@ -8,7 +8,7 @@ from recsvc.answer import ExplainLevel, NodeRef
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
 from recsvc.settings import EventSettings
 from recsvc.snapshot import Snapshot
-from recsvc.store import StoredUser
+from recsvc.stored import StoredUser
 
 EvidenceKey = tuple[EvidenceKind, str]
 """Kind and outer id of a piece of evidence."""

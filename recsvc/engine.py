@@ -44,7 +44,8 @@ from recsvc.serving import Serving
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import cosines
 from recsvc.snapshot import Snapshot
-from recsvc.store import ActiveVersion, Store, StoredNode, StoredUser
+from recsvc.store import Store
+from recsvc.stored import ActiveVersion, StoredNode, StoredUser
 from recsvc.text import TextSettings
 from recsvc.warm_state import forget_node
 from recsvc.wording import sentences

@@ -69,7 +69,7 @@ def note_lists(
             with _unpacked(run.gateway, active, folder) as before:
                 lists = changed_lists(active.version, before, new, graph, run.events, at)
             _keep(run.gateway, folder, lists, graph)
-        except Exception as error:
+        except Exception as error:  # whatever it is, the versions are as good without the page
             run.record.note(lists_error=_reason(error))
 
 

@@ -24,7 +24,8 @@ from recsvc.explanation import ExactScores
 from recsvc.fusion import Term
 from recsvc.path_query import pasteable, path_parameters
 from recsvc.snapshot import Snapshot
-from recsvc.store import FoundPath, Store
+from recsvc.store import Store
+from recsvc.stored import FoundPath
 
 EQUALLY_STRONG = 0.01
 """What is weaker by less than this share may count as equally strong: it reads much the same."""

@@ -27,7 +27,7 @@ def page_at_end(run: RefreshRun) -> Generator[None]:
         if run.manifest["state"] != "unfinished":
             try:
                 _write(run)
-            except Exception as error:
+            except Exception as error:  # whatever it is, how the run ended stays what it is
                 _tell("warning", "page not made", run, error=f"{type(error).__name__}: {error}")
             else:
                 _tell("info", "page made", run, page=str(run.folder / PAGE))

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,7 +16,10 @@ from loaders.errors import Neo4jError
 from recsvc import snapshot as snapshots
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.snapshot import Snapshot
-from recsvc.store import ActiveVersion, Store
+from recsvc.store import Store
+
+if TYPE_CHECKING:
+    from recsvc.stored import ActiveVersion
 
 _WATCH_SECONDS = 1.0
 _FULL_DISK_SECONDS = 5.0

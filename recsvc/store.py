@@ -7,12 +7,9 @@ closed by `close`.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import neo4j
-import orjson
 
 from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.errors import Neo4jError, Neo4jUnavailableError
@@ -22,92 +19,26 @@ from recsvc.evidence import EvidenceKind
 from recsvc.path_query import path_parameters
 from recsvc.patience import Patience
 from recsvc.search_query import words_query
+from recsvc.stored import (
+    MAX_LINKS,
+    ActiveVersion,
+    FoundPath,
+    StoredNode,
+    StoredUser,
+    active_version,
+    event_row,
+    json_ready,
+    json_value,
+)
 
 SEEN_LIMIT = 50_000
-MAX_LINKS = 1_000
-"""Most categories of one node in an answer."""
 Step = tuple[str, Mapping[str, Any]]
 """Name of a query and its parameters."""
 
 _T = TypeVar("_T")
 _CONNECTIONS = 100
 _VERSIONS_LIMIT = 200
-_JSON = ("options", "metrics", "signal_metrics")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLANNING_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class StoredUser:
-    """What the graph knows about one user.
-
-    Attributes:
-        interactions: (item_id, event, stored weight, Unix seconds or None), newest first.
-        follows: (user_id, name or None, number of their interactions).
-        prefers: (category_id, weight, name or None, kind or None).
-    """
-
-    interactions: list[tuple[str, str, float, float | None]]
-    follows: list[tuple[str, str | None, int]]
-    prefers: list[tuple[str, float, str | None, str | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveVersion:
-    """The active version of one model.
-
-    Attributes:
-        model: name of the model.
-        version: its number.
-        slot: where its vectors are.
-        sha256: of the blend's arrays.
-        activated_at: since when.
-        metrics: on the validation users.
-        seconds: that the refresh took to make it.
-    """
-
-    model: str
-    version: int
-    slot: str | None
-    sha256: str | None
-    activated_at: datetime | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FoundPath:
-    """A path behind a meta-path's strength, from the user over the evidence to the item.
-
-    For someone the graph does not know it starts at the evidence.
-
-    Attributes:
-        evidence_id: the evidence node.
-        item_id: the item.
-        strength: what this path adds to the kernel.
-        nodes: (key, kind, id, name or title), in order; where two steps meet a node comes twice.
-        steps: (type, key of its start, key of its end).
-    """
-
-    evidence_id: str
-    item_id: str
-    strength: float
-    nodes: list[tuple[str, EvidenceKind, Any, Any]]
-    steps: list[tuple[str, str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredNode:
-    """What its owner knows about a user, item or category.
-
-    Attributes:
-        properties: as JSON-ready values; embeddings are left out.
-        links: (category id, weight): an item's categories, what a user prefers, a category's
-            parents; strongest first, at most `MAX_LINKS`.
-    """
-
-    properties: Mapping[str, Any]
-    links: Sequence[tuple[str, float]]
 
 
 class Store:
@@ -264,13 +195,13 @@ class Store:
         rows = await self._run(catalogue()[f"serve/{kind}"], id=node_id, limit=MAX_LINKS)
         if not rows:
             raise NotFoundError(f"no {kind} {node_id!r} in the graph")
-        properties = {name: _json_value(value) for name, value in sorted(rows[0]["properties"])}
+        properties = {name: json_value(value) for name, value in sorted(rows[0]["properties"])}
         return StoredNode(properties, [(link, weight) for link, weight in rows[0]["links"]])
 
     async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """Write events; they are committed when this returns. Returns the ids of the new ones."""
         query = catalogue()["ingest/events"]
-        answer = await self._run(query, rows=[_event(row) for row in rows])
+        answer = await self._run(query, rows=[event_row(row) for row in rows])
         return answer[0]["event_ids"] if answer else []
 
     async def write(self, steps: Sequence[Step]) -> list[list[Row]]:
@@ -290,7 +221,7 @@ class Store:
     async def active_versions(self) -> dict[str, ActiveVersion]:
         """The active version of every model, by name."""
         rows = await self._run(catalogue()["serve/active_versions"])
-        return {row["model"]: _active_version(row) for row in rows}
+        return {row["model"]: active_version(row) for row in rows}
 
     async def stored_versions(self) -> dict[int, str]:
         """SHA-256 of the stored arrays of the blend that can be served, by version."""
@@ -305,7 +236,7 @@ class Store:
     async def versions(self) -> list[Row]:
         """The newest versions of all models, as JSON-ready values."""
         rows = await self._run(catalogue()["serve/versions"], limit=_VERSIONS_LIMIT)
-        return [_plain(row["properties"]) for row in rows]
+        return [json_ready(row["properties"]) for row in rows]
 
     async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[Row]:
         """Nodes by the beginning of their id, or by words of their title or name.
@@ -430,37 +361,3 @@ class Store:
 
         async with self._patience.deadline(steps[0][0], seconds):
             return await self._in_session(managed)
-
-
-def _active_version(row: Mapping[str, Any]) -> ActiveVersion:
-    activated_at, metrics = row["activated_at"], orjson.loads(row["metrics"] or "{}")
-    return ActiveVersion(
-        row["model"], row["version"], row["slot"], row["sha256"],
-        activated_at.to_native() if activated_at else None, metrics, row["seconds"],
-    )  # fmt: skip
-
-
-def _event(row: Mapping[str, Any]) -> Row:
-    """An event as `cypher/ingest/events.cypher` takes it: its time in whole numbers."""
-    seconds, micros = divmod((row["timestamp"] - _EPOCH) // timedelta(microseconds=1), 1_000_000)
-    fields = {name: value for name, value in row.items() if name != "timestamp"}
-    return {**fields, "at": [seconds, micros * 1_000]}
-
-
-def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Node properties as JSON-ready values; the texts that hold JSON are read."""
-    return {
-        name: orjson.loads(value) if name in _JSON else _json_value(value)
-        for name, value in sorted(properties.items())
-        if value is not None
-    }
-
-
-def _json_value(value: Any) -> Any:
-    """A stored value as JSON has it: a time with its offset, what JSON has no form for as text."""
-    if isinstance(value, neo4j.time.DateTime):
-        native = value.to_native()
-        return (native if native.tzinfo else native.replace(tzinfo=UTC)).isoformat()
-    if isinstance(value, list):
-        return [_json_value(each) for each in cast("list[Any]", value)]
-    return value if isinstance(value, str | int | float | None) else str(value)

@@ -28,7 +28,7 @@ from loaders.catalogue import Query
 from loaders.errors import LocalNeo4jError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
-from loaders.local_neo4j import DEFAULT_LINE, neo4j_versions, scratch_neo4j
+from loaders.local_neo4j import DEFAULT_LINE, neo4j_versions, scratch_server
 from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
@@ -42,6 +42,7 @@ SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 INTEGRATION = CHECKOUT / "tests" / "integration"
 # Commands, reports and answers, whose queries other tests run on every line of Neo4j.
 ON_DEFAULT_LINE = {
+    "test_analyst_overviews.py",
     "test_analyst_queries.py",
     "test_analyst_scores.py",
     "test_answer_cache.py",
@@ -56,6 +57,7 @@ ON_DEFAULT_LINE = {
     "test_serving.py",
 }
 
+_HTTP_PORT = 7474
 _DELETE_ALL = Query(
     "tests/delete_all", "Empties the database.", "autocommit", {}, {},
     "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS",
@@ -128,20 +130,35 @@ def _image(line: str) -> str:
     return f"neo4j:{neo4j_versions()[line]}-community"
 
 
+@dataclass(frozen=True)
+class Server:
+    """A running Neo4j, and where its Browser is."""
+
+    address: Neo4jAddress
+    browser_url: str
+
+
 @pytest.fixture(scope="session")
-def neo4j_address(neo4j_line: str) -> Iterator[Neo4jAddress]:
+def neo4j_server(neo4j_line: str) -> Iterator[Server]:
     """An empty Neo4j: in Docker where an engine answers, else a local Java process."""
     home = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
     if _docker_answers():
         from testcontainers.neo4j import Neo4jContainer
 
-        with Neo4jContainer(_image(neo4j_line)) as container:
-            yield Neo4jAddress(
-                container.get_connection_url(), container.username, container.password
-            )
+        with Neo4jContainer(_image(neo4j_line)).with_exposed_ports(_HTTP_PORT) as container:
+            host, port = container.get_container_host_ip(), container.get_exposed_port(_HTTP_PORT)
+            address = container.get_connection_url(), container.username, container.password
+            yield Server(Neo4jAddress(*address), f"http://{host}:{port}/browser/")
         return
-    with scratch_neo4j(home, version=neo4j_line) as address:
-        yield address
+    with scratch_server(home, version=neo4j_line) as server:
+        browser_url = server.status().browser_url
+        assert browser_url is not None
+        yield Server(server.address(), browser_url)
+
+
+@pytest.fixture(scope="session")
+def neo4j_address(neo4j_server: Server) -> Neo4jAddress:
+    return neo4j_server.address
 
 
 @pytest.fixture(scope="session")
@@ -248,12 +265,16 @@ def _write_tables(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def served(
+    request: pytest.FixtureRequest,
     neo4j_address: Neo4jAddress,
     session_gateway: Neo4jGateway,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Served:
-    """The made graph, ingested into an emptied database and refreshed."""
-    options = RefreshOptions(validation_users=60)
+    """The made graph, ingested into an emptied database and refreshed.
+
+    A module says with its `REFRESH_OPTIONS` how, where that matters.
+    """
+    options = getattr(request.module, "REFRESH_OPTIONS", RefreshOptions(validation_users=60))
     return refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
 
 

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from recsvc.service.cells import Flag, Number, OptionalId, Property, Text, Time
 from recsvc.service.schemas import Id, RequestBody
-from recsvc.store import MAX_LINKS
+from recsvc.stored import MAX_LINKS
 from recsvc.writes import PutNode
 
 MAX_PROPERTIES = 200

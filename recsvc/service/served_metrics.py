@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from recsvc.refresh_run import State
-from recsvc.store import ActiveVersion
+from recsvc.stored import ActiveVersion
 
 
 class ServedMetrics(Collector):

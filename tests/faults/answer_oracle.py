@@ -15,7 +15,8 @@ from recsvc.explanation import take_apart
 from recsvc.ranking import best_items
 from recsvc.settings import EventSettings
 from recsvc.snapshot import Snapshot
-from recsvc.store import SEEN_LIMIT, StoredUser
+from recsvc.store import SEEN_LIMIT
+from recsvc.stored import StoredUser
 from tests.faults.steady_load import Answered, Wanted
 
 K = 10

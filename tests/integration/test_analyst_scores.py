@@ -5,26 +5,17 @@ from typing import Any
 import pytest
 
 from loaders.catalogue import Query, catalogue
-from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.gateway import Neo4jGateway
 from recsvc.analyst.questions import values
 from recsvc.refresh import RefreshOptions
 from recsvc.settings import load_settings
-from tests.conftest import Served, refreshed, running_service
+from tests.conftest import Served, running_service
 
 pytestmark = pytest.mark.neo4j
 
 SIGNAL = "item_user_item"
-
-
-@pytest.fixture(scope="module")
-def served(
-    neo4j_address: Neo4jAddress,
-    session_gateway: Neo4jGateway,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Served:
-    # Rows are cut at 60 of 180 items, so that cutting counts.
-    options = RefreshOptions(models=("fastrp",), validation_users=60, row_size=60)
-    return refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+REFRESH_OPTIONS = RefreshOptions(models=("fastrp",), validation_users=60, row_size=60)
+"""Rows are cut at 60 of 180 items, so that cutting counts."""
 
 
 def in_cypher(gateway: Neo4jGateway, user_id: str, **events: Any) -> dict[str, float]:

@@ -15,9 +15,8 @@ import httpx
 import pytest
 
 from loaders.catalogue import Query
-from loaders.gateway import Neo4jAddress, Neo4jGateway
 from recsvc.refresh import RefreshOptions
-from tests.conftest import Served, Service, refreshed, running_service
+from tests.conftest import Served, Service, running_service
 
 pytestmark = pytest.mark.neo4j
 
@@ -25,17 +24,8 @@ ROUNDS = 30
 READERS = 6
 SIZES = range(40, 60)
 USER = "u5"
-
-
-@pytest.fixture(scope="module")
-def served(
-    neo4j_address: Neo4jAddress,
-    session_gateway: Neo4jGateway,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Served:
-    """The made graph with a model that is fitted at once."""
-    options = RefreshOptions(models=("gfcf",), validation_users=20)
-    return refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+REFRESH_OPTIONS = RefreshOptions(models=("gfcf",), validation_users=20)
+"""A model that is fitted at once."""
 
 
 @pytest.fixture(scope="module")

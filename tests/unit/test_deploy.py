@@ -22,7 +22,7 @@ from recsvc.cli import app
 from recsvc.schedule import cron_trigger
 from recsvc.service.app import create_app
 from recsvc.settings import Settings
-from recsvc.store import ActiveVersion
+from recsvc.stored import ActiveVersion
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes
 

@@ -16,7 +16,8 @@ from recsvc.explanation import ExactScores
 from recsvc.fusion import Blend, Term
 from recsvc.paths import EQUALLY_STRONG, find_paths, strength_steps
 from recsvc.snapshot import Snapshot
-from recsvc.store import FoundPath, Store
+from recsvc.store import Store
+from recsvc.stored import FoundPath
 
 CATEGORIES = IdMap(["known", "rare", "twin"])
 IN_CATEGORY = sp.csr_matrix(np.array([[1, 1, 1], [1, 0, 0], [1, 0, 0]], bool))

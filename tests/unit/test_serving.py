@@ -17,7 +17,7 @@ from recsvc import snapshot as snapshots
 from recsvc.fusion import Blend
 from recsvc.serving import Serving
 from recsvc.snapshot import Snapshot, pack
-from recsvc.store import ActiveVersion
+from recsvc.stored import ActiveVersion
 
 
 def packed(version: int, title: str = "One") -> tuple[bytes, str]:

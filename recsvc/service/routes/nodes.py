@@ -16,7 +16,7 @@ from recsvc.service.schemas import (
     UserDocument,
     WrittenDocument,
 )
-from recsvc.store import StoredNode
+from recsvc.stored import StoredNode
 from recsvc.writes import PutNode
 
 router = APIRouter(tags=["graph"])

@@ -15,7 +15,7 @@ from recsvc.service.search_schemas import (
     SearchOptions,
     UserSearchOptions,
 )
-from recsvc.store import StoredUser
+from recsvc.stored import StoredUser
 
 router = APIRouter(tags=["search"])
 

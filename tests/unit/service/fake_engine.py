@@ -18,7 +18,7 @@ from recsvc.answer import (
 from recsvc.asking import Asker, RecommendationQuery, StatedEvidence
 from recsvc.engine import Engine, request_id_var
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
-from recsvc.store import ActiveVersion, StoredNode, StoredUser
+from recsvc.stored import ActiveVersion, StoredNode, StoredUser
 from recsvc.writes import Change, Outcome
 
 KYLIE = NodeRef("item", "55", "Kylie Minogue")

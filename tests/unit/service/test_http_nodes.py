@@ -11,7 +11,7 @@ from loaders.errors import TableError
 from loaders.tables import ITEMS, as_table
 from recsvc.service.bodies import MAX_PROPERTIES, CategoryIn, ItemIn, UserIn
 from recsvc.service.schemas import CategoryDocument, ItemDocument, UserDocument, WrittenDocument
-from recsvc.store import MAX_LINKS, StoredNode
+from recsvc.stored import MAX_LINKS, StoredNode
 from recsvc.writes import DropFollow, PutFollow, PutNode
 from tests.unit.service.fake_engine import FakeEngine
 

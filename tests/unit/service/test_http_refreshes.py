@@ -29,7 +29,7 @@ from recsvc.service.refresh_schemas import (
     RefreshesDocument,
 )
 from recsvc.service.refreshes import Refreshes
-from recsvc.store import ActiveVersion
+from recsvc.stored import ActiveVersion
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import (
     HOLDER,

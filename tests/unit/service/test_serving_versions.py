@@ -10,7 +10,8 @@ import pytest
 from recsvc.errors import NotFoundError
 from recsvc.serving import Serving
 from recsvc.snapshot import pack
-from recsvc.store import ActiveVersion, Store
+from recsvc.store import Store
+from recsvc.stored import ActiveVersion
 from tests.unit.service.test_serving_start import made_snapshot
 
 

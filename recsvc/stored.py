@@ -1,0 +1,125 @@
+"""What `recsvc.store` reads, as values of its own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import neo4j
+import orjson
+
+from loaders.gateway import Row
+from recsvc.evidence import EvidenceKind
+
+MAX_LINKS = 1_000
+"""Most categories of one node in an answer."""
+_JSON = ("options", "metrics", "signal_metrics")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUser:
+    """What the graph knows about one user.
+
+    Attributes:
+        interactions: (item_id, event, stored weight, Unix seconds or None), newest first.
+        follows: (user_id, name or None, number of their interactions).
+        prefers: (category_id, weight, name or None, kind or None).
+    """
+
+    interactions: list[tuple[str, str, float, float | None]]
+    follows: list[tuple[str, str | None, int]]
+    prefers: list[tuple[str, float, str | None, str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveVersion:
+    """The active version of one model.
+
+    Attributes:
+        model: name of the model.
+        version: its number.
+        slot: where its vectors are.
+        sha256: of the blend's arrays.
+        activated_at: since when.
+        metrics: on the validation users.
+        seconds: that the refresh took to make it.
+    """
+
+    model: str
+    version: int
+    slot: str | None
+    sha256: str | None
+    activated_at: datetime | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPath:
+    """A path behind a meta-path's strength, from the user over the evidence to the item.
+
+    For someone the graph does not know it starts at the evidence.
+
+    Attributes:
+        evidence_id: the evidence node.
+        item_id: the item.
+        strength: what this path adds to the kernel.
+        nodes: (key, kind, id, name or title), in order; where two steps meet a node comes twice.
+        steps: (type, key of its start, key of its end).
+    """
+
+    evidence_id: str
+    item_id: str
+    strength: float
+    nodes: list[tuple[str, EvidenceKind, Any, Any]]
+    steps: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNode:
+    """What its owner knows about a user, item or category.
+
+    Attributes:
+        properties: as JSON-ready values; embeddings are left out.
+        links: (category id, weight): an item's categories, what a user prefers, a category's
+            parents; strongest first, at most `MAX_LINKS`.
+    """
+
+    properties: Mapping[str, Any]
+    links: Sequence[tuple[str, float]]
+
+
+def active_version(row: Mapping[str, Any]) -> ActiveVersion:
+    """The active version of a model, from a row of `cypher/serve/active_versions.cypher`."""
+    activated_at, metrics = row["activated_at"], orjson.loads(row["metrics"] or "{}")
+    return ActiveVersion(
+        row["model"], row["version"], row["slot"], row["sha256"],
+        activated_at.to_native() if activated_at else None, metrics, row["seconds"],
+    )  # fmt: skip
+
+
+def event_row(row: Mapping[str, Any]) -> Row:
+    """An event as `cypher/ingest/events.cypher` takes it: its time in whole numbers."""
+    seconds, micros = divmod((row["timestamp"] - _EPOCH) // timedelta(microseconds=1), 1_000_000)
+    fields = {name: value for name, value in row.items() if name != "timestamp"}
+    return {**fields, "at": [seconds, micros * 1_000]}
+
+
+def json_ready(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Node properties as JSON-ready values; the texts that hold JSON are read."""
+    return {
+        name: orjson.loads(value) if name in _JSON else json_value(value)
+        for name, value in sorted(properties.items())
+        if value is not None
+    }
+
+
+def json_value(value: Any) -> Any:
+    """A stored value as JSON has it: a time with its offset, what JSON has no form for as text."""
+    if isinstance(value, neo4j.time.DateTime):
+        native = value.to_native()
+        return (native if native.tzinfo else native.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, list):
+        return [json_value(each) for each in cast("list[Any]", value)]
+    return value if isinstance(value, str | int | float | None) else str(value)
