@@ -88,10 +88,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class ByFileAndLine(LoadScopeScheduling):
-    """Of several workers, one runs all tests of a file on a line of Neo4j, with its own server."""
+    """Of several workers, one runs all tests of a file on a line of Neo4j, with its own server.
+
+    The files of browser tests, which share one graph, count as one.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, name = nodeid.partition("::")
+        file = re.sub("^tests/browser/.*", "tests/browser", file)
         lines = [line for line in neo4j_versions() if re.search(rf"(\[|-){line}(-|\])", name)]
         return f"{file} {lines}"
 

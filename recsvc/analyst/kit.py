@@ -47,7 +47,7 @@ def kit(events: Mapping[str, EventSettings]) -> dict[str, KitFile]:
         ),
         "saved-queries.zip": KitFile(
             saved_queries(asked, given), "application/zip",
-            "in Neo4j Browser open the drawer with the star, Import, and drop {file} on it",
+            "drop {file} on the window of Neo4j Browser: the drawer with the star has them then",
         ),
         "questions.ipynb": KitFile(
             notebook(asked, given).encode(), "application/x-ipynb+json",

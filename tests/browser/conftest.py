@@ -51,7 +51,7 @@ def _write_many(folder: Path) -> None:
     pl.DataFrame({"user_id": ["nobody"], "name": ["Nobody yet"]}).write_csv(folder / "users.csv")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def served(
     neo4j_address: Neo4jAddress,
     session_gateway: Neo4jGateway,
@@ -67,7 +67,7 @@ def served(
     return first
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def client(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """The running service."""
     more = {"RECSVC_ANSWER_CACHE_SECONDS": "0", "RECSVC_MAX_EVIDENCE": str(MANY)}
@@ -76,7 +76,7 @@ def client(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield service.client
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
