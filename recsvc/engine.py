@@ -35,7 +35,7 @@ from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import Evidence, EvidenceKind
 from recsvc.explanation import ExactScores, take_apart
 from recsvc.listing import Listing
-from recsvc.live import with_live_rows
+from recsvc.live import item_vector, with_live_rows
 from recsvc.paths import DrawnPaths, find_paths
 from recsvc.ranking import best_items
 from recsvc.revisions import Revisions, note_users
@@ -190,19 +190,29 @@ class Engine:
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         """The k items nearest to an item by the cosine of their embeddings.
 
+        One that came after the refresh has the vector of its neighbourhood.
+
         Raises:
             NotFoundError: no such item, or no such embedding model.
             SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the neighbourhood of a new item cannot be read in time.
         """
         snapshot = self.snapshot
         name = self._embedding_model(model)
         signal = snapshot.embedding(name)
         row = snapshot.items.row(item_id)
-        if signal is None or row < 0:
-            raise NotFoundError(f"no item {item_id!r} in the active version of {name}")
-        cosine = cosines(signal.target, np.array([row]))[0]
+        if signal is None:
+            raise NotFoundError(f"no vectors of {name} in the active version")
+        vector = await item_vector(self._store, signal, snapshot.items, item_id)
+        if row < 0 and not vector.any():
+            raise NotFoundError(
+                f"no item {item_id!r} in the active version of {name}: a new one has a vector when "
+                "somebody who has it has another one too"
+            )
         allowed = np.array(snapshot.available)
-        allowed[row] = False
+        if row >= 0:
+            allowed[row] = False
+        cosine = cosines(vector, signal.target)[0]
         found = best_items(cosine, allowed, k)
         items = tuple(
             SimilarNode(snapshot.items[i], snapshot.titles[i] or None, float(cosine[i]), rank)

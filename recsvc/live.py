@@ -9,10 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
+from jaxtyping import Float32
+from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind
-from recsvc.signals import RowSignal, Signal
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+from recsvc.signals.embedding import neighbourhood_vectors
 from recsvc.snapshot import Snapshot
 from recsvc.store import Store
 
@@ -29,7 +32,8 @@ async def with_live_rows(
     """The snapshot with the rows of the evidence as they are now.
 
     The meta-paths are run again for followed users whose number of interactions is another one
-    than at the refresh, and for all evidence that was not there then.
+    than at the refresh, and for all evidence that was not there then, or that nobody had. Such an
+    item has the vectors of its neighbourhood: of what the people who have it have besides.
 
     Args:
         store: the graph.
@@ -45,24 +49,69 @@ async def with_live_rows(
     }
     own["user"] = list(counts)
     changed = _changed(snapshot, own, counts)
-    paths = [
+    affected = [
         signal
         for signal in snapshot.blend.signals
-        if isinstance(signal, RowSignal)
-        and changed[signal.kind]
-        and (signal.damping is not None or store.has_metapath(signal.name))
+        if changed[signal.kind] and (_by_steps(signal) or store.has_metapath(signal.name))
     ]
-    if not paths:
+    if not affected:
         return snapshot
-    found = await asyncio.gather(*(_strengths(store, path, changed[path.kind]) for path in paths))
+    paths = [signal for signal in affected if not _by_steps(signal)]
+    steps, *strengths = await asyncio.gather(
+        _steps(store, changed["item"] if len(paths) < len(affected) else []),
+        *(store.metapath(path.name, changed[path.kind]) for path in paths),
+    )
+    of_path = {path.name: found for path, found in zip(paths, strengths, strict=True)}
     live: dict[str, Signal] = {
-        path.name: _with_rows(
-            path, snapshot.items, own[path.kind], set(changed[path.kind]), strengths
+        signal.name: _with_rows(
+            signal, snapshot.items, own[signal.kind], set(changed[signal.kind]),
+            of_path.get(signal.name, steps),
         )
-        for path, strengths in zip(paths, found, strict=True)
-    }
+        for signal in affected
+    }  # fmt: skip
     signals = tuple(live.get(signal.name, signal) for signal in snapshot.blend.signals)
     return replace(snapshot, blend=replace(snapshot.blend, signals=signals))
+
+
+async def item_vector(
+    store: Store, signal: EmbeddingSignal, items: IdMap, item_id: str
+) -> Float32[NDArray[np.float32], "1 dim"]:
+    """The vector of an item, or of its neighbourhood where nobody had it at the refresh.
+
+    Args:
+        store: the graph.
+        signal: with the vectors of the items at the refresh.
+        items: their ids.
+        item_id: of the item.
+
+    Returns:
+        The vector; 0 where nobody who has it has another item that has one.
+
+    Raises:
+        Neo4jError: the graph cannot be read in time.
+    """
+    row = items.row(item_id)
+    if row >= 0 and signal.target[row].any():
+        return signal.target[[row]]
+    shares = _matrix([item_id], await store.two_steps([item_id]), items)
+    return neighbourhood_vectors(signal.target, shares)
+
+
+def _had(snapshot: Snapshot, items: Sequence[str]) -> list[bool]:
+    """Whether anybody had each of some items at the refresh."""
+    rows = snapshot.items.rows(items)
+    return ((rows >= 0) & (snapshot.blend.prior[rows] > 0.0)).tolist() if len(rows) else []
+
+
+def _by_steps(signal: Signal) -> bool:
+    """Whether what a new item says is made from what is two steps away."""
+    return isinstance(signal, EmbeddingSignal) or (
+        isinstance(signal, RowSignal) and signal.damping is not None
+    )
+
+
+async def _steps(store: Store, items: Sequence[str]) -> Strengths:
+    return await store.two_steps(items) if items else {}
 
 
 def _changed(
@@ -71,45 +120,51 @@ def _changed(
     """The evidence whose rows are read again."""
     changed: dict[EvidenceKind, list[str]] = {
         "user": [user for user, count in counts.items() if snapshot.count_of(user) != count],
-        "item": [item for item in own["item"] if item not in snapshot.items],
+        "item": [
+            item
+            for item, had in zip(own["item"], _had(snapshot, own["item"]), strict=True)
+            if not had
+        ],
         "category": [each for each in own["category"] if each not in snapshot.categories],
     }
     return {kind: ids[:_MOST_CHANGED] for kind, ids in changed.items()}
 
 
-async def _strengths(store: Store, signal: RowSignal, evidence: Sequence[str]) -> Strengths:
-    if signal.damping is None:
-        return await store.metapath(signal.name, evidence)
-    return await store.two_steps(evidence)
-
-
 def _with_rows(
-    signal: RowSignal,
+    signal: Signal,
     items: IdMap,
     evidence: Sequence[str],
     changed: set[str],
     strengths: Strengths,
-) -> RowSignal:
+) -> Signal:
     """A signal with the rows of some evidence alone: stored ones, and live ones of the changed."""
     kept = [node for node in evidence if node not in changed and signal.ids.row(node) >= 0]
-    stored = signal.rows[signal.ids.rows(kept)]
     read = sorted(changed)
+    both = [*kept, *read]
+    ids = IdMap.from_unsorted(both)
+    order, stored = np.argsort(ids.rows(both)), signal.ids.rows(kept)
+    live = _matrix(read, strengths, items)
+    if isinstance(signal, EmbeddingSignal):
+        made = neighbourhood_vectors(signal.source, live)
+        return signal.with_evidence(ids, np.concatenate([signal.source[stored], made])[order])
+    assert isinstance(signal, RowSignal)
+    if signal.damping is not None:
+        live = _after_two_steps(live, signal.rows, signal.damping)
+    rows = sp.vstack([signal.rows[stored], live], format="csr", dtype=np.float32)
+    return replace(signal, ids=ids, rows=sp.csr_matrix(rows)[order])
+
+
+def _matrix(nodes: Sequence[str], strengths: Strengths, items: IdMap) -> sp.csr_matrix:
+    """Strengths as rows [nodes, items], of the items that the snapshot has."""
     entries = [
         (row, item, strength)
-        for row, node in enumerate(read)
+        for row, node in enumerate(nodes)
         for item_id, strength in zip(*strengths.get(node, ((), ())), strict=True)
         if (item := items.row(item_id)) >= 0
     ]
     row, item, strength = zip(*entries, strict=True) if entries else ((), (), ())
-    live = sp.csr_matrix(
-        (np.array(strength, np.float32), (row, item)), shape=(len(read), len(items))
-    )
-    if signal.damping is not None:
-        live = _after_two_steps(live, signal.rows, signal.damping)
-    rows = sp.csr_matrix(sp.vstack([stored, live], format="csr", dtype=np.float32))
-    both = [*kept, *read]
-    ids = IdMap.from_unsorted(both)
-    return replace(signal, ids=ids, rows=rows[np.argsort(ids.rows(both))])
+    shape = (len(nodes), len(items))
+    return sp.csr_matrix((np.array(strength, np.float32), (row, item)), shape=shape)
 
 
 def _after_two_steps(shares: sp.csr_matrix, rows: sp.csr_matrix, damping: float) -> sp.csr_matrix:

@@ -15,6 +15,7 @@ def refresh_command(
     models: Sequence[str] = (),
     *,
     force: bool = False,
+    from_scratch: bool = False,
     seed: int | None = None,
     device: str | None = None,
 ) -> list[str]:
@@ -22,6 +23,7 @@ def refresh_command(
     command = [sys.executable, "-m", "recsvc", "refresh", "--json"]
     command += [word for model in models for word in ("--model", model)]
     command += ["--force"] if force else []
+    command += ["--from-scratch"] if from_scratch else []
     command += ["--seed", str(seed)] if seed is not None else []
     command += ["--device", device] if device is not None else []
     return command

@@ -7,9 +7,11 @@ closed by `close`.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import Any, TypeVar
+from datetime import UTC
+from typing import Any, TypeVar, cast
 
 import neo4j
+import orjson
 
 from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.errors import Neo4jError, Neo4jUnavailableError
@@ -27,8 +29,6 @@ from recsvc.stored import (
     StoredUser,
     active_version,
     event_row,
-    json_ready,
-    json_value,
 )
 
 SEEN_LIMIT = 50_000
@@ -37,6 +37,7 @@ Step = tuple[str, Mapping[str, Any]]
 
 _T = TypeVar("_T")
 _CONNECTIONS = 100
+_JSON = ("options", "metrics", "signal_metrics")
 _VERSIONS_LIMIT = 200
 _PLANNING_SECONDS = 30.0
 
@@ -195,7 +196,7 @@ class Store:
         rows = await self._run(catalogue()[f"serve/{kind}"], id=node_id, limit=MAX_LINKS)
         if not rows:
             raise NotFoundError(f"no {kind} {node_id!r} in the graph")
-        properties = {name: json_value(value) for name, value in sorted(rows[0]["properties"])}
+        properties = {name: _json_value(value) for name, value in sorted(rows[0]["properties"])}
         return StoredNode(properties, [(link, weight) for link, weight in rows[0]["links"]])
 
     async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -236,7 +237,7 @@ class Store:
     async def versions(self) -> list[Row]:
         """The newest versions of all models, as JSON-ready values."""
         rows = await self._run(catalogue()["serve/versions"], limit=_VERSIONS_LIMIT)
-        return [json_ready(row["properties"]) for row in rows]
+        return [_plain(row["properties"]) for row in rows]
 
     async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[Row]:
         """Nodes by the beginning of their id, or by words of their title or name.
@@ -361,3 +362,22 @@ class Store:
 
         async with self._patience.deadline(steps[0][0], seconds):
             return await self._in_session(managed)
+
+
+def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Node properties as JSON-ready values; the texts that hold JSON are read."""
+    return {
+        name: orjson.loads(value) if name in _JSON else _json_value(value)
+        for name, value in sorted(properties.items())
+        if value is not None
+    }
+
+
+def _json_value(value: Any) -> Any:
+    """A stored value as JSON has it: a time with its offset, what JSON has no form for as text."""
+    if isinstance(value, neo4j.time.DateTime):
+        native = value.to_native()
+        return (native if native.tzinfo else native.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, list):
+        return [_json_value(each) for each in cast("list[Any]", value)]
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-import neo4j
 import orjson
 
 from loaders.gateway import Row
@@ -13,7 +12,6 @@ from recsvc.evidence import EvidenceKind
 
 MAX_LINKS = 1_000
 """Most categories of one node in an answer."""
-_JSON = ("options", "metrics", "signal_metrics")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -104,22 +102,3 @@ def event_row(row: Mapping[str, Any]) -> Row:
     seconds, micros = divmod((row["timestamp"] - _EPOCH) // timedelta(microseconds=1), 1_000_000)
     fields = {name: value for name, value in row.items() if name != "timestamp"}
     return {**fields, "at": [seconds, micros * 1_000]}
-
-
-def json_ready(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Node properties as JSON-ready values; the texts that hold JSON are read."""
-    return {
-        name: orjson.loads(value) if name in _JSON else json_value(value)
-        for name, value in sorted(properties.items())
-        if value is not None
-    }
-
-
-def json_value(value: Any) -> Any:
-    """A stored value as JSON has it: a time with its offset, what JSON has no form for as text."""
-    if isinstance(value, neo4j.time.DateTime):
-        native = value.to_native()
-        return (native if native.tzinfo else native.replace(tzinfo=UTC)).isoformat()
-    if isinstance(value, list):
-        return [json_value(each) for each in cast("list[Any]", value)]
-    return value if isinstance(value, str | int | float | None) else str(value)

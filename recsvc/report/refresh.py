@@ -37,6 +37,8 @@ def refresh_sections(manifest: Mapping[str, Any], lists: SampledLists | None) ->
 def _outcome(manifest: Mapping[str, Any]) -> Section:
     """How the run ended, what the gate said, and how much there was."""
     sentences = [_ending(manifest)]
+    if start := manifest.get("start"):
+        sentences.append(f"It began {start}." if start.startswith("from") else f"It was {start}.")
     if manifest["state"] == "activated" and manifest.get("overridden"):
         sentences.append("It was activated by force. What spoke against it:")
     elif manifest.get("objections"):
@@ -77,15 +79,17 @@ def _change(manifest: Mapping[str, Any]) -> str:
         return "It ended before it could be compared with the version that was active."
     if not before:
         return "No version of the blend was active to compare it with."
+    tuned = (manifest.get("start") or "").startswith("fine-tuned")
     if not change:
-        return (
-            f"Its NDCG@20 was not compared with that of hybrid {before['version']}: the two share "
-            "too few validation users, or held out another share."
-        )
+        few = "too few users did something new" if tuned else (
+            "the two share too few validation users, or held out another share"
+        )  # fmt: skip
+        return f"Its NDCG@20 was not compared with that of hybrid {before['version']}: {few}."
     word = "above" if change["mean"] >= 0.0 else "below"
+    whom = "on half of what users did since" if tuned else "for the validation users of both"
     return (
         f"NDCG@20 of the blend is {abs(change['mean']):.4f} {word} that of hybrid "
-        f"{before['version']}, for the validation users of both; the 95% interval of the "
+        f"{before['version']}, {whom}; the 95% interval of the "
         f"difference is {change['low']:+.4f} to {change['high']:+.4f} (paired bootstrap)."
     )
 

@@ -37,6 +37,8 @@ class RefreshRequest(RequestBody):
     """The models of the blend; left out, those of `recsvc refresh`."""
     force: bool = False
     """As `recsvc refresh --force`."""
+    from_scratch: bool = False
+    """As `recsvc refresh --from-scratch`."""
 
 
 class BegunRefreshDocument(_Document):
@@ -83,6 +85,8 @@ class RefreshDocument(_Document):
     finished_at: str | None
     models: list[str]
     """The models of its blend."""
+    start: str | None
+    """What it goes on from and why, or why it begins from scratch; null until that is known."""
     steps: list[RefreshStepDocument]
     """In the order they were begun; those of all attempts."""
     versions: dict[str, int] | None

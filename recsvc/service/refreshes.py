@@ -35,20 +35,23 @@ class Refreshes:
 
     Args:
         home: `RECSVC_HOME`.
-        command: the command line of a refresh, of models and `force`.
+        command: the command line of a refresh, of models, `force` and `from_scratch`.
     """
 
     def __init__(self, home: Path, command: Callable[..., list[str]] = refresh_command) -> None:
         self._home = home
         self._command = command
 
-    async def begin(self, engine: Engine, models: Sequence[str], *, force: bool) -> str:
+    async def begin(
+        self, engine: Engine, models: Sequence[str], *, force: bool, from_scratch: bool
+    ) -> str:
         """Start a refresh; the name of its run, once it works on it.
 
         Args:
             engine: tells who refreshes.
             models: that the blend is made of; none for the default.
             force: take over from whoever refreshes.
+            from_scratch: learn everything anew.
 
         Raises:
             RefreshRunningError: somebody refreshes.
@@ -59,7 +62,8 @@ class Refreshes:
             if not force:
                 await _refuse_second(engine)
             before = known_holders(self._home)
-            process = await asyncio.to_thread(_start, self._command(models, force=force))
+            command = self._command(models, force=force, from_scratch=from_scratch)
+            process = await asyncio.to_thread(_start, command)
             # What has ended is to be gone.
             threading.Thread(target=process.wait, daemon=True).start()
             name = await self._begun(process, before)
@@ -170,7 +174,7 @@ async def _is_running(engine: Engine, manifest: dict[str, Any]) -> bool | None:
 def _document(manifest: dict[str, Any], running: bool | None, *, has_page: bool) -> dict[str, Any]:
     facts = (
         "state", "error", "begun_at", "finished_at", "steps", "versions", "metrics", "weights",
-        "change", "objections", "overridden",
+        "change", "objections", "overridden", "start",
     )  # fmt: skip
     found = {name: manifest.get(name) for name in facts}
     return {

@@ -1,6 +1,7 @@
 """Similarity of embeddings as a kernel: K(j, i) = <source_j, target_i>."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,9 +28,9 @@ class EmbeddingSignal:
 
     Attributes:
         name: the model's name.
-        ids: items; one row of both tables each.
+        ids: items that can be evidence; one row of `source` each.
         source: what an item says as evidence.
-        target: what an item is when it is ranked.
+        target: what an item is when it is ranked; as stored, of the same items.
         kind: the kind of evidence: items.
         gram: targetᵀ target: with it <x, y> over all items takes no pass over them.
         longest: length of the longest target.
@@ -37,7 +38,7 @@ class EmbeddingSignal:
 
     name: str
     ids: IdMap
-    source: Float32[NDArray[np.float32], "items dim"]
+    source: Float32[NDArray[np.float32], "evidence dim"]
     target: Float32[NDArray[np.float32], "items dim"]
     kind: EvidenceKind = "item"
     gram: Float64[NDArray[np.float64], "dim dim"] = field(init=False)
@@ -49,6 +50,15 @@ class EmbeddingSignal:
         object.__setattr__(self, "gram", target.T @ target)
         longest = np.sqrt(np.vecdot(target, target).max(initial=0.0))
         object.__setattr__(self, "longest", float(longest))
+
+    def with_evidence(
+        self, ids: IdMap, source: Float32[NDArray[np.float32], "evidence dim"]
+    ) -> "EmbeddingSignal":
+        """The same for other evidence: what is derived from the targets is not made again."""
+        same = copy(self)
+        object.__setattr__(same, "ids", ids)
+        object.__setattr__(same, "source", source)
+        return same
 
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """See `Signal.raw_scores`."""
@@ -86,11 +96,32 @@ def _products(
     return scores
 
 
+def neighbourhood_vectors(
+    vectors: Float32[NDArray[np.float32], "items dim"], shares: sp.csr_matrix
+) -> Float32[NDArray[np.float32], "n dim"]:
+    """Vectors for nodes that were not learned: the mean of others', and as long as those are.
+
+    Args:
+        vectors: those that were learned.
+        shares: what each of the others counts, [n, items].
+
+    Returns:
+        The vectors; 0 where no other counts.
+    """
+    near = np.unique(shares.indices)
+    found, weight = vectors[near], shares[:, near]
+    mean = np.asarray(weight @ found, np.float32)
+    length = np.asarray(weight @ np.linalg.norm(found, axis=1), np.float32)
+    total = np.asarray(weight.sum(axis=1), np.float32).ravel()
+    own = total * np.linalg.norm(mean, axis=1)
+    return mean * np.divide(length, own, out=np.zeros_like(own), where=own > 0)[:, None]
+
+
 def cosines(
-    vectors: Float32[NDArray[np.float32], "items dim"], rows: Int64[NDArray[np.int64], " n"]
+    of: Float32[NDArray[np.float32], "n dim"], vectors: Float32[NDArray[np.float32], "items dim"]
 ) -> Float32[NDArray[np.float32], "n items"]:
-    """Cosine of some rows with all rows; 0 with a vector of length 0."""
-    return _scaled_products(vectors, rows, _inverse_lengths(vectors))
+    """Cosine of some vectors with all of others; 0 with a vector of length 0."""
+    return (of @ vectors.T) * _inverse_lengths(of)[:, None] * _inverse_lengths(vectors)
 
 
 def _inverse_lengths(
@@ -98,14 +129,6 @@ def _inverse_lengths(
 ) -> Float32[NDArray[np.float32], " items"]:
     length = np.linalg.norm(vectors, axis=1)
     return np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-
-
-def _scaled_products(
-    vectors: Float32[NDArray[np.float32], "items dim"],
-    rows: Int64[NDArray[np.int64], " n"],
-    scale: Float32[NDArray[np.float32], " items"],
-) -> Float32[NDArray[np.float32], "n items"]:
-    return (vectors[rows] @ vectors.T) * scale[rows, None] * scale
 
 
 def nearest_items(
@@ -134,7 +157,7 @@ def nearest_items(
     for start in range(0, len(vectors), chunk):
         told(start)
         rows = np.arange(start, min(start + chunk, len(vectors)))
-        cosine = _scaled_products(vectors, rows, scale)
+        cosine = (vectors[rows] @ vectors.T) * scale[rows, None] * scale
         cosine[:, empty] = -np.inf
         cosine[np.arange(len(rows)), rows] = -np.inf
         top = _largest(cosine, k)

@@ -62,3 +62,34 @@ def test_someone_who_came_after_the_refresh_counts_too(served, service):
     assert service.client.post("/v1/events", json={"events": [event]}).status_code == 200
     (value,) = _by(_explained(service, user, item), "arrived-late")
     assert value > 0.0
+
+
+def test_a_new_item_has_the_vectors_of_its_neighbourhood(served, service):
+    fans = [f"u{6 * n + 1}" for n in range(8)]  # of taste 1, whose items are i30 to i59
+    nobody = service.client.get("/v1/items/just-out/similar")
+    assert nobody.status_code == 404
+    rows = [
+        {"event_id": f"out-{user}", "user_id": user, "item_id": "just-out", "event": "listen"}
+        for user in [*fans, "only-new"]
+    ]
+    assert service.client.post("/v1/events", json={"events": rows}).status_code == 200
+    for model in ("lightgcn", "node2vec"):
+        answer = service.client.get("/v1/items/just-out/similar", params={"model": model, "k": 10})
+        assert answer.status_code == 200, answer.text
+        near = answer.json()["items"]
+        assert sum(30 <= int(item["id"][1:]) < 60 for item in near) >= 9
+        assert [item["score"] for item in near] == sorted((i["score"] for i in near), reverse=True)
+    options = {"k": 10, "explain": "full"}
+    document = service.client.get("/v1/users/only-new/recommendations", params=options).json()
+    assert document["degraded"] == []
+    assert sum(30 <= int(item["item_id"][1:]) < 60 for item in document["items"]) >= 9
+    for item in document["items"]:
+        parts = {
+            part["signal"]: part["value"]
+            for part in item["explanation"]["contributions"]
+            if part["evidence"]["id"] == "just-out"
+        }
+        assert {"lightgcn", "node2vec"} <= parts.keys()
+        listed = sum(part["value"] for part in item["explanation"]["contributions"])
+        total = listed + item["explanation"]["remainder"]
+        assert total == pytest.approx(item["score"], rel=1e-4)

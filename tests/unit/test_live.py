@@ -1,6 +1,7 @@
 """Rows of followed users as they are now, in the place of stored ones."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -10,8 +11,8 @@ import scipy.sparse as sp
 from loaders.types import IdMap
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.fusion import Blend
-from recsvc.live import with_live_rows
-from recsvc.signals import RowSignal
+from recsvc.live import item_vector, with_live_rows
+from recsvc.signals import EmbeddingSignal, RowSignal
 from recsvc.snapshot import Snapshot
 from recsvc.store import Store
 
@@ -45,7 +46,7 @@ def made_snapshot() -> Snapshot:
     )
     return Snapshot(
         {"hybrid": 1}, ITEMS, IdMap(()), USERS, np.array([1, 1, 4]), ("",) * 3, np.ones(3, bool),
-        sp.csr_matrix((3, 0), dtype=bool), Blend(signals, (1.0, 1.0), np.zeros(3, np.float32), 0.1),
+        sp.csr_matrix((3, 0), dtype=bool), Blend(signals, (1.0, 1.0), np.ones(3, np.float32), 0.1),
     )  # fmt: skip
 
 
@@ -110,3 +111,58 @@ async def test_evidence_that_came_since_the_refresh_has_the_rows_of_now() -> Non
     signal = live.blend.signals[1]
     rows = Evidence(nodes).rows("item", signal.ids)
     assert signal.terms(rows, np.arange(3)).tolist() == [[1, 0, 0], [0, 0.5, 0]]
+
+
+class Neighbours(FakeStore):
+    """Answers `two_steps` alone, from a table."""
+
+    def has_metapath(self, name: str) -> bool:
+        return False
+
+    async def two_steps(self, evidence_ids: Sequence[str]) -> Any:
+        self.asked.append(("two steps", list(evidence_ids)))
+        return {item: self.rows[item] for item in evidence_ids if item in self.rows}
+
+
+SOURCE = np.array([[2, 0], [0, 4], [0, 0]], np.float32)
+TARGET = np.array([[1, 0], [0, 3], [0, 0]], np.float32)
+
+
+def embedded_snapshot() -> Snapshot:
+    """What nobody had at the refresh, c, has vectors of length 0."""
+    rows = RowSignal("pagerank", "item", ITEMS, sp.csr_matrix(np.eye(3, dtype=np.float32)), 0.5)
+    embedding = EmbeddingSignal("lightgcn", ITEMS, SOURCE, TARGET)
+    prior = np.array([1, 1, 0], np.float32)
+    return replace(made_snapshot(), blend=Blend((embedding, rows), (1.0, 1.0), prior, 0.1))
+
+
+async def test_a_new_item_says_what_its_neighbourhood_does() -> None:
+    fake = Neighbours({"new": (["a", "b", "new"], [0.3, 0.1, 0.6]), "c": (["b"], [0.5])})
+    snapshot = embedded_snapshot()
+    nodes = tuple(EvidenceNode("item", item, 1.0) for item in ("b", "c", "new", "lonely"))
+    live = await with_live_rows(fake.store, snapshot, {}, Evidence(nodes))
+    assert fake.asked == [("two steps", ["c", "new", "lonely"])]  # once, for both signals
+    signal = live.blend.signals[0]
+    assert isinstance(signal, EmbeddingSignal)
+    said = dict(zip(signal.ids, signal.source.tolist(), strict=True))
+    # The mean of (2, 0), three times, and (0, 4) is (1.5, 1); their mean length is 2.5.
+    long = 2.5 / np.hypot(1.5, 1.0)
+    assert said == {
+        "b": [0, 4], "c": [0, 4], "lonely": [0, 0], "new": pytest.approx([1.5 * long, long]),
+    }  # fmt: skip
+    terms = signal.terms(Evidence(nodes).rows("item", signal.ids), np.arange(3))
+    assert terms.tolist() == [
+        [0, 12, 0], [0, 12, 0], pytest.approx([1.5 * long, 3 * long, 0]), [0, 0, 0],
+    ]  # fmt: skip
+    assert signal.target is snapshot.blend.signals[0].target  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def test_the_vector_of_an_item_is_read_from_the_graph_where_it_has_none() -> None:
+    fake = Neighbours({"new": (["a", "unknown"], [0.25, 0.75]), "c": (["a", "b"], [0.5, 0.5])})
+    signal = embedded_snapshot().blend.signals[0]
+    assert isinstance(signal, EmbeddingSignal)
+    found = [await item_vector(fake.store, signal, ITEMS, item) for item in ("a", "new", "lonely")]
+    assert [each.tolist() for each in found] == [[[1, 0]], [[1, 0]], [[0, 0]]]
+    assert fake.asked == [("two steps", ["new"]), ("two steps", ["lonely"])]
+    (cold,) = await item_vector(fake.store, signal, ITEMS, "c")
+    assert cold.tolist() == pytest.approx((np.array([1, 3]) / np.hypot(1, 3) * 2).tolist())

@@ -44,7 +44,7 @@ async def test_a_new_item_has_nearly_the_pagerank_of_the_graph_as_it_is() -> Non
     snapshot = Snapshot(
         {}, stored.items, IdMap([]), IdMap([]), np.zeros(0, np.int64), ("",) * (ITEMS - 1),
         np.ones(ITEMS - 1, bool), sp.csr_matrix((ITEMS - 1, 0), dtype=bool),
-        Blend((signal,), (1.0,), np.zeros(ITEMS - 1, np.float32), 0.1),
+        Blend((signal,), (1.0,), np.ones(ITEMS - 1, np.float32), 0.1),
     )  # fmt: skip
     degree = np.asarray(seen.sum(axis=1)).ravel()
     people = seen[:, ITEMS - 1].toarray().ravel() > 0

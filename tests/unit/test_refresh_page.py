@@ -163,6 +163,17 @@ def test_versions_that_cannot_be_compared_say_why() -> None:
     assert "ended before it could be compared" in section(broken, "What came").sentences[-1]
 
 
+def test_a_run_says_what_it_went_on_from() -> None:
+    tuned = MANIFEST | {"start": "fine-tuned from hybrid 2: 1.24% came or went"}
+    sentences = section(tuned, "What came").sentences
+    assert "It was fine-tuned from hybrid 2: 1.24% came or went." in sentences
+    assert "on half of what users did since" in sentences[-1]
+    few = section(tuned | {"change": None}, "What came").sentences[-1]
+    assert few.endswith("hybrid 2: too few users did something new.")
+    begun = section(MANIFEST | {"start": "from scratch: it was asked for"}, "What came").sentences
+    assert "It began from scratch: it was asked for." in begun
+
+
 def test_what_was_forced_says_what_spoke_against_it() -> None:
     objections = REFUSED["objections"]
     forced = MANIFEST | {"objections": objections, "overridden": objections}

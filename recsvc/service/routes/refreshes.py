@@ -48,7 +48,9 @@ async def begin_refresh(
 ) -> Response:
     """Begin a refresh, or go on with one that was ended; answered when it works, after seconds."""
     wanted = body or RefreshRequest()
-    name = await refreshes.begin(engine, wanted.models, force=wanted.force)
+    name = await refreshes.begin(
+        engine, wanted.models, force=wanted.force, from_scratch=wanted.from_scratch
+    )
     response = json_response({"id": name, "state": "unfinished"}, status=202)
     response.headers["Location"] = f"/v1/refreshes/{name}"
     return response

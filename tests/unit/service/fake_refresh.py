@@ -34,6 +34,7 @@ MANIFEST: dict[str, Any] = {
     "change": {"mean": 0.012, "low": 0.004, "high": 0.02},
     "objections": [],
     "overridden": [],
+    "start": "from scratch: no version is active",
 }  # fmt: skip
 
 
@@ -75,4 +76,4 @@ def fake_command(home: Path, run: str = RUN, what: str = "end") -> list[str]:
 def fake_refreshes(home: Path, run: str = RUN, what: str = "end") -> Refreshes:
     """Refreshes of which one is known, and whose processes go on with a run."""
     write_manifest(home)
-    return Refreshes(home, lambda _models, force: fake_command(home, run, what))
+    return Refreshes(home, lambda _models, **_asked: fake_command(home, run, what))

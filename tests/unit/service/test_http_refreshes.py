@@ -76,7 +76,12 @@ async def test_a_refresh_begins_and_its_address_tells_of_it(client: httpx.AsyncC
 
 async def test_what_the_gate_said_is_told(client: httpx.AsyncClient, tmp_path: Path) -> None:
     change = {"mean": -0.04, "low": -0.05, "high": -0.03}
-    said = {"change": change, "objections": ["it is worse"], "overridden": ["it is worse"]}
+    said = {
+        "change": change,
+        "objections": ["it is worse"],
+        "overridden": ["it is worse"],
+        "start": "why",
+    }
     write_manifest(tmp_path, **said)
     document = (await client.get(f"/v1/refreshes/{RUN}")).json()
     RefreshDocument.model_validate(document)
@@ -112,20 +117,23 @@ async def test_what_is_asked_for_reaches_the_command(fake: FakeEngine, tmp_path:
     asked: list[Any] = []
     write_manifest(tmp_path)
 
-    def command(models: Any, *, force: bool) -> list[str]:
-        asked.append((list(models), force))
+    def command(models: Any, *, force: bool, from_scratch: bool) -> list[str]:
+        asked.append((list(models), force, from_scratch))
         return fake_command(tmp_path)
 
     async with asking(fake, Refreshes(tmp_path, command)) as client:
         body = {"models": ["ridge", "lightgcn"], "force": True}
         assert (await client.post("/v1/refreshes", json=body)).status_code == 202
-    assert asked == [(["ridge", "lightgcn"], True)]
+        body = {"force": True, "from_scratch": True}
+        assert (await client.post("/v1/refreshes", json=body)).status_code == 202
+    assert asked == [(["ridge", "lightgcn"], True, False), ([], True, True)]
     assert ("refresh_holder",) not in fake.calls  # whoever it is, it is taken over from
     words = refresh_command(["ridge", "lightgcn"], force=True)
     assert words[1:] == [
         *("-m", "recsvc", "refresh", "--json"),
         *("--model", "ridge", "--model", "lightgcn", "--force"),
     ]
+    assert refresh_command(from_scratch=True)[4:] == ["--json", "--from-scratch"]
 
 
 async def test_a_second_one_is_refused(client: httpx.AsyncClient, fake: FakeEngine) -> None:
