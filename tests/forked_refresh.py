@@ -179,9 +179,9 @@ def _patch(boundaries: Boundaries) -> None:
 def _refresh(request: dict[str, Any], out: Path) -> None:
     """One refresh, in the fork.
 
-    What may be asked: `seed`, `models`, `force`, `lease_seconds`; `passed`, the boundaries to pass
-    before it kills itself at the next; `stop_at`, the boundary at which it pauses itself;
-    `largest_file`, in bytes, past which every file it writes is as on a full disk.
+    What may be asked: `seed`, `models`, `force`, `from_scratch`, `lease_seconds`; `passed`, the
+    boundaries to pass before it kills itself at the next; `stop_at`, the boundary at which it
+    pauses itself; `largest_file`, in bytes, past which every file it writes is as on a full disk.
     """
     from recsvc.refresh import refresh
 
@@ -202,6 +202,7 @@ def _refresh(request: dict[str, Any], out: Path) -> None:
         report = refresh(
             gateway, OPTIONS.model_copy(update=chosen), load_settings().events,
             home=Path(request["home"]), force=request.get("force", False),
+            from_scratch=request.get("from_scratch", False),
             lease_seconds=request.get("lease_seconds", 60.0),
         )  # fmt: skip
     told = {"run": report.run, "sha256": report.sha256, "versions": dict(report.versions)}

@@ -37,13 +37,14 @@ def test_the_same_command_again_makes_what_nobody_disturbed_makes(
         assert len(expected) > 10
         killed = 0
         for _ in range(KILLS):
-            told = forked.refresh(kill_after=chance.uniform(0.0, seconds), force=True)
+            moment = chance.uniform(0.0, seconds)
+            told = forked.refresh(kill_after=moment, force=True, from_scratch=True)
             killed += told["status"] == -signal.SIGKILL
             active = [v for v in gateway.run(VERSIONS) if v["status"] == "active"]
             assert [v["model"] for v in active] == ["fastrp", "hybrid", "lightgcn"]
             assert len({v["run"] for v in active}) == 1
             assert served_arrays(gateway) == expected
-        last = forked.refresh(force=True)
+        last = forked.refresh(force=True, from_scratch=True)
     assert last["status"] == 0, last
     assert killed > 0
     assert served_arrays(gateway) == expected
