@@ -2,7 +2,7 @@
 // mode: read
 // params: prefix: str, first: int, last: int
 // returns: rows: list[list[any]]
-UNWIND range($first, $last) AS number
+WITH [number IN range($first, $last) | $prefix + toString(number)] AS ids
 MATCH (n)
-WHERE elementId(n) = $prefix + toString(number)
+WHERE elementId(n) IN ids
 RETURN collect([labels(n), properties(n)]) AS rows

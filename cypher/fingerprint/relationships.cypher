@@ -3,9 +3,9 @@
 // mode: read
 // params: prefix: str, first: int, last: int
 // returns: rows: list[list[any]]
-UNWIND range($first, $last) AS number
+WITH [number IN range($first, $last) | $prefix + toString(number)] AS ids
 MATCH (a)-[r]->(b)
-WHERE elementId(r) = $prefix + toString(number)
+WHERE elementId(r) IN ids
 RETURN collect([
   type(r), properties(r),
   labels(a), coalesce(a.user_id, a.item_id, a.category_id, properties(a)),
