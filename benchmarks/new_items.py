@@ -53,7 +53,7 @@ def main() -> None:
     for name in MODEL_NAMES:
         before, after = (fitted(name, evidence) for evidence in (old, given))
         source = before.source.copy()
-        source[new] = neighbourhood_vectors(before.source, shares)
+        source[new] = neighbourhood_vectors(before.source, old.getnnz(axis=0), shares)
         near = before.with_evidence(before.ids, source)
         for what, evidence in (("all that is left", given), ("new artists alone", alone)):
             users = np.flatnonzero(np.diff(evidence.indptr) * np.diff(wanted.indptr))

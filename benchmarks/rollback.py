@@ -112,8 +112,9 @@ def made_snapshot(
     nobody = IdMap(())
     return Snapshot(
         versions=numbers, items=ids, categories=nobody, users=nobody,
-        user_counts=np.zeros(0, np.int64), titles=("",) * len(ids),
-        available=np.ones(len(ids), bool), in_category=sp.csr_matrix((len(ids), 0), dtype=bool),
+        user_counts=np.zeros(0, np.int64), item_people=np.ones(len(ids), np.int64),
+        titles=("",) * len(ids), available=np.ones(len(ids), bool),
+        in_category=sp.csr_matrix((len(ids), 0), dtype=bool),
         blend=Blend(tuple(signals), (1.0,) * len(signals), rng.random(len(ids), np.float32), 0.1),
     )  # fmt: skip
 

@@ -100,8 +100,9 @@ class Candidate:
 
 
 def snapshot_of(
-    graph: HeteroGraph, details: ItemDetails, blend: Blend, versions: Mapping[str, int]
-) -> Snapshot:
+    graph: HeteroGraph, details: ItemDetails, evidence: sp.csr_matrix, blend: Blend,
+    versions: Mapping[str, int],
+) -> Snapshot:  # fmt: skip
     """What answers are made from."""
     by_user = any(signal.kind == "user" for signal in blend.signals)
     counts = np.bincount(graph.interactions.user_index, minlength=len(graph.users))
@@ -111,6 +112,7 @@ def snapshot_of(
         categories=graph.categories,
         users=graph.users if by_user else IdMap(()),
         user_counts=counts if by_user else counts[:0],
+        item_people=evidence.getnnz(axis=0).astype(np.int64),
         titles=details.titles,
         available=np.array(details.available, bool),
         in_category=graph.in_category.matrix(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from loaders.errors import Neo4jError, Neo4jTimeoutError, Neo4jUnavailableError
 from loaders.gateway import Row
 from recsvc.activations import Activations
-from recsvc.answer import Answer, SimilarAnswer, SimilarNode
+from recsvc.answer import Answer, SimilarAnswer
 from recsvc.answering import Reasons, Removals, answer_of, with_newcomers
 from recsvc.asking import (
     Asker,
@@ -35,14 +35,13 @@ from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import Evidence, EvidenceKind
 from recsvc.explanation import ExactScores, take_apart
 from recsvc.listing import Listing
-from recsvc.live import item_vector, with_live_rows
+from recsvc.live import with_live_rows
 from recsvc.paths import DrawnPaths, find_paths
-from recsvc.ranking import best_items
 from recsvc.revisions import Revisions, note_users
 from recsvc.sampled_lists import forget
 from recsvc.serving import Serving
 from recsvc.settings import EventSettings
-from recsvc.signals.embedding import cosines
+from recsvc.similar import similar_items, similar_users
 from recsvc.snapshot import Snapshot
 from recsvc.store import Store
 from recsvc.stored import ActiveVersion, StoredNode, StoredUser
@@ -188,57 +187,29 @@ class Engine:
         return await self._answer(listing, started, only=np.array([row]))
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
-        """The k items nearest to an item by the cosine of their embeddings.
-
-        One that came after the refresh has the vector of its neighbourhood.
+        """See `recsvc.similar.similar_items`.
 
         Raises:
             NotFoundError: no such item, or no such embedding model.
             SnapshotError: nothing has been refreshed yet.
             Neo4jError: the neighbourhood of a new item cannot be read in time.
         """
-        snapshot = self.snapshot
         name = self._embedding_model(model)
-        signal = snapshot.embedding(name)
-        row = snapshot.items.row(item_id)
-        if signal is None:
-            raise NotFoundError(f"no vectors of {name} in the active version")
-        vector = await item_vector(self._store, signal, snapshot.items, item_id)
-        if row < 0 and not vector.any():
-            raise NotFoundError(
-                f"no item {item_id!r} in the active version of {name}: a new one has a vector when "
-                "somebody who has it has another one too"
-            )
-        allowed = np.array(snapshot.available)
-        if row >= 0:
-            allowed[row] = False
-        cosine = cosines(vector, signal.target)[0]
-        found = best_items(cosine, allowed, k)
-        items = tuple(
-            SimilarNode(snapshot.items[i], snapshot.titles[i] or None, float(cosine[i]), rank)
-            for rank, i in enumerate(found.tolist(), start=1)
-        )
-        return SimilarAnswer(item_id, name, snapshot.versions[name], items)
+        return await similar_items(self._store, self.snapshot, name, item_id, k)
 
     async def similar_users(self, user_id: str, k: int, model: str | None) -> SimilarAnswer:
-        """The k users nearest to a user, from the vector index.
+        """See `recsvc.similar.similar_users`.
 
         Raises:
             NotFoundError: no such user, or no such embedding model.
+            SnapshotError: nothing has been refreshed yet.
             Neo4jError: the graph cannot be read in time.
         """
         active = self._serving.active.get(self._embedding_model(model))
         if active is None or active.slot is None:
             raise NotFoundError(f"no active version of {model or 'any embedding model'}")
         with self._store.one_request():
-            rows = await self._store.similar_users(user_id, k, active)
-            if not rows and not await self._store.user_exists(user_id):
-                raise NotFoundError(f"no user {user_id!r} in the graph")
-        items = tuple(
-            SimilarNode(row["id"], row["name"], row["score"], rank)
-            for rank, row in enumerate(rows, start=1)
-        )
-        return SimilarAnswer(user_id, active.model, active.version, items)
+            return await similar_users(self._store, active, user_id, k)
 
     async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Write events; they are committed when this returns. Returns how many were new.

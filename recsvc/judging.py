@@ -33,9 +33,10 @@ def judge(run: Run, candidate: Candidate) -> Verdict:
             raise refusal(broken, "it cannot be stored, --force or not")
         found = objections(signals, candidate.known, change, least_coverage=least)
         run.record.note(objections=found, change=change)
-    extracted = candidate.basis.extracted
-    served = snapshot_of(extracted.graph, extracted.details, candidate.blend, candidate.numbers)
-    note_lists(run, active, served, extracted.graph, extracted.at)
+    basis, blend = candidate.basis, candidate.blend
+    details = basis.extracted.details
+    served = snapshot_of(basis.graph, details, basis.evidence, blend, candidate.numbers)
+    note_lists(run, active, served, basis.graph, basis.extracted.at)
     return Verdict(change, found)
 
 

@@ -64,7 +64,7 @@ async def with_live_rows(
     of_path = {path.name: found for path, found in zip(paths, strengths, strict=True)}
     live: dict[str, Signal] = {
         signal.name: _with_rows(
-            signal, snapshot.items, own[signal.kind], set(changed[signal.kind]),
+            signal, snapshot, own[signal.kind], set(changed[signal.kind]),
             of_path.get(signal.name, steps),
         )
         for signal in affected
@@ -74,14 +74,14 @@ async def with_live_rows(
 
 
 async def item_vector(
-    store: Store, signal: EmbeddingSignal, items: IdMap, item_id: str
+    store: Store, snapshot: Snapshot, signal: EmbeddingSignal, item_id: str
 ) -> Float32[NDArray[np.float32], "1 dim"]:
     """The vector of an item, or of its neighbourhood where nobody had it at the refresh.
 
     Args:
         store: the graph.
-        signal: with the vectors of the items at the refresh.
-        items: their ids.
+        snapshot: the items at the refresh.
+        signal: with their vectors.
         item_id: of the item.
 
     Returns:
@@ -90,17 +90,17 @@ async def item_vector(
     Raises:
         Neo4jError: the graph cannot be read in time.
     """
-    row = items.row(item_id)
+    row = snapshot.items.row(item_id)
     if row >= 0 and signal.target[row].any():
         return signal.target[[row]]
-    shares = _matrix([item_id], await store.two_steps([item_id]), items)
-    return neighbourhood_vectors(signal.target, shares)
+    shares = _matrix([item_id], await store.two_steps([item_id]), snapshot.items)
+    return neighbourhood_vectors(signal.target, snapshot.item_people, shares)
 
 
 def _had(snapshot: Snapshot, items: Sequence[str]) -> list[bool]:
     """Whether anybody had each of some items at the refresh."""
     rows = snapshot.items.rows(items)
-    return ((rows >= 0) & (snapshot.blend.prior[rows] > 0.0)).tolist() if len(rows) else []
+    return ((rows >= 0) & (snapshot.item_people[rows] > 0)).tolist() if len(rows) else []
 
 
 def _by_steps(signal: Signal) -> bool:
@@ -132,7 +132,7 @@ def _changed(
 
 def _with_rows(
     signal: Signal,
-    items: IdMap,
+    snapshot: Snapshot,
     evidence: Sequence[str],
     changed: set[str],
     strengths: Strengths,
@@ -143,9 +143,9 @@ def _with_rows(
     both = [*kept, *read]
     ids = IdMap.from_unsorted(both)
     order, stored = np.argsort(ids.rows(both)), signal.ids.rows(kept)
-    live = _matrix(read, strengths, items)
+    live = _matrix(read, strengths, snapshot.items)
     if isinstance(signal, EmbeddingSignal):
-        made = neighbourhood_vectors(signal.source, live)
+        made = neighbourhood_vectors(signal.source, snapshot.item_people, live)
         return signal.with_evidence(ids, np.concatenate([signal.source[stored], made])[order])
     assert isinstance(signal, RowSignal)
     if signal.damping is not None:

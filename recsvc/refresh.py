@@ -235,7 +235,7 @@ def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:
     with_vectors = [n for n, each in fitted.items() if isinstance(each.kernel, Vectors)]
     versions = {HYBRID: hybrid} | {name: _begin(run, name) for name in with_vectors}
     numbers = {name: version.number for name, version in versions.items()}
-    content, sha256 = pack(snapshot_of(graph, basis.extracted.details, blend, numbers))
+    content, sha256 = pack(snapshot_of(graph, basis.extracted.details, evidence, blend, numbers))
     cut = cut | {name: each.cut for name, each in fitted.items() if name not in with_vectors}
     known = np.bincount(evidence.indices[evidence.data > 0], minlength=len(graph.items)) > 0
     return Candidate(basis, versions, fitted, blend, known, content, sha256, cut)

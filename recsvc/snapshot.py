@@ -31,7 +31,7 @@ from recsvc.fusion import Blend
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
 _MANIFEST = "manifest.json"
-_FORMAT = 3
+_FORMAT = 4
 _UNPACKING = ".unpacking-"
 _UNPACKING_SECONDS = 3600.0
 
@@ -50,6 +50,7 @@ class Snapshot:
         categories: categories.
         users: followed users that signals know; empty where no signal starts from users.
         user_counts: interactions of each of these users at the refresh.
+        item_people: users who had each item at the refresh.
         titles: one per item, "" where there is none.
         available: one per item, as it was when it was last seen; written to by requests.
         in_category: bool [items, categories].
@@ -62,6 +63,7 @@ class Snapshot:
     categories: IdMap
     users: IdMap
     user_counts: Int64[NDArray[np.int64], " users"]
+    item_people: Int64[NDArray[np.int64], " items"]
     titles: tuple[str, ...]
     available: Bool[NDArray[np.bool_], " items"]
     in_category: sp.csr_matrix
@@ -115,6 +117,7 @@ class Snapshot:
             categories=left["category"],
             users=left["user"],
             user_counts=self.user_counts[kept["user"]],
+            item_people=self.item_people[items],
             titles=tuple(self.titles[row] for row in items.tolist()),
             available=self.available[items],
             in_category=self.in_category[items][:, kept["category"]],
@@ -147,6 +150,7 @@ def pack(snapshot: Snapshot) -> tuple[bytes, str]:
         "prior": snapshot.blend.prior,
         "available": snapshot.available,
         "user_counts": snapshot.user_counts,
+        "item_people": snapshot.item_people,
         **_csr_arrays("in_category", snapshot.in_category),
     }
     signals: list[dict[str, Any]] = []
@@ -319,6 +323,7 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
         categories=ids["category"],
         users=ids["user"],
         user_counts=array("user_counts"),
+        item_people=array("item_people"),
         titles=tuple(manifest["titles"]),
         available=np.array(array("available")),
         in_category=_csr(array, "in_category", (len(items), len(ids["category"]))),

@@ -97,24 +97,29 @@ def _products(
 
 
 def neighbourhood_vectors(
-    vectors: Float32[NDArray[np.float32], "items dim"], shares: sp.csr_matrix
+    vectors: Float32[NDArray[np.float32], "items dim"],
+    people: Int64[NDArray[np.int64], " items"],
+    shares: sp.csr_matrix,
 ) -> Float32[NDArray[np.float32], "n dim"]:
-    """Vectors for nodes that were not learned: the mean of others', and as long as those are.
+    """Vectors for nodes that were not learned: how the mean of others' differs from any mean.
+
+    A mean over a random walk's neighbours has all that their vectors have in common, whatever the
+    node; that is how popular they are, which other parts of a score say. The mean where such walks
+    end up, in proportion to `people`, is taken off.
 
     Args:
         vectors: those that were learned.
+        people: how many users have each of them.
         shares: what each of the others counts, [n, items].
 
     Returns:
         The vectors; 0 where no other counts.
     """
-    near = np.unique(shares.indices)
-    found, weight = vectors[near], shares[:, near]
-    mean = np.asarray(weight @ found, np.float32)
-    length = np.asarray(weight @ np.linalg.norm(found, axis=1), np.float32)
-    total = np.asarray(weight.sum(axis=1), np.float32).ravel()
-    own = total * np.linalg.norm(mean, axis=1)
-    return mean * np.divide(length, own, out=np.zeros_like(own), where=own > 0)[:, None]
+    total = np.asarray(shares.sum(axis=1)).ravel()
+    scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+    mean = np.asarray(shares @ vectors) * scale[:, None]
+    usual = people.astype(np.float32) @ vectors / max(1, people.sum())
+    return np.where(total[:, None] > 0, mean - usual, 0.0).astype(np.float32)
 
 
 def cosines(

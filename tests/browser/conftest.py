@@ -78,7 +78,7 @@ def client(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
+    if CHROMIUM is None:  # pip does not bring it, and the other tests do without
         pytest.skip("there is no Chromium: apt-get install chromium")
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:

@@ -73,7 +73,7 @@ def made_snapshot() -> Snapshot:
     prior = rng.random(n).astype(np.float32)
     return Snapshot(
         {"hybrid": 1}, items, categories, users,
-        np.zeros(len(users), np.int64), ("",) * n,
+        np.zeros(len(users), np.int64), np.ones(n, np.int64), ("",) * n,
         rng.random(n) < 0.9, sp.csr_matrix((n, len(categories)), dtype=bool),
         Blend(signals, (1.0, 0.5, 0.25, 0.7), prior, 0.01),
     )  # fmt: skip

@@ -22,8 +22,8 @@ def snapshot(items: tuple[str, ...], prior: list[float], *signals: RowSignal) ->
     blend = Blend(signals, (5.0,) * len(signals), np.array(prior, np.float32), 1.0)
     return Snapshot(
         {"hybrid": 1}, IdMap(items), IdMap(()), IdMap(()), np.zeros(0, np.int64),
-        tuple(f"Title {each}" for each in items), np.ones(len(items), bool),
-        sp.csr_matrix((len(items), 0)), blend,
+        np.ones(len(items), np.int64), tuple(f"Title {each}" for each in items),
+        np.ones(len(items), bool), sp.csr_matrix((len(items), 0)), blend,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from recsvc.snapshot import Snapshot
 from recsvc.store import Store
 
 ITEMS, USERS = IdMap(["a", "b", "c"]), IdMap(["u1", "u2", "u3"])
+PEOPLE = np.array([3, 1, 2])
 
 
 class FakeStore:
@@ -45,8 +46,9 @@ def made_snapshot() -> Snapshot:
         RowSignal("item_user_item", "item", ITEMS, items),
     )
     return Snapshot(
-        {"hybrid": 1}, ITEMS, IdMap(()), USERS, np.array([1, 1, 4]), ("",) * 3, np.ones(3, bool),
-        sp.csr_matrix((3, 0), dtype=bool), Blend(signals, (1.0, 1.0), np.ones(3, np.float32), 0.1),
+        {"hybrid": 1}, ITEMS, IdMap(()), USERS, np.array([1, 1, 4]), PEOPLE, ("",) * 3,
+        np.ones(3, bool), sp.csr_matrix((3, 0), dtype=bool),
+        Blend(signals, (1.0, 1.0), np.ones(3, np.float32), 0.1),
     )  # fmt: skip
 
 
@@ -132,8 +134,8 @@ def embedded_snapshot() -> Snapshot:
     """What nobody had at the refresh, c, has vectors of length 0."""
     rows = RowSignal("pagerank", "item", ITEMS, sp.csr_matrix(np.eye(3, dtype=np.float32)), 0.5)
     embedding = EmbeddingSignal("lightgcn", ITEMS, SOURCE, TARGET)
-    prior = np.array([1, 1, 0], np.float32)
-    return replace(made_snapshot(), blend=Blend((embedding, rows), (1.0, 1.0), prior, 0.1))
+    blend = Blend((embedding, rows), (1.0, 1.0), np.array([1, 1, 0], np.float32), 0.1)
+    return replace(made_snapshot(), item_people=np.array([1, 3, 0]), blend=blend)
 
 
 async def test_a_new_item_says_what_its_neighbourhood_does() -> None:
@@ -145,24 +147,23 @@ async def test_a_new_item_says_what_its_neighbourhood_does() -> None:
     signal = live.blend.signals[0]
     assert isinstance(signal, EmbeddingSignal)
     said = dict(zip(signal.ids, signal.source.tolist(), strict=True))
-    # The mean of (2, 0), three times, and (0, 4) is (1.5, 1); their mean length is 2.5.
-    long = 2.5 / np.hypot(1.5, 1.0)
-    assert said == {
-        "b": [0, 4], "c": [0, 4], "lonely": [0, 0], "new": pytest.approx([1.5 * long, long]),
-    }  # fmt: skip
+    # Of (2, 0), three times, and (0, 4) the mean is (1.5, 1). One of four has (2, 0) among all who
+    # have something, so walks end up at (0.5, 3) wherever they begin.
+    assert said == {"b": [0, 4], "c": [-0.5, 1], "lonely": [0, 0], "new": [1, -2]}
     terms = signal.terms(Evidence(nodes).rows("item", signal.ids), np.arange(3))
-    assert terms.tolist() == [
-        [0, 12, 0], [0, 12, 0], pytest.approx([1.5 * long, 3 * long, 0]), [0, 0, 0],
-    ]  # fmt: skip
+    assert terms.tolist() == [[0, 12, 0], [-0.5, 3, 0], [1, -6, 0], [0, 0, 0]]
     assert signal.target is snapshot.blend.signals[0].target  # pyright: ignore[reportAttributeAccessIssue]
 
 
 async def test_the_vector_of_an_item_is_read_from_the_graph_where_it_has_none() -> None:
     fake = Neighbours({"new": (["a", "unknown"], [0.25, 0.75]), "c": (["a", "b"], [0.5, 0.5])})
-    signal = embedded_snapshot().blend.signals[0]
-    assert isinstance(signal, EmbeddingSignal)
-    found = [await item_vector(fake.store, signal, ITEMS, item) for item in ("a", "new", "lonely")]
-    assert [each.tolist() for each in found] == [[[1, 0]], [[1, 0]], [[0, 0]]]
+    snapshot = embedded_snapshot()
+    signal = snapshot.embedding("lightgcn")
+    assert signal is not None
+    items = ("a", "new", "lonely")
+    found = [await item_vector(fake.store, snapshot, signal, item) for item in items]
+    # Walks end up at a quarter of (1, 0) and three quarters of (0, 3).
+    assert [each.tolist() for each in found] == [[[1, 0]], [[0.75, -2.25]], [[0, 0]]]
     assert fake.asked == [("two steps", ["new"]), ("two steps", ["lonely"])]
-    (cold,) = await item_vector(fake.store, signal, ITEMS, "c")
-    assert cold.tolist() == pytest.approx((np.array([1, 3]) / np.hypot(1, 3) * 2).tolist())
+    (cold,) = await item_vector(fake.store, snapshot, signal, "c")
+    assert cold.tolist() == [0.25, -0.75]

@@ -42,8 +42,9 @@ async def test_a_new_item_has_nearly_the_pagerank_of_the_graph_as_it_is() -> Non
     rows, _, _ = pagerank_rows(stored, before, damping=DAMPING, epsilon=1e-4, size=ITEMS)
     signal = RowSignal("pagerank", "item", stored.items, rows, DAMPING)
     snapshot = Snapshot(
-        {}, stored.items, IdMap([]), IdMap([]), np.zeros(0, np.int64), ("",) * (ITEMS - 1),
-        np.ones(ITEMS - 1, bool), sp.csr_matrix((ITEMS - 1, 0), dtype=bool),
+        {}, stored.items, IdMap([]), IdMap([]), np.zeros(0, np.int64),
+        np.ones(ITEMS - 1, np.int64), ("",) * (ITEMS - 1), np.ones(ITEMS - 1, bool),
+        sp.csr_matrix((ITEMS - 1, 0), dtype=bool),
         Blend((signal,), (1.0,), np.ones(ITEMS - 1, np.float32), 0.1),
     )  # fmt: skip
     degree = np.asarray(seen.sum(axis=1)).ravel()

@@ -61,8 +61,9 @@ def made_path(evidence_id: str, category: str, item_id: str, strength: float) ->
 
 def made_snapshot() -> Snapshot:
     return Snapshot(
-        {}, ITEMS, CATEGORIES, IdMap([]), np.zeros(0, np.int64), ("",) * 3, np.ones(3, bool),
-        IN_CATEGORY, Blend((), (), np.zeros(3, np.float32), 1.0),
+        {}, ITEMS, CATEGORIES, IdMap([]), np.zeros(0, np.int64),
+        np.ones(3, np.int64), ("",) * 3, np.ones(3, bool), IN_CATEGORY,
+        Blend((), (), np.zeros(3, np.float32), 1.0),
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ def packed(version: int, title: str = "One") -> tuple[bytes, str]:
         categories=IdMap(()),
         users=IdMap(()),
         user_counts=np.zeros(0, np.int64),
+        item_people=np.ones(1, np.int64),
         titles=(title,),
         available=np.ones(1, bool),
         in_category=sp.csr_matrix((1, 0), dtype=bool),

@@ -45,6 +45,7 @@ def made_snapshot() -> Snapshot:
         categories=ids["category"],
         users=ids["user"],
         user_counts=np.array([7, 0]),
+        item_people=rng.integers(0, 9, N_ITEMS),
         titles=tuple(f"Title {n} 😀" for n in range(N_ITEMS)),
         available=rng.random(N_ITEMS) < 0.8,
         in_category=sp.csr_matrix(rng.random((N_ITEMS, 3)) < 0.4),
@@ -75,6 +76,7 @@ def test_round_trip_gives_the_same_scores_bit_for_bit(folder: Path) -> None:
     for name in ("items", "categories", "users", "titles", "versions"):
         assert getattr(loaded, name) == getattr(made, name)
     np.testing.assert_array_equal(loaded.available, made.available)
+    np.testing.assert_array_equal(loaded.item_people, made.item_people)
     assert (loaded.in_category != made.in_category).nnz == 0
     assert loaded.blend.weights == made.blend.weights
     assert [s.kind for s in loaded.blend.signals] == ["item", "item", "user", "category"]
@@ -130,6 +132,7 @@ def test_without_changes_nothing_of_what_is_left() -> None:
     rows = made.items.rows(list(left.items))
     assert left.titles == tuple(made.titles[row] for row in rows.tolist())
     np.testing.assert_array_equal(left.available, made.available[rows])
+    np.testing.assert_array_equal(left.item_people, made.item_people[rows])
     np.testing.assert_array_equal(left.blend.prior, made.blend.prior[rows])
     kept = made.categories.rows(list(left.categories))
     assert (left.in_category != made.in_category[rows][:, kept]).nnz == 0

@@ -24,6 +24,7 @@ def made_snapshot(version: int) -> Snapshot:
         categories=IdMap(()),
         users=IdMap(()),
         user_counts=np.zeros(0, np.int64),
+        item_people=np.ones(2, np.int64),
         titles=("One", "Two"),
         available=np.ones(2, bool),
         in_category=sp.csr_matrix((2, 0), dtype=bool),
