@@ -21,6 +21,7 @@ from recsvc.evidence import EvidenceKind
 from recsvc.path_query import path_parameters
 from recsvc.patience import Patience
 from recsvc.search_query import words_query
+from recsvc.shared_reads import SharedReads
 from recsvc.stored import (
     MAX_LINKS,
     ActiveVersion,
@@ -29,6 +30,7 @@ from recsvc.stored import (
     StoredUser,
     active_version,
     event_row,
+    stored_user,
 )
 
 SEEN_LIMIT = 50_000
@@ -36,6 +38,7 @@ Step = tuple[str, Mapping[str, Any]]
 """Name of a query and its parameters."""
 
 _T = TypeVar("_T")
+_Key = TypeVar("_Key")
 _CONNECTIONS = 100
 _JSON = ("options", "metrics", "signal_metrics")
 _VERSIONS_LIMIT = 200
@@ -56,6 +59,8 @@ class Store:
         self._driver: neo4j.AsyncDriver | None = None
         self._patience = Patience(address.uri, self._probe)
         self._planning: asyncio.Task[None] | None = None
+        self._users = SharedReads(self._read_users)
+        self._live_items = SharedReads(self._read_live_items)
 
     def one_request(self) -> AbstractContextManager[None]:
         """Everything read in the block has one deadline."""
@@ -96,7 +101,7 @@ class Store:
     async def _plan_evidence(self) -> None:
         await self._asked(
             catalogue()["serve/user_evidence"],
-            {"user_id": "", "limit": 1, "seen_limit": 1},
+            {"user_ids": [""], "limit": 1, "seen_limit": 1},
             _PLANNING_SECONDS,
         )
         await self._asked(catalogue()["serve/live_items"], {"item_ids": [""]}, _PLANNING_SECONDS)
@@ -114,18 +119,20 @@ class Store:
             NotFoundError: there is no such user.
             Neo4jError: the graph cannot be read in time.
         """
-        rows = await self._run(
-            catalogue()["serve/user_evidence"], user_id=user_id, limit=limit, seen_limit=SEEN_LIMIT
-        )
-        if not rows:
+        found = await self._shared("serve/user_evidence", self._users, (user_id, limit))
+        if found is None:
             raise NotFoundError(f"no user {user_id!r} in the graph")
-        row = rows[0]
-        return StoredUser(
-            *(
-                [tuple(entry) for entry in row[name]]
-                for name in ("interactions", "follows", "prefers")
-            )
+        return found
+
+    async def _read_users(self, asked: Sequence[tuple[str, int]]) -> list[StoredUser | None]:
+        rows = await self._run(
+            catalogue()["serve/user_evidence"],
+            user_ids=list({user_id for user_id, _ in asked}),
+            limit=max(limit for _, limit in asked),
+            seen_limit=SEEN_LIMIT,
         )
+        row_of = {row["user_id"]: row for row in rows}
+        return [stored_user(row_of[u], limit) if u in row_of else None for u, limit in asked]
 
     async def user_exists(self, user_id: str) -> bool:
         """Whether a user is in the graph."""
@@ -133,8 +140,13 @@ class Store:
 
     async def live_items(self, item_ids: Sequence[str]) -> frozenset[str]:
         """Those of the items that exist and are available now."""
-        rows = await self._run(catalogue()["serve/live_items"], item_ids=list(item_ids))
-        return frozenset(rows[0]["item_ids"])
+        live = await self._shared("serve/live_items", self._live_items, frozenset(item_ids))
+        return live.intersection(item_ids)
+
+    async def _read_live_items(self, asked: Sequence[frozenset[str]]) -> list[frozenset[str]]:
+        ids = list(frozenset[str]().union(*asked))
+        rows = await self._run(catalogue()["serve/live_items"], item_ids=ids)
+        return [frozenset(rows[0]["item_ids"])] * len(asked)
 
     async def other_items(
         self, others: Sequence[str], categories: Sequence[str], limit: int
@@ -272,6 +284,12 @@ class Store:
     ) -> list[Row]:
         self._patience.refuse_if_away()
         return await self._asked(query, parameters, timeout_seconds or self.timeout_seconds)
+
+    async def _shared(self, name: str, reads: SharedReads[_Key, _T], key: _Key) -> _T:
+        """What is read for one request, maybe together with what others want."""
+        self._patience.refuse_if_away()
+        async with self._patience.deadline(catalogue()[name], self.timeout_seconds):
+            return await reads.ask(key)
 
     async def _probe(self) -> None:
         """Ask on a new connection: none of the old ones may work, and waiting on each is long."""

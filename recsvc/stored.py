@@ -88,6 +88,14 @@ class StoredNode:
     links: Sequence[tuple[str, float]]
 
 
+def stored_user(row: Row, limit: int) -> StoredUser:
+    """A user, from a row of `cypher/serve/user_evidence.cypher`, with so many links of a kind."""
+    interactions, follows, prefers = (
+        [tuple(entry) for entry in row[name]] for name in ("interactions", "follows", "prefers")
+    )
+    return StoredUser(interactions, follows[:limit], prefers[:limit])
+
+
 def active_version(row: Mapping[str, Any]) -> ActiveVersion:
     """The active version of a model, from a row of `cypher/serve/active_versions.cypher`."""
     activated_at, metrics = row["activated_at"], orjson.loads(row["metrics"] or "{}")

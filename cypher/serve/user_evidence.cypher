@@ -1,10 +1,12 @@
-// All that is known about one user: what they did (newest and strongest first), whom they
+// All that is known about some users: what they did (newest and strongest first), whom they
 // follow, what they prefer.
 // mode: read
-// params: user_id: str, limit: int, seen_limit: int
-// returns: interactions: list[list[any]], follows: list[list[any]], prefers: list[list[any]]
-MATCH (user:User {user_id: $user_id})
+// params: user_ids: list[str], limit: int, seen_limit: int
+// returns: user_id: str, interactions: list[list[any]], follows: list[list[any]], prefers: list[list[any]]
+MATCH (user:User)
+WHERE user.user_id IN $user_ids
 RETURN
+  user.user_id AS user_id,
   COLLECT {
     MATCH (user)-[r:INTERACTED]->(item:Item)
     RETURN [item.item_id, r.event, toFloat(coalesce(r.weight, 1.0)),

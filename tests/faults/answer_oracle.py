@@ -16,7 +16,7 @@ from recsvc.ranking import best_items
 from recsvc.settings import EventSettings
 from recsvc.snapshot import Snapshot
 from recsvc.store import SEEN_LIMIT
-from recsvc.stored import StoredUser
+from recsvc.stored import StoredUser, stored_user
 from tests.faults.steady_load import Answered, Wanted
 
 K = 10
@@ -80,9 +80,9 @@ class AnswerOracle:
         self._events = events
         self._stored: dict[str, StoredUser] = {}
         for user in users:
-            (row,) = gateway.run(query, user_id=user, limit=_MOST_EVIDENCE, seen_limit=SEEN_LIMIT)
-            lists = (row[name] for name in ("interactions", "follows", "prefers"))
-            self._stored[user] = StoredUser(*([tuple(each) for each in found] for found in lists))
+            limits = {"limit": _MOST_EVIDENCE, "seen_limit": SEEN_LIMIT}
+            (row,) = gateway.run(query, user_ids=[user], **limits)
+            self._stored[user] = stored_user(row, _MOST_EVIDENCE)
         self._snapshots: dict[int, Snapshot] = {}
         self._lists: dict[tuple[int, str, bool], Listed] = {}
 

@@ -110,6 +110,7 @@ def test_one_is_begun_watched_and_gone_on_with(
     assert document["running"] is False
     assert document["versions"] == active(gateway) == {"hybrid": 1, "fastrp": 1}
     assert document["models"] == QUICK["models"]
+    assert document["start"] == "from scratch: no version is active"
     assert {step["attempt"] for step in document["steps"]} <= {1, 2}
     done = [step for step in document["steps"] if step["state"] == "done"]
     assert done[-1]["name"] == "neighbours"

@@ -15,6 +15,14 @@ from recsvc import deletion, snapshot
 from recsvc.deletion import DeletedNode, delete_nodes, delete_user, finish_deletions
 from recsvc.engine import Engine
 from recsvc.errors import NotFoundError
+from recsvc.sampled_lists import (
+    PAGE,
+    ListedItem,
+    SampledLists,
+    UserLists,
+    read_lists,
+    write_lists,
+)
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
@@ -295,6 +303,24 @@ async def test_versions_forget_a_validation_user_and_unfinished_refreshes_what_t
     del ndcg[known[user]]
     assert dict(zip(after["users"], after["ndcg"], strict=True)) == ndcg
     assert not (run / "graph.npz").exists()
+
+
+@pytest.mark.parametrize("kind", ["users", "items"])
+async def test_what_a_refresh_told_of_a_node_goes_with_it(
+    served, client: httpx.AsyncClient, tmp_path: Path, kind: str
+) -> None:
+    gone = {"users": "u62", "items": "i19"}[kind]
+    of_user, of_another = (int(id_numbers([user])[0]) for user in ("u62", "u63"))
+    item, other = ListedItem("i19", "Told"), ListedItem("i20", "Another")
+    told = UserLists(1, of_user, 5, (item, other), (other,))
+    another = UserLists(2, of_another, 5, (other,), (other,))
+    run = tmp_path / "refreshes" / "20261122T030000.000000Z-0a1b2c"
+    run.mkdir(parents=True)
+    write_lists(run, SampledLists(1, (0.5, 0.4, 0.6), (told, another)))
+    (run / PAGE).write_text("<p>A<!--user 1-->Told<!--/user 1-->B<!--user 2-->C<!--/user 2-->")
+    assert (await client.delete(f"/v1/{kind}/{gone}")).status_code == 204
+    assert read_lists(run) == SampledLists(1, (0.5, 0.4, 0.6), (another,))
+    assert (run / PAGE).read_text() == "<p>AB<!--user 2-->C<!--/user 2-->"
 
 
 async def test_who_comes_back_is_new(served, client: httpx.AsyncClient) -> None:

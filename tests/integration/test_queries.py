@@ -16,6 +16,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import apply_schema
 from loaders.types import IdMap
 from recsvc.path_query import pasteable, path_parameters
+from tests.plans import operators
 
 pytestmark = pytest.mark.neo4j
 
@@ -55,7 +56,7 @@ EVERYTHING = Query(
         heartbeat_at: datetime(), expires_at: datetime(), locked: true}),
       (:WriteLock {name: 'writes'}), (:Deletion {note: 'n', kind: 'user', digest: 'd', number: 1}),
       (:Event {event_id: 'x', user_id: 'u', item_id: 'i', at: datetime(), uncounted: true}),
-      (:EmbeddingVersion {model: 'hybrid', version: 1, slot: 'a', status: 'active', seed: 1,
+      (:EmbeddingVersion {model: 'hybrid', version: 1, slot: 'a', status: 'active', activation: 1, seed: 1,
         options: '{}', weights: '{}', metrics: '{}', sha256: '', reason: '', run: 'r',
         started_at: datetime(),
         ready_at: datetime(), activated_at: datetime(), retired_at: datetime(), locked: true,
@@ -149,6 +150,18 @@ def test_declared_columns_are_those_returned(gateway: Neo4jGateway, session: neo
         result.consume()
 
 
+@pytest.mark.parametrize("kind", ["nodes", "relationships"])
+def test_a_page_of_the_hash_is_read_at_once(
+    gateway: Neo4jGateway, session: neo4j.Session, kind: str
+) -> None:
+    """Not id by id: each may be a scan, in a graph that was large and is small."""
+    gateway.run(EVERYTHING)
+    query = catalogue()[f"fingerprint/{kind}"]
+    parameters = {"prefix": "4:", "first": 0, "last": 9_999}
+    plan = session.run(f"EXPLAIN {query.text}", parameters).consume().plan
+    assert "Unwind" not in operators(plan)
+
+
 def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
     gateway: Neo4jGateway, session: neo4j.Session
 ) -> None:
@@ -163,7 +176,8 @@ def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
             query = catalogue()[name]
             for size in sizes:
                 values = {
-                    "user_id": "u" * size, "item_ids": ["i"] * size, "limit": 1, "seen_limit": 1,
+                    "user_ids": ["u"] * size, "user_id": "u" * size, "item_ids": ["i"] * size,
+                    "limit": 1, "seen_limit": 1,
                     "pairs": [{"evidence_id": "i", "item_id": "i"}] * size,
                 }  # fmt: skip
                 given = {name: values[name] for name in query.params}

@@ -100,6 +100,7 @@ def test_killed_at_every_boundary_it_makes_the_same(
         ("failed", ("begin",))
     }
     assert manifest["state"] == "activated"
+    assert manifest["compared_with"] is None  # not with itself, once it is active
     assert len(manifest["attempts"]) > 20
     fits = [s["state"] for s in manifest["steps"] if s["name"] == "fit lightgcn"]
     assert fits.count("done") == 1

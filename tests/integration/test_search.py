@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import neo4j
 import polars as pl
@@ -14,6 +13,7 @@ from loaders.ingest import ingest
 from loaders.tables import FolderTables
 from recsvc.evidence import EvidenceKind
 from recsvc.store import Store
+from tests.plans import operators
 
 pytestmark = pytest.mark.neo4j
 
@@ -124,8 +124,3 @@ def test_ids_are_found_through_an_index(
     names = operators(plan)
     assert "NodeUniqueIndexSeekByRange" in names or "NodeIndexSeekByRange" in names, names
     assert not {name for name in names if "Scan" in name}, names
-
-
-def operators(plan: Any) -> set[str]:
-    name = plan["operatorType"].partition("@")[0]
-    return {name, *(each for child in plan.get("children", []) for each in operators(child))}
