@@ -56,9 +56,9 @@ EVERYTHING = Query(
         heartbeat_at: datetime(), expires_at: datetime(), locked: true}),
       (:WriteLock {name: 'writes'}), (:Deletion {note: 'n', kind: 'user', digest: 'd', number: 1}),
       (:Event {event_id: 'x', user_id: 'u', item_id: 'i', at: datetime(), uncounted: true}),
-      (:EmbeddingVersion {model: 'hybrid', version: 1, slot: 'a', status: 'active', activation: 1, seed: 1,
+      (:EmbeddingVersion {model: 'hybrid', version: 1, slot: 'a', status: 'active', seed: 1,
         options: '{}', weights: '{}', metrics: '{}', sha256: '', reason: '', run: 'r',
-        started_at: datetime(),
+        started_at: datetime(), activation: 1,
         ready_at: datetime(), activated_at: datetime(), retired_at: datetime(), locked: true,
         validation_users: [1], validation_ndcg: [1.0], overridden: ['o'], seconds: 1.0,
         weights: '{}', signal_metrics: '{}'})
