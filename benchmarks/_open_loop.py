@@ -44,6 +44,8 @@ async def _run(host: str, port: int, paths: Sequence[str], rate: float, seconds:
         nonlocal failed
         try:
             async with asyncio.timeout(_LONGEST_SECONDS):
+                while idle and idle[-1][0].at_eof():  # the service closes what was idle for long
+                    idle.pop()
                 streams = idle.pop() if idle else await asyncio.open_connection(host, port)
                 status = await _get(*streams, path)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
