@@ -54,18 +54,25 @@ def chosen_start(
     Raises:
         RefreshError: this attempt goes on with a refresh whose start is there no more.
     """
+    before: Snapshot | None = None
 
     def choose() -> dict[str, Any]:
+        nonlocal before
         if from_scratch:
             return _scratch("it was asked for")
-        return _chosen(run, graph, evidence)
+        chosen = _chosen(run, graph, evidence)
+        if chosen["run"] is not None:
+            before = _arrays(run, chosen["version"], chosen["sha256"])
+            if before is None:
+                return _scratch(f"the arrays of hybrid {chosen['version']} cannot be read")
+        return chosen
 
     chosen = run.record.kept("start", choose)
     run.record.note(start=chosen["reason"])
     if chosen["run"] is None:
         return Start(chosen["reason"])
     state = read_state(_home(run), chosen["run"])
-    before = _arrays(run, chosen["version"], chosen["sha256"])
+    before = before or _arrays(run, chosen["version"], chosen["sha256"])
     if state is None or before is None:
         raise RefreshError(
             f"what this refresh went on from, hybrid {chosen['version']}, is there no more: "

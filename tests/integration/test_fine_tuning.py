@@ -12,6 +12,7 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
 from recsvc import learning
+from recsvc import snapshot as snapshots
 from recsvc.activation import roll_back
 from recsvc.deletion import delete_user, stored_content
 from recsvc.errors import GateError
@@ -165,7 +166,7 @@ def test_rows_are_taken_over_only_while_what_they_read_is_the_same(
 
 @pytest.mark.usefixtures("later")
 def test_why_a_refresh_begins_from_scratch(
-    graph: Neo4jGateway, refreshed: Refreshes, home: Path
+    graph: Neo4jGateway, refreshed: Refreshes, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = refreshed()
     assert refreshed(from_scratch=True).start == "from scratch: it was asked for"
@@ -180,6 +181,9 @@ def test_why_a_refresh_begins_from_scratch(
         "from scratch: hybrid 5 left nothing on this machine to go on from"
     )
     assert read_state(home, first.run) is None  # two are kept
+    monkeypatch.setattr(snapshots, "_FORMAT", 1_000)  # as after an update of recsvc
+    assert refreshed().start == "from scratch: the arrays of hybrid 6 cannot be read"
+    assert refreshed().start.startswith("fine-tuned from hybrid 7")
 
 
 def test_from_scratch_when_too_much_has_changed_in_all(
