@@ -149,11 +149,12 @@ class Node2VecModel:
     same for all i (Levy & Goldberg 2014, "Neural word embedding as implicit matrix
     factorization", §3.1, with a uniform distribution in place of the counts). Ranking by it ranks
     by how likely a walk from j is to meet i, popularity included. The cosine of two v does not: it
-    puts the rarest items first.
+    puts the rarest items first. That constant is what taking the mean of all w off each of them
+    leaves out, so that 0, which an item has that no walk meets, is what the average item has.
 
     Attributes:
         user_vectors: v of the users as nodes; <v_u, w_i> is how near item i is to user u.
-        item_vectors: w of the items.
+        item_vectors: w of the items, less the mean of those that walks meet.
         source_vectors: v of the items, less for popular ones.
         name: see `FittedModel.name`.
     """
@@ -290,10 +291,13 @@ def _fit_skip_gram(
 def _model(vectors: NodeVectors, evidence: sp.csr_matrix, discount: float) -> Node2VecModel:
     users, items = evidence.shape
     item_rows = slice(users, users + items)
+    context = vectors.context[item_rows]
+    met = context.any(axis=1, keepdims=True)
+    mean = context.sum(axis=0) / max(1, np.count_nonzero(met))
     degree = np.asarray(evidence.sum(axis=0)).ravel()
     share = np.asarray((1.0 + degree) ** -discount, np.float32)
     return Node2VecModel(
         user_vectors=vectors.centre[:users],
-        item_vectors=vectors.context[item_rows],
+        item_vectors=np.where(met, context - mean, np.float32(0.0)),
         source_vectors=vectors.centre[item_rows] * share[:, None],
     )

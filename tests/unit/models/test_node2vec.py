@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -97,6 +99,33 @@ def test_torch_finds_the_withheld_items() -> None:
     np.testing.assert_array_equal(again.item_vectors, model.item_vectors)
     other, _ = fit(data, options, FitRun(seed=1))
     assert not np.array_equal(other.item_vectors, model.item_vectors)
+
+
+@pytest.mark.parametrize("backend", ["sgd", "torch"])
+def test_what_nobody_has_is_an_average_item(backend: str) -> None:
+    data, _ = blocks()
+    evidence = data.evidence.copy()
+    evidence.data[evidence.indices == 4] = 0.0
+    evidence.eliminate_zeros()
+    did = data.graph.interactions
+    kept = did.item_index != 4
+    interactions = Interactions(
+        did.user_index[kept], did.item_index[kept], did.event_index[kept], did.weight[kept],
+        did.last_at[kept], did.events,
+    )  # fmt: skip
+    data = TrainingData(replace(data.graph, interactions=interactions), evidence)
+    options = Node2VecOptions.model_validate({"backend": backend, "dimensions": 8})
+    model, report = fit(data, options, FitRun(seed=0))
+    known = np.arange(27) != 4
+    assert not model.item_vectors[4].any()
+    np.testing.assert_allclose(model.item_vectors[known].mean(axis=0), 0.0, atol=1e-6)
+    scores = model.scores(np.arange(27), evidence)
+    assert (scores[:, 4] == 0.0).all()
+    assert (scores[:, known].min(axis=1) < 0.0).all()
+    # As they were learned but for what is the same for all.
+    learned = report.tables[1][27:54]
+    off = learned[known] - model.item_vectors[known]
+    np.testing.assert_allclose(off, np.broadcast_to(off[0], off.shape), atol=1e-6)
 
 
 def test_a_meta_path_names_its_relationships() -> None:
