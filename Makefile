@@ -3,8 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-# Three workers on two cores, since they mostly wait for Neo4j: each has one thread, and a Java that
-# compiles quickly rather than well.
+# There are two workers: each has one thread, and a Java that compiles quickly rather than well.
 PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1 $(BIN)/python -m pytest --cov
 
 .PHONY: demo test lint types bench docs clean
@@ -25,7 +24,7 @@ demo: $(VENV)/.ready
 	@$(BIN)/python -m recsvc.demo
 
 test: lint types
-	$(PYTEST) --numprocesses 3 --dist loadscope --no-loadscope-reorder -m "not alone" --cov-report=
+	$(PYTEST) --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not alone" --cov-report=
 	$(PYTEST) -m alone --cov-append --cov-report term:skip-covered
 
 lint: $(VENV)/.ready

@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ class Rounds:
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
-        self._version_seed, self._hits = 0, 0
+        self._version_seed, self._hits, self._seconds = 0, 0, 0.0
         with self._gateway() as gateway:
             self._oracle = AnswerOracle(gateway, self.users, load_settings().events)
             self._active = self._oracle.look(gateway)
@@ -140,9 +140,9 @@ class Rounds:
     async def all(self, kills: int, restarts: int, first: Undisturbed) -> int:
         """All rounds of both kinds; 1 if something was wrong."""
         if kills:
-            moments = [self._chance.uniform(0.0, first.seconds) for _ in range(kills)]
-            found = await self._rounds([lambda at=at: self._kill_refresh(at) for at in moments])
-            print(f"{kills} kills of the refresh, {self._hits} before its end, {found}")
+            self._seconds = first.seconds
+            found = await self._rounds(self._until_killed(kills))
+            print(f"{kills} kills of the refresh, {found}")
         if restarts:
             writing = first.writing
             chosen = self._chance.sample(writing * (1 + restarts // len(writing)), restarts)
@@ -153,7 +153,12 @@ class Rounds:
         print(f"{len(self.wrong)} things wrong")
         return 1 if self.wrong else 0
 
-    async def _rounds(self, rounds: list[Callable[[], Awaitable[str]]]) -> Findings:
+    def _until_killed(self, kills: int) -> Iterator[Callable[[], Awaitable[str]]]:
+        """Rounds until so many refreshes were killed: one may end before its moment comes."""
+        while self._hits < kills:
+            yield self._kill_refresh
+
+    async def _rounds(self, rounds: Iterable[Callable[[], Awaitable[str]]]) -> Findings:
         found = Findings()
         async with httpx.AsyncClient(base_url=self.url, timeout=30) as client:
             for number, one in enumerate(rounds, start=1):
@@ -168,11 +173,14 @@ class Rounds:
         self.wrong += found.examples
         return found
 
-    async def _kill_refresh(self, moment: float) -> str:
+    async def _kill_refresh(self) -> str:
         self._version_seed += 1
+        moment, began = self._chance.uniform(0.0, self._seconds), time.monotonic()
         told = await self._refresh(kill_after=moment)
         hit = told["status"] == -signal.SIGKILL
         self._hits += hit
+        if not hit:
+            self._seconds = time.monotonic() - began
         return f"refresh {'killed' if hit else 'over'} after {moment:5.2f} s; {await self._next()}"
 
     async def _kill_neo4j(self, boundary: str) -> str:
