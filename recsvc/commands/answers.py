@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _HOST = "127.0.0.1"
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client keeps the numbers of several processes in one folder."""
+_IDLE_SECONDS = 75
+"""How long a connection may be idle: longer than clients and proxies keep one, 60 seconds mostly.
+Were it closed first here, that could meet a request that was just sent."""
 
 
 def recommend(user: str, k: Count = 10, as_json: AsJson = False) -> None:
@@ -127,7 +130,7 @@ def _run(application: "FastAPI | str", workers: int) -> None:
     uvicorn.run(
         application, factory=workers > 1, workers=workers,
         host=_HOST, port=load_settings().port, log_level="warning", access_log=False,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=5, timeout_keep_alive=_IDLE_SECONDS,
     )  # fmt: skip
 
 

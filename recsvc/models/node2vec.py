@@ -293,7 +293,7 @@ def _model(vectors: NodeVectors, evidence: sp.csr_matrix, discount: float) -> No
     item_rows = slice(users, users + items)
     context = vectors.context[item_rows]
     met = context.any(axis=1, keepdims=True)
-    mean = context.sum(axis=0) / max(1, np.count_nonzero(met))
+    mean = context.sum(axis=0) / np.float32(max(1, np.count_nonzero(met)))
     degree = np.asarray(evidence.sum(axis=0)).ravel()
     share = np.asarray((1.0 + degree) ** -discount, np.float32)
     return Node2VecModel(

@@ -1,5 +1,6 @@
 """The promises of CONTRACT §5 that exist so far, on the real service and a real Neo4j."""
 
+import http.client
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -217,6 +218,18 @@ def test_the_same_question_gets_the_same_answer(service):
     for volatile in ("request_id", "took_ms"):
         one.pop(volatile), two.pop(volatile)
     assert one == two
+
+
+def test_a_connection_that_was_idle_still_answers(service):
+    """As one of a proxy or of a client's pool, which keep them for longer than uvicorn does."""
+    url = service.client.base_url
+    connection = http.client.HTTPConnection(url.host, url.port, timeout=10)
+    for idle_seconds in (6.0, 0.0):
+        connection.request("GET", "/health/live")
+        response = connection.getresponse()
+        assert (response.status, bool(response.read())) == (200, True)
+        time.sleep(idle_seconds)
+    connection.close()
 
 
 def test_the_service_process_has_not_loaded_torch(service):
