@@ -71,6 +71,16 @@ async def test_all_who_wait_hear_of_an_error_and_the_next_is_read(read: Read) ->
     assert await reads.ask(5) == 10
 
 
+async def test_a_read_that_leaves_one_out_is_an_error_for_all() -> None:
+    async def read(keys: Sequence[int]) -> list[int]:
+        return list(keys)[1:]
+
+    reads = SharedReads(read)
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(reads.ask(1), reads.ask(2), return_exceptions=True)
+    assert [type(each) for each in found] == [ValueError, ValueError]
+
+
 async def test_one_who_gives_up_takes_nothing_from_the_others(read: Read) -> None:
     reads = SharedReads(read)
     patient, hasty = (asyncio.create_task(reads.ask(key)) for key in (1, 1))
