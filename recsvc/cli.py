@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from loaders.errors import LoaderError
-from recsvc.commands import analyst, answers, data, database, models, schedule
+from recsvc.commands import analyst, answers, data, database, keys, models, schedule
 from recsvc.errors import RecsvcError
 from recsvc.json_log import configure_json_log
 
@@ -34,6 +34,12 @@ app.add_typer(analysts, name="analyst")
 analysts.command()(analyst.install)
 analysts.command()(analyst.up)
 analysts.command()(analyst.down)
+
+api_keys = typer.Typer(help="API keys of the HTTP service.", no_args_is_help=True)
+app.add_typer(api_keys, name="keys")
+api_keys.command()(keys.create)
+api_keys.command(name="list")(keys.list_)
+api_keys.command()(keys.revoke)
 
 # Tables → graph → arrays.
 app.command()(data.ingest)

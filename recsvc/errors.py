@@ -2,6 +2,7 @@
 
     RecsvcError
     ├── SettingsError         a setting is wrong
+    ├── ApiKeyError           the API keys cannot be read, or not be changed like that
     ├── NotFoundError         a user, item, model or version does not exist
     ├── TrainingError         a model cannot be fitted on this data, or its loss went wrong
     ├── RefreshError          a refresh could not be completed
@@ -20,6 +21,10 @@ class RecsvcError(Exception):
 
 class SettingsError(RecsvcError):
     """A setting has a value that cannot be used."""
+
+
+class ApiKeyError(RecsvcError):
+    """The API keys cannot be read, or not be changed as it was asked for."""
 
 
 class NotFoundError(RecsvcError):

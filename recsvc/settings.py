@@ -1,11 +1,12 @@
 """All reading of the environment and of `recsvc.toml`."""
 
 import tomllib
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated
 
 import pydantic_settings
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -89,8 +90,14 @@ class Settings(BaseSettings):
     """Page cache of the local Neo4j, in MiB."""
     neo4j_start_timeout_seconds: float = Field(default=180.0, gt=0.0)
     """How long the local Neo4j may take to start."""
+    host: IPvAnyAddress = IPv4Address("127.0.0.1")
+    """Address that the HTTP service listens on. Any but a loopback one needs API keys."""
     port: Port = 8000
     """Port of the HTTP service."""
+    keys_file: Path | None = None
+    """The file with the API keys. Unset: `RECSVC_HOME/keys.json`."""
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    """Most requests of one API key in a minute, as each process counts them. Unset: no limit."""
     bolt_port: Port = 7687
     """Bolt port of the local Neo4j."""
     http_port: Port = 7474

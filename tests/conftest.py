@@ -33,6 +33,7 @@ from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
 from loaders.tables import FolderTables
+from recsvc.keys import KeyFile, KeyRing
 from recsvc.refresh import RefreshOptions, RefreshReport, refresh
 from recsvc.settings import load_settings
 
@@ -132,6 +133,11 @@ def _why_not(line: str) -> str | None:
 
 def _image(line: str) -> str:
     return f"neo4j:{neo4j_versions()[line]}-community"
+
+
+def key_ring(folder: Path) -> KeyRing:
+    """The API keys in a folder: none, unless a test makes some."""
+    return KeyRing(KeyFile(folder / "keys.json"))
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,13 @@ from recsvc.asking import RecommendationQuery
 from recsvc.commands._shared import AsJson, Count, print_document, training_graph
 from recsvc.connect import make_engine, neo4j_address, open_revisions, with_engine
 from recsvc.engine import Engine
+from recsvc.errors import SettingsError
+from recsvc.keys import KeyRing, key_file
 from recsvc.settings import load_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_HOST = "127.0.0.1"
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client keeps the numbers of several processes in one folder."""
 _IDLE_SECONDS = 75
@@ -114,11 +115,17 @@ def batch_recommend(
 def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = 1,
 ) -> None:
-    """Answer over HTTP on loopback, until Ctrl-C."""
+    """Answer over HTTP, on loopback unless there are API keys, until Ctrl-C."""
+    settings = load_settings()
+    if not settings.host.is_loopback and key_file(settings).keys() is None:
+        raise SettingsError(
+            f"host is {settings.host}, which others reach, and there is no API key: create one "
+            "with `recsvc keys create NAME`, or leave host at 127.0.0.1"
+        )
     if workers == 1:
         _run(service(), 1)
         return
-    neo4j_address(load_settings())  # what is wrong is said once here, not by each process
+    neo4j_address(settings)  # what is wrong is said once here, not by each process
     with TemporaryDirectory(prefix="recsvc-metrics-") as folder:
         os.environ[_METRICS_FOLDER] = folder
         _run(f"{__name__}:{service.__name__}", workers)
@@ -127,9 +134,10 @@ def serve(
 def _run(application: "FastAPI | str", workers: int) -> None:
     import uvicorn
 
+    settings = load_settings()
     uvicorn.run(
         application, factory=workers > 1, workers=workers,
-        host=_HOST, port=load_settings().port, log_level="warning", access_log=False,
+        host=str(settings.host), port=settings.port, log_level="warning", access_log=False,
         timeout_graceful_shutdown=5, timeout_keep_alive=_IDLE_SECONDS,
     )  # fmt: skip
 
@@ -157,7 +165,12 @@ def service() -> "FastAPI":
     engine = make_engine(settings, settings.request_timeout_seconds, revisions)
     kept = cache if settings.answer_cache_seconds else None
     return create_app(
-        engine, refreshes=Refreshes(settings.home), answer_cache=kept, kit=kit(settings.events)
+        engine,
+        refreshes=Refreshes(settings.home),
+        keys=KeyRing(key_file(settings), always=not settings.host.is_loopback),
+        requests_per_minute=settings.requests_per_minute,
+        answer_cache=kept,
+        kit=kit(settings.events),
     )
 
 

@@ -21,9 +21,11 @@ from recsvc.analyst.kit import PATH as KIT_PATH
 from recsvc.analyst.kit import KitFile
 from recsvc.answer_cache import AnswerCache
 from recsvc.engine import Engine
+from recsvc.keys import KeyRing
+from recsvc.service.allowed import KEY_HEADER, Allowed, needed_scope
 from recsvc.service.kept_answers import KeptAnswers
 from recsvc.service.observability import Metrics, Observed, configure_logging
-from recsvc.service.problems import HANDLERS, PROBLEM_JSON, problem
+from recsvc.service.problems import HANDLERS, PROBLEM_JSON, REFUSALS, described, problem
 from recsvc.service.refreshes import Refreshes
 from recsvc.service.routes import (
     EncodedPath,
@@ -51,6 +53,11 @@ _ANY_ORIGIN = {
     "Access-Control-Allow-Methods": "GET",
     "Access-Control-Allow-Headers": "*",
 }
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
+}
+"""How a key comes."""
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -62,17 +69,20 @@ def create_app(
     engine: Engine,
     *,
     refreshes: Refreshes,
+    keys: KeyRing,
+    requests_per_minute: int | None = None,
     answer_cache: AnswerCache | None = None,
     kit: Mapping[str, KitFile] | None = None,
 ) -> FastAPI:
     """The service on top of an engine, which it starts and stops.
 
-    It asks for no key, so it must listen on loopback only. Logs go to stderr as JSON unless the
-    caller configured structlog.
+    Logs go to stderr as JSON unless the caller configured structlog.
 
     Args:
         engine: makes the answers.
         refreshes: starts those that are asked for.
+        keys: who may ask for what.
+        requests_per_minute: most of one key in each process; None: no limit.
         answer_cache: keeps recommendations; without it each is made anew.
         kit: files for analysts, by name.
     """
@@ -89,6 +99,7 @@ def create_app(
         middleware=[
             Middleware(EncodedPath),
             Middleware(Observed, metrics=metrics),
+            Middleware(Allowed, keys=keys, requests_per_minute=requests_per_minute),
             Middleware(BodyLimit),
             *keeping,
         ],
@@ -100,8 +111,10 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
-    routed = (recommendations, search, similar, events, nodes, follows, models, runs, health, page)
+    routed = (recommendations, search, similar, events, nodes, follows, models, runs)
     for module in routed:
+        app.include_router(module.router, responses=described(*REFUSALS))
+    for module in (health, page):
         app.include_router(module.router)
     if assets:
         _serve_docs(app, assets)
@@ -132,10 +145,13 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 class _Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, with every error under the media type it has."""
+        """The OpenAPI document: keys, and every error under the media type it has."""
         document = super().openapi()
-        for path in document["paths"].values():
-            for operation in path.values():
+        document["components"]["securitySchemes"] = _SCHEMES
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                if (scope := needed_scope(method.upper(), path)) is not None:
+                    operation["security"] = [{}, *({name: [scope]} for name in _SCHEMES)]
                 for status, answer in operation["responses"].items():
                     if int(status) >= 400:
                         (schema,) = answer["content"].values()

@@ -28,6 +28,7 @@ from structlog.typing import EventDict, WrappedLogger
 from recsvc.answer import Answer
 from recsvc.engine import request_id_var
 from recsvc.json_log import configure_json_log
+from recsvc.service.allowed import key_name
 from recsvc.service.problems import problem
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
@@ -166,6 +167,7 @@ class Observed:
         route = _route(scope)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.observe_request(route, method, status, seconds)
+        name = key_name(scope)
         _log.info(
             "request",
             method=method,
@@ -173,6 +175,7 @@ class Observed:
             status=status,
             duration_ms=round(seconds * 1000, 3),
             request_id=request_id_var.get(),
+            **({} if name is None else {"key": name}),
         )
 
 

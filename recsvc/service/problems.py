@@ -1,10 +1,13 @@
 """Every error as a problem document (RFC 9457).
 
+    no key, or none of this service                   401
+    a key that is not for this, another site's page   403
     invalid request, body that cannot be read         422, with the fields at fault
     NotFoundError, unknown address                    404
     ActivationError, RefreshRunningError              409
     method an address does not have                   405, with Allow
     body above the limit                              413
+    too many requests                                 429, with Retry-After
     Neo4jUnavailableError, Neo4jTimeoutError          503, with Retry-After
     SnapshotError, RefreshError                       503, with Retry-After
     anything else                                     500, in the log only
@@ -41,11 +44,14 @@ RETRY_AFTER_SECONDS = 5
 
 # Python's own names for 413 and 422 changed between 3.11 and 3.13.
 _TITLES = {
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
     413: "Content Too Large",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -54,6 +60,8 @@ _DETAILS = {
     405: "this address does not have this method: the header Allow lists those it has",
     422: "the body cannot be read: expected JSON in UTF-8",
 }
+REFUSALS: Final = (401, 403, 429)
+"""What any request may be answered that needs a key where there are keys."""
 _SHOWN_ERRORS = 100
 _SHOWN_CHARACTERS = 200
 

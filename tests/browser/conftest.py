@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
+from recsvc.keys import KeyFile
 from recsvc.refresh import RefreshOptions, refresh
 from recsvc.settings import load_settings
 from tests.conftest import Served, _write_tables, refreshed, running_service
@@ -74,6 +75,14 @@ def client(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     log = tmp_path_factory.mktemp("log") / "serve.log"
     with running_service({**served.environment, **more}, log) as service:
         yield service.client
+
+
+@pytest.fixture
+def key_file(served: Served) -> Iterator[KeyFile]:
+    """The API keys of the service; afterwards it needs none again."""
+    file = KeyFile(served.home / "keys.json")
+    yield file
+    file.path.unlink()
 
 
 @pytest.fixture(scope="package")

@@ -29,6 +29,7 @@ from recsvc.settings import load_settings
 from recsvc.snapshot import Snapshot, pack
 from recsvc.splits import id_numbers
 from recsvc.store import Store
+from tests.conftest import key_ring
 
 pytestmark = pytest.mark.neo4j
 
@@ -83,7 +84,7 @@ async def engine(served, tmp_path: Path) -> AsyncIterator[Engine]:
 
 @pytest.fixture
 async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(engine, refreshes=Refreshes(tmp_path))
+    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://s", timeout=60) as client:
         yield client

@@ -19,6 +19,7 @@ from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
 from recsvc.store import Store
 from recsvc.writes import PutNode
+from tests.conftest import key_ring
 
 pytestmark = pytest.mark.neo4j
 
@@ -57,7 +58,7 @@ def engine(store: CountingStore, tmp_path: Path) -> Engine:
 
 @pytest.fixture
 async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(engine, refreshes=Refreshes(tmp_path))
+    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

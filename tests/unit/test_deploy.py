@@ -23,6 +23,7 @@ from recsvc.schedule import cron_trigger
 from recsvc.service.app import create_app
 from recsvc.settings import Settings
 from recsvc.stored import ActiveVersion
+from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes
 
@@ -33,6 +34,7 @@ UNITS = sorted((DEPLOY / "systemd").iterdir())
 MANIFESTS = sorted((DEPLOY / "kubernetes").iterdir())
 BOARD = json.loads((DEPLOY / "grafana" / "recsvc.json").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+OURS = [COMPOSE["services"][name] for name in ("serve", "refresh")]
 
 
 def documents() -> list[dict[str, Any]]:
@@ -74,7 +76,8 @@ def command_lines() -> Iterator[list[str]]:
             yield arguments
     for container in containers():
         yield container["args"]
-    yield COMPOSE["services"]["refresh"]["command"]
+    for service in OURS:
+        yield service["command"]
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     assert json.loads(re.findall(r"^ENTRYPOINT (.*)$", dockerfile, re.MULTILINE)[0]) == ["recsvc"]
     yield json.loads(re.findall(r"^CMD (.*)$", dockerfile, re.MULTILINE)[0])
@@ -84,7 +87,7 @@ def test_every_command_exists_with_its_options() -> None:
     group: Any = typer.main.get_command(app)
     found = list(command_lines())
     assert {line[0] for line in found} == {"serve", "refresh", "schedule"}
-    assert len(found) == 6
+    assert len(found) == 7
     for name, *arguments in found:
         with group.commands[name].make_context(name, list(arguments)):
             pass  # it says what it does not know
@@ -95,7 +98,8 @@ def test_every_setting_exists() -> None:
     used: set[str] = set()
     for path in (*UNITS, *MANIFESTS, DEPLOY / "Dockerfile"):
         used |= set(re.findall(r"RECSVC_\w+", path.read_text()))
-    used |= COMPOSE["services"]["refresh"]["environment"].keys()
+    for service in OURS:
+        used |= service["environment"].keys()
     assert used <= names
     assert {"RECSVC_HOME", "RECSVC_NEO4J_URI", "RECSVC_NEO4J_PASSWORD"} <= used
 
@@ -171,9 +175,9 @@ def test_the_parts_of_the_manifests_fit_together() -> None:
 def test_the_state_is_where_the_image_keeps_it() -> None:
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     home = re.findall(r"RECSVC_HOME=(\S+)", dockerfile)[0]
-    assert [m["mountPath"] for c in containers() for m in c["volumeMounts"]] == [home, home]
-    (volume,) = COMPOSE["services"]["refresh"]["volumes"]
-    assert volume["target"] == home
+    for container in containers():
+        assert home in [each["mountPath"] for each in container["volumeMounts"]]
+    assert [each["target"] for service in OURS for each in service["volumes"]] == [home, home]
     (user,) = re.findall(r"--uid (\d+)", dockerfile)
     assert {pod["securityContext"]["runAsUser"] for pod in pods()} == {int(user)}
 
@@ -189,11 +193,27 @@ def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
     assert all((ROOT / source).exists() for source in copied)
 
 
+def test_what_others_reach_asks_for_keys() -> None:
+    """Whoever listens on more than loopback: the settings say so, and the keys are there."""
+    (deployment,) = of_kind("Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    environment = {each["name"]: each.get("value") for each in container["env"]}
+    (keys,) = [each for each in container["volumeMounts"] if each["name"] == "keys"]
+    assert environment["RECSVC_KEYS_FILE"] == f"{keys['mountPath']}/keys.json"
+    for host in (environment["RECSVC_HOST"], OURS[0]["environment"]["RECSVC_HOST"]):
+        assert not Settings(host=host).host.is_loopback
+    assert [port.split(":")[0] for port in OURS[0]["ports"]] == ["127.0.0.1"]
+
+
 def test_probes_ask_addresses_that_exist(tmp_path: Path) -> None:
-    service = create_app(FakeEngine().engine, refreshes=fake_refreshes(tmp_path))
-    text = (DEPLOY / "kubernetes" / "service.yaml").read_text()
-    asked = set(re.findall(r"127\.0\.0\.1:8000(/[\w/]+)", text))
+    service = create_app(
+        FakeEngine().engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path)
+    )
+    (container,) = of_kind("Deployment")[0]["spec"]["template"]["spec"]["containers"]
+    probes = [value["httpGet"] for name, value in container.items() if name.endswith("Probe")]
+    asked = {each["path"] for each in probes}
     assert asked == {"/health/live", "/health/ready"}
+    assert {each["port"] for each in probes} == {each["name"] for each in container["ports"]}
     scrapes = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     (scrape,) = scrapes["scrape_configs"]
     assert scrape["static_configs"] == [{"targets": [f"127.0.0.1:{Settings().port}"]}]
@@ -209,7 +229,7 @@ async def exposed(tmp_path: Path) -> dict[str, set[str]]:
     fake = FakeEngine(degraded=("paths",))
     version = ActiveVersion("hybrid", 3, None, "ab", datetime.now(UTC), {"ndcg@20": 0.2}, 42.0)
     fake.active_versions = {"hybrid": version}
-    service = create_app(fake.engine, refreshes=fake_refreshes(tmp_path))
+    service = create_app(fake.engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path))
     service.state.metrics.observe_kept(kept=True)
     transport = httpx.ASGITransport(app=service)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:

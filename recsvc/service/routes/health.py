@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
-from recsvc.service.problems import described, unavailable
+from recsvc.service.problems import REFUSALS, described, unavailable
 from recsvc.service.routes import EngineDep, MetricsDep, json_response
 from recsvc.service.schemas import HealthDocument
 
@@ -26,7 +26,7 @@ async def ready(request: Request, engine: EngineDep) -> Response:
     return json_response({"status": "ready"})
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=described())
+@router.get("/metrics", response_class=PlainTextResponse, responses=described(*REFUSALS))
 async def metrics(metrics: MetricsDep) -> Response:
     """Metrics in Prometheus' text form."""
     return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,5 +1,7 @@
 /** The requests to the service this page came from. */
 
+import { keptKey, wantKey } from './key.js';
+
 /** @typedef {import('./state.js').State} State */
 
 /** @typedef {{method: string, path: string, body?: Object<string, any>}} Ask */
@@ -22,13 +24,30 @@ export class Problem extends Error {
  * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
-export async function answer({ method, path, body }, signal) {
+export const answer = async (ask, signal) => (await respond(ask, signal)).json().catch(() => ({}));
+
+/**
+ * What is at an address, as a file of its own.
+ * @param {string} path
+ */
+export const fileOf = async (path) => (await respond({ method: 'GET', path })).blob();
+
+/**
+ * @param {Ask} ask
+ * @param {AbortSignal} [signal]
+ */
+async function respond({ method, path, body }, signal) {
+  const key = keptKey();
   /** @type {RequestInit} */
-  const options = { method, signal };
-  if (body !== undefined) {
-    options.body = JSON.stringify(body);
-    options.headers = { 'Content-Type': 'application/json' };
-  }
+  const options = {
+    method,
+    signal,
+    headers: {
+      ...(body !== undefined && { 'Content-Type': 'application/json' }),
+      ...(key !== null && { Authorization: `Bearer ${key}` }),
+    },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  };
   let response;
   try {
     response = await fetch(path, options);
@@ -36,9 +55,10 @@ export async function answer({ method, path, body }, signal) {
     if (signal?.aborted) throw error;
     throw new Problem(0, 'The service does not answer. Is `recsvc serve` running? Then try again.');
   }
-  const document = await response.json().catch(() => ({}));
-  if (response.ok) return document;
-  throw new Problem(response.status, sentence(document.detail ?? response.statusText));
+  if (response.ok) return response;
+  if (response.status === 401) wantKey();
+  const { detail } = await response.json().catch(() => ({}));
+  throw new Problem(response.status, sentence(detail ?? response.statusText));
 }
 
 /** @param {string} text */

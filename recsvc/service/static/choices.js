@@ -22,7 +22,7 @@ export const ALL = { value: '', label: 'all signals' };
 export async function choicesFor(state, known) {
   const plain = { ...state, by: '', diversity: 0, category: [], without: [] };
   const asked = known?.length && !state.by ? { items: known } : answer(listOf(plain, { k: 1, explain: 'none' }));
-  const [{ items }, { models }] = await Promise.all([asked, get('v1/models')]);
+  const [{ items }, { models }] = await Promise.all([asked, knownVersions()]);
   const signals = Object.keys(items[0]?.signals ?? {}).filter((name) => !NO_SIGNALS.includes(name));
   const versions = models.filter((/** @type {any} */ each) => each.stored && each.status !== 'active');
   return [
@@ -30,6 +30,16 @@ export async function choicesFor(state, known) {
     ...signals.map((name) => ({ value: `signal:${name}`, label: `${words(name)} alone` })),
     ...versions.map((/** @type {any} */ each) => ({ value: `version:${each.version}`, label: `version ${each.version} (${each.status})` })),
   ];
+}
+
+/** The versions, or none for a key that is not for them. */
+async function knownVersions() {
+  try {
+    return await get('v1/models');
+  } catch (error) {
+    if (/** @type {import('./api.js').Problem} */ (error).status === 403) return { models: [] };
+    throw error;
+  }
 }
 
 /**

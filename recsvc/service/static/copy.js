@@ -1,12 +1,15 @@
 /** Copying: what was asked, as curl, and where one is, as a link. */
 
 import { h, say } from './dom.js';
+import { keptKey } from './key.js';
 
 /** @typedef {import('./api.js').Ask} Ask */
 
 /** A request as a command line. @param {Ask} ask */
 export function curlOf({ method, path, body }) {
-  const address = quoted(new URL(path, document.baseURI).href);
+  // The key itself is nothing to paste elsewhere.
+  const key = keptKey() === null ? '' : ' -H "Authorization: Bearer $RECSVC_KEY"';
+  const address = quoted(new URL(path, document.baseURI).href) + key;
   if (body === undefined) return method === 'GET' ? `curl ${address}` : `curl -X ${method} ${address}`;
   return `curl ${address} -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))}`;
 }

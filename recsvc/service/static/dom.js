@@ -1,5 +1,7 @@
 /** Making elements. Text is only ever set as text, so nothing from the graph becomes markup. */
 
+import { wantKey } from './key.js';
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
@@ -95,9 +97,11 @@ export function say(text) {
  */
 export function trouble(error, again) {
   const text = error instanceof Error ? error.message : String(error);
+  const { status } = /** @type {{status?: number}} */ (error);
   return h('div', { class: 'note bad', role: 'alert' },
     h('p', {}, text),
-    again && h('button', { type: 'button', onclick: again }, 'Try again'));
+    again && h('button', { type: 'button', onclick: again }, 'Try again'),
+    (status === 401 || status === 403) && h('button', { type: 'button', onclick: wantKey }, status === 401 ? 'Enter a key' : 'Use another key'));
 }
 
 /**

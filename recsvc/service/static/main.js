@@ -3,6 +3,7 @@
 import { randomUser } from './api.js';
 import { compare } from './compare.js';
 import { h, replace, say, trouble } from './dom.js';
+import { askWhenWanted } from './keydialog.js';
 import { newcomer } from './newcomer.js';
 import { recommendations } from './recommendations.js';
 import { searchField } from './search.js';
@@ -82,6 +83,7 @@ document.addEventListener('click', (event) => {
   const view = link.getAttribute('data-view');
   go(view ? { view } : { ...anew, view: 'recommendations' });
 });
+askWhenWanted();
 watch((state, before) => {
   if (kindOf(state) !== kindOf(before)) mount(state);
   else {

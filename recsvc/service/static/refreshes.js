@@ -1,8 +1,9 @@
 /** Refreshes: those that are known, how the one under way goes, and starting one. */
 
-import { get, post } from './api.js';
+import { fileOf, get, post } from './api.js';
 import { confirmed, h, replace, say, trouble } from './dom.js';
 import { ago, count, duration, megabytes, moment } from './format.js';
+import { keptKey } from './key.js';
 
 /**
  * @typedef {{name: string, state: string, attempt: number, started_at: string,
@@ -87,9 +88,26 @@ function runOf(run, open) {
     error && h('p', { class: 'note bad' }, error),
     h('ol', { class: 'steps' }, steps.map((step) => stepOf(step, total))),
     made && h('p', {}, `Made ${made}.`),
-    report && h('p', {}, h('a', { href: report }, 'The page of this run')),
+    report && h('p', {}, linkTo(report, id)),
     metrics && metricsOf(metrics),
     h('p', { class: 'none' }, id));
+}
+
+/** A link takes no key along, so with one the page is saved. @param {string} report @param {string} id */
+function linkTo(report, id) {
+  if (keptKey() === null) return h('a', { href: report }, 'The page of this run');
+  const link = h('a', { download: `refresh-${id}.html`, hidden: true });
+  const button = h('button', { type: 'button', onclick: save }, 'Save the page of this run');
+  async function save() {
+    try {
+      link.href = URL.createObjectURL(await fileOf(report));
+      link.click();
+      URL.revokeObjectURL(link.href);
+    } catch (error) {
+      button.after(trouble(error));
+    }
+  }
+  return h('span', {}, button, link);
 }
 
 /** @param {Step} step @param {number} total */

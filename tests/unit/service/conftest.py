@@ -7,6 +7,7 @@ import structlog
 from fastapi import FastAPI
 
 from recsvc.service.app import create_app
+from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes
 
@@ -18,7 +19,7 @@ def fake() -> FakeEngine:
 
 @pytest.fixture
 def app(fake: FakeEngine, tmp_path: Path) -> Iterator[FastAPI]:
-    yield create_app(fake.engine, refreshes=fake_refreshes(tmp_path))
+    yield create_app(fake.engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path))
     structlog.reset_defaults()
 
 

@@ -8,13 +8,16 @@ import structlog
 from recsvc.analyst.kit import PATH, kit
 from recsvc.service.app import create_app
 from recsvc.settings import load_settings
+from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes
 
 
 async def test_a_page_of_another_origin_may_read_them(tmp_path: Path) -> None:
     files = kit(load_settings().events)
-    app = create_app(FakeEngine().engine, refreshes=fake_refreshes(tmp_path), kit=files)
+    app = create_app(
+        FakeEngine().engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path), kit=files
+    )
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         for name, file in files.items():

@@ -30,6 +30,7 @@ from recsvc.service.refresh_schemas import (
 )
 from recsvc.service.refreshes import Refreshes
 from recsvc.stored import ActiveVersion
+from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import (
     HOLDER,
@@ -54,8 +55,12 @@ async def test_those_that_are_known_are_listed_newest_first(
 
 
 @asynccontextmanager
-async def asking(fake: FakeEngine, refreshes: Refreshes) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=create_app(fake.engine, refreshes=refreshes))
+async def asking(
+    fake: FakeEngine, refreshes: Refreshes, home: Path
+) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(
+        app=create_app(fake.engine, refreshes=refreshes, keys=key_ring(home))
+    )
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
     structlog.reset_defaults()
@@ -121,7 +126,7 @@ async def test_what_is_asked_for_reaches_the_command(fake: FakeEngine, tmp_path:
         asked.append((list(models), force, from_scratch))
         return fake_command(tmp_path)
 
-    async with asking(fake, Refreshes(tmp_path, command)) as client:
+    async with asking(fake, Refreshes(tmp_path, command), tmp_path) as client:
         body = {"models": ["ridge", "lightgcn"], "force": True}
         assert (await client.post("/v1/refreshes", json=body)).status_code == 202
         body = {"force": True, "from_scratch": True}
@@ -146,13 +151,13 @@ async def test_two_at_once_start_one_process(fake: FakeEngine, tmp_path: Path) -
     refreshes = fake_refreshes(tmp_path)
     # Two processes of a service have each a `Refreshes` of its own.
     other = fake_refreshes(tmp_path)
-    async with asking(fake, refreshes) as one, asking(fake, other) as two:
+    async with asking(fake, refreshes, tmp_path) as one, asking(fake, other, tmp_path) as two:
         answers = await asyncio.gather(one.post("/v1/refreshes"), two.post("/v1/refreshes"))
     assert sorted(answer.status_code for answer in answers) == [202, 409]
 
 
 async def test_one_that_ends_before_it_begins_is_503(fake: FakeEngine, tmp_path: Path) -> None:
-    async with asking(fake, fake_refreshes(tmp_path, what="fail")) as client:
+    async with asking(fake, fake_refreshes(tmp_path, what="fail"), tmp_path) as client:
         response = await client.post("/v1/refreshes")
         assert "could not begin" in checked(response, 503)["detail"]
         assert response.headers["Retry-After"]
@@ -164,12 +169,12 @@ async def test_one_that_finds_another_at_work_is_409(fake: FakeEngine, tmp_path:
             self._called("refresh_holder")
             return HOLDER if len(self.calls) > 1 else None
 
-    async with asking(TakenMeanwhile(), fake_refreshes(tmp_path, what="fail")) as client:
+    async with asking(TakenMeanwhile(), fake_refreshes(tmp_path, what="fail"), tmp_path) as client:
         checked(await client.post("/v1/refreshes"), 409)
 
 
 async def test_the_process_is_in_a_session_of_its_own(fake: FakeEngine, tmp_path: Path) -> None:
-    async with asking(fake, fake_refreshes(tmp_path, what="stay")) as client:
+    async with asking(fake, fake_refreshes(tmp_path, what="stay"), tmp_path) as client:
         response = await client.post("/v1/refreshes")
         assert response.status_code == 202
         manifest = orjson.loads((tmp_path / "refreshes" / RUN / "manifest.json").read_bytes())

@@ -17,6 +17,7 @@ from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.revisions import Revisions, note_users
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
+from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 
 PATH = "/v1/users/ann/recommendations"
@@ -64,7 +65,9 @@ async def client(
     fake: SlowEngine, revisions: Revisions, tmp_path: Path
 ) -> AsyncIterator[httpx.AsyncClient]:
     cache = AnswerCache(revisions, seconds=60.0, max_bytes=2**20)
-    app = create_app(fake.engine, refreshes=Refreshes(tmp_path), answer_cache=cache)
+    app = create_app(
+        fake.engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path), answer_cache=cache
+    )
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client

@@ -1,0 +1,191 @@
+"""API keys: who may ask the service for what.
+
+A key is 256 random bits after `recsvc_`. There is nothing in it to guess, so a file keeps its
+SHA-256 as it is. As soon as there is that file, every request needs a key, also when none is left.
+"""
+
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from recsvc.array_file import write_bytes
+from recsvc.errors import ApiKeyError
+from recsvc.settings import Settings
+
+MAX_KEYS: Final = 1000
+_PREFIX = "recsvc_"
+_BYTES = 32
+
+_log = structlog.get_logger()
+
+
+class Scope(StrEnum):
+    """What a key is for; each covers those before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+    def covers(self, wanted: "Scope") -> bool:
+        """Whether a key of this scope may do what needs the other."""
+        scopes = list(Scope)
+        return scopes.index(self) >= scopes.index(wanted)
+
+
+class ApiKey(BaseModel):
+    """What is kept of a key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w.@ -]+$")]
+    """Who has it; shown in lists and in the log."""
+    scope: Scope
+    created_at: datetime
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
+
+
+_KEYS = TypeAdapter(Annotated[list[ApiKey], Field(max_length=MAX_KEYS)])
+
+
+class KeyFile:
+    """The keys of a service, in a file that is written whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def keys(self) -> list[ApiKey] | None:
+        """All keys in the order of their making, or None where there never was one.
+
+        Raises:
+            ApiKeyError: the file cannot be read.
+        """
+        try:
+            return _KEYS.validate_json(self.path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            raise ApiKeyError(
+                f"the API keys in {self.path} cannot be read ({type(error).__name__}): put back "
+                "the file as it was, or remove it and create all keys again"
+            ) from None
+
+    def create(self, name: str, scope: Scope) -> str:
+        """Make a key, which is shown here and never again.
+
+        Raises:
+            ApiKeyError: the name is taken or none, or there are too many keys.
+        """
+        secret = _PREFIX + secrets.token_urlsafe(_BYTES)
+        created_at = datetime.now(UTC).replace(microsecond=0)
+        try:
+            key = ApiKey(name=name, scope=scope, created_at=created_at, sha256=_sha256(secret))
+        except ValidationError:
+            raise ApiKeyError(
+                f"{name!r} cannot be the name of a key: expected up to 100 letters, digits, "
+                "spaces and . @ _ -"
+            ) from None
+        with self._changed() as keys:
+            if any(each.name == name for each in keys):
+                raise ApiKeyError(f"there is a key {name!r} already: revoke it, or name another")
+            if len(keys) == MAX_KEYS:
+                raise ApiKeyError(f"there are {MAX_KEYS} keys already: revoke one")
+            keys.append(key)
+        return secret
+
+    def revoke(self, name: str) -> None:
+        """End a key.
+
+        Raises:
+            ApiKeyError: there is no such key.
+        """
+        with self._changed() as keys:
+            left = [each for each in keys if each.name != name]
+            if len(left) == len(keys):
+                raise ApiKeyError(f"there is no key {name!r}: `recsvc keys list` names them")
+            keys[:] = left
+
+    @contextmanager
+    def _changed(self) -> Generator[list[ApiKey]]:
+        """The keys, written as they are left; one after the other where several change them."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(
+            self.path.with_name(f"{self.path.name}.lock"),
+            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
+            0o600,
+        )
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            keys = self.keys() or []
+            yield keys
+            write_bytes(self.path, _KEYS.dump_json(keys, indent=1))
+        finally:
+            os.close(lock)
+
+
+class KeyRing:
+    """The keys as a service looks them up; a change of their file counts for the next request.
+
+    Args:
+        file: the keys.
+        always: whether a request needs one even where none was ever made.
+
+    Raises:
+        ApiKeyError: the file cannot be read.
+    """
+
+    def __init__(self, file: KeyFile, *, always: bool = False) -> None:
+        self._file = file
+        self._always = always
+        self._stamp = _stamp(file.path)
+        self._keys = _by_sha256(file.keys())
+
+    @property
+    def needed(self) -> bool:
+        """Whether a request needs a key."""
+        return self._always or self._current() is not None
+
+    def find(self, secret: str) -> ApiKey | None:
+        """The key that somebody showed, if it is one."""
+        return (self._current() or {}).get(_sha256(secret))
+
+    def _current(self) -> dict[str, ApiKey] | None:
+        stamp = _stamp(self._file.path)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._keys = _by_sha256(self._file.keys())
+            except ApiKeyError as error:  # those that were read last go on counting
+                _log.error("the API keys were changed and cannot be read", reason=str(error))
+        return self._keys
+
+
+def key_file(settings: Settings) -> KeyFile:
+    """The keys of the service on this machine."""
+    return KeyFile(settings.keys_file or settings.home / "keys.json")
+
+
+def _by_sha256(keys: Sequence[ApiKey] | None) -> dict[str, ApiKey] | None:
+    return None if keys is None else {each.sha256: each for each in keys}
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes with the file: each writing makes another one."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

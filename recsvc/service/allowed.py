@@ -1,0 +1,127 @@
+"""Who may ask for what: keys, pages of other sites, and how much in a minute."""
+
+import math
+import time
+from typing import Final
+from urllib.parse import urlsplit
+
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from recsvc.keys import ApiKey, KeyRing
+from recsvc.keys import Scope as KeyScope
+from recsvc.service.problems import problem
+
+KEY_HEADER: Final = "X-API-Key"
+_NAME = "recsvc.key"
+_ADMIN = ("/v1/models", "/v1/refreshes")
+_QUESTIONS = frozenset({"/v1/recommendations", "/v1/recommendations/batch"})
+"""What is asked with POST and changes nothing."""
+_CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def needed_scope(method: str, path: str) -> KeyScope | None:
+    """What a key has to be for, or None where none is needed: pages, documentation, health."""
+    if path == "/metrics":
+        return KeyScope.READ
+    if not path.startswith("/v1/"):
+        return None
+    if any(path == each or path.startswith(f"{each}/") for each in _ADMIN):
+        return KeyScope.ADMIN
+    reads = method in _CHANGES_NOTHING or (method == "POST" and path in _QUESTIONS)
+    return KeyScope.READ if reads else KeyScope.WRITE
+
+
+def key_name(scope: Scope) -> str | None:
+    """Whose key a request was allowed by."""
+    return scope.get(_NAME)
+
+
+class Allowed:
+    """Middleware: refuses what no key allows, what another site has a browser send, and too much.
+
+    Args:
+        app: what answers the rest.
+        keys: the keys there are.
+        requests_per_minute: most of one key, or of all together where none is needed; None: no
+            limit.
+    """
+
+    def __init__(self, app: ASGIApp, keys: KeyRing, requests_per_minute: int | None) -> None:
+        self._app = app
+        self._keys = keys
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._most = requests_per_minute
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        wanted = needed_scope(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        refused = None if wanted is None else await self._refused(scope, wanted)
+        await (refused or self._app)(scope, receive, send)
+
+    async def _refused(self, scope: Scope, wanted: KeyScope) -> Response | None:
+        headers = Headers(scope=scope)
+        if scope["method"] not in _CHANGES_NOTHING and _from_another_site(headers):
+            return problem(
+                scope, 403,
+                "a page of another site had a browser send this: only pages of this service may",
+            )  # fmt: skip
+        if self._keys.needed:
+            key = self._keys.find(_shown(headers))
+            if key is None:
+                return _unknown(scope, headers)
+            if not key.scope.covers(wanted):
+                return _too_narrow(scope, key, wanted)
+            scope[_NAME] = key.name
+        return await self._too_many(scope)
+
+    async def _too_many(self, scope: Scope) -> Response | None:
+        if self._most is None:
+            return None
+        limit, caller = RateLimitItemPerMinute(self._most), key_name(scope) or ""
+        if await self._limiter.hit(limit, caller):
+            return None
+        again, _ = await self._limiter.get_window_stats(limit, caller)
+        seconds = max(1, math.ceil(again - time.time()))
+        return problem(
+            scope, 429,
+            f"more than {self._most} requests in a minute: ask again in {seconds} seconds",
+            headers={"Retry-After": str(seconds)},
+        )  # fmt: skip
+
+
+def _shown(headers: Headers) -> str:
+    """The key a request came with, or nothing."""
+    method, _, bearer = headers.get("authorization", "").partition(" ")
+    return bearer.strip() if method.lower() == "bearer" else headers.get(KEY_HEADER, "")
+
+
+def _unknown(scope: Scope, headers: Headers) -> Response:
+    came = "that key is none of this service's" if _shown(headers) else "no key came"
+    detail = f"{came}: expected one in the header Authorization (Bearer …) or {KEY_HEADER}"
+    return problem(scope, 401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _too_narrow(scope: Scope, key: ApiKey, wanted: KeyScope) -> Response:
+    return problem(
+        scope, 403,
+        f"the key {key.name!r} is for {key.scope}, and this needs one for {wanted}: ask with "
+        f"another, or have one made with `recsvc keys create NAME --scope {wanted}`",
+    )  # fmt: skip
+
+
+def _from_another_site(headers: Headers) -> bool:
+    """Whether a browser says that the page of another site asks.
+
+    A page may send a plain POST to any address, so also to a service that listens on loopback.
+    Old browsers, and new ones over plain HTTP, name the origin only.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
