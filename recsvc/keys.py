@@ -174,6 +174,15 @@ def key_file(settings: Settings) -> KeyFile:
     return KeyFile(settings.keys_file or settings.home / "keys.json")
 
 
+def key_ring(settings: Settings) -> KeyRing:
+    """The keys as the service looks them up: always needed where it listens for others.
+
+    Raises:
+        ApiKeyError: their file cannot be read.
+    """
+    return KeyRing(key_file(settings), always=not settings.host.is_loopback)
+
+
 def _by_sha256(keys: Sequence[ApiKey] | None) -> dict[str, ApiKey] | None:
     return None if keys is None else {each.sha256: each for each in keys}
 

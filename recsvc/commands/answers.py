@@ -21,7 +21,7 @@ from recsvc.commands._shared import AsJson, Count, print_document, training_grap
 from recsvc.connect import make_engine, neo4j_address, open_revisions, with_engine
 from recsvc.engine import Engine
 from recsvc.errors import SettingsError
-from recsvc.keys import KeyRing, key_file
+from recsvc.keys import key_file, key_ring
 from recsvc.settings import load_settings
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def service() -> "FastAPI":
     return create_app(
         engine,
         refreshes=Refreshes(settings.home),
-        keys=KeyRing(key_file(settings), always=not settings.host.is_loopback),
+        keys=key_ring(settings),
         requests_per_minute=settings.requests_per_minute,
         answer_cache=kept,
         kit=kit(settings.events),

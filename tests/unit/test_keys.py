@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from recsvc.cli import app
 from recsvc.errors import ApiKeyError, SettingsError
-from recsvc.keys import MAX_KEYS, KeyFile, KeyRing, Scope
+from recsvc.keys import MAX_KEYS, KeyFile, KeyRing, Scope, key_ring
+from recsvc.settings import Settings
 
 
 @pytest.fixture
@@ -129,3 +130,15 @@ def test_no_service_for_others_without_a_key(
     monkeypatch.setenv("RECSVC_HOST", "0.0.0.0")  # which is what is refused
     with pytest.raises(SettingsError, match="recsvc keys create NAME"):
         CliRunner().invoke(app, ["serve"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "needed"),
+    [("127.0.0.1", False), ("127.1.2.3", False), ("::1", False), ("0.0.0.0", True), ("::", True)],
+)
+def test_where_others_reach_it_keys_are_needed_also_when_their_file_is_gone(
+    tmp_path: Path, host: str, needed: bool
+) -> None:
+    settings = Settings(home=tmp_path, host=host)
+    assert key_ring(settings).needed is needed
+    assert key_ring(settings).find("") is None
