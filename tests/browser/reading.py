@@ -39,3 +39,10 @@ def written(score: float) -> str:
 def added(value: float) -> str:
     """What something adds to a score."""
     return written(value) if value < 0 else f"+{written(value)}"
+
+
+def weighed(weight: float) -> str:
+    """What a piece of evidence counts."""
+    size = abs(weight)
+    text = f"{size:.0f}" if size >= 100 else f"{size:.1f}" if size >= 1 else f"{size:.3f}"
+    return MINUS + text if weight < 0 else text

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from loaders.catalogue import Query
 from recsvc.keys import KeyFile, Scope
 from tests.browser.conftest import MANY, Open
-from tests.browser.reading import FULL, MINUS, USER, added, asked, ids, listed, written
+from tests.browser.reading import FULL, MINUS, USER, added, asked, ids, listed, weighed, written
 from tests.conftest import Served
 
 MANY_ITEMS = Query(
@@ -84,6 +84,13 @@ def test_evidence_has_weights_and_times(open_page: Open, client: httpx.Client) -
         == known[0]["interactions"][0]["at"]
         == max(did["at"] for piece in known for did in piece["interactions"])
     )
+    weights = [weighed(piece["weight"]) for piece in known if piece["weight"] is not None]
+    expect(page.locator(".piece .weight")).to_have_text(weights)
+    page.get_by_label("Sort the evidence").select_option("weight")
+    heaviest = sorted((abs(piece["weight"] or 0.0) for piece in known), reverse=True)
+    expect(page.locator(".piece .weight")).to_have_text(
+        [re.compile(f"^{MINUS}?{weighed(weight)}$") for weight in heaviest if weight]
+    )
     page.get_by_label("Sort the evidence").select_option("name")
     titles = sorted(p["title"] or p["id"] for p in known if p["kind"] == "item")
     expect(page.locator(".piece.item b")).to_have_text(
@@ -141,6 +148,12 @@ def test_paths_are_drawn_and_tell_about_themselves(
     over = [path["contribution"] for path in paths if path["nodes"][1]["title"] == title]
     drawn.locator(".dot", has_text=re.compile(rf"^{title}$")).hover()
     expect(told).to_have_text(f"{title}: {added(sum(over))} on the paths over it")
+    linked = {
+        (path["nodes"][2]["kind"], path["nodes"][2]["id"])
+        for path in paths
+        if path["nodes"][1]["title"] == title
+    }
+    expect(drawn.locator(".link.on")).to_have_count(1 + len(linked))
     followed = {node["id"] for node in client.get(f"/v1/users/{USER}/evidence").json()["evidence"]}
     text = page.locator("main").inner_text() + (
         page.locator("svg.graph").first.text_content() or ""
@@ -151,6 +164,63 @@ def test_paths_are_drawn_and_tell_about_themselves(
     for row in served.gateway.run(known):
         if row["name"] and row["id"] not in followed | {USER}:
             assert not re.search(rf"\b{row['name']}\b", text), row
+
+
+def path_over(item: str, person: str | None) -> dict[str, Any]:
+    """A path from what a user did over somebody, as an answer has it."""
+    nodes = [("user", "u5", None), ("item", item, f"Song {item}"), ("user", person, person)]
+    return {
+        "contribution": 0.25,
+        "nodes": [
+            {"kind": kind, "id": id_, "title": title}
+            for kind, id_, title in [*nodes, ("item", "z", "Song z")]
+        ],
+        "relationships": [
+            {"type": "INTERACTED", "from": a, "to": b} for a, b in ((0, 1), (2, 1), (2, 3))
+        ],
+    }
+
+
+def test_people_who_are_not_named_are_one_circle_for_each_piece_of_evidence(
+    open_page: Open,
+) -> None:
+    page = open_page()
+    paths = [
+        path_over("a", None),
+        path_over("a", None),
+        path_over("b", None),
+        path_over("a", "Ada"),
+    ]
+    drawn = page.evaluate(
+        """async (paths) => {
+          const { layered } = await import('./page/graph.js');
+          const { dots, links } = layered(paths);
+          return {
+            dots: dots.map(({ name, layer, people, sum }) => [name, layer, people, sum]),
+            links: links.map(({ from, to, number }) => [from.name, to.name, number]),
+          };
+        }""",
+        paths,
+    )
+    assert sorted(drawn["dots"]) == [
+        ["2 people", 2, 2, 0.5],
+        ["Ada", 2, 0, 0.25],
+        ["Song a", 1, 0, 0.75],
+        ["Song b", 1, 0, 0.25],
+        ["Song z", 3, 0, 1.0],
+        ["somebody", 2, 1, 0.25],
+        ["you", 0, 0, 1.0],
+    ]
+    assert sorted(drawn["links"]) == [
+        ["2 people", "Song z", 2],
+        ["Ada", "Song z", 1],
+        ["Song a", "2 people", 2],
+        ["Song a", "Ada", 1],
+        ["Song b", "somebody", 1],
+        ["somebody", "Song z", 1],
+        ["you", "Song a", 3],
+        ["you", "Song b", 1],
+    ]
 
 
 def test_what_if_evidence_were_not_there(open_page: Open, client: httpx.Client) -> None:
@@ -228,8 +298,9 @@ def test_filter_diversity_sort_and_size(open_page: Open, client: httpx.Client) -
 def test_copies_can_be_used_elsewhere(
     open_page: Open, client: httpx.Client, served: Served
 ) -> None:
-    page = open_page(f"?user={USER}&without=item:i1")
+    page = open_page(f"?user={USER}&without=item:i150&k=5")
     shown = listed(page)
+    assert shown != ids(asked(client))[:5]
     page.get_by_role("button", name="Copy curl").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     command = shlex.split(page.evaluate("navigator.clipboard.readText()"))
@@ -239,7 +310,7 @@ def test_copies_can_be_used_elsewhere(
     expect(page.get_by_role("button", name="Copied").last).to_be_visible()
     page.wait_for_timeout(100)
     cypher = page.evaluate("navigator.clipboard.readText()")
-    assert cypher == asked(client, without="item:i1")[0]["explanation"]["cypher"]
+    assert cypher == asked(client, without="item:i150", k=5)[0]["explanation"]["cypher"]
     pasted = Query("tests/pasted", "", "read", {}, {}, cypher)
     assert served.gateway.run(pasted)
     page.get_by_role("button", name="Copy link", exact=True).click()
@@ -295,6 +366,8 @@ def test_10000_pieces_of_evidence_are_a_few_rows(open_page: Open, client: httpx.
     page.locator(".window").evaluate("box => { box.scrollTop -= 44; }")
     page.wait_for_timeout(50)
     assert page.evaluate("document.activeElement.ariaLabel") == f"Without {last}"
+    there = page.locator(".piece b").all_inner_texts()
+    assert len(set(there)) == len(there)
 
 
 def test_errors_and_empty_places_say_what_to_do(open_page: Open) -> None:
@@ -385,6 +458,9 @@ def test_a_key_is_asked_for_and_does_what_it_is_for(
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert shlex.split(copied)[2:] == ["-H", "Authorization: Bearer $RECSVC_KEY"]
+    page.get_by_role("link", name="Compare").click()
+    page.get_by_role("combobox", name="Left").select_option("signal:fastrp")
+    expect(page.locator(".sides section")).to_have_count(2)
     page.get_by_role("link", name="Versions").click()
     expect(page.get_by_role("alert").first).to_contain_text("this needs one for admin")
     page.get_by_role("button", name="Use another key").first.click()
