@@ -102,8 +102,8 @@ class KeyFile:
             keys.append(key)
         return secret
 
-    def revoke(self, name: str) -> None:
-        """End a key.
+    def revoke(self, name: str) -> int:
+        """End a key; how many are left.
 
         Raises:
             ApiKeyError: there is no such key.
@@ -113,6 +113,7 @@ class KeyFile:
             if len(left) == len(keys):
                 raise ApiKeyError(f"there is no key {name!r}: `recsvc keys list` names them")
             keys[:] = left
+        return len(left)
 
     @contextmanager
     def _changed(self) -> Generator[list[ApiKey]]:

@@ -41,11 +41,12 @@ def list_(as_json: AsJson = False) -> None:
 def revoke(name: str, as_json: AsJson = False) -> None:
     """End an API key: the next request with it is refused."""
     file = key_file(load_settings())
-    file.revoke(name)
-    left = len(file.keys() or [])
+    left = file.revoke(name)
     if as_json:
         console.print_json({"revoked": name, "left": left})
-    elif not left:
+    elif left:
+        console.say(f"revoked: {name}")
+    else:
         console.say(f"no key is left, so nobody is answered: create one, or remove {file.path}")
 
 

@@ -70,10 +70,11 @@ class Allowed:
                 scope, 403,
                 "a page of another site had a browser send this: only pages of this service may",
             )  # fmt: skip
-        if self._keys.needed:
-            key = self._keys.find(_shown(headers))
-            if key is None:
-                return _unknown(scope, headers)
+        shown = _shown(headers)
+        key = self._keys.find(shown) if shown else None
+        if key is None and self._keys.needed:
+            return _unknown(scope, shown)
+        if key is not None:
             if not key.scope.covers(wanted):
                 return _too_narrow(scope, key, wanted)
             scope[_NAME] = key.name
@@ -100,8 +101,8 @@ def _shown(headers: Headers) -> str:
     return bearer.strip() if method.lower() == "bearer" else headers.get(KEY_HEADER, "")
 
 
-def _unknown(scope: Scope, headers: Headers) -> Response:
-    came = "that key is none of this service's" if _shown(headers) else "no key came"
+def _unknown(scope: Scope, shown: str) -> Response:
+    came = "that key is none of this service's" if shown else "no key came"
     detail = f"{came}: expected one in the header Authorization (Bearer …) or {KEY_HEADER}"
     return problem(scope, 401, detail, headers={"WWW-Authenticate": "Bearer"})
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 USER = "u5"
@@ -46,3 +47,11 @@ def weighed(weight: float) -> str:
     size = abs(weight)
     text = f"{size:.0f}" if size >= 100 else f"{size:.1f}" if size >= 1 else f"{size:.3f}"
     return MINUS + text if weight < 0 else text
+
+
+def violations(page: Page) -> list[tuple[str, str, list[str]]]:
+    """What axe has against a page."""
+    return [
+        (each["id"], each["impact"], [node["html"] for node in each["nodes"]][:3])
+        for each in Axe().run(page).response["violations"]
+    ]
