@@ -94,6 +94,18 @@ class _Measured:
         return self.sets[int(np.argmax(self.margin[:, item]))]
 
 
+def _ranked_at(
+    scores: Float64[NDArray[np.float64], "sets n"], k: int
+) -> tuple[Float64[NDArray[np.float64], "sets 1"], Float64[NDArray[np.float64], "sets 1"]]:
+    """The k-th best score of each set, and the one after it; -inf where there are not as many."""
+    missing = k + 1 - scores.shape[1]
+    if missing > 0:
+        scores = np.pad(scores, [(0, 0), (missing, 0)], constant_values=-np.inf)
+    last = scores.shape[1] - k
+    ordered = np.partition(scores, (last - 1, last), axis=1)
+    return ordered[:, last : last + 1], ordered[:, last - 1 : last]
+
+
 class _Search:
     """Tries sets of evidence on the items of one list."""
 
@@ -119,9 +131,7 @@ class _Search:
         k = len(self._listed.items)
         scores, bounds = self._left_out.without(sets)
         own = scores[:, self._columns]
-        missing = np.full((len(sets), max(0, k + 1 - scores.shape[1])), -np.inf)
-        best = -np.partition(-np.hstack([scores, missing]), (k - 1, k), axis=1)
-        last, next_ = best[:, k - 1 : k], best[:, k : k + 1]
+        last, next_ = _ranked_at(scores, k)
         ahead = np.where(own >= last, next_, last)
         margin = np.subtract(ahead, own, out=np.full(own.shape, np.inf), where=own > -np.inf)
         tie = _TIE * np.abs(last, out=np.zeros_like(last), where=last > -np.inf)
@@ -169,7 +179,7 @@ class _Search:
             grown = [
                 np.column_stack([np.tile(chosen, (len(others), 1)), others])
                 for chosen in nearest.values()
-                for others in [strong[~np.isin(strong, chosen)]]
+                for others in [strong[(strong[:, None] != chosen).all(axis=1)]]
             ]
             measured = self.measured(np.concatenate(grown))  # at once: each call has its price
             ends = np.cumsum([len(sets) for sets in grown]).tolist()

@@ -136,7 +136,7 @@ def preference(path: FoundPath, position: int) -> Preference:
         path: from the user or the evidence to the item.
         position: of its evidence.
     """
-    return position, -path.strength, str(path.nodes[-2][2])
+    return position, -path.strength, str(path.nodes[-2][1])
 
 
 def _strongest_pairs(
@@ -166,16 +166,11 @@ def _strongest_first(paths: Sequence[tuple[Path, Preference]]) -> tuple[Path, ..
 
 
 def _path(found: FoundPath, scale: float, named: frozenset[str]) -> Path:
-    nodes: dict[str, tuple[EvidenceKind, Any, Any]] = {
-        key: (kind, node_id, name) for key, kind, node_id, name in found.nodes
-    }
-    position = {key: index for index, key in enumerate(nodes)}
     return Path(
         contribution=scale * found.strength,
-        nodes=tuple(_reference(*node, named) for node in nodes.values()),
+        nodes=tuple(_reference(*node, named) for node in found.nodes),
         relationships=tuple(
-            {"type": name, "from": position[start], "to": position[end]}
-            for name, start, end in found.steps
+            {"type": name, "from": start, "to": end} for name, start, end in found.steps
         ),
     )
 

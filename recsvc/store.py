@@ -30,6 +30,7 @@ from recsvc.stored import (
     StoredUser,
     active_version,
     event_row,
+    found_path,
     stored_user,
 )
 
@@ -191,7 +192,7 @@ class Store:
             )
         parameters = path_parameters(pairs, user_id, limit=limit)
         rows = await self._run(catalogue()[f"serve/paths[{metapath}]"], **parameters)
-        return [FoundPath(*path) for path in rows[0]["paths"]]
+        return [found_path(*path) for path in rows[0]["paths"]]
 
     async def similar_users(self, user_id: str, k: int, model: ActiveVersion) -> list[Row]:
         """The k nearest users under a model: id, name, score (cosine)."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -63,15 +64,15 @@ class FoundPath:
         evidence_id: the evidence node.
         item_id: the item.
         strength: what this path adds to the kernel.
-        nodes: (key, kind, id, name or title), in order; where two steps meet a node comes twice.
-        steps: (type, key of its start, key of its end).
+        nodes: (kind, id, name or title), in order, each once.
+        steps: (type, place of its start among the nodes, place of its end).
     """
 
     evidence_id: str
     item_id: str
     strength: float
-    nodes: list[tuple[str, EvidenceKind, Any, Any]]
-    steps: list[tuple[str, str, str]]
+    nodes: list[tuple[EvidenceKind, Any, Any]]
+    steps: list[tuple[str, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,25 @@ class StoredNode:
 
     properties: Mapping[str, Any]
     links: Sequence[tuple[str, float]]
+
+
+def found_path(
+    evidence_id: str, item_id: str, strength: float, parts: Sequence[tuple[list[Any], list[Any]]]
+) -> FoundPath:
+    """A path, from what `cypher/serve/paths.cypher` collects of it."""
+    place: dict[tuple[EvidenceKind, Any], int] = {}
+    nodes: list[tuple[EvidenceKind, Any, Any]] = []
+    steps: list[tuple[str, int, int]] = []
+    for part, relationships in parts:
+        places: list[int] = []
+        for kind, node_id, name in part:
+            if node_id is None or (kind, node_id) not in place:
+                place[kind, node_id] = len(nodes)
+                nodes.append((kind, node_id, name))
+            places.append(place[kind, node_id])
+        for (name, forwards), (here, next_) in zip(relationships, pairwise(places), strict=True):
+            steps.append((name, here, next_) if forwards else (name, next_, here))
+    return FoundPath(evidence_id, item_id, strength, nodes, steps)
 
 
 def stored_user(row: Row, limit: int) -> StoredUser:

@@ -3,39 +3,50 @@
 // params: pairs: list[map], user_id: str, limit: int
 // returns: evidence_id: str, item_id: str, strength: float, start: path, path: path
 UNWIND $pairs AS pair
-MATCH (evidence:Item {item_id: pair.evidence_id})
-MATCH (item:Item {item_id: pair.item_id})
-CALL (evidence, item) {
-  // Joined from both ends: without the hint each category is looked for in turn among those of
-  // the item.
-  MATCH path = (evidence)-[first:IN_CATEGORY]->(category:Category)<-[second:IN_CATEGORY]-(item)
-  USING JOIN ON category
-  WITH path, evidence, item, category,
-       coalesce(first.weight, 1.0) AS evidence_weight, coalesce(second.weight, 1.0) AS item_weight
-  WITH *, log(1 + CASE WHEN evidence_weight > 0 THEN evidence_weight ELSE 0 END)
-            * log(1 + CASE WHEN item_weight > 0 THEN item_weight ELSE 0 END)
-            * COUNT { (category)<-[:IN_CATEGORY]-() } ^ -0.7 AS share
-  ORDER BY share DESC, category.category_id
-  // Whether both are within the caps takes a look at all a category has: so one after the other,
-  // until there are enough. The limit keeps the planner from looking before it sorts.
-  LIMIT 1000
-  WHERE COUNT {
-    (evidence)-[other:IN_CATEGORY]->(any:Category)
-    WHERE coalesce(other.weight, 1.0) > evidence_weight
-       OR (coalesce(other.weight, 1.0) = evidence_weight AND any.category_id < category.category_id)
-  } < 50 AND COUNT {
-    (category)<-[other:IN_CATEGORY]-(any:Item)
-    WHERE coalesce(other.weight, 1.0) > item_weight
-       OR (coalesce(other.weight, 1.0) = item_weight AND any.item_id < item.item_id)
-  } < 200
-  WITH path, evidence, item, share
-  LIMIT $limit
-  RETURN path, share * COUNT { (evidence)-[:IN_CATEGORY]->() } ^ -0.5
-                     * COUNT { (item)-[:IN_CATEGORY]->() } ^ -0.3 AS strength
+WITH pair.evidence_id AS evidence_id, collect(pair.item_id) AS item_ids
+MATCH (evidence:Item {item_id: evidence_id})
+WITH *, COUNT { (evidence)-[:IN_CATEGORY]->() } AS evidence_links
+// What is within a cap is looked up only where there is more than the cap.
+CALL (evidence, evidence_links) {
+  MATCH (evidence)-[r:IN_CATEGORY]->(category:Category)
+  WHERE evidence_links > 50
+  WITH category, coalesce(r.weight, 1.0) AS weight
+  ORDER BY weight DESC, category.category_id
+  LIMIT 50
+  RETURN collect(category) AS strongest
 }
 CALL (evidence) {
   OPTIONAL MATCH start = (:User {user_id: $user_id})-[:INTERACTED]->(evidence)
   RETURN head(collect(start)) AS start
 }
-RETURN pair.evidence_id AS evidence_id, pair.item_id AS item_id, strength, start, path
+UNWIND item_ids AS item_id
+MATCH (item:Item {item_id: item_id})
+CALL (evidence, evidence_links, strongest, item) {
+  // Joined from both ends: without the hint each category is looked for in turn among those of
+  // the item.
+  MATCH (evidence)-[first:IN_CATEGORY]->(category:Category)<-[second:IN_CATEGORY]-(item)
+  USING JOIN ON category
+  WITH *, coalesce(first.weight, 1.0) AS evidence_weight,
+       coalesce(second.weight, 1.0) AS item_weight,
+       COUNT { (category)<-[:IN_CATEGORY]-() } AS category_links
+  WITH *, log(1 + CASE WHEN evidence_weight > 0 THEN evidence_weight ELSE 0 END)
+            * log(1 + CASE WHEN item_weight > 0 THEN item_weight ELSE 0 END)
+            * category_links ^ -0.7 AS share
+  ORDER BY share DESC, category.category_id
+  // Whether the item is within the cap of a category takes a look at all it has: so one after the
+  // other, until there are enough. The limit keeps the planner from looking before it sorts.
+  LIMIT 1000
+  WHERE (evidence_links <= 50 OR category IN strongest) AND COUNT {
+    (category)<-[other:IN_CATEGORY]-(any:Item)
+    WHERE category_links > 200
+      AND coalesce(other.weight, 1.0) >= item_weight
+      AND (coalesce(other.weight, 1.0) > item_weight OR any.item_id < item.item_id)
+  } < 200
+  WITH evidence, first, category, second, item, evidence_links, share
+  LIMIT $limit
+  MATCH path = (evidence)-[first]->(category)<-[second]-(item)
+  RETURN path, share * evidence_links ^ -0.5
+                     * COUNT { (item)-[:IN_CATEGORY]->() } ^ -0.3 AS strength
+}
+RETURN evidence_id, item_id, strength, start, path
 ORDER BY item_id, evidence_id, strength DESC

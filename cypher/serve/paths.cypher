@@ -1,5 +1,6 @@
 // The paths of an explain query as lists of what they lead over, in one record: whole nodes would
-// bring their vectors along, and each record has its price.
+// bring their vectors along, and each record has its price. A relationship leads from one node of
+// its part to the next, or the other way.
 // mode: read
 // each: explain = explain/*
 // params: pairs: list[map], user_id: str, limit: int
@@ -9,13 +10,12 @@ CALL () {
 }
 WITH evidence_id, item_id, strength,
      CASE WHEN start IS NULL THEN [path] ELSE [start, path] END AS parts
-WITH evidence_id, item_id, strength,
-  reduce(all = [], part IN parts | all + [node IN nodes(part) | [
-    elementId(node),
+RETURN collect([evidence_id, item_id, strength, [part IN parts | [
+  [node IN nodes(part) | [
     CASE WHEN node:User THEN 'user' WHEN node:Category THEN 'category' ELSE 'item' END,
     coalesce(node.user_id, node.category_id, node.item_id),
     CASE WHEN node:Item THEN node.title ELSE node.name END
-  ]]) AS nodes,
-  reduce(all = [], part IN parts | all + [step IN relationships(part) |
-    [type(step), elementId(startNode(step)), elementId(endNode(step))]]) AS steps
-RETURN collect([evidence_id, item_id, strength, nodes, steps]) AS paths
+  ]],
+  [at IN range(0, length(part) - 1) |
+    [type(relationships(part)[at]), startNode(relationships(part)[at]) = nodes(part)[at]]]
+]]]) AS paths

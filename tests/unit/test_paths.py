@@ -17,7 +17,7 @@ from recsvc.fusion import Blend, Term
 from recsvc.paths import EQUALLY_STRONG, find_paths, strength_steps
 from recsvc.snapshot import Snapshot
 from recsvc.store import Store
-from recsvc.stored import FoundPath
+from recsvc.stored import FoundPath, found_path
 
 CATEGORIES = IdMap(["known", "rare", "twin"])
 IN_CATEGORY = sp.csr_matrix(np.array([[1, 1, 1], [1, 0, 0], [1, 0, 0]], bool))
@@ -53,9 +53,9 @@ class FakeStore:
 def made_path(evidence_id: str, category: str, item_id: str, strength: float) -> FoundPath:
     return FoundPath(
         evidence_id, item_id, strength,
-        [("0", "user", "asker", None), ("1", "item", evidence_id, None),
-         ("2", "category", category, None), ("3", "item", item_id, None)],
-        [("INTERACTED", "0", "1"), ("IN_CATEGORY", "1", "2"), ("IN_CATEGORY", "3", "2")],
+        [("user", "asker", None), ("item", evidence_id, None),
+         ("category", category, None), ("item", item_id, None)],
+        [("INTERACTED", 0, 1), ("IN_CATEGORY", 1, 2), ("IN_CATEGORY", 3, 2)],
     )  # fmt: skip
 
 
@@ -140,3 +140,21 @@ def test_paths_come_in_one_order_in_which_no_clearly_weaker_one_goes_first(links
     strengths = [path.contribution for path in paths]
     for place, strength in enumerate(strengths):
         assert strength >= (1 - EQUALLY_STRONG) * max(strengths[place:])
+
+
+def test_a_node_that_a_path_meets_twice_is_there_once_and_steps_keep_their_direction() -> None:
+    start = [["user", "u", "Una"], ["item", "e", None]]
+    path = [["item", "e", None], ["user", "u", "Una"], ["item", "i", "An item"]]
+    found = found_path(
+        "e", "i", 0.5, [(start, [["INTERACTED", True]]),
+                        (path, [["INTERACTED", False], ["INTERACTED", True]])],
+    )  # fmt: skip
+    assert found.nodes == [("user", "u", "Una"), ("item", "e", None), ("item", "i", "An item")]
+    assert found.steps == [("INTERACTED", 0, 1), ("INTERACTED", 0, 1), ("INTERACTED", 0, 2)]
+
+
+def test_nodes_without_an_id_of_ours_stay_apart() -> None:
+    path = [["item", "e", None], ["item", None, None], ["item", None, None], ["item", "i", None]]
+    found = found_path("e", "i", 1.0, [(path, [["A", True], ["B", False], ["C", True]])])
+    assert len(found.nodes) == 4
+    assert found.steps == [("A", 0, 1), ("B", 2, 1), ("C", 2, 3)]
