@@ -19,8 +19,9 @@ from recsvc.fusion import Blend, ScoredUser
 from recsvc.ranking import best_items
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
-_VALUES_AT_ONCE = 1_000_000
-_MOST_ITEMS, _LEAST_ITEMS = 150, 100
+_VALUES = 5_000
+"""Pieces of evidence times items whose scores are followed: few pieces leave time for many."""
+_MOST_ITEMS, _LEAST_ITEMS = 1_000, 100
 _CANCELLED = 1e-6
 """A sum of squares below this share of the whole is what rounding leaves of a difference."""
 
@@ -54,7 +55,7 @@ class EvidenceLeftOut:
     ) -> None:
         """Take the scores of the items apart that come near the list."""
         pieces, count = len(evidence.nodes), len(scored.spoken)
-        near = int(np.clip(_VALUES_AT_ONCE // max(1, pieces), _LEAST_ITEMS, _MOST_ITEMS))
+        near = int(np.clip(_VALUES // max(1, pieces), _LEAST_ITEMS, _MOST_ITEMS))
         best = best_items(scored.scores, listed.allowed, max(near, 2 * len(listed.items)))
         self.items = np.sort(np.union1d(best, listed.items))
         self._base = blend.base(self.items)
