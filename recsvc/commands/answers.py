@@ -4,7 +4,9 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -116,30 +118,34 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = 1,
 ) -> None:
     """Answer over HTTP, on loopback unless there are API keys, until Ctrl-C."""
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from recsvc.service.listening import SocketOfEach, bound
+
     settings = load_settings()
     if not settings.host.is_loopback and key_file(settings).keys() is None:
         raise SettingsError(
             f"host is {settings.host}, which others reach, and there is no API key: create one "
             "with `recsvc keys create NAME`, or leave host at 127.0.0.1"
         )
+    options: dict[str, Any] = {
+        "host": str(settings.host), "port": settings.port, "log_level": "warning",
+        "access_log": False, "timeout_graceful_shutdown": 5, "timeout_keep_alive": _IDLE_SECONDS,
+    }  # fmt: skip
     if workers == 1:
-        _run(service(), 1)
+        uvicorn.run(service(), **options)
         return
     neo4j_address(settings)  # what is wrong is said once here, not by each process
-    with TemporaryDirectory(prefix="recsvc-metrics-") as folder:
+    application = f"{__name__}:{service.__name__}"
+    config = uvicorn.Config(application, factory=True, workers=workers, **options)
+    socket = config.bind_socket()  # it ends here and says so where the address is taken
+    if sys.platform == "linux":  # elsewhere one socket of several has all connections
+        socket.close()
+        socket = bound(SocketOfEach, socket.family, (config.host, config.port))
+    with TemporaryDirectory(prefix="recsvc-metrics-") as folder, suppress(KeyboardInterrupt):
         os.environ[_METRICS_FOLDER] = folder
-        _run(f"{__name__}:{service.__name__}", workers)
-
-
-def _run(application: "FastAPI | str", workers: int) -> None:
-    import uvicorn
-
-    settings = load_settings()
-    uvicorn.run(
-        application, factory=workers > 1, workers=workers,
-        host=str(settings.host), port=settings.port, log_level="warning", access_log=False,
-        timeout_graceful_shutdown=5, timeout_keep_alive=_IDLE_SECONDS,
-    )  # fmt: skip
+        Multiprocess(config, sockets=[socket]).run()
 
 
 def service() -> "FastAPI":

@@ -3,7 +3,10 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -59,3 +62,44 @@ def test_no_process_is_left(service: Service, number: signal.Signals) -> None:
     service.process.wait(20)
     _, left = psutil.wait_procs(everyone, timeout=20)
     assert not left
+
+
+def connections(process: psutil.Process, service: Service) -> int:
+    port = service.client.base_url.port
+    return sum(
+        each.status == psutil.CONN_ESTABLISHED and each.laddr.port == port
+        for each in process.net_connections("tcp")
+    )
+
+
+def asked(client: httpx.Client) -> httpx.Response:
+    return client.get("/health/live")
+
+
+@pytest.mark.parametrize("_burst", range(3))  # one process does not win every race
+def test_connections_that_are_opened_at_once_are_dealt_out(service: Service, _burst: int) -> None:
+    clients = [httpx.Client(base_url=service.client.base_url) for _ in range(40)]
+    try:
+        with ThreadPoolExecutor(len(clients)) as pool:
+            answers = pool.map(asked, clients)
+            assert [answer.status_code for answer in answers] == [200] * len(clients)
+        shares = [connections(each, service) for each in answering(service)]
+    finally:
+        for client in clients:
+            client.close()
+    assert sum(shares) >= len(clients)
+    assert min(shares) >= 5  # by chance once in ten million times
+
+
+def test_an_address_that_is_taken_is_said(service: Service) -> None:
+    command = [sys.executable, "-m", "recsvc", "serve", "--workers", "2"]
+    environment = {
+        **os.environ,
+        "RECSVC_NEO4J_URI": "bolt://127.0.0.1:1",
+        "RECSVC_NEO4J_PASSWORD": "none",
+        "RECSVC_PORT": str(service.client.base_url.port),
+    }
+    other = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    assert other.returncode != 0
+    assert b"Address already in use" in other.stderr
+    assert len(answering(service)) == 2
