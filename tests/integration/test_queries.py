@@ -216,14 +216,15 @@ def test_nearest_users_are_found_in_every_slot(gateway: Neo4jGateway) -> None:
         assert found == {"id": "v", "name": "V", "score": pytest.approx(0.6, abs=0.01)}
 
 
-# 130 people, 240 items, 4 categories. Person 0 has more items, item 0 more people and category 0
-# more items than a hop may take; some pairs have two events; weights tie often.
+# 130 people, 240 items, 64 categories. Person 0 has more items, item 0 more people, items 0 and 1
+# more categories and category 0 more items than a hop may take; some pairs have two events; weights
+# tie often.
 MADE = Query(
     "tests/made", "", "write", {}, {},
     """
     FOREACH (n IN range(0, 129) | CREATE (:User {user_id: 'u' + n}))
     FOREACH (n IN range(0, 239) | CREATE (:Item {item_id: 'i' + n}))
-    FOREACH (n IN range(0, 3) | CREATE (:Category {category_id: 'c' + n}))
+    FOREACH (n IN range(0, 63) | CREATE (:Category {category_id: 'c' + n}))
     WITH 1 AS made
     MATCH (u:User), (i:Item)
     WITH u, i, toInteger(substring(u.user_id, 1)) AS p, toInteger(substring(i.item_id, 1)) AS q
@@ -234,7 +235,7 @@ MADE = Query(
     WITH DISTINCT 1 AS made
     MATCH (i:Item), (c:Category)
     WITH i, c, toInteger(substring(i.item_id, 1)) AS q, toInteger(substring(c.category_id, 1)) AS r
-    WHERE r = 0 OR q % (r + 1) = 0
+    WHERE r = 0 OR r < 4 AND q % (r + 1) = 0 OR r >= 4 AND q < 2
     CREATE (i)-[:IN_CATEGORY {weight: 1.0 + (q * (r + 1)) % 4}]->(c)
     WITH DISTINCT 1 AS made
     MATCH (u:User {user_id: 'u0'}), (v:User), (c:Category)
