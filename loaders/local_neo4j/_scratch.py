@@ -67,18 +67,24 @@ def scratch_server(
         )
         try:
             server.up(progress)
-            _keep_jars(scratch / "neo4j", kept)
+            keep_jars(scratch / "neo4j", kept)
             yield server
         finally:
             server.down()
 
 
-def _keep_jars(installed: Path, kept: Path) -> None:
+def keep_jars(installed: Path, kept: Path) -> None:
     """Copy jars that were installed just now; the folder appears whole or not at all."""
     for jars in installed.glob("lib-*"):
         if jars.is_symlink() or (kept / jars.name).exists():
             continue
         kept.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix="partial-lib-", dir=kept))
-        shutil.copytree(jars, partial, dirs_exist_ok=True)
-        partial.rename(kept / jars.name)
+        try:
+            shutil.copytree(jars, partial, dirs_exist_ok=True)
+            partial.rename(kept / jars.name)
+        except OSError:
+            if not (kept / jars.name).is_dir():  # else another process was first
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
