@@ -26,9 +26,7 @@ from recsvc.asking import Asker, RecommendationQuery
 from recsvc.connect import make_engine, neo4j_address
 from recsvc.engine import Engine
 from recsvc.evaluation import bootstrap
-from recsvc.left_out import EvidenceLeftOut, Listed
 from recsvc.listing import Listing
-from recsvc.ranking import best_items
 from recsvc.settings import load_settings
 from recsvc.snapshot import Snapshot
 
@@ -93,10 +91,10 @@ def _falls(snapshot: Snapshot, asker: Asker, k: int, rng: np.random.Generator) -
     Returns:
         Empty where too little is known about the user.
     """
-    listing = Listing(snapshot, asker, RecommendationQuery(k=k))
+    listing = Listing(snapshot, asker, RecommendationQuery(k=FOLLOWED))
     listing.assume()
     exact = listing.exact()
-    column = int(rng.integers(len(exact.items)))
+    column = int(rng.integers(min(k, len(exact.items))))
     strength = np.zeros(len(asker.nodes))
     for term in exact.terms:
         strength[term.position] += term.values[:, column]
@@ -105,20 +103,13 @@ def _falls(snapshot: Snapshot, asker: Asker, k: int, rng: np.random.Generator) -
         return np.zeros(0, np.int64)
     order = pool[np.argsort(-strength[pool], kind="stable")]
     sets = np.concatenate([order[None, :DELETED], _sets(order, rng)])
-    allowed = np.array(snapshot.available)
-    allowed[snapshot.items.rows([i for i in asker.evidence.seen if i in snapshot.items])] = False
-    nodes = asker.evidence.nodes
-    own = [snapshot.items.row(node.id) if node.kind == "item" else -1 for node in nodes]
-    near = best_items(listing.scored.scores, allowed, FOLLOWED)
-    listed = Listed(near, allowed, allowed, np.array(own, np.int64))
-    left_out = EvidenceLeftOut(snapshot.blend, asker.evidence, listing.scored, listed)
+    _, left_out = listing.left_out(exact.items)
     place = int(np.searchsorted(left_out.items, exact.items[column]))
-    ranks: list[NDArray[np.int64]] = []
+    falls: list[NDArray[np.int64]] = []
     for begin in range(0, len(sets), AT_ONCE):
         scores, _ = left_out.without(sets[begin : begin + AT_ONCE])
-        ranks.append((scores > scores[:, [place]]).sum(axis=1) + 1)
-    before = listing.place(int(exact.items[column]))
-    return np.concatenate(ranks) - before
+        falls.append((scores > scores[:, [place]]).sum(axis=1) - column)
+    return np.concatenate(falls)
 
 
 def _sets(order: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -126,7 +117,8 @@ def _sets(order: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int6
     if comb(len(order), DELETED) <= MOST_SETS:
         return np.array(list(islice(combinations(order.tolist(), DELETED), 1, None)), np.int64)
     drawn = rng.random((MOST_SETS, len(order))).argpartition(DELETED, axis=1)[:, :DELETED]
-    return order[np.unique(np.sort(drawn, axis=1), axis=0)]
+    drawn = np.unique(np.sort(drawn, axis=1), axis=0)
+    return order[drawn[(drawn >= DELETED).any(axis=1)]]
 
 
 if __name__ == "__main__":

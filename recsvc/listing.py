@@ -116,23 +116,26 @@ class Listing:
         before[:row] |= scores[:row] == scores[row]
         return int((before & self._allowed).sum()) + 1
 
+    def left_out(self, items: Int64[NDArray[np.int64], " k"]) -> tuple[Listed, EvidenceLeftOut]:
+        """Some items as the list, and the scores near it when some of the evidence is left out."""
+        nodes, rows = self.asker.evidence.nodes, self.snapshot.items
+        own = [rows.row(node.id) if node.kind == "item" else -1 for node in nodes]
+        known = self._asked | ~self._wanted
+        listed = Listed(items, self._allowed, known, np.array(own, np.int64))
+        blend, evidence = self.snapshot.blend, self.asker.evidence
+        return listed, EvidenceLeftOut(blend, evidence, self.scored, listed)
+
     def removals(self, exact: ExactScores) -> tuple[Removal | None, ...]:
         """For each item of the list, without which evidence it would not be in it."""
-        nodes = self.asker.evidence.nodes
-        items = self.snapshot.items
-        own = [items.row(node.id) if node.kind == "item" else -1 for node in nodes]
-        all_allowed = self._allowed
-        known = self._asked | ~self._wanted
-        listed = Listed(exact.items, all_allowed, known, np.array(own, np.int64))
+        listed, left_out = self.left_out(exact.items)
         blend, evidence = self.snapshot.blend, self.asker.evidence
-        left_out = EvidenceLeftOut(blend, evidence, self.scored, listed)
 
         def rank_again(positions: Int64[NDArray[np.int64], " n"]) -> Int64[NDArray[np.int64], " k"]:
-            allowed = all_allowed.copy()
+            allowed = listed.allowed.copy()
             gone = listed.own[positions]
             allowed[gone[gone >= 0]] = False
-            left = np.delete(np.arange(len(nodes)), positions).tolist()
-            scored = blend.score(Evidence(tuple(nodes[p] for p in left), evidence.seen))
+            left = np.delete(np.arange(len(evidence.nodes)), positions).tolist()
+            scored = blend.score(Evidence(tuple(evidence.nodes[p] for p in left), evidence.seen))
             return self._ranked(scored, allowed).items
 
         return find_removals(left_out, listed, rank_again, plain=not self.query.diversity)

@@ -121,7 +121,7 @@ def serve(
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from recsvc.service.listening import SocketOfEach, bound
+    from recsvc.service.listening import SocketOfEach
 
     settings = load_settings()
     if not settings.host.is_loopback and key_file(settings).keys() is None:
@@ -142,7 +142,7 @@ def serve(
     socket = config.bind_socket()  # it ends here and says so where the address is taken
     if sys.platform == "linux":  # elsewhere one socket of several has all connections
         socket.close()
-        socket = bound(SocketOfEach, socket.family, (config.host, config.port))
+        socket = SocketOfEach(socket.family, (config.host, config.port))
     with TemporaryDirectory(prefix="recsvc-metrics-") as folder, suppress(KeyboardInterrupt):
         os.environ[_METRICS_FOLDER] = folder
         Multiprocess(config, sockets=[socket]).run()

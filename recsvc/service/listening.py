@@ -6,32 +6,30 @@ them out.
 """
 
 import socket
-from typing import Any, TypeVar
-
-_Socket = TypeVar("_Socket", bound=socket.socket)
+from typing import Any
 
 
 class SocketOfEach(socket.socket):
-    """Keeps an address; in each process that it is passed to it becomes a socket of that one."""
+    """A socket on an address that other processes of this user may have one on too.
+
+    Passed to another process, it becomes one of that process.
+    """
+
+    def __init__(self, family: int, address: Any) -> None:
+        """Bind it.
+
+        Args:
+            family: of the address.
+            address: as `socket.bind` takes it.
+
+        Raises:
+            OSError: somebody has the address for themselves.
+        """
+        super().__init__(family)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.bind(address)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What another process makes of it."""
-        return bound, (socket.socket, self.family, self.getsockname())
-
-
-def bound(make: type[_Socket], family: int, address: Any) -> _Socket:
-    """A socket on an address that others of this user may have one on too.
-
-    Args:
-        make: class of the socket.
-        family: of the address.
-        address: as `socket.bind` takes it.
-
-    Raises:
-        OSError: somebody has the address for themselves.
-    """
-    own = make(family)
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    own.bind(address)
-    return own
+        return SocketOfEach, (self.family, self.getsockname())
