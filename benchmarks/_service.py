@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
+import psutil
 
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
@@ -90,3 +91,10 @@ def recommendations_path(user_id: str, **parameters: Any) -> str:
     """The address of a user's recommendations."""
     query = urlencode(parameters, doseq=True)
     return f"/v1/users/{quote(user_id, safe='')}/recommendations" + (f"?{query}" if query else "")
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time of a process and those it started, in seconds."""
+    process = psutil.Process(pid)
+    everyone = [process, *process.children(recursive=True)]
+    return sum(sum(each.cpu_times()[:2]) for each in everyone)

@@ -11,10 +11,14 @@ import argparse
 import os
 
 import httpx
-import psutil
 from _environment import describe
 
-from benchmarks._service import recommendations_path, service, users_with_interactions
+from benchmarks._service import (
+    processor_seconds,
+    recommendations_path,
+    service,
+    users_with_interactions,
+)
 from benchmarks._wrk import require_wrk, wrk
 from loaders.gateway import Neo4jGateway
 from recsvc.connect import neo4j_address
@@ -41,12 +45,12 @@ def main() -> None:
     for what, seconds in (("kept", "3600"), ("made each time", "0")):
         environment = {"RECSVC_ANSWER_CACHE_SECONDS": seconds}
         with service(environment, "--workers", str(options.workers)) as running:
-            url, process = str(running.client.base_url), psutil.Process(running.pid)
+            url = str(running.client.base_url)
             _ask_all(url, paths)
             for connections in CONNECTIONS:
-                before = _processor_seconds(process)
+                before = processor_seconds(running.pid)
                 load = wrk(url, paths, connections, options.seconds)
-                used = 1000.0 * (_processor_seconds(process) - before) / max(1, load.count)
+                used = 1000.0 * (processor_seconds(running.pid) - before) / max(1, load.count)
                 found[what][connections] = load.rate, used
                 print(
                     f"{what}, {connections} connections: {load.rate:,.0f} requests/s, "
@@ -65,11 +69,6 @@ def _ask_all(url: str, paths: list[str]) -> None:
         with httpx.Client(base_url=url, timeout=30) as client:
             for path in paths:
                 client.get(path).raise_for_status()
-
-
-def _processor_seconds(process: psutil.Process) -> float:
-    everyone = [process, *process.children(recursive=True)]
-    return sum(sum(each.cpu_times()[:2]) for each in everyone)
 
 
 if __name__ == "__main__":

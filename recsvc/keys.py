@@ -4,9 +4,7 @@ A key is 256 random bits after `recsvc_`. There is nothing in it to guess, so a 
 SHA-256 as it is. As soon as there is that file, every request needs a key, also when none is left.
 """
 
-import fcntl
 import hashlib
-import os
 import secrets
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from typing import Annotated, Final
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from loaders.file_lock import file_lock
 from recsvc.array_file import write_bytes
 from recsvc.errors import ApiKeyError
 from recsvc.settings import Settings
@@ -119,18 +118,10 @@ class KeyFile:
     def _changed(self) -> Generator[list[ApiKey]]:
         """The keys, written as they are left; one after the other where several change them."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(
-            self.path.with_name(f"{self.path.name}.lock"),
-            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
-            0o600,
-        )
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with file_lock(self.path.with_name(f"{self.path.name}.lock")):
             keys = self.keys() or []
             yield keys
             write_bytes(self.path, _KEYS.dump_json(keys, indent=1))
-        finally:
-            os.close(lock)
 
 
 class KeyRing:

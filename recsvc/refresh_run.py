@@ -12,15 +12,13 @@ its own, and the two never write into the same files.
 """
 
 import contextlib
-import fcntl
-import os
 import re
 import secrets
 import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +27,7 @@ from typing import Any, Final, Literal, TypeVar
 import orjson
 import structlog
 
+from loaders.file_lock import file_lock
 from recsvc.array_file import read_value, write_bytes, write_value
 from recsvc.lease import Lease
 
@@ -289,24 +288,9 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and needed <= found.keys() else None
 
 
-@contextmanager
-def locked_run(folder: Path, *, wait: bool = False) -> Generator[bool]:
-    """Hold the lock of a run; False where another process does. A process that ends gives it up.
-
-    Args:
-        folder: of the run.
-        wait: wait until no other process holds it.
-    """
-    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(file)
+def locked_run(folder: Path, *, wait: bool = False) -> AbstractContextManager[bool]:
+    """Hold the lock of a run: its folder. See `file_lock`."""
+    return file_lock(folder / "lock", wait=wait)
 
 
 def _now() -> str:

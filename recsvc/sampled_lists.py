@@ -12,17 +12,16 @@ the one that comes later leaves nothing.
 """
 
 import contextlib
-import fcntl
-import os
 import re
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from loaders.file_lock import file_lock
 from recsvc.array_file import write_bytes
 from recsvc.evidence import EvidenceKind
 from recsvc.splits import id_numbers
@@ -138,15 +137,9 @@ def forget(home: Path, kind: EvidenceKind, node_id: str) -> None:
                     lists = _without(folder, lists, each)
 
 
-@contextmanager
-def pages_locked(home: Path) -> Generator[None]:
+def pages_locked(home: Path) -> AbstractContextManager[bool]:
     """Hold the lock of all lists and pages below one `RECSVC_HOME`."""
-    file = os.open(home / "refresh-pages", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
+    return file_lock(home / "refresh-pages")
 
 
 def _names(user: UserLists, kind: EvidenceKind, node_id: str) -> bool:

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from loaders.errors import Neo4jError
+from loaders.file_lock import file_lock
 from recsvc import snapshot as snapshots
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.snapshot import Snapshot
@@ -206,15 +205,12 @@ async def _only_one_unpacks(folder: Path) -> AsyncGenerator[None]:
     """Wait until no other process lays out the same folder."""
     path = snapshots.lock_file(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(_LOCK_SECONDS)
-        yield
-    finally:
-        path.unlink(missing_ok=True)  # whoever waits for it finds the folder
-        os.close(file)
+    while True:
+        with file_lock(path, wait=False) as free:
+            if free:
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)  # whoever waits for it finds the folder
+                return
+        await asyncio.sleep(_LOCK_SECONDS)

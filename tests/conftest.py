@@ -50,6 +50,7 @@ ON_DEFAULT_LINE = {
     "test_cold.py",
     "test_commands.py",
     "test_counterfactuals.py",
+    "test_fine_tuning.py",
     "test_live_evidence.py",
     "test_new_metapath.py",
     "test_refused_versions.py",

@@ -1,6 +1,5 @@
 """`bulk_ingest`: read, import, finish."""
 
-import fcntl
 import shutil
 import time
 from collections.abc import Callable, Generator
@@ -12,6 +11,7 @@ from loaders.bulk._late import LateProperties
 from loaders.bulk._staging import Staging
 from loaders.catalogue import catalogue
 from loaders.errors import LocalNeo4jError
+from loaders.file_lock import file_lock
 from loaders.gateway import Neo4jGateway
 from loaders.ingest import IngestReport, Progress, apply_schema
 from loaders.local_neo4j import LocalNeo4j
@@ -86,14 +86,12 @@ def _files_folder(local: LocalNeo4j) -> Generator[Path]:
     """An empty folder for the files, removed afterwards; only one command at a time has it."""
     folder = local.folder / "import"
     local.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (local.folder / "import.lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with file_lock(local.folder / "import.lock", wait=False) as free:
+        if not free:
             raise LocalNeo4jError(
                 f"another `recsvc ingest --bulk` is loading the graph in {local.folder}: wait for "
                 "it to end, or end it"
-            ) from None
+            )
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:

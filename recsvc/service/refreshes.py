@@ -2,20 +2,18 @@
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from loaders.errors import Neo4jError
+from loaders.file_lock import file_lock
 from recsvc.engine import Engine
 from recsvc.errors import NotFoundError, RefreshError, RefreshRunningError
 from recsvc.refresh_process import begun_run, known_holders, refresh_command
@@ -58,7 +56,10 @@ class Refreshes:
             RefreshError: it ended before it began.
             Neo4jError: the graph cannot be read in time.
         """
-        with self._only_one_starts():
+        self._home.mkdir(parents=True, exist_ok=True)
+        with file_lock(self._home / "refresh-start", wait=False) as free:
+            if not free:
+                raise RefreshRunningError("another refresh is being started: ask for its end")
             if not force:
                 await _refuse_second(engine)
             before = known_holders(self._home)
@@ -113,21 +114,6 @@ class Refreshes:
     def last_state(self) -> str | None:
         """The state of the newest run; None where there was none."""
         return next((manifest["state"] for manifest in newest_manifests(self._home)), None)
-
-    @contextmanager
-    def _only_one_starts(self) -> Generator[None]:
-        """Keep the other processes of the service from starting one at the same time."""
-        self._home.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._home / "refresh-start", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            raise RefreshRunningError("another refresh is being started: ask for its end") from None
-        try:
-            yield
-        finally:
-            os.close(file)
 
     async def _begun(
         self, process: "subprocess.Popen[bytes]", before: Collection[str]

@@ -150,6 +150,18 @@ async def test_of_several_processes_one_reads_a_version(make: Any) -> None:
     assert store.read == [1]
 
 
+async def test_one_that_gives_up_waiting_lets_nobody_else_read(make: Any) -> None:
+    store = FakeStore(1)
+    store.reading_seconds = 0.5
+    first, second, third = (make(store) for _ in range(3))
+    reading = asyncio.create_task(first.reload())
+    await until(lambda: store.read == [1])
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(second.reload(), 0.1)
+    await asyncio.gather(reading, third.reload())
+    assert store.read == [1]
+
+
 async def test_a_full_disk_leaves_what_was_served(
     make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
