@@ -11,6 +11,7 @@ from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError
 from recsvc import patience
 from recsvc.patience import Patience
 
+pytestmark = pytest.mark.alone
 QUERY: Query = catalogue()["serve/active_versions"]
 
 

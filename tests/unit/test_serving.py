@@ -44,6 +44,8 @@ class FakeStore:
         self.active = max(versions)
         self.read: list[int] = []
         self.reading_seconds = 0.0
+        self.may_be_read = asyncio.Event()
+        self.may_be_read.set()
 
     async def warm_up(self) -> None:
         pass
@@ -59,6 +61,7 @@ class FakeStore:
         self.read.append(version)
         content, _ = self.content[version]
         await asyncio.sleep(self.reading_seconds)
+        await self.may_be_read.wait()
         return content
 
 
@@ -152,13 +155,16 @@ async def test_of_several_processes_one_reads_a_version(make: Any) -> None:
 
 async def test_one_that_gives_up_waiting_lets_nobody_else_read(make: Any) -> None:
     store = FakeStore(1)
-    store.reading_seconds = 0.5
+    store.may_be_read.clear()
     first, second, third = (make(store) for _ in range(3))
     reading = asyncio.create_task(first.reload())
     await until(lambda: store.read == [1])
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(second.reload(), 0.1)
-    await asyncio.gather(reading, third.reload())
+    waiting = asyncio.create_task(third.reload())
+    await asyncio.sleep(0.1)
+    store.may_be_read.set()
+    await asyncio.gather(reading, waiting)
     assert store.read == [1]
 
 
