@@ -289,7 +289,7 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def locked_run(folder: Path, *, wait: bool = False) -> AbstractContextManager[bool]:
-    """Hold the lock of a run: its folder. See `file_lock`."""
+    """Hold the lock of the run that has a folder; see `file_lock`."""
     return file_lock(folder / "lock", wait=wait)
 
 

@@ -41,7 +41,7 @@ CHECKOUT = checkout_root()
 assert CHECKOUT is not None
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 INTEGRATION = CHECKOUT / "tests" / "integration"
-# Commands, reports and answers, whose queries other tests run on every line of Neo4j.
+# Commands, reports, answers and fine-tuning, whose queries other tests run on every line of Neo4j.
 ON_DEFAULT_LINE = {
     "test_analyst_overviews.py",
     "test_analyst_queries.py",

@@ -1,6 +1,7 @@
 """The page of a refresh: its numbers are those of the manifest, and a user can be taken out."""
 
 import re
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -363,6 +364,25 @@ def test_who_is_deleted_while_the_page_is_made_is_not_in_it(
 
     monkeypatch.setattr(pages, "refresh_page", made)
     text = ended(run)
+    assert ("User 1, " in text, "User 2, " in text) == (False, True)
+
+
+def test_who_is_deleted_while_the_page_is_written_is_not_left_on_it(
+    run: RefreshRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deletions: list[Future[None]] = []
+    write = pages.write_bytes
+
+    def written(path: Path, content: bytes) -> None:
+        deletions.append(pool.submit(forget, tmp_path, "user", "ada"))
+        wait(deletions, timeout=0.3)  # it waits for this page
+        write(path, content)
+
+    monkeypatch.setattr(pages, "write_bytes", written)
+    with ThreadPoolExecutor(1) as pool:
+        ended(run)
+    assert [each.result() for each in deletions] == [None]
+    text = (run.folder / PAGE).read_text()
     assert ("User 1, " in text, "User 2, " in text) == (False, True)
 
 
