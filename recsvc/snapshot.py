@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
@@ -34,6 +35,9 @@ _MANIFEST = "manifest.json"
 _FORMAT = 4
 _UNPACKING = ".unpacking-"
 _UNPACKING_SECONDS = 3600.0
+_ONE_HEADER = threading.Lock()
+"""Held while numpy parses an array's header as a literal of Python: before 3.11.8, one thread that
+parses fails where another does so meanwhile (issue 106905 of CPython)."""
 
 _Rows = Mapping[EvidenceKind, Int64[NDArray[np.int64], " rows"]]
 _Arrays = Callable[[str], NDArray[Any]]
@@ -211,7 +215,9 @@ def read(content: bytes, sha256: str) -> Snapshot:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
 
         def array(name: str) -> NDArray[Any]:
-            return np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+            file = io.BytesIO(archive.read(f"{name}.npy"))
+            with _ONE_HEADER:
+                return np.load(file, allow_pickle=False)
 
         return _from_parts("the stored snapshot", archive.read(_MANIFEST), array)
 
@@ -224,7 +230,8 @@ def load(folder: Path) -> Snapshot:
     """
 
     def array(name: str) -> NDArray[Any]:
-        mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        with _ONE_HEADER:
+            mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return np.asarray(mapped).view(np.ndarray)  # numpy's own class for maps slices slowly
 
     try:

@@ -1,6 +1,9 @@
+import gc
 import hashlib
 import mmap
 import os
+import sys
+import threading
 import time
 import zipfile
 from dataclasses import replace
@@ -108,6 +111,40 @@ def test_a_stored_snapshot_is_read_without_a_disk(folder: Path) -> None:
     with pytest.raises(SnapshotError, match=f"expected {'0' * 64}"):
         read(content, "0" * 64)
     assert not folder.parent.exists()
+
+
+@pytest.mark.parametrize("how", ["read", "load"])
+def test_two_threads_can_read_at_once(folder: Path, how: str) -> None:
+    """Before Python 3.11.8 a header fails to parse if another is parsed in the middle of it."""
+    content, sha256 = pack(made_snapshot())
+    unpack(content, sha256, folder)
+    others: list[threading.Thread] = []
+    finished: list[Snapshot] = []
+
+    def once() -> None:
+        finished.append(read(content, sha256) if how == "read" else load(folder))
+
+    def in_the_middle(phase: str, _info: object) -> None:
+        caller = sys._getframe().f_back
+        if phase == "start" and not others and caller and caller.f_code.co_name == "parse":
+            others.append(threading.Thread(target=once))
+            others[0].start()
+            others[0].join(0.3)
+
+    before = gc.get_threshold()
+    gc.callbacks.append(in_the_middle)
+    gc.set_threshold(1)
+    try:
+        once()
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(in_the_middle)
+        for other in others:
+            other.join(30)
+    if sys.version_info < (3, 12):  # later ones collect nothing there
+        assert len(finished) == 2
+    for each in finished:
+        assert each.titles == made_snapshot().titles
 
 
 def test_without_leaves_no_row_and_no_column(folder: Path) -> None:
