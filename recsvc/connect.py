@@ -145,17 +145,3 @@ def with_engine(settings: Settings, work: Callable[[Engine], Coroutine[Any, Any,
             await engine.stop()
 
     return asyncio.run(run())
-
-
-def with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]]) -> _T:
-    """Open a store, do `work` with it, close it."""
-
-    async def run() -> _T:
-        store = Store(neo4j_address(settings), timeout_seconds=_PATIENCE_SECONDS)
-        await store.open()
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())

@@ -15,7 +15,7 @@ import orjson
 
 from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.errors import Neo4jError, Neo4jUnavailableError
-from loaders.gateway import Neo4jAddress, Row, checked
+from loaders.gateway import Gateway, Neo4jAddress, Row, checked
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
 from recsvc.path_query import path_parameters
@@ -381,6 +381,12 @@ class Store:
 
         async with self._patience.deadline(steps[0][0], seconds):
             return await self._in_session(managed)
+
+
+def all_versions(gateway: Gateway) -> list[Row]:
+    """What `Store.versions` gives, for a command."""
+    rows = gateway.run(catalogue()["serve/versions"], limit=_VERSIONS_LIMIT)
+    return [_plain(row["properties"]) for row in rows]
 
 
 def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:

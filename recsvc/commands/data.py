@@ -10,9 +10,10 @@ import typer
 from loaders.local_neo4j import LocalNeo4j
 from recsvc import _console as console
 from recsvc.commands._shared import AsJson, print_document, rejects_file
-from recsvc.connect import local_neo4j, open_gateway, open_writing_gateway, with_store
+from recsvc.connect import local_neo4j, open_gateway, open_writing_gateway
 from recsvc.errors import SettingsError
 from recsvc.settings import Settings, load_settings
+from recsvc.store import all_versions
 
 _TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
@@ -224,7 +225,9 @@ def _moment(settings: Settings, text: str) -> datetime:
         except ValueError:
             raise typer.BadParameter(f"{text!r} is neither ISO 8601 nor MODEL@VERSION") from None
         return time if time.utcoffset() is not None else time.replace(tzinfo=UTC)
-    for version in with_store(settings, lambda store: store.versions()):
+    with open_gateway(settings) as gateway:
+        versions = all_versions(gateway)
+    for version in versions:
         if version["model"] == model and str(version["version"]) == number:
             return datetime.fromisoformat(version["graph_at"])
     raise typer.BadParameter(f"no version {text!r}: see `recsvc versions`")

@@ -21,9 +21,10 @@ from recsvc.commands._shared import (
     print_document,
     training_graph,
 )
-from recsvc.connect import open_gateway, with_store
+from recsvc.connect import open_gateway
 from recsvc.json_log import logs_json
 from recsvc.settings import load_settings
+from recsvc.store import all_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -327,7 +328,8 @@ def _refresh_page(home: Path, before: Collection[str]) -> str | None:
 
 def versions(as_json: AsJson = False) -> None:
     """The versions of all models, newest first."""
-    rows = with_store(load_settings(), lambda store: store.versions())
+    with open_gateway(load_settings()) as gateway:
+        rows = all_versions(gateway)
     if as_json:
         console.print_json({"versions": rows})
         return
