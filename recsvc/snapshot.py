@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -215,9 +215,7 @@ def read(content: bytes, sha256: str) -> Snapshot:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
 
         def array(name: str) -> NDArray[Any]:
-            file = io.BytesIO(archive.read(f"{name}.npy"))
-            with _ONE_HEADER:
-                return np.load(file, allow_pickle=False)
+            return _load_array(io.BytesIO(archive.read(f"{name}.npy")))
 
         return _from_parts("the stored snapshot", archive.read(_MANIFEST), array)
 
@@ -230,8 +228,7 @@ def load(folder: Path) -> Snapshot:
     """
 
     def array(name: str) -> NDArray[Any]:
-        with _ONE_HEADER:
-            mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        mapped = _load_array(folder / f"{name}.npy", mmap_mode="r")
         return np.asarray(mapped).view(np.ndarray)  # numpy's own class for maps slices slowly
 
     try:
@@ -285,6 +282,11 @@ def _being_unpacked(path: Path) -> bool:
     except FileNotFoundError:
         return True
     return path.name.startswith(_UNPACKING) and age < _UNPACKING_SECONDS
+
+
+def _load_array(file: Path | io.BytesIO, *, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+    with _ONE_HEADER:
+        return np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
 
 
 def _check(content: bytes, sha256: str) -> None:

@@ -384,7 +384,11 @@ class Store:
 
 
 def all_versions(gateway: Gateway) -> list[Row]:
-    """What `Store.versions` gives, for a command."""
+    """What `Store.versions` gives, for a command.
+
+    Raises:
+        Neo4jError: the graph cannot be read.
+    """
     rows = gateway.run(catalogue()["serve/versions"], limit=_VERSIONS_LIMIT)
     return [_plain(row["properties"]) for row in rows]
 
