@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # There are two workers: each has one thread, and a Java that compiles quickly rather than well.
 PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1 $(BIN)/python -m pytest --cov
 
-.PHONY: demo test lint types bench docs clean
+.PHONY: demo test test-all lint types bench docs clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -24,8 +24,11 @@ demo: $(VENV)/.ready
 	@$(BIN)/python -m recsvc.demo
 
 test: lint types
-	$(PYTEST) --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not alone" --cov-report=
-	$(PYTEST) -m alone --cov-append --cov-report term:skip-covered
+	$(PYTEST) --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not alone and not long" --cov-report=
+	$(PYTEST) -m "alone and not long" --cov-append --cov-report term:skip-covered
+
+test-all: test
+	$(PYTEST) -m long --timeout 3600
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check
