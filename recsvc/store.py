@@ -16,6 +16,7 @@ import orjson
 from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.errors import Neo4jError, Neo4jUnavailableError
 from loaders.gateway import Gateway, Neo4jAddress, Row, checked
+from loaders.limits import MAX_LINKS
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
 from recsvc.path_query import path_parameters
@@ -23,7 +24,6 @@ from recsvc.patience import Patience
 from recsvc.search_query import words_query
 from recsvc.shared_reads import SharedReads
 from recsvc.stored import (
-    MAX_LINKS,
     ActiveVersion,
     FoundPath,
     StoredNode,

@@ -11,8 +11,6 @@ import orjson
 from loaders.gateway import Row
 from recsvc.evidence import EvidenceKind
 
-MAX_LINKS = 1_000
-"""Most categories of one node in an answer."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -13,9 +13,9 @@ from typing import IO, Literal
 import polars as pl
 
 from loaders.errors import TableError
+from loaders.limits import MAX_LINE_BYTES
 from loaders.tables import Reason, Reject, Rejected
 from loaders.tables._raw import RawBatch, shown_row, shown_text
-from loaders.tables._spec import MAX_LINE_BYTES
 from loaders.tables._text import TextBlocks
 
 _LINE_SCHEMA = {"line": pl.Int64, "text": pl.String}

@@ -18,6 +18,7 @@ from loaders.datasets._files import SourceFiles
 from loaders.datasets._json_lines import FieldError, Record, records
 from loaders.datasets._stream import Read, StreamTables, distinct, gathered, ignore
 from loaders.errors import TableError
+from loaders.limits import MAX_ID_CHARACTERS
 from loaders.tables import (
     CATEGORIES,
     INTERACTIONS,
@@ -30,7 +31,7 @@ from loaders.tables import (
 )
 from loaders.tables._check import checked_batch
 from loaders.tables._raw import RawBatch
-from loaders.tables._spec import BATCH_ROWS, MAX_ID_CHARACTERS
+from loaders.tables._spec import BATCH_ROWS
 
 EVENT = "rating"
 """Kind of the interactions; their value is the number of stars."""

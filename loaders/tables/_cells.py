@@ -10,13 +10,9 @@ from typing import NamedTuple
 import polars as pl
 from polars.datatypes import DataType
 
+from loaders.limits import MAX_CELL_CHARACTERS, MAX_EXACT_FLOAT, MAX_ID_CHARACTERS
 from loaders.tables._reasons import Reason
-from loaders.tables._spec import (
-    MAX_CELL_CHARACTERS,
-    MAX_EXACT_FLOAT,
-    MAX_ID_CHARACTERS,
-    Kind,
-)
+from loaders.tables._spec import Kind
 
 _SHOWN_CHARACTERS = 80
 _FIRST_SECOND = -62_135_596_800

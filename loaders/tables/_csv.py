@@ -12,9 +12,10 @@ from pathlib import Path
 import polars as pl
 
 from loaders.errors import TableError
+from loaders.limits import MAX_CELL_CHARACTERS, MAX_LINE_BYTES
 from loaders.tables._csv_lines import Lines, LineTooLongError, rows_one_by_one, why_no_row
 from loaders.tables._raw import Expected, RawBatch
-from loaders.tables._spec import BATCH_ROWS, MAX_CELL_CHARACTERS, MAX_LINE_BYTES, Reject
+from loaders.tables._spec import BATCH_ROWS, Reject
 from loaders.tables._text import estimated_lines, open_blocks
 
 _DELIMITERS = ",;\t|"

@@ -6,9 +6,10 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from loaders.limits import MAX_LINE_BYTES
 from loaders.tables._raw import shown_row, shown_text
 from loaders.tables._reasons import Reason
-from loaders.tables._spec import MAX_LINE_BYTES, Reject, Rejected
+from loaders.tables._spec import Reject, Rejected
 from loaders.tables._text import TextBlocks
 
 # What a byte that is not UTF-8 is decoded to; real text cannot hold it.

@@ -15,10 +15,11 @@ import orjson
 import polars as pl
 
 from loaders.errors import TableError
+from loaders.limits import MAX_LINE_BYTES
 from loaders.tables._json_cells import Cells, column_type, further_cells, known_cells
 from loaders.tables._raw import Expected, RawBatch, shown_text
 from loaders.tables._reasons import Reason
-from loaders.tables._spec import MAX_LINE_BYTES, Reject, Rejected
+from loaders.tables._spec import Reject, Rejected
 from loaders.tables._text import estimated_lines, open_blocks
 
 

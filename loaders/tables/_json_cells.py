@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import orjson
 import polars as pl
 
+from loaders.limits import INT64, MAX_EXACT_FLOAT
 from loaders.tables._reasons import Reason
-from loaders.tables._spec import MAX_EXACT_FLOAT, Kind
+from loaders.tables._spec import Kind
 
-_INT64 = range(-(2**63), 2**63)
 _SCALARS: dict[type, pl.DataType] = {
     bool: pl.Boolean(),
     int: pl.Int64(),
@@ -58,7 +58,7 @@ def known_cells(values: Sequence[Any], kind: Kind) -> Cells:
     kinds = set(map(type, values)) - {NoneType}
     if kinds <= {str}:
         return Cells(pl.Series(values, dtype=pl.String), {})
-    if kinds == {int} and all(value is None or value in _INT64 for value in values):
+    if kinds == {int} and all(value is None or value in INT64 for value in values):
         return Cells(pl.Series(values, dtype=pl.Int64).cast(pl.String), {})
     return _one_by_one(values, _id_text if kind == "id" else _known_text, pl.String())
 
@@ -105,7 +105,7 @@ def _text(value: Any) -> str:
 
 
 def _whole(value: Any) -> int:
-    if value not in _INT64:
+    if value not in INT64:
         raise _BadCellError(Reason.BIG_INTEGER.format(value))
     return value
 

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from loaders.tables._spec import MAX_CELL_CHARACTERS, MAX_ID_CHARACTERS, MAX_LINE_BYTES
+from loaders.limits import MAX_CELL_CHARACTERS, MAX_ID_CHARACTERS, MAX_LINE_BYTES
 
 
 class Reason(StrEnum):

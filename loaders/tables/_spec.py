@@ -8,14 +8,6 @@ import polars as pl
 
 BATCH_ROWS = 50_000
 """Rows of a batch, where a reader counts rows; text files are read in blocks of some MiB."""
-MAX_ID_CHARACTERS = 512
-"""Longest id."""
-MAX_CELL_CHARACTERS = 131_072
-"""Longest cell."""
-MAX_LINE_BYTES = 4 * 1024 * 1024
-"""Longest line of a text file."""
-MAX_EXACT_FLOAT = 2**53
-"""Beyond this a float no longer tells one whole number from the next."""
 DEFAULT_EVENT = "interaction"
 """Kind of an interaction that names none."""
 DEFAULT_RELATION = "related"

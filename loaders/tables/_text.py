@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol, cast
 import pyarrow as pa
 
 from loaders.errors import TableError
-from loaders.tables._spec import MAX_LINE_BYTES
+from loaders.limits import MAX_LINE_BYTES
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of the compressions that are read."""

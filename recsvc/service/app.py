@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, HTTPException
@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from loaders.limits import MAX_BODY_BYTES
 from recsvc.analyst.kit import PATH as KIT_PATH
 from recsvc.analyst.kit import KitFile
 from recsvc.answer_cache import AnswerCache
@@ -41,9 +42,6 @@ from recsvc.service.routes import (
 )
 from recsvc.service.routes import refreshes as runs
 from recsvc.service.served_metrics import ServedMetrics
-
-MAX_BODY_BYTES: Final = 2 * 1024 * 1024
-"""Largest body of a request."""
 
 _TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send it in parts"
 # Neo4j Browser, a page of another origin, loads guides and styles by itself and asks before. They

@@ -5,15 +5,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from loaders.limits import MAX_LINKS, MAX_NAME_CHARACTERS, MAX_PROPERTIES
 from recsvc.service.cells import Flag, Number, OptionalId, Property, Text, Time
 from recsvc.service.schemas import Id, RequestBody
-from recsvc.stored import MAX_LINKS
 from recsvc.writes import PutNode
-
-MAX_PROPERTIES = 200
-"""Most further properties of a node."""
-MAX_NAME_CHARACTERS = 512
-"""Longest name of a property."""
 
 
 def _link(value: object) -> object:

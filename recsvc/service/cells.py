@@ -12,6 +12,7 @@ from typing import Annotated, Any, cast
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
+from loaders.limits import INT64, MAX_LIST
 from recsvc.service.schemas import Id, text_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -110,9 +111,6 @@ def _present(value: object) -> object:
 
 
 _TRUE, _FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
-_LEAST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
-MAX_LIST = 1_000
-"""Most entries of a list that becomes a property."""
 
 
 def _flag(value: object) -> bool | None:
@@ -141,7 +139,7 @@ def _property(value: object) -> Any:
         return value
     if isinstance(value, str):
         return text_of(value) or None
-    if isinstance(value, int) and _LEAST_INTEGER <= value <= _LARGEST_INTEGER:
+    if isinstance(value, int) and value in INT64:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value

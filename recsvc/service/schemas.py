@@ -16,22 +16,17 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from loaders.limits import (
+    MAX_AMOUNT,
+    MAX_ANSWERS,
+    MAX_BATCH,
+    MAX_EVIDENCE,
+    MAX_EXACT_FLOAT,
+    MAX_ID_CHARACTERS,
+)
 from recsvc.answer import ExplainLevel
 from recsvc.asking import EvidenceKey, RecommendationQuery, StatedEvidence
 from recsvc.evidence import EvidenceKind
-
-MAX_ID_CHARACTERS = 512
-"""Longest id, as in the tables."""
-MAX_EVENTS = 1000
-"""Most events in one request."""
-MAX_EVIDENCE = 1000
-"""Most pieces of evidence in one request."""
-MAX_BATCH = 100
-"""Most users in one request."""
-MAX_EVIDENCE_WEIGHT = 1e6
-"""Largest weight of one piece of evidence: scores are 32-bit floats and have to stay finite."""
-
-_EXACT_FLOAT = 2**53
 
 
 def text_of(value: object) -> object:
@@ -47,7 +42,7 @@ def text_of(value: object) -> object:
             raise PydanticCustomError("unicode", "expected text in Unicode") from None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_FLOAT:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT_FLOAT:
         return str(int(value))
     return value
 
@@ -65,7 +60,7 @@ EvidenceName = Annotated[
     ),
 ]
 """A piece of evidence: its kind, a colon and its id."""
-Count = Annotated[int, Field(ge=1, le=500)]
+Count = Annotated[int, Field(ge=1, le=MAX_ANSWERS)]
 """How many answers are wanted."""
 
 
@@ -146,9 +141,7 @@ class EvidenceIn(RequestBody):
     item_id: Id
     event: Annotated[str, Field(min_length=1), BeforeValidator(text_of)] = "interaction"
     """Kind of event, which decides how much it counts."""
-    weight: Annotated[
-        float, Field(ge=-MAX_EVIDENCE_WEIGHT, le=MAX_EVIDENCE_WEIGHT, allow_inf_nan=False)
-    ] = 1.0
+    weight: Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, allow_inf_nan=False)] = 1.0
     """How often or how much; negative for a dislike."""
 
     def stated(self) -> StatedEvidence:

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from loaders.limits import MAX_ID_CHARACTERS
 from recsvc.evidence import EvidenceKind
-from recsvc.service.schemas import MAX_ID_CHARACTERS
 
 SearchText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS)]
 """What was typed."""

@@ -8,10 +8,11 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field, model_validator
 from starlette.responses import Response
 
+from loaders.limits import MAX_EVENTS
 from recsvc.service.cells import Number, OptionalId, Text, Time
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, json_response
-from recsvc.service.schemas import MAX_EVENTS, EventsDocument, Id, RequestBody
+from recsvc.service.schemas import EventsDocument, Id, RequestBody
 
 router = APIRouter(tags=["events"])
 

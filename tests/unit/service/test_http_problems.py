@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError, QueryError
+from loaders.limits import MAX_BODY_BYTES
 from recsvc.errors import ActivationError, NotFoundError, SnapshotError
-from recsvc.service.app import MAX_BODY_BYTES
 from recsvc.service.schemas import ProblemDocument
 from tests.unit.service.fake_engine import FakeEngine
 
