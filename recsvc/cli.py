@@ -5,15 +5,18 @@ db up → ingest → report → extract → train, evaluate, tune → refresh
 """
 
 import logging
+import re
 import sys
+from importlib.metadata import requires
 
 import structlog
 import typer
 
 from loaders.errors import LoaderError
 from recsvc.commands import analyst, answers, data, database, keys, models, schedule
-from recsvc.errors import RecsvcError
+from recsvc.errors import GateError, RecsvcError
 from recsvc.json_log import configure_json_log
+from recsvc.refresh_process import REFUSED
 
 app = typer.Typer(
     name="recsvc",
@@ -67,15 +70,38 @@ app.command()(data.delete_user)
 
 
 def main() -> None:
-    """Run a command. Exit code 1 and one line on stderr for a failure, 2 for wrong usage."""
+    """Run a command.
+
+    Exit code 1 and one line on stderr for a failure, 2 for wrong usage, 3 for a refresh whose
+    version the gate refused: to try that again changes nothing.
+    """
     try:
         app()
     except (LoaderError, RecsvcError) as error:
         sys.stderr.write(f"recsvc: {' '.join(str(error).splitlines()) or type(error).__name__}\n")
+        sys.exit(REFUSED if isinstance(error, GateError) else 1)
+    except ModuleNotFoundError as error:
+        extra = _extra_of(error.name or "")
+        if extra is None:
+            raise
+        sys.stderr.write(
+            f"recsvc: {error.name} is not installed, which this command needs: "
+            f"pip install 'recsvc[{extra}]'\n"
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("recsvc: interrupted\n")
         sys.exit(1)
+
+
+def _extra_of(module: str) -> str | None:
+    """The extra of this package that brings a module; None where none does."""
+    package = module.partition(".")[0].replace("_", "-")
+    for requirement in requires("recsvc") or ():
+        found = re.fullmatch(r"([\w-]+).*extra == ['\"](\w+)['\"]", requirement)
+        if found and found[1].removesuffix("-skinny") == package:
+            return found[2]
+    return None
 
 
 @app.callback()

@@ -7,8 +7,12 @@ import socket
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Final
 
 from recsvc.refresh_run import newest_manifests
+
+REFUSED: Final = 3
+"""Exit code of a refresh whose version the gate refused."""
 
 
 def refresh_command(

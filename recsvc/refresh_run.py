@@ -182,12 +182,13 @@ def opened_run(
 ) -> Generator[RefreshRun]:
     """The newest unfinished run of the same identity that nobody works on, else a new one.
 
-    Other unfinished runs are given up, and of all others the newest are kept.
+    Other unfinished runs are given up. Of all others the newest are kept, and the one whose version
+    is active, however many have failed since: the next refresh goes on from there.
 
     Args:
         home: `RECSVC_HOME`.
         identity: what must be the same for a run to be gone on with.
-        unfinished: names of the runs that the graph can be gone on with.
+        unfinished: names of the runs whose version has not failed and not been replaced.
         classes: the dataclasses that steps may make.
 
     Raises:
@@ -206,7 +207,8 @@ def opened_run(
                     chosen = RefreshRun(folder, manifest, tuple(classes))
                     locks.push(lock.pop_all())
                 else:
-                    _put_away(folder, manifest, keep=number < _KEPT_RUNS)
+                    keep = number < _KEPT_RUNS or folder.name in unfinished
+                    _put_away(folder, manifest, keep=keep)
         if chosen is None:
             chosen = _new_run(home, wanted, tuple(classes))
             locks.enter_context(locked_run(chosen.folder))

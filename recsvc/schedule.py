@@ -23,6 +23,8 @@ from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from tzlocal import get_localzone
 
+from recsvc.refresh_process import REFUSED
+
 _DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PART: Final = re.compile(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/([1-9]\d*))?", re.ASCII)
 _EXPECTED: Final = "expected 0 to 7, or a name such as mon"
@@ -174,10 +176,13 @@ class Schedule:
         last = self._passed_on(child)
         code = child.wait()
         seconds = round(time.monotonic() - began, 3)
-        if code == 0:
+        if code == 0 or self._stopping:
             _log.info("refresh process ended", exit_code=code, seconds=seconds)
+        elif code == REFUSED:
+            _log.warning("refresh refused", exit_code=code, seconds=seconds, reason=last)
         else:
-            _log.error("refresh process failed", exit_code=code, seconds=seconds, reason=last)
+            reason = last if code > 0 else f"ended by {signal.Signals(-code).name}"
+            _log.error("refresh process failed", exit_code=code, seconds=seconds, reason=reason)
         if not self._stopping:
             self._tell_next()
 
@@ -189,12 +194,13 @@ class Schedule:
         )  # fmt: skip
 
     def _passed_on(self, child: "subprocess.Popen[str]") -> str:
-        """Pass on what the child says, as it comes; the last of it that is not empty."""
+        """Pass on what the child says, as it comes; the last of it that is no line of its log."""
         last = ""
         for line in child.stderr or ():
             sys.stderr.write(line)
             sys.stderr.flush()
-            last = line.strip() or last
+            if not line.startswith("{"):
+                last = line.strip() or last
         return last
 
     def _stop(self) -> None:

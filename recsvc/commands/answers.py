@@ -9,7 +9,6 @@ import threading
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -34,6 +33,9 @@ _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _IDLE_SECONDS = 75
 """How long a connection may be idle: longer than clients and proxies keep one, 60 seconds mostly.
 Were it closed first here, that could meet a request that was just sent."""
+
+GRACE_SECONDS = 5
+"""How long what is under way may take when the service is told to end."""
 
 
 def recommend(user: str, k: Count = 10, as_json: AsJson = False) -> None:
@@ -122,6 +124,7 @@ def serve(
     from uvicorn.supervisors import Multiprocess
 
     from recsvc.service.listening import SocketOfEach
+    from recsvc.service.metrics_folder import metrics_folder
 
     settings = load_settings()
     if not settings.host.is_loopback and key_file(settings).keys() is None:
@@ -131,7 +134,8 @@ def serve(
         )
     options: dict[str, Any] = {
         "host": str(settings.host), "port": settings.port, "log_level": "warning",
-        "access_log": False, "timeout_graceful_shutdown": 5, "timeout_keep_alive": _IDLE_SECONDS,
+        "access_log": False, "timeout_graceful_shutdown": GRACE_SECONDS,
+        "timeout_keep_alive": _IDLE_SECONDS,
     }  # fmt: skip
     if workers == 1:
         uvicorn.run(service(), **options)
@@ -143,8 +147,8 @@ def serve(
     if sys.platform == "linux":  # elsewhere one socket of several has all connections
         socket.close()
         socket = SocketOfEach(socket.family, (config.host, config.port))
-    with TemporaryDirectory(prefix="recsvc-metrics-") as folder, suppress(KeyboardInterrupt):
-        os.environ[_METRICS_FOLDER] = folder
+    with metrics_folder() as folder, suppress(KeyboardInterrupt):
+        os.environ[_METRICS_FOLDER] = str(folder)
         Multiprocess(config, sockets=[socket]).run()
 
 

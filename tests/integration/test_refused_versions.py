@@ -20,6 +20,7 @@ from recsvc.errors import GateError
 from recsvc.fusion import Candidates, candidates_in_parts
 from recsvc.refresh import RefreshReport
 from recsvc.refresh_parts import Fitted, Vectors
+from recsvc.refresh_process import REFUSED
 from tests.forked_refresh import VERSIONS, orphans, served_arrays
 from tests.integration.conftest import active, statuses
 
@@ -68,7 +69,7 @@ def test_a_worse_version_is_refused_and_what_was_active_stays(
     before = served_arrays(graph)
     monkeypatch.setattr(learning, "candidates_in_parts", for_the_wrong_users)
     code, out, err = command(*REFRESH)
-    assert (code, out) == (1, "")
+    assert (code, out) == (REFUSED, "")
     (line,) = [line for line in err.splitlines() if line.startswith("recsvc: ")]
     assert re.search(r"NDCG@20 is worse than the active version's by 0\.\d+ \(95% interval", line)
     assert "--force activates it all the same" in line

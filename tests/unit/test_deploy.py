@@ -19,6 +19,8 @@ import yaml
 
 from loaders.shared_files import checkout_root
 from recsvc.cli import app
+from recsvc.commands.answers import GRACE_SECONDS
+from recsvc.refresh_process import REFUSED
 from recsvc.schedule import cron_trigger
 from recsvc.service.app import create_app
 from recsvc.settings import Settings
@@ -60,11 +62,14 @@ def pods() -> list[dict[str, Any]]:
 
 
 def containers() -> list[dict[str, Any]]:
-    return [each for pod in pods() for each in pod["containers"] if each["image"] == image()]
+    images = {service["image"] for service in OURS}
+    return [each for pod in pods() for each in pod["containers"] if each["image"] in images]
 
 
-def image() -> str:
-    return COMPOSE["services"]["refresh"]["image"]
+def stages() -> dict[str, str]:
+    """The instructions of each stage of the Dockerfile, by its name."""
+    parts = re.split(r"^FROM \S+ AS (\w+)\n", (DEPLOY / "Dockerfile").read_text(), flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def command_lines() -> Iterator[list[str]]:
@@ -80,14 +85,15 @@ def command_lines() -> Iterator[list[str]]:
         yield service["command"]
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     assert json.loads(re.findall(r"^ENTRYPOINT (.*)$", dockerfile, re.MULTILINE)[0]) == ["recsvc"]
-    yield json.loads(re.findall(r"^CMD (.*)$", dockerfile, re.MULTILINE)[0])
+    for line in re.findall(r"^CMD (.*)$", dockerfile, re.MULTILINE):
+        yield json.loads(line)
 
 
 def test_every_command_exists_with_its_options() -> None:
     group: Any = typer.main.get_command(app)
     found = list(command_lines())
     assert {line[0] for line in found} == {"serve", "refresh", "schedule"}
-    assert len(found) == 7
+    assert len(found) == 8
     for name, *arguments in found:
         with group.commands[name].make_context(name, list(arguments)):
             pass  # it says what it does not know
@@ -180,6 +186,83 @@ def test_the_state_is_where_the_image_keeps_it() -> None:
     assert [each["target"] for service in OURS for each in service["volumes"]] == [home, home]
     (user,) = re.findall(r"--uid (\d+)", dockerfile)
     assert {pod["securityContext"]["runAsUser"] for pod in pods()} == {int(user)}
+
+
+def test_the_service_runs_from_an_image_without_what_trains() -> None:
+    both = stages()
+    assert '".[train]"' in both["train"]
+    assert "[train]" not in both["base"] + both["serve"]
+    images = {each["image"]: each["build"]["target"] for each in OURS}
+    assert sorted(images.values()) == ["serve", "train"]
+    needs = {"serve": "serve", "refresh": "train", "schedule": "train"}
+    for image, arguments in [
+        *((each["image"], each["command"]) for each in OURS),
+        *((each["image"], each["args"]) for each in containers()),
+    ]:
+        assert images[image] == needs[arguments[0]], arguments
+    for target in images.values():
+        (command,) = re.findall(r"^CMD (.*)$", both[target], re.MULTILINE)
+        assert needs[json.loads(command)[0]] == target
+
+
+def test_the_base_of_the_images_is_pinned() -> None:
+    bases = re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", bases[0])
+    assert set(bases[1:]) == {"base"}
+
+
+def test_everything_comes_back_after_a_restart_and_nothing_of_ours_is_root() -> None:
+    assert {each["restart"] for each in COMPOSE["services"].values()} == {"unless-stopped"}
+    for each in OURS:
+        assert "user" not in each  # the user of the image, who is not root
+        assert (each["cap_drop"], each["read_only"]) == (["ALL"], True)
+        assert each["security_opt"] == ["no-new-privileges:true"]
+        (state,) = each["volumes"]
+        assert state["type"] == "volume"
+        assert state["source"] in COMPOSE["volumes"]
+    assert all(re.search(r"^USER recsvc$", stages()[name], re.M) for name in ("serve", "train"))
+
+
+def test_pods_keep_to_the_restricted_profile() -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
+    for pod in pods():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert "/tmp" in [each["mountPath"] for each in container["volumeMounts"]]
+
+
+def test_a_refused_version_is_not_made_again_at_once() -> None:
+    (job,) = of_kind("CronJob")
+    spec = job["spec"]["jobTemplate"]["spec"]
+    (rule,) = spec["podFailurePolicy"]["rules"]
+    assert rule["action"] == "FailJob"
+    assert REFUSED in rule["onExitCodes"]["values"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"  # else the policy is refused
+
+
+def test_a_pod_of_the_service_is_drained() -> None:
+    (deployment,) = of_kind("Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    _, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert int(seconds) + GRACE_SECONDS < pod["terminationGracePeriodSeconds"]
+
+
+def test_what_is_compiled_has_a_place_under_systemd() -> None:
+    for name in ("recsvc.service", "recsvc-refresh.service"):
+        section = unit(DEPLOY / "systemd" / name)["Service"]
+        assert section["ProtectSystem"] == "strict"
+        cache = dict(each.split("=") for each in section["Environment"].split())["NUMBA_CACHE_DIR"]
+        assert cache == f"/var/cache/{section['CacheDirectory']}"
+        assert section["UMask"] == "0077"
 
 
 def test_what_the_image_copies_exists_and_is_not_ignored() -> None:

@@ -145,12 +145,12 @@ def test_a_run_of_a_living_process_is_left_alone_even_if_that_is_paused(runs: Ru
 def test_the_newest_runs_are_kept_and_rubbish_is_not(runs: Runs) -> None:
     names = []
     for _ in range(7):
-        with runs.open() as run:
+        with runs.open(known=set(names[-1:])) as run:
             run.end("activated")
             names.append(run.name)
     assert runs.names() == set(names[-6:])
     (runs.home / "refreshes" / names[-1] / "manifest.json").write_bytes(b'{"state": ')
-    with runs.open() as run:
+    with runs.open(known=set()):
         assert names[-1] not in runs.names()
 
 
@@ -276,3 +276,18 @@ def test_manifests_are_read_by_the_names_of_runs_only(runs: Runs) -> None:
     assert found["run"] == names[0]
     for name in ("", ".", "..", f"../refreshes/{names[0]}", f"{names[0]}/", f"{names[0]}\n"):
         assert read_manifest(runs.home, name) is None
+
+
+def test_the_folder_of_the_active_version_stays_however_many_fail_after_it(runs: Runs) -> None:
+    with runs.open(known=set()) as first:
+        first.end("activated")
+    failed: list[str] = []
+    for _ in range(7):
+        with runs.open(known={first.name}) as run:
+            run.end("failed")
+        failed.append(run.name)
+    assert first.name in runs.names()
+    assert failed[0] not in runs.names()
+    with runs.open(known=set()):  # another version is active now
+        pass
+    assert first.name not in runs.names()

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from loaders.shared_files import checkout_root
 from recsvc.cli import app
 from recsvc.json_log import configure_json_log
+from recsvc.refresh_process import REFUSED
 from recsvc.schedule import Schedule, cron_trigger, zone
 
 ROOT = checkout_root()
@@ -167,7 +168,7 @@ def ended(process: subprocess.Popen[str], number: signal.Signals) -> list[dict[s
 
 def test_runs_never_overlap_and_one_that_fails_does_not_end_it(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
-    with scheduled(worker(notes, 0.7, code=3), every=0.3) as process:
+    with scheduled(worker(notes, 0.7, code=4), every=0.3) as process:
         wait_for(notes, "end", 3)
         log = ended(process, signal.SIGTERM)
     whole = noted(notes)[:6]
@@ -175,7 +176,7 @@ def test_runs_never_overlap_and_one_that_fails_does_not_end_it(tmp_path: Path) -
     assert all(one[1] == other[1] for one, other in zip(whole[::2], whole[1::2], strict=True))
     assert "refresh left out" in {line["event"] for line in log}
     failed = [line for line in log if line["event"] == "refresh process failed"]
-    assert failed[0]["exit_code"] == 3
+    assert failed[0]["exit_code"] == 4
     assert failed[0]["reason"] == "no luck"
     assert failed[0]["seconds"] > 0.5
     order = [line["event"] for line in log]
@@ -195,8 +196,30 @@ def test_it_ends_the_run_that_is_under_way_and_then_itself(
     (_, child, _), (what, same, _) = noted(notes)
     assert (what, same) == ("interrupted", child)
     assert not psutil.pid_exists(child)
+    assert "error" not in {line["level"] for line in log}
     interrupted = next(line for line in log if line["event"] == "refresh process interrupted")
     assert interrupted["process_id"] == child
+
+
+def test_a_refused_version_is_no_failure_of_the_process(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    with scheduled(worker(notes, 0, code=REFUSED), every=0.3) as process:
+        wait_for(notes, "end", 2)
+        log = ended(process, signal.SIGTERM)
+    refused = next(line for line in log if line["event"] == "refresh refused")
+    assert (refused["level"], refused["reason"]) == ("warning", "no luck")
+
+
+def test_a_line_of_the_log_is_no_reason(tmp_path: Path) -> None:
+    """A process that is killed says nothing: its last line of JSON tells of a step."""
+    code = 'import os, sys; print(\'{"event": "step begun"}\', file=sys.stderr, flush=True); '
+    command = [sys.executable, "-I", "-S", "-c", f"{code}os.kill(os.getpid(), 9)"]
+    with scheduled(command, every=0.2) as process:
+        assert process.stderr
+        lines = (json.loads(line) for line in process.stderr)
+        failed = next(line for line in lines if line["event"] == "refresh process failed")
+        ended(process, signal.SIGTERM)
+    assert failed["reason"] == "ended by SIGKILL"
 
 
 def test_it_ends_while_it_waits(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""What the command line makes of failures."""
+
+import subprocess
+import sys
+
+import pytest
+
+from recsvc import cli
+
+WITHOUT = """
+import sys
+sys.modules[sys.argv[1]] = None
+sys.argv = ["recsvc", *sys.argv[2:]]
+from recsvc.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "command"),
+    [
+        ("torch", "train", ["train", "lightgcn", "--data", "."]),
+        ("apscheduler", "train", ["schedule", "--cron", "0 3 * * *"]),
+    ],
+)
+def test_what_an_extra_brings_is_named_with_it(module: str, extra: str, command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, module, *command],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert module in line
+    assert f"pip install 'recsvc[{extra}]'" in line
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torch_geometric.nn", "train"), ("mlflow", "mlflow"), ("neo4j", None), ("nothing", None)],
+)
+def test_the_extra_of_a_module(module: str, extra: str | None) -> None:
+    assert cli._extra_of(module) == extra
