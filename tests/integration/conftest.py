@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,20 @@ import pytest
 import structlog
 
 from loaders.catalogue import Query
-from loaders.gateway import Neo4jGateway
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.ingest import IngestReport, ingest
+from loaders.tables import FolderTables
 from recsvc import cli
 from recsvc.refresh import RefreshReport, refresh
 from recsvc.refresh_parts import RefreshOptions
 from recsvc.settings import load_settings
+from tests.conftest import _DELETE_ALL, Served
 from tests.forked_refresh import VERSIONS, make_graph
+from tests.odd_shop import SEEDS, OddShop, odd_shop
 
 QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+ODD = RefreshOptions(models=("fastrp", "mf", "walk3"), validation_users=60)
+"""Two models with vectors, which can be compared, and one without."""
 Links = dict[tuple[Any, ...], dict[str, Any]]
 
 RELATIONSHIPS = Query(
@@ -95,3 +102,35 @@ def statuses(gateway: Neo4jGateway) -> dict[str, str]:
 def active(gateway: Neo4jGateway) -> dict[str, int]:
     versions = gateway.run(VERSIONS)
     return {v["model"]: v["version"] for v in versions if v["status"] == "active"}
+
+
+@dataclass(frozen=True)
+class OddServed:
+    """An odd shop in Neo4j, ingested as its tables are and refreshed.
+
+    Attributes:
+        shop: its tables and what is true of them.
+        served: the graph, and how to reach it.
+        loaded: what the ingest said.
+    """
+
+    shop: OddShop
+    served: Served
+    loaded: IngestReport
+
+
+@pytest.fixture(scope="module", params=SEEDS, ids=lambda seed: f"seed{seed}")
+def odd(
+    request: pytest.FixtureRequest,
+    neo4j_address: Neo4jAddress,
+    session_gateway: Neo4jGateway,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> OddServed:
+    """One odd shop for all tests of a module."""
+    folder, home = tmp_path_factory.mktemp("shop"), tmp_path_factory.mktemp("home")
+    shop = odd_shop(folder, request.param, "--clean")
+    session_gateway.run(_DELETE_ALL)
+    rejects = folder / "rejects.csv"
+    loaded = ingest(session_gateway, FolderTables(folder), rejects=rejects)
+    report = refresh(session_gateway, ODD, load_settings().events, home=home)
+    return OddServed(shop, Served(neo4j_address, session_gateway, report, home, folder), loaded)
