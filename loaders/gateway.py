@@ -34,12 +34,22 @@ class Neo4jAddress:
         user: user name.
         password: password; empty when the server asks for none.
         database: database name; None is the user's home database.
+
+    Raises:
+        Neo4jAuthError: the address holds a user or a password.
     """
 
     uri: str
     user: str
     password: str
     database: str | None = None
+
+    def __post_init__(self) -> None:
+        if "@" in self.uri:
+            raise Neo4jAuthError(
+                "the address of Neo4j holds a user or a password, and addresses stand in messages "
+                "and logs: expected bolt://host:port, and the password by itself"
+            )
 
     def __repr__(self) -> str:
         return f"Neo4jAddress(uri={self.uri!r}, user={self.user!r}, database={self.database!r})"

@@ -4,6 +4,7 @@ db up → ingest → report → extract → train, evaluate, tune → refresh
 → recommend, explain, similar → serve
 """
 
+import contextlib
 import logging
 import re
 import sys
@@ -14,9 +15,11 @@ import typer
 
 from loaders.errors import LoaderError
 from recsvc.commands import analyst, answers, data, database, keys, models, schedule
-from recsvc.errors import GateError, RecsvcError
+from recsvc.errors import GateError, RecsvcError, SettingsError
 from recsvc.json_log import configure_json_log
+from recsvc.private_files import narrow, write_private_files
 from recsvc.refresh_process import REFUSED
+from recsvc.settings import load_settings
 
 app = typer.Typer(
     name="recsvc",
@@ -75,6 +78,7 @@ def main() -> None:
     Exit code 1 and one line on stderr for a failure, 2 for wrong usage, 3 for a refresh whose
     version the gate refused: to try that again changes nothing.
     """
+    write_private_files()
     try:
         app()
     except (LoaderError, RecsvcError) as error:
@@ -111,6 +115,8 @@ def prepare(context: typer.Context) -> None:
     logging.getLogger("neo4j").setLevel(logging.ERROR)
     # It tells of its cache, on a stderr that is a log of JSON lines.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    with contextlib.suppress(SettingsError):  # the command says what is wrong
+        narrow(load_settings().home)
     command = context.invoked_subcommand
     if command == "schedule" or (command == "refresh" and not sys.stderr.isatty()):
         configure_json_log()

@@ -1,13 +1,14 @@
 """API keys: who may ask the service for what.
 
 A key is 256 random bits after `recsvc_`. There is nothing in it to guess, so a file keeps its
-SHA-256 as it is. As soon as there is that file, every request needs a key, also when none is left.
+SHA-256 as it is. As soon as a key was made, every request needs one: also when none is left, when
+the file is gone or damaged, and after another start. A mark beside it says that there was one.
 """
 
 import hashlib
 import secrets
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,11 @@ from recsvc.errors import ApiKeyError
 from recsvc.settings import Settings
 
 MAX_KEYS: Final = 1000
+_MARK = """\
+API keys were made here. While this file is there, the service answers nobody without a key, also
+when the file of the keys is gone. To do without keys again: end the service, remove both files,
+start it.
+"""
 _PREFIX = "recsvc_"
 _BYTES = 32
 
@@ -61,6 +67,18 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.mark = path.with_name(f"{path.name}.made")
+
+    @property
+    def was_made(self) -> bool:
+        """Whether there ever was a key, as far as can be told."""
+        return _is_there(self.path) or _is_there(self.mark)
+
+    def leave_mark(self) -> None:
+        """Note that there are keys; left out where nothing can be written beside them."""
+        with suppress(OSError):
+            if not self.mark.exists():
+                self.mark.write_text(_MARK)
 
     def keys(self) -> list[ApiKey] | None:
         """All keys in the order of their making, or None where there never was one.
@@ -75,7 +93,8 @@ class KeyFile:
         except (OSError, ValidationError) as error:
             raise ApiKeyError(
                 f"the API keys in {self.path} cannot be read ({type(error).__name__}): put back "
-                "the file as it was, or remove it and create all keys again"
+                "the file as it was, or remove it and create all keys again; until then nobody is "
+                "answered"
             ) from None
 
     def create(self, name: str, scope: Scope) -> str:
@@ -121,11 +140,14 @@ class KeyFile:
         with file_lock(self.path.with_name(f"{self.path.name}.lock")):
             keys = self.keys() or []
             yield keys
+            self.leave_mark()
             write_bytes(self.path, _KEYS.dump_json(keys, indent=1))
 
 
 class KeyRing:
     """The keys as a service looks them up; a change of their file counts for the next request.
+
+    Where there were keys and they are gone or cannot be read, there is no key that fits.
 
     Args:
         file: the keys.
@@ -139,26 +161,40 @@ class KeyRing:
         self._file = file
         self._always = always
         self._stamp = _stamp(file.path)
-        self._keys = _by_sha256(file.keys())
+        keys = file.keys()
+        self._keys = _by_sha256(keys or [])
+        self._closed = file.was_made
+        if keys is not None:
+            file.leave_mark()
+        elif self._closed:
+            _log.error("the API keys are gone: nobody is answered", file=str(file.path))
 
     @property
     def needed(self) -> bool:
         """Whether a request needs a key."""
-        return self._always or self._current() is not None
+        self._look()
+        self._closed = self._closed or self._file.was_made
+        return self._always or self._closed
 
     def find(self, secret: str) -> ApiKey | None:
         """The key that somebody showed, if it is one."""
-        return (self._current() or {}).get(_sha256(secret))
+        self._look()
+        return self._keys.get(_sha256(secret))
 
-    def _current(self) -> dict[str, ApiKey] | None:
+    def _look(self) -> None:
+        """Read the file again where it is another one."""
         stamp = _stamp(self._file.path)
-        if stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                self._keys = _by_sha256(self._file.keys())
-            except ApiKeyError as error:  # those that were read last go on counting
-                _log.error("the API keys were changed and cannot be read", reason=str(error))
-        return self._keys
+        if stamp == self._stamp:
+            return
+        self._stamp, self._closed, self._keys = stamp, True, {}
+        try:
+            keys = self._file.keys()
+        except ApiKeyError as error:
+            _log.error("the API keys were changed and cannot be read", reason=str(error))
+            return
+        if keys is None:
+            _log.error("the API keys are gone: nobody is answered", file=str(self._file.path))
+        self._keys = _by_sha256(keys or [])
 
 
 def key_file(settings: Settings) -> KeyFile:
@@ -175,17 +211,28 @@ def key_ring(settings: Settings) -> KeyRing:
     return KeyRing(key_file(settings), always=not settings.host.is_loopback)
 
 
-def _by_sha256(keys: Sequence[ApiKey] | None) -> dict[str, ApiKey] | None:
-    return None if keys is None else {each.sha256: each for each in keys}
+def _by_sha256(keys: Sequence[ApiKey]) -> dict[str, ApiKey]:
+    return {each.sha256: each for each in keys}
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes with the file: each writing makes another one."""
+def _is_there(path: Path) -> bool:
+    """Whether there is a file; where nobody can tell, there is."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _stamp(path: Path) -> tuple[int, int, int, int] | None:
+    """What changes with the file: each writing makes another one, and a mode says who may read."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode
 
 
 def _sha256(secret: str) -> str:

@@ -1,14 +1,25 @@
 """All reading of the environment and of `recsvc.toml`."""
 
+import re
 import tomllib
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated
 
 import pydantic_settings
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -19,6 +30,35 @@ from recsvc.errors import SettingsError
 from recsvc.text import TextSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+_HOST = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+
+
+def _without_login(uri: str) -> str:
+    if "@" in uri:
+        raise ValueError(
+            "expected no user and no password in the address, which stands in messages and logs: "
+            "put them in RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD"
+        )
+    return uri
+
+
+def _listed(names: object) -> object:
+    """A list, or text with commas between, as an environment has it."""
+    if isinstance(names, str):
+        return [name.strip().lower() for name in names.split(",") if name.strip()]
+    return names
+
+
+def _host_name(name: str) -> str:
+    if not _HOST.fullmatch(name):
+        raise ValueError("expected a name such as api.example.org or *.example.org, without a port")
+    return name
+
+
+HostNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_listed), NoDecode
+]
+"""Names by which the service may be asked."""
 
 
 class EventSettings(BaseModel):
@@ -69,11 +109,12 @@ class Settings(BaseSettings):
         toml_file="recsvc.toml",
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(default_factory=lambda: (checkout_root() or Path.cwd()) / ".recsvc")
     """The one folder that holds all state; removing it starts afresh."""
-    neo4j_uri: str | None = None
+    neo4j_uri: Annotated[str, AfterValidator(_without_login)] | None = None
     """Address of a Neo4j. Unset: the one on this machine, started by `recsvc db up`."""
     neo4j_user: str = "neo4j"
     """User name at Neo4j."""
@@ -94,6 +135,9 @@ class Settings(BaseSettings):
     """Address that the HTTP service listens on. Any but a loopback one needs API keys."""
     port: Port = 8000
     """Port of the HTTP service."""
+    allowed_hosts: HostNames = ()
+    """Names by which the service may be asked besides localhost and addresses, with commas between;
+    `*.example.org` is every name below example.org."""
     keys_file: Path | None = None
     """The file with the API keys. Unset: `RECSVC_HOME/keys.json`."""
     requests_per_minute: int | None = Field(default=None, ge=1)

@@ -2,6 +2,7 @@
 # mlflow is an extra: its types are not there without it.
 """Training runs in MLflow, for those who ask for it."""
 
+import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -36,13 +37,18 @@ def track(
         from mlflow.tracking import MlflowClient
     except ImportError:
         raise SettingsError(
-            f"tracking.mlflow_uri is {uri!r} and mlflow is not installed: pip install "
-            "'recsvc[mlflow]', or unset it"
+            f"tracking.mlflow_uri is {_without_login(uri)!r} and mlflow is not installed: "
+            "pip install 'recsvc[mlflow]', or unset it"
         ) from None
     try:
         return _log(MlflowClient(tracking_uri=uri), manifest, histories)
     except MlflowException as error:
-        raise SettingsError(f"tracking.mlflow_uri {uri!r}: {error}") from None
+        raise SettingsError(_without_login(f"tracking.mlflow_uri {uri!r}: {error}")) from None
+
+
+def _without_login(text: str) -> str:
+    """A text without the user and password that addresses in it may hold."""
+    return re.sub(r"//[^/\s]*@", "//…@", text)
 
 
 def _log(

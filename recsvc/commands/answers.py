@@ -181,6 +181,7 @@ def service() -> "FastAPI":
         requests_per_minute=settings.requests_per_minute,
         answer_cache=kept,
         kit=kit(settings.events),
+        allowed_hosts=settings.allowed_hosts,
     )
 
 

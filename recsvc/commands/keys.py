@@ -28,9 +28,15 @@ def create(
 
 def list_(as_json: AsJson = False) -> None:
     """The API keys there are, without what they are."""
-    keys = key_file(load_settings()).keys()
+    file = key_file(load_settings())
+    keys, needed = file.keys(), file.was_made
     if as_json:
-        console.print_json({"needed": keys is not None, "keys": [_document(k) for k in keys or []]})
+        console.print_json({"needed": needed, "keys": [_document(k) for k in keys or []]})
+    elif keys is None and needed:
+        console.say(
+            f"{file.path} is gone, so nobody is answered: put it back, create keys, or remove "
+            f"{file.mark} too"
+        )
     elif keys is None:
         console.say("there are no keys: the service asks for none, and listens on loopback only")
     else:
@@ -47,7 +53,10 @@ def revoke(name: str, as_json: AsJson = False) -> None:
     elif left:
         console.say(f"revoked: {name}")
     else:
-        console.say(f"no key is left, so nobody is answered: create one, or remove {file.path}")
+        console.say(
+            f"no key is left, so nobody is answered: create one, or end the service and "
+            f"remove {file.path} and {file.mark}"
+        )
 
 
 def _document(key: ApiKey) -> dict[str, Any]:

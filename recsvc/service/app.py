@@ -2,14 +2,14 @@
 
 import gc
 import importlib.util
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
@@ -24,6 +24,7 @@ from recsvc.answer_cache import AnswerCache
 from recsvc.engine import Engine
 from recsvc.keys import KeyRing
 from recsvc.service.allowed import KEY_HEADER, Allowed, needed_scope
+from recsvc.service.hosts import KnownHosts
 from recsvc.service.kept_answers import KeptAnswers
 from recsvc.service.observability import Metrics, Observed, configure_logging
 from recsvc.service.problems import HANDLERS, PROBLEM_JSON, REFUSALS, described, problem
@@ -42,6 +43,7 @@ from recsvc.service.routes import (
 )
 from recsvc.service.routes import refreshes as runs
 from recsvc.service.served_metrics import ServedMetrics
+from recsvc.service.strict import only_what_is_known
 
 _TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send it in parts"
 # Neo4j Browser, a page of another origin, loads guides and styles by itself and asks before. They
@@ -71,6 +73,7 @@ def create_app(
     requests_per_minute: int | None = None,
     answer_cache: AnswerCache | None = None,
     kit: Mapping[str, KitFile] | None = None,
+    allowed_hosts: Sequence[str] = ("*",),
 ) -> FastAPI:
     """The service on top of an engine, which it starts and stops.
 
@@ -83,6 +86,8 @@ def create_app(
         requests_per_minute: most of one key in each process; None: no limit.
         answer_cache: keeps recommendations; without it each is made anew.
         kit: files for analysts, by name.
+        allowed_hosts: names it may be asked by, see `KnownHosts`; the service of a command takes
+            those of the settings.
     """
     if not structlog.is_configured():
         configure_logging()
@@ -97,10 +102,12 @@ def create_app(
         middleware=[
             Middleware(EncodedPath),
             Middleware(Observed, metrics=metrics),
+            Middleware(KnownHosts, names=allowed_hosts),
             Middleware(Allowed, keys=keys, requests_per_minute=requests_per_minute),
             Middleware(BodyLimit),
             *keeping,
         ],
+        dependencies=[Depends(only_what_is_known)],
         exception_handlers=HANDLERS,
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,

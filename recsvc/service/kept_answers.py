@@ -13,6 +13,7 @@ from recsvc.engine import Engine, request_id_var
 from recsvc.errors import SnapshotError
 from recsvc.revisions import reading_var
 from recsvc.service.observability import Metrics
+from recsvc.service.strict import may_have_body
 
 if TYPE_CHECKING:
     from recsvc.answer_cache import Asked
@@ -92,6 +93,7 @@ def _is_for_recommendations(scope: Scope) -> bool:
         and scope["method"] == "GET"
         and scope["path"].startswith("/v1/users/")
         and scope["path"].endswith("/recommendations")
+        and not may_have_body(scope)  # which the route refuses
     )
 
 

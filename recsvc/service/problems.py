@@ -1,5 +1,6 @@
 """Every error as a problem document (RFC 9457).
 
+    no Host, or two; not HTTP                         400
     no key, or none of this service                   401
     a key that is not for this, another site's page   403
     invalid request, body that cannot be read         422, with the fields at fault
@@ -7,6 +8,7 @@
     ActivationError, RefreshRunningError              409
     method an address does not have                   405, with Allow
     body above the limit                              413
+    another host                                      421
     too many requests                                 429, with Retry-After
     Neo4jUnavailableError, Neo4jTimeoutError          503, with Retry-After
     SnapshotError, RefreshError                       503, with Retry-After
@@ -44,12 +46,14 @@ RETRY_AFTER_SECONDS = 5
 
 # Python's own names for 413 and 422 changed between 3.11 and 3.13.
 _TITLES = {
+    400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
     413: "Content Too Large",
+    421: "Misdirected Request",
     422: "Unprocessable Content",
     429: "Too Many Requests",
     500: "Internal Server Error",
@@ -107,7 +111,7 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems a route may answer with, for the OpenAPI document."""
     return {
         status: {"model": ProblemDocument, "description": _TITLES[status]}
-        for status in sorted({*statuses, 500})
+        for status in sorted({*statuses, 421, 422, 500})
     }
 
 

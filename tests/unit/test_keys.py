@@ -92,6 +92,31 @@ def test_a_damaged_file_is_an_error_and_stays(file: KeyFile, content: str) -> No
     assert file.path.read_text() == content
 
 
+def test_a_service_marks_keys_that_came_from_elsewhere(file: KeyFile) -> None:
+    file.create("app", Scope.READ)
+    file.mark.unlink()
+    KeyRing(file)
+    file.path.unlink()
+    assert KeyRing(file).needed
+
+
+def test_a_folder_that_cannot_be_looked_into_is_no_open_door(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    ring = KeyRing(file)
+    assert not ring.needed
+    file.path.symlink_to(file.path)  # nobody can tell what is there: a loop
+    assert ring.needed
+    assert ring.find("") is None
+
+
+def test_gone_keys_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSVC_HOME", str(tmp_path))
+    file = KeyFile(tmp_path / "keys.json")
+    file.create("app", Scope.READ)
+    file.path.unlink()
+    assert json.loads(run("list", "--json")) == {"needed": True, "keys": []}
+
+
 # --- the commands -----------------------------------------------------------------------------
 
 

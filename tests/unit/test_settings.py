@@ -1,8 +1,11 @@
+import traceback
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from loaders.errors import Neo4jAuthError
+from loaders.gateway import Neo4jAddress
 from recsvc.errors import SettingsError
 from recsvc.settings import EventSettings, Settings, load_settings
 
@@ -137,3 +140,30 @@ def test_events_that_are_no_json_are_a_settings_error(monkeypatch: pytest.Monkey
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["bolt://neo4j:SECRET@host", "neo4j+s://SECRET@host:7687", "neo4j:SECRET@host",
+     "bolt://neo4j:SECRET@host:7687/?x=@", "bolt://a:SECRET%40@[::1]"],
+)  # fmt: skip
+def test_an_address_with_a_password_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("RECSVC_NEO4J_URI", uri)
+    with pytest.raises(SettingsError, match="RECSVC_NEO4J_PASSWORD") as caught:
+        load_settings()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "SECRET" not in shown
+    with pytest.raises(ValidationError) as raised:
+        Settings(neo4j_uri=uri)
+    assert "SECRET" not in str(raised.value)
+    with pytest.raises(Neo4jAuthError) as refused:
+        Neo4jAddress(uri, "neo4j", "")
+    assert "SECRET" not in str(refused.value)
+
+
+def test_the_address_of_mlflow_is_shown_without_its_login() -> None:
+    from recsvc import tracking
+
+    assert tracking._without_login("http://a:SECRET@host/x y@z") == "http://…@host/x y@z"

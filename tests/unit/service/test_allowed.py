@@ -224,14 +224,44 @@ async def test_where_others_reach_it_a_key_is_always_needed(asking: Asking) -> N
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_keys_that_cannot_be_read_any_more_go_on_counting(
+@pytest.mark.parametrize("fault", ["removed", "renamed", "damaged", "of another kind"])
+async def test_where_the_keys_were_and_are_not_nobody_is_answered(
+    asking: Asking, file: KeyFile, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    key = file.create("app", Scope.ADMIN)
+    content = file.path.read_bytes()
+    async with asking() as client:
+        assert (await client.get(PATH, headers={"X-API-Key": key})).status_code == 200
+        if fault == "renamed":
+            file.path.rename(file.path.with_name("old.json"))
+        else:
+            file.path.unlink()
+        if fault == "damaged":
+            file.path.write_text("[{")
+        if fault == "of another kind":
+            file.path.mkdir()
+        for headers in ({"X-API-Key": key}, {}):
+            assert (await client.get(PATH, headers=headers)).status_code == 401
+            assert (await client.delete("/v1/users/2", headers=headers)).status_code == 401
+        assert "API keys" in capsys.readouterr().err
+        if fault == "of another kind":
+            file.path.rmdir()
+        file.path.write_bytes(content)
+        assert (await client.get(PATH, headers={"X-API-Key": key})).status_code == 200
+        assert (await client.get(PATH)).status_code == 401
+
+
+async def test_keys_that_were_gone_before_the_start_open_nothing(
     asking: Asking, file: KeyFile
 ) -> None:
     key = file.create("app", Scope.READ)
+    file.path.unlink()
     async with asking() as client:
-        file.path.write_text("[{")
-        assert (await client.get(PATH, headers={"X-API-Key": key})).status_code == 200
         assert (await client.get(PATH)).status_code == 401
+        assert (await client.get(PATH, headers={"X-API-Key": key})).status_code == 401
+    file.mark.unlink()
+    async with asking() as client:
+        assert (await client.get(PATH)).status_code == 200
 
 
 @pytest.mark.parametrize(

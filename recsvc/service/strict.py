@@ -1,0 +1,67 @@
+"""Nothing that comes is left aside: a parameter, a repetition or a body no route asked for is 422.
+
+One dependency of the whole app. A route that only a browser asks for (the page, the documentation)
+may have any query: it is the page's own.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, get_origin
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from starlette.types import Scope
+
+_UNKNOWN = "this address has no such parameter"
+_TWICE = "expected once"
+_NO_BODY = "expected no body: this address takes none"
+
+
+async def only_what_is_known(request: Request) -> None:
+    """Refuse what the route of a request does not take.
+
+    Raises:
+        RequestValidationError: a parameter it does not have, one that came twice, or a body.
+    """
+    route = request.scope["route"]
+    if not isinstance(route, APIRoute) or not route.include_in_schema:
+        return
+    errors = list(_wrong_parameters(request, route)) if request.scope["query_string"] else []
+    if route.body_field is None and may_have_body(request.scope) and await request.body():
+        errors.append(_error(("body",), _NO_BODY))
+    if errors:
+        raise RequestValidationError(errors)
+
+
+def may_have_body(scope: Scope) -> bool:
+    """Whether a request announces a body; without both headers it has none (RFC 9112, §6.3)."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+        for name, value in scope["headers"]
+    )
+
+
+def _wrong_parameters(request: Request, route: APIRoute) -> Iterator[dict[str, Any]]:
+    known = dict(_parameters(route))
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            yield _error(("query", name), _UNKNOWN)
+        elif times > 1 and get_origin(known[name].annotation) is not list:
+            yield _error(("query", name), _TWICE)
+
+
+def _parameters(route: APIRoute) -> Iterator[tuple[str, FieldInfo]]:
+    """The query parameters of a route: those of a model one by one."""
+    for field in route.dependant.query_params:
+        model = field.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from ((info.alias or name, info) for name, info in model.model_fields.items())
+        else:
+            yield field.alias, field.field_info
+
+
+def _error(location: tuple[str, ...], detail: str) -> dict[str, Any]:
+    return {"loc": location, "msg": detail, "type": "extra_forbidden"}

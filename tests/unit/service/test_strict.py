@@ -1,0 +1,87 @@
+"""What a route does not take is refused, on every route, also on those that are still to come."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from tests.unit.service.fake_engine import FakeEngine
+
+OPERATIONS = ("get", "put", "post", "delete", "patch")
+
+
+def operations(app: FastAPI) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in app.openapi()["paths"].items():
+        for method in OPERATIONS & methods.keys():
+            yield method.upper(), re.sub(r"{\w+}", "2", path), methods[method]
+
+
+@pytest.mark.parametrize("query", ["dry_run=true", "K=3", "user_id=2", "%6B%00=1", "=1", "dry_run"])
+async def test_no_route_takes_a_parameter_that_it_does_not_have(
+    app: FastAPI, client: httpx.AsyncClient, fake: FakeEngine, query: str
+) -> None:
+    walked = 0
+    for method, path, operation in operations(app):
+        body = {"json": {}} if "requestBody" in operation else {}
+        answer = await client.request(method, f"{path}?{query}", **body)
+        assert answer.status_code == 422, (method, path)
+        assert answer.json()["errors"][0]["location"][0] == "query", (method, path)
+        walked += 1
+    assert walked > 25
+    assert not fake.calls
+
+
+async def test_no_route_takes_a_body_that_it_does_not_read(
+    app: FastAPI, client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    walked = 0
+    for method, path, operation in operations(app):
+        if "requestBody" not in operation:
+            answer = await client.request(method, path, json={"dry_run": True})
+            assert answer.status_code == 422, (method, path)
+            assert answer.json()["errors"][0]["location"] == ["body"]
+            walked += 1
+    assert walked > 15
+    assert not fake.calls
+
+
+async def test_no_body_takes_a_field_that_it_does_not_have(
+    app: FastAPI, client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    """Items and users do: a further field is a property."""
+    for method, path, operation in operations(app):
+        if "requestBody" in operation and not path.startswith(("/v1/users/2", "/v1/items/2")):
+            answer = await client.request(method, path, json={"dry_run": True})
+            locations = [each["location"] for each in answer.json()["errors"]]
+            assert ["body", "dry_run"] in locations, (method, path)
+    assert not fake.calls
+
+
+@pytest.mark.parametrize("name", ["k", "explain", "exclude_seen", "diversity", "signal", "version"])
+async def test_what_counts_once_comes_once(
+    client: httpx.AsyncClient, fake: FakeEngine, name: str
+) -> None:
+    answer = await client.get(f"/v1/users/2/recommendations?{name}=1&{name}=1")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["location"] == ["query", name]
+    assert not fake.calls
+
+
+async def test_an_empty_body_is_none(client: httpx.AsyncClient) -> None:
+    for method, path in (("POST", "/v1/models/hybrid/rollback"), ("DELETE", "/v1/users/2")):
+        answer = await client.request(method, path, headers={"Content-Length": "0"})
+        assert answer.is_success
+    answer = await client.post("/v1/models/hybrid/rollback", content=_nothing())
+    assert answer.is_success
+
+
+async def test_the_page_has_a_query_of_its_own(client: httpx.AsyncClient) -> None:
+    for path in ("/?user=2&k=5", "/docs?x=1"):
+        assert (await client.get(path)).status_code == 200
+
+
+async def _nothing() -> Any:
+    yield b""
