@@ -72,7 +72,7 @@ def shown(default: Any) -> str:
     if default is None:
         return "unset"
     values = default if isinstance(default, tuple) else (default,)
-    return ", ".join(f"`{value}`" for value in values)
+    return ", ".join(f"`{value}`" for value in values) or "none"
 
 
 def defaults(model: type[BaseModel]) -> dict[str, str | None]:
