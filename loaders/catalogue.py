@@ -41,6 +41,7 @@ class Query:
         text: the statement.
         reads: types of relationships that all it finds depends on, besides the ids of nodes; None
             where nothing is said.
+        first_line: the line of its file that the statement begins on.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Query:
     returns: Mapping[str, str]
     text: LiteralString = field(repr=False)
     reads: frozenset[str] | None = None
+    first_line: int = 1
 
 
 @cache
@@ -151,6 +153,7 @@ class _File:
     title: str
     fields: Mapping[str, str]
     body: str
+    first_line: int
 
 
 def _read_file(folder: Path, path: Path) -> _File:
@@ -184,6 +187,7 @@ def _checked_query(file: _File) -> Query:
         # The one place where text becomes LiteralString: it comes from the checkout or the wheel.
         text=cast(LiteralString, file.body),
         reads=_reads(file),
+        first_line=file.first_line,
     )
 
 
@@ -206,7 +210,7 @@ def _reads(file: _File) -> frozenset[str] | None:
     return declared
 
 
-def _split_header(name: str, source: str) -> tuple[str, dict[str, str], str]:
+def _split_header(name: str, source: str) -> tuple[str, dict[str, str], str, int]:
     title: list[str] = []
     fields: dict[str, str] = {}
     lines = source.splitlines()
@@ -223,7 +227,9 @@ def _split_header(name: str, source: str) -> tuple[str, dict[str, str], str]:
             fields[current] += f" {text}"
         else:
             title.append(text)
-    return " ".join(title), fields, "\n".join(lines[body_start:]).strip()
+    while body_start < len(lines) and not lines[body_start].strip():
+        body_start += 1
+    return " ".join(title), fields, "\n".join(lines[body_start:]).strip(), body_start + 1
 
 
 def _declarations(name: str, text: str) -> Mapping[str, str]:

@@ -17,7 +17,6 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from loaders.catalogue import catalogue
 from recsvc.answer import NodeRef, Path
 from recsvc.evidence import EvidenceKind
 from recsvc.explanation import ExactScores
@@ -88,7 +87,7 @@ async def find_paths(
     wanted = [
         (term.signal, pairs)
         for term in exact.terms
-        if f"explain/{term.signal}" in catalogue()
+        if store.has_paths(term.signal)
         and (pairs := _strongest_pairs(term, snapshot, nodes, exact))
     ]
     answers = await asyncio.gather(

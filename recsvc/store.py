@@ -5,6 +5,7 @@ closed by `close`.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC
@@ -12,9 +13,10 @@ from typing import Any, TypeVar, cast
 
 import neo4j
 import orjson
+import structlog
 
 from loaders.catalogue import Query, catalogue, with_one_parameter
-from loaders.errors import Neo4jError, Neo4jUnavailableError
+from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError
 from loaders.gateway import Gateway, Neo4jAddress, Row, checked
 from loaders.limits import MAX_LINKS
 from recsvc.errors import NotFoundError, SnapshotError
@@ -44,6 +46,8 @@ _CONNECTIONS = 100
 _JSON = ("options", "metrics", "signal_metrics")
 _VERSIONS_LIMIT = 200
 _PLANNING_SECONDS = 30.0
+_LINE = re.compile(r"\bline (\d+),")
+_log = structlog.get_logger()
 
 
 class Store:
@@ -60,6 +64,7 @@ class Store:
         self._driver: neo4j.AsyncDriver | None = None
         self._patience = Patience(address.uri, self._probe)
         self._planning: asyncio.Task[None] | None = None
+        self._left_out: set[str] = set()
         self._users = SharedReads(self._read_users)
         self._live_items = SharedReads(self._read_live_items)
 
@@ -108,10 +113,32 @@ class Store:
         await self._asked(catalogue()["serve/live_items"], {"item_ids": [""]}, _PLANNING_SECONDS)
 
     async def _plan_paths(self) -> None:
-        for query in catalogue().folder("explain"):
-            name = query.name.removeprefix("explain/")
-            parameters = path_parameters([("", "")], "", limit=1)
-            await self._asked(catalogue()[f"serve/paths[{name}]"], parameters, _PLANNING_SECONDS)
+        parameters = path_parameters([("", "")], "", limit=1)
+        for file in catalogue().folder("explain"):
+            name = file.name.removeprefix("explain/")
+            await self._plan_file(file, catalogue()[f"serve/paths[{name}]"], parameters)
+        for file in catalogue().folder("metapaths"):
+            name = file.name.removeprefix("metapaths/")
+            whole = catalogue()[f"extract/metapath_rows[{name}]"]
+            await self._plan_file(file, whole, {"evidence_ids": [""]})
+
+    async def _plan_file(self, file: Query, whole: Query, parameters: Mapping[str, Any]) -> None:
+        """Have a query planned that is in a file which anybody may add, or leave the file out."""
+        try:
+            await self._asked(whole, parameters, _PLANNING_SECONDS)
+        except QueryError as error:
+            if file.name not in self._left_out:
+                told = await self._said_of(file, parameters, error)
+                _log.error("query left out", file=f"cypher/{file.name}.cypher", reason=told)
+            self._left_out.add(file.name)
+
+    async def _said_of(self, query: Query, parameters: Mapping[str, Any], error: QueryError) -> str:
+        """What Neo4j says of a file on its own, by the lines of the file."""
+        try:
+            await self._asked(query, parameters, _PLANNING_SECONDS)
+        except QueryError as own:
+            error = own
+        return _LINE.sub(lambda line: f"line {int(line[1]) + query.first_line - 1},", str(error))
 
     async def user(self, user_id: str, *, limit: int) -> StoredUser:
         """What the graph knows about a user.
@@ -160,8 +187,15 @@ class Store:
         return [(row["item_id"], row["title"]) for row in rows]
 
     def has_metapath(self, name: str) -> bool:
-        """Whether there still is a file of a meta-path."""
-        return f"metapaths/{name}" in catalogue()
+        """Whether there still is a file of a meta-path, and Neo4j takes it."""
+        return self._has(f"metapaths/{name}")
+
+    def has_paths(self, metapath: str) -> bool:
+        """Whether there is a file that finds the paths of a meta-path, and Neo4j takes it."""
+        return self._has(f"explain/{metapath}")
+
+    def _has(self, name: str) -> bool:
+        return name in catalogue() and name not in self._left_out
 
     async def metapath(
         self, name: str, evidence_ids: Sequence[str]

@@ -176,6 +176,11 @@ def test_a_file_that_is_added_is_a_signal_after_the_next_refresh_and_no_longer_w
     with copy.service(tmp_path / "with.log") as service:
         first = _recommend(service)
     _check_signal(copy.served, first)
+    for file, text in zip(copy.files(), (METAPATH, EXPLAIN), strict=True):
+        file.write_text(text.replace("LIMIT", "LIMITED TO"))
+    with copy.service(tmp_path / "broken.log") as service:
+        _check_still_answers(service, first)
+    _check_named(tmp_path / "broken.log", copy.files())
     for file in copy.files():
         file.unlink()
     with copy.service(tmp_path / "without.log") as service:
@@ -214,6 +219,18 @@ def _check_still_answers(service, first):
         assert item["signals"] == pytest.approx(before["signals"], rel=1e-6)
         assert _by_signal(item)[NAME] > 0.0
         assert not _related_paths(item)
+
+
+def _check_named(log, files):
+    """The log names each file that Neo4j does not take, with the line to look at, once."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    told = {line["file"]: line["reason"] for line in lines if line["event"] == "query left out"}
+    assert len(told) == len([line for line in lines if line["event"] == "query left out"])
+    assert told.keys() == {f"cypher/{file.parent.name}/{file.name}" for file in files}
+    for file in files:
+        numbered = enumerate(file.read_text().splitlines(), start=1)
+        at = next(number for number, line in numbered if "LIMITED TO" in line)
+        assert f"line {at}, column" in told[f"cypher/{file.parent.name}/{file.name}"]
 
 
 def _recommend_from(service, version):

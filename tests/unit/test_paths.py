@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loaders.catalogue import catalogue
 from loaders.types import IdMap
 from recsvc.answer import NodeRef, Path
 from recsvc.explanation import ExactScores
@@ -32,6 +33,9 @@ Links = Mapping[str, Sequence[tuple[str, float]]]
 
 
 class FakeStore:
+    def has_paths(self, metapath: str) -> bool:
+        return f"explain/{metapath}" in catalogue()
+
     """Answers `paths` from a table, and records the evidence it is asked about."""
 
     def __init__(self, links: Links, *, backwards: bool = False) -> None:
