@@ -18,7 +18,6 @@ REACH_CYPHER = {
     "recsvc/path_query.py": "the explain queries as text for people",
     "recsvc/activation.py": "which versions are active, for the service or a command",
     "recsvc/deletion.py": "what is deleted for good, by the service, the command or a refresh",
-    "recsvc/paths.py": "asks only whether a signal has an explain query",
     "recsvc/analyst/questions.py": "what analysts ask, as files for their tools",
     "recsvc/report/_aggregates.py": "what the data report has Neo4j add up",
     "recsvc/signals/metapath.py": "meta-paths at refresh",
@@ -68,23 +67,6 @@ def test_only_the_listed_modules_reach_cypher_or_the_driver() -> None:
             driver.add(name)
     assert cypher == set(REACH_CYPHER)
     assert driver == set(REACH_NEO4J)
-
-
-def test_paths_only_asks_whether_a_query_exists() -> None:
-    tree = ast.parse((ROOT / "recsvc/paths.py").read_text(encoding="utf-8"))
-    tests = [
-        node.comparators[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn)
-    ]
-    calls = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        and node.func.id == "catalogue"
-    ]  # fmt: skip
-    assert calls
-    assert all(call in tests for call in calls)
 
 
 def test_loaders_never_import_recsvc() -> None:
