@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from loaders.catalogue import catalogue
 from loaders.errors import QueryError
 from loaders.gateway import Gateway, Transaction
+from loaders.parts import Part
 from loaders.types import EmbeddingTable, IdMap
 
 Slot = Literal["a", "b"]
 
 _VECTORS_PER_TRANSACTION = 1_000
 _ITEMS_PER_TRANSACTION = 200
-_PART_BYTES = 4 * 1024 * 1024
 _SNAPSHOTS_KEPT = 2
 
 Progress = Callable[[str, int, int], None]
@@ -137,18 +137,21 @@ def write_vectors(
     return written
 
 
-def write_snapshot(gateway: Gateway, version: int, content: bytes) -> int:
-    """Store the arrays of one version of the blend as parts of at most 4 MiB; return how many.
+def write_snapshot(gateway: Gateway, version: int, content: Iterable[Part]) -> int:
+    """Store the arrays of one version of the blend, each part by itself; return how many.
 
     What an earlier attempt has stored of them is removed first.
     """
     gateway.run(catalogue()["writeback/clear_parts"], version=version)
     query = catalogue()["writeback/snapshot_part"]
-    starts = range(0, len(content), _PART_BYTES)
-    for number, start in enumerate(starts):
-        part = content[start : start + _PART_BYTES]
-        gateway.run(query, version=version, number=number, content=part)
-    return len(starts)
+    written = 0
+    for part in content:
+        gateway.run(
+            query, version=version, entry=part.entry, number=part.number, sha256=part.name.sha256,
+            content=part.content,
+        )  # fmt: skip
+        written += 1
+    return written
 
 
 def mark_ready(gateway: Gateway, versions: Sequence[tuple[Version, Mapping[str, Any]]]) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from loaders import writeback
 from loaders.catalogue import catalogue
 from loaders.gateway import Gateway, Row, Transaction
+from loaders.parts import stored_parts
 from recsvc import snapshot as snapshots
-from recsvc.deletion import stored_content
 from recsvc.errors import ActivationError, NotFoundError
 from recsvc.signals.embedding import nearest_items
 from recsvc.snapshot import Snapshot
@@ -80,7 +80,7 @@ def stored_snapshot(gateway: Gateway, version: int) -> Snapshot:
     """
     rows = gateway.run(catalogue()["writeback/run_of_version"], model=_HYBRID, version=version)
     sha256 = next((row["sha256"] for row in rows if row["model"] == _HYBRID), "")
-    return snapshots.read(stored_content(gateway, version), sha256)
+    return snapshots.read(stored_parts(gateway, version), sha256)
 
 
 def write_neighbours(

@@ -1,6 +1,6 @@
 """What a refresh is about to make active, and what it was learned from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from loaders import writeback
 from loaders.extract import ItemDetails
+from loaders.parts import Part
 from loaders.types import HeteroGraph, IdMap
 from recsvc.fusion import Blend
 from recsvc.models import ModelOptions
@@ -61,7 +62,7 @@ class Candidate:
         fitted: by model.
         blend: what is served.
         known: the items that somebody did something with.
-        content: the packed snapshot.
+        content: the packed snapshot, in parts.
         sha256: of the snapshot.
         cut: see `RefreshReport`.
     """
@@ -71,7 +72,7 @@ class Candidate:
     fitted: Mapping[str, Fitted]
     blend: Blend
     known: Bool[NDArray[np.bool_], " items"]
-    content: bytes
+    content: Sequence[Part]
     sha256: str
     cut: Mapping[str, float]
 
@@ -95,7 +96,7 @@ class Candidate:
             "categories": len(graph.categories), "interactions": len(graph.interactions),
             "follows": len(graph.follows),
             "vectors": sum(len(each.user) + len(each.item) for each in self.vectors.values()),
-            "snapshot_bytes": len(self.content),
+            "snapshot_bytes": sum(len(part.content) for part in self.content),
         }  # fmt: skip
 
 

@@ -3,7 +3,12 @@
 The node goes in one transaction, with its relationships, embeddings and ledger entries, and a
 `(:Deletion)` note stays that names it by a digest. Then every stored snapshot is rewritten without
 it, and only then the note is removed. So what was interrupted is known, and finished by the next
-start of a service, deletion or refresh.
+deletion or refresh, or by any service, which looks from time to time.
+
+Of a snapshot only the entries are written again that hold something of the node
+(`recsvc.forgetting`), a part at a time (`loaders.part_swap`): neither Neo4j nor this process has
+more in memory than that. A version that cannot be rewritten keeps the notes of those it names, with
+the reason, and nobody else's.
 
 No interleaving with a refresh leaves anything. A snapshot can only hold the node if its refresh
 began before the node was gone. If that refresh is still building when the note would be removed,
@@ -15,25 +20,27 @@ versions are read again.
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
+
+import numpy as np
 
 from loaders.catalogue import catalogue
+from loaders.errors import Neo4jError, Neo4jUnavailableError
 from loaders.gateway import Gateway, Row, Transaction
+from loaders.part_swap import claimed, drop_left_parts
+from loaders.parts import PartName, digest_of, stored_names, stored_part
 from recsvc import snapshot as snapshots
-from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.errors import DeletionPendingError, NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
-from recsvc.snapshot import Snapshot
+from recsvc.forgetting import Kept, ids_in, rewritten
 from recsvc.splits import id_numbers
 
-if TYPE_CHECKING:
-    from loaders.types import IdMap
-
-_PART_BYTES = 4 * 1024 * 1024
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 600.0
 """How long to go on while others rewrite the same snapshots; each time one of all gets through."""
+_REASON_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,13 +81,19 @@ def delete_nodes(gateway: Gateway, nodes: Sequence[DeletedNode]) -> list[bool]:
 
     Raises:
         Neo4jError: the graph cannot be written.
-        SnapshotError: a stored snapshot is damaged.
+        DeletionPendingError: the nodes are gone, and some stored arrays still name them.
     """
     found: set[DeletedNode] = {
         cast(DeletedNode, node)
         for node in gateway.write(lambda transaction: _remove(transaction, set(nodes)))
     }
-    noted = finish_deletions(gateway)
+    wanted = {node.digest for node in nodes}
+    try:
+        noted = finish_deletions(gateway)
+    except DeletionPendingError as error:
+        if wanted & error.pending:
+            raise
+        noted = error.noted  # it is others' that are pending
     return [node in found or node.digest in noted for node in nodes]
 
 
@@ -89,48 +102,50 @@ def finish_deletions(gateway: Gateway) -> Collection[str]:
 
     What versions hold of their validation users is rewritten too.
 
-    A refresh calls this when its versions are ready and not yet active.
-
     Returns:
         The digests of the nodes there were notes of.
 
     Raises:
         Neo4jError: the graph cannot be read or written.
-        SnapshotError: a stored snapshot is damaged, or keeps changing.
+        DeletionPendingError: some versions could not be rewritten; all others were.
     """
     seen: set[str] = set()
     done: set[int] | None = None
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        notes = gateway.run(catalogue()["rest/deletions"])
-        if not notes:
-            return seen
+    while notes := gateway.run(catalogue()["rest/deletions"]):
         seen |= {note["digest"] for note in notes}
-        stored = gateway.run(catalogue()["rest/stored_snapshots"])
-        if done is not None and {row["version"] for row in stored} <= done:
-            return seen  # the notes that are left wait for a refresh that is at work
-        done = {row["version"] for row in stored if _rewrite(gateway, row, notes)}
+        versions = {row["version"] for row in gateway.run(catalogue()["rest/stored_snapshots"])}
+        if done is not None and versions <= done:
+            break  # the notes that are left wait for a refresh that is at work
+        failed = _rewrite_all(gateway, versions, notes, deadline)
+        failed += _drop_left(gateway, notes)
         gateway.run(catalogue()["rest/drop_failed_parts"])
         numbers = [note["number"] for note in notes if note["kind"] == "user"]
         gateway.run(catalogue()["rest/forget_validated"], numbers=numbers)
-        gateway.run(
-            catalogue()["rest/end_deletions"],
-            notes=[note["note"] for note in notes],
-            versions=sorted(done),
-        )
-    raise SnapshotError(
-        f"others kept rewriting the stored snapshots for {_PATIENCE_SECONDS:g} s: "
-        "nothing is forgotten; the next deletion or refresh finishes this one"
-    )
+        pending = {digest for each in failed for digest in each.pending}
+        ended = [note["note"] for note in notes if note["digest"] not in pending]
+        gateway.run(catalogue()["rest/end_deletions"], notes=ended, versions=sorted(versions))
+        if failed:
+            raise _pending(gateway, notes, failed, seen)
+        done = versions
+    return seen
 
 
-def stored_content(gateway: Gateway, version: int) -> bytes:
-    """The stored arrays of a version of the blend; nothing where it has none."""
-    parts: list[bytes] = []
-    query = catalogue()["serve/snapshot_part"]
-    while rows := gateway.run(query, version=version, number=len(parts)):
-        parts.append(rows[0]["content"])
-    return b"".join(parts)
+def finish_before_activation(gateway: Gateway, version: int) -> None:
+    """Rewrite a version that is ready without the nodes that notes of deletions name.
+
+    Others are rewritten too, as far as they can be: one that cannot keeps its notes, and nothing of
+    it is in the way of this one.
+
+    Raises:
+        Neo4jError: the graph cannot be read or written.
+        DeletionPendingError: this version could not be rewritten.
+    """
+    try:
+        finish_deletions(gateway)
+    except DeletionPendingError as error:
+        if version in error.versions:
+            raise
 
 
 def existing(
@@ -169,55 +184,159 @@ def _remove(transaction: Transaction, nodes: Collection[DeletedNode]) -> list[De
     return removed
 
 
-def _rewrite(gateway: Gateway, stored: Row, notes: Sequence[Row]) -> bool:
-    """Store a version's snapshot without the nodes noted; False where it changed meanwhile."""
-    version, old = stored["version"], stored["sha256"]
-    content = stored_content(gateway, version)
-    if hashlib.sha256(content).hexdigest() != old:
-        return _refuse_damaged(gateway, version, old)
-    snapshot = snapshots.read(content, old)
-    dropped = _named(snapshot, notes)
-    if not any(dropped.values()):
-        return True
-    content, new = snapshots.pack(snapshot.without(dropped))
-    starts = range(0, len(content), _PART_BYTES)
-    answer = gateway.run(
-        catalogue()["rest/replace_snapshot"],
-        version=version,
-        old=old,
-        new=new,
-        parts=[content[start : start + _PART_BYTES] for start in starts],
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A version that could not be rewritten, and the nodes it may still name."""
+
+    version: int
+    reason: str
+    pending: frozenset[str]
+
+
+def _rewrite_all(
+    gateway: Gateway, versions: Collection[int], notes: Sequence[Row], deadline: float
+) -> list[_Failure]:
+    """Rewrite each version without the nodes noted; what stops one stops no other."""
+    failed: list[_Failure] = []
+    for version in sorted(versions):
+        stored = _Stored(gateway, version)
+        try:
+            stored.rewrite(notes, deadline)
+        except Neo4jUnavailableError:
+            raise
+        except (Neo4jError, SnapshotError) as error:
+            if not stored.give_up(error):
+                reason = f"hybrid {version}: {error}"[:_REASON_CHARACTERS]
+                failed.append(_Failure(version, reason, stored.named))
+    return failed
+
+
+def _drop_left(gateway: Gateway, notes: Sequence[Row]) -> list[_Failure]:
+    """Remove the parts that were rewritten; they may name anybody."""
+    try:
+        drop_left_parts(gateway)
+    except Neo4jUnavailableError:
+        raise
+    except Neo4jError as error:
+        named = frozenset(note["digest"] for note in notes)
+        return [_Failure(0, str(error)[:_REASON_CHARACTERS], named)]
+    return []
+
+
+def _pending(
+    gateway: Gateway, notes: Sequence[Row], failed: Sequence[_Failure], noted: Collection[str]
+) -> DeletionPendingError:
+    reason = "; ".join(each.reason for each in failed)
+    pending = frozenset(digest for each in failed for digest in each.pending)
+    kept = [note["note"] for note in notes if note["digest"] in pending]
+    gateway.run(catalogue()["rest/note_failure"], notes=kept, reason=reason)
+    return DeletionPendingError(
+        reason, pending=pending, noted=noted, versions=[each.version for each in failed]
     )
-    return answer[0]["replaced"]
 
 
-def _refuse_damaged(gateway: Gateway, version: int, old: str) -> bool:
-    """False where the version was rewritten while its parts were read.
+class _DamagedError(SnapshotError):
+    """What is stored can be read by nobody."""
 
-    Raises:
-        SnapshotError: it was not.
+
+class _Stored:
+    """The stored arrays of one version, while they are rewritten.
+
+    Attributes:
+        named: digests of the nodes that it may name.
     """
-    now = {r["version"]: r["sha256"] for r in gateway.run(catalogue()["rest/stored_snapshots"])}
-    if now.get(version) == old:
-        raise SnapshotError(f"the stored arrays of hybrid {version} are damaged: refresh twice")
-    return False
+
+    def __init__(self, gateway: Gateway, version: int) -> None:
+        self._gateway = gateway
+        self._version = version
+        self._names: list[PartName] = []
+        self.named: frozenset[str] = frozenset()
+
+    def rewrite(self, notes: Sequence[Row], deadline: float) -> None:
+        """Rewrite them without the nodes noted, again where they changed meanwhile.
+
+        Raises:
+            SnapshotError: they are damaged, or keep changing.
+            Neo4jError: the graph cannot be read or written.
+        """
+        while time.monotonic() < deadline:
+            self.named = frozenset(note["digest"] for note in notes)
+            old = self._look()
+            if old is None:
+                return
+            if self._rewritten(old, notes, deadline):
+                return
+        raise SnapshotError(
+            f"others kept rewriting hybrid {self._version} for {_PATIENCE_SECONDS:g} s: the next "
+            "deletion or refresh finishes this one"
+        )
+
+    def give_up(self, error: Exception) -> bool:
+        """Take the arrays from a version that is not active, where nobody can read them."""
+        if not isinstance(error, _DamagedError):
+            return False
+        rows = self._gateway.run(catalogue()["rest/give_up_parts"], version=self._version)
+        return rows[0]["given_up"]
+
+    def _look(self) -> str | None:
+        """SHA-256 of what is stored at this moment; None where nothing is."""
+        stored = self._gateway.run(catalogue()["rest/stored_snapshots"])
+        sha256 = {row["version"]: row["sha256"] for row in stored}.get(self._version)
+        self._names = stored_names(self._gateway, self._version) if sha256 else []
+        return sha256
+
+    def _rewritten(self, old: str, notes: Sequence[Row], deadline: float) -> bool:
+        """Whether nothing noted is left; False where they changed meanwhile."""
+        try:
+            manifest = self._manifest(old)
+            kept, self.named = _kept(manifest, notes)
+            if not self.named:
+                return True
+            with claimed(self._gateway, self._version, old, deadline=deadline) as swap:
+                parts = rewritten(manifest, kept, self._contents)
+                return swap is not None and swap.replace(self._names, parts) is not None
+        except _DamagedError:
+            if self._look() == old:
+                raise
+            return False
+
+    def _manifest(self, sha256: str) -> dict[str, Any]:
+        if digest_of(self._names) != sha256:
+            raise self._damaged()
+        text = b"".join(self._contents(snapshots.MANIFEST))
+        return snapshots.read_manifest(text, f"hybrid {self._version}")
+
+    def _contents(self, entry: str) -> Iterator[bytes]:
+        names = [name for name in self._names if name.entry == entry]
+        if not names:
+            raise self._damaged()
+        for name in names:
+            part = stored_part(self._gateway, self._version, name)
+            if part is None or part.name != name:
+                raise self._damaged()
+            yield part.content
+
+    def _damaged(self) -> _DamagedError:
+        return _DamagedError(
+            f"the stored arrays of hybrid {self._version} are damaged, or of an older recsvc: "
+            "run `recsvc refresh`"
+        )
 
 
-def _named(snapshot: Snapshot, notes: Sequence[Row]) -> Mapping[EvidenceKind, list[str]]:
-    """The ids in a snapshot that notes name."""
+def _kept(manifest: Mapping[str, Any], notes: Sequence[Row]) -> tuple[Kept, frozenset[str]]:
+    """Which nodes of a snapshot stay, and the digests of those that do not."""
     digests: defaultdict[str, set[str]] = defaultdict(set)
     for note in notes:
         digests[note["kind"]].add(note["digest"])
-    ids: dict[EvidenceKind, IdMap] = {
-        "user": snapshot.users,
-        "item": snapshot.items,
-        "category": snapshot.categories,
-    }
-    return {
-        kind: [i for i in known if _digest(kind, i) in digests[kind]]
-        for kind, known in ids.items()
-        if digests[kind]
-    }
+    named: set[str] = set()
+    kept: dict[EvidenceKind, Any] = {}
+    for kind, known in ids_in(manifest).items():
+        kept[kind] = np.ones(len(known), bool)
+        for row, identifier in enumerate(known if digests[kind] else ()):
+            if (digest := _digest(kind, identifier)) in digests[kind]:
+                kept[kind][row] = False
+                named.add(digest)
+    return kept, frozenset(named)
 
 
 def _digest(kind: str, identifier: str) -> str:

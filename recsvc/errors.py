@@ -9,10 +9,13 @@
     │   ├── GateError           its version is not good enough to become active
     │   └── RefreshRunningError  another one is at work
     ├── ActivationError       a version cannot be made active as things are
-    └── SnapshotError         no version is active, or its arrays cannot be read
+    ├── SnapshotError         no version is active, or its arrays cannot be read
+    └── DeletionPendingError  a node is gone, and some stored arrays still name it
 
 Each message says what came, what was expected and what to do. None holds a secret.
 """
+
+from collections.abc import Collection
 
 
 class RecsvcError(Exception):
@@ -53,3 +56,32 @@ class ActivationError(RecsvcError):
 
 class SnapshotError(RecsvcError):
     """No version is active, or the arrays of the active one cannot be read."""
+
+
+class DeletionPendingError(RecsvcError):
+    """Nodes are gone from the graph, and stored arrays that could not be rewritten name them.
+
+    Attributes:
+        reason: what stopped it, without any id.
+        pending: digests of these nodes.
+        noted: digests of all nodes whose deletion was worked on.
+        versions: the versions of the blend that could not be rewritten.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        pending: Collection[str],
+        noted: Collection[str] = (),
+        versions: Collection[int] = (),
+    ) -> None:
+        super().__init__(
+            "what was to be deleted is gone from the graph, and stored arrays still name it: "
+            f"{reason}; a running service tries again by itself, so does the next deletion or "
+            "refresh"
+        )
+        self.reason = reason
+        self.pending = frozenset(pending)
+        self.noted = frozenset(noted)
+        self.versions = frozenset(versions)

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from loaders.errors import LoaderError
 from loaders.gateway import Gateway
+from loaders.parts import stored_parts
 from loaders.types import Edges, HeteroGraph
 from loaders.writeback import ActiveBlend
 from recsvc.batch import batch_evidence, recommend_all
-from recsvc.deletion import existing, stored_content
+from recsvc.deletion import existing
 from recsvc.errors import RecsvcError
 from recsvc.evaluation import bootstrap
 from recsvc.refresh_parts import Run
@@ -160,7 +161,7 @@ def _unpacked(gateway: Gateway, active: ActiveBlend, folder: Path) -> Generator[
     place = folder / "active"
     shutil.rmtree(place, ignore_errors=True)
     try:
-        unpack(stored_content(gateway, active.version), active.sha256, place)
+        unpack(stored_parts(gateway, active.version), active.sha256, place)
         yield load(place)
     finally:
         shutil.rmtree(place, ignore_errors=True)

@@ -25,7 +25,7 @@ from loaders.extract import ItemDetails, extract_details, extract_graph
 from loaders.gateway import Gateway
 from loaders.types import Edges, EmbeddingTable, HeteroGraph, Interactions
 from recsvc.candidate import Basis, Candidate, Extracted, snapshot_of
-from recsvc.deletion import finish_deletions
+from recsvc.deletion import finish_before_activation, finish_deletions
 from recsvc.errors import RecsvcError, RefreshError
 from recsvc.evaluation import Estimate
 from recsvc.evidence import evidence_matrix
@@ -288,7 +288,7 @@ def _blend_facts(candidate: Candidate) -> dict[str, Any]:
 def _activate(run: Run, candidate: Candidate, verdict: Verdict) -> None:
     with run.step("activate"):
         # Whoever was deleted since the graph was read is in the arrays that were just stored.
-        finish_deletions(run.gateway)
+        finish_before_activation(run.gateway, candidate.versions[HYBRID].number)
         writeback.activate(run.gateway, candidate.versions.values(), overridden=verdict.objections)
 
 

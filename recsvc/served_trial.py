@@ -1,6 +1,5 @@
 """`recsvc evaluate hybrid --as-served`: the blend as it is served, from a Neo4j of its own."""
 
-import asyncio
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_neo4j
+from loaders.parts import stored_parts
 from recsvc import snapshot as snapshots
 from recsvc.batch import batch_evidence, recommend_all
 from recsvc.errors import SettingsError
@@ -19,7 +19,6 @@ from recsvc.refresh import RefreshReport, refresh
 from recsvc.refresh_parts import RefreshOptions
 from recsvc.settings import EventSettings
 from recsvc.snapshot import Snapshot
-from recsvc.store import Store
 from recsvc.training import assigned
 from recsvc.trial import Ranked, TrialData, TrialOptions
 
@@ -48,9 +47,9 @@ def rank_as_served(
             ingest(gateway, data.source, rejects=Path(folder) / "rejects.csv", strict=True)
             say("refreshing")
             report = refresh(gateway, chosen, events, home=Path(folder))
-        content = asyncio.run(_snapshot_content(address, report.versions[HYBRID]))
-        unpacked = Path(folder) / "snapshot"
-        snapshots.unpack(content, report.sha256, unpacked)
+            unpacked = Path(folder) / "snapshot"
+            content = stored_parts(gateway, report.versions[HYBRID])
+            snapshots.unpack(content, report.sha256, unpacked)
         ranking = _rank(snapshots.load(unpacked), data, events)
     return Ranked(HYBRID, ranking, _details(report))
 
@@ -66,15 +65,6 @@ def _refresh_options(options: TrialOptions) -> RefreshOptions:
             f"--set {where}={first['input']!r}: {first['msg']}: expected one of "
             f"{', '.join(RefreshOptions.model_fields)} with a value in its range"
         ) from None
-
-
-async def _snapshot_content(address: Neo4jAddress, version: int) -> bytes:
-    store = Store(address, timeout_seconds=60.0)
-    await store.open()
-    try:
-        return await store.snapshot_content(version)
-    finally:
-        await store.close()
 
 
 def _rank(snapshot: Snapshot, data: TrialData, events: Mapping[str, EventSettings]) -> Ranking:

@@ -158,8 +158,9 @@ class Serving:
             with contextlib.suppress(SnapshotError):
                 return await asyncio.to_thread(snapshots.load, folder)
             shutil.rmtree(folder, ignore_errors=True)  # it is not there yet, or not whole
-            content = await self._store.snapshot_content(version)
-            await asyncio.to_thread(snapshots.unpack, content, sha256, folder)
+            with snapshots.unpacking(sha256, folder) as lay_out:
+                async for part in self._store.snapshot_parts(version):
+                    await asyncio.to_thread(lay_out, part)
             return await asyncio.to_thread(snapshots.load, folder)
 
     async def _keep_stored(self) -> None:

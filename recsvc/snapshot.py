@@ -1,20 +1,26 @@
 """The arrays one version of the blend is served from.
 
-A refresh packs them into one archive and stores it in Neo4j in parts; the service unpacks it
-once into a folder and maps the arrays into memory, so it starts fast and its processes share
-the pages.
+A refresh stores them in Neo4j in parts (`loaders.parts`); the service lays these out once as files
+in a folder and maps the arrays into memory, so it starts fast and its processes share the pages.
 """
 
 import contextlib
-import hashlib
 import io
 import os
 import shutil
 import tempfile
 import threading
 import time
-import zipfile
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Generator,
+    Iterable,
+    Mapping,
+)
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,14 +31,17 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
+from loaders.parts import Part, PartName, array_parts, digest_of, text_parts
 from loaders.types import IdMap
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
 from recsvc.fusion import Blend
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
-_MANIFEST = "manifest.json"
-_FORMAT = 4
+MANIFEST = "manifest.json"
+"""The entry that holds everything but the arrays."""
+
+_FORMAT = 5
 _UNPACKING = ".unpacking-"
 _UNPACKING_SECONDS = 3600.0
 _ONE_HEADER = threading.Lock()
@@ -148,8 +157,8 @@ def _signal_of(signal: Signal, kept: _Rows, left: Mapping[EvidenceKind, IdMap]) 
     raise TypeError(f"{type(signal).__name__} cannot be stored: expected embeddings or rows")
 
 
-def pack(snapshot: Snapshot) -> tuple[bytes, str]:
-    """The snapshot as one archive, and its SHA-256."""
+def pack(snapshot: Snapshot) -> tuple[tuple[Part, ...], str]:
+    """The snapshot in parts, and the SHA-256 of them all."""
     arrays: dict[str, NDArray[Any]] = {
         "prior": snapshot.blend.prior,
         "available": snapshot.available,
@@ -179,8 +188,10 @@ def pack(snapshot: Snapshot) -> tuple[bytes, str]:
         "base_weight": snapshot.blend.base_weight,
         "event": snapshot.event,
     }
-    content = _archive(orjson.dumps(manifest), arrays)
-    return content, hashlib.sha256(content).hexdigest()
+    content = [*text_parts(MANIFEST, orjson.dumps(manifest))]
+    for name, array in sorted(arrays.items()):
+        content += array_parts(f"{name}.npy", array)
+    return tuple(content), digest_of(part.name for part in content)
 
 
 def folder_name(version: int, sha256: str) -> str:
@@ -188,36 +199,98 @@ def folder_name(version: int, sha256: str) -> str:
     return f"hybrid-{version}-{sha256[:16]}"
 
 
-def unpack(content: bytes, sha256: str, folder: Path) -> None:
+def unpack(content: Iterable[Part], sha256: str, folder: Path) -> None:
     """Lay a packed snapshot out as files; the folder appears whole or not at all.
 
     Raises:
         SnapshotError: the content is not what was packed.
     """
-    _check(content, sha256)
+    with unpacking(sha256, folder) as lay_out:
+        for part in content:
+            lay_out(part)
+
+
+@contextmanager
+def unpacking(sha256: str, folder: Path) -> Generator[Callable[[Part], None]]:
+    """Lay a snapshot out part by part; at the end of the block the folder appears.
+
+    Args:
+        sha256: of the content.
+        folder: what is to appear.
+
+    Yields:
+        What takes the parts: those of an entry in their order.
+
+    Raises:
+        SnapshotError: the content is not what was packed.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    names: list[PartName] = []
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_UNPACKING) as temporary:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            archive.extractall(temporary)
+
+        def lay_out(part: Part) -> None:
+            if not part.entry or Path(part.entry).name != part.entry:
+                raise SnapshotError(
+                    f"stored arrays have a part named {part.entry!r}, as no version of this "
+                    "format has: run `recsvc refresh`"
+                )
+            with (Path(temporary) / part.entry).open("ab") as file:
+                file.write(part.content)
+            names.append(part.name)
+
+        yield lay_out
+        _check(names, sha256)
         if not folder.exists():
             Path(temporary).rename(folder)
             Path(temporary).mkdir()  # for the context manager to remove
             os.utime(folder, (0.0, 0.0))  # it was never served
 
 
-def read(content: bytes, sha256: str) -> Snapshot:
+def read(content: Iterable[Part], sha256: str) -> Snapshot:
     """A packed snapshot in memory, with nothing on disk.
 
     Raises:
         SnapshotError: the content is not what was packed, or has another format.
     """
-    _check(content, sha256)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    names: list[PartName] = []
+    entries: defaultdict[str, list[bytes]] = defaultdict(list)
+    for part in content:
+        names.append(part.name)
+        entries[part.entry].append(part.content)
+    _check(names, sha256)
 
-        def array(name: str) -> NDArray[Any]:
-            return _load_array(io.BytesIO(archive.read(f"{name}.npy")))
+    def array(name: str) -> NDArray[Any]:
+        return _load_array(io.BytesIO(b"".join(entries.pop(f"{name}.npy"))))
 
-        return _from_parts("the stored snapshot", archive.read(_MANIFEST), array)
+    return _from_parts("the stored snapshot", b"".join(entries[MANIFEST]), array)
+
+
+def read_manifest(text: bytes, where: str) -> dict[str, Any]:
+    """What a snapshot holds besides its arrays.
+
+    Args:
+        text: the entry `MANIFEST`.
+        where: what errors call it.
+
+    Raises:
+        SnapshotError: it has another format.
+    """
+    manifest = orjson.loads(text)
+    if manifest["format"] != _FORMAT:
+        raise SnapshotError(
+            f"{where} has snapshot format {manifest['format']}, expected {_FORMAT}: "
+            "run `recsvc refresh`"
+        )
+    return manifest
+
+
+def read_header(text: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Type and shape of an array, from the first part of its entry."""
+    file = io.BytesIO(text)
+    with _ONE_HEADER:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return dtype, shape
 
 
 def load(folder: Path) -> Snapshot:
@@ -232,7 +305,7 @@ def load(folder: Path) -> Snapshot:
         return np.asarray(mapped).view(np.ndarray)  # numpy's own class for maps slices slowly
 
     try:
-        return _from_parts(str(folder), (folder / _MANIFEST).read_bytes(), array)
+        return _from_parts(str(folder), (folder / MANIFEST).read_bytes(), array)
     except (OSError, KeyError, ValueError) as error:
         raise SnapshotError(
             f"{folder} is not a whole snapshot ({error}): remove it, it will be read again"
@@ -289,8 +362,8 @@ def _load_array(file: Path | io.BytesIO, *, mmap_mode: Literal["r"] | None = Non
         return np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
 
 
-def _check(content: bytes, sha256: str) -> None:
-    found = hashlib.sha256(content).hexdigest()
+def _check(names: Collection[PartName], sha256: str) -> None:
+    found = digest_of(names)
     if found != sha256:
         raise SnapshotError(
             f"the snapshot read from Neo4j has SHA-256 {found}, expected {sha256}: "
@@ -299,12 +372,7 @@ def _check(content: bytes, sha256: str) -> None:
 
 
 def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
-    manifest = orjson.loads(manifest_json)
-    if manifest["format"] != _FORMAT:
-        raise SnapshotError(
-            f"{where} has snapshot format {manifest['format']}, expected {_FORMAT}: "
-            "run `recsvc refresh`"
-        )
+    manifest = read_manifest(manifest_json, where)
     items = IdMap(manifest["items"])
     ids = {
         "item": items,
@@ -339,18 +407,6 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
         blend=blend,
         event=manifest["event"],
     )
-
-
-def _archive(manifest: bytes, arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(zipfile.ZipInfo(_MANIFEST), manifest)
-        for name, array in sorted(arrays.items()):
-            content = io.BytesIO()
-            np.save(content, np.ascontiguousarray(array), allow_pickle=False)
-            # ZipInfo's fixed date makes the same arrays give the same bytes.
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getbuffer())
-    return buffer.getvalue()
 
 
 def _csr_arrays(name: str, matrix: sp.csr_matrix) -> dict[str, NDArray[Any]]:

@@ -6,7 +6,7 @@ closed by `close`.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC
 from typing import Any, TypeVar, cast
@@ -19,6 +19,7 @@ from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError
 from loaders.gateway import Gateway, Neo4jAddress, Row, checked
 from loaders.limits import MAX_LINKS
+from loaders.parts import Part, PartName
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
 from recsvc.path_query import path_parameters
@@ -300,19 +301,23 @@ class Store:
         users = (await self._run(catalogue()["serve/user_count"]))[0]["users"]
         return await self._run(catalogue()["serve/users_at"], place=int(share * users), limit=limit)
 
-    async def snapshot_content(self, version: int) -> bytes:
-        """The packed arrays of one version of the blend.
+    async def snapshot_parts(self, version: int) -> AsyncIterator[Part]:
+        """The packed arrays of one version of the blend, part by part.
 
         Raises:
-            SnapshotError: it has none.
+            SnapshotError: it has none, or others by now.
         """
-        parts: list[bytes] = []
-        query = catalogue()["serve/snapshot_part"]
-        while rows := await self._run(query, version=version, number=len(parts)):
-            parts.append(rows[0]["content"])
-        if not parts:
+        rows = await self._run(catalogue()["serve/snapshot_parts"], version=version)
+        if not rows:
             raise SnapshotError(f"hybrid {version} has no stored arrays: run `recsvc refresh`")
-        return b"".join(parts)
+        query = catalogue()["serve/snapshot_part"]
+        for name in sorted(PartName(row["entry"], row["number"], row["sha256"]) for row in rows):
+            found = await self._run(
+                query, version=version, entry=name.entry, number=name.number, sha256=name.sha256
+            )
+            if not found:
+                raise SnapshotError(f"the arrays of hybrid {version} were rewritten meanwhile")
+            yield Part(name.entry, name.number, found[0]["content"])
 
     async def _run(
         self, query: Query, *, timeout_seconds: float | None = None, **parameters: Any

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from loaders import writeback
 from loaders.extract import Selection, extract_graph
+from loaders.parts import stored_parts
 from loaders.types import HeteroGraph, IdMap
 from recsvc import snapshot as snapshots
 from recsvc.candidate import Basis, Candidate
-from recsvc.deletion import stored_content
 from recsvc.errors import RefreshError, SnapshotError
 from recsvc.evaluation import Estimate, Evaluation, evaluate, paired_difference, top_k
 from recsvc.evidence import EvidenceKind
@@ -286,7 +286,7 @@ def leave_state(run: Run, candidate: Candidate) -> None:
 
 def _arrays(run: Run, version: int, sha256: str) -> Snapshot | None:
     """The arrays of a version; None where they are not stored, or were rewritten."""
-    content = stored_content(run.gateway, version)
+    content = stored_parts(run.gateway, version)
     try:
         return snapshots.read(content, sha256)
     except SnapshotError:

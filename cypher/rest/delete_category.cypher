@@ -5,7 +5,8 @@
 // returns: id: str
 UNWIND $rows AS row
 MATCH (c:Category {category_id: row.id})
-CREATE (:Deletion {note: randomUUID(), kind: 'category', digest: row.digest})
+CREATE (:Deletion {note: randomUUID(), kind: 'category', digest: row.digest,
+                  at: datetime()})
 WITH row.id AS id, c
 DETACH DELETE c
 RETURN id

@@ -11,7 +11,8 @@ CALL (row) {
   DELETE entry
   RETURN count(*) AS entries
 }
-CREATE (:Deletion {note: randomUUID(), kind: 'item', digest: row.digest})
+CREATE (:Deletion {note: randomUUID(), kind: 'item', digest: row.digest,
+                  at: datetime()})
 WITH row.id AS id, i
 DETACH DELETE i
 RETURN id

@@ -12,7 +12,7 @@ CALL (row) {
   RETURN count(*) AS entries
 }
 CREATE (:Deletion {note: randomUUID(), kind: 'user', digest: row.digest,
-                  number: row.number})
+                  number: row.number, at: datetime()})
 WITH row.id AS id, u
 DETACH DELETE u
 RETURN id

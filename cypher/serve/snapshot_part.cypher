@@ -1,7 +1,8 @@
-// One stored piece of the arrays a version of the blend is served from.
+// One stored part of the arrays a version of the blend is served from, if it is still among them.
 // mode: read
-// params: version: int, number: int
+// params: version: int, entry: str, number: int, sha256: str
 // returns: content: bytes
 MATCH (:EmbeddingVersion {model: 'hybrid', version: $version})
-      -[:HAS_PART]->(part:SnapshotPart {number: $number})
+      -[:HAS_PART]->(part:SnapshotPart {entry: $entry, number: $number, sha256: $sha256})
 RETURN part.content AS content
+LIMIT 1

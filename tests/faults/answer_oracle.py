@@ -7,9 +7,9 @@ import numpy as np
 
 from loaders.catalogue import Query, catalogue
 from loaders.gateway import Neo4jGateway
+from loaders.parts import stored_parts
 from recsvc import snapshot as snapshots
 from recsvc.asking import stored_asker
-from recsvc.deletion import stored_content
 from recsvc.evidence import Evidence
 from recsvc.explanation import take_apart
 from recsvc.ranking import best_items
@@ -95,7 +95,7 @@ class AnswerOracle:
         """Read the stored versions that have not been read; the number of the active one."""
         for row in gateway.run(catalogue()["rest/stored_snapshots"]):
             if row["version"] not in self._snapshots:
-                content = stored_content(gateway, row["version"])
+                content = stored_parts(gateway, row["version"])
                 self._snapshots[row["version"]] = snapshots.read(content, row["sha256"])
         self._seeds |= {row["version"]: row["seed"] for row in gateway.run(_SEEDS)}
         active = gateway.run(catalogue()["serve/active_versions"])

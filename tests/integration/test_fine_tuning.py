@@ -10,11 +10,12 @@ import pytest
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
+from loaders.parts import stored_parts
 from loaders.tables import FolderTables
 from recsvc import learning
 from recsvc import snapshot as snapshots
 from recsvc.activation import roll_back
-from recsvc.deletion import delete_user, stored_content
+from recsvc.deletion import delete_user
 from recsvc.errors import GateError
 from recsvc.models import FitRun, ModelSpec
 from recsvc.refresh import RefreshReport, refresh
@@ -88,7 +89,7 @@ def later(graph: Neo4jGateway, tmp_path: Path) -> None:
 
 
 def snapshot(gateway: Neo4jGateway, report: RefreshReport) -> Snapshot:
-    return read_snapshot(stored_content(gateway, report.versions["hybrid"]), report.sha256)
+    return read_snapshot(stored_parts(gateway, report.versions["hybrid"]), report.sha256)
 
 
 def vectors(found: Snapshot) -> np.ndarray:

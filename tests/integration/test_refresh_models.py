@@ -1,6 +1,5 @@
 """A refresh with models that have vectors and models that have none."""
 
-import asyncio
 import importlib
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from loaders.catalogue import Query, catalogue
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import DEFAULT_LINE
+from loaders.parts import stored_parts
 from loaders.tables import FolderTables
 from recsvc import snapshot as snapshots
 from recsvc.errors import RefreshError
@@ -20,7 +20,6 @@ from recsvc.refresh import RefreshOptions, refresh
 from recsvc.settings import load_settings
 from recsvc.signals import EmbeddingSignal, RowSignal
 from recsvc.snapshot import Snapshot
-from recsvc.store import Store
 
 VERSIONS = Query(
     "tests/versions", "Versions and their status.", "read", {}, {},
@@ -41,15 +40,6 @@ def _ingest(gateway: Neo4jGateway, folder: Path) -> None:
     ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
 
 
-async def _stored(address: Neo4jAddress, version: int) -> bytes:
-    store = Store(address, timeout_seconds=60.0)
-    await store.open()
-    try:
-        return await store.snapshot_content(version)
-    finally:
-        await store.close()
-
-
 @pytest.mark.neo4j
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 def test_a_model_without_vectors_is_in_the_blend_as_rows(
@@ -64,7 +54,7 @@ def test_a_model_without_vectors_is_in_the_blend_as_rows(
     ]  # fmt: skip
     assert report.cut.keys() == {"walk3", "pagerank"}
     assert 0.0 < report.cut["walk3"] < 0.5
-    content = asyncio.run(_stored(neo4j_address, report.versions["hybrid"]))
+    content = stored_parts(gateway, report.versions["hybrid"])
     _check_served(snapshots.read(content, report.sha256))
 
 

@@ -177,7 +177,7 @@ def test_lists_that_cannot_be_made_do_not_fail_the_refresh(
     def damaged(*_arguments: Any) -> bytes:
         raise SnapshotError("the arrays are damaged")
 
-    monkeypatch.setattr(list_changes, "stored_content", damaged)
+    monkeypatch.setattr(list_changes, "stored_parts", damaged)
     assert refreshed().versions == active(graph) == {"hybrid": 2, "fastrp": 2}
     page = (newest(tmp_path / "home") / "report.html").read_text()
     assert "They could not be compared: SnapshotError: the arrays are damaged." in page

@@ -3,7 +3,8 @@
 import asyncio
 import errno
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from loaders.parts import Part
 from loaders.types import IdMap
 from recsvc import serving as serving_module
 from recsvc import snapshot as snapshots
@@ -20,7 +22,7 @@ from recsvc.snapshot import Snapshot, pack
 from recsvc.stored import ActiveVersion
 
 
-def packed(version: int, title: str = "One") -> tuple[bytes, str]:
+def packed(version: int, title: str = "One") -> tuple[tuple[Part, ...], str]:
     made = Snapshot(
         versions={"hybrid": version},
         items=IdMap(["i1"]),
@@ -57,12 +59,13 @@ class FakeStore:
     async def stored_versions(self) -> dict[int, str]:
         return {version: sha256 for version, (_, sha256) in self.content.items()}
 
-    async def snapshot_content(self, version: int) -> bytes:
+    async def snapshot_parts(self, version: int) -> AsyncIterator[Part]:
         self.read.append(version)
         content, _ = self.content[version]
         await asyncio.sleep(self.reading_seconds)
         await self.may_be_read.wait()
-        return content
+        for part in content:
+            yield part
 
 
 @pytest.fixture
@@ -171,14 +174,18 @@ async def test_one_that_gives_up_waiting_lets_nobody_else_read(make: Any) -> Non
 async def test_a_full_disk_leaves_what_was_served(
     make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_arguments: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    @contextmanager
+    def full(*_: Any) -> Iterator[Callable[[Part], None]]:
+        def lay_out(_: Part) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        yield lay_out
 
     store = FakeStore(1)
     serving = make(store)
     await serving.start()
     with monkeypatch.context() as patched:
-        patched.setattr(snapshots, "unpack", full)
+        patched.setattr(snapshots, "unpacking", full)
         store.content[2] = packed(2)
         store.active = 2
         await until(lambda: store.read.count(2) > 1)

@@ -1,11 +1,10 @@
 import gc
-import hashlib
 import mmap
 import os
 import sys
 import threading
 import time
-import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import orjson
 import pytest
 import scipy.sparse as sp
 
+from loaders.parts import Part, digest_of
 from loaders.types import IdMap
 from recsvc.errors import SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
@@ -100,7 +100,7 @@ def test_round_trip_gives_the_same_scores_bit_for_bit(folder: Path) -> None:
 def test_same_snapshot_same_bytes_also_once_it_was_stored(folder: Path) -> None:
     content, sha256 = pack(made_snapshot())
     assert pack(made_snapshot()) == (content, sha256)
-    assert sha256 == hashlib.sha256(content).hexdigest()
+    assert sha256 == digest_of(part.name for part in reversed(content))
     unpack(content, sha256, folder)
     assert pack(load(folder)) == (content, sha256)
 
@@ -156,9 +156,10 @@ def test_without_leaves_no_row_and_no_column(folder: Path) -> None:
     ids = {*left.items, *left.users, *left.categories}
     assert ids == {*made.items, *made.users, *made.categories} - {"i03", "😀", "u1", "c2"}
     content, sha256 = pack(left)
-    assert not [each for each in (b'"i03"', b'"u1"', b'"c2"') if each in content]
+    whole = b"".join(part.content for part in content)
+    assert not [each for each in (b'"i03"', b'"u1"', b'"c2"') if each in whole]
     titles = dict(zip(made.items, made.titles, strict=True))
-    assert not [each for each in ("i03", "😀") if f'"{titles[each]}"'.encode() in content]
+    assert not [each for each in ("i03", "😀") if f'"{titles[each]}"'.encode() in whole]
     unpack(content, sha256, folder)
     assert pack(load(folder)) == (content, sha256)
 
@@ -200,14 +201,17 @@ def test_another_snapshot_has_another_sha() -> None:
     assert pack(other)[1] != pack(made)[1]
 
 
-@pytest.mark.parametrize("damage", ["flipped", "short", "long", "empty", "other sha"])
+@pytest.mark.parametrize(
+    "damage", ["flipped", "short", "long", "empty", "of two contents", "other sha"]
+)
 def test_corrupted_content_is_refused_and_leaves_nothing(folder: Path, damage: str) -> None:
     content, sha256 = pack(made_snapshot())
-    middle = len(content) // 2
-    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    last = content[-1]
+    flipped = replace(last, content=bytes([last.content[0] ^ 1]) + last.content[1:])
+    _, *others = pack(replace(made_snapshot(), available=np.zeros(N_ITEMS, bool)))[0]
     damaged = {
-        "flipped": flipped, "short": content[:-1], "long": content + b"\0", "empty": b"",
-        "other sha": content,
+        "flipped": (*content[:-1], flipped), "short": content[:-1], "long": (*content, last),
+        "empty": (), "of two contents": (content[0], *others), "other sha": content,
     }[damage]  # fmt: skip
     expected = sha256 if damage != "other sha" else "0" * 64
     with pytest.raises(SnapshotError, match=f"expected {expected}"):
@@ -215,22 +219,16 @@ def test_corrupted_content_is_refused_and_leaves_nothing(folder: Path, damage: s
     assert not folder.parent.exists() or not list(folder.parent.iterdir())
 
 
-def test_interrupted_unpacking_leaves_no_folder_and_can_be_repeated(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_unpacking_leaves_no_folder_and_can_be_repeated(folder: Path) -> None:
     content, sha256 = pack(made_snapshot())
-    whole = zipfile.ZipFile.extractall
 
-    def full_disk(archive: zipfile.ZipFile, path: str) -> None:
-        archive.extract(archive.namelist()[0], path)
+    def full_disk() -> Iterator[Part]:
+        yield content[0]
         raise OSError("no space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(zipfile.ZipFile, "extractall", full_disk)
-        with pytest.raises(OSError, match="no space"):
-            unpack(content, sha256, folder)
+    with pytest.raises(OSError, match="no space"):
+        unpack(full_disk(), sha256, folder)
     assert list(folder.parent.iterdir()) == []
-    assert zipfile.ZipFile.extractall is whole
     unpack(content, sha256, folder)
     assert load(folder).versions == {"hybrid": 4, "lightgcn": 3}
     assert list(folder.parent.iterdir()) == [folder]

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from loaders.parts import Part
 from recsvc.errors import NotFoundError
 from recsvc.serving import Serving
 from recsvc.snapshot import pack
@@ -27,15 +28,16 @@ class FakeStore:
     async def stored_versions(self) -> dict[int, str]:
         return {number: sha256 for number, (_, sha256) in self.packed.items()}
 
-    async def snapshot_content(self, version: int) -> bytes:
+    async def snapshot_parts(self, version: int) -> AsyncIterator[Part]:
         self.read.append(version)
-        return self.packed[version][0]
+        for part in self.packed[version][0]:
+            yield part
 
     async def active_versions(self) -> dict[str, ActiveVersion]:
         return {"hybrid": ActiveVersion("hybrid", 2, None, self.packed[2][1])}
 
 
-def rewritten() -> tuple[bytes, str]:
+def rewritten() -> tuple[tuple[Part, ...], str]:
     """Version 1 as a deletion leaves it: other arrays, the same number."""
     changed = made_snapshot(1)
     changed.blend.prior[:] = np.float32(3.0)
