@@ -37,6 +37,7 @@ from recsvc.errors import DeletionPendingError, NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
 from recsvc.forgetting import Kept, ids_in, rewritten
 from recsvc.splits import id_numbers
+from recsvc.stored import PendingDeletions, pending_of
 
 _PATIENCE_SECONDS = 600.0
 """How long to go on while others rewrite the same snapshots; each time one of all gets through."""
@@ -73,6 +74,15 @@ def delete_user(gateway: Gateway, user_id: str, *, snapshot_folder: Path) -> Non
     forget_on_disk(gateway, snapshot_folder)
 
 
+def pending_deletions(gateway: Gateway) -> PendingDeletions:
+    """The deletions that are not finished.
+
+    Raises:
+        Neo4jError: the graph cannot be read.
+    """
+    return pending_of(gateway.run(catalogue()["rest/deletions"]))
+
+
 def delete_nodes(gateway: Gateway, nodes: Sequence[DeletedNode]) -> list[bool]:
     """Delete nodes and everything derived from them in Neo4j.
 
@@ -81,19 +91,34 @@ def delete_nodes(gateway: Gateway, nodes: Sequence[DeletedNode]) -> list[bool]:
 
     Raises:
         Neo4jError: the graph cannot be written.
-        DeletionPendingError: the nodes are gone, and some stored arrays still name them.
+        DeletionPendingError: one is gone, and some stored arrays still name it.
+    """
+    answers = delete_each(gateway, nodes)
+    for answer in answers:
+        if isinstance(answer, DeletionPendingError):
+            raise answer
+    return [bool(answer) for answer in answers]
+
+
+def delete_each(
+    gateway: Gateway, nodes: Sequence[DeletedNode]
+) -> list[bool | DeletionPendingError]:
+    """As `delete_nodes`, but with what keeps one from being finished as its answer.
+
+    Raises:
+        Neo4jError: the graph cannot be written.
     """
     found: set[DeletedNode] = {
         cast(DeletedNode, node)
         for node in gateway.write(lambda transaction: _remove(transaction, set(nodes)))
     }
-    wanted = {node.digest for node in nodes}
     try:
         noted = finish_deletions(gateway)
     except DeletionPendingError as error:
-        if wanted & error.pending:
-            raise
-        noted = error.noted  # it is others' that are pending
+        return [
+            error if n.digest in error.pending else n in found or n.digest in error.noted
+            for n in nodes
+        ]
     return [node in found or node.digest in noted for node in nodes]
 
 

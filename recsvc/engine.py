@@ -44,7 +44,7 @@ from recsvc.settings import EventSettings
 from recsvc.similar import similar_items, similar_users
 from recsvc.snapshot import Snapshot
 from recsvc.store import Store
-from recsvc.stored import ActiveVersion, StoredNode, StoredUser
+from recsvc.stored import ActiveVersion, PendingDeletions, StoredNode, StoredUser
 from recsvc.text import TextSettings
 from recsvc.warm_state import forget_node
 from recsvc.wording import sentences
@@ -244,12 +244,25 @@ class Engine:
             Neo4jError: it was not all done in time; asked again, it goes on.
         """
         try:
-            await self._graph.delete(DeletedNode(kind, node_id))
+            await self._graph.deletions.delete(DeletedNode(kind, node_id))
         finally:  # asked again, it goes on, with what one that was ended has left too
             if self._home is not None:
                 await asyncio.to_thread(forget, self._home, kind, node_id)
         if self._home is not None:
             await asyncio.to_thread(forget_node, self._home, kind, node_id)
+
+    async def pending_deletions(self) -> PendingDeletions:
+        """The deletions that are not finished in all stored arrays.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        return await self._store.pending_deletions()
+
+    @property
+    def deletions_seen(self) -> int:
+        """How many deletions waited when they were looked at last."""
+        return self._graph.deletions.pending.count
 
     async def models(self) -> list[dict[str, Any]]:
         """All versions of all models, newest first."""

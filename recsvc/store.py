@@ -29,11 +29,13 @@ from recsvc.shared_reads import SharedReads
 from recsvc.stored import (
     ActiveVersion,
     FoundPath,
+    PendingDeletions,
     StoredNode,
     StoredUser,
     active_version,
     event_row,
     found_path,
+    pending_of,
     stored_user,
 )
 
@@ -263,9 +265,9 @@ class Store:
         named = [(catalogue()[name], parameters) for name, parameters in steps]
         return await self._transact(named, self.timeout_seconds)
 
-    async def deletions_pending(self) -> bool:
-        """Whether some deletion has not been finished in all stored snapshots."""
-        return bool(await self._run(catalogue()["rest/deletions"]))
+    async def pending_deletions(self) -> PendingDeletions:
+        """The deletions that have not been finished in all stored snapshots."""
+        return pending_of(await self._run(catalogue()["rest/deletions"]))
 
     async def active_versions(self) -> dict[str, ActiveVersion]:
         """The active version of every model, by name."""

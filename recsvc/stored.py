@@ -128,3 +128,26 @@ def event_row(row: Mapping[str, Any]) -> Row:
     seconds, micros = divmod((row["timestamp"] - _EPOCH) // timedelta(microseconds=1), 1_000_000)
     fields = {name: value for name, value in row.items() if name != "timestamp"}
     return {**fields, "at": [seconds, micros * 1_000]}
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDeletions:
+    """Deletions that are not finished in all stored snapshots.
+
+    Attributes:
+        count: how many.
+        since: when the oldest was asked for.
+        reason: what stopped one the last time; None where they wait for a refresh that is at work,
+            or are being worked on.
+    """
+
+    count: int
+    since: datetime | None = None
+    reason: str | None = None
+
+
+def pending_of(notes: Sequence[Row]) -> PendingDeletions:
+    """What notes of deletions tell."""
+    since = [note["at"].to_native() for note in notes if note["at"] is not None]
+    reasons = [note["reason"] for note in notes if note["reason"] is not None]
+    return PendingDeletions(len(notes), min(since, default=None), next(iter(reasons), None))

@@ -5,7 +5,6 @@ Every transaction takes the lock of all writers, so the queues, services beside 
 wait for each other instead of dead-locking.
 """
 
-import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -13,12 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-import structlog
-
-from loaders.errors import Neo4jError
-from loaders.gateway import Neo4jGateway
-from recsvc.deletion import DeletedNode, delete_nodes, finish_deletions
-from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.deleting import Deleter
 from recsvc.evidence import EvidenceKind
 from recsvc.group_commit import GroupCommit
 from recsvc.revisions import Revisions
@@ -28,12 +22,6 @@ from recsvc.store import Step, Store
 Outcome = Literal["made", "kept", "removed", "missing"]
 """What became of a change: `kept` where the node or follow was there, `missing` where something
 that has to be there is not."""
-
-_DELETION_SECONDS = 60.0
-"""Deadline of a deletion, which rewrites every stored snapshot."""
-_RECOVERY_SECONDS = 5.0
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +69,9 @@ class GraphWriter:
         store: where it is written.
         serving: what a deletion has loaded again.
         revisions: where writes are noted; nowhere where nothing keeps answers.
+
+    Attributes:
+        deletions: the queue of deletions.
     """
 
     def __init__(self, store: Store, serving: Serving, revisions: Revisions | None = None) -> None:
@@ -90,21 +81,17 @@ class GraphWriter:
         seconds = store.timeout_seconds
         self._events = GroupCommit(self._commit_events, timeout_seconds=seconds)
         self._changes = GroupCommit(self._commit_changes, timeout_seconds=seconds)
-        self._deletions = GroupCommit(self._commit_deletions, timeout_seconds=_DELETION_SECONDS)
-        self._recovery: asyncio.Task[None] | None = None
+        self.deletions = Deleter(store, serving, lambda: self._noted(anybody=True))
 
     def start(self) -> None:
-        """Finish deletions that a service before this one was stopped in."""
-        self._recovery = asyncio.create_task(self._recover())
+        """Finish deletions that were left unfinished."""
+        self.deletions.start()
 
     async def stop(self) -> None:
         """Take no more writes, and commit those that wait."""
-        for queue in (self._events, self._changes, self._deletions):
+        for queue in (self._events, self._changes):
             await queue.close()
-        if self._recovery is not None:
-            self._recovery.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._recovery
+        await self.deletions.stop()
 
     async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """See `Engine.add_events`."""
@@ -114,11 +101,6 @@ class GraphWriter:
         """See `Engine.change`."""
         rows = 1 + len(change.links or ()) if isinstance(change, PutNode) else 1
         return await self._changes.submit(change, rows=rows)
-
-    async def delete(self, node: DeletedNode) -> None:
-        """See `Engine.delete`."""
-        if not await self._deletions.submit(node):
-            raise NotFoundError(f"no {node.kind} {node.id!r} in the graph")
 
     async def _commit_events(self, requests: Sequence[Sequence[Mapping[str, Any]]]) -> list[int]:
         rows = [row for request in requests for row in request]
@@ -132,12 +114,6 @@ class GraphWriter:
             answers = await self._store.write(steps(changes))
         return outcomes(changes, answers)
 
-    async def _commit_deletions(self, nodes: Sequence[DeletedNode]) -> list[bool]:
-        with self._noted(anybody=True):
-            found = await asyncio.to_thread(self._delete, nodes)
-            await self._swap()
-        return found
-
     @contextlib.contextmanager
     def _noted(self, users: Iterable[str] = (), *, anybody: bool = False) -> Generator[None]:
         """Note a write when it is over: one that failed may have been committed too."""
@@ -146,32 +122,6 @@ class GraphWriter:
         finally:
             if self._revisions is not None:
                 self._revisions.note_write(users, anybody=anybody)
-
-    def _delete(self, nodes: Sequence[DeletedNode]) -> list[bool]:
-        with Neo4jGateway(self._store.address) as gateway:
-            return delete_nodes(gateway, nodes)
-
-    def _finish(self) -> None:
-        with Neo4jGateway(self._store.address) as gateway:
-            finish_deletions(gateway)
-
-    async def _swap(self) -> None:
-        """Serve the rewritten snapshot, where one is served."""
-        if self._serving.serves:
-            await self._serving.reload()
-
-    async def _recover(self) -> None:
-        while True:
-            try:
-                if await self._store.deletions_pending():
-                    with self._noted(anybody=True):
-                        await asyncio.to_thread(self._finish)
-                        await self._swap()
-            except (Neo4jError, SnapshotError) as error:
-                _log.warning("deletions could not be finished yet", reason=str(error))
-                await asyncio.sleep(_RECOVERY_SECONDS)
-            else:
-                return
 
 
 def count_new(requests: Sequence[Sequence[Mapping[str, Any]]], counted: Iterable[str]) -> list[int]:

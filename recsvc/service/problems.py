@@ -12,6 +12,7 @@
     too many requests                                 429, with Retry-After
     Neo4jUnavailableError, Neo4jTimeoutError          503, with Retry-After
     SnapshotError, RefreshError                       503, with Retry-After
+    DeletionPendingError                              503, with Retry-After
     anything else                                     500, in the log only
 
 No document holds more of a request than its path and the names of its fields, and none holds the
@@ -33,6 +34,7 @@ from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError
 from recsvc.engine import request_id_var
 from recsvc.errors import (
     ActivationError,
+    DeletionPendingError,
     NotFoundError,
     RefreshError,
     RefreshRunningError,
@@ -159,6 +161,14 @@ async def _no_snapshot(request: Request, error: Exception) -> Response:
     )
 
 
+async def _deletion_pending(request: Request, _error: Exception) -> Response:
+    return unavailable(
+        request.scope,
+        "it is gone from the graph, and some stored arrays still name it: that is tried again by "
+        "itself; /v1/models tells what waits and why; once this is answered 204 or 404, it is done",
+    )
+
+
 async def _no_refresh(request: Request, error: Exception) -> Response:
     return unavailable(request.scope, str(error))
 
@@ -181,5 +191,6 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     Neo4jUnavailableError: _neo4j_away,
     Neo4jTimeoutError: _neo4j_away,
     SnapshotError: _no_snapshot,
+    DeletionPendingError: _deletion_pending,
 }
 """What answers each expected error. Unexpected ones end in `Observed`."""

@@ -4,6 +4,7 @@ Requests are checked against these models. Answers are not: they are written fro
 `recsvc.answer.as_document`, and a contract test holds them against the models here.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, cast
 
 from pydantic import (
@@ -397,10 +398,21 @@ class ModelVersionDocument(BaseModel):
     slot: str | None = None
 
 
+class PendingDeletionsDocument(_Document):
+    """Deletions that are not finished in all stored arrays."""
+
+    pending: int
+    since: datetime | None
+    """When the oldest was asked for."""
+    reason: str | None
+    """What stopped one the last time; null where they wait for a refresh, or are worked on."""
+
+
 class ModelsDocument(_Document):
     """All versions of all models."""
 
     models: list[ModelVersionDocument]
+    deletions: PendingDeletionsDocument
 
 
 class ActivatedDocument(_Document):

@@ -20,15 +20,18 @@ class ServedMetrics(Collector):
     Args:
         active: the active version of every model.
         last_state: of the newest refresh; None where none is known.
+        deletions: how many wait to be finished.
     """
 
     def __init__(
         self,
         active: Callable[[], Mapping[str, ActiveVersion]],
         last_state: Callable[[], str | None],
+        deletions: Callable[[], int],
     ) -> None:
         self._active = active
         self._last_state = last_state
+        self._deletions = deletions
 
     def collect(self) -> Iterable[Metric]:
         """The metrics as they are now."""
@@ -37,6 +40,11 @@ class ServedMetrics(Collector):
         yield _metrics(active)
         yield _seconds(active)
         yield self._state()
+        yield GaugeMetricFamily(
+            "recsvc_deletions_pending",
+            "Deletions that are not finished in all stored arrays.",
+            value=float(self._deletions()),
+        )
 
     def _state(self) -> Metric:
         family = GaugeMetricFamily(

@@ -11,10 +11,12 @@ import pytest
 
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
-from recsvc import deletion, snapshot
+from loaders.parts import Part
+from recsvc import deletion
 from recsvc.deletion import DeletedNode, delete_nodes, delete_user, finish_deletions
 from recsvc.engine import Engine
 from recsvc.errors import NotFoundError
+from recsvc.forgetting import rewritten
 from recsvc.sampled_lists import (
     PAGE,
     ListedItem,
@@ -26,7 +28,7 @@ from recsvc.sampled_lists import (
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
-from recsvc.snapshot import Snapshot, pack
+from recsvc.snapshot import Snapshot
 from recsvc.splits import id_numbers
 from recsvc.store import Store
 from tests.conftest import key_ring
@@ -47,7 +49,8 @@ CREATE (copy:EmbeddingVersion {model: 'hybrid', version: $version, status: $stat
 SET copy.sha256 = v.sha256
 WITH v, copy
 MATCH (v)-[:HAS_PART]->(part)
-CREATE (copy)-[:HAS_PART]->(:SnapshotPart {number: part.number, content: part.content})
+CREATE (copy)-[:HAS_PART]->(twin:SnapshotPart)
+SET twin = properties(part)
 RETURN count(*) AS parts
 """
 
@@ -95,7 +98,7 @@ def stored(gateway: Neo4jGateway) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     text = (
         "MATCH (v:EmbeddingVersion)-[:HAS_PART]->(part) "
-        "RETURN v.version AS version, part.content AS content ORDER BY version, part.number"
+        "RETURN v.version AS version, part.content AS content ORDER BY version, part.entry, part.number"
     )
     for row in rows(gateway, text):
         found[row["version"]] = found.get(row["version"], b"") + row["content"]
@@ -191,14 +194,13 @@ async def test_nothing_is_left_of_a_user_an_item_and_a_category(
 async def test_many_deletions_share_the_rewriting(
     served, engine: Engine, client: httpx.AsyncClient, tmp_path: Path, monkeypatch
 ) -> None:
-    packed: list[str] = []
+    packed: list[Any] = []
 
-    def counted(made: Snapshot) -> tuple[bytes, str]:
-        content, sha256 = pack(made)
-        packed.append(sha256)
-        return content, sha256
+    def counted(*told: Any) -> Iterator[Part]:
+        packed.append(told)
+        return rewritten(*told)
 
-    monkeypatch.setattr(snapshot, "pack", counted)
+    monkeypatch.setattr(deletion, "rewritten", counted)
     users = [f"u{number}" for number in range(200, 230)]
     answers = await asyncio.gather(*(client.delete(f"/v1/users/{user}") for user in users))
     assert [answer.status_code for answer in answers] == [204] * 30

@@ -10,6 +10,7 @@ from loaders.gateway import Neo4jAddress
 from recsvc.revisions import Revisions
 from recsvc.serving import Serving
 from recsvc.store import Store
+from recsvc.stored import PendingDeletions
 from recsvc.writes import Change, DropFollow, GraphWriter, PutFollow, PutNode
 
 USERS = ("ann", "bob", "cem")
@@ -39,8 +40,8 @@ class FakeStore(Store):
         follows = [{"user_id": "ann", "other_id": "bob", "existed": False}]
         return [nodes, *([] for _ in steps[1:-1]), follows]
 
-    async def deletions_pending(self) -> bool:
-        return False
+    async def pending_deletions(self) -> PendingDeletions:
+        return PendingDeletions(0)
 
 
 @pytest.fixture

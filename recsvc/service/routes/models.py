@@ -13,8 +13,10 @@ router = APIRouter(tags=["models"])
 
 @router.get("/v1/models", response_model=ModelsDocument, responses=described(503))
 async def list_models(engine: EngineDep) -> Response:
-    """All versions of all models, newest first, with what is recorded of them."""
-    return json_response({"models": await engine.models()})
+    """All versions of all models, newest first, and the deletions that wait for their arrays."""
+    pending = await engine.pending_deletions()
+    told = {"pending": pending.count, "since": pending.since, "reason": pending.reason}
+    return json_response({"models": await engine.models(), "deletions": told})
 
 
 @router.post(
