@@ -98,7 +98,8 @@ def stored(gateway: Neo4jGateway) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     text = (
         "MATCH (v:EmbeddingVersion)-[:HAS_PART]->(part) "
-        "RETURN v.version AS version, part.content AS content ORDER BY version, part.entry, part.number"
+        "RETURN v.version AS version, part.content AS content "
+        "ORDER BY version, part.entry, part.number"
     )
     for row in rows(gateway, text):
         found[row["version"]] = found.get(row["version"], b"") + row["content"]

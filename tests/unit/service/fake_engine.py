@@ -18,7 +18,7 @@ from recsvc.answer import (
 from recsvc.asking import Asker, RecommendationQuery, StatedEvidence
 from recsvc.engine import Engine, request_id_var
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
-from recsvc.stored import ActiveVersion, StoredNode, StoredUser
+from recsvc.stored import ActiveVersion, PendingDeletions, StoredNode, StoredUser
 from recsvc.writes import Change, Outcome
 
 KYLIE = NodeRef("item", "55", "Kylie Minogue")
@@ -149,6 +149,11 @@ class FakeEngine:
 
     async def delete(self, kind: EvidenceKind, node_id: str) -> None:
         self._called("delete", kind, node_id)
+
+    async def pending_deletions(self) -> PendingDeletions:
+        return PendingDeletions(0)
+
+    deletions_seen = 0
 
     async def models(self) -> list[dict[str, Any]]:
         self._called("models")
