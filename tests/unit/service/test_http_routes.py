@@ -145,7 +145,8 @@ async def test_similar(client: httpx.AsyncClient, fake: FakeEngine, kind: str) -
 
 async def test_models(client: httpx.AsyncClient) -> None:
     response = await client.get("/v1/models")
-    assert response.json() == {"models": [VERSION]}
+    waiting = {"pending": 0, "since": None, "reason": None}
+    assert response.json() == {"models": [VERSION], "deletions": waiting}
     ModelsDocument.model_validate(response.json())
 
 
