@@ -1,6 +1,7 @@
 """The log as JSON lines on stderr: of the service, a schedule, a refresh that nobody watches."""
 
 import contextlib
+import logging
 import sys
 from typing import TextIO, cast
 
@@ -42,6 +43,21 @@ def configure_json_log(*more: Processor) -> None:
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         logger_factory=lambda *_: structlog.WriteLogger(_STDERR),
     )
+
+
+class _ToStructlog(logging.Handler):
+    """What a library logs, as one of our lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+
+
+def take_over(*libraries: str) -> None:
+    """Have what libraries log by Python's own logging come out as our lines do."""
+    for name in libraries:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [_ToStructlog(logging.WARNING)], False
 
 
 def logs_json() -> bool:

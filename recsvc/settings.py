@@ -140,6 +140,8 @@ class Settings(BaseSettings):
     `*.example.org` is every name below example.org."""
     keys_file: Path | None = None
     """The file with the API keys. Unset: `RECSVC_HOME/keys.json`."""
+    max_connections: int = Field(default=500, ge=1)
+    """Most connections to one process of the HTTP service at a time; more are answered 503."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     """Most requests of one API key in a minute, as each process counts them. Unset: no limit."""
     bolt_port: Port = 7687

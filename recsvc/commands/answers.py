@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client keeps the numbers of several processes in one folder."""
+_CONNECTION = "recsvc.service.connections:BoundedConnection"
 _IDLE_SECONDS = 75
 """How long a connection may be idle: longer than clients and proxies keep one, 60 seconds mostly.
 Were it closed first here, that could meet a request that was just sent."""
@@ -135,7 +136,8 @@ def serve(
     options: dict[str, Any] = {
         "host": str(settings.host), "port": settings.port, "log_level": "warning",
         "access_log": False, "timeout_graceful_shutdown": GRACE_SECONDS,
-        "timeout_keep_alive": _IDLE_SECONDS,
+        "timeout_keep_alive": _IDLE_SECONDS, "http": _CONNECTION, "ws": "none",
+        "limit_concurrency": settings.max_connections, "log_config": None,
     }  # fmt: skip
     if workers == 1:
         uvicorn.run(service(), **options)

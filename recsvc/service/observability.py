@@ -27,7 +27,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from recsvc.answer import Answer
 from recsvc.engine import request_id_var
-from recsvc.json_log import configure_json_log
+from recsvc.json_log import configure_json_log, take_over
 from recsvc.service.allowed import key_name
 from recsvc.service.problems import problem
 
@@ -44,6 +44,7 @@ _log = structlog.get_logger()
 def configure_logging() -> None:
     """Log as JSON lines on stderr, each with the id of the request it belongs to."""
     configure_json_log(_add_request_id)
+    take_over("asyncio", "uvicorn")
 
 
 def _add_request_id(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

@@ -1,0 +1,208 @@
+"""What a connection may cost before anybody looks for a key: over real sockets."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import uvicorn
+
+from recsvc.service import connections
+from recsvc.service.app import create_app
+from recsvc.service.connections import MAX_HEADER_BYTES, BoundedConnection
+from recsvc.service.schemas import ProblemDocument
+from tests.conftest import key_ring
+from tests.unit.service.fake_engine import FakeEngine
+from tests.unit.service.fake_refresh import fake_refreshes
+
+CONNECTIONS = 8
+GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+
+Connect = Callable[[], socket.socket]
+
+
+@pytest.fixture
+def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
+    """Connections to the service with a fake engine, in a thread, that waits for tenths."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.4)
+    monkeypatch.setattr(connections, "BODY_SECONDS", 0.4)
+    app = create_app(
+        FakeEngine().engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path)
+    )
+    config = uvicorn.Config(
+        app, port=0, http=BoundedConnection, ws="none", log_config=None, access_log=False,
+        limit_concurrency=CONNECTIONS,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    listening = config.bind_socket()
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    with ExitStack() as opened:
+
+        def connect() -> socket.socket:
+            address = listening.getsockname()
+            return opened.enter_context(socket.create_connection(address, timeout=10))
+
+        yield connect
+    server.should_exit = True
+    thread.join()
+    structlog.reset_defaults()
+
+
+def answered(connection: socket.socket) -> tuple[int, dict[str, Any]]:
+    """Status and document of what is read until the other side closes."""
+    parts: list[bytes] = []
+    with suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            parts.append(part)
+    whole = b"".join(parts)
+    if not whole:
+        return 0, {}
+    head, _, body = whole.partition(b"\r\n\r\n")
+    return int(head.split(b" ")[1]), json.loads(body)
+
+
+def sent(connection: socket.socket, *parts: bytes) -> None:
+    with suppress(ConnectionResetError, BrokenPipeError):
+        for part in parts:
+            connection.sendall(part)
+
+
+def is_alive(connect: Connect) -> None:
+    connection = connect()
+    sent(connection, GET + b"Connection: close\r\n\r\n")
+    assert answered(connection)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        ([GET, b"A: ", *[b"b" * 65536] * 100], 431),
+        ([GET, b"A: " + b"b" * MAX_HEADER_BYTES + b"\r\n\r\n"], 431),
+        ([GET, *[b"A: " + b"b" * 1000 + b"\r\n"] * 20, b"\r\n"], 431),
+        ([GET, b"A:b\r\n" * 5000, b"\r\n"], 431),
+        ([b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"], 414),
+        ([b"GET /", *[b"a" * 65536] * 50], 414),
+        ([b"G\x00T / HTTP/1.1\r\n\r\n"], 400),
+        ([b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n"], 400),
+        ([b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n"], 400),
+        ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], 400),
+        ([GET, b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"], 400),
+    ],
+    ids=["one header without end", "one header", "several", "many", "url", "url without end",
+         "no method", "another method", "version", "TLS", "two lengths"],
+)  # fmt: skip
+def test_what_is_too_long_or_no_http_is_refused_and_logged(
+    connect: Connect, parts: list[bytes], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection = connect()
+    began = time.monotonic()
+    sent(connection, *parts)
+    got, document = answered(connection)
+    assert got == status
+    ProblemDocument.model_validate(document)
+    assert time.monotonic() - began < 5
+    is_alive(connect)
+    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert status in [each.get("status") for each in logged]
+
+
+def test_a_head_of_a_usual_size_is_taken(connect: Connect) -> None:
+    connection = connect()
+    sent(connection, GET, b"A: " + b"b" * 15_000 + b"\r\nConnection: close\r\n\r\n")
+    assert answered(connection)[0] == 200
+    connection = connect()
+    url = b"/health/live?" + b"a" * 60_000
+    sent(connection, GET.replace(b"/health/live", url), b"Connection: close\r\n\r\n")
+    assert answered(connection)[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        ([], 0),
+        ([GET], 408),
+        ([b"G"], 408),
+        ([GET, b"A: b"], 408),
+        ([b"\r\n"], 0),
+        ([b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+          b"Content-Length: 100\r\n\r\n[{"], 0),
+    ],
+    ids=["nothing", "head", "letter", "header", "lines", "body"],
+)  # fmt: skip
+def test_half_a_request_is_not_waited_for(
+    connect: Connect, parts: list[bytes], status: int
+) -> None:
+    connection = connect()
+    sent(connection, *parts)
+    began = time.monotonic()
+    assert answered(connection)[0] == status
+    assert 0.3 < time.monotonic() - began < 3
+
+
+def test_one_that_trickles_is_not_waited_for_either(connect: Connect) -> None:
+    connection = connect()
+    sent(connection, GET)
+    began = time.monotonic()
+    while time.monotonic() - began < 3:
+        try:
+            connection.sendall(b"a")
+        except OSError:
+            break
+        time.sleep(0.05)
+    assert time.monotonic() - began < 2.5
+
+
+def test_what_trails_a_body_is_bounded_too(connect: Connect) -> None:
+    connection = connect()
+    head = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    sent(connection, head, b"2\r\n[]\r\n0\r\n", *[b"A: " + b"b" * 1000 + b"\r\n"] * 100)
+    answered(connection)  # it is closed, whatever could be said before
+    is_alive(connect)
+
+
+def test_one_more_connection_than_allowed_is_told_so(connect: Connect) -> None:
+    idle = [connect() for _ in range(CONNECTIONS)]
+    deadline = time.monotonic() + 5
+    while answered(connect())[0] != 503:  # the others are being accepted
+        assert time.monotonic() < deadline
+    for connection in idle:
+        connection.close()
+    time.sleep(0.1)
+    is_alive(connect)
+
+
+def test_requests_one_after_the_other_on_one_connection(connect: Connect) -> None:
+    connection = connect()
+    for _ in range(3):
+        sent(connection, GET, b"\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        time.sleep(0.5)  # idle for longer than a head may take
+    sent(connection, (GET + b"\r\n") * 3, GET, b"Connection: close\r\n\r\n")
+    read = b""
+    while part := connection.recv(65536):
+        read += part
+    assert read.count(b"HTTP/1.1 200") == 4
+
+
+def test_an_upgrade_is_answered_as_any_other_request(connect: Connect) -> None:
+    connection = connect()
+    sent(connection, GET, b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    assert answered(connection)[0] == 200
+
+
+def test_more_requests_at_once_than_anybody_sends(connect: Connect) -> None:
+    connection = connect()
+    sent(connection, (GET + b"\r\n") * 5000)
+    with suppress(ConnectionResetError):
+        while connection.recv(65536):
+            pass
+    is_alive(connect)
