@@ -8,7 +8,7 @@ When Neo4j does not answer in time the answer still comes, and `degraded` names 
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from recsvc.asking import (
 )
 from recsvc.deletion import DeletedNode
 from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind
 from recsvc.explanation import ExactScores, take_apart
 from recsvc.listing import Listing
@@ -218,6 +219,10 @@ class Engine:
             Neo4jError: they could not be committed in time; sent again, each still counts once.
         """
         return await self._graph.add_events(rows)
+
+    def unknown_kinds(self, kinds: Iterable[str]) -> list[str]:
+        """Those of some kinds of events that have no weight, so that they count nothing."""
+        return unknown_kinds(kinds, self._events)
 
     async def change(self, change: Change) -> Outcome:
         """Write a node or a follow; it is committed when this returns.

@@ -1,5 +1,6 @@
 """What is known about one user, as weighted nodes of the graph."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,7 +11,7 @@ from jaxtyping import Float64, Int8, Int64
 from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph, IdMap
-from recsvc.settings import EventSettings
+from recsvc.event_kinds import NOTHING, EventSettings, find_kind
 
 EvidenceKind = Literal["item", "user", "category"]
 EVIDENCE_KINDS: tuple[EvidenceKind, ...] = ("item", "user", "category")
@@ -85,24 +86,39 @@ def interaction_weights(
     event_index: Int64[NDArray[np.int64], " n"] | Int8[NDArray[np.int8], " n"],
     weight: Float64[NDArray[np.float64], " n"],
     age_seconds: Float64[NDArray[np.float64], " n"],
+    user_index: Int64[NDArray[np.int64], " n"],
 ) -> Float64[NDArray[np.float64], " n"]:
     """Evidence weights of `INTERACTED` relationships.
 
-    e = w_event · strength^exponent · 2^(−age / half-life)
+    e = w_event · sign · |strength|^exponent · 2^(h_u − h), with h = age / half-life and h_u the
+    least h of what counts of the same user. Only the ratios between the evidence of one user mean
+    something: with h_u they are the same as without, and nothing is too old to be told from 0.
+
+    `sign` is that of the strength; 1 where w_event is negative, since nobody un-returns something:
+    a return of −2 pieces speaks against the item as one of 2 does.
 
     Args:
         events: settings of the kinds of events.
         event_index: which of them each relationship is.
-        weight: stored strength; the sign is kept.
-        age_seconds: time since the newest event; NaN when unknown, which counts as new.
+        weight: stored strength; one that is no number counts nothing.
+        age_seconds: time since the newest event; NaN when unknown, which counts as new, as does
+            a time to come.
+        user_index: whose it is.
     """
     factor, exponent, half_life_days = (
         np.array([getattr(event, name) or default for event in events], np.float64)[event_index]
         for name, default in (("weight", 0.0), ("exponent", 0.0), ("half_life_days", np.inf))
     )
-    strength = np.sign(weight) * np.abs(weight) ** exponent
+    weight = np.where(np.isfinite(weight), weight, 0.0)
+    sign = np.where(factor < 0.0, np.abs(np.sign(weight)), np.sign(weight))
+    strength = factor * sign * np.abs(weight) ** exponent
     age_days = np.maximum(np.nan_to_num(age_seconds), 0.0) / _SECONDS_PER_DAY
-    return factor * strength * 2.0 ** (-age_days / half_life_days)
+    half_lives = age_days / half_life_days
+    counts = strength != 0.0
+    least = np.full(int(user_index.max(initial=-1)) + 1, np.inf)
+    np.minimum.at(least, user_index[counts], half_lives[counts])
+    since = np.where(counts, half_lives - least[user_index], 0.0)
+    return strength * np.exp2(-since)
 
 
 def item_evidence(
@@ -115,11 +131,12 @@ def item_evidence(
 
     Args:
         rows: (item_id, event, stored weight, Unix seconds of the newest event or None).
-        events: settings by kind of event; an unnamed kind counts as `interaction`.
+        events: settings by kind of event; a kind without any counts nothing.
         now: Unix seconds.
 
     Returns:
-        One node per item, in the order the items first appear.
+        One node per item, in the order the items first appear, with the kind of event that says
+        most of what the node says.
     """
     if not rows:
         return []
@@ -127,17 +144,17 @@ def item_evidence(
     names, event_index = np.unique(np.array(kinds, dtype=object), return_inverse=True)
     ages = now - np.array([np.nan if at is None else at for at in times])
     values = interaction_weights(
-        _settings_of(names.tolist(), events), event_index, np.array(weights, np.float64), ages
-    )
-    total: dict[str, float] = {}
-    strongest: dict[str, tuple[float, str]] = {}
+        settings_of(names.tolist(), events), event_index, np.array(weights, np.float64), ages,
+        np.zeros(len(rows), np.int64),
+    )  # fmt: skip
+    by_item: dict[str, list[tuple[float, str]]] = {}
     for item_id, event, value in zip(item_ids, kinds, values.tolist(), strict=True):
-        total[item_id] = total.get(item_id, 0.0) + value
-        strongest[item_id] = max(strongest.get(item_id, (-np.inf, event)), (value, event))
+        by_item.setdefault(item_id, []).append((value, event))
+    total = {item_id: sum(value for value, _ in did) for item_id, did in by_item.items()}
     return [
-        EvidenceNode("item", item_id, value, strongest[item_id][1])
+        EvidenceNode("item", item_id, value, (max if value > 0.0 else min)(by_item[item_id])[1])
         for item_id, value in total.items()
-        if value != 0.0
+        if np.float32(value) != 0.0
     ]
 
 
@@ -145,10 +162,10 @@ def newest_time(graph: HeteroGraph) -> float:
     """Time of the newest interaction: half-lives count from there where no clock does.
 
     Returns:
-        Seconds since 1970; 0 where no time is known.
+        Seconds since 1970; 0 where no time is known, and the present where that is earlier.
     """
     times = graph.interactions.last_at
-    return float(times[~np.isnan(times)].max(initial=0.0))
+    return min(float(times[~np.isnan(times)].max(initial=0.0)), time.time())
 
 
 def evidence_matrix(
@@ -162,7 +179,7 @@ def evidence_matrix(
 
     Args:
         graph: where the interactions are.
-        events: settings by kind of event; an unnamed kind counts as `interaction`.
+        events: settings by kind of event; a kind without any counts nothing.
         now: Unix seconds.
         dislikes: keep what adds up to less than 0. Models learn from what people like only.
 
@@ -171,18 +188,18 @@ def evidence_matrix(
     """
     did = graph.interactions
     weights = interaction_weights(
-        _settings_of(did.events, events), did.event_index, did.weight.astype(np.float64),
-        now - did.last_at,
-    ).astype(np.float32)  # fmt: skip
+        settings_of(did.events, events), did.event_index, did.weight.astype(np.float64),
+        now - did.last_at, did.user_index,
+    )  # fmt: skip
     matrix = sp.coo_matrix(
         (weights, (did.user_index, did.item_index)),
         shape=(len(graph.users), len(graph.items)),
-    ).tocsr()
+    ).tocsr().astype(np.float32)  # fmt: skip
     if not dislikes:
         matrix.data[matrix.data < 0.0] = 0.0
     matrix.eliminate_zeros()
     matrix.sort_indices()
-    return matrix.astype(np.float32)
+    return matrix
 
 
 def seen_matrix(graph: HeteroGraph) -> sp.csr_matrix:
@@ -194,6 +211,6 @@ def seen_matrix(graph: HeteroGraph) -> sp.csr_matrix:
     )
 
 
-def _settings_of(names: Sequence[str], events: Mapping[str, EventSettings]) -> list[EventSettings]:
-    """The settings of each kind of event; an unnamed kind counts as `interaction`."""
-    return [events.get(name) or events["interaction"] for name in names]
+def settings_of(names: Sequence[str], events: Mapping[str, EventSettings]) -> list[EventSettings]:
+    """The settings of each kind of event; of a kind without any, those of what counts nothing."""
+    return [find_kind(name, events) or NOTHING for name in names]

@@ -28,6 +28,7 @@ from recsvc.candidate import Basis, Candidate, Extracted, snapshot_of
 from recsvc.deletion import finish_before_activation, finish_deletions
 from recsvc.errors import RecsvcError, RefreshError
 from recsvc.evaluation import Estimate
+from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import evidence_matrix
 from recsvc.fusion import BASE, Blend
 from recsvc.gate import Validated, Verdict
@@ -165,10 +166,11 @@ def _refresh(run: Run, *, force: bool, from_scratch: bool) -> tuple[RefreshRepor
     _activate(run, candidate, verdict)
     _write_neighbours(run, candidate)
     learned = candidate.basis.learned
+    unknown = unknown_kinds(candidate.basis.graph.interactions.events, run.events)
     report = RefreshReport(
         run.record.name, candidate.numbers, learned.weights, learned.metrics, run.record.seconds,
         candidate.counts, candidate.cut, candidate.sha256, verdict.change, verdict.objections,
-        candidate.basis.start.reason,
+        candidate.basis.start.reason, tuple(unknown),
     )  # fmt: skip
     return report, candidate
 
@@ -205,6 +207,9 @@ def _basis(run: Run, *, from_scratch: bool) -> Basis:
     """Read the graph; learn what is learned on a part of it, or take what was learned before."""
     extracted = run.record.kept("graph", lambda: _extract(run))
     graph = extracted.graph
+    if unknown := unknown_kinds(graph.interactions.events, run.events):
+        run.record.note(unknown_kinds=unknown)
+        run.record.tell("kinds of events without a weight count nothing", kinds=unknown)
     evidence = evidence_matrix(graph, run.events, now=extracted.at)
     start = chosen_start(run, graph, evidence, from_scratch=from_scratch)
     if start.state is not None:

@@ -158,6 +158,7 @@ class RefreshReport:
             validation users of both; None where there are too few, or none was active.
         overridden: what spoke against the new versions, which were activated by force.
         start: what it went on from and why, or why it began from scratch.
+        unknown_kinds: kinds of events of the graph that have no weight, and so count nothing.
     """
 
     run: str
@@ -171,3 +172,4 @@ class RefreshReport:
     change: Estimate | None
     overridden: tuple[str, ...]
     start: str
+    unknown_kinds: tuple[str, ...] = ()

@@ -91,7 +91,7 @@ class RefreshRun:
                 },
             ],
         )
-        self._tell("refresh begun", fence=lease.gateway.fence, taken_from=lease.taken_from)
+        self.tell("refresh begun", fence=lease.gateway.fence, taken_from=lease.taken_from)
 
     def note(self, **facts: Any) -> None:
         """Write facts into the manifest.
@@ -111,7 +111,7 @@ class RefreshRun:
             "attempt": len(self.manifest["attempts"]), "seconds": None, "memory_bytes": None,
         }  # fmt: skip
         self.note(steps=[*self.manifest["steps"], entry])
-        self._tell("step begun", step=name)
+        self.tell("step begun", step=name)
         started = time.perf_counter()
         _forget_peak()
         try:
@@ -124,7 +124,7 @@ class RefreshRun:
             entry["seconds"] = time.perf_counter() - started
             entry["memory_bytes"] = _peak_bytes()
             told = {key: entry[key] for key in ("state", "seconds", "memory_bytes")}
-            self._tell("step ended", step=name, **told)
+            self.tell("step ended", step=name, **told)
             self.note()
 
     def kept(self, name: str, make: Callable[[], _T]) -> _T:
@@ -160,10 +160,10 @@ class RefreshRun:
             OSError: the folder cannot be written.
         """
         self.note(state=state, finished_at=_now(), **facts)
-        self._tell("refresh ended", state=state, error=self.manifest.get("error"))
+        self.tell("refresh ended", state=state, error=self.manifest.get("error"))
         self.clear()
 
-    def _tell(self, event: str, **facts: Any) -> None:
+    def tell(self, event: str, **facts: Any) -> None:
         """Log, where somebody said how; a program that only calls a refresh has not."""
         if structlog.is_configured():
             with contextlib.suppress(OSError):  # whoever read it has gone

@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from loaders.shared_files import checkout_root
 from recsvc.errors import SettingsError
+from recsvc.event_kinds import EventSettings, default_events, merged_events
 from recsvc.text import TextSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -61,33 +62,6 @@ HostNames = Annotated[
 """Names by which the service may be asked."""
 
 
-class EventSettings(BaseModel):
-    """What one kind of event says about a user's taste."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    weight: float = Field(default=1.0, ge=-100.0, le=100.0)
-    """Factor on the strength of every interaction of this kind; negative for a dislike."""
-    exponent: float = Field(default=0.0, ge=0.0, le=1.0)
-    """How much the stored weight counts: 0 not at all (a listen is a listen), 1 in proportion."""
-    half_life_days: float | None = Field(default=None, gt=0.0)
-    """Days after which an interaction counts half; unset, age does not matter."""
-
-
-def _default_events() -> dict[str, EventSettings]:
-    return {
-        "interaction": EventSettings(),
-        "listen": EventSettings(exponent=0.3),
-        "rating": EventSettings(),
-        "checkin": EventSettings(),
-        "favourite": EventSettings(weight=0.2),
-        "view": EventSettings(weight=0.01),
-        "cart": EventSettings(weight=0.1),
-        "remove_from_cart": EventSettings(weight=-0.19),
-        "purchase": EventSettings(weight=1.0),
-    }
-
-
 class TrackingSettings(BaseModel):
     """Where training runs are tracked besides their own folder."""
 
@@ -95,6 +69,10 @@ class TrackingSettings(BaseModel):
 
     mlflow_uri: str | None = None
     """Tracking URI of MLflow. Unset: runs are not tracked."""
+
+
+SETTINGS_FILE = "recsvc.toml"
+"""The file of settings, in the folder where a command is started."""
 
 
 class Settings(BaseSettings):
@@ -106,7 +84,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="RECSVC_",
         env_nested_delimiter="__",
-        toml_file="recsvc.toml",
+        toml_file=SETTINGS_FILE,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
@@ -161,9 +139,9 @@ class Settings(BaseSettings):
     """Most that the answers kept by one process take, in MiB."""
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     """Where training runs are tracked."""
-    events: dict[str, EventSettings] = Field(default_factory=_default_events)
-    """Kinds of events. A kind that is not named here counts as `interaction` does. Naming one
-    leaves the others, and what is not said of this one, as they are."""
+    events: dict[str, EventSettings] = Field(default_factory=default_events)
+    """Kinds of events, compared without case, `-`, `_` and spaces. A kind that is not named here
+    counts nothing. Naming one leaves the others, and what is not said of this one, as they are."""
     text: TextSettings = Field(default_factory=TextSettings)
     """What the sentence of an explanation is put together from."""
 
@@ -178,10 +156,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over `recsvc.toml`."""
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
-
-    def event(self, name: str) -> EventSettings:
-        """The settings of one kind of event."""
-        return self.events.get(name) or self.events["interaction"]
 
 
 def load_settings() -> Settings:
@@ -206,8 +180,8 @@ def load_settings() -> Settings:
             f"setting {where!r}: {first['msg']}: correct it in the environment "
             f"(RECSVC_{where.upper().replace('.', '__')}) or in recsvc.toml"
         ) from None
-    events = _default_events()
-    for name, given in settings.events.items():
-        known = events.get(name, EventSettings())
-        events[name] = known.model_copy(update=given.model_dump(exclude_unset=True))
+    try:
+        events = merged_events(settings.events)
+    except ValueError as error:
+        raise SettingsError(f"setting 'events': {error}") from None
     return settings.model_copy(update={"events": events})

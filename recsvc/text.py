@@ -8,6 +8,8 @@ from typing import Self
 from babel.core import Locale, UnknownLocaleError
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from recsvc.event_kinds import named_as
+
 Phrase = str | Mapping[str, str]
 """A text, or one for each plural form of the language: `{one = "…", other = "…"}`."""
 
@@ -22,8 +24,19 @@ _YOU: Mapping[str, Phrase] = {
     },
     "view": "you looked at {items}",
     "cart": "you put {items} in the cart",
+    "add_to_cart": "you put {items} in the cart",
     "remove_from_cart": "you took {items} out of the cart",
     "purchase": "you bought {items}",
+    "buy": "you bought {items}",
+    "order": "you ordered {items}",
+    "transaction": "you bought {items}",
+    "play": "you played {items}",
+    "watch": "you watched {items}",
+    "read": "you read {items}",
+    "like": "you like {items}",
+    "wishlist": "you put {items} on your wish list",
+    "share": "you shared {items}",
+    "review": "you reviewed {items}",
 }
 _LIKE: Mapping[str, Phrase] = {
     "category": "you like {categories}",
@@ -55,6 +68,14 @@ _PEOPLE: Mapping[str, Phrase] = {
     "view": _people("looked at it", "looked at it"),
     "cart": _people("put it in the cart", "put it in the cart"),
     "purchase": _people("bought it", "bought it"),
+    "buy": _people("bought it", "bought it"),
+    "order": _people("ordered it", "ordered it"),
+    "transaction": _people("bought it", "bought it"),
+    "play": _people("plays it", "play it"),
+    "watch": _people("watched it", "watched it"),
+    "read": _people("read it", "read it"),
+    "like": _people("likes it", "like it"),
+    "review": _people("reviewed it", "reviewed it"),
 }
 
 _PLACEHOLDER = {
@@ -73,9 +94,9 @@ _GENERAL = {"you": "interaction", "like": "category", "people": "interaction"}
 class TextSettings(BaseModel):
     """What the sentence of an explanation is put together from.
 
-    A text for a kind of event or category stands under its name; a kind without one takes the
-    general text, `interaction` or `category`. In English, naming one leaves the others. In any
-    other language no text is there that is not given.
+    A text for a kind of event or category stands under its name, which is compared without case,
+    `-`, `_` and spaces; a kind without one takes the general text, `interaction` or `category`. In
+    English, naming one leaves the others. In any other language no text is there that is not given.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -132,7 +153,10 @@ class TextSettings(BaseModel):
     def _complete(cls, given: Mapping[str, Phrase], info: ValidationInfo) -> Mapping[str, Phrase]:
         name = str(info.field_name)
         if _is_english(info):
-            given = {**cls.model_fields[name].get_default(call_default_factory=True), **given}
+            default: Mapping[str, Phrase] = cls.model_fields[name].get_default(
+                call_default_factory=True
+            )
+            given = {**default, **{named_as(kind, default) or kind: given[kind] for kind in given}}
         if _GENERAL[name] not in given:
             raise ValueError(
                 f"expected a text for {_GENERAL[name]!r}, which stands in for kinds without one"

@@ -14,6 +14,7 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.answer import NodeRef
+from recsvc.event_kinds import named_as
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.explanation import ExactScores
 from recsvc.text import Phrase, TextSettings
@@ -147,7 +148,8 @@ def _named_reasons(strong: Sequence[tuple[EvidenceNode, NodeRef]], text: TextSet
 
 
 def _of(phrases: Mapping[str, Phrase], kind: str | None, general: str) -> Phrase:
-    return phrases.get(kind or general) or phrases[general]
+    kind = kind or general
+    return phrases.get(kind) or phrases[named_as(kind, phrases) or general]
 
 
 def _by_phrase(

@@ -1,7 +1,7 @@
 // What does the service's signal item_user_item give a user, counted in Cypher alone?
 // λ · n(u) · Σ_j e_j K(j, i), as docs/explanations.md has it, without any procedure; the same as in
 // the answers of the service as long as the graph is that of the last refresh. `events` are the
-// settings of the kinds of events.
+// settings of the kinds of events, by their names in small letters without `-`, `_` and spaces.
 // mode: read
 // params: user_id: str, events: map, limit: int
 // returns: item_id: str, title: str, score: float
@@ -12,12 +12,21 @@ WITH events,
      toInteger(trim(split(split(blend.options, '"row_size":')[1], [',', '}'])[0])) AS row_size
 MATCH (user:User {user_id: $user_id})-[did:INTERACTED]->(evidence:Item)
 WITH lambda, row_size, user, evidence, toFloat(coalesce(did.weight, 1.0)) AS weight,
-     coalesce(events[did.event], events['interaction']) AS event,
+     events[replace(replace(replace(toLower(coalesce(did.event, 'interaction')),
+                                    '-', ''), '_', ''), ' ', '')] AS event,
      CASE WHEN did.last_at < datetime()
        THEN duration.inSeconds(did.last_at, datetime()).seconds / 86400.0 ELSE 0.0 END AS age_days
 WITH lambda, row_size, user, evidence,
-     sum(event['weight'] * sign(weight) * abs(weight) ^ event['exponent']
-         * coalesce(2 ^ (-age_days / event['half_life_days']), 1.0)) AS e
+     event['weight'] * abs(weight) ^ event['exponent']
+       * CASE WHEN event['weight'] < 0 THEN abs(sign(weight)) ELSE sign(weight) END AS strength,
+     coalesce(age_days / event['half_life_days'], 0.0) AS half_lives
+WHERE strength <> 0  // a kind without settings counts nothing
+// Only ratios count: from what is newest back.
+WITH lambda, row_size, user, min(half_lives) AS least,
+     collect({item: evidence, strength: strength, half_lives: half_lives}) AS did
+UNWIND did AS one
+WITH lambda, row_size, user, one.item AS evidence,
+     sum(one.strength * 2 ^ (least - one.half_lives)) AS e
 WHERE e <> 0
 // K(j, i): the meta-path item_user_item, with its caps.
 CALL (evidence) {

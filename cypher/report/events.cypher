@@ -6,7 +6,7 @@
 //   first_millis: int, last_millis: int, implausible: int, valued: int, lowest: float,
 //   highest: float, mean: float
 MATCH (:User)-[r:INTERACTED]->(:Item)
-WITH r.event AS event, count(*) AS relationships, sum(coalesce(r.count, 1)) AS events,
+WITH coalesce(r.event, 'interaction') AS event, count(*) AS relationships, sum(coalesce(r.count, 1)) AS events,
      sum(toFloat(coalesce(r.weight, 1.0))) AS weight,
      sum(CASE WHEN r.weight < 0 THEN 1 ELSE 0 END) AS negative,
      count(r.last_at) AS timed, min(r.first_at) AS first_at, max(r.last_at) AS last_at,

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from loaders.catalogue import Query, catalogue
-from recsvc.settings import EventSettings
+from recsvc.event_kinds import EventSettings, kind_key
 
 EXAMPLES: Mapping[str, Any] = MappingProxyType(
     {
@@ -71,4 +71,5 @@ def _question(query: Query) -> Question:
 
 def values(events: Mapping[str, EventSettings]) -> dict[str, Any]:
     """A value for every parameter: `EXAMPLES`, and the settings of the kinds of events."""
-    return {**EXAMPLES, "events": {name: each.model_dump() for name, each in events.items()}}
+    by_key = {kind_key(name): each.model_dump() for name, each in events.items()}
+    return {**EXAMPLES, "events": by_key}

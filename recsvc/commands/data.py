@@ -1,6 +1,7 @@
 """Data into the graph and out of it."""
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ from recsvc import _console as console
 from recsvc.commands._shared import AsJson, print_document, rejects_file
 from recsvc.connect import local_neo4j, open_gateway, open_writing_gateway
 from recsvc.errors import SettingsError
+from recsvc.event_kinds import EventSettings, unknown_kinds
 from recsvc.settings import Settings, load_settings
 from recsvc.store import all_versions
 
@@ -41,6 +43,14 @@ def ingest(
             "(interactions=events).",
         ),
     ] = None,
+    event_weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--event-weight",
+            metavar="NAME=WEIGHT",
+            help="What a kind of event counts, such as borrowed=1: written into recsvc.toml.",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Load nothing if any row is bad.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and count every row, and load nothing.")
@@ -55,20 +65,22 @@ def ingest(
     from loaders.datasets import open_source
     from loaders.ingest import check
     from loaders.ingest import ingest as ingest_tables
-    from loaders.tables import parse_mapping
+    from loaders.tables import CountedKinds, parse_mapping
+    from recsvc.settings_file import event_line, unknown_kind_lines
 
     if dry_run and bulk:
         raise typer.BadParameter("--dry-run loads nothing: leave out --bulk")
-    settings = load_settings()
+    settings = _with_weights(event_weight or (), dry_run=dry_run)
     rejects = rejects_file(settings, source)
     with console.progress_bars() as bars:
-        tables = open_source(
+        opened = open_source(
             source,
             files,
             download_to=settings.home / "datasets" / source if download else None,
             mapping=parse_mapping(mapping or []),
             progress=bars,
         )
+        tables = CountedKinds(opened)
         if dry_run:
             report = check(tables, rejects=rejects, strict=strict, progress=bars)
         elif bulk:
@@ -79,7 +91,8 @@ def ingest(
                 report = ingest_tables(
                     gateway, tables, rejects=rejects, strict=strict, progress=bars
                 )
-    for warning in report.warnings:
+    unknown = unknown_kinds(tables.kinds, settings.events)
+    for warning in (*report.warnings, *unknown_kind_lines(unknown)):
         console.say(warning)
     if as_json:
         console.print_json(
@@ -88,6 +101,10 @@ def ingest(
                 "rejected": report.rejected,
                 "rejects": str(report.rejects) if report.rejects else None,
                 "warnings": list(report.warnings),
+                "unknown_kinds": {
+                    kind: {"rows": tables.kinds[kind], "setting": event_line(kind)}
+                    for kind in unknown
+                },
                 "seconds": report.seconds,
             }
         )
@@ -183,7 +200,7 @@ def report(
 
     settings = load_settings()
     with open_gateway(settings) as gateway, console.progress_bars() as bars:
-        found = build_report(gateway, bars)
+        found = build_report(gateway, bars, events=settings.events)
     page = out or settings.home / "report.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     write_page(found, page)
@@ -210,6 +227,24 @@ def delete_user(
         forget(settings.home, "user", user)
     forget_node(settings.home, "user", user)
     print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
+
+
+def _with_weights(given: Sequence[str], *, dry_run: bool) -> Settings:
+    """The settings with these weights of events, which are written into recsvc.toml.
+
+    Raises:
+        SettingsError: one is no weight, or the file cannot be changed.
+    """
+    from recsvc.settings_file import parse_event_weights, write_event_weights
+
+    weights = parse_event_weights(given)
+    if weights and not dry_run:
+        write_event_weights(weights)
+    settings = load_settings()
+    if not dry_run:
+        return settings
+    given_events = {name: EventSettings(weight=weight) for name, weight in weights.items()}
+    return settings.model_copy(update={"events": settings.events | given_events})
 
 
 def _moment(settings: Settings, text: str) -> datetime:

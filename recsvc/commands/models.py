@@ -24,6 +24,7 @@ from recsvc.commands._shared import (
 from recsvc.connect import open_gateway
 from recsvc.json_log import logs_json
 from recsvc.settings import load_settings
+from recsvc.settings_file import unknown_kind_lines
 from recsvc.store import all_versions
 
 if TYPE_CHECKING:
@@ -309,6 +310,8 @@ def refresh(
         console.print_mapping("against the version before", {"ndcg@20": interval})
     for objection in report.overridden:
         console.say(f"activated by force: {objection}")
+    for line in unknown_kind_lines(report.unknown_kinds):
+        console.say(line)
     console.print_mapping("seconds", {n: round(s, 1) for n, s in report.seconds.items()})
 
 

@@ -1,7 +1,7 @@
 """The prior: the same items for everybody."""
 
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, time
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,7 +32,7 @@ class PopularityOptions(ModelOptions):
 
     half_life_days: float | None = Field(default=None, gt=0.0)
     """Days after which what somebody did counts half, from the newest time in the data back; what
-    has no known time counts in full. None: age does not count."""
+    has no known time counts in full, and so does a time to come. None: age does not count."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +102,7 @@ def _decayed(data: TrainingData, half_life_days: float) -> sp.csr_matrix:
     if not len(last_at):
         return evidence
     np.maximum.at(newest, place[there], last_at)
-    age = np.where(np.isfinite(newest), last_at.max() - newest, 0.0) / _SECONDS_PER_DAY
-    evidence.data = evidence.data * np.exp2(-age / half_life_days).astype(np.float32)
+    now = min(float(last_at.max()), time())
+    age = np.where(np.isfinite(newest), now - newest, 0.0).clip(min=0.0) / _SECONDS_PER_DAY
+    evidence.data = evidence.data * np.exp2(-age / half_life_days)
     return evidence

@@ -1,11 +1,12 @@
 """What Neo4j adds up itself, because the arrays of the graph do not hold it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from loaders.catalogue import catalogue
 from loaders.gateway import Gateway, Row
+from recsvc.event_kinds import EventSettings, find_kind, unknown_kinds
 from recsvc.report._figures import (
     TOP,
     Bin,
@@ -32,6 +33,7 @@ class EventTotals:
         first_millis: Unix milliseconds of the earliest event; None where no time is known.
         last_millis: Unix milliseconds of the latest event.
         implausible: interactions with a time before 1970 or in the future.
+        unknown: the kinds that have no weight.
     """
 
     kinds: int
@@ -39,10 +41,15 @@ class EventTotals:
     first_millis: int | None
     last_millis: int | None
     implausible: int
+    unknown: tuple[str, ...]
 
 
 def event_totals(
-    gateway: Gateway, progress: Callable[[str, int, int], None], *, now: float
+    gateway: Gateway,
+    progress: Callable[[str, int, int], None],
+    events: Mapping[str, EventSettings],
+    *,
+    now: float,
 ) -> EventTotals:
     """Add up the interactions by kind of event.
 
@@ -52,7 +59,7 @@ def event_totals(
     rows = gateway.run(catalogue()["report/events"], latest_millis=int(now * 1_000))
     top: list[EventKind] = []
     for done, row in enumerate(rows[:TOP], start=1):
-        top.append(_event_kind(gateway, row))
+        top.append(_event_kind(gateway, row, events))
         progress("values", done, min(len(rows), TOP))
     return EventTotals(
         kinds=len(rows),
@@ -60,6 +67,7 @@ def event_totals(
         first_millis=min((r["first_millis"] for r in rows if r["timed"]), default=None),
         last_millis=max((r["last_millis"] for r in rows if r["timed"]), default=None),
         implausible=sum(row["implausible"] for row in rows),
+        unknown=tuple(unknown_kinds((row["event"] for row in rows), events)),
     )
 
 
@@ -105,7 +113,8 @@ def _named(rows: list[Row]) -> tuple[Named, ...]:
     return tuple(Named(row["name"], row["total"]) for row in rows)
 
 
-def _event_kind(gateway: Gateway, row: Row) -> EventKind:
+def _event_kind(gateway: Gateway, row: Row, events: Mapping[str, EventSettings]) -> EventKind:
+    settings = find_kind(row["event"], events)
     return EventKind(
         name=row["event"],
         relationships=row["relationships"],
@@ -114,6 +123,7 @@ def _event_kind(gateway: Gateway, row: Row) -> EventKind:
         negative=row["negative"],
         timed=row["timed"],
         values=_values(gateway, row) if row["valued"] else None,
+        setting=None if settings is None else settings.weight,
     )
 
 

@@ -1,7 +1,7 @@
 """A graph in Neo4j into the numbers of its report."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from loaders.extract import extract_details, extract_graph
 from loaders.gateway import Gateway
 from loaders.types import HeteroGraph
+from recsvc.event_kinds import EventSettings, default_events
 from recsvc.report import _aggregates as aggregates
 from recsvc.report import _measures as measures
 from recsvc.report._figures import Events, Report, Size, Times
@@ -22,6 +23,7 @@ def build_report(
     gateway: Gateway,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
     *,
+    events: Mapping[str, EventSettings] | None = None,
     now: float | None = None,
 ) -> Report:
     """Read the graph and describe it.
@@ -29,19 +31,21 @@ def build_report(
     Args:
         gateway: the graph.
         progress: told what is done.
+        events: settings by kind of event; the defaults unless given.
         now: Unix seconds after which a time is in the future; the present unless given.
 
     Raises:
         Neo4jError: the graph cannot be read.
     """
     now = time.time() if now is None else now
+    kinds = default_events() if events is None else events
     graph = extract_graph(gateway, progress)
     details = extract_details(gateway, graph.items, graph.categories)
-    totals = aggregates.event_totals(gateway, progress, now=now)
+    totals = aggregates.event_totals(gateway, progress, kinds, now=now)
     pairs = Pairs(graph)
     size = _size(gateway, graph, pairs)
     degrees = measures.degrees(graph, pairs, details)
-    events = Events(totals.kinds, totals.top, pairs.several_events, pairs.duplicates)
+    found = Events(totals.kinds, totals.top, pairs.several_events, pairs.duplicates, totals.unknown)
     times = _times(graph, totals, now=now)
     components = measures.components(graph, pairs)
     items = measures.item_quality(details)
@@ -49,7 +53,7 @@ def build_report(
     return Report(
         size=size,
         degrees=degrees,
-        events=events,
+        events=found,
         times=times,
         follows=measures.follows(graph),
         categories=measures.categories(graph, details, aggregates.category_kinds(gateway)),
@@ -61,7 +65,7 @@ def build_report(
             for label, count in zip(_LABELS, nodes, strict=True)
         ),
         item_quality=items,
-        notes=notes(size, degrees, events, times, components, items),
+        notes=notes(size, degrees, found, times, components, items),
     )
 
 

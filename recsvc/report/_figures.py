@@ -117,6 +117,8 @@ class EventKind:
         negative: how many have a weight below 0.
         timed: how many have a time.
         values: their values; None where there are none.
+        setting: the weight that the settings give the kind; None where they give it none, so that
+            it counts nothing.
     """
 
     name: str
@@ -126,6 +128,7 @@ class EventKind:
     negative: int
     timed: int
     values: Values | None
+    setting: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +141,14 @@ class Events:
         pairs_with_several: pairs of a user and an item with events of more than one kind.
         duplicates: relationships of the same user, item and event beyond the first; the loaders
             never make one.
+        unknown: the kinds that have no weight.
     """
 
     kinds: int
     top: tuple[EventKind, ...]
     pairs_with_several: int
     duplicates: int
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

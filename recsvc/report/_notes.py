@@ -13,6 +13,8 @@ from recsvc.report._figures import (
     Times,
 )
 from recsvc.report._parts import readable
+from recsvc.settings import SETTINGS_FILE
+from recsvc.settings_file import event_line
 
 _MANY_ITEMS = 10_000
 _HALF_MATTERS_FROM = 100
@@ -63,6 +65,13 @@ def _odd_events(events: Events) -> Iterator[str]:
             "INTERACTED relationships that repeat the user, item and event of another: "
             f"{events.duplicates:,}. The loaders never write that, so something else did."
         )
+    if events.unknown:
+        names = ", ".join(readable(kind) for kind in events.unknown[:TOP])
+        yield (
+            f"Kinds of events without a weight: {names}. They count nothing until "
+            f"{SETTINGS_FILE} gives them one, with {event_line(events.unknown[0])} and the like "
+            "above its first table."
+        )
     for kind in events.top:
         name = readable(kind.name)
         if kind.values and kind.values.lowest == kind.values.highest and kind.values.total > 1:
@@ -73,7 +82,7 @@ def _odd_events(events: Events) -> Iterator[str]:
         if kind.negative:
             yield (
                 f"Interactions of the event {name} with a negative weight: {kind.negative:,}. "
-                "They count as dislikes."
+                "They count against the item."
             )
 
 

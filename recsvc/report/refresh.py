@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from recsvc.event_kinds import shown_kind
 from recsvc.report._parts import Bars, Cell, Intervals, Plot, Section, Table, readable
 from recsvc.report.page import page_text
 from recsvc.sampled_lists import ListedItem, SampledLists, UserLists
@@ -44,6 +45,9 @@ def _outcome(manifest: Mapping[str, Any]) -> Section:
     elif manifest.get("objections"):
         sentences.append("What the gate objected to:")
     sentences += [f"{each}." for each in manifest.get("objections") or ()]
+    if unknown := manifest.get("unknown_kinds"):
+        names = ", ".join(map(shown_kind, unknown))
+        sentences.append(f"Kinds of events without a weight, which count nothing: {names}.")
     sentences.append(_change(manifest))
     tables = [_run_table(manifest)]
     if covered := manifest.get("coverage"):

@@ -110,12 +110,16 @@ def _events(events: Events) -> Section:
             f"There are {events.kinds:,} kinds of events; shown are the {len(events.top)} most "
             "frequent."
         )
-    columns = ("event", "interactions", "%", "events counted", "total weight", "% with a time")
+    columns = (
+        "event", "interactions", "%", "events counted", "total weight", "% with a time",
+        "counts (settings)",
+    )  # fmt: skip
     total = sum(kind.relationships for kind in events.top)
     rows = [
         (
             readable(k.name), k.relationships, _percent(k.relationships, total), k.events,
             k.weight, _percent(k.timed, k.relationships),
+            "nothing: no weight" if k.setting is None else k.setting,
         )
         for k in events.top
     ]  # fmt: skip

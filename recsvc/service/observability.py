@@ -8,6 +8,7 @@ import os
 import re
 import time
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -96,6 +97,11 @@ class Metrics:
             ("kept",),
             registry=self.registry,
         )
+        self._unknown = Counter(
+            "recsvc_events_without_weight",
+            "Events, stored or given as evidence, whose kind has no weight: they count nothing.",
+            registry=self.registry,
+        )
         self._versions: dict[str, int] = {}
         ProcessCollector(registry=self.registry)
         self.registry.register(served)
@@ -117,6 +123,14 @@ class Metrics:
     def observe_kept(self, *, kept: bool) -> None:
         """Count a request for recommendations by whether an answer to it was at hand."""
         self._kept.labels("yes" if kept else "no").inc()
+
+    def observe_kinds(
+        self, kinds: Sequence[str], unknown_kinds: Callable[[Sequence[str]], list[str]]
+    ) -> list[str]:
+        """Count the events of kinds that have no weight; returns those kinds."""
+        unknown = unknown_kinds(kinds)
+        self._unknown.inc(sum(kind in unknown for kind in kinds))
+        return unknown
 
     def observe_answer(self, answer: Answer) -> None:
         """Count what an answer left out, and note its versions."""

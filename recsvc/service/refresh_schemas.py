@@ -102,6 +102,9 @@ class RefreshDocument(_Document):
     """What the gate has against the new versions."""
     overridden: list[str] | None
     """What spoke against versions that were activated by force; null until they are active."""
+    unknown_kinds: list[str] | None
+    """Kinds of events of the graph that have no weight, so that they count nothing; null where
+    there are none, or that is not known yet."""
     report: str | None
     """The address of the page of the run; null until there is one."""
 

@@ -296,6 +296,13 @@ class RecommendationsDocument(_Answered):
     items: list[RankedItemDocument]
 
 
+class EvidenceAnswerDocument(RecommendationsDocument):
+    """A list of recommendations for evidence that came in the body."""
+
+    unknown_kinds: list[str]
+    """Kinds of events of the evidence that have no weight: they count nothing."""
+
+
 class BatchDocument(_Document):
     """Recommendations for many users."""
 
@@ -335,6 +342,9 @@ class EventsDocument(_Document):
     """Events in the request."""
     new: int
     """Those that were not known by their `event_id`."""
+    unknown_kinds: list[str]
+    """Kinds of these events that have no weight: they are stored and count nothing until a setting
+    gives them one."""
 
 
 class WrittenDocument(_Document):

@@ -166,9 +166,9 @@ def test_a_posted_event_changes_the_next_answer(served, service):
     liked = next(i["item_id"] for i in before["items"] if i["rank"] == 1)
     events = {"events": [{"event_id": "e-1", "user_id": "u5", "item_id": liked, "event": "listen"}]}
     posted = service.client.post("/v1/events", json=events)
-    assert posted.json() == {"received": 1, "new": 1}
+    assert posted.json() == {"received": 1, "new": 1, "unknown_kinds": []}
     again = service.client.post("/v1/events", json=events)
-    assert again.json() == {"received": 1, "new": 0}
+    assert again.json() == {"received": 1, "new": 0, "unknown_kinds": []}
     after = _recommend(service, "u5", k=30)
     assert liked not in {item["item_id"] for item in after["items"]}
     assert [i["score"] for i in after["items"]] != [i["score"] for i in before["items"][1:]]

@@ -237,12 +237,12 @@ def test_the_settings_example_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RECSVC_PORT", raising=False)
     assert load_settings().port == 8080
-    assert load_settings().event("view") == EventSettings(weight=0.02, half_life_days=30)
+    assert load_settings().events["view"] == EventSettings(weight=0.02, half_life_days=30)
     assert load_settings().text.you["bookmark"] == "you saved {items}"
     monkeypatch.setenv("RECSVC_PORT", "8081")
     monkeypatch.setenv("RECSVC_EVENTS__VIEW__WEIGHT", "0.03")
     assert load_settings().port == 8081
-    assert load_settings().event("view").weight == 0.03
+    assert load_settings().events["view"].weight == 0.03
 
 
 def test_every_option_of_a_refresh_is_documented_with_its_default() -> None:

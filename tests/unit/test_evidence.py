@@ -1,18 +1,21 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders.types import HeteroGraph, IdMap, Interactions
+from recsvc.event_kinds import NOTHING, EventSettings, default_events
 from recsvc.evidence import (
     Evidence,
     EvidenceNode,
     evidence_matrix,
     interaction_weights,
     item_evidence,
+    newest_time,
     seen_matrix,
 )
-from recsvc.settings import EventSettings
 
 DAY = 86_400.0
 NOW = 20_000 * DAY
@@ -57,17 +60,100 @@ def graph_of(did: dict[tuple[int, int, str], tuple[float, float | None]]) -> Het
         (EventSettings(exponent=0.5), -9.0, None, -3.0),
         (EventSettings(), -9.0, None, -1.0),
         (EventSettings(), 0.0, None, 0.0),
+        (EventSettings(), np.nan, None, 0.0),
+        (EventSettings(), np.inf, None, 0.0),
         (EventSettings(half_life_days=10.0), 1.0, 20 * DAY, 0.25),
         (EventSettings(half_life_days=10.0), 1.0, -20 * DAY, 1.0),
         (EventSettings(half_life_days=10.0), 1.0, None, 1.0),
         (EventSettings(weight=-0.19, half_life_days=10.0), 1.0, 10 * DAY, -0.095),
+        (EventSettings(weight=-1.0), -2.0, None, -1.0),
+        (EventSettings(weight=-1.0, exponent=1.0), -2.0, None, -2.0),
+        (NOTHING, 5.0, None, 0.0),
     ],
 )
 def test_weight_is_the_written_formula(
     event: EventSettings, stored: float, age: float | None, expected: float
 ) -> None:
-    one = np.array([0]), np.array([stored]), np.array([np.nan if age is None else age])
-    assert interaction_weights([event], *one).tolist() == pytest.approx([expected])
+    """Beside something new of the same user, from which half-lives count."""
+    pair = (
+        np.array([0, 1]), np.array([stored, 1.0]),
+        np.array([np.nan if age is None else age, 0.0]), np.array([0, 0]),
+    )  # fmt: skip
+    new = EventSettings(half_life_days=1.0)
+    assert interaction_weights([event, new], *pair).tolist() == pytest.approx([expected, 1.0])
+
+
+def of_age(*days: float, half_life_days: float = 1.0) -> list[float]:
+    """Weights of one user's purchases of some ages, by item."""
+    events = {"purchase": EventSettings(half_life_days=half_life_days)}
+    rows = [(f"i{n}", "purchase", 1.0, NOW - age * DAY) for n, age in enumerate(days)]
+    return [node.weight for node in item_evidence(rows, events, now=NOW)]
+
+
+@pytest.mark.parametrize("age", [0.0, 140.0, 152.0, 20_000.0])
+def test_only_the_ratios_between_ages_count(age: float) -> None:
+    """Two half-lives of one day apart, whether yesterday or in 1970."""
+    assert of_age(age, age + 2) == pytest.approx([1.0, 0.25])
+
+
+def test_an_event_in_the_future_counts_as_now_and_takes_nothing_from_others() -> None:
+    assert of_age(-60_000.0, 2.0) == pytest.approx(of_age(0.0, 2.0))
+    graph = graph_of({(0, 0, "play"): (1.0, 4.0 * NOW), (1, 1, "view"): (1.0, NOW)})
+    assert newest_time(graph) == pytest.approx(time.time(), abs=60)
+
+
+def test_what_counts_nothing_does_not_say_how_old_the_rest_is() -> None:
+    events = {"purchase": EventSettings(half_life_days=1.0), "seen": EventSettings(weight=0.0)}
+    rows = [("a", "purchase", 1.0, NOW - 3000 * DAY), ("b", "seen", 1.0, NOW), ("b", "?", 1.0, NOW)]
+    (node,) = item_evidence(rows, events, now=NOW)
+    assert (node.id, node.weight) == ("a", 1.0)
+
+
+def test_kinds_of_other_half_lives_keep_their_ratio() -> None:
+    """A view of ten half-lives beside a purchase that does not age, which keeps its weight."""
+    events = {"view": EventSettings(half_life_days=3.0), "purchase": EventSettings()}
+    rows = [("a", "view", 1.0, NOW - 30 * DAY), ("b", "purchase", 1.0, NOW - 900 * DAY)]
+    weights = [node.weight for node in item_evidence(rows, events, now=NOW)]
+    assert weights == pytest.approx([2.0**-10, 1.0])
+
+
+def test_a_kind_without_settings_counts_nothing() -> None:
+    assert item_evidence([("a", "borrowed", 1.0, None)], EVENTS, now=NOW) == []
+    graph = graph_of({(0, 0, "borrowed"): (1.0, None)})
+    assert evidence_matrix(graph, EVENTS, now=NOW, dislikes=True).nnz == 0
+
+
+@pytest.mark.parametrize("name", ["ADD_TO_CART", "add-to-cart", "AddToCart", "add to cart"])
+def test_kinds_are_compared_without_case_hyphen_space_and_underscore(name: str) -> None:
+    (node,) = item_evidence([("a", name, 1.0, None)], default_events(), now=NOW)
+    assert (node.weight, node.event) == (0.1, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dislike", "thumbs_down", "unlike", "return", "refund", "cancel", "remove_from_cart", "hide",
+     "skip", "block", "downvote", "uninstall"],
+)  # fmt: skip
+def test_a_negative_word_speaks_against_the_item(name: str) -> None:
+    (node,) = item_evidence([("a", name, 1.0, None)], default_events(), now=NOW)
+    assert node.weight < 0
+
+
+def test_what_is_returned_after_it_was_bought_is_no_evidence() -> None:
+    rows = [("a", "purchase", 3.0, NOW), ("a", "Return", 1.0, NOW)]
+    assert item_evidence(rows, default_events(), now=NOW) == []
+
+
+def test_a_higher_rating_counts_more_and_none_counts_in_proportion() -> None:
+    rows = [(f"i{stars}", "rating", float(stars), None) for stars in (1, 4, 5)]
+    one, four, five = (n.weight for n in item_evidence(rows, default_events(), now=NOW))
+    assert (four / one, five / one) == pytest.approx((2.0, 5**0.5))
+
+
+def test_kinds_that_cancel_in_part_are_named_by_what_is_left() -> None:
+    rows = [("a", "purchase", 1.0, None), ("a", "dislike", 1.0, None), ("a", "skip", 1.0, None)]
+    (node,) = item_evidence(rows, default_events(), now=NOW)
+    assert (node.weight, node.event) == (pytest.approx(-0.1), "dislike")
 
 
 @given(DID)
@@ -120,7 +206,7 @@ def test_events_that_cancel_out_are_no_evidence() -> None:
 
 def test_dislike_is_negative_evidence_and_named_by_its_event() -> None:
     (node,) = item_evidence([("a", "drop", 1.0, NOW - 2 * DAY)], EVENTS, now=NOW)
-    assert node == EvidenceNode("item", "a", pytest.approx(-0.095), "drop")
+    assert node == EvidenceNode("item", "a", pytest.approx(-0.19), "drop")
 
 
 def test_evidence_rows_keep_the_kind_and_the_known() -> None:

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from loaders.errors import Neo4jAuthError
 from loaders.gateway import Neo4jAddress
 from recsvc.errors import SettingsError
+from recsvc.event_kinds import default_events, kind_key
 from recsvc.settings import EventSettings, Settings, load_settings
 
 SECRET = "hunter2-hunter2"
@@ -55,7 +56,7 @@ def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, folder:
     monkeypatch.setenv("RECSVC_PORT", "9001")
     settings = load_settings()
     assert (settings.port, settings.bolt_port) == (9001, 9003)
-    assert settings.event("skip") == EventSettings(weight=-0.5, half_life_days=7.0)
+    assert settings.events["skip"] == EventSettings(weight=-0.5, half_life_days=7.0)
 
 
 def test_one_event_named_in_the_environment_leaves_the_other_events(
@@ -83,9 +84,22 @@ def test_one_field_of_an_event_leaves_its_other_fields(
     )
 
 
-def test_unknown_event_counts_as_interaction() -> None:
-    settings = load_settings()
-    assert settings.event("never heard of") is settings.events["interaction"]
+def test_a_kind_is_named_in_any_spelling(folder: Path) -> None:
+    (folder / "recsvc.toml").write_text('[events."Add-To-Cart"]\nhalf_life_days = 3\n')
+    events = load_settings().events
+    assert events["add_to_cart"] == EventSettings(weight=0.1, half_life_days=3.0)
+    assert "Add-To-Cart" not in events
+
+
+def test_a_kind_named_twice_is_refused(folder: Path) -> None:
+    (folder / "recsvc.toml").write_text("[events.BUY]\nweight = 1\n[events.b-u-y]\nweight = 2\n")
+    with pytest.raises(SettingsError, match="'BUY' and 'b-u-y' are the same kind of event"):
+        load_settings()
+
+
+def test_no_default_kind_is_named_twice() -> None:
+    keys = [kind_key(name) for name in default_events()]
+    assert len(keys) == len(set(keys))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from loaders.limits import MAX_EVENTS
 from recsvc.service.cells import Number, OptionalId, Text, Time
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, json_response
+from recsvc.service.routes import EngineDep, MetricsDep, json_response
 from recsvc.service.schemas import EventsDocument, Id, RequestBody
 
 router = APIRouter(tags=["events"])
@@ -73,8 +73,10 @@ class EventsRequest(RequestBody):
 
 
 @router.post("/v1/events", response_model=EventsDocument, responses=described(413, 422, 503))
-async def add_events(body: EventsRequest, engine: EngineDep) -> Response:
+async def add_events(body: EventsRequest, engine: EngineDep, metrics: MetricsDep) -> Response:
     """Store events. When this answers 200 they are in Neo4j, for good."""
     received = datetime.now(UTC)
-    new = await engine.add_events([event.row(received) for event in body.events])
-    return json_response({"received": len(body.events), "new": new})
+    rows = [event.row(received) for event in body.events]
+    new = await engine.add_events(rows)
+    unknown = metrics.observe_kinds([row["event"] for row in rows], engine.unknown_kinds)
+    return json_response({"received": len(rows), "new": new, "unknown_kinds": unknown})

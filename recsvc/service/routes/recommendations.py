@@ -13,6 +13,7 @@ from recsvc.service.routes import EngineDep, MetricsDep, PathId, json_response
 from recsvc.service.schemas import (
     BatchDocument,
     BatchRequest,
+    EvidenceAnswerDocument,
     EvidenceRequest,
     ExplainedItemDocument,
     RecommendationOptions,
@@ -47,7 +48,7 @@ async def recommend(
 
 @router.post(
     "/v1/recommendations",
-    response_model=RecommendationsDocument,
+    response_model=EvidenceAnswerDocument,
     responses=described(413, 422, 503),
 )
 async def recommend_for_evidence(
@@ -57,7 +58,8 @@ async def recommend_for_evidence(
     stated = [each.stated() for each in body.evidence]
     answer = await engine.recommend_for(stated, body.query())
     metrics.observe_answer(answer)
-    return json_response(as_document(answer))
+    unknown = metrics.observe_kinds([each.event for each in stated], engine.unknown_kinds)
+    return json_response(as_document(answer) | {"unknown_kinds": unknown})
 
 
 @router.post(

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -47,6 +49,14 @@ PAIRS = [
 def test_what_is_a_half_life_old_counts_half() -> None:
     found = prior(data(PAIRS, EVIDENCE), 5.0)
     np.testing.assert_allclose(found, [4.0 / 4 + 2.0 / 2, 1.0, 3.0], rtol=1e-6)
+
+
+def test_an_event_in_the_future_counts_as_now_and_leaves_the_others_theirs() -> None:
+    """From a day in 2090 back everything of today would be nothing."""
+    now = time.time()
+    pairs = [(0, 0, 0, now + 70 * 365 * DAY), (0, 1, 0, now - 5 * DAY), (1, 2, 0, now - 10 * DAY)]
+    evidence = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    np.testing.assert_allclose(prior(data(pairs, evidence), 5.0), [1.0, 0.5, 0.25], rtol=1e-4)
 
 
 def test_without_a_half_life_age_does_not_count() -> None:

@@ -1,6 +1,6 @@
 """The engine as the service sees it: records what it is asked, answers what it is told."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from recsvc.answer import (
 )
 from recsvc.asking import Asker, RecommendationQuery, StatedEvidence
 from recsvc.engine import Engine, request_id_var
+from recsvc.event_kinds import default_events, unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.stored import ActiveVersion, PendingDeletions, StoredNode, StoredUser
 from recsvc.writes import Change, Outcome
@@ -138,6 +139,9 @@ class FakeEngine:
     async def add_events(self, rows: list[dict[str, Any]]) -> int:
         self._called("add_events", rows)
         return len({row["event_id"] for row in rows})
+
+    def unknown_kinds(self, kinds: Iterable[str]) -> list[str]:
+        return unknown_kinds(kinds, default_events())
 
     async def change(self, change: Change) -> Outcome:
         self._called("change", change)

@@ -35,7 +35,9 @@ async def test_events_arrive_as_the_query_wants_them(
         ]
     }
     response = await client.post("/v1/events", json=body)
-    assert (response.status_code, response.json()) == (200, {"received": 1, "new": 1})
+    assert (response.status_code, response.json()) == (
+        200, {"received": 1, "new": 1, "unknown_kinds": []},
+    )  # fmt: skip
     row = {
         "event_id": "e1",
         "user_id": "2",
@@ -63,7 +65,21 @@ async def test_what_is_left_out_is_filled_in(client: httpx.AsyncClient, fake: Fa
 
 async def test_a_repeated_event_is_not_new(client: httpx.AsyncClient) -> None:
     response = await client.post("/v1/events", json=[EVENT | {"event_id": "e"}] * 2)
-    assert response.json() == {"received": 2, "new": 1}
+    assert response.json() == {"received": 2, "new": 1, "unknown_kinds": []}
+
+
+async def test_kinds_without_a_weight_are_stored_and_named(
+    client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    kinds = ["borrowed", "LISTEN", "lent", "borrowed"]
+    response = await client.post("/v1/events", json=[EVENT | {"event": kind} for kind in kinds])
+    assert response.json() == {"received": 4, "new": 4, "unknown_kinds": ["borrowed", "lent"]}
+    assert [row["event"] for row in fake.calls[0][1]] == kinds
+    body = {"evidence": [{"item_id": "55", "event": "lent"}, {"item_id": "56"}]}
+    answer = (await client.post("/v1/recommendations", json=body)).json()
+    assert answer["unknown_kinds"] == ["lent"]
+    text = (await client.get("/metrics")).text
+    assert "recsvc_events_without_weight_total 4.0" in text
 
 
 async def test_up_to_a_thousand(client: httpx.AsyncClient, fake: FakeEngine) -> None:

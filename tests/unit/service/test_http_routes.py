@@ -11,6 +11,7 @@ from recsvc.asking import RecommendationQuery, StatedEvidence
 from recsvc.engine import Engine
 from recsvc.service.schemas import (
     BatchDocument,
+    EvidenceAnswerDocument,
     ExplainedItemDocument,
     ModelsDocument,
     RecommendationsDocument,
@@ -80,7 +81,7 @@ async def test_recommendations_for_stated_evidence(
     }
     response = await client.post("/v1/recommendations", json=body)
     assert response.status_code == 200
-    RecommendationsDocument.model_validate(response.json())
+    EvidenceAnswerDocument.model_validate(response.json())
     assert response.json()["user_id"] is None
     evidence = [StatedEvidence("55", "interaction", 1.0), StatedEvidence("89", "listen", -2.0)]
     without = (("item", "a:b"), ("user", "7"), ("category", "24"))

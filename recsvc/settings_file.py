@@ -1,0 +1,101 @@
+"""Writing of settings into `recsvc.toml`: what else is in that file stays as it is."""
+
+import math
+import shlex
+import tomllib
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from recsvc.errors import SettingsError
+from recsvc.event_kinds import EventSettings, kind_key, named_as, shown_kind
+from recsvc.settings import SETTINGS_FILE
+
+
+def parse_event_weights(assignments: Sequence[str]) -> dict[str, float]:
+    """Weights of kinds of events, each given as `borrowed=1`.
+
+    Raises:
+        SettingsError: one is of another form, or no weight of an event.
+    """
+    weights: dict[str, float] = {}
+    for assignment in assignments:
+        name, _, text = assignment.rpartition("=")
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = math.nan
+        allowed = EventSettings.model_fields["weight"].metadata
+        low, high = (next(getattr(m, b) for m in allowed if hasattr(m, b)) for b in ("ge", "le"))
+        if not kind_key(name) or not low <= weight <= high:
+            raise SettingsError(
+                f"--event-weight {assignment}: expected the name of a kind of event, = and a "
+                f"weight from {low:.0f} to {high:.0f}, such as borrowed=1"
+            )
+        weights[name] = weight
+    return weights
+
+
+def write_event_weights(weights: Mapping[str, float], path: Path | None = None) -> None:
+    """Set `weight` of some kinds of events in `recsvc.toml`, which is made where there is none.
+
+    Raises:
+        SettingsError: the file cannot be read or written, or is not TOML.
+    """
+    path = path or Path(SETTINGS_FILE)
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        document = tomlkit.parse(text)
+        _set_weights(document, weights, tomlkit.table)
+        changed = tomlkit.dumps(document)
+        expected = tomllib.loads(text)
+        _set_weights(expected, weights, dict)
+        if tomllib.loads(changed) != expected:
+            raise ValueError("its form is one that cannot be added to")  # noqa: TRY301
+        _replace(path, changed)
+    except (OSError, ValueError, TypeError, AttributeError, TOMLKitError) as error:
+        raise SettingsError(
+            f"{path} cannot be changed: {error}: write into it by hand, above its first table, "
+            f"{event_line(next(iter(weights)))}"
+        ) from error
+
+
+def _set_weights(
+    document: MutableMapping[str, Any], weights: Mapping[str, float], table: Callable[[], Any]
+) -> None:
+    events: Any = document.setdefault("events", table())
+    for name, weight in weights.items():
+        events.setdefault(named_as(name, events) or name, table())["weight"] = weight
+
+
+def event_line(name: str) -> str:
+    """The line of `recsvc.toml`, above its first table, that gives a kind of event the weight 1."""
+    return f"events.{tomlkit.key(name).as_string()}.weight = 1"
+
+
+def unknown_kind_lines(kinds: Sequence[str], *, most: int = 10) -> list[str]:
+    """What to say of kinds of events that have no weight, one line for each of the first few."""
+    lines = [
+        f"the kind of event {shown_kind(kind)} has no weight and counts nothing: give it one with "
+        f"`recsvc ingest … --event-weight {shlex.quote(f'{kind}=1')}`, or write into "
+        f"{SETTINGS_FILE}, above its first table, {event_line(kind)}"
+        for kind in kinds[:most]
+    ]
+    more = len(kinds) - len(lines)
+    return [*lines, f"… and {more:,} further kinds without a weight"] if more > 0 else lines
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file that is whole at every moment, with the permissions of the one before."""
+    path = path.resolve()
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.touch(mode=0o600)  # it may hold a password
+        part.write_text(text, encoding="utf-8")
+        part.chmod(path.stat().st_mode if path.exists() else 0o644)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
