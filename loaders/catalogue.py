@@ -11,10 +11,11 @@ from typing import Literal, LiteralString, cast, get_args
 
 from loaders.errors import CatalogueError
 from loaders.shared_files import shared_path
+from loaders.walk import Walk, parse_walk
 
 Mode = Literal["read", "write", "schema", "autocommit"]
 
-_FIELD = re.compile(r"^(mode|params|returns|each|reads):\s*(.*)$")
+_FIELD = re.compile(r"^(mode|params|returns|each|reads|walk):\s*(.*)$")
 _DECLARATION = re.compile(r"(\w+)\s*:\s*([\w\[\]. |]+)")
 # Strings, back-ticked names and comments can hold a dollar sign that is no parameter.
 _NOT_CODE = re.compile(
@@ -42,6 +43,7 @@ class Query:
         reads: types of relationships that all it finds depends on, besides the ids of nodes; None
             where nothing is said.
         first_line: the line of its file that the statement begins on.
+        walk: of a meta-path, what it computes, declared; None where its text alone says it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Query:
     text: LiteralString = field(repr=False)
     reads: frozenset[str] | None = None
     first_line: int = 1
+    walk: Walk | None = None
 
 
 @cache
@@ -188,6 +191,7 @@ def _checked_query(file: _File) -> Query:
         text=cast(LiteralString, file.body),
         reads=_reads(file),
         first_line=file.first_line,
+        walk=parse_walk(file.name, file.fields["walk"]) if "walk" in file.fields else None,
     )
 
 

@@ -15,6 +15,9 @@ from jaxtyping import Float32, Float64, Int8, Int64
 from numpy.typing import NDArray
 
 
+Weights = Float64[NDArray[np.float64], " edges"] | Float32[NDArray[np.float32], " edges"]
+
+
 class IdMap(Sequence[str]):
     """Ids and their rows. The ids are unique and sorted by code point.
 
@@ -84,12 +87,12 @@ class Edges:
     Attributes:
         source: row of the start node.
         target: row of the end node.
-        weight: stored weight, 1 where there is none.
+        weight: stored weight, 1 where there is none; exact, for what is ordered by it.
     """
 
     source: Int64[NDArray[np.int64], " edges"]
     target: Int64[NDArray[np.int64], " edges"]
-    weight: Float32[NDArray[np.float32], " edges"]
+    weight: Weights
 
     def __post_init__(self) -> None:
         _check_same_length(source=self.source, target=self.target, weight=self.weight)
@@ -99,13 +102,13 @@ class Edges:
 
     def matrix(self, rows: int, columns: int, *, weighted: bool = True) -> sp.csr_matrix:
         """The relationships as float32 [rows, columns]: their weights, or ones."""
-        weight = self.weight if weighted else np.ones(len(self), np.float32)
+        weight = self.weight.astype(np.float32) if weighted else np.ones(len(self), np.float32)
         return sp.csr_matrix((weight, (self.source, self.target)), shape=(rows, columns))
 
     @classmethod
     def empty(cls) -> "Edges":
         """No relationships."""
-        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +127,7 @@ class Interactions:
     user_index: Int64[NDArray[np.int64], " edges"]
     item_index: Int64[NDArray[np.int64], " edges"]
     event_index: Int8[NDArray[np.int8], " edges"]
-    weight: Float32[NDArray[np.float32], " edges"]
+    weight: Weights
     last_at: Float64[NDArray[np.float64], " edges"]
     events: tuple[str, ...]
 
@@ -156,7 +159,7 @@ class Interactions:
         """No interactions."""
         nothing = np.empty(0, np.int64)
         return cls(
-            nothing, nothing, np.empty(0, np.int8), np.empty(0, np.float32),
+            nothing, nothing, np.empty(0, np.int8), np.empty(0, np.float64),
             np.empty(0, np.float64), (),
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ seen them.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -41,11 +41,17 @@ from recsvc.models import (
 )
 from recsvc.refresh_parts import Fitted, Learned, Run, Vectors
 from recsvc.signals import RowSignal, Signal
-from recsvc.signals.metapath import all_rows, held_out_scores, metapath_kinds, metapath_reads
+from recsvc.signals.metapath import (
+    all_rows,
+    evidence_ids,
+    held_out_scores,
+    metapath_kinds,
+    metapath_reads,
+)
 from recsvc.signals.pagerank import pagerank_rows
 from recsvc.signals.popularity import popularity_prior
 from recsvc.signals.rows import kernel_rows
-from recsvc.splits import entries, hold_out_again, id_numbers
+from recsvc.splits import entries, hold_out_again, id_numbers, row_numbers, without_pairs
 from recsvc.warm_state import Start, digests_of, moved
 
 PAGERANK = "pagerank"
@@ -88,53 +94,57 @@ def learn(
 def _learn(
     run: Run, graph: HeteroGraph, evidence: sp.csr_matrix, options: Mapping[str, ModelOptions]
 ) -> Learned:
-    numbers = id_numbers(graph.users)
-    users, kept, held_out = _split(run, evidence, numbers, id_numbers(graph.items))
-    data = TrainingData(graph, kept)
-    fitted = {
-        name: fit_model(
-            run, name, data, options[name], "for validation", validation=Validation(held_out)
-        )
-        for name in run.options.models
-    }
-    item_signals = [each.signal(name, graph.items) for name, each in fitted.items()]
-    item_signals.append(_pagerank(run, graph, kept, "pagerank for validation")[0])
-    paths = _rehearsed(run, graph, kept, held_out, users)
-    prior = popularity_prior(kept)
-    names = [*(signal.name for signal in item_signals), *paths, BASE]
-
-    def score(some: slice) -> list[Float32[NDArray[np.float32], "n items"]]:
-        scores = [scaled_scores(signal, kept[users[some]]) for signal in item_signals]
-        raw = (found[some].toarray() for found in paths.values())
-        scores += [(s * unit_rms(s)[:, None]).astype(np.float32) for s in raw]
-        return [*scores, np.broadcast_to(prior, scores[0].shape)]
-
+    split = validation_split(run, graph, evidence)
+    signals = split_signals(run, split, options)
+    names = [*signals.names, BASE]
     with run.step("weights"):
-        candidates = candidates_in_parts(score, len(names), kept[users], held_out[users])
+        asked = (split.kept[split.users], split.held_out[split.users])
+        candidates = candidates_in_parts(signals.scores, len(names), *asked)
         heard = [place for place, values in enumerate(candidates.features) if values.any()]
         learnable = replace(candidates, features=candidates.features[heard])
         learned, _ = learn_weights(learnable, [names[place] for place in heard])
         weights = {name: max(learned.get(name, 0.0), LEAST_WEIGHT) for name in names}
         by_user = validation_accuracy(candidates, weights)
         metrics = {name: dict(bootstrap(values, 1000, 0)) for name, values in by_user.items()}
-    epochs = {name: each.epochs for name, each in fitted.items()}
-    validated = Validated(numbers[users], by_user["hybrid"]["ndcg@20"])
-    return Learned(weights, epochs, metrics, validated)
+    validated = Validated(
+        id_numbers(graph.users)[split.users],
+        by_user["hybrid"]["ndcg@20"],
+        row_numbers(asked[1], id_numbers(graph.items)),
+    )
+    return Learned(weights, signals.epochs, metrics, validated)
 
 
-def _split(
-    run: Run,
-    evidence: sp.csr_matrix,
-    user_numbers: Int64[NDArray[np.int64], " users"],
-    item_numbers: Int64[NDArray[np.int64], " items"],
-) -> tuple[Int64[NDArray[np.int64], " validation"], sp.csr_matrix, sp.csr_matrix]:
-    """Validation users, what is left of everybody's evidence, and what is held out.
+@dataclass(frozen=True, slots=True, eq=False)
+class ValidationSplit:
+    """The one hold-out: every signal is made from what is left, and asked for the rest.
 
-    The next refresh takes mostly the same, so that its version can be compared with this one.
+    Attributes:
+        users: validation users.
+        graph: the graph without what is held out.
+        kept: everybody's evidence without it, [users, items].
+        held_out: [users, items].
+    """
+
+    users: Int64[NDArray[np.int64], " validation"]
+    graph: HeteroGraph
+    kept: sp.csr_matrix
+    held_out: sp.csr_matrix
+
+
+def validation_split(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> ValidationSplit:
+    """What a refresh holds out. The next one takes mostly the same.
+
+    Args:
+        run: the refresh.
+        graph: nodes and relationships.
+        evidence: weights of all users, [users, items].
+
+    Raises:
+        RefreshError: nobody has enough items for a held-out part.
     """
     options = run.options
     mask = hold_out_again(
-        evidence, user_numbers, item_numbers, options.held_out_share,
+        evidence, id_numbers(graph.users), id_numbers(graph.items), options.held_out_share,
         most_users=options.validation_users, seed=options.seed,
     )  # fmt: skip
     if not mask.any():
@@ -144,7 +154,75 @@ def _split(
         )
     held_out = entries(evidence, mask)
     users = np.flatnonzero(np.diff(held_out.indptr))
-    return users, entries(evidence, ~mask), held_out
+    return ValidationSplit(
+        users, without_pairs(graph, held_out), entries(evidence, ~mask), held_out
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitSignals:
+    """Every signal, made from what a split has left.
+
+    Attributes:
+        split: the split.
+        epochs: by model; 0 for one without epochs.
+        signals: models and PageRank.
+        paths: raw scores of the users of the split by each meta-path, [users, items].
+        prior: from what is left.
+    """
+
+    split: ValidationSplit
+    epochs: Mapping[str, int]
+    signals: tuple[Signal, ...]
+    paths: Mapping[str, sp.csr_matrix]
+    prior: Float32[NDArray[np.float32], " items"]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the signals, in the order of `scores`, which end with the prior."""
+        return [*(signal.name for signal in self.signals), *self.paths]
+
+    def scores(self, some: slice) -> list[Float32[NDArray[np.float32], "n items"]]:
+        """Scores by each signal, what λ is put on, and the prior, for some users of the split."""
+        given = self.split.kept[self.split.users[some]]
+        scores = [scaled_scores(signal, given) for signal in self.signals]
+        raw = (found[some].toarray() for found in self.paths.values())
+        scores += [(s * unit_rms(s)[:, None]).astype(np.float32) for s in raw]
+        return [*scores, np.broadcast_to(self.prior, scores[0].shape)]
+
+
+def split_signals(
+    run: Run,
+    split: ValidationSplit,
+    options: Mapping[str, ModelOptions],
+    epochs: Mapping[str, int] | None = None,
+    purpose: str = "for validation",
+) -> SplitSignals:
+    """Make every signal from what a split has left, or take what an earlier step has made.
+
+    Args:
+        run: the refresh.
+        split: what is left, and what is held out.
+        options: of each model.
+        epochs: of each model; found on what is held out unless given.
+        purpose: in the names of the steps.
+    """
+    data = TrainingData(split.graph, split.kept)
+    validation = Validation(split.held_out) if epochs is None else None
+    fitted = {
+        name: fit_model(
+            run, name, data, options[name], purpose, validation=validation,
+            epochs=(epochs or {}).get(name) or None,
+        )
+        for name in run.options.models
+    }  # fmt: skip
+    items = split.graph.items
+    signals = [each.signal(name, items) for name, each in fitted.items()]
+    signals.append(_pagerank(run, split.graph, split.kept, f"pagerank {purpose}")[0])
+    return SplitSignals(
+        split, {name: each.epochs for name, each in fitted.items()}, tuple(signals),
+        _path_scores(run, split, f"paths {purpose}"), popularity_prior(split.kept),
+    )  # fmt: skip
 
 
 def fit_model(
@@ -254,19 +332,15 @@ def row_signals(
     Returns:
         The signals, and of PageRank's rows the share of their mass that was cut off.
     """
-    ids = _evidence_ids(graph)
+    ids = evidence_ids(graph)
     pagerank, cut = _pagerank(run, graph, evidence, "pagerank")
 
     def rows(name: str, kind: EvidenceKind) -> sp.csr_matrix:
         with run.step(name):
             same = _same_rows(start, name, graph, ids[kind])
-            return (
-                same
-                if same is not None
-                else all_rows(
-                    run.gateway, name, ids[kind], graph.items, run.options.row_size, run.told
-                )
-            )
+            if same is not None:
+                return same
+            return all_rows(run.gateway, name, graph, run.options.row_size, run.told)
 
     signals = [pagerank]
     for name, kind in metapath_kinds().items():
@@ -288,31 +362,27 @@ def _same_rows(start: Start, path: str, graph: HeteroGraph, ids: IdMap) -> sp.cs
     return moved(signal.rows, ids.rows(signal.ids), items, (len(ids), len(graph.items)))
 
 
-def _rehearsed(
-    run: Run,
-    graph: HeteroGraph,
-    kept: sp.csr_matrix,
-    held_out: sp.csr_matrix,
-    users: Int64[NDArray[np.int64], " users"],
-) -> dict[str, sp.csr_matrix]:
-    by_kind: dict[EvidenceKind, sp.csr_matrix] = {
-        "item": kept,
-        "user": graph.follows.matrix(len(graph.users), len(graph.users), weighted=False),
-        "category": graph.prefers.matrix(len(graph.users), len(graph.categories)),
-    }
+def _path_scores(run: Run, split: ValidationSplit, what: str) -> dict[str, sp.csr_matrix]:
+    """Raw scores of the users of a split by each meta-path."""
 
     def scores() -> dict[str, sp.csr_matrix]:
-        with run.step("validation paths"):
+        with run.step(what):
             return held_out_scores(
-                run.gateway, metapath_kinds(), _evidence_ids(graph), by_kind, graph.users,
-                held_out, users, size=run.options.row_size, progress=run.told,
+                run.gateway, split.graph, split.held_out, all_evidence(split.graph, split.kept),
+                split.users, size=run.options.row_size, progress=run.told,
             )  # fmt: skip
 
-    return run.record.kept("validation paths", scores)
+    return run.record.kept(what, scores)
 
 
-def _evidence_ids(graph: HeteroGraph) -> dict[EvidenceKind, IdMap]:
-    return {"item": graph.items, "user": graph.users, "category": graph.categories}
+def all_evidence(graph: HeteroGraph, items: sp.csr_matrix) -> dict[EvidenceKind, sp.csr_matrix]:
+    """All that is known of every user, by kind: the items that are given, follows, preferences."""
+    n = len(graph.users)
+    return {
+        "item": items,
+        "user": graph.follows.matrix(n, n, weighted=False),
+        "category": graph.prefers.matrix(n, len(graph.categories)),
+    }
 
 
 def validation_accuracy(

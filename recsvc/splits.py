@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Float64, Int64, UInt64
 from numpy.typing import NDArray
 
-from loaders.types import Interactions
+from loaders.types import HeteroGraph, Interactions
 
 
 def hold_out(
@@ -51,6 +52,20 @@ def id_numbers(ids: Iterable[str]) -> Int64[NDArray[np.int64], " ids"]:
     """A number for each id, the same in every process: the first 8 bytes of its BLAKE2b."""
     digests = [hashlib.blake2b(each.encode(), digest_size=8).digest() for each in ids]
     return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
+
+
+def row_numbers(
+    matrix: sp.csr_matrix, columns: Int64[NDArray[np.int64], " columns"]
+) -> Int64[NDArray[np.int64], " rows"]:
+    """A number for the set of stored columns of each row: the same set has the same one.
+
+    Args:
+        matrix: whose stored entries count, whatever their values.
+        columns: a number for each column, see `id_numbers`.
+    """
+    mixed = _mixed(columns.view(np.uint64), np.zeros(1, np.uint64))[matrix.indices]
+    before = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed)])
+    return (before[matrix.indptr[1:]] - before[matrix.indptr[:-1]]).view(np.int64)
 
 
 def hold_out_again(
@@ -131,6 +146,19 @@ def entries(matrix: sp.csr_matrix, mask: Bool[NDArray[np.bool_], " edges"]) -> s
     return sp.csr_matrix(
         (matrix.data[mask], matrix.indices[mask], count[matrix.indptr]), shape=matrix.shape
     )
+
+
+def without_pairs(graph: HeteroGraph, pairs: sp.csr_matrix) -> HeteroGraph:
+    """A graph without all that was done of some pairs, whatever the event.
+
+    Args:
+        graph: nodes and relationships.
+        pairs: stored where a pair is to go, [users, items].
+    """
+    did, width = graph.interactions, len(graph.items)
+    owner = np.repeat(np.arange(pairs.shape[0], dtype=np.int64), np.diff(pairs.indptr))
+    gone = np.isin(did.user_index * width + did.item_index, owner * width + pairs.indices)
+    return replace(graph, interactions=did.take(~gone))
 
 
 def _pairs(

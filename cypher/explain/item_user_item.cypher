@@ -7,7 +7,7 @@ WITH pair.evidence_id AS evidence_id, collect(pair.item_id) AS item_ids
 MATCH (evidence:Item {item_id: evidence_id})
 CALL (evidence) {
   MATCH (evidence)<-[r:INTERACTED]-(person:User)
-  WITH person, max(r.weight) AS weight
+  WITH person, max(coalesce(r.weight, 1.0)) AS weight
   ORDER BY weight DESC, person.user_id
   LIMIT 100
   RETURN collect(person) AS strongest
@@ -31,7 +31,7 @@ CALL (evidence, strongest, item) {
   WHERE person IN strongest AND (person_links <= 100 OR item IN COLLECT {
     MATCH (person)-[r:INTERACTED]->(any:Item)
     WHERE person_links > 100
-    WITH any, max(r.weight) AS weight
+    WITH any, max(coalesce(r.weight, 1.0)) AS weight
     ORDER BY weight DESC, any.item_id
     LIMIT 100
     RETURN any

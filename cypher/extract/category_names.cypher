@@ -1,8 +1,8 @@
-// Names of a range of categories.
+// Names of some categories.
 // mode: read
-// params: first: str, last: str
+// params: ids: list[str]
 // returns: ids: list[str], names: list[str]
 MATCH (category:Category)
-WHERE $first <= category.category_id <= $last
+WHERE category.category_id IN $ids
 RETURN collect(category.category_id) AS ids,
        collect(toString(coalesce(category.name, ''))) AS names

@@ -1,8 +1,8 @@
-// Categories of items, for a range of start nodes, as flat lists.
+// Categories of items, for some start nodes, as flat lists.
 // mode: read
-// params: first: str, last: str
+// params: ids: list[str]
 // returns: sources: list[int], targets: list[int], weights: list[float]
 MATCH (source:Item)-[r:IN_CATEGORY]->(target:Category)
-WHERE $first <= source.item_id <= $last
+WHERE source.item_id IN $ids
 RETURN collect(id(source)) AS sources, collect(id(target)) AS targets,
        collect(toFloat(coalesce(r.weight, 1.0))) AS weights

@@ -1,12 +1,12 @@
-// What a range of users did from `since` on and before `until`, as flat lists, one record for each
+// What some users did from `since` on and before `until`, as flat lists, one record for each
 // kind of event. Of an interaction that went on after `until`, only its first event is known to be
 // before: it counts with weight 1 at that time. Interactions of unknown time are left out.
 // mode: read
-// params: first: str, last: str, since: datetime, until: datetime
+// params: ids: list[str], since: datetime, until: datetime
 // returns: event: str, sources: list[int], targets: list[int], weights: list[float],
 //   times: list[float]
 MATCH (user:User)-[r:INTERACTED]->(item)
-WHERE $first <= user.user_id <= $last
+WHERE user.user_id IN $ids
 WITH user, r, item, r.last_at < $until AS whole
 WITH user, r, item, whole, CASE WHEN whole THEN r.last_at ELSE r.first_at END AS at
 WHERE $since <= at < $until

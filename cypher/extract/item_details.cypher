@@ -1,8 +1,8 @@
-// What answers show of a range of items.
+// What answers show of some items.
 // mode: read
-// params: first: str, last: str
+// params: ids: list[str]
 // returns: ids: list[str], titles: list[str], available: list[bool]
 MATCH (item:Item)
-WHERE $first <= item.item_id <= $last
+WHERE item.item_id IN $ids
 RETURN collect(item.item_id) AS ids, collect(toString(coalesce(item.title, ''))) AS titles,
        collect(coalesce(item.available, true)) AS available

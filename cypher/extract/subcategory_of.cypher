@@ -1,7 +1,7 @@
-// Parents of categories, for a range of start nodes, as flat lists.
+// Parents of categories, for some start nodes, as flat lists.
 // mode: read
-// params: first: str, last: str
+// params: ids: list[str]
 // returns: sources: list[int], targets: list[int], weights: list[float]
 MATCH (source:Category)-[:SUBCATEGORY_OF]->(target:Category)
-WHERE $first <= source.category_id <= $last
+WHERE source.category_id IN $ids
 RETURN collect(id(source)) AS sources, collect(id(target)) AS targets, collect(1.0) AS weights

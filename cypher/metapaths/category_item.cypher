@@ -2,6 +2,7 @@
 // mode: read
 // params: evidence_ids: list[str]
 // returns: evidence_id: str, item_id: str, strength: float
+// walk: (Category) <-[IN_CATEGORY 200 log]- (Item ^-0.3)
 // reads: IN_CATEGORY
 UNWIND $evidence_ids AS evidence_id
 MATCH (evidence:Category {category_id: evidence_id})

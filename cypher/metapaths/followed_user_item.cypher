@@ -2,11 +2,12 @@
 // mode: read
 // params: evidence_ids: list[str]
 // returns: evidence_id: str, item_id: str, strength: float
+// walk: (User ^-0.5) -[INTERACTED max 200]-> (Item)
 UNWIND $evidence_ids AS evidence_id
 MATCH (evidence:User {user_id: evidence_id})
 CALL (evidence) {
   MATCH (evidence)-[r:INTERACTED]->(item:Item)
-  WITH item, max(r.weight) AS weight
+  WITH item, max(coalesce(r.weight, 1.0)) AS weight
   ORDER BY weight DESC, item.item_id
   LIMIT 200
   RETURN item

@@ -4,6 +4,8 @@
 // mode: read
 // params: evidence_ids: list[str]
 // returns: evidence_id: str, item_id: str, strength: float
+// walk: (Item ^-0.5) -[IN_CATEGORY 50 log]-> (Category ^-0.7)
+//   <-[IN_CATEGORY 200 log]- (Item ^-0.3)
 // reads: IN_CATEGORY
 UNWIND $evidence_ids AS evidence_id
 MATCH (evidence:Item {item_id: evidence_id})

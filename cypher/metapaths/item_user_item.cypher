@@ -3,11 +3,13 @@
 // mode: read
 // params: evidence_ids: list[str]
 // returns: evidence_id: str, item_id: str, strength: float
+// walk: (Item ^-0.7) <-[INTERACTED max 100]- (User ^-0.7)
+//   -[INTERACTED max 100]-> (Item ^-0.4)
 UNWIND $evidence_ids AS evidence_id
 MATCH (evidence:Item {item_id: evidence_id})
 CALL (evidence) {
   MATCH (evidence)<-[r:INTERACTED]-(person:User)
-  WITH person, max(r.weight) AS weight
+  WITH person, max(coalesce(r.weight, 1.0)) AS weight
   ORDER BY weight DESC, person.user_id
   LIMIT 100
   RETURN person
@@ -17,7 +19,7 @@ WITH person, collect(evidence) AS starts,
      COUNT { (person)-[:INTERACTED]->() } ^ -0.7 AS person_share
 CALL (person) {
   MATCH (person)-[r:INTERACTED]->(item:Item)
-  WITH item, max(r.weight) AS weight
+  WITH item, max(coalesce(r.weight, 1.0)) AS weight
   ORDER BY weight DESC, item.item_id
   LIMIT 100
   RETURN item

@@ -50,7 +50,7 @@ def to_hetero_data(graph: HeteroGraph) -> "HeteroData":
     for source, kind, target, edges in all_edges(graph):
         store = data[source, kind, target]
         store.edge_index = torch.from_numpy(np.stack([edges.source, edges.target]))
-        store.edge_weight = torch.from_numpy(edges.weight)
+        store.edge_weight = torch.from_numpy(edges.weight.astype(np.float32))
     did = graph.interactions
     data["User", "INTERACTED", "Item"].event = torch.from_numpy(did.event_index)
     data["User", "INTERACTED", "Item"].last_at = torch.from_numpy(did.last_at)

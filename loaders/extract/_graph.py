@@ -187,7 +187,7 @@ class _Reader:
         return _in_order(parts) if parts else Edges.empty()
 
 
-_Weighted = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+_Weighted = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 """Sources, targets and weights."""
 
 
@@ -198,7 +198,7 @@ class _Part:
     event: str
     user: NDArray[np.int64]
     item: NDArray[np.int64]
-    weight: NDArray[np.float32]
+    weight: NDArray[np.float64]
     last_at: NDArray[np.float64]
 
 
@@ -206,7 +206,7 @@ def _part(row: Row, users: Nodes, items: Nodes, of: NDArray[np.bool_]) -> _Part:
     user, item = users.rows(row["sources"]), items.rows(row["targets"])
     # What was made after the nodes were read, and users who were read along.
     known = (user >= 0) & (item >= 0) & of[user]
-    weight, last_at = np.array(row["weights"], np.float32), np.array(row["times"], np.float64)
+    weight, last_at = np.array(row["weights"], np.float64), np.array(row["times"], np.float64)
     if not known.all():
         user, item, weight, last_at = user[known], item[known], weight[known], last_at[known]
     return _Part(row["event"], user, item, weight, last_at)
@@ -237,7 +237,7 @@ def sorted_interactions(
     user: NDArray[np.int64],
     item: NDArray[np.int64],
     event: NDArray[np.int8],
-    weight: NDArray[np.float32],
+    weight: NDArray[np.float64],
     last_at: NDArray[np.float64],
     events: tuple[str, ...],
     items: int,
@@ -254,7 +254,7 @@ def sorted_interactions(
 def _weighted(row: Row, sources: Nodes, targets: Nodes) -> _Weighted:
     source, target = sources.rows(row["sources"]), targets.rows(row["targets"])
     known = (source >= 0) & (target >= 0)
-    return source[known], target[known], np.array(row["weights"], np.float32)[known]
+    return source[known], target[known], np.array(row["weights"], np.float64)[known]
 
 
 def _in_order(parts: Sequence[_Weighted]) -> Edges:

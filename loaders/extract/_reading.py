@@ -106,14 +106,15 @@ def read_nodes(runner: Gateway | Transaction, query: Query, **parameters: Any) -
 class Range:
     """Nodes that follow each other in the database's order.
 
+    They are named one by one: where Cypher compares texts without an index, it does so in another
+    order than that of the index, and of a first and a last id some between would be lost.
+
     Attributes:
-        first: id of the first.
-        last: id of the last.
+        ids: of the nodes.
         stop: how many nodes there are up to its end.
     """
 
-    first: str
-    last: str
+    ids: Sequence[str]
     stop: int
 
 
@@ -141,7 +142,7 @@ def ranges(
             or following - start >= _NODES_PER_RANGE
             or before[following] - before[start] >= _RELATIONSHIPS_PER_RANGE
         ):
-            cuts.append(Range(order[start], order[place], place + 1))
+            cuts.append(Range(order[start : place + 1], place + 1))
             start = following
     return cuts
 
@@ -159,7 +160,7 @@ def read_ranges(
     """Run a query over ranges; `keep` makes of the records of each what is held in memory."""
 
     def read(cut: Range) -> _Out:
-        return keep(gateway.run(query, first=cut.first, last=cut.last, **parameters))
+        return keep(gateway.run(query, ids=list(cut.ids), **parameters))
 
     kept: list[_Out] = []
     for cut, part in zip(cuts, side_by_side(read, cuts, SESSIONS), strict=True):

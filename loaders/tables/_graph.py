@@ -107,7 +107,7 @@ class _Collected:
         return Edges(
             sources.rows(links["source"].to_list()),
             targets.rows(links["target"].to_list()),
-            links["weight"].cast(pl.Float32).to_numpy(writable=True),
+            links["weight"].cast(pl.Float64).to_numpy(writable=True),
         )
 
 
@@ -130,7 +130,7 @@ def _interactions(totals: pl.DataFrame, users: IdMap, items: IdMap) -> Interacti
         users.rows(totals["user_id"].to_list()),
         items.rows(totals["item_id"].to_list()),
         np.fromiter((event_row[name] for name in totals["event"]), np.int8, totals.height),
-        totals["weight"].cast(pl.Float32).to_numpy(writable=True),
+        totals["weight"].cast(pl.Float64).to_numpy(writable=True),
         last_at.fill_null(float("nan")).to_numpy(writable=True),
         events,
     )

@@ -1,9 +1,13 @@
-"""Meta-path rows: what the files under `cypher/metapaths/` return, kept as sparse arrays."""
+"""Meta-path rows: what the files under `cypher/metapaths/` return, kept as sparse arrays.
+
+What a file declares is computed on the arrays of the graph. A file that declares nothing is run
+by Neo4j; without held-out interactions, in short transactions that are rolled back.
+"""
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,28 +18,36 @@ from loaders.catalogue import catalogue
 from loaders.errors import CatalogueError
 from loaders.extract import Progress, metapath_rows
 from loaders.gateway import Gateway, Transaction
-from loaders.types import IdMap
+from loaders.types import HeteroGraph, IdMap
 from recsvc.evidence import EvidenceKind
 from recsvc.signals.rows import truncate_rows
+from recsvc.signals.walk import walk_rows
 
 _KIND_BY_PREFIX: Mapping[str, EvidenceKind] = {
     "item_": "item",
     "followed_user_": "user",
     "category_": "category",
 }
-_USERS_PER_REHEARSAL = 50
+_START = {"item": "Item", "user": "User", "category": "Category"}
+_EVIDENCE_PER_TRANSACTION = 25
+_LONGEST_PAUSE_SECONDS = 1.0
 
 
 def metapath_kinds() -> dict[str, EvidenceKind]:
     """Every meta-path and the kind of evidence it starts from, which its name begins with.
 
     Raises:
-        CatalogueError: a file's name begins with no kind of evidence.
+        CatalogueError: a file's name begins with no kind of evidence, or its walk with another.
     """
     kinds: dict[str, EvidenceKind] = {}
     for query in catalogue().folder("metapaths"):
         name = query.name.removeprefix("metapaths/")
-        kinds[name] = _kind(name)
+        kind = kinds[name] = _kind(name)
+        if query.walk is not None and query.walk.start != _START[kind]:
+            raise CatalogueError(
+                f"cypher/{query.name}: the walk starts at ({query.walk.start}): by the file's name "
+                f"expected ({_START[kind]})"
+            )
     return kinds
 
 
@@ -63,40 +75,56 @@ def _kind(name: str) -> EvidenceKind:
 
 
 def all_rows(
-    gateway: Gateway, name: str, evidence: IdMap, items: IdMap, size: int, progress: Progress
+    gateway: Gateway, name: str, graph: HeteroGraph, size: int, progress: Progress
 ) -> sp.csr_matrix:
-    """The rows of one meta-path over all evidence nodes, the `size` largest entries of each."""
+    """The rows of one meta-path over all evidence nodes, the `size` largest entries of each.
+
+    Args:
+        gateway: runs a file that declares no walk.
+        name: of the meta-path.
+        graph: nodes and relationships.
+        size: entries kept per row.
+        progress: told what is done.
+
+    Returns:
+        float32 [evidence nodes, items].
+    """
+    walk = catalogue()[f"metapaths/{name}"].walk
+    if walk is not None:
+        return walk_rows(walk, graph, size, partial(progress, name))
     return metapath_rows(
-        gateway, name, evidence, items, lambda rows: truncate_rows(rows, size)[0],
-        progress=progress,
+        gateway, name, evidence_ids(graph)[_kind(name)], graph.items,
+        lambda rows: truncate_rows(rows, size)[0], progress=progress,
     )  # fmt: skip
+
+
+def evidence_ids(graph: HeteroGraph) -> dict[EvidenceKind, IdMap]:
+    """The nodes that can be evidence, by kind."""
+    return {"item": graph.items, "user": graph.users, "category": graph.categories}
 
 
 def held_out_scores(
     gateway: Gateway,
-    kinds: Mapping[str, EvidenceKind],
-    ids: Mapping[EvidenceKind, IdMap],
-    evidence: Mapping[EvidenceKind, sp.csr_matrix],
-    users: IdMap,
+    graph: HeteroGraph,
     held_out: sp.csr_matrix,
+    evidence: Mapping[EvidenceKind, sp.csr_matrix],
     user_index: Int64[NDArray[np.int64], " n"],
     *,
     size: int,
     progress: Progress,
 ) -> dict[str, sp.csr_matrix]:
-    """Raw meta-path scores of validation users in the graph without what is held out from them.
+    """Raw meta-path scores of validation users, by rows that know nothing of what is held out.
 
-    The held-out interactions are deleted in a transaction, the meta-paths are run in it, and it
-    is rolled back: a path that leads through the answer itself is never counted, whatever the
-    file says, and nobody else sees the deletion.
+    A declared walk is computed on the graph without all that is held out. So are the rows of a
+    file whose header says that it reads no interactions. Any other file is run by Neo4j for one
+    user after the other, in short transactions in which that user's held-out interactions have
+    been deleted, and which are rolled back.
 
     Args:
-        gateway: the graph.
-        kinds: meta-paths and their kind of evidence.
-        ids: evidence nodes by kind.
-        evidence: evidence left to each user, by kind, [users, evidence nodes].
-        users: all users.
+        gateway: runs the files that declare no walk.
+        graph: nodes and relationships, without what is held out.
         held_out: what is held out, [users, items].
+        evidence: evidence left to each user, by kind, [users, evidence nodes].
         user_index: validation users.
         size: entries kept per row.
         progress: told what is done.
@@ -104,43 +132,62 @@ def held_out_scores(
     Returns:
         By meta-path, float32 [n, items], in the order of `user_index`.
     """
-    parts: dict[str, list[sp.csr_matrix]] = {name: [] for name in kinds}
-    for start in range(0, len(user_index), _USERS_PER_REHEARSAL):
-        batch = user_index[start : start + _USERS_PER_REHEARSAL]
-        removed = [
-            {"user_id": users[u], "item_ids": [ids["item"][i] for i in held_out[u].indices]}
-            for u in batch.tolist()
-        ]
-        weights: dict[EvidenceKind, sp.csr_matrix] = {k: m[batch] for k, m in evidence.items()}
-        # Returned, not gathered inside: after a transient error the work is done again.
-        scores = gateway.rehearse(
-            partial(
-                _scores_without, removed=removed, kinds=kinds, ids=ids, weights=weights, size=size
-            )
-        )
-        for name, found in scores.items():
-            parts[name].append(found)
-        progress("validation paths", start + len(batch), len(user_index))
-    return {name: sp.vstack(found, format="csr") for name, found in parts.items()}
-
-
-def _scores_without(
-    transaction: Transaction,
-    *,
-    removed: Sequence[Mapping[str, Any]],
-    kinds: Mapping[str, EvidenceKind],
-    ids: Mapping[EvidenceKind, IdMap],
-    weights: Mapping[EvidenceKind, sp.csr_matrix],
-    size: int,
-) -> dict[str, sp.csr_matrix]:
-    """Raw scores of some users by each meta-path, in the graph without some interactions."""
-    transaction.run(catalogue()["extract/without_held_out"], rows=removed)
     scores: dict[str, sp.csr_matrix] = {}
-    for name, kind in kinds.items():
-        wanted = [ids[kind][row] for row in np.unique(weights[kind].indices).tolist()]
-        rows = metapath_rows(
-            transaction, name, ids[kind], ids["item"],
-            lambda rows: truncate_rows(rows, size)[0], wanted=wanted,
-        )  # fmt: skip
-        scores[name] = (weights[kind] @ rows).tocsr()
+    for name, kind in metapath_kinds().items():
+        query = catalogue()[f"metapaths/{name}"]
+        given = evidence[kind][user_index]
+        if query.walk is not None or (query.reads is not None and "INTERACTED" not in query.reads):
+            scores[name] = (given @ all_rows(gateway, name, graph, size, progress)).tocsr()
+        else:
+            rehearsal = _Rehearsal(gateway, name, graph, held_out, size)
+            scores[name] = rehearsal.scores(given, user_index, progress)
     return scores
+
+
+class _Rehearsal:
+    """Runs a file in transactions in which what is held out from a user has been deleted.
+
+    They lock the user and the items at the other ends, so each is short, and after it nothing is
+    done for as long, in which others can write.
+    """
+
+    def __init__(
+        self, gateway: Gateway, name: str, graph: HeteroGraph, held_out: sp.csr_matrix, size: int
+    ) -> None:
+        self._gateway, self._name, self._graph = gateway, name, graph
+        self._held_out, self._size = held_out, size
+        self._ids = evidence_ids(graph)[_kind(name)]
+
+    def scores(
+        self, given: sp.csr_matrix, user_index: Int64[NDArray[np.int64], " n"], progress: Progress
+    ) -> sp.csr_matrix:
+        """Raw scores, [n, items]."""
+        found = [sp.csr_matrix((0, len(self._graph.items)), dtype=np.float32)]
+        for number, user in enumerate(user_index.tolist()):
+            found.append(given[[number]] @ self._rows(user, given[[number]].indices))
+            progress(f"{self._name} for validation", number + 1, len(user_index))
+        return sp.csr_matrix(sp.vstack(found, format="csr", dtype=np.float32))
+
+    def _rows(self, user: int, evidence: NDArray[np.int32]) -> sp.csr_matrix:
+        """The rows of some evidence without what is held out from a user."""
+        wanted = [self._ids[row] for row in evidence.tolist()]
+        rows = sp.csr_matrix((len(self._ids), len(self._graph.items)), dtype=np.float32)
+        for start in range(0, len(wanted), _EVIDENCE_PER_TRANSACTION):
+            some = wanted[start : start + _EVIDENCE_PER_TRANSACTION]
+            began = time.monotonic()
+            # Returned, not gathered inside: after a transient error the work is done again.
+            rows += self._gateway.rehearse(partial(self._without, user=user, wanted=some))
+            time.sleep(min(time.monotonic() - began, _LONGEST_PAUSE_SECONDS))
+        return rows
+
+    def _without(
+        self, transaction: Transaction, *, user: int, wanted: Sequence[str]
+    ) -> sp.csr_matrix:
+        items = self._graph.items
+        removed = [items[i] for i in self._held_out[[user]].indices.tolist()]
+        rows = [{"user_id": self._graph.users[user], "item_ids": removed}]
+        transaction.run(catalogue()["extract/without_held_out"], rows=rows)
+        return metapath_rows(
+            transaction, self._name, self._ids, items,
+            lambda found: truncate_rows(found, self._size)[0], wanted=wanted,
+        )  # fmt: skip

@@ -98,11 +98,18 @@ def truncate_rows(rows: sp.csr_matrix, size: int) -> tuple[sp.csr_matrix, float]
     rows = rows.tocsr()
     rows.sort_indices()
     lengths = np.diff(rows.indptr)
-    owner = np.repeat(np.arange(rows.shape[0]), lengths)
-    order = np.lexsort((rows.indices, -rows.data, owner))
-    rank = np.arange(len(order)) - np.repeat(rows.indptr[:-1], lengths)
-    kept = np.sort(order[rank < size])
     total = float(np.abs(rows.data).sum())
+    able = np.ones(rows.nnz, bool)
+    # Sorting what cannot be kept would take longer than all else.
+    for row in np.flatnonzero(lengths > size).tolist():
+        own = slice(rows.indptr[row], rows.indptr[row + 1])
+        able[own] = rows.data[own] >= np.partition(rows.data[own], -size)[-size]
+    place = np.flatnonzero(able)
+    owner = np.repeat(np.arange(rows.shape[0]), lengths)[place]
+    order = np.lexsort((rows.indices[place], -rows.data[place], owner))
+    left = np.bincount(owner, minlength=rows.shape[0])
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(left) - left, left)
+    kept = np.sort(place[order[rank < size]])
     indptr = np.concatenate([[0], np.cumsum(np.minimum(lengths, size))])
     result = sp.csr_matrix(
         (rows.data[kept].astype(np.float32), rows.indices[kept], indptr), shape=rows.shape

@@ -1,0 +1,145 @@
+"""A declared meta-path computed on arrays: the rows that its Cypher gives, for all nodes at once.
+
+    strength(j, i) = d_j^a · Σ_walks Π_hops w(r) · Π_between d_n^b · d_i^c
+
+over the walks j → … → i that keep within the cap of every hop, for i ≠ j. It is a product of one
+sparse matrix per hop, made for a block of rows at a time, each cut to its largest entries at once.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float64, Int64
+from numpy.typing import NDArray
+
+from loaders.types import HeteroGraph, Weights
+from loaders.walk import Hop, Label, Walk
+from recsvc.signals.rows import truncate_rows
+
+_ENTRIES_AT_ONCE = 4_000_000
+_Rows = Int64[NDArray[np.int64], " edges"]
+
+
+def walk_rows(
+    walk: Walk, graph: HeteroGraph, size: int, progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> sp.csr_matrix:
+    """The rows of a walk from all nodes of its kind.
+
+    Args:
+        walk: what the meta-path declares.
+        graph: nodes and relationships.
+        size: the largest entries of each row that are kept; ties by the smaller column.
+        progress: told (done, total) in rows.
+
+    Returns:
+        float32 [start nodes, items].
+    """
+    first, *others = _hop_matrices(walk, graph)
+    blocks = [sp.csr_matrix((0, len(graph.items)), dtype=np.float32)]
+    for begin, end in _blocks(first, others):
+        block = first[begin:end]
+        for matrix in others:
+            block = block @ matrix
+        if walk.start == "Item":
+            block = _without_itself(block, begin)
+        block.eliminate_zeros()
+        blocks.append(truncate_rows(sp.csr_matrix(block, dtype=np.float32), size)[0])
+        progress(end, first.shape[0])
+    return sp.csr_matrix(sp.vstack(blocks, format="csr", dtype=np.float32))
+
+
+def _hop_matrices(walk: Walk, graph: HeteroGraph) -> list[sp.csr_matrix]:
+    """One matrix per hop, float64; the powers of degrees are in that of the hop that leaves."""
+    sizes = {"User": len(graph.users), "Item": len(graph.items), "Category": len(graph.categories)}
+    matrices: list[sp.csr_matrix] = []
+    for hop, exponent in zip(walk.hops, walk.exponents, strict=False):
+        source, target, weight = _edges(hop, graph)
+        shape = _shape(hop, sizes)
+        factor = _power(np.bincount(source, minlength=shape[0]), exponent)
+        if hop is walk.hops[-1]:
+            end = _power(np.bincount(target, minlength=shape[1]), walk.exponents[-1])
+        else:
+            end = np.ones(shape[1])
+        source, target, weight = _within_cap(hop, source, target, weight)
+        share = np.log1p(np.where(weight > 0.0, weight, 0.0)) if hop.log else np.ones(len(source))
+        values = factor[source] * share * end[target]
+        matrices.append(sp.csr_matrix((values, (source, target)), shape=shape))
+    return matrices
+
+
+def _shape(hop: Hop, sizes: dict[Label, int]) -> tuple[int, int]:
+    start, end = hop.ends
+    return sizes[start], sizes[end]
+
+
+def _edges(hop: Hop, graph: HeteroGraph) -> tuple[_Rows, _Rows, Weights]:
+    """The relationships of a hop, in its direction: from, to, weight."""
+    if hop.type == "INTERACTED":
+        did = graph.interactions
+        source, target, weight = did.user_index, did.item_index, did.weight
+    else:
+        edges = {
+            "FOLLOWS": graph.follows,
+            "PREFERS": graph.prefers,
+            "IN_CATEGORY": graph.in_category,
+            "SUBCATEGORY_OF": graph.subcategory_of,
+        }[hop.type]
+        source, target, weight = edges.source, edges.target, edges.weight
+    return (source, target, weight) if hop.forward else (target, source, weight)
+
+
+def _within_cap(
+    hop: Hop, source: _Rows, target: _Rows, weight: Weights
+) -> tuple[_Rows, _Rows, Weights]:
+    """Of each node the strongest relationships, ties by the id they lead to.
+
+    NaN comes before all numbers, as in Cypher's descending order.
+    """
+    strength = np.where(np.isnan(weight), -np.inf, -weight.astype(np.float64))
+    order = np.lexsort((target, strength, source))
+    if hop.strongest:
+        # Of one pair the strongest stands first: a stable sort by pair finds it.
+        pair = np.lexsort((target[order], source[order]))
+        ends = np.stack([source[order], target[order]])[:, pair]
+        new = np.ones(len(pair), bool)
+        new[1:] = (ends[:, 1:] != ends[:, :-1]).any(axis=0)
+        order = order[np.sort(pair[new])]
+    count = np.bincount(source[order])
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
+    kept = order[rank < hop.cap]
+    return source[kept], target[kept], weight[kept]
+
+
+def _power(
+    degree: Int64[NDArray[np.int64], " nodes"], exponent: float
+) -> Float64[NDArray[np.float64], " nodes"]:
+    """degree^exponent; 1 where a node has none, as no walk leads there."""
+    return np.maximum(degree, 1).astype(np.float64) ** exponent
+
+
+def _blocks(first: sp.csr_matrix, others: list[sp.csr_matrix]) -> Iterator[tuple[int, int]]:
+    """Ranges of rows whose products have so many entries at most that they fit in memory."""
+    entries = np.ones(others[-1].shape[1] if others else first.shape[1])
+    for matrix in reversed(others):
+        entries = np.minimum(_pattern(matrix) @ entries, matrix.shape[1])
+    width = others[-1].shape[1] if others else first.shape[1]
+    filled = np.cumsum(np.minimum(_pattern(first) @ entries, width))
+    begin = 0
+    while begin < first.shape[0]:
+        before = filled[begin - 1] if begin else 0.0
+        end = int(np.searchsorted(filled, before + _ENTRIES_AT_ONCE, side="right"))
+        end = max(end, begin + 1)
+        yield begin, end
+        begin = end
+
+
+def _pattern(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    return sp.csr_matrix((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _without_itself(block: sp.csr_matrix, begin: int) -> sp.csr_matrix:
+    """Without the entries that lead from an item to itself."""
+    found = block.tocoo()
+    other = found.row + begin != found.col
+    return sp.csr_matrix((found.data[other], (found.row[other], found.col[other])), block.shape)
