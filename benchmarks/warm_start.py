@@ -49,7 +49,7 @@ MODEL_NAMES = ("lightgcn", "node2vec", "ridge")
 STRATEGIES = ("never", "fine-tuned", "from scratch")
 WELL_KNOWN = 5
 """Users a place needs on the first day for the direction of its vector to be compared."""
-NOTHING = Learned({}, {}, {}, Validated(np.zeros(0, np.int64), np.zeros(0)))
+NOTHING = Learned({}, {}, {}, Validated(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import scipy.sparse as sp
 from jaxtyping import Float32, Float64, Int8, Int64
 from numpy.typing import NDArray
 
-
 Weights = Float64[NDArray[np.float64], " edges"] | Float32[NDArray[np.float32], " edges"]
 
 

@@ -198,6 +198,7 @@ class Validation:
         options: of its refresh.
         users: a number for each.
         ndcg: NDCG@20 of each.
+        asked: a number for what was held out from each.
     """
 
     version: int
@@ -206,14 +207,16 @@ class Validation:
     options: Mapping[str, Any]
     users: Int64[NDArray[np.int64], " users"]
     ndcg: Float64[NDArray[np.float64], " users"]
+    asked: Int64[NDArray[np.int64], " users"]
 
 
 def active_validation(gateway: Gateway) -> Validation | None:
     """That of the active version; None where none is active, or it has none."""
     for row in gateway.run(catalogue()["writeback/active_validation"]):
-        users, ndcg = np.array(row["users"], np.int64), np.array(row["ndcg"], np.float64)
+        users, asked = np.array(row["users"], np.int64), np.array(row["asked"], np.int64)
+        ndcg = np.array(row["ndcg"], np.float64)
         named = (row["version"], row["run"] or "", row["sha256"])
-        return Validation(*named, json.loads(row["options"]), users, ndcg)
+        return Validation(*named, json.loads(row["options"]), users, ndcg, asked)
     return None
 
 

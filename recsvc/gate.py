@@ -25,10 +25,26 @@ class Validated:
     Attributes:
         user: a number for each user, see `recsvc.splits.id_numbers`; no two are the same.
         ndcg: NDCG@20 on what was held out from them.
+        asked: a number for the set of items that was held out, see `recsvc.splits.row_numbers`.
     """
 
     user: Int64[NDArray[np.int64], " users"]
     ndcg: Float64[NDArray[np.float64], " users"]
+    asked: Int64[NDArray[np.int64], " users"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A new version beside the active one.
+
+    Attributes:
+        change: by how much its NDCG@20 is higher, with the 95% interval; None where there is
+            nothing to compare on.
+        how: on what, or why not, in words.
+    """
+
+    change: Estimate | None
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +52,29 @@ class Verdict:
     """What the gate found.
 
     Attributes:
-        change: see `difference`.
+        comparison: with the active version.
         objections: see `objections`.
     """
 
-    change: Estimate | None = None
+    comparison: Comparison
     objections: tuple[str, ...] = ()
 
 
-def difference(new: Validated, active: Validated) -> Estimate | None:
-    """By how much the mean NDCG@20 of the users of both is higher, by paired bootstrap.
+def difference(new: Validated, active: Validated) -> Comparison:
+    """By how much the mean NDCG@20 is higher of the users who were asked for the same items.
 
-    Returns:
-        The difference and its 95% interval; None where they share too few users.
+    Each version was asked before it was fitted on what was held out. The difference is of pairs,
+    and its interval by bootstrap; there is none where they share too few such users.
     """
     _, ours, theirs = np.intersect1d(new.user, active.user, return_indices=True)
+    same = new.asked[ours] == active.asked[theirs]
+    ours, theirs = ours[same], theirs[same]
     if len(ours) < LEAST_COMMON:
-        return None
+        said = f"{len(ours)} users were asked for the same items by both"
+        return Comparison(None, f"{said}, {LEAST_COMMON} are needed")
     change = new.ndcg[ours] - active.ndcg[theirs]
-    return bootstrap({"ndcg": change}, _RESAMPLES, seed=0)["ndcg"]
+    estimate = bootstrap({"ndcg": change}, _RESAMPLES, seed=0)["ndcg"]
+    return Comparison(estimate, f"for {len(ours)} users who were asked for the same items by both")
 
 
 def objections(
@@ -69,7 +89,7 @@ def objections(
     Args:
         signals: of the blend.
         known: the items that somebody did something with.
-        change: see `difference`; None where there is nothing to compare with.
+        change: by how much it is better than the active version; None where that is not known.
         least_coverage: share of the known items that every model with vectors and the blend as a
             whole have to say something about.
     """

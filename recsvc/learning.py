@@ -51,7 +51,8 @@ from recsvc.signals.metapath import (
 from recsvc.signals.pagerank import pagerank_rows
 from recsvc.signals.popularity import popularity_prior
 from recsvc.signals.rows import kernel_rows
-from recsvc.splits import entries, hold_out_again, id_numbers, row_numbers, without_pairs
+from recsvc.splits import id_numbers, row_numbers
+from recsvc.validation_split import ValidationSplit, all_evidence, validation_split
 from recsvc.warm_state import Start, digests_of, moved
 
 PAGERANK = "pagerank"
@@ -115,51 +116,6 @@ def _learn(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ValidationSplit:
-    """The one hold-out: every signal is made from what is left, and asked for the rest.
-
-    Attributes:
-        users: validation users.
-        graph: the graph without what is held out.
-        kept: everybody's evidence without it, [users, items].
-        held_out: [users, items].
-    """
-
-    users: Int64[NDArray[np.int64], " validation"]
-    graph: HeteroGraph
-    kept: sp.csr_matrix
-    held_out: sp.csr_matrix
-
-
-def validation_split(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> ValidationSplit:
-    """What a refresh holds out. The next one takes mostly the same.
-
-    Args:
-        run: the refresh.
-        graph: nodes and relationships.
-        evidence: weights of all users, [users, items].
-
-    Raises:
-        RefreshError: nobody has enough items for a held-out part.
-    """
-    options = run.options
-    mask = hold_out_again(
-        evidence, id_numbers(graph.users), id_numbers(graph.items), options.held_out_share,
-        most_users=options.validation_users, seed=options.seed,
-    )  # fmt: skip
-    if not mask.any():
-        raise RefreshError(
-            "no user has 5 items or more: the weights of the blend cannot be learned; "
-            "ingest more interactions"
-        )
-    held_out = entries(evidence, mask)
-    users = np.flatnonzero(np.diff(held_out.indptr))
-    return ValidationSplit(
-        users, without_pairs(graph, held_out), entries(evidence, ~mask), held_out
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class SplitSignals:
     """Every signal, made from what a split has left.
 
@@ -182,7 +138,9 @@ class SplitSignals:
         """Names of the signals, in the order of `scores`, which end with the prior."""
         return [*(signal.name for signal in self.signals), *self.paths]
 
-    def scores(self, some: slice) -> list[Float32[NDArray[np.float32], "n items"]]:
+    def scores(
+        self, some: slice | Int64[NDArray[np.int64], " n"]
+    ) -> list[Float32[NDArray[np.float32], "n items"]]:
         """Scores by each signal, what λ is put on, and the prior, for some users of the split."""
         given = self.split.kept[self.split.users[some]]
         scores = [scaled_scores(signal, given) for signal in self.signals]
@@ -373,16 +331,6 @@ def _path_scores(run: Run, split: ValidationSplit, what: str) -> dict[str, sp.cs
             )  # fmt: skip
 
     return run.record.kept(what, scores)
-
-
-def all_evidence(graph: HeteroGraph, items: sp.csr_matrix) -> dict[EvidenceKind, sp.csr_matrix]:
-    """All that is known of every user, by kind: the items that are given, follows, preferences."""
-    n = len(graph.users)
-    return {
-        "item": items,
-        "user": graph.follows.matrix(n, n, weighted=False),
-        "category": graph.prefers.matrix(n, len(graph.categories)),
-    }
 
 
 def validation_accuracy(

@@ -143,7 +143,17 @@ def _concluded(run: Run, *, force: bool, from_scratch: bool) -> RefreshReport:
             finish_deletions(run.gateway)
         run.record.end("failed", error=_reason(error))
         raise
-    facts = ("versions", "weights", "metrics", "counts", "cut", "sha256", "change", "overridden")
+    facts = (
+        "versions",
+        "weights",
+        "metrics",
+        "counts",
+        "cut",
+        "sha256",
+        "change",
+        "overridden",
+        "compared",
+    )
     run.record.end("activated", error=None, **{name: getattr(report, name) for name in facts})
     # Without a state the next refresh begins from scratch, and says so.
     with contextlib.suppress(OSError, LoaderError):
@@ -169,8 +179,8 @@ def _refresh(run: Run, *, force: bool, from_scratch: bool) -> tuple[RefreshRepor
     unknown = unknown_kinds(candidate.basis.graph.interactions.events, run.events)
     report = RefreshReport(
         run.record.name, candidate.numbers, learned.weights, learned.metrics, run.record.seconds,
-        candidate.counts, candidate.cut, candidate.sha256, verdict.change, verdict.objections,
-        candidate.basis.start.reason, tuple(unknown),
+        candidate.counts, candidate.cut, candidate.sha256, verdict.comparison.change,
+        verdict.objections, candidate.basis.start.reason, verdict.comparison.how, tuple(unknown),
     )  # fmt: skip
     return report, candidate
 
@@ -283,6 +293,7 @@ def _blend_facts(candidate: Candidate) -> dict[str, Any]:
         "sha256": candidate.sha256,
         "validation_users": validated.user.tolist(),
         "validation_ndcg": validated.ndcg.tolist(),
+        "validation_asked": validated.asked.tolist(),
         "signal_metrics": {
             name: {metric: asdict(estimate) for metric, estimate in found.items()}
             for name, found in candidate.basis.learned.metrics.items()

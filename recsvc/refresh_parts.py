@@ -154,11 +154,12 @@ class RefreshReport:
         cut: share of its kernel's weight that was cut off, by model without vectors, and of
             PageRank.
         sha256: of the arrays the blend is served from.
-        change: by how much NDCG@20 is above that of the version that was active, for the
-            validation users of both; None where there are too few, or none was active.
+        change: by how much NDCG@20 is above that of the version that was active; None where there
+            was nothing to compare on.
         overridden: what spoke against the new versions, which were activated by force.
         start: what it went on from and why, or why it began from scratch.
         unknown_kinds: kinds of events of the graph that have no weight, and so count nothing.
+        compared: on what it was compared with the version that was active, or why not.
     """
 
     run: str
@@ -172,4 +173,5 @@ class RefreshReport:
     change: Estimate | None
     overridden: tuple[str, ...]
     start: str
+    compared: str
     unknown_kinds: tuple[str, ...] = ()

@@ -7,37 +7,30 @@ All else is computed as in a refresh from scratch, from the graph as it is.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from loaders import writeback
 from loaders.extract import Selection, extract_graph
-from loaders.parts import stored_parts
-from loaders.types import HeteroGraph, IdMap
-from recsvc import snapshot as snapshots
+from loaders.types import HeteroGraph
 from recsvc.candidate import Basis, Candidate
-from recsvc.errors import RefreshError, SnapshotError
-from recsvc.evaluation import Estimate, Evaluation, evaluate, paired_difference, top_k
-from recsvc.evidence import EvidenceKind
-from recsvc.fusion import Blend
-from recsvc.gate import LEAST_COMMON
+from recsvc.comparison import RESAMPLES, K, evaluated, home_of, in_rows_of, stored_arrays
+from recsvc.errors import RefreshError
+from recsvc.evaluation import paired_difference
+from recsvc.gate import LEAST_COMMON, Comparison
 from recsvc.learning import fit_model
 from recsvc.models import TrainingData
 from recsvc.refresh_parts import Run
 from recsvc.refresh_run import newest_manifests, read_manifest
-from recsvc.signals import EmbeddingSignal, RowSignal, Signal
-from recsvc.signals.metapath import metapath_digests
+from recsvc.signals.metapath import evidence_ids, metapath_digests
 from recsvc.snapshot import Snapshot
 from recsvc.splits import entries, hold_out_half, id_numbers
-from recsvc.warm_state import Start, WarmState, digests_of, keep_state, moved, read_state
-
-_K = 20
-_RESAMPLES = 2_000
+from recsvc.validation_split import all_evidence
+from recsvc.warm_state import Start, WarmState, digests_of, keep_state, read_state
 
 
 def chosen_start(
@@ -62,7 +55,7 @@ def chosen_start(
             return _scratch("it was asked for")
         chosen = _chosen(run, graph, evidence)
         if chosen["run"] is not None:
-            before = _arrays(run, chosen["version"], chosen["sha256"])
+            before = stored_arrays(run, chosen["version"], chosen["sha256"])
             if before is None:
                 return _scratch(f"the arrays of hybrid {chosen['version']} cannot be read")
         return chosen
@@ -71,8 +64,8 @@ def chosen_start(
     run.record.note(start=chosen["reason"])
     if chosen["run"] is None:
         return Start(chosen["reason"])
-    state = read_state(_home(run), chosen["run"])
-    before = before or _arrays(run, chosen["version"], chosen["sha256"])
+    state = read_state(home_of(run), chosen["run"])
+    before = before or stored_arrays(run, chosen["version"], chosen["sha256"])
     if state is None or before is None:
         raise RefreshError(
             f"what this refresh went on from, hybrid {chosen['version']}, is there no more: "
@@ -93,9 +86,9 @@ def _chosen(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> dict[str, 
     if not bound or active is None:
         return _scratch("no version is active" if bound else "fine_tune_below is 0")
     name = f"hybrid {active.version}"
-    manifest = read_manifest(_home(run), active.run)
-    state = read_state(_home(run), active.run)
-    if state is None or manifest is None:
+    manifest = read_manifest(home_of(run), active.run)
+    state = read_state(home_of(run), active.run)
+    if state is None or not state.tables or manifest is None:
         return _scratch(f"{name} left nothing on this machine to go on from")
     if _asked(manifest) != _asked(run.record.manifest) or state.paths != metapath_digests():
         return _scratch(f"options, events, packages or meta-paths are others than for {name}")
@@ -121,7 +114,7 @@ def _was_refused(run: Run, name: str) -> bool:
         manifest["state"] == "failed"
         and manifest.get("objections")
         and manifest.get("start", "").startswith(f"{_tuned_from(name)}:")
-        for manifest in newest_manifests(_home(run))
+        for manifest in newest_manifests(home_of(run))
     )
 
 
@@ -135,7 +128,7 @@ def changed_share(state: WarmState, graph: HeteroGraph, evidence: sp.csr_matrix)
     return (evidence.nnz + state.evidence.nnz - 2 * known) / max(1, state.evidence.nnz)
 
 
-def change_by_fine_tuning(run: Run, basis: Basis) -> Estimate | None:
+def change_by_fine_tuning(run: Run, basis: Basis) -> Comparison:
     """By how much fine-tuning makes NDCG@20 better than the active version's, on what came since.
 
     Of some users about half of what they did since is held out. The models go on from the active
@@ -144,7 +137,7 @@ def change_by_fine_tuning(run: Run, basis: Basis) -> Estimate | None:
     are those of the active version on both sides: they are computed the same way as ever.
 
     Returns:
-        The difference and its 95% interval; None where fewer than 30 users have something that
+        The difference and its 95% interval; none where fewer than 30 users have something that
         can be held out.
     """
     graph, start = basis.graph, basis.start
@@ -153,7 +146,7 @@ def change_by_fine_tuning(run: Run, basis: Basis) -> Estimate | None:
     assert before is not None
     users, kept, held_out = _new_part(run, state, before, graph, basis.evidence)
     if len(users) < LEAST_COMMON:
-        return None
+        return Comparison(None, f"{len(users)} users did something new, {LEAST_COMMON} are needed")
     data = TrainingData(graph, kept)
     tuned = {
         name: fit_model(
@@ -163,18 +156,19 @@ def change_by_fine_tuning(run: Run, basis: Basis) -> Estimate | None:
         for name in state.tables
     }  # fmt: skip
     with run.step("validate fine-tuning"):
-        active = _in_rows_of(graph, before)
+        active = in_rows_of(graph, before)
         signals = [
             tuned[signal.name].signal(signal.name, graph.items) if signal.name in tuned else signal
             for signal in active.signals
         ]
-        given = _evidence_of(graph, kept, users)
+        given = all_evidence(graph, kept, users)
         new_items = before.items.rows(graph.items) < 0
         found = [
-            _evaluated(blend, given, held_out[users], new_items)
+            evaluated(blend, given, held_out[users], given["item"], new_items)
             for blend in (replace(active, signals=tuple(signals)), active)
         ]
-        return paired_difference(*found, resamples=_RESAMPLES)[f"ndcg@{_K}"]
+        change = paired_difference(*found, resamples=RESAMPLES)[f"ndcg@{K}"]
+    return Comparison(change, f"on half of what {len(users)} users did since")
 
 
 def _new_part(
@@ -194,62 +188,6 @@ def _new_part(
     return np.flatnonzero(np.diff(held_out.indptr)), entries(evidence, ~mask), held_out
 
 
-def _evidence_of(
-    graph: HeteroGraph, kept: sp.csr_matrix, users: Int64[NDArray[np.int64], " users"]
-) -> dict[EvidenceKind, sp.csr_matrix]:
-    """All that is known of some users, but for what is held out."""
-    n = len(graph.users)
-    return {
-        "item": kept[users],
-        "user": graph.follows.matrix(n, n, weighted=False)[users],
-        "category": graph.prefers.matrix(n, len(graph.categories))[users],
-    }
-
-
-def _in_rows_of(graph: HeteroGraph, before: Snapshot) -> Blend:
-    """The blend of the active version with a row for each node of the graph as it is now."""
-    ids: Mapping[EvidenceKind, IdMap] = {
-        "item": graph.items, "user": graph.users, "category": graph.categories,
-    }  # fmt: skip
-    columns = graph.items.rows(before.items)
-    kept = columns >= 0
-
-    def placed(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = np.zeros((len(graph.items), *values.shape[1:]), np.float32)
-        found[columns[kept]] = values[kept]
-        return found
-
-    def of(signal: Signal) -> Signal:
-        if isinstance(signal, EmbeddingSignal):
-            source, target = placed(signal.source), placed(signal.target)
-            return EmbeddingSignal(signal.name, graph.items, source, target)
-        assert isinstance(signal, RowSignal)
-        own = ids[signal.kind]
-        shape = (len(own), len(graph.items))
-        rows = moved(signal.rows, own.rows(signal.ids), columns, shape)
-        return replace(signal, ids=own, rows=rows)
-
-    signals = tuple(map(of, before.blend.signals))
-    return replace(before.blend, signals=signals, prior=placed(before.blend.prior))
-
-
-def _evaluated(
-    blend: Blend,
-    given: Mapping[EvidenceKind, sp.csr_matrix],
-    wanted: sp.csr_matrix,
-    new_items: Bool[NDArray[np.bool_], " items"],
-) -> Evaluation:
-    """How well a blend finds what is wanted among the items that are not new."""
-
-    def score(rows: Int64[NDArray[np.int64], " n"], _own: sp.csr_matrix) -> NDArray[np.float32]:
-        found = blend.batch_scores({kind: own[rows] for kind, own in given.items()})
-        found[:, new_items] = -np.inf
-        return found
-
-    ranking = top_k(score, given["item"], k=_K)
-    return evaluate(ranking, wanted, given["item"], cuts=(_K,), resamples=1)
-
-
 def leave_state(run: Run, candidate: Candidate) -> None:
     """Leave what the next refresh can go on from, without what was deleted meanwhile.
 
@@ -261,8 +199,6 @@ def leave_state(run: Run, candidate: Candidate) -> None:
         Neo4jError: the graph cannot be read.
     """
     tables = {name: each.tables for name, each in candidate.fitted.items() if each.tables}
-    if not tables:
-        return
     basis = candidate.basis
     graph, evidence, earlier = basis.graph, basis.evidence, basis.start.state
     state = WarmState(
@@ -273,25 +209,8 @@ def leave_state(run: Run, candidate: Candidate) -> None:
         earlier.in_a_row + 1 if earlier else 0,
     )  # fmt: skip
     there = extract_graph(run.gateway, selection=Selection(types=()))
-    gone: Mapping[EvidenceKind, tuple[IdMap, IdMap]] = {
-        "user": (graph.users, there.users),
-        "item": (graph.items, there.items),
-        "category": (graph.categories, there.categories),
-    }
-    for kind, (then, now) in gone.items():
-        if missing := set(then).difference(now):
+    now = evidence_ids(there)
+    for kind, then in evidence_ids(graph).items():
+        if missing := set(then).difference(now[kind]):
             state = state.without(kind, missing)
     keep_state(run.record.folder, state)
-
-
-def _arrays(run: Run, version: int, sha256: str) -> Snapshot | None:
-    """The arrays of a version; None where they are not stored, or were rewritten."""
-    content = stored_parts(run.gateway, version)
-    try:
-        return snapshots.read(content, sha256)
-    except SnapshotError:
-        return None
-
-
-def _home(run: Run) -> Path:
-    return run.record.folder.parent.parent

@@ -143,7 +143,8 @@ class WarmState:
         validated = self.learned.validated
         left = ~np.isin(validated.user, id_numbers(users))
         return replace(
-            self.learned, validated=Validated(validated.user[left], validated.ndcg[left])
+            self.learned,
+            validated=Validated(validated.user[left], validated.ndcg[left], validated.asked[left]),
         )
 
 

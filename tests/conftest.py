@@ -51,6 +51,7 @@ ON_DEFAULT_LINE = {
     "test_commands.py",
     "test_counterfactuals.py",
     "test_fine_tuning.py",
+    "test_grown_graph.py",
     "test_live_evidence.py",
     "test_new_metapath.py",
     "test_odd_shop_analyst.py",
@@ -60,6 +61,7 @@ ON_DEFAULT_LINE = {
     "test_report.py",
     "test_round_trips.py",
     "test_serving.py",
+    "test_writes_during_refresh.py",
 }
 
 _HTTP_PORT = 7474

@@ -5,5 +5,5 @@
 // returns: properties: map
 MATCH (v:EmbeddingVersion)
 WITH v ORDER BY v.model, v.version DESC LIMIT $limit
-RETURN v {.*, validation_users: null, validation_ndcg: null,
+RETURN v {.*, validation_users: null, validation_ndcg: null, validation_asked: null,
           stored: CASE v.model WHEN 'hybrid' THEN EXISTS { (v)-[:HAS_PART]->() } END} AS properties

@@ -167,7 +167,7 @@ def _together(one: Interactions, other: Interactions, items: int) -> Interaction
         np.concatenate([one.user_index, other.user_index]),
         np.concatenate([one.item_index, other.item_index]),
         np.concatenate([np.empty(0, np.int8), *event]),
-        np.concatenate([one.weight, other.weight]),
+        np.concatenate([one.weight, other.weight]).astype(np.float64),
         np.concatenate([one.last_at, other.last_at]),
         events,
         items,

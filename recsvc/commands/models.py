@@ -307,7 +307,10 @@ def refresh(
     if report.change is not None:
         low, high = report.change.low, report.change.high
         interval = f"{report.change.mean:+.4f} ({low:+.4f} to {high:+.4f})"
-        console.print_mapping("against the version before", {"ndcg@20": interval})
+        told = {"ndcg@20": interval, "compared": report.compared}
+        console.print_mapping("against the version before", told)
+    else:
+        console.say(f"not compared with another version: {report.compared}")
     for objection in report.overridden:
         console.say(f"activated by force: {objection}")
     for line in unknown_kind_lines(report.unknown_kinds):

@@ -83,17 +83,13 @@ def _change(manifest: Mapping[str, Any]) -> str:
         return "It ended before it could be compared with the version that was active."
     if not before:
         return "No version of the blend was active to compare it with."
-    tuned = (manifest.get("start") or "").startswith("fine-tuned")
+    how = manifest.get("compared") or "for the validation users of both"
     if not change:
-        few = "too few users did something new" if tuned else (
-            "the two share too few validation users, or held out another share"
-        )  # fmt: skip
-        return f"Its NDCG@20 was not compared with that of hybrid {before['version']}: {few}."
+        return f"Its NDCG@20 was not compared with that of hybrid {before['version']}: {how}."
     word = "above" if change["mean"] >= 0.0 else "below"
-    whom = "on half of what users did since" if tuned else "for the validation users of both"
     return (
         f"NDCG@20 of the blend is {abs(change['mean']):.4f} {word} that of hybrid "
-        f"{before['version']}, {whom}; the 95% interval of the "
+        f"{before['version']}, {how}; the 95% interval of the "
         f"difference is {change['low']:+.4f} to {change['high']:+.4f} (paired bootstrap)."
     )
 

@@ -96,8 +96,11 @@ class RefreshDocument(_Document):
     weights: dict[str, float] | None
     """λ by signal."""
     change: EstimateDocument | None
-    """By how much NDCG@20 is above that of the version that was active, for the validation users
-    of both; null also where there was none, or the two share too few users."""
+    """By how much NDCG@20 is above that of the version that was active; null also where there was
+    nothing to compare on."""
+    compared: str | None
+    """On what it was compared with the version that was active, or why not; null until the
+    gate."""
     objections: list[str] | None
     """What the gate has against the new versions."""
     overridden: list[str] | None

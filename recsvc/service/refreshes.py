@@ -160,7 +160,7 @@ async def _is_running(engine: Engine, manifest: dict[str, Any]) -> bool | None:
 def _document(manifest: dict[str, Any], running: bool | None, *, has_page: bool) -> dict[str, Any]:
     facts = (
         "state", "error", "begun_at", "finished_at", "steps", "versions", "metrics", "weights",
-        "change", "objections", "overridden", "start", "unknown_kinds",
+        "change", "compared", "objections", "overridden", "start", "unknown_kinds",
     )  # fmt: skip
     found = {name: manifest.get(name) for name in facts}
     return {

@@ -162,7 +162,7 @@ class _Rehearsal:
         self, given: sp.csr_matrix, user_index: Int64[NDArray[np.int64], " n"], progress: Progress
     ) -> sp.csr_matrix:
         """Raw scores, [n, items]."""
-        found = [sp.csr_matrix((0, len(self._graph.items)), dtype=np.float32)]
+        found = [sp.csr_matrix((0, len(self._graph.items))).astype(np.float32)]
         for number, user in enumerate(user_index.tolist()):
             found.append(given[[number]] @ self._rows(user, given[[number]].indices))
             progress(f"{self._name} for validation", number + 1, len(user_index))
@@ -171,7 +171,7 @@ class _Rehearsal:
     def _rows(self, user: int, evidence: NDArray[np.int32]) -> sp.csr_matrix:
         """The rows of some evidence without what is held out from a user."""
         wanted = [self._ids[row] for row in evidence.tolist()]
-        rows = sp.csr_matrix((len(self._ids), len(self._graph.items)), dtype=np.float32)
+        rows = sp.csr_matrix((len(self._ids), len(self._graph.items))).astype(np.float32)
         for start in range(0, len(wanted), _EVIDENCE_PER_TRANSACTION):
             some = wanted[start : start + _EVIDENCE_PER_TRANSACTION]
             began = time.monotonic()

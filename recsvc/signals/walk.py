@@ -22,7 +22,10 @@ _Rows = Int64[NDArray[np.int64], " edges"]
 
 
 def walk_rows(
-    walk: Walk, graph: HeteroGraph, size: int, progress: Callable[[int, int], None] = lambda _done, _total: None
+    walk: Walk,
+    graph: HeteroGraph,
+    size: int,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> sp.csr_matrix:
     """The rows of a walk from all nodes of its kind.
 
@@ -36,7 +39,7 @@ def walk_rows(
         float32 [start nodes, items].
     """
     first, *others = _hop_matrices(walk, graph)
-    blocks = [sp.csr_matrix((0, len(graph.items)), dtype=np.float32)]
+    blocks = [sp.csr_matrix((0, len(graph.items))).astype(np.float32)]
     for begin, end in _blocks(first, others):
         block = first[begin:end]
         for matrix in others:
@@ -51,7 +54,11 @@ def walk_rows(
 
 def _hop_matrices(walk: Walk, graph: HeteroGraph) -> list[sp.csr_matrix]:
     """One matrix per hop, float64; the powers of degrees are in that of the hop that leaves."""
-    sizes = {"User": len(graph.users), "Item": len(graph.items), "Category": len(graph.categories)}
+    sizes: dict[Label, int] = {
+        "User": len(graph.users),
+        "Item": len(graph.items),
+        "Category": len(graph.categories),
+    }
     matrices: list[sp.csr_matrix] = []
     for hop, exponent in zip(walk.hops, walk.exponents, strict=False):
         source, target, weight = _edges(hop, graph)

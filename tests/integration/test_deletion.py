@@ -293,7 +293,7 @@ async def test_versions_forget_a_validation_user_and_unfinished_refreshes_what_t
 ) -> None:
     measured = (
         "MATCH (v:EmbeddingVersion {status: 'active'}) WHERE v.validation_users IS NOT NULL "
-        "RETURN v.validation_users AS users, v.validation_ndcg AS ndcg"
+        "RETURN v.validation_users AS users, v.validation_ndcg AS ndcg, v.validation_asked AS asked"
     )
     (before,) = rows(served.gateway, measured)
     ndcg = dict(zip(before["users"], before["ndcg"], strict=True))

@@ -1,13 +1,20 @@
 """Validation scores of meta-paths never see what is held out, and leave the graph as it was."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from loaders.catalogue import Query
+from loaders.catalogue import Catalogue, Query, catalogue
+from loaders.extract import extract_graph
+from loaders.gateway import Neo4jGateway
 from loaders.ingest import apply_schema
-from loaders.types import IdMap
-from recsvc.signals.metapath import all_rows, held_out_scores, metapath_kinds
+from recsvc.signals import metapath
+from recsvc.signals.metapath import all_rows, held_out_scores
+from recsvc.splits import without_pairs
+from recsvc.validation_split import all_evidence
 
 pytestmark = pytest.mark.neo4j
 
@@ -21,55 +28,91 @@ MAKE = Query(
     """,
 )  # fmt: skip
 COUNT = Query("tests/count", "", "read", {}, {}, "MATCH ()-[r:INTERACTED]->() RETURN count(r) AS n")
-USERS, ITEMS, NONE = IdMap(["a", "b", "c"]), IdMap(["w", "x", "y", "z"]), IdMap([])
 
 
 class Twice:
     """A gateway whose rehearsals all meet a transient error at first: the work is done again."""
 
-    def __init__(self, gateway):
+    def __init__(self, gateway: Neo4jGateway) -> None:
         self._gateway = gateway
+        self.run, self.read = gateway.run, gateway.read
 
-    def rehearse(self, work):
-        def again(transaction):
+    def rehearse(self, work: Any) -> Any:
+        def again(transaction: Any) -> Any:
             work(transaction)
             return work(transaction)
 
         return self._gateway.rehearse(again)
 
 
-def _matrix(pairs, rows, columns):
-    source, target = zip(*pairs, strict=True) if pairs else ((), ())
-    data = np.ones(len(pairs), np.float32)
-    return sp.csr_matrix((data, (source, target)), shape=(rows, columns))
+class Undeclared(dict[str, Query]):
+    """The catalogue, as if no meta-path declared a walk or what it reads."""
+
+    def __init__(self, declared: Catalogue) -> None:
+        super().__init__(
+            {name: replace(query, walk=None, reads=None) for name, query in declared.items()}
+        )
+
+    def folder(self, prefix: str) -> list[Query]:
+        return [query for name, query in self.items() if name.startswith(f"{prefix}/")]
 
 
-def _scores(gateway, user_index):
-    held_out = _matrix([(0, 2)], 3, 4)  # y from a
-    evidence = {
-        "item": _matrix([(0, 1), (1, 1), (1, 3), (2, 0)], 3, 4),
-        "user": _matrix([], 3, 3),
-        "category": _matrix([], 3, 0),
-    }
-    ids = {"item": ITEMS, "user": USERS, "category": NONE}
+@pytest.fixture(params=["declared", "undeclared"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "undeclared":
+        undeclared = Undeclared(catalogue())
+        monkeypatch.setattr(metapath, "catalogue", lambda: undeclared)
+    return request.param
+
+
+def _scores(gateway: Any, users: list[int]) -> dict[str, sp.csr_matrix]:
+    """What is held out: y from a."""
+    graph = extract_graph(gateway)
+    held_out = sp.csr_matrix(([1.0], ([0], [graph.items.row("y")])), shape=(3, 4))
+    left = without_pairs(graph, held_out)
+    did = left.interactions
+    items = sp.csr_matrix(
+        (np.ones(len(did), np.float32), (did.user_index, did.item_index)), shape=(3, 4)
+    )
     return held_out_scores(
-        gateway, metapath_kinds(), ids, evidence, USERS, held_out, np.array(user_index), size=10,
+        gateway, left, held_out, all_evidence(left, items), np.array(users), size=10,
         progress=lambda *_: None,
     )  # fmt: skip
 
 
-def test_a_path_through_the_answer_itself_is_not_counted_and_nothing_is_deleted(gateway):
+@pytest.mark.usefixtures("way")
+def test_a_path_through_the_answer_itself_is_not_counted_and_nothing_is_deleted(
+    gateway: Neo4jGateway,
+) -> None:
     apply_schema(gateway)
     gateway.run(MAKE)
-    whole = all_rows(gateway, "item_user_item", ITEMS, ITEMS, 10, lambda *_: None).toarray()
-    assert whole[1, 2] > 0  # x leads to y, through a alone: that would give the answer away
+    graph = extract_graph(gateway)
+    x, y, z = map(graph.items.row, "xyz")
+    whole = all_rows(gateway, "item_user_item", graph, 10, lambda *_: None).toarray()
+    assert whole[x, y] > 0  # x leads to y, through a alone: that would give the answer away
     scores = _scores(gateway, [0, 1])["item_user_item"].toarray()
-    assert scores[0, 2] == 0
-    assert scores[0, 3] > 0  # x leads to z through b
+    assert scores[0, y] == 0
+    assert scores[0, z] > 0  # x leads to z through b
     assert gateway.run(COUNT)[0]["n"] == 5
 
 
-def test_work_done_again_after_a_transient_error_counts_once(gateway):
+def test_both_ways_hold_out_the_same_where_one_user_is_asked(
+    gateway: Neo4jGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply_schema(gateway)
+    gateway.run(MAKE)
+    declared = _scores(gateway, [0])
+    undeclared = Undeclared(catalogue())
+    monkeypatch.setattr(metapath, "catalogue", lambda: undeclared)
+    found = _scores(gateway, [0])
+    assert found.keys() == declared.keys()
+    for name, scores in found.items():
+        np.testing.assert_allclose(scores.toarray(), declared[name].toarray(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("way", ["undeclared"], indirect=True)
+@pytest.mark.usefixtures("way")
+def test_work_done_again_after_a_transient_error_counts_once(gateway: Neo4jGateway) -> None:
     apply_schema(gateway)
     gateway.run(MAKE)
     once, again = _scores(gateway, [0, 2]), _scores(Twice(gateway), [0, 2])

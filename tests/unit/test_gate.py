@@ -1,5 +1,7 @@
 """What keeps a new version from becoming active."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -108,22 +110,37 @@ def test_a_planted_difference_is_found_and_the_users_are_matched():
     users = id_numbers([f"u{n}" for n in range(300)])
     ndcg = RNG.uniform(0.0, 1.0, 300)
     order = RNG.permutation(300)
-    active = Validated(users[order], ndcg[order])
-    worse = Validated(users, ndcg - 0.05 + RNG.normal(0.0, 0.02, 300))
-    change = difference(worse, active)
+    active = Validated(users[order], ndcg[order], users[order])
+    worse = Validated(users, ndcg - 0.05 + RNG.normal(0.0, 0.02, 300), users)
+    change = difference(worse, active).change
     assert change is not None
     assert change.mean == pytest.approx(-0.05, abs=0.01)
     assert change.high < 0.0
-    alike = difference(Validated(users, ndcg), active)
-    assert alike == Estimate(0.0, 0.0, 0.0)
+    alike = difference(Validated(users, ndcg, users), active)
+    assert alike.how == "for 300 users who were asked for the same items by both"
+    assert alike.change == Estimate(0.0, 0.0, 0.0)
 
 
 def test_only_users_of_both_count_and_a_few_are_not_enough():
     users = id_numbers([f"u{n}" for n in range(100)])
     ndcg = np.full(100, 0.5)
-    first, second = Validated(users[:60], ndcg[:60]), Validated(users[40:], ndcg[40:])
-    assert difference(first, second) is None
-    second = Validated(users[30:], np.where(np.arange(30, 100) < 60, 0.25, 0.9))
-    change = difference(first, second)
+    first = Validated(users[:60], ndcg[:60], users[:60])
+    second = Validated(users[40:], ndcg[40:], users[40:])
+    few = difference(first, second)
+    assert few.change is None
+    assert few.how == "20 users were asked for the same items by both, 30 are needed"
+    second = Validated(users[30:], np.where(np.arange(30, 100) < 60, 0.25, 0.9), users[30:])
+    change = difference(first, second).change
     assert change is not None
     assert change.mean == pytest.approx(0.25)
+
+
+def test_users_who_were_asked_for_other_items_are_not_compared():
+    """As in a graph that has grown: the task is another, and says nothing about the versions."""
+    users = id_numbers([f"u{n}" for n in range(100)])
+    active = Validated(users, np.full(100, 0.5), users)
+    grown = Validated(users, np.where(np.arange(100) < 60, 0.1, 0.6), users + (np.arange(100) < 60))
+    change = difference(grown, active).change
+    assert change is not None
+    assert change.mean == pytest.approx(0.1)
+    assert difference(replace(grown, asked=users + 1), active).change is None

@@ -29,7 +29,7 @@ def made(**changes: object) -> WarmState:
     rows[6] = 0.0
     learned = Learned(
         {"lightgcn": 1.0}, {"lightgcn": 20}, {"hybrid": {"ndcg@20": Estimate(0.1, 0.0, 0.2)}},
-        Validated(id_numbers(USERS), np.array([0.1, 0.2, 0.3])),
+        Validated(id_numbers(USERS), np.array([0.1, 0.2, 0.3]), np.arange(3)),
     )  # fmt: skip
     state = WarmState(
         IdMap(USERS), IdMap(ITEMS), IdMap(("c1", "c2")), sp.csr_matrix(DID),

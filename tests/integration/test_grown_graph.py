@@ -1,0 +1,135 @@
+"""The gate where the graph has grown: both versions are asked for the same pairs of today."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loaders.gateway import Neo4jGateway
+from loaders.ingest import ingest
+from loaders.tables import FolderTables
+from recsvc import learning, refresh
+from recsvc.errors import GateError
+from recsvc.fusion import Blend
+from recsvc.refresh import RefreshReport
+from recsvc.settings import load_settings
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+from tests.integration.conftest import QUICK
+
+pytestmark = pytest.mark.neo4j
+
+Refreshes = Callable[..., RefreshReport]
+
+
+def take_in(gateway: Neo4jGateway, folder: Path, pairs: list[tuple[str, str]]) -> None:
+    folder.mkdir()
+    rows = "\n".join(f"{user},{item}" for user, item in pairs)
+    (folder / "interactions.csv").write_text(f"user_id,item_id\n{rows}\n")
+    ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
+
+
+def of_taste(rng: np.random.Generator, users: int, items: int, each: int) -> list[tuple[str, str]]:
+    """What users do, who like every third item."""
+    return [
+        (f"u{user:03}", f"i{item:03}")
+        for user in range(users)
+        for item in rng.choice(np.arange(user % 3, items, 3), each, replace=False)
+    ]
+
+
+@pytest.fixture
+def refreshed(gateway: Neo4jGateway, tmp_path: Path) -> Refreshes:
+    def run(**options: Any) -> RefreshReport:
+        chosen = QUICK.model_copy(update=options)
+        return refresh.refresh(gateway, chosen, load_settings().events, home=tmp_path / "home")
+
+    return run
+
+
+def test_a_graph_that_has_grown_is_no_worse_version(
+    gateway: Neo4jGateway, refreshed: Refreshes, tmp_path: Path
+) -> None:
+    """What was to be found became harder, and the active version cannot list the new items."""
+    rng = np.random.default_rng(0)
+    pairs = [
+        (f"u{u:03}", f"i{i:03}") for u in range(150) for i in rng.choice(70, 10, replace=False)
+    ]
+    take_in(gateway, tmp_path / "first", pairs)
+    first = refreshed(validation_users=200)
+    assert (first.change, first.compared) == (None, "no version is active")
+    more = [
+        (f"u{u:03}", f"n{i:03}") for u in range(150) for i in rng.choice(400, 20, replace=False)
+    ]
+    take_in(gateway, tmp_path / "more", more)
+    second = refreshed(validation_users=200)
+    assert second.overridden == ()
+    assert second.change is not None
+    assert second.change.high >= 0.0
+    assert second.compared.startswith("on what 1")
+    assert second.compared.endswith("users did since, unseen by both")
+    assert "fit fastrp for the gate" in second.seconds  # too much was held out besides
+    third = refreshed(validation_users=200)
+    assert third.change is not None
+    assert third.change.mean == 0.0
+    assert third.compared == "for 150 users who were asked for the same items by both"
+
+
+@pytest.fixture
+def grown(gateway: Neo4jGateway, refreshed: Refreshes, tmp_path: Path) -> None:
+    """A version of a graph with tastes, which has grown since."""
+    rng = np.random.default_rng(0)
+    take_in(gateway, tmp_path / "first", of_taste(rng, 90, 90, 12))
+    refreshed()
+    take_in(gateway, tmp_path / "more", of_taste(rng, 90, 105, 8))
+
+
+@pytest.mark.usefixtures("grown")
+def test_weights_that_are_no_good_are_refused_and_good_ones_are_not(
+    refreshed: Refreshes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As weights that were learned by a leak."""
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            learning,
+            "learn_weights",
+            lambda _found, names: (dict.fromkeys(names, 0.0) | {"base": 1.0}, 0),
+        )
+        with pytest.raises(GateError, match=r"NDCG@20 is worse than the active version's by"):
+            refreshed()
+    report = refreshed()
+    assert report.change is not None
+    assert report.change.high >= 0.0
+
+
+@pytest.mark.usefixtures("grown")
+def test_arrays_that_are_broken_only_where_they_are_served_are_refused(
+    refreshed: Refreshes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was validated is sound, and each vector is as long as ever: items have another's."""
+
+    def mixed_up(signal: Signal) -> Signal:
+        if isinstance(signal, EmbeddingSignal):
+            return replace(signal, target=np.roll(signal.target, 1, axis=0))
+        assert isinstance(signal, RowSignal)
+        return replace(signal, rows=signal.rows[:, np.roll(np.arange(signal.rows.shape[1]), 1)])
+
+    monkeypatch.setattr(
+        refresh, "Blend", lambda signals, *more: Blend(tuple(map(mixed_up, signals)), *more)
+    )
+    with pytest.raises(GateError, match="finds the held-out items worse than the fits that had"):
+        refreshed()
+
+
+@pytest.mark.usefixtures("grown")
+def test_with_nothing_to_compare_with_it_says_so(refreshed: Refreshes, tmp_path: Path) -> None:
+    for state in tmp_path.glob("home/refreshes/*/state.npz"):
+        state.unlink()
+    report = refreshed()
+    assert report.change is None
+    assert report.compared.startswith("what hybrid 1 was fitted on is not known on this machine; ")
+    other = refreshed(seed=1)
+    assert other.change is None
+    assert other.compared.startswith("0 of the validation users have something new held out, 30 ")

@@ -1,0 +1,87 @@
+"""Events are posted all the while a refresh works: none is refused, none waits for long."""
+
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from loaders.catalogue import catalogue
+from recsvc.refresh import refresh
+from recsvc.refresh_parts import RefreshOptions
+from recsvc.settings import load_settings
+from recsvc.signals import metapath
+from tests.conftest import Served, Service
+from tests.integration.test_validation_paths import Undeclared
+
+pytestmark = pytest.mark.neo4j
+
+REFRESH_OPTIONS = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+LONGEST_SECONDS = 1.5
+
+
+class SteadyWriter(threading.Thread):
+    """Posts an event of a user and an item again and again."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__()
+        self.client = service.client
+        self.ended = threading.Event()
+        self.statuses: list[int] = []
+        self.longest = 0.0
+
+    def run(self) -> None:
+        while not self.ended.wait(0.03):
+            number = len(self.statuses)
+            event = {
+                "event_id": f"{self.name}-{number}", "user_id": f"u{number % 240}",
+                "item_id": f"i{number * 7 % 180}",
+            }  # fmt: skip
+            began = time.monotonic()
+            self.statuses.append(self.client.post("/v1/events", json=[event]).status_code)
+            self.longest = max(self.longest, time.monotonic() - began)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_no_event_is_refused_while_a_refresh_works(
+    served: Served, service: Service, declared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not declared:  # one path whose file only Neo4j can run
+        mixed = Undeclared(catalogue())
+        for name, query in catalogue().items():
+            mixed[name] = query if name != "metapaths/item_user_item" else replace(query, walk=None)
+        monkeypatch.setattr(metapath, "catalogue", lambda: mixed)
+    lengths = _noted_transactions(monkeypatch)
+    writer = SteadyWriter(service)
+    writer.start()
+    try:
+        refresh(
+            served.gateway, REFRESH_OPTIONS, load_settings().events, home=served.home,
+            from_scratch=True, force=True,
+        )  # fmt: skip
+    finally:
+        writer.ended.set()
+        writer.join()
+    assert len(writer.statuses) > 20
+    assert set(writer.statuses) == {200}
+    assert writer.longest < LONGEST_SECONDS
+    assert max(lengths) < LONGEST_SECONDS
+
+
+def _noted_transactions(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each transaction of the refresh took that can keep a writer waiting."""
+    from loaders.gateway import Neo4jGateway
+
+    lengths: list[float] = []
+    managed = Neo4jGateway._managed
+
+    def noted(self: Any, work: Any, *, writes: bool, **more: Any) -> Any:
+        began = time.monotonic()
+        found = managed(self, work, writes=writes, **more)
+        if writes:
+            lengths.append(time.monotonic() - began)
+        return found
+
+    monkeypatch.setattr(Neo4jGateway, "_managed", noted)
+    return lengths
