@@ -13,7 +13,10 @@ import polars as pl
 
 from loaders._parameters import as_rows
 from loaders.catalogue import catalogue
+from loaders.errors import SumBeyondError
 from loaders.gateway import Gateway, Row, Transaction
+from loaders.limits import MAX_AMOUNT
+from loaders.tables import Reject, reject_sum
 
 _PER_TRANSACTION = 4_000
 """More make a transaction's state slow to build, and other writers wait longer."""
@@ -28,12 +31,13 @@ _Key = tuple[str, object, object]
 """user_id, item_id, event."""
 
 
-def merge_totals(gateway: Gateway, totals: pl.DataFrame) -> Iterator[int]:
+def merge_totals(gateway: Gateway, totals: pl.DataFrame, reject: Reject) -> Iterator[int]:
     """Merge totals (`loaders.tables.InteractionTotals`) into the graph, in short transactions.
 
     Args:
         gateway: the graph; users and items exist.
         totals: one row per (user, item, event), sorted by user.
+        reject: takes note of what would, with the events in the graph, be beyond the limit.
 
     Yields:
         How many rows each transaction made sure of.
@@ -44,15 +48,54 @@ def merge_totals(gateway: Gateway, totals: pl.DataFrame) -> Iterator[int]:
     parts = list(totals.iter_slices(_PER_TRANSACTION))
     for part, users in zip(parts, _one_ahead(_by_user, parts), strict=True):
 
-        def merge(transaction: Transaction, users: Sequence[_User] = users) -> None:
+        def merge(transaction: Transaction, users: Sequence[_User] = users) -> list[Row]:
             known = _known(transaction, users)
             new, changed = _new_and_changed(users, known) if known else (users, [])
-            for query, rows in (("new_interactions", new), ("interactions", changed)):
-                if rows:
-                    transaction.run(catalogue()[f"ingest/{query}"], rows=rows)
+            if new:
+                transaction.run(catalogue()["ingest/new_interactions"], rows=new)
+            if not changed:
+                return []
+            query = catalogue()["ingest/interactions"]
+            return transaction.run(query, rows=changed, limit=MAX_AMOUNT)
 
-        gateway.write(merge)
-        yield part.height
+        beyond: list[Row] = gateway.write(merge)
+        for row in beyond:
+            reject_sum(row, reject)
+        yield part.height - len(beyond)
+
+
+def count_events(gateway: Gateway, rows: Sequence[Row], reject: Reject) -> int:
+    """Count events once each; return how many had not been counted before.
+
+    Args:
+        gateway: the graph.
+        rows: as `event_rows` makes them, as many as go into one transaction.
+        reject: takes note of each that would take a sum beyond the limit.
+
+    Raises:
+        Neo4jError: the graph cannot be written.
+    """
+
+    def count(transaction: Transaction) -> int:
+        query = catalogue()["ingest/events"]
+        answers: list[Row] = transaction.run(query, rows=rows, limit=MAX_AMOUNT)
+        for answer in answers:
+            if answer["beyond"]:
+                raise SumBeyondError(answer["beyond"])
+        return sum(answer["counted"] for answer in answers)
+
+    try:
+        return gateway.write(count)
+    except SumBeyondError as error:
+        if len(rows) == 1:
+            reject_sum({**rows[0], "count": 1, "weight": None}, reject)
+            return 0
+        fine = [row for row in rows if row["event_id"] not in error.event_ids]
+        doubtful = [row for row in rows if row["event_id"] in error.event_ids]
+    # Of those that are too much together, the first may be fine.
+    middle = (len(doubtful) + 1) // 2
+    parts = (fine, doubtful[:middle], doubtful[middle:])
+    return sum(count_events(gateway, part, reject) for part in parts if part)
 
 
 def _one_ahead(work: Callable[[_In], _Out], inputs: Iterable[_In]) -> Iterator[_Out]:

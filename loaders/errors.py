@@ -11,9 +11,14 @@
         ├── Neo4jAuthError   the server refused the user name or password
         ├── Neo4jTimeoutError  the server did not answer within the deadline
         └── QueryError       the server refused a statement
+            └── SumBeyondError  events would take a sum of values beyond its limit
 
 Each message says what came, what was expected and what to do. None holds a secret.
 """
+
+from collections.abc import Collection
+
+from loaders.limits import MAX_AMOUNT
 
 
 class LoaderError(Exception):
@@ -58,3 +63,18 @@ class Neo4jTimeoutError(Neo4jError):
 
 class QueryError(Neo4jError):
     """Neo4j refused a statement."""
+
+
+class SumBeyondError(QueryError):
+    """Events that would take the sum of a user's values for an item beyond its limit.
+
+    Attributes:
+        event_ids: the events of those users and items.
+    """
+
+    def __init__(self, event_ids: Collection[str]) -> None:
+        self.event_ids = frozenset(event_ids)
+        super().__init__(
+            f"the values of {len(self.event_ids):,} events would take a sum beyond "
+            f"±{MAX_AMOUNT:,.0f}: nothing of it is written, leave them out"
+        )

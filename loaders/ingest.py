@@ -14,7 +14,7 @@ from typing import Protocol
 
 import polars as pl
 
-from loaders._interactions import event_rows, merge_totals
+from loaders._interactions import count_events, event_rows, merge_totals
 from loaders._parameters import as_rows
 from loaders.catalogue import catalogue
 from loaders.gateway import Gateway, Row
@@ -22,10 +22,12 @@ from loaders.tables import (
     INTERACTIONS,
     InteractionTotals,
     Label,
+    Reject,
     Rejects,
     Tables,
     TableSpec,
     refuse_rejected,
+    within_limits,
 )
 
 _ROWS_PER_TRANSACTION = 5_000
@@ -180,11 +182,11 @@ class _Target(Protocol):
         """Write rows, some at a time, and return what each transaction answered."""
         ...
 
-    def count_events(self, events: pl.DataFrame) -> int:
+    def count_events(self, events: pl.DataFrame, reject: Reject) -> int:
         """Count events that have an id; return how many had not been counted before."""
         ...
 
-    def merge_totals(self, totals: pl.DataFrame) -> Iterator[int]:
+    def merge_totals(self, totals: pl.DataFrame, reject: Reject) -> Iterator[int]:
         """Merge totals of interactions; yield how many are done with each transaction."""
         ...
 
@@ -203,13 +205,17 @@ class _Graph:
             answers += self._gateway.run(catalogue()[query], rows=batch)
         return answers
 
-    def count_events(self, events: pl.DataFrame) -> int:
+    def count_events(self, events: pl.DataFrame, reject: Reject) -> int:
         """See `_Target.count_events`."""
-        return sum(answer["counted"] for answer in self.write("ingest/events", event_rows(events)))
+        return sum(
+            count_events(self._gateway, event_rows(part), reject)
+            for part in events.iter_slices(_ROWS_PER_TRANSACTION)
+            if part.height
+        )
 
-    def merge_totals(self, totals: pl.DataFrame) -> Iterator[int]:
+    def merge_totals(self, totals: pl.DataFrame, reject: Reject) -> Iterator[int]:
         """See `_Target.merge_totals`."""
-        return merge_totals(self._gateway, totals)
+        return merge_totals(self._gateway, totals, reject)
 
 
 class _Nowhere:
@@ -222,13 +228,13 @@ class _Nowhere:
         """See `_Target.write`."""
         return []
 
-    def count_events(self, events: pl.DataFrame) -> int:
+    def count_events(self, events: pl.DataFrame, reject: Reject) -> int:
         """See `_Target.count_events`."""
         before = len(self._event_ids)
         self._event_ids.update(events["event_id"])
         return len(self._event_ids) - before
 
-    def merge_totals(self, totals: pl.DataFrame) -> Iterator[int]:
+    def merge_totals(self, totals: pl.DataFrame, reject: Reject) -> Iterator[int]:
         """See `_Target.merge_totals`."""
         yield totals.height
 
@@ -272,20 +278,24 @@ class _Loading:
     def _load_interactions(self, spec: TableSpec) -> tuple[int, int, int]:
         """Count the events that have an id one by one, and the others as totals."""
         read = written = unlisted = 0
+        reject, rejected = self._rejects.add, self._rejects.counts
         with InteractionTotals() as totals:
             for batch in self._batches(spec, f"{spec.name}: reading"):
                 has_id = batch["event_id"].is_not_null()
                 totals.add(batch.filter(~has_id))
                 events = batch.filter(has_id)
                 unlisted += self._merge_nodes(spec, events)
-                written += self._target.count_events(events)
-                read += batch.height
+                before = rejected[spec.name]
+                written += self._target.count_events(events, reject)
+                read += batch.height - (rejected[spec.name] - before)
+            before = rejected[spec.name]
             for frame in totals.frames():
-                unlisted += self._merge_nodes(spec, frame)
-                for merged in self._target.merge_totals(frame):
+                within = within_limits(frame, reject)
+                unlisted += self._merge_nodes(spec, within)
+                for merged in self._target.merge_totals(within, reject):
                     written += merged
                     self._progress(spec.name, written, totals.rows)
-        return read, written, unlisted
+        return read - (rejected[spec.name] - before), written, unlisted
 
     def _batches(self, spec: TableSpec, what: str) -> Iterator[pl.DataFrame]:
         """The batches of a table; says how far it is after each has been dealt with."""

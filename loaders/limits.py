@@ -9,8 +9,12 @@ from typing import Final
 
 MAX_ID_CHARACTERS: Final = 512
 """Longest id."""
-MAX_EXACT_FLOAT: Final = 2**53
+NO_IDS: Final = ("NULL", "null", "NaN", "nan", "None", "\\N", "#N/A", "<NA>")
+"""What programs write where there is no value. In a table it would be one user of all guests."""
+MAX_EXACT_FLOAT: Final = 2**53 - 1
 """Beyond this a float no longer tells one whole number from the next, so it is no id."""
+MAX_EXACT_FLOAT32: Final = 2**24 - 1
+"""The same of a float of 32 bits."""
 
 MAX_AMOUNT: Final = 1e6
 """Largest value, weight, preference, weight of a link, and sum of the values of one user, item and
@@ -18,6 +22,9 @@ event, either way: scores are 32-bit floats and have to stay finite."""
 
 FIRST_SECOND: Final = 86_400
 """Earliest time, in Unix seconds: 1970-01-02. Years and day numbers of spreadsheets are less."""
+DATES_AS_NUMBERS: Final = (19_000_000, 21_000_000)
+"""From the first on and before the second, a number is a date such as 20180719, and no Unix seconds
+(of some days in August 1970)."""
 LATEST_AHEAD: Final = timedelta(days=1)
 """A time lies at most this long after now: clocks and zones differ, and the future is no fact."""
 

@@ -7,14 +7,19 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float32, Float64, Int8, Int64
+from jaxtyping import Float32, Float64, Int, Int64
 from numpy.typing import NDArray
 
 Weights = Float64[NDArray[np.float64], " edges"] | Float32[NDArray[np.float32], " edges"]
+
+
+def index_type(names: int) -> np.dtype[np.signedinteger[Any]]:
+    """The smallest type whose rows tell so many names apart."""
+    return np.min_scalar_type(-max(names, 1))
 
 
 class IdMap(Sequence[str]):
@@ -117,7 +122,7 @@ class Interactions:
     Attributes:
         user_index: row of the user.
         item_index: row of the item.
-        event_index: row in `events`.
+        event_index: row in `events`, of `index_type`.
         weight: stored strength: the sum of the values, a missing one counting 1.
         last_at: Unix seconds of the newest event; NaN when no time is known.
         events: names of the kinds of events.
@@ -125,7 +130,7 @@ class Interactions:
 
     user_index: Int64[NDArray[np.int64], " edges"]
     item_index: Int64[NDArray[np.int64], " edges"]
-    event_index: Int8[NDArray[np.int8], " edges"]
+    event_index: Int[NDArray[np.signedinteger[Any]], " edges"]
     weight: Weights
     last_at: Float64[NDArray[np.float64], " edges"]
     events: tuple[str, ...]

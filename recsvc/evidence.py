@@ -3,11 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float64, Int8, Int64
+from jaxtyping import Float64, Int, Int64
 from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph, IdMap
@@ -83,7 +83,7 @@ class EvidenceRows:
 
 def interaction_weights(
     events: Sequence[EventSettings],
-    event_index: Int64[NDArray[np.int64], " n"] | Int8[NDArray[np.int8], " n"],
+    event_index: Int[NDArray[np.signedinteger[Any]], " n"],
     weight: Float64[NDArray[np.float64], " n"],
     age_seconds: Float64[NDArray[np.float64], " n"],
     user_index: Int64[NDArray[np.int64], " n"],

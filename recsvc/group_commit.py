@@ -107,11 +107,15 @@ class GroupCommit(Generic[_Request, _Answer]):
         try:
             answers = await self._commit([entry.request for entry in batch])
         except QueryError as error:
-            # One of them is at fault, or something it needs was deleted at this moment: each gets
-            # a transaction of its own, and the others come through.
+            # One of them is at fault, or something it needs was deleted at this moment: each half
+            # gets a transaction of its own, until the others have come through.
             _log.warning("a batch of writes was refused", requests=len(batch), reason=str(error))
-            for entry in batch:
-                await self._answer_alone(entry)
+            middle = (len(batch) + 1) // 2
+            for half in (batch[:middle], batch[middle:]):
+                if len(half) > 1:
+                    await self._answer(half)
+                elif half:
+                    await self._answer_alone(half[0])
         except Exception as error:  # whatever it is, those who wait have to hear of it
             _fail(batch, error)
         else:

@@ -16,9 +16,9 @@ import orjson
 import structlog
 
 from loaders.catalogue import Query, catalogue, with_one_parameter
-from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError
+from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError, SumBeyondError
 from loaders.gateway import Gateway, Neo4jAddress, Row, checked
-from loaders.limits import MAX_LINKS
+from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.parts import Part, PartName
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
@@ -250,9 +250,18 @@ class Store:
         return StoredNode(properties, [(link, weight) for link, weight in rows[0]["links"]])
 
     async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Write events; they are committed when this returns. Returns the ids of the new ones."""
+        """Write events; they are committed when this returns. Returns the ids of the new ones.
+
+        Raises:
+            SumBeyondError: they would take a sum beyond its limit; none of them is written.
+            Neo4jError: the graph cannot be written in time.
+        """
+        self._patience.refuse_if_away()
         query = catalogue()["ingest/events"]
-        answer = await self._run(query, rows=[event_row(row) for row in rows])
+        parameters = {"rows": [event_row(row) for row in rows], "limit": MAX_AMOUNT}
+        (answer,) = await self._transact(
+            [(query, parameters)], self.timeout_seconds, _refuse_beyond
+        )
         return answer[0]["event_ids"] if answer else []
 
     async def write(self, steps: Sequence[Step]) -> list[list[Row]]:
@@ -398,11 +407,15 @@ class Store:
         return self._driver
 
     async def _transact(
-        self, steps: Sequence[tuple[Query, Mapping[str, Any]]], seconds: float
+        self,
+        steps: Sequence[tuple[Query, Mapping[str, Any]]],
+        seconds: float,
+        check: Callable[[list[Row]], None] = lambda _: None,
     ) -> list[list[Row]]:
         """The rows of each query; all are run in one transaction.
 
-        One that writes waits for the other writers, as those of `loaders.gateway` do.
+        One that writes waits for the other writers, as those of `loaders.gateway` do. Where
+        `check` raises, all is rolled back.
         """
         writes = any(query.mode == "write" for query, _ in steps)
 
@@ -415,6 +428,7 @@ class Store:
                 values = {"all": checked(query, parameters)}
                 result = await transaction.run(with_one_parameter(query.text), values)
                 answers.append([dict(record.items()) async for record in result])
+                check(answers[-1])
             return answers
 
         async def managed(session: neo4j.AsyncSession) -> list[list[Row]]:
@@ -422,6 +436,13 @@ class Store:
 
         async with self._patience.deadline(steps[0][0], seconds):
             return await self._in_session(managed)
+
+
+def _refuse_beyond(rows: list[Row]) -> None:
+    """Refuse what `cypher/ingest/events.cypher` has done, where a sum is beyond its limit."""
+    for row in rows:
+        if row["beyond"]:
+            raise SumBeyondError(row["beyond"])
 
 
 def all_versions(gateway: Gateway) -> list[Row]:

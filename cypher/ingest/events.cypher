@@ -2,10 +2,11 @@
 // also when it stands twice in `rows` or another transaction brings it at the same moment.
 // Each row has event_id, user_id, item_id, event, and value, `at` (whole seconds since 1970 and
 // nanoseconds) and further properties, which may be null. Missing users and items are made.
-// `event_ids` names those that were counted.
+// `event_ids` names those that were counted; `beyond` those of interactions whose sum of values is
+// now larger than `limit` either way, for which the caller has to roll back.
 // mode: write
-// params: rows: list[map]
-// returns: counted: int, event_ids: list[str]
+// params: rows: list[map], limit: float
+// returns: counted: int, event_ids: list[str], beyond: list[str]
 UNWIND $rows AS candidate
 WITH candidate.event_id AS event_id, head(collect(candidate)) AS row
 ORDER BY event_id
@@ -40,11 +41,12 @@ CALL (found) {
   WITH row.user_id AS user_id, row.item_id AS item_id, row.event AS event,
        count(*) AS added_count,
        sum(round(toFloat(coalesce(row.value, 1)), 6)) AS added_weight,
-       min(at) AS first_at, last(collect(at)) AS last_at, last(collect(row)) AS newest
+       min(at) AS first_at, last(collect(at)) AS last_at, last(collect(row)) AS newest,
+       collect(row.event_id) AS added_ids
   MATCH (u:User {user_id: user_id})
   MATCH (i:Item {item_id: item_id})
   MERGE (u)-[r:INTERACTED {event: event}]->(i)
-  WITH r, added_count, added_weight, first_at, last_at, newest,
+  WITH r, added_count, added_weight, first_at, last_at, newest, added_ids,
        CASE
          WHEN last_at = r.last_at OR (last_at IS NULL AND r.last_at IS NULL)
            THEN coalesce(newest.value > r.value, r.value IS NULL)
@@ -59,6 +61,10 @@ CALL (found) {
       r.value = CASE WHEN newer THEN toFloat(newest.value) ELSE r.value END,
       r.last_at = CASE WHEN newer THEN last_at ELSE r.last_at END
   SET r += CASE WHEN newer THEN coalesce(newest.properties, {}) ELSE {} END
-  RETURN count(*) AS pairs
+  WITH r, added_ids
+  // NaN is no sum within a limit either.
+  WHERE NOT (abs(r.weight) <= $limit AND abs(r.ledger_weight) <= $limit)
+  RETURN collect(added_ids) AS beyond
 }
-RETURN size(found) AS counted, [event IN found | event.row.event_id] AS event_ids
+RETURN size(found) AS counted, [event IN found | event.row.event_id] AS event_ids,
+       reduce(ids = [], added_ids IN beyond | ids + added_ids) AS beyond

@@ -2,14 +2,16 @@
 // Each entry is the total of one load, in the form `ingest/new_interactions` takes. Of what tables
 // said, the load with more rows stands (ties: the larger weight); what came as events with an id
 // (`ledger_count`, `ledger_weight`) is added to that. So loads may come again and in any order,
-// and an event is never lost.
+// and an event is never lost. Where the weight would be larger than `limit` either way, the entry is
+// left out and returned.
 // mode: write
-// params: rows: list[list[any]]
+// params: rows: list[list[any]], limit: float
+// returns: user_id: str, item_id: str, event: str, count: int, weight: float
 UNWIND $rows AS row
 MATCH (u:User {user_id: row[0]})
 UNWIND row[1] AS did
 MATCH (u)-[r:INTERACTED {event: did[1]}]->(i:Item {item_id: did[0]})
-WITH r, did[2] AS count, did[3] AS weight, did[4] AS value, coalesce(did[9], {}) AS properties,
+WITH row[0] AS user_id, did[0] AS item_id, r, did[2] AS count, did[3] AS weight, did[4] AS value, coalesce(did[9], {}) AS properties,
      CASE WHEN did[5] IS NOT NULL
        THEN datetime({epochSeconds: did[5], nanosecond: did[6]}) END AS first_at,
      CASE WHEN did[7] IS NOT NULL
@@ -26,10 +28,16 @@ WITH *,
          THEN coalesce(value > r.value, r.value IS NULL)
        ELSE coalesce(last_at > r.last_at, r.last_at IS NULL)
      END AS newer
-SET r.count = ledger_count + CASE WHEN stronger THEN count ELSE tables_count END,
-    r.weight = round(ledger_weight + CASE WHEN stronger THEN weight ELSE tables_weight END, 6),
-    r.first_at = CASE WHEN r.first_at IS NULL OR first_at < r.first_at THEN first_at
-                 ELSE r.first_at END,
-    r.value = CASE WHEN newer THEN value ELSE r.value END,
-    r.last_at = CASE WHEN newer THEN last_at ELSE r.last_at END
-SET r += CASE WHEN newer THEN properties ELSE {} END
+WITH *, round(ledger_weight + CASE WHEN stronger THEN weight ELSE tables_weight END, 6) AS sum
+WITH *, NOT abs(sum) <= $limit AS beyond  // NaN is beyond too
+FOREACH (_ IN CASE WHEN beyond THEN [] ELSE [1] END |
+  SET r.count = ledger_count + CASE WHEN stronger THEN count ELSE tables_count END,
+      r.weight = sum,
+      r.first_at = CASE WHEN r.first_at IS NULL OR first_at < r.first_at THEN first_at
+                   ELSE r.first_at END,
+      r.value = CASE WHEN newer THEN value ELSE r.value END,
+      r.last_at = CASE WHEN newer THEN last_at ELSE r.last_at END
+  SET r += CASE WHEN newer THEN properties ELSE {} END
+)
+WITH * WHERE beyond
+RETURN user_id, item_id, r.event AS event, count, sum AS weight

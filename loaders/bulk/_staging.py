@@ -29,6 +29,7 @@ from loaders.tables import (
     Spill,
     Tables,
     TableSpec,
+    within_limits,
 )
 
 _HELD_ROWS = 500_000
@@ -85,11 +86,12 @@ class Staging:
         """
         with self._open:
             read = {spec.name: self._read(spec) for spec in self._source.specs}
+            rejected = dict(self._rejects.counts)
             written = self._write_interactions()
             unlisted = sum((self._write_nodes(label) for label in NODES), Counter[str]())
         return {
             name: TableReport(
-                read=rows + self._rejects.counts[name],
+                read=rows + rejected.get(name, 0),
                 rejected=self._rejects.counts[name],
                 written=written if name == INTERACTIONS.name else rows,
                 unlisted=unlisted[name],
@@ -165,17 +167,19 @@ class Staging:
             )
             self._files.add("nodes", "Event", entries)
             written += first.height
-        for tables_rows, totals in self._totals():
+        for rows in self._totals():
+            totals = within_limits(rows, self._rejects.add)
             self._take_nodes(INTERACTIONS, totals)
-            self._write_totals(totals)
-            written += tables_rows
+            self._write_totals(totals.drop("from_tables"))
+            written += int(totals["from_tables"].sum())
             self._progress(f"{INTERACTIONS.name}: writing", written, None)
         return written
 
-    def _totals(self) -> Iterator[tuple[int, pl.DataFrame]]:
-        """Totals with their share that came with ids, and how many have rows without."""
+    def _totals(self) -> Iterator[pl.DataFrame]:
+        """Totals with their share that came with ids, and whether they have rows without."""
         if not self._ledger.rows:
-            yield from ((totals.height, totals) for totals in self._tables.frames())
+            for totals in self._tables.frames():
+                yield totals.with_columns(from_tables=True)
             return
         both = self._gathered("user_id", self._files.folder)
         for totals in self._tables.frames():
@@ -186,7 +190,7 @@ class Staging:
                 totals.with_columns(ledger_count="count", ledger_weight="weight", from_tables=False)
             )
         for part in both.partitions():
-            yield part.filter("from_tables").height, _merged(part)
+            yield _merged(part)
 
     def _write_totals(self, totals: pl.DataFrame) -> None:
         headers = {"user_id": ":START_ID(User)", "item_id": ":END_ID(Item)"}
@@ -333,6 +337,7 @@ def _merged(part: pl.DataFrame) -> pl.DataFrame:
     summed = ordered.group_by(_TOTAL_KEY, maintain_order=True).agg(
         pl.col(_SUMMED).sum(),
         pl.col("first_at").min(),
+        pl.col("from_tables").any(),
         pl.col(_NEWEST).last(),
         *laid_over,
     )

@@ -58,8 +58,8 @@ def open_source(
     if source in DATASETS:
         if mapping != SAME_NAMES:
             raise TableError(
-                f"{source} is a named data set, whose columns are known: leave out the mapping, "
-                f"or write ./{source} for a folder of that name"
+                f"{source} is a named data set, whose columns are known: leave out what says how "
+                f"to read files, or write ./{source} for a folder of that name"
             )
         return _open_named(source, files, download_to, progress)
     if files is not None or download_to is not None:

@@ -18,7 +18,7 @@ from loaders.extract._graph import read_graph, sorted_interactions
 from loaders.extract._reading import Nodes, Progress, joined, ranges, read_ranges, silent
 from loaders.extract._selection import Selection
 from loaders.gateway import Gateway, Row
-from loaders.types import HeteroGraph, IdMap, Interactions
+from loaders.types import HeteroGraph, IdMap, Interactions, index_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +157,16 @@ def _new_rows(old: IdMap, new: IdMap) -> NDArray[np.int64]:
 def _together(one: Interactions, other: Interactions, items: int) -> Interactions:
     used = {part.events[event] for part in (one, other) for event in np.unique(part.event_index)}
     events = tuple(sorted(used))
-    row = {name: number for number, name in enumerate(events)}
+    row, dtype = {name: number for number, name in enumerate(events)}, index_type(len(events))
     event = [
-        np.array([row.get(name, 0) for name in part.events], np.int8)[part.event_index]
+        np.array([row.get(name, 0) for name in part.events], dtype)[part.event_index]
         for part in (one, other)
         if len(part)
     ]
     return sorted_interactions(
         np.concatenate([one.user_index, other.user_index]),
         np.concatenate([one.item_index, other.item_index]),
-        np.concatenate([np.empty(0, np.int8), *event]),
+        np.concatenate([np.empty(0, dtype), *event]),
         np.concatenate([one.weight, other.weight]).astype(np.float64),
         np.concatenate([one.last_at, other.last_at]),
         events,

@@ -10,12 +10,12 @@ stays open until the last relationship has been read.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loaders.catalogue import catalogue
-from loaders.errors import QueryError
 from loaders.extract._reading import (
     NO_NODES,
     Nodes,
@@ -27,10 +27,7 @@ from loaders.extract._reading import (
 )
 from loaders.extract._selection import EDGES, LABELS, Selection, cut_down, rows_mask
 from loaders.gateway import Gateway, Row, Transaction
-from loaders.types import Edges, HeteroGraph, Interactions
-
-_MAX_EVENTS = 127
-"""Kinds of events that `Interactions.event_index` can tell apart."""
+from loaders.types import Edges, HeteroGraph, Interactions, index_type
 
 
 def extract_graph(
@@ -44,7 +41,6 @@ def extract_graph(
         selection: which part; all of it unless given.
 
     Raises:
-        QueryError: there are more kinds of events than 127.
         Neo4jError: the graph cannot be read.
     """
     return read_graph(gateway, progress, selection or Selection(), _everybody).graph
@@ -83,7 +79,6 @@ def read_graph(
         whose: whose interactions to read.
 
     Raises:
-        QueryError: there are more kinds of events than 127.
         Neo4jError: the graph cannot be read.
     """
 
@@ -216,16 +211,11 @@ def _interactions(parts: Sequence[_Part], items: int) -> Interactions:
     names = tuple(sorted({part.event for part in parts if len(part.user)}))
     if not names:
         return Interactions.empty()
-    if len(names) > _MAX_EVENTS:
-        raise QueryError(
-            f"the graph holds {len(names)} kinds of event: expected at most {_MAX_EVENTS}; "
-            "is `INTERACTED.event` what you mean?"
-        )
-    row = {name: number for number, name in enumerate(names)}
+    row, dtype = {name: number for number, name in enumerate(names)}, index_type(len(names))
     return sorted_interactions(
         np.concatenate([p.user for p in parts]),
         np.concatenate([p.item for p in parts]),
-        np.concatenate([np.full(len(p.user), row.get(p.event, 0), np.int8) for p in parts]),
+        np.concatenate([np.full(len(p.user), row.get(p.event, 0), dtype) for p in parts]),
         np.concatenate([p.weight for p in parts]),
         np.concatenate([p.last_at for p in parts]),
         names,
@@ -236,7 +226,7 @@ def _interactions(parts: Sequence[_Part], items: int) -> Interactions:
 def sorted_interactions(
     user: NDArray[np.int64],
     item: NDArray[np.int64],
-    event: NDArray[np.int8],
+    event: NDArray[np.signedinteger[Any]],
     weight: NDArray[np.float64],
     last_at: NDArray[np.float64],
     events: tuple[str, ...],

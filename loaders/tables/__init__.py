@@ -32,7 +32,7 @@ from loaders.tables._spec import (
     TableSpec,
 )
 from loaders.tables._spill import Spill
-from loaders.tables._totals import InteractionTotals
+from loaders.tables._totals import InteractionTotals, reject_sum, within_limits
 
 __all__ = [
     "CATEGORIES",
@@ -66,4 +66,6 @@ __all__ = [
     "parse_mapping",
     "read_interactions",
     "refuse_rejected",
+    "reject_sum",
+    "within_limits",
 ]

@@ -1,41 +1,59 @@
 """The checks of rows, a batch at a time."""
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 import polars as pl
 from polars.selectors import temporal
 
 from loaders.errors import TableError
+from loaders.limits import MAX_KINDS
 from loaders.tables._cells import (
+    AS_DESCRIBED,
     DTYPES,
-    Checked,
-    WrongTypeError,
+    Reading,
     check_cells,
     check_property,
+)
+from loaders.tables._problems import (
+    Checked,
+    WrongTypeError,
     first_problem,
     no_problems,
+    problems_where,
     shown,
 )
 from loaders.tables._raw import RawBatch, shown_row
 from loaders.tables._reasons import Reason
-from loaders.tables._spec import Column, Kind, Reject, Rejected, TableSpec
+from loaders.tables._spec import INTERACTIONS, Column, Kind, Reject, Rejected, TableSpec
 
 _EXPECTED: dict[Kind, str] = {
     "id": "text or whole numbers",
     "text": "text",
+    "kind": "text",
     "number": "numbers",
     "time": "ISO 8601 text, Unix seconds or a time type",
     "flag": "booleans",
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What else the check of a table's rows depends on.
+
+    Attributes:
+        names: what the file calls columns that it names otherwise.
+        reading: what the caller says of the cells.
+        kinds: the kinds of event in the batches before; those of each batch are added.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    reading: Reading = AS_DESCRIBED
+    kinds: set[str] = field(default_factory=set[str])
+
+
 def checked_batch(
-    batch: RawBatch,
-    spec: TableSpec,
-    file: str,
-    reject: Reject,
-    names: Mapping[str, str] = MappingProxyType({}),
+    batch: RawBatch, spec: TableSpec, file: str, reject: Reject, rules: Rules | None = None
 ) -> pl.DataFrame:
     """The good rows of a batch, typed; the others go to `reject`.
 
@@ -44,14 +62,18 @@ def checked_batch(
         spec: the table.
         file: name of the file they came from.
         reject: takes note of each other row.
-        names: what the file calls columns that it names otherwise.
+        rules: what else it depends on.
 
     Raises:
         TableError: a column has a type that can never hold what is expected.
     """
-    columns = dict(_columns(batch.frame, spec, file))
+    rules = rules or Rules()
+    names = rules.names
+    columns = dict(_columns(batch.frame, spec, file, rules.reading))
     if spec.link and spec.links_one_kind:
         _refuse_links_to_itself(columns, spec.link, names)
+    if spec.name == INTERACTIONS.name:
+        _refuse_many_kinds(columns, rules.kinds)
     table = pl.DataFrame({name: checked.values for name, checked in columns.items()})
     rows = table.height
     reasons, at_fault = no_problems(rows), no_problems(rows)
@@ -91,25 +113,27 @@ def checked_type(dtype: pl.DataType, name: str, spec: TableSpec, file: str) -> p
     empty = pl.DataFrame({name: pl.Series(dtype=dtype)})
     columns = {column.name: column for column in spec.columns}
     if name in columns:
-        return _check_column(empty, columns[name], file).values.dtype
+        return _check_column(empty, columns[name], file, AS_DESCRIBED).values.dtype
     return _check_further_column(empty[name], file).values.dtype
 
 
-def _columns(frame: pl.DataFrame, spec: TableSpec, file: str) -> Iterable[tuple[str, Checked]]:
+def _columns(
+    frame: pl.DataFrame, spec: TableSpec, file: str, reading: Reading
+) -> Iterable[tuple[str, Checked]]:
     for column in spec.columns:
-        yield column.name, _check_column(frame, column, file)
+        yield column.name, _check_column(frame, column, file, reading)
     for name in frame.columns:
         if name not in spec.names:
             yield name, _check_further_column(frame[name], file)
 
 
-def _check_column(frame: pl.DataFrame, column: Column, file: str) -> Checked:
+def _check_column(frame: pl.DataFrame, column: Column, file: str, reading: Reading) -> Checked:
     if column.name not in frame.columns:
         missing = pl.Series([column.default], dtype=DTYPES[column.kind])
         return Checked(missing.new_from_index(0, frame.height), no_problems(frame.height))
     cells = frame[column.name]
     try:
-        values, problems = check_cells(cells, column.kind)
+        values, problems = check_cells(cells, column.kind, reading)
     except WrongTypeError:
         raise TableError(
             f"{file}: column {column.name!r} holds {cells.dtype}: expected {_EXPECTED[column.kind]}"
@@ -145,6 +169,18 @@ def _refuse_links_to_itself(
         says = frame.select(pl.format(Reason.ITSELF.value, "id", "source")).to_series()
         problems = first_problem(problems, says.zip_with(same, no_problems(values.len())))
         columns[target] = Checked(values, problems)
+
+
+def _refuse_many_kinds(columns: dict[str, Checked], kinds: set[str]) -> None:
+    """Of the kinds of event, those that come first count."""
+    values, problems = columns["event"]
+    there = values.filter(problems.is_null()).unique(maintain_order=True).to_list()
+    new = [kind for kind in there if kind not in kinds]
+    kinds.update(new[: MAX_KINDS - len(kinds)])
+    if not kinds.issuperset(new):
+        known = values.is_in(list(kinds)) | problems.is_not_null()
+        more = problems_where(~known, values, Reason.MANY_KINDS)
+        columns["event"] = Checked(values, first_problem(problems, more))
 
 
 def _reject_all(

@@ -1,6 +1,7 @@
 """Files as tables: a folder of them, a single one, or all that a pattern matches."""
 
 import glob
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from os.path import commonpath
 from pathlib import Path
@@ -45,15 +46,18 @@ class FileTables:
         warnings: Sequence[str] = (),
     ) -> None:
         self._tables: dict[TableSpec, Table] = {}
+        uses = Counter(file.path for held in files.values() for file in held)
+        shared = [path for path, tables in uses.items() if tables > 1]
         for spec in TABLES:
             if spec in files:
                 opened = [
                     file.opened(file.path.relative_to(base).as_posix(), mapping.expected(spec))
                     for file in files[spec]
                 ]
-                self._tables[spec] = Table(spec, opened, mapping.column_names(spec))
+                self._tables[spec] = Table(spec, opened, mapping, shared)
         columns = [warning for table in self._tables.values() for warning in table.warnings]
-        self._warnings = (*columns, *warnings)
+        of_shared = [_unused(path, path.relative_to(base), files, self._tables) for path in shared]
+        self._warnings = (*columns, *filter(None, of_shared), *warnings)
 
     @property
     def specs(self) -> Sequence[TableSpec]:
@@ -73,6 +77,25 @@ class FileTables:
         """See `Tables.batches`."""
         if spec in self._tables:
             yield from self._tables[spec].batches(reject)
+
+
+def _unused(
+    path: Path,
+    name: Path,
+    files: Mapping[TableSpec, Sequence[DataFile]],
+    tables: Mapping[TableSpec, Table],
+) -> str:
+    """A sentence on the columns that none of the tables uses that a file serves."""
+    serves = [spec for spec, held in files.items() if path in {file.path for file in held}]
+    unused = frozenset[str].intersection(*(tables[spec].unused(path) for spec in serves))
+    if not unused:
+        return ""
+    columns = ", ".join(map(repr, sorted(unused)))
+    one, *_ = [spec.name for spec in serves if spec.properties] or [serves[0].name]
+    return (
+        f"{name.as_posix()} serves {' and '.join(spec.name for spec in serves)}, so these columns "
+        f"are not used: {columns}: say whose property one is with --only {one}.COLUMN"
+    )
 
 
 class FolderTables(FileTables):

@@ -1,13 +1,11 @@
 """The graph's arrays made from tables, without a database."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from loaders.errors import TableError
 from loaders.tables._spec import (
     CATEGORIES,
     FOLLOWS,
@@ -20,11 +18,8 @@ from loaders.tables._spec import (
     Tables,
     TableSpec,
 )
-from loaders.tables._totals import InteractionTotals
-from loaders.types import Edges, HeteroGraph, IdMap, Interactions
-
-_MAX_EVENTS = 127
-"""Kinds of events that `Interactions.event_index` can tell apart."""
+from loaders.tables._totals import InteractionTotals, within_limits
+from loaders.types import Edges, HeteroGraph, IdMap, Interactions, index_type
 
 
 def graph_from_tables(source: Tables, reject: Reject) -> HeteroGraph:
@@ -35,10 +30,10 @@ def graph_from_tables(source: Tables, reject: Reject) -> HeteroGraph:
         reject: takes note of each rejected row.
 
     Raises:
-        TableError: a table cannot be read, or there are more kinds of events than 127.
+        TableError: a table cannot be read.
     """
     with InteractionTotals() as totals:
-        collected = _Collected(totals)
+        collected = _Collected(totals, reject)
         for spec in source.specs:
             for batch in source.batches(spec, reject):
                 collected.add(spec, batch)
@@ -50,6 +45,7 @@ class _Collected:
     """What has been read so far: distinct ids, links, and totals of interactions."""
 
     totals: InteractionTotals
+    reject: Reject
     ids: defaultdict[Label, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
     links: defaultdict[TableSpec, list[pl.DataFrame]] = field(
         default_factory=lambda: defaultdict(list)
@@ -74,7 +70,7 @@ class _Collected:
         if self.events:
             events = pl.concat(self.events, how="diagonal_relaxed")
             self.totals.add(events.unique("event_id", keep="first", maintain_order=True))
-        totals = self.totals.frame()
+        totals = within_limits(self.totals.frame(), self.reject)
         self._add_ids(INTERACTIONS, totals)
         users, items, categories = (self._id_map(label) for label in ("User", "Item", "Category"))
         return HeteroGraph(
@@ -123,24 +119,16 @@ def _links(link: tuple[str, str], kind: str | None, batch: pl.DataFrame) -> pl.D
 
 
 def _interactions(totals: pl.DataFrame, users: IdMap, items: IdMap) -> Interactions:
-    events = _event_names(totals["event"].unique().sort())
+    events = tuple(totals["event"].unique().sort())
     last_at = totals["last_at"].dt.epoch("us").cast(pl.Float64) / 1e6
     event_row = {name: row for row, name in enumerate(events)}
     return Interactions(
         users.rows(totals["user_id"].to_list()),
         items.rows(totals["item_id"].to_list()),
-        np.fromiter((event_row[name] for name in totals["event"]), np.int8, totals.height),
+        np.fromiter(
+            (event_row[name] for name in totals["event"]), index_type(len(events)), totals.height
+        ),
         totals["weight"].cast(pl.Float64).to_numpy(writable=True),
         last_at.fill_null(float("nan")).to_numpy(writable=True),
         events,
     )
-
-
-def _event_names(names: Iterable[str]) -> tuple[str, ...]:
-    events = tuple(names)
-    if len(events) > _MAX_EVENTS:
-        raise TableError(
-            f"interactions holds {len(events)} kinds of event: expected at most {_MAX_EVENTS}; "
-            "is the column `event` what you mean?"
-        )
-    return events

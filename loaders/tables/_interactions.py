@@ -31,7 +31,7 @@ def read_interactions(path: Path) -> pl.DataFrame:
     if path.suffix in _LIGHTGCN_SUFFIXES:
         return _read_lightgcn(path)
     file = known_format(path).opened(path.name, SAME_NAMES.expected(INTERACTIONS))
-    table = Table(_WITHOUT_PROPERTIES, [file], {})
+    table = Table(_WITHOUT_PROPERTIES, [file])
     frame = pl.concat([_no_interactions(), *table.batches(_refuse)])
     first = pl.col("event_id").is_null() | pl.col("event_id").is_first_distinct()
     return frame.filter(first).drop("event_id")

@@ -1,26 +1,36 @@
-"""Which file holds a table, and which of its columns is which, where they have other names."""
+"""How files are to be read: which holds a table, which of its columns is which, and what counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loaders.errors import TableError
+from loaders.tables._cells import AS_DESCRIBED, Reading
 from loaders.tables._raw import Expected
 from loaders.tables._spec import TABLES, TableSpec
+from loaders.tables._times import check_format
 
 _FORM = "expected TABLE.COLUMN=COLUMN IN THE FILE or TABLE=NAME OF THE FILE"
+Columns = Mapping[str, frozenset[str]]
+"""Names of columns in the file, by name of the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableMapping:
-    """Other names of files and columns; where there is none, ours counts.
+    """Other names of files and columns (where there is none, ours counts), and what is used.
 
     Attributes:
         files: name of the file, without its suffixes, by name of the table.
         columns: name of the column in the file, by name of the table and our name of the column.
+        only: the further columns that become properties, of tables where not all do.
+        drop: columns that are not used.
+        reading: what else counts for all cells.
     """
 
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    only: Columns = field(default_factory=dict[str, frozenset[str]])
+    drop: Columns = field(default_factory=dict[str, frozenset[str]])
+    reading: Reading = AS_DESCRIBED
 
     def file_name(self, spec: TableSpec) -> str:
         """What the file of a table is called, without its suffixes."""
@@ -37,20 +47,33 @@ class TableMapping:
 
     @property
     def tables(self) -> Sequence[TableSpec]:
-        """The tables that are mapped, which have to be there then."""
-        return [spec for spec in TABLES if spec.name in {**self.files, **self.columns}]
+        """The tables that something is said of, which have to be there then."""
+        named = {*self.files, *self.columns, *self.only, *self.drop}
+        return [spec for spec in TABLES if spec.name in named]
 
 
 SAME_NAMES = TableMapping()
 """Files and columns have the names that docs/tables.md gives."""
 
 
-def parse_mapping(texts: Sequence[str]) -> TableMapping:
+def parse_mapping(
+    texts: Sequence[str],
+    *,
+    only: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    date_format: str | None = None,
+    null_ids: bool = False,
+) -> TableMapping:
     """A mapping from what is written on a command line.
 
     Args:
         texts: `interactions.user_id=visitorid` says that the table's column has another name,
             `interactions=events` that its file has.
+        only: `items.price` says that of the further columns of the table this one becomes a
+            property, `items` that none does.
+        drop: `items.price` says that the table's column is not used.
+        date_format: see `Reading`.
+        null_ids: see `Reading`.
 
     Raises:
         TableError: a text is of another form, names a table or a column that there is not, or
@@ -74,7 +97,17 @@ def parse_mapping(texts: Sequence[str]) -> TableMapping:
             )
         _add(columns.setdefault(table, {}), column, theirs, text)
     _refuse_shared_columns(columns)
-    return TableMapping(files, columns)
+    reading = Reading(check_format(date_format) if date_format is not None else None, null_ids)
+    return TableMapping(files, columns, _columns(only), _columns(drop), reading)
+
+
+def _columns(texts: Sequence[str]) -> Columns:
+    columns: dict[str, frozenset[str]] = {}
+    for text in texts:
+        table, _, column = (part.strip() for part in text.partition("."))
+        name = _spec(table, text).name
+        columns[name] = columns.get(name, frozenset()) | ({column} if column else set())
+    return columns
 
 
 def _spec(table: str, text: str) -> TableSpec:

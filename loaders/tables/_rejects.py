@@ -7,8 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+import polars as pl
+
 from loaders.errors import RejectedRowsError, TableError
-from loaders.tables._spec import Rejected, Tables
+from loaders.tables._spec import INTERACTIONS, Rejected, Tables
+from loaders.tables._totals import InteractionTotals, within_limits
 
 _HEADER = ["file", "line", "column", "reason", "row"]
 _CELLS = attrgetter(*_HEADER)
@@ -47,7 +50,7 @@ class Rejects:
             self._file = self._open()
             self.first = rejected
         csv.writer(self._file).writerow(_CELLS(rejected))
-        self.counts[rejected.table or Path(rejected.file).stem] += 1
+        self.counts[rejected.table or Path(rejected.file).stem] += rejected.rows
 
     def __enter__(self) -> Self:
         return self
@@ -89,9 +92,13 @@ def refuse_rejected(source: Tables, rejects: Rejects) -> None:
         RejectedRowsError: at least one row is rejected; all of them are in the file.
         TableError: a table cannot be read.
     """
-    for spec in source.specs:
-        for _ in source.batches(spec, rejects.add):
-            pass
+    with InteractionTotals() as totals:
+        for spec in source.specs:
+            for batch in source.batches(spec, rejects.add):
+                if spec == INTERACTIONS:
+                    totals.add(batch.filter(pl.col("event_id").is_null()))
+        for frame in totals.frames():
+            within_limits(frame, rejects.add)
     if rejects.total:
         raise RejectedRowsError(
             f"{rejects.total:,} rejected rows and nothing loaded: the first is {rejects.first}; "

@@ -13,7 +13,7 @@ DEFAULT_EVENT = "interaction"
 DEFAULT_RELATION = "related"
 """Kind of a link between items that names none."""
 
-Kind = Literal["id", "text", "number", "time", "flag"]
+Kind = Literal["id", "text", "kind", "number", "time", "flag"]
 Label = Literal["User", "Item", "Category"]
 
 
@@ -102,7 +102,7 @@ CATEGORIES = TableSpec(
     (
         _node("category_id", "Category"),
         Column("name", "text"),
-        Column("kind", "text"),
+        Column("kind", "kind"),
         _node("parent_id", "Category", required=False),
     ),
     describes="category_id",
@@ -136,7 +136,7 @@ RELATED_ITEMS = TableSpec(
     (
         _node("item_id", "Item"),
         _node("related_id", "Item"),
-        Column("kind", "text", default=DEFAULT_RELATION),
+        Column("kind", "kind", default=DEFAULT_RELATION),
         Column("weight", "number", default=1.0),
     ),
     link=("item_id", "related_id"),
@@ -147,7 +147,7 @@ INTERACTIONS = TableSpec(
     (
         _node("user_id", "User"),
         _node("item_id", "Item"),
-        Column("event", "text", default=DEFAULT_EVENT),
+        Column("event", "kind", default=DEFAULT_EVENT),
         Column("value", "number"),
         Column("timestamp", "time"),
         Column("event_id", "id"),
@@ -180,6 +180,8 @@ class Rejected:
         reason: what came and what was expected.
         row: the row as it came, shortened where it is long.
         table: name of the table, which the name of the file need not tell.
+        rows: how many rows it stands for: several where only their sum is at fault, whose line is
+            0 then.
     """
 
     file: str
@@ -188,10 +190,12 @@ class Rejected:
     reason: str
     row: str
     table: str = ""
+    rows: int = 1
 
     def __str__(self) -> str:
+        line = f", line {self.line}" if self.line else ""
         column = f", column {self.column}" if self.column else ""
-        return f"{self.file}, line {self.line}{column}: {self.reason}"
+        return f"{self.file}{line}{column}: {self.reason}"
 
 
 Reject = Callable[[Rejected], None]

@@ -1,12 +1,14 @@
 """One table, which may be many files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import polars as pl
 
 from loaders.errors import TableError
-from loaders.tables._check import checked_batch, checked_type
+from loaders.tables._check import Rules, checked_batch, checked_type
+from loaders.tables._mapping import SAME_NAMES, TableMapping
 from loaders.tables._raw import TableFile
 from loaders.tables._spec import BATCH_ROWS, Reject, Rejected, TableSpec
 
@@ -21,20 +23,35 @@ class Table:
     Args:
         spec: the table.
         files: its files, in the order in which they count.
-        names: what the files call columns that they name otherwise, by our names.
+        mapping: how they are to be read.
+        shared: the files that serve another table too: of their columns only those are used that
+            the table knows or the mapping names.
 
     Raises:
-        TableError: a required or a mapped column is missing, a column name comes twice, a column
+        TableError: a required or a named column is missing, a column name comes twice, a column
             cannot become a property, or is of different types in different files.
     """
 
     def __init__(
-        self, spec: TableSpec, files: Sequence[TableFile], names: Mapping[str, str]
+        self,
+        spec: TableSpec,
+        files: Sequence[TableFile],
+        mapping: TableMapping = SAME_NAMES,
+        shared: Collection[Path] = (),
     ) -> None:
         self.warnings: list[str] = []
         self._spec = spec
-        self._parts = [_part(spec, file, names, self.warnings) for file in files]
+        self._reading = mapping.reading
+        self._parts = [
+            _part(file, _Header(spec, mapping, file.path in shared), self.warnings)
+            for file in files
+        ]
+        _refuse_unknown(spec, self._parts, mapping)
         self._further = _further_types(spec, self._parts)
+
+    def unused(self, path: Path) -> frozenset[str]:
+        """The columns of a file that this table does not use and was not told to leave out."""
+        return frozenset[str]().union(*(p.unused for p in self._parts if p.file.path == path))
 
     def row_count(self) -> int:
         """About how many rows there are.
@@ -51,16 +68,17 @@ class Table:
             TableError: a file cannot be read.
         """
         further = [pl.col(name).cast(dtype) for name, dtype in self._further.items()]
+        kinds: set[str] = set()
         for part in self._parts:
             absent = [
                 pl.lit(None, dtype).alias(name)
                 for name, dtype in self._further.items()
                 if name not in part.columns
             ]
-            for batch in self._checked(part, reject):
+            for batch in self._checked(part, kinds, reject):
                 yield batch.with_columns(absent).select(*self._spec.names, *further)
 
-    def _checked(self, part: "_Part", reject: Reject) -> Iterator[pl.DataFrame]:
+    def _checked(self, part: "_Part", kinds: set[str], reject: Reject) -> Iterator[pl.DataFrame]:
         noted: list[Rejected] = []
 
         def note(rejected: Rejected) -> None:
@@ -74,9 +92,10 @@ class Table:
             noted.clear()
 
         ours = {theirs: name for name, theirs in part.columns.items()}
+        rules = Rules(part.columns, self._reading, kinds)
         for batch in part.file.batches(list(ours), note):
             raw = replace(batch, frame=batch.frame.rename(ours))
-            good = checked_batch(raw, self._spec, part.file.name, note, part.columns)
+            good = checked_batch(raw, self._spec, part.file.name, note, rules)
             pass_on()
             yield good
         pass_on()
@@ -90,32 +109,89 @@ class _Part:
         file: the file.
         columns: the columns to read: their names in the file, by ours.
         types: what they hold once they are checked, by our names.
+        there: all columns of the file.
+        unused: those that are not read and that nobody said to leave out.
     """
 
     file: TableFile
     columns: Mapping[str, str]
     types: Mapping[str, pl.DataType]
+    there: Sequence[str]
+    unused: Sequence[str]
 
 
-def _part(spec: TableSpec, file: TableFile, names: Mapping[str, str], warnings: list[str]) -> _Part:
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """Which columns of a file a table uses.
+
+    Attributes:
+        spec: the table.
+        mapping: how its files are to be read.
+        shared: whether the file serves another table too.
+    """
+
+    spec: TableSpec
+    mapping: TableMapping
+    shared: bool
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What the file calls columns that it names otherwise, by our names."""
+        return self.mapping.column_names(self.spec)
+
+    def drops(self, theirs: str) -> bool:
+        """Whether a column is to be left out."""
+        return theirs in self.mapping.drop.get(self.spec.name, ())
+
+    def uses(self, theirs: str, name: str) -> bool:
+        """Whether a column is read, which we call `name`."""
+        if name in self.spec.names or name in self.names:
+            return True
+        only = self.mapping.only.get(self.spec.name)
+        wanted = theirs in only if only is not None else not self.shared
+        return self.spec.properties and wanted
+
+
+def _part(file: TableFile, header: _Header, warnings: list[str]) -> _Part:
+    spec, names = header.spec, header.names
     there = file.columns()
     _refuse_bad_header(spec, file, names, [name for name, _ in there])
     ours = {theirs: name for name, theirs in names.items()}
     columns: dict[str, str] = {}
     types: dict[str, pl.DataType] = {}
+    unused: list[str] = []
     for theirs, dtype in there:
         name = ours.get(theirs, theirs)
+        if header.drops(theirs):
+            continue
         if theirs not in ours and name in names:
             warnings.append(
                 f"{file.name}: column {theirs!r} is not used: {names[name]!r} is read as it"
             )
-        elif name in spec.names or spec.properties:
+        elif header.uses(theirs, name):
             _check_property_name(spec, file.name, name)
             columns[name] = theirs
             types[name] = checked_type(dtype, name, spec, file.name)
         else:
-            warnings.append(f"{file.name}: column {theirs!r} is not used")
-    return _Part(file, columns, types)
+            unused.append(theirs)
+    if not header.shared and spec.name not in header.mapping.only:
+        warnings += [f"{file.name}: column {theirs!r} is not used" for theirs in unused]
+    return _Part(file, columns, types, [name for name, _ in there], unused)
+
+
+def _refuse_unknown(spec: TableSpec, parts: Sequence[_Part], mapping: TableMapping) -> None:
+    """Refuse to use or leave out columns that are not there, or that have to be."""
+    there = {name for part in parts for name in part.there}
+    only, drop = (named.get(spec.name, frozenset()) for named in (mapping.only, mapping.drop))
+    for name in sorted((only | drop) - there):
+        raise TableError(
+            f"{spec.name} has no column {name!r}: expected one of "
+            f"{', '.join(map(repr, sorted(there)))}"
+        )
+    names = mapping.column_names(spec)
+    for name in spec.required:
+        if names.get(name, name) in drop:
+            raise TableError(f"{spec.name} needs its column {names.get(name, name)!r}: keep it")
 
 
 def _refuse_bad_header(

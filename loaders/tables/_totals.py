@@ -14,14 +14,18 @@ Six decimals make the sum the same in whatever order the rows come (exact up to 
 what lets a second load of the same rows change nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from loaders._closing import Closing
-from loaders.tables._spec import DEFAULT_EVENT, INTERACTIONS
+from loaders.limits import MAX_AMOUNT
+from loaders.tables._raw import shown_row
+from loaders.tables._reasons import Reason
+from loaders.tables._spec import DEFAULT_EVENT, INTERACTIONS, Reject, Rejected
 from loaders.tables._spill import Spill
 
 DECIMALS = 6
@@ -114,6 +118,31 @@ class InteractionTotals(Closing):
         held = pl.concat(self._held)
         self._hold(held.clear())
         self._spill.add(held)
+
+
+def within_limits(totals: pl.DataFrame, reject: Reject) -> pl.DataFrame:
+    """The totals whose sums are within the limit; the others go to `reject`."""
+    sums = [name for name in ("weight", "ledger_weight") if name in totals.columns]
+    beyond = totals.select(pl.any_horizontal(pl.col(sums).abs() > MAX_AMOUNT)).to_series()
+    beyond = beyond.fill_null(value=False)
+    if not beyond.any():
+        return totals
+    for total in totals.filter(beyond).iter_rows(named=True):
+        reject_sum(total, reject)
+    return totals.filter(~beyond)
+
+
+def reject_sum(total: Mapping[str, Any], reject: Reject) -> None:
+    """Reject the rows of one user, item and event, whose sum of values is beyond the limit.
+
+    Args:
+        total: user_id, item_id, event, count, and weight where it is known.
+        reject: takes note of it.
+    """
+    row = shown_row(total[name] for name in (*_KEY, "count", "weight"))
+    reason = Reason.SUM_BEYOND.format(*(total[name] for name in ("count", *_KEY)))
+    table, rows = INTERACTIONS.name, total["count"]
+    reject(Rejected(table, line=0, column="value", reason=reason, row=row, table=table, rows=rows))
 
 
 def _as_totals(batch: pl.DataFrame) -> pl.DataFrame:

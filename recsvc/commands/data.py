@@ -51,6 +51,27 @@ def ingest(
             help="What a kind of event counts, such as borrowed=1: written into recsvc.toml.",
         ),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TABLE.COLUMN",
+            help="Of a table's further columns, those that become properties; TABLE alone: none.",
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="TABLE.COLUMN", help="A column to leave out.")
+    ] = None,
+    date_format: Annotated[
+        str | None,
+        typer.Option(
+            "--date-format",
+            metavar="FORMAT",
+            help="How times are written, such as '%d/%m/%Y %H:%M'; ms for milliseconds since 1970.",
+        ),
+    ] = None,
+    keep_null_ids: Annotated[
+        bool, typer.Option("--keep-null-ids", help="NULL, nan, None and the like are ids.")
+    ] = False,
     strict: Annotated[bool, typer.Option(help="Load nothing if any row is bad.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and count every row, and load nothing.")
@@ -77,7 +98,13 @@ def ingest(
             source,
             files,
             download_to=settings.home / "datasets" / source if download else None,
-            mapping=parse_mapping(mapping or []),
+            mapping=parse_mapping(
+                mapping or [],
+                only=only or [],
+                drop=drop or [],
+                date_format=date_format,
+                null_ids=keep_null_ids,
+            ),
             progress=bars,
         )
         tables = CountedKinds(opened)

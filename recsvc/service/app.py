@@ -31,6 +31,7 @@ from recsvc.service.problems import HANDLERS, PROBLEM_JSON, REFUSALS, described,
 from recsvc.service.refreshes import Refreshes
 from recsvc.service.routes import (
     EncodedPath,
+    ReadableQuery,
     events,
     follows,
     health,
@@ -109,6 +110,7 @@ def create_app(
             Middleware(KnownHosts, names=allowed_hosts),
             Middleware(Allowed, keys=keys, requests_per_minute=requests_per_minute),
             Middleware(BodyLimit),
+            Middleware(ReadableQuery),
             *keeping,
         ],
         dependencies=[Depends(only_what_is_known)],

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from loaders.limits import MAX_LINKS, MAX_NAME_CHARACTERS, MAX_PROPERTIES
-from recsvc.service.cells import Flag, Number, OptionalId, Property, Text, Time
+from recsvc.service.cells import Flag, KindText, Number, OptionalId, Property, Text, Time
 from recsvc.service.schemas import Id, RequestBody
 from recsvc.writes import PutNode
 
@@ -21,7 +21,7 @@ class LinkIn(RequestBody):
 
     category_id: Id
     weight: Number = None
-    """A finite number; left out, 1."""
+    """A finite number within ±1,000,000; left out, 1."""
 
 
 Links = Annotated[
@@ -115,7 +115,7 @@ class ItemIn(_DescribedIn):
     """May be left out; that of the address otherwise."""
     title: Text = None
     created_at: Time = None
-    """ISO 8601 or Unix seconds."""
+    """ISO 8601 or Unix seconds, between 1970-01-02 and tomorrow."""
     available: Flag = None
     """Whether it may be recommended; left out, it may."""
     categories: Links = Field(default_factory=list)
@@ -137,7 +137,7 @@ class CategoryIn(RequestBody):
     category_id: OptionalId = None
     """May be left out; that of the address otherwise."""
     name: Text = None
-    kind: Text = None
+    kind: KindText = None
     """Genre, tag, brand, …"""
     parent_id: OptionalId | Annotated[list[Id], Field(max_length=MAX_LINKS)] = None
     """The category it belongs to, or a list of them; null for none. Left out, those there are
@@ -173,4 +173,4 @@ class FollowIn(RequestBody):
     """What is known of a follow."""
 
     since: Time = None
-    """ISO 8601 or Unix seconds."""
+    """ISO 8601 or Unix seconds, between 1970-01-02 and tomorrow."""

@@ -9,21 +9,29 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from loaders.limits import INT64, MAX_LIST
+from loaders.limits import (
+    DATES_AS_NUMBERS,
+    FIRST_SECOND,
+    INT64,
+    MAX_AMOUNT,
+    MAX_KIND_CHARACTERS,
+    MAX_LIST,
+    latest_time,
+)
 from recsvc.service.schemas import Id, text_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_SECOND = -62_135_596_800
-"""0001-01-01T00:00:00Z in Unix seconds."""
-_END_SECOND = 253_402_300_800
-"""10000-01-01T00:00:00Z in Unix seconds."""
+_SECONDS_PER_DAY = 86_400
+_FAR_SECOND = 250_000_000_000
+"""Nine thousand years in seconds: beyond it `datetime` may have no time."""
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _ISO_8601 = re.compile(
-    r"(?P<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[Tt ](?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<part>\d{1,9}))?)?"
+    r"(?P<date>\d{4}-\d{2}-\d{2}|\d{8})"
+    r"(?:[Tt ](?P<hour>\d{2})"
+    r":?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:[.,](?P<part>\d{1,9}))?)?"
     r" ?(?:[Zz]|(?P<sign>[+-])(?P<offset_hour>\d{2})(?::?(?P<offset_minute>\d{2}))?)?)?",
     re.ASCII,
 )
@@ -33,15 +41,17 @@ def _finite(value: object) -> float | None:
     """A number, or text that is one.
 
     Raises:
-        PydanticCustomError: it is not a finite number.
+        PydanticCustomError: it is not a finite number within the limit.
     """
     if isinstance(value, str):
         value = value.strip() or None
     if value is None:
         return None
     number = _float(value)
-    if number is None or not math.isfinite(number):
-        raise PydanticCustomError("number", "expected a finite number")
+    if number is None or not abs(number) <= MAX_AMOUNT:  # NaN is not either
+        raise PydanticCustomError(
+            "number", "expected a finite number within ±{most}", {"most": f"{MAX_AMOUNT:,.0f}"}
+        )
     return number
 
 
@@ -49,18 +59,23 @@ def _time(value: object) -> datetime | None:
     """ISO 8601 text or Unix seconds, in UTC.
 
     Raises:
-        PydanticCustomError: it is neither, or lies outside the years 0001 to 9999.
+        PydanticCustomError: it is neither, or not between 1970-01-02 and tomorrow.
     """
     if isinstance(value, str):
         value = value.strip() or None
     if value is None:
         return None
     number = _float(value)
-    micros = _from_iso(value) if number is None else _from_unix(number)
-    if micros is None:
-        expected = "expected ISO 8601 or Unix seconds, in the years 0001 to 9999"
-        raise PydanticCustomError("time", expected)
-    return _EPOCH + timedelta(microseconds=micros)
+    micros = _from_iso(value) if number is None else _from_number(number)
+    if micros is not None and micros >= FIRST_SECOND * 1_000_000:
+        time = _EPOCH + timedelta(microseconds=micros)
+        if time <= latest_time(datetime.now(UTC)):
+            return time
+    expected = (
+        "expected ISO 8601, such as 2018-07-19 or 2018-07-19T08:26:00Z, or Unix seconds, "
+        "between 1970-01-02 and tomorrow"
+    )
+    raise PydanticCustomError("time", expected)
 
 
 def _float(value: object) -> float | None:
@@ -75,8 +90,19 @@ def _float(value: object) -> float | None:
         return math.inf
 
 
-def _from_unix(seconds: float) -> int | None:
-    return round(seconds * 1e6) if _FIRST_SECOND <= seconds < _END_SECOND else None
+def _from_number(seconds: float) -> int | None:
+    """Microseconds since 1970 of Unix seconds, or of a date as a number; None where far off."""
+    first, end = DATES_AS_NUMBERS
+    if first <= seconds < end:
+        try:
+            return _days(f"{seconds:.15g}") * _SECONDS_PER_DAY * 1_000_000
+        except ValueError:
+            return None
+    return round(seconds * 1e6) if abs(seconds) < _FAR_SECOND else None
+
+
+def _days(date_text: str) -> int:
+    return date.fromisoformat(date_text).toordinal() - _EPOCH.toordinal()
 
 
 def _from_iso(value: object) -> int | None:
@@ -85,15 +111,15 @@ def _from_iso(value: object) -> int | None:
     if found is None:
         return None
     try:
-        days = date.fromisoformat(found["date"]).toordinal() - _EPOCH.toordinal()
+        days = _days(found["date"])
     except ValueError:
         return None
     clock = _seconds(found["hour"], found["minute"], found["second"])
     offset = _seconds(found["offset_hour"], found["offset_minute"])
     if clock is None or offset is None:
         return None
-    seconds = days * 86_400 + clock + (offset if found["sign"] == "-" else -offset)
-    if not _FIRST_SECOND <= seconds < _END_SECOND:
+    seconds = days * _SECONDS_PER_DAY + clock + (offset if found["sign"] == "-" else -offset)
+    if abs(seconds) >= _FAR_SECOND:
         return None
     return seconds * 1_000_000 + int(((found["part"] or "") + "000000")[:6])
 
@@ -119,12 +145,12 @@ def _flag(value: object) -> bool | None:
     Raises:
         PydanticCustomError: it is none of them.
     """
-    text = str(value).strip().lower() if isinstance(value, str | int) else value
-    if text in (None, ""):
+    if value is None:
         return None
-    if text not in _TRUE | _FALSE:
+    text = str(value).strip().lower() if isinstance(value, str | int) else "no flag"
+    if text and text not in _TRUE | _FALSE:
         raise PydanticCustomError("flag", "expected true or false")
-    return text in _TRUE
+    return text in _TRUE if text else None
 
 
 def _property(value: object) -> Any:
@@ -166,8 +192,13 @@ OptionalId = Annotated[Id | None, BeforeValidator(_present)]
 """An id that may be missing."""
 Text = Annotated[str | None, BeforeValidator(_present)]
 """Text that may be missing."""
+KindText = Annotated[
+    Annotated[str, StringConstraints(max_length=MAX_KIND_CHARACTERS)] | None,
+    BeforeValidator(_present),
+]
+"""A kind of event or of a category that may be missing."""
 Number = Annotated[float | None, BeforeValidator(_finite)]
-"""A finite number that may be missing."""
+"""A number within the limit that may be missing."""
 Time = Annotated[datetime | None, BeforeValidator(_time, json_schema_input_type=str | float | None)]
 """A time that may be missing."""
 Flag = Annotated[bool | None, BeforeValidator(_flag, json_schema_input_type=bool | str | None)]

@@ -24,6 +24,7 @@ from loaders.limits import (
     MAX_EVIDENCE,
     MAX_EXACT_FLOAT,
     MAX_ID_CHARACTERS,
+    MAX_KIND_CHARACTERS,
 )
 from recsvc.answer import ExplainLevel
 from recsvc.asking import EvidenceKey, RecommendationQuery, StatedEvidence
@@ -54,6 +55,12 @@ Id = Annotated[
     BeforeValidator(text_of),
 ]
 """An id as text; whole numbers are read as text."""
+Kind = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_KIND_CHARACTERS),
+    BeforeValidator(text_of),
+]
+"""A kind of event."""
 EvidenceName = Annotated[
     str,
     StringConstraints(
@@ -140,7 +147,7 @@ class EvidenceIn(RequestBody):
     """One thing somebody did."""
 
     item_id: Id
-    event: Annotated[str, Field(min_length=1), BeforeValidator(text_of)] = "interaction"
+    event: Kind = "interaction"
     """Kind of event, which decides how much it counts."""
     weight: Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, allow_inf_nan=False)] = 1.0
     """How often or how much; negative for a dislike."""

@@ -5,7 +5,7 @@ it is routed, which would let `a%2Fb` look like two segments. So `EncodedPath` g
 path as it was sent, and each `PathId` is decoded after the routing.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
 import orjson
@@ -17,7 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsvc.engine import Engine
 from recsvc.service.observability import Metrics
+from recsvc.service.problems import problem
 from recsvc.service.schemas import Id
+
+_NOT_UTF8: Final = "expected percent-encoded UTF-8"
 
 
 class EncodedPath:
@@ -35,6 +38,27 @@ class EncodedPath:
         await self._app(scope, receive, send)
 
 
+class ReadableQuery:
+    """Middleware: refuses query parameters that are not UTF-8, which would be read as others."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        parts: list[bytes] = scope.get("query_string", b"").split(b"&")
+        for part in parts:
+            try:
+                unquote_to_bytes(part).decode()
+            except UnicodeDecodeError:
+                name = unquote_to_bytes(part.partition(b"=")[0]).decode(errors="replace")
+                errors = [{"location": ["query", name], "detail": _NOT_UTF8}]
+                answer = problem(scope, 422, f"query.{name}: {_NOT_UTF8}", errors=errors)
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 def _one_spelling(raw_path: bytes) -> str:
     segments = raw_path.split(b"/")
     return "/".join(quote(unquote_to_bytes(segment), safe="") for segment in segments)
@@ -44,7 +68,7 @@ def _decoded(segment: str) -> str:
     try:
         return unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
-        raise PydanticCustomError("unicode", "expected percent-encoded UTF-8") from None
+        raise PydanticCustomError("unicode", _NOT_UTF8) from None
 
 
 PathId = Annotated[

@@ -1,15 +1,19 @@
 """Events."""
 
 import uuid
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
 from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from loaders.limits import MAX_EVENTS
-from recsvc.service.cells import Number, OptionalId, Text, Time
+from loaders.errors import SumBeyondError
+from loaders.limits import MAX_AMOUNT, MAX_EVENTS, MAX_KINDS
+from recsvc.service.cells import KindText, Number, OptionalId, Time
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, json_response
 from recsvc.service.schemas import EventsDocument, Id, RequestBody
@@ -24,12 +28,13 @@ class EventIn(RequestBody):
     """An event that comes again under the same id counts once; left out, it is new."""
     user_id: Id
     item_id: Id
-    event: Text = None
+    event: KindText = None
     """Kind of event; left out, `interaction`."""
     value: Number = None
-    """How much: a rating, a number of listens. A finite number."""
+    """How much: a rating, a number of listens. A finite number within ±1,000,000; so is the sum of
+    a user's values for an item and kind of event."""
     timestamp: Time = None
-    """ISO 8601 or Unix seconds; left out, the time of receipt."""
+    """ISO 8601 or Unix seconds, between 1970-01-02 and tomorrow; left out, the time of receipt."""
 
     def row(self, received: datetime) -> dict[str, Any]:
         """The event as `cypher/ingest/events.cypher` takes it."""
@@ -71,12 +76,37 @@ class EventsRequest(RequestBody):
     def _from_list(cls, body: object) -> object:
         return {"events": body} if isinstance(body, list) else body
 
+    @model_validator(mode="after")
+    def _has_few_kinds(self) -> "EventsRequest":
+        kinds = {event.event for event in self.events}
+        if len(kinds) > MAX_KINDS:
+            raise PydanticCustomError(
+                "kinds",
+                "{came} kinds of event: expected at most {most}",
+                {"came": len(kinds), "most": MAX_KINDS},
+            )
+        return self
+
 
 @router.post("/v1/events", response_model=EventsDocument, responses=described(413, 422, 503))
 async def add_events(body: EventsRequest, engine: EngineDep, metrics: MetricsDep) -> Response:
     """Store events. When this answers 200 they are in Neo4j, for good."""
     received = datetime.now(UTC)
     rows = [event.row(received) for event in body.events]
-    new = await engine.add_events(rows)
+    try:
+        new = await engine.add_events(rows)
+    except SumBeyondError as error:
+        raise RequestValidationError(list(_beyond(rows, error.event_ids))) from None
     unknown = metrics.observe_kinds([row["event"] for row in rows], engine.unknown_kinds)
     return json_response({"received": len(rows), "new": new, "unknown_kinds": unknown})
+
+
+def _beyond(rows: Sequence[dict[str, Any]], event_ids: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Where the events are whose values are too much for a sum."""
+    detail = (
+        "expected a value with which the sum of this user's values for this item and kind of event "
+        f"stays within ±{MAX_AMOUNT:,.0f}"
+    )
+    for place, row in enumerate(rows):
+        if row["event_id"] in event_ids:
+            yield {"loc": ("body", "events", place, "value"), "msg": detail, "type": "sum"}

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +12,7 @@ from loaders.tables import (
     FolderTables,
     Rejected,
     TableSpec,
+    parse_mapping,
 )
 
 WriteTables = Callable[..., Path]
@@ -36,12 +37,15 @@ class TestTimes:
             ("2009-04-01T00:30:00+02:00", at(2009, 3, 31, 22, 30)),
             ("2009-04-01T00:30:00-0530", at(2009, 4, 1, 6)),
             ("2009-04-01T00:30:00+01", at(2009, 3, 31, 23, 30)),
-            ("0001-01-01T00:00:00Z", at(1, 1, 1)),
-            ("9999-12-31T23:59:59.999999Z", at(9999, 12, 31, 23, 59, 59, 999_999)),
-            ("0", at(1970, 1, 1)),
+            ("1970-01-02", at(1970, 1, 2)),
+            ("86400", at(1970, 1, 2)),
+            ("20231114", at(2023, 11, 14)),
+            ("20231114.0", at(2023, 11, 14)),
+            ("20231114T101010", at(2023, 11, 14, 10, 10, 10)),
+            ("20231114T1010+0200", at(2023, 11, 14, 8, 10)),
+            ("31231399", at(1970, 12, 28, 11, 23, 19)),
             (" 1238536800 ", at(2009, 3, 31, 22)),
             ("1238536800.25", at(2009, 3, 31, 22, 0, 0, 250_000)),
-            ("-417139200", at(1956, 10, 13)),
             ("1.2385368e9", at(2009, 3, 31, 22)),
         ],
     )
@@ -68,6 +72,17 @@ class TestTimes:
             "253402300800",
             "-62135596801",
             "1238536800000",
+            "0001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59.999999Z",
+            "1970-01-01T23:59:59.999999Z",
+            "86399.9",
+            "0",
+            "2023",
+            "44927.5",
+            "20231114T",
+            "20231399",
+            "20231114.5",
+            "20231114 1",
             "1e400",
             "-inf",
         ],
@@ -99,26 +114,90 @@ class TestTimes:
     def test_parquet_dates_and_times_out_of_range(
         self, write_tables: WriteTables, read_table: ReadTable
     ) -> None:
-        far = pl.Series([0, 2**62]).cast(pl.Datetime("ms"))
+        far = pl.Series([86_400_000, 2**62]).cast(pl.Datetime("ms"))
         table = pl.DataFrame({"user_id": "u", "item_id": "i", "timestamp": far})
         frame, rejected = read_table(write_tables(interactions=table), INTERACTIONS)
-        assert frame["timestamp"].to_list() == [at(1970, 1, 1)]
+        assert frame["timestamp"].to_list() == [at(1970, 1, 2)]
         assert [(r.line, r.row) for r in rejected] == [(2, f"u,i,{2**62}")]
         table = table.with_columns(timestamp=pl.Series([date(2009, 4, 1), date(1, 1, 1)]))
         frame, _ = read_table(write_tables(interactions=table), INTERACTIONS)
-        assert frame["timestamp"].to_list() == [at(2009, 4, 1), at(1, 1, 1)]
+        assert frame["timestamp"].to_list() == [at(2009, 4, 1)]
+
+    @pytest.mark.parametrize("dtype", [pl.Int64, pl.Float64, pl.String])
+    def test_numbers_that_are_dates(
+        self, write_tables: WriteTables, read_table: ReadTable, dtype: pl.DataType
+    ) -> None:
+        numbers = pl.Series([20231114, 2023]).cast(dtype)
+        table = pl.DataFrame({"user_id": "u", "item_id": "i", "timestamp": numbers})
+        frame, rejected = read_table(write_tables(interactions=table), INTERACTIONS)
+        assert frame["timestamp"].to_list() == [at(2023, 11, 14)]
+        assert [r.line for r in rejected] == [2]
+
+    def test_tomorrow_is_the_last_day(self, read_csv: ReadCsv) -> None:
+        now = datetime.now(UTC)
+        near, far = now + timedelta(hours=23), now + timedelta(hours=25)
+        for column in (f"{near.isoformat()}\nu,i,{far.isoformat()}", f"{near:%s}\nu,i,{far:%s}"):
+            frame, rejected = read_csv(f"user_id,item_id,timestamp\nu,i,{column}\n")
+            assert frame.height == 1
+            assert [r.reason.endswith("' is after tomorrow") for r in rejected] == [True]
+
+    def test_times_that_become_properties_may_lie_anywhere(
+        self, write_tables: WriteTables, read_table: ReadTable
+    ) -> None:
+        table = pl.DataFrame({"item_id": ["i"], "until": [at(2090, 1, 1)]})
+        frame, rejected = read_table(write_tables(items=table), ITEMS)
+        assert (frame["until"].to_list(), rejected) == ([at(2090, 1, 1)], [])
+
+    @pytest.mark.parametrize(
+        ("form", "text", "expected"),
+        [
+            ("%m/%d/%Y %H:%M", "12/1/2010 8:26", at(2010, 12, 1, 8, 26)),
+            ("%Y/%m/%d", "2018/07/19", at(2018, 7, 19)),
+            ("%d.%m.%Y", " 19.07.2018 ", at(2018, 7, 19)),
+            ("%b %d, %Y %I:%M %p", "Jul 19, 2018 1:05 PM", at(2018, 7, 19, 13, 5)),
+            ("%Y-%m-%d %H:%M:%S %z", "2018-07-19 10:00:00 +0200", at(2018, 7, 19, 8)),
+            ("%Y%m%d%H%M%S", "20180719102030", at(2018, 7, 19, 10, 20, 30)),
+            ("ms", "1531995630250", at(2018, 7, 19, 10, 20, 30, 250_000)),
+            ("ms", "2018-07-19T10:20:30Z", at(2018, 7, 19, 10, 20, 30)),
+        ],
+    )
+    def test_the_form_that_the_caller_names(
+        self, write_tables: WriteTables, form: str, text: str, expected: datetime
+    ) -> None:
+        rows = f'user_id,item_id,timestamp\nu,i,"{text}"\nv,i,soon\nw,i,\n'
+        tables = FolderTables(write_tables(interactions=rows), parse_mapping([], date_format=form))
+        rejected: list[Rejected] = []
+        frame = pl.concat(tables.batches(INTERACTIONS, rejected.append))
+        assert frame["timestamp"].to_list() == [expected, None]
+        assert [(r.line, r.reason) for r in rejected] == [
+            (3, "'soon' is neither of the form that --date-format names nor ISO 8601")
+        ]
+
+    @pytest.mark.parametrize("numbers", [[1531995630250], [1531995630250.0]])
+    def test_milliseconds_in_a_column_of_numbers(
+        self, write_tables: WriteTables, numbers: list[float]
+    ) -> None:
+        table = pl.DataFrame({"user_id": "u", "item_id": "i", "timestamp": numbers})
+        tables = FolderTables(write_tables(interactions=table), parse_mapping([], date_format="ms"))
+        frame = pl.concat(tables.batches(INTERACTIONS, lambda rejected: pytest.fail(str(rejected))))
+        assert frame["timestamp"].to_list() == [at(2018, 7, 19, 10, 20, 30, 250_000)]
+
+    @pytest.mark.parametrize("form", ["", "date", "%H:%M", "%Q", "dd/mm/yyyy"])
+    def test_a_form_that_tells_no_date(self, form: str) -> None:
+        with pytest.raises(TableError, match="is no form of a time: expected one such as"):
+            parse_mapping([], date_format=form)
 
 
 class TestItemsAndUsers:
     def test_known_columns_are_typed_and_others_become_properties(
         self, write_tables: WriteTables, read_table: ReadTable
     ) -> None:
-        text = "url,item_id,available,created_at,title\nx,i,Yes,0,T\n,j,,,\n"
+        text = "url,item_id,available,created_at,title\nx,i,Yes,86400,T\n,j,,,\n"
         frame, rejected = read_table(write_tables(items=text), ITEMS)
         assert rejected == []
         assert frame.columns == ["item_id", "title", "created_at", "available", "url"]
         assert frame.rows() == [
-            ("i", "T", at(1970, 1, 1), True, "x"),
+            ("i", "T", at(1970, 1, 2), True, "x"),
             ("j", None, None, None, None),
         ]
 

@@ -154,8 +154,8 @@ class TestRejects:
 class TestReadInteractions:
     def test_csv_and_parquet(self, tmp_path: Path) -> None:
         path = tmp_path / "train.csv"
-        path.write_text("item_id,user_id,value,timestamp,x\ni,u,2,0,y\n")
-        expected = [("u", "i", "interaction", 2.0, at(1970, 1, 1))]
+        path.write_text("item_id,user_id,value,timestamp,x\ni,u,2,86400,y\n")
+        expected = [("u", "i", "interaction", 2.0, at(1970, 1, 2))]
         assert read_interactions(path).rows() == expected
         read_interactions(path).write_parquet(tmp_path / "train.parquet")
         frame = read_interactions(tmp_path / "train.parquet")

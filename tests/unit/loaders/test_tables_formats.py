@@ -232,15 +232,15 @@ class TestJson:
         self, read_bytes: Callable[..., Any]
     ) -> None:
         rows = [
-            {"item_id": 1, "title": 7, "available": True, "created_at": 0},
-            {"item_id": 2, "title": 2.5, "available": 0, "created_at": "1970-01-01"},
-            {"item_id": 3, "title": "t", "available": "yes", "created_at": 0.5},
+            {"item_id": 1, "title": 7, "available": True, "created_at": 86400},
+            {"item_id": 2, "title": 2.5, "available": 0, "created_at": "1970-01-02"},
+            {"item_id": 3, "title": "t", "available": "yes", "created_at": 86400.5},
         ]
         frame, rejected = read_bytes("items.jsonl", json_lines(*rows), ITEMS)
         assert rejected == []
         assert frame["title"].to_list() == ["7", "2.5", "t"]
         assert frame["available"].to_list() == [True, False, True]
-        assert frame["created_at"].dt.epoch("ms").to_list() == [0, 0, 500]
+        assert frame["created_at"].dt.epoch("ms").to_list() == [86_400_000, 86_400_000, 86_400_500]
 
     @pytest.mark.parametrize(
         ("values", "dtype", "read"),

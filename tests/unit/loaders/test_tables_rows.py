@@ -12,9 +12,11 @@ from loaders.tables import (
     CATEGORIES,
     FOLLOWS,
     INTERACTIONS,
+    TABLES,
     FolderTables,
     Rejected,
     TableSpec,
+    parse_mapping,
 )
 
 WriteTables = Callable[..., Path]
@@ -40,8 +42,7 @@ HOSTILE_IDS = [
     "é",
     "a/b",
     "a%2Fb",
-    "null",
-    "nan",
+    "nullable",
     "007",
     "1.0",
     "x" * 512,
@@ -104,6 +105,12 @@ class TestIds:
             read_table(write_tables(interactions=table), INTERACTIONS)
 
 
+NO_TIME = (
+    "is neither ISO 8601 nor Unix seconds: write it as 2018-07-19 or 2018-07-19T08:26:00Z, or say "
+    "how to read it with --date-format"
+)
+
+
 class TestRejectedRows:
     @pytest.mark.parametrize(
         ("row", "column", "reason"),
@@ -112,14 +119,17 @@ class TestRejectedRows:
             ("u,,,,", "item_id", "is missing"),
             ("u," + "x" * 513 + ",,,", "item_id", "513 characters: expected 1 to 512"),
             ("u,i,,abc,", "value", "'abc' is not a finite number"),
+            ("u,i,,1000000.5,", "value", "'1000000.5' is beyond ±1,000,000"),
+            ("u,i,,-1e200,", "value", "'-1e200' is beyond ±1,000,000"),
+            ("u,i," + "x" * 101 + ",,", "event", "101 characters: expected a kind of at most 100"),
             ("u,i,,inf,", "value", "'inf' is not a finite number"),
             ("u,i,,NaN,", "value", "'NaN' is not a finite number"),
             ("u,i,,1e999,", "value", "'1e999' is not a finite number"),
             ('u,i,,"1,5",', "value", "'1,5' is not a finite number"),
-            ("u,i,,,soon", "timestamp", "'soon' is neither ISO 8601 nor Unix seconds"),
-            ("u,i,,,2020-02-30", "timestamp", "'2020-02-30' is neither ISO 8601 nor Unix seconds"),
-            ("u,i,,,1e18", "timestamp", "'1e18' is outside the years 0001 to 9999"),
-            ("u,i,,,nan", "timestamp", "'nan' is neither ISO 8601 nor Unix seconds"),
+            ("u,i,,,soon", "timestamp", f"'soon' {NO_TIME}"),
+            ("u,i,,,2020-02-30", "timestamp", f"'2020-02-30' {NO_TIME}"),
+            ("u,i,,,1e18", "timestamp", "'1e18' is after tomorrow"),
+            ("u,i,,,nan", "timestamp", f"'nan' {NO_TIME}"),
         ],
     )
     def test_each_is_named_by_line_column_and_reason(
@@ -132,6 +142,42 @@ class TestRejectedRows:
             ("interactions.csv", 5, column, reason)
         ]
         assert rejected[0].row == row
+
+    @pytest.mark.parametrize("text", ["NULL", "null", "nan", "None", "\\N", "#N/A", " ", "\u00a0"])
+    def test_what_stands_for_no_id(
+        self, read_csv: ReadCsv, write_tables: WriteTables, tmp_path: Path, text: str
+    ) -> None:
+        frame, rejected = read_csv(f"user_id,item_id\n{text},i\nu,{text}\nv,none\n")
+        assert frame["item_id"].to_list() == ["none"]
+        reason = f"'{text}' stands for no id: leave the row out, or say --keep-null-ids"
+        assert [(r.line, r.column, r.reason) for r in rejected] == [
+            (2, "user_id", reason),
+            (3, "item_id", reason),
+        ]
+        kept = FolderTables(tmp_path, parse_mapping([], null_ids=True))
+        frame = pl.concat(kept.batches(INTERACTIONS, rejected.append))
+        assert (frame["user_id"].to_list(), len(rejected)) == ([text, "u", "v"], 2)
+
+    def test_kinds_of_event_beyond_the_limit(self, read_csv: ReadCsv) -> None:
+        rows = "".join(f"u,i,event{n}\n" for n in range(130))
+        frame, rejected = read_csv(f"user_id,item_id,event\n{rows}u,i,event99\nu,i,\n")
+        assert frame["event"].to_list() == [*(f"event{n}" for n in range(100)), "event99"]
+        assert len(rejected) == 31
+        assert (rejected[0].line, rejected[0].column, rejected[0].reason) == (
+            102,
+            "event",
+            "'event100' is one more than 100 kinds of event: is the column event what you mean?",
+        )
+
+    @pytest.mark.parametrize("table", ["item_categories", "related_items", "preferences"])
+    def test_weights_of_links_have_the_limit_of_values(
+        self, write_tables: WriteTables, read_table: ReadTable, table: str
+    ) -> None:
+        (spec,) = (spec for spec in TABLES if spec.name == table)
+        rows = f"{','.join(spec.required)},weight\na,b,1e39\na,c,-1000000\n"
+        frame, rejected = read_table(write_tables(**{table: rows}), spec)
+        assert frame["weight"].to_list() == [-1e6]
+        assert [r.reason for r in rejected] == ["'1e39' is beyond ±1,000,000"]
 
     def test_a_row_of_the_wrong_length(self, read_csv: ReadCsv) -> None:
         frame, rejected = read_csv("user_id,item_id\na,b,c\nd\ne,f\n")

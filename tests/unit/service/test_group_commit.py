@@ -64,7 +64,7 @@ async def test_a_refused_request_hears_of_it_alone() -> None:
     answers = await asyncio.gather(*map(group.submit, [1, -2, 3]), return_exceptions=True)
     assert [answers[0], answers[2]] == [10, 30]
     assert isinstance(answers[1], QueryError)
-    assert commits.batches == [[1, -2, 3], [1], [-2], [3]]
+    assert commits.batches == [[1, -2, 3], [1, -2], [1], [-2], [3]]
     assert await group.submit(4) == 40
 
 

@@ -159,13 +159,13 @@ async def test_a_deletion_answers_nothing(
 
 
 async def test_follows(client: httpx.AsyncClient, fake: FakeEngine) -> None:
-    made = await client.put("/v1/users/2/follows/3", json={"since": 0})
+    made = await client.put("/v1/users/2/follows/3", json={"since": 86400})
     assert (made.status_code, made.json()) == (201, {"id": "3", "made": True})
     fake.outcome = "kept"
     assert (await client.put("/v1/users/2/follows/3")).status_code == 200
     fake.outcome = "removed"
     assert (await client.delete("/v1/users/2/follows/3")).status_code == 204
-    since = datetime(1970, 1, 1, tzinfo=UTC)
+    since = datetime(1970, 1, 2, tzinfo=UTC)
     assert [call[1] for call in fake.calls] == [
         PutFollow("2", "3", since), PutFollow("2", "3"), DropFollow("2", "3"),
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from loaders.errors import TableError
 from loaders.tables import CATEGORIES, INTERACTIONS, ITEM_CATEGORIES, ITEMS, USERS
 
 HUNDRED_K = {
-    "u.data": "7\t2\t4\t881250949\n7\t1\t3\t-5\n8\t1\tfour\t881250950\n8\t1\t5\n",
+    "u.data": "7\t2\t4\t881250949\n7\t1\t3\t881250944\n8\t1\tfour\t881250950\n8\t1\t5\n",
     "u.genre": "unknown|0\nAction|1\nDrama|2\n\n",
     "u.item": (
         "1|Misérables, Les (1995)|01-Jan-1995||http://imdb/1|0|0|1\n"
@@ -71,7 +71,7 @@ class TestMadeFiles:
         ]
         assert reading.rows(source, INTERACTIONS, *INTERACTIONS.names[:5]) == [
             ("7", "2", "rating", 4.0, datetime(1997, 12, 4, 15, 55, 49, tzinfo=UTC)),
-            ("7", "1", "rating", 3.0, datetime(1969, 12, 31, 23, 59, 55, tzinfo=UTC)),
+            ("7", "1", "rating", 3.0, datetime(1997, 12, 4, 15, 55, 44, tzinfo=UTC)),
         ]
         assert reading.reasons == [
             ("u.item", 3, "release_date", "'32-Jan-1995' is not a date such as 01-Jan-1995"),

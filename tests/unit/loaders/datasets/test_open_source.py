@@ -27,7 +27,7 @@ def test_a_pattern_and_a_mapping(written: Any, reading: Any) -> None:
 
 
 def test_a_name_with_its_files(written: Any, reading: Any) -> None:
-    source = open_source("taobao", written({"UserBehavior.csv": "1,2,3,buy,5\n"}))
+    source = open_source("taobao", written({"UserBehavior.csv": "1,2,3,buy,1511544070\n"}))
     assert reading.rows(source, INTERACTIONS, "event") == [("purchase",)]
 
 
@@ -49,7 +49,7 @@ def test_files_have_to_be_named(name: str) -> None:
 def test_arguments_that_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="not both"):
         open_source("taobao", tmp_path, download_to=tmp_path)
-    with pytest.raises(TableError, match="leave out the mapping"):
+    with pytest.raises(TableError, match="leave out what says how"):
         open_source("taobao", tmp_path, mapping=parse_mapping(["interactions.user_id=who"]))
 
 

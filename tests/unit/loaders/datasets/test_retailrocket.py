@@ -111,7 +111,7 @@ class TestPreparedBySslrec:
         source = retailrocket(
             written(
                 {
-                    "train_mat_view.pkl": pickled({(0, 2): 1433221332, (2, 0): 5}, (3, 4)),
+                    "train_mat_view.pkl": pickled({(0, 2): 1433221332, (2, 0): 1433221337}, (3, 4)),
                     "train_mat_buy.pkl": pickled({(1, 3): 1433221333}, (3, 4)),
                     "test_mat.pkl": b"is not looked at",
                 }
@@ -119,7 +119,7 @@ class TestPreparedBySslrec:
         )
         assert reading.rows(source, INTERACTIONS, "user_id", "item_id", "event", "timestamp") == [
             ("0", "2", "view", datetime(2015, 6, 2, 5, 2, 12, tzinfo=UTC)),
-            ("2", "0", "view", datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC)),
+            ("2", "0", "view", datetime(2015, 6, 2, 5, 2, 17, tzinfo=UTC)),
             ("1", "3", "purchase", datetime(2015, 6, 2, 5, 2, 13, tzinfo=UTC)),
         ]
         assert reading.rows(source, USERS, "user_id") == [("0",), ("1",), ("2",)]
