@@ -51,7 +51,7 @@ HOSTILE_IDS = [
     "é",
     "a/b",
     "a%2Fb",
-    "null",
+    "nullable",
     "x" * 512,
     "😀" * 512,
 ]
