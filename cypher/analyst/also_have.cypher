@@ -1,6 +1,6 @@
 // What else do the people of an item have, more than others?
 // `lift` is how many times more often than all people do. Only items that `least_people` or more
-// of them have.
+// of them have. Empty where so many of them have no other item.
 // mode: read
 // params: item_id: str, least_people: int, limit: int
 // returns: item_id: str, title: str, people: int, lift: float

@@ -1,12 +1,13 @@
 // Which communities are there among those who follow each other?
 // Label propagation (Raghavan, Albert & Kumara 2007) by four votes of everybody at once. A user
-// begins with the name of the one of most relationships among their own and themselves, and
-// a tie goes to the smaller name. `inside` is the share of follows that stay in the community.
+// begins with the name of the one with the most neighbours among their own and themselves, and a
+// tie goes to the smaller name. `inside` is the share of follows that stay in the community. Empty
+// where nobody follows anybody.
 // mode: read
 // params: limit: int
 // returns: community: str, people: int, inside: float, items: list[str]
 MATCH (user:User)
-WITH user, COUNT { (user)-[:FOLLOWS]-() } AS degree
+WITH user, COUNT { MATCH (user)-[:FOLLOWS]-(other) RETURN DISTINCT other } AS degree
 WHERE degree > 0
 ORDER BY degree DESC, user.user_id
 CALL (user) {
@@ -18,19 +19,19 @@ CALL (user) {
 // The rows come in the order of the users, so the first that names somebody has the highest rank.
 WITH other AS user, head(collect(user.user_id)) AS label
 MATCH (user)-[:FOLLOWS]-(other:User)
-WITH other, label, count(*) AS votes
+WITH other, label, count(DISTINCT user) AS votes
 ORDER BY votes DESC, label
 WITH other AS user, head(collect(label)) AS label
 MATCH (user)-[:FOLLOWS]-(other:User)
-WITH other, label, count(*) AS votes
+WITH other, label, count(DISTINCT user) AS votes
 ORDER BY votes DESC, label
 WITH other AS user, head(collect(label)) AS label
 MATCH (user)-[:FOLLOWS]-(other:User)
-WITH other, label, count(*) AS votes
+WITH other, label, count(DISTINCT user) AS votes
 ORDER BY votes DESC, label
 WITH other AS user, head(collect(label)) AS label
 MATCH (user)-[:FOLLOWS]-(other:User)
-WITH other, label, count(*) AS votes
+WITH other, label, count(DISTINCT user) AS votes
 ORDER BY votes DESC, label
 WITH other AS user, head(collect(label)) AS label
 WITH label, collect(user) AS members

@@ -1,6 +1,6 @@
 // How many items can be reached from the lists of similar items?
 // For each model: items that are on some list, and the share of all places that the hundredth part
-// of the items that is shown most has.
+// of the items that is shown most has. Empty where no version of a model with vectors is active.
 // mode: read
 // returns: model: str, lists: int, reached: int, share: float, top_share: float
 CALL () {

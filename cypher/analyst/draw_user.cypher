@@ -1,13 +1,31 @@
 // What does a user's part of the graph look like?
-// Paths to draw: what they do most, and who of those they follow does it too.
+// Paths to draw: the items with the highest sum of weights over all kinds of events, one path
+// each, and up to three of those they follow who have it too. Empty where the user did nothing.
 // mode: read
 // params: user_id: str, limit: int
 // returns: did: path, follows: path
-MATCH did = (user:User {user_id: $user_id})-[most:INTERACTED]->(item:Item)
-WITH user, did, item, most
-ORDER BY most.weight DESC, item.item_id
+MATCH (user:User {user_id: $user_id})-[did:INTERACTED]->(item:Item)
+WITH user, item, sum(did.weight) AS weight
+ORDER BY weight DESC, item.item_id
 LIMIT $limit
-OPTIONAL MATCH follows = (user)-[:FOLLOWS]->(:User)-[:INTERACTED]->(item)
-WITH did, collect(follows)[..3] AS some
+CALL (user, item) {
+  MATCH did = (user)-[most:INTERACTED]->(item)
+  RETURN did
+  ORDER BY most.weight DESC, most.event
+  LIMIT 1
+}
+CALL (user, item) {
+  MATCH (user)-[:FOLLOWS]->(other:User)-[:INTERACTED]->(item)
+  WITH DISTINCT user, item, other
+  ORDER BY other.user_id
+  LIMIT 3
+  CALL (user, item, other) {
+    MATCH path = (user)-[:FOLLOWS]->(other)-[most:INTERACTED]->(item)
+    RETURN path
+    ORDER BY most.weight DESC, most.event
+    LIMIT 1
+  }
+  RETURN collect(path) AS some
+}
 UNWIND CASE WHEN some = [] THEN [null] ELSE some END AS follows
 RETURN did, follows

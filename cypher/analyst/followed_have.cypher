@@ -1,4 +1,5 @@
 // What do the people a user follows have that the user has not?
+// Empty where the user follows nobody, or has all that those have.
 // mode: read
 // params: user_id: str, limit: int
 // returns: item_id: str, title: str, people: int

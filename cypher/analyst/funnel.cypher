@@ -1,18 +1,22 @@
 // How many get from one kind of event to the next?
 // Pairs of a user and an item that have the first kind, those of them that have the second too,
-// and so on. `kept` is the share of the step before.
+// and so on; 0 from the first kind on that no such pair has. `kept` is the share of the step
+// before.
 // mode: read
 // params: steps: list[str]
 // returns: step: int, event: str, pairs: int, users: int, kept: float
-MATCH (user:User)-[did:INTERACTED]->(item:Item)
-WHERE did.event IN $steps
-WITH user, item, collect(DISTINCT did.event) AS events
 UNWIND range(0, size($steps) - 1) AS last
-WITH user, last, events
-WHERE all(event IN $steps[..last + 1] WHERE event IN events)
-WITH last, count(*) AS pairs, count(DISTINCT user) AS users
+CALL (last) {
+  MATCH (user:User)-[did:INTERACTED]->(item:Item)
+  WHERE did.event IN $steps[..last + 1]
+  WITH last, user, item, collect(DISTINCT did.event) AS events
+  WHERE all(event IN $steps[..last + 1] WHERE event IN events)
+  RETURN count(*) AS pairs, count(DISTINCT user) AS users
+}
+WITH last, pairs, users
 ORDER BY last
 WITH collect([last, pairs, users]) AS found
 UNWIND found AS row
+WITH row, CASE row[0] WHEN 0 THEN row[1] ELSE found[row[0] - 1][1] END AS before
 RETURN row[0] + 1 AS step, $steps[row[0]] AS event, row[1] AS pairs, row[2] AS users,
-       CASE row[0] WHEN 0 THEN 1.0 ELSE toFloat(row[1]) / found[row[0] - 1][1] END AS kept
+       CASE before WHEN 0 THEN 0.0 ELSE toFloat(row[1]) / before END AS kept

@@ -1,5 +1,6 @@
 // Whose followers have taken over most of their taste?
-// Of those with the most followers: the mean share of their items that a follower has too.
+// Of those with the most followers: the mean share of their items that a follower has too. Empty
+// where nobody follows anybody.
 // mode: read
 // params: most_followed: int, limit: int
 // returns: user_id: str, name: str, followers: int, items: int, shared: float

@@ -1,10 +1,11 @@
 // Where do two models agree about what is near?
-// Pairs that both list, for items that `least_people` or more have.
+// Pairs that both list, for items that `least_people` or more have. Empty where one of the models
+// has no lists, or they agree about nothing.
 // mode: read
 // params: model: str, other_model: str, least_people: int, limit: int
 // returns: item_id: str, title: str, other_id: str, other_title: str, ranks: list[int]
 MATCH (item:Item)
-WHERE COUNT { (item)<-[:INTERACTED]-() } >= $least_people
+WHERE COUNT { MATCH (item)<-[:INTERACTED]-(user) RETURN DISTINCT user } >= $least_people
 MATCH (item)-[one:SIMILAR {model: $model}]->(other:Item)
 MATCH (item)-[two:SIMILAR {model: $other_model}]->(other)
 WITH item, other, one, two

@@ -1,6 +1,7 @@
 // Which accounts behave unlike people?
 // Users of `least_weight` or more whose one item has nearly all of it: a player left running, or
-// one who pushes an item. `share` is that of the strongest item.
+// one who pushes an item. `share` is that of the strongest item. Empty where nobody has so much
+// weight.
 // mode: read
 // params: least_weight: float, limit: int
 // returns: user_id: str, item_id: str, title: str, items: int, weight: float, share: float

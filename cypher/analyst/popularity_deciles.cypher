@@ -1,11 +1,12 @@
 // How is attention spread over popular and rare items?
-// Items from the most to the least popular, in ten parts of the same size. `exposure` is the share
-// of a model's lists of similar items, where rank r counts 1 / log2(r + 1) as in DCG.
+// Items from the most to the least popular, in ten parts of the same size. `attention` is the share
+// of all pairs of a person and an item they have; `exposure` that of a model's lists of similar
+// items, where rank r counts 1 / log2(r + 1) as in DCG, and 0 where it has none.
 // mode: read
 // params: model: str
 // returns: decile: int, items: int, most_people: int, attention: float, exposure: float
 MATCH (item:Item)
-WITH item, COUNT { (item)<-[:INTERACTED]-() } AS people
+WITH item, COUNT { MATCH (item)<-[:INTERACTED]-(user) RETURN DISTINCT user } AS people
 ORDER BY people DESC, item.item_id
 WITH collect([item, people]) AS ranked
 UNWIND range(0, size(ranked) - 1) AS place

@@ -1,6 +1,7 @@
 // Which items would a model alone recommend to a user?
 // The inner product of the user's vector and the item's, as they were written at the last refresh.
 // The service makes the user's vector anew from what they did, so its signal differs a little.
+// Empty where no version of the model is active, or the user has no vector.
 // mode: read
 // params: user_id: str, model: str, limit: int
 // returns: item_id: str, title: str, score: float
@@ -14,6 +15,6 @@ WITH user, own, item, item[vector] AS other
 WHERE other IS NOT NULL
 WITH user, item, reduce(sum = 0.0, n IN range(0, size(own) - 1) | sum + own[n] * other[n]) AS score
 ORDER BY score DESC, item.item_id
-WHERE coalesce(item.available, true) AND NOT EXISTS { (user)-[:INTERACTED]->(item) }
+WHERE coalesce(item.available, true) = true AND NOT EXISTS { (user)-[:INTERACTED]->(item) }
 RETURN item.item_id AS item_id, item.title AS title, score
 LIMIT $limit

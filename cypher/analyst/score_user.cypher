@@ -2,6 +2,8 @@
 // λ · n(u) · Σ_j e_j K(j, i), as docs/explanations.md has it, without any procedure; the same as in
 // the answers of the service as long as the graph is that of the last refresh. `events` are the
 // settings of the kinds of events, by their names in small letters without `-`, `_` and spaces.
+// Empty where no version is active that has the signal, or nothing the user did speaks for or
+// against an item.
 // mode: read
 // params: user_id: str, events: map, limit: int
 // returns: item_id: str, title: str, score: float
@@ -64,6 +66,6 @@ CALL () {
 UNWIND all AS found
 WITH user, found.item AS item, lambda * found.raw / sqrt(squares / items) AS score
 ORDER BY score DESC, item.item_id
-WHERE coalesce(item.available, true) AND NOT EXISTS { (user)-[:INTERACTED]->(item) }
+WHERE coalesce(item.available, true) = true AND NOT EXISTS { (user)-[:INTERACTED]->(item) }
 RETURN item.item_id AS item_id, item.title AS title, score
 LIMIT $limit

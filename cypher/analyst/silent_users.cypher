@@ -1,5 +1,6 @@
 // Who was active and has gone silent?
 // Users of `least_items` or more whose last event is `days` days or more before the newest one.
+// Empty where no interaction has a time, or nobody is silent for so long.
 // mode: read
 // params: days: int, least_items: int, limit: int
 // returns: user_id: str, name: str, items: int, last_at: datetime, silent_days: int

@@ -1,5 +1,6 @@
 // What is near an item, and near that?
-// Paths of one and two steps along `SIMILAR`, to draw.
+// Paths of one and two steps along `SIMILAR`, to draw. Empty where no version of the model is
+// active, or the item had no vector at the refresh.
 // mode: read
 // params: item_id: str, model: str, limit: int
 // returns: path: path

@@ -1,4 +1,5 @@
 // Who has a taste like this user's, counted by items?
+// Empty where nobody else has an item of the user's.
 // mode: read
 // params: user_id: str, limit: int
 // returns: user_id: str, name: str, shared: int, jaccard: float, followed: bool

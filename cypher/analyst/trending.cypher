@@ -1,6 +1,7 @@
 // Which items are on the rise?
 // People who did something with an item last within `days` days of the newest event, against those
-// in as many days before. `rise` is (now + 1) / (before + 1).
+// in as many days before. `rise` is (now + 1) / (before + 1). Empty where no interaction has a
+// time.
 // mode: read
 // params: days: int, limit: int
 // returns: item_id: str, title: str, now: int, before: int, rise: float

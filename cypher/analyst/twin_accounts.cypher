@@ -1,14 +1,20 @@
 // Which accounts look like the same person?
 // Pairs that share several items which hardly anybody else has; `jaccard` is the share of all
-// their items that both have.
+// their items that both have. Empty where no two people share so many items that are so rare.
 // mode: read
 // params: most_people: int, least_shared: int, limit: int
 // returns: user_id: str, other_id: str, rare: int, jaccard: float, followed: bool
 MATCH (item:Item)
-WHERE 2 <= COUNT { (item)<-[:INTERACTED]-() } <= $most_people
-MATCH (one:User)-[:INTERACTED]->(item)<-[:INTERACTED]-(two:User)
-WHERE one.user_id < two.user_id
-WITH one, two, count(DISTINCT item) AS rare
+WHERE 2 <= COUNT { MATCH (item)<-[:INTERACTED]-(any) RETURN DISTINCT any } <= $most_people
+CALL (item) {
+  MATCH (item)<-[:INTERACTED]-(person:User)
+  WITH DISTINCT person
+  ORDER BY person.user_id
+  RETURN collect(person) AS people
+}
+UNWIND range(0, size(people) - 2) AS first
+UNWIND people[first + 1..] AS two
+WITH people[first] AS one, two, count(*) AS rare
 WHERE rare >= $least_shared
 ORDER BY rare DESC, one.user_id, two.user_id
 LIMIT 1000

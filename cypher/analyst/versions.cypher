@@ -1,6 +1,6 @@
 // Which versions of the models are there, and how good were they?
 // `metrics` and `weights` are JSON text. `metrics` is of the validation users; for `hybrid` it is
-// that of the whole blend.
+// that of the whole blend. Empty before the first refresh.
 // mode: read
 // params: limit: int
 // returns: model: str, version: int, status: str, slot: str, activated_at: datetime, metrics: str,

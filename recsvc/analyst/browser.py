@@ -20,7 +20,8 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 def runnable(question: Question, values: Mapping[str, Any]) -> str:
     """The question as a comment, and its query with values written out."""
     given = {name: values[name] for name in question.query.params}
-    return f"// {question.title}\n{written_out(question.query, given)}"
+    comments = "".join(f"// {line}\n" for line in (question.title, question.empty) if line)
+    return f"{comments}{written_out(question.query, given)}"
 
 
 def guide(questions: Sequence[Question], values: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The questions under `cypher/analyst/`, and values to begin with."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -33,6 +34,7 @@ EXAMPLES: Mapping[str, Any] = MappingProxyType(
 
 _TOPICS = (("user_id", "One user"), ("item_id", "One item"), ("model", "Models"))
 _OTHER_TOPIC = "The whole graph"
+_EMPTY = re.compile(r"Empty (?:where|before) .*\.$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Question:
         name: of its file, without the folder.
         title: the question itself.
         note: what there is to know about the answer; may be empty.
+        empty: what it means when there is no answer; may be empty.
         topic: what it is about.
         query: answers it.
     """
@@ -50,6 +53,7 @@ class Question:
     name: str
     title: str
     note: str
+    empty: str
     topic: str
     query: Query
 
@@ -63,9 +67,15 @@ def questions() -> tuple[Question, ...]:
 
 def _question(query: Query) -> Question:
     title, _, note = query.title.partition("? ")
+    reason = _EMPTY.search(note)
     topic = next((name for key, name in _TOPICS if key in query.params), _OTHER_TOPIC)
     return Question(
-        query.name.removeprefix("analyst/"), f"{title.removesuffix('?')}?", note, topic, query
+        query.name.removeprefix("analyst/"),
+        f"{title.removesuffix('?')}?",
+        note,
+        "" if reason is None else reason[0],
+        topic,
+        query,
     )
 
 

@@ -27,11 +27,10 @@ FILES = {name: each.content for name, each in kit(EVENTS).items()}
 
 def fits(question: Question, text: str) -> bool:
     """Whether a text is the question and its query with something in place of each parameter."""
+    comments = "".join(f"// {line}\n" for line in (question.title, question.empty) if line)
     pieces = re.split(r"\$\w+", question.query.text)
     pattern = ".+?".join(re.escape(piece) for piece in pieces)
-    return bool(
-        re.fullmatch(rf"// {re.escape(question.title)}\n{pattern}", text.strip(), re.DOTALL)
-    )
+    return bool(re.fullmatch(rf"{re.escape(comments)}{pattern}", text.strip(), re.DOTALL))
 
 
 class Guide(HTMLParser):
@@ -77,6 +76,18 @@ def test_a_question_is_one_line_and_its_answer_bounded(question: Question) -> No
     known = {"coverage", "data_quality", "popularity_deciles"}  # as many rows as there are kinds
     assert bounded or question.name in known
     assert question.query.params.keys() <= GIVEN.keys()
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=list(QUESTIONS))
+def test_an_empty_answer_has_a_reason(question: Question) -> None:
+    never_empty = {"data_quality", "funnel", "popularity_deciles"}  # there is a row for each kind
+    assert bool(question.empty) != (question.name in never_empty)
+    assert question.empty.startswith("Empty ") or not question.empty
+    assert question.note.endswith(question.empty)
+    if question.empty:
+        document = nbformat.reads(FILES["questions.ipynb"].decode(), as_version=4)
+        texts = [cell.source for cell in document.cells if cell.cell_type == "markdown"]
+        assert any(question.title in text and question.empty in text for text in texts)
 
 
 def test_the_guide_holds_every_question(guide: Guide) -> None:
