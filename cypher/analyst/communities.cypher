@@ -1,8 +1,8 @@
 // Which communities are there among those who follow each other?
 // Label propagation (Raghavan, Albert & Kumara 2007) by four votes of everybody at once. A user
 // begins with the name of the one with the most neighbours among their own and themselves, and a
-// tie goes to the smaller name. `inside` is the share of follows that stay in the community. Empty
-// where nobody follows anybody.
+// tie goes to the smaller name. `inside` is the share of follows that stay in the community, null
+// where its people follow nobody. Empty where nobody follows anybody.
 // mode: read
 // params: limit: int
 // returns: community: str, people: int, inside: float, items: list[str]
@@ -39,9 +39,9 @@ ORDER BY size(members) DESC, label
 LIMIT $limit
 CALL (members) {
   UNWIND members AS member
-  MATCH (member)-[:FOLLOWS]->(other:User)
-  WITH members, count(*) AS follows, sum(CASE WHEN other IN members THEN 1 ELSE 0 END) AS stay
-  RETURN toFloat(stay) / follows AS inside
+  OPTIONAL MATCH (member)-[:FOLLOWS]->(other:User)
+  WITH members, count(other) AS follows, sum(CASE WHEN other IN members THEN 1 ELSE 0 END) AS stay
+  RETURN CASE WHEN follows > 0 THEN toFloat(stay) / follows END AS inside
 }
 CALL (members) {
   UNWIND members AS member

@@ -8,7 +8,8 @@
 // returns: way: str, chance: float, path: path
 MATCH (user:User {user_id: $user_id})
 MATCH (item:Item {item_id: $item_id})
-WITH user, item, 1.0 / COUNT { MATCH (user)-[:INTERACTED]->(mine) RETURN DISTINCT mine } AS first
+WITH user, item,
+     1.0 / nullIf(COUNT { MATCH (user)-[:INTERACTED]->(mine) RETURN DISTINCT mine }, 0) AS first
 CALL (user, item, first) {
   MATCH (user)-[:INTERACTED]->(mine:Item)
   WHERE mine <> item

@@ -23,6 +23,7 @@ from loaders.gateway import Neo4jGateway, Row
 from recsvc.analyst.questions import questions, values
 from recsvc.settings import load_settings
 from tests.analyst_lastfm import best, cosines, ids, near, pairs
+from tests.conftest import CHECKOUT
 from tests.integration.conftest import OddServed
 from tests.odd_shop import Event, OddShop
 
@@ -198,7 +199,7 @@ def test_nearest_users(asked: Asked) -> None:
             both = asked.shop.items[user] & asked.shop.items[row["user_id"]]
             assert row["items_in_common"] == len(both)
             assert row["followed"] == (row["user_id"] in asked.shop.followed(user))
-    assert asked.ask("nearest_users", user_id="only follows") == []
+    assert asked.ask("nearest_users", model="node2vec") == []
 
 
 def test_score_by_vector(asked: Asked) -> None:
@@ -290,7 +291,8 @@ def test_why_item(asked: Asked) -> None:
                 (user, mine, c, item):
                     1 / len(own) / len(shop.categories[mine]) / len(shop.members[c])
                 for mine in own - {item}
-                for c in shop.categories.get(mine, frozenset()) & shop.categories[item]
+                for c in shop.categories.get(mine, frozenset())
+                & shop.categories.get(item, frozenset())
             },
         }  # fmt: skip
         rows = asked.ask("why_item", user_id=user, item_id=item, limit=500)
@@ -472,7 +474,7 @@ def test_communities(asked: Asked) -> None:
     members: defaultdict[str, set[str]] = defaultdict(set)
     for user, name in label.items():
         members[name].add(user)
-    rows = asked.ask("communities")
+    rows = asked.ask("communities", limit=100)
     assert [(row["community"], row["people"]) for row in rows] == sorted(
         ((name, len(those)) for name, those in members.items()), key=lambda row: (-row[1], row[0])
     )
@@ -655,6 +657,42 @@ def test_versions(asked: Asked) -> None:
     assert {(row["model"], row["status"]) for row in rows} == {
         (model, "active") for model in ("hybrid", MODEL, OTHER_MODEL)
     }
+
+
+def test_every_question_can_be_asked_about_anybody_and_nothing(asked: Asked) -> None:
+    for question in questions():
+        for user, item, model in (
+            ("only follows", "i88", MODEL), ("only returns", "i86", OTHER_MODEL),
+            ("nobody", "nothing", "none"), ("bot", "i29", MODEL),
+        ):  # fmt: skip
+            given = {"user_id": user, "other_id": USER, "item_id": item, "model": model}
+            some = {key: value for key, value in given.items() if key in question.query.params}
+            rows = asked.ask(question.name, **some)
+            if user == "nobody" and some.keys() & {"user_id", "item_id"}:
+                assert rows == []
+
+
+def test_queries_of_the_guide(asked: Asked) -> None:
+    users, shop = asked.vectors["User"], asked.shop
+    found: dict[str, list[Row]] = {}
+    for page in ("README.md", "docs/analysts.md", "docs/neo4j.md"):
+        text = (CHECKOUT / page).read_text(encoding="utf-8")
+        for block in re.findall(r"```cypher\n(.*?)```", text, re.DOTALL):
+            ours = block.replace("lightgcn", MODEL).replace("'2'", f"'{USER}'")
+            query = Query("tests/guide", "", "read", {}, {}, ours.replace("'289'", f"'{ITEM}'"))
+            for row in asked.gateway.run(query):
+                found.setdefault(" ".join(row), []).append(row)
+    near_item = [row for row in asked.near if (row["model"], row["item"]) == (MODEL, ITEM)]
+    assert len(found["path"]) == 2 * len(near_item)  # README and the page of analysts
+    assert [(row["rank"], row["item_id"], row["title"]) for row in found[
+        "rank item_id title cosine"
+    ]] == [(row["rank"], row["other"], shop.titles[row["other"]] or None) for row in
+           sorted(near_item, key=lambda row: row["rank"])]  # fmt: skip
+    neighbours = found["user_id cosine items_in_common"]
+    near(neighbours, "user_id", dict(best(cosines(users, USER), len(neighbours))))
+    for row in neighbours:
+        assert row["items_in_common"] == len(shop.items[USER] & shop.items[row["user_id"]])
+    assert len(found) == 4
 
 
 def test_every_question_is_asked() -> None:

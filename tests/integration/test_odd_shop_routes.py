@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from loaders.catalogue import Query
+from loaders.catalogue import Query, catalogue
+from recsvc.analyst.questions import values
+from recsvc.settings import load_settings
 from tests.conftest import running_service
 from tests.integration.conftest import OddServed
 from tests.odd_shop import OddShop, in_path, number
@@ -306,6 +308,20 @@ def test_any_item_is_explained_to_anybody(odd: OddServed, asking: Asking) -> Non
         found = asking.get("users", user, "recommendations", item, "explanation")
         assert (found["user_id"], found["item_id"]) == (user, item)
         assert sum(found["signals"].values()) == pytest.approx(found["score"], rel=1e-4, abs=1e-9)
+
+
+def test_a_signal_counted_in_cypher_is_that_of_the_answer(
+    odd: OddServed, whole: Mapping[str, Document]
+) -> None:
+    events = values(load_settings().events)["events"]
+    query = catalogue()["analyst/score_user"]
+    for user in (*odd.shop.odd[::3], "bot", "u5"):
+        rows = odd.served.gateway.run(query, user_id=user, events=events, limit=500)
+        counted = {row["item_id"]: row["score"] for row in rows}
+        told = {i["item_id"]: i["signals"].get("item_user_item", 0.0) for i in whole[user]["items"]}
+        assert counted.keys() <= told.keys()
+        both = {item: counted.get(item, 0.0) for item in told}
+        assert both == pytest.approx(told, rel=1e-4, abs=1e-7), user
 
 
 # --- filters ----------------------------------------------------------------------------------
