@@ -1,16 +1,19 @@
 // How many get from one kind of event to the next?
 // Pairs of a user and an item that have the first kind, those of them that have the second too,
-// and so on; 0 from the first kind on that no such pair has. `kept` is the share of the step
-// before.
+// and so on; 0 from the first kind on that no such pair has. `kept` is the share of the step before.
+// Names are compared without case, `-`, `_` and spaces.
 // mode: read
 // params: steps: list[str]
 // returns: step: int, event: str, pairs: int, users: int, kept: float
-UNWIND range(0, size($steps) - 1) AS last
-CALL (last) {
+WITH [step IN $steps | replace(replace(replace(toLower(step), '-', ''), '_', ''), ' ', '')] AS keys
+UNWIND range(0, size(keys) - 1) AS last
+CALL (last, keys) {
   MATCH (user:User)-[did:INTERACTED]->(item:Item)
-  WHERE did.event IN $steps[..last + 1]
-  WITH last, user, item, collect(DISTINCT did.event) AS events
-  WHERE all(event IN $steps[..last + 1] WHERE event IN events)
+  WITH last, keys, user, item,
+       replace(replace(replace(toLower(did.event), '-', ''), '_', ''), ' ', '') AS key
+  WHERE key IN keys[..last + 1]
+  WITH last, keys, user, item, collect(DISTINCT key) AS events
+  WHERE all(event IN keys[..last + 1] WHERE event IN events)
   RETURN count(*) AS pairs, count(DISTINCT user) AS users
 }
 WITH last, pairs, users

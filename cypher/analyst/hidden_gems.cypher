@@ -7,7 +7,9 @@
 // params: events: map, least_people: int, most_people: int, limit: int
 // returns: item_id: str, title: str, people: int, love: float
 MATCH (user:User)-[did:INTERACTED]->(item:Item)
-WITH user, item, $events[did.event]['weight'] * coalesce(did.weight, 1.0) AS weight
+WITH user, item, coalesce(did.weight, 1.0) *
+     $events[replace(replace(replace(toLower(coalesce(did.event, 'interaction')),
+                                     '-', ''), '_', ''), ' ', '')]['weight'] AS weight
 WITH user, item, sum(CASE WHEN weight > 0 THEN weight ELSE 0.0 END) AS weight
 WITH user, sum(weight) AS whole, collect({item: item, weight: weight}) AS all
 UNWIND all AS one
