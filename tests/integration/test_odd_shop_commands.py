@@ -15,7 +15,7 @@ import structlog
 
 from loaders.catalogue import Query
 from recsvc import cli
-from tests.integration.conftest import OddServed
+from tests.integration.conftest import ODD, OddServed
 from tests.odd_shop import OddShop, number
 
 pytestmark = pytest.mark.neo4j
@@ -205,6 +205,16 @@ def test_versions_are_those_of_the_refresh(odd: OddServed, ask: Ask) -> None:
     versions = ask("versions")["versions"]
     active = {each["model"]: each["version"] for each in versions if each["status"] == "active"}
     assert active == dict(odd.served.report.versions)
+
+
+def test_a_second_refresh_serves_as_the_first_did(odd: OddServed, ask: Ask) -> None:
+    models = [part for name in ODD.models for part in ("--model", name)]
+    told = ask("refresh", *models)
+    assert told["versions"] == dict.fromkeys(odd.served.report.versions, 2)
+    found = [item["item_id"] for item in ask("recommend", "01", "-k", "500")["items"]]
+    assert set(found) == odd.shop.eligible("01")
+    assert ask("rollback", "hybrid")["versions"] == odd.served.report.versions
+    assert ask("activate", "hybrid", "2")["versions"] == told["versions"]
 
 
 # --- last, since it changes the graph -----------------------------------------------------------

@@ -415,6 +415,27 @@ def test_what_is_near(odd: OddServed, asking: Asking) -> None:
         assert set(found) <= set(odd.shop.users) - {user}
 
 
+def test_some_users_are_drawn_and_come_with_how_much_they_did(
+    odd: OddServed, asking: Asking
+) -> None:
+    for place in (0.0, 0.3, 0.9, 1.0):
+        for each in asking.get("users", at=place, k=5)["found"]:
+            did = sum(user == each["id"] for user, _, _ in odd.shop.interactions)
+            assert each["count"] == did
+
+
+def test_the_state_of_the_service(odd: OddServed, asking: Asking) -> None:
+    versions = {(each["model"], each["version"]) for each in asking.get("models")["models"]}
+    assert versions == set(odd.served.report.versions.items())
+    active = odd.served.report.versions["hybrid"]
+    again = asking.client.post("/v1/models/hybrid/activate", json={"version": active})
+    assert again.json()["versions"] == odd.served.report.versions
+    assert asking.client.post("/v1/models/hybrid/rollback").status_code in (404, 409)
+    assert asking.get("refreshes")["refreshes"][0]["state"] == "activated"
+    for path in ("/health/live", "/health/ready", "/metrics", "/", "/openapi.json"):
+        assert asking.client.get(path).status_code == 200, path
+
+
 # --- writes: last, since they change the graph --------------------------------------------------
 
 
@@ -433,3 +454,23 @@ def test_events_follows_and_deletions_of_odd_ids(odd: OddServed, asking: Asking)
     for gone in (user, other):
         assert client.delete(f"/v1/users/{in_path(gone)}").status_code == 204
         assert client.get(f"/v1/users/{in_path(gone)}").status_code == 404
+
+
+def test_items_and_categories_of_odd_ids(odd: OddServed, asking: Asking) -> None:
+    client, item, category = asking.client, "..", "a/b ?#%41"
+    put = client.put(f"/v1/categories/{in_path(category)}", json={"name": "Ö", "parent_id": "A"})
+    assert put.status_code == 201
+    body = {"title": "\u202e<b>x</b>", "categories": [category, "root"], "price": 1.5}
+    assert client.put(f"/v1/items/{in_path(item)}", json=body).status_code == 201
+    stored = asking.get("items", item)
+    assert (stored["title"], stored["price"]) == (body["title"], 1.5)
+    assert {each["category_id"] for each in stored["categories"]} == {category, "root"}
+    event = {"user_id": "u40", "item_id": item, "event": "purchase"}
+    assert client.post("/v1/events", json=[event]).status_code == 200
+    assert item not in ids(asking.list("u40", k=500, explain="none"))
+    only = asking.list("u42", k=500, category=category)
+    assert ids(only) == [item]
+    for path in (f"/v1/items/{in_path(item)}", f"/v1/categories/{in_path(category)}"):
+        assert client.delete(path).status_code == 204
+        assert client.get(path).status_code == 404
+    assert set(ids(asking.list("u40", k=500))) == odd.shop.eligible("u40")
