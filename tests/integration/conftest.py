@@ -128,7 +128,7 @@ def odd(
 ) -> OddServed:
     """One odd shop for all tests of a module."""
     folder, home = tmp_path_factory.mktemp("shop"), tmp_path_factory.mktemp("home")
-    shop = odd_shop(folder, request.param, "--clean")
+    shop = odd_shop(folder, request.param)
     session_gateway.run(_DELETE_ALL)
     rejects = folder / "rejects.csv"
     loaded = ingest(session_gateway, FolderTables(folder), rejects=rejects)

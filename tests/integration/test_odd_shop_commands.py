@@ -68,7 +68,7 @@ def test_the_same_tables_again_change_nothing(odd: OddServed, ask: Ask) -> None:
                   "sum(r.count) AS count")  # fmt: skip
     before = odd.served.gateway.run(count)
     assert before[0]["count"] == len(odd.shop.events)
-    ask("ingest", str(odd.shop.folder), "--map", "interactions=interactions")
+    ask("ingest", str(odd.shop.folder))
     assert odd.served.gateway.run(count) == before
 
 
