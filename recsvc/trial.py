@@ -23,7 +23,7 @@ from loaders.tables import (
     graph_from_tables,
     read_interactions,
 )
-from loaders.types import HeteroGraph, IdMap, Interactions
+from loaders.types import HeteroGraph
 from recsvc.evaluation import (
     Estimate,
     Evaluation,
@@ -32,7 +32,9 @@ from recsvc.evaluation import (
     paired_difference,
     top_k,
 )
+from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import evidence_matrix, newest_time, seen_matrix
+from recsvc.held_out import TestCounts, held_out_pairs
 from recsvc.models import FitReport, FitRun, FittedModel, TrainingData
 from recsvc.published import published_configuration
 from recsvc.settings import EventSettings
@@ -79,11 +81,14 @@ class TrialData:
 
     Attributes:
         source: the training tables.
-        graph: the same as arrays, with the items that only the test table names.
+        graph: the same as arrays.
         evidence: what each user did, [users, items].
         seen: stored where a user did anything, also what speaks against an item.
-        held_out: the answers; looked at once, at the end.
+        held_out: the answers, [users, items and more]: the items that only the test table names
+            come last, and nothing is fitted on them or ranks them. Looked at once, at the end.
         users: rows of the users who have answers.
+        counts: what of the test table is among the answers, and what is not.
+        unknown_kinds: kinds of events of both tables that have no weight.
     """
 
     source: Tables
@@ -92,6 +97,8 @@ class TrialData:
     seen: sp.csr_matrix
     held_out: sp.csr_matrix
     users: Int64[NDArray[np.int64], " n"]
+    counts: TestCounts
+    unknown_kinds: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,15 +144,17 @@ def read_trial(
         events: settings by kind of event.
 
     Raises:
-        TableError: a table cannot be read, or train and test have no user in common.
+        TableError: a table cannot be read, or nothing of test is to be found.
     """
     train, test = read_interactions(train_file), read_interactions(test_file)
     source = _with_interactions(train, side)
-    graph = _with_items(graph_from_tables(source, _refuse), test["item_id"].unique().to_list())
+    graph = graph_from_tables(source, _refuse)
     evidence = evidence_matrix(graph, events, now=newest_time(graph))
-    held_out = _held_out(test, graph)
+    tested = graph_from_tables(_with_interactions(test, None), _refuse)
+    held_out, counts = held_out_pairs(graph, tested, events)
     users = np.flatnonzero(np.diff(held_out.indptr))
-    return TrialData(source, graph, evidence, seen_matrix(graph), held_out, users)
+    unknown = unknown_kinds((*graph.interactions.events, *tested.interactions.events), events)
+    return TrialData(source, graph, evidence, seen_matrix(graph), held_out, users, counts, unknown)
 
 
 def read_training_data(
@@ -258,37 +267,3 @@ def _with_interactions(train: pl.DataFrame, side: str | None) -> Tables:
 
 def _refuse(rejected: Rejected) -> None:
     raise TableError(f"{rejected}: correct it, or leave it out")
-
-
-def _with_items(graph: HeteroGraph, item_ids: Sequence[str]) -> HeteroGraph:
-    """The graph with the items that only the test table names; they count as missed."""
-    items = IdMap.from_unsorted([*graph.items, *item_ids])
-    if len(items) == len(graph.items):
-        return graph
-    row = items.rows(list(graph.items))
-    did = graph.interactions
-    categories = graph.in_category
-    return HeteroGraph(
-        graph.users, items, graph.categories,
-        Interactions(
-            did.user_index, row[did.item_index], did.event_index, did.weight, did.last_at,
-            did.events,
-        ),
-        graph.follows, graph.prefers,
-        type(categories)(row[categories.source], categories.target, categories.weight),
-        graph.subcategory_of,
-    )  # fmt: skip
-
-
-def _held_out(test: pl.DataFrame, graph: HeteroGraph) -> sp.csr_matrix:
-    user = graph.users.rows(test["user_id"].to_list())
-    item = graph.items.rows(test["item_id"].to_list())
-    known = user >= 0
-    if not known.any():
-        raise TableError("no user of the test table is in the training table: nothing to evaluate")
-    matrix = sp.csr_matrix(
-        (np.ones(int(known.sum()), np.float32), (user[known], item[known])),
-        shape=(len(graph.users), len(graph.items)),
-    )
-    matrix.data[:] = 1.0
-    return matrix

@@ -1,7 +1,7 @@
 """What commands share: options, and how they say what came out."""
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 from recsvc import _console as console
 from recsvc.connect import open_gateway
 from recsvc.settings import Settings
+from recsvc.settings_file import unknown_kind_lines
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Count = Annotated[int, typer.Option("-k", min=1, max=500, help="How many.")]
@@ -32,6 +33,12 @@ def print_document(document: dict[str, Any], title: str, *, as_json: bool) -> No
         for name, value in document.items()
     }
     console.print_mapping(title, flat)
+
+
+def say_unknown_kinds(kinds: Sequence[str]) -> None:
+    """Say on stderr which kinds of events count nothing, and what gives them a weight."""
+    for line in unknown_kind_lines(kinds):
+        console.say(line)
 
 
 def rejects_file(settings: Settings, source: str) -> Path:

@@ -10,7 +10,7 @@ import typer
 
 from loaders.local_neo4j import LocalNeo4j
 from recsvc import _console as console
-from recsvc.commands._shared import AsJson, print_document, rejects_file
+from recsvc.commands._shared import AsJson, print_document, rejects_file, say_unknown_kinds
 from recsvc.connect import local_neo4j, open_gateway, open_writing_gateway
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, unknown_kinds
@@ -87,7 +87,7 @@ def ingest(
     from loaders.ingest import check
     from loaders.ingest import ingest as ingest_tables
     from loaders.tables import CountedKinds, parse_mapping
-    from recsvc.settings_file import event_line, unknown_kind_lines
+    from recsvc.settings_file import event_line
 
     if dry_run and bulk:
         raise typer.BadParameter("--dry-run loads nothing: leave out --bulk")
@@ -119,8 +119,9 @@ def ingest(
                     gateway, tables, rejects=rejects, strict=strict, progress=bars
                 )
     unknown = unknown_kinds(tables.kinds, settings.events)
-    for warning in (*report.warnings, *unknown_kind_lines(unknown)):
+    for warning in report.warnings:
         console.say(warning)
+    say_unknown_kinds(unknown)
     if as_json:
         console.print_json(
             {

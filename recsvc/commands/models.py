@@ -19,12 +19,13 @@ from recsvc.commands._shared import (
     device_of,
     epoch_bars,
     print_document,
+    say_unknown_kinds,
     training_graph,
 )
 from recsvc.connect import open_gateway
+from recsvc.event_kinds import unknown_kinds
 from recsvc.json_log import logs_json
 from recsvc.settings import load_settings
-from recsvc.settings_file import unknown_kind_lines
 from recsvc.store import all_versions
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from loaders.gateway import Gateway
     from recsvc.evaluation import Evaluation
+    from recsvc.held_out import TestCounts
     from recsvc.trial import Measured, Ranked, TrialOptions
 
 TrainFile = Annotated[Path, typer.Option("--train", help="Interactions to learn from.")]
@@ -69,6 +71,7 @@ def train(
     settings = load_settings()
     options = model_options(model, assigned(model, assignments or []))
     graph = training_graph(settings, data)
+    say_unknown_kinds(unknown_kinds(graph.interactions.events, settings.events))
     run = TrainingRun.of(model, options, graph, settings.events, seed, device_of(device))
     console.say(run.announcement())
     with epoch_bars(model) as watch:
@@ -118,6 +121,7 @@ def evaluate(
     given = tuple(assignments or ())
     options = TrialOptions(protocol, trials, seed, device_of(device), given)
     data = read_trial(train_file, test_file, side, settings.events)
+    say_unknown_kinds(data.unknown_kinds)
     if as_served:
         from recsvc.served_trial import rank_as_served
 
@@ -129,10 +133,15 @@ def evaluate(
         recommendations_table(ranked[0], data.graph).write_csv(recommendations)
     measured = measure(ranked, data)
     if as_json:
-        document = _evaluate_document(ranked, measured)
-        console.print_json({**document, "total_seconds": time.perf_counter() - started})
+        document = _evaluate_document(ranked, measured) | {
+            "test": dataclasses.asdict(data.counts),
+            "unknown_kinds": data.unknown_kinds,
+            "total_seconds": time.perf_counter() - started,
+        }
+        console.print_json(document)
     else:
         _print_evaluations(measured)
+        console.say(_tested(data.counts))
 
 
 def tune(
@@ -165,7 +174,9 @@ def tune(
 
     settings = load_settings()
     fixed = assigned(known_model(model), assignments or [])
-    split = validation_split(read_training_data(train_file, side, settings.events), seed)
+    data = read_training_data(train_file, side, settings.events)
+    say_unknown_kinds(unknown_kinds(data.graph.interactions.events, settings.events))
+    split = validation_split(data, seed)
     how = TuneOptions(trials, timeout_seconds, sampler, study)
     with epoch_bars(model) as watch:
         found = search(model, split, fixed, how, FitRun(seed, device=device_of(device)), watch)
@@ -250,6 +261,14 @@ def _print_evaluations(measured: "Measured") -> None:
         console.print_table(f"{' - '.join(measured.evaluations)}, same users", columns, rows)
 
 
+def _tested(counts: "TestCounts") -> str:
+    found = f"of the test table {counts.to_find:,} pairs were to be found"
+    if counts.unknown_items:
+        found += f", {counts.unknown_items:,} of them with items that train lacks, which are missed"
+    left_out = ", ".join(counts.left_out())
+    return f"{found}; left out: {left_out}" if left_out else found
+
+
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -313,8 +332,7 @@ def refresh(
         console.say(f"not compared with another version: {report.compared}")
     for objection in report.overridden:
         console.say(f"activated by force: {objection}")
-    for line in unknown_kind_lines(report.unknown_kinds):
-        console.say(line)
+    say_unknown_kinds(report.unknown_kinds)
     console.print_mapping("seconds", {n: round(s, 1) for n, s in report.seconds.items()})
 
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from loaders.errors import TableError
 from recsvc.evaluation import Ranking, evaluate
+from recsvc.held_out import TestCounts
 from recsvc.published import data_sha256
 from recsvc.settings import EventSettings, Settings
 from recsvc.trial import (
@@ -93,21 +94,80 @@ def test_what_was_disliked_is_not_recommended(tmp_path: Path) -> None:
     assert disliked in lists.items[lists.user_index != asker]
 
 
-def test_only_the_items_of_the_test_table_that_are_known_can_be_found(tmp_path: Path) -> None:
-    train, test = write_tables(tmp_path)
-    test.write_text("user_id,item_id\nu000,never seen\nstranger,i000\n")
+def trial_of(folder: Path, *rows: str) -> TrialData:
+    """The training table, and a test table of these rows of user, item, event."""
+    train, test = write_tables(folder)
+    test.write_text("\n".join(["user_id,item_id,event", *rows]) + "\n")
+    return read_trial(train, test, None, EVENTS)
+
+
+def unseen(folder: Path, count: int) -> list[str]:
+    """Items that u000 does not have in train."""
+    graph = read_training_data(write_tables(folder)[0], None, EVENTS).graph
+    did = graph.interactions
+    own = set(did.item_index[did.user_index == graph.users.row("u000")].tolist())
+    return [item for row, item in enumerate(graph.items) if row not in own][:count]
+
+
+@pytest.mark.parametrize("model", ["lightgcn", "walk3", "popularity"])
+def test_items_that_only_the_test_table_names_are_missed(tmp_path: Path, model: str) -> None:
+    """Also by a model that gives every item a vector, and with all of them as candidates."""
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    users = [f"u{n}" for n in range(12)]
+    train.write_text("user_id,item_id\n" + "".join(f"{u},i{n}\n" for u in users for n in range(8)))
+    test.write_text("user_id,item_id\n" + "".join(f"{u},new{n}\n" for u in users for n in range(3)))
     data = read_trial(train, test, None, EVENTS)
-    assert [data.graph.users[user] for user in data.users.tolist()] == ["u000"]
-    assert len(data.graph.items) == len(read_training_data(train, None, EVENTS).graph.items) + 1
-    found = measure([rank_fitted("popularity", data, TrialOptions())], data)
-    assert found.evaluations["popularity"].estimates["recall@50"].mean < 1.0
+    assert (data.counts.to_find, data.counts.unknown_items) == (36, 36)
+    options = TrialOptions("validated", assignments=(f"{model}.epochs=2",) * (model == "lightgcn"))
+    ranked = rank_fitted(model, data, options)
+    found = measure([ranked], data).evaluations[model].estimates
+    assert {found[name].mean for name in ("recall@10", "hit_rate@50", "ndcg@20")} == {0.0}
 
 
-def test_nobody_in_common_is_refused(tmp_path: Path) -> None:
-    train, test = write_tables(tmp_path)
-    test.write_text("user_id,item_id\nstranger,i000\n")
-    with pytest.raises(TableError, match="no user of the test table"):
-        read_trial(train, test, None, EVENTS)
+def test_half_of_the_items_unknown_is_half_missed(tmp_path: Path) -> None:
+    (item,) = unseen(tmp_path, 1)
+    data = trial_of(tmp_path, f"u000,{item},interaction", "u000,never seen,interaction")
+    every = Ranking(
+        data.users, np.arange(len(data.graph.items))[None], np.zeros((1, 1), np.float32)
+    )
+    found = measure([Ranked("all", every)], data).evaluations["all"]
+    assert len(data.graph.items) == 60
+    assert found.estimates["recall@50"].mean in (0.0, 0.5)
+    assert (data.counts.to_find, data.counts.unknown_items) == (2, 1)
+
+
+def test_what_is_not_to_be_found_is_left_out_and_counted(tmp_path: Path) -> None:
+    a, b, c, d, e, f = unseen(tmp_path, 6)
+    seen = next(i for i in (f"i{n:03}" for n in range(60)) if i not in unseen(tmp_path, 60))
+    data = trial_of(
+        tmp_path,
+        f"u000,{a},purchase", f"u000,{a},view",  # one pair
+        f"u000,{b},dislike", f"u000,{c},borrowed", f"u000,{seen},purchase",
+        f"u000,{d},purchase", f"u000,{d},return",  # adds up to nothing
+        f"u000,{e},view", f"u000,{e},return",  # speaks against it
+        f"u000,{f},Purchase", f"stranger,{a},purchase", f"other,{a},dislike",
+    )  # fmt: skip
+    assert data.counts == TestCounts(
+        to_find=2, unknown_items=0, unknown_users=2, in_train=1, against=2, without_weight=2
+    )
+    assert data.unknown_kinds == ["borrowed"]
+    user, item = data.held_out.nonzero()
+    pairs = [(data.graph.users[u], data.graph.items[i]) for u, i in zip(user, item, strict=True)]
+    assert sorted(pairs) == sorted([("u000", a), ("u000", f)])
+    assert data.held_out.shape == (len(data.graph.users), len(data.graph.items))
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("stranger,i000,", "1 of users who are not in the training table"),
+        ("u000,never seen,return", "1 that speak against the item"),
+        ("u000,never seen,borrowed", "1 that count nothing"),
+    ],
+)
+def test_nothing_to_find_is_refused_with_its_reason(tmp_path: Path, row: str, reason: str) -> None:
+    with pytest.raises(TableError, match=f"no pair of the test table is to be found: {reason}"):
+        trial_of(tmp_path, row)
 
 
 def test_the_table_of_recommendations_holds_the_ranking(data: TrialData) -> None:
