@@ -60,6 +60,42 @@ def test_one_step_is_that_of_the_formula() -> None:
     assert (loss, pairs) == (pytest.approx(total, abs=2 / 128), 2)
 
 
+def test_one_step_with_negatives_is_that_of_the_formula() -> None:
+    """Only node 1 is drawn: as the context itself it is left out, else it is pushed away."""
+    centre = np.array([[0.5, -1.0], [1.0, 0.25]], np.float32)
+    context = np.array([[1.0, 0.5], [-0.5, 1.5]], np.float32)
+    v, w, alpha, total = centre.astype(float), context.astype(float), 0.1, 0.0
+    for c, o, drawn in ((0, 1, []), (1, 0, [1, 1, 1])):
+        gradient = np.zeros(2)
+        for node, label in [(o, 1.0), *((n, 0.0) for n in drawn)]:
+            chance = 1.0 / (1.0 + np.exp(-v[c] @ w[node]))
+            total -= np.log(chance if label else 1.0 - chance)
+            gradient += alpha * (label - chance) * w[node]
+            w[node] = w[node] + alpha * (label - chance) * v[c]
+        v[c] = v[c] + gradient
+    loss, pairs = train_walks(
+        np.array([[0, 1]], np.int32), centre, context, *alias_table(np.array([0.0, 1.0])),
+        window=1, negatives=3, alphas=np.array([alpha, alpha]), seed=0,
+    )  # fmt: skip
+    np.testing.assert_allclose(centre, v, atol=2e-3)
+    np.testing.assert_allclose(context, w, atol=2e-3)
+    assert (loss, pairs) == (pytest.approx(total, abs=5 / 128), 2)
+
+
+def test_the_loss_of_a_batch_is_that_of_the_formula() -> None:
+    """By torch, with only node 1 drawn; one of the three pairs does not count."""
+    learner = SkipGramLearner(skip_gram([[0, 1]], negatives=3), CPU, 1, as_model)
+    learner._weights = torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0], dtype=torch.float64)
+    with torch.no_grad():
+        for table in learner.parameters():
+            table.uniform_(-1.0, 1.0, generator=torch.Generator().manual_seed(0))
+    v, w = (table.detach().numpy().astype(float) for table in learner.parameters())
+    pairs = torch.tensor([0, 2, 3]), torch.tensor([1, 4, 2]), torch.tensor([True, True, False])
+    softplus = np.logaddexp(0.0, [-v[0] @ w[1], -v[2] @ w[4], v[2] @ w[1]])
+    expected = (softplus[0] + softplus[1] + 3 * softplus[2]) / 2
+    assert learner._loss(*pairs).item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_loss_falls_to_that_of_gensim() -> None:
     """The same walks, the same settings: word2vec's own loss of the vectors of both."""
     generator = np.random.default_rng(1)
