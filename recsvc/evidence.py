@@ -17,6 +17,7 @@ EvidenceKind = Literal["item", "user", "category"]
 EVIDENCE_KINDS: tuple[EvidenceKind, ...] = ("item", "user", "category")
 
 _SECONDS_PER_DAY = 86_400.0
+_MOST_HALF_LIVES = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,10 @@ def interaction_weights(
 ) -> Float64[NDArray[np.float64], " n"]:
     """Evidence weights of `INTERACTED` relationships.
 
-    e = w_event · sign · |strength|^exponent · 2^(h_u − h), with h = age / half-life and h_u the
-    least h of what counts of the same user. Only the ratios between the evidence of one user mean
-    something: with h_u they are the same as without, and nothing is too old to be told from 0.
+    e = w_event · sign · |strength|^exponent · 2^(−min(h − h_u, 40)), with h = age / half-life and
+    h_u the least h of what counts of the same user. Only the ratios between the evidence of one
+    user mean something: with h_u they are the same as without. Nothing is too old to be told from
+    0 in 32 bits, nor its square; what is 40 half-lives older than the newest fades no further.
 
     `sign` is that of the strength; 1 where w_event is negative, since nobody un-returns something:
     a return of −2 pieces speaks against the item as one of 2 does.
@@ -118,7 +120,7 @@ def interaction_weights(
     least = np.full(int(user_index.max(initial=-1)) + 1, np.inf)
     np.minimum.at(least, user_index[counts], half_lives[counts])
     since = np.where(counts, half_lives - least[user_index], 0.0)
-    return strength * np.exp2(-since)
+    return strength * np.exp2(-since.clip(max=_MOST_HALF_LIVES))
 
 
 def item_evidence(
@@ -154,7 +156,7 @@ def item_evidence(
     return [
         EvidenceNode("item", item_id, value, (max if value > 0.0 else min)(by_item[item_id])[1])
         for item_id, value in total.items()
-        if np.float32(value) != 0.0
+        if value != 0.0
     ]
 
 

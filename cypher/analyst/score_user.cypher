@@ -23,12 +23,13 @@ WITH lambda, row_size, user, evidence,
        * CASE WHEN event['weight'] < 0 THEN abs(sign(weight)) ELSE sign(weight) END AS strength,
      coalesce(age_days / event['half_life_days'], 0.0) AS half_lives
 WHERE strength <> 0  // a kind without settings counts nothing
-// Only ratios count: from what is newest back.
+// Only ratios count: from what is newest back, for 40 half-lives.
 WITH lambda, row_size, user, min(half_lives) AS least,
      collect({item: evidence, strength: strength, half_lives: half_lives}) AS did
 UNWIND did AS one
 WITH lambda, row_size, user, one.item AS evidence,
-     sum(one.strength * 2 ^ (least - one.half_lives)) AS e
+     sum(one.strength * 2 ^ CASE
+       WHEN one.half_lives - least > 40 THEN -40 ELSE least - one.half_lives END) AS e
 WHERE e <> 0
 // K(j, i): the meta-path item_user_item, with its caps.
 CALL (evidence) {

@@ -96,6 +96,19 @@ def test_only_the_ratios_between_ages_count(age: float) -> None:
     assert of_age(age, age + 2) == pytest.approx([1.0, 0.25])
 
 
+def test_a_like_beside_something_much_newer_does_not_fade_away() -> None:
+    """In 32 bits, and squared, as norms are."""
+    events = {"purchase": EventSettings(half_life_days=1.0),
+              "return": EventSettings(weight=-1.0, half_life_days=1.0)}  # fmt: skip
+    did = {(0, 0, "purchase"): (1.0, NOW - 9000 * DAY), (0, 1, "return"): (1.0, NOW)}
+    graph = graph_of(did)
+    (like,) = evidence_matrix(graph, events, now=NOW).data
+    assert np.float32(like) ** 2 > np.finfo(np.float32).tiny
+    rows = [(f"i{i}", event, w, at) for (_, i, event), (w, at) in did.items()]
+    weights = [node.weight for node in item_evidence(rows, events, now=NOW)]
+    assert weights == pytest.approx([float(like), -1.0])
+
+
 def test_an_event_in_the_future_counts_as_now_and_takes_nothing_from_others() -> None:
     assert of_age(-60_000.0, 2.0) == pytest.approx(of_age(0.0, 2.0))
     graph = graph_of({(0, 0, "play"): (1.0, 4.0 * NOW), (1, 1, "view"): (1.0, NOW)})
