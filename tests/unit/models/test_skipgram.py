@@ -152,6 +152,17 @@ def test_near_nodes_count_more() -> None:
     np.testing.assert_allclose(distance, [0, 1, 0.75, 0.5, 0.25], atol=0.03)
 
 
+def test_near_nodes_count_more_in_compiled_code_too() -> None:
+    """Of 20 ordered pairs of 5 nodes, Σ_d (5 - d) · 2 · (1 - (d - 1) / 4) = 15 are in the width."""
+    walks = np.array([list(range(5))] * 2000, np.int32)
+    tables = [np.zeros((5, 2), np.float32) for _ in range(2)]
+    _, pairs = train_walks(
+        walks, *tables, *alias_table(np.ones(5)),
+        window=4, negatives=0, alphas=np.array([0.1, 0.1]), seed=0,
+    )  # fmt: skip
+    assert pairs / 2000 == pytest.approx(15.0, rel=0.02)
+
+
 def test_both_implementations_learn_the_same_thing() -> None:
     """With uniform negatives <v_c, w_o> is log P(o | c) but for a constant of c."""
     generator = np.random.default_rng(0)
