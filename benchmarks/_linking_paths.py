@@ -164,7 +164,7 @@ async def _ask(
     popularity: Mapping[str, Mapping[str, float]], way: Way,
 ) -> None:  # fmt: skip
     query = RecommendationQuery(k=k, explain="full")
-    answers, unknown = await engine.recommend_many(list(did), query)
+    answers, unknown = await engine.recommend_many(list(did), query, lambda answer: answer)
     assert not unknown, unknown
     for answer, rows in zip(answers, did.values(), strict=True):
         assert not answer.degraded, answer.degraded

@@ -83,7 +83,10 @@ class RankedItem:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A list of recommendations."""
+    """A list of recommendations.
+
+    `unknown` names evidence, such as `item:55`, that the request named and the graph does not have.
+    """
 
     request_id: str
     user_id: str | None
@@ -92,6 +95,7 @@ class Answer:
     degraded: tuple[str, ...]
     took_ms: float
     items: tuple[RankedItem, ...]
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ def writable(answer: Answer | SimilarAnswer) -> dict[str, Any]:
     """The answer as orjson can write it: what was not asked for is left out, not null."""
     document = _members(answer)
     if isinstance(answer, Answer):
+        del document["items"]  # they come last
         document["items"] = [_writable_item(item) for item in answer.items]
     return document
 

@@ -3,12 +3,24 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from recsvc.answer import ExplainLevel, NodeRef
+from recsvc.errors import TooMuchError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
 from recsvc.settings import EventSettings
 from recsvc.snapshot import Snapshot
 from recsvc.stored import StoredUser
+
+MOST_WORK: Final = 8_000_000
+"""Most that a batch may ask for, see `RecommendationQuery.work`: seconds."""
+MOST_UNKNOWN: Final = 100
+"""Most names of what the graph does not have in one answer."""
+LARGE_WORK: Final = 20_000
+"""What is less is done where it is asked for: to hand it to a thread would take longer."""
+_WORK_OF_ANY = 100
+_WORK_OF_ANY_LIST = 10
+_WORK_OF_FULL = 8
 
 EvidenceKey = tuple[EvidenceKind, str]
 """Kind and outer id of a piece of evidence."""
@@ -40,6 +52,20 @@ class RecommendationQuery:
     signal: str | None = None
     version: int | None = None
 
+    def named(self) -> tuple[EvidenceKey, ...]:
+        """What it names by id that is to be left out."""
+        return (*(("item", each) for each in self.exclude), *self.without)
+
+    def work(self, pieces: int) -> int:
+        """How much an answer takes that is made from some pieces of evidence.
+
+            (k + 10) · (pieces + 100) · level,    level: `full` 8, else 1
+
+        A unit is about half a microsecond, and what takes 100 pieces is the same for all.
+        """
+        level = _WORK_OF_FULL if self.explain == "full" else 1
+        return (self.k + _WORK_OF_ANY_LIST) * (pieces + _WORK_OF_ANY) * level
+
 
 @dataclass(frozen=True, slots=True)
 class StatedEvidence:
@@ -66,6 +92,10 @@ class Asker:
     nodes: tuple[NodeRef, ...] = ()
     degraded: tuple[str, ...] = ()
 
+    def is_large(self, query: RecommendationQuery) -> bool:
+        """Whether an answer to them takes long enough to keep others waiting."""
+        return query.work(len(self.nodes)) > LARGE_WORK
+
     def without(self, keys: Sequence[EvidenceKey]) -> "Asker":
         """The same as if some evidence were not there; what was seen stays seen."""
         if not keys:
@@ -78,6 +108,26 @@ class Asker:
         ]
         nodes, references = zip(*kept, strict=True) if kept else ((), ())
         return replace(self, evidence=replace(self.evidence, nodes=nodes), nodes=references)
+
+
+def check_work(query: RecommendationQuery, pieces: Sequence[int]) -> None:
+    """Refuse several answers that take too long together; one alone is always answered.
+
+    Args:
+        query: what is asked for.
+        pieces: how much evidence each answer is made from.
+
+    Raises:
+        TooMuchError: they take more than `MOST_WORK`.
+    """
+    work = sum(map(query.work, pieces))
+    if len(pieces) > 1 and work > MOST_WORK:
+        raise TooMuchError(
+            f"these {len(pieces)} answers would take {work:,} of at most {MOST_WORK:,}, counted as "
+            f"(k + {_WORK_OF_ANY_LIST}) x (pieces of evidence + {_WORK_OF_ANY}) of each, x "
+            f"{_WORK_OF_FULL} for explain=full: ask for fewer users at a time, a smaller k or less "
+            "of an explanation"
+        )
 
 
 def stated_asker(

@@ -15,6 +15,8 @@ LARGEST_SET = 5
 
 _PAIR_EVIDENCE = 30
 """Pieces of evidence that are tried in pairs: those that carry most."""
+_VALUES_AT_ONCE = 500_000
+"""Scores that are looked at together: more do not stay near the processor, and take memory."""
 _TIE = 1e-5
 """Differences below this share of a score may be rounding, and decide nothing."""
 
@@ -176,19 +178,33 @@ class _Search:
             size = len(next(iter(nearest.values())))
             if size == LARGEST_SET or size >= len(strong):
                 return
-            grown = [
-                np.column_stack([np.tile(chosen, (len(others), 1)), others])
-                for chosen in nearest.values()
-                for others in [strong[(strong[:, None] != chosen).all(axis=1)]]
-            ]
-            measured = self.measured(np.concatenate(grown))  # at once: each call has its price
-            ends = np.cumsum([len(sets) for sets in grown]).tolist()
-            tried = {
-                item: measured.part(end - len(sets), end)
-                for item, sets, end in zip(nearest, grown, ends, strict=True)
-            }
-            left = self.try_sets(tried, nearest, found)
-            nearest = {item: tried[item].nearest(item) for item in left}
+            at_once = max(1, _VALUES_AT_ONCE // (len(strong) * len(self._left_out.items)))
+            items, further = list(nearest), dict[int, Int64[NDArray[np.int64], " size"]]()
+            for at in range(0, len(items), at_once):
+                some = {item: nearest[item] for item in items[at : at + at_once]}
+                further |= self._grown(some, strong, found)
+            nearest = further
+
+    def _grown(
+        self,
+        nearest: dict[int, Int64[NDArray[np.int64], " size"]],
+        strong: Int64[NDArray[np.int64], " n"],
+        found: dict[int, Removal],
+    ) -> dict[int, Int64[NDArray[np.int64], " size"]]:
+        """Add one piece to each set; those that come nearest where none does it yet."""
+        grown = [
+            np.column_stack([np.tile(chosen, (len(others), 1)), others])
+            for chosen in nearest.values()
+            for others in [strong[(strong[:, None] != chosen).all(axis=1)]]
+        ]
+        measured = self.measured(np.concatenate(grown))  # at once: each call has its price
+        ends = np.cumsum([len(sets) for sets in grown]).tolist()
+        tried = {
+            item: measured.part(end - len(sets), end)
+            for item, sets, end in zip(nearest, grown, ends, strict=True)
+        }
+        left = self.try_sets(tried, nearest, found)
+        return {item: tried[item].nearest(item) for item in left}
 
     def _first(self, tried: _Measured, item: int, *, complete: bool) -> tuple[Removal | None, bool]:
         """The set that moves an item out by most, and whether it is certain that none does.

@@ -8,11 +8,13 @@ When Neo4j does not answer in time the answer still comes, and `degraded` names 
 import asyncio
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -24,9 +26,12 @@ from recsvc.activations import Activations
 from recsvc.answer import Answer, SimilarAnswer
 from recsvc.answering import Reasons, Removals, answer_of, with_newcomers
 from recsvc.asking import (
+    MOST_UNKNOWN,
     Asker,
+    EvidenceKey,
     RecommendationQuery,
     StatedEvidence,
+    check_work,
     stated_asker,
     stored_asker,
 )
@@ -38,7 +43,7 @@ from recsvc.explanation import ExactScores, take_apart
 from recsvc.listing import Listing
 from recsvc.live import with_live_rows
 from recsvc.paths import DrawnPaths, find_paths
-from recsvc.revisions import Revisions, note_users
+from recsvc.revisions import Revisions, note_anything, note_users
 from recsvc.sampled_lists import forget
 from recsvc.serving import Serving
 from recsvc.settings import EventSettings
@@ -49,11 +54,13 @@ from recsvc.stored import ActiveVersion, PendingDeletions, StoredNode, StoredUse
 from recsvc.text import TextSettings
 from recsvc.warm_state import forget_node
 from recsvc.wording import sentences
+from recsvc.workshop import WORKSHOP
 from recsvc.writes import Change, GraphWriter, Outcome
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request being answered; made up where nobody set one."""
 
+_T = TypeVar("_T")
 _USERS_AT_ONCE = 8
 _ENGLISH = TextSettings()
 _AWAY = (Neo4jUnavailableError, Neo4jTimeoutError)
@@ -106,28 +113,54 @@ class Engine:
         chosen = await self._chosen(query)
         with self._store.one_request():
             asker, snapshot = await self._asker(user_id, chosen)
-            return await self._answer(Listing(snapshot, asker, query), started)
+            unknown = await self._unknown(query.named(), chosen)
+            listing = await _listing(snapshot, asker, query)
+            return replace(await self._answer(listing, started), unknown=unknown)
 
     async def recommend_many(
-        self, user_ids: Sequence[str], query: RecommendationQuery
-    ) -> tuple[list[Answer], list[str]]:
+        self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], _T]
+    ) -> tuple[list[_T], list[str]]:
         """The best items for each of some users, and those that are not in the graph.
 
+        Somebody who is named several times is answered once, at each of these places.
+
+        Args:
+            user_ids: the users.
+            query: what is asked for.
+            take: what is kept of each answer, which may be large.
+
         Raises:
+            NotFoundError: there is no such version or signal.
             SnapshotError: nothing has been refreshed yet.
+            TooMuchError: all answers together take too long.
         """
         at_once = asyncio.Semaphore(_USERS_AT_ONCE)
+        chosen = await self._chosen(query)
+        known: dict[str, tuple[Asker, Snapshot]] = {}
+        taken: dict[str, _T] = {}
 
-        async def one(user_id: str) -> Answer | str:
+        async def ask(user_id: str) -> None:
             async with at_once:
-                try:
-                    return await self.recommend(user_id, query)
-                except NotFoundError:
-                    return user_id
+                with self._store.one_request(), suppress(NotFoundError):
+                    known[user_id] = await self._asker(user_id, chosen)
 
-        answers = await asyncio.gather(*(one(user_id) for user_id in user_ids))
-        unknown = [answer for answer in answers if isinstance(answer, str)]
-        return [answer for answer in answers if isinstance(answer, Answer)], unknown
+        async def answer(user_id: str) -> None:
+            async with at_once:
+                started = time.perf_counter()
+                asker, snapshot = known.pop(user_id)
+                with self._store.one_request():
+                    listing = await _listing(snapshot, asker, query)
+                    made = replace(await self._answer(listing, started), unknown=nowhere)
+                taken[user_id] = await WORKSHOP.do(asker.is_large(query), take, made)
+
+        users = list(dict.fromkeys(user_ids))
+        with self._store.one_request():
+            nowhere = await self._unknown(query.named(), chosen)
+        await asyncio.gather(*map(ask, users))
+        check_work(query, [len(asker.nodes) for asker, _ in known.values()])
+        await asyncio.gather(*map(answer, [user_id for user_id in users if user_id in known]))
+        unknown = [user_id for user_id in users if user_id not in taken]
+        return [taken[user_id] for user_id in user_ids if user_id in taken], unknown
 
     async def recommend_for(
         self, evidence: Sequence[StatedEvidence], query: RecommendationQuery
@@ -141,8 +174,11 @@ class Engine:
         started = time.perf_counter()
         snapshot = await self._chosen(query)
         asker = stated_asker(evidence, snapshot, self._events)
+        named: list[EvidenceKey] = [("item", each.item_id) for each in evidence]
         with self._store.one_request():
-            return await self._answer(Listing(snapshot, asker, query), started)
+            unknown = await self._unknown([*named, *query.named()], snapshot)
+            listing = await _listing(snapshot, asker, query)
+            return replace(await self._answer(listing, started), unknown=unknown)
 
     async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
         """What counts as evidence of a user, and what the graph holds of them.
@@ -184,7 +220,7 @@ class Engine:
                 f"no item {item_id!r} in the active version: a new item is known after the next "
                 "refresh"
             )
-        listing = Listing(snapshot, asker, RecommendationQuery(explain="full"))
+        listing = await _listing(snapshot, asker, RecommendationQuery(explain="full"))
         return await self._answer(listing, started, only=np.array([row]))
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
@@ -334,6 +370,23 @@ class Engine:
         except _AWAY:
             return replace(asker, degraded=("live evidence",)), snapshot
 
+    async def _unknown(self, named: Sequence[EvidenceKey], snapshot: Snapshot) -> tuple[str, ...]:
+        """What a request names and is nowhere, as far as the graph can be asked."""
+        ids = {"item": snapshot.items, "category": snapshot.categories}
+        new: list[EvidenceKey] = [
+            (k, each) for k, each in dict.fromkeys(named) if k == "user" or each not in ids[k]
+        ]
+        if not new:
+            return ()
+        try:
+            there = await self._store.known(new)
+        except _AWAY:
+            return ()
+        missing = [f"{kind}:{each}" for kind, each in new if (kind, each) not in there]
+        if missing:
+            note_anything()  # it may come to be there
+        return tuple(missing[:MOST_UNKNOWN])
+
     async def _answer(
         self,
         listing: Listing,
@@ -345,10 +398,10 @@ class Engine:
 
         It is made while Neo4j tells which items exist; where that was assumed wrongly, once more.
         """
+        do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
         while True:
-            asked = listing.assume()
-            whole = listing.exact()
-            exact = whole
+            asked = await do(listing.assume)
+            whole = exact = await do(listing.exact)
             if only is not None:
                 exact = take_apart(listing.snapshot.blend, listing.scored, only)
             there, reasons = await asyncio.gather(
@@ -361,7 +414,9 @@ class Engine:
             ):
                 continue
             rank = 1 if only is None else listing.place(int(only[0]))
-            answer = answer_of(listing, exact, reasons, _request_id(), started, first_rank=rank)
+            answer = await do(
+                answer_of, listing, exact, reasons, _request_id(), started, first_rank=rank
+            )
             return with_newcomers(answer, listing, self._text.nothing)
 
     async def _add_newcomers(self, listing: Listing) -> bool:
@@ -371,6 +426,7 @@ class Engine:
             items = await self._store.other_items(listing.decided(), query.categories, query.k)
         except _AWAY:
             return False
+        note_anything()
         return listing.add(items)
 
     async def _which_exist(
@@ -399,14 +455,19 @@ class Engine:
         asker = listing.asker
         if listing.query.explain == "none":
             return Reasons(asker.degraded)
-        said = sentences(
-            exact, asker.evidence, asker.nodes, self._text, people_event=listing.snapshot.event
-        )
+        large = asker.is_large(listing.query)
+        said = await WORKSHOP.do(
+            large, sentences, exact, asker.evidence, asker.nodes, self._text,
+            people_event=listing.snapshot.event,
+        )  # fmt: skip
         if listing.query.explain == "summary":
             return Reasons(asker.degraded, said)
-        paths, removals = await asyncio.gather(
-            self._paths(listing, exact), asyncio.to_thread(_removals, listing, whole)
+        removing = (
+            WORKSHOP.do(True, _removals, listing, whole)
+            if large
+            else asyncio.to_thread(_removals, listing, whole)
         )
+        paths, removals = await asyncio.gather(self._paths(listing, exact), removing)
         if paths is None:
             return Reasons((*asker.degraded, "paths"), said, {}, removals)
         return Reasons(asker.degraded, said, paths, removals)
@@ -415,8 +476,9 @@ class Engine:
         asker = listing.asker
         try:
             return await find_paths(
-                self._store, listing.snapshot, asker.user_id, asker.nodes, exact
-            )
+                self._store, listing.snapshot, asker.user_id, asker.nodes, exact,
+                partial(WORKSHOP.do, asker.is_large(listing.query)),
+            )  # fmt: skip
         except _AWAY:
             return None
 
@@ -436,6 +498,10 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         return self._serving.snapshot
+
+
+async def _listing(snapshot: Snapshot, asker: Asker, query: RecommendationQuery) -> Listing:
+    return await WORKSHOP.do(asker.is_large(query), Listing, snapshot, asker, query)
 
 
 def _request_id() -> str:

@@ -3,6 +3,8 @@
     RecsvcError
     ├── SettingsError         a setting is wrong
     ├── ApiKeyError           the API keys cannot be read, or not be changed like that
+    ├── BusyError             too much is asked for at the same time
+    ├── TooMuchError          one request asks for more than can be answered in time
     ├── NotFoundError         a user, item, model or version does not exist
     ├── TrainingError         a model cannot be fitted on this data, or its loss went wrong
     ├── RefreshError          a refresh could not be completed
@@ -28,6 +30,14 @@ class SettingsError(RecsvcError):
 
 class ApiKeyError(RecsvcError):
     """The API keys cannot be read, or not be changed as it was asked for."""
+
+
+class BusyError(RecsvcError):
+    """Too much is asked for at the same time."""
+
+
+class TooMuchError(RecsvcError):
+    """One request asks for more than can be answered in time."""
 
 
 class NotFoundError(RecsvcError):

@@ -23,6 +23,9 @@ from recsvc.snapshot import Snapshot
 
 _SPARE = 5
 _SPARE_FOR_REMOVALS = 100
+_RANKED_AGAIN = 64
+"""How often a counterfactual of a list of a usual length may rank all items again."""
+_FEW_ITEMS = 100
 _DIVERSE_POOL = 100
 _DIVERSE_FACTOR = 5
 
@@ -138,7 +141,9 @@ class Listing:
             scored = blend.score(Evidence(tuple(evidence.nodes[p] for p in left), evidence.seen))
             return self._ranked(scored, allowed).items
 
-        return find_removals(left_out, listed, rank_again, plain=not self.query.diversity)
+        budget = _RANKED_AGAIN if len(exact.items) <= _FEW_ITEMS else _RANKED_AGAIN // 4
+        plain = not self.query.diversity
+        return find_removals(left_out, listed, rank_again, plain=plain, budget=budget)
 
     def _may_be_listed(self) -> Bool[NDArray[np.bool_], " items"]:
         allowed = self._in_categories()

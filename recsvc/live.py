@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind
+from recsvc.revisions import note_anything
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from recsvc.signals.embedding import neighbourhood_vectors
 from recsvc.snapshot import Snapshot
@@ -21,6 +22,9 @@ from recsvc.store import Store
 
 _MOST_CHANGED = 100
 """Nodes of a kind whose rows are read for one answer; the others count as at the refresh."""
+
+_OF_ONE_USER = frozenset({"followed_user_item"})
+"""Meta-paths whose rows nobody changes but the user they begin at."""
 
 Strengths = Mapping[str, tuple[Sequence[str], Sequence[float]]]
 """By evidence node: items, and the strength of each."""
@@ -56,6 +60,8 @@ async def with_live_rows(
     ]
     if not affected:
         return snapshot
+    if any(signal.name not in _OF_ONE_USER for signal in affected):
+        note_anything()
     paths = [signal for signal in affected if not _by_steps(signal)]
     steps, *strengths = await asyncio.gather(
         _steps(store, changed["item"] if len(paths) < len(affected) else []),

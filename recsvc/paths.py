@@ -9,7 +9,7 @@ paths of an item do.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ EQUALLY_STRONG = 0.01
 _LEAST = np.finfo(np.float64).tiny
 _PAIRS_PER_SIGNAL = 1
 _PATHS_PER_PAIR = 2
+_PAIRS_AT_ONCE = 100
+"""Pairs of one query: what one answer of Neo4j holds is taken apart at once."""
 
 DrawnPaths = Mapping[int, tuple[tuple[Path, ...], str]]
 """By column of the answer: its paths, strongest first, and the Cypher that draws them."""
@@ -65,8 +67,9 @@ async def find_paths(
     user_id: str | None,
     nodes: Sequence[NodeRef],
     exact: ExactScores,
+    do: Callable[..., Awaitable[Any]],
 ) -> DrawnPaths:
-    """Read the strongest paths of every item of an answer, one query per meta-path.
+    """Read the strongest paths of every item of an answer, a query for each meta-path and part.
 
     Args:
         store: the graph.
@@ -74,22 +77,12 @@ async def find_paths(
         user_id: who asks; None for someone the graph does not know.
         nodes: the evidence, in the order the terms refer to: what was done last comes first.
         exact: the scores taken apart.
+        do: has a function done where it holds nobody up.
 
     Raises:
         Neo4jError: the graph cannot be read in time.
     """
-    followed = frozenset(str(node.id) for node in nodes if node.kind == "user")
-    named = followed | ({user_id} if user_id is not None else frozenset())
-    paths: dict[int, list[tuple[Path, Preference]]] = {
-        column: [] for column in range(len(exact.items))
-    }
-    cypher: dict[int, list[str]] = {column: [] for column in range(len(exact.items))}
-    wanted = [
-        (term.signal, pairs)
-        for term in exact.terms
-        if store.has_paths(term.signal)
-        and (pairs := _strongest_pairs(term, snapshot, nodes, exact))
-    ]
+    wanted: list[_Wanted] = await do(_wanted, store, snapshot, nodes, exact)
     answers = await asyncio.gather(
         *(
             store.paths(
@@ -99,6 +92,36 @@ async def find_paths(
             for signal, pairs in wanted
         )
     )  # fmt: skip
+    return await do(_drawn, wanted, answers, user_id, nodes, len(exact.items))
+
+
+_Wanted = tuple[str, Sequence[_Pair]]
+"""Pairs whose paths are read along one meta-path."""
+
+
+def _wanted(
+    store: Store, snapshot: Snapshot, nodes: Sequence[NodeRef], exact: ExactScores
+) -> list[_Wanted]:
+    wanted: list[_Wanted] = []
+    for term in exact.terms:
+        if store.has_paths(term.signal):
+            pairs = _strongest_pairs(term, snapshot, nodes, exact)
+            parts = range(0, len(pairs), _PAIRS_AT_ONCE)
+            wanted += [(term.signal, pairs[at : at + _PAIRS_AT_ONCE]) for at in parts]
+    return wanted
+
+
+def _drawn(
+    wanted: Sequence[_Wanted],
+    answers: Sequence[Sequence[FoundPath]],
+    user_id: str | None,
+    nodes: Sequence[NodeRef],
+    columns: int,
+) -> DrawnPaths:
+    followed = frozenset(str(node.id) for node in nodes if node.kind == "user")
+    named = followed | ({user_id} if user_id is not None else frozenset())
+    paths: dict[int, list[tuple[Path, Preference]]] = {column: [] for column in range(columns)}
+    cypher: dict[int, list[str]] = {column: [] for column in range(columns)}
     for (signal, pairs), found in zip(wanted, answers, strict=True):
         by_pair = {(p.evidence_id, p.item_id): p for p in pairs}
         drawn: dict[int, list[tuple[str, str]]] = {}

@@ -35,10 +35,12 @@ class Reading:
     Attributes:
         number: the newest write when its reading began.
         users: whose evidence was read: of the user and of those they follow; None until it is.
+        anything: whether what anybody does may change the answer.
     """
 
     number: int
     users: Collection[str] | None = None
+    anything: bool = False
 
 
 reading_var: ContextVar[Reading | None] = ContextVar("reading", default=None)
@@ -49,6 +51,12 @@ def note_users(users: Iterable[str]) -> None:
     """Say whose evidence the answer that is being made comes from."""
     if reading := reading_var.get():
         reading.users = frozenset(users)
+
+
+def note_anything() -> None:
+    """Say that the answer that is being made depends on what everybody does, not on users alone."""
+    if reading := reading_var.get():
+        reading.anything = True
 
 
 class Revisions:
@@ -98,9 +106,14 @@ class Revisions:
                 self._numbers[place] = number
             self._numbers[_NEWEST] = number
 
-    def places(self, users: Iterable[str]) -> tuple[int, ...]:
-        """Where the writes stand that change an answer made from the evidence of some users."""
-        return (_ANYBODY, *map(_place, users))
+    def places(self, users: Iterable[str], *, anything: bool = False) -> tuple[int, ...]:
+        """Where the writes stand that change an answer made from the evidence of some users.
+
+        Args:
+            users: whose evidence it is.
+            anything: whether any write may change it.
+        """
+        return (_NEWEST if anything else _ANYBODY, *map(_place, users))
 
     def unchanged(self, places: Sequence[int], number: int) -> bool:
         """Whether no write after the numbered one stands at any of the places."""

@@ -21,7 +21,7 @@ from loaders.gateway import Gateway, Neo4jAddress, Row, checked
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.parts import Part, PartName
 from recsvc.errors import NotFoundError, SnapshotError
-from recsvc.evidence import EvidenceKind
+from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
 from recsvc.path_query import path_parameters
 from recsvc.patience import Patience
 from recsvc.search_query import words_query
@@ -164,6 +164,15 @@ class Store:
         )
         row_of = {row["user_id"]: row for row in rows}
         return [stored_user(row_of[u], limit) if u in row_of else None for u, limit in asked]
+
+    async def known(self, named: Sequence[tuple[EvidenceKind, str]]) -> set[tuple[str, str]]:
+        """Those of some users, items and categories that there are."""
+        ids = {kind: [each for k, each in named if k == kind] for kind in EVIDENCE_KINDS}
+        query = catalogue()["serve/known"]
+        (row,) = await self._run(
+            query, user_ids=ids["user"], item_ids=ids["item"], category_ids=ids["category"]
+        )
+        return {(kind, each) for kind in EVIDENCE_KINDS for each in row[f"{kind}_ids"]}
 
     async def user_exists(self, user_id: str) -> bool:
         """Whether a user is in the graph."""

@@ -50,6 +50,7 @@ ON_DEFAULT_LINE = {
     "test_cold.py",
     "test_commands.py",
     "test_counterfactuals.py",
+    "test_dearest.py",
     "test_fine_tuning.py",
     "test_grown_graph.py",
     "test_live_evidence.py",

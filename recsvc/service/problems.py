@@ -4,6 +4,7 @@
     no key, or none of this service                   401
     a key that is not for this, another site's page   403
     invalid request, body that cannot be read         422, with the fields at fault
+    TooMuchError                                      422
     NotFoundError, unknown address                    404
     ActivationError, RefreshRunningError              409
     method an address does not have                   405, with Allow
@@ -11,7 +12,7 @@
     another host                                      421
     too many requests                                 429, with Retry-After
     Neo4jUnavailableError, Neo4jTimeoutError          503, with Retry-After
-    SnapshotError, RefreshError                       503, with Retry-After
+    SnapshotError, RefreshError, BusyError            503, with Retry-After
     DeletionPendingError                              503, with Retry-After
     anything else                                     500, in the log only
 
@@ -34,11 +35,13 @@ from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError
 from recsvc.engine import request_id_var
 from recsvc.errors import (
     ActivationError,
+    BusyError,
     DeletionPendingError,
     NotFoundError,
     RefreshError,
     RefreshRunningError,
     SnapshotError,
+    TooMuchError,
 )
 from recsvc.service.schemas import ProblemDocument
 
@@ -70,6 +73,7 @@ REFUSALS: Final = (401, 403, 429)
 """What any request may be answered that needs a key where there are keys."""
 _SHOWN_ERRORS = 100
 _SHOWN_CHARACTERS = 200
+_LONGEST_DETAIL = 400
 
 _log = structlog.get_logger()
 
@@ -95,7 +99,7 @@ def problem(
         "type": "about:blank",
         "title": _TITLES.get(status, "Error"),
         "status": status,
-        "detail": _writable(detail),
+        "detail": _writable(detail, _LONGEST_DETAIL),
         "instance": scope["path"],
         "request_id": request_id_var.get(),
         **members,
@@ -169,14 +173,19 @@ async def _deletion_pending(request: Request, _error: Exception) -> Response:
     )
 
 
-async def _no_refresh(request: Request, error: Exception) -> Response:
+async def _later(request: Request, error: Exception) -> Response:
     return unavailable(request.scope, str(error))
 
 
-def _writable(text: object) -> str:
+async def _too_much(request: Request, error: Exception) -> Response:
+    errors = [{"location": ["body"], "detail": str(error)}]
+    return problem(request.scope, 422, str(error), errors=errors)
+
+
+def _writable(text: object, most: int = _SHOWN_CHARACTERS) -> str:
     """Text that JSON in UTF-8 can hold, shortened where it is long."""
     whole = str(text).encode(errors="backslashreplace").decode()
-    return whole if len(whole) <= _SHOWN_CHARACTERS else f"{whole[:_SHOWN_CHARACTERS]}…"
+    return whole if len(whole) <= most else f"{whole[:most]}…"
 
 
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
@@ -187,7 +196,9 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     NotFoundError: _not_found,
     ActivationError: _conflict,
     RefreshRunningError: _conflict,
-    RefreshError: _no_refresh,
+    RefreshError: _later,
+    BusyError: _later,
+    TooMuchError: _too_much,
     Neo4jUnavailableError: _neo4j_away,
     Neo4jTimeoutError: _neo4j_away,
     SnapshotError: _no_snapshot,

@@ -252,6 +252,8 @@ class _Answered(_Document):
     """Null where the evidence came in the body."""
     versions: dict[str, int]
     """The active version of each model."""
+    unknown: list[str] = []
+    """What the request named and the graph does not have, such as `item:55`: a hundred at most."""
     degraded: list[str]
     """What had to be left out: Neo4j was away, or a deadline passed."""
     took_ms: float

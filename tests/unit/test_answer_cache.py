@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from recsvc.answer import Answer, RankedItem
-from recsvc.answer_cache import AnswerCache, Served
-from recsvc.revisions import Revisions
+from recsvc.answer import Answer, RankedItem, as_document
+from recsvc.answer_cache import AnswerCache, Served, answer_json
+from recsvc.revisions import Revisions, note_anything, reading_var
 
 SNAPSHOT = object()
 KEY = ("/v1/users/ann/recommendations", b"k=5")
@@ -151,7 +151,30 @@ def test_a_body_is_the_answer_with_its_own_id_and_time(request_id: str) -> None:
     body = json.loads(served.body(request_id, 0.25))
     own = replace(ANSWER, request_id=request_id, took_ms=0.25)
     assert body == json.loads(Served.of(own).body(own.request_id, own.took_ms))
-    assert list(body) == ["request_id", "user_id", "k", "versions", "degraded", "took_ms", "items"]
+    names = ["request_id", "user_id", "k", "versions", "degraded", "took_ms", "unknown", "items"]
+    assert list(body) == names
     assert (body["request_id"], body["took_ms"], body["user_id"]) == (request_id, 0.25, "ann")
     assert body["items"][0]["item_id"] == "289"
     assert body["versions"] == {"took_ms": 3, "hybrid": 2}
+
+
+def test_the_json_of_a_long_answer_is_that_of_all_its_parts() -> None:
+    items = tuple(RankedItem(f"i{n}", None, n, 1.0 / n, {"base": 1.0 / n}) for n in range(1, 112))
+    answer = Answer("r", "ann", 111, {"hybrid": 3}, (), 1.5, items, ("item:x",))
+    assert json.loads(answer_json(answer)) == as_document(answer)
+    empty = replace(answer, items=())
+    assert json.loads(answer_json(empty)) == as_document(empty)
+
+
+def test_an_answer_that_depends_on_everybody_ends_with_any_write(
+    cache: AnswerCache, revisions: Revisions
+) -> None:
+    reading = cache.begin()
+    reading.users = ("ann",)
+    token = reading_var.set(reading)
+    note_anything()
+    reading_var.reset(token)
+    cache.keep(KEY, SNAPSHOT, SERVED, reading, 100.0)
+    assert cache.find(KEY, SNAPSHOT) is not None
+    revisions.note_write(["somebody else"])
+    assert cache.find(KEY, SNAPSHOT) is None

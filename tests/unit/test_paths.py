@@ -1,8 +1,8 @@
 """Which paths are shown, and in which order, where several are equally strong."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -71,12 +71,16 @@ def made_snapshot() -> Snapshot:
     )  # fmt: skip
 
 
+async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:
+    return work(*arguments)
+
+
 def shown(store: FakeStore, values: Sequence[float]) -> tuple[Path, ...]:
     """The paths to one item; evidence j adds `values[j]`, and e_j · λ · n is 1."""
     column = np.array(values, np.float64)[:, None]
     term = Term("item_category_item", np.arange(len(values)), np.ones(len(values)), column)
     exact = ExactScores(np.array([0]), (term,), np.zeros(1))
-    found = find_paths(cast(Store, store), made_snapshot(), "asker", EVIDENCE, exact)
+    found = find_paths(cast(Store, store), made_snapshot(), "asker", EVIDENCE, exact, at_once)
     return asyncio.run(found)[0][0]
 
 

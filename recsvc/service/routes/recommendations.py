@@ -1,12 +1,14 @@
 """Recommendations, and why."""
 
+from dataclasses import replace
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from recsvc.answer import as_document, explanation_document
-from recsvc.answer_cache import Served
+from recsvc.answer import Answer, explanation_document
+from recsvc.answer_cache import Served, answer_json
 from recsvc.service.kept_answers import offer
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, PathId, json_response
@@ -19,8 +21,16 @@ from recsvc.service.schemas import (
     RecommendationOptions,
     RecommendationsDocument,
 )
+from recsvc.workshop import WORKSHOP
 
 router = APIRouter(tags=["recommendations"])
+
+_LARGE_ITEMS = 50
+
+
+def is_large(answer: Answer) -> bool:
+    """Whether an answer takes milliseconds to write."""
+    return len(answer.items) > _LARGE_ITEMS
 
 
 @router.get(
@@ -38,7 +48,7 @@ async def recommend(
     """The best items for a user of the graph."""
     answer = await engine.recommend(user_id, options.query())
     metrics.observe_answer(answer)
-    served = Served.of(answer)
+    served = await WORKSHOP.do(is_large(answer), Served.of, answer)
     # What is drawn in full exists in the graph at the moment of each answer.
     if options.explain != "full" and not answer.degraded:
         offer(request.scope, served)
@@ -59,7 +69,9 @@ async def recommend_for_evidence(
     answer = await engine.recommend_for(stated, body.query())
     metrics.observe_answer(answer)
     unknown = metrics.observe_kinds([each.event for each in stated], engine.unknown_kinds)
-    return json_response(as_document(answer) | {"unknown_kinds": unknown})
+    written = await WORKSHOP.do(is_large(answer), answer_json, answer)
+    kinds = b',"unknown_kinds":' + orjson.dumps(unknown) + b"}"
+    return Response(written.removesuffix(b"}") + kinds, media_type="application/json")
 
 
 @router.post(
@@ -71,10 +83,17 @@ async def recommend_for_many(
     body: BatchRequest, engine: EngineDep, metrics: MetricsDep
 ) -> Response:
     """The best items for each of many users of the graph."""
-    answers, unknown = await engine.recommend_many(body.user_ids, body.query())
-    for answer in answers:
+
+    def take(answer: Answer) -> tuple[Answer, bytes]:
+        """Its JSON, and what is counted of it."""
+        return replace(answer, items=()), answer_json(answer)
+
+    taken, unknown = await engine.recommend_many(body.user_ids, body.query(), take)
+    for answer, _ in taken:
         metrics.observe_answer(answer)
-    return json_response({"answers": [as_document(each) for each in answers], "unknown": unknown})
+    answers = b",".join(written for _, written in taken)
+    parts = (b'{"answers":[', answers, b'],"unknown":', orjson.dumps(unknown), b"}")
+    return Response(b"".join(parts), media_type="application/json")
 
 
 @router.get(

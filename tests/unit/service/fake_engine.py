@@ -1,6 +1,6 @@
 """The engine as the service sees it: records what it is asked, answers what it is told."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -101,11 +101,11 @@ class FakeEngine:
         return self._answer(None, query)
 
     async def recommend_many(
-        self, user_ids: Sequence[str], query: RecommendationQuery
-    ) -> tuple[list[Answer], list[str]]:
+        self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], Any]
+    ) -> tuple[list[Any], list[str]]:
         self._called("recommend_many", list(user_ids), query)
         known = [user_id for user_id in user_ids if user_id != "nobody"]
-        answers = [self._answer(user_id, query) for user_id in known]
+        answers = [take(self._answer(user_id, query)) for user_id in known]
         return answers, [user_id for user_id in user_ids if user_id == "nobody"]
 
     async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
