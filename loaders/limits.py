@@ -51,6 +51,8 @@ MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Largest body of a request."""
+MAX_VALUES: Final = 250_000
+"""Most values of a body: more are read for too long before anybody can refuse them."""
 MAX_EVENTS: Final = 1_000
 """Most events in one request."""
 MAX_EVIDENCE: Final = 1_000

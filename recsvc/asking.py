@@ -110,20 +110,24 @@ class Asker:
         return replace(self, evidence=replace(self.evidence, nodes=nodes), nodes=references)
 
 
-def check_work(query: RecommendationQuery, pieces: Sequence[int]) -> None:
-    """Refuse several answers that take too long together; one alone is always answered.
+def check_work(query: RecommendationQuery, pieces: Sequence[int], answers: int) -> None:
+    """Refuse several answers that take too long together; one alone is always given.
+
+        (k + 10) · (100 · answers + pieces of evidence) · level
 
     Args:
         query: what is asked for.
-        pieces: how much evidence each answer is made from.
+        pieces: how much evidence there is of each who asks.
+        answers: how many are given, those to somebody who is named again too.
 
     Raises:
         TooMuchError: they take more than `MOST_WORK`.
     """
-    work = sum(map(query.work, pieces))
-    if len(pieces) > 1 and work > MOST_WORK:
+    again = (answers - len(pieces)) * query.work(0)
+    work = again + sum(map(query.work, pieces))
+    if answers > 1 and work > MOST_WORK:
         raise TooMuchError(
-            f"these {len(pieces)} answers would take {work:,} of at most {MOST_WORK:,}, counted as "
+            f"these {answers} answers would take {work:,} of at most {MOST_WORK:,}, counted as "
             f"(k + {_WORK_OF_ANY_LIST}) x (pieces of evidence + {_WORK_OF_ANY}) of each, x "
             f"{_WORK_OF_FULL} for explain=full: ask for fewer users at a time, a smaller k or less "
             "of an explanation"

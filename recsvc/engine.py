@@ -157,7 +157,8 @@ class Engine:
         with self._store.one_request():
             nowhere = await self._unknown(query.named(), chosen)
         await asyncio.gather(*map(ask, users))
-        check_work(query, [len(asker.nodes) for asker, _ in known.values()])
+        pieces = [len(asker.nodes) for asker, _ in known.values()]
+        check_work(query, pieces, sum(user_id in known for user_id in user_ids))
         await asyncio.gather(*map(answer, [user_id for user_id in users if user_id in known]))
         unknown = [user_id for user_id in users if user_id not in taken]
         return [taken[user_id] for user_id in user_ids if user_id in taken], unknown

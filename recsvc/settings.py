@@ -133,8 +133,9 @@ class Settings(BaseSettings):
     max_evidence: int = Field(default=1000, ge=1, le=10_000)
     """Newest pieces of evidence read for one user, of each kind."""
     answer_cache_seconds: float = Field(default=5.0, ge=0.0, le=3600.0)
-    """How long an answer may be served again. A write through the service ends that at once; one
-    that goes past it, such as Cypher by hand, is seen when the time is over. 0: not at all."""
+    """How long an answer may be served again. A write through the service that may change it ends
+    that at once; one that goes past it, such as Cypher by hand, is seen when the time is over. 0:
+    not at all."""
     answer_cache_megabytes: int = Field(default=64, ge=1)
     """Most that the answers kept by one process take, in MiB."""
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)

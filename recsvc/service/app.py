@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from loaders.limits import MAX_BODY_BYTES
+from loaders.limits import MAX_BODY_BYTES, MAX_VALUES
 from recsvc.analyst.kit import PATH as KIT_PATH
 from recsvc.analyst.kit import KitFile
 from recsvc.answer_cache import AnswerCache
@@ -46,6 +46,7 @@ from recsvc.service.routes import refreshes as runs
 from recsvc.service.served_metrics import ServedMetrics
 from recsvc.service.strict import only_what_is_known
 
+_TOO_MANY = f"the body has more than {MAX_VALUES} values or commas: send it in parts"
 _TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send it in parts"
 # Neo4j Browser, a page of another origin, loads guides and styles by itself and asks before. They
 # hold nothing of the graph.
@@ -187,17 +188,21 @@ class BodyLimit:
 
 
 class _Counted:
-    """What comes from the caller, up to the limit."""
+    """What comes from the caller, up to the limits."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._bytes = 0
+        self._bytes = self._commas = 0
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        self._bytes += len(message.get("body", b""))
+        body: bytes = message.get("body", b"")
+        self._bytes += len(body)
+        self._commas += body.count(b",")
         if self._bytes > MAX_BODY_BYTES:
             raise HTTPException(413, _TOO_LARGE)
+        if self._commas >= MAX_VALUES:
+            raise HTTPException(413, _TOO_MANY)
         return message
 
 

@@ -1,6 +1,6 @@
 """Bodies of requests that write users, items, categories and follows."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -35,6 +35,7 @@ class _DescribedIn(RequestBody):
     """A node that may have any further properties."""
 
     model_config = ConfigDict(extra="allow")
+    more_fields: ClassVar[int] = MAX_PROPERTIES + 10
     # Pydantic's own way of saying what further fields hold.
     __pydantic_extra__: dict[str, Property]  # pyright: ignore[reportIncompatibleVariableOverride]
 

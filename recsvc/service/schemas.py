@@ -5,7 +5,7 @@ Requests are checked against these models. Answers are not: they are written fro
 """
 
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import (
     BaseModel,
@@ -80,12 +80,18 @@ class RequestBody(_Document):
     """A JSON body; what it does not name is refused."""
 
     model_config = ConfigDict(strict=True)
+    more_fields: ClassVar[int] = 10
+    """How many unknown fields are told of one by one."""
 
     @model_validator(mode="before")
     @classmethod
     def _is_json(cls, body: object) -> object:
         if isinstance(body, bytes):
             raise PydanticCustomError("content_type", "expected Content-Type: application/json")
+        most = len(cls.model_fields) + cls.more_fields
+        # Each of them would be an error of its own, and a hundred are shown.
+        if isinstance(body, dict) and len(cast("dict[str, Any]", body)) > most:
+            raise PydanticCustomError("fields", "expected at most {most} fields", {"most": most})
         return body
 
 

@@ -55,11 +55,18 @@ def test_what_is_usual_is_small_and_what_takes_long_is_not() -> None:
 
 def test_a_batch_has_a_budget_and_an_answer_alone_has_none() -> None:
     dearest = RecommendationQuery(k=500, explain="full")
-    check_work(dearest, [30_000])
-    check_work(dearest, [1000])
-    check_work(RecommendationQuery(k=20), [1000] * 100)
-    check_work(RecommendationQuery(), [50] * 100)
+    check_work(dearest, [30_000], 1)
+    check_work(dearest, [1000], 8)
+    check_work(RecommendationQuery(k=20), [1000] * 100, 100)
+    check_work(RecommendationQuery(), [50] * 100, 100)
     with pytest.raises(TooMuchError) as refused:
-        check_work(dearest, [1000] * 100)
+        check_work(dearest, [1000] * 100, 100)
     assert f"{MOST_WORK:,}" in str(refused.value)
     assert "explain=full" in str(refused.value)
+
+
+def test_who_is_named_again_costs_what_is_sent() -> None:
+    dearest = RecommendationQuery(k=500, explain="full")
+    with pytest.raises(TooMuchError):
+        check_work(dearest, [10], 100)
+    check_work(RecommendationQuery(), [1000], 100)

@@ -5,6 +5,7 @@ it is routed, which would let `a%2Fb` look like two segments. So `EncodedPath` g
 path as it was sent, and each `PathId` is decoded after the routing.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -91,6 +92,24 @@ async def _metrics(request: Request) -> Metrics:
 
 EngineDep = Annotated[Engine, Depends(_engine)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
+
+
+class PartsResponse(Response):
+    """JSON in parts, sent as they are: to put megabytes together would hold up all others."""
+
+    media_type = "application/json"
+
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        super().__init__(headers={"Content-Length": str(sum(map(len, parts)))})
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it (ASGI)."""
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
+        for part in filter(None, self._parts):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def json_response(document: dict[str, Any], *, status: int = 200) -> Response:

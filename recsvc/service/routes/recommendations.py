@@ -11,7 +11,7 @@ from recsvc.answer import Answer, explanation_document
 from recsvc.answer_cache import Served, answer_json
 from recsvc.service.kept_answers import offer
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, MetricsDep, PathId, json_response
+from recsvc.service.routes import EngineDep, MetricsDep, PartsResponse, PathId, json_response
 from recsvc.service.schemas import (
     BatchDocument,
     BatchRequest,
@@ -91,9 +91,10 @@ async def recommend_for_many(
     taken, unknown = await engine.recommend_many(body.user_ids, body.query(), take)
     for answer, _ in taken:
         metrics.observe_answer(answer)
-    answers = b",".join(written for _, written in taken)
-    parts = (b'{"answers":[', answers, b'],"unknown":', orjson.dumps(unknown), b"}")
-    return Response(b"".join(parts), media_type="application/json")
+    parts = [b'{"answers":[']
+    for number, (_, written) in enumerate(taken):
+        parts += [b"," * (number > 0), written]
+    return PartsResponse([*parts, b'],"unknown":', orjson.dumps(unknown), b"}"])
 
 
 @router.get(

@@ -1,6 +1,8 @@
 """What a route does not take is refused, on every route, also on those that are still to come."""
 
+import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from loaders.limits import MAX_BODY_BYTES
 from tests.unit.service.fake_engine import FakeEngine
 
 OPERATIONS = ("get", "put", "post", "delete", "patch")
@@ -85,3 +88,30 @@ async def test_the_page_has_a_query_of_its_own(client: httpx.AsyncClient) -> Non
 
 async def _nothing() -> Any:
     yield b""
+
+
+def _fields(number: int) -> dict[str, int]:
+    return {f"f{each}": each for each in range(number)}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/recommendations/batch", {"user_ids": ["2"], **_fields(100_000)}, 422),
+        ("/v1/events", [_fields(50)] * 1000, 422),
+        ("/v1/events", {"events": [[]] * 240_000}, 422),
+        ("/v1/events", [1] * 250_001, 413),
+    ],
+    ids=["fields", "fields of events", "events", "values"],
+)
+async def test_a_body_of_any_form_is_refused_at_once(
+    client: httpx.AsyncClient, fake: FakeEngine, path: str, body: Any, status: int
+) -> None:
+    content = json.dumps(body, separators=(",", ":")).encode()
+    assert len(content) < MAX_BODY_BYTES
+    began = time.process_time()
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post(path, content=content, headers=headers)
+    assert answer.status_code == status
+    assert time.process_time() - began < 0.5
+    assert not fake.calls
