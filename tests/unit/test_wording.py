@@ -14,7 +14,8 @@ from loaders.types import IdMap
 from recsvc.answer import NodeRef
 from recsvc.connect import make_engine
 from recsvc.engine import RecommendationQuery
-from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
+from recsvc.event_kinds import default_events
+from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
 from recsvc.explanation import ExactScores
 from recsvc.fusion import Blend, Term
 from recsvc.settings import Settings
@@ -93,6 +94,25 @@ def test_each_kind_of_event_has_its_words_and_an_unknown_one_the_general_ones() 
     assert say(*parts) == (
         "Because you put Abba in the cart, and you interacted with Blur and Cher."
     )
+
+
+def test_a_kind_has_its_words_in_any_spelling() -> None:
+    parts = [
+        Said("item", "Abba", 0.4, "ADD-TO-CART"), Said("item", "Blur", 0.3, "Add To Cart"),
+        Said("item", "Cher", 0.2, "Buy"),
+    ]  # fmt: skip
+    assert say(*parts) == "Because you put Abba and Blur in the cart, and you bought Cher."
+    own = TextSettings(you={"Add-To-Cart": "you took {items} along"})
+    assert say(parts[0], text=own) == "Because you took Abba along."
+    assert say(*followed(2), people="PURCHASE") == "Because 2 people you follow bought it."
+
+
+@pytest.mark.parametrize("kind", ["return", "dislike", "unlike", "thumbs_down", "remove_from_cart"])
+def test_of_a_negative_kind_nobody_is_said_to_have_liked_anything(kind: str) -> None:
+    (node,) = item_evidence([("abba", kind, 1.0, None)], default_events(), now=0.0)
+    against = Said("item", "Abba", 0.5, node.event, weight=node.weight)
+    assert say(against) == "Because it is unlike Abba."
+    assert say(*followed(2), people=kind) == "Because 2 people you follow know it."
 
 
 @pytest.mark.parametrize(
