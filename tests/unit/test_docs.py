@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from loaders.catalogue import Catalogue, Query, catalogue
 from loaders.datasets import open_source
+from loaders.extract import extract_graph
 from loaders.gateway import Neo4jGateway, Row
 from loaders.tables import graph_from_tables
 from recsvc.cli import app
@@ -22,6 +24,7 @@ from recsvc.published import data_sha256
 from recsvc.refresh import RefreshOptions
 from recsvc.settings import EventSettings, Settings, TrackingSettings, load_settings
 from recsvc.signals.metapath import _KIND_BY_PREFIX
+from recsvc.signals.walk import walk_rows
 from recsvc.text import Phrase, TextSettings
 from recsvc.trial import read_training_data
 from tests.unit.made_tables import write_tables
@@ -355,6 +358,12 @@ def test_the_metapath_of_the_guide_runs_and_its_paths_add_up(
     strength = dict(zip(row["item_ids"], row["strengths"], strict=True))
     assert strength.keys() == {"289", "187", "1001"}
     assert row["evidence_id"] == "428"
+    graph, walk = extract_graph(made_graph), with_the_example[f"metapaths/{name}"].walk
+    assert walk is not None
+    declared = walk_rows(walk, graph, 100)[graph.users.row("428")].toarray()[0]
+    found = {item: declared[graph.items.row(item)] for item in strength}
+    assert found == pytest.approx(strength)
+    assert np.count_nonzero(declared) == len(strength)
 
     pairs = [{"evidence_id": "428", "item_id": item_id} for item_id in strength]
     drawn = made_graph.run(with_the_example[f"explain/{name}"], pairs=pairs, user_id="2", limit=100)
