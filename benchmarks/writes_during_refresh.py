@@ -50,9 +50,9 @@ class Timed(Neo4jGateway):
         """See `Gateway.write`."""
         return self._timed(super().write, work, timeout_seconds=timeout_seconds)
 
-    def rehearse(self, work: Callable[..., Any]) -> Any:
+    def rehearse(self, work: Callable[..., Any], *, timeout_seconds: float | None = None) -> Any:
         """See `Gateway.rehearse`."""
-        return self._timed(super().rehearse, work)
+        return self._timed(super().rehearse, work, timeout_seconds=timeout_seconds)
 
     def _timed(self, run: Callable[..., Any], work: Callable[..., Any], **more: Any) -> Any:
         begun, last = [0.0], [""]
@@ -149,13 +149,16 @@ def main() -> int:
                 "RECSVC_HOME": folder, "RECSVC_NEO4J_URI": address.uri,
                 "RECSVC_NEO4J_USER": address.user, "RECSVC_NEO4J_PASSWORD": address.password,
             }  # fmt: skip
+            events = load_settings().events
+            first = RefreshOptions(models=("fastrp",))
+            refresh(gateway, first, events, home=Path(folder))  # something to serve
             gateway.seconds.clear()
             with service(environment) as served:
                 writer = Writer(served.client, users, items, options.per_second)
                 began = time.perf_counter()
                 with writer.at_work():
                     refresh(
-                        gateway, chosen, load_settings().events, home=Path(folder),
+                        gateway, chosen, events, home=Path(folder), force=True,
                         progress=writer.told,
                     )  # fmt: skip
                 report(writer, gateway, time.perf_counter() - began)

@@ -191,7 +191,7 @@ def _checked_query(file: _File) -> Query:
         text=cast(LiteralString, file.body),
         reads=_reads(file),
         first_line=file.first_line,
-        walk=parse_walk(file.name, file.fields["walk"]) if "walk" in file.fields else None,
+        walk=_walk(file),
     )
 
 
@@ -199,6 +199,20 @@ def _reads(file: _File) -> frozenset[str] | None:
     if "reads" not in file.fields:
         return None
     declared = frozenset(name.strip() for name in file.fields["reads"].split(","))
+    _check_types(file, declared)
+    return declared
+
+
+def _walk(file: _File) -> Walk | None:
+    if "walk" not in file.fields:
+        return None
+    walk = parse_walk(file.name, file.fields["walk"])
+    _check_types(file, walk.types)
+    return walk
+
+
+def _check_types(file: _File, declared: frozenset[str]) -> None:
+    """Check that the text uses relationships of exactly these types."""
     code = _NOT_CODE.sub("", file.body)
     used = frozenset(name for types in _TYPES.findall(code) for name in types.split("|"))
     if _ANY_TYPE.search(code):
@@ -211,7 +225,6 @@ def _reads(file: _File) -> frozenset[str] | None:
             f"cypher/{file.name}: declares that it reads {sorted(declared)} and uses "
             f"{sorted(used)}: make them the same"
         )
-    return declared
 
 
 def _split_header(name: str, source: str) -> tuple[str, dict[str, str], str, int]:

@@ -93,8 +93,17 @@ class Gateway(Protocol):
         """
         ...
 
-    def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
-        """Run `work` in one write transaction that is always rolled back."""
+    def rehearse(
+        self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
+    ) -> Any:
+        """Run `work` in one write transaction that is always rolled back.
+
+        It holds the locks of what it changes, so that others wait: keep it short.
+
+        Args:
+            work: what to do in it.
+            timeout_seconds: see `write`.
+        """
         ...
 
 
@@ -173,7 +182,9 @@ class Neo4jGateway(Closing):
 
         return self._managed(alone, writes=True, timeout_seconds=timeout_seconds)
 
-    def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
+    def rehearse(
+        self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
+    ) -> Any:
         """See `Gateway.rehearse`. Other writers to the same nodes wait until it ends."""
         results: list[Any] = []
 
@@ -182,7 +193,7 @@ class Neo4jGateway(Closing):
             raise _RolledBackError  # the driver rolls back, and tries again only what is transient
 
         with contextlib.suppress(_RolledBackError):
-            self._managed(undone, writes=True)
+            self._managed(undone, writes=True, timeout_seconds=timeout_seconds)
         return results[0]
 
     def _session(self) -> neo4j.Session:

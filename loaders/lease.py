@@ -122,9 +122,14 @@ class FencedGateway:
 
         return self.gateway.write(fenced, timeout_seconds=timeout_seconds)
 
-    def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
+    def rehearse(
+        self,
+        work: Callable[[Transaction], Any],
+        *,
+        timeout_seconds: float | None = _LONGEST_SECONDS,
+    ) -> Any:
         """See `Gateway.rehearse`."""
-        return self.gateway.rehearse(work)
+        return self.gateway.rehearse(work, timeout_seconds=timeout_seconds)
 
     def renew(self, seconds: float) -> bool:
         """Give a sign of life; False where another has the lease.

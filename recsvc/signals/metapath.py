@@ -29,8 +29,9 @@ _KIND_BY_PREFIX: Mapping[str, EvidenceKind] = {
     "category_": "category",
 }
 _START = {"item": "Item", "user": "User", "category": "Category"}
-_EVIDENCE_PER_TRANSACTION = 25
-_LONGEST_PAUSE_SECONDS = 1.0
+_MOST_AT_ONCE = 25
+"""Evidence nodes in one transaction that holds locks; fewer where they take longer than this."""
+_LOCKED_SECONDS = 0.2
 
 
 def metapath_kinds() -> dict[str, EvidenceKind]:
@@ -157,6 +158,7 @@ class _Rehearsal:
         self._gateway, self._name, self._graph = gateway, name, graph
         self._held_out, self._size = held_out, size
         self._ids = evidence_ids(graph)[_kind(name)]
+        self._at_once = 1
 
     def scores(
         self, given: sp.csr_matrix, user_index: Int64[NDArray[np.int64], " n"], progress: Progress
@@ -172,12 +174,17 @@ class _Rehearsal:
         """The rows of some evidence without what is held out from a user."""
         wanted = [self._ids[row] for row in evidence.tolist()]
         rows = sp.csr_matrix((len(self._ids), len(self._graph.items))).astype(np.float32)
-        for start in range(0, len(wanted), _EVIDENCE_PER_TRANSACTION):
-            some = wanted[start : start + _EVIDENCE_PER_TRANSACTION]
+        while wanted:
+            some, wanted = wanted[: self._at_once], wanted[self._at_once :]
             began = time.monotonic()
             # Returned, not gathered inside: after a transient error the work is done again.
             rows += self._gateway.rehearse(partial(self._without, user=user, wanted=some))
-            time.sleep(min(time.monotonic() - began, _LONGEST_PAUSE_SECONDS))
+            took = time.monotonic() - began
+            if took > _LOCKED_SECONDS:
+                self._at_once = max(1, self._at_once // 2)
+            elif took < _LOCKED_SECONDS / 2:
+                self._at_once = min(_MOST_AT_ONCE, self._at_once * 2)
+            time.sleep(took)
         return rows
 
     def _without(

@@ -37,12 +37,12 @@ class Twice:
         self._gateway = gateway
         self.run, self.read = gateway.run, gateway.read
 
-    def rehearse(self, work: Any) -> Any:
+    def rehearse(self, work: Any, **more: Any) -> Any:
         def again(transaction: Any) -> Any:
             work(transaction)
             return work(transaction)
 
-        return self._gateway.rehearse(again)
+        return self._gateway.rehearse(again, **more)
 
 
 class Undeclared(dict[str, Query]):

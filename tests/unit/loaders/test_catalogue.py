@@ -62,6 +62,12 @@ def test_header_is_read_over_several_lines(tmp_path: Path) -> None:
             r"that it reads \['A'\] and uses \['A', 'B', 'C'\]",
         ),
         (f"{HEAD}// mode: read\n// reads: A\nMATCH ()-[:A]-()-[r]-() RETURN 1", "of any type"),
+        (
+            f"{HEAD}// mode: read\n// walk: (User) -[INTERACTED 5]-> (Item)\n"
+            "MATCH ()-[:FOLLOWS]->() RETURN 1",
+            r"that it reads \['INTERACTED'\] and uses \['FOLLOWS'\]",
+        ),
+        (f"{HEAD}// mode: read\n// walk: (User)\nRETURN 1", "'0 hops': expected 1 to 4"),
         (f"{HEAD}// mode: read\n// reads: A\nMATCH ()-[:A]-()-->() RETURN 1", "of any type"),
     ],
 )

@@ -46,7 +46,7 @@ class RecordingGateway:
     def write(self, work: Callable[[Transaction], Any]) -> Any:
         return work(self)
 
-    def rehearse(self, work: Callable[[Transaction], Any]) -> Any:
+    def rehearse(self, work: Callable[[Transaction], Any], **_more: Any) -> Any:
         return work(self)
 
 
