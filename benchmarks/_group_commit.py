@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.ingest import apply_schema
 from loaders.local_neo4j import scratch_neo4j
+from loaders.schema import apply_schema
 from recsvc.group_commit import GroupCommit
 from recsvc.store import Store
 from recsvc.writes import count_new

@@ -16,9 +16,9 @@ from loaders.catalogue import Query, catalogue
 from loaders.datasets import open_source
 from loaders.extract import extract_graph
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.ingest import apply_schema
 from loaders.ingest import ingest as ingest_tables
 from loaders.local_neo4j import scratch_neo4j
+from loaders.schema import apply_schema
 from loaders.shared_files import checkout_root
 from loaders.tables import INTERACTIONS, FrameTables, Rejected, as_table
 from loaders.types import EmbeddingTable, HeteroGraph

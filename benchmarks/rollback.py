@@ -27,8 +27,8 @@ from benchmarks._service import Service, recommendations_path, service
 from loaders import writeback
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
-from loaders.ingest import apply_schema
 from loaders.local_neo4j import scratch_server
+from loaders.schema import apply_schema
 from loaders.shared_files import checkout_root
 from loaders.types import IdMap
 from recsvc.fusion import Blend

@@ -7,13 +7,23 @@
     ├── LeaseLostError       another took the lease that was written under
     └── Neo4jError
         ├── LocalNeo4jError  the Neo4j on this machine could not be started or stopped
+<<<<<<< HEAD
         ├── Neo4jUnavailableError  no server answers, or the connection broke
         ├── Neo4jAuthError   the server refused the user name or password
         ├── Neo4jTimeoutError  the server did not answer within the deadline
         └── QueryError       the server refused a statement
             └── SumBeyondError  events would take a sum of values beyond its limit
+=======
+        ├── QueryError       the statement or its values are at fault
+        └── Neo4jAwayError   the server's side is at fault, whatever is asked of it
+            ├── Neo4jUnavailableError  no server answers, or the connection broke
+            ├── Neo4jTimeoutError  the server did not answer within the deadline
+            ├── Neo4jAuthError   the server refused the user name or password
+            └── Neo4jServerError  it answers and cannot: read-only, disk full, broken, no memory
+>>>>>>> 03f375d (service: what Neo4j cannot do degrades reads and gives writes a reason; schema made by whoever writes first)
 
-Each message says what came, what was expected and what to do. None holds a secret.
+What can do without Neo4j catches `Neo4jAwayError` and goes on. Each message says what came, what
+was expected and what to do. None holds a secret.
 """
 
 from collections.abc import Collection
@@ -49,18 +59,35 @@ class LocalNeo4jError(Neo4jError):
     """The Neo4j on this machine could not be installed, started or stopped."""
 
 
-class Neo4jUnavailableError(Neo4jError):
+class QueryError(Neo4jError):
+    """Neo4j refused a statement: it, or the values given to it, are at fault."""
+
+
+class Neo4jAwayError(Neo4jError):
+    """Neo4j cannot do it as things are; the same may succeed once the server is mended.
+
+    Attributes:
+        reason: why, for a caller of the service: it names no address and no setting.
+    """
+
+    reason = "the graph database does not answer"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason
+
+
+class Neo4jUnavailableError(Neo4jAwayError):
     """No Neo4j answers at the address, or the connection broke."""
 
 
-class Neo4jAuthError(Neo4jError):
-    """Neo4j refused the user name or password."""
-
-
-class Neo4jTimeoutError(Neo4jError):
+class Neo4jTimeoutError(Neo4jAwayError):
     """Neo4j did not answer within the deadline."""
 
+    reason = "the graph database did not answer in time"
 
+<<<<<<< HEAD
 class QueryError(Neo4jError):
     """Neo4j refused a statement."""
 
@@ -78,3 +105,16 @@ class SumBeyondError(QueryError):
             f"the values of {len(self.event_ids):,} events would take a sum beyond "
             f"±{MAX_AMOUNT:,.0f}: nothing of it is written, leave them out"
         )
+=======
+
+class Neo4jAuthError(Neo4jAwayError):
+    """Neo4j refused the user name or password."""
+
+    reason = "the graph database refuses the log-in of this service"
+
+
+class Neo4jServerError(Neo4jAwayError):
+    """Neo4j answers and cannot: read-only, disk full, out of memory, broken or starting."""
+
+    reason = "the graph database is broken"
+>>>>>>> 03f375d (service: what Neo4j cannot do degrades reads and gives writes a reason; schema made by whoever writes first)

@@ -2,23 +2,17 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import neo4j
-from neo4j import exceptions as driver_errors
 
 from loaders._closing import Closing
 from loaders.catalogue import Query, catalogue
-from loaders.errors import (
-    Neo4jAuthError,
-    Neo4jError,
-    Neo4jTimeoutError,
-    Neo4jUnavailableError,
-    QueryError,
-)
+from loaders.driver_errors import translated_errors
+from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError
 
 Row = dict[str, Any]
 
@@ -241,43 +235,6 @@ def checked(query: Query, parameters: Mapping[str, Any]) -> dict[str, Any]:
             f"cypher/{query.name} takes {sorted(query.params)}, got {sorted(parameters)}"
         )
     return dict(parameters)
-
-
-@contextlib.contextmanager
-def translated_errors(uri: str, query: Query | None = None) -> Generator[None]:
-    """Turn the driver's errors into ours, each with what to do."""
-    where = f" in cypher/{query.name}" if query else ""
-    try:
-        yield
-    except driver_errors.AuthError as error:
-        raise Neo4jAuthError(
-            f"Neo4j at {uri} refused the user name or password: "
-            "set RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD"
-        ) from error
-    except (
-        driver_errors.ServiceUnavailable,
-        driver_errors.SessionExpired,
-        driver_errors.DatabaseUnavailable,
-        ConnectionError,
-    ) as error:
-        raise Neo4jUnavailableError(
-            f"no Neo4j answers at {uri}: start one with `recsvc db up`, or set RECSVC_NEO4J_URI"
-        ) from error
-    except driver_errors.Neo4jError as error:
-        if error.code and "TransactionTimedOut" in error.code:
-            raise Neo4jTimeoutError(f"Neo4j at {uri} ran out of time{where}") from error
-        raise QueryError(
-            f"Neo4j refused a statement{where}: {error.code}: {error.message}"
-        ) from error
-    except driver_errors.ConfigurationError as error:
-        raise Neo4jUnavailableError(
-            f"{uri!r} is no address of a Neo4j ({error}): expected bolt://host:port or "
-            "neo4j://host:port in RECSVC_NEO4J_URI"
-        ) from error
-    except driver_errors.DriverError as error:
-        raise Neo4jUnavailableError(
-            f"the connection to Neo4j at {uri} broke{where}: {error}"
-        ) from error
 
 
 def wait_until_ready(

@@ -18,6 +18,7 @@ from loaders._interactions import count_events, event_rows, merge_totals
 from loaders._parameters import as_rows
 from loaders.catalogue import catalogue
 from loaders.gateway import Gateway, Row
+from loaders.schema import apply_schema
 from loaders.tables import (
     INTERACTIONS,
     InteractionTotals,
@@ -144,17 +145,6 @@ def check(
     if strict:
         _refuse_bad_rows(source, rejects)
     return _load(source, _Nowhere(), rejects, progress)
-
-
-def apply_schema(gateway: Gateway) -> None:
-    """Make sure of every constraint and index in `cypher/schema/`, and wait for them.
-
-    Raises:
-        Neo4jError: the graph holds nodes that break a constraint, or cannot be written.
-    """
-    for query in catalogue().folder("schema"):
-        gateway.run(query)
-    gateway.run(catalogue()["ingest/await_indexes"])
 
 
 def _refuse_bad_rows(source: Tables, rejects: Path) -> None:

@@ -119,11 +119,15 @@ def make_engine(
 
     Args:
         settings: where it is, and what counts.
-        timeout_seconds: deadline of each read and write.
+        timeout_seconds: deadline of each read.
         revisions: where its writes are noted, for those who keep answers.
     """
     return Engine(
-        Store(neo4j_address(settings), timeout_seconds=timeout_seconds),
+        Store(
+            neo4j_address(settings),
+            timeout_seconds=timeout_seconds,
+            write_timeout_seconds=settings.write_timeout_seconds,
+        ),
         snapshot_folder=settings.home / "snapshots",
         events=settings.events,
         text=settings.text,

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
-from loaders.errors import Neo4jError, Neo4jTimeoutError, Neo4jUnavailableError
+from loaders.errors import Neo4jAwayError
 from loaders.gateway import Row
 from recsvc.activations import Activations
 from recsvc.answer import Answer, SimilarAnswer
@@ -36,13 +36,14 @@ from recsvc.asking import (
     stored_asker,
 )
 from recsvc.deletion import DeletedNode
-from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.errors import NotFoundError
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind
 from recsvc.explanation import ExactScores, take_apart
 from recsvc.listing import Listing
 from recsvc.live import with_live_rows
 from recsvc.paths import DrawnPaths, find_paths
+from recsvc.readiness import Readiness
 from recsvc.revisions import Revisions, note_anything, note_users
 from recsvc.sampled_lists import forget
 from recsvc.serving import Serving
@@ -63,7 +64,6 @@ request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 _T = TypeVar("_T")
 _USERS_AT_ONCE = 8
 _ENGLISH = TextSettings()
-_AWAY = (Neo4jUnavailableError, Neo4jTimeoutError)
 
 
 class Engine:
@@ -331,21 +331,20 @@ class Engine:
         """
         return await self._store.refresh_holder()
 
-    async def ready(self) -> dict[str, str]:
-        """What keeps the service from answering in full, by part; empty when nothing does."""
-        reasons: dict[str, str] = {}
-        try:
-            _ = self.snapshot
-        except SnapshotError as error:
-            reasons["snapshot"] = str(error)
-        try:
-            await self._store.active_versions()
-        except Neo4jError as error:
-            reasons["neo4j"] = str(error)
-        else:
-            if not self._serving.warm:
-                reasons["neo4j"] = "it is planning the queries of a request for the first time"
-        return reasons
+    async def ready(self) -> Readiness:
+        """Whether it can answer at all, and what is amiss. Nothing is waited for: probes ask."""
+        missing: dict[str, str] = {}
+        if not self._serving.serves:
+            missing["snapshot"] = self._serving.troubles.get("snapshot", "no snapshot is loaded")
+        elif not self._serving.started:
+            missing["neo4j"] = "it is planning the queries of requests for the first time"
+        return Readiness(missing, self.troubles)
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """What is amiss, by part: of Neo4j, of the snapshot, of what was written last."""
+        writes = self._store.write_trouble
+        return self._serving.troubles | ({"writes": writes} if writes else {})
 
     async def _chosen(self, query: RecommendationQuery) -> Snapshot:
         """The arrays that a query asks for."""
@@ -361,14 +360,14 @@ class Engine:
         """
         try:
             stored = await self._store.user(user_id, limit=self._max_evidence)
-        except _AWAY:
+        except Neo4jAwayError:
             return Asker(user_id, Evidence(), degraded=("evidence",)), snapshot
         counts = {other: count for other, _, count in stored.follows}
         note_users([user_id, *counts])
         asker = stored_asker(user_id, stored, snapshot, self._events, limit=self._max_evidence)
         try:
             return asker, await with_live_rows(self._store, snapshot, counts, asker.evidence)
-        except _AWAY:
+        except Neo4jAwayError:
             return replace(asker, degraded=("live evidence",)), snapshot
 
     async def _unknown(self, named: Sequence[EvidenceKey], snapshot: Snapshot) -> tuple[str, ...]:
@@ -381,7 +380,7 @@ class Engine:
             return ()
         try:
             there = await self._store.known(new)
-        except _AWAY:
+        except Neo4jAwayError:
             return ()
         missing = [f"{kind}:{each}" for kind, each in new if (kind, each) not in there]
         if missing:
@@ -425,7 +424,7 @@ class Engine:
         query = listing.query
         try:
             items = await self._store.other_items(listing.decided(), query.categories, query.k)
-        except _AWAY:
+        except Neo4jAwayError:
             return False
         note_anything()
         return listing.add(items)
@@ -439,7 +438,7 @@ class Engine:
         ids = [snapshot.items[row] for row in rows.tolist()]
         try:
             live = await self._store.live_items(ids)
-        except _AWAY:
+        except Neo4jAwayError:
             return None
         there = np.array([item_id in live for item_id in ids], bool)
         snapshot.available[rows] = there
@@ -480,7 +479,7 @@ class Engine:
                 self._store, listing.snapshot, asker.user_id, asker.nodes, exact,
                 partial(WORKSHOP.do, asker.is_large(listing.query)),
             )  # fmt: skip
-        except _AWAY:
+        except Neo4jAwayError:
             return None
 
     def _embedding_model(self, model: str | None) -> str:

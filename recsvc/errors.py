@@ -17,7 +17,14 @@
 Each message says what came, what was expected and what to do. None holds a secret.
 """
 
+import errno
 from collections.abc import Collection
+from typing import Final
+
+FOLDER_ERRNOS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+)
+"""What is wrong with a folder or its disk, and not with what is written there."""
 
 
 class RecsvcError(Exception):

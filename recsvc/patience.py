@@ -4,6 +4,10 @@ All reads of one request share one deadline. Once Neo4j has been silent for the 
 nobody waits for it until it answers again: a circuit breaker (Nygard, Release It!, "Stability
 Patterns"). The trial calls of this one are made in the background, so that no request pays for
 them.
+
+A write has a longer deadline of its own, and one that is late says nothing of Neo4j: it may be
+large, or wait for other writers. So it does not open the circuit breaker, and where that is open
+because Neo4j is slow, and not because no connection can be had, writes are tried all the same.
 """
 
 import asyncio
@@ -15,13 +19,19 @@ from contextvars import Context, ContextVar
 import structlog
 
 from loaders.catalogue import Query
-from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError
-from loaders.gateway import translated_errors
+from loaders.driver_errors import translated_errors
+from loaders.errors import (
+    Neo4jAwayError,
+    Neo4jError,
+    Neo4jTimeoutError,
+    Neo4jUnavailableError,
+)
 
 _PAUSE_SECONDS = 0.5
 """Between two tries to reach a Neo4j that is away."""
 _CLOSING_SECONDS = 3.0
-_AWAY = (Neo4jUnavailableError, Neo4jTimeoutError)
+_SILENT = (Neo4jUnavailableError, Neo4jTimeoutError)
+"""What a Neo4j that answers does not raise; the other errors are answers, and come at once."""
 
 _began_var: ContextVar[float | None] = ContextVar("began", default=None)
 """Time of the event loop when the request began; unset outside of one."""
@@ -42,6 +52,7 @@ class Patience:
         self._probe = probe
         self._answered = float("-inf")
         self._probing: asyncio.Task[None] | None = None
+        self._unreachable = False
         self._closing = asyncio.Event()
 
     async def close(self) -> None:
@@ -64,21 +75,37 @@ class Patience:
         finally:
             _began_var.reset(token)
 
-    def refuse_if_away(self) -> None:
+    @property
+    def away(self) -> bool:
+        """Whether Neo4j is known not to answer."""
+        return self._probing is not None and not self._probing.done()
+
+    def refuse_if_away(self, *, to_write: bool = False) -> None:
         """Spare the caller a wait that is known to be in vain.
+
+        Args:
+            to_write: the caller waits for longer than a request does: only a Neo4j that no
+                connection can be had to is not waited for.
 
         Raises:
             Neo4jUnavailableError: Neo4j has not answered since it was last tried.
         """
-        if self._probing is not None and not self._probing.done():
+        if self.away and (self._unreachable or not to_write):
             raise Neo4jUnavailableError(
                 f"Neo4j at {self._uri} has stopped to answer: it is asked again every "
                 f"{_PAUSE_SECONDS:g} s, and requests go without it until it answers"
             )
 
     @asynccontextmanager
-    async def deadline(self, query: Query, seconds: float) -> AsyncGenerator[None]:
+    async def deadline(
+        self, query: Query, seconds: float, *, writes: bool = False
+    ) -> AsyncGenerator[None]:
         """End the block when its time, or that of the request around it, is over.
+
+        Args:
+            query: what is asked.
+            seconds: the deadline.
+            writes: whether it writes, which may take its time.
 
         Raises:
             Neo4jTimeoutError: the time is over.
@@ -93,10 +120,13 @@ class Patience:
                 with translated_errors(self._uri, query):
                     yield
         except TimeoutError:
-            self._went_unanswered(began)
-            raise self._late(query, seconds) from None
-        except _AWAY:
-            self._went_unanswered(began)
+            late = self._late(query, seconds)
+            if not writes:
+                self._went_unanswered(began, late)
+            raise late from None
+        except _SILENT as error:
+            if not (writes and isinstance(error, Neo4jTimeoutError)):
+                self._went_unanswered(began, error)
             raise
         self._answered = clock()
 
@@ -105,14 +135,17 @@ class Patience:
             f"Neo4j at {self._uri} did not answer cypher/{query.name} within {seconds:g} s"
         )
 
-    def _went_unanswered(self, began: float) -> None:
+    def _went_unanswered(self, began: float, error: Neo4jAwayError) -> None:
         """Take in that something failed, in a request that began at this time.
 
         It may be one slow query. Neo4j is away when it has answered nobody since then.
         """
-        if self._answered >= began or (self._probing is not None and not self._probing.done()):
+        if self._answered >= began or self.away:
             return
-        _log.warning("Neo4j does not answer: requests go without it", uri=self._uri)
+        self._unreachable = isinstance(error, Neo4jUnavailableError)
+        _log.warning(
+            "Neo4j does not answer: requests go without it", uri=self._uri, reason=str(error)
+        )
         # In a context of its own: the request's deadline is not the probe's.
         self._probing = asyncio.get_running_loop().create_task(
             self._until_it_answers(), context=Context()
@@ -123,7 +156,13 @@ class Patience:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), _PAUSE_SECONDS)
                 return
-            with contextlib.suppress(*_AWAY):
+            try:
                 await self._probe()
+            except _SILENT as error:
+                self._unreachable = isinstance(error, Neo4jUnavailableError)
+                continue
+            except Neo4jError as error:
+                _log.warning("Neo4j answers, with an error", uri=self._uri, reason=str(error))
+            else:
                 _log.info("Neo4j answers again", uri=self._uri)
-                return
+            return

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from loaders import writeback
-from loaders.errors import LeaseLostError, LoaderError, Neo4jTimeoutError, Neo4jUnavailableError
+from loaders.errors import LeaseLostError, LoaderError, Neo4jAwayError
 from loaders.extract import ItemDetails, extract_details, extract_graph
 from loaders.gateway import Gateway
 from loaders.types import Edges, EmbeddingTable, HeteroGraph, Interactions
@@ -128,9 +128,7 @@ def _concluded(run: Run, *, force: bool, from_scratch: bool) -> RefreshReport:
     """Refresh, and note how it ended. What may end well another time is left to be gone on with."""
     try:
         report, candidate = _refresh(run, force=force, from_scratch=from_scratch)
-    except (
-        KeyboardInterrupt, SystemExit, OSError, Neo4jUnavailableError, Neo4jTimeoutError,
-    ) as error:  # fmt: skip
+    except (KeyboardInterrupt, SystemExit, OSError, Neo4jAwayError) as error:
         with contextlib.suppress(OSError):
             run.record.note(error=_reason(error))
         raise

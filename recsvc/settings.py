@@ -127,7 +127,9 @@ class Settings(BaseSettings):
     http_port: Port = 7474
     """Port of Neo4j Browser."""
     request_timeout_seconds: float = Field(default=2.0, gt=0.0, le=60.0)
-    """Deadline of everything that a request reads in Neo4j, together, and of each write."""
+    """Deadline of everything that a request reads in Neo4j, together."""
+    write_timeout_seconds: float = Field(default=10.0, gt=0.0, le=600.0)
+    """Deadline of each write; never shorter than `request_timeout_seconds`."""
     refresh_lease_seconds: float = Field(default=60.0, ge=1.0, le=3600.0)
     """How long a refresh that gives no sign of life keeps others out."""
     max_evidence: int = Field(default=1000, ge=1, le=10_000)

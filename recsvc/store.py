@@ -1,29 +1,20 @@
-"""Everything a request reads from and writes to Neo4j.
+"""Everything a request reads from and writes to Neo4j. Every call has a deadline."""
 
-Every call has a deadline (`recsvc.patience`). One driver per event loop, opened by `open` and
-closed by `close`.
-"""
-
-import asyncio
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import neo4j
 import orjson
-import structlog
 
-from loaders.catalogue import Query, catalogue, with_one_parameter
-from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError, SumBeyondError
-from loaders.gateway import Gateway, Neo4jAddress, Row, checked
+from loaders.catalogue import catalogue
+from loaders.errors import SumBeyondError
+from loaders.gateway import Gateway, Neo4jAddress, Row
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.parts import Part, PartName
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
 from recsvc.path_query import path_parameters
-from recsvc.patience import Patience
 from recsvc.search_query import words_query
 from recsvc.shared_reads import SharedReads
 from recsvc.stored import (
@@ -38,110 +29,32 @@ from recsvc.stored import (
     pending_of,
     stored_user,
 )
+from recsvc.transport import WRITE_SECONDS, Transport
 
 SEEN_LIMIT = 50_000
 Step = tuple[str, Mapping[str, Any]]
 """Name of a query and its parameters."""
 
-_T = TypeVar("_T")
-_Key = TypeVar("_Key")
-_CONNECTIONS = 100
 _JSON = ("options", "metrics", "signal_metrics")
 _VERSIONS_LIMIT = 200
-_PLANNING_SECONDS = 30.0
-_LINE = re.compile(r"\bline (\d+),")
-_log = structlog.get_logger()
+_LABELS: Mapping[EvidenceKind, str] = {"user": "User", "item": "Item", "category": "Category"}
 
 
-class Store:
-    """Asynchronous reads and writes with a deadline each.
+class Store(Transport):
+    """What is read and written, query by query."""
 
-    Attributes:
-        address: where Neo4j is.
-        timeout_seconds: the deadline; reads in `one_request` have it together.
-    """
-
-    def __init__(self, address: Neo4jAddress, *, timeout_seconds: float) -> None:
-        self.address = address
-        self.timeout_seconds = timeout_seconds
-        self._driver: neo4j.AsyncDriver | None = None
-        self._patience = Patience(address.uri, self._probe)
-        self._planning: asyncio.Task[None] | None = None
-        self._left_out: set[str] = set()
+    def __init__(
+        self,
+        address: Neo4jAddress,
+        *,
+        timeout_seconds: float,
+        write_timeout_seconds: float = WRITE_SECONDS,
+    ) -> None:
+        super().__init__(
+            address, timeout_seconds=timeout_seconds, write_timeout_seconds=write_timeout_seconds
+        )
         self._users = SharedReads(self._read_users)
         self._live_items = SharedReads(self._read_live_items)
-
-    def one_request(self) -> AbstractContextManager[None]:
-        """Everything read in the block has one deadline."""
-        return self._patience.one_request()
-
-    async def open(self) -> None:
-        """Make the driver; connections are opened when they are needed."""
-        self._driver = neo4j.AsyncGraphDatabase.driver(
-            self.address.uri,
-            auth=self.address.auth,
-            max_connection_pool_size=_CONNECTIONS,
-            connection_timeout=self.timeout_seconds,
-            connection_acquisition_timeout=self.timeout_seconds,
-            # Below the deadline, so that a server that is away is told from one that is slow.
-            max_transaction_retry_time=self.timeout_seconds / 4,
-            notifications_min_severity="OFF",
-            user_agent="recsvc",
-        )
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._patience.close()
-        if self._planning is not None:
-            self._planning.cancel()
-        if self._driver is not None:
-            await self._driver.close()
-
-    async def warm_up(self) -> None:
-        """Let Neo4j plan the queries of a request, which takes it a second the first time.
-
-        Raises:
-            Neo4jError: it does not answer.
-        """
-        self._patience.refuse_if_away()
-        await self._plan_evidence()
-        await self._plan_paths()
-
-    async def _plan_evidence(self) -> None:
-        await self._asked(
-            catalogue()["serve/user_evidence"],
-            {"user_ids": [""], "limit": 1, "seen_limit": 1},
-            _PLANNING_SECONDS,
-        )
-        await self._asked(catalogue()["serve/live_items"], {"item_ids": [""]}, _PLANNING_SECONDS)
-
-    async def _plan_paths(self) -> None:
-        parameters = path_parameters([("", "")], "", limit=1)
-        for file in catalogue().folder("explain"):
-            name = file.name.removeprefix("explain/")
-            await self._plan_file(file, catalogue()[f"serve/paths[{name}]"], parameters)
-        for file in catalogue().folder("metapaths"):
-            name = file.name.removeprefix("metapaths/")
-            whole = catalogue()[f"extract/metapath_rows[{name}]"]
-            await self._plan_file(file, whole, {"evidence_ids": [""]})
-
-    async def _plan_file(self, file: Query, whole: Query, parameters: Mapping[str, Any]) -> None:
-        """Have a query planned that is in a file which anybody may add, or leave the file out."""
-        try:
-            await self._asked(whole, parameters, _PLANNING_SECONDS)
-        except QueryError as error:
-            if file.name not in self._left_out:
-                told = await self._said_of(file, parameters, error)
-                _log.error("query left out", file=f"cypher/{file.name}.cypher", reason=told)
-            self._left_out.add(file.name)
-
-    async def _said_of(self, query: Query, parameters: Mapping[str, Any], error: QueryError) -> str:
-        """What Neo4j says of a file on its own, by the lines of the file."""
-        try:
-            await self._asked(query, parameters, _PLANNING_SECONDS)
-        except QueryError as own:
-            error = own
-        return _LINE.sub(lambda line: f"line {int(line[1]) + query.first_line - 1},", str(error))
 
     async def user(self, user_id: str, *, limit: int) -> StoredUser:
         """What the graph knows about a user.
@@ -206,9 +119,6 @@ class Store:
         """Whether there is a file that finds the paths of a meta-path, and Neo4j takes it."""
         return self._has(f"explain/{metapath}")
 
-    def _has(self, name: str) -> bool:
-        return name in catalogue() and name not in self._left_out
-
     async def metapath(
         self, name: str, evidence_ids: Sequence[str]
     ) -> dict[str, tuple[list[str], list[float]]]:
@@ -232,10 +142,7 @@ class Store:
         Raises:
             Neo4jError: the graph cannot be read in time, or was away and plans this first.
         """
-        if self._planning is not None and not self._planning.done():
-            raise Neo4jUnavailableError(
-                f"Neo4j at {self.address.uri} answers again and plans its queries of paths first"
-            )
+        self._refuse_paths_while_planned()
         parameters = path_parameters(pairs, user_id, limit=limit)
         rows = await self._run(catalogue()[f"serve/paths[{metapath}]"], **parameters)
         return [found_path(*path) for path in rows[0]["paths"]]
@@ -265,12 +172,9 @@ class Store:
             SumBeyondError: they would take a sum beyond its limit; none of them is written.
             Neo4jError: the graph cannot be written in time.
         """
-        self._patience.refuse_if_away()
         query = catalogue()["ingest/events"]
         parameters = {"rows": [event_row(row) for row in rows], "limit": MAX_AMOUNT}
-        (answer,) = await self._transact(
-            [(query, parameters)], self.timeout_seconds, _refuse_beyond
-        )
+        (answer,) = await self._write([(query, parameters)], _refuse_beyond)
         return answer[0]["event_ids"] if answer else []
 
     async def write(self, steps: Sequence[Step]) -> list[list[Row]]:
@@ -279,9 +183,7 @@ class Store:
         Raises:
             Neo4jError: the graph cannot be written in time.
         """
-        self._patience.refuse_if_away()
-        named = [(catalogue()[name], parameters) for name, parameters in steps]
-        return await self._transact(named, self.timeout_seconds)
+        return await self._write([(catalogue()[name], parameters) for name, parameters in steps])
 
     async def pending_deletions(self) -> PendingDeletions:
         """The deletions that have not been finished in all stored snapshots."""
@@ -296,6 +198,11 @@ class Store:
         """SHA-256 of the stored arrays of the blend that can be served, by version."""
         rows = await self._run(catalogue()["serve/stored_versions"])
         return {row["version"]: row["sha256"] for row in rows}
+
+    async def known_snapshots(self) -> list[tuple[int, str]]:
+        """Version and SHA-256 of all arrays of the blend that this graph has or had."""
+        rows = await self._run(catalogue()["serve/known_snapshots"])
+        return [(row["version"], row["sha256"]) for row in rows]
 
     async def refresh_holder(self) -> str | None:
         """Who works on a refresh of this graph, as its lease says; None where nobody does."""
@@ -313,8 +220,9 @@ class Store:
         Returns:
             id, title, and the count of their interactions or, for a category, of its items.
         """
-        query = catalogue()[f"serve/find_{kind}"]
-        return await self._run(query, prefix=text, words=words_query(text), limit=limit)
+        query, words = catalogue()[f"serve/find_{kind}"], words_query(text)
+        index = (await self._full_text_names())[_LABELS[kind]] if words else ""
+        return await self._run(query, prefix=text, words=words, index=index, limit=limit)
 
     async def users_at(self, share: float, limit: int) -> list[Row]:
         """Users from a place among all, from 0 to 1; the same as `find` returns."""
@@ -338,113 +246,6 @@ class Store:
             if not found:
                 raise SnapshotError(f"the arrays of hybrid {version} were rewritten meanwhile")
             yield Part(name.entry, name.number, found[0]["content"])
-
-    async def _run(
-        self, query: Query, *, timeout_seconds: float | None = None, **parameters: Any
-    ) -> list[Row]:
-        self._patience.refuse_if_away()
-        return await self._asked(query, parameters, timeout_seconds or self.timeout_seconds)
-
-    async def _shared(self, name: str, reads: SharedReads[_Key, _T], key: _Key) -> _T:
-        """What is read for one request, maybe together with what others want."""
-        self._patience.refuse_if_away()
-        async with self._patience.deadline(catalogue()[name], self.timeout_seconds):
-            return await reads.ask(key)
-
-    async def _probe(self) -> None:
-        """Ask on a new connection: none of the old ones may work, and waiting on each is long."""
-        old = self._opened()
-        await self.open()
-        with suppress(TimeoutError, RuntimeError):  # the latter as in `_in_session`
-            async with asyncio.timeout(self.timeout_seconds):
-                await old.close()
-        query = catalogue()["serve/user_evidence"]
-        async with self._patience.deadline(query, self.timeout_seconds):
-            await self._opened().verify_connectivity()
-        # One that was started again has planned nothing. What each answer needs comes first.
-        await self._plan_evidence()
-        self._planning = asyncio.create_task(self._plan_paths_again())
-
-    async def _plan_paths_again(self) -> None:
-        with suppress(Neo4jError):
-            await self._plan_paths()
-
-    async def _asked(
-        self, query: Query, parameters: Mapping[str, Any], seconds: float
-    ) -> list[Row]:
-        async with self._patience.deadline(query, seconds):
-            if query.mode == "read":
-                try:
-                    return await self._read_once(query, parameters, seconds)
-                except (neo4j.exceptions.DriverError, neo4j.exceptions.Neo4jError) as error:
-                    if not error.is_retryable():
-                        raise
-            (rows,) = await self._transact([(query, parameters)], seconds)
-            return rows
-
-    async def _read_once(
-        self, query: Query, parameters: Mapping[str, Any], seconds: float
-    ) -> list[Row]:
-        """One read without a transaction around it: half the messages, and no second try."""
-
-        async def work(session: neo4j.AsyncSession) -> list[Row]:
-            text = neo4j.Query(with_one_parameter(query.text), timeout=seconds)
-            result = await session.run(text, {"all": checked(query, parameters)})
-            return [dict(record.items()) async for record in result]
-
-        return await self._in_session(work, default_access_mode=neo4j.READ_ACCESS)
-
-    async def _in_session(
-        self, work: Callable[[neo4j.AsyncSession], Awaitable[_T]], **options: Any
-    ) -> _T:
-        """What some work in a session comes to.
-
-        To write on a connection that the server reset is a RuntimeError in uvloop. The driver does
-        not know it and would count the connection as in use for ever: here it is dropped.
-        """
-        for _ in range(_CONNECTIONS + 1):
-            async with self._opened().session(database=self.address.database, **options) as session:
-                try:
-                    return await work(session)
-                except RuntimeError:
-                    session.cancel()
-        raise neo4j.exceptions.ServiceUnavailable("every connection had been reset")
-
-    def _opened(self) -> neo4j.AsyncDriver:
-        if self._driver is None:
-            raise RuntimeError("Store.open() has not been called")
-        return self._driver
-
-    async def _transact(
-        self,
-        steps: Sequence[tuple[Query, Mapping[str, Any]]],
-        seconds: float,
-        check: Callable[[list[Row]], None] = lambda _: None,
-    ) -> list[list[Row]]:
-        """The rows of each query; all are run in one transaction.
-
-        One that writes waits for the other writers, as those of `loaders.gateway` do. Where
-        `check` raises, all is rolled back.
-        """
-        writes = any(query.mode == "write" for query, _ in steps)
-
-        @neo4j.unit_of_work(timeout=seconds)
-        async def work(transaction: neo4j.AsyncManagedTransaction) -> list[list[Row]]:
-            answers: list[list[Row]] = []
-            if writes:
-                await transaction.run(catalogue()["ingest/write_lock"].text)
-            for query, parameters in steps:
-                values = {"all": checked(query, parameters)}
-                result = await transaction.run(with_one_parameter(query.text), values)
-                answers.append([dict(record.items()) async for record in result])
-                check(answers[-1])
-            return answers
-
-        async def managed(session: neo4j.AsyncSession) -> list[list[Row]]:
-            return await (session.execute_write if writes else session.execute_read)(work)
-
-        async with self._patience.deadline(steps[0][0], seconds):
-            return await self._in_session(managed)
 
 
 def _refuse_beyond(rows: list[Row]) -> None:

@@ -78,7 +78,7 @@ class GraphWriter:
         self._store = store
         self._serving = serving
         self._revisions = revisions
-        seconds = store.timeout_seconds
+        seconds = store.write_timeout_seconds
         self._events = GroupCommit(self._commit_events, timeout_seconds=seconds)
         self._changes = GroupCommit(self._commit_changes, timeout_seconds=seconds)
         self.deletions = Deleter(store, serving, lambda: self._noted(anybody=True))

@@ -1,4 +1,4 @@
 // One node per category.
 // mode: schema
-CREATE CONSTRAINT category_id IF NOT EXISTS
+CREATE CONSTRAINT recsvc_category_id IF NOT EXISTS
 FOR (c:Category) REQUIRE c.category_id IS UNIQUE

@@ -1,4 +1,4 @@
 // One node per version of a model's embeddings.
 // mode: schema
-CREATE CONSTRAINT embedding_version IF NOT EXISTS
+CREATE CONSTRAINT recsvc_embedding_version IF NOT EXISTS
 FOR (v:EmbeddingVersion) REQUIRE (v.model, v.version) IS UNIQUE

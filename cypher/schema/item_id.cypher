@@ -1,4 +1,4 @@
 // One node per item.
 // mode: schema
-CREATE CONSTRAINT item_id IF NOT EXISTS
+CREATE CONSTRAINT recsvc_item_id IF NOT EXISTS
 FOR (i:Item) REQUIRE i.item_id IS UNIQUE

@@ -1,4 +1,4 @@
 // One lease: what runs under it runs once.
 // mode: schema
-CREATE CONSTRAINT refresh_lease IF NOT EXISTS
+CREATE CONSTRAINT recsvc_refresh_lease IF NOT EXISTS
 FOR (l:RefreshLease) REQUIRE l.name IS UNIQUE

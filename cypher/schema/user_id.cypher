@@ -1,4 +1,4 @@
 // One node per user.
 // mode: schema
-CREATE CONSTRAINT user_id IF NOT EXISTS
+CREATE CONSTRAINT recsvc_user_id IF NOT EXISTS
 FOR (u:User) REQUIRE u.user_id IS UNIQUE

@@ -1,4 +1,4 @@
 // What writers lock before they write: `ingest/write_lock` merges one node and deletes it again.
 // mode: schema
-CREATE CONSTRAINT write_lock IF NOT EXISTS
+CREATE CONSTRAINT recsvc_write_lock IF NOT EXISTS
 FOR (l:WriteLock) REQUIRE l.name IS UNIQUE

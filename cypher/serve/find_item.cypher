@@ -2,7 +2,7 @@
 // the one with this very id, those with this very title, then those with the most interactions.
 // Of more than 1,000 with these words, those are looked at that Lucene names.
 // mode: read
-// params: prefix: str, words: str, limit: int
+// params: prefix: str, words: str, index: str, limit: int
 // returns: id: str, title: str, count: int
 CALL () {
   MATCH (item:Item)
@@ -13,7 +13,7 @@ CALL () {
   UNION
   WITH $words AS words
   WHERE words <> ''
-  CALL db.index.fulltext.queryNodes('item_title', words, {limit: 1000}) YIELD node
+  CALL db.index.fulltext.queryNodes($index, words, {limit: 1000}) YIELD node
   RETURN node AS item
 }
 WITH item, COUNT { (item)<-[:INTERACTED]-() } AS count

@@ -13,8 +13,9 @@ from loaders.catalogue import catalogue
 from loaders.errors import LocalNeo4jError
 from loaders.file_lock import file_lock
 from loaders.gateway import Neo4jGateway
-from loaders.ingest import IngestReport, Progress, apply_schema
+from loaders.ingest import IngestReport, Progress
 from loaders.local_neo4j import LocalNeo4j
+from loaders.schema import apply_schema
 from loaders.tables import Rejects, Tables, refuse_rejected
 
 _MEBIBYTE = 1024**2

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from loaders.catalogue import Query
-from loaders.errors import LocalNeo4jError, Neo4jAuthError, QueryError
+from loaders.errors import LocalNeo4jError, Neo4jAuthError, Neo4jServerError
 from loaders.gateway import Neo4jAddress, Neo4jGateway, wait_until_ready
 
 # What a new server takes, only to have it changed.
@@ -111,7 +111,7 @@ def _wait(attempt: Neo4jAddress, deadline: float, alive: Callable[[], bool]) -> 
         left_seconds = deadline - time.monotonic()
         try:
             return wait_until_ready(attempt, timeout_seconds=left_seconds, alive=alive)
-        except QueryError as error:
+        except Neo4jServerError as error:
             if _TOO_OFTEN not in str(error) or left_seconds < 0:
                 raise
             time.sleep(_TOO_OFTEN_SECONDS)

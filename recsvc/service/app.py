@@ -93,11 +93,13 @@ def create_app(
     """
     if not structlog.is_configured():
         configure_logging()
-    metrics = Metrics(
-        ServedMetrics(
-            lambda: engine.active_versions, refreshes.last_state, lambda: engine.deletions_seen
-        )
+    served = ServedMetrics(
+        lambda: engine.active_versions,
+        refreshes.last_state,
+        lambda: engine.deletions_seen,
+        lambda: engine.troubles,
     )
+    metrics = Metrics(served)
     keeping = [_keeping(answer_cache, engine, metrics)] if answer_cache is not None else []
     assets = _swagger_ui()
     app = _Service(

@@ -11,15 +11,17 @@
     body above the limit                              413
     another host                                      421
     too many requests                                 429, with Retry-After
-    Neo4jUnavailableError, Neo4jTimeoutError          503, with Retry-After
+    Neo4jAwayError                                    503, with Retry-After and why
     SnapshotError, RefreshError, BusyError            503, with Retry-After
     DeletionPendingError                              503, with Retry-After
+    no room on disk, a folder that cannot be written  503, with Retry-After
     anything else                                     500, in the log only
 
 No document holds more of a request than its path and the names of its fields, and none holds the
 text of an error that was not written for callers.
 """
 
+import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
@@ -31,9 +33,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError
+from loaders.errors import Neo4jAwayError
 from recsvc.engine import request_id_var
 from recsvc.errors import (
+    FOLDER_ERRNOS,
     ActivationError,
     BusyError,
     DeletionPendingError,
@@ -152,16 +155,17 @@ async def _conflict(request: Request, error: Exception) -> Response:
     return problem(request.scope, 409, str(error))
 
 
-async def _neo4j_away(request: Request, error: Exception) -> Response:
-    _log.warning("Neo4j is away", reason=str(error))
-    return unavailable(request.scope, "the graph database does not answer: ask again later")
+async def _neo4j_away(request: Request, error: Neo4jAwayError) -> Response:
+    _log.warning("Neo4j cannot do what a request needs", reason=str(error))
+    return unavailable(request.scope, f"{error.reason}: ask again later")
 
 
 async def _no_snapshot(request: Request, error: Exception) -> Response:
     _log.warning("no snapshot", reason=str(error))
     return unavailable(
         request.scope,
-        "no version of the models is active, or it cannot be read: run `recsvc refresh`",
+        "no version of the models can be served: /health/ready says why, and where none is active "
+        "`recsvc refresh` makes one",
     )
 
 
@@ -171,6 +175,15 @@ async def _deletion_pending(request: Request, _error: Exception) -> Response:
         "it is gone from the graph, and some stored arrays still name it: that is tried again by "
         "itself; /v1/models tells what waits and why; once this is answered 204 or 404, it is done",
     )
+
+
+async def _no_folder(request: Request, error: OSError) -> Response:
+    """Disk full, read-only, not ours: what is wrong there is no fault of the request's."""
+    if error.errno not in FOLDER_ERRNOS:
+        raise error
+    _log.error("a file cannot be used", reason=str(error))
+    why = f"the service cannot write where it keeps its files ({os.strerror(error.errno)})"
+    return unavailable(request.scope, f"{why}: ask again later")
 
 
 async def _later(request: Request, error: Exception) -> Response:
@@ -199,9 +212,9 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     RefreshError: _later,
     BusyError: _later,
     TooMuchError: _too_much,
-    Neo4jUnavailableError: _neo4j_away,
-    Neo4jTimeoutError: _neo4j_away,
+    Neo4jAwayError: _neo4j_away,
     SnapshotError: _no_snapshot,
     DeletionPendingError: _deletion_pending,
+    OSError: _no_folder,
 }
 """What answers each expected error. Unexpected ones end in `Observed`."""

@@ -448,9 +448,16 @@ class ActivatedDocument(_Document):
 
 
 class HealthDocument(_Document):
-    """The service runs, or is ready."""
+    """The service runs."""
 
     status: str
+
+
+class ReadyDocument(HealthDocument):
+    """The service can answer."""
+
+    degraded: dict[str, str]
+    """What answers or writes lack, and why, by part: `neo4j`, `snapshot`, `writes`."""
 
 
 class FieldError(_Document):

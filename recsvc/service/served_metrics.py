@@ -10,6 +10,7 @@ from typing import get_args
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from recsvc.readiness import PARTS
 from recsvc.refresh_run import State
 from recsvc.stored import ActiveVersion
 
@@ -21,6 +22,7 @@ class ServedMetrics(Collector):
         active: the active version of every model.
         last_state: of the newest refresh; None where none is known.
         deletions: how many wait to be finished.
+        troubles: what is amiss, by part.
     """
 
     def __init__(
@@ -28,10 +30,12 @@ class ServedMetrics(Collector):
         active: Callable[[], Mapping[str, ActiveVersion]],
         last_state: Callable[[], str | None],
         deletions: Callable[[], int],
+        troubles: Callable[[], Mapping[str, str]],
     ) -> None:
         self._active = active
         self._last_state = last_state
         self._deletions = deletions
+        self._troubles = troubles
 
     def collect(self) -> Iterable[Metric]:
         """The metrics as they are now."""
@@ -45,6 +49,18 @@ class ServedMetrics(Collector):
             "Deletions that are not finished in all stored arrays.",
             value=float(self._deletions()),
         )
+        yield self._degraded()
+
+    def _degraded(self) -> Metric:
+        family = GaugeMetricFamily(
+            "recsvc_degraded",
+            "1 for each part that is amiss, as /health/ready says why; 0 for the others.",
+            labels=("part",),
+        )
+        troubles = self._troubles()
+        for part in PARTS:
+            family.add_metric((part,), float(part in troubles))
+        return family
 
     def _state(self) -> Metric:
         family = GaugeMetricFamily(

@@ -219,10 +219,14 @@ def test_what_is_there_without_neo4j(service, proxy, whole):
     assert refused.status_code == 503
     assert refused.headers["content-type"] == "application/problem+json"
     assert client.get("/health/live").status_code == 200
-    assert client.get("/health/ready").status_code == 503
+    ready = client.get("/health/ready")
+    assert ready.status_code == 200
+    assert ready.json()["degraded"]["neo4j"] == "the graph database does not answer"
+    assert 'recsvc_degraded{part="neo4j"} 1.0' in client.get("/metrics").text
     proxy.passes()
     deadline = time.monotonic() + RECOVERY_SECONDS
-    while client.get("/health/ready").status_code != 200 and time.monotonic() < deadline:
+    while "neo4j" in client.get("/health/ready").json()["degraded"]:
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     assert client.post("/v1/events", json=event).json() == {
         "received": 1,

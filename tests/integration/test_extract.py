@@ -22,7 +22,8 @@ from loaders.extract import (
     to_networkx,
 )
 from loaders.gateway import Neo4jGateway
-from loaders.ingest import apply_schema, ingest
+from loaders.ingest import ingest
+from loaders.schema import apply_schema
 from loaders.tables import FolderTables
 from loaders.types import HeteroGraph
 

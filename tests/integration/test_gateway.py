@@ -12,7 +12,7 @@ import pytest
 from loaders.catalogue import Query, catalogue
 from loaders.errors import Neo4jAuthError, Neo4jTimeoutError, Neo4jUnavailableError, QueryError
 from loaders.gateway import Neo4jAddress, Neo4jGateway, Transaction
-from loaders.ingest import apply_schema
+from loaders.schema import apply_schema
 
 pytestmark = pytest.mark.neo4j
 

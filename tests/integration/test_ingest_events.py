@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from loaders.catalogue import Query, catalogue
 from loaders.gateway import Neo4jGateway
-from loaders.ingest import IngestReport, apply_schema, ingest
+from loaders.ingest import IngestReport, ingest
+from loaders.schema import apply_schema
 from loaders.tables import INTERACTIONS, FrameTables, Tables, as_table
 
 pytestmark = pytest.mark.neo4j

@@ -9,8 +9,8 @@ import pytest
 from loaders.catalogue import Query, catalogue
 from loaders.errors import LeaseLostError, QueryError
 from loaders.gateway import Neo4jAddress, Neo4jGateway, Transaction
-from loaders.ingest import apply_schema
 from loaders.lease import FencedGateway, take_lease
+from loaders.schema import apply_schema
 from recsvc.errors import RefreshError
 from recsvc.lease import held_lease
 

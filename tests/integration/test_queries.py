@@ -13,7 +13,7 @@ import pytest
 from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.extract import metapath_rows
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.ingest import apply_schema
+from loaders.schema import apply_schema
 from loaders.types import IdMap
 from recsvc.path_query import pasteable, path_parameters
 from tests.plans import operators

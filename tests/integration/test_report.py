@@ -10,7 +10,8 @@ import pytest
 
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
-from loaders.ingest import apply_schema, ingest
+from loaders.ingest import ingest
+from loaders.schema import apply_schema
 from loaders.tables import FolderTables
 from recsvc.report import Report, build_report
 from recsvc.report._figures import (

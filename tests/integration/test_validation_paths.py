@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from loaders.catalogue import Catalogue, Query, catalogue
 from loaders.extract import extract_graph
 from loaders.gateway import Neo4jGateway
-from loaders.ingest import apply_schema
+from loaders.schema import apply_schema
 from recsvc.signals import metapath
 from recsvc.signals.metapath import all_rows, held_out_scores
 from recsvc.splits import without_pairs

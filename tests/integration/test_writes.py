@@ -12,7 +12,7 @@ import pytest
 from loaders.catalogue import Query
 from loaders.errors import Neo4jTimeoutError, QueryError
 from loaders.gateway import Neo4jGateway
-from loaders.ingest import apply_schema
+from loaders.schema import apply_schema
 from recsvc.engine import Engine
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes

@@ -14,6 +14,7 @@ assert ROOT is not None
 HEAVY = ("torch", "torch_geometric", "gensim", "numba", "networkx")
 REACH_CYPHER = {
     "recsvc/store.py": "the only Cypher at request time",
+    "recsvc/transport.py": "runs it, and has it planned ahead",
     "recsvc/patience.py": "names the query that came too late",
     "recsvc/path_query.py": "the explain queries as text for people",
     "recsvc/activation.py": "which versions are active, for the service or a command",
@@ -23,7 +24,8 @@ REACH_CYPHER = {
     "recsvc/signals/metapath.py": "meta-paths at refresh",
 }
 REACH_NEO4J = {
-    "recsvc/store.py": "the only Cypher at request time",
+    "recsvc/store.py": "reads the times that come",
+    "recsvc/transport.py": "runs what comes and goes at request time",
 }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from loaders.gateway import Neo4jAddress
 from loaders.parts import Part
 from loaders.types import IdMap
 from recsvc import serving as serving_module
@@ -48,6 +49,10 @@ class FakeStore:
         self.reading_seconds = 0.0
         self.may_be_read = asyncio.Event()
         self.may_be_read.set()
+        self.address = Neo4jAddress("bolt://example:7687", "neo4j", "")
+
+    async def known_snapshots(self) -> list[tuple[int, str]]:
+        return [(version, sha256) for version, (_, sha256) in self.content.items()]
 
     async def warm_up(self) -> None:
         pass

@@ -6,7 +6,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from recsvc.service.problems import REFUSALS, described, unavailable
 from recsvc.service.routes import EngineDep, MetricsDep, json_response
-from recsvc.service.schemas import HealthDocument
+from recsvc.service.schemas import HealthDocument, ReadyDocument
 
 router = APIRouter(tags=["health"])
 
@@ -17,13 +17,14 @@ async def live() -> Response:
     return json_response({"status": "live"})
 
 
-@router.get("/health/ready", response_model=HealthDocument, responses=described(503))
+@router.get("/health/ready", response_model=ReadyDocument, responses=described(503))
 async def ready(request: Request, engine: EngineDep) -> Response:
-    """Neo4j answers and a version of the models is loaded."""
-    reasons = await engine.ready()
-    if reasons:
-        return unavailable(request.scope, f"not ready: {', '.join(reasons)}", reasons=reasons)
-    return json_response({"status": "ready"})
+    """It can answer. `degraded` says what answers or writes lack, such as while Neo4j is away."""
+    state = await engine.ready()
+    if state.missing:
+        reasons = {**state.degraded, **state.missing}
+        return unavailable(request.scope, f"not ready: {', '.join(state.missing)}", reasons=reasons)
+    return json_response({"status": "ready", "degraded": state.degraded})
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=described(*REFUSALS))

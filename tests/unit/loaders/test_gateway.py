@@ -10,9 +10,12 @@ from neo4j import exceptions as driver_errors
 
 import loaders.gateway
 from loaders.catalogue import Query, catalogue
+from loaders.driver_errors import translated_errors
 from loaders.errors import (
     Neo4jAuthError,
+    Neo4jAwayError,
     Neo4jError,
+    Neo4jServerError,
     Neo4jTimeoutError,
     Neo4jUnavailableError,
     QueryError,
@@ -24,23 +27,49 @@ from loaders.gateway import (
     Row,
     Transaction,
     checked,
-    translated_errors,
     wait_until_ready,
 )
-from loaders.ingest import apply_schema
+from loaders.schema import apply_schema, schema_items
 
 URI = "bolt://example:7687"
 QUERY = Query("serve/thing", "A thing.", "read", {"a": "str", "b": "int"}, {}, "RETURN $a, $b")
 
 
+SERVER_SIDE = (
+    "Neo.DatabaseError.General.UnknownError",
+    "Neo.DatabaseError.Statement.ExecutionFailed",
+    "Neo.DatabaseError.Transaction.TransactionLogError",
+    "Neo.DatabaseError.Transaction.TransactionStartFailed",
+    "Neo.TransientError.General.MemoryPoolOutOfMemoryError",
+    "Neo.TransientError.General.OutOfMemoryError",
+    "Neo.TransientError.Transaction.DeadlockDetected",
+    "Neo.ClientError.General.ForbiddenOnReadOnlyDatabase",
+    "Neo.ClientError.General.WriteOnReadOnlyAccessDatabase",
+    "Neo.ClientError.Cluster.NotALeader",
+    "Neo.ClientError.Database.DatabaseNotFound",
+    "Neo.ClientError.Security.AuthenticationRateLimit",
+    "Neo.ClientError.Security.Forbidden",
+)
+
+
 class RecordingGateway:
-    """Records what is run and answers nothing."""
+    """Records what is run, and knows every index once it was made."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.indexes: list[Row] = []
 
     def run(self, query: Query, **parameters: Any) -> list[Row]:
         self.calls.append((query.name, checked(query, parameters)))
+        if query.name == "ingest/indexes":
+            return list(self.indexes)
+        for item in schema_items():
+            if item.query == query:
+                constraint = item.name if item.kind == "CONSTRAINT" else None
+                kind = "RANGE" if constraint else item.kind
+                row = {"labels": [item.label], "properties": list(item.properties), "type": kind}
+                row |= {"name": item.name, "constraint": constraint, "state": "POPULATING"}
+                self.indexes.append(row)
         return []
 
     def write(self, work: Callable[[Transaction], Any]) -> Any:
@@ -89,8 +118,9 @@ def test_checked_refuses_any_other_names(parameters: dict[str, Any]) -> None:
         ),
         (server_error("Neo.ClientError.Statement.SyntaxError"), QueryError),
         (server_error("Neo.ClientError.Schema.ConstraintValidationFailed"), QueryError),
-        (server_error("Neo.TransientError.Transaction.DeadlockDetected"), QueryError),
-        (server_error("Neo.ClientError.Security.Forbidden"), QueryError),
+        (server_error("Neo.DatabaseError.Schema.ConstraintCreationFailed"), QueryError),
+        (server_error("Neo.ClientError.Procedure.ProcedureCallFailed"), QueryError),
+        *((server_error(code), Neo4jServerError) for code in SERVER_SIDE),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
 )
@@ -162,8 +192,8 @@ def test_schema_is_applied_whole_before_its_indexes_are_awaited() -> None:
     typed: Gateway = gateway
     apply_schema(typed)
     names = [name for name, _ in gateway.calls]
-    assert names[:-1] == [query.name for query in catalogue().folder("schema")]
-    assert names[-1] == "ingest/await_indexes"
+    made = [query.name for query in catalogue().folder("schema")]
+    assert names == ["ingest/indexes", *made, "ingest/indexes", "ingest/await_indexes"]
 
 
 def test_driver_has_the_error_classes_that_are_told_apart() -> None:
@@ -171,3 +201,44 @@ def test_driver_has_the_error_classes_that_are_told_apart() -> None:
         server_error("Neo.ClientError.Security.Unauthorized"), driver_errors.AuthError
     )
     assert isinstance(neo4j.exceptions.ServiceUnavailable(), driver_errors.DriverError)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason", "advice"),
+    [
+        (
+            "Neo.ClientError.General.WriteOnReadOnlyAccessDatabase",
+            "No write operations are allowed on this database.",
+            "read-only",
+            "default_to_read_only",
+        ),
+        (
+            "Neo.DatabaseError.Transaction.TransactionStartFailed",
+            "The database has encountered a critical error, and needs to be restarted.",
+            "has to be restarted",
+            "recsvc db status",
+        ),
+        (
+            "Neo.DatabaseError.Transaction.TransactionLogError",
+            "Could not append transaction",
+            "no room on its disk",
+            "make room",
+        ),
+        ("Neo.ClientError.Database.DatabaseNotFound", "nosuch", "not there", "NEO4J_DATABASE"),
+        (
+            "Neo.TransientError.General.MemoryPoolOutOfMemoryError",
+            "The allocation of an extra 8 MiB",
+            "out of memory",
+            "NEO4J_HEAP_MEGABYTES",
+        ),
+    ],
+)
+def test_what_the_server_cannot_do_has_a_reason_and_a_cure(
+    code: str, message: str, reason: str, advice: str
+) -> None:
+    error = driver_errors.Neo4jError._basic_hydrate(neo4j_code=code, message=message)
+    with pytest.raises(Neo4jAwayError, match=advice) as caught, translated_errors(URI, QUERY):
+        raise error
+    assert reason in caught.value.reason
+    assert "\n" not in str(caught.value)
+    assert URI not in caught.value.reason

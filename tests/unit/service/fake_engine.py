@@ -19,6 +19,7 @@ from recsvc.asking import Asker, RecommendationQuery, StatedEvidence
 from recsvc.engine import Engine, request_id_var
 from recsvc.event_kinds import default_events, unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
+from recsvc.readiness import Readiness
 from recsvc.stored import ActiveVersion, PendingDeletions, StoredNode, StoredUser
 from recsvc.writes import Change, Outcome
 
@@ -67,7 +68,8 @@ class FakeEngine:
     error: Exception | None = None
     degraded: tuple[str, ...] = ()
     versions: dict[str, int] = field(default_factory=lambda: {"hybrid": 3, "lightgcn": 3})
-    reasons: dict[str, str] = field(default_factory=dict)
+    readiness: Readiness = field(default_factory=Readiness)
+    troubles: dict[str, str] = field(default_factory=dict)
     outcome: Outcome = "made"
     active_versions: dict[str, ActiveVersion] = field(default_factory=dict[str, ActiveVersion])
     holder: str | None = None
@@ -175,9 +177,9 @@ class FakeEngine:
         self._called("refresh_holder")
         return self.holder
 
-    async def ready(self) -> dict[str, str]:
+    async def ready(self) -> Readiness:
         self._called("ready")
-        return self.reasons
+        return self.readiness
 
     def _answer(self, user_id: str | None, query: RecommendationQuery) -> Answer:
         signals = {"lightgcn": 0.9, "pagerank": 0.3, "base": 0.1}

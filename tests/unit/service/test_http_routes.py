@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from recsvc.asking import RecommendationQuery, StatedEvidence
 from recsvc.engine import Engine
+from recsvc.readiness import Readiness
 from recsvc.service.schemas import (
     BatchDocument,
     EvidenceAnswerDocument,
@@ -172,8 +173,12 @@ async def test_live_asks_nothing(client: httpx.AsyncClient, fake: FakeEngine) ->
 
 
 async def test_ready(client: httpx.AsyncClient, fake: FakeEngine) -> None:
-    assert (await client.get("/health/ready")).json() == {"status": "ready"}
-    fake.reasons = {"snapshot": "no version is active"}
+    assert (await client.get("/health/ready")).json() == {"status": "ready", "degraded": {}}
+    fake.readiness = Readiness({}, {"neo4j": "the graph database does not answer"})
+    response = await client.get("/health/ready")
+    assert response.status_code == 200
+    assert response.json()["degraded"] == {"neo4j": "the graph database does not answer"}
+    fake.readiness = Readiness({"snapshot": "no version is active"}, {})
     response = await client.get("/health/ready")
     assert response.status_code == 503
     assert response.headers["content-type"] == "application/problem+json"

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from loaders.gateway import Neo4jAddress
 from loaders.parts import Part
 from recsvc.errors import NotFoundError
 from recsvc.serving import Serving
@@ -22,6 +23,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.packed = {number: pack(made_snapshot(number)) for number in (1, 2)}
         self.read: list[int] = []
+        self.address = Neo4jAddress("bolt://example:7687", "neo4j", "")
 
     async def warm_up(self) -> None: ...
 

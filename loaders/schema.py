@@ -1,0 +1,174 @@
+"""The constraints and indexes in `cypher/schema/`: made, and looked for by what they are.
+
+Whoever writes first makes them. A graph may have had others before us: a constraint or index counts
+by its kind, label and properties, whatever its name, and one of ours that could not be made beside
+those of somebody else is an error that says what to do.
+"""
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from loaders.catalogue import Query, catalogue
+from loaders.errors import Neo4jError, Neo4jServerError, QueryError
+from loaders.gateway import Gateway, Row
+
+Kind = Literal["CONSTRAINT", "FULLTEXT", "RANGE"]
+FullText = Mapping[str, str]
+"""Names of full-text indexes, by label."""
+
+_TRIES = 3
+_PAUSE_SECONDS = 0.25
+_DECLARED = re.compile(
+    r"CREATE (?:(?P<constraint>CONSTRAINT)|(?P<fulltext>FULLTEXT )?INDEX) (?P<name>\w+) "
+    r"IF NOT EXISTS\s+FOR \((?P<node>\w+):(?P<label>\w+)\)(?P<rest>.*)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaItem:
+    """A constraint or index that a file declares.
+
+    Attributes:
+        query: makes it.
+        kind: CONSTRAINT: of uniqueness.
+        name: its name where we make it.
+        label: of the nodes.
+        properties: of these nodes.
+    """
+
+    query: Query
+    kind: Kind
+    name: str
+    label: str
+    properties: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f":{self.label}({', '.join(self.properties)})"
+
+    def is_row(self, row: Row) -> bool:
+        """Whether an index that the server has is this one, or that of this constraint."""
+        same = (row["labels"], row["properties"]) == ([self.label], list(self.properties))
+        if self.kind == "CONSTRAINT":
+            return same and row["constraint"] is not None
+        return same and row["type"] == self.kind
+
+
+@cache
+def schema_items() -> tuple[SchemaItem, ...]:
+    """What the files in `cypher/schema/` declare."""
+    return tuple(map(_item, catalogue().folder("schema")))
+
+
+def _item(query: Query) -> SchemaItem:
+    found = _DECLARED.match(query.text)
+    if found is None:
+        raise QueryError(
+            f"cypher/{query.name} declares no constraint or index: expected CREATE CONSTRAINT or "
+            "CREATE INDEX name IF NOT EXISTS FOR (node:Label)"
+        )
+    kind = "CONSTRAINT" if found["constraint"] else "FULLTEXT" if found["fulltext"] else "RANGE"
+    properties = re.findall(rf"\b{found['node']}\.(\w+)", found["rest"])
+    return SchemaItem(query, kind, found["name"], found["label"], tuple(properties))
+
+
+def apply_schema(gateway: Gateway) -> FullText:
+    """Make sure of every constraint and index in `cypher/schema/`, and wait for them.
+
+    Several processes may do so at once.
+
+    Returns:
+        The names of the full-text indexes, by label: of one that was there before us, its own.
+
+    Raises:
+        QueryError: the graph holds nodes that break a constraint, or something of somebody else is
+            in the way; the message says what to do.
+        Neo4jError: the graph cannot be read or written.
+    """
+    there = gateway.run(catalogue()["ingest/indexes"])
+    refused: dict[str, Neo4jError] = {}
+    for _ in range(_TRIES):
+        if not _missing(there):
+            break
+        if refused:  # another process may be making the same
+            time.sleep(_PAUSE_SECONDS)
+        refused = _make(gateway, _missing(there))
+        there = gateway.run(catalogue()["ingest/indexes"])
+    for item in _missing(there):
+        raise _in_the_way(item, there, refused.get(item.name))
+    if any(row["state"] != "ONLINE" for row in there):
+        gateway.run(catalogue()["ingest/await_indexes"])
+    return full_text_names(there)
+
+
+def _make(gateway: Gateway, items: Iterable[SchemaItem]) -> dict[str, Neo4jError]:
+    """Make what can be made; the errors of the others, by name."""
+    refused: dict[str, Neo4jError] = {}
+    for item in items:
+        try:
+            gateway.run(item.query)
+        except (QueryError, Neo4jServerError) as error:
+            refused[item.name] = error
+    return refused
+
+
+def full_text_names(rows: Iterable[Row]) -> FullText:
+    """The names of our full-text indexes among all indexes, by label."""
+    there = list(rows)
+    return {
+        item.label: next((row["name"] for row in there if item.is_row(row)), item.name)
+        for item in schema_items()
+        if item.kind == "FULLTEXT"
+    }
+
+
+def _missing(there: list[Row]) -> list[SchemaItem]:
+    return [item for item in schema_items() if not any(map(item.is_row, there))]
+
+
+def _in_the_way(item: SchemaItem, there: list[Row], error: Neo4jError | None) -> Neo4jError:
+    """Why a constraint or index cannot be made, and what to do."""
+    if isinstance(error, Neo4jServerError):
+        return error
+    what = "constraint" if item.kind == "CONSTRAINT" else "index"
+    why = _named_the_same(item, there) or _in_its_place(item, there) or _twice(item, error)
+    refused = error or "Neo4j does not say why"
+    return QueryError(f"the {what} on {item} cannot be made: {why or refused}")
+
+
+def _named_the_same(item: SchemaItem, there: list[Row]) -> str | None:
+    for row in there:
+        if row["name"] == item.name:
+            kind = "CONSTRAINT" if row["constraint"] else "INDEX"
+            where = f":{'|'.join(row['labels'])}({', '.join(row['properties'])})"
+            return (
+                f"there is another {kind.lower()} {item.name} on {where}: give that one another "
+                f"name (DROP {kind} {item.name}, and create it again)"
+            )
+    return None
+
+
+def _in_its_place(item: SchemaItem, there: list[Row]) -> str | None:
+    wanted = ([item.label], list(item.properties), "RANGE")
+    for row in there:
+        if item.kind == "CONSTRAINT" and (row["labels"], row["properties"], row["type"]) == wanted:
+            return (
+                f"the index {row['name']} is in its place: DROP INDEX {row['name']}, and try "
+                "again; the constraint brings an index of its own"
+            )
+    return None
+
+
+def _twice(item: SchemaItem, error: Neo4jError | None) -> str | None:
+    if item.kind != "CONSTRAINT" or error is None or "Both Node" not in str(error):
+        return None
+    values = ", ".join(f"n.{name} AS {name}" for name in item.properties)
+    return (
+        f"several nodes are the same there. MATCH (n:{item.label}) WITH {values}, collect(n) AS "
+        "nodes WHERE size(nodes) > 1 RETURN * finds them: leave one of each, and try again "
+        f"({error})"
+    )
