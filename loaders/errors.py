@@ -7,20 +7,13 @@
     ├── LeaseLostError       another took the lease that was written under
     └── Neo4jError
         ├── LocalNeo4jError  the Neo4j on this machine could not be started or stopped
-<<<<<<< HEAD
-        ├── Neo4jUnavailableError  no server answers, or the connection broke
-        ├── Neo4jAuthError   the server refused the user name or password
-        ├── Neo4jTimeoutError  the server did not answer within the deadline
-        └── QueryError       the server refused a statement
-            └── SumBeyondError  events would take a sum of values beyond its limit
-=======
         ├── QueryError       the statement or its values are at fault
+        │   └── SumBeyondError  events would take a sum of values beyond its limit
         └── Neo4jAwayError   the server's side is at fault, whatever is asked of it
             ├── Neo4jUnavailableError  no server answers, or the connection broke
             ├── Neo4jTimeoutError  the server did not answer within the deadline
             ├── Neo4jAuthError   the server refused the user name or password
             └── Neo4jServerError  it answers and cannot: read-only, disk full, broken, no memory
->>>>>>> 03f375d (service: what Neo4j cannot do degrades reads and gives writes a reason; schema made by whoever writes first)
 
 What can do without Neo4j catches `Neo4jAwayError` and goes on. Each message says what came, what
 was expected and what to do. None holds a secret.
@@ -63,6 +56,21 @@ class QueryError(Neo4jError):
     """Neo4j refused a statement: it, or the values given to it, are at fault."""
 
 
+class SumBeyondError(QueryError):
+    """Events that would take the sum of a user's values for an item beyond its limit.
+
+    Attributes:
+        event_ids: the events of those users and items.
+    """
+
+    def __init__(self, event_ids: Collection[str]) -> None:
+        self.event_ids = frozenset(event_ids)
+        super().__init__(
+            f"the values of {len(self.event_ids):,} events would take a sum beyond "
+            f"±{MAX_AMOUNT:,.0f}: nothing of it is written, leave them out"
+        )
+
+
 class Neo4jAwayError(Neo4jError):
     """Neo4j cannot do it as things are; the same may succeed once the server is mended.
 
@@ -87,25 +95,6 @@ class Neo4jTimeoutError(Neo4jAwayError):
 
     reason = "the graph database did not answer in time"
 
-<<<<<<< HEAD
-class QueryError(Neo4jError):
-    """Neo4j refused a statement."""
-
-
-class SumBeyondError(QueryError):
-    """Events that would take the sum of a user's values for an item beyond its limit.
-
-    Attributes:
-        event_ids: the events of those users and items.
-    """
-
-    def __init__(self, event_ids: Collection[str]) -> None:
-        self.event_ids = frozenset(event_ids)
-        super().__init__(
-            f"the values of {len(self.event_ids):,} events would take a sum beyond "
-            f"±{MAX_AMOUNT:,.0f}: nothing of it is written, leave them out"
-        )
-=======
 
 class Neo4jAuthError(Neo4jAwayError):
     """Neo4j refused the user name or password."""
@@ -117,4 +106,3 @@ class Neo4jServerError(Neo4jAwayError):
     """Neo4j answers and cannot: read-only, disk full, out of memory, broken or starting."""
 
     reason = "the graph database is broken"
->>>>>>> 03f375d (service: what Neo4j cannot do degrades reads and gives writes a reason; schema made by whoever writes first)

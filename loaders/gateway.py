@@ -12,7 +12,7 @@ import neo4j
 from loaders._closing import Closing
 from loaders.catalogue import Query, catalogue
 from loaders.driver_errors import translated_errors
-from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError
+from loaders.errors import Neo4jAuthError, Neo4jError, Neo4jUnavailableError, QueryError
 
 Row = dict[str, Any]
 

@@ -159,7 +159,7 @@ def _load(source: Tables, target: "_Target", rejects: Path, progress: Progress) 
         tables = {spec.name: loading.load(spec) for spec in source.specs}
     return IngestReport(
         tables=tables,
-        warnings=tuple(source.warnings),
+        warnings=(*source.warnings, *filter(None, [log.warning])),
         rejects=rejects if log.total else None,
         seconds=time.perf_counter() - started,
     )

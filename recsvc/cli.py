@@ -15,7 +15,7 @@ import typer
 
 from loaders.errors import LoaderError
 from recsvc.commands import analyst, answers, data, database, keys, models, schedule
-from recsvc.errors import GateError, RecsvcError, SettingsError
+from recsvc.errors import GateError, RecsvcError, SettingsError, file_error
 from recsvc.json_log import configure_json_log
 from recsvc.private_files import narrow, write_private_files
 from recsvc.refresh_process import REFUSED
@@ -92,6 +92,9 @@ def main() -> None:
             f"recsvc: {error.name} is not installed, which this command needs: "
             f"pip install 'recsvc[{extra}]'\n"
         )
+        sys.exit(1)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        sys.stderr.write(f"recsvc: {file_error(error)}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("recsvc: interrupted\n")

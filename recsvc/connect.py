@@ -94,13 +94,14 @@ def open_writing_gateway(settings: Settings) -> Generator[Neo4jGateway]:
     """A gateway to write through: no service on this machine keeps what it answered before.
 
     Raises:
+        OSError: RECSVC_HOME cannot be written; nothing was.
         Neo4jError: it does not answer.
     """
+    revisions = open_revisions(settings)  # before anything is written: the disk may be full
     try:
         with open_gateway(settings) as gateway:
             yield gateway
     finally:
-        revisions = open_revisions(settings)
         revisions.note_write(anybody=True)
         revisions.close()
 

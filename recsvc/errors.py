@@ -27,6 +27,20 @@ FOLDER_ERRNOS: Final = frozenset(
 """What is wrong with a folder or its disk, and not with what is written there."""
 
 
+def file_error(error: OSError) -> str:
+    """What a file system refused, in one line with what to do."""
+    where = str(error.filename) if error.filename is not None else "a file"
+    why = error.strerror or str(error)
+    cures = {
+        errno.ENOSPC: "make room on that disk, or name another folder with RECSVC_HOME",
+        errno.EDQUOT: "make room on that disk, or name another folder with RECSVC_HOME",
+        errno.EROFS: "name a folder that can be written, RECSVC_HOME where it is the one of recsvc",
+        errno.EACCES: "let this user use it, or name another folder with RECSVC_HOME",
+    }
+    cure = cures.get(error.errno or 0, "see that it is there and can be used, and try again")
+    return " ".join(f"{where} cannot be used ({why}): {cure}".split())
+
+
 class RecsvcError(Exception):
     """Base of every expected failure in `recsvc`."""
 

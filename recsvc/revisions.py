@@ -74,8 +74,8 @@ class Revisions:
         self._file = path.open("r+b", buffering=0)
         with self._alone():
             # Written out: a hole in the file could find the disk full when a number is stored.
-            missing = _BYTES - self._file.seek(0, os.SEEK_END)
-            if missing > 0:
+            # Where there is room for a part, that is written, and the next try is refused.
+            while (missing := _BYTES - self._file.seek(0, os.SEEK_END)) > 0:
                 self._file.write(bytes(missing))
         self._map = mmap.mmap(self._file.fileno(), _BYTES)
         # Each number is read and stored in one piece: an aligned word of the machine.

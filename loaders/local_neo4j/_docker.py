@@ -134,6 +134,7 @@ class DockerServer:
             "RECSVC_NEO4J_PAGE_CACHE_MEGABYTES": str(options.page_cache_megabytes),
             "RECSVC_NEO4J_CONTAINER_USER": self._container_user(),
             "RECSVC_NEO4J_READ_ONLY": str(options.read_only).lower(),
+            "RECSVC_NEO4J_FAIL_ON_TORN_LOG": str(not options.repair).lower(),
         }
 
     def _container_user(self) -> str:

@@ -64,9 +64,13 @@ dbms.usage_report.enabled=false
 server.databases.default_to_read_only={read_only}
 db.tx_log.rotation.retention_policy=256M size
 db.tx_log.rotation.size=64m
-db.tx_log.preallocate=false
 # At its default this wait, which begins when the databases are closed, makes each stop 10 s long.
 internal.server.bolt.thread_pool_shutdown_wait_time=1s
+"""
+
+_REPAIR = """\
+# `recsvc db up --repair`: for this start only.
+internal.dbms.tx_log.fail_on_corrupted_log_files=false
 """
 
 
@@ -245,6 +249,7 @@ class JavaServer:
             page_cache_megabytes=options.page_cache_megabytes,
             read_only=str(options.read_only).lower(),
         )
+        text += _REPAIR if options.repair else ""
         (conf / "neo4j.conf").write_text(text, encoding="utf-8")
 
     def _java_command(self, java: Java, library: Library, options: LocalNeo4jOptions) -> list[str]:

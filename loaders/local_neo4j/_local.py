@@ -8,10 +8,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from loaders.errors import LocalNeo4jError, Neo4jError, Neo4jUnavailableError
+from loaders.errors import (
+    LocalNeo4jError,
+    Neo4jAwayError,
+    Neo4jError,
+    Neo4jUnavailableError,
+)
 from loaders.gateway import Neo4jAddress
 from loaders.local_neo4j._command import CommandResult, Progress, Runner, run_command
 from loaders.local_neo4j._credentials import PasswordFile, log_in
+from loaders.local_neo4j._database import await_database, broken_database, database_state
 from loaders.local_neo4j._docker import DockerServer
 from loaders.local_neo4j._java import Java, JavaServer, find_java
 from loaders.local_neo4j._library import Library, install_library
@@ -79,22 +85,32 @@ class LocalNeo4j:
         self._docker = DockerServer(options, run)
         self._password_file = PasswordFile(self._folder / "password")
 
-    def up(self, progress: Progress = lambda _message: None) -> Neo4jAddress:
-        """Start the server unless it runs, and wait until it answers.
+    def up(
+        self, progress: Progress = lambda _message: None, *, repair: bool = False
+    ) -> Neo4jAddress:
+        """Start the server unless it runs, and wait until its database answers.
 
         Args:
             progress: told, in a few words, what is being done.
+            repair: start it anew, and have it cut off a torn end of the transaction log, as a
+                full disk leaves one. What was committed and stands before it stays.
 
         Returns:
             The address of the server that runs, which keeps the ports it was started with.
 
         Raises:
-            LocalNeo4jError: it cannot be installed or started, or its graph is half loaded. What
-                this call started is stopped.
+            LocalNeo4jError: it cannot be installed or started, its graph is half loaded, or its
+                database is broken; the message says what to do. What this call started is stopped.
         """
         with self._exclusive(progress), _file_errors(self._folder):
             self._refuse_half_loaded()
-            return self._ensure_up(progress)
+            if not repair:
+                return self._ensure_up(progress)
+            if record := self._running():
+                progress("stopping Neo4j for the repair")
+                self._stop(record, _STOP_FOR_IMPORT_SECONDS)
+            repairing = LocalNeo4j(replace(self._options, repair=True), self._run)
+            return repairing._ensure_up(progress)
 
     @contextmanager
     def importing(
@@ -227,6 +243,13 @@ class LocalNeo4j:
             version=record.version,
         )
 
+    def database(self) -> str:
+        """What the running server says of its database, over Bolt, in a few words."""
+        try:
+            return database_state(self.address()).said
+        except (Neo4jAwayError, LocalNeo4jError) as error:
+            return f"does not answer: {error}"
+
     def address(self) -> Neo4jAddress:
         """The address of the running server.
 
@@ -338,6 +361,9 @@ class LocalNeo4j:
         alive = self._java.alive if record.how == "java" else lambda: True
         answers = log_in(address, kept=kept, timeout_seconds=timeout_seconds, alive=alive)
         if answers and _wait_for_http(record.http_port, deadline, alive):
+            state = await_database(address, deadline, alive)
+            if not state.answers:
+                raise broken_database(self._folder, state)
             return
         if not alive():
             raise self._java.death()

@@ -34,6 +34,8 @@ class LocalNeo4jOptions:
         start_timeout_seconds: how long the server may take from its start until it answers.
         version: line of Neo4j, 5.26 or 2026; `deploy/neo4j/pom.xml` names the version of each.
         read_only: nobody can change the graph, whoever logs in.
+        repair: a torn end of the transaction log, as a full disk leaves one, is cut off at the
+            start instead of keeping the database from being started.
 
     Raises:
         LocalNeo4jError: a value is out of its range.
@@ -49,6 +51,7 @@ class LocalNeo4jOptions:
     start_timeout_seconds: float = 180.0
     version: str = DEFAULT_LINE
     read_only: bool = False
+    repair: bool = False
 
     def __post_init__(self) -> None:
         neo4j_version(self.version)

@@ -14,6 +14,7 @@ from loaders.tables._spec import INTERACTIONS, Rejected, Tables
 from loaders.tables._totals import InteractionTotals, within_limits
 
 _HEADER = ["file", "line", "column", "reason", "row"]
+_HEADER_LINE = ",".join(_HEADER)
 _CELLS = attrgetter(*_HEADER)
 
 
@@ -26,6 +27,7 @@ class Rejects:
     Attributes:
         path: where the rows are written.
         counts: rejected rows by table.
+        warning: why not all of them could be written, if so.
         first: the first rejected row.
     """
 
@@ -33,6 +35,7 @@ class Rejects:
         self.path = path
         self.counts: Counter[str] = Counter()
         self.first: Rejected | None = None
+        self.warning: str | None = None
         self._file: IO[str] | None = None
 
     @property
@@ -43,13 +46,19 @@ class Rejects:
     def add(self, rejected: Rejected) -> None:
         """Count a row and write it down.
 
+        A disk that is full by now stops the writing, and no row of the tables: see `warning`.
+
         Raises:
             TableError: the file cannot be written, or is not a file of rejected rows.
         """
         if self._file is None:
             self._file = self._open()
             self.first = rejected
-        csv.writer(self._file).writerow(_CELLS(rejected))
+        if self.warning is None:
+            try:
+                csv.writer(self._file).writerow(_CELLS(rejected))
+            except OSError as error:
+                self._stop_writing(error)
         self.counts[rejected.table or Path(rejected.file).stem] += rejected.rows
 
     def __enter__(self) -> Self:
@@ -62,9 +71,18 @@ class Rejects:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as refused:
+                self._stop_writing(refused)
         elif kind is None and self._is_ours():
             self.path.unlink()
+
+    def _stop_writing(self, error: OSError) -> None:
+        self.warning = (
+            f"not all rejected rows could be written to {self.path} ({error.strerror}): make room, "
+            "and ingest the same again to have them all"
+        )
 
     def _open(self) -> IO[str]:
         if self.path.exists() and not self._is_ours():
@@ -82,7 +100,9 @@ class Rejects:
         if not self.path.is_file():
             return False
         with self.path.open(encoding="utf-8", errors="replace") as file:
-            return file.readline(200).rstrip("\n") == ",".join(_HEADER)
+            start = file.read(len(_HEADER_LINE) + 1)
+        # Cut off within its first line: the disk was full.
+        return start.startswith(_HEADER_LINE) or _HEADER_LINE.startswith(start)
 
 
 def refuse_rejected(source: Tables, rejects: Rejects) -> None:

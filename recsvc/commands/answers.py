@@ -124,7 +124,7 @@ def serve(
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from recsvc.service.listening import SocketOfEach
+    from recsvc.service.listening import SocketOfEach, check_address
     from recsvc.service.metrics_folder import metrics_folder
 
     settings = load_settings()
@@ -139,10 +139,12 @@ def serve(
         "timeout_keep_alive": _IDLE_SECONDS, "http": _CONNECTION, "ws": "none",
         "limit_concurrency": settings.max_connections, "log_config": None,
     }  # fmt: skip
+    check_address(str(settings.host), settings.port)
     if workers == 1:
         uvicorn.run(service(), **options)
         return
     neo4j_address(settings)  # what is wrong is said once here, not by each process
+    open_revisions(settings).close()
     application = f"{__name__}:{service.__name__}"
     config = uvicorn.Config(application, factory=True, workers=workers, **options)
     socket = config.bind_socket()  # it ends here and says so where the address is taken

@@ -1,6 +1,9 @@
 """The Neo4j on this machine: `recsvc db …`."""
 
 import dataclasses
+from typing import Annotated
+
+import typer
 
 from loaders.local_neo4j import LocalNeo4j
 from recsvc import _console as console
@@ -9,10 +12,20 @@ from recsvc.connect import local_neo4j
 from recsvc.settings import load_settings
 
 
-def up(as_json: AsJson = False) -> None:
-    """Start it; harmless when it already runs."""
+def up(
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Start it anew and cut off a torn end of its transaction log, as a full disk "
+            "leaves one. Copy its folder data before.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start it, and make sure that its database answers; harmless when it already runs."""
     local = local_neo4j(load_settings())
-    local.up(console.say)
+    local.up(console.say, repair=repair)
     _print_status(local, as_json)
 
 
@@ -26,12 +39,13 @@ def down(as_json: AsJson = False) -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Whether it runs, where, and where its password is kept."""
+    """Whether it runs, where, what its database says, and where its password is kept."""
     _print_status(local_neo4j(load_settings()), as_json)
 
 
 def _print_status(local: LocalNeo4j, as_json: bool) -> None:
     status = dataclasses.asdict(local.status())
+    status["database"] = local.database() if status["running"] else None
     status["home"], status["password_file"] = str(status["home"]), str(status["password_file"])
     if not as_json:
         status["pid"] = str(status["pid"] or "")  # a number would be printed with commas

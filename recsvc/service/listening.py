@@ -5,8 +5,11 @@ connections that a client opens at once, and the others idle. With SO_REUSEPORT 
 them out.
 """
 
+import errno
 import socket
 from typing import Any
+
+from recsvc.errors import SettingsError
 
 
 class SocketOfEach(socket.socket):
@@ -33,3 +36,27 @@ class SocketOfEach(socket.socket):
     def __reduce__(self) -> tuple[Any, ...]:
         """What another process makes of it."""
         return SocketOfEach, (self.family, self.getsockname())
+
+
+def check_address(host: str, port: int) -> None:
+    """Make sure that a service can listen on an address.
+
+    Raises:
+        SettingsError: it cannot; the message says what to do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            cures = {
+                errno.EADDRINUSE: "something listens there already: stop that (another `recsvc "
+                "serve`?), or choose another port with RECSVC_PORT",
+                errno.EACCES: "ports below 1024 are for root: choose another with RECSVC_PORT",
+                errno.EADDRNOTAVAIL: "that is no address of this machine: correct RECSVC_HOST",
+            }
+            cure = cures.get(error.errno or 0, "choose another with RECSVC_HOST and RECSVC_PORT")
+            raise SettingsError(
+                f"the service cannot listen on port {port} of {host} ({error.strerror}): {cure}"
+            ) from error
