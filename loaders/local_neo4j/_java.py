@@ -64,13 +64,10 @@ dbms.usage_report.enabled=false
 server.databases.default_to_read_only={read_only}
 db.tx_log.rotation.retention_policy=256M size
 db.tx_log.rotation.size=64m
+# `recsvc db up --repair` says false, for one start.
+internal.dbms.tx_log.fail_on_corrupted_log_files={fail_on_torn_log}
 # At its default this wait, which begins when the databases are closed, makes each stop 10 s long.
 internal.server.bolt.thread_pool_shutdown_wait_time=1s
-"""
-
-_REPAIR = """\
-# `recsvc db up --repair`: for this start only.
-internal.dbms.tx_log.fail_on_corrupted_log_files=false
 """
 
 
@@ -248,8 +245,8 @@ class JavaServer:
             heap_megabytes=options.heap_megabytes,
             page_cache_megabytes=options.page_cache_megabytes,
             read_only=str(options.read_only).lower(),
+            fail_on_torn_log=str(not options.repair).lower(),
         )
-        text += _REPAIR if options.repair else ""
         (conf / "neo4j.conf").write_text(text, encoding="utf-8")
 
     def _java_command(self, java: Java, library: Library, options: LocalNeo4jOptions) -> list[str]:

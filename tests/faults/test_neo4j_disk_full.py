@@ -173,4 +173,4 @@ def test_a_torn_log_is_said_and_mended_by_a_repair(
     assert server.down()
     server.up()  # and from then on as any other
     conf = (server.folder / "conf" / "neo4j.conf").read_text()
-    assert "fail_on_corrupted" not in conf
+    assert "fail_on_corrupted_log_files=true" in conf
