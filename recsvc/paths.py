@@ -32,7 +32,7 @@ EQUALLY_STRONG = 0.01
 _LEAST = np.finfo(np.float64).tiny
 _PAIRS_PER_SIGNAL = 1
 _PATHS_PER_PAIR = 2
-_PAIRS_AT_ONCE = 100
+_PAIRS_AT_ONCE = 50
 """Pairs of one query: what one answer of Neo4j holds is taken apart at once."""
 
 DrawnPaths = Mapping[int, tuple[tuple[Path, ...], str]]

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from loaders.limits import MAX_LINKS, MAX_NAME_CHARACTERS, MAX_PROPERTIES
 from recsvc.service.cells import Flag, KindText, Number, OptionalId, Property, Text, Time
-from recsvc.service.schemas import Id, RequestBody
+from recsvc.service.schemas import Id, RequestBody, at_most
 from recsvc.writes import PutNode
 
 
@@ -27,6 +27,7 @@ class LinkIn(RequestBody):
 Links = Annotated[
     list[Annotated[LinkIn, BeforeValidator(_link, json_schema_input_type=LinkIn | str)]],
     Field(max_length=MAX_LINKS),
+    at_most(MAX_LINKS),
 ]
 """Categories as `{"category_id", "weight"}` or as bare ids."""
 
@@ -140,7 +141,9 @@ class CategoryIn(RequestBody):
     name: Text = None
     kind: KindText = None
     """Genre, tag, brand, …"""
-    parent_id: OptionalId | Annotated[list[Id], Field(max_length=MAX_LINKS)] = None
+    parent_id: OptionalId | Annotated[list[Id], Field(max_length=MAX_LINKS), at_most(MAX_LINKS)] = (
+        None
+    )
     """The category it belongs to, or a list of them; null for none. Left out, those there are
     stay."""
 

@@ -61,9 +61,11 @@ _TITLES = {
     405: "Method Not Allowed",
     409: "Conflict",
     413: "Content Too Large",
+    414: "URI Too Long",
     421: "Misdirected Request",
     422: "Unprocessable Content",
     429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -120,7 +122,7 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems a route may answer with, for the OpenAPI document."""
     return {
         status: {"model": ProblemDocument, "description": _TITLES[status]}
-        for status in sorted({*statuses, 421, 422, 500})
+        for status in sorted({*statuses, 414, 421, 422, 431, 500})
     }
 
 

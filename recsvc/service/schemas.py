@@ -15,7 +15,7 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from loaders.limits import (
     MAX_AMOUNT,
@@ -68,6 +68,21 @@ EvidenceName = Annotated[
     ),
 ]
 """A piece of evidence: its kind, a colon and its id."""
+
+
+def at_most(entries: int) -> BeforeValidator:
+    """Refuse a list that is too long before any of its entries is looked at."""
+
+    def check(value: object) -> object:
+        length = len(cast("list[object]", value)) if isinstance(value, list) else 0
+        if length > entries:
+            told = {"field_type": "List", "max_length": entries, "actual_length": length}
+            raise PydanticKnownError("too_long", told)
+        return value
+
+    return BeforeValidator(check)
+
+
 Count = Annotated[int, Field(ge=1, le=MAX_ANSWERS)]
 """How many answers are wanted."""
 
@@ -109,15 +124,17 @@ class RecommendationOptions(_Document):
     diversity: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """How much an item loses by being like one above it: 0 nothing; 1, if it is just like one, as
     much as lies between the best and the last of the items that are chosen from."""
-    exclude: Annotated[list[Id], Field(max_length=MAX_EVIDENCE)] = []
+    exclude: Annotated[list[Id], Field(max_length=MAX_EVIDENCE), at_most(MAX_EVIDENCE)] = []
     """Ids of items to leave out."""
-    without: Annotated[list[EvidenceName], Field(max_length=MAX_EVIDENCE)] = []
+    without: Annotated[
+        list[EvidenceName], Field(max_length=MAX_EVIDENCE), at_most(MAX_EVIDENCE)
+    ] = []
     """Evidence to answer without, such as `item:55`, `user:7` or `category:24`. The items among
     it are not recommended either."""
     signal: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     """The one signal that counts, such as `lightgcn` or `pagerank`, at the weight 1 and beside the
     prior; left out, all count."""
-    version: Annotated[int, Field(ge=1)] | None = None
+    version: Annotated[int, Field(ge=1, le=2**31)] | None = None
     """The version of `hybrid` to answer from; left out, the active one."""
 
     def query(self) -> RecommendationQuery:
@@ -174,7 +191,9 @@ class EvidenceRequest(RequestBody, RecommendationOptions):
         }
     )
 
-    evidence: Annotated[list[EvidenceIn], Field(min_length=1, max_length=MAX_EVIDENCE)]
+    evidence: Annotated[
+        list[EvidenceIn], Field(min_length=1, max_length=MAX_EVIDENCE), at_most(MAX_EVIDENCE)
+    ]
 
 
 class BatchRequest(RequestBody, RecommendationOptions):
@@ -182,7 +201,7 @@ class BatchRequest(RequestBody, RecommendationOptions):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_ids": ["2", "3"], "k": 5}]})
 
-    user_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH)]
+    user_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH), at_most(MAX_BATCH)]
 
 
 class NodeDocument(_Document):

@@ -16,7 +16,7 @@ from loaders.limits import MAX_AMOUNT, MAX_EVENTS, MAX_KINDS
 from recsvc.service.cells import KindText, Number, OptionalId, Time
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, json_response
-from recsvc.service.schemas import EventsDocument, Id, RequestBody
+from recsvc.service.schemas import EventsDocument, Id, RequestBody, at_most
 
 router = APIRouter(tags=["events"])
 
@@ -69,7 +69,9 @@ class EventsRequest(RequestBody):
         }
     )
 
-    events: Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
+    events: Annotated[
+        list[EventIn], Field(min_length=1, max_length=MAX_EVENTS), at_most(MAX_EVENTS)
+    ]
 
     @model_validator(mode="before")
     @classmethod

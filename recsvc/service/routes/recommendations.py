@@ -59,7 +59,7 @@ async def recommend(
 @router.post(
     "/v1/recommendations",
     response_model=EvidenceAnswerDocument,
-    responses=described(413, 422, 503),
+    responses=described(404, 413, 422, 503),
 )
 async def recommend_for_evidence(
     body: EvidenceRequest, engine: EngineDep, metrics: MetricsDep
@@ -77,7 +77,7 @@ async def recommend_for_evidence(
 @router.post(
     "/v1/recommendations/batch",
     response_model=BatchDocument,
-    responses=described(413, 422, 503),
+    responses=described(404, 413, 422, 503),
 )
 async def recommend_for_many(
     body: BatchRequest, engine: EngineDep, metrics: MetricsDep
