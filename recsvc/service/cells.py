@@ -94,8 +94,10 @@ def _from_number(seconds: float) -> int | None:
     """Microseconds since 1970 of Unix seconds, or of a date as a number; None where far off."""
     first, end = DATES_AS_NUMBERS
     if first <= seconds < end:
+        if not seconds.is_integer():
+            return None
         try:
-            return _days(f"{seconds:.15g}") * _SECONDS_PER_DAY * 1_000_000
+            return _days(str(int(seconds))) * _SECONDS_PER_DAY * 1_000_000
         except ValueError:
             return None
     return round(seconds * 1e6) if abs(seconds) < _FAR_SECOND else None

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from loaders.errors import TableError
+from loaders.errors import SumBeyondError, TableError
 from loaders.tables import INTERACTIONS, as_table
 from loaders.tables._spec import DEFAULT_EVENT
 from recsvc.service.routes.events import EventIn
@@ -103,6 +103,17 @@ async def test_up_to_a_thousand(client: httpx.AsyncClient, fake: FakeEngine) -> 
         ("event", {"name": "view"}),
         ("value", "many"),
         ("value", True),
+        ("value", 1e308),
+        ("value", -1_000_001),
+        ("value", []),
+        ("event", []),
+        ("event", "x" * 101),
+        ("user_id", 9007199254740993.0),
+        ("event_id", 9007199254740992.0),
+        ("timestamp", 44927.5),
+        ("timestamp", "2018/07/19"),
+        ("timestamp", "2090-01-01"),
+        ("timestamp", 0),
         ("timestamp", "yesterday"),
         ("timestamp", 1e15),
         ("timestamp", False),
@@ -117,6 +128,26 @@ async def test_one_bad_event_refuses_them_all(
     (error,) = response.json()["errors"]
     assert error["location"] == ["body", "events", 1, field]
     assert fake.calls == []
+
+
+async def test_kinds_of_event_in_one_request(client: httpx.AsyncClient, fake: FakeEngine) -> None:
+    events = [EVENT | {"event": f"kind{n}"} for n in range(101)]
+    response = await client.post("/v1/events", json={"events": events})
+    assert response.status_code == 422
+    assert "101 kinds of event: expected at most 100" in response.json()["detail"]
+    assert fake.calls == []
+    assert (await client.post("/v1/events", json={"events": events[1:]})).status_code == 200
+
+
+async def test_a_sum_beyond_its_limit_is_said_with_the_place(
+    client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    fake.error = SumBeyondError(["b", "c"])
+    events = [EVENT | {"event_id": each} for each in "abc"]
+    response = await client.post("/v1/events", json=events)
+    assert response.status_code == 422
+    places = [error["location"] for error in response.json()["errors"]]
+    assert places == [["body", "events", n, "value"] for n in (1, 2)]
 
 
 def test_a_row_has_the_columns_of_the_table() -> None:
@@ -154,10 +185,28 @@ def assert_same(field: str, cell: object) -> None:
     assert left == right, (field, cell)
 
 
-IDS = ["", "a", " a ", "x" * 512, "x" * 513, "😀" * 512, "\0", 0, 7, -1, 2**53, 2.0, -0.0, 1.5]
+IDS = [
+    2.0**53,
+    2.0**53 - 1,
+    "",
+    "a",
+    " a ",
+    "x" * 512,
+    "x" * 513,
+    "😀" * 512,
+    "\0",
+    0,
+    7,
+    -1,
+    2**53,
+    2.0,
+    -0.0,
+    1.5,
+]
 NUMBERS: list[object] = [
     *("1", " 2.5 ", "+3", "-4e-3", ".5", "5.", "1E5", "", "  ", "x", "1_0", "0x1", "1e", "1e400"),
     *("inf", "nan", "-Infinity", "\u0661", "1,5", "--1", "+", ".", "e5", "1 2", "1\n"),
+    *("1000000", "1000000.1", "-1e6", "-1000001", 1e6, 1_000_000.5, -1e200, 1e39),
     *(0, 1, -3, 2.5, 1e308, float("nan"), float("inf")),
 ]
 TIMES: list[object] = [
@@ -169,6 +218,9 @@ TIMES: list[object] = [
     *("0001-01-01", "0001-01-01T00:00+00:01", "9999-12-31T23:59:59.999999", "10000-01-01"),
     *("9999-12-31T23:59:59-00:01", "1700000000", "1700000000.5", "-62135596800", "253402300800"),
     *("", " ", "now", "inf", "nan", "2025-11-21\nx", "2025-W47-5", "1e3"),
+    *("20251121T123005", "20251121T1230Z", "20251121T12", "2023", "44927.5", "20251399", 20251121),
+    *("19991231", "20991231", "1970-01-02", "1970-01-01T23:59:59", 86_400, 86_399.5, 20251121.5),
+    *("2090-01-01", "2018/07/19", 1_700_000_000_000, "18991231"),
     *(0, 1, -1, 1_700_000_000, 1.5, 1.0000005, 1700000000.123456, -62_135_596_800),
     *(-62_135_596_801, 253_402_300_799, 253_402_300_800, 1e300, float("nan"), float("-inf")),
 ]

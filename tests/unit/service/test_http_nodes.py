@@ -66,6 +66,25 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("items/2", {"created_at": "yesterday"}),
     ("items/2", {"available": "perhaps"}),
     ("items/2", {"available": 2}),
+    ("items/2", {"available": []}),
+    ("items/2", {"available": {}}),
+    ("items/2", {"available": [True]}),
+    ("items/2", {"available": 1.5}),
+    ("items/2", {"title": []}),
+    ("items/2", {"created_at": []}),
+    ("items/2", {"created_at": {}}),
+    ("items/2", {"created_at": 2023}),
+    ("items/2", {"created_at": "2090-01-01"}),
+    ("items/2", {"item_id": 9007199254740993.0}),
+    ("items/2", {"categories": [9007199254740993.0]}),
+    ("items/2", {"categories": [{"category_id": "1", "weight": 1e39}]}),
+    ("items/2", {"categories": [{"category_id": "1", "weight": []}]}),
+    ("users/2", {"preferences": [{"category_id": "1", "weight": -1_000_001}]}),
+    ("categories/2", {"kind": "x" * 101}),
+    ("categories/2", {"parent_id": 9007199254740993.0}),
+    ("categories/2", {"parent_id": {}}),
+    ("users/2/follows/3", {"since": "9999-12-31"}),
+    ("users/2/follows/3", {"since": 44927.5}),
     ("items/2", {"embedding_lightgcn_a": [1.0]}),
     ("items/2", {"": 1}),
     ("items/2", {"nul\0": 1}),
@@ -179,7 +198,10 @@ async def test_follows(client: httpx.AsyncClient, fake: FakeEngine) -> None:
 CELLS: dict[str, list[object]] = {
     "available": ["true", "YES", " no ", "", "maybe", 0, 1, 2, True, "1", None],
     "title": ["", " x ", 7, 2.0, "nul\0", None],
-    "created_at": ["2020-01-01", "2020-01-01T00:00+01:00", 0, "1e3", "", "x", None, 1e300],
+    "created_at": [
+        *("2020-01-01", "2020-01-01T00:00+01:00", 0, "1e3", "", "x", None, 1e300),
+        *("20200101", 20200101, 20201301, "20200101T101010Z", "2090-01-01", 86_400, 86_399.9),
+    ],
 }
 
 

@@ -238,6 +238,28 @@ async def test_a_wrong_query_is_refused_by_name(
     assert fake.calls == []
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/users/2/recommendations?exclude=%FF", "exclude"),
+        ("/v1/users/2/recommendations?k=1&without=item:%FF", "without"),
+        ("/v1/users/2/recommendations?category=a%C3", "category"),
+        ("/v1/users/2/recommendations?%FF=1", "\ufffd"),
+        ("/v1/users?search=%ED%A0%80", "search"),
+        ("/v1/items/2/similar?model=%80", "model"),
+        ("/v1/users/2?%FF", "\ufffd"),
+    ],
+)
+async def test_a_query_that_is_not_utf_8_is_refused(
+    client: httpx.AsyncClient, fake: FakeEngine, path: str, field: str
+) -> None:
+    response = await client.get(path)
+    assert response.status_code == 422
+    expected = {"location": ["query", field], "detail": "expected percent-encoded UTF-8"}
+    assert response.json()["errors"] == [expected]
+    assert fake.calls == []
+
+
 E55 = {"item_id": "55"}
 ERRORS_OF_EVIDENCE: list[tuple[list[str | int], dict[str, Any]]] = [
     (["evidence"], {}),
@@ -246,6 +268,9 @@ ERRORS_OF_EVIDENCE: list[tuple[list[str | int], dict[str, Any]]] = [
     (["evidence", 0, "item_id"], {"evidence": [{"event": "view"}]}),
     (["evidence", 0, "item_id"], {"evidence": [{"item_id": ""}]}),
     (["evidence", 0, "item_id"], {"evidence": [{"item_id": 1.5}]}),
+    (["evidence", 0, "item_id"], {"evidence": [{"item_id": 9007199254740993.0}]}),
+    (["exclude", 0], {"evidence": [E55], "exclude": [9007199254740993.0]}),
+    (["evidence", 0, "event"], {"evidence": [E55 | {"event": "x" * 101}]}),
     (["evidence", 0, "item_id"], {"evidence": [{"item_id": True}]}),
     (["evidence", 1, "item_id"], {"evidence": [E55, {"item_id": "x" * 513}]}),
     (["evidence", 0, "event"], {"evidence": [E55 | {"event": ""}]}),
