@@ -14,7 +14,7 @@ from recsvc import lease as leases
 from recsvc.errors import RefreshError
 from recsvc.lease import Lease, held_lease
 
-WRITE = catalogue()["rest/drop_failed_parts"]
+WRITE = catalogue()["ingest/write_lock"]
 INDEX = catalogue()["writeback/item_vector_index[mf,a]"]
 READ = catalogue()["serve/active_versions"]
 
