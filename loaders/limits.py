@@ -53,6 +53,8 @@ MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Largest body of a request."""
 MAX_VALUES: Final = 250_000
 """Most values of a body: more are read for too long before anybody can refuse them."""
+MAX_CONTAINERS: Final = 20_000
+"""Most lists and objects in a body."""
 MAX_EVENTS: Final = 1_000
 """Most events in one request."""
 MAX_EVIDENCE: Final = 1_000

@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from loaders.limits import MAX_BODY_BYTES, MAX_VALUES
+from loaders.limits import MAX_BODY_BYTES, MAX_CONTAINERS, MAX_VALUES
 from recsvc.analyst.kit import PATH as KIT_PATH
 from recsvc.analyst.kit import KitFile
 from recsvc.answer_cache import AnswerCache
@@ -46,7 +46,10 @@ from recsvc.service.routes import refreshes as runs
 from recsvc.service.served_metrics import ServedMetrics
 from recsvc.service.strict import only_what_is_known
 
-_TOO_MANY = f"the body has more than {MAX_VALUES} values or commas: send it in parts"
+_TOO_MANY = (
+    f"the body has more than {MAX_VALUES} values, or {MAX_CONTAINERS} lists and objects: send it "
+    "in parts"
+)
 _TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send it in parts"
 # Neo4j Browser, a page of another origin, loads guides and styles by itself and asks before. They
 # hold nothing of the graph.
@@ -194,7 +197,7 @@ class _Counted:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._bytes = self._commas = 0
+        self._bytes = self._commas = self._opened = 0
 
     async def __call__(self) -> Message:
         message = await self._receive()
@@ -203,7 +206,8 @@ class _Counted:
         self._commas += body.count(b",")
         if self._bytes > MAX_BODY_BYTES:
             raise HTTPException(413, _TOO_LARGE)
-        if self._commas >= MAX_VALUES:
+        self._opened += body.count(b"[") + body.count(b"{")
+        if self._commas >= MAX_VALUES or self._opened > MAX_CONTAINERS:
             raise HTTPException(413, _TOO_MANY)
         return message
 

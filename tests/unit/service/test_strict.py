@@ -99,10 +99,11 @@ def _fields(number: int) -> dict[str, int]:
     [
         ("/v1/recommendations/batch", {"user_ids": ["2"], **_fields(100_000)}, 422),
         ("/v1/events", [_fields(50)] * 1000, 422),
-        ("/v1/events", {"events": [[]] * 240_000}, 422),
+        ("/v1/events", {"events": [[]] * 240_000}, 413),
+        ("/v1/events", {"events": [[]] * 19_000}, 422),
         ("/v1/events", [1] * 250_001, 413),
     ],
-    ids=["fields", "fields of events", "events", "values"],
+    ids=["fields", "fields of events", "lists", "events", "values"],
 )
 async def test_a_body_of_any_form_is_refused_at_once(
     client: httpx.AsyncClient, fake: FakeEngine, path: str, body: Any, status: int
