@@ -13,6 +13,7 @@ number by the time its caller hears of it, and what was read before is known to 
 """
 
 import fcntl
+import io
 import mmap
 import os
 import zlib
@@ -72,7 +73,7 @@ class Revisions:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         self._file = path.open("r+b", buffering=0)
-        with self._alone():
+        with _closed_on_error(self._file), self._alone():
             # Written out: a hole in the file could find the disk full when a number is stored.
             # Where there is room for a part, that is written, and the next try is refused.
             while (missing := _BYTES - self._file.seek(0, os.SEEK_END)) > 0:
@@ -128,6 +129,16 @@ class Revisions:
             yield
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _closed_on_error(file: io.FileIO) -> Generator[None]:
+    """Give a file back where the block fails."""
+    try:
+        yield
+    except OSError:
+        file.close()
+        raise
 
 
 def _place(user_id: str) -> int:

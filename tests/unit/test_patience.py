@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from loaders.catalogue import Query, catalogue
-from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError
+from loaders.errors import Neo4jServerError, Neo4jTimeoutError, Neo4jUnavailableError
 from recsvc import patience
 from recsvc.patience import Patience
 
@@ -144,3 +144,28 @@ async def test_a_broken_connection_counts_too_and_a_probe_outlives_the_request(
     await asyncio.sleep(0.25)
     await server.read()
     assert server.probes == 1
+
+
+async def test_a_late_write_says_nothing_of_neo4j(server: Server) -> None:
+    with pytest.raises(Neo4jTimeoutError):
+        async with server.patience.deadline(QUERY, 0.05, writes=True):
+            await asyncio.sleep(1)
+    await server.read()
+    assert server.probes == 0
+
+
+async def test_where_it_is_slow_writes_are_tried_and_reads_are_not(server: Server) -> None:
+    server.takes = 1.0
+    with pytest.raises(Neo4jTimeoutError):
+        await server.read()
+    server.patience.refuse_if_away(to_write=True)
+    with pytest.raises(Neo4jUnavailableError):
+        server.patience.refuse_if_away()
+
+
+async def test_an_error_of_the_server_is_an_answer(server: Server) -> None:
+    with pytest.raises(Neo4jServerError):
+        async with server.patience.deadline(QUERY, 0.2):
+            raise Neo4jServerError("read-only")
+    await server.read()
+    assert server.probes == 0

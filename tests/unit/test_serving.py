@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jAddress
 from loaders.parts import Part
 from loaders.types import IdMap
 from recsvc import serving as serving_module
 from recsvc import snapshot as snapshots
+from recsvc.errors import SnapshotError
 from recsvc.fusion import Blend
 from recsvc.serving import Serving
 from recsvc.snapshot import Snapshot, pack
@@ -200,3 +202,55 @@ async def test_a_full_disk_leaves_what_was_served(
         await other.start()  # from the disk
         assert other.snapshot.versions == {"hybrid": 1}
     await until(lambda: serving.snapshot.versions == other.snapshot.versions == {"hybrid": 2})
+
+
+async def test_a_graph_without_a_version_is_served_nothing_of_another(
+    make: Any, tmp_path: Path
+) -> None:
+    """An empty or another database under an old folder, from the start or later."""
+    store = FakeStore(1)
+    serving = make(store)
+    await serving.start()
+    assert serving.serves
+    store.content, store.active_versions = {}, nothing_active
+    await until(lambda: not serving.serves)
+    assert on_disk(tmp_path) == []
+    assert "no version is active" in serving.troubles["snapshot"]
+
+
+async def nothing_active() -> dict[str, ActiveVersion]:
+    return {}
+
+
+async def test_while_neo4j_is_away_the_disk_serves_its_own_address_alone(make: Any) -> None:
+    async def away() -> dict[str, ActiveVersion]:
+        raise Neo4jUnavailableError("away")
+
+    store = FakeStore(1)
+    await make(store).start()
+    gone = FakeStore(1)
+    gone.active_versions = away
+    same = make(gone)
+    await same.start()
+    assert same.snapshot.versions == {"hybrid": 1}
+    assert same.troubles == {"neo4j": "the graph database does not answer"}
+    elsewhere = FakeStore(1)
+    elsewhere.active_versions = away
+    elsewhere.address = Neo4jAddress("bolt://elsewhere:7687", "neo4j", "")
+    other = make(elsewhere)
+    await other.start()
+    assert not other.serves
+    with pytest.raises(SnapshotError, match="bolt://elsewhere:7687 does not answer"):
+        _ = other.snapshot
+
+
+async def test_without_room_on_disk_and_nothing_else_to_serve_memory_serves(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(snapshots, "unpacking", full)
+    serving = make(FakeStore(1))
+    await serving.start()
+    assert serving.snapshot.versions == {"hybrid": 1}
