@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
 from recsvc.engine import Engine
+from recsvc.places import ANALYST
 from recsvc.revisions import Revisions
 from recsvc.settings import Settings
 from recsvc.store import Store
@@ -60,7 +61,7 @@ def analyst_neo4j(settings: Settings) -> LocalNeo4j:
 
 def analyst_folder(settings: Settings) -> Path:
     """The folder of all that is there for analysts."""
-    return settings.home / "analyst"
+    return settings.home / ANALYST
 
 
 def neo4j_address(settings: Settings) -> Neo4jAddress:

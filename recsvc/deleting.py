@@ -25,6 +25,7 @@ _PATIENCE_SECONDS: Final = 60.0
 """How long a caller waits; it goes on without them."""
 _LOOK_SECONDS: Final = 15.0
 _LONGEST_SECONDS: Final = 300.0
+_READ_AGAIN: Final = 3
 _EXPECTED = (Neo4jError, SnapshotError, DeletionPendingError)
 
 _log = structlog.get_logger()
@@ -96,9 +97,15 @@ class Deleter:
             finish_deletions(gateway)
 
     async def _swap(self) -> None:
-        """Serve the rewritten snapshot, where one is served."""
-        if self._serving.serves:
-            await self._serving.reload()
+        """Serve the rewritten snapshot, where one is served; others may rewrite it meanwhile."""
+        for left in reversed(range(_READ_AGAIN if self._serving.serves else 0)):
+            try:
+                await self._serving.reload()
+            except SnapshotError:
+                if not left:
+                    raise
+            else:
+                return
 
     async def _watch(self) -> None:
         seconds = _LOOK_SECONDS

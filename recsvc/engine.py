@@ -43,9 +43,9 @@ from recsvc.explanation import ExactScores, take_apart
 from recsvc.listing import Listing
 from recsvc.live import with_live_rows
 from recsvc.paths import DrawnPaths, find_paths
+from recsvc.places import forget_here
 from recsvc.readiness import Readiness
 from recsvc.revisions import Revisions, note_anything, note_users
-from recsvc.sampled_lists import forget
 from recsvc.serving import Serving
 from recsvc.settings import EventSettings
 from recsvc.similar import similar_items, similar_users
@@ -53,7 +53,6 @@ from recsvc.snapshot import Snapshot
 from recsvc.store import Store
 from recsvc.stored import ActiveVersion, PendingDeletions, StoredNode, StoredUser
 from recsvc.text import TextSettings
-from recsvc.warm_state import forget_node
 from recsvc.wording import sentences
 from recsvc.workshop import WORKSHOP
 from recsvc.writes import Change, GraphWriter, Outcome
@@ -289,9 +288,7 @@ class Engine:
             await self._graph.deletions.delete(DeletedNode(kind, node_id))
         finally:  # asked again, it goes on, with what one that was ended has left too
             if self._home is not None:
-                await asyncio.to_thread(forget, self._home, kind, node_id)
-        if self._home is not None:
-            await asyncio.to_thread(forget_node, self._home, kind, node_id)
+                await asyncio.to_thread(forget_here, self._home, kind, node_id)
 
     async def pending_deletions(self) -> PendingDeletions:
         """The deletions that are not finished in all stored arrays.

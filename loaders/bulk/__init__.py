@@ -5,6 +5,6 @@ database of them while the server is stopped. The graph that comes out is the on
 `loaders.ingest` makes of the same tables; a test compares them (`loaders.fingerprint`).
 """
 
-from loaders.bulk._bulk import bulk_ingest
+from loaders.bulk._bulk import bulk_ingest, forget_files
 
-__all__ = ["bulk_ingest"]
+__all__ = ["bulk_ingest", "forget_files"]

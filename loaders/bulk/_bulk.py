@@ -82,6 +82,22 @@ def bulk_ingest(
     )
 
 
+def forget_files(folder: Path) -> None:
+    """Remove what a bulk load left that was killed.
+
+    Args:
+        folder: of the local Neo4j.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if not (folder / "import").is_dir():
+        return
+    with file_lock(folder / "import.lock", wait=False) as free:
+        if free:
+            shutil.rmtree(folder / "import")
+
+
 @contextmanager
 def _files_folder(local: LocalNeo4j) -> Generator[Path]:
     """An empty folder for the files, removed afterwards; only one command at a time has it."""

@@ -17,7 +17,7 @@ process from Neo4j's Maven artifacts (`deploy/neo4j/pom.xml`). Everything it kee
         lock           held while a command starts or stops the server
 """
 
-from loaders.local_neo4j._copy import GraphCopy, copy_graph
+from loaders.local_neo4j._copy import GraphCopy, accounts_changed, copy_graph, forget_data
 from loaders.local_neo4j._local import LocalNeo4j, LocalNeo4jStatus
 from loaders.local_neo4j._options import LocalNeo4jOptions, free_port_after
 from loaders.local_neo4j._scratch import scratch_neo4j, scratch_server
@@ -29,7 +29,9 @@ __all__ = [
     "LocalNeo4j",
     "LocalNeo4jOptions",
     "LocalNeo4jStatus",
+    "accounts_changed",
     "copy_graph",
+    "forget_data",
     "free_port_after",
     "neo4j_versions",
     "scratch_neo4j",

@@ -3,10 +3,12 @@
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from loaders.errors import LocalNeo4jError
+from loaders.catalogue import Query
+from loaders.errors import LocalNeo4jError, Neo4jAuthError
+from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j._command import CommandResult, Progress
 from loaders.local_neo4j._local import LocalNeo4j
 from loaders.local_neo4j._options import check_disk
@@ -14,6 +16,14 @@ from loaders.local_neo4j._options import check_disk
 _DATABASE = "neo4j"
 _DUMP = "dump-"
 _MEBIBYTE = 1024**2
+_USERS = Query(
+    name="admin/users",
+    title="Who may log in.",
+    mode="autocommit",
+    params={},
+    returns={"user": "str"},
+    text="SHOW USERS YIELD user",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +46,18 @@ class GraphCopy:
 def copy_graph(
     source: LocalNeo4j, target: LocalNeo4j, progress: Progress = lambda _message: None
 ) -> GraphCopy:
-    """Replace the graph of `target` by that of `source`.
+    """Make `target` anew, with the graph of `source`.
 
     Community Edition dumps a database only while its server is stopped: `source` is away for
-    that time. Users and passwords are not copied.
+    that time. Users and passwords are not copied, and those that `target` had are gone: it takes
+    the password that is kept for it.
 
     Raises:
+        ValueError: `target` is no copy.
         LocalNeo4jError: there is nothing to copy, no room for it, or a step failed; `source` runs
             again if it did.
     """
+    _require_copy(target)
     if not source.has_data:
         raise LocalNeo4jError(
             f"no graph in {source.folder} to copy: start it with `recsvc db up` and load one with "
@@ -66,10 +79,52 @@ def copy_graph(
         start = time.monotonic()
         with target.stopped(progress) as administer:
             progress("loading the copy")
+            forget_data(target)
             told = ("load", _DATABASE, "--from-path=.", "--overwrite-destination=true")
             _require(administer(told, files), "load")
         size = (files / f"{_DATABASE}.dump").stat().st_size
     return GraphCopy(away, time.monotonic() - start, size, _stored_bytes(target))
+
+
+def accounts_changed(server: LocalNeo4j) -> bool:
+    """Whether somebody gave a running copy another password or more users.
+
+    Community Edition has no roles, and its system database cannot be made read-only: whoever logs
+    in to the copy may do that, and the copy is then made anew.
+
+    Raises:
+        Neo4jError: it does not answer.
+    """
+    address = server.address()
+    try:
+        with Neo4jGateway(replace(address, database="system")) as gateway:
+            users = gateway.run(_USERS)
+    except Neo4jAuthError:
+        return True
+    return [row["user"] for row in users] != [address.user]
+
+
+def forget_data(server: LocalNeo4j) -> None:
+    """Remove the graph and the accounts of a copy that does not run.
+
+    Raises:
+        ValueError: it is none.
+        LocalNeo4jError: they cannot be removed.
+    """
+    _require_copy(server)
+    data = server.folder / "data"
+    try:
+        for each in data.iterdir() if data.is_dir() else ():
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+    except OSError as error:
+        raise LocalNeo4jError(
+            f"{data}, a copy of the graph, cannot be removed ({error}): remove it by hand"
+        ) from error
+
+
+def _require_copy(server: LocalNeo4j) -> None:
+    if not server.read_only:
+        raise ValueError(f"the Neo4j in {server.folder} is no copy: its data stay")
 
 
 def _require(result: CommandResult, what: str) -> None:

@@ -93,8 +93,7 @@ def log_in(
         return ready
     raise LocalNeo4jError(
         f"the local Neo4j at {address.uri} refuses the password for user {address.user!r}: set "
-        "RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD to what it was given before, or stop it and "
-        "remove the data folder in RECSVC_HOME/neo4j to start afresh"
+        "RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD to what it was given before"
     )
 
 

@@ -62,6 +62,11 @@ server.memory.pagecache.size={page_cache_megabytes}m
 dbms.security.auth_enabled=true
 dbms.usage_report.enabled=false
 server.databases.default_to_read_only={read_only}
+# Whoever may read the graph may run LOAD CSV: it reads no file of this machine, which may hold
+# passwords, and asks no address of this machine or of a private net.
+dbms.security.allow_csv_import_from_file_urls=false
+server.directories.import=load-csv
+internal.dbms.cypher_ip_blocklist=0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16,::/128,::1/128,fc00::/7,fe80::/10
 db.tx_log.rotation.retention_policy=256M size
 db.tx_log.rotation.size=64m
 # `recsvc db up --repair` says false, for one start.

@@ -188,6 +188,11 @@ class LocalNeo4j:
         return self._folder
 
     @property
+    def read_only(self) -> bool:
+        """Whether it is a copy, whose graph nobody changes."""
+        return self._options.read_only
+
+    @property
     def half_loaded(self) -> bool:
         """Whether an import was cut off, so that the graph can only be imported again."""
         return (self._folder / _HALF_LOADED).exists()
@@ -294,8 +299,7 @@ class LocalNeo4j:
         if self.half_loaded:
             raise LocalNeo4jError(
                 f"the graph in {self._folder} is half loaded, `recsvc ingest --bulk` was cut off: "
-                f"run the same command again, or remove data and {_HALF_LOADED} in that folder to "
-                "start empty"
+                "run the same command again, with the same tables or others"
             )
 
     def _administrator(self, progress: Progress) -> Administer:

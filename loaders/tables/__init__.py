@@ -13,7 +13,7 @@ from loaders.tables._interactions import read_interactions
 from loaders.tables._kinds import CountedKinds
 from loaders.tables._mapping import SAME_NAMES, TableMapping, parse_mapping
 from loaders.tables._reasons import Reason
-from loaders.tables._rejects import Rejects, refuse_rejected
+from loaders.tables._rejects import Rejects, forget_rejected, refuse_rejected
 from loaders.tables._spec import (
     CATEGORIES,
     FOLLOWS,
@@ -61,6 +61,7 @@ __all__ = [
     "TableSpec",
     "Tables",
     "as_table",
+    "forget_rejected",
     "graph_from_tables",
     "open_tables",
     "parse_mapping",

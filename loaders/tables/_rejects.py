@@ -1,6 +1,7 @@
 """The file of rejected rows."""
 
 import csv
+import re
 from collections import Counter
 from operator import attrgetter
 from pathlib import Path
@@ -124,3 +125,29 @@ def refuse_rejected(source: Tables, rejects: Rejects) -> None:
             f"{rejects.total:,} rejected rows and nothing loaded: the first is {rejects.first}; "
             f"all are in {rejects.path}: correct them, or load without --strict"
         )
+
+
+def forget_rejected(path: Path, identifier: str) -> None:
+    """Take the rows that name somebody out of a file of rejected rows.
+
+    Rows are written as they came, so an id is looked for as a word of its own, whatever it was in
+    its row.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    if not rows or rows[0] != _HEADER:
+        return
+    named = re.compile(rf"(?<!\w){re.escape(identifier)}(?!\w)")
+    left = [row for row in rows[1:] if not any(named.search(cell) for cell in row[3:])]
+    if len(left) == len(rows) - 1:
+        return
+    if not left:
+        path.unlink()
+        return
+    new = path.with_name(f".{path.name}.new")
+    with new.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([rows[0], *left])
+    new.replace(path)

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from loaders.errors import LocalNeo4jError
-from loaders.local_neo4j import LocalNeo4j, copy_graph
+from loaders.local_neo4j import LocalNeo4j, accounts_changed, copy_graph, forget_data
 from recsvc import _console as console
 from recsvc.analyst.kit import install as write_kit
 from recsvc.commands._shared import AsJson, print_document
 from recsvc.connect import analyst_folder, analyst_neo4j, local_neo4j
+from recsvc.places import COPY_FILE
 from recsvc.settings import load_settings
 
-_COPY_FILE = "copy.json"
 _SHOWN = ("running", "uri", "browser_url", "password_file", "version")
 
 
@@ -48,17 +48,22 @@ def up(as_json: AsJson = False) -> None:
             "can be copied: docs/analysts.md says how to copy yours"
         )
     server, folder = analyst_neo4j(settings), analyst_folder(settings)
+    if server.status().running and accounts_changed(server):
+        console.say("its accounts were changed: it is made anew")
+        server.down()
     if not server.status().running:
         made = copy_graph(local_neo4j(settings), server, console.say)
         told = dataclasses.asdict(made) | {"copied_at": datetime.now(UTC).isoformat()}
-        (folder / _COPY_FILE).write_text(json.dumps(told), encoding="utf-8")
+        (folder / COPY_FILE).write_text(json.dumps(told), encoding="utf-8")
     server.up(console.say)
     print_document(_state(server, folder), "Neo4j for analysts", as_json=as_json)
 
 
 def down(as_json: AsJson = False) -> None:
-    """Stop that copy; the next `up` makes another one."""
-    stopped = analyst_neo4j(load_settings()).down()
+    """Stop that copy and remove it; the next `up` makes another one."""
+    server = analyst_neo4j(load_settings())
+    stopped = server.down()
+    forget_data(server)
     if as_json:
         console.print_json({"stopped": stopped})
     else:
@@ -67,7 +72,7 @@ def down(as_json: AsJson = False) -> None:
 
 def _state(server: LocalNeo4j, folder: Path) -> dict[str, Any]:
     status = dataclasses.asdict(server.status())
-    made: dict[str, Any] = json.loads((folder / _COPY_FILE).read_text(encoding="utf-8"))
+    made: dict[str, Any] = json.loads((folder / COPY_FILE).read_text(encoding="utf-8"))
     return (
         {name: status[name] for name in _SHOWN}
         | {"password_file": str(status["password_file"])}

@@ -229,14 +229,13 @@ def report(
     settings = load_settings()
     with open_gateway(settings) as gateway, console.progress_bars() as bars:
         found = build_report(gateway, bars, events=settings.events)
-    page = out or settings.home / "report.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    write_page(found, page)
+    if out is not None:
+        write_page(found, out)
     if as_json:
-        console.print_json({**found.document(), "page": str(page)})
+        console.print_json({**found.document(), "page": str(out) if out else None})
         return
     console.print_sections(sections(found))
-    console.say(f"the same with plots: {page}")
+    console.say(f"the same with plots: {out}" if out else "the same with plots: --out FILE")
 
 
 def delete_user(
@@ -244,16 +243,15 @@ def delete_user(
 ) -> None:
     """Delete a user and everything derived from them."""
     from recsvc import deletion
-    from recsvc.sampled_lists import forget
-    from recsvc.warm_state import forget_node
+    from recsvc.places import forget_here
 
     settings = load_settings()
     try:
         with open_writing_gateway(settings) as gateway:
             deletion.delete_user(gateway, user, snapshot_folder=settings.home / "snapshots")
     finally:  # asked again, it goes on, with what one that was ended has left too
-        forget(settings.home, "user", user)
-    forget_node(settings.home, "user", user)
+        for told in forget_here(settings.home, "user", user):
+            console.say(told)
     print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
 
 

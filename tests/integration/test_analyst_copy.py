@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +26,17 @@ pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 def query(address: Neo4jAddress, text: str) -> list[list[object]]:
     with neo4j.GraphDatabase.driver(address.uri, auth=address.auth) as driver:
         return [record.values() for record in driver.execute_query(text).records]
+
+
+def _refused_urls(password_file: Path) -> Iterator[str]:
+    """Files of this machine, and its addresses, each written in several ways."""
+    for file in ("password", "../password", password_file.as_posix(), "/etc/hostname"):
+        yield f"file:///{file}"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0",
+                     "2130706433", "169.254.169.254", "10.0.0.1", "192.168.0.1"):  # fmt: skip
+            yield f"http://{host}:{port}/x.csv"
 
 
 def test_a_copy_is_made_read_and_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,10 +86,41 @@ def test_a_copy_is_made_read_and_stopped(monkeypatch: pytest.MonkeyPatch) -> Non
                     assert "127.0.0.1" in connection.laddr.ip
             again = json.loads(CliRunner().invoke(app, ["analyst", "up", "--json"]).stdout)
             assert again == told
+
+            for url in _refused_urls(copy.status().password_file):
+                with pytest.raises(neo4j.exceptions.ClientError, match=r"allow_csv|is blocked"):
+                    query(other, f"LOAD CSV FROM '{url}' AS line RETURN line")
+            names = query(other, "SHOW PROCEDURES YIELD name RETURN name")
+            assert not [name for (name,) in names if str(name).startswith("apoc")]
+
+            # No edition of ours keeps whoever logs in from this; the next `up` undoes it.
+            with neo4j.GraphDatabase.driver(other.uri, auth=other.auth) as driver:
+                for change in (
+                    "CREATE USER eve SET PASSWORD 'of-nobody-else' CHANGE NOT REQUIRED",
+                    f"ALTER CURRENT USER SET PASSWORD FROM '{other.password}' TO 'another-one'",
+                ):
+                    driver.execute_query(change, database_="system")
+            anew = CliRunner().invoke(app, ["analyst", "up", "--json"])
+            assert anew.exit_code == 0, anew.output
+            assert query(copy.address(), "MATCH (n) RETURN count(n)") == [[3]]
+            assert query(copy.address(), "SHOW USERS YIELD user RETURN user") == [["neo4j"]]
+
+            # Who is deleted goes from the copy too: nobody can change it, so it goes as a whole.
+            unknown = CliRunner().invoke(app, ["delete-user", "nobody"])
+            assert unknown.exit_code == 1
+            assert copy.status().running
+            gone = CliRunner().invoke(app, ["delete-user", "w"])
+            assert gone.exit_code == 0, gone.output
+            assert "analyst up" in gone.stderr
+            assert not copy.status().running
+            assert not any((copy.folder / "data").iterdir())
+            assert CliRunner().invoke(app, ["analyst", "up", "--json"]).exit_code == 0
+            assert query(copy.address(), "MATCH (n) RETURN count(n)") == [[2]]
         finally:
             down = CliRunner().invoke(app, ["analyst", "down", "--json"])
         assert json.loads(down.stdout) == {"stopped": True}
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", int(other.uri.rpartition(":")[2]))) != 0
         assert not list((server.folder.parent / "analyst").glob("dump-*"))
-        assert query(address, "MATCH (n) RETURN count(n)") == [[3]]
+        assert not any((copy.folder / "data").iterdir())
+        assert query(address, "MATCH (n) RETURN count(n)") == [[2]]

@@ -247,15 +247,16 @@ def test_a_part_of_the_graph(served, tmp_path):
     assert (unknown.returncode, "recsvc versions" in unknown.stderr) == (2, True)
 
 
-def test_the_report_is_printed_and_written(served, tmp_path):
+def test_the_report_is_printed_and_written_where_it_is_asked_for(served, tmp_path):
     page = tmp_path / "report.html"
     found = _json(served, "report", "--out", str(page))
     assert found["page"] == str(page)
     assert found["size"]
     assert "<svg" in page.read_text(encoding="utf-8")
+    before = set(served.home.rglob("*"))
     shown = served.run("report").stdout
     assert "cold" in shown.lower()
-    assert (served.home / "report.html").is_file()
+    assert set(served.home.rglob("*")) == before  # nothing is written unasked: it names users
 
 
 def test_a_deleted_user_is_gone(served):

@@ -12,7 +12,7 @@ import pytest
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
 from loaders.parts import Part
-from recsvc import deletion
+from recsvc import deleting, deletion
 from recsvc.deletion import DeletedNode, delete_nodes, delete_user, finish_deletions
 from recsvc.engine import Engine
 from recsvc.errors import NotFoundError
@@ -337,3 +337,38 @@ async def test_who_comes_back_is_new(served, client: httpx.AsyncClient) -> None:
         "MATCH (u:User {user_id: 'u70'})-[r]->(i) RETURN keys(u) AS keys, collect(i.item_id) AS i",
     )
     assert found == {"keys": ["user_id"], "i": ["i9"]}
+
+
+async def test_one_that_cannot_be_finished_is_shown_and_tried_again(
+    served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deleting, "_LOOK_SECONDS", 0.1)
+    damaged = (
+        "MATCH (:EmbeddingVersion {model: 'hybrid', status: 'active'})"
+        "-[:HAS_PART]->(p {entry: 'user_counts.npy', number: 1}) "
+        "WITH p, p.content AS content SET p.content = $content RETURN content"
+    )
+    engine = make_engine(served, tmp_path / "snapshots")
+    await engine.start()
+    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        (whole,) = rows(served.gateway, damaged, content=b"x")
+        refused = await client.delete("/v1/users/u64")
+        assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
+        assert "gone from the graph" in refused.json()["detail"]
+        await until(lambda: engine.deletions_seen == 1)
+        assert "recsvc_deletions_pending 1.0" in (await client.get("/metrics")).text
+        told = (await client.get("/v1/models")).json()["deletions"]
+        assert (told["pending"], told["since"] is not None) == (1, True)
+        assert "damaged" in told["reason"]
+        assert "u64" not in str(told)
+        listed = await client.get("/v1/users/u65/recommendations")
+        assert len(listed.json()["items"]) == 10
+        rows(served.gateway, damaged, content=whole["content"])
+        await until(lambda: engine.deletions_seen == 0)
+        assert (await client.delete("/v1/users/u64")).status_code == 404
+        told = (await client.get("/v1/models")).json()["deletions"]
+        assert told == {"pending": 0, "since": None, "reason": None}
+    await engine.stop()
+    assert_nothing_left(served, engine, tmp_path / "snapshots", "u64")

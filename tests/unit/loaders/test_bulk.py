@@ -66,7 +66,7 @@ class Gateway:
 
 
 def test_exported_names_are_these():
-    assert loaders.bulk.__all__ == ["bulk_ingest"]
+    assert loaders.bulk.__all__ == ["bulk_ingest", "forget_files"]
 
 
 @pytest.mark.parametrize(

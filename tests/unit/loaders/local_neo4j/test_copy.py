@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loaders.errors import LocalNeo4jError
-from loaders.local_neo4j import copy_graph, free_port_after
+from loaders.local_neo4j import copy_graph, forget_data, free_port_after
 from loaders.local_neo4j._command import CommandResult
 from tests.unit.loaders.local_neo4j.helpers import (
     ENGINE,
@@ -54,6 +54,8 @@ LOAD = "load neo4j --from-path=. --overwrite-destination=true"
 def test_a_stopped_one_is_dumped_and_loaded_and_stays_stopped(homes):
     source, target = homes
     (target / "dump-of-one-that-was-killed").mkdir(parents=True)
+    accounts = target / "neo4j" / "data" / "databases" / "system"
+    accounts.mkdir(parents=True)
     run = Admin()
     made = copy_graph(local(source, run), local(target, run, read_only=True))
     assert run.done == [DUMP, LOAD]
@@ -62,6 +64,16 @@ def test_a_stopped_one_is_dumped_and_loaded_and_stays_stopped(homes):
     assert [e["RECSVC_NEO4J_READ_ONLY"] for e in environments] == ["false", "true"]
     assert (made.away_seconds, made.dump_bytes) == (0.0, 100)
     assert not list(target.glob("dump-*"))
+    assert not accounts.exists()  # it takes the password that is kept for it
+
+
+def test_the_data_of_the_main_one_are_never_removed(homes):
+    source, _ = homes
+    with pytest.raises(ValueError, match="no copy"):
+        forget_data(local(source, Admin()))
+    with pytest.raises(ValueError, match="no copy"):
+        copy_graph(local(source, Admin()), local(source / "other", Admin()))
+    assert (source / "neo4j" / "data" / "databases" / "neo4j" / "nodes").exists()
 
 
 def test_a_running_one_is_started_again_on_its_ports_when_the_dump_fails(homes):
@@ -69,7 +81,7 @@ def test_a_running_one_is_started_again_on_its_ports_when_the_dump_fails(homes):
     write_record(source, None, how="docker")
     run = Admin(CommandResult(3, "the disk is full"), alive="0123\n")
     with pytest.raises(LocalNeo4jError) as caught:
-        copy_graph(local(source, run), local(target, run))
+        copy_graph(local(source, run), local(target, run, read_only=True))
     # It does not answer, since nothing runs here: that it was started is what counts.
     assert "did not answer" in str(caught.value)
     assert "the disk is full" in str(caught.value.__context__)
@@ -82,7 +94,9 @@ def test_a_running_one_is_started_again_on_its_ports_when_the_dump_fails(homes):
 def test_without_a_graph_there_is_nothing_to_copy(tmp_path):
     run = Admin()
     with pytest.raises(LocalNeo4jError, match="recsvc ingest"):
-        copy_graph(local(tmp_path / "home", run), local(tmp_path / "home" / "analyst", run))
+        copy_graph(
+            local(tmp_path / "home", run), local(tmp_path / "home" / "analyst", run, read_only=True)
+        )
     assert run.done == []
 
 

@@ -212,5 +212,5 @@ class TestComposeFile:
         }
         assert theirs.keys() <= conf.keys()
         fixed = {k: v for k, v in theirs.items() if "$" not in v}
-        assert len(fixed) == 3
+        assert len(fixed) == 5
         assert fixed == {k: conf[k] for k in fixed}
