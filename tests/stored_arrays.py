@@ -84,9 +84,7 @@ def store(gateway: Neo4jGateway, version: int, made: Snapshot, status: str = "ac
     )  # fmt: skip
     for label, ids in (("User", made.users), ("Item", made.items)):
         name = f"{label.lower()}_id"
-        statement(
-            gateway, f"UNWIND $ids AS id MERGE (n:{label} {{{name}: id}})", ids=list(ids)[:500]
-        )  # pyright: ignore[reportArgumentType]
+        statement(gateway, f"UNWIND $ids AS id MERGE (n:{label} {{{name}: id}})", ids=list(ids))  # pyright: ignore[reportArgumentType]
     return sha256
 
 
