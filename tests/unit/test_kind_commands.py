@@ -1,0 +1,81 @@
+"""Kinds of events without a weight, and pairs that are not to be found, as commands say them."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from recsvc.cli import app
+
+runner = CliRunner()
+ROWS = "user_id,item_id,event\na,i,borrowed\na,j,ADD-TO-CART\na,j,\nb,j,lent out\nb,i,borrowed\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECSVC_HOME", str(tmp_path / "home"))
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "interactions.csv").write_text(ROWS)
+    return tmp_path
+
+
+def invoke(*arguments: str) -> Result:
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def told(*arguments: str) -> Any:
+    return json.loads(invoke(*arguments, "--json").stdout)
+
+
+def test_a_dry_run_names_kinds_without_a_weight_and_their_line() -> None:
+    assert told("ingest", "tables", "--dry-run")["unknown_kinds"] == {
+        "borrowed": {"rows": 2, "setting": "events.borrowed.weight = 1"},
+        "lent out": {"rows": 1, "setting": 'events."lent out".weight = 1'},
+    }
+    said = " ".join(invoke("ingest", "tables", "--dry-run").stderr.split())
+    assert "the kind of event 'borrowed' has no weight and counts nothing" in said
+    assert "--event-weight 'lent out=1'" in said
+    assert "CART" not in said
+
+
+def test_a_dry_run_takes_a_weight_and_writes_none(folder: Path) -> None:
+    found = told("ingest", "tables", "--dry-run", "--event-weight", "Borrowed=1")
+    assert list(found["unknown_kinds"]) == ["lent out"]
+    assert not (folder / "recsvc.toml").exists()
+
+
+def test_the_line_that_is_named_gives_the_weight(folder: Path) -> None:
+    lines = [
+        each["setting"] for each in told("ingest", "tables", "--dry-run")["unknown_kinds"].values()
+    ]
+    (folder / "recsvc.toml").write_text("\n".join([*lines, "[events.view]", "weight = 0.02"]))
+    assert tomllib.loads((folder / "recsvc.toml").read_text())["events"]["view"]["weight"] == 0.02
+    assert told("ingest", "tables", "--dry-run")["unknown_kinds"] == {}
+
+
+def test_evaluate_says_what_of_the_test_table_is_not_to_be_found(folder: Path) -> None:
+    train = ["user_id,item_id", *(f"u{u},i{(u + n) % 9}" for u in range(9) for n in range(5))]
+    (folder / "train.csv").write_text("\n".join(train) + "\n")
+    (folder / "test.csv").write_text(
+        "user_id,item_id,event\nu0,i8,\nu0,i0,\nu0,i7,return\nu0,new,\nu1,i8,borrowed\nx,i0,\n"
+    )
+    files = ("popularity", "--train", "train.csv", "--test", "test.csv", "--device", "cpu")
+    found = told("evaluate", *files)
+    assert found["test"] == {
+        "to_find": 2, "unknown_items": 1, "unknown_users": 1, "in_train": 1, "against": 1,
+        "without_weight": 1,
+    }  # fmt: skip
+    assert (found["users"], found["unknown_kinds"]) == (1, ["borrowed"])
+    assert found["metrics"]["recall@50"]["mean"] == 0.5
+    said = " ".join(invoke("evaluate", *files).stderr.split())
+    assert (
+        "of the test table 2 pairs were to be found, 1 of them with items that train lacks, which "
+        "are missed; left out: 1 of users who are not in the training table, 1 that are in the "
+        "training table too, 1 that speak against the item, 1 that count nothing"
+    ) in said
