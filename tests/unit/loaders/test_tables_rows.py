@@ -90,6 +90,17 @@ class TestIds:
         ]
         assert [r.line for r in rejected] == [2, 3, 4, 5, 6]
 
+    def test_a_float_that_may_stand_for_two_numbers_is_no_id(
+        self, write_tables: WriteTables, read_table: ReadTable
+    ) -> None:
+        exact = pl.Series([2.0**53 - 1, 2.0**53])
+        short = pl.Series([2.0**24 - 1, 2.0**24], dtype=pl.Float32)
+        for ids, digits in ((exact, "9007199254740991"), (short, "16777215")):
+            table = pl.DataFrame({"user_id": "u", "item_id": ids})
+            frame, rejected = read_table(write_tables(interactions=table), INTERACTIONS)
+            assert frame["item_id"].to_list() == [digits]
+            assert [(r.line, r.column) for r in rejected] == [(2, "item_id")]
+
     def test_categorical_ids_are_text(
         self, write_tables: WriteTables, read_table: ReadTable
     ) -> None:

@@ -282,3 +282,39 @@ class TestMapping:
                 continue
             with pytest.raises(TableError, match=says):
                 open_tables(str(source), parse_mapping(texts))
+
+
+class TestOnlyAndDrop:
+    ITEMS_FILE = "item_id,title,price,margin\ni,T,2,1\n"
+
+    def columns(self, folder: Path, **options: list[str]) -> list[str]:
+        tables = FolderTables(folder, parse_mapping([], **options))  # pyright: ignore[reportArgumentType]
+        assert tables.warnings == ()
+        (frame,) = tables.batches(ITEMS, no_reject)
+        return [name for name in frame.columns if name not in ITEMS.names]
+
+    def test_which_columns_become_properties(self, write: Write, tmp_path: Path) -> None:
+        write("interactions.csv", HEADER)
+        write("items.csv", self.ITEMS_FILE)
+        assert self.columns(tmp_path) == ["price", "margin"]
+        assert self.columns(tmp_path, drop=["items.margin"]) == ["price"]
+        assert self.columns(tmp_path, only=["items.margin"]) == ["margin"]
+        assert self.columns(tmp_path, only=["items"]) == []
+        assert self.columns(tmp_path, drop=["items.title"]) == ["price", "margin"]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"only": ["items.colour"]}, "items has no column 'colour': expected one of 'item_id'"),
+            ({"drop": ["items.colour"]}, "items has no column 'colour': expected one of 'item_id'"),
+            ({"drop": ["items.item_id"]}, "items needs its column 'item_id': keep it"),
+            ({"drop": ["products.price"]}, "there is no table 'products'"),
+        ],
+    )
+    def test_what_cannot_be_chosen(
+        self, write: Write, tmp_path: Path, options: dict[str, list[str]], message: str
+    ) -> None:
+        write("interactions.csv", HEADER)
+        write("items.csv", self.ITEMS_FILE)
+        with pytest.raises(TableError, match=message):
+            self.columns(tmp_path, **options)
