@@ -26,8 +26,8 @@ _LABELS: dict[str, Label] = {"User": "User", "Item": "Item", "Category": "Catego
 _MOST_HOPS = 4
 _NODE = re.compile(r"\(\s*(?P<label>\w+)\s*(?:\^\s*(?P<exponent>-?\d+(?:\.\d+)?)\s*)?\)")
 _HOP = re.compile(
-    r"(?P<back><)?-\[\s*(?P<type>\w+)(?P<max>\s+max)?\s+(?P<cap>[1-9]\d*)(?P<log>\s+log)?\s*\]-"
-    r"(?P<on>>)?"
+    r"(?P<back><)?-\[\s*(?P<type>\w+)\s*(?:\*\s*(?P<levels>[1-9]\d*)|"
+    r"(?P<max>\bmax\s+)?(?P<cap>\b[1-9]\d*)(?P<log>\s+log)?)\s*\]-(?P<on>>)?"
 )
 
 
@@ -42,6 +42,8 @@ class Hop:
             being theirs; else each is followed.
         cap: how many of a node's are followed at most: the strongest, ties by the id they lead to.
         log: each counts log(1 + weight), 0 where the weight is below 0; else each counts 1.
+        levels: where above 0, the hop leads to the node itself and to all that so many steps lead
+            to at most, to each once, without a cap.
     """
 
     type: str
@@ -49,6 +51,7 @@ class Hop:
     strongest: bool
     cap: int
     log: bool
+    levels: int = 0
 
     @property
     def ends(self) -> tuple[Label, Label]:
@@ -120,10 +123,13 @@ def _hop(name: str, text: str, place: int, start: Label) -> Hop:
     if found["type"] not in ENDS:
         raise _wrong(name, found["type"], f"one of {', '.join(ENDS)}, or no `walk` in the header")
     hop = Hop(
-        found["type"], bool(found["on"]), bool(found["max"]), int(found["cap"]), bool(found["log"])
-    )
+        found["type"], bool(found["on"]), bool(found["max"]), int(found["cap"] or 0),
+        bool(found["log"]), int(found["levels"] or 0),
+    )  # fmt: skip
     if hop.ends[0] != start:
         raise _wrong(name, text[place : found.end()], f"a hop that a {start} has")
+    if hop.levels and hop.ends[0] != hop.ends[1]:
+        raise _wrong(name, text[place : found.end()], "`*` where a hop may follow itself")
     return hop
 
 

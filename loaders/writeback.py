@@ -109,6 +109,9 @@ def write_vectors(
 ) -> int:
     """Write one vector per node into the version's slot.
 
+    A node whose vector is 0 gets none: it has no direction, and a vector index refuses it. What the
+    slot held of it is removed.
+
     Args:
         gateway: the graph.
         version: whose slot.
@@ -129,7 +132,7 @@ def write_vectors(
     written = 0
     for start in range(0, len(table.ids), _VECTORS_PER_TRANSACTION):
         stop = min(start + _VECTORS_PER_TRANSACTION, len(table.ids))
-        vectors = table.vectors[start:stop].tolist()
+        vectors = [row.tolist() if row.any() else None for row in table.vectors[start:stop]]
         rows = [{"id": i, "vector": v} for i, v in zip(table.ids[start:stop], vectors, strict=True)]
         written += gateway.run(query, rows=rows)[0]["written"]
         progress(f"{version.model} {label} vectors", stop, len(table.ids))

@@ -144,7 +144,10 @@ def print_contributions(answer: Answer) -> None:
 
 
 def print_similar(answer: SimilarAnswer) -> None:
-    """Neighbours, on stdout."""
+    """Neighbours, on stdout; else why there are none."""
+    if answer.reason is not None:
+        say(f"nothing is nearest to {answer.id} ({answer.model} {answer.version}): {answer.reason}")
+        return
     print_table(
         f"nearest to {answer.id} ({answer.model} {answer.version})",
         ("rank", "id", "title", "cosine"),

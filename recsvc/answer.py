@@ -110,12 +110,17 @@ class SimilarNode:
 
 @dataclass(frozen=True, slots=True)
 class SimilarAnswer:
-    """The nearest neighbours of an item or user."""
+    """The nearest neighbours of an item or user.
+
+    `reason` says why there are none; `degraded` names what could not be read.
+    """
 
     id: str
     model: str
     version: int
     items: tuple[SimilarNode, ...]
+    reason: str | None = None
+    degraded: tuple[str, ...] = ()
 
 
 def writable(answer: Answer | SimilarAnswer) -> dict[str, Any]:

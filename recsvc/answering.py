@@ -62,7 +62,7 @@ def answer_of(
     items = tuple(
         RankedItem(
             item_id=snapshot.items[row],
-            title=snapshot.titles[row] or None,
+            title=listing.title(row),
             rank=first_rank + column,
             score=float(scores[column]),
             signals=exact.signals(column),
@@ -86,16 +86,45 @@ def with_newcomers(answer: Answer, listing: Listing, text: str) -> Answer:
     spare = listing.query.k - len(answer.items)
     if spare <= 0 or not listing.newcomers:
         return answer
-    level = listing.query.explain
-    whole = Explanation(text, (), 0.0, (), None, "")
-    explanation = {"none": None, "summary": Explanation(text, (), 0.0), "full": whole}[level]
-    added = [
-        RankedItem(item_id, title, 0, 0.0, {BASE: 0.0}, explanation)
-        for item_id, title in listing.newcomers[:spare]
-    ]
+    added = [_newcomer(listing, *each, text) for each in listing.newcomers[:spare]]
     items = sorted([*answer.items, *added], key=lambda item: -item.score)
     ranked = tuple(replace(item, rank=rank) for rank, item in enumerate(items, start=1))
     return replace(answer, items=ranked)
+
+
+def newcomer_answer(
+    listing: Listing,
+    item: tuple[str, str | None],
+    rank: int,
+    text: str,
+    request_id: str,
+    started: float,
+) -> Answer:
+    """The answer about one item that came after the refresh.
+
+    Args:
+        listing: the list it would be in.
+        item: its id and title.
+        rank: its place there.
+        text: what is said of it.
+        request_id: of the request.
+        started: `time.perf_counter` when it came.
+    """
+    return Answer(
+        request_id=request_id,
+        user_id=listing.asker.user_id,
+        k=listing.query.k,
+        versions=dict(listing.snapshot.versions),
+        degraded=listing.asker.degraded,
+        took_ms=round((time.perf_counter() - started) * 1000, 3),
+        items=(replace(_newcomer(listing, *item, text), rank=rank),),
+    )
+
+
+def _newcomer(listing: Listing, item_id: str, title: str | None, text: str) -> RankedItem:
+    whole = Explanation(text, (), 0.0, (), None, "")
+    shown = {"none": None, "summary": Explanation(text, (), 0.0), "full": whole}
+    return RankedItem(item_id, title, 0, 0.0, {BASE: 0.0}, shown[listing.query.explain])
 
 
 def _explanation(

@@ -1,7 +1,7 @@
 """Who asks, for what, and what is known about them when an answer is made."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,7 +9,6 @@ from recsvc.answer import ExplainLevel, NodeRef
 from recsvc.errors import TooMuchError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
 from recsvc.settings import EventSettings
-from recsvc.snapshot import Snapshot
 from recsvc.stored import StoredUser
 
 MOST_WORK: Final = 8_000_000
@@ -135,19 +134,27 @@ def check_work(query: RecommendationQuery, pieces: Sequence[int], answers: int) 
 
 
 def stated_asker(
-    stated: Sequence[StatedEvidence], snapshot: Snapshot, events: Mapping[str, EventSettings]
+    stated: Sequence[StatedEvidence],
+    titles: Mapping[str, str | None],
+    events: Mapping[str, EventSettings],
 ) -> Asker:
-    """Someone of whom only what they state is known."""
+    """Someone of whom only what they state is known.
+
+    Args:
+        stated: what they state.
+        titles: of the items, as they are now.
+        events: settings by kind of event.
+    """
     rows = [(each.item_id, each.event, each.weight, None) for each in stated]
     nodes = tuple(item_evidence(rows, events, now=time.time()))
     evidence = Evidence(nodes, frozenset(each.item_id for each in stated))
-    return Asker(None, evidence, _references(nodes, _title_of(snapshot, {})))
+    names = {("item", item): title for item, title in titles.items()}
+    return Asker(None, evidence, _references(nodes, names))
 
 
 def stored_asker(
     user_id: str,
     stored: StoredUser,
-    snapshot: Snapshot,
     events: Mapping[str, EventSettings],
     *,
     limit: int,
@@ -157,7 +164,6 @@ def stored_asker(
     Args:
         user_id: their id.
         stored: what the graph knows about them.
-        snapshot: where titles come from.
         events: settings by kind of event.
         limit: most items that count as evidence, the newest.
     """
@@ -171,24 +177,17 @@ def stored_asker(
         ),
     )
     seen = frozenset(row[0] for row in stored.interactions)
-    names = {("user", other): name for other, name, _ in stored.follows}
-    names |= {("category", category): name for category, _, name, _ in stored.prefers}
-    return Asker(user_id, Evidence(nodes, seen), _references(nodes, _title_of(snapshot, names)))
-
-
-def _title_of(
-    snapshot: Snapshot, names: Mapping[tuple[str, str], str | None]
-) -> Callable[[EvidenceNode], str | None]:
-    def title(node: EvidenceNode) -> str | None:
-        if node.kind != "item":
-            return names.get((node.kind, node.id))
-        row = snapshot.items.row(node.id)
-        return snapshot.titles[row] or None if row >= 0 else None
-
-    return title
+    names: dict[tuple[str, str], str | None] = {
+        **{("item", item): title for item, title in stored.titles.items()},
+        **{("user", other): name for other, name, _ in stored.follows},
+        **{("category", category): name for category, _, name, _ in stored.prefers},
+    }
+    return Asker(user_id, Evidence(nodes, seen), _references(nodes, names))
 
 
 def _references(
-    nodes: Sequence[EvidenceNode], title: Callable[[EvidenceNode], str | None]
+    nodes: Sequence[EvidenceNode], names: Mapping[tuple[str, str], str | None]
 ) -> tuple[NodeRef, ...]:
-    return tuple(NodeRef(node.kind, node.id, title(node)) for node in nodes)
+    return tuple(
+        NodeRef(node.kind, node.id, names.get((node.kind, node.id)) or None) for node in nodes
+    )

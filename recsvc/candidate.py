@@ -18,6 +18,9 @@ from recsvc.refresh_parts import Fitted, Learned, Vectors
 from recsvc.snapshot import Snapshot
 from recsvc.warm_state import Start
 
+_LEVELS = 10
+"""Most steps from a category to one above it, here and in `cypher/serve/category_items.cypher`."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extracted:
@@ -116,12 +119,22 @@ def snapshot_of(
         item_people=evidence.getnnz(axis=0).astype(np.int64),
         titles=details.titles,
         available=np.array(details.available, bool),
-        in_category=graph.in_category.matrix(
-            len(graph.items), len(graph.categories), weighted=False
-        ),
+        in_category=_with_above(graph),
         blend=blend,
         event=_only_event(graph),
     )
+
+
+def _with_above(graph: HeteroGraph) -> sp.csr_matrix:
+    """The categories of each item and those above them, bool [items, categories]."""
+    number = len(graph.categories)
+    inside = graph.in_category.matrix(len(graph.items), number, weighted=False) > 0
+    above = graph.subcategory_of.matrix(number, number, weighted=False) > 0
+    for _ in range(_LEVELS):
+        before, inside = inside.nnz, (inside + inside @ above) > 0
+        if inside.nnz == before:
+            break
+    return sp.csr_matrix(inside)
 
 
 def _only_event(graph: HeteroGraph) -> str | None:

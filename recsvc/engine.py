@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from loaders.errors import Neo4jAwayError
 from loaders.gateway import Row
 from recsvc.activations import Activations
 from recsvc.answer import Answer, SimilarAnswer
-from recsvc.answering import Reasons, Removals, answer_of, with_newcomers
+from recsvc.answering import Reasons, Removals, answer_of, newcomer_answer, with_newcomers
 from recsvc.asking import (
     MOST_UNKNOWN,
     Asker,
@@ -42,6 +42,14 @@ from recsvc.evidence import Evidence, EvidenceKind
 from recsvc.explanation import ExactScores, take_apart
 from recsvc.listing import Listing
 from recsvc.live import with_live_rows
+from recsvc.live_truth import (
+    add_newcomers,
+    live_newcomer,
+    live_rows,
+    live_scope,
+    live_titles,
+    snapshot_now,
+)
 from recsvc.paths import DrawnPaths, find_paths
 from recsvc.places import forget_here
 from recsvc.readiness import Readiness
@@ -51,7 +59,7 @@ from recsvc.settings import EventSettings
 from recsvc.similar import similar_items, similar_users
 from recsvc.snapshot import Snapshot
 from recsvc.store import Store
-from recsvc.stored import ActiveVersion, PendingDeletions, StoredNode, StoredUser
+from recsvc.stored import ActiveVersion, CategoryScope, PendingDeletions, StoredNode, StoredUser
 from recsvc.text import TextSettings
 from recsvc.wording import sentences
 from recsvc.workshop import WORKSHOP
@@ -105,15 +113,18 @@ class Engine:
         """The best items for a user of the graph.
 
         Raises:
-            NotFoundError: there is no such user, version or signal.
+            NotFoundError: there is no such user, version, signal or category.
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
         chosen = await self._chosen(query)
         with self._store.one_request():
-            asker, snapshot = await self._asker(user_id, chosen)
-            unknown = await self._unknown(query.named(), chosen)
-            listing = await _listing(snapshot, asker, query)
+            (asker, snapshot), scope, unknown = await asyncio.gather(
+                self._asker(user_id, chosen),
+                live_scope(self._store, chosen, query),
+                self._unknown(query.named(), chosen),
+            )
+            listing = await _listing(snapshot, asker, query, scope)
             return replace(await self._answer(listing, started), unknown=unknown)
 
     async def recommend_many(
@@ -129,7 +140,7 @@ class Engine:
             take: what is kept of each answer, which may be large.
 
         Raises:
-            NotFoundError: there is no such version or signal.
+            NotFoundError: there is no such version, signal or category.
             SnapshotError: nothing has been refreshed yet.
             TooMuchError: all answers together take too long.
         """
@@ -148,13 +159,15 @@ class Engine:
                 started = time.perf_counter()
                 asker, snapshot = known.pop(user_id)
                 with self._store.one_request():
-                    listing = await _listing(snapshot, asker, query)
+                    listing = await _listing(snapshot, asker, query, scope)
                     made = replace(await self._answer(listing, started), unknown=nowhere)
                 taken[user_id] = await WORKSHOP.do(asker.is_large(query), take, made)
 
         users = list(dict.fromkeys(user_ids))
         with self._store.one_request():
-            nowhere = await self._unknown(query.named(), chosen)
+            scope, nowhere = await asyncio.gather(
+                live_scope(self._store, chosen, query), self._unknown(query.named(), chosen)
+            )
         await asyncio.gather(*map(ask, users))
         pieces = [len(asker.nodes) for asker, _ in known.values()]
         check_work(query, pieces, sum(user_id in known for user_id in user_ids))
@@ -168,17 +181,34 @@ class Engine:
         """The best items for someone the graph does not know.
 
         Raises:
-            NotFoundError: there is no such version or signal.
+            NotFoundError: there is no such version, signal or category.
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
         snapshot = await self._chosen(query)
-        asker = stated_asker(evidence, snapshot, self._events)
         named: list[EvidenceKey] = [("item", each.item_id) for each in evidence]
         with self._store.one_request():
-            unknown = await self._unknown([*named, *query.named()], snapshot)
-            listing = await _listing(snapshot, asker, query)
+            titles, scope, unknown = await asyncio.gather(
+                live_titles(self._store, snapshot, {each.item_id for each in evidence}),
+                live_scope(self._store, snapshot, query),
+                self._unknown([*named, *query.named()], snapshot),
+            )
+            asker = stated_asker(evidence, titles, self._events)
+            listing = await _listing(snapshot, asker, query, scope)
             return replace(await self._answer(listing, started), unknown=unknown)
+
+    async def snapshot_now(self) -> Snapshot:
+        """See `recsvc.live_truth.snapshot_now`.
+
+        Raises:
+            SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the graph cannot be read in time.
+        """
+        return await snapshot_now(self._store, self.snapshot)
+
+    def watch_unread(self, heard: Callable[[str], None]) -> None:
+        """Have somebody told of each thing in the graph that cannot be read, by its kind."""
+        self._store.unread.heard = heard
 
     async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
         """What counts as evidence of a user, and what the graph holds of them.
@@ -190,7 +220,7 @@ class Engine:
         """
         limit = self._max_evidence
         stored = await self._store.user(user_id, limit=limit)
-        return stored_asker(user_id, stored, self.snapshot, self._events, limit=limit), stored
+        return stored_asker(user_id, stored, self._events, limit=limit), stored
 
     async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[Row]:
         """See `recsvc.store.Store.find`."""
@@ -202,7 +232,7 @@ class Engine:
             return await self._store.users_at(share, limit)
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
-        """Why a user is or would be recommended an item: any item of the active version.
+        """Why a user is or would be recommended an item: any item of the graph.
 
         Raises:
             NotFoundError: there is no such user or item.
@@ -214,14 +244,16 @@ class Engine:
     async def _explained(self, user_id: str, item_id: str) -> Answer:
         started = time.perf_counter()
         asker, snapshot = await self._asker(user_id, self.snapshot)
+        listing = await _listing(snapshot, asker, RecommendationQuery(explain="full"))
         row = snapshot.items.row(item_id)
         if row < 0:
-            raise NotFoundError(
-                f"no item {item_id!r} in the active version: a new item is known after the next "
-                "refresh"
-            )
-        listing = await _listing(snapshot, asker, RecommendationQuery(explain="full"))
+            return await self._explained_newcomer(listing, item_id, started)
         return await self._answer(listing, started, only=np.array([row]))
+
+    async def _explained_newcomer(self, listing: Listing, item_id: str, started: float) -> Answer:
+        """An item that came after the refresh, as a list shows it that is long enough."""
+        item, rank = await live_newcomer(self._store, listing, item_id)
+        return newcomer_answer(listing, item, rank, self._text.newcomer, _request_id(), started)
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         """See `recsvc.similar.similar_items`.
@@ -232,7 +264,8 @@ class Engine:
             Neo4jError: the neighbourhood of a new item cannot be read in time.
         """
         name = self._embedding_model(model)
-        return await similar_items(self._store, self.snapshot, name, item_id, k)
+        with self._store.one_request():
+            return await similar_items(self._store, self.snapshot, name, item_id, k)
 
     async def similar_users(self, user_id: str, k: int, model: str | None) -> SimilarAnswer:
         """See `recsvc.similar.similar_users`.
@@ -361,7 +394,7 @@ class Engine:
             return Asker(user_id, Evidence(), degraded=("evidence",)), snapshot
         counts = {other: count for other, _, count in stored.follows}
         note_users([user_id, *counts])
-        asker = stored_asker(user_id, stored, snapshot, self._events, limit=self._max_evidence)
+        asker = stored_asker(user_id, stored, self._events, limit=self._max_evidence)
         try:
             return asker, await with_live_rows(self._store, snapshot, counts, asker.evidence)
         except Neo4jAwayError:
@@ -393,53 +426,39 @@ class Engine:
     ) -> Answer:
         """The answer that shows a list, or one item and its place.
 
-        It is made while Neo4j tells which items exist; where that was assumed wrongly, once more.
+        It is made while Neo4j tells what the items are now; where that was assumed wrongly, once
+        more.
+
+        Raises:
+            NotFoundError: the one item is not in the graph any more.
         """
         do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
         while True:
             asked = await do(listing.assume)
             whole = exact = await do(listing.exact)
             if only is not None:
+                # It has to exist; its place depends on what comes before it.
+                before = listing.before(float(listing.scored.scores[only[0]]))
+                asked = np.union1d(asked, np.append(before, only))
                 exact = take_apart(listing.snapshot.blend, listing.scored, only)
-            there, reasons = await asyncio.gather(
-                self._which_exist(listing.snapshot, asked), self._reasons(listing, exact, whole)
+            live, reasons = await asyncio.gather(
+                live_rows(self._store, listing, asked), self._reasons(listing, exact, whole)
             )
-            if there is None:
+            if live is None:
                 reasons = reasons.without_availability()
-            elif not listing.settle(asked, there) or (
-                only is None and listing.short and await self._add_newcomers(listing)
-            ):
+            elif only is not None and live[np.searchsorted(asked, only[0])] is None:
+                raise NotFoundError(
+                    f"no item {listing.snapshot.items[int(only[0])]!r} in the graph"
+                )
+            elif not listing.settle(asked, live):
                 continue
+            elif only is None and listing.short:
+                await add_newcomers(self._store, listing)
             rank = 1 if only is None else listing.place(int(only[0]))
             answer = await do(
                 answer_of, listing, exact, reasons, _request_id(), started, first_rank=rank
             )
-            return with_newcomers(answer, listing, self._text.nothing)
-
-    async def _add_newcomers(self, listing: Listing) -> bool:
-        """Look for items that came into the filter since the refresh; whether some have scores."""
-        query = listing.query
-        try:
-            items = await self._store.other_items(listing.decided(), query.categories, query.k)
-        except Neo4jAwayError:
-            return False
-        note_anything()
-        return listing.add(items)
-
-    async def _which_exist(
-        self, snapshot: Snapshot, rows: Int64[NDArray[np.int64], " n"]
-    ) -> Bool[NDArray[np.bool_], " n"] | None:
-        """Which items exist and are available at this moment; None where that cannot be read."""
-        if not len(rows):
-            return np.zeros(0, bool)
-        ids = [snapshot.items[row] for row in rows.tolist()]
-        try:
-            live = await self._store.live_items(ids)
-        except Neo4jAwayError:
-            return None
-        there = np.array([item_id in live for item_id in ids], bool)
-        snapshot.available[rows] = there
-        return there
+            return with_newcomers(answer, listing, self._text.newcomer)
 
     async def _reasons(self, listing: Listing, exact: ExactScores, whole: ExactScores) -> Reasons:
         """Why some items are in a list, or would be.
@@ -497,8 +516,15 @@ class Engine:
         return self._serving.snapshot
 
 
-async def _listing(snapshot: Snapshot, asker: Asker, query: RecommendationQuery) -> Listing:
-    return await WORKSHOP.do(asker.is_large(query), Listing, snapshot, asker, query)
+async def _listing(
+    snapshot: Snapshot,
+    asker: Asker,
+    query: RecommendationQuery,
+    scope: CategoryScope | None = None,
+) -> Listing:
+    if query.categories and scope is None:
+        asker = replace(asker, degraded=(*asker.degraded, "categories"))
+    return await WORKSHOP.do(asker.is_large(query), Listing, snapshot, asker, query, scope)
 
 
 def _request_id() -> str:

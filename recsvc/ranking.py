@@ -1,5 +1,7 @@
 """From scores to a list: filters, the k best, ties by item id."""
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
@@ -58,16 +60,21 @@ def diversify(
     vectors: Float64[NDArray[np.float64], "n dim"],
     k: int,
     weight: float,
+    *,
+    reach: Callable[[int], int] | None = None,
 ) -> tuple[Int64[NDArray[np.int64], " k"], Float64[NDArray[np.float64], " k"]]:
     """Maximal marginal relevance (Carbonell & Goldstein 1998, §2): one item after the other.
 
         next = argmax_i score_i - weight · max_{j chosen} max(0, cos(v_i, v_j))
 
     Args:
-        scores: of the items to choose from.
+        scores: of the items to choose from, highest first where `reach` is given.
         vectors: what tells how alike two items are.
         k: how many to choose.
         weight: what an item loses that is just like one before it.
+        reach: from how many of the first the n-th item is chosen; from all where None. So the
+            choice for a smaller k is the beginning of that for a larger one, which has more to
+            choose from.
 
     Returns:
         Positions in the order chosen (ties: smaller position), and how alike each one was to the
@@ -78,8 +85,10 @@ def diversify(
     likeness = np.zeros(len(scores))
     left = np.ones(len(scores), bool)
     chosen: list[int] = []
-    for _ in range(min(k, len(scores))):
-        best = int(np.argmax(np.where(left, scores - weight * likeness, -np.inf)))
+    for number in range(1, min(k, len(scores)) + 1):
+        near = slice(reach(number) if reach is not None else None)
+        value = scores[near] - weight * likeness[near]
+        best = int(np.argmax(np.where(left[near], value, -np.inf)))
         chosen.append(best)
         left[best] = False
         likeness[left] = np.maximum(likeness[left], unit[left] @ unit[best])

@@ -55,7 +55,7 @@ _Arrays = Callable[[str], NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Everything an answer needs besides what is read live.
+    """Everything an answer needs besides what is read live. Nothing writes into it.
 
     Attributes:
         versions: the version of every model in the blend, `hybrid` among them.
@@ -65,8 +65,9 @@ class Snapshot:
         user_counts: interactions of each of these users at the refresh.
         item_people: users who had each item at the refresh.
         titles: one per item, "" where there is none.
-        available: one per item, as it was when it was last seen; written to by requests.
-        in_category: bool [items, categories].
+        available: one per item, as it was at the refresh.
+        in_category: bool [items, categories]: categories of each item and those above them, as
+            they were at the refresh.
         blend: signals and their weights.
         event: the one kind of event of the graph; None where there are several.
     """
@@ -359,7 +360,9 @@ def _being_unpacked(path: Path) -> bool:
 
 def _load_array(file: Path | io.BytesIO, *, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
     with _ONE_HEADER:
-        return np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
+        array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
+    array.flags.writeable = False  # a snapshot is what a refresh made, whatever is asked of it
+    return array
 
 
 def _check(names: Collection[PartName], sha256: str) -> None:
@@ -402,7 +405,7 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
         user_counts=array("user_counts"),
         item_people=array("item_people"),
         titles=tuple(manifest["titles"]),
-        available=np.array(array("available")),
+        available=array("available"),
         in_category=_csr(array, "in_category", (len(items), len(ids["category"]))),
         blend=blend,
         event=manifest["event"],

@@ -1,6 +1,6 @@
 """Everything a request reads from and writes to Neo4j. Every call has a deadline."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC
 from typing import Any, cast
 
@@ -19,17 +19,21 @@ from recsvc.search_query import words_query
 from recsvc.shared_reads import SharedReads
 from recsvc.stored import (
     ActiveVersion,
+    CategoryScope,
     FoundPath,
+    LiveItem,
     PendingDeletions,
     StoredNode,
     StoredUser,
     active_version,
     event_row,
     found_path,
+    live_items,
     pending_of,
     stored_user,
 )
 from recsvc.transport import WRITE_SECONDS, Transport
+from recsvc.unread import UnreadNotes
 
 SEEN_LIMIT = 50_000
 Step = tuple[str, Mapping[str, Any]]
@@ -41,7 +45,11 @@ _LABELS: Mapping[EvidenceKind, str] = {"user": "User", "item": "Item", "category
 
 
 class Store(Transport):
-    """What is read and written, query by query."""
+    """What is read and written, query by query.
+
+    Attributes:
+        unread: what was met that cannot be read.
+    """
 
     def __init__(
         self,
@@ -54,7 +62,8 @@ class Store(Transport):
             address, timeout_seconds=timeout_seconds, write_timeout_seconds=write_timeout_seconds
         )
         self._users = SharedReads(self._read_users)
-        self._live_items = SharedReads(self._read_live_items)
+        self._live_items = SharedReads(self._read_live_items_of_all)
+        self.unread = UnreadNotes()
 
     async def user(self, user_id: str, *, limit: int) -> StoredUser:
         """What the graph knows about a user.
@@ -76,7 +85,9 @@ class Store(Transport):
             seen_limit=SEEN_LIMIT,
         )
         row_of = {row["user_id"]: row for row in rows}
-        return [stored_user(row_of[u], limit) if u in row_of else None for u, limit in asked]
+        found = [stored_user(row_of[u], limit) if u in row_of else None for u, limit in asked]
+        self.unread.note([each for user in found if user is not None for each in user.unread])
+        return found
 
     async def known(self, named: Sequence[tuple[EvidenceKind, str]]) -> set[tuple[str, str]]:
         """Those of some users, items and categories that there are."""
@@ -91,15 +102,55 @@ class Store(Transport):
         """Whether a user is in the graph."""
         return (await self._run(catalogue()["serve/user_exists"], user_id=user_id))[0]["found"]
 
-    async def live_items(self, item_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the items that exist and are available now."""
-        live = await self._shared("serve/live_items", self._live_items, frozenset(item_ids))
-        return live.intersection(item_ids)
+    async def live_items(
+        self, item_ids: Collection[str], categories: Sequence[str] = ()
+    ) -> dict[str, LiveItem]:
+        """Those of the items that exist, as they are now: what every answer is made from.
 
-    async def _read_live_items(self, asked: Sequence[frozenset[str]]) -> list[frozenset[str]]:
-        ids = list(frozenset[str]().union(*asked))
-        rows = await self._run(catalogue()["serve/live_items"], item_ids=ids)
-        return [frozenset(rows[0]["item_ids"])] * len(asked)
+        Args:
+            item_ids: which items.
+            categories: ids of categories; `LiveItem.inside` says whether an item is in one of them.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        if not item_ids:
+            return {}
+        if categories:
+            return await self._read_live_items(list(item_ids), categories)
+        live = await self._shared("serve/live_items", self._live_items, frozenset(item_ids))
+        return {item_id: live[item_id] for item_id in item_ids if item_id in live}
+
+    async def _read_live_items_of_all(
+        self, asked: Sequence[frozenset[str]]
+    ) -> list[dict[str, LiveItem]]:
+        found = await self._read_live_items(list(frozenset[str]().union(*asked)), ())
+        return [found] * len(asked)
+
+    async def _read_live_items(
+        self, item_ids: list[str], categories: Sequence[str]
+    ) -> dict[str, LiveItem]:
+        (row,) = await self._run(
+            catalogue()["serve/live_items"], item_ids=item_ids, category_ids=list(categories)
+        )
+        self.unread.note(row["unread"])
+        return live_items(row["items"])
+
+    async def category_scope(self, categories: Sequence[str], limit: int) -> CategoryScope:
+        """What a filter by some categories means now, with its items where they are so few.
+
+        Raises:
+            NotFoundError: there is no category of a name.
+            Neo4jError: the graph cannot be read in time.
+        """
+        (row,) = await self._run(
+            catalogue()["serve/category_items"], category_ids=list(categories), limit=limit + 1
+        )
+        for category in categories:
+            if category not in row["known"]:
+                raise NotFoundError(f"no category {category!r} in the graph")
+        items = frozenset(row["item_ids"])
+        return CategoryScope(tuple(row["category_ids"]), items if len(items) <= limit else None)
 
     async def other_items(
         self, others: Sequence[str], categories: Sequence[str], limit: int

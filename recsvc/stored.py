@@ -11,6 +11,8 @@ import orjson
 from loaders.gateway import Row
 from recsvc.evidence import EvidenceKind
 
+Unread = tuple[str, str]
+"""What cannot be read: of which kind, and what the database calls it inside."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -22,11 +24,43 @@ class StoredUser:
         interactions: (item_id, event, stored weight, Unix seconds or None), newest first.
         follows: (user_id, name or None, number of their interactions).
         prefers: (category_id, weight, name or None, kind or None).
+        titles: of the items of these interactions that have one, but for the oldest.
+        unread: what cannot be read and is left out.
     """
 
     interactions: list[tuple[str, str, float, float | None]]
     follows: list[tuple[str, str | None, int]]
     prefers: list[tuple[str, float, str | None, str | None]]
+    titles: Mapping[str, str] = field(default_factory=dict[str, str])
+    unread: Sequence[Unread] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveItem:
+    """An item that exists, as it is at the time of an answer.
+
+    Attributes:
+        title: None where it has none.
+        available: whether it may be listed.
+        inside: whether it is in one of the categories that were asked about.
+    """
+
+    title: str | None
+    available: bool
+    inside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryScope:
+    """What a filter by categories means at the time of an answer.
+
+    Attributes:
+        categories: ids of those named and of all below them.
+        items: ids of the items that are in one of these; None where there are too many to read.
+    """
+
+    categories: tuple[str, ...]
+    items: frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +142,32 @@ def found_path(
 
 def stored_user(row: Row, limit: int) -> StoredUser:
     """A user, from a row of `cypher/serve/user_evidence.cypher`, with so many links of a kind."""
-    interactions, follows, prefers = (
-        [tuple(entry) for entry in row[name]] for name in ("interactions", "follows", "prefers")
+    did, follows, prefers = row["interactions"], row["follows"], row["prefers"]
+    unread = [
+        *(("INTERACTED", inside) for *_, inside in did if inside is not None),
+        *(("User.user_id", inside) for *_, inside in follows if inside is not None),
+        *(("PREFERS", inside) for *_, inside in prefers if inside is not None),
+    ]
+    return StoredUser(
+        [(item, event, weight, at) for item, event, weight, at, *_ in did if weight is not None],
+        [(other, name, count) for other, name, count, inside in follows if inside is None][:limit],
+        [
+            (category, weight, name, kind)
+            for category, weight, name, kind, _ in prefers
+            if weight is not None
+        ][:limit],
+        {item: title for item, _, _, _, title, _ in did[:limit] if title},
+        unread,
     )
-    return StoredUser(interactions, follows[:limit], prefers[:limit])
+
+
+def live_items(rows: Sequence[Sequence[Any]]) -> dict[str, LiveItem]:
+    """Items by id, from what `cypher/serve/live_items.cypher` collects of them."""
+    return {
+        item_id: LiveItem(title or None, available, inside)
+        for item_id, title, available, inside in rows
+        if item_id is not None  # it was deleted meanwhile
+    }
 
 
 def active_version(row: Mapping[str, Any]) -> ActiveVersion:

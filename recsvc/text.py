@@ -131,6 +131,8 @@ class TextSettings(BaseModel):
     """Popularity speaks for it, and hardly anything else."""
     nothing: str = "On balance nothing speaks for it."
     """The score is not above 0."""
+    newcomer: str = "It is new: nothing is known of it before the next refresh."
+    """It came into the graph after the refresh."""
 
     @property
     def locale(self) -> Locale:
@@ -166,7 +168,7 @@ class TextSettings(BaseModel):
         return given
 
     @field_validator("because", "between", "before_last", "unlike", "linked", "many", "popular",
-                     "nothing")  # fmt: skip
+                     "nothing", "newcomer")  # fmt: skip
     @classmethod
     def _filled(cls, phrase: Phrase, info: ValidationInfo) -> Phrase:
         _check_phrase("", phrase, info)

@@ -33,6 +33,7 @@ WRITE_SECONDS = 10.0
 """Deadline of a write, unless another one is set."""
 _CONNECTIONS = 100
 _PLANNING_SECONDS = 30.0
+_DELETED = "Neo.ClientError.Statement.EntityNotFound"
 _RETIRING_SECONDS = 0.05
 _LINE = re.compile(r"\bline (\d+),")
 _NO_SCHEMA = "a constraint or index that writes need cannot be made in the graph database"
@@ -118,7 +119,12 @@ class Transport:
             {"user_ids": [""], "limit": 1, "seen_limit": 1},
             _PLANNING_SECONDS,
         )
-        await self._asked(catalogue()["serve/live_items"], {"item_ids": [""]}, _PLANNING_SECONDS)
+        named = {"category_ids": [""]}
+        for name, parameters in (
+            ("serve/live_items", named | {"item_ids": [""]}),
+            ("serve/category_items", named | {"limit": 1}),
+        ):
+            await self._asked(catalogue()[name], parameters, _PLANNING_SECONDS)
 
     async def _plan_paths(self) -> None:
         parameters = path_parameters([("", "")], "", limit=1)
@@ -306,7 +312,7 @@ class Transport:
             try:
                 return await self._read_once(query, parameters, seconds)
             except (neo4j.exceptions.DriverError, neo4j.exceptions.Neo4jError) as error:
-                if not error.is_retryable():
+                if not (error.is_retryable() or _was_deleted_meanwhile(error)):
                     raise
             (rows,) = await self._transact([(query, parameters)], seconds)
             return rows
@@ -387,3 +393,10 @@ def writes() -> tuple[Query, ...]:
     lock, events = catalogue()["ingest/write_lock"], catalogue()["ingest/events"]
     puts = [query for query in catalogue().folder("rest") if query.mode == "write"]
     return (events, lock, *puts)
+
+
+def _was_deleted_meanwhile(
+    error: neo4j.exceptions.DriverError | neo4j.exceptions.Neo4jError,
+) -> bool:
+    """Whether a read met something that another transaction was deleting."""
+    return isinstance(error, neo4j.exceptions.Neo4jError) and error.code == _DELETED

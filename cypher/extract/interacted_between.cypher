@@ -8,9 +8,12 @@
 MATCH (user:User)-[r:INTERACTED]->(item)
 WHERE user.user_id IN $ids
 WITH user, r, item, r.last_at < $until AS whole
-WITH user, r, item, whole, CASE WHEN whole THEN r.last_at ELSE r.first_at END AS at
+WITH user, item, whole, CASE WHEN whole THEN r.last_at ELSE r.first_at END AS at,
+     coalesce(r.event, 'interaction') AS event, coalesce(r.weight, 1.0) AS weight
 WHERE $since <= at < $until
-RETURN coalesce(r.event, 'interaction') AS event,
+RETURN CASE WHEN event IS :: STRING THEN event ELSE '' END AS event,
        collect(id(user)) AS sources, collect(id(item)) AS targets,
-       collect(CASE WHEN whole THEN toFloat(coalesce(r.weight, 1.0)) ELSE 1.0 END) AS weights,
+       collect(CASE WHEN NOT event IS :: STRING OR NOT coalesce(-1e6 <= weight <= 1e6, false)
+                      THEN 0.0 / 0.0
+                    WHEN whole THEN toFloat(weight) ELSE 1.0 END) AS weights,
        collect(at.epochMillis / 1000.0) AS times

@@ -6,6 +6,8 @@
 MATCH (user:User)-[r:INTERACTED]->(item)
 WHERE user.user_id IN $ids
 WITH user, sum(id(item) * (1 + id(item) % 1009)) AS items,
-     sum(toFloat(coalesce(r.weight, 1.0))) AS weight, sum(coalesce(r.last_at.epochMillis, 0)) AS time
+     sum(CASE WHEN -1e6 <= coalesce(r.weight, 1.0) <= 1e6 THEN toFloat(coalesce(r.weight, 1.0))
+              ELSE 0.0 / 0.0 END) AS weight,
+     sum(CASE WHEN r.last_at IS :: ZONED DATETIME THEN r.last_at.epochMillis ELSE 0 END) AS time
 RETURN collect(id(user)) AS users, collect(items) AS items, collect(weight) AS weights,
        collect(time) AS times

@@ -7,6 +7,7 @@ RETURN
   [name IN keys(c) WHERE NOT name STARTS WITH 'embedding_' | [name, c[name]]] AS properties,
   COLLECT {
     MATCH (c)-[:SUBCATEGORY_OF]->(parent:Category)
+    WHERE parent.category_id IS :: STRING NOT NULL
     RETURN [parent.category_id, 1.0]
     ORDER BY parent.category_id
     LIMIT $limit

@@ -16,6 +16,8 @@ CALL () {
   CALL db.index.fulltext.queryNodes($index, words, {limit: 1000}) YIELD node
   RETURN node AS category
 }
+WITH category
+WHERE category.category_id IS :: STRING NOT NULL
 WITH category, COUNT { (category)<-[:IN_CATEGORY]-() } AS count
 RETURN category.category_id AS id, toStringOrNull(category.name) AS title, count
 ORDER BY id = $prefix DESC, coalesce(toLower(title) = toLower($prefix), false) DESC,

@@ -16,6 +16,8 @@ CALL () {
   CALL db.index.fulltext.queryNodes($index, words, {limit: 1000}) YIELD node
   RETURN node AS item
 }
+WITH item
+WHERE item.item_id IS :: STRING NOT NULL
 WITH item, COUNT { (item)<-[:INTERACTED]-() } AS count
 RETURN item.item_id AS id, toStringOrNull(item.title) AS title, count
 ORDER BY id = $prefix DESC, coalesce(toLower(title) = toLower($prefix), false) DESC,

@@ -16,6 +16,8 @@ CALL () {
   CALL db.index.fulltext.queryNodes($index, words, {limit: 1000}) YIELD node
   RETURN node AS user
 }
+WITH user
+WHERE user.user_id IS :: STRING NOT NULL
 WITH user, COUNT { (user)-[:INTERACTED]->() } AS count
 RETURN user.user_id AS id, toStringOrNull(user.name) AS title, count
 ORDER BY id = $prefix DESC, coalesce(toLower(title) = toLower($prefix), false) DESC,

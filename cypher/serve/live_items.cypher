@@ -1,7 +1,16 @@
-// Which of some items exist and are available now.
+// Some items as they are now: title, whether they are available, and whether they are in one of
+// some categories. `unread` names, by the database's own id, what cannot be read.
 // mode: read
-// params: item_ids: list[str]
-// returns: item_ids: list[str]
+// params: item_ids: list[str], category_ids: list[str]
+// returns: items: list[list[any]], unread: list[list[str]]
 MATCH (item:Item)
-WHERE item.item_id IN $item_ids AND coalesce(item.available, true)
-RETURN collect(item.item_id) AS item_ids
+WHERE item.item_id IN $item_ids
+RETURN
+  collect([item.item_id, toStringOrNull(item.title), coalesce(item.available, true) = true,
+           size($category_ids) > 0 AND EXISTS {
+             (item)-[:IN_CATEGORY]->(category:Category)
+             WHERE category.category_id IN $category_ids
+           }]) AS items,
+  collect(CASE WHEN NOT item.available IS :: BOOLEAN THEN ['Item.available', elementId(item)] END)
+  + collect(CASE WHEN item.title IS NOT NULL AND toStringOrNull(item.title) IS NULL
+              THEN ['Item.title', elementId(item)] END) AS unread

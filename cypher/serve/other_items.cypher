@@ -13,7 +13,8 @@ CALL () {
   RETURN item
 }
 WITH item
-WHERE coalesce(item.available, true) AND NOT item.item_id IN $others
+WHERE coalesce(item.available, true) = true AND item.item_id IS :: STRING NOT NULL
+  AND NOT item.item_id IN $others
 RETURN item.item_id AS item_id, toStringOrNull(item.title) AS title
 ORDER BY item_id
 LIMIT $limit

@@ -8,13 +8,15 @@
 CALL () {
 <<explain>>
 }
+WITH *
+WHERE -1e30 <= strength <= 1e30
 WITH evidence_id, item_id, strength,
      CASE WHEN start IS NULL THEN [path] ELSE [start, path] END AS parts
 RETURN collect([evidence_id, item_id, strength, [part IN parts | [
   [node IN nodes(part) | [
     CASE WHEN node:User THEN 'user' WHEN node:Category THEN 'category' ELSE 'item' END,
     coalesce(node.user_id, node.category_id, node.item_id),
-    CASE WHEN node:Item THEN node.title ELSE node.name END
+    toStringOrNull(CASE WHEN node:Item THEN node.title ELSE node.name END)
   ]],
   [at IN range(0, length(part) - 1) |
     [type(relationships(part)[at]), startNode(relationships(part)[at]) = nodes(part)[at]]]

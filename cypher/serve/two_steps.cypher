@@ -24,4 +24,6 @@ WITH evidence, size(people) AS number, items,
      size(items) + COUNT { MATCH (person)-[:FOLLOWS]-(other:User) RETURN DISTINCT other } AS degree
 UNWIND items AS item
 WITH evidence, item, sum(1.0 / (number * degree)) AS share
-RETURN evidence.item_id AS evidence_id, collect(item.item_id) AS item_ids, collect(share) AS shares
+WITH evidence.item_id AS evidence_id, item.item_id AS item_id, share
+WHERE evidence_id IS NOT NULL AND item_id IS :: STRING NOT NULL
+RETURN evidence_id, collect(item_id) AS item_ids, collect(share) AS shares

@@ -7,7 +7,9 @@ RETURN
   [name IN keys(u) WHERE NOT name STARTS WITH 'embedding_' | [name, u[name]]] AS properties,
   COLLECT {
     MATCH (u)-[r:PREFERS]->(c:Category)
-    RETURN [c.category_id, toFloat(coalesce(r.weight, 1.0))]
-    ORDER BY coalesce(r.weight, 1.0) DESC, c.category_id
+    WITH c.category_id AS category_id, coalesce(r.weight, 1.0) AS weight
+    WHERE -1e6 <= weight <= 1e6 AND category_id IS :: STRING NOT NULL
+    RETURN [category_id, toFloat(weight)]
+    ORDER BY weight DESC, category_id
     LIMIT $limit
   } AS links

@@ -1,5 +1,6 @@
 // All that is known about some users: what they did (newest and strongest first), whom they
-// follow, what they prefer.
+// follow, what they prefer. The last entry of each is the database's own id of what cannot be
+// read, null where all of it can; the weight of a relationship that cannot be read is null.
 // mode: read
 // params: user_ids: list[str], limit: int, seen_limit: int
 // returns: user_id: str, interactions: list[list[any]], follows: list[list[any]], prefers: list[list[any]]
@@ -9,21 +10,30 @@ RETURN
   user.user_id AS user_id,
   COLLECT {
     MATCH (user)-[r:INTERACTED]->(item:Item)
-    RETURN [item.item_id, r.event, toFloat(coalesce(r.weight, 1.0)),
-            r.last_at.epochMillis / 1000.0]
-    ORDER BY coalesce(r.last_at.epochMillis, 0) DESC, r.weight DESC, item.item_id, r.event
+    WITH r, item, coalesce(r.event, 'interaction') AS event, coalesce(r.weight, 1.0) AS weight,
+         CASE WHEN r.last_at IS :: ZONED DATETIME THEN r.last_at.epochMillis END AS millis
+    WITH r, item, event, millis, CASE
+      WHEN -1e6 <= weight <= 1e6 AND event IS :: STRING NOT NULL
+        AND item.item_id IS :: STRING NOT NULL THEN toFloat(weight) END AS weight
+    RETURN [item.item_id, event, weight, millis / 1000.0, toStringOrNull(item.title),
+            CASE WHEN weight IS NULL OR NOT r.last_at IS :: ZONED DATETIME THEN elementId(r) END]
+    ORDER BY coalesce(millis, 0) DESC, weight DESC, item.item_id, event
     LIMIT $seen_limit
   } AS interactions,
   COLLECT {
-    MATCH (user)-[:FOLLOWS]->(other:User)
-    RETURN [other.user_id, toString(other.name), COUNT { (other)-[:INTERACTED]->() }]
+    MATCH (user)-[r:FOLLOWS]->(other:User)
+    RETURN [other.user_id, toStringOrNull(other.name), COUNT { (other)-[:INTERACTED]->() },
+            CASE WHEN NOT other.user_id IS :: STRING NOT NULL THEN elementId(other) END]
     ORDER BY other.user_id
     LIMIT $limit
   } AS follows,
   COLLECT {
     MATCH (user)-[r:PREFERS]->(category:Category)
-    RETURN [category.category_id, toFloat(coalesce(r.weight, 1.0)), toString(category.name),
-            toStringOrNull(category.kind)]
-    ORDER BY r.weight DESC, category.category_id
+    WITH r, category, coalesce(r.weight, 1.0) AS weight
+    WITH r, category, CASE WHEN -1e6 <= weight <= 1e6 AND category.category_id IS :: STRING NOT NULL
+                        THEN toFloat(weight) END AS weight
+    RETURN [category.category_id, weight, toStringOrNull(category.name),
+            toStringOrNull(category.kind), CASE WHEN weight IS NULL THEN elementId(r) END]
+    ORDER BY weight DESC, category.category_id
     LIMIT $limit
   } AS prefers

@@ -3,6 +3,7 @@
 // params: place: int, limit: int
 // returns: id: str, title: str, count: int
 MATCH (user:User)
+WHERE user.user_id IS :: STRING NOT NULL
 WITH user
 SKIP $place
 LIMIT $limit

@@ -1,4 +1,4 @@
-// Vectors of nodes labelled User, into one slot.
+// Vectors of nodes labelled User, into one slot; null takes away what is there.
 // mode: write
 // each: model = deepwalk | fastrp | lightgcn | mf | node2vec, slot = a | b
 // params: rows: list[map]

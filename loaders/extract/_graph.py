@@ -202,6 +202,7 @@ def _part(row: Row, users: Nodes, items: Nodes, of: NDArray[np.bool_]) -> _Part:
     # What was made after the nodes were read, and users who were read along.
     known = (user >= 0) & (item >= 0) & of[user]
     weight, last_at = np.array(row["weights"], np.float64), np.array(row["times"], np.float64)
+    known &= ~np.isnan(weight)  # what somebody wrote by hand and nobody can read
     if not known.all():
         user, item, weight, last_at = user[known], item[known], weight[known], last_at[known]
     return _Part(row["event"], user, item, weight, last_at)
@@ -243,8 +244,9 @@ def sorted_interactions(
 
 def _weighted(row: Row, sources: Nodes, targets: Nodes) -> _Weighted:
     source, target = sources.rows(row["sources"]), targets.rows(row["targets"])
-    known = (source >= 0) & (target >= 0)
-    return source[known], target[known], np.array(row["weights"], np.float64)[known]
+    weight = np.array(row["weights"], np.float64)
+    known = (source >= 0) & (target >= 0) & ~np.isnan(weight)
+    return source[known], target[known], weight[known]
 
 
 def _in_order(parts: Sequence[_Weighted]) -> Edges:

@@ -1,5 +1,6 @@
 """Answers: on the terminal, into a file, over HTTP."""
 
+import asyncio
 import dataclasses
 import multiprocessing
 import os
@@ -27,6 +28,9 @@ from recsvc.settings import load_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from loaders.types import HeteroGraph
+    from recsvc.snapshot import Snapshot
 
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client keeps the numbers of several processes in one folder."""
@@ -110,8 +114,13 @@ def batch_recommend(
     if out.suffix not in (".parquet", ".jsonl"):
         raise typer.BadParameter(f"{out} ends in neither .parquet nor .jsonl", param_hint="--out")
     settings = load_settings()
-    snapshot = with_engine(settings, _loaded)
-    graph = training_graph(settings, None)
+
+    async def loaded(engine: Engine) -> "tuple[HeteroGraph, Snapshot]":
+        _ = engine.snapshot  # it ends here where there is none
+        graph = await asyncio.to_thread(training_graph, settings, None)
+        return graph, await engine.snapshot_now()
+
+    graph, snapshot = with_engine(settings, loaded)
     with console.progress_bars() as bars:
         report = write_recommendations(out, graph, snapshot, settings.events, k, users, bars)
     print_document(dataclasses.asdict(report) | {"out": str(out)}, "written", as_json=as_json)
@@ -193,7 +202,3 @@ def _end_with(parent: BaseProcess) -> None:
     """A parent that is killed cannot end its processes."""
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-async def _loaded(engine: Engine) -> Any:
-    return engine.snapshot

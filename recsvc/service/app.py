@@ -103,6 +103,7 @@ def create_app(
         lambda: engine.troubles,
     )
     metrics = Metrics(served)
+    engine.watch_unread(metrics.observe_unread)
     keeping = [_keeping(answer_cache, engine, metrics)] if answer_cache is not None else []
     assets = _swagger_ui()
     app = _Service(

@@ -97,6 +97,12 @@ class Metrics:
             ("kept",),
             registry=self.registry,
         )
+        self._unread = Counter(
+            "recsvc_unread_values",
+            "Times that something in the graph could not be read and was left out, by kind.",
+            ("kind",),
+            registry=self.registry,
+        )
         self._unknown = Counter(
             "recsvc_events_without_weight",
             "Events, stored or given as evidence, whose kind has no weight: they count nothing.",
@@ -123,6 +129,10 @@ class Metrics:
     def observe_kept(self, *, kept: bool) -> None:
         """Count a request for recommendations by whether an answer to it was at hand."""
         self._kept.labels("yes" if kept else "no").inc()
+
+    def observe_unread(self, kind: str) -> None:
+        """Count something in the graph that could not be read."""
+        self._unread.labels(kind).inc()
 
     def observe_kinds(
         self, kinds: Sequence[str], unknown_kinds: Callable[[Sequence[str]], list[str]]

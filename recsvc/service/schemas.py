@@ -367,6 +367,10 @@ class SimilarDocument(_Document):
     model: str
     version: int
     items: list[SimilarNodeDocument]
+    reason: str | None
+    """Why there are none."""
+    degraded: list[str]
+    """What could not be read: `availability`."""
 
 
 class EventsDocument(_Document):

@@ -63,6 +63,9 @@ def _hop_matrices(walk: Walk, graph: HeteroGraph) -> list[sp.csr_matrix]:
     for hop, exponent in zip(walk.hops, walk.exponents, strict=False):
         source, target, weight = _edges(hop, graph)
         shape = _shape(hop, sizes)
+        if hop.levels:
+            matrices.append(_reached(source, target, shape[0], hop.levels))
+            continue
         factor = _power(np.bincount(source, minlength=shape[0]), exponent)
         if hop is walk.hops[-1]:
             end = _power(np.bincount(target, minlength=shape[1]), walk.exponents[-1])
@@ -73,6 +76,17 @@ def _hop_matrices(walk: Walk, graph: HeteroGraph) -> list[sp.csr_matrix]:
         values = factor[source] * share * end[target]
         matrices.append(sp.csr_matrix((values, (source, target)), shape=shape))
     return matrices
+
+
+def _reached(source: _Rows, target: _Rows, size: int, levels: int) -> sp.csr_matrix:
+    """1 from each node to itself and to whatever so many steps lead to at most."""
+    step = sp.csr_matrix((np.ones(len(source), bool), (source, target)), shape=(size, size))
+    reached = sp.identity(size, dtype=bool, format="csr")
+    for _ in range(levels):
+        before, reached = reached.nnz, (reached + reached @ step) > 0
+        if reached.nnz == before:
+            break
+    return sp.csr_matrix(reached, dtype=np.float64)
 
 
 def _shape(hop: Hop, sizes: dict[Label, int]) -> tuple[int, int]:

@@ -150,7 +150,7 @@ class AnswerOracle:
         evidence = Evidence()
         if known:
             stored = self._stored[user]
-            asker = stored_asker(user, stored, snapshot, self._events, limit=_MOST_EVIDENCE)
+            asker = stored_asker(user, stored, self._events, limit=_MOST_EVIDENCE)
             evidence = asker.evidence
         scored = snapshot.blend.score(evidence)
         allowed = np.array(snapshot.available)

@@ -294,7 +294,8 @@ def test_a_category_gives_all_it_has_and_no_more(service, user, diversity):
     nine = _ids(_recommend(service, user, k=10, exclude="ten-4", **asked))
     assert sorted(nine) == [item for item in TEN if item != "ten-4"]
     assert len(_recommend(service, user, k=9, exclude="ten-4", **asked)["items"]) == 9
-    assert _recommend(service, user, k=10, category="no such")["items"] == []
+    unknown = service.client.get(f"/v1/users/{user}/recommendations", params={"category": "no"})
+    assert (unknown.status_code, unknown.json()["detail"]) == (404, "no category 'no' in the graph")
 
 
 def test_a_list_goes_on_past_all_that_is_gone_since_the_refresh(served, service):

@@ -167,7 +167,7 @@ def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
 ) -> None:
     gateway.run(EVERYTHING)
     sizes = (0, 1, 5, 50, 500)
-    names = ["serve/user_evidence", "serve/live_items"]
+    names = ["serve/user_evidence", "serve/live_items", "serve/category_items"]
     names += [name for name in catalogue() if name.startswith("serve/paths[")]
 
     def planned(*, one: bool) -> int:
@@ -177,7 +177,7 @@ def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
             for size in sizes:
                 values = {
                     "user_ids": ["u"] * size, "user_id": "u" * size, "item_ids": ["i"] * size,
-                    "limit": 1, "seen_limit": 1,
+                    "category_ids": ["c"] * size, "limit": 1, "seen_limit": 1,
                     "pairs": [{"evidence_id": "i", "item_id": "i"}] * size,
                 }  # fmt: skip
                 given = {name: values[name] for name in query.params}

@@ -52,6 +52,11 @@ IN = Query(
     "UNWIND $rows AS row MATCH (i:Item {item_id: row[0]}) MATCH (c:Category {category_id: row[1]}) "
     "CREATE (i)-[r:IN_CATEGORY]->(c) SET r.weight = row[2]",
 )  # fmt: skip
+BELOW = Query(
+    "tests/below", "", "write", {"rows": "any"}, {},
+    "UNWIND $rows AS row MATCH (a:Category {category_id: row[0]}) "
+    "MATCH (b:Category {category_id: row[1]}) CREATE (a)-[:SUBCATEGORY_OF]->(b)",
+)  # fmt: skip
 
 
 def _weights(rng: np.random.Generator, count: int) -> list[float | int | None]:
@@ -84,6 +89,10 @@ def _random_graph(gateway: Neo4jGateway, seed: int) -> None:
     linked += [(i, c) for i in (items[9], items[50]) for c in categories]
     linked += [(i, c) for i in items for c in rng.choice(categories, 2).tolist()]
     gateway.run(IN, rows=[[*p, w] for p, w in zip(linked, _weights(rng, len(linked)), strict=True)])
+    # Trees, several parents, a chain longer than ten, and circles.
+    below = [rng.choice(categories, 2).tolist() for _ in range(25)]
+    below += [[f"c{n}", f"c{n + 1}"] for n in range(14)]
+    gateway.run(BELOW, rows=below)
 
 
 def _check(gateway: Neo4jGateway, graph: HeteroGraph, query: Query, *, most: int = 0) -> None:

@@ -110,6 +110,12 @@ class FakeEngine:
         answers = [take(self._answer(user_id, query)) for user_id in known]
         return answers, [user_id for user_id in user_ids if user_id == "nobody"]
 
+    async def snapshot_now(self) -> Any:
+        self._called("snapshot_now")
+
+    def watch_unread(self, heard: Callable[[str], None]) -> None:
+        self.heard_of_unread = heard
+
     async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
         self._called("known", user_id)
         listened = ("55", "listen", 13883.0, 1_763_726_400.0)

@@ -1,0 +1,220 @@
+"""A graph that is edited by hand: what cannot be read is left out, everybody else is served."""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loaders.catalogue import Query
+from loaders.extract import extract_details, extract_graph
+from recsvc.refresh import RefreshOptions, refresh
+from recsvc.settings import load_settings
+from tests.conftest import Served, Service, running_service
+
+pytestmark = pytest.mark.neo4j
+
+REFRESH_OPTIONS = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+
+# u0 has the taste of i0 to i29, u1 another one, and follows nobody who has that of u0.
+PLACES = {
+    "item": ("MATCH (x:Item {item_id: $item})", ("title", "available", "created_at")),
+    "user": ("MATCH (:User {user_id: 'u0'})-[:FOLLOWS]->(x:User)", ("name",)),
+    "category": ("MATCH (x:Category {category_id: 'c0'})", ("name", "kind")),
+    "did": (
+        "MATCH (:User {user_id: 'u0'})-[x:INTERACTED]->(:Item)",
+        ("event", "weight", "last_at", "first_at", "value", "count"),
+    ),
+    "follows": ("MATCH (:User {user_id: 'u0'})-[x:FOLLOWS]->()", ("since",)),
+    "inside": ("MATCH (:Item {item_id: $item})-[x:IN_CATEGORY]->()", ("weight",)),
+    "prefers": ("MATCH (:User {user_id: 'u0'})-[x:PREFERS]->()", ("weight",)),
+    "other_item": ("MATCH (x:Item {note: 'odd'})", ("item_id",)),
+    "other_user": ("MATCH (x:User {note: 'odd'})", ("user_id",)),
+    "other_category": ("MATCH (x:Category {note: 'odd'})", ("category_id",)),
+}
+VALUES = (
+    "true", "false", "'false'", "'no'", "0", "1", "-3", "[1]", "[]", "['a', 'b']", "[true]", "''",
+    "0.0 / 0.0", "1.0 / 0.0", "-1.0 / 0.0", "1e308", "9223372036854775807", "'{a: 1}'", "' '",
+    "date()", "localtime()", "time()", "localdatetime()", "datetime()", "[date()]",
+    "datetime('2999-01-01')", "datetime('-0044-03-15')", "duration('P1M2DT3S')",
+    "point({x: 1, y: 2})", "point({latitude: 1, longitude: 2})", "null", "'\\u0000'",
+    "'2024-01-01'", "'5'",
+)  # fmt: skip
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from([(place, name) for place, (_, names) in PLACES.items() for name in names]),
+        st.sampled_from(VALUES),
+    ),
+    min_size=1, max_size=6, unique_by=lambda edit: edit[0],
+)  # fmt: skip
+
+
+def _run(served: Served, text: str, **parameters: Any) -> list[dict[str, Any]]:
+    query = Query("tests/hand", "", "write", dict.fromkeys(parameters, "any"), {}, text)
+    return served.gateway.run(query, **parameters)
+
+
+@pytest.fixture(scope="module")
+def log_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "serve.log"
+
+
+@pytest.fixture(scope="module")
+def service(served: Served, log_file: Path) -> Iterator[Service]:
+    environment = served.environment | {
+        "RECSVC_ANSWER_CACHE_SECONDS": "0",
+        "RECSVC_REQUEST_TIMEOUT_SECONDS": "20",
+    }
+    with running_service(environment, log_file) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def edited(served: Served, service: Service) -> str:
+    """The item that is edited: u0 is recommended it, u1 is not. There are nodes of odd ids too."""
+    _run(
+        served,
+        """
+        MATCH (u:User {user_id: 'u0'}), (c:Category {category_id: 'c0'})
+        MERGE (u)-[:PREFERS]->(c)
+        CREATE (i:Item {note: 'odd', item_id: 'odd'}), (i)-[:IN_CATEGORY]->(c),
+               (o:User {note: 'odd', user_id: 'odd'}),
+               (k:Category {note: 'odd', category_id: 'odd'}),
+               (k)-[:SUBCATEGORY_OF]->(c), (u)-[:INTERACTED {event: 'listen', weight: 1.0}]->(i),
+               (u)-[:FOLLOWS]->(o), (u)-[:PREFERS]->(k), (i)-[:IN_CATEGORY]->(k),
+               (o)-[:INTERACTED {event: 'listen', weight: 1.0}]->(i)
+        """,
+    )
+    first = service.client.get("/v1/users/u0/recommendations", params={"k": 1}).json()
+    return first["items"][0]["item_id"]
+
+
+def _asks(item: str) -> Sequence[tuple[str, dict[str, Any]]]:
+    return (
+        ("/v1/users/u0/recommendations", {"k": 20, "explain": "full"}),
+        ("/v1/users/u0/recommendations", {"k": 100, "category": "c0", "diversity": 0.5}),
+        (f"/v1/users/u0/recommendations/{item}/explanation", {}),
+        ("/v1/users/u0/evidence", {}),
+        ("/v1/users/u0/similar", {}),
+        (f"/v1/items/{item}/similar", {"k": 100}),
+        ("/v1/users/u0", {}),
+        (f"/v1/items/{item}", {}),
+        ("/v1/categories/c0", {}),
+        *((f"/v1/{kind}", {"k": 100} | ({"search": text} if text else {"at": 0.0}))
+          for kind, text in itertools.product(("users", "items", "categories"), ("", "o", "so"))
+          if text or kind == "users"),
+    )  # fmt: skip
+
+
+def _answer(service: Service, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    answer = service.client.get(path, params=parameters)
+    assert answer.status_code == 200, (path, parameters, answer.text)
+    document = answer.json()
+    assert document.get("degraded", []) == []
+    return {n: v for n, v in document.items() if n not in ("request_id", "took_ms")}
+
+
+def _check_sums(document: dict[str, Any]) -> None:
+    for item in document["items"]:
+        assert item["title"] is None or isinstance(item["title"], str)
+        assert item["score"] == pytest.approx(sum(item["signals"].values()), rel=1e-4, abs=1e-9)
+
+
+def _edit(served: Served, item: str, edits: Sequence[tuple[tuple[str, str], str]]) -> None:
+    for (place, name), value in edits:
+        text = PLACES[place][0]
+        named = {"item": item} if "$item" in text else {}
+        _run(served, f"{text} WITH x LIMIT 1 SET x.edited = true, x.{name} = {value}", **named)
+
+
+def _extracted(served: Served) -> None:
+    graph = extract_graph(served.gateway)
+    details = extract_details(served.gateway, graph.items, graph.categories)
+    assert all(isinstance(title, str) for title in details.titles)
+    for array in (graph.interactions.weight, graph.in_category.weight, graph.prefers.weight):
+        assert np.isfinite(array).all()
+    assert (np.abs(graph.interactions.weight) <= 1e6).all()
+
+
+class Others:
+    """What others are answered: somebody of another taste, whose list does not hold the item."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.before = self.now()
+
+    def now(self) -> list[dict[str, Any]]:
+        recommendations = {"k": 10, "explain": "full"}
+        return [
+            _answer(self.service, "/v1/users/u1/recommendations", recommendations),
+            _answer(self.service, "/v1/items/i40/similar", {"k": 5}),
+        ]
+
+
+@pytest.fixture(scope="module")
+def others(service: Service, edited: str) -> Others:
+    return Others(service)
+
+
+@settings(
+    max_examples=20, deadline=None, derandomize=True, database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+@given(edits=EDITS)
+def test_no_edit_breaks_an_answer_or_a_refresh(
+    served: Served, service: Service, edited: str, others: Others, edits: Any
+) -> None:
+    """Whatever values somebody gives to properties that this product reads."""
+    kept = _run(served, "MATCH (n:Item|User|Category) WHERE n.note = 'odd' OR n.item_id = $item "
+                "OR n.category_id = 'c0' OR EXISTS { (:User {user_id: 'u0'})-[:FOLLOWS]->(n) } "
+                "RETURN elementId(n) AS id, properties(n) AS properties "
+                "UNION MATCH (:User {user_id: 'u0'})-[r]->() "
+                "RETURN elementId(r) AS id, properties(r) AS properties "
+                "UNION MATCH (:Item {item_id: $item})-[r:IN_CATEGORY]->() "
+                "RETURN elementId(r) AS id, properties(r) AS properties", item=edited)  # fmt: skip
+    try:
+        _edit(served, edited, edits)
+        for path, parameters in _asks(edited):
+            document = _answer(service, path, parameters)
+            if "recommendations" in path and "items" in document:
+                _check_sums(document)
+        assert others.now() == others.before
+        _extracted(served)
+    finally:
+        rows = [(row["id"], row["properties"]) for row in kept]
+        text = "UNWIND $rows AS row MATCH {} WHERE elementId(x) = row[0] SET x = row[1]"
+        for pattern in ("(x)", "()-[x]->()"):
+            _run(served, text.format(pattern), rows=rows)
+
+
+def test_what_cannot_be_read_is_counted_and_named_once(
+    served: Served, service: Service, log_file: Path, edited: str
+) -> None:
+    _edit(served, edited, [(("item", "available"), "'no'")])
+    (row,) = _run(served, "MATCH (i:Item {item_id: $item}) RETURN elementId(i) AS id", item=edited)
+    for _ in range(3):
+        listed = _answer(service, "/v1/users/u0/recommendations", {"k": 10})["items"]
+        assert edited not in [item["item_id"] for item in listed]
+    metrics = service.client.get("/metrics").text
+    counted = re.search(r'recsvc_unread_values_total{kind="Item.available"} ([\d.]+)', metrics)
+    assert counted is not None
+    assert float(counted[1]) >= 3
+    assert log_file.read_text().count(row["id"]) == 1
+
+
+def test_a_refresh_of_a_graph_where_all_of_it_was_edited(served: Served, edited: str) -> None:
+    every = itertools.cycle(VALUES)
+    for place, (_, names) in PLACES.items():
+        for name in names:
+            if not name.endswith("_id"):
+                _edit(served, edited, [((place, name), next(every))])
+    _run(served, "MATCH (x {note: 'odd'}) SET x.item_id = 7, x.user_id = [1], x.category_id = true")
+    report = refresh(
+        served.gateway, REFRESH_OPTIONS, load_settings().events, home=served.home, force=True
+    )
+    assert report.versions["hybrid"] == 2
