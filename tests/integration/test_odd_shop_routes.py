@@ -330,9 +330,11 @@ def test_a_signal_counted_in_cypher_is_that_of_the_answer(
 def test_categories_exclusions_and_what_was_seen(odd: OddServed, asking: Asking) -> None:
     for user in (*odd.shop.odd, *SELDOM):
         eligible = odd.shop.eligible(user)
-        for category in ("A1", "i1"):
+        for category in ("A1", "i1", "A", "B", "root", "none"):
             found = asking.list(user, k=500, category=category, explain="none")
-            assert set(ids(found)) == eligible & odd.shop.members[category], (user, category)
+            assert set(ids(found)) == eligible & odd.shop.under(category), (user, category)
+            few = asking.list(user, k=5, category=category, explain="none")
+            assert ids(few) == ids(found)[:5], (user, category)
         first = ids(asking.list(user, k=3, explain="none"))
         left = asking.list(user, k=500, exclude=first, explain="none")
         assert set(ids(left)) == eligible - set(first)
@@ -413,6 +415,16 @@ def test_what_is_near(odd: OddServed, asking: Asking) -> None:
         found = [each["id"] for each in near]
         assert len(found) == len(set(found))
         assert set(found) <= set(odd.shop.users) - {user}
+
+
+def test_nothing_near_has_a_reason(odd: OddServed, asking: Asking) -> None:
+    for path in (("users", "only returns"), ("items", "i88")):
+        near = asking.get(*path, "similar", k=5)
+        assert near["items"] == []
+        assert near["reason"]
+    unknown = asking.client.get("/v1/users/01/recommendations", params={"category": "no such"})
+    assert unknown.status_code == 404
+    assert "no such" in unknown.json()["detail"]
 
 
 def test_some_users_are_drawn_and_come_with_how_much_they_did(
