@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from loaders.catalogue import Query
-from loaders.errors import LocalNeo4jError, Neo4jAuthError, Neo4jError
+from loaders.errors import (
+    LocalNeo4jError,
+    Neo4jAuthError,
+    Neo4jError,
+    Neo4jTimeoutError,
+    Neo4jUnavailableError,
+)
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 
 _PAUSE_SECONDS = 0.25
@@ -69,6 +75,8 @@ def database_state(address: Neo4jAddress) -> DatabaseState:
             gateway.run(_READ)
     except Neo4jAuthError:
         raise
+    except (Neo4jTimeoutError, Neo4jUnavailableError) as error:  # a busy machine is no broken one
+        return DatabaseState(False, starting=True, said=_words("no answer yet", str(error)))
     except Neo4jError as error:
         return DatabaseState(False, said=_words("broken", found.get("message") or str(error)))
     return DatabaseState(True)
