@@ -78,11 +78,9 @@ def client(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def key_file(served: Served) -> Iterator[KeyFile]:
-    """The API keys of the service; afterwards it needs none again."""
-    file = KeyFile(served.home / "keys.json")
-    yield file
-    file.path.unlink()
+def key_file(served: Served) -> KeyFile:
+    """The API keys of the service, which asks for one from the first that is made."""
+    return KeyFile(served.home / "keys.json")
 
 
 @pytest.fixture(scope="package")

@@ -27,9 +27,39 @@ def use_key(page: Page, key: str) -> None:
     dialog.get_by_role("button", name="Use it").click()
 
 
+def test_versions_refresh_and_roll_back(
+    open_page: Open, client: httpx.Client, served: Served
+) -> None:
+    """Late: it changes what is active, and refreshes without what makes that slow."""
+    served.gateway.run(MANY_ITEMS)
+    page = open_page("?view=versions")
+    models = client.get("/v1/models").json()["models"]
+    expect(page.locator(".versions > section").first.locator("tbody tr")).to_have_count(len(models))
+    active = {m["model"]: m for m in models if m["status"] == "active"}
+    row = page.locator("tr.active", has_text="hybrid")
+    expect(row).to_contain_text(f"{active['hybrid']['metrics']['ndcg@20']:.4f}")
+    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("button", name="Cancel").click()
+    assert client.get("/v1/models").json()["models"] == models
+    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    expect(page.locator(".note", has_text="Active now: ")).to_contain_text("hybrid 1")
+    page.get_by_role("button", name="Start a refresh").click()
+    expect(page.get_by_role("dialog")).to_contain_text("fastrp, walk3")
+    page.get_by_role("dialog").get_by_role("button", name="Start", exact=True).click()
+    newest = page.locator(".run").first
+    expect(newest.locator(".state")).to_have_text("running", timeout=60_000)
+    expect(newest.locator(".steps li")).not_to_have_count(0)
+    expect(newest.locator(".state")).not_to_have_text("running", timeout=60_000)
+    run = client.get("/v1/refreshes").json()["refreshes"][0]
+    expect(newest.locator(".state")).to_have_text(run["state"])
+    expect(newest.locator(".steps li")).to_have_count(len(run["steps"]))
+
+
 def test_a_key_is_asked_for_and_does_what_it_is_for(
     open_page: Open, client: httpx.Client, key_file: KeyFile, screenshots: Path
 ) -> None:
+    """Last: a service that had keys once asks for one until it is started again without."""
     read, admin = key_file.create("look", Scope.READ), key_file.create("run", Scope.ADMIN)
     page = open_page(f"?user={USER}", errors=True)
     expect(page.get_by_role("dialog")).to_have_count(1)
@@ -62,32 +92,3 @@ def test_a_key_is_asked_for_and_does_what_it_is_for(
     another_tab = page.context.new_page()
     another_tab.goto(page.url)
     expect(another_tab.get_by_role("dialog")).to_have_count(1)
-
-
-def test_versions_refresh_and_roll_back(
-    open_page: Open, client: httpx.Client, served: Served
-) -> None:
-    """Last: it changes what is active, and refreshes without what makes that slow."""
-    served.gateway.run(MANY_ITEMS)
-    page = open_page("?view=versions")
-    models = client.get("/v1/models").json()["models"]
-    expect(page.locator(".versions > section").first.locator("tbody tr")).to_have_count(len(models))
-    active = {m["model"]: m for m in models if m["status"] == "active"}
-    row = page.locator("tr.active", has_text="hybrid")
-    expect(row).to_contain_text(f"{active['hybrid']['metrics']['ndcg@20']:.4f}")
-    page.get_by_role("button", name="Roll back").click()
-    page.get_by_role("button", name="Cancel").click()
-    assert client.get("/v1/models").json()["models"] == models
-    page.get_by_role("button", name="Roll back").click()
-    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
-    expect(page.locator(".note", has_text="Active now: ")).to_contain_text("hybrid 1")
-    page.get_by_role("button", name="Start a refresh").click()
-    expect(page.get_by_role("dialog")).to_contain_text("fastrp, walk3")
-    page.get_by_role("dialog").get_by_role("button", name="Start", exact=True).click()
-    newest = page.locator(".run").first
-    expect(newest.locator(".state")).to_have_text("running", timeout=60_000)
-    expect(newest.locator(".steps li")).not_to_have_count(0)
-    expect(newest.locator(".state")).not_to_have_text("running", timeout=60_000)
-    run = client.get("/v1/refreshes").json()["refreshes"][0]
-    expect(newest.locator(".state")).to_have_text(run["state"])
-    expect(newest.locator(".steps li")).to_have_count(len(run["steps"]))
