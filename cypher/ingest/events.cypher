@@ -3,7 +3,9 @@
 // Each row has event_id, user_id, item_id, event, and value, `at` (whole seconds since 1970 and
 // nanoseconds) and further properties, which may be null. Missing users and items are made.
 // `event_ids` names those that were counted; `beyond` those of interactions whose sum of values is
-// now larger than `limit` either way, for which the caller has to roll back.
+// now larger than `limit` either way, for which the caller has to roll back. What somebody wrote by
+// hand into an interaction and cannot be read is missing, and replaced; of a sum then counts what
+// the ledger has.
 // mode: write
 // params: rows: list[map], limit: float
 // returns: counted: int, event_ids: list[str], beyond: list[str]
@@ -17,7 +19,7 @@ MERGE (entry:Event {event_id: event_id})
 ON CREATE SET
   entry.user_id = row.user_id, entry.item_id = row.item_id, entry.at = at, entry.uncounted = true
 WITH entry, row, at
-WHERE entry.uncounted
+WHERE entry.uncounted = true
 REMOVE entry.uncounted
 WITH collect({row: row, at: at}) AS found
 CALL (found) {
@@ -46,20 +48,30 @@ CALL (found) {
   MATCH (u:User {user_id: user_id})
   MATCH (i:Item {item_id: item_id})
   MERGE (u)-[r:INTERACTED {event: event}]->(i)
-  WITH r, added_count, added_weight, first_at, last_at, newest, added_ids,
+  WITH *,
+       CASE WHEN 0 <= r.ledger_count <= 1e12 THEN toInteger(r.ledger_count) END AS ledger_count,
+       CASE WHEN -$limit <= r.ledger_weight <= $limit
+         THEN toFloat(r.ledger_weight) END AS ledger_weight,
+       CASE WHEN r.first_at IS :: ZONED DATETIME THEN r.first_at END AS stored_first_at,
+       CASE WHEN r.last_at IS :: ZONED DATETIME THEN r.last_at END AS stored_last_at,
+       CASE WHEN -$limit <= r.value <= $limit THEN toFloat(r.value) END AS stored_value
+  WITH *,
        CASE
-         WHEN last_at = r.last_at OR (last_at IS NULL AND r.last_at IS NULL)
-           THEN coalesce(newest.value > r.value, r.value IS NULL)
-         ELSE coalesce(last_at > r.last_at, r.last_at IS NULL)
+         WHEN last_at = stored_last_at OR (last_at IS NULL AND stored_last_at IS NULL)
+           THEN coalesce(newest.value > stored_value, stored_value IS NULL)
+         ELSE coalesce(last_at > stored_last_at, stored_last_at IS NULL)
        END AS newer
-  SET r.count = coalesce(r.count, 0) + added_count,
-      r.weight = round(coalesce(r.weight, 0.0) + added_weight, 6),
-      r.ledger_count = coalesce(r.ledger_count, 0) + added_count,
-      r.ledger_weight = round(coalesce(r.ledger_weight, 0.0) + added_weight, 6),
+  SET r.count = added_count
+        + CASE WHEN 0 <= r.count <= 1e12 THEN toInteger(r.count) ELSE coalesce(ledger_count, 0) END,
+      r.weight = round(added_weight + CASE
+        WHEN -$limit <= r.weight <= $limit THEN r.weight ELSE coalesce(ledger_weight, 0.0) END, 6),
+      r.ledger_count = coalesce(ledger_count, 0) + added_count,
+      r.ledger_weight = round(coalesce(ledger_weight, 0.0) + added_weight, 6),
       r.first_at = CASE
-        WHEN r.first_at IS NULL OR first_at < r.first_at THEN first_at ELSE r.first_at END,
-      r.value = CASE WHEN newer THEN toFloat(newest.value) ELSE r.value END,
-      r.last_at = CASE WHEN newer THEN last_at ELSE r.last_at END
+        WHEN stored_first_at IS NULL OR first_at < stored_first_at THEN first_at
+        ELSE stored_first_at END,
+      r.value = CASE WHEN newer THEN toFloat(newest.value) ELSE stored_value END,
+      r.last_at = CASE WHEN newer THEN last_at ELSE stored_last_at END
   SET r += CASE WHEN newer THEN coalesce(newest.properties, {}) ELSE {} END
   WITH r, added_ids
   // NaN is no sum within a limit either.

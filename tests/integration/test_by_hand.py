@@ -3,16 +3,20 @@
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loaders.catalogue import Query
 from loaders.extract import extract_details, extract_graph
+from loaders.ingest import ingest
+from loaders.tables import INTERACTIONS, FrameTables, as_table
 from recsvc.refresh import RefreshOptions, refresh
 from recsvc.settings import load_settings
 from tests.conftest import Served, Service, running_service
@@ -218,3 +222,118 @@ def test_a_refresh_of_a_graph_where_all_of_it_was_edited(served: Served, edited:
         served.gateway, REFRESH_OPTIONS, load_settings().events, home=served.home, force=True
     )
     assert report.versions["hybrid"] == 2
+
+
+NUMBERS = ("count", "weight", "ledger_count", "ledger_weight", "value")
+TIMES = ("first_at", "last_at")
+EARLY, LATE = datetime(2020, 1, 1, tzinfo=UTC), datetime(2024, 5, 6, tzinfo=UTC)
+LATE_MILLIS = int(LATE.timestamp() * 1000)
+# Of the count 2, tables said 1, and of the weight 5.0 they said 2.0.
+ODD_INTERACTIONS = f"""
+UNWIND $names AS name
+UNWIND range(0, size($values) - 1) AS n
+MERGE (u:User {{user_id: $user}})
+CREATE (u)-[r:INTERACTED {{
+  event: 'listen', count: 2, weight: 5.0, ledger_count: 1, ledger_weight: 3.0, value: 3.0,
+  first_at: $early, last_at: $early
+}}]->(i:Item {{item_id: $user + '-' + name + '-' + n}})
+SET r[name] = [{", ".join(VALUES)}][n]
+""".replace("size($values)", str(len(VALUES)))
+READ = """
+MATCH (:User {user_id: $user})-[r:INTERACTED]->(i:Item)
+WHERE r.event IS :: STRING NOT NULL AND r.event = 'listen'
+RETURN i.item_id AS item,
+       [n IN $numbers | CASE WHEN r[n] IS :: INTEGER | FLOAT THEN r[n] END] AS numbers,
+       [n IN $times | CASE WHEN r[n] IS :: ZONED DATETIME THEN r[n].epochMillis END] AS times
+"""
+Known = dict[str, Any]
+
+
+def _odd_interactions(served: Served, user: str) -> dict[str, Known]:
+    """Make interactions of a new user: in each, one property has one of the odd values.
+
+    Returns:
+        What can be read of each, by item: nothing where its event cannot.
+    """
+    names = (*NUMBERS, *TIMES, "event")
+    _run(served, ODD_INTERACTIONS, user=user, names=names, early=EARLY)
+    found = _interactions(served, user)
+    for known in found.values():
+        for name in NUMBERS:
+            low, high = (0, 1e12) if "count" in name else (-1e6, 1e6)
+            if known[name] is not None and not low <= known[name] <= high:
+                known[name] = None
+    items = [f"{user}-{name}-{n}" for name in names for n in range(len(VALUES))]
+    return {item: found.get(item) or dict.fromkeys(names) for item in items}
+
+
+def _interactions(served: Served, user: str) -> dict[str, Known]:
+    rows = _run(served, READ, user=user, numbers=NUMBERS, times=TIMES)
+    names = (*NUMBERS, *TIMES)
+    return {r["item"]: dict(zip(names, r["numbers"] + r["times"], strict=True)) for r in rows}
+
+
+def _check_times(now: Known, was: Known) -> bool:
+    """Check when it was first and last; return whether LATE is the newest."""
+    newer = was["last_at"] is None or was["last_at"] < LATE_MILLIS
+    assert now["last_at"] == (LATE_MILLIS if newer else was["last_at"])
+    assert now["first_at"] == min(LATE_MILLIS if (t := was["first_at"]) is None else t, LATE_MILLIS)
+    return newer
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), 0)
+
+
+def test_events_on_interactions_that_were_edited(served: Served, service: Service) -> None:
+    """Whatever stands there: the event counts, those of others do, and what is odd is replaced."""
+    before = _odd_interactions(served, "odd-writes")
+    _run(served, "MATCH (i:Item) WHERE i.item_id STARTS WITH 'odd-writes' SET i.title = [true]")
+    _run(served, "CREATE (:Event {event_id: 'odd', uncounted: 'x'})")
+    events = [
+        {"event_id": f"hand-{item}", "user_id": "odd-writes", "item_id": item, "event": "listen",
+         "value": 4.0, "timestamp": LATE.isoformat()}
+        for item in before
+    ]  # fmt: skip
+    other = {"event_id": "hand-other", "user_id": "u1", "item_id": "i40", "event": "wish"}
+    seen = {"event_id": "odd", "user_id": "u1", "item_id": "i40", "event": "wish"}
+    answer = service.client.post("/v1/events", json={"events": [*events, other, seen]})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["new"] == len(before) + 1
+    after = _interactions(served, "odd-writes")
+    assert after.keys() == before.keys()
+    for item, was in before.items():
+        now = after[item]
+        assert now["count"] == int(_first(was["count"], was["ledger_count"])) + 1, item
+        assert now["weight"] == _first(was["weight"], was["ledger_weight"]) + 4.0, item
+        assert now["ledger_count"] == int(_first(was["ledger_count"])) + 1, item
+        assert now["ledger_weight"] == _first(was["ledger_weight"]) + 4.0, item
+        newer = _check_times(now, was)
+        assert now["value"] == (4.0 if newer else was["value"]), item
+
+
+def test_tables_on_interactions_that_were_edited(served: Served, tmp_path: Path) -> None:
+    """The same of a load: it stands where what tables said before cannot be read."""
+    before = _odd_interactions(served, "odd-loads")
+    rows = pl.DataFrame({
+        "user_id": ["odd-loads"] * len(before) + ["u1"],
+        "item_id": [*before, "i41"],
+        "event": ["listen"] * len(before) + ["wish"],
+        "value": [1.5] * (len(before) + 1),
+        "timestamp": [LATE] * (len(before) + 1),
+    })  # fmt: skip
+    tables = FrameTables({INTERACTIONS: as_table(INTERACTIONS, rows)})
+    for _ in range(2):
+        report = ingest(served.gateway, tables, rejects=tmp_path / "rejects.csv")
+        assert report.rejected == 0
+        after = _interactions(served, "odd-loads")
+        assert after.keys() == before.keys()
+        for item, was in before.items():
+            now, said = after[item], (1, 1.5)
+            count, weight = int(_first(was["ledger_count"])), _first(was["ledger_weight"])
+            if was["count"] is not None and was["weight"] is not None:
+                said = max(said, (int(was["count"]) - count, was["weight"] - weight))
+            assert (now["count"], now["weight"]) == (count + said[0], weight + said[1]), item
+            _check_times(now, was)
+    assert _run(served, "MATCH (:User {user_id: 'u1'})-[r {event: 'wish'}]->({item_id: 'i41'}) "
+                "RETURN r.weight AS weight") == [{"weight": 1.5}]  # fmt: skip

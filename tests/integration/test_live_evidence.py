@@ -1,5 +1,12 @@
 """What a followed user does counts at once, though its row is of the last refresh."""
 
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
 import pytest
 
 from loaders.catalogue import Query
@@ -93,3 +100,54 @@ def test_a_new_item_has_the_vectors_of_its_neighbourhood(served, service):
         listed = sum(part["value"] for part in item["explanation"]["contributions"])
         total = listed + item["explanation"]["remainder"]
         assert total == pytest.approx(item["score"], rel=1e-4)
+
+
+ASKERS = 6
+PASSING = 8
+"""Items that are made, bought and deleted while others ask."""
+
+
+def _asks(user: str, item: str) -> Iterator[tuple[str, dict[str, str | int]]]:
+    """What reads a new item: as evidence, as a candidate, by its neighbourhood."""
+    recommendations = f"/v1/users/{user}/recommendations"
+    yield recommendations, {"k": 20, "explain": "full"}
+    yield f"{recommendations}/{item}/explanation", {}
+    yield f"/v1/users/{user}/evidence", {}
+    yield f"/v1/items/{item}/similar", {"k": 10}
+    yield f"/v1/items/{item}", {}
+
+
+def test_whoever_asks_while_items_come_and_go_is_answered(service):
+    """Each answer is whole, of the moment before a deletion or of the one after."""
+    fans = [f"u{6 * n + 1}" for n in range(ASKERS)]
+    over, answered = threading.Event(), Counter[int]()
+
+    def ask(user: str) -> None:
+        with httpx.Client(base_url=service.client.base_url, timeout=30) as client:
+            for number in itertools.count():
+                for path, parameters in _asks(user, f"passing-{number % PASSING}"):
+                    answer = client.get(path, params=parameters)
+                    assert answer.status_code in (200, 404), (path, answer.text)
+                    assert answer.json().get("degraded", []) == []
+                    answered[answer.status_code] += 1
+                if over.is_set():
+                    return
+
+    def pass_by(item: str) -> None:
+        rows = [
+            {"event_id": f"{item}-{u}", "user_id": u, "item_id": item, "event": "listen"}
+            for u in fans
+        ]
+        assert service.client.post("/v1/events", json={"events": rows}).status_code == 200
+        assert service.client.delete(f"/v1/items/{item}").status_code == 204
+
+    with ThreadPoolExecutor(ASKERS) as pool:
+        asking = [pool.submit(ask, user) for user in fans]
+        try:
+            for number in range(3 * PASSING):
+                pass_by(f"passing-{number % PASSING}")
+        finally:
+            over.set()
+        for each in asking:
+            each.result()
+    assert answered[200] >= ASKERS * 3

@@ -101,10 +101,41 @@ class _FlakyDriver(_SlowDriver):
         return [[{"found": True}]]
 
 
-async def test_a_read_on_a_connection_that_is_gone_is_tried_again() -> None:
+def _met_what_was_deleted() -> Exception:
+    """What the driver makes of the server's answer."""
+    code = "Neo.ClientError.Statement.EntityNotFound"
+    return neo4j.exceptions.Neo4jError._basic_hydrate(neo4j_code=code, message="Node 4 was deleted")
+
+
+@pytest.mark.parametrize(
+    "error", [neo4j.exceptions.SessionExpired("gone"), _met_what_was_deleted()], ids=type
+)
+async def test_a_read_that_may_go_well_the_next_time_is_tried_again(error: Exception) -> None:
+    """The connection was gone; or something was deleted while it was read."""
     store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
-    store._driver = _FlakyDriver(neo4j.exceptions.SessionExpired("gone"))
+    store._driver = _FlakyDriver(error)
     assert await store.user_exists("a")
+
+
+class _DeletingDriver(_FlakyDriver):
+    """A driver whose every read meets something that is being deleted; counts the reads."""
+
+    tries = 0
+
+    async def run(self, _text: object, _parameters: object) -> None:
+        self.tries += 1
+        raise self.error
+
+    async def execute_read(self, _work: object) -> Any:
+        return await self.run("", {})
+
+
+async def test_a_read_that_meets_what_is_deleted_is_tried_once_more_and_not_for_ever() -> None:
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
+    store._driver = driver = _DeletingDriver(_met_what_was_deleted())
+    with pytest.raises(QueryError, match="Node 4 was deleted"):
+        await store.user_exists("a")
+    assert driver.tries == 2
 
 
 class _ResetDriver(_FlakyDriver):
