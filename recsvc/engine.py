@@ -373,8 +373,12 @@ class Engine:
     @property
     def troubles(self) -> Mapping[str, str]:
         """What is amiss, by part: of Neo4j, of the snapshot, of what was written last."""
-        writes = self._store.write_trouble
-        return self._serving.troubles | ({"writes": writes} if writes else {})
+        found = dict(self._serving.troubles)
+        if self._store.away:
+            found.setdefault("neo4j", Neo4jAwayError.reason)
+        if self._store.write_trouble:
+            found["writes"] = self._store.write_trouble
+        return found
 
     async def _chosen(self, query: RecommendationQuery) -> Snapshot:
         """The arrays that a query asks for."""

@@ -79,6 +79,11 @@ class Transport:
         """Everything read in the block has one deadline."""
         return self._patience.one_request()
 
+    @property
+    def away(self) -> bool:
+        """Whether Neo4j is known not to answer: nobody waits for it."""
+        return self._patience.away
+
     async def open(self) -> None:
         """Make the driver; connections are opened when they are needed."""
         self._driver = neo4j.AsyncGraphDatabase.driver(
