@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from loaders.catalogue import Query
 from loaders.extract import extract_details, extract_graph
 from loaders.ingest import ingest
-from loaders.tables import INTERACTIONS, FrameTables, as_table
+from loaders.tables import (
+    CATEGORIES,
+    FOLLOWS,
+    INTERACTIONS,
+    ITEM_CATEGORIES,
+    ITEMS,
+    PREFERENCES,
+    USERS,
+    FrameTables,
+    as_table,
+)
 from recsvc.refresh import RefreshOptions, refresh
 from recsvc.settings import load_settings
 from tests.conftest import Served, Service, running_service
@@ -337,3 +347,66 @@ def test_tables_on_interactions_that_were_edited(served: Served, tmp_path: Path)
             _check_times(now, was)
     assert _run(served, "MATCH (:User {user_id: 'u1'})-[r {event: 'wish'}]->({item_id: 'i41'}) "
                 "RETURN r.weight AS weight") == [{"weight": 1.5}]  # fmt: skip
+
+
+ODD_NODES = f"""
+UNWIND range(0, {len(VALUES) - 1}) AS n
+WITH $prefix + n AS id, [{", ".join(VALUES)}][n] AS odd
+MATCH (friend:User {{user_id: 'u1'}}), (parent:Category {{category_id: 'c0'}})
+CREATE (u:User {{user_id: id, name: odd, odd: odd}}),
+       (i:Item {{item_id: id, title: odd, available: odd, created_at: odd}}),
+       (c:Category {{category_id: id, name: odd, kind: odd}}),
+       (u)-[:PREFERS {{weight: odd}}]->(c), (i)-[:IN_CATEGORY {{weight: odd}}]->(c),
+       (u)-[:FOLLOWS {{since: odd}}]->(friend), (c)-[:SUBCATEGORY_OF {{weight: odd}}]->(parent)
+RETURN collect(id) AS ids
+"""
+WRITTEN = """
+UNWIND $ids AS id
+MATCH (u:User {user_id: id})-[p:PREFERS]->(c:Category {category_id: id})<-[l:IN_CATEGORY]-(i:Item),
+      (u)-[f:FOLLOWS]->(:User {user_id: 'u1'})
+RETURN u.name AS user, i.title AS item, c.name AS category, p.weight AS prefers, l.weight AS inside,
+       f.since.epochMillis AS since
+"""
+NEW = {
+    "user": "Una", "item": "Ion", "category": "Cor", "prefers": 2.0, "inside": 3.0,
+    "since": LATE_MILLIS,
+}  # fmt: skip
+
+
+def test_nodes_and_links_that_were_edited_are_put(served: Served, service: Service) -> None:
+    ids = _run(served, ODD_NODES, prefix="odd-put-")[0]["ids"]
+    for id_ in ids:
+        inside, liked = ([{"category_id": id_, "weight": weight}] for weight in (3.0, 2.0))
+        for path, body in (
+            (f"users/{id_}", {"name": "Una", "preferences": liked}),
+            (f"items/{id_}", {"title": "Ion", "categories": inside}),
+            (f"categories/{id_}", {"name": "Cor", "parent_id": "c0"}),
+            (f"users/{id_}/follows/u1", {"since": LATE.isoformat()}),
+        ):
+            answer = service.client.put(f"/v1/{path}", json=body)
+            assert answer.status_code == 200, answer.text
+    assert _run(served, WRITTEN, ids=ids) == [NEW] * len(VALUES)
+    for id_ in ids:
+        for path in (
+            f"users/{id_}/follows/u1",
+            f"users/{id_}",
+            f"items/{id_}",
+            f"categories/{id_}",
+        ):
+            assert service.client.delete(f"/v1/{path}").status_code == 204
+
+
+def test_nodes_and_links_that_were_edited_are_loaded(served: Served, tmp_path: Path) -> None:
+    ids = _run(served, ODD_NODES, prefix="odd-load-")[0]["ids"]
+    frames = {
+        USERS: {"user_id": ids, "name": "Una"},
+        ITEMS: {"item_id": ids, "title": "Ion"},
+        CATEGORIES: {"category_id": ids, "name": "Cor"},
+        ITEM_CATEGORIES: {"item_id": ids, "category_id": ids, "weight": 3.0},
+        PREFERENCES: {"user_id": ids, "category_id": ids, "weight": 2.0},
+        FOLLOWS: {"follower_id": ids, "followee_id": "u1", "since": LATE},
+    }
+    tables = FrameTables({spec: as_table(spec, pl.DataFrame(f)) for spec, f in frames.items()})
+    report = ingest(served.gateway, tables, rejects=tmp_path / "rejects.csv")
+    assert report.rejected == 0
+    assert _run(served, WRITTEN, ids=ids) == [NEW] * len(VALUES)
