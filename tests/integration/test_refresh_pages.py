@@ -15,6 +15,7 @@ from loaders.local_neo4j import DEFAULT_LINE
 from recsvc import deletion, learning, list_changes
 from recsvc.errors import SnapshotError
 from recsvc.refresh import RefreshReport
+from recsvc.refresh_process import REFUSED
 from recsvc.sampled_lists import SampledLists, forget, read_lists
 from recsvc.splits import id_numbers
 from tests.integration.conftest import active
@@ -121,7 +122,7 @@ def test_a_refused_and_a_forced_run_have_a_page_too(
 ) -> None:
     refreshed()
     monkeypatch.setattr(learning, "candidates_in_parts", for_the_wrong_users)
-    assert command(*REFRESH)[0] == 1
+    assert command(*REFRESH)[0] == REFUSED
     folder = newest(tmp_path / "home")
     manifest = orjson.loads((folder / "manifest.json").read_bytes())
     page = (folder / "report.html").read_text()
