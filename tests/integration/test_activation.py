@@ -67,6 +67,12 @@ def seconds_until(client: httpx.Client, version: int) -> float:
     return time.monotonic() - began
 
 
+def alike(links: Links, others: Links) -> bool:
+    """Whether the same items are near; a service may round cosines as another processor does."""
+    scores = [{pair: link["score"] for pair, link in each.items()} for each in (links, others)]
+    return scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
 def assert_soon(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not true():
@@ -97,7 +103,7 @@ def test_services_go_back_and_forth_with_all_that_one_refresh_made(
         assert answered(client, version=1) == first
         assert answered(client, version=2) == second
         assert second["scores"] != pytest.approx(first["scores"])
-        assert second_links != links
+        assert not alike(second_links, links)
         assert_back(command, client, first)
         assert answered(client, version=2) == second
         assert similar(client) == near
@@ -109,9 +115,9 @@ def test_services_go_back_and_forth_with_all_that_one_refresh_made(
         # Of two activations at once the second counts.
         for version in (2, 1, 2):
             client.post("/v1/models/hybrid/activate", json={"version": version})
-        assert_soon(lambda: relationships("SIMILAR") == second_links)
+        assert_soon(lambda: alike(relationships("SIMILAR"), second_links))
         client.post("/v1/models/hybrid/rollback")
-        assert_soon(lambda: relationships("SIMILAR") == links)
+        assert_soon(lambda: alike(relationships("SIMILAR"), links))
 
 
 def assert_back(
