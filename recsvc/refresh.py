@@ -206,9 +206,18 @@ def _extract(run: Run) -> Extracted:
     run.record.clear()  # what was made from another graph
     at = time.time()
     with run.step("extract"):
-        graph = extract_graph(run.gateway, run.told)
+        graph = extract_graph(run.gateway, run.told, unread=lambda left: _tell_unread(run, left))
         details = extract_details(run.gateway, graph.items, graph.categories)
     return Extracted(graph, details, at)
+
+
+def _tell_unread(run: Run, left_out: Mapping[str, int]) -> None:
+    run.record.note(unread_relationships=dict(left_out))
+    run.record.tell(
+        "relationships whose weight or event cannot be read are left out",
+        level="warning",
+        **left_out,
+    )
 
 
 def _basis(run: Run, *, from_scratch: bool) -> Basis:

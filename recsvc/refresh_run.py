@@ -163,11 +163,11 @@ class RefreshRun:
         self.tell("refresh ended", state=state, error=self.manifest.get("error"))
         self.clear()
 
-    def tell(self, event: str, **facts: Any) -> None:
+    def tell(self, event: str, *, level: Literal["info", "warning"] = "info", **facts: Any) -> None:
         """Log, where somebody said how; a program that only calls a refresh has not."""
         if structlog.is_configured():
             with contextlib.suppress(OSError):  # whoever read it has gone
-                _log.info(event, run=self.name, **facts)
+                getattr(_log, level)(event, run=self.name, **facts)
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name.replace(' ', '-')}.npz"

@@ -10,7 +10,7 @@ stays open until the last relationship has been read.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,16 @@ from loaders.extract._selection import EDGES, LABELS, Selection, cut_down, rows_
 from loaders.gateway import Gateway, Row, Transaction
 from loaders.types import Edges, HeteroGraph, Interactions, index_type
 
+Unread = Callable[[Mapping[str, int]], None]
+"""Told how many relationships of each type were left out, where weight or event cannot be read."""
+
 
 def extract_graph(
-    gateway: Gateway, progress: Progress = silent, selection: Selection | None = None
+    gateway: Gateway,
+    progress: Progress = silent,
+    selection: Selection | None = None,
+    *,
+    unread: Unread = lambda _: None,
 ) -> HeteroGraph:
     """Read the graph of CONTRACT §3, or a part of it.
 
@@ -39,11 +46,15 @@ def extract_graph(
         gateway: the graph.
         progress: told what is done.
         selection: which part; all of it unless given.
+        unread: told once, where something was left out since nobody can read it.
 
     Raises:
         Neo4jError: the graph cannot be read.
     """
-    return read_graph(gateway, progress, selection or Selection(), _everybody).graph
+    found = read_graph(gateway, progress, selection or Selection(), _everybody)
+    if found.unread:
+        unread(found.unread)
+    return found.graph
 
 
 Whose = Callable[[Nodes, Nodes], NDArray[np.bool_]]
@@ -61,10 +72,12 @@ class ReadGraph:
     Attributes:
         graph: the arrays.
         users: one per user of the graph: whether their interactions were read.
+        unread: how many relationships of each type were left out since nobody can read them.
     """
 
     graph: HeteroGraph
     users: NDArray[np.bool_]
+    unread: Mapping[str, int]
 
 
 def read_graph(
@@ -89,7 +102,7 @@ def read_graph(
         interactions, of = reader.interactions(whose)
         edges = reader.edges(interactions)
         graph = HeteroGraph(users.ids, items.ids, categories.ids, interactions, **edges)
-        return ReadGraph(cut_down(graph, selection), of)
+        return ReadGraph(cut_down(graph, selection), of, reader.unread)
 
     return gateway.read(read)
 
@@ -108,7 +121,11 @@ def _nodes(transaction: Transaction, selection: Selection) -> Mapping[str, Nodes
 
 
 class _Reader:
-    """Reads relationships between nodes that are known."""
+    """Reads relationships between nodes that are known.
+
+    Attributes:
+        unread: how many of each type were left out since their weight or event cannot be read.
+    """
 
     def __init__(
         self,
@@ -121,6 +138,7 @@ class _Reader:
         self._progress = progress
         self._selection = selection
         self._nodes = nodes
+        self.unread: dict[str, int] = {}
         self._users: NDArray[np.bool_] | None = None
         if selection.users is not None:
             chosen = frozenset(selection.users)
@@ -151,6 +169,7 @@ class _Reader:
             **window,
         )
         flat = [part for of_range in parts for part in of_range]
+        self._note("INTERACTED", sum(part.unread for part in flat))
         return _interactions(flat, len(items.ids)), of
 
     def edges(self, interactions: Interactions) -> dict[str, Edges]:
@@ -160,13 +179,13 @@ class _Reader:
             items = self._nodes["Item"]
             wanted["Item"] = rows_mask(interactions.item_index, len(items.ids))[items.place]
         return {
-            name: self._edges(name, source, target, wanted.get(source))
+            name: self._edges(kind, name, source, target, wanted.get(source))
             for kind, (name, source, target) in EDGES.items()
             if self._selection.reads(kind)
         }
 
     def _edges(
-        self, name: str, source: str, target: str, wanted: NDArray[np.bool_] | None
+        self, kind: str, name: str, source: str, target: str, wanted: NDArray[np.bool_] | None
     ) -> Edges:
         sources, targets = self._nodes[source], self._nodes[target]
         until = {"until": self._selection.until} if name == "follows" else {}
@@ -179,22 +198,33 @@ class _Reader:
             progress=self._progress,
             **until,
         )
+        self._note(kind, sum(part.unread for part in parts))
         return _in_order(parts) if parts else Edges.empty()
 
+    def _note(self, kind: str, unread: int) -> None:
+        if unread:
+            self.unread[kind] = unread
 
-_Weighted = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
-"""Sources, targets and weights."""
+
+class _Weighted(NamedTuple):
+    """Relationships in one range of start nodes, without those that nobody can read."""
+
+    source: NDArray[np.int64]
+    target: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    unread: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Interactions of one kind of event in one range of users."""
+    """Interactions of one kind of event in one range of users, without what nobody can read."""
 
     event: str
     user: NDArray[np.int64]
     item: NDArray[np.int64]
     weight: NDArray[np.float64]
     last_at: NDArray[np.float64]
+    unread: int
 
 
 def _part(row: Row, users: Nodes, items: Nodes, of: NDArray[np.bool_]) -> _Part:
@@ -202,10 +232,11 @@ def _part(row: Row, users: Nodes, items: Nodes, of: NDArray[np.bool_]) -> _Part:
     # What was made after the nodes were read, and users who were read along.
     known = (user >= 0) & (item >= 0) & of[user]
     weight, last_at = np.array(row["weights"], np.float64), np.array(row["times"], np.float64)
-    known &= ~np.isnan(weight)  # what somebody wrote by hand and nobody can read
+    odd = known & np.isnan(weight)  # what somebody wrote by hand and nobody can read
+    known &= ~odd
     if not known.all():
         user, item, weight, last_at = user[known], item[known], weight[known], last_at[known]
-    return _Part(row["event"], user, item, weight, last_at)
+    return _Part(row["event"], user, item, weight, last_at, int(odd.sum()))
 
 
 def _interactions(parts: Sequence[_Part], items: int) -> Interactions:
@@ -245,12 +276,16 @@ def sorted_interactions(
 def _weighted(row: Row, sources: Nodes, targets: Nodes) -> _Weighted:
     source, target = sources.rows(row["sources"]), targets.rows(row["targets"])
     weight = np.array(row["weights"], np.float64)
-    known = (source >= 0) & (target >= 0) & ~np.isnan(weight)
-    return source[known], target[known], weight[known]
+    known = (source >= 0) & (target >= 0)
+    odd = known & np.isnan(weight)
+    known &= ~odd
+    return _Weighted(source[known], target[known], weight[known], int(odd.sum()))
 
 
 def _in_order(parts: Sequence[_Weighted]) -> Edges:
     """All parts as one, by source, then target."""
-    source, target, weight = map(np.concatenate, zip(*parts, strict=True))
+    source = np.concatenate([part.source for part in parts])
+    target = np.concatenate([part.target for part in parts])
+    weight = np.concatenate([part.weight for part in parts])
     order = np.lexsort((target, source))
     return Edges(source[order], target[order], weight[order])

@@ -2,12 +2,13 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -221,6 +222,17 @@ def test_what_cannot_be_read_is_counted_and_named_once(
     assert log_file.read_text().count(row["id"]) == 1
 
 
+def test_what_an_extract_leaves_out_is_counted(served: Served, edited: str) -> None:
+    heard: list[Mapping[str, int]] = []
+    extract_graph(served.gateway, unread=heard.append)
+    assert heard == []
+    text = "MATCH (:User {user_id: 'u0'})-[r:INTERACTED]->() WITH r ORDER BY elementId(r) LIMIT 3 "
+    _run(served, text + "SET r.weight = true")
+    _edit(served, edited, [(("inside", "weight"), "[1]"), (("prefers", "weight"), "'x'")])
+    extract_graph(served.gateway, unread=heard.append)
+    assert heard == [{"INTERACTED": 3, "PREFERS": 1, "IN_CATEGORY": 1}]
+
+
 def test_a_refresh_of_a_graph_where_all_of_it_was_edited(served: Served, edited: str) -> None:
     every = itertools.cycle(VALUES)
     for place, (_, names) in PLACES.items():
@@ -232,6 +244,8 @@ def test_a_refresh_of_a_graph_where_all_of_it_was_edited(served: Served, edited:
         served.gateway, REFRESH_OPTIONS, load_settings().events, home=served.home, force=True
     )
     assert report.versions["hybrid"] == 2
+    manifest = served.home / "refreshes" / report.run / "manifest.json"
+    assert orjson.loads(manifest.read_bytes())["unread_relationships"]["INTERACTED"] >= 1
 
 
 NUMBERS = ("count", "weight", "ledger_count", "ledger_weight", "value")
