@@ -75,6 +75,11 @@ _CURES = (
         "dbms.memory.transaction.total.max",
     ),
     _Cure(
+        "AuthenticationRateLimit",
+        "the graph database takes no log-in for some seconds: too many were wrong",
+        "try again after some seconds, with the right user name and password",
+    ),
+    _Cure(
         "Security.",
         "the graph database does not let this service do that",
         "grant its user what it needs, or name another user in RECSVC_NEO4J_USER",

@@ -347,13 +347,14 @@ def test_no_table_breaks_the_graph(gateway: Neo4jGateway, tmp_path: Path) -> Non
     @BOUNDED
     @given(st.lists(EVENTS, min_size=1, max_size=6), st.lists(PUTS, max_size=3))
     def each(events: list[Any], puts: list[Any]) -> None:
-        (tmp_path / "interactions.jsonl").write_text(json_lines(events))
+        good = {"user_id": "good", "item_id": "i"}  # a file without any row is an error of its own
+        (tmp_path / "interactions.jsonl").write_text(json_lines([good, *events]))
         items = [{"item_id": "x", "created_at": at, **properties} for _, properties, _, at in puts]
         links = [{"item_id": "i", "category_id": "c", "weight": e.get("value")} for e in events]
         (tmp_path / "items.jsonl").write_text(json_lines(items or [{"item_id": "x"}]))
         (tmp_path / "item_categories.jsonl").write_text(json_lines(links))
         report = ingest(gateway, FolderTables(tmp_path), rejects=tmp_path / "rejects.csv")
-        assert report.tables["interactions"].read == len(events)
+        assert report.tables["interactions"].read == 1 + len(events)
 
     each()
     assert_finite(gateway)
