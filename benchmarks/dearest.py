@@ -8,19 +8,16 @@ meanwhile; each request is made once before, so that Neo4j has planned its queri
 """
 
 import argparse
-import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import psutil
 from _environment import describe
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks._service import Service, recommendations_path, service
+from tests.stalls import longest_stall
 
 UNHURRIED = {"RECSVC_ANSWER_CACHE_SECONDS": "0", "RECSVC_REQUEST_TIMEOUT_SECONDS": "60"}
 DEAREST = {"k": 500, "explain": "full"}
@@ -40,7 +37,7 @@ def main() -> None:
         process = psutil.Process(running.pid)
         for name, method, path, options in requests(running, user):
             running.client.request(method, path, timeout=600, **options)
-            with longest_stall(running) as stall:
+            with longest_stall(running.client.base_url) as stall:
                 began = time.perf_counter()
                 answer = running.client.request(method, path, timeout=600, **options)
                 seconds = time.perf_counter() - began
@@ -79,28 +76,6 @@ def requests(running: Service, user: str) -> list[tuple[str, str, str, dict[str,
             for times in (2, 8, 100)
         ),
     ]
-
-
-@contextmanager
-def longest_stall(running: Service) -> Generator[list[float]]:
-    """The longest time that an answer took that needs no work, in seconds."""
-    ended, longest = threading.Event(), [0.0]
-
-    def ask() -> None:
-        with httpx.Client(base_url=running.client.base_url, timeout=600) as client:
-            while not ended.is_set():
-                began = time.perf_counter()
-                client.get("/health/live")
-                longest[0] = max(longest[0], time.perf_counter() - began)
-                time.sleep(0.002)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield longest
-    finally:
-        ended.set()
-        thread.join()
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def undeclare(name: str) -> None:
             return [query for key, query in self.items() if key.startswith(f"{prefix}/")]
 
     found = Undeclared(queries)
-    metapath.catalogue = lambda: found  # type: ignore[assignment,return-value]
+    metapath.catalogue = lambda: found
 
 
 def report(writer: Writer, gateway: Timed, seconds: float) -> None:

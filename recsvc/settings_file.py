@@ -54,7 +54,7 @@ def write_event_weights(weights: Mapping[str, float], path: Path | None = None) 
         expected = tomllib.loads(text)
         _set_weights(expected, weights, dict)
         if tomllib.loads(changed) != expected:
-            raise ValueError("its form is one that cannot be added to")  # noqa: TRY301
+            raise ValueError("its form is one that cannot be added to")  # noqa: TRY301 - handled below with what the parser raises
         _replace(path, changed)
     except (OSError, ValueError, TypeError, AttributeError, TOMLKitError) as error:
         raise SettingsError(

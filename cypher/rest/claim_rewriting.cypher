@@ -1,4 +1,4 @@
-// Lets one process at a time write other arrays for a version: whoever asks first, or again, or
+// Lets one process at a time write other arrays for a version: the one that asks first, or again, or
 // after the one before gave no sign of life for some time. Tells what the version holds now.
 // mode: autocommit
 // params: version: int, token: str, old: str, milliseconds: int

@@ -3,10 +3,8 @@
 In a graph where one user has a thousand pieces of evidence.
 """
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import pytest
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from recsvc.refresh import RefreshOptions
 from tests.conftest import Served, Service, refreshed, running_service
+from tests.stalls import longest_stall
 
 pytestmark = pytest.mark.neo4j
 
@@ -78,28 +77,6 @@ def asked(service: Service, method: str, path: str, **options: Any) -> httpx.Res
     return service.client.request(method, path, timeout=120, **options)
 
 
-@contextmanager
-def longest_stall(service: Service) -> Iterator[list[float]]:
-    """The longest time that /health/live took while something else was answered, in seconds."""
-    ended, longest = threading.Event(), [0.0]
-
-    def ask() -> None:
-        with httpx.Client(base_url=service.client.base_url, timeout=60) as client:
-            while not ended.is_set():
-                began = time.perf_counter()
-                client.get("/health/live")
-                longest[0] = max(longest[0], time.perf_counter() - began)
-                time.sleep(0.005)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield longest
-    finally:
-        ended.set()
-        thread.join()
-
-
 @pytest.mark.slow
 @pytest.mark.alone
 def test_the_dearest_requests_hold_nobody_up(service: Service) -> None:
@@ -120,7 +97,7 @@ def test_the_dearest_requests_hold_nobody_up(service: Service) -> None:
         asked(service, method, path, **options)  # Neo4j plans its queries
     before = psutil.Process(service.process.pid).memory_info().rss
     for method, path, options in requests:
-        with longest_stall(service) as stall:
+        with longest_stall(service.client.base_url) as stall:
             began = time.perf_counter()
             answer = asked(service, method, path, **options)
             seconds = time.perf_counter() - began

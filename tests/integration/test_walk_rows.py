@@ -1,7 +1,5 @@
 """What a meta-path declares gives exactly the rows that its Cypher gives."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from loaders.tables import FolderTables
 from loaders.types import HeteroGraph, IdMap
 from recsvc.signals.rows import truncate_rows
 from recsvc.signals.walk import walk_rows
-from tests.conftest import CHECKOUT
+from tests.odd_shop import odd_shop
 
 pytestmark = pytest.mark.neo4j
 
@@ -123,14 +121,9 @@ def test_rows_on_arrays_are_those_of_the_cypher_on_random_graphs(
 
 
 def test_rows_on_arrays_are_those_of_the_cypher_on_the_odd_shop(
-    gateway: Neo4jGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gateway: Neo4jGateway, tmp_path: Path
 ) -> None:
-    assert CHECKOUT is not None
-    script = CHECKOUT.parent / "shared" / "tools" / "odd_shop.py"
-    if not script.exists():
-        pytest.skip("the odd shop is not beside this checkout (../shared/tools)")
-    monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path / "shop"), "--clean"])
-    runpy.run_path(str(script))
+    odd_shop(tmp_path / "shop", 0, "--clean")
     ingest(gateway, FolderTables(tmp_path / "shop"), rejects=tmp_path / "rejects.csv")
     graph = extract_graph(gateway)
     for query in DECLARED:

@@ -59,7 +59,7 @@ def test_everybodys_evidence_is_a_count_from_the_tables(shop: OddShop, graph: He
 
 
 def _entries(row: object) -> tuple[list[int], list[float]]:
-    return row.indices.tolist(), row.data.tolist()  # type: ignore[attr-defined]
+    return row.indices.tolist(), row.data.tolist()
 
 
 def test_who_only_returns_likes_nothing_and_has_seen_it(shop: OddShop, graph: HeteroGraph) -> None:

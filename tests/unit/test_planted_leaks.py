@@ -71,7 +71,7 @@ def ndcg(home: Path) -> dict[str, float]:
     with opened_run(home, {}, (), KEPT) as record:
         record.manifest["attempts"] = [{}]
         lease = SimpleNamespace(require=lambda: None)
-        run = Run(None, OPTIONS, EVENTS, lambda *_: None, lease, record)  # type: ignore[arg-type]
+        run = Run(None, OPTIONS, EVENTS, lambda *_: None, lease, record)
         options = {name: MODELS[name].options() for name in MODEL_NAMES}
         metrics = learning.learn(run, GRAPH, EVIDENCE, options).metrics
     return {name: found["ndcg@20"].mean for name, found in metrics.items()}
@@ -79,7 +79,7 @@ def ndcg(home: Path) -> dict[str, float]:
 
 def test_the_planted_pairs_are_what_is_held_out() -> None:
     run = SimpleNamespace(options=OPTIONS)
-    split = validation_split(run, GRAPH, EVIDENCE)  # type: ignore[arg-type]
+    split = validation_split(run, GRAPH, EVIDENCE)
     assert len(split.users) == len(USERS)
     assert split.held_out.nnz == 2 * len(USERS)
     assert (split.held_out.indices >= LEFT).all()
