@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
 from recsvc.engine import Engine
-from recsvc.places import ANALYST
+from recsvc.places import ANALYST, forget_here
 from recsvc.revisions import Revisions
 from recsvc.settings import Settings
 from recsvc.store import Store
@@ -135,7 +136,7 @@ def make_engine(
         text=settings.text,
         max_evidence=settings.max_evidence,
         revisions=revisions,
-        home=settings.home,
+        forget_elsewhere=partial(forget_here, settings.home),
     )
 
 

@@ -51,7 +51,6 @@ from recsvc.live_truth import (
     snapshot_now,
 )
 from recsvc.paths import DrawnPaths, find_paths
-from recsvc.places import forget_here
 from recsvc.readiness import Readiness
 from recsvc.revisions import Revisions, note_anything, note_users
 from recsvc.serving import Serving
@@ -85,10 +84,10 @@ class Engine:
         max_evidence: int,
         text: TextSettings = _ENGLISH,
         revisions: Revisions | None = None,
-        home: Path | None = None,
+        forget_elsewhere: Callable[[EvidenceKind, str], object] | None = None,
     ) -> None:
         self._store = store
-        self._home = home
+        self._forget_elsewhere = forget_elsewhere
         self._events = events
         self._text = text
         self._max_evidence = max_evidence
@@ -320,8 +319,8 @@ class Engine:
         try:
             await self._graph.deletions.delete(DeletedNode(kind, node_id))
         finally:  # asked again, it goes on, with what one that was ended has left too
-            if self._home is not None:
-                await asyncio.to_thread(forget_here, self._home, kind, node_id)
+            if self._forget_elsewhere is not None:
+                await asyncio.to_thread(self._forget_elsewhere, kind, node_id)
 
     async def pending_deletions(self) -> PendingDeletions:
         """The deletions that are not finished in all stored arrays.

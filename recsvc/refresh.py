@@ -48,7 +48,7 @@ from recsvc.refresh_parts import (
     Vectors,
 )
 from recsvc.refresh_run import opened_run
-from recsvc.run_folder import environment
+from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import nearest_items
 from recsvc.signals.popularity import popularity_prior

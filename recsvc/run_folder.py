@@ -1,13 +1,10 @@
 """The folder of one training run: arrays, ids, a manifest, a page; whole, or not there."""
 
 import dataclasses
-import os
-import platform
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,6 @@ from recsvc.models import FittedModel
 MANIFEST = "manifest.json"
 
 _PLAIN = (str, int, float)
-_PACKAGES = ("recsvc", "numpy", "scipy", "numba", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,25 +136,6 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """
     content = orjson.dumps(dict(manifest), option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY)
     (folder / MANIFEST).write_bytes(content)
-
-
-def environment(device: str) -> dict[str, Any]:
-    """What a run may depend on besides its data and options."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu_count": os.cpu_count(),
-        "device": device,
-        "packages": {name: metadata.version(name) for name in _PACKAGES if _installed(name)},
-    }
-
-
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _arrays(value: Any, name: str = "") -> dict[str, np.ndarray[Any, Any]]:

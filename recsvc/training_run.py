@@ -12,7 +12,8 @@ from recsvc.evidence import evidence_matrix, newest_time
 from recsvc.models import MODELS, EpochRecord, FitRun, ModelOptions, TrainingData
 from recsvc.published import data_sha256
 from recsvc.report.run import write_run_page
-from recsvc.run_folder import RunFolder, environment, write_manifest, write_model
+from recsvc.run_environment import environment
+from recsvc.run_folder import RunFolder, write_manifest, write_model
 from recsvc.settings import EventSettings
 from recsvc.training import Trained, Watch
 from recsvc.training import train as fit_model

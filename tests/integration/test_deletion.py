@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from recsvc.deletion import DeletedNode, delete_nodes, delete_user, finish_delet
 from recsvc.engine import Engine
 from recsvc.errors import NotFoundError
 from recsvc.forgetting import rewritten
+from recsvc.places import forget_here
 from recsvc.sampled_lists import (
     PAGE,
     ListedItem,
@@ -74,7 +76,13 @@ def make_engine(served, folder: Path) -> Engine:
     store = Store(served.address, timeout_seconds=30.0)
     events = load_settings().events
     home = folder.parent
-    return Engine(store, snapshot_folder=folder, events=events, max_evidence=1000, home=home)
+    return Engine(
+        store,
+        snapshot_folder=folder,
+        events=events,
+        max_evidence=1000,
+        forget_elsewhere=partial(forget_here, home),
+    )
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import scipy.sparse as sp
 
 from recsvc.errors import SettingsError
 from recsvc.models import MODELS, FitRun
-from recsvc.run_folder import RunFolder, environment, write_manifest, write_model
+from recsvc.run_environment import environment
+from recsvc.run_folder import RunFolder, write_manifest, write_model
 from recsvc.training import model_options
 from tests.unit.made_tables import training_data
 
