@@ -21,7 +21,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/.ready
-	@$(BIN)/python -m recsvc.demo
+	@$(BIN)/python -m recsvc.commands.demo
 
 test: lint types
 	$(PYTEST) --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not alone and not long" --cov-report=

@@ -30,7 +30,7 @@ from loaders.tables import (
 from recsvc.models import TrainingData
 from recsvc.models.hybrid import HybridOptions, Rehearsal
 from recsvc.settings import load_settings
-from recsvc.trial import TrialData, read_trial
+from recsvc.training.experiment import TrialData, read_trial
 
 DATA = (checkout_root() or Path.cwd()).parent / "shared" / "data"
 """Where the data sets lie, a folder each."""

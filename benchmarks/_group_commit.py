@@ -14,9 +14,9 @@ from typing import Any
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import scratch_neo4j
 from loaders.schema import apply_schema
-from recsvc.group_commit import GroupCommit
-from recsvc.store import Store
-from recsvc.writes import count_new
+from recsvc.graph.group_commit import GroupCommit
+from recsvc.graph.store import Store
+from recsvc.recommend.graph_writer import count_new
 
 CALLERS = (1, 8, 64)
 _SECONDS = 6.0

@@ -18,13 +18,13 @@ from rich.progress import track
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
 from recsvc.answer import Answer, Path
-from recsvc.asking import RecommendationQuery, StatedEvidence
-from recsvc.connect import make_engine
-from recsvc.engine import Engine
-from recsvc.evaluation import accuracy, bootstrap
-from recsvc.explanation import ExactScores
-from recsvc.listing import Listing
-from recsvc.paths import strength_steps
+from recsvc.commands.connecting import make_engine
+from recsvc.evaluation.metrics import accuracy, bootstrap
+from recsvc.explain.contributions import ExactScores
+from recsvc.explain.paths import strength_steps
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.query import RecommendationQuery, StatedEvidence
+from recsvc.recommend.ranked_list import Listing
 from recsvc.settings import Settings
 
 BETA = 0.3
@@ -147,7 +147,7 @@ async def _asked(
 
 def by_strength_alone() -> AbstractContextManager[Any]:
     """Paths as they come without a choice: the strongest first, else in the order they are read."""
-    return patch.multiple("recsvc.paths", strength_steps=np.abs, preference=_none)
+    return patch.multiple("recsvc.explain.paths", strength_steps=np.abs, preference=_none)
 
 
 def _no_removals(_listing: Listing, exact: ExactScores) -> tuple[None, ...]:

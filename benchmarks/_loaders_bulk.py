@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from loaders.bulk import bulk_ingest
 from loaders.catalogue import Query
 from loaders.fingerprint import graph_hash
 from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
+from loaders.ingest.bulk import bulk_ingest
 from loaders.local_neo4j import scratch_neo4j, scratch_server
 from loaders.tables import FolderTables
 

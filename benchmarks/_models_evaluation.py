@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from benchmarks._accuracy_data import DATA, read_split
-from recsvc.evaluation import CUTS, evaluate, top_k
+from recsvc.evaluation.metrics import CUTS, evaluate, top_k
 
 DIMENSIONS = 64
 ROUNDS = 3

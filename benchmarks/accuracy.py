@@ -26,7 +26,8 @@ from _environment import describe
 from numpy.typing import NDArray
 
 from benchmarks._accuracy_data import DATA, DATASETS, Split, read_rehearsal, read_split
-from recsvc.evaluation import (
+from recsvc.blend.blend import scaled_scores
+from recsvc.evaluation.metrics import (
     Estimate,
     Evaluation,
     Ranking,
@@ -35,11 +36,10 @@ from recsvc.evaluation import (
     paired_difference,
     top_k,
 )
-from recsvc.fusion import scaled_scores
 from recsvc.models import MODELS, FitRun, TrainingData
 from recsvc.models.hybrid import HybridModel, HybridOptions, Rehearsal, fit_without_each
-from recsvc.training import assigned, model_options
-from recsvc.trial import TrialData, TrialOptions, rank_fitted
+from recsvc.training.experiment import TrialData, TrialOptions, rank_fitted
+from recsvc.training.fit import assigned, model_options
 
 USERS_AT_ONCE = 500
 METRICS = ("recall@20", "ndcg@20")

@@ -22,13 +22,13 @@ from rich.progress import track
 
 from benchmarks._service import users_with_interactions
 from loaders.gateway import Neo4jGateway
-from recsvc.asking import Asker, RecommendationQuery
-from recsvc.connect import make_engine, neo4j_address
-from recsvc.engine import Engine
-from recsvc.evaluation import bootstrap
-from recsvc.listing import Listing
+from recsvc.commands.connecting import make_engine, neo4j_address
+from recsvc.evaluation.metrics import bootstrap
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.query import Asker, RecommendationQuery
+from recsvc.recommend.ranked_list import Listing
 from recsvc.settings import load_settings
-from recsvc.snapshot import Snapshot
+from recsvc.snapshot.arrays import Snapshot
 
 DELETED = 3
 MOST_SETS = 20_000

@@ -23,8 +23,8 @@ from benchmarks._linking_paths import print_linking_paths
 from benchmarks._service import Service, service, users_with_interactions
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
-from recsvc.connect import neo4j_address
-from recsvc.evaluation import bootstrap
+from recsvc.commands.connecting import neo4j_address
+from recsvc.evaluation.metrics import bootstrap
 from recsvc.settings import load_settings
 
 NODES = {"user": ("User", "user_id"), "item": ("Item", "item_id"),

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from benchmarks.warm_start import said, signal_of, training_data
 from loaders.datasets.lastfm import LastfmTables
 from loaders.tables import INTERACTIONS
-from recsvc.evaluation import Estimate, Evaluation, evaluate, paired_difference, top_k
+from recsvc.evaluation.metrics import Estimate, Evaluation, evaluate, paired_difference, top_k
+from recsvc.evaluation.splits import entries, hold_out
 from recsvc.models import MODELS, FitRun
 from recsvc.signals import EmbeddingSignal
 from recsvc.signals.embedding import neighbourhood_vectors
-from recsvc.splits import entries, hold_out
 
 MODEL_NAMES = ("lightgcn", "node2vec")
 LEAST_PEOPLE = 3

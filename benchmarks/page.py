@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks._service import service, users_with_interactions
 from loaders.gateway import Neo4jGateway
-from recsvc.connect import neo4j_address
+from recsvc.commands.connecting import neo4j_address
 from recsvc.settings import load_settings
 
 LIST = ".list:not([aria-busy]) .items"

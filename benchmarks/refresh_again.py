@@ -24,7 +24,7 @@ from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_neo4j
 from loaders.shared_files import checkout_root
-from recsvc.refresh import RefreshOptions, RefreshReport, refresh
+from recsvc.refresh.pipeline import RefreshOptions, RefreshReport, refresh
 from recsvc.settings import load_settings
 
 TAKE_AWAY = Query(

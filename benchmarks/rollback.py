@@ -31,9 +31,9 @@ from loaders.local_neo4j import scratch_server
 from loaders.schema import apply_schema
 from loaders.shared_files import checkout_root
 from loaders.types import IdMap
-from recsvc.fusion import Blend
+from recsvc.blend.blend import Blend
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
-from recsvc.snapshot import Snapshot, pack
+from recsvc.snapshot.arrays import Snapshot, pack
 
 _MODELS, _PATHS = ("lightgcn", "node2vec"), ("pagerank", "item_user_item", "item_category_item")
 _GRAPH = Query(

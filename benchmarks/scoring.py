@@ -29,17 +29,17 @@ from numpy.typing import NDArray
 from benchmarks._accuracy_data import DATA, read_split
 from loaders.types import IdMap
 from recsvc.answer import NodeRef
+from recsvc.blend.blend import Blend
+from recsvc.blend.ranking import best_items
 from recsvc.evidence import Evidence, EvidenceNode, EvidenceRows
-from recsvc.explanation import contributions, take_apart
-from recsvc.fusion import Blend
+from recsvc.explain.contributions import contributions, take_apart
+from recsvc.explain.sentence import sentences
 from recsvc.models import MODELS, FitRun, TrainingData
-from recsvc.ranking import best_items
+from recsvc.phrases import TextSettings
 from recsvc.signals import EmbeddingSignal, RowSignal
 from recsvc.signals.popularity import popularity_prior
 from recsvc.signals.rows import truncate_rows
-from recsvc.text import TextSettings
-from recsvc.trial import TrialData
-from recsvc.wording import sentences
+from recsvc.training.experiment import TrialData
 
 K = 10
 LISTED = 50

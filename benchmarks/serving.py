@@ -25,7 +25,7 @@ from benchmarks._service import (
 from benchmarks._wrk import require_wrk, wrk
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
-from recsvc.connect import local_neo4j, neo4j_address
+from recsvc.commands.connecting import local_neo4j, neo4j_address
 from recsvc.settings import load_settings
 
 LEVELS = ("none", "summary", "full")

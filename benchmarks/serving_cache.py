@@ -21,7 +21,7 @@ from benchmarks._service import (
 )
 from benchmarks._wrk import require_wrk, wrk
 from loaders.gateway import Neo4jGateway
-from recsvc.connect import neo4j_address
+from recsvc.commands.connecting import neo4j_address
 from recsvc.settings import load_settings
 
 CONNECTIONS = (16, 64)

@@ -22,7 +22,7 @@ from benchmarks._service import service
 from loaders.catalogue import Query
 from loaders.extract import extract_graph
 from loaders.gateway import Neo4jGateway
-from recsvc.connect import neo4j_address
+from recsvc.commands.connecting import neo4j_address
 from recsvc.settings import load_settings
 
 ROUNDS = 5

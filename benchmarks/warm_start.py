@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks._accuracy_data import DATA
 from loaders.types import HeteroGraph, IdMap, Interactions
-from recsvc.evaluation import Estimate, bootstrap, evaluate, top_k
-from recsvc.fusion import (
+from recsvc.blend.blend import (
     BASE,
     LEAST_WEIGHT,
     Blend,
@@ -35,14 +34,15 @@ from recsvc.fusion import (
     learn_weights,
     scaled_scores,
 )
-from recsvc.gate import Validated
+from recsvc.evaluation.metrics import Estimate, bootstrap, evaluate, top_k
+from recsvc.evaluation.splits import entries, hold_out
 from recsvc.models import MODELS, FitReport, FitRun, FittedModel, TrainingData, Validation
 from recsvc.models.base import Tables
-from recsvc.refresh_parts import Learned
+from recsvc.refresh.fine_tuning_state import WarmState
+from recsvc.refresh.gate import Validated
+from recsvc.refresh.parts import Learned
 from recsvc.signals import Signal
 from recsvc.signals.popularity import popularity_prior
-from recsvc.splits import entries, hold_out
-from recsvc.warm_state import WarmState
 
 WEEK_SECONDS = 7 * 86_400
 MODEL_NAMES = ("lightgcn", "node2vec", "ridge")

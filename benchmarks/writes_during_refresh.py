@@ -31,8 +31,8 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_server
 from loaders.shared_files import checkout_root
-from recsvc.refresh import refresh
-from recsvc.refresh_parts import RefreshOptions
+from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
 from recsvc.signals import metapath
 

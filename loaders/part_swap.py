@@ -52,7 +52,7 @@ class PartSwap:
         for part in parts:
             name = part.name
             row = self._gateway.run(
-                catalogue()["rest/put_next_part"], version=self._version, token=self._token,
+                catalogue()["delete/put_next_part"], version=self._version, token=self._token,
                 entry=name.entry, number=name.number, sha256=name.sha256, content=part.content,
             )  # fmt: skip
             if not row[0]["stored"]:
@@ -61,7 +61,7 @@ class PartSwap:
         entries = {name.entry for name in put}
         new = digest_of([*put, *(name for name in names if name.entry not in entries)])
         answer = self._gateway.run(
-            catalogue()["rest/take_next_parts"], version=self._version, token=self._token,
+            catalogue()["delete/take_next_parts"], version=self._version, token=self._token,
             old=self._old, new=new, entries=sorted(entries), parts=len(put),
         )  # fmt: skip
         return new if answer[0]["taken"] else None
@@ -91,16 +91,16 @@ def claimed(
         return
     named = {"version": version, "token": token}
     try:
-        gateway.run(catalogue()["rest/drop_next_parts"], **named)
+        gateway.run(catalogue()["delete/drop_next_parts"], **named)
         yield PartSwap(gateway, version, old, token)
     finally:
         with contextlib.suppress(LoaderError):  # it runs out by itself
-            gateway.run(catalogue()["rest/drop_next_parts"], **named)
-            gateway.run(catalogue()["rest/release_rewriting"], **named)
+            gateway.run(catalogue()["delete/drop_next_parts"], **named)
+            gateway.run(catalogue()["delete/release_rewriting"], **named)
 
 
 def _claim(gateway: Gateway, version: int, old: str, token: str, deadline: float) -> bool:
-    query = catalogue()["rest/claim_rewriting"]
+    query = catalogue()["delete/claim_rewriting"]
     while True:
         rows = gateway.run(
             query, version=version, token=token, old=old, milliseconds=_SILENT_MILLISECONDS
@@ -118,4 +118,4 @@ def drop_left_parts(gateway: Gateway) -> None:
     Raises:
         Neo4jError: the graph cannot be written.
     """
-    gateway.run(catalogue()["rest/drop_left_parts"], milliseconds=_SILENT_MILLISECONDS)
+    gateway.run(catalogue()["delete/drop_left_parts"], milliseconds=_SILENT_MILLISECONDS)

@@ -90,7 +90,7 @@ def drop_unfinished(gateway: Gateway, run: str, reason: str) -> int:
     """
     query = catalogue()["writeback/fail_unfinished"]
     failed = gateway.run(query, run=run, reason=reason)[0]["failed"]
-    gateway.run(catalogue()["rest/drop_failed_parts"])
+    gateway.run(catalogue()["delete/drop_failed_parts"])
     for row in gateway.run(catalogue()["writeback/failed_slots"]):
         model, slot = row["model"], row["slot"]
         for label in ("User", "Item"):

@@ -18,7 +18,7 @@ from recsvc.commands import analyst, answers, data, database, keys, models, sche
 from recsvc.errors import GateError, RecsvcError, SettingsError, file_error
 from recsvc.json_log import configure_json_log
 from recsvc.private_files import narrow, write_private_files
-from recsvc.refresh_process import REFUSED
+from recsvc.refresh.process import REFUSED
 from recsvc.settings import load_settings
 
 app = typer.Typer(

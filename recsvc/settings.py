@@ -28,7 +28,7 @@ from pydantic_settings import (
 from loaders.shared_files import checkout_root
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, default_events, merged_events
-from recsvc.text import TextSettings
+from recsvc.phrases import TextSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")

@@ -33,8 +33,8 @@ from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
 from loaders.tables import FolderTables
-from recsvc.keys import KeyFile, KeyRing
-from recsvc.refresh import RefreshOptions, RefreshReport, refresh
+from recsvc.refresh.pipeline import RefreshOptions, RefreshReport, refresh
+from recsvc.service.keys import KeyFile, KeyRing
 from recsvc.settings import load_settings
 
 CHECKOUT = checkout_root()

@@ -23,7 +23,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.shared_files import checkout_root
 from loaders.tables import FolderTables
-from recsvc.refresh_parts import RefreshOptions
+from recsvc.refresh.parts import RefreshOptions
 from recsvc.settings import load_settings
 
 OPTIONS = RefreshOptions(models=("lightgcn", "walk3", "fastrp"), validation_users=30, seed=3)
@@ -147,7 +147,7 @@ class Boundaries:
 def _patch(boundaries: Boundaries) -> None:
     """Tell of each value that was kept, and of each write before and after it."""
     from loaders import lease
-    from recsvc import refresh_run
+    from recsvc.refresh import run_journal as refresh_run
 
     write_value = refresh_run.write_value
     run, write = lease.FencedGateway.run, lease.FencedGateway.write
@@ -180,7 +180,7 @@ def _refresh(request: dict[str, Any], out: Path) -> None:
     boundaries to pass before it kills itself at the next; `stop_at`, the boundary at which it
     pauses itself; `largest_file`, in bytes, past which every file it writes is as on a full disk.
     """
-    from recsvc.refresh import refresh
+    from recsvc.refresh.pipeline import refresh
 
     came: list[str] = []
 
@@ -245,7 +245,7 @@ def main() -> None:
     import recsvc.models.fastrp
     import recsvc.models.lightgcn
     import recsvc.models.walk3
-    import recsvc.refresh  # noqa: F401 (a child that is forked has them already)
+    import recsvc.refresh.pipeline  # noqa: F401 (a child that is forked has them already)
 
     for line in sys.stdin:
         request = json.loads(line)

@@ -11,9 +11,9 @@ from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
 from loaders.parts import PartName, digest_of, stored_parts
 from loaders.types import IdMap
-from recsvc.fusion import Blend
+from recsvc.blend.blend import Blend
 from recsvc.signals import EmbeddingSignal, RowSignal
-from recsvc.snapshot import Snapshot, pack
+from recsvc.snapshot.arrays import Snapshot, pack
 
 
 def statement(gateway: Neo4jGateway, text: str, **parameters: Any) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from recsvc.analyst.questions import Question
-from recsvc.path_query import written_out
+from recsvc.graph.pasteable_cypher import written_out
 
 COLOURS: Final = {"User": "#F79767", "Item": "#4C8EDA", "Category": "#8DCC93"}
 """Of nodes, here and in Bloom; apart in grey too."""

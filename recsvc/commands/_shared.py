@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from recsvc import _console as console
-from recsvc.connect import open_gateway
+from recsvc.commands import console
+from recsvc.commands.connecting import open_gateway
 from recsvc.settings import Settings
 from recsvc.settings_file import unknown_kind_lines
 
@@ -78,7 +78,7 @@ def device_of(name: str | None) -> str:
 
 @contextmanager
 def epoch_bars(model: str) -> Generator[Callable[[str, int | None], Callable[[Any], None]]]:
-    """A bar for each fit of a model: a `recsvc.training.Watch`."""
+    """A bar for each fit of a model: a `recsvc.training.fit.Watch`."""
     with console.progress_bars() as bars:
         yield lambda fit, epochs: partial(_show_epoch, bars, f"{model}: {fit}", epochs)
 

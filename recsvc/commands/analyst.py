@@ -10,11 +10,11 @@ import typer
 
 from loaders.errors import LocalNeo4jError
 from loaders.local_neo4j import LocalNeo4j, accounts_changed, copy_graph, forget_data
-from recsvc import _console as console
 from recsvc.analyst.kit import install as write_kit
+from recsvc.commands import console
 from recsvc.commands._shared import AsJson, print_document
-from recsvc.connect import analyst_folder, analyst_neo4j, local_neo4j
-from recsvc.places import COPY_FILE
+from recsvc.commands.connecting import analyst_folder, analyst_neo4j, local_neo4j
+from recsvc.refresh.places import COPY_FILE
 from recsvc.settings import load_settings
 
 _SHOWN = ("running", "uri", "browser_url", "password_file", "version")

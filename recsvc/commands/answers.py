@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import structlog
 import typer
 
-from recsvc import _console as console
 from recsvc.answer import SimilarAnswer, as_document, explanation_document
-from recsvc.answer_cache import AnswerCache
-from recsvc.asking import RecommendationQuery
+from recsvc.commands import console
 from recsvc.commands._shared import AsJson, Count, print_document, training_graph
-from recsvc.connect import make_engine, neo4j_address, open_revisions, with_engine
-from recsvc.engine import Engine
+from recsvc.commands.connecting import make_engine, neo4j_address, open_revisions, with_engine
 from recsvc.errors import SettingsError
-from recsvc.keys import key_file, key_ring
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.query import RecommendationQuery
+from recsvc.service.answer_cache import AnswerCache
+from recsvc.service.keys import key_file, key_ring
 from recsvc.settings import load_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from loaders.types import HeteroGraph
-    from recsvc.snapshot import Snapshot
+    from recsvc.snapshot.arrays import Snapshot
 
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client keeps the numbers of several processes in one folder."""
@@ -67,7 +67,7 @@ def explain(
         _check_picture(picture)
     answer = with_engine(load_settings(), lambda engine: engine.explain(user, item))
     if picture is not None:
-        from recsvc.picture import write_picture
+        from recsvc.explain.picture import write_picture
 
         write_picture(answer, picture)
     if as_json:
@@ -109,7 +109,7 @@ def batch_recommend(
     as_json: AsJson = False,
 ) -> None:
     """The best items of many users, into one file."""
-    from recsvc.batch_file import write_recommendations
+    from recsvc.recommend.batch_file import write_recommendations
 
     if out.suffix not in (".parquet", ".jsonl"):
         raise typer.BadParameter(f"{out} ends in neither .parquet nor .jsonl", param_hint="--out")

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from loaders.local_neo4j import LocalNeo4j
-from recsvc import _console as console
+from recsvc.commands import console
 from recsvc.commands._shared import AsJson, print_document, rejects_file, say_unknown_kinds
-from recsvc.connect import local_neo4j, open_gateway, open_writing_gateway
+from recsvc.commands.connecting import local_neo4j, open_gateway, open_writing_gateway
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, unknown_kinds
+from recsvc.graph.store import all_versions
 from recsvc.settings import Settings, load_settings
-from recsvc.store import all_versions
 
 _TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
@@ -82,10 +82,10 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Merge tables into the graph; the same tables again change nothing."""
-    from loaders.bulk import bulk_ingest
     from loaders.datasets import open_source
     from loaders.ingest import check
     from loaders.ingest import ingest as ingest_tables
+    from loaders.ingest.bulk import bulk_ingest
     from loaders.tables import CountedKinds, parse_mapping
     from recsvc.settings_file import event_line
 
@@ -242,8 +242,8 @@ def delete_user(
     user: Annotated[str, typer.Argument(help="Id of the user.")], as_json: AsJson = False
 ) -> None:
     """Delete a user and everything derived from them."""
-    from recsvc import deletion
-    from recsvc.places import forget_here
+    from recsvc.refresh.places import forget_here
+    from recsvc.snapshot import deletion
 
     settings = load_settings()
     try:

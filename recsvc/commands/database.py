@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from loaders.local_neo4j import LocalNeo4j
-from recsvc import _console as console
+from recsvc.commands import console
 from recsvc.commands._shared import AsJson, print_document
-from recsvc.connect import local_neo4j
+from recsvc.commands.connecting import local_neo4j
 from recsvc.settings import load_settings
 
 

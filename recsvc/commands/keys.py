@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from recsvc import _console as console
+from recsvc.commands import console
 from recsvc.commands._shared import AsJson
-from recsvc.keys import ApiKey, Scope, key_file
+from recsvc.service.keys import ApiKey, Scope, key_file
 from recsvc.settings import load_settings
 
 

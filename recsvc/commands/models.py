@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from recsvc import _console as console
+from recsvc.commands import console
 from recsvc.commands._shared import (
     AsJson,
     Assignments,
@@ -22,19 +22,19 @@ from recsvc.commands._shared import (
     say_unknown_kinds,
     training_graph,
 )
-from recsvc.connect import open_gateway
+from recsvc.commands.connecting import open_gateway
 from recsvc.event_kinds import unknown_kinds
+from recsvc.graph.store import all_versions
 from recsvc.json_log import logs_json
 from recsvc.settings import load_settings
-from recsvc.store import all_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loaders.gateway import Gateway
-    from recsvc.evaluation import Evaluation
-    from recsvc.held_out import TestCounts
-    from recsvc.trial import Measured, Ranked, TrialOptions
+    from recsvc.evaluation.held_out import TestCounts
+    from recsvc.evaluation.metrics import Evaluation
+    from recsvc.training.experiment import Measured, Ranked, TrialOptions
 
 TrainFile = Annotated[Path, typer.Option("--train", help="Interactions to learn from.")]
 Side = Annotated[
@@ -63,8 +63,8 @@ def train(
 
     Ctrl-C keeps the best model so far.
     """
-    from recsvc.training import assigned, model_options
-    from recsvc.training_run import TrainingRun
+    from recsvc.training.fit import assigned, model_options
+    from recsvc.training.run import TrainingRun
 
     if resume and out is None:
         raise typer.BadParameter("--resume goes on with the run of --out: name the folder")
@@ -77,7 +77,7 @@ def train(
     with epoch_bars(model) as watch:
         document = run.fit(watch, out, resume=resume)
     if settings.tracking.mlflow_uri is not None:
-        from recsvc.tracking import track
+        from recsvc.training.mlflow import track
 
         document["mlflow_run"] = track(settings.tracking.mlflow_uri, run.manifest, run.histories)
     if document["interrupted"]:
@@ -113,7 +113,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Fit on one table, rank all items without those of that table, measure on another."""
-    from recsvc.trial import TrialOptions, measure, read_trial, recommendations_table
+    from recsvc.training.experiment import TrialOptions, measure, read_trial, recommendations_table
 
     _check_evaluate(models, recommendations, as_served=as_served)
     started = time.perf_counter()
@@ -123,7 +123,7 @@ def evaluate(
     data = read_trial(train_file, test_file, side, settings.events)
     say_unknown_kinds(data.unknown_kinds)
     if as_served:
-        from recsvc.served_trial import rank_as_served
+        from recsvc.training.served_experiment import rank_as_served
 
         home = settings.home
         ranked = [rank_as_served(data, options, settings.events, home=home, say=console.say)]
@@ -167,10 +167,10 @@ def tune(
 ) -> None:
     """Search a model's options by NDCG@20 on a validation split of train."""
     from recsvc.models import FitRun
-    from recsvc.training import assigned, known_model, validation_split
-    from recsvc.trial import read_training_data
-    from recsvc.tuning import TuneOptions
-    from recsvc.tuning import tune as search
+    from recsvc.training.experiment import read_training_data
+    from recsvc.training.fit import assigned, known_model, validation_split
+    from recsvc.training.tuning import TuneOptions
+    from recsvc.training.tuning import tune as search
 
     settings = load_settings()
     fixed = assigned(known_model(model), assignments or [])
@@ -206,7 +206,7 @@ def _check_evaluate(models: list[str], recommendations: Path | None, *, as_serve
         BadParameter: wrong usage.
         SettingsError: there is no such model.
     """
-    from recsvc.training import known_model
+    from recsvc.training.fit import known_model
 
     if len(models) > 2 or len(set(models)) < len(models):
         raise typer.BadParameter(f"{' '.join(models)}: expected one model, or two different ones")
@@ -219,7 +219,7 @@ def _check_evaluate(models: list[str], recommendations: Path | None, *, as_serve
 
 
 def _rank(model: str, data: Any, options: "TrialOptions") -> "Ranked":
-    from recsvc.trial import rank_fitted
+    from recsvc.training.experiment import rank_fitted
 
     with epoch_bars(model) as watch:
         return rank_fitted(model, data, options, watch)
@@ -295,9 +295,9 @@ def refresh(
     as_json: AsJson = False,
 ) -> None:
     """Fit, evaluate, write back and activate new versions of the models and the blend."""
-    from recsvc.refresh import RefreshOptions
-    from recsvc.refresh import refresh as run_refresh
-    from recsvc.refresh_process import known_holders
+    from recsvc.refresh.pipeline import RefreshOptions
+    from recsvc.refresh.pipeline import refresh as run_refresh
+    from recsvc.refresh.process import known_holders
 
     settings = load_settings()
     values: dict[str, Any] = {"seed": seed, "device": device_of(device)}
@@ -338,8 +338,8 @@ def refresh(
 
 def _refresh_page(home: Path, before: Collection[str]) -> str | None:
     """Say where the page is of the run that this process has worked on; None where it has none."""
-    from recsvc.refresh_process import begun_run
-    from recsvc.sampled_lists import PAGE
+    from recsvc.refresh.process import begun_run
+    from recsvc.refresh.sampled_lists import PAGE
 
     name = begun_run(home, os.getpid(), before)
     page = home / "refreshes" / (name or "") / PAGE
@@ -371,20 +371,20 @@ def activate(
     as_json: AsJson = False,
 ) -> None:
     """Make a version active that was so before, with all that the same refresh made."""
-    from recsvc import activation
+    from recsvc.snapshot import activation
 
     _flip(lambda gateway: activation.activate(gateway, model, version), as_json=as_json)
 
 
 def rollback(model: ModelName, as_json: AsJson = False) -> None:
     """Make the versions active that were before the active ones, of all models together."""
-    from recsvc import activation
+    from recsvc.snapshot import activation
 
     _flip(lambda gateway: activation.roll_back(gateway, model), as_json=as_json)
 
 
 def _flip(work: "Callable[[Gateway], dict[str, int]]", *, as_json: bool) -> None:
-    from recsvc.activation import stored_snapshot, write_neighbours
+    from recsvc.snapshot.activation import stored_snapshot, write_neighbours
 
     with open_gateway(load_settings()) as gateway, console.progress_bars() as bars:
         versions = work(gateway)

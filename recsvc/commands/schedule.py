@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from recsvc.commands._shared import Device, Seed
-from recsvc.refresh_process import refresh_command
+from recsvc.refresh.process import refresh_command
 from recsvc.settings import load_settings
 
 
@@ -23,7 +23,7 @@ def schedule(
     device: Device = None,
 ) -> None:
     """Refresh whenever it is due, in a process of its own each time, until Ctrl-C."""
-    from recsvc.schedule import Schedule, cron_trigger, zone
+    from recsvc.refresh.schedule import Schedule, cron_trigger, zone
 
     load_settings()  # what is wrong is said once here, not by each refresh
     try:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from recsvc.fusion import BASE
+from recsvc.blend.blend import BASE
 from recsvc.models import MODELS
 from recsvc.models._parts import SideSignal
 from recsvc.models.base import ModelOptions, split_commas

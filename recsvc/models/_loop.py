@@ -12,7 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from recsvc.errors import TrainingError
-from recsvc.evaluation import mean_ndcg
+from recsvc.evaluation.metrics import mean_ndcg
+from recsvc.evaluation.splits import entries
 from recsvc.models._checkpoint import open_state
 from recsvc.models.base import (
     EpochRecord,
@@ -24,7 +25,6 @@ from recsvc.models.base import (
     TrainingData,
     Validation,
 )
-from recsvc.splits import entries
 
 _VALIDATION_USERS = 4096
 

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from recsvc.fusion import (
+from recsvc.blend.blend import (
     PER_SIGNAL,
     SCORES_AT_ONCE,
     Candidates,

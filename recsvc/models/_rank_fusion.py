@@ -8,7 +8,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
-from recsvc.fusion import LEAST_WEIGHT, reciprocal_ranks
+from recsvc.blend.blend import LEAST_WEIGHT, reciprocal_ranks
 from recsvc.models.base import FittedModel
 from recsvc.signals.base import Signal
 

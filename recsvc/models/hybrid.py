@@ -2,7 +2,7 @@
 
     score(u, i) = Σ_s λ_s · n_s(u) · Σ_j e_j · K_s(j, i)  +  λ_base · prior_i
 
-See `recsvc.fusion.Blend`. The parts are the kernels of other models, PageRank over users and
+See `recsvc.blend.blend.Blend`. The parts are the kernels of other models, PageRank over users and
 items, what followed users did, and shared categories.
 """
 
@@ -16,15 +16,16 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
-from recsvc.errors import TrainingError
-from recsvc.evaluation import mean_ndcg
-from recsvc.fusion import (
+from recsvc.blend.blend import (
     BASE,
     LEAST_WEIGHT,
     Blend,
     Candidates,
     learn_weights,
 )
+from recsvc.errors import TrainingError
+from recsvc.evaluation.metrics import mean_ndcg
+from recsvc.evaluation.splits import entries, hold_out
 from recsvc.models import MODELS
 from recsvc.models._hybrid_options import HybridOptions
 from recsvc.models._parts import (
@@ -46,7 +47,6 @@ from recsvc.models.base import (
     require_evidence,
 )
 from recsvc.signals.popularity import popularity_prior
-from recsvc.splits import entries, hold_out
 
 LINEAR = False
 """Each signal's scale n_s(u) depends on the user, so the blend is no single kernel: `HybridModel`

@@ -12,7 +12,8 @@ from numpy.polynomial import Chebyshev
 from numpy.typing import NDArray
 from pydantic import Field
 
-from recsvc.evaluation import mean_ndcg
+from recsvc.evaluation.metrics import mean_ndcg
+from recsvc.evaluation.splits import entries, hold_out
 from recsvc.models._spectral import FilterModel
 from recsvc.models.base import (
     FitReport,
@@ -24,7 +25,6 @@ from recsvc.models.base import (
 )
 from recsvc.signals.degrees import degrees, power
 from recsvc.signals.operator import FilterKernel
-from recsvc.splits import entries, hold_out
 
 SEARCH = {
     "l2": Range(0.02, 4.0, logarithmic=True),

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from recsvc.plot_style import FILL, INK, STYLE
 from recsvc.report._parts import Bars, Curves, Intervals, Lines, Plot
+from recsvc.report.plot_style import FILL, INK, STYLE
 
 _SVG = "http://www.w3.org/2000/svg"
 _SEPARATE_BARS = 30

@@ -12,8 +12,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recsvc.keys import ApiKey, KeyRing
-from recsvc.keys import Scope as KeyScope
+from recsvc.service.keys import ApiKey, KeyRing
+from recsvc.service.keys import Scope as KeyScope
 from recsvc.service.problems import problem
 
 KEY_HEADER: Final = "X-API-Key"

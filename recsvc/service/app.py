@@ -20,12 +20,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from loaders.limits import MAX_BODY_BYTES, MAX_CONTAINERS, MAX_VALUES
 from recsvc.analyst.kit import PATH as KIT_PATH
 from recsvc.analyst.kit import KitFile
-from recsvc.answer_cache import AnswerCache
-from recsvc.engine import Engine
-from recsvc.keys import KeyRing
+from recsvc.recommend.engine import Engine
 from recsvc.service.allowed import KEY_HEADER, Allowed, needed_scope
+from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.hosts import KnownHosts
 from recsvc.service.kept_answers import KeptAnswers
+from recsvc.service.keys import KeyRing
 from recsvc.service.observability import Metrics, Observed, configure_logging
 from recsvc.service.problems import HANDLERS, PROBLEM_JSON, REFUSALS, described, problem
 from recsvc.service.refreshes import Refreshes

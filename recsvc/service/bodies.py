@@ -6,9 +6,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from loaders.limits import MAX_LINKS, MAX_NAME_CHARACTERS, MAX_PROPERTIES
+from recsvc.recommend.graph_writer import PutNode
 from recsvc.service.cells import Flag, KindText, Number, OptionalId, Property, Text, Time
 from recsvc.service.schemas import Id, RequestBody, at_most
-from recsvc.writes import PutNode
 
 
 def _link(value: object) -> object:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recsvc.answer_cache import AnswerCache, Served
-from recsvc.engine import Engine, request_id_var
 from recsvc.errors import SnapshotError
-from recsvc.revisions import reading_var
+from recsvc.recommend.engine import Engine, request_id_var
+from recsvc.recommend.write_counters import reading_var
+from recsvc.service.answer_cache import AnswerCache, Served
 from recsvc.service.observability import Metrics
 from recsvc.service.strict import may_have_body
 
 if TYPE_CHECKING:
-    from recsvc.answer_cache import Asked
+    from recsvc.service.answer_cache import Asked
 
 _SERVED = "recsvc.served"
 _PATIENCE_SECONDS = 0.1

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loaders.file_lock import file_lock
+from loaders.files import file_lock
 
 _PREFIX = "recsvc-metrics-"
 _LOCK = "lock"

@@ -27,8 +27,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, WrappedLogger
 
 from recsvc.answer import Answer
-from recsvc.engine import request_id_var
 from recsvc.json_log import configure_json_log, take_over
+from recsvc.recommend.engine import request_id_var
 from recsvc.service.allowed import key_name
 from recsvc.service.problems import problem
 

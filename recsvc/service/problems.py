@@ -34,7 +34,6 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from loaders.errors import Neo4jAwayError
-from recsvc.engine import request_id_var
 from recsvc.errors import (
     FOLDER_ERRNOS,
     ActivationError,
@@ -46,6 +45,7 @@ from recsvc.errors import (
     SnapshotError,
     TooMuchError,
 )
+from recsvc.recommend.engine import request_id_var
 from recsvc.service.schemas import ProblemDocument
 
 PROBLEM_JSON: Final = "application/problem+json"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from recsvc.refresh_run import State
+from recsvc.refresh.run_journal import State
 from recsvc.service.schemas import RequestBody
 
 LinearModel = Literal[

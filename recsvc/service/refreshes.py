@@ -13,12 +13,12 @@ from typing import Any
 import structlog
 
 from loaders.errors import Neo4jError
-from loaders.file_lock import file_lock
-from recsvc.engine import Engine
+from loaders.files import file_lock
 from recsvc.errors import NotFoundError, RefreshError, RefreshRunningError
-from recsvc.refresh_process import begun_run, known_holders, refresh_command
-from recsvc.refresh_run import newest_manifests, read_manifest
-from recsvc.sampled_lists import PAGE
+from recsvc.recommend.engine import Engine
+from recsvc.refresh.process import begun_run, known_holders, refresh_command
+from recsvc.refresh.run_journal import newest_manifests, read_manifest
+from recsvc.refresh.sampled_lists import PAGE
 
 _BEGIN_SECONDS = 120.0
 """How long a process may take until its refresh has begun; a lost lease is waited for in it."""

@@ -27,8 +27,8 @@ from loaders.limits import (
     MAX_KIND_CHARACTERS,
 )
 from recsvc.answer import ExplainLevel
-from recsvc.asking import EvidenceKey, RecommendationQuery, StatedEvidence
 from recsvc.evidence import EvidenceKind
+from recsvc.recommend.query import EvidenceKey, RecommendationQuery, StatedEvidence
 
 
 def text_of(value: object) -> object:

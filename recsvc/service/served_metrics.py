@@ -10,9 +10,9 @@ from typing import get_args
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from recsvc.readiness import PARTS
-from recsvc.refresh_run import State
-from recsvc.stored import ActiveVersion
+from recsvc.graph.rows import ActiveVersion
+from recsvc.recommend.readiness import PARTS
+from recsvc.refresh.run_journal import State
 
 
 class ServedMetrics(Collector):

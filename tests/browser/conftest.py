@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
-from recsvc.keys import KeyFile
-from recsvc.refresh import RefreshOptions, refresh
+from recsvc.refresh.pipeline import RefreshOptions, refresh
+from recsvc.service.keys import KeyFile
 from recsvc.settings import load_settings
 from tests.conftest import Served, _write_tables, refreshed, running_service
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from loaders.catalogue import Query
-from recsvc.keys import KeyFile, Scope
+from recsvc.service.keys import KeyFile, Scope
 from tests.browser.conftest import Open
 from tests.browser.reading import FULL, USER, ids, listed, violations
 from tests.conftest import Served

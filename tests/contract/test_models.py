@@ -10,7 +10,8 @@ import scipy.sparse as sp
 
 from loaders.types import HeteroGraph, IdMap, Interactions
 from recsvc.errors import TrainingError
-from recsvc.evaluation import evaluate, mean_ndcg, top_k
+from recsvc.evaluation.metrics import evaluate, mean_ndcg, top_k
+from recsvc.evaluation.splits import entries, hold_out
 from recsvc.evidence import EvidenceRows
 from recsvc.models import (
     MODELS,
@@ -22,7 +23,6 @@ from recsvc.models import (
     TrainingData,
     Validation,
 )
-from recsvc.splits import entries, hold_out
 
 BLOCKS, USERS, ITEMS = 4, 12, 10  # users and items of each block
 
@@ -334,7 +334,7 @@ def test_a_gpu_finds_the_withheld_items_too(name: str) -> None:
 
 def test_importing_the_registry_imports_no_training_library() -> None:
     code = (
-        "import sys, recsvc.models, recsvc.models.base, recsvc.evaluation, recsvc.splits\n"
+        "import sys, recsvc.models.base, recsvc.evaluation.metrics, recsvc.evaluation.splits\n"
         "recsvc.models.MODELS['popularity'].options(); recsvc.models.MODELS['walk3'].fit\n"
         "print(sorted({'torch', 'gensim', 'numba', 'torch_geometric'} & set(sys.modules)))"
     )

@@ -8,15 +8,15 @@ import numpy as np
 from loaders.catalogue import Query, catalogue
 from loaders.gateway import Neo4jGateway
 from loaders.parts import stored_parts
-from recsvc import snapshot as snapshots
-from recsvc.asking import stored_asker
+from recsvc.blend.ranking import best_items
 from recsvc.evidence import Evidence
-from recsvc.explanation import take_apart
-from recsvc.ranking import best_items
+from recsvc.explain.contributions import take_apart
+from recsvc.graph.rows import StoredUser, stored_user
+from recsvc.graph.store import SEEN_LIMIT
+from recsvc.recommend.query import stored_asker
 from recsvc.settings import EventSettings
-from recsvc.snapshot import Snapshot
-from recsvc.store import SEEN_LIMIT
-from recsvc.stored import StoredUser, stored_user
+from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot.arrays import Snapshot
 from tests.faults.steady_load import Answered, Wanted
 
 K = 10
@@ -93,7 +93,7 @@ class AnswerOracle:
 
     def look(self, gateway: Neo4jGateway) -> int:
         """Read the stored versions that have not been read; the number of the active one."""
-        for row in gateway.run(catalogue()["rest/stored_snapshots"]):
+        for row in gateway.run(catalogue()["delete/stored_snapshots"]):
             if row["version"] not in self._snapshots:
                 content = stored_parts(gateway, row["version"])
                 self._snapshots[row["version"]] = snapshots.read(content, row["sha256"])

@@ -20,11 +20,11 @@ import pytest
 from loaders.catalogue import catalogue
 from loaders.gateway import Neo4jGateway, wait_until_ready
 from loaders.local_neo4j import LocalNeo4j, scratch_server
-from recsvc.asking import RecommendationQuery
-from recsvc.engine import Engine
-from recsvc.refresh import RefreshOptions
+from recsvc.graph.store import Store
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.query import RecommendationQuery
+from recsvc.refresh.pipeline import RefreshOptions
 from recsvc.settings import Settings, load_settings
-from recsvc.store import Store
 from tests.conftest import CHECKOUT, Served, Service, refreshed, running_service
 from tests.faults.answer_oracle import AnswerOracle, Findings, wanted_of
 from tests.faults.steady_load import WANTED, Answered, SteadyLoad, Wanted, answer, callers

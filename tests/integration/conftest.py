@@ -14,8 +14,8 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import IngestReport, ingest
 from loaders.tables import FolderTables
 from recsvc import cli
-from recsvc.refresh import RefreshReport, refresh
-from recsvc.refresh_parts import RefreshOptions
+from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.pipeline import RefreshReport, refresh
 from recsvc.settings import load_settings
 from tests.conftest import _DELETE_ALL, Served
 from tests.forked_refresh import VERSIONS, make_graph

@@ -16,10 +16,10 @@ from loaders import writeback
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
-from recsvc import refresh
-from recsvc.activation import activate, roll_back
 from recsvc.errors import ActivationError, GateError, NotFoundError
-from recsvc.refresh import RefreshReport
+from recsvc.refresh import pipeline as refresh
+from recsvc.refresh.pipeline import RefreshReport
+from recsvc.snapshot.activation import activate, roll_back
 from tests.conftest import Service, running_service
 from tests.forked_refresh import served_arrays
 from tests.integration.conftest import Links, active

@@ -17,7 +17,7 @@ from loaders.gateway import Neo4jAddress
 from loaders.local_neo4j import DEFAULT_LINE, scratch_server
 from loaders.shared_files import checkout_root
 from recsvc.cli import app
-from recsvc.connect import analyst_neo4j
+from recsvc.commands.connecting import analyst_neo4j
 from recsvc.settings import load_settings
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]

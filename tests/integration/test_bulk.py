@@ -13,12 +13,12 @@ from random import Random
 import polars as pl
 import pytest
 
-from loaders.bulk import bulk_ingest
 from loaders.catalogue import Query, catalogue
 from loaders.errors import LocalNeo4jError, RejectedRowsError
 from loaders.fingerprint import graph_hash
 from loaders.gateway import Neo4jGateway
 from loaders.ingest import IngestReport, ingest
+from loaders.ingest.bulk import bulk_ingest
 from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
 from loaders.shared_files import checkout_root
@@ -296,7 +296,7 @@ def test_strict_loads_nothing_if_a_row_is_bad(local: LocalNeo4j, tmp_path: Path)
 BULK_PROGRAM = """
 import sys
 from pathlib import Path
-from loaders.bulk import bulk_ingest
+from loaders.ingest.bulk import bulk_ingest
 from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions
 from loaders.local_neo4j._command import CommandResult, run_command
 from loaders.tables import FolderTables

@@ -28,7 +28,7 @@ from loaders.tables import (
     FrameTables,
     as_table,
 )
-from recsvc.refresh import RefreshOptions, refresh
+from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.settings import load_settings
 from tests.conftest import Served, Service, running_service
 

@@ -162,7 +162,7 @@ def test_without_a_neo4j_a_command_says_what_to_do(served):
 
 
 def test_two_refreshes_do_not_run_at_once(served):
-    from recsvc.lease import held_lease
+    from recsvc.refresh.lease import held_lease
 
     quietly = {"force": False, "progress": lambda *_: None}
     with held_lease(served.gateway, seconds=3.0, **quietly):

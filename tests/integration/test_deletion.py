@@ -13,13 +13,13 @@ import pytest
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
 from loaders.parts import Part
-from recsvc import deleting, deletion
-from recsvc.deletion import DeletedNode, delete_nodes, delete_user, finish_deletions
-from recsvc.engine import Engine
 from recsvc.errors import NotFoundError
-from recsvc.forgetting import rewritten
-from recsvc.places import forget_here
-from recsvc.sampled_lists import (
+from recsvc.evaluation.splits import id_numbers
+from recsvc.graph.store import Store
+from recsvc.recommend import deletion_queue as deleting
+from recsvc.recommend.engine import Engine
+from recsvc.refresh.places import forget_here
+from recsvc.refresh.sampled_lists import (
     PAGE,
     ListedItem,
     SampledLists,
@@ -30,9 +30,10 @@ from recsvc.sampled_lists import (
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
-from recsvc.snapshot import Snapshot
-from recsvc.splits import id_numbers
-from recsvc.store import Store
+from recsvc.snapshot import deletion
+from recsvc.snapshot.arrays import Snapshot
+from recsvc.snapshot.deletion import DeletedNode, delete_nodes, delete_user, finish_deletions
+from recsvc.snapshot.forgetting import rewritten
 from tests.conftest import key_ring
 
 pytestmark = pytest.mark.neo4j

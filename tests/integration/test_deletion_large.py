@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.ingest import apply_schema
 from loaders.local_neo4j import DEFAULT_LINE, scratch_server
+from loaders.schema import apply_schema
 from loaders.shared_files import checkout_root
-from recsvc.deletion import pending_deletions
-from recsvc.snapshot import Snapshot, pack
+from recsvc.snapshot.arrays import Snapshot, pack
+from recsvc.snapshot.deletion import pending_deletions
 from tests.conftest import running_service
 from tests.stored_arrays import held, made_snapshot, parts_left, sha_of, store
 
@@ -47,7 +47,7 @@ def bytes_of(made: Snapshot) -> int:
 DELETE = """
 import resource, sys, time
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from recsvc.deletion import DeletedNode, delete_nodes
+from recsvc.snapshot.deletion import DeletedNode, delete_nodes
 uri, user, password, kind, identifier = sys.argv[1:]
 with Neo4jGateway(Neo4jAddress(uri, user, password)) as gateway:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

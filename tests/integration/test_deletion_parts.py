@@ -17,8 +17,10 @@ from loaders.catalogue import Query
 from loaders.errors import QueryError
 from loaders.gateway import Neo4jAddress, Neo4jGateway, Row
 from loaders.parts import stored_parts
-from recsvc import snapshot as snapshots
-from recsvc.deletion import (
+from recsvc.errors import DeletionPendingError, SnapshotError
+from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot.arrays import Snapshot, pack
+from recsvc.snapshot.deletion import (
     DeletedNode,
     delete_each,
     delete_nodes,
@@ -26,8 +28,6 @@ from recsvc.deletion import (
     finish_deletions,
     pending_deletions,
 )
-from recsvc.errors import DeletionPendingError, SnapshotError
-from recsvc.snapshot import Snapshot, pack
 from tests.stored_arrays import (
     held,
     made_snapshot,
@@ -154,7 +154,7 @@ KILLED = """
 import os, signal, sys
 from loaders import parts, part_swap
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from recsvc.deletion import DeletedNode, delete_nodes
+from recsvc.snapshot.deletion import DeletedNode, delete_nodes
 uri, user, password, small, query, count = sys.argv[1:]
 parts.PART_BYTES = int(small)
 left = int(count)
@@ -170,8 +170,8 @@ gateway.run = killed
 delete_nodes(gateway, [DeletedNode("item", "i9")])
 """
 MOMENTS = [
-    ("rest/put_next_part", 7), ("rest/take_next_parts", 0), ("rest/drop_left_parts", 0),
-    ("rest/end_deletions", 0),
+    ("delete/put_next_part", 7), ("delete/take_next_parts", 0), ("delete/drop_left_parts", 0),
+    ("delete/end_deletions", 0),
 ]  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def test_killed_at_any_step_the_next_one_ends_it(
 
 def test_what_neo4j_refuses_is_told_and_tried_again(stored: Neo4jGateway, made: Snapshot) -> None:
     recording = Recording(stored)
-    recording.refuses = "rest/put_next_part"
+    recording.refuses = "delete/put_next_part"
     with pytest.raises(DeletionPendingError, match=r"gone from the graph.*OutOfMemory"):
         delete_nodes(recording, [DeletedNode("user", "u7")])
     pending = pending_deletions(stored)

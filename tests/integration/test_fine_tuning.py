@@ -12,19 +12,19 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.parts import stored_parts
 from loaders.tables import FolderTables
-from recsvc import learning
-from recsvc import snapshot as snapshots
-from recsvc.activation import roll_back
-from recsvc.deletion import delete_user
 from recsvc.errors import GateError
 from recsvc.models import FitRun, ModelSpec
-from recsvc.refresh import RefreshReport, refresh
-from recsvc.refresh_parts import RefreshOptions
+from recsvc.refresh import learning
+from recsvc.refresh.fine_tuning_state import forget_node, read_state
+from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.pipeline import RefreshReport, refresh
 from recsvc.settings import load_settings
 from recsvc.signals import RowSignal
-from recsvc.snapshot import Snapshot
-from recsvc.snapshot import read as read_snapshot
-from recsvc.warm_state import forget_node, read_state
+from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot.activation import roll_back
+from recsvc.snapshot.arrays import Snapshot
+from recsvc.snapshot.arrays import read as read_snapshot
+from recsvc.snapshot.deletion import delete_user
 from tests.forked_refresh import VERSIONS, make_graph
 
 pytestmark = pytest.mark.neo4j

@@ -11,10 +11,11 @@ import pytest
 from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
-from recsvc import learning, refresh
+from recsvc.blend.blend import Blend
 from recsvc.errors import GateError
-from recsvc.fusion import Blend
-from recsvc.refresh import RefreshReport
+from recsvc.refresh import learning
+from recsvc.refresh import pipeline as refresh
+from recsvc.refresh.pipeline import RefreshReport
 from recsvc.settings import load_settings
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from tests.integration.conftest import QUICK

@@ -12,7 +12,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway, Transaction
 from loaders.lease import FencedGateway, take_lease
 from loaders.schema import apply_schema
 from recsvc.errors import RefreshError
-from recsvc.lease import held_lease
+from recsvc.refresh.lease import held_lease
 
 pytestmark = pytest.mark.neo4j
 

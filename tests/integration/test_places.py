@@ -13,10 +13,10 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.parts import stored_parts
 from loaders.tables import FolderTables
-from recsvc.places import PLACES, forget_here
-from recsvc.refresh import refresh
+from recsvc.evaluation.splits import id_numbers
+from recsvc.refresh.pipeline import refresh
+from recsvc.refresh.places import PLACES, forget_here
 from recsvc.settings import load_settings
-from recsvc.splits import id_numbers
 from tests.forked_refresh import make_graph
 from tests.integration.conftest import QUICK
 from tests.stored_arrays import statement
@@ -113,8 +113,8 @@ def test_whoever_is_everywhere_is_nowhere_afterwards(
 def test_a_place_that_cannot_be_changed_stops_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsvc import places
     from recsvc.errors import DeletionPendingError
+    from recsvc.refresh import places
 
     def broken(*_: Any) -> None:
         raise OSError(28, "No space left on device")

@@ -15,7 +15,7 @@ from loaders.extract import metapath_rows
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.schema import apply_schema
 from loaders.types import IdMap
-from recsvc.path_query import pasteable, path_parameters
+from recsvc.graph.pasteable_cypher import pasteable, path_parameters
 from tests.plans import operators
 
 pytestmark = pytest.mark.neo4j

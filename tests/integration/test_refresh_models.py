@@ -12,14 +12,14 @@ from loaders.ingest import ingest
 from loaders.local_neo4j import DEFAULT_LINE
 from loaders.parts import stored_parts
 from loaders.tables import FolderTables
-from recsvc import snapshot as snapshots
 from recsvc.errors import RefreshError
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.models import MODELS
-from recsvc.refresh import RefreshOptions, refresh
+from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.settings import load_settings
 from recsvc.signals import EmbeddingSignal, RowSignal
-from recsvc.snapshot import Snapshot
+from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot.arrays import Snapshot
 
 VERSIONS = Query(
     "tests/versions", "Versions and their status.", "read", {}, {},

@@ -12,12 +12,14 @@ import pytest
 
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
-from recsvc import deletion, learning, list_changes
 from recsvc.errors import SnapshotError
-from recsvc.refresh import RefreshReport
-from recsvc.refresh_process import REFUSED
-from recsvc.sampled_lists import SampledLists, forget, read_lists
-from recsvc.splits import id_numbers
+from recsvc.evaluation.splits import id_numbers
+from recsvc.refresh import learning
+from recsvc.refresh import list_diff as list_changes
+from recsvc.refresh.pipeline import RefreshReport
+from recsvc.refresh.process import REFUSED
+from recsvc.refresh.sampled_lists import SampledLists, forget, read_lists
+from recsvc.snapshot import deletion
 from tests.integration.conftest import active
 from tests.integration.test_refused_versions import REFRESH, for_the_wrong_users
 

@@ -18,7 +18,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.lease import FencedGateway
 from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.errors import RefreshError
-from recsvc.refresh import RefreshReport, refresh
+from recsvc.refresh.pipeline import RefreshReport, refresh
 from recsvc.settings import load_settings
 from tests.forked_refresh import (
     OPTIONS,
@@ -184,7 +184,7 @@ def test_of_two_at_once_exactly_one_writes(
 
 
 @pytest.mark.parametrize(
-    ("lost_at", "left"), [("writeback/snapshot_part", "building"), ("rest/deletions", "ready")]
+    ("lost_at", "left"), [("writeback/snapshot_part", "building"), ("delete/deletions", "ready")]
 )
 def test_what_is_never_gone_on_with_fails_and_leaves_nothing(
     graph: Neo4jGateway,
@@ -228,7 +228,7 @@ def lose_neo4j_at(patched: pytest.MonkeyPatch, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "lost_at", ["writeback/snapshot_part", "rest/deletions", "writeback/drop_parts",
+    "lost_at", ["writeback/snapshot_part", "delete/deletions", "writeback/drop_parts",
                 "writeback/similar"],
 )  # fmt: skip
 def test_when_neo4j_comes_back_it_goes_on_with_the_same_versions(
@@ -254,8 +254,8 @@ def test_an_error_that_would_come_again_is_not_gone_on_with(
         raise ZeroDivisionError("broken")
 
     with monkeypatch.context() as patched:
-        patched.setattr("recsvc.refresh.nearest_items", broken)
-        patched.setattr("recsvc.refresh.pack", broken)
+        patched.setattr("recsvc.refresh.pipeline.nearest_items", broken)
+        patched.setattr("recsvc.refresh.pipeline.pack", broken)
         with pytest.raises(ZeroDivisionError):
             refresh(graph, QUICK, EVENTS, home=tmp_path)
     assert statuses(graph) == {"fastrp": ["failed"], "hybrid": ["failed"]}
@@ -266,7 +266,7 @@ def test_an_error_that_would_come_again_is_not_gone_on_with(
 def test_a_full_disk_is_said_and_gone_on_after(
     graph: Neo4jGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsvc import refresh_run
+    from recsvc.refresh import run_journal as refresh_run
 
     write_value = refresh_run.write_value
 

@@ -15,12 +15,13 @@ from loaders.catalogue import Query
 from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
-from recsvc import learning, refresh
+from recsvc.blend.blend import Candidates, candidates_in_parts
 from recsvc.errors import GateError
-from recsvc.fusion import Candidates, candidates_in_parts
-from recsvc.refresh import RefreshReport
-from recsvc.refresh_parts import Fitted, Vectors
-from recsvc.refresh_process import REFUSED
+from recsvc.refresh import learning
+from recsvc.refresh import pipeline as refresh
+from recsvc.refresh.parts import Fitted, Vectors
+from recsvc.refresh.pipeline import RefreshReport
+from recsvc.refresh.process import REFUSED
 from tests.forked_refresh import VERSIONS, orphans, served_arrays
 from tests.integration.conftest import active, statuses
 

@@ -8,10 +8,10 @@ import pytest
 
 from loaders.catalogue import Query
 from recsvc.answer import Answer
-from recsvc.asking import RecommendationQuery
-from recsvc.engine import Engine
+from recsvc.graph.store import Store
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import load_settings
-from recsvc.store import Store
 from tests.conftest import Served
 
 pytestmark = pytest.mark.neo4j
@@ -21,7 +21,7 @@ SET = Query(
     "MATCH (i:Item {item_id: $item_id}) SET i.available = $available",
 )  # fmt: skip
 
-BESIDE = ("serve/active_versions", "serve/stored_versions", "rest/deletions")
+BESIDE = ("serve/active_versions", "serve/stored_versions", "delete/deletions")
 """What is read by tasks that run beside requests."""
 
 

@@ -12,7 +12,7 @@ from loaders.catalogue import Query, catalogue
 from loaders.errors import QueryError
 from loaders.gateway import Neo4jAddress, Neo4jGateway, Row
 from loaders.schema import apply_schema, schema_items
-from recsvc.store import Store
+from recsvc.graph.store import Store
 from tests.conftest import running_service
 
 pytestmark = pytest.mark.neo4j

@@ -12,7 +12,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
 from recsvc.evidence import EvidenceKind
-from recsvc.store import Store
+from recsvc.graph.store import Store
 from tests.plans import operators
 
 pytestmark = pytest.mark.neo4j

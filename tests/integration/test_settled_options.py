@@ -9,7 +9,7 @@ from loaders.ingest import ingest
 from loaders.local_neo4j import DEFAULT_LINE
 from loaders.tables import FolderTables
 from recsvc.models import FitRun, ModelOptions, ModelSpec, TrainingData
-from recsvc.refresh import RefreshOptions, refresh
+from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.settings import load_settings
 
 pytestmark = pytest.mark.neo4j

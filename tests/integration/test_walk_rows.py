@@ -8,7 +8,8 @@ import pytest
 from loaders.catalogue import Query, catalogue
 from loaders.extract import extract_graph, metapath_rows
 from loaders.gateway import Neo4jGateway
-from loaders.ingest import apply_schema, ingest
+from loaders.ingest import ingest
+from loaders.schema import apply_schema
 from loaders.tables import FolderTables
 from loaders.types import HeteroGraph, IdMap
 from recsvc.signals.rows import truncate_rows

@@ -18,14 +18,15 @@ from hypothesis import strategies as st
 from loaders.catalogue import Query
 from loaders.extract import extract_graph
 from loaders.gateway import Neo4jGateway
-from loaders.ingest import apply_schema, ingest
+from loaders.ingest import ingest
+from loaders.schema import apply_schema
 from loaders.tables import INTERACTIONS, FolderTables, TableMapping, parse_mapping
-from recsvc.engine import Engine
 from recsvc.evidence import evidence_matrix
+from recsvc.graph.store import Store
+from recsvc.recommend.engine import Engine
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
-from recsvc.store import Store
 from tests.conftest import key_ring
 from tests.odd_shop import odd_shop
 

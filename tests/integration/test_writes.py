@@ -13,12 +13,12 @@ from loaders.catalogue import Query
 from loaders.errors import Neo4jTimeoutError, QueryError
 from loaders.gateway import Neo4jGateway
 from loaders.schema import apply_schema
-from recsvc.engine import Engine
+from recsvc.graph.store import Store
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.graph_writer import PutNode
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
-from recsvc.store import Store
-from recsvc.writes import PutNode
 from tests.conftest import key_ring
 
 pytestmark = pytest.mark.neo4j

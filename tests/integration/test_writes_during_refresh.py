@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from loaders.catalogue import catalogue
-from recsvc.refresh import refresh
-from recsvc.refresh_parts import RefreshOptions
+from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
 from recsvc.signals import metapath
 from tests.conftest import Served, Service

@@ -5,8 +5,8 @@ import scipy.sparse as sp
 from hypothesis import strategies as st
 
 from loaders.types import IdMap
+from recsvc.blend.blend import Blend
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
-from recsvc.fusion import Blend
 from recsvc.signals import EmbeddingSignal, RowSignal
 
 N_ITEMS = 12

@@ -8,12 +8,12 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsvc import left_out
-from recsvc.counterfactual import Removal, find_removals
+from recsvc.blend.blend import Blend
+from recsvc.blend.ranking import sort_by_score
 from recsvc.evidence import Evidence, EvidenceNode
-from recsvc.fusion import Blend
-from recsvc.left_out import EvidenceLeftOut, Listed
-from recsvc.ranking import sort_by_score
+from recsvc.explain import leave_out_scores as left_out
+from recsvc.explain.counterfactual import Removal, find_removals
+from recsvc.explain.leave_out_scores import EvidenceLeftOut, Listed
 from recsvc.signals import EmbeddingSignal, RowSignal
 from tests.property.made_blends import IDS, N_ITEMS, blends, evidences, ids_of, made_blend
 

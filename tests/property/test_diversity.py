@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsvc.ranking import diversify
+from recsvc.blend.ranking import diversify
 
 
 @st.composite

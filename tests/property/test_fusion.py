@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaders.types import IdMap
-from recsvc import fusion
-from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
-from recsvc.fusion import (
+from recsvc.blend import blend as fusion
+from recsvc.blend.blend import (
     Blend,
     Candidates,
     candidates_in_parts,
@@ -20,6 +19,7 @@ from recsvc.fusion import (
     top_hits,
     unit_rms,
 )
+from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.signals import RowSignal
 from tests.property.made_blends import IDS, N_ITEMS, blends, evidences
 

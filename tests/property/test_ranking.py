@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsvc.ranking import best_items, sort_by_score
+from recsvc.blend.ranking import best_items, sort_by_score
 
 # Few values, so that ties are the rule.
 SCORED = st.lists(st.tuples(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), st.booleans()), max_size=30)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders.types import Interactions
-from recsvc.splits import entries, hold_out, hold_out_again, hold_out_half, id_numbers
+from recsvc.evaluation.splits import entries, hold_out, hold_out_again, hold_out_half, id_numbers
 
 EDGES = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 25), st.integers(0, 2)), unique=True, max_size=150

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsvc.answer import NodeRef
+from recsvc.blend.blend import Term
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceNode
-from recsvc.explanation import ExactScores
-from recsvc.fusion import Term
-from recsvc.text import TextSettings
-from recsvc.wording import LEAST_SHARE, sentences
+from recsvc.explain.contributions import ExactScores
+from recsvc.explain.sentence import LEAST_SHARE, sentences
+from recsvc.phrases import TextSettings
 
 N_ITEMS = 3
 MARKED = TextSettings(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from recsvc.revisions import Revisions
+from recsvc.recommend.write_counters import Revisions
 
 
 @pytest.fixture(autouse=True)

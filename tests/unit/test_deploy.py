@@ -20,11 +20,11 @@ import yaml
 from loaders.shared_files import checkout_root
 from recsvc.cli import app
 from recsvc.commands.answers import GRACE_SECONDS
-from recsvc.refresh_process import REFUSED
-from recsvc.schedule import cron_trigger
+from recsvc.graph.rows import ActiveVersion
+from recsvc.refresh.process import REFUSED
+from recsvc.refresh.schedule import cron_trigger
 from recsvc.service.app import create_app
 from recsvc.settings import Settings
-from recsvc.stored import ActiveVersion
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes

@@ -20,13 +20,13 @@ from loaders.extract import extract_graph
 from loaders.gateway import Neo4jGateway, Row
 from loaders.tables import graph_from_tables
 from recsvc.cli import app
-from recsvc.published import data_sha256
-from recsvc.refresh import RefreshOptions
+from recsvc.phrases import Phrase, TextSettings
+from recsvc.refresh.pipeline import RefreshOptions
 from recsvc.settings import EventSettings, Settings, TrackingSettings, load_settings
 from recsvc.signals.metapath import _KIND_BY_PREFIX
 from recsvc.signals.walk import walk_rows
-from recsvc.text import Phrase, TextSettings
-from recsvc.trial import read_training_data
+from recsvc.training.experiment import read_training_data
+from recsvc.training.published import data_sha256
 from tests.unit.made_tables import write_tables
 
 ROOT = Path(__file__).parents[2]
@@ -202,7 +202,7 @@ def test_the_commands_of_the_page_run(
     shipped.write_text(
         f'[[data_set]]\nname = "Made"\nsha256 = "{digest}"\nmodels.walk3.source = "a table"\n'
     )
-    monkeypatch.setattr("recsvc.published.SHIPPED", shipped)
+    monkeypatch.setattr("recsvc.training.published.SHIPPED", shipped)
     lines = "".join(blocks(page, "sh")).splitlines()
     assert lines
     for line in lines:

@@ -12,7 +12,7 @@ import pytest
 from loaders.tables import Rejects
 from loaders.tables._spec import Rejected
 from recsvc.errors import SettingsError, file_error
-from recsvc.revisions import Revisions
+from recsvc.recommend.write_counters import Revisions
 from recsvc.service.listening import check_address
 from tests.faults.small_disk import small_disk
 

@@ -13,28 +13,28 @@ assert ROOT is not None
 
 HEAVY = ("torch", "torch_geometric", "gensim", "numba", "networkx")
 REACH_CYPHER = {
-    "recsvc/store.py": "the only Cypher at request time",
-    "recsvc/transport.py": "runs it, and has it planned ahead",
-    "recsvc/patience.py": "names the query that came too late",
-    "recsvc/path_query.py": "the explain queries as text for people",
-    "recsvc/activation.py": "which versions are active, for the service or a command",
-    "recsvc/deletion.py": "what is deleted for good, by the service, the command or a refresh",
+    "recsvc/graph/store.py": "the only Cypher at request time",
+    "recsvc/graph/transport.py": "runs it, and has it planned ahead",
+    "recsvc/graph/circuit_breaker.py": "names the query that came too late",
+    "recsvc/graph/pasteable_cypher.py": "the explain queries as text for people",
+    "recsvc/snapshot/activation.py": "which versions are active, for the service or a command",
+    "recsvc/snapshot/deletion.py": "what is deleted, by the service, the command or a refresh",
     "recsvc/analyst/questions.py": "what analysts ask, as files for their tools",
     "recsvc/report/_aggregates.py": "what the data report has Neo4j add up",
     "recsvc/signals/metapath.py": "meta-paths at refresh",
 }
 REACH_NEO4J = {
-    "recsvc/store.py": "reads the times that come",
-    "recsvc/transport.py": "runs what comes and goes at request time",
+    "recsvc/graph/store.py": "reads the times that come",
+    "recsvc/graph/transport.py": "runs what comes and goes at request time",
 }
 
 
 @pytest.mark.parametrize(
     "modules",
     [
-        "recsvc.service.app, recsvc.engine",
+        "recsvc.service.app, recsvc.recommend.engine",
         "recsvc.cli",
-        "recsvc.schedule, recsvc.refresh_process",
+        "recsvc.refresh.schedule, recsvc.refresh.process",
     ],
 )
 def test_heavy_libraries_are_not_imported(modules: str) -> None:

@@ -10,7 +10,7 @@ from loaders.tables import FolderTables, graph_from_tables
 from loaders.types import HeteroGraph
 from recsvc.event_kinds import default_events
 from recsvc.evidence import evidence_matrix, item_evidence, newest_time, seen_matrix
-from recsvc.trial import TrialData, read_trial
+from recsvc.training.experiment import TrialData, read_trial
 from tests.odd_shop import SEEDS, OddShop, odd_shop
 
 COUNTS = {"view": 0.01, "cart": 0.1, "purchase": 1.0, "return": -1.0}

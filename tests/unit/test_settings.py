@@ -178,6 +178,6 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(
 
 
 def test_the_address_of_mlflow_is_shown_without_its_login() -> None:
-    from recsvc import tracking
+    from recsvc.training import mlflow as tracking
 
     assert tracking._without_login("http://a:SECRET@host/x y@z") == "http://…@host/x y@z"

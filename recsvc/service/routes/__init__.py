@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recsvc.engine import Engine
+from recsvc.recommend.engine import Engine
 from recsvc.service.observability import Metrics
 from recsvc.service.problems import problem
 from recsvc.service.schemas import Id

@@ -5,11 +5,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
 from recsvc.errors import NotFoundError
+from recsvc.recommend.graph_writer import DropFollow, PutFollow
 from recsvc.service.bodies import FollowIn
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, NodeId, PathId, json_response
 from recsvc.service.schemas import WrittenDocument
-from recsvc.writes import DropFollow, PutFollow
 
 router = APIRouter(tags=["graph"])
 

@@ -6,7 +6,9 @@ from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
-from recsvc.engine import Engine
+from recsvc.graph.rows import StoredNode
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.graph_writer import PutNode
 from recsvc.service.bodies import CategoryIn, ItemIn, UserIn
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, NodeId, json_response
@@ -16,8 +18,6 @@ from recsvc.service.schemas import (
     UserDocument,
     WrittenDocument,
 )
-from recsvc.stored import StoredNode
-from recsvc.writes import PutNode
 
 router = APIRouter(tags=["graph"])
 

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from recsvc.answer import Answer, explanation_document
-from recsvc.answer_cache import Served, answer_json
+from recsvc.recommend.workshop import WORKSHOP
+from recsvc.service.answer_cache import Served, answer_json
 from recsvc.service.kept_answers import offer
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, PartsResponse, PathId, json_response
@@ -21,7 +22,6 @@ from recsvc.service.schemas import (
     RecommendationOptions,
     RecommendationsDocument,
 )
-from recsvc.workshop import WORKSHOP
 
 router = APIRouter(tags=["recommendations"])
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from recsvc.graph.rows import StoredUser
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, PathId, json_response
 from recsvc.service.search_schemas import (
@@ -15,7 +16,6 @@ from recsvc.service.search_schemas import (
     SearchOptions,
     UserSearchOptions,
 )
-from recsvc.stored import StoredUser
 
 router = APIRouter(tags=["search"])
 

@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-import loaders.bulk
-from loaders.bulk._files import ImportFiles, header_of
-from loaders.bulk._late import LateProperties
-from loaders.bulk._staging import Staging
+import loaders.ingest.bulk
 from loaders.errors import LocalNeo4jError
+from loaders.ingest.bulk._files import ImportFiles, header_of
+from loaders.ingest.bulk._late import LateProperties
+from loaders.ingest.bulk._staging import Staging
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
 from loaders.shared_files import checkout_root
 from loaders.tables import INTERACTIONS, ITEMS, FolderTables, FrameTables, Rejects, as_table
@@ -66,7 +66,7 @@ class Gateway:
 
 
 def test_exported_names_are_these():
-    assert loaders.bulk.__all__ == ["bulk_ingest", "forget_files"]
+    assert loaders.ingest.bulk.__all__ == ["bulk_ingest", "forget_files"]
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,9 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 import polars as pl
-from loaders.bulk._files import ImportFiles
-from loaders.bulk._late import LateProperties
-from loaders.bulk._staging import Staging
+from loaders.ingest.bulk._files import ImportFiles
+from loaders.ingest.bulk._late import LateProperties
+from loaders.ingest.bulk._staging import Staging
 from loaders.tables import INTERACTIONS, Rejects
 
 class Made:
@@ -257,7 +257,7 @@ class TestRefusals:
         return LocalNeo4j(LocalNeo4jOptions(tmp_path / "home"))
 
     def bulk(self, local, source):
-        return loaders.bulk.bulk_ingest(local, source, rejects=local.folder / "rejects.csv")
+        return loaders.ingest.bulk.bulk_ingest(local, source, rejects=local.folder / "rejects.csv")
 
     def test_too_full_a_disk_is_named_with_both_numbers(self, local, tmp_path, monkeypatch):
         source = tables(tmp_path / "tables", interactions="user_id,item_id\n" + "u,i\n" * 10)

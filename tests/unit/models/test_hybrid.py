@@ -8,10 +8,11 @@ import scipy.sparse as sp
 from pydantic import ValidationError
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+from recsvc.blend.blend import BASE, LEAST_WEIGHT
 from recsvc.errors import TrainingError
-from recsvc.evaluation import mean_ndcg
+from recsvc.evaluation.metrics import mean_ndcg
+from recsvc.evaluation.splits import entries, hold_out
 from recsvc.evidence import Evidence, EvidenceNode
-from recsvc.fusion import BASE, LEAST_WEIGHT
 from recsvc.models import MODELS, FitRun, ModelSpec, TrainingData, Validation, ridge
 from recsvc.models import hybrid as module
 from recsvc.models.hybrid import (
@@ -22,7 +23,6 @@ from recsvc.models.hybrid import (
     fit,
     fit_without_each,
 )
-from recsvc.splits import entries, hold_out
 
 GROUPS, USERS, ITEMS = 6, 10, 12
 

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.errors import TrainingError
-from recsvc.evaluation import mean_ndcg, top_k
+from recsvc.evaluation.metrics import mean_ndcg, top_k
 from recsvc.models import _skipgram, deepwalk
 from recsvc.models._nodes import homogeneous_graph
 from recsvc.models.base import EpochRecord, FitRun, TrainingData, Validation

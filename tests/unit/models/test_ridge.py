@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsvc.evaluation import mean_ndcg
+from recsvc.evaluation.metrics import mean_ndcg
+from recsvc.evaluation.splits import entries, hold_out
 from recsvc.models import FitRun
 from recsvc.models.ridge import RidgeOptions, fit, ridge_series
-from recsvc.splits import entries, hold_out
 from tests.unit.models.filters import assert_kernel, dense_power, training_data
 from tests.unit.models.made import made_evidence
 

@@ -15,13 +15,13 @@ from recsvc.answer import (
     SimilarAnswer,
     SimilarNode,
 )
-from recsvc.asking import Asker, RecommendationQuery, StatedEvidence
-from recsvc.engine import Engine, request_id_var
 from recsvc.event_kinds import default_events, unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
-from recsvc.readiness import Readiness
-from recsvc.stored import ActiveVersion, PendingDeletions, StoredNode, StoredUser
-from recsvc.writes import Change, Outcome
+from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
+from recsvc.recommend.engine import Engine, request_id_var
+from recsvc.recommend.graph_writer import Change, Outcome
+from recsvc.recommend.query import Asker, RecommendationQuery, StatedEvidence
+from recsvc.recommend.readiness import Readiness
 
 KYLIE = NodeRef("item", "55", "Kylie Minogue")
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError, QueryError
-from recsvc.group_commit import GroupCommit
-from recsvc.writes import DropFollow, PutFollow, PutNode, count_new, outcomes, steps
+from recsvc.graph.group_commit import GroupCommit
+from recsvc.recommend.graph_writer import DropFollow, PutFollow, PutNode, count_new, outcomes, steps
 
 
 class Commits:
@@ -156,7 +156,7 @@ def test_changes_name_each_node_once_and_in_order() -> None:
         DropFollow("b", "a"),
     ]
     (nodes, named), *_ = steps(changes)
-    assert nodes == "rest/nodes"
+    assert nodes == "write/nodes"
     assert named == {
         "users": [{"id": "a", "make": False}, {"id": "b", "make": True}],
         "items": [{"id": "i1", "make": True}, {"id": "i2", "make": True}],

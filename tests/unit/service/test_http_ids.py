@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsvc.writes import DropFollow
+from recsvc.recommend.graph_writer import DropFollow
 from tests.unit.service.fake_engine import FakeEngine
 
 HOSTILE_IDS = [

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from loaders.errors import TableError
 from loaders.limits import MAX_LINKS, MAX_PROPERTIES
 from loaders.tables import ITEMS, as_table
+from recsvc.graph.rows import StoredNode
+from recsvc.recommend.graph_writer import DropFollow, PutFollow, PutNode
 from recsvc.service.bodies import CategoryIn, ItemIn, UserIn
 from recsvc.service.schemas import CategoryDocument, ItemDocument, UserDocument, WrittenDocument
-from recsvc.stored import StoredNode
-from recsvc.writes import DropFollow, PutFollow, PutNode
 from tests.unit.service.fake_engine import FakeEngine
 
 

@@ -19,8 +19,9 @@ import pytest
 import structlog
 
 from loaders.errors import Neo4jUnavailableError
+from recsvc.graph.rows import ActiveVersion
 from recsvc.models import MODELS
-from recsvc.refresh_process import begun_run, known_holders, refresh_command
+from recsvc.refresh.process import begun_run, known_holders, refresh_command
 from recsvc.service.app import create_app
 from recsvc.service.refresh_schemas import (
     BegunRefreshDocument,
@@ -29,7 +30,6 @@ from recsvc.service.refresh_schemas import (
     RefreshesDocument,
 )
 from recsvc.service.refreshes import Refreshes
-from recsvc.stored import ActiveVersion
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import (

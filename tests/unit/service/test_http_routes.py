@@ -7,9 +7,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from recsvc.asking import RecommendationQuery, StatedEvidence
-from recsvc.engine import Engine
-from recsvc.readiness import Readiness
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.query import RecommendationQuery, StatedEvidence
+from recsvc.recommend.readiness import Readiness
 from recsvc.service.schemas import (
     BatchDocument,
     EvidenceAnswerDocument,

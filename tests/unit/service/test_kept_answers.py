@@ -11,10 +11,10 @@ import pytest
 import structlog
 
 from recsvc.answer import Answer
-from recsvc.answer_cache import AnswerCache
-from recsvc.asking import RecommendationQuery
 from recsvc.errors import NotFoundError, SnapshotError
-from recsvc.revisions import Revisions, note_users
+from recsvc.recommend.query import RecommendationQuery
+from recsvc.recommend.write_counters import Revisions, note_users
+from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from tests.conftest import key_ring

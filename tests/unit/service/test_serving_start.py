@@ -9,11 +9,11 @@ import scipy.sparse as sp
 
 from loaders.gateway import Neo4jAddress
 from loaders.types import IdMap
+from recsvc.blend.blend import Blend
 from recsvc.errors import SnapshotError
-from recsvc.fusion import Blend
-from recsvc.serving import Serving
-from recsvc.snapshot import Snapshot, folder_name, note_served, pack, unpack
-from recsvc.store import Store
+from recsvc.graph.store import Store
+from recsvc.recommend.active_snapshot import Serving
+from recsvc.snapshot.arrays import Snapshot, folder_name, note_served, pack, unpack
 
 
 def made_snapshot(version: int) -> Snapshot:

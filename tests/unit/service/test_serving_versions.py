@@ -10,10 +10,10 @@ import pytest
 from loaders.gateway import Neo4jAddress
 from loaders.parts import Part
 from recsvc.errors import NotFoundError
-from recsvc.serving import Serving
-from recsvc.snapshot import pack
-from recsvc.store import Store
-from recsvc.stored import ActiveVersion
+from recsvc.graph.rows import ActiveVersion
+from recsvc.graph.store import Store
+from recsvc.recommend.active_snapshot import Serving
+from recsvc.snapshot.arrays import pack
 from tests.unit.service.test_serving_start import made_snapshot
 
 

@@ -1,0 +1,1 @@
+"""The weighted sum of signals, and ranking by it."""

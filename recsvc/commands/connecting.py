@@ -1,0 +1,154 @@
+"""From settings to what they describe: the local Neo4j, a gateway, a store, an engine."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
+from recsvc.graph.store import Store
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.write_counters import Revisions
+from recsvc.refresh.places import ANALYST, forget_here
+from recsvc.settings import Settings
+
+_T = TypeVar("_T")
+_PATIENCE_SECONDS = 30.0
+"""Deadline of a read for somebody at a terminal: a Neo4j just started takes seconds to warm up."""
+
+
+def local_neo4j(settings: Settings) -> LocalNeo4j:
+    """The Neo4j on this machine, whether it runs or not."""
+    password = settings.neo4j_password
+    return LocalNeo4j(
+        LocalNeo4jOptions(
+            home=settings.home,
+            bolt_port=settings.bolt_port,
+            http_port=settings.http_port,
+            user=settings.neo4j_user,
+            password=password.get_secret_value() if password else None,
+            heap_megabytes=settings.neo4j_heap_megabytes,
+            page_cache_megabytes=settings.neo4j_page_cache_megabytes,
+            start_timeout_seconds=settings.neo4j_start_timeout_seconds,
+            version=settings.neo4j_version,
+        )
+    )
+
+
+def analyst_neo4j(settings: Settings) -> LocalNeo4j:
+    """The read-only Neo4j for analysts on this machine, whether it runs or not.
+
+    It has a password of its own, and the next free ports after those of the other one.
+    """
+    taken = {settings.bolt_port, settings.http_port, settings.port}
+    bolt_port = free_port_after(settings.bolt_port, taken)
+    http_port = free_port_after(settings.http_port, taken | {bolt_port})
+    return LocalNeo4j(
+        LocalNeo4jOptions(
+            home=analyst_folder(settings),
+            bolt_port=bolt_port,
+            http_port=http_port,
+            heap_megabytes=settings.neo4j_heap_megabytes,
+            page_cache_megabytes=settings.neo4j_page_cache_megabytes,
+            start_timeout_seconds=settings.neo4j_start_timeout_seconds,
+            version=settings.neo4j_version,
+            read_only=True,
+        )
+    )
+
+
+def analyst_folder(settings: Settings) -> Path:
+    """The folder of all that is there for analysts."""
+    return settings.home / ANALYST
+
+
+def neo4j_address(settings: Settings) -> Neo4jAddress:
+    """The Neo4j that the settings name, else the one on this machine, if it runs.
+
+    Raises:
+        LocalNeo4jError: the settings name none and none runs on this machine.
+    """
+    if settings.neo4j_uri is None:
+        return local_neo4j(settings).address()
+    password = settings.neo4j_password
+    return Neo4jAddress(
+        settings.neo4j_uri,
+        settings.neo4j_user,
+        password.get_secret_value() if password else "",
+        settings.neo4j_database,
+    )
+
+
+def open_gateway(settings: Settings) -> Neo4jGateway:
+    """A gateway to that Neo4j; a context manager.
+
+    Raises:
+        Neo4jError: it does not answer.
+    """
+    return Neo4jGateway(neo4j_address(settings))
+
+
+@contextmanager
+def open_writing_gateway(settings: Settings) -> Generator[Neo4jGateway]:
+    """A gateway to write through: no service on this machine keeps what it answered before.
+
+    Raises:
+        OSError: RECSVC_HOME cannot be written; nothing was.
+        Neo4jError: it does not answer.
+    """
+    revisions = open_revisions(settings)  # before anything is written: the disk may be full
+    try:
+        with open_gateway(settings) as gateway:
+            yield gateway
+    finally:
+        revisions.note_write(anybody=True)
+        revisions.close()
+
+
+def open_revisions(settings: Settings) -> Revisions:
+    """The numbers of the newest writes."""
+    return Revisions(settings.home / "revisions")
+
+
+def make_engine(
+    settings: Settings,
+    timeout_seconds: float = _PATIENCE_SECONDS,
+    revisions: Revisions | None = None,
+) -> Engine:
+    """An engine on that Neo4j, not started.
+
+    Args:
+        settings: where it is, and what counts.
+        timeout_seconds: deadline of each read.
+        revisions: where its writes are noted, for those who keep answers.
+    """
+    return Engine(
+        Store(
+            neo4j_address(settings),
+            timeout_seconds=timeout_seconds,
+            write_timeout_seconds=settings.write_timeout_seconds,
+        ),
+        snapshot_folder=settings.home / "snapshots",
+        events=settings.events,
+        text=settings.text,
+        max_evidence=settings.max_evidence,
+        revisions=revisions,
+        forget_elsewhere=partial(forget_here, settings.home),
+    )
+
+
+def with_engine(settings: Settings, work: Callable[[Engine], Coroutine[Any, Any, _T]]) -> _T:
+    """Start an engine, do `work` with it, stop it."""
+
+    async def run() -> _T:
+        engine = make_engine(settings)
+        await engine.start()
+        try:
+            return await work(engine)
+        finally:
+            await engine.stop()
+
+    return asyncio.run(run())

@@ -1,0 +1,1 @@
+"""Why an item is recommended: contributions, counterfactuals, paths, sentence, picture."""

@@ -1,0 +1,98 @@
+"""The exact parts of scores: why an item has its score. Pure; reads nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy.typing import NDArray
+
+from recsvc.answer import Contribution, NodeRef
+from recsvc.blend.blend import BASE, Blend, ScoredUser, Term
+
+DIVERSITY = "diversity"
+"""Name of the part of a score that an item loses by being like one above it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExactScores:
+    """The scores of a few items, taken apart.
+
+    Attributes:
+        items: rows of the items.
+        terms: per signal, what each piece of evidence adds to each item.
+        base: what no evidence carries.
+        diversity: what each item loses by being like one above it; None where that is not counted.
+    """
+
+    items: Int64[NDArray[np.int64], " k"]
+    terms: tuple[Term, ...]
+    base: Float64[NDArray[np.float64], " k"]
+    diversity: Float64[NDArray[np.float64], " k"] | None = None
+
+    @property
+    def carried_by_none(self) -> Float64[NDArray[np.float64], " k"]:
+        """The part of each score that no evidence carries."""
+        return self.base if self.diversity is None else self.base + self.diversity
+
+    @property
+    def scores(self) -> Float64[NDArray[np.float64], " k"]:
+        """The sum of all parts of each item."""
+        return self.carried_by_none + sum(
+            (term.values.sum(axis=0) for term in self.terms), np.zeros(len(self.items))
+        )
+
+    def take(self, columns: Int64[NDArray[np.int64], " n"]) -> "ExactScores":
+        """Some of the items, in the order given."""
+        terms = tuple(replace(term, values=term.values[:, columns]) for term in self.terms)
+        diversity = None if self.diversity is None else self.diversity[columns]
+        return ExactScores(self.items[columns], terms, self.base[columns], diversity)
+
+    def signals(self, column: int) -> dict[str, float]:
+        """What each signal adds to one item; the values add up to its score."""
+        parts = {term.signal: float(term.values[:, column].sum()) for term in self.terms}
+        if self.diversity is not None:
+            parts[DIVERSITY] = float(self.diversity[column])
+        return parts | {BASE: float(self.base[column])}
+
+
+def take_apart(
+    blend: Blend, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]
+) -> ExactScores:
+    """The exact parts of the scores of `items`."""
+    return ExactScores(items, tuple(blend.terms(scored, items)), blend.base(items))
+
+
+def contributions(
+    exact: ExactScores, column: int, nodes: Sequence[NodeRef], *, limit: int
+) -> tuple[tuple[Contribution, ...], float]:
+    """The largest contributions to one item, and the sum of all that is not listed.
+
+    Args:
+        exact: the scores taken apart.
+        column: which of its items.
+        nodes: the evidence, in the order of `Evidence.nodes`.
+        limit: how many to list.
+
+    Returns:
+        Contributions, largest first in absolute value; and the remainder, which holds the base.
+    """
+    if not exact.terms:
+        return (), float(exact.carried_by_none[column])
+    terms = sorted(exact.terms, key=lambda term: term.signal)
+    value = np.concatenate([term.values[:, column] for term in terms])
+    position = np.concatenate([term.position for term in terms])
+    signal = np.repeat(np.arange(len(terms)), [len(term.position) for term in terms])
+    size = np.abs(value)
+    large = size > 0.0
+    if 0 < limit < len(size):
+        large &= size >= np.partition(size, len(size) - limit)[len(size) - limit]
+    entries = np.flatnonzero(large)
+    order = np.lexsort((position[entries], signal[entries], -size[entries]))
+    entries = entries[order[:limit]]
+    listed = tuple(
+        Contribution(terms[signal[entry]].signal, nodes[int(position[entry])], float(value[entry]))
+        for entry in entries.tolist()
+    )
+    value[entries] = 0.0
+    return listed, float(exact.carried_by_none[column] + value.sum())

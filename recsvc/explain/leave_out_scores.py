@@ -1,0 +1,217 @@
+"""The scores of the best items when some evidence is left out. Pure.
+
+A score is not the sum that is left when contributions are taken away: n_s(u) depends on all of a
+user's evidence. It depends on it through the inner products of what the pieces add to all items,
+though, so scores without some evidence are exact and need no pass over all items:
+
+    rms_s² = Σ_{j,l left} <x_j, x_l> / items,    x_j = e_j · K_s(j, ·)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Bool, Float64, Int64
+from numpy.typing import NDArray
+
+from recsvc.blend.blend import Blend, ScoredUser
+from recsvc.blend.ranking import best_items
+from recsvc.evidence import Evidence, EvidenceRows
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+
+_VALUES = 5_000
+"""Pieces of evidence times items whose scores are followed: few pieces leave time for many."""
+_MOST_ITEMS, _LEAST_ITEMS = 1_000, 100
+_CANCELLED = 1e-6
+"""A sum of squares below this share of the whole is what rounding leaves of a difference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listed:
+    """The list that counterfactuals are about.
+
+    Attributes:
+        items: rows of its items, best first.
+        allowed: which items may be in it.
+        known: items that are known to exist and to be available, or not allowed.
+        own: for each piece of evidence, the row of the item that leaves with it; -1 for none.
+    """
+
+    items: Int64[NDArray[np.int64], " k"]
+    allowed: Bool[NDArray[np.bool_], " items"]
+    known: Bool[NDArray[np.bool_], " items"]
+    own: Int64[NDArray[np.int64], " evidence"]
+
+
+class EvidenceLeftOut:
+    """The scores of the best items when some evidence is left out.
+
+    Attributes:
+        items: rows of these items, ascending.
+    """
+
+    def __init__(
+        self, blend: Blend, evidence: Evidence, scored: ScoredUser, listed: Listed
+    ) -> None:
+        """Take the scores of the items apart that come near the list."""
+        pieces, count = len(evidence.nodes), len(scored.spoken)
+        near = int(np.clip(_VALUES // max(1, pieces), _LEAST_ITEMS, _MOST_ITEMS))
+        best = best_items(scored.scores, listed.allowed, max(near, 2 * len(listed.items)))
+        self.items = np.sort(np.union1d(best, listed.items))
+        self._base = blend.base(self.items)
+        column = np.full(len(listed.allowed), -1, np.int64)
+        column[self.items] = np.arange(len(self.items))
+        self._own = np.where(listed.own >= 0, column[listed.own], -1)
+        self._spoken = scored.spoken
+        self._factor = np.array([factor for _, factor, _ in scored.spoken]).reshape(-1, 1)
+        self._has = np.zeros((count, pieces), bool)
+        self._terms = np.zeros((count, pieces, len(self.items)))
+        self._towards, self._square, self._fall = np.zeros((3, count, pieces))
+        self._whole, self._highest, self._lowest = np.zeros((3, count, 1))
+        outside = listed.allowed & (column < 0)
+        for number, ((signal, _, rows), raw) in enumerate(
+            zip(scored.spoken, scored.raw, strict=True)
+        ):
+            found = _moments(signal, rows, self.items)
+            self._has[number, rows.position] = True
+            self._terms[number, rows.position] = found.terms
+            self._towards[number, rows.position] = found.towards
+            self._square[number, rows.position] = found.square
+            self._fall[number, rows.position] = found.fall
+            self._whole[number] = found.whole
+            rest = raw[outside]
+            self._highest[number] = rest.max(initial=-np.inf)
+            self._lowest[number] = rest.min(initial=np.inf)
+        self._outside = float(scored.scores[outside].max(initial=-np.inf))
+        if count < sum(map(bool, blend.weights)) and any(n.weight < 0.0 for n in evidence.nodes):
+            self._outside = np.inf  # a signal whose evidence cancels may speak without some of it
+        self._raw = self._terms.sum(axis=1)
+        self._place = np.full(pieces, -1, np.int64)
+        self._gram = np.zeros((count, 0, 0))
+
+    def without(
+        self, sets: Int64[NDArray[np.int64], "sets size"]
+    ) -> tuple[Float64[NDArray[np.float64], "sets n"], Float64[NDArray[np.float64], " sets"]]:
+        """Scores when each set of evidence is left out.
+
+        Returns:
+            Of `items`, -inf for an item that leaves with its evidence; and what no other item can
+            score above, inf where that cannot be told.
+        """
+        left = self._has[:, sets].sum(axis=2) < self._has.sum(axis=1)[:, None]
+        square = self._whole - 2.0 * self._towards[:, sets].sum(axis=2) + self._squares(sets)
+        told = left & (square > _CANCELLED * self._whole)
+        ratio = np.divide(self._whole, square, out=np.zeros_like(square), where=told)
+        factors = self._factor * np.sqrt(ratio)  # λ_s · n_s(u); 0 where nothing is left
+        scores = self._base + factors.T @ self._raw - self._taken(sets, factors)
+        own = self._own[sets]
+        number, _ = np.nonzero(own >= 0)
+        scores[number, own[own >= 0]] = -np.inf
+        if not np.isfinite(self._outside):
+            return scores, np.full(len(sets), self._outside)  # -inf where there is no other item
+        more = factors - self._factor
+        rise = more * np.where(more > 0.0, self._highest, self._lowest)
+        rise += factors * self._fall[:, sets].sum(axis=2)
+        return scores, self._outside + np.where(left & ~told, np.inf, rise).sum(axis=0)
+
+    def weight(self, items: Int64[NDArray[np.int64], " k"]) -> Float64[NDArray[np.float64], " n"]:
+        """The most that each piece of evidence adds to one of some of the items."""
+        columns = np.searchsorted(self.items, items)
+        return np.tensordot(self._factor[:, 0], self._terms[:, :, columns], axes=1).max(axis=1)
+
+    def _squares(
+        self, sets: Int64[NDArray[np.int64], "sets size"]
+    ) -> Float64[NDArray[np.float64], "signals sets"]:
+        """‖Σ_j x_j‖² over the evidence j of each set."""
+        if sets.shape[1] == 1:
+            return self._square[:, sets[:, 0]]
+        if (self._place[sets] < 0).any():
+            self._multiply(np.unique(sets))
+        place = self._place[sets]
+        return self._gram[:, place[:, :, None], place[:, None, :]].sum(axis=(2, 3))
+
+    def _multiply(self, members: Int64[NDArray[np.int64], " m"]) -> None:
+        """Make the inner products between some pieces of evidence: sets of several need them."""
+        m = len(members)
+        self._place[:] = -1
+        self._place[members] = np.arange(m)
+        self._gram = np.zeros((len(self._spoken), m, m))
+        for number, (signal, _, rows) in enumerate(self._spoken):
+            chosen = np.flatnonzero(self._place[rows.position] >= 0)
+            own = self._place[rows.position[chosen]]
+            if len(own):
+                some = EvidenceRows(rows.position[chosen], rows.row[chosen], rows.weight[chosen])
+                self._gram[number, own[:, None], own] = _inner_products(signal, some)
+
+    def _taken(
+        self,
+        sets: Int64[NDArray[np.int64], "sets size"],
+        factors: Float64[NDArray[np.float64], "signals sets"],
+    ) -> Float64[NDArray[np.float64], "sets n"]:
+        """Σ_s λ_s · n_s · Σ_j x_j(i) over the evidence j of each set."""
+        signals, pieces, n = self._terms.shape
+        count, size = sets.shape
+        entry = sets[:, None, :] + pieces * np.arange(signals)[:, None]
+        value = np.repeat(factors.T, size, axis=1)
+        chosen = sp.csr_matrix(
+            (value.ravel(), entry.ravel(), np.arange(count + 1) * signals * size),
+            shape=(count, signals * pieces),
+        )
+        return np.asarray(chosen @ self._terms.reshape(signals * pieces, n))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moments:
+    """What is known of the x_j of one signal.
+
+    Attributes:
+        terms: on a few items.
+        towards: <x_j, Σ_l x_l> over all items.
+        square: <x_j, x_j>.
+        fall: the most that x_j takes from an item.
+        whole: <Σ_j x_j, Σ_l x_l>.
+    """
+
+    terms: Float64[NDArray[np.float64], "evidence n"]
+    towards: Float64[NDArray[np.float64], " evidence"]
+    square: Float64[NDArray[np.float64], " evidence"]
+    fall: Float64[NDArray[np.float64], " evidence"]
+    whole: float
+
+
+def _moments(signal: Signal, rows: EvidenceRows, items: Int64[NDArray[np.int64], " n"]) -> _Moments:
+    if isinstance(signal, EmbeddingSignal):
+        own = rows.weight[:, None] * signal.source[rows.row].astype(np.float64)
+        turned = own @ signal.gram
+        profile = own.sum(axis=0)
+        square = np.einsum("jd,jd->j", turned, own)
+        # No item has more than the length of the source times that of the longest target.
+        fall = np.linalg.norm(own, axis=1) * signal.longest
+        whole = float(profile @ turned.sum(axis=0))
+        return _Moments(signal.terms(rows, items), turned @ profile, square, fall, whole)
+    if isinstance(signal, RowSignal):
+        item, value, lengths = signal.entries(rows)
+        owner = np.repeat(np.arange(len(rows)), lengths)
+        whole = np.bincount(item, value, minlength=signal.rows.shape[1])
+        towards, square = (
+            np.bincount(owner, value * other, minlength=len(rows)).astype(np.float64)
+            for other in (whole[item], value)
+        )
+        fall = np.zeros(len(rows))
+        negative = value < 0.0
+        if negative.any():
+            np.maximum.at(fall, owner[negative], -value[negative])
+        return _Moments(signal.terms(rows, items), towards, square, fall, float(whole @ whole))
+    raise TypeError(f"{type(signal).__name__} cannot be served: expected embeddings or rows")
+
+
+def _inner_products(signal: Signal, rows: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
+    """<x_j, x_l> over all items."""
+    if isinstance(signal, EmbeddingSignal):
+        own = rows.weight[:, None] * signal.source[rows.row].astype(np.float64)
+        return own @ signal.gram @ own.T
+    assert isinstance(signal, RowSignal)
+    item, value, lengths = signal.entries(rows)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    own = sp.csr_matrix((value, item, ends), shape=(len(rows), signal.rows.shape[1]))
+    return (own @ own.T).toarray()

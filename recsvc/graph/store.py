@@ -1,0 +1,335 @@
+"""Everything a request reads from and writes to Neo4j. Every call has a deadline."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import UTC
+from typing import Any, cast
+
+import neo4j
+import orjson
+
+from loaders.catalogue import catalogue
+from loaders.errors import SumBeyondError
+from loaders.gateway import Gateway, Neo4jAddress, Row
+from loaders.limits import MAX_AMOUNT, MAX_LINKS
+from loaders.parts import Part, PartName
+from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
+from recsvc.graph.fulltext_query import words_query
+from recsvc.graph.pasteable_cypher import path_parameters
+from recsvc.graph.read_coalescing import SharedReads
+from recsvc.graph.rows import (
+    ActiveVersion,
+    CategoryScope,
+    FoundPath,
+    LiveItem,
+    PendingDeletions,
+    StoredNode,
+    StoredUser,
+    active_version,
+    event_row,
+    found_path,
+    live_items,
+    pending_of,
+    stored_user,
+)
+from recsvc.graph.transport import WRITE_SECONDS, Transport
+from recsvc.graph.unreadable import UnreadNotes
+
+SEEN_LIMIT = 50_000
+Step = tuple[str, Mapping[str, Any]]
+"""Name of a query and its parameters."""
+
+_JSON = ("options", "metrics", "signal_metrics")
+_VERSIONS_LIMIT = 200
+_LABELS: Mapping[EvidenceKind, str] = {"user": "User", "item": "Item", "category": "Category"}
+
+
+class Store(Transport):
+    """What is read and written, query by query.
+
+    Attributes:
+        unread: what was met that cannot be read.
+    """
+
+    def __init__(
+        self,
+        address: Neo4jAddress,
+        *,
+        timeout_seconds: float,
+        write_timeout_seconds: float = WRITE_SECONDS,
+    ) -> None:
+        super().__init__(
+            address, timeout_seconds=timeout_seconds, write_timeout_seconds=write_timeout_seconds
+        )
+        self._users = SharedReads(self._read_users)
+        self._live_items = SharedReads(self._read_live_items_of_all)
+        self.unread = UnreadNotes()
+
+    async def user(self, user_id: str, *, limit: int) -> StoredUser:
+        """What the graph knows about a user.
+
+        Raises:
+            NotFoundError: there is no such user.
+            Neo4jError: the graph cannot be read in time.
+        """
+        found = await self._shared("serve/user_evidence", self._users, (user_id, limit))
+        if found is None:
+            raise NotFoundError(f"no user {user_id!r} in the graph")
+        return found
+
+    async def _read_users(self, asked: Sequence[tuple[str, int]]) -> list[StoredUser | None]:
+        rows = await self._run(
+            catalogue()["serve/user_evidence"],
+            user_ids=list({user_id for user_id, _ in asked}),
+            limit=max(limit for _, limit in asked),
+            seen_limit=SEEN_LIMIT,
+        )
+        row_of = {row["user_id"]: row for row in rows}
+        found = [stored_user(row_of[u], limit) if u in row_of else None for u, limit in asked]
+        self.unread.note([each for user in found if user is not None for each in user.unread])
+        return found
+
+    async def known(self, named: Sequence[tuple[EvidenceKind, str]]) -> set[tuple[str, str]]:
+        """Those of some users, items and categories that there are."""
+        ids = {kind: [each for k, each in named if k == kind] for kind in EVIDENCE_KINDS}
+        query = catalogue()["serve/known"]
+        (row,) = await self._run(
+            query, user_ids=ids["user"], item_ids=ids["item"], category_ids=ids["category"]
+        )
+        return {(kind, each) for kind in EVIDENCE_KINDS for each in row[f"{kind}_ids"]}
+
+    async def user_exists(self, user_id: str) -> bool:
+        """Whether a user is in the graph."""
+        return (await self._run(catalogue()["serve/user_exists"], user_id=user_id))[0]["found"]
+
+    async def live_items(
+        self, item_ids: Collection[str], categories: Sequence[str] = ()
+    ) -> dict[str, LiveItem]:
+        """Those of the items that exist, as they are now: what every answer is made from.
+
+        Args:
+            item_ids: which items.
+            categories: ids of categories; `LiveItem.inside` says whether an item is in one of them.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        if not item_ids:
+            return {}
+        if categories:
+            return await self._read_live_items(list(item_ids), categories)
+        live = await self._shared("serve/live_items", self._live_items, frozenset(item_ids))
+        return {item_id: live[item_id] for item_id in item_ids if item_id in live}
+
+    async def _read_live_items_of_all(
+        self, asked: Sequence[frozenset[str]]
+    ) -> list[dict[str, LiveItem]]:
+        found = await self._read_live_items(list(frozenset[str]().union(*asked)), ())
+        return [found] * len(asked)
+
+    async def _read_live_items(
+        self, item_ids: list[str], categories: Sequence[str]
+    ) -> dict[str, LiveItem]:
+        (row,) = await self._run(
+            catalogue()["serve/live_items"], item_ids=item_ids, category_ids=list(categories)
+        )
+        self.unread.note(row["unread"])
+        return live_items(row["items"])
+
+    async def category_scope(self, categories: Sequence[str], limit: int) -> CategoryScope:
+        """What a filter by some categories means now, with its items where they are so few.
+
+        Raises:
+            NotFoundError: there is no category of a name.
+            Neo4jError: the graph cannot be read in time.
+        """
+        (row,) = await self._run(
+            catalogue()["serve/category_items"], category_ids=list(categories), limit=limit + 1
+        )
+        for category in categories:
+            if category not in row["known"]:
+                raise NotFoundError(f"no category {category!r} in the graph")
+        items = frozenset(row["item_ids"])
+        return CategoryScope(tuple(row["category_ids"]), items if len(items) <= limit else None)
+
+    async def other_items(
+        self, others: Sequence[str], categories: Sequence[str], limit: int
+    ) -> list[tuple[str, str | None]]:
+        """(id, title) of items that may be recommended now and are not among the others."""
+        rows = await self._run(
+            catalogue()["serve/other_items"], others=list(others), category_ids=list(categories),
+            limit=limit,
+        )  # fmt: skip
+        return [(row["item_id"], row["title"]) for row in rows]
+
+    def has_metapath(self, name: str) -> bool:
+        """Whether there still is a file of a meta-path, and Neo4j takes it."""
+        return self._has(f"metapaths/{name}")
+
+    def has_paths(self, metapath: str) -> bool:
+        """Whether there is a file that finds the paths of a meta-path, and Neo4j takes it."""
+        return self._has(f"explain/{metapath}")
+
+    async def metapath(
+        self, name: str, evidence_ids: Sequence[str]
+    ) -> dict[str, tuple[list[str], list[float]]]:
+        """Items and strengths of one meta-path, by evidence node."""
+        query = catalogue()[f"extract/metapath_rows[{name}]"]
+        rows = await self._run(query, evidence_ids=list(evidence_ids))
+        return {row["evidence_id"]: (row["item_ids"], row["strengths"]) for row in rows}
+
+    async def two_steps(
+        self, evidence_ids: Sequence[str]
+    ) -> dict[str, tuple[list[str], list[float]]]:
+        """Where a random walk is after two steps, by the item it starts from."""
+        rows = await self._run(catalogue()["serve/two_steps"], evidence_ids=list(evidence_ids))
+        return {row["evidence_id"]: (row["item_ids"], row["shares"]) for row in rows}
+
+    async def paths(
+        self, metapath: str, pairs: Sequence[tuple[str, str]], user_id: str | None, *, limit: int
+    ) -> list[FoundPath]:
+        """The strongest paths between pairs of (evidence id, item id) along one meta-path.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time, or was away and plans this first.
+        """
+        self._refuse_paths_while_planned()
+        parameters = path_parameters(pairs, user_id, limit=limit)
+        rows = await self._run(catalogue()[f"serve/paths[{metapath}]"], **parameters)
+        return [found_path(*path) for path in rows[0]["paths"]]
+
+    async def similar_users(self, user_id: str, k: int, model: ActiveVersion) -> list[Row]:
+        """The k nearest users under a model: id, name, score (cosine)."""
+        query = catalogue()[f"serve/similar_users[{model.model},{model.slot}]"]
+        return await self._run(query, user_id=user_id, k=k)
+
+    async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
+        """What its owner knows about a node.
+
+        Raises:
+            NotFoundError: there is no such node.
+            Neo4jError: the graph cannot be read in time.
+        """
+        rows = await self._run(catalogue()[f"serve/{kind}"], id=node_id, limit=MAX_LINKS)
+        if not rows:
+            raise NotFoundError(f"no {kind} {node_id!r} in the graph")
+        properties = {name: _json_value(value) for name, value in sorted(rows[0]["properties"])}
+        return StoredNode(properties, [(link, weight) for link, weight in rows[0]["links"]])
+
+    async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Write events; they are committed when this returns. Returns the ids of the new ones.
+
+        Raises:
+            SumBeyondError: they would take a sum beyond its limit; none of them is written.
+            Neo4jError: the graph cannot be written in time.
+        """
+        query = catalogue()["ingest/events"]
+        parameters = {"rows": [event_row(row) for row in rows], "limit": MAX_AMOUNT}
+        (answer,) = await self._write([(query, parameters)], _refuse_beyond)
+        return answer[0]["event_ids"] if answer else []
+
+    async def write(self, steps: Sequence[Step]) -> list[list[Row]]:
+        """Run queries in one transaction, which is committed when this returns.
+
+        Raises:
+            Neo4jError: the graph cannot be written in time.
+        """
+        return await self._write([(catalogue()[name], parameters) for name, parameters in steps])
+
+    async def pending_deletions(self) -> PendingDeletions:
+        """The deletions that have not been finished in all stored snapshots."""
+        return pending_of(await self._run(catalogue()["delete/deletions"]))
+
+    async def active_versions(self) -> dict[str, ActiveVersion]:
+        """The active version of every model, by name."""
+        rows = await self._run(catalogue()["serve/active_versions"])
+        return {row["model"]: active_version(row) for row in rows}
+
+    async def stored_versions(self) -> dict[int, str]:
+        """SHA-256 of the stored arrays of the blend that can be served, by version."""
+        rows = await self._run(catalogue()["serve/stored_versions"])
+        return {row["version"]: row["sha256"] for row in rows}
+
+    async def known_snapshots(self) -> list[tuple[int, str]]:
+        """Version and SHA-256 of all arrays of the blend that this graph has or had."""
+        rows = await self._run(catalogue()["serve/known_snapshots"])
+        return [(row["version"], row["sha256"]) for row in rows]
+
+    async def refresh_holder(self) -> str | None:
+        """Who works on a refresh of this graph, as its lease says; None where nobody does."""
+        rows = await self._run(catalogue()["lease/holder"])
+        return rows[0]["holder"] if rows else None
+
+    async def versions(self) -> list[Row]:
+        """The newest versions of all models, as JSON-ready values."""
+        rows = await self._run(catalogue()["serve/versions"], limit=_VERSIONS_LIMIT)
+        return [_plain(row["properties"]) for row in rows]
+
+    async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[Row]:
+        """Nodes by the beginning of their id, or by words of their title or name.
+
+        Returns:
+            id, title, and the count of their interactions or, for a category, of its items.
+        """
+        query, words = catalogue()[f"serve/find_{kind}"], words_query(text)
+        index = (await self._full_text_names())[_LABELS[kind]] if words else ""
+        return await self._run(query, prefix=text, words=words, index=index, limit=limit)
+
+    async def users_at(self, share: float, limit: int) -> list[Row]:
+        """Users from a place among all, from 0 to 1; the same as `find` returns."""
+        users = (await self._run(catalogue()["serve/user_count"]))[0]["users"]
+        return await self._run(catalogue()["serve/users_at"], place=int(share * users), limit=limit)
+
+    async def snapshot_parts(self, version: int) -> AsyncIterator[Part]:
+        """The packed arrays of one version of the blend, part by part.
+
+        Raises:
+            SnapshotError: it has none, or others by now.
+        """
+        rows = await self._run(catalogue()["serve/snapshot_parts"], version=version)
+        if not rows:
+            raise SnapshotError(f"hybrid {version} has no stored arrays: run `recsvc refresh`")
+        query = catalogue()["serve/snapshot_part"]
+        for name in sorted(PartName(row["entry"], row["number"], row["sha256"]) for row in rows):
+            found = await self._run(
+                query, version=version, entry=name.entry, number=name.number, sha256=name.sha256
+            )
+            if not found:
+                raise SnapshotError(f"the arrays of hybrid {version} were rewritten meanwhile")
+            yield Part(name.entry, name.number, found[0]["content"])
+
+
+def _refuse_beyond(rows: list[Row]) -> None:
+    """Refuse what `cypher/ingest/events.cypher` has done, where a sum is beyond its limit."""
+    for row in rows:
+        if row["beyond"]:
+            raise SumBeyondError(row["beyond"])
+
+
+def all_versions(gateway: Gateway) -> list[Row]:
+    """What `Store.versions` gives, for a command.
+
+    Raises:
+        Neo4jError: the graph cannot be read.
+    """
+    rows = gateway.run(catalogue()["serve/versions"], limit=_VERSIONS_LIMIT)
+    return [_plain(row["properties"]) for row in rows]
+
+
+def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Node properties as JSON-ready values; the texts that hold JSON are read."""
+    return {
+        name: orjson.loads(value) if name in _JSON else _json_value(value)
+        for name, value in sorted(properties.items())
+        if value is not None
+    }
+
+
+def _json_value(value: Any) -> Any:
+    """A stored value as JSON has it: a time with its offset, what JSON has no form for as text."""
+    if isinstance(value, neo4j.time.DateTime):
+        native = value.to_native()
+        return (native if native.tzinfo else native.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, list):
+        return [_json_value(each) for each in cast("list[Any]", value)]
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -1,0 +1,1 @@
+"""One request, from evidence to an explained answer."""

@@ -1,0 +1,112 @@
+"""Recommendations for many users at once, from the same snapshot and by the same blend."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float32, Int64
+from numpy.typing import NDArray
+
+from loaders.types import HeteroGraph, IdMap
+from recsvc.blend.ranking import best_items
+from recsvc.evidence import EvidenceKind, evidence_matrix, seen_matrix
+from recsvc.settings import EventSettings
+from recsvc.snapshot.arrays import Snapshot
+
+_USERS_PER_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserList:
+    """The best items of one user, best first.
+
+    Attributes:
+        user_id: the user.
+        items: rows of the snapshot's items.
+        scores: their scores.
+    """
+
+    user_id: str
+    items: Int64[NDArray[np.int64], " k"]
+    scores: Float32[NDArray[np.float32], " k"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchEvidence:
+    """The evidence of all users of a graph, in the rows of a snapshot.
+
+    Attributes:
+        users: rows of the matrices.
+        by_kind: weights, [users, evidence nodes of that kind].
+        seen: stored where a user did anything with an item, [users, items].
+    """
+
+    users: IdMap
+    by_kind: Mapping[EvidenceKind, sp.csr_matrix]
+    seen: sp.csr_matrix
+
+
+def batch_evidence(
+    graph: HeteroGraph,
+    snapshot: Snapshot,
+    events: Mapping[str, EventSettings],
+    *,
+    at: float | None = None,
+) -> BatchEvidence:
+    """Evidence as the service would read it for each user; nodes the snapshot lacks fall away.
+
+    Args:
+        graph: what users did.
+        snapshot: whose rows are wanted.
+        events: settings by kind of event.
+        at: when it would be read, in Unix seconds; now if not given.
+    """
+    n_users, now = len(graph.users), time.time() if at is None else at
+    items, users, categories = snapshot.items, snapshot.users, snapshot.categories
+    return BatchEvidence(
+        graph.users,
+        {
+            "item": _in_rows_of(
+                evidence_matrix(graph, events, now=now, dislikes=True), graph.items, items
+            ),
+            "user": _in_rows_of(
+                graph.follows.matrix(n_users, n_users, weighted=False), graph.users, users
+            ),
+            "category": _in_rows_of(
+                graph.prefers.matrix(n_users, len(graph.categories)), graph.categories, categories
+            ),
+        },
+        _in_rows_of(seen_matrix(graph), graph.items, items),
+    )
+
+
+def recommend_all(
+    snapshot: Snapshot, evidence: BatchEvidence, user_ids: Sequence[str], k: int
+) -> Iterator[UserList]:
+    """The k best unseen available items of each user, in the order given."""
+    rows = evidence.users.rows(user_ids)
+    available = np.asarray(snapshot.available)
+    for start in range(0, len(rows), _USERS_PER_CHUNK):
+        chunk = rows[start : start + _USERS_PER_CHUNK]
+        scores = snapshot.blend.batch_scores(
+            {kind: matrix[chunk] for kind, matrix in evidence.by_kind.items()}
+        )
+        for position, user in enumerate(chunk.tolist()):
+            allowed = available.copy()
+            allowed[evidence.seen[user].indices] = False
+            best = best_items(scores[position], allowed, k)
+            yield UserList(evidence.users[user], best, scores[position, best])
+
+
+def _in_rows_of(matrix: sp.csr_matrix, theirs: IdMap, ours: IdMap) -> sp.csr_matrix:
+    """The same matrix with its columns in the order of `ours`; unknown columns fall away."""
+    column = ours.rows(list(theirs))
+    entries = matrix.tocoo()
+    target = column[entries.col]
+    known = target >= 0
+    return sp.csr_matrix(
+        (entries.data[known], (entries.row[known], target[known])),
+        shape=(matrix.shape[0], len(ours)),
+    )

@@ -1,0 +1,118 @@
+"""`recsvc batch-recommend`: the lists of many users as Parquet or JSON Lines."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from loaders.types import HeteroGraph
+from recsvc.errors import NotFoundError
+from recsvc.recommend.batch import UserList, batch_evidence, recommend_all
+from recsvc.settings import EventSettings
+from recsvc.snapshot.arrays import Snapshot
+
+_USERS_PER_GROUP = 1_000
+_SCHEMA = pa.schema(
+    [("user_id", pa.string()), ("item_id", pa.string()), ("rank", pa.int32()),
+     ("score", pa.float32())]
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """How many lists were written, and in what time."""
+
+    users: int
+    recommendations: int
+    seconds: float
+
+
+def write_recommendations(
+    out: Path,
+    graph: HeteroGraph,
+    snapshot: Snapshot,
+    events: Mapping[str, EventSettings],
+    k: int,
+    users: Path | None,
+    progress: Callable[[str, int, int], None],
+) -> BatchReport:
+    """Write `user_id, item_id, rank, score`; the file appears whole or not at all.
+
+    Args:
+        out: `.parquet` or `.jsonl`.
+        graph: what everybody did.
+        snapshot: what they are recommended from.
+        events: settings by kind of event.
+        k: items for each user.
+        users: file with one user id per line; all users where None.
+        progress: told what is done.
+
+    Raises:
+        NotFoundError: the file names a user that is not in the graph.
+        OSError: a file cannot be read or written.
+    """
+    started = time.perf_counter()
+    user_ids = list(graph.users) if users is None else _read_ids(users, graph)
+    evidence = batch_evidence(graph, snapshot, events)
+    lists = recommend_all(snapshot, evidence, user_ids, k)
+    partial = out.with_name(f".{out.name}.partial")
+    write = _write_parquet if out.suffix == ".parquet" else _write_json_lines
+    try:
+        count = write(partial, _groups(lists, len(user_ids), snapshot, progress))
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return BatchReport(len(user_ids), count, time.perf_counter() - started)
+
+
+def _read_ids(path: Path, graph: HeteroGraph) -> list[str]:
+    ids = [line.removesuffix("\r") for line in path.read_text(encoding="utf-8").split("\n") if line]
+    unknown = [user_id for user_id in ids if user_id not in graph.users]
+    if unknown:
+        raise NotFoundError(
+            f"{path}: {len(unknown)} of {len(ids)} users are not in the graph, the first is "
+            f"{unknown[0]!r}: leave them out"
+        )
+    return ids
+
+
+def _groups(
+    lists: Iterator[UserList],
+    total: int,
+    snapshot: Snapshot,
+    progress: Callable[[str, int, int], None],
+) -> Iterator[Mapping[str, Sequence[object]]]:
+    """Columns of some thousand lists at a time."""
+    columns: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
+    for done, best in enumerate(lists, start=1):
+        columns["user_id"] += [best.user_id] * len(best.items)
+        columns["item_id"] += [snapshot.items[row] for row in best.items.tolist()]
+        columns["rank"] += range(1, len(best.items) + 1)
+        columns["score"] += best.scores.tolist()
+        if done % _USERS_PER_GROUP == 0 or done == total:
+            yield columns
+            columns = {name: [] for name in _SCHEMA.names}
+            progress("users", done, total)
+
+
+def _write_parquet(path: Path, groups: Iterator[Mapping[str, Sequence[object]]]) -> int:
+    count = 0
+    with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+        for columns in groups:
+            writer.write_table(pa.table(columns, schema=_SCHEMA))
+            count += len(columns["rank"])
+    return count
+
+
+def _write_json_lines(path: Path, groups: Iterator[Mapping[str, Sequence[object]]]) -> int:
+    count = 0
+    with path.open("wb") as file:
+        for columns in groups:
+            for row in zip(*columns.values(), strict=True):
+                file.write(orjson.dumps(dict(zip(columns, row, strict=True))) + b"\n")
+                count += 1
+    return count

@@ -1,0 +1,146 @@
+"""From a list and the reasons for it to the answer that shows both. Reads nothing."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from recsvc.answer import Answer, Counterfactual, Explanation, RankedItem
+from recsvc.blend.blend import BASE
+from recsvc.explain.contributions import ExactScores, contributions
+from recsvc.explain.counterfactual import Removal
+from recsvc.explain.paths import DrawnPaths
+from recsvc.recommend.ranked_list import Listing
+
+_LISTED = {"summary": 5, "full": 50}
+
+Removals = Mapping[int, Removal | None]
+"""By row of an item, without which evidence it would not be in the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why items are listed, besides the parts of their scores.
+
+    Attributes:
+        degraded: what could not be read.
+        said: a sentence for each item; none where no explanation is wanted.
+        paths: see `DrawnPaths`.
+        removals: see `Removals`.
+    """
+
+    degraded: tuple[str, ...]
+    said: Sequence[str] = ()
+    paths: DrawnPaths = field(default_factory=dict[int, Any])
+    removals: Removals = field(default_factory=dict[int, Any])
+
+    def without_availability(self) -> "Reasons":
+        """The same where nobody told which items exist: what would replace one may not."""
+        return replace(self, degraded=(*self.degraded, "availability"), removals={})
+
+
+def answer_of(
+    listing: Listing,
+    exact: ExactScores,
+    reasons: Reasons,
+    request_id: str,
+    started: float,
+    *,
+    first_rank: int = 1,
+) -> Answer:
+    """The answer that shows some items.
+
+    Args:
+        listing: the list they are, or would be, in.
+        exact: the items, their scores taken apart.
+        reasons: the rest of why.
+        request_id: of the request.
+        started: `time.perf_counter` when it came.
+        first_rank: rank of the first item.
+    """
+    snapshot, scores = listing.snapshot, exact.scores
+    items = tuple(
+        RankedItem(
+            item_id=snapshot.items[row],
+            title=listing.title(row),
+            rank=first_rank + column,
+            score=float(scores[column]),
+            signals=exact.signals(column),
+            explanation=_explanation(listing, exact, column, reasons),
+        )
+        for column, row in enumerate(exact.items.tolist())
+    )
+    return Answer(
+        request_id=request_id,
+        user_id=listing.asker.user_id,
+        k=listing.query.k,
+        versions=dict(snapshot.versions),
+        degraded=reasons.degraded,
+        took_ms=round((time.perf_counter() - started) * 1000, 3),
+        items=items,
+    )
+
+
+def with_newcomers(answer: Answer, listing: Listing, text: str) -> Answer:
+    """The answer filled up with items that came after the refresh; nothing speaks for them yet."""
+    spare = listing.query.k - len(answer.items)
+    if spare <= 0 or not listing.newcomers:
+        return answer
+    added = [_newcomer(listing, *each, text) for each in listing.newcomers[:spare]]
+    items = sorted([*answer.items, *added], key=lambda item: -item.score)
+    ranked = tuple(replace(item, rank=rank) for rank, item in enumerate(items, start=1))
+    return replace(answer, items=ranked)
+
+
+def newcomer_answer(
+    listing: Listing,
+    item: tuple[str, str | None],
+    rank: int,
+    text: str,
+    request_id: str,
+    started: float,
+) -> Answer:
+    """The answer about one item that came after the refresh.
+
+    Args:
+        listing: the list it would be in.
+        item: its id and title.
+        rank: its place there.
+        text: what is said of it.
+        request_id: of the request.
+        started: `time.perf_counter` when it came.
+    """
+    return Answer(
+        request_id=request_id,
+        user_id=listing.asker.user_id,
+        k=listing.query.k,
+        versions=dict(listing.snapshot.versions),
+        degraded=listing.asker.degraded,
+        took_ms=round((time.perf_counter() - started) * 1000, 3),
+        items=(replace(_newcomer(listing, *item, text), rank=rank),),
+    )
+
+
+def _newcomer(listing: Listing, item_id: str, title: str | None, text: str) -> RankedItem:
+    whole = Explanation(text, (), 0.0, (), None, "")
+    shown = {"none": None, "summary": Explanation(text, (), 0.0), "full": whole}
+    return RankedItem(item_id, title, 0, 0.0, {BASE: 0.0}, shown[listing.query.explain])
+
+
+def _explanation(
+    listing: Listing, exact: ExactScores, column: int, reasons: Reasons
+) -> Explanation | None:
+    level, nodes = listing.query.explain, listing.asker.nodes
+    if level == "none":
+        return None
+    text = reasons.said[column]
+    listed, remainder = contributions(exact, column, nodes, limit=_LISTED[level])
+    if level == "summary":
+        return Explanation(text, listed, remainder)
+    paths, cypher = reasons.paths.get(column, ((), ""))
+    removal = reasons.removals.get(int(exact.items[column]))
+    counterfactual = removal and Counterfactual(
+        tuple(nodes[position] for position in removal.positions),
+        listing.snapshot.items[removal.replaced_by],
+    )
+    return Explanation(text, listed, remainder, paths, counterfactual, cypher)

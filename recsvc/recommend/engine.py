@@ -1,0 +1,544 @@
+"""One request, from evidence to an explained answer.
+
+    evidence (Neo4j) → scores of all items → the best that exist now → exact parts → paths (Neo4j)
+
+When Neo4j does not answer in time the answer still comes, and `degraded` names what is missing.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Int64
+from numpy.typing import NDArray
+
+from loaders.errors import Neo4jAwayError
+from loaders.gateway import Row
+from recsvc.answer import Answer, SimilarAnswer
+from recsvc.errors import NotFoundError
+from recsvc.event_kinds import unknown_kinds
+from recsvc.evidence import Evidence, EvidenceKind
+from recsvc.explain.contributions import ExactScores, take_apart
+from recsvc.explain.paths import DrawnPaths, find_paths
+from recsvc.explain.sentence import sentences
+from recsvc.graph.rows import ActiveVersion, CategoryScope, PendingDeletions, StoredNode, StoredUser
+from recsvc.graph.store import Store
+from recsvc.phrases import TextSettings
+from recsvc.recommend.activator import Activations
+from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.build_answer import (
+    Reasons,
+    Removals,
+    answer_of,
+    newcomer_answer,
+    with_newcomers,
+)
+from recsvc.recommend.fresh_rows import with_live_rows
+from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
+from recsvc.recommend.live_truth import (
+    add_newcomers,
+    live_newcomer,
+    live_rows,
+    live_scope,
+    live_titles,
+    snapshot_now,
+)
+from recsvc.recommend.query import (
+    MOST_UNKNOWN,
+    Asker,
+    EvidenceKey,
+    RecommendationQuery,
+    StatedEvidence,
+    check_work,
+    stated_asker,
+    stored_asker,
+)
+from recsvc.recommend.ranked_list import Listing
+from recsvc.recommend.readiness import Readiness
+from recsvc.recommend.similar import similar_items, similar_users
+from recsvc.recommend.workshop import WORKSHOP
+from recsvc.recommend.write_counters import Revisions, note_anything, note_users
+from recsvc.settings import EventSettings
+from recsvc.snapshot.arrays import Snapshot
+from recsvc.snapshot.deletion import DeletedNode
+
+request_id_var: ContextVar[str] = ContextVar("request_id", default="")
+"""Id of the request being answered; made up where nobody set one."""
+
+_T = TypeVar("_T")
+_USERS_AT_ONCE = 8
+_ENGLISH = TextSettings()
+
+
+class Engine:
+    """Answers requests from the active snapshot and the live graph."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        snapshot_folder: Path,
+        events: Mapping[str, EventSettings],
+        max_evidence: int,
+        text: TextSettings = _ENGLISH,
+        revisions: Revisions | None = None,
+        forget_elsewhere: Callable[[EvidenceKind, str], object] | None = None,
+    ) -> None:
+        self._store = store
+        self._forget_elsewhere = forget_elsewhere
+        self._events = events
+        self._text = text
+        self._max_evidence = max_evidence
+        self._serving = Serving(store, snapshot_folder)
+        self._graph = GraphWriter(store, self._serving, revisions)
+        self._activations = Activations(store, self._serving)
+
+    async def start(self) -> None:
+        """Connect, load the active snapshot, and watch for a new one."""
+        await self._store.open()
+        await self._serving.start()
+        self._graph.start()
+
+    async def stop(self) -> None:
+        """Commit the writes that wait, stop watching and close every connection."""
+        await self._graph.stop()
+        await self._activations.stop()
+        await self._serving.stop()
+        await self._store.close()
+
+    async def recommend(self, user_id: str, query: RecommendationQuery) -> Answer:
+        """The best items for a user of the graph.
+
+        Raises:
+            NotFoundError: there is no such user, version, signal or category.
+            SnapshotError: nothing has been refreshed yet.
+        """
+        started = time.perf_counter()
+        chosen = await self._chosen(query)
+        with self._store.one_request():
+            (asker, snapshot), scope, unknown = await asyncio.gather(
+                self._asker(user_id, chosen),
+                live_scope(self._store, chosen, query),
+                self._unknown(query.named(), chosen),
+            )
+            listing = await _listing(snapshot, asker, query, scope)
+            return replace(await self._answer(listing, started), unknown=unknown)
+
+    async def recommend_many(
+        self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], _T]
+    ) -> tuple[list[_T], list[str]]:
+        """The best items for each of some users, and those that are not in the graph.
+
+        Somebody who is named several times is answered once, at each of these places.
+
+        Args:
+            user_ids: the users.
+            query: what is asked for.
+            take: what is kept of each answer, which may be large.
+
+        Raises:
+            NotFoundError: there is no such version, signal or category.
+            SnapshotError: nothing has been refreshed yet.
+            TooMuchError: all answers together take too long.
+        """
+        at_once = asyncio.Semaphore(_USERS_AT_ONCE)
+        chosen = await self._chosen(query)
+        known: dict[str, tuple[Asker, Snapshot]] = {}
+        taken: dict[str, _T] = {}
+
+        async def ask(user_id: str) -> None:
+            async with at_once:
+                with self._store.one_request(), suppress(NotFoundError):
+                    known[user_id] = await self._asker(user_id, chosen)
+
+        async def answer(user_id: str) -> None:
+            async with at_once:
+                started = time.perf_counter()
+                asker, snapshot = known.pop(user_id)
+                with self._store.one_request():
+                    listing = await _listing(snapshot, asker, query, scope)
+                    made = replace(await self._answer(listing, started), unknown=nowhere)
+                taken[user_id] = await WORKSHOP.do(asker.is_large(query), take, made)
+
+        users = list(dict.fromkeys(user_ids))
+        with self._store.one_request():
+            scope, nowhere = await asyncio.gather(
+                live_scope(self._store, chosen, query), self._unknown(query.named(), chosen)
+            )
+        await asyncio.gather(*map(ask, users))
+        pieces = [len(asker.nodes) for asker, _ in known.values()]
+        check_work(query, pieces, sum(user_id in known for user_id in user_ids))
+        await asyncio.gather(*map(answer, [user_id for user_id in users if user_id in known]))
+        unknown = [user_id for user_id in users if user_id not in taken]
+        return [taken[user_id] for user_id in user_ids if user_id in taken], unknown
+
+    async def recommend_for(
+        self, evidence: Sequence[StatedEvidence], query: RecommendationQuery
+    ) -> Answer:
+        """The best items for someone the graph does not know.
+
+        Raises:
+            NotFoundError: there is no such version, signal or category.
+            SnapshotError: nothing has been refreshed yet.
+        """
+        started = time.perf_counter()
+        snapshot = await self._chosen(query)
+        named: list[EvidenceKey] = [("item", each.item_id) for each in evidence]
+        with self._store.one_request():
+            titles, scope, unknown = await asyncio.gather(
+                live_titles(self._store, snapshot, {each.item_id for each in evidence}),
+                live_scope(self._store, snapshot, query),
+                self._unknown([*named, *query.named()], snapshot),
+            )
+            asker = stated_asker(evidence, titles, self._events)
+            listing = await _listing(snapshot, asker, query, scope)
+            return replace(await self._answer(listing, started), unknown=unknown)
+
+    async def snapshot_now(self) -> Snapshot:
+        """See `recsvc.recommend.live_truth.snapshot_now`.
+
+        Raises:
+            SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the graph cannot be read in time.
+        """
+        return await snapshot_now(self._store, self.snapshot)
+
+    def watch_unread(self, heard: Callable[[str], None]) -> None:
+        """Have somebody told of each thing in the graph that cannot be read, by its kind."""
+        self._store.unread.heard = heard
+
+    async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
+        """What counts as evidence of a user, and what the graph holds of them.
+
+        Raises:
+            NotFoundError: there is no such user.
+            SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the graph cannot be read in time.
+        """
+        limit = self._max_evidence
+        stored = await self._store.user(user_id, limit=limit)
+        return stored_asker(user_id, stored, self._events, limit=limit), stored
+
+    async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[Row]:
+        """See `recsvc.graph.store.Store.find`."""
+        return await self._store.find(kind, text, limit)
+
+    async def users_at(self, share: float, limit: int) -> list[Row]:
+        """See `recsvc.graph.store.Store.users_at`."""
+        with self._store.one_request():
+            return await self._store.users_at(share, limit)
+
+    async def explain(self, user_id: str, item_id: str) -> Answer:
+        """Why a user is or would be recommended an item: any item of the graph.
+
+        Raises:
+            NotFoundError: there is no such user or item.
+            SnapshotError: nothing has been refreshed yet.
+        """
+        with self._store.one_request():
+            return await self._explained(user_id, item_id)
+
+    async def _explained(self, user_id: str, item_id: str) -> Answer:
+        started = time.perf_counter()
+        asker, snapshot = await self._asker(user_id, self.snapshot)
+        listing = await _listing(snapshot, asker, RecommendationQuery(explain="full"))
+        row = snapshot.items.row(item_id)
+        if row < 0:
+            return await self._explained_newcomer(listing, item_id, started)
+        return await self._answer(listing, started, only=np.array([row]))
+
+    async def _explained_newcomer(self, listing: Listing, item_id: str, started: float) -> Answer:
+        """An item that came after the refresh, as a list shows it that is long enough."""
+        item, rank = await live_newcomer(self._store, listing, item_id)
+        return newcomer_answer(listing, item, rank, self._text.newcomer, _request_id(), started)
+
+    async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
+        """See `recsvc.recommend.similar.similar_items`.
+
+        Raises:
+            NotFoundError: no such item, or no such embedding model.
+            SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the neighbourhood of a new item cannot be read in time.
+        """
+        name = self._embedding_model(model)
+        with self._store.one_request():
+            return await similar_items(self._store, self.snapshot, name, item_id, k)
+
+    async def similar_users(self, user_id: str, k: int, model: str | None) -> SimilarAnswer:
+        """See `recsvc.recommend.similar.similar_users`.
+
+        Raises:
+            NotFoundError: no such user, or no such embedding model.
+            SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the graph cannot be read in time.
+        """
+        active = self._serving.active.get(self._embedding_model(model))
+        if active is None or active.slot is None:
+            raise NotFoundError(f"no active version of {model or 'any embedding model'}")
+        with self._store.one_request():
+            return await similar_users(self._store, active, user_id, k)
+
+    async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Write events; they are committed when this returns. Returns how many were new.
+
+        Raises:
+            Neo4jError: they could not be committed in time; sent again, each still counts once.
+        """
+        return await self._graph.add_events(rows)
+
+    def unknown_kinds(self, kinds: Iterable[str]) -> list[str]:
+        """Those of some kinds of events that have no weight, so that they count nothing."""
+        return unknown_kinds(kinds, self._events)
+
+    async def change(self, change: Change) -> Outcome:
+        """Write a node or a follow; it is committed when this returns.
+
+        Raises:
+            Neo4jError: it could not be committed in time.
+        """
+        return await self._graph.change(change)
+
+    async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
+        """What its owner knows about a user, item or category.
+
+        Raises:
+            NotFoundError: there is no such node.
+            Neo4jError: the graph cannot be read in time.
+        """
+        return await self._store.node(kind, node_id)
+
+    async def delete(self, kind: EvidenceKind, node_id: str) -> None:
+        """Delete a node and everything derived from it; all is done when this returns.
+
+        Raises:
+            NotFoundError: there is no such node.
+            Neo4jError: it was not all done in time; asked again, it goes on.
+        """
+        try:
+            await self._graph.deletions.delete(DeletedNode(kind, node_id))
+        finally:  # asked again, it goes on, with what one that was ended has left too
+            if self._forget_elsewhere is not None:
+                await asyncio.to_thread(self._forget_elsewhere, kind, node_id)
+
+    async def pending_deletions(self) -> PendingDeletions:
+        """The deletions that are not finished in all stored arrays.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        return await self._store.pending_deletions()
+
+    @property
+    def deletions_seen(self) -> int:
+        """How many deletions waited when they were looked at last."""
+        return self._graph.deletions.pending.count
+
+    async def models(self) -> list[dict[str, Any]]:
+        """All versions of all models, newest first."""
+        return await self._store.versions()
+
+    async def activate(self, model: str, version: int) -> dict[str, int]:
+        """See `recsvc.snapshot.activation.activate`; this process serves them when it returns."""
+        return await self._activations.activate(model, version)
+
+    async def roll_back(self, model: str) -> dict[str, int]:
+        """See `recsvc.snapshot.activation.roll_back`; this process serves them when it returns."""
+        return await self._activations.roll_back(model)
+
+    @property
+    def active_versions(self) -> Mapping[str, ActiveVersion]:
+        """The active version of every model, as it was seen last."""
+        return self._serving.active
+
+    async def refresh_holder(self) -> str | None:
+        """Who works on a refresh of this graph; None where nobody does.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        return await self._store.refresh_holder()
+
+    async def ready(self) -> Readiness:
+        """Whether it can answer at all, and what is amiss. Nothing is waited for: probes ask."""
+        missing: dict[str, str] = {}
+        if not self._serving.serves:
+            missing["snapshot"] = self._serving.troubles.get("snapshot", "no snapshot is loaded")
+        elif not self._serving.started:
+            missing["neo4j"] = "it is planning the queries of requests for the first time"
+        return Readiness(missing, self.troubles)
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """What is amiss, by part: of Neo4j, of the snapshot, of what was written last."""
+        found = dict(self._serving.troubles)
+        if self._store.away:
+            found.setdefault("neo4j", Neo4jAwayError.reason)
+        if self._store.write_trouble:
+            found["writes"] = self._store.write_trouble
+        return found
+
+    async def _chosen(self, query: RecommendationQuery) -> Snapshot:
+        """The arrays that a query asks for."""
+        snapshot = self.snapshot
+        if query.version is not None:
+            snapshot = await self._serving.version(query.version)
+        return snapshot if query.signal is None else snapshot.alone(query.signal)
+
+    async def _asker(self, user_id: str, snapshot: Snapshot) -> tuple[Asker, Snapshot]:
+        """What is known about a user now, and the arrays with what those they follow did.
+
+        Without Neo4j nothing is known about them.
+        """
+        try:
+            stored = await self._store.user(user_id, limit=self._max_evidence)
+        except Neo4jAwayError:
+            return Asker(user_id, Evidence(), degraded=("evidence",)), snapshot
+        counts = {other: count for other, _, count in stored.follows}
+        note_users([user_id, *counts])
+        asker = stored_asker(user_id, stored, self._events, limit=self._max_evidence)
+        try:
+            return asker, await with_live_rows(self._store, snapshot, counts, asker.evidence)
+        except Neo4jAwayError:
+            return replace(asker, degraded=("live evidence",)), snapshot
+
+    async def _unknown(self, named: Sequence[EvidenceKey], snapshot: Snapshot) -> tuple[str, ...]:
+        """What a request names and is nowhere, as far as the graph can be asked."""
+        ids = {"item": snapshot.items, "category": snapshot.categories}
+        new: list[EvidenceKey] = [
+            (k, each) for k, each in dict.fromkeys(named) if k == "user" or each not in ids[k]
+        ]
+        if not new:
+            return ()
+        try:
+            there = await self._store.known(new)
+        except Neo4jAwayError:
+            return ()
+        missing = [f"{kind}:{each}" for kind, each in new if (kind, each) not in there]
+        if missing:
+            note_anything()  # it may come to be there
+        return tuple(missing[:MOST_UNKNOWN])
+
+    async def _answer(
+        self,
+        listing: Listing,
+        started: float,
+        *,
+        only: Int64[NDArray[np.int64], "1"] | None = None,
+    ) -> Answer:
+        """The answer that shows a list, or one item and its place.
+
+        It is made while Neo4j tells what the items are now; where that was assumed wrongly, once
+        more.
+
+        Raises:
+            NotFoundError: the one item is not in the graph any more.
+        """
+        do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
+        while True:
+            asked = await do(listing.assume)
+            whole = exact = await do(listing.exact)
+            if only is not None:
+                # It has to exist; its place depends on what comes before it.
+                before = listing.before(float(listing.scored.scores[only[0]]))
+                asked = np.union1d(asked, np.append(before, only))
+                exact = take_apart(listing.snapshot.blend, listing.scored, only)
+            live, reasons = await asyncio.gather(
+                live_rows(self._store, listing, asked), self._reasons(listing, exact, whole)
+            )
+            if live is None:
+                reasons = reasons.without_availability()
+            elif only is not None and live[np.searchsorted(asked, only[0])] is None:
+                raise NotFoundError(
+                    f"no item {listing.snapshot.items[int(only[0])]!r} in the graph"
+                )
+            elif not listing.settle(asked, live):
+                continue
+            elif only is None and listing.short:
+                await add_newcomers(self._store, listing)
+            rank = 1 if only is None else listing.place(int(only[0]))
+            answer = await do(
+                answer_of, listing, exact, reasons, _request_id(), started, first_rank=rank
+            )
+            return with_newcomers(answer, listing, self._text.newcomer)
+
+    async def _reasons(self, listing: Listing, exact: ExactScores, whole: ExactScores) -> Reasons:
+        """Why some items are in a list, or would be.
+
+        Args:
+            listing: the list.
+            exact: the items, their scores taken apart.
+            whole: the items of the list.
+        """
+        asker = listing.asker
+        if listing.query.explain == "none":
+            return Reasons(asker.degraded)
+        large = asker.is_large(listing.query)
+        said = await WORKSHOP.do(
+            large, sentences, exact, asker.evidence, asker.nodes, self._text,
+            people_event=listing.snapshot.event,
+        )  # fmt: skip
+        if listing.query.explain == "summary":
+            return Reasons(asker.degraded, said)
+        removing = (
+            WORKSHOP.do(True, _removals, listing, whole)
+            if large
+            else asyncio.to_thread(_removals, listing, whole)
+        )
+        paths, removals = await asyncio.gather(self._paths(listing, exact), removing)
+        if paths is None:
+            return Reasons((*asker.degraded, "paths"), said, {}, removals)
+        return Reasons(asker.degraded, said, paths, removals)
+
+    async def _paths(self, listing: Listing, exact: ExactScores) -> DrawnPaths | None:
+        asker = listing.asker
+        try:
+            return await find_paths(
+                self._store, listing.snapshot, asker.user_id, asker.nodes, exact,
+                partial(WORKSHOP.do, asker.is_large(listing.query)),
+            )  # fmt: skip
+        except Neo4jAwayError:
+            return None
+
+    def _embedding_model(self, model: str | None) -> str:
+        names = [name for name in self.snapshot.versions if name != "hybrid"]
+        if model is None and names:
+            return names[0]
+        if model not in names:
+            raise NotFoundError(f"no embedding model {model!r} is active: expected one of {names}")
+        return model
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The arrays that answers are made from.
+
+        Raises:
+            SnapshotError: nothing has been refreshed yet.
+        """
+        return self._serving.snapshot
+
+
+async def _listing(
+    snapshot: Snapshot,
+    asker: Asker,
+    query: RecommendationQuery,
+    scope: CategoryScope | None = None,
+) -> Listing:
+    if query.categories and scope is None:
+        asker = replace(asker, degraded=(*asker.degraded, "categories"))
+    return await WORKSHOP.do(asker.is_large(query), Listing, snapshot, asker, query, scope)
+
+
+def _request_id() -> str:
+    return request_id_var.get() or uuid.uuid4().hex
+
+
+def _removals(listing: Listing, whole: ExactScores) -> Removals:
+    return dict(zip(whole.items.tolist(), listing.removals(whole), strict=True))

@@ -1,0 +1,183 @@
+"""What happened since the refresh, in the place of the rows that were stored then.
+
+Followed users did more, and some of the items and categories that are evidence came later.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float32
+from numpy.typing import NDArray
+
+from loaders.types import IdMap
+from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind
+from recsvc.graph.store import Store
+from recsvc.recommend.write_counters import note_anything
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+from recsvc.signals.embedding import neighbourhood_vectors
+from recsvc.snapshot.arrays import Snapshot
+
+_MOST_CHANGED = 100
+"""Nodes of a kind whose rows are read for one answer; the others count as at the refresh."""
+
+_OF_ONE_USER = frozenset({"followed_user_item"})
+"""Meta-paths whose rows nobody changes but the user they begin at."""
+
+Strengths = Mapping[str, tuple[Sequence[str], Sequence[float]]]
+"""By evidence node: items, and the strength of each."""
+
+
+async def with_live_rows(
+    store: Store, snapshot: Snapshot, counts: Mapping[str, int], evidence: Evidence
+) -> Snapshot:
+    """The snapshot with the rows of the evidence as they are now.
+
+    The meta-paths are run again for followed users whose number of interactions is another one
+    than at the refresh, and for all evidence that was not there then, or that nobody had. Such an
+    item has the vectors of its neighbourhood: of what the people who have it have besides.
+
+    Args:
+        store: the graph.
+        snapshot: as at the refresh.
+        counts: interactions of each followed user now.
+        evidence: of the user who asks.
+
+    Raises:
+        Neo4jError: the graph cannot be read in time.
+    """
+    own: dict[EvidenceKind, list[str]] = {
+        k: [n.id for n in evidence.nodes if n.kind == k] for k in EVIDENCE_KINDS
+    }
+    own["user"] = list(counts)
+    changed = _changed(snapshot, own, counts)
+    affected = [
+        signal
+        for signal in snapshot.blend.signals
+        if changed[signal.kind] and (_by_steps(signal) or store.has_metapath(signal.name))
+    ]
+    if not affected:
+        return snapshot
+    if any(signal.name not in _OF_ONE_USER for signal in affected):
+        note_anything()
+    paths = [signal for signal in affected if not _by_steps(signal)]
+    steps, *strengths = await asyncio.gather(
+        _steps(store, changed["item"] if len(paths) < len(affected) else []),
+        *(store.metapath(path.name, changed[path.kind]) for path in paths),
+    )
+    of_path = {path.name: found for path, found in zip(paths, strengths, strict=True)}
+    live: dict[str, Signal] = {
+        signal.name: _with_rows(
+            signal, snapshot, own[signal.kind], set(changed[signal.kind]),
+            of_path.get(signal.name, steps),
+        )
+        for signal in affected
+    }  # fmt: skip
+    signals = tuple(live.get(signal.name, signal) for signal in snapshot.blend.signals)
+    return replace(snapshot, blend=replace(snapshot.blend, signals=signals))
+
+
+async def item_vector(
+    store: Store, snapshot: Snapshot, signal: EmbeddingSignal, item_id: str
+) -> Float32[NDArray[np.float32], "1 dim"]:
+    """The vector of an item, or of its neighbourhood where nobody had it at the refresh.
+
+    Args:
+        store: the graph.
+        snapshot: the items at the refresh.
+        signal: with their vectors.
+        item_id: of the item.
+
+    Returns:
+        The vector; 0 where nobody who has it has another item that has one.
+
+    Raises:
+        Neo4jError: the graph cannot be read in time.
+    """
+    row = snapshot.items.row(item_id)
+    if row >= 0 and signal.target[row].any():
+        return signal.target[[row]]
+    shares = _matrix([item_id], await store.two_steps([item_id]), snapshot.items)
+    return neighbourhood_vectors(signal.target, snapshot.item_people, shares)
+
+
+def _had(snapshot: Snapshot, items: Sequence[str]) -> list[bool]:
+    """Whether anybody had each of some items at the refresh."""
+    rows = snapshot.items.rows(items)
+    return ((rows >= 0) & (snapshot.item_people[rows] > 0)).tolist() if len(rows) else []
+
+
+def _by_steps(signal: Signal) -> bool:
+    """Whether what a new item says is made from what is two steps away."""
+    return isinstance(signal, EmbeddingSignal) or (
+        isinstance(signal, RowSignal) and signal.damping is not None
+    )
+
+
+async def _steps(store: Store, items: Sequence[str]) -> Strengths:
+    return await store.two_steps(items) if items else {}
+
+
+def _changed(
+    snapshot: Snapshot, own: Mapping[EvidenceKind, Sequence[str]], counts: Mapping[str, int]
+) -> dict[EvidenceKind, list[str]]:
+    """The evidence whose rows are read again."""
+    changed: dict[EvidenceKind, list[str]] = {
+        "user": [user for user, count in counts.items() if snapshot.count_of(user) != count],
+        "item": [
+            item
+            for item, had in zip(own["item"], _had(snapshot, own["item"]), strict=True)
+            if not had
+        ],
+        "category": [each for each in own["category"] if each not in snapshot.categories],
+    }
+    return {kind: ids[:_MOST_CHANGED] for kind, ids in changed.items()}
+
+
+def _with_rows(
+    signal: Signal,
+    snapshot: Snapshot,
+    evidence: Sequence[str],
+    changed: set[str],
+    strengths: Strengths,
+) -> Signal:
+    """A signal with the rows of some evidence alone: stored ones, and live ones of the changed."""
+    kept = [node for node in evidence if node not in changed and signal.ids.row(node) >= 0]
+    read = sorted(changed)
+    both = [*kept, *read]
+    ids = IdMap.from_unsorted(both)
+    order, stored = np.argsort(ids.rows(both)), signal.ids.rows(kept)
+    live = _matrix(read, strengths, snapshot.items)
+    if isinstance(signal, EmbeddingSignal):
+        made = neighbourhood_vectors(signal.source, snapshot.item_people, live)
+        return signal.with_evidence(ids, np.concatenate([signal.source[stored], made])[order])
+    assert isinstance(signal, RowSignal)
+    if signal.damping is not None:
+        live = _after_two_steps(live, signal.rows, signal.damping)
+    rows = sp.vstack([signal.rows[stored], live], format="csr", dtype=np.float32)
+    return replace(signal, ids=ids, rows=sp.csr_matrix(rows)[order])
+
+
+def _matrix(nodes: Sequence[str], strengths: Strengths, items: IdMap) -> sp.csr_matrix:
+    """Strengths as rows [nodes, items], of the items that the snapshot has."""
+    entries = [
+        (row, item, strength)
+        for row, node in enumerate(nodes)
+        for item_id, strength in zip(*strengths.get(node, ((), ())), strict=True)
+        if (item := items.row(item_id)) >= 0
+    ]
+    row, item, strength = zip(*entries, strict=True) if entries else ((), (), ())
+    shape = (len(nodes), len(items))
+    return sp.csr_matrix((np.array(strength, np.float32), (row, item)), shape=shape)
+
+
+def _after_two_steps(shares: sp.csr_matrix, rows: sp.csr_matrix, damping: float) -> sp.csr_matrix:
+    """PageRank of new items from the rows of the items that are two steps away.
+
+    A vector is (1 - d) of its own restart and d of the mean of its neighbours' vectors (Jeh & Widom
+    2003, theorem 2). Two times that is d² of the mean of those after two steps. What leads over
+    followed users is left out.
+    """
+    return sp.csr_matrix(damping**2 * (shares @ rows + (1.0 - damping) * shares))

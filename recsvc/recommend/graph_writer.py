@@ -1,0 +1,245 @@
+"""What the service writes: events, users, items, categories, follows, and deletions.
+
+Each kind of write has a queue of its own and goes into few transactions
+(`recsvc.graph.group_commit`). Every transaction takes the lock of all writers, so the queues,
+services beside this one and loads wait for each other instead of dead-locking.
+"""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from recsvc.evidence import EvidenceKind
+from recsvc.graph.group_commit import GroupCommit
+from recsvc.graph.store import Step, Store
+from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.deletion_queue import Deleter
+from recsvc.recommend.write_counters import Revisions
+
+Outcome = Literal["made", "kept", "removed", "missing"]
+"""What became of a change: `kept` where the node or follow was there, `missing` where something
+that has to be there is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutNode:
+    """Make a user, item or category, or replace its properties.
+
+    Attributes:
+        kind: which of them.
+        id: its outer id.
+        properties: all it is to have.
+        links: (category id, weight): of an item its categories, of a user what they prefer, of a
+            category its parents; None leaves those there are.
+    """
+
+    kind: EvidenceKind
+    id: str
+    properties: Mapping[str, Any]
+    links: tuple[tuple[str, float], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutFollow:
+    """Make a user follow another; both exist, or it is `missing`."""
+
+    user_id: str
+    other_id: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropFollow:
+    """End that a user follows another."""
+
+    user_id: str
+    other_id: str
+
+
+Change = PutNode | PutFollow | DropFollow
+
+
+class GraphWriter:
+    """The queues of one service, and the writing of what they hold.
+
+    Args:
+        store: where it is written.
+        serving: what a deletion has loaded again.
+        revisions: where writes are noted; nowhere where nothing keeps answers.
+
+    Attributes:
+        deletions: the queue of deletions.
+    """
+
+    def __init__(self, store: Store, serving: Serving, revisions: Revisions | None = None) -> None:
+        self._store = store
+        self._serving = serving
+        self._revisions = revisions
+        seconds = store.write_timeout_seconds
+        self._events = GroupCommit(self._commit_events, timeout_seconds=seconds)
+        self._changes = GroupCommit(self._commit_changes, timeout_seconds=seconds)
+        self.deletions = Deleter(store, serving, lambda: self._noted(anybody=True))
+
+    def start(self) -> None:
+        """Finish deletions that were left unfinished."""
+        self.deletions.start()
+
+    async def stop(self) -> None:
+        """Take no more writes, and commit those that wait."""
+        for queue in (self._events, self._changes):
+            await queue.close()
+        await self.deletions.stop()
+
+    async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """See `Engine.add_events`."""
+        return await self._events.submit(rows, rows=len(rows))
+
+    async def change(self, change: Change) -> Outcome:
+        """See `Engine.change`."""
+        rows = 1 + len(change.links or ()) if isinstance(change, PutNode) else 1
+        return await self._changes.submit(change, rows=rows)
+
+    async def _commit_events(self, requests: Sequence[Sequence[Mapping[str, Any]]]) -> list[int]:
+        rows = [row for request in requests for row in request]
+        with self._noted({row["user_id"] for row in rows}):
+            counted = await self._store.add_events(rows)
+        return count_new(requests, counted)
+
+    async def _commit_changes(self, changes: Sequence[Change]) -> list[Outcome]:
+        users = changed_users(changes)
+        with self._noted(users, anybody=any(map(concerns_anybody, changes))):
+            answers = await self._store.write(steps(changes))
+        return outcomes(changes, answers)
+
+    @contextlib.contextmanager
+    def _noted(self, users: Iterable[str] = (), *, anybody: bool = False) -> Generator[None]:
+        """Note a write when it is over: one that failed may have been committed too."""
+        try:
+            yield
+        finally:
+            if self._revisions is not None:
+                self._revisions.note_write(users, anybody=anybody)
+
+
+def count_new(requests: Sequence[Sequence[Mapping[str, Any]]], counted: Iterable[str]) -> list[int]:
+    """How many events of each request were counted, given the ids of all that were.
+
+    Where an id came several times, the first one was counted.
+    """
+    left = set(counted)
+    answers: list[int] = []
+    for rows in requests:
+        mine = {row["event_id"] for row in rows} & left
+        left -= mine
+        answers.append(len(mine))
+    return answers
+
+
+def changed_users(changes: Iterable[Change]) -> set[str]:
+    """The users whose evidence, or whose name, changes."""
+    return {
+        change.user_id if isinstance(change, PutFollow | DropFollow) else change.id
+        for change in changes
+        if not concerns_anybody(change)
+    }
+
+
+def concerns_anybody(change: Change) -> bool:
+    """Whether a change may alter anybody's recommendations: any list may hold an item."""
+    return isinstance(change, PutNode) and change.kind != "user"
+
+
+def steps(changes: Sequence[Change]) -> list[Step]:
+    """The queries that make changes, in one transaction and in the end as if one by one."""
+    return [
+        ("write/nodes", _nodes(changes)),
+        *((f"rest/put_{kind}", {"rows": rows}) for kind, rows in _puts(changes).items()),
+        ("write/follows", {"rows": _follows(changes)}),
+    ]
+
+
+def outcomes(
+    changes: Sequence[Change], answers: Sequence[Sequence[Mapping[str, Any]]]
+) -> list[Outcome]:
+    """What became of each change, given what the queries of `steps` returned."""
+    nodes, follows = answers[0], answers[-1]
+    known = {row["id"] for row in nodes if row["kind"] == "user"}
+    made = {(row["kind"], row["id"]) for row in nodes if row["made"]}
+    following = {(row["user_id"], row["other_id"]): row["existed"] for row in follows}
+    found: list[Outcome] = []
+    for change in changes:
+        if isinstance(change, PutNode):
+            node = (change.kind, change.id)
+            found.append("made" if node in made else "kept")
+            made.discard(node)
+        else:
+            found.append(_follow_outcome(change, known, following))
+    return found
+
+
+def _follow_outcome(
+    change: PutFollow | DropFollow, known: set[str], following: dict[tuple[str, str], bool]
+) -> Outcome:
+    pair = (change.user_id, change.other_id)
+    if not known.issuperset(pair):
+        return "missing"
+    before = following[pair]
+    following[pair] = isinstance(change, PutFollow)
+    if isinstance(change, PutFollow):
+        return "kept" if before else "made"
+    return "removed" if before else "missing"
+
+
+def _nodes(changes: Sequence[Change]) -> dict[str, list[dict[str, Any]]]:
+    """The nodes that changes touch, by kind, and whether they may be made."""
+    make: dict[EvidenceKind, dict[str, bool]] = {"user": {}, "item": {}, "category": {}}
+    for change in changes:
+        if isinstance(change, PutNode):
+            make[change.kind][change.id] = True
+            for category_id, _ in change.links or ():
+                make["category"][category_id] = True
+        else:
+            for user_id in (change.user_id, change.other_id):
+                make["user"].setdefault(user_id, False)
+    names = {"user": "users", "item": "items", "category": "categories"}
+    return {
+        names[kind]: [{"id": node_id, "make": ids[node_id]} for node_id in sorted(ids)]
+        for kind, ids in make.items()
+    }
+
+
+def _puts(changes: Sequence[Change]) -> dict[EvidenceKind, list[dict[str, Any]]]:
+    """One row for each node: of several changes the last properties, and the last links given."""
+    rows: defaultdict[EvidenceKind, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for change in changes:
+        if isinstance(change, PutNode):
+            before = rows[change.kind].get(change.id, {"links": None})
+            links = before["links"] if change.links is None else _links(change.links)
+            row = {"id": change.id, "properties": dict(change.properties), "links": links}
+            rows[change.kind][change.id] = row
+    return {kind: list(by_id.values()) for kind, by_id in rows.items()}
+
+
+def _links(links: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"category_id": each, "weight": weight} for each, weight in dict(links).items()]
+
+
+def _follows(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """One row for each pair: what its changes come to."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for change in changes:
+        if isinstance(change, PutNode):
+            continue
+        row = rows.setdefault(
+            (change.user_id, change.other_id),
+            {"user_id": change.user_id, "other_id": change.other_id, "since": None, "anew": False},
+        )
+        row["follow"] = isinstance(change, PutFollow)
+        if isinstance(change, PutFollow):
+            row["since"] = change.since or row["since"]
+        else:
+            row["since"], row["anew"] = None, True
+    return list(rows.values())

@@ -1,0 +1,130 @@
+"""What a person may change at any time, read for the items of an answer when it is made.
+
+Availability, titles and categories are those of the graph now, in lists, similar items, sessions,
+batches, files and explanations alike: all of them ask `Store.live_items`, and nothing that is found
+is kept. Without Neo4j the snapshot tells how it was at the refresh.
+"""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Int64
+from numpy.typing import NDArray
+
+from loaders.errors import Neo4jAwayError
+from loaders.limits import MAX_ANSWERS
+from recsvc.errors import NotFoundError
+from recsvc.graph.rows import CategoryScope, LiveItem
+from recsvc.graph.store import Store
+from recsvc.recommend.query import RecommendationQuery
+from recsvc.recommend.ranked_list import Listing, members_limit
+from recsvc.recommend.write_counters import note_anything
+from recsvc.snapshot.arrays import Snapshot
+
+_ITEMS_AT_ONCE = 5_000
+
+
+async def live_scope(
+    store: Store, snapshot: Snapshot, query: RecommendationQuery
+) -> CategoryScope | None:
+    """What the categories of a query mean now; None where it names none, or nobody can tell.
+
+    Raises:
+        NotFoundError: there is no such category.
+    """
+    if not query.categories:
+        return None
+    try:
+        limit = members_limit(query, len(snapshot.items))
+        return await store.category_scope(query.categories, limit)
+    except Neo4jAwayError:
+        return None
+
+
+async def live_titles(
+    store: Store, snapshot: Snapshot, item_ids: Collection[str]
+) -> dict[str, str | None]:
+    """Titles of those of the items that exist now; as at the refresh where nobody can tell."""
+    try:
+        return {i: item.title for i, item in (await store.live_items(item_ids)).items()}
+    except Neo4jAwayError:
+        known = {item_id: snapshot.items.row(item_id) for item_id in item_ids}
+        return {i: snapshot.titles[row] or None for i, row in known.items() if row >= 0}
+
+
+async def live_rows(
+    store: Store, listing: Listing, rows: Int64[NDArray[np.int64], " n"]
+) -> list[LiveItem | None] | None:
+    """What some items of a list are now; None where nobody can tell."""
+    ids = [listing.snapshot.items[row] for row in rows.tolist()]
+    scope = listing.scope
+    try:
+        live = await store.live_items(
+            ids, scope.categories if scope and scope.items is None else ()
+        )
+    except Neo4jAwayError:
+        return None
+    return [live.get(item_id) for item_id in ids]
+
+
+async def add_newcomers(store: Store, listing: Listing) -> None:
+    """Look for items that came since the refresh, for a list that is too short without them."""
+    query, scope, left_out = listing.query, listing.scope, listing.left_out_ids()
+    if query.categories and scope is None:
+        return
+    note_anything()  # whatever is written may bring one more
+    items = listing.snapshot.items
+    try:
+        if scope is not None and scope.items is not None:
+            new = sorted(each for each in scope.items - left_out if items.row(each) < 0)
+            live = await store.live_items(new)
+            found = [(i, live[i].title) for i in new if i in live and live[i].available]
+        else:
+            categories = scope.categories if scope else ()
+            found = await store.other_items([*items, *left_out], categories, query.k)
+    except Neo4jAwayError:
+        return
+    listing.newcomers = tuple(found[: query.k])
+
+
+async def live_newcomer(
+    store: Store, listing: Listing, item_id: str
+) -> tuple[tuple[str, str | None], int]:
+    """An item that came after the refresh, as (id, title), and its place in a list.
+
+    Raises:
+        NotFoundError: there is no such item.
+        Neo4jError: the graph cannot be read in time.
+    """
+    items, rows = listing.snapshot.items, listing.before(0.0)
+    ids = [items[row] for row in rows.tolist()]
+    live, others = await asyncio.gather(
+        store.live_items([item_id, *ids]),
+        store.other_items([*items, *listing.left_out_ids()], (), MAX_ANSWERS),
+    )
+    if item_id not in live:
+        raise NotFoundError(f"no item {item_id!r} in the graph")
+    listing.settle(rows, [live.get(each) for each in ids])
+    newcomers = sum(other < item_id for other, _ in others)
+    return (item_id, live[item_id].title), listing.place_of_newcomer(newcomers)
+
+
+async def snapshot_now(store: Store, snapshot: Snapshot) -> Snapshot:
+    """A snapshot with the availability and the titles of this moment.
+
+    For answers that are made without a look at the graph for each of them.
+
+    Raises:
+        Neo4jError: the graph cannot be read in time.
+    """
+    ids, live = list(snapshot.items), dict[str, LiveItem]()
+    for start in range(0, len(ids), _ITEMS_AT_ONCE):
+        live |= await store.live_items(ids[start : start + _ITEMS_AT_ONCE])
+    found = [live.get(item_id) for item_id in ids]
+    return replace(
+        snapshot,
+        titles=tuple((item and item.title) or "" for item in found),
+        available=np.array([item is not None and item.available for item in found], bool),
+    )

@@ -1,0 +1,193 @@
+"""Who asks, for what, and what is known about them when an answer is made."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from recsvc.answer import ExplainLevel, NodeRef
+from recsvc.errors import TooMuchError
+from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
+from recsvc.graph.rows import StoredUser
+from recsvc.settings import EventSettings
+
+MOST_WORK: Final = 8_000_000
+"""Most that a batch may ask for, see `RecommendationQuery.work`: seconds."""
+MOST_UNKNOWN: Final = 100
+"""Most names of what the graph does not have in one answer."""
+LARGE_WORK: Final = 20_000
+"""What is less is done where it is asked for: to hand it to a thread would take longer."""
+_WORK_OF_ANY = 100
+_WORK_OF_ANY_LIST = 10
+_WORK_OF_FULL = 8
+
+EvidenceKey = tuple[EvidenceKind, str]
+"""Kind and outer id of a piece of evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendationQuery:
+    """What a caller asks for.
+
+    Attributes:
+        k: how many items.
+        categories: only items in one of these; all items where empty.
+        exclude_seen: leave out what the user did something with.
+        explain: how much of an explanation.
+        diversity: how much an item loses by being like one above it, from 0 to 1.
+        exclude: ids of items to leave out.
+        without: evidence to answer without; an item among it is not recommended either.
+        signal: the one signal that counts; all where it is None.
+        version: the version of the blend; the active one where it is None.
+    """
+
+    k: int = 10
+    categories: tuple[str, ...] = ()
+    exclude_seen: bool = True
+    explain: ExplainLevel = "summary"
+    diversity: float = 0.0
+    exclude: tuple[str, ...] = ()
+    without: tuple[EvidenceKey, ...] = ()
+    signal: str | None = None
+    version: int | None = None
+
+    def named(self) -> tuple[EvidenceKey, ...]:
+        """What it names by id that is to be left out."""
+        return (*(("item", each) for each in self.exclude), *self.without)
+
+    def work(self, pieces: int) -> int:
+        """How much an answer takes that is made from some pieces of evidence.
+
+            (k + 10) · (pieces + 100) · level,    level: `full` 8, else 1
+
+        A unit is about half a microsecond, and what takes 100 pieces is the same for all.
+        """
+        level = _WORK_OF_FULL if self.explain == "full" else 1
+        return (self.k + _WORK_OF_ANY_LIST) * (pieces + _WORK_OF_ANY) * level
+
+
+@dataclass(frozen=True, slots=True)
+class StatedEvidence:
+    """One piece of evidence that the caller states; `weight` counts as a stored weight does."""
+
+    item_id: str
+    event: str = "interaction"
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, and what is known about them.
+
+    Attributes:
+        user_id: their id; None for someone the graph does not know.
+        evidence: what is known about them.
+        nodes: the same nodes by title, in the order of `evidence.nodes`.
+        degraded: what could not be read.
+    """
+
+    user_id: str | None
+    evidence: Evidence
+    nodes: tuple[NodeRef, ...] = ()
+    degraded: tuple[str, ...] = ()
+
+    def is_large(self, query: RecommendationQuery) -> bool:
+        """Whether an answer to them takes long enough to keep others waiting."""
+        return query.work(len(self.nodes)) > LARGE_WORK
+
+    def without(self, keys: Sequence[EvidenceKey]) -> "Asker":
+        """The same as if some evidence were not there; what was seen stays seen."""
+        if not keys:
+            return self
+        gone = frozenset(keys)
+        kept = [
+            (node, reference)
+            for node, reference in zip(self.evidence.nodes, self.nodes, strict=True)
+            if (node.kind, node.id) not in gone
+        ]
+        nodes, references = zip(*kept, strict=True) if kept else ((), ())
+        return replace(self, evidence=replace(self.evidence, nodes=nodes), nodes=references)
+
+
+def check_work(query: RecommendationQuery, pieces: Sequence[int], answers: int) -> None:
+    """Refuse several answers that take too long together; one alone is always given.
+
+        (k + 10) · (100 · answers + pieces of evidence) · level
+
+    Args:
+        query: what is asked for.
+        pieces: how much evidence there is of each who asks.
+        answers: how many are given, those to somebody who is named again too.
+
+    Raises:
+        TooMuchError: they take more than `MOST_WORK`.
+    """
+    again = (answers - len(pieces)) * query.work(0)
+    work = again + sum(map(query.work, pieces))
+    if answers > 1 and work > MOST_WORK:
+        raise TooMuchError(
+            f"these {answers} answers would take {work:,} of at most {MOST_WORK:,}, counted as "
+            f"(k + {_WORK_OF_ANY_LIST}) x (pieces of evidence + {_WORK_OF_ANY}) of each, x "
+            f"{_WORK_OF_FULL} for explain=full: ask for fewer users at a time, a smaller k or less "
+            "of an explanation"
+        )
+
+
+def stated_asker(
+    stated: Sequence[StatedEvidence],
+    titles: Mapping[str, str | None],
+    events: Mapping[str, EventSettings],
+) -> Asker:
+    """Someone of whom only what they state is known.
+
+    Args:
+        stated: what they state.
+        titles: of the items, as they are now.
+        events: settings by kind of event.
+    """
+    rows = [(each.item_id, each.event, each.weight, None) for each in stated]
+    nodes = tuple(item_evidence(rows, events, now=time.time()))
+    evidence = Evidence(nodes, frozenset(each.item_id for each in stated))
+    names = {("item", item): title for item, title in titles.items()}
+    return Asker(None, evidence, _references(nodes, names))
+
+
+def stored_asker(
+    user_id: str,
+    stored: StoredUser,
+    events: Mapping[str, EventSettings],
+    *,
+    limit: int,
+) -> Asker:
+    """A user of the graph.
+
+    Args:
+        user_id: their id.
+        stored: what the graph knows about them.
+        events: settings by kind of event.
+        limit: most items that count as evidence, the newest.
+    """
+    nodes = (
+        *item_evidence(stored.interactions[:limit], events, now=time.time()),
+        *(EvidenceNode("user", other, 1.0) for other, _, _ in stored.follows),
+        *(
+            EvidenceNode("category", category, weight, category_kind=kind)
+            for category, weight, _, kind in stored.prefers
+            if weight
+        ),
+    )
+    seen = frozenset(row[0] for row in stored.interactions)
+    names: dict[tuple[str, str], str | None] = {
+        **{("item", item): title for item, title in stored.titles.items()},
+        **{("user", other): name for other, name, _ in stored.follows},
+        **{("category", category): name for category, _, name, _ in stored.prefers},
+    }
+    return Asker(user_id, Evidence(nodes, seen), _references(nodes, names))
+
+
+def _references(
+    nodes: Sequence[EvidenceNode], names: Mapping[tuple[str, str], str | None]
+) -> tuple[NodeRef, ...]:
+    return tuple(
+        NodeRef(node.kind, node.id, names.get((node.kind, node.id)) or None) for node in nodes
+    )

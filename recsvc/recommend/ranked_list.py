@@ -1,0 +1,266 @@
+"""From an asker's evidence to the list: what may be in it, in which order, and why. Reads nothing.
+
+The same steps make the list again without some evidence, so that a counterfactual is what asking
+again would show.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from numpy.typing import NDArray
+
+from recsvc.blend.blend import ScoredUser
+from recsvc.blend.ranking import best_items, diversify, sort_by_score
+from recsvc.evidence import Evidence
+from recsvc.explain.contributions import ExactScores, take_apart
+from recsvc.explain.counterfactual import Removal, find_removals
+from recsvc.explain.leave_out_scores import EvidenceLeftOut, Listed
+from recsvc.graph.rows import CategoryScope, LiveItem
+from recsvc.recommend.query import Asker, RecommendationQuery
+from recsvc.signals import EmbeddingSignal
+from recsvc.snapshot.arrays import Snapshot
+
+_SPARE = 5
+_SPARE_FOR_REMOVALS = 100
+_RANKED_AGAIN = 64
+"""How often a counterfactual of a list of a usual length may rank all items again."""
+_FEW_ITEMS = 100
+_DIVERSE_POOL = 100
+_DIVERSE_FACTOR = 5
+_MOST_BEFORE = 1_000
+_FEW_MEMBERS = 2_000
+_MANY_MEMBERS = 20_000
+"""Items of a category that are read in any case, and where counterfactuals are wanted: these have
+to know which items are in it."""
+
+
+class Listing:
+    """The list for one request.
+
+    What changes at any time is asked of the graph for each answer: `assume` names items, `settle`
+    is told what they are. What the snapshot holds of it is a guess that saves round trips.
+
+    Attributes:
+        snapshot: what it is made from.
+        asker: for whom, without what the query leaves out.
+        query: what is asked for.
+        scope: what its categories mean now; None where it names none, or nobody could tell.
+        scored: the scores of all items.
+        newcomers: (id, title) of items that may be listed and have no score before the next
+            refresh; None where nobody has looked for them.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        asker: Asker,
+        query: RecommendationQuery,
+        scope: CategoryScope | None = None,
+    ) -> None:
+        self.snapshot = snapshot
+        self.asker = asker.without(query.without)
+        self.query = query
+        self.scope = scope
+        self.scored = snapshot.blend.score(self.asker.evidence)
+        self._pool = _reach(query.k) if query.diversity else query.k + _SPARE
+        self._spare = _SPARE_FOR_REMOVALS if query.explain == "full" else _SPARE
+        self.newcomers: tuple[tuple[str, str | None], ...] | None = None
+        self._titles: dict[int, str | None] = {}
+        self._wanted = self._may_be_listed()
+        self._there = np.array(snapshot.available)
+        if self.asks_inside:
+            self._there &= self._in_categories_at_refresh()
+        self._assumed = np.zeros(len(self._there), bool)
+        self._asked = self._assumed.copy()
+
+    @property
+    def asks_inside(self) -> bool:
+        """Whether each item has to be asked if it is in the categories: they have too many."""
+        return self.scope is not None and self.scope.items is None
+
+    def assume(self) -> Int64[NDArray[np.int64], " n"]:
+        """Take enough of the best items to be there if they were at the refresh.
+
+        Returns:
+            Those that have not been asked about before: to be asked about.
+        """
+        new: list[Int64[NDArray[np.int64], " n"]] = []
+        if self.query.explain == "full" and not self._asked.any():
+            # Without all of their evidence somebody gets what is popular: removals have to know.
+            likely = self._wanted & self._there
+            new.append(best_items(self.snapshot.blend.prior, likely, self._pool))
+            self._asked[new[0]] = True
+        step = self._spare
+        while (missing := self._pool - int((self._allowed & self._assumed).sum())) > 0:
+            wanted = self._wanted & ~self._assumed
+            rows = best_items(self.scored.scores, wanted, missing + step)
+            if not len(rows):
+                break
+            self._assumed[rows] = self._asked[rows] = True
+            new.append(rows)
+            step *= 2
+        self._spare *= 2  # the more often a guess was wrong, the more is asked at once
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *new]))
+
+    def settle(self, rows: Int64[NDArray[np.int64], " n"], live: Sequence[LiveItem | None]) -> bool:
+        """Take in what some items are now; whether that was assumed.
+
+        Args:
+            rows: of the items.
+            live: each of them; None for one that does not exist.
+        """
+        there = np.array([self._may_come(item) for item in live], bool)
+        right = bool((self._there[rows] == there).all())
+        self._there[rows] = there
+        self._asked[rows] = True
+        self._titles |= {
+            row: item.title for row, item in zip(rows.tolist(), live, strict=True) if item
+        }
+        return right
+
+    def _may_come(self, item: LiveItem | None) -> bool:
+        return item is not None and item.available and (item.inside or not self.asks_inside)
+
+    def title(self, row: int) -> str | None:
+        """The title of an item now; as at the refresh where nobody could tell."""
+        return self._titles.get(row, self.snapshot.titles[row] or None)
+
+    @property
+    def short(self) -> bool:
+        """Whether more is asked for than there is, as far as anybody has looked."""
+        return self.newcomers is None and (self._allowed & self._assumed).sum() < self.query.k
+
+    def left_out_ids(self) -> frozenset[str]:
+        """Ids of the items that are not to be listed: seen, or named by the query."""
+        query = self.query
+        return frozenset((
+            *query.exclude,
+            *(node_id for kind, node_id in query.without if kind == "item"),
+            *(self.asker.evidence.seen if query.exclude_seen else ()),
+        ))  # fmt: skip
+
+    def exact(self) -> ExactScores:
+        """The list, best first, its scores taken apart."""
+        return self._ranked(self.scored, self._allowed & self._assumed)
+
+    @property
+    def _allowed(self) -> Bool[NDArray[np.bool_], " items"]:
+        """What may be listed, as far as that is known or assumed."""
+        # What was unavailable when it was last seen may be back: what exists now decides.
+        return self._wanted & (self._there | ~self._asked)
+
+    def before(self, score: float) -> Int64[NDArray[np.int64], " n"]:
+        """The best items that may come before one of this score: its place depends on them."""
+        may = self._wanted & (self.scored.scores >= np.float32(score))
+        return best_items(self.scored.scores, may, _MOST_BEFORE)
+
+    def place(self, row: int) -> int:
+        """The rank of an item by its score, whether it may be listed or not.
+
+        It counts what is there, of what nobody was asked about what was there at the refresh.
+        """
+        scores = self.scored.scores
+        before = scores > scores[row]
+        before[:row] |= scores[:row] == scores[row]
+        return int((before & self._wanted & self._there).sum()) + 1
+
+    def place_of_newcomer(self, newcomers: int) -> int:
+        """The rank of an item that has no score yet: nothing speaks for it, nothing against it.
+
+        Args:
+            newcomers: how many others come before it, by id.
+        """
+        before = self._wanted & self._there & (self.scored.scores >= 0.0)
+        return int(before.sum()) + newcomers + 1
+
+    def left_out(self, items: Int64[NDArray[np.int64], " k"]) -> tuple[Listed, EvidenceLeftOut]:
+        """Some items as the list, and the scores near it when some of the evidence is left out."""
+        nodes, rows = self.asker.evidence.nodes, self.snapshot.items
+        own = [rows.row(node.id) if node.kind == "item" else -1 for node in nodes]
+        known = self._asked | ~self._wanted
+        listed = Listed(items, self._allowed, known, np.array(own, np.int64))
+        blend, evidence = self.snapshot.blend, self.asker.evidence
+        return listed, EvidenceLeftOut(blend, evidence, self.scored, listed)
+
+    def removals(self, exact: ExactScores) -> tuple[Removal | None, ...]:
+        """For each item of the list, without which evidence it would not be in it."""
+        listed, left_out = self.left_out(exact.items)
+        blend, evidence = self.snapshot.blend, self.asker.evidence
+
+        def rank_again(positions: Int64[NDArray[np.int64], " n"]) -> Int64[NDArray[np.int64], " k"]:
+            allowed = listed.allowed.copy()
+            gone = listed.own[positions]
+            allowed[gone[gone >= 0]] = False
+            left = np.delete(np.arange(len(evidence.nodes)), positions).tolist()
+            scored = blend.score(Evidence(tuple(evidence.nodes[p] for p in left), evidence.seen))
+            return self._ranked(scored, allowed).items
+
+        budget = _RANKED_AGAIN if len(exact.items) <= _FEW_ITEMS else _RANKED_AGAIN // 4
+        plain = not self.query.diversity
+        return find_removals(left_out, listed, rank_again, plain=plain, budget=budget)
+
+    def _may_be_listed(self) -> Bool[NDArray[np.bool_], " items"]:
+        allowed = self._in_categories()
+        rows = self.snapshot.items.rows(sorted(self.left_out_ids()))
+        allowed[rows[rows >= 0]] = False
+        return allowed
+
+    def _in_categories(self) -> Bool[NDArray[np.bool_], " items"]:
+        """What may be in the categories of the query, which is all where each item is asked."""
+        if not self.query.categories or self.asks_inside:
+            return np.ones(len(self.snapshot.items), bool)
+        if self.scope is None or self.scope.items is None:
+            return self._in_categories_at_refresh()
+        rows = self.snapshot.items.rows(sorted(self.scope.items))
+        inside = np.zeros(len(self.snapshot.items), bool)
+        inside[rows[rows >= 0]] = True
+        return inside
+
+    def _in_categories_at_refresh(self) -> Bool[NDArray[np.bool_], " items"]:
+        snapshot = self.snapshot
+        wanted = snapshot.categories.rows(self.query.categories)
+        return np.asarray(snapshot.in_category[:, wanted[wanted >= 0]].getnnz(axis=1) > 0)
+
+    def _ranked(
+        self, scored: ScoredUser, allowed: Bool[NDArray[np.bool_], " items"]
+    ) -> ExactScores:
+        rows = np.sort(best_items(scored.scores, allowed, self._pool))
+        exact = take_apart(self.snapshot.blend, scored, rows)
+        if not self.query.diversity:
+            return exact.take(sort_by_score(rows, exact.scores)[: self.query.k])
+        exact = exact.take(sort_by_score(rows, exact.scores))
+        scores = exact.scores
+        near = scores[:_DIVERSE_POOL]
+        weight = self.query.diversity * float(np.ptp(near)) if len(near) else 0.0
+        vectors = self._vectors(exact.items)
+        order, likeness = diversify(scores, vectors, self.query.k, weight, reach=_reach)
+        return replace(exact.take(order), diversity=-weight * likeness)
+
+    def _vectors(self, rows: Int64[NDArray[np.int64], " n"]) -> NDArray[np.float64]:
+        """What tells how alike items are: an embedding, or where there is none their categories."""
+        for signal in self.snapshot.blend.signals:
+            if isinstance(signal, EmbeddingSignal):
+                return signal.target[rows].astype(np.float64)
+        return self.snapshot.in_category[rows].toarray().astype(np.float64)
+
+
+def _reach(count: int) -> int:
+    """From how many of the best items the `count`-th of a diverse list is chosen."""
+    return max(_DIVERSE_POOL, _DIVERSE_FACTOR * count)
+
+
+def members_limit(query: RecommendationQuery, items: int) -> int:
+    """How many items of its categories a query reads at most; of more, each item is asked.
+
+    To read m items costs as much as to ask m. Of n items in all, about k · n / m are asked until k
+    are found that are inside. So reading costs less up to m = √(k · n).
+
+    Args:
+        query: what is asked for.
+        items: n.
+    """
+    least = _MANY_MEMBERS if query.explain == "full" else _FEW_MEMBERS
+    return max(least, math.isqrt((query.k + _SPARE) * items))

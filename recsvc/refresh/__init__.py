@@ -1,0 +1,1 @@
+"""extract → fit → evaluate → write back → gate → activate, on a schedule or on demand."""

@@ -1,0 +1,178 @@
+"""The gate: whether a new version may take the place of the active one. Pure; reads nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from numpy.typing import NDArray
+
+from recsvc.evaluation.metrics import Estimate, bootstrap
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+
+_RESAMPLES = 2_000
+LEAST_COMMON = 30
+"""Validation users that two versions need to share for their metrics to be compared."""
+_ONE_DIRECTION = 0.999
+"""Length of the mean of unit vectors above which they all say the same."""
+_NO_LENGTH = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validated:
+    """How good a version was for each validation user.
+
+    Attributes:
+        user: a number for each user (`recsvc.evaluation.splits.id_numbers`); no two are the same.
+        ndcg: NDCG@20 on what was held out from them.
+        asked: a number for the set of items that was held out
+            (`recsvc.evaluation.splits.row_numbers`).
+    """
+
+    user: Int64[NDArray[np.int64], " users"]
+    ndcg: Float64[NDArray[np.float64], " users"]
+    asked: Int64[NDArray[np.int64], " users"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A new version beside the active one.
+
+    Attributes:
+        change: by how much its NDCG@20 is higher, with the 95% interval; None where there is
+            nothing to compare on.
+        how: on what, or why not, in words.
+    """
+
+    change: Estimate | None
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate found.
+
+    Attributes:
+        comparison: with the active version.
+        objections: see `objections`.
+    """
+
+    comparison: Comparison
+    objections: tuple[str, ...] = ()
+
+
+def difference(new: Validated, active: Validated) -> Comparison:
+    """By how much the mean NDCG@20 is higher of the users who were asked for the same items.
+
+    Each version was asked before it was fitted on what was held out. The difference is of pairs,
+    and its interval by bootstrap; there is none where they share too few such users.
+    """
+    _, ours, theirs = np.intersect1d(new.user, active.user, return_indices=True)
+    same = new.asked[ours] == active.asked[theirs]
+    ours, theirs = ours[same], theirs[same]
+    if len(ours) < LEAST_COMMON:
+        said = f"{len(ours)} users were asked for the same items by both"
+        return Comparison(None, f"{said}, {LEAST_COMMON} are needed")
+    change = new.ndcg[ours] - active.ndcg[theirs]
+    estimate = bootstrap({"ndcg": change}, _RESAMPLES, seed=0)["ndcg"]
+    return Comparison(estimate, f"for {len(ours)} users who were asked for the same items by both")
+
+
+def objections(
+    signals: Sequence[Signal],
+    known: Bool[NDArray[np.bool_], " items"],
+    change: Estimate | None,
+    *,
+    least_coverage: float,
+) -> tuple[str, ...]:
+    """What speaks against making a version active; nothing where all is well.
+
+    Args:
+        signals: of the blend.
+        known: the items that somebody did something with.
+        change: by how much it is better than the active version; None where that is not known.
+        least_coverage: share of the known items that every model with vectors and the blend as a
+            whole have to say something about.
+    """
+    found = list(not_finite(signals))
+    if not found and known.any():
+        vectors = [signal for signal in signals if isinstance(signal, EmbeddingSignal)]
+        collapsed = [reason for signal in vectors for reason in _collapsed(signal, known)]
+        found = collapsed or _uncovered(signals, known, least_coverage)
+    if change is not None and change.high < 0.0:
+        found.append(
+            f"NDCG@20 is worse than the active version's by {-change.mean:.4f} "
+            f"(95% interval of the difference {change.low:.4f} to {change.high:.4f})"
+        )
+    return tuple(found)
+
+
+def coverage(
+    signals: Sequence[Signal], known: Bool[NDArray[np.bool_], " items"]
+) -> dict[str, float]:
+    """Share of the known items that every model with vectors, and `the blend`, gives some score.
+
+    Args:
+        signals: of the blend.
+        known: the items that somebody did something with; with none, there is nothing to tell.
+    """
+    if not known.any():
+        return {}
+    reached = {signal.name: _reached(signal) for signal in signals}
+    wanted = {s.name: reached[s.name] for s in signals if isinstance(s, EmbeddingSignal)}
+    wanted["the blend"] = np.logical_or.reduce([*reached.values(), np.zeros_like(known)])
+    return {name: float(items[known].mean()) for name, items in wanted.items()}
+
+
+def not_finite(signals: Sequence[Signal]) -> tuple[str, ...]:
+    """The signals that hold NaN or an infinity, in words: those can be neither stored nor served.
+
+    Raises:
+        TypeError: a signal of a kind that cannot be served.
+    """
+    found: list[str] = []
+    for signal in signals:
+        if isinstance(signal, RowSignal):
+            parts = {"row": signal.rows.data}
+        elif isinstance(signal, EmbeddingSignal):
+            parts = {"source vector": signal.source, "target vector": signal.target}
+        else:
+            raise TypeError(f"{type(signal).__name__} cannot be served: expected vectors or rows")
+        wrong = [what for what, values in parts.items() if not np.isfinite(values).all()]
+        found += [f"{signal.name}: a {what} holds NaN or an infinity" for what in wrong]
+    return tuple(found)
+
+
+def _collapsed(signal: EmbeddingSignal, known: Bool[NDArray[np.bool_], " items"]) -> list[str]:
+    """Whether the vectors of the known items say nothing, in words."""
+    found: list[str] = []
+    for what, vectors in (("source", signal.source), ("target", signal.target)):
+        wide = vectors[known].astype(np.float64)
+        length = np.linalg.norm(wide, axis=1)
+        unit = wide[length > 0.0] / length[length > 0.0, None]
+        if np.median(length) < _NO_LENGTH:
+            found.append(f"{signal.name}: the {what} vectors have collapsed to length 0")
+        elif len(unit) > 1 and np.linalg.norm(unit.mean(axis=0)) > _ONE_DIRECTION:
+            found.append(f"{signal.name}: the {what} vectors have collapsed to one direction")
+    return found
+
+
+def _uncovered(
+    signals: Sequence[Signal], known: Bool[NDArray[np.bool_], " items"], least: float
+) -> list[str]:
+    return [
+        f"{name}: covers {share:.1%} of the items that somebody did something with, expected "
+        f"{least:.1%} or more"
+        for name, share in coverage(signals, known).items()
+        if share < least
+    ]
+
+
+def _reached(signal: Signal) -> Bool[NDArray[np.bool_], " items"]:
+    """The items that some evidence gives a score."""
+    if isinstance(signal, EmbeddingSignal):
+        return np.asarray(signal.target.any(axis=1))
+    assert isinstance(signal, RowSignal)
+    reached = np.zeros(signal.rows.shape[1], bool)
+    reached[signal.rows.indices[signal.rows.data != 0.0]] = True
+    return reached

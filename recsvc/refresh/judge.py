@@ -1,0 +1,100 @@
+"""Whether the versions that a refresh made may be served."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from loaders import writeback
+from recsvc.errors import GateError
+from recsvc.refresh.candidate import Basis, Candidate, snapshot_of
+from recsvc.refresh.comparison import change_by_seeing, change_since
+from recsvc.refresh.fine_tuning import change_by_fine_tuning
+from recsvc.refresh.gate import (
+    Comparison,
+    Validated,
+    Verdict,
+    coverage,
+    difference,
+    not_finite,
+    objections,
+)
+from recsvc.refresh.list_diff import note_lists
+from recsvc.refresh.parts import HYBRID, Run
+
+
+def judge(run: Run, candidate: Candidate) -> Verdict:
+    """What speaks against the new versions; nothing where an earlier attempt activated them.
+
+    Raises:
+        GateError: they hold what cannot be stored.
+        LeaseLostError: another refresh took over.
+        Neo4jError: the graph cannot be read.
+    """
+    if candidate.versions[HYBRID].status == "active":
+        return Verdict(Comparison(None, "it is active already"))
+    signals, least = candidate.blend.signals, run.options.least_coverage
+    comparison = _compared(run, candidate.basis)
+    with run.step("gate"):
+        active = writeback.active_blend(run.gateway)
+        run.record.note(compared_with=active, **_facts(candidate))
+        if broken := not_finite(signals):
+            run.record.note(objections=broken)
+            raise refusal(broken, "it cannot be stored, --force or not")
+        change = comparison.change
+        found = objections(signals, candidate.known, change, least_coverage=least)
+        found = found or _worse_for_seeing(run, candidate)
+        run.record.note(objections=found, change=change, compared=comparison.how)
+    basis, blend = candidate.basis, candidate.blend
+    details = basis.extracted.details
+    served = snapshot_of(basis.graph, details, basis.evidence, blend, candidate.numbers)
+    note_lists(run, active, served, basis.graph, basis.extracted.at)
+    return Verdict(comparison, found)
+
+
+def refusal(found: Sequence[str], hint: str) -> GateError:
+    """Why versions are not served, and what can be done."""
+    said = "; ".join(found)
+    return GateError(f"the new version is refused: {said}. What was active stays active; {hint}")
+
+
+def _facts(candidate: Candidate) -> dict[str, Any]:
+    """What the run's manifest tells of versions that may be refused."""
+    learned = candidate.basis.learned
+    return {
+        "new_versions": candidate.numbers, "metrics": learned.metrics,
+        "weights": learned.weights, "counts": candidate.counts, "cut": candidate.cut,
+        "coverage": coverage(candidate.blend.signals, candidate.known),
+    }  # fmt: skip
+
+
+def _worse_for_seeing(run: Run, candidate: Candidate) -> tuple[str, ...]:
+    """Whether what is to be served finds what it has seen worse than what had not seen it."""
+    basis = candidate.basis
+    if basis.start.state is not None:  # nothing was validated
+        return ()
+    arguments = (run, basis.graph, basis.evidence, basis.learned, candidate.blend)
+    change = change_by_seeing(*arguments)
+    if change.high >= 0.0:
+        return ()
+    return (
+        "what is to be served finds the held-out items worse than the fits that had not seen "
+        f"them, NDCG@20 by {-change.mean:.4f} "
+        f"(95% interval of the difference {change.low:.4f} to {change.high:.4f})",
+    )
+
+
+def _compared(run: Run, basis: Basis) -> Comparison:
+    """The new version beside the active one, on what neither has seen, if there is enough of it.
+
+    Else, where the graph is nearly the same, on what was held out from both.
+    """
+    active = writeback.active_validation(run.gateway)
+    if active is None:
+        return Comparison(None, "no version is active")
+    if basis.start.state is not None:
+        return change_by_fine_tuning(run, basis)
+    since = change_since(run, basis.graph, basis.evidence, basis.options, basis.learned, active)
+    if since.change is not None:
+        return since
+    then = Validated(active.users, active.ndcg, active.asked)
+    same = difference(basis.learned.validated, then)
+    return same if same.change is not None else Comparison(None, f"{since.how}; {same.how}")

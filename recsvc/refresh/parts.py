@@ -1,0 +1,177 @@
+"""What the steps of a refresh take and make."""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float32
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from loaders.gateway import Gateway
+from loaders.types import IdMap
+from recsvc.evaluation.metrics import Estimate
+from recsvc.refresh.gate import Validated
+from recsvc.refresh.lease import Lease
+from recsvc.refresh.run_journal import RefreshRun
+from recsvc.settings import EventSettings
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+
+Progress = Callable[[str, int, int], None]
+"""Told (what, done, total)."""
+
+HYBRID = "hybrid"
+
+
+class RefreshOptions(BaseModel):
+    """How a refresh is made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: tuple[str, ...] = Field(default=("lightgcn", "node2vec", "ridge"), min_length=1)
+    """Models that the blend is made of; each is linear in what a user did."""
+    seed: int = Field(default=0, ge=0)
+    """Decides the validation split, the training and the walks."""
+    device: str = "cpu"
+    """Where models are fitted: `cpu`, or `cuda`."""
+    validation_users: int = Field(default=500, ge=10, le=100_000)
+    """Users whose held-out items the weights of the blend are learned on."""
+    held_out_share: float = Field(default=0.2, gt=0.0, lt=1.0)
+    """Share of a validation user's items that is held out."""
+    row_size: int = Field(default=200, ge=10, le=10_000)
+    """Entries kept in each PageRank and meta-path row."""
+    kernel_size: int = Field(default=500, ge=10, le=10_000)
+    """Entries kept in each row of a model that has no vectors."""
+    damping: float = Field(default=0.5, gt=0.0, lt=1.0)
+    """PageRank's chance of going on; a restart keeps it near the evidence."""
+    pagerank_epsilon: float = Field(default=5e-3, ge=1e-6, le=0.5)
+    """Mass that a PageRank row may lack before it is cut: its L1 error."""
+    least_coverage: float = Field(default=0.9, ge=0.0, le=1.0)
+    """Share of the items that somebody did something with that a version needs to reach."""
+    fine_tune_below: float = Field(default=0.1, ge=0.0, le=1.0)
+    """A refresh goes on from the active version while less than this share of the interactions came
+    or went since the last one from scratch; with 0 it never does."""
+    similar_items: int = Field(default=5, ge=1, le=100)
+    """SIMILAR relationships written for each item and model."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What every step of one refresh needs."""
+
+    gateway: Gateway
+    options: RefreshOptions
+    events: Mapping[str, EventSettings]
+    progress: Progress
+    lease: Lease
+    record: RefreshRun
+
+    @contextmanager
+    def step(self, name: str) -> Generator[None]:
+        """One step: it begins only while the lease is held, is noted, and is told of.
+
+        Raises:
+            LeaseLostError: another refresh took over.
+        """
+        self.told(name, 0, 0)
+        with self.record.step(name):
+            yield
+        self.progress(name, 1, 1)
+
+    def told(self, what: str, done: int, total: int) -> None:
+        """Report progress, which also ends a long step that goes on without the lease.
+
+        Raises:
+            LeaseLostError: another refresh took over.
+        """
+        self.lease.require()
+        self.progress(what, done, total)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """The vectors of a fitted model: see `EmbeddingModel`."""
+
+    user: Float32[NDArray[np.float32], "users dim"]
+    item: Float32[NDArray[np.float32], "items dim"]
+    source: Float32[NDArray[np.float32], "items dim"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A fitted model in a form that can be stored: vectors, or rows cut to their largest entries.
+
+    Attributes:
+        kernel: vectors, or K(j, i) as rows [items, items].
+        epochs: that it has seen; 0 for one without epochs.
+        cut: share of the weight of the rows that was cut off.
+        tables: what a later fit can go on from.
+    """
+
+    kernel: Vectors | sp.csr_matrix
+    epochs: int
+    cut: float = 0.0
+    tables: tuple[Float32[NDArray[np.float32], "nodes dim"], ...] = ()
+
+    def signal(self, name: str, items: IdMap) -> Signal:
+        """The model as a signal of that name."""
+        if isinstance(self.kernel, Vectors):
+            return EmbeddingSignal(name, items, self.kernel.source, self.kernel.item)
+        return RowSignal(name, "item", items, self.kernel)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What the validation part decided.
+
+    Attributes:
+        weights: λ by signal.
+        epochs: best number by model; 0 for one without epochs.
+        metrics: Recall@20 and NDCG@20 by signal, and of the blend as `hybrid`.
+        validated: how good the blend was for each validation user.
+    """
+
+    weights: Mapping[str, float]
+    epochs: Mapping[str, int]
+    metrics: Mapping[str, Mapping[str, Estimate]]
+    validated: Validated
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshReport:
+    """What a refresh did.
+
+    Attributes:
+        run: its name, which is that of its folder.
+        versions: number of the new active version, by model.
+        weights: λ by signal.
+        metrics: NDCG@20 and Recall@20 on the validation users: of every signal alone, and of the
+            blend as `hybrid`.
+        seconds: time of each step.
+        counts: nodes, relationships and vectors.
+        cut: share of its kernel's weight that was cut off, by model without vectors, and of
+            PageRank.
+        sha256: of the arrays the blend is served from.
+        change: by how much NDCG@20 is above that of the version that was active; None where there
+            was nothing to compare on.
+        overridden: what spoke against the new versions, which were activated by force.
+        start: what it went on from and why, or why it began from scratch.
+        unknown_kinds: kinds of events of the graph that have no weight, and so count nothing.
+        compared: on what it was compared with the version that was active, or why not.
+    """
+
+    run: str
+    versions: Mapping[str, int]
+    weights: Mapping[str, float]
+    metrics: Mapping[str, Mapping[str, Estimate]]
+    seconds: Mapping[str, float]
+    counts: Mapping[str, int]
+    cut: Mapping[str, float]
+    sha256: str
+    change: Estimate | None
+    overridden: tuple[str, ...]
+    start: str
+    compared: str
+    unknown_kinds: tuple[str, ...] = ()

@@ -1,0 +1,332 @@
+"""extract → fit → evaluate → write back → gate → activate, under a lease.
+
+The weights of the blend are learned on interactions held out from a sample of users, by models
+that have not seen them. Then the same models are fitted on everything and written into the free
+slots; one transaction makes the new versions active.
+
+What each step has made is kept until the end, so a refresh that was ended in the middle is gone on
+with by the next one. What has been written to the graph is asked of the graph: the status of a
+version says how far it got.
+"""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loaders import writeback
+from loaders.errors import LeaseLostError, LoaderError, Neo4jAwayError
+from loaders.extract import ItemDetails, extract_details, extract_graph
+from loaders.gateway import Gateway
+from loaders.types import Edges, EmbeddingTable, HeteroGraph, Interactions
+from recsvc.blend.blend import BASE, Blend
+from recsvc.errors import RecsvcError, RefreshError
+from recsvc.evaluation.metrics import Estimate
+from recsvc.event_kinds import unknown_kinds
+from recsvc.evidence import evidence_matrix
+from recsvc.models import MODELS, TrainingData
+from recsvc.refresh.candidate import Basis, Candidate, Extracted, snapshot_of
+from recsvc.refresh.fine_tuning import chosen_start, leave_state
+from recsvc.refresh.gate import Validated, Verdict
+from recsvc.refresh.judge import judge, refusal
+from recsvc.refresh.learning import fit_model, learn, not_linear, row_signals, settled_options
+from recsvc.refresh.lease import LEASE_SECONDS, held_lease
+from recsvc.refresh.page import page_at_end
+from recsvc.refresh.parts import (
+    HYBRID,
+    Fitted,
+    Learned,
+    Progress,
+    RefreshOptions,
+    RefreshReport,
+    Run,
+    Vectors,
+)
+from recsvc.refresh.run_journal import opened_run
+from recsvc.run_environment import environment
+from recsvc.settings import EventSettings
+from recsvc.signals.embedding import nearest_items
+from recsvc.signals.popularity import popularity_prior
+from recsvc.snapshot.arrays import pack
+from recsvc.snapshot.deletion import finish_before_activation, finish_deletions
+
+_KEPT = (
+    Extracted,
+    HeteroGraph,
+    Interactions,
+    Edges,
+    ItemDetails,
+    Fitted,
+    Vectors,
+    Learned,
+    Estimate,
+    Validated,
+)
+
+
+def refresh(
+    gateway: Gateway,
+    options: RefreshOptions,
+    events: Mapping[str, EventSettings],
+    *,
+    home: Path,
+    lease_seconds: float = LEASE_SECONDS,
+    force: bool = False,
+    from_scratch: bool = False,
+    progress: Progress = lambda _what, _done, _total: None,
+) -> RefreshReport:
+    """Make a new version of every model with vectors and of the blend, and activate them together.
+
+    Args:
+        gateway: the graph.
+        options: how.
+        events: settings by kind of event.
+        home: `RECSVC_HOME`; the run has its folder there.
+        lease_seconds: after how long without a sign of life another refresh takes over.
+        force: take over at once from a refresh that seems to be running, and activate also what
+            the gate objects to.
+        from_scratch: learn everything anew, also where it could go on from the active version.
+        progress: told what is done.
+
+    Raises:
+        RefreshError: another refresh is running, there is too little to learn from, or the folder
+            cannot be written.
+        GateError: the new versions are not good enough; they have failed.
+        LeaseLostError: another refresh took over.
+        TrainingError: a model cannot be fitted.
+        Neo4jError: the graph cannot be read or written.
+    """
+    for name in options.models:
+        _check_model(name)
+    identity = {
+        "options": options.model_dump(mode="json"),
+        "events": {name: event.model_dump() for name, event in sorted(events.items())},
+        "packages": environment(options.device)["packages"],
+        "from_scratch": from_scratch,
+    }
+    with held_lease(gateway, seconds=lease_seconds, force=force, progress=progress) as lease:
+        unfinished = writeback.unfinished_runs(gateway)
+        try:
+            with opened_run(home, identity, unfinished, _KEPT) as record:
+                record.attempt(lease)
+                run = Run(lease.gateway, options, events, progress, lease, record)
+                with page_at_end(record):
+                    return _concluded(run, force=force, from_scratch=from_scratch)
+        except OSError as error:
+            raise RefreshError(
+                f"{home / 'refreshes'} cannot be used: {error}: when it can, the same command goes "
+                "on where this one ended"
+            ) from error
+
+
+def _concluded(run: Run, *, force: bool, from_scratch: bool) -> RefreshReport:
+    """Refresh, and note how it ended. What may end well another time is left to be gone on with."""
+    try:
+        report, candidate = _refresh(run, force=force, from_scratch=from_scratch)
+    except (KeyboardInterrupt, SystemExit, OSError, Neo4jAwayError) as error:
+        with contextlib.suppress(OSError):
+            run.record.note(error=_reason(error))
+        raise
+    except LeaseLostError as error:
+        run.record.end("failed", error=_reason(error))
+        raise
+    except BaseException as error:
+        with contextlib.suppress(LoaderError, RecsvcError):
+            writeback.fail_run(run.gateway, run.record.name, _reason(error))
+            finish_deletions(run.gateway)
+        run.record.end("failed", error=_reason(error))
+        raise
+    facts = (
+        "versions",
+        "weights",
+        "metrics",
+        "counts",
+        "cut",
+        "sha256",
+        "change",
+        "overridden",
+        "compared",
+    )
+    run.record.end("activated", error=None, **{name: getattr(report, name) for name in facts})
+    # Without a state the next refresh begins from scratch, and says so.
+    with contextlib.suppress(OSError, LoaderError):
+        leave_state(run, candidate)
+    return report
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+def _refresh(run: Run, *, force: bool, from_scratch: bool) -> tuple[RefreshReport, Candidate]:
+    hybrid = _begin_run(run)
+    candidate = _fit(run, hybrid, _basis(run, from_scratch=from_scratch))
+    verdict = judge(run, candidate)
+    if hybrid.status == "building":
+        _write(run, candidate)
+    if verdict.objections and not force:
+        raise refusal(verdict.objections, "--force activates it all the same")
+    _activate(run, candidate, verdict)
+    _write_neighbours(run, candidate)
+    learned = candidate.basis.learned
+    unknown = unknown_kinds(candidate.basis.graph.interactions.events, run.events)
+    report = RefreshReport(
+        run.record.name, candidate.numbers, learned.weights, learned.metrics, run.record.seconds,
+        candidate.counts, candidate.cut, candidate.sha256, verdict.comparison.change,
+        verdict.objections, candidate.basis.start.reason, verdict.comparison.how, tuple(unknown),
+    )  # fmt: skip
+    return report, candidate
+
+
+def _begin_run(run: Run) -> writeback.Version:
+    """Clear away what others left half written; the version of the blend that this run makes."""
+    with run.step("begin"):
+        reason = f"left unfinished: the refresh {run.record.name} began after it"
+        writeback.drop_unfinished(run.gateway, run.record.name, reason)
+        return _begin(run, HYBRID)
+
+
+def _begin(run: Run, name: str) -> writeback.Version:
+    options = run.options
+    return writeback.begin_version(
+        run.gateway,
+        name,
+        run=run.record.name,
+        seed=options.seed,
+        options=options.model_dump(mode="json"),
+    )
+
+
+def _extract(run: Run) -> Extracted:
+    run.record.clear()  # what was made from another graph
+    at = time.time()
+    with run.step("extract"):
+        graph = extract_graph(run.gateway, run.told, unread=lambda left: _tell_unread(run, left))
+        details = extract_details(run.gateway, graph.items, graph.categories)
+    return Extracted(graph, details, at)
+
+
+def _tell_unread(run: Run, left_out: Mapping[str, int]) -> None:
+    run.record.note(unread_relationships=dict(left_out))
+    run.record.tell(
+        "relationships whose weight or event cannot be read are left out",
+        level="warning",
+        **left_out,
+    )
+
+
+def _basis(run: Run, *, from_scratch: bool) -> Basis:
+    """Read the graph; learn what is learned on a part of it, or take what was learned before."""
+    extracted = run.record.kept("graph", lambda: _extract(run))
+    graph = extracted.graph
+    if unknown := unknown_kinds(graph.interactions.events, run.events):
+        run.record.note(unknown_kinds=unknown)
+        run.record.tell("kinds of events without a weight count nothing", kinds=unknown)
+    evidence = evidence_matrix(graph, run.events, now=extracted.at)
+    start = chosen_start(run, graph, evidence, from_scratch=from_scratch)
+    if start.state is not None:
+        options = {n: MODELS[n].options(**own) for n, own in start.state.options.items()}
+        return Basis(extracted, evidence, start, options, start.state.learned)
+    options = settled_options(run, graph, evidence)
+    return Basis(extracted, evidence, start, options, learn(run, graph, evidence, options))
+
+
+def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:
+    """Fit on everything, and put together what is served."""
+    graph, evidence, learned = basis.graph, basis.evidence, basis.learned
+    data = TrainingData(graph, evidence)
+    fitted = {
+        name: fit_model(
+            run, name, data, options, epochs=learned.epochs[name] or None, start=basis.start
+        )
+        for name, options in basis.options.items()
+    }
+    of_rows, cut = row_signals(run, graph, evidence, basis.start)
+    signals = [*(each.signal(name, graph.items) for name, each in fitted.items()), *of_rows]
+    blend = Blend(
+        tuple(signals),
+        tuple(learned.weights[signal.name] for signal in signals),
+        popularity_prior(evidence),
+        learned.weights[BASE],
+    )
+    with_vectors = [n for n, each in fitted.items() if isinstance(each.kernel, Vectors)]
+    versions = {HYBRID: hybrid} | {name: _begin(run, name) for name in with_vectors}
+    numbers = {name: version.number for name, version in versions.items()}
+    content, sha256 = pack(snapshot_of(graph, basis.extracted.details, evidence, blend, numbers))
+    cut = cut | {name: each.cut for name, each in fitted.items() if name not in with_vectors}
+    known = np.bincount(evidence.indices[evidence.data > 0], minlength=len(graph.items)) > 0
+    return Candidate(basis, versions, fitted, blend, known, content, sha256, cut)
+
+
+def _write(run: Run, candidate: Candidate) -> None:
+    """Write vectors and arrays into the new versions, and record what these hold.
+
+    They become ready all at once. From then on an attempt that goes on writes them no more.
+    """
+    graph, learned = candidate.basis.graph, candidate.basis.learned
+    for name, vectors in candidate.vectors.items():
+        with run.step("write vectors"):
+            for label, ids, rows in (
+                ("User", graph.users, vectors.user),
+                ("Item", graph.items, vectors.item),
+            ):
+                table = EmbeddingTable(label, ids, rows)
+                writeback.write_vectors(run.gateway, candidate.versions[name], table, run.told)
+    with run.step("write snapshot"):
+        number = candidate.versions[HYBRID].number
+        writeback.write_snapshot(run.gateway, number, candidate.content)
+    finished: list[tuple[writeback.Version, Mapping[str, Any]]] = []
+    for name, version in candidate.versions.items():
+        own = _blend_facts(candidate) if name == HYBRID else {"epochs": learned.epochs[name]}
+        known = {
+            "metrics": {m: e.mean for m, e in learned.metrics[name].items()},
+            "weights": learned.weights,
+            "start": candidate.basis.start.reason,
+            "seconds": sum(run.record.seconds.values()),
+            "graph_at": datetime.fromtimestamp(candidate.basis.extracted.at, UTC),
+        }
+        finished.append((version, known | own | candidate.counts))
+    writeback.mark_ready(run.gateway, finished)
+
+
+def _blend_facts(candidate: Candidate) -> dict[str, Any]:
+    validated = candidate.basis.learned.validated
+    return {
+        "sha256": candidate.sha256,
+        "validation_users": validated.user.tolist(),
+        "validation_ndcg": validated.ndcg.tolist(),
+        "validation_asked": validated.asked.tolist(),
+        "signal_metrics": {
+            name: {metric: asdict(estimate) for metric, estimate in found.items()}
+            for name, found in candidate.basis.learned.metrics.items()
+        },
+    }
+
+
+def _activate(run: Run, candidate: Candidate, verdict: Verdict) -> None:
+    with run.step("activate"):
+        # Whoever was deleted since the graph was read is in the arrays that were just stored.
+        finish_before_activation(run.gateway, candidate.versions[HYBRID].number)
+        writeback.activate(run.gateway, candidate.versions.values(), overridden=verdict.objections)
+
+
+def _write_neighbours(run: Run, candidate: Candidate) -> None:
+    """SIMILAR relationships: the nearest items by cosine, for items whose vector is not zero."""
+    items = candidate.basis.graph.items
+    with run.step("neighbours"):
+        for name, vectors in candidate.vectors.items():
+            neighbours, scores = nearest_items(vectors.item, run.options.similar_items)
+            version = candidate.versions[name]
+            writeback.write_similar(run.gateway, version, items, neighbours, scores, run.told)
+
+
+def _check_model(name: str) -> None:
+    if name not in MODELS:
+        raise RefreshError(f"no model {name!r}: expected one of {', '.join(MODELS)}")
+    if not MODELS[name].linear:
+        raise RefreshError(not_linear(name))

@@ -1,0 +1,343 @@
+"""The page of one refresh: what came of it, what it took, and what changes for some users."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recsvc.event_kinds import shown_kind
+from recsvc.refresh.sampled_lists import ListedItem, SampledLists, UserLists
+from recsvc.report._parts import Bars, Cell, Intervals, Plot, Section, Table, readable
+from recsvc.report.page import page_text
+
+_BLEND = "hybrid"
+_SHOWN = {"ndcg@20": "NDCG@20", "recall@20": "Recall@20"}
+
+
+def refresh_page(manifest: Mapping[str, Any], lists: SampledLists | None) -> str:
+    """The page.
+
+    Args:
+        manifest: what is known of the run, as it stands in its file.
+        lists: what changed for a sample of users; None where that is not known.
+    """
+    return page_text(f"Refresh {manifest['run']}", refresh_sections(manifest, lists))
+
+
+def refresh_sections(manifest: Mapping[str, Any], lists: SampledLists | None) -> list[Section]:
+    """What the page says."""
+    return [
+        _outcome(manifest),
+        _metrics(manifest),
+        _weights(manifest),
+        _steps(manifest["steps"]),
+        _attempts(manifest["attempts"]),
+        _asked(manifest["identity"]),
+        _lists(manifest, lists),
+    ]
+
+
+def _outcome(manifest: Mapping[str, Any]) -> Section:
+    """How the run ended, what the gate said, and how much there was."""
+    sentences = [_ending(manifest)]
+    if start := manifest.get("start"):
+        sentences.append(f"It began {start}." if start.startswith("from") else f"It was {start}.")
+    if manifest["state"] == "activated" and manifest.get("overridden"):
+        sentences.append("It was activated by force. What spoke against it:")
+    elif manifest.get("objections"):
+        sentences.append("What the gate objected to:")
+    sentences += [f"{each}." for each in manifest.get("objections") or ()]
+    if unknown := manifest.get("unknown_kinds"):
+        names = ", ".join(map(shown_kind, unknown))
+        sentences.append(f"Kinds of events without a weight, which count nothing: {names}.")
+    sentences.append(_change(manifest))
+    tables = [_run_table(manifest)]
+    if covered := manifest.get("coverage"):
+        rows = [(name, round(100.0 * share, 2)) for name, share in covered.items()]
+        title = "Share of the items that somebody did something with that get a score"
+        tables.append(Table(title, ("", "%"), rows))
+    if counts := manifest.get("counts"):
+        tables.append(Table("Counts", ("", "number"), [(_words(n), c) for n, c in counts.items()]))
+    if cut := manifest.get("cut"):
+        rows = [(name, round(100.0 * share, 2)) for name, share in cut.items()]
+        tables.append(Table("Share of the weight of rows that was cut off", ("", "%"), rows))
+    return Section("What came of it", tuple(sentences), tuple(tables), side_by_side=True)
+
+
+def _ending(manifest: Mapping[str, Any]) -> str:
+    if manifest["state"] == "activated":
+        return f"{_named(manifest['versions'])} became active."
+    kept = "What was active stayed active."
+    if manifest.get("objections") and (manifest["error"] or "").startswith("GateError"):
+        return f"The gate refused the new version. {kept}"
+    return f"It failed: {_one_line(manifest['error'])}. What was active by then stayed active."
+
+
+def _one_line(text: str | None) -> str:
+    """An error as one line of any length."""
+    words = " ".join((text or "nothing is known of why").split())
+    return "".join(c if c.isprintable() else "\ufffd" for c in words).rstrip(".")
+
+
+def _change(manifest: Mapping[str, Any]) -> str:
+    change, before = manifest.get("change"), manifest.get("compared_with")
+    if "compared_with" not in manifest or (before and "change" not in manifest):
+        return "It ended before it could be compared with the version that was active."
+    if not before:
+        return "No version of the blend was active to compare it with."
+    how = manifest.get("compared") or "for the validation users of both"
+    if not change:
+        return f"Its NDCG@20 was not compared with that of hybrid {before['version']}: {how}."
+    word = "above" if change["mean"] >= 0.0 else "below"
+    return (
+        f"NDCG@20 of the blend is {abs(change['mean']):.4f} {word} that of hybrid "
+        f"{before['version']}, {how}; the 95% interval of the "
+        f"difference is {change['low']:+.4f} to {change['high']:+.4f} (paired bootstrap)."
+    )
+
+
+def _run_table(manifest: Mapping[str, Any]) -> Table:
+    steps, before = manifest["steps"], manifest.get("compared_with")
+    sha256 = manifest.get("sha256")
+    memory = [step["memory_bytes"] for step in steps if step["memory_bytes"] is not None]
+    seconds = sum(step["seconds"] or 0.0 for step in steps)
+    facts = {
+        "state": manifest["state"],
+        "begun": _moment(manifest["begun_at"]),
+        "ended": _moment(manifest["finished_at"]),
+        "time of all steps": f"{seconds:,.1f} seconds",
+        "most memory": f"{max(memory) / 2**20:,.0f} MiB" if memory else "not known",
+        "versions it made": _named(manifest.get("new_versions") or {}) or "none",
+        "active before": f"hybrid {before['version']}" if before else "none",
+        "arrays served": f"SHA-256 {sha256[:16]}…" if sha256 else "none",
+    }
+    return Table("The run", ("", "value"), list(facts.items()))
+
+
+def _metrics(manifest: Mapping[str, Any]) -> Section:
+    """Each signal and the blend, beside those of the version that was active."""
+    heading, found = "Metrics on the validation users", manifest.get("metrics")
+    if not found:
+        return Section(heading, ("The run ended before there were any.",))
+    before = (manifest.get("compared_with") or {}).get("metrics") or {}
+    names = [*(name for name in found if name != _BLEND), _BLEND]
+    tables = tuple(_metric_table(metric, names, found, before) for metric in _SHOWN)
+    sentences = (
+        "Of each signal alone, and of the blend, which is what is served; the weights were learned "
+        "on the same users. Intervals are 95%, by bootstrap over the users. Where the two versions "
+        "have other validation users, only the paired difference above is a fair comparison.",
+    )
+    return Section(heading, sentences, tables, (_metric_plot(names, found, before),))
+
+
+def _metric_table(
+    metric: str, names: Sequence[str], found: Mapping[str, Any], before: Mapping[str, Any]
+) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for name in names:
+        new, old = _estimated(found, name, metric), _estimated(before, name, metric)
+        rows.append((_signal(name), new[0], old[0], *new[1:], *old[1:]))
+    columns = ("signal", "new", "before", "new: low", "high", "before: low", "high")
+    return Table(_SHOWN[metric], columns, rows)
+
+
+def _estimated(metrics: Mapping[str, Any], name: str, metric: str) -> tuple[Cell, ...]:
+    """Mean, and the ends of its interval."""
+    each = metrics.get(name, {}).get(metric)
+    return tuple(round(each[part], 4) if each else None for part in ("mean", "low", "high"))
+
+
+def _metric_plot(names: Sequence[str], found: Mapping[str, Any], before: Mapping[str, Any]) -> Plot:
+    def intervals(metrics: Mapping[str, Any]) -> list[tuple[float, float, float] | None]:
+        each = [metrics.get(name, {}).get("ndcg@20") for name in names]
+        return [(e["mean"], e["low"], e["high"]) if e else None for e in each]
+
+    series = [("new version", intervals(found))]
+    if before:
+        series.append(("active before", intervals(before)))
+    best = found[_BLEND]["ndcg@20"]["mean"]
+    return Intervals(
+        "NDCG@20 by signal, with 95% intervals",
+        f"The blend reaches {best:.4g}. The numbers are in the table NDCG@20.",
+        "NDCG@20, 0 to 1",
+        [_signal(name) for name in names],
+        series,
+    )
+
+
+def _weights(manifest: Mapping[str, Any]) -> Section:
+    heading, found = "Weights of the signals", manifest.get("weights")
+    if not found:
+        return Section(heading, ("The run ended before they were learned.",))
+    before = (manifest.get("compared_with") or {}).get("weights") or {}
+    rows: list[tuple[Cell, ...]] = []
+    for name in [*found, *(name for name in before if name not in found)]:
+        new, old = found.get(name), before.get(name)
+        change = None if new is None or old is None else new - old
+        rows.append((name, *map(_rounded, (new, old, change))))
+    return Section(
+        heading,
+        ("A weight of 0.002 is the least: the signal speaks where no other does.",),
+        (Table("λ by signal", ("signal", "new", "active before", "difference"), rows),),
+    )
+
+
+def _lists(manifest: Mapping[str, Any], lists: SampledLists | None) -> Section:
+    """What changed for a sample of users."""
+    heading = "What changes for a sample of users"
+    if lists is None:
+        return Section(heading, (_no_lists(manifest),))
+    mean, low, high = lists.overlap
+    longest = max((len(each.now) for each in lists.users), default=0)
+    sentences = (
+        f"The first {longest} items of {len(lists.users)} users by hybrid {lists.version}, which "
+        "was active, and by the new version, both from what the users had done when the graph was "
+        "read. A hash of their ids chose the users, so the next refresh takes mostly the same; "
+        "here they have short numbers.",
+        f"Of a list, {mean:.1%} stays on average (95% interval {low:.1%} to {high:.1%}).",
+    )
+    return Section(heading, sentences, tuple(map(_user_table, lists.users)), side_by_side=True)
+
+
+def _no_lists(manifest: Mapping[str, Any]) -> str:
+    if reason := manifest.get("lists_error"):
+        return f"They could not be compared: {_one_line(reason)}."
+    if manifest.get("weights") and not manifest.get("compared_with"):
+        return "No version of the blend was active to compare with."
+    return "The run ended before they could be compared."
+
+
+def _user_table(user: UserLists) -> Table:
+    before = {item.item_id: rank for rank, item in enumerate(user.before, start=1)}
+    now = {item.item_id: rank for rank, item in enumerate(user.now, start=1)}
+    gone = [item for item in user.before if item.item_id not in now]
+    rows = [
+        (
+            _item(item), now.get(item.item_id), before.get(item.item_id),
+            _moved(now.get(item.item_id), before.get(item.item_id)),
+        )
+        for item in (*user.now, *gone)
+    ]  # fmt: skip
+    stay = sum(item_id in before for item_id in now)
+    title = (
+        f"User {user.number}, who knows {user.items:,} items: {stay} of {len(user.now)} stay "
+        f"({user.overlap:.0%})"
+    )
+    return Table(title, ("item", "rank", "before", "change"), rows, user.mark)
+
+
+def _moved(rank: int | None, before: int | None) -> str:
+    if before is None:
+        return "in"
+    if rank is None:
+        return "out"
+    if rank == before:
+        return "same"
+    return f"up {before - rank}" if rank < before else f"down {rank - before}"
+
+
+def _item(item: ListedItem) -> str:
+    return readable(f"{item.title} [{item.item_id}]" if item.title else item.item_id)
+
+
+def _steps(steps: Sequence[Mapping[str, Any]]) -> Section:
+    """Time and memory of each step, over all attempts."""
+    heading = "Steps"
+    if not steps:
+        return Section(heading, ("The run ended before its first step.",))
+    of: dict[str, list[Mapping[str, Any]]] = {}
+    for step in steps:
+        of.setdefault(step["name"], []).append(step)
+    seconds = {name: sum(s["seconds"] or 0.0 for s in each) for name, each in of.items()}
+    peak = {name: _peak(each) for name, each in of.items()}
+    whole = sum(seconds.values()) or 1.0
+    rows = [
+        (
+            name, round(seconds[name], 2), peak[name], round(100.0 * seconds[name] / whole, 1),
+            each[-1]["state"], ", ".join(str(n) for n in sorted({s["attempt"] for s in each})),
+        )
+        for name, each in of.items()
+    ]  # fmt: skip
+    columns = ("step", "seconds", "peak MiB", "% of the time", "state", "attempts")
+    known = {name: value for name, value in peak.items() if value is not None}
+    return Section(
+        heading,
+        (
+            "Peak memory is the most that the process held during the step, with what earlier "
+            "steps had made.",
+        ),
+        (Table("Time and memory by step", columns, rows),),
+        (
+            _step_bars("Time by step", "seconds", seconds),
+            *((_step_bars("Peak memory by step", "MiB", known),) if known else ()),
+        ),
+    )
+
+
+def _peak(steps: Sequence[Mapping[str, Any]]) -> float | None:
+    """In MiB; None where no system told."""
+    told = [step["memory_bytes"] for step in steps if step["memory_bytes"] is not None]
+    return round(max(told) / 2**20, 1) if told else None
+
+
+def _step_bars(title: str, unit: str, values: Mapping[str, float]) -> Plot:
+    most = max(values, key=lambda name: values[name])
+    ticks = [(float(at), readable(name)) for at, name in enumerate(values)]
+    return Bars(
+        title, f"The most is {values[most]:,.4g} {unit}, of {readable(most)}.", "step", unit,
+        list(values.values()), ticks, lying=True,
+    )  # fmt: skip
+
+
+def _attempts(attempts: Sequence[Mapping[str, Any]]) -> Section:
+    """Who worked on the run."""
+    rows = [
+        (
+            at, _moment(each["at"]), readable(each["holder"]), each["fence"],
+            readable(each["taken_from"] or "nobody"), "yes" if each["forced"] else "no",
+        )
+        for at, each in enumerate(attempts, start=1)
+    ]  # fmt: skip
+    columns = ("attempt", "begun", "holder of the lease", "fence", "taken from", "by force")
+    return Section("Attempts", tables=(Table("Attempts", columns, rows[-20:]),))
+
+
+def _asked(identity: Mapping[str, Any]) -> Section:
+    """Options, events and packages: what must be the same for a run to be gone on with."""
+    options = [(_words(name), _text(value)) for name, value in identity["options"].items()]
+    tables = [Table("Options", ("option", "value"), options)]
+    if events := identity["events"]:
+        names = list(dict.fromkeys(name for event in events.values() for name in event))
+        rows = [
+            (readable(event), *(_text(told.get(name)) for name in names))
+            for event, told in events.items()
+        ]
+        tables.append(Table("Kinds of events", ("event", *map(_words, names)), rows[:20]))
+    if packages := identity["packages"]:
+        tables.append(Table("Packages", ("package", "version"), list(packages.items())))
+    return Section("What was asked", tables=tuple(tables))
+
+
+def _moment(iso: str | None) -> str:
+    """A time of the manifest, which is in UTC, to the second."""
+    return f"{iso[:10]} {iso[11:19]} UTC" if iso else "not yet"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _named(versions: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
+
+
+def _signal(name: str) -> str:
+    return "the blend" if name == _BLEND else name
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return readable(", ".join(map(str, value)))
+    return "none" if value is None else readable(str(value))

@@ -1,0 +1,314 @@
+"""The folder of one refresh: what it was asked, its steps, and what finished steps made.
+
+    RECSVC_HOME/refreshes/<run>/
+      manifest.json     what is known of the run; it stays
+      lock              locked by the process that works on the run, and by its end unlocked
+      <name>.npz        what a step made, and the checkpoint of a fit; gone when the run has ended
+      state.npz         what the next refresh can go on from, see `recsvc.refresh.fine_tuning_state`
+
+Whoever was ended in the middle is gone on with by the next one that is asked the same. A process
+that was paused still has the lock, so another that takes over from it starts anew in a folder of
+its own, and the two never write into the same files.
+"""
+
+import contextlib
+import re
+import secrets
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import orjson
+import structlog
+
+from loaders.files import file_lock
+from recsvc.refresh.checkpoint import read_value, write_bytes, write_value
+from recsvc.refresh.lease import Lease
+
+State = Literal["unfinished", "activated", "failed"]
+RUN_NAME: Final = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{6}", re.ASCII)
+"""What the name of a run looks like; names sort by the time they were made."""
+
+STATE_FILE: Final = "state.npz"
+
+_T = TypeVar("_T")
+_MANIFEST = "manifest.json"
+_KEPT_RUNS = 5
+_RESUMABLE_SECONDS = 12 * 3600.0
+"""A run that nobody has worked on for longer is not gone on with: the graph has moved on."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class RefreshRun:
+    """One run, from its first attempt to its end.
+
+    Attributes:
+        folder: where it is; its name is the name of the run.
+        manifest: what is known of it.
+        classes: the dataclasses that steps may make.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    classes: tuple[type[Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the run, which its versions in the graph carry too."""
+        return self.folder.name
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time of each step, over all attempts."""
+        found: defaultdict[str, float] = defaultdict(float)
+        for step in self.manifest["steps"]:
+            found[step["name"]] += step["seconds"] or 0.0
+        return dict(found)
+
+    def attempt(self, lease: Lease) -> None:
+        """Note who works on it from now on."""
+        for step in self.manifest["steps"]:
+            if step["state"] == "running":
+                step["state"] = "interrupted"
+        self.note(
+            error=None,
+            attempts=[
+                *self.manifest["attempts"],
+                {
+                    "at": _now(),
+                    "holder": lease.gateway.holder,
+                    "fence": lease.gateway.fence,
+                    "taken_from": lease.taken_from,
+                    "forced": lease.forced,
+                },
+            ],
+        )
+        self.tell("refresh begun", fence=lease.gateway.fence, taken_from=lease.taken_from)
+
+    def note(self, **facts: Any) -> None:
+        """Write facts into the manifest.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.manifest |= facts
+        option = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+        write_bytes(self.folder / _MANIFEST, orjson.dumps(self.manifest, option=option))
+
+    @contextmanager
+    def step(self, name: str) -> Generator[None]:
+        """Note when the block began, how long it took and the most memory it held."""
+        entry: dict[str, Any] = {
+            "name": name, "state": "running", "started_at": _now(),
+            "attempt": len(self.manifest["attempts"]), "seconds": None, "memory_bytes": None,
+        }  # fmt: skip
+        self.note(steps=[*self.manifest["steps"], entry])
+        self.tell("step begun", step=name)
+        started = time.perf_counter()
+        _forget_peak()
+        try:
+            yield
+            entry["state"] = "done"
+        except BaseException:
+            entry["state"] = "interrupted"
+            raise
+        finally:
+            entry["seconds"] = time.perf_counter() - started
+            entry["memory_bytes"] = _peak_bytes()
+            told = {key: entry[key] for key in ("state", "seconds", "memory_bytes")}
+            self.tell("step ended", step=name, **told)
+            self.note()
+
+    def kept(self, name: str, make: Callable[[], _T]) -> _T:
+        """What an earlier attempt made, else what `make` makes, which is kept for a later one.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self._file(name)
+        # What is damaged is made again.
+        with contextlib.suppress(OSError, ValueError):
+            return read_value(path, self.classes)
+        made = make()
+        write_value(path, made)
+        return made
+
+    def checkpoint(self, name: str) -> Path:
+        """The file in which a fit keeps where it stands."""
+        return self._file(f"{name} checkpoint")
+
+    def clear(self) -> None:
+        """Remove what steps have made."""
+        for path in (*self.folder.glob("*.npz"), *self.folder.glob("*.part")):
+            if path.name != STATE_FILE:
+                path.unlink(missing_ok=True)
+        for folder in self.folder.glob("*/"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def end(self, state: State, **facts: Any) -> None:
+        """Note how the run ended, and remove what its steps made.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.note(state=state, finished_at=_now(), **facts)
+        self.tell("refresh ended", state=state, error=self.manifest.get("error"))
+        self.clear()
+
+    def tell(self, event: str, *, level: Literal["info", "warning"] = "info", **facts: Any) -> None:
+        """Log, where somebody said how; a program that only calls a refresh has not."""
+        if structlog.is_configured():
+            with contextlib.suppress(OSError):  # whoever read it has gone
+                getattr(_log, level)(event, run=self.name, **facts)
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name.replace(' ', '-')}.npz"
+
+
+@contextmanager
+def opened_run(
+    home: Path,
+    identity: Mapping[str, Any],
+    unfinished: Collection[str],
+    classes: Iterable[type[Any]],
+) -> Generator[RefreshRun]:
+    """The newest unfinished run of the same identity that nobody works on, else a new one.
+
+    Other unfinished runs are given up. Of all others the newest are kept, and the one whose version
+    is active, however many have failed since: the next refresh goes on from there.
+
+    Args:
+        home: `RECSVC_HOME`.
+        identity: what must be the same for a run to be gone on with.
+        unfinished: names of the runs whose version has not failed and not been replaced.
+        classes: the dataclasses that steps may make.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    wanted: Mapping[str, Any] = orjson.loads(orjson.dumps(dict(identity)))
+    with contextlib.ExitStack() as locks:
+        chosen: RefreshRun | None = None
+        for number, folder in enumerate(_folders(home)):
+            with contextlib.ExitStack() as lock:
+                if not lock.enter_context(locked_run(folder)):
+                    continue
+                manifest = _manifest(folder)
+                fits = manifest is not None and _resumable(folder, manifest, wanted)
+                if chosen is None and manifest and fits and folder.name in unfinished:
+                    chosen = RefreshRun(folder, manifest, tuple(classes))
+                    locks.push(lock.pop_all())
+                else:
+                    keep = number < _KEPT_RUNS or folder.name in unfinished
+                    _put_away(folder, manifest, keep=keep)
+        if chosen is None:
+            chosen = _new_run(home, wanted, tuple(classes))
+            locks.enter_context(locked_run(chosen.folder))
+        yield chosen
+
+
+def read_manifest(home: Path, name: str) -> dict[str, Any] | None:
+    """What is known of a run; None where there is no such run, whatever the name holds."""
+    if RUN_NAME.fullmatch(name) is None:
+        return None
+    return _manifest(home / "refreshes" / name)
+
+
+def newest_manifests(home: Path) -> Iterator[dict[str, Any]]:
+    """What is known of each run, the newest first."""
+    for folder in _folders(home):
+        manifest = _manifest(folder)
+        if manifest is not None:
+            yield manifest
+
+
+def forget_unfinished(home: Path) -> None:
+    """Remove what steps of unfinished runs have made, but for a run that somebody works on.
+
+    They hold ids of users and what these did. Such a run starts again from its first step.
+    """
+    for folder in _folders(home):
+        with locked_run(folder) as free:
+            if free:
+                RefreshRun(folder, {}).clear()
+
+
+def ended_runs(home: Path) -> list[Path]:
+    """The folders of the runs whose versions were activated, the newest first."""
+    return [
+        folder
+        for folder in _folders(home)
+        if (manifest := _manifest(folder)) is not None and manifest["state"] == "activated"
+    ]
+
+
+def _folders(home: Path) -> list[Path]:
+    """The folders of all runs, the newest first."""
+    return sorted((home / "refreshes").glob("*/"), reverse=True)
+
+
+def _new_run(home: Path, identity: Mapping[str, Any], classes: tuple[type[Any], ...]) -> RefreshRun:
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
+    run = RefreshRun(home / "refreshes" / name, {}, classes)
+    run.folder.mkdir(parents=True)
+    run.note(
+        run=name, state="unfinished", error=None, begun_at=_now(), finished_at=None,
+        identity=identity, attempts=[], steps=[],
+    )  # fmt: skip
+    return run
+
+
+def _resumable(folder: Path, manifest: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    if manifest["state"] != "unfinished" or manifest["identity"] != identity:
+        return False
+    written = max(path.stat().st_mtime for path in folder.iterdir())
+    return abs(time.time() - written) < _RESUMABLE_SECONDS
+
+
+def _put_away(folder: Path, manifest: dict[str, Any] | None, *, keep: bool) -> None:
+    if manifest is None or not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif manifest["state"] == "unfinished":
+        RefreshRun(folder, manifest).end("failed", error="given up: a later refresh began anew")
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """None where there is none, or it is damaged."""
+    try:
+        found = orjson.loads((folder / _MANIFEST).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    needed = {"state", "identity", "attempts", "steps"}
+    return found if isinstance(found, dict) and needed <= found.keys() else None
+
+
+def locked_run(folder: Path, *, wait: bool = False) -> AbstractContextManager[bool]:
+    """Hold the lock of the run that has a folder; see `file_lock`."""
+    return file_lock(folder / "lock", wait=wait)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _forget_peak() -> None:
+    """Have Linux count the peak of this process's memory from now on."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_bytes() -> int | None:
+    """The most memory this process held since `_forget_peak`; None where no system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None

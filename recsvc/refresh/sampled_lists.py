@@ -1,0 +1,168 @@
+"""What changed for a sample of users, as it is kept with a refresh, and how one is taken out.
+
+    RECSVC_HOME/refreshes/<run>/
+      lists.json     the users, each with what stood on their list before and what does now
+      report.html    the page of the run, where each user's table stands between two comments
+
+A user is named by a short number. Beside it `lists.json` has a hash of their id, so that what is
+told of somebody can be found when they are deleted. A deleted item takes the lists with it that it
+is on. All who write either file hold one lock, and whoever writes users and items into one of them
+looks, with the lock held, whether these still exist: of a deletion and a refresh at the same time,
+the one that comes later leaves nothing.
+"""
+
+import contextlib
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from loaders.files import file_lock
+from recsvc.evaluation.splits import id_numbers
+from recsvc.evidence import EvidenceKind
+from recsvc.refresh.checkpoint import write_bytes
+
+PAGE: Final = "report.html"
+"""The file of a run's page."""
+
+_LISTS = "lists.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedItem:
+    """An item on a list; its title is "" where it has none."""
+
+    item_id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserLists:
+    """The list of one user before and now, best item first.
+
+    Attributes:
+        number: what the page calls them.
+        user: a hash of their id, see `recsvc.evaluation.splits.id_numbers`.
+        items: how many items they did something with.
+        before: by the version that was active.
+        now: by the new version.
+    """
+
+    number: int
+    user: int
+    items: int
+    before: tuple[ListedItem, ...]
+    now: tuple[ListedItem, ...]
+
+    @property
+    def item_ids(self) -> frozenset[str]:
+        """The items on either list."""
+        return frozenset(item.item_id for item in (*self.before, *self.now))
+
+    @property
+    def overlap(self) -> float:
+        """Share of the longer list that is on both; 1 where both are empty."""
+        both = len({item.item_id for item in self.before} & {item.item_id for item in self.now})
+        longest = max(len(self.before), len(self.now))
+        return both / longest if longest else 1.0
+
+    @property
+    def mark(self) -> str:
+        """What the comments around their table in the page say."""
+        return f"user {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class SampledLists:
+    """What changed for a sample of users.
+
+    Attributes:
+        version: number of the version of the blend that was active before.
+        overlap: mean of `UserLists.overlap` over the whole sample, those taken out among it,
+            and the ends of its 95% interval.
+        users: those of the sample that nothing was taken out of.
+    """
+
+    version: int
+    overlap: tuple[float, float, float]
+    users: tuple[UserLists, ...]
+
+
+def write_lists(folder: Path, lists: SampledLists) -> None:
+    """Keep what changed with a run.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_bytes(folder / _LISTS, orjson.dumps(asdict(lists)))
+
+
+def read_lists(folder: Path) -> SampledLists | None:
+    """What changed in a run; None where that is not known."""
+    try:
+        found = orjson.loads((folder / _LISTS).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    users = tuple(_user(each) for each in found["users"])
+    return SampledLists(found["version"], tuple(found["overlap"]), users)
+
+
+def drop_lists(folder: Path) -> None:
+    """Forget what is known of a run."""
+    (folder / _LISTS).unlink(missing_ok=True)
+
+
+def forget(home: Path, kind: EvidenceKind, node_id: str) -> None:
+    """Take a deleted node out of what is kept with refreshes, and out of their pages.
+
+    Args:
+        home: `RECSVC_HOME`.
+        kind: what was deleted from the graph.
+        node_id: its outer id.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    if not (home / "refreshes").is_dir():
+        return
+    with pages_locked(home):
+        for folder in (home / "refreshes").glob("*/"):
+            lists = read_lists(folder)
+            if lists is not None:
+                for each in [user for user in lists.users if _names(user, kind, node_id)]:
+                    lists = _without(folder, lists, each)
+
+
+def pages_locked(home: Path) -> AbstractContextManager[bool]:
+    """Hold the lock of all lists and pages below one `RECSVC_HOME`."""
+    return file_lock(home / "refresh-pages")
+
+
+def _names(user: UserLists, kind: EvidenceKind, node_id: str) -> bool:
+    if kind == "user":
+        return user.user == int(id_numbers([node_id])[0])
+    return kind == "item" and node_id in user.item_ids
+
+
+def _without(folder: Path, lists: SampledLists, user: UserLists) -> SampledLists:
+    """Take a user out of the page, and then of the lists: who is in none is looked for no more."""
+    page = folder / PAGE
+    with contextlib.suppress(FileNotFoundError):
+        pattern = rb"<!--%b-->.*?<!--/%b-->" % ((re.escape(user.mark).encode(),) * 2)
+        write_bytes(page, re.sub(pattern, b"", page.read_bytes(), flags=re.DOTALL))
+    left = replace(lists, users=tuple(each for each in lists.users if each != user))
+    write_lists(folder, left)
+    return left
+
+
+def _user(found: dict[str, Any]) -> UserLists:
+    before, now = (_items(found[name]) for name in ("before", "now"))
+    return UserLists(found["number"], found["user"], found["items"], before, now)
+
+
+def _items(found: Sequence[dict[str, str]]) -> tuple[ListedItem, ...]:
+    return tuple(ListedItem(**each) for each in found)

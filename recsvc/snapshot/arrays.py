@@ -1,0 +1,426 @@
+"""The arrays one version of the blend is served from.
+
+A refresh stores them in Neo4j in parts (`loaders.parts`); the service lays these out once as files
+in a folder and maps the arrays into memory, so it starts fast and its processes share the pages.
+"""
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Generator,
+    Iterable,
+    Mapping,
+)
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+import scipy.sparse as sp
+from jaxtyping import Bool, Int64
+from numpy.typing import NDArray
+
+from loaders.parts import Part, PartName, array_parts, digest_of, text_parts
+from loaders.types import IdMap
+from recsvc.blend.blend import Blend
+from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.evidence import EvidenceKind
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+
+MANIFEST = "manifest.json"
+"""The entry that holds everything but the arrays."""
+
+_FORMAT = 5
+_UNPACKING = ".unpacking-"
+_UNPACKING_SECONDS = 3600.0
+_ONE_HEADER = threading.Lock()
+"""Held while numpy parses an array's header as a literal of Python: before 3.11.8, one thread that
+parses fails where another does so meanwhile (issue 106905 of CPython)."""
+
+_Rows = Mapping[EvidenceKind, Int64[NDArray[np.int64], " rows"]]
+_Arrays = Callable[[str], NDArray[Any]]
+"""Gives the array of a name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Everything an answer needs besides what is read live. Nothing writes into it.
+
+    Attributes:
+        versions: the version of every model in the blend, `hybrid` among them.
+        items: ranked items.
+        categories: categories.
+        users: followed users that signals know; empty where no signal starts from users.
+        user_counts: interactions of each of these users at the refresh.
+        item_people: users who had each item at the refresh.
+        titles: one per item, "" where there is none.
+        available: one per item, as it was at the refresh.
+        in_category: bool [items, categories]: categories of each item and those above them, as
+            they were at the refresh.
+        blend: signals and their weights.
+        event: the one kind of event of the graph; None where there are several.
+    """
+
+    versions: Mapping[str, int]
+    items: IdMap
+    categories: IdMap
+    users: IdMap
+    user_counts: Int64[NDArray[np.int64], " users"]
+    item_people: Int64[NDArray[np.int64], " items"]
+    titles: tuple[str, ...]
+    available: Bool[NDArray[np.bool_], " items"]
+    in_category: sp.csr_matrix
+    blend: Blend
+    event: str | None = None
+
+    def embedding(self, model: str) -> EmbeddingSignal | None:
+        """The embedding signal of a model, or None."""
+        for signal in self.blend.signals:
+            if isinstance(signal, EmbeddingSignal) and signal.name == model:
+                return signal
+        return None
+
+    def alone(self, name: str) -> "Snapshot":
+        """The same with one signal only, at the weight 1, and the prior.
+
+        Raises:
+            NotFoundError: there is no such signal.
+        """
+        for signal in self.blend.signals:
+            if signal.name == name:
+                return replace(self, blend=replace(self.blend, signals=(signal,), weights=(1.0,)))
+        names = [signal.name for signal in self.blend.signals]
+        raise NotFoundError(f"no signal {name!r} in this version: expected one of {names}")
+
+    def count_of(self, user_id: str) -> int:
+        """Interactions of a followed user at the refresh; -1 for one that signals do not know."""
+        row = self.users.row(user_id)
+        return int(self.user_counts[row]) if row >= 0 else -1
+
+    def without(self, ids: Mapping[EvidenceKind, Collection[str]]) -> "Snapshot":
+        """The same without some items, categories and users: no row or column of theirs is left.
+
+        Args:
+            ids: what to leave out, by kind; ids that are not in here change nothing.
+        """
+        maps: dict[EvidenceKind, IdMap] = {
+            "item": self.items,
+            "category": self.categories,
+            "user": self.users,
+        }
+        kept: _Rows = {kind: _kept(known, ids.get(kind, ())) for kind, known in maps.items()}
+        left: Mapping[EvidenceKind, IdMap] = {
+            kind: IdMap([known[row] for row in kept[kind].tolist()]) for kind, known in maps.items()
+        }
+        items = kept["item"]
+        signals = tuple(_signal_of(signal, kept, left) for signal in self.blend.signals)
+        return replace(
+            self,
+            items=left["item"],
+            categories=left["category"],
+            users=left["user"],
+            user_counts=self.user_counts[kept["user"]],
+            item_people=self.item_people[items],
+            titles=tuple(self.titles[row] for row in items.tolist()),
+            available=self.available[items],
+            in_category=self.in_category[items][:, kept["category"]],
+            blend=replace(self.blend, signals=signals, prior=self.blend.prior[items]),
+        )
+
+
+def _kept(known: IdMap, dropped: Collection[str]) -> Int64[NDArray[np.int64], " kept"]:
+    rows = known.rows(list(dropped))
+    return np.delete(np.arange(len(known)), rows[rows >= 0])
+
+
+def _signal_of(signal: Signal, kept: _Rows, left: Mapping[EvidenceKind, IdMap]) -> Signal:
+    """A signal with the kept rows and columns alone.
+
+    Raises:
+        TypeError: a signal of a kind that cannot be stored.
+    """
+    items, ids = kept["item"], left[signal.kind]
+    if isinstance(signal, EmbeddingSignal):
+        return replace(signal, ids=ids, source=signal.source[items], target=signal.target[items])
+    if isinstance(signal, RowSignal):
+        return replace(signal, ids=ids, rows=signal.rows[kept[signal.kind]][:, items])
+    raise TypeError(f"{type(signal).__name__} cannot be stored: expected embeddings or rows")
+
+
+def pack(snapshot: Snapshot) -> tuple[tuple[Part, ...], str]:
+    """The snapshot in parts, and the SHA-256 of them all."""
+    arrays: dict[str, NDArray[Any]] = {
+        "prior": snapshot.blend.prior,
+        "available": snapshot.available,
+        "user_counts": snapshot.user_counts,
+        "item_people": snapshot.item_people,
+        **_csr_arrays("in_category", snapshot.in_category),
+    }
+    signals: list[dict[str, Any]] = []
+    for signal, weight in zip(snapshot.blend.signals, snapshot.blend.weights, strict=True):
+        entry: dict[str, Any] = {"name": signal.name, "kind": signal.kind, "weight": weight}
+        if isinstance(signal, EmbeddingSignal):
+            entry["form"] = "embedding"
+            arrays[f"{signal.name}.source"] = signal.source
+            arrays[f"{signal.name}.target"] = signal.target
+        elif isinstance(signal, RowSignal):
+            entry |= {"form": "rows", "damping": signal.damping}
+            arrays |= _csr_arrays(signal.name, signal.rows)
+        signals.append(entry)
+    manifest = {
+        "format": _FORMAT,
+        "versions": dict(snapshot.versions),
+        "items": list(snapshot.items),
+        "categories": list(snapshot.categories),
+        "users": list(snapshot.users),
+        "titles": snapshot.titles,
+        "signals": signals,
+        "base_weight": snapshot.blend.base_weight,
+        "event": snapshot.event,
+    }
+    content = [*text_parts(MANIFEST, orjson.dumps(manifest))]
+    for name, array in sorted(arrays.items()):
+        content += array_parts(f"{name}.npy", array)
+    return tuple(content), digest_of(part.name for part in content)
+
+
+def folder_name(version: int, sha256: str) -> str:
+    """Name of the folder a version of the blend is unpacked into; another content, another name."""
+    return f"hybrid-{version}-{sha256[:16]}"
+
+
+def unpack(content: Iterable[Part], sha256: str, folder: Path) -> None:
+    """Lay a packed snapshot out as files; the folder appears whole or not at all.
+
+    Raises:
+        SnapshotError: the content is not what was packed.
+    """
+    with unpacking(sha256, folder) as lay_out:
+        for part in content:
+            lay_out(part)
+
+
+@contextmanager
+def unpacking(sha256: str, folder: Path) -> Generator[Callable[[Part], None]]:
+    """Lay a snapshot out part by part; at the end of the block the folder appears.
+
+    Args:
+        sha256: of the content.
+        folder: what is to appear.
+
+    Yields:
+        What takes the parts: those of an entry in their order.
+
+    Raises:
+        SnapshotError: the content is not what was packed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    names: list[PartName] = []
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_UNPACKING) as temporary:
+
+        def lay_out(part: Part) -> None:
+            if not part.entry or Path(part.entry).name != part.entry:
+                raise SnapshotError(
+                    f"stored arrays have a part named {part.entry!r}, as no version of this "
+                    "format has: run `recsvc refresh`"
+                )
+            with (Path(temporary) / part.entry).open("ab") as file:
+                file.write(part.content)
+            names.append(part.name)
+
+        yield lay_out
+        _check(names, sha256)
+        if not folder.exists():
+            Path(temporary).rename(folder)
+            Path(temporary).mkdir()  # for the context manager to remove
+            os.utime(folder, (0.0, 0.0))  # it was never served
+
+
+def read(content: Iterable[Part], sha256: str) -> Snapshot:
+    """A packed snapshot in memory, with nothing on disk.
+
+    Raises:
+        SnapshotError: the content is not what was packed, or has another format.
+    """
+    names: list[PartName] = []
+    entries: defaultdict[str, list[bytes]] = defaultdict(list)
+    for part in content:
+        names.append(part.name)
+        entries[part.entry].append(part.content)
+    _check(names, sha256)
+
+    def array(name: str) -> NDArray[Any]:
+        return _load_array(io.BytesIO(b"".join(entries.pop(f"{name}.npy"))))
+
+    return _from_parts("the stored snapshot", b"".join(entries[MANIFEST]), array)
+
+
+def read_manifest(text: bytes, where: str) -> dict[str, Any]:
+    """What a snapshot holds besides its arrays.
+
+    Args:
+        text: the entry `MANIFEST`.
+        where: what errors call it.
+
+    Raises:
+        SnapshotError: it has another format.
+    """
+    manifest = orjson.loads(text)
+    if manifest["format"] != _FORMAT:
+        raise SnapshotError(
+            f"{where} has snapshot format {manifest['format']}, expected {_FORMAT}: "
+            "run `recsvc refresh`"
+        )
+    return manifest
+
+
+def read_header(text: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Type and shape of an array, from the first part of its entry."""
+    file = io.BytesIO(text)
+    with _ONE_HEADER:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return dtype, shape
+
+
+def load(folder: Path) -> Snapshot:
+    """Map a snapshot's files into memory.
+
+    Raises:
+        SnapshotError: a file is missing or has another format.
+    """
+
+    def array(name: str) -> NDArray[Any]:
+        mapped = _load_array(folder / f"{name}.npy", mmap_mode="r")
+        return np.asarray(mapped).view(np.ndarray)  # numpy's own class for maps slices slowly
+
+    try:
+        return _from_parts(str(folder), (folder / MANIFEST).read_bytes(), array)
+    except (OSError, KeyError, ValueError) as error:
+        raise SnapshotError(
+            f"{folder} is not a whole snapshot ({error}): remove it, it will be read again"
+        ) from error
+
+
+def unpacked(folder: Path) -> list[Path]:
+    """The snapshots in a folder, and what processes left half unpacked that were killed."""
+    if not folder.is_dir():
+        return []
+    return [each for each in folder.iterdir() if not _being_unpacked(each)]
+
+
+def keep_only(folders: Iterable[Path], names: Container[str]) -> None:
+    """Remove the unpacked snapshots that are not named."""
+    for each in folders:
+        if each.name not in names:
+            shutil.rmtree(each, ignore_errors=True)
+
+
+def note_served(folder: Path) -> None:
+    """Note that an unpacked snapshot is served from now on."""
+    with contextlib.suppress(OSError):  # it was deleted at this moment
+        os.utime(folder)
+
+
+def last_served(folder: Path) -> list[Path]:
+    """The snapshots in a folder, those first that were served last, then the newest ones."""
+    found = folder.glob("hybrid-[0-9]*-*")
+    return sorted(found, key=lambda each: (each.stat().st_mtime, _version(each)), reverse=True)
+
+
+def _version(folder: Path) -> int:
+    number = folder.name.split("-")[1]
+    return int(number) if number.isdecimal() else -1
+
+
+def lock_file(folder: Path) -> Path:
+    """What a process locks that unpacks a snapshot into a folder."""
+    return folder.with_name(f"{_UNPACKING}{folder.name}.lock")
+
+
+def _being_unpacked(path: Path) -> bool:
+    """Whether another process may be at it; what was left behind grows old."""
+    try:
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return path.name.startswith(_UNPACKING) and age < _UNPACKING_SECONDS
+
+
+def _load_array(file: Path | io.BytesIO, *, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+    with _ONE_HEADER:
+        array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
+    array.flags.writeable = False  # a snapshot is what a refresh made, whatever is asked of it
+    return array
+
+
+def _check(names: Collection[PartName], sha256: str) -> None:
+    found = digest_of(names)
+    if found != sha256:
+        raise SnapshotError(
+            f"the snapshot read from Neo4j has SHA-256 {found}, expected {sha256}: "
+            "run `recsvc refresh`"
+        )
+
+
+def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
+    manifest = read_manifest(manifest_json, where)
+    items = IdMap(manifest["items"])
+    ids = {
+        "item": items,
+        "category": IdMap(manifest["categories"]),
+        "user": IdMap(manifest["users"]),
+    }
+    signals: list[EmbeddingSignal | RowSignal] = []
+    for entry in manifest["signals"]:
+        name, kind = entry["name"], entry["kind"]
+        if entry["form"] == "embedding":
+            source, target = (array(f"{name}.{part}") for part in ("source", "target"))
+            signals.append(EmbeddingSignal(name, items, source, target))
+        else:
+            rows = _csr(array, name, (len(ids[kind]), len(items)))
+            signals.append(RowSignal(name, kind, ids[kind], rows, entry.get("damping")))
+    blend = Blend(
+        tuple(signals),
+        tuple(entry["weight"] for entry in manifest["signals"]),
+        array("prior"),
+        manifest["base_weight"],
+    )
+    return Snapshot(
+        versions=manifest["versions"],
+        items=items,
+        categories=ids["category"],
+        users=ids["user"],
+        user_counts=array("user_counts"),
+        item_people=array("item_people"),
+        titles=tuple(manifest["titles"]),
+        available=array("available"),
+        in_category=_csr(array, "in_category", (len(items), len(ids["category"]))),
+        blend=blend,
+        event=manifest["event"],
+    )
+
+
+def _csr_arrays(name: str, matrix: sp.csr_matrix) -> dict[str, NDArray[Any]]:
+    matrix.sort_indices()
+    return {
+        f"{name}.data": matrix.data,
+        f"{name}.indices": matrix.indices.astype(np.int32),
+        f"{name}.indptr": matrix.indptr.astype(np.int64),
+    }
+
+
+def _csr(array: _Arrays, name: str, shape: tuple[int, int]) -> sp.csr_matrix:
+    data, indices, indptr = (array(f"{name}.{part}") for part in ("data", "indices", "indptr"))
+    return sp.csr_matrix((data, indices, indptr), shape=shape, copy=False)

@@ -1,0 +1,1 @@
+"""`train`, `evaluate` and `tune` on the command line."""

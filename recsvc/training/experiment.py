@@ -1,0 +1,269 @@
+"""`recsvc evaluate`: fit on one table, rank all items, compare with another table, once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+from jaxtyping import Int64
+from numpy.typing import NDArray
+
+from loaders.datasets import open_source
+from loaders.errors import TableError
+from loaders.tables import (
+    INTERACTIONS,
+    FrameTables,
+    Rejected,
+    Tables,
+    as_table,
+    graph_from_tables,
+    read_interactions,
+)
+from loaders.types import HeteroGraph
+from recsvc.evaluation.held_out import TestCounts, held_out_pairs
+from recsvc.evaluation.metrics import (
+    Estimate,
+    Evaluation,
+    Ranking,
+    evaluate,
+    paired_difference,
+    top_k,
+)
+from recsvc.event_kinds import unknown_kinds
+from recsvc.evidence import evidence_matrix, newest_time, seen_matrix
+from recsvc.models import FitReport, FitRun, FittedModel, TrainingData
+from recsvc.settings import EventSettings
+from recsvc.training.fit import (
+    Watch,
+    assigned,
+    fit_whole,
+    model_options,
+    most_epochs,
+    needs_validation,
+    unwatched,
+    validation_split,
+)
+from recsvc.training.published import published_configuration
+from recsvc.training.tuning import TuneOptions, default_trials, tune
+
+Protocol = Literal["validated", "published"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOptions:
+    """How models are chosen and fitted.
+
+    Attributes:
+        protocol: `validated` searches options and epochs on a part of train; `published` takes
+            the configuration that is shipped for the data set.
+        trials: how many options are tried; None for the model's own number.
+        seed: of splits and training.
+        device: `cpu` or `cuda`.
+        assignments: `name=value` or `model.name=value`; these options are not searched.
+        published: another file of configurations than the one of this package.
+    """
+
+    protocol: Protocol = "validated"
+    trials: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    assignments: Sequence[str] = ()
+    published: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialData:
+    """What is learned from, and what is to be found.
+
+    Attributes:
+        source: the training tables.
+        graph: the same as arrays.
+        evidence: what each user did, [users, items].
+        seen: stored where a user did anything, also what speaks against an item.
+        held_out: the answers, [users, items and more]: the items that only the test table names
+            come last, and nothing is fitted on them or ranks them. Looked at once, at the end.
+        users: rows of the users who have answers.
+        counts: what of the test table is among the answers, and what is not.
+        unknown_kinds: kinds of events of both tables that have no weight.
+    """
+
+    source: Tables
+    graph: HeteroGraph
+    evidence: sp.csr_matrix
+    seen: sp.csr_matrix
+    held_out: sp.csr_matrix
+    users: Int64[NDArray[np.int64], " n"]
+    counts: TestCounts
+    unknown_kinds: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """A model's recommendations for the users of the test table.
+
+    Attributes:
+        model: its name.
+        ranking: the 50 best items of each user.
+        details: what was decided, and how.
+    """
+
+    model: str
+    ranking: Ranking
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """How good the rankings are.
+
+    Attributes:
+        evaluations: metrics with intervals, by model.
+        difference: by how much the first of two models is above the second, by metric.
+    """
+
+    evaluations: Mapping[str, Evaluation]
+    difference: Mapping[str, Estimate] | None
+
+
+def read_trial(
+    train_file: Path,
+    test_file: Path,
+    side: str | None,
+    events: Mapping[str, EventSettings],
+) -> TrialData:
+    """Read the tables.
+
+    Args:
+        train_file: interactions to learn from.
+        test_file: interactions to find.
+        side: folder or named data set whose other tables (follows, categories) count too.
+        events: settings by kind of event.
+
+    Raises:
+        TableError: a table cannot be read, or nothing of test is to be found.
+    """
+    train, test = read_interactions(train_file), read_interactions(test_file)
+    source = _with_interactions(train, side)
+    graph = graph_from_tables(source, _refuse)
+    evidence = evidence_matrix(graph, events, now=newest_time(graph))
+    tested = graph_from_tables(_with_interactions(test, None), _refuse)
+    held_out, counts = held_out_pairs(graph, tested, events)
+    users = np.flatnonzero(np.diff(held_out.indptr))
+    unknown = unknown_kinds((*graph.interactions.events, *tested.interactions.events), events)
+    return TrialData(source, graph, evidence, seen_matrix(graph), held_out, users, counts, unknown)
+
+
+def read_training_data(
+    train_file: Path, side: str | None, events: Mapping[str, EventSettings]
+) -> TrainingData:
+    """Read what is learned from, where nothing is measured on a test table.
+
+    Raises:
+        TableError: a table cannot be read.
+    """
+    train = read_interactions(train_file)
+    graph = graph_from_tables(_with_interactions(train, side), _refuse)
+    return TrainingData(graph, evidence_matrix(graph, events, now=newest_time(graph)))
+
+
+def rank_fitted(
+    model: str, data: TrialData, options: TrialOptions, watch: Watch = unwatched
+) -> Ranked:
+    """Choose, fit and rank; nothing here looks at the answers.
+
+    Raises:
+        SettingsError: no such model, option or published configuration.
+        TrainingError: the model cannot be fitted.
+    """
+    run = FitRun(options.seed, device=options.device)
+    choose = _published if options.protocol == "published" else _validated
+    fitted, report, details = choose(
+        model, TrainingData(data.graph, data.evidence), options, run, watch
+    )
+    ranking = top_k(fitted.scores, data.evidence, user_index=data.users, seen=data.seen)
+    how = {"protocol": options.protocol, "epochs": report.epochs, **details}
+    if report.weights is not None:
+        how["weights"] = dict(report.weights)
+    return Ranked(model, ranking, how)
+
+
+def measure(every: Sequence[Ranked], data: TrialData) -> Measured:
+    """Compare rankings with the answers, and two of them with each other."""
+    found = {one.model: evaluate(one.ranking, data.held_out, data.evidence) for one in every}
+    difference = paired_difference(*found.values()) if len(found) == 2 else None
+    return Measured(found, difference)
+
+
+def _published(
+    model: str, data: TrainingData, options: TrialOptions, run: FitRun, watch: Watch
+) -> tuple[FittedModel, FitReport, dict[str, Any]]:
+    found = published_configuration(model, data.graph, options.published)
+    values = {**found.configuration.options, **assigned(model, options.assignments)}
+    chosen = model_options(model, values)
+    epochs = found.configuration.epochs
+    run = replace(run, epochs=epochs, progress=watch("fit", epochs or most_epochs(chosen)))
+    fitted, report = fit_whole(model, data, chosen, run)
+    return fitted, report, {
+        "options": chosen.model_dump(mode="json"),
+        "data_set": found.data_set,
+        "source": found.configuration.source,
+        "fit_seconds": report.seconds,
+    }  # fmt: skip
+
+
+def _validated(
+    model: str, data: TrainingData, options: TrialOptions, run: FitRun, watch: Watch
+) -> tuple[FittedModel, FitReport, dict[str, Any]]:
+    fixed = assigned(model, options.assignments)
+    chosen, epochs, found, started = model_options(model, fixed), None, {}, perf_counter()
+    if needs_validation(model):
+        split = validation_split(data, options.seed)
+        how = TuneOptions(options.trials or default_trials(model))
+        tuning = tune(model, split, fixed, how, run, watch)
+        if tuning.interrupted:
+            raise KeyboardInterrupt
+        chosen, epochs = tuning.options, tuning.best.epochs
+        found = {"validation_ndcg@20": tuning.best.ndcg, "trials": len(tuning.trials)}
+    progress = watch("fit on everything", epochs or most_epochs(chosen))
+    run = replace(run, epochs=epochs, progress=progress)
+    fitted, report = fit_whole(model, data, chosen, run)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return fitted, report, {
+        "options": chosen.model_dump(mode="json"), **found,
+        "fit_seconds": perf_counter() - started,
+    }  # fmt: skip
+
+
+def recommendations_table(ranked: Ranked, graph: HeteroGraph) -> pl.DataFrame:
+    """The ranked items as rows: user_id, item_id, rank, score."""
+    ranking = ranked.ranking
+    user, rank = np.nonzero(ranking.items >= 0)
+    return pl.DataFrame(
+        {
+            "user_id": [graph.users[u] for u in ranking.user_index[user].tolist()],
+            "item_id": [graph.items[i] for i in ranking.items[user, rank].tolist()],
+            "rank": rank + 1,
+            "score": ranking.scores[user, rank],
+        }
+    )
+
+
+def _with_interactions(train: pl.DataFrame, side: str | None) -> Tables:
+    """The training interactions, and the other tables of `side`."""
+    frame = train.with_columns(pl.lit(None, pl.String).alias("event_id"))
+    frames = {INTERACTIONS: as_table(INTERACTIONS, frame.select(INTERACTIONS.names))}
+    if side is not None:
+        others = open_source(side)
+        for spec in others.specs:
+            if spec is not INTERACTIONS:
+                frames[spec] = pl.concat(list(others.batches(spec, _refuse)))
+    return FrameTables(frames)
+
+
+def _refuse(rejected: Rejected) -> None:
+    raise TableError(f"{rejected}: correct it, or leave it out")

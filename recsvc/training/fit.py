@@ -1,0 +1,258 @@
+"""Fitting one model: on a part to see how good it is, then on everything."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+from pydantic import ValidationError
+
+from recsvc.errors import SettingsError, TrainingError
+from recsvc.evaluation.metrics import mean_ndcg
+from recsvc.evaluation.splits import entries, hold_out
+from recsvc.models import (
+    MODELS,
+    EpochRecord,
+    FitReport,
+    FitRun,
+    FittedModel,
+    ModelOptions,
+    Progress,
+    TrainingData,
+    Validation,
+)
+from recsvc.models.base import silent
+
+_VALIDATION_SHARE = 0.2
+
+Watch = Callable[[str, int | None], Progress]
+"""Is told of a fit and of the most epochs it takes; gives what is told each of them."""
+
+
+def unwatched(_fit: str, _epochs: int | None) -> Progress:
+    """Report no progress."""
+    return silent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValidationSplit:
+    """Training data in two parts.
+
+    Attributes:
+        whole: both parts together.
+        part: what is fitted on.
+        held_out: what is to be found again.
+    """
+
+    whole: TrainingData
+    part: TrainingData
+    held_out: Validation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """What training one model gave.
+
+    Attributes:
+        model: fitted on everything; on the part where Ctrl-C came before that was done.
+        options: of the model, with what they left open.
+        epochs: it has seen; None for a model without epochs.
+        tried: the fit on the part; None for a model that validates in its own fit, or not at all.
+        report: the fit on everything; None where there is none.
+        interrupted: whether Ctrl-C ended it.
+    """
+
+    model: FittedModel
+    options: ModelOptions
+    epochs: int | None
+    tried: "Tried | None"
+    report: FitReport | None
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a fit on a part showed.
+
+    Attributes:
+        options: of the model.
+        epochs: the best number; None for a model without epochs.
+        ndcg: NDCG@20 over all users of the validation part.
+        seconds: of the fit and the measurement.
+        history: its epochs.
+        interrupted: whether Ctrl-C ended it.
+    """
+
+    options: ModelOptions
+    epochs: int | None
+    ndcg: float
+    seconds: float
+    history: tuple[EpochRecord, ...] = ()
+    interrupted: bool = False
+
+
+def known_model(name: str) -> str:
+    """The name, if there is such a model.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if name not in MODELS:
+        raise SettingsError(f"no model {name!r}: expected one of {', '.join(MODELS)}")
+    return name
+
+
+def assigned(name: str, assignments: Sequence[str]) -> dict[str, str]:
+    """The options that `--set` gives to one model.
+
+    `model.option=value` is for that model only, `option=value` for every model of the command.
+    `hybrid` also takes the options of its parts.
+
+    Raises:
+        SettingsError: an assignment has no value.
+    """
+    values: dict[str, str] = {}
+    for assignment in assignments:
+        target, equals, value = assignment.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {assignment!r}: expected name=value")
+        owner, dot, option = target.partition(".")
+        if not dot or owner == name:
+            values[option if dot else target] = value
+        elif owner in MODELS and name == "hybrid":
+            values[target] = value
+        elif owner not in MODELS:
+            raise SettingsError(
+                f"--set {assignment!r}: no model {owner!r}: expected one of {', '.join(MODELS)}"
+            )
+    return values
+
+
+def model_options(name: str, values: Mapping[str, object]) -> ModelOptions:
+    """The options of a model, checked.
+
+    Raises:
+        SettingsError: no such model or option, or a value it cannot take.
+    """
+    spec = MODELS[known_model(name)]
+    try:
+        return spec.options.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SettingsError(
+            f"{name}: --set {where}={first['input']!r}: {first['msg']}: expected one of "
+            f"{', '.join(spec.options.model_fields)} with a value in its range"
+        ) from None
+
+
+def has_epochs(name: str) -> bool:
+    """Whether a model is trained in epochs, whose best number validation finds."""
+    return "epochs" in MODELS[name].options.model_fields
+
+
+def needs_validation(name: str) -> bool:
+    """Whether validation has anything to choose; a model that does so in its own fit has not."""
+    return has_epochs(name) or bool(MODELS[name].search)
+
+
+def validation_split(data: TrainingData, seed: int) -> ValidationSplit:
+    """Hold out a fifth of each user's items.
+
+    Raises:
+        TrainingError: no user has enough items.
+    """
+    mask = hold_out(data.evidence, _VALIDATION_SHARE, seed=seed)
+    if not mask.any():
+        raise TrainingError(
+            "no user has 5 items or more, so nothing can be held out to validate on: "
+            "train on more interactions"
+        )
+    part = replace(data, evidence=entries(data.evidence, ~mask))
+    return ValidationSplit(data, part, Validation(entries(data.evidence, mask)))
+
+
+def fit_part(
+    name: str, split: ValidationSplit, options: ModelOptions, run: FitRun
+) -> tuple[FittedModel, Tried]:
+    """Fit on the part, and measure on what is held out.
+
+    Raises:
+        TrainingError: the model cannot be fitted, or its arrays do not fit into memory.
+    """
+    started = perf_counter()
+    model, report = MODELS[name].fit(split.part, options, replace(run, validation=split.held_out))
+    ndcg = mean_ndcg(model.scores, split.part.evidence, split.held_out.held_out)
+    return model, Tried(
+        options, report.epochs or None, ndcg, perf_counter() - started, report.history,
+        report.interrupted,
+    )  # fmt: skip
+
+
+def fit_whole(
+    name: str, data: TrainingData, options: ModelOptions, run: FitRun
+) -> tuple[FittedModel, FitReport]:
+    """Fit on everything.
+
+    Raises:
+        TrainingError: the model cannot be fitted, or its arrays do not fit into memory.
+    """
+    return MODELS[name].fit(data, options, replace(run, validation=None))
+
+
+def train(
+    name: str,
+    data: TrainingData,
+    options: ModelOptions,
+    run: FitRun,
+    *,
+    watch: Watch = unwatched,
+    checkpoints: Path | None = None,
+) -> Trained:
+    """Fit on a part to find the best epoch, then on everything for that long.
+
+    Ctrl-C keeps the model of the part, which is the best there is until the second fit is done.
+
+    Args:
+        name: the model.
+        data: all of the training data.
+        options: of the model.
+        run: seed and device.
+        watch: see `Watch`.
+        checkpoints: folder with the checkpoints of both fits, from which they go on.
+
+    Raises:
+        TrainingError: the model cannot be fitted, or its arrays do not fit into memory.
+        KeyboardInterrupt: Ctrl-C came when there was no model yet.
+    """
+    MODELS[name].require_memory(data, options, run.device)
+    options = MODELS[name].settled(data, options, run.seed)  # once, so that both fits are alike
+    most = most_epochs(options)
+    if not needs_validation(name):
+        run = replace(run, progress=watch("fit", most), checkpoint=_file(checkpoints, "fit"))
+        model, report = fit_whole(name, data, options, run)
+        return Trained(model, options, report.epochs or None, None, report, report.interrupted)
+    first = replace(run, progress=watch("fit on a part", most))
+    first = replace(first, checkpoint=_file(checkpoints, "part"))
+    part_model, tried = fit_part(name, validation_split(data, run.seed), options, first)
+    kept = Trained(part_model, options, tried.epochs, tried, None, interrupted=True)
+    if tried.interrupted:
+        return kept
+    second = replace(run, progress=watch("fit on everything", tried.epochs), epochs=tried.epochs)
+    second = replace(second, checkpoint=_file(checkpoints, "fit"))
+    try:
+        model, report = fit_whole(name, data, options, second)
+    except KeyboardInterrupt:
+        return kept
+    if report.interrupted:
+        return kept
+    return Trained(model, options, tried.epochs, tried, report)
+
+
+def most_epochs(options: ModelOptions) -> int | None:
+    """The number of epochs that the options allow; None for a model without epochs."""
+    return getattr(options, "epochs", None)
+
+
+def _file(folder: Path | None, name: str) -> Path | None:
+    return folder and folder / f"{name}.npz"

@@ -1,0 +1,88 @@
+"""`recsvc evaluate hybrid --as-served`: the blend as it is served, from a Neo4j of its own."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from loaders.gateway import Neo4jGateway
+from loaders.ingest import ingest
+from loaders.local_neo4j import scratch_neo4j
+from loaders.parts import stored_parts
+from recsvc.errors import SettingsError
+from recsvc.evaluation.metrics import CUTS, Ranking
+from recsvc.recommend.batch import batch_evidence, recommend_all
+from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.pipeline import RefreshReport, refresh
+from recsvc.settings import EventSettings
+from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot.arrays import Snapshot
+from recsvc.training.experiment import Ranked, TrialData, TrialOptions
+from recsvc.training.fit import assigned
+
+HYBRID = "hybrid"
+
+
+def rank_as_served(
+    data: TrialData,
+    options: TrialOptions,
+    events: Mapping[str, EventSettings],
+    *,
+    home: Path,
+    say: Callable[[str], None],
+) -> Ranked:
+    """Ingest the training tables into an empty Neo4j, refresh there, and rank as the service does.
+
+    Raises:
+        SettingsError: an option is none of a refresh.
+        TrainingError: a model cannot be fitted.
+        Neo4jError: the scratch Neo4j cannot be started.
+    """
+    chosen = _refresh_options(options)
+    with tempfile.TemporaryDirectory() as folder, scratch_neo4j(home, say) as address:
+        with Neo4jGateway(address) as gateway:
+            say("ingesting the training tables")
+            ingest(gateway, data.source, rejects=Path(folder) / "rejects.csv", strict=True)
+            say("refreshing")
+            report = refresh(gateway, chosen, events, home=Path(folder))
+            unpacked = Path(folder) / "snapshot"
+            content = stored_parts(gateway, report.versions[HYBRID])
+            snapshots.unpack(content, report.sha256, unpacked)
+        ranking = _rank(snapshots.load(unpacked), data, events)
+    return Ranked(HYBRID, ranking, _details(report))
+
+
+def _refresh_options(options: TrialOptions) -> RefreshOptions:
+    values = {**assigned(HYBRID, options.assignments), "seed": options.seed}
+    try:
+        return RefreshOptions.model_validate({**values, "device": options.device})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SettingsError(
+            f"--set {where}={first['input']!r}: {first['msg']}: expected one of "
+            f"{', '.join(RefreshOptions.model_fields)} with a value in its range"
+        ) from None
+
+
+def _rank(snapshot: Snapshot, data: TrialData, events: Mapping[str, EventSettings]) -> Ranking:
+    """The lists of the service, with the rows of this graph."""
+    evidence = batch_evidence(data.graph, snapshot, events)
+    user_ids = [data.graph.users[user] for user in data.users.tolist()]
+    items = np.full((len(user_ids), max(CUTS)), -1, np.int64)
+    scores = np.full((len(user_ids), max(CUTS)), -np.inf, np.float32)
+    ours = data.graph.items.rows(list(snapshot.items))
+    for row, best in enumerate(recommend_all(snapshot, evidence, user_ids, max(CUTS))):
+        items[row, : len(best.items)] = ours[best.items]
+        scores[row, : len(best.items)] = best.scores
+    return Ranking(data.users, items, scores)
+
+
+def _details(report: RefreshReport) -> dict[str, object]:
+    return {
+        "weights": dict(report.weights),
+        "validation_ndcg@20": {n: found["ndcg@20"].mean for n, found in report.metrics.items()},
+        "seconds": dict(report.seconds),
+    }

@@ -1,0 +1,190 @@
+"""`train`, `evaluate` and `tune` on tables alone, as a person would run them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from recsvc.cli import app
+from recsvc.errors import RecsvcError
+from recsvc.training.published import data_sha256
+from tests.unit.made_tables import training_graph, write_tables
+
+QUICK = ("--set", "dimensions=8", "--set", "epochs=4", "--set", "learning_rate=0.05")
+runner = CliRunner()
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which commands are started, with only the training table in `data`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECSVC_HOME", str(tmp_path / "home"))
+    write_tables(tmp_path)
+    (tmp_path / "data").mkdir()
+    table = (tmp_path / "interactions.csv").read_text()
+    (tmp_path / "data" / "interactions.csv").write_text(table)
+    return tmp_path
+
+
+def invoke(*arguments: str) -> Result:
+    return runner.invoke(app, [*arguments, "--device", "cpu"])
+
+
+def told(*arguments: str) -> Any:
+    result = invoke(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def failure(*arguments: str) -> str:
+    """The one line of an expected failure."""
+    error = invoke(*arguments).exception
+    assert isinstance(error, RecsvcError)
+    return str(error)
+
+
+FILES = ("--train", "interactions.csv", "--test", "test.csv")
+
+
+@pytest.mark.usefixtures("tables")
+def test_train_writes_a_whole_run() -> None:
+    document = told("train", "mf", "--data", "data", "--out", "run", *QUICK)
+    manifest = json.loads(Path("run/manifest.json").read_text())
+    assert sorted(path.name for path in Path("run").iterdir()) == [
+        "items.csv", "manifest.json", "model.npz", "report.html", "users.csv",
+    ]  # fmt: skip
+    assert not Path("run.unfinished").exists()
+    assert manifest["options"]["dimensions"] == 8
+    assert manifest["epochs"] == document["epochs"] <= 4
+    assert manifest["data"]["sha256"] == data_sha256(training_graph(Path("data")))
+    assert manifest["environment"]["cpu_count"] == os.cpu_count()
+    part = manifest["history"]["fit on a part"]
+    assert [record["epoch"] for record in part] == list(range(1, len(part) + 1))
+    # The whole validation part is no larger than what training watches here.
+    assert manifest["metrics"]["ndcg@20"] == pytest.approx(max(r["metric"] for r in part))
+    page = Path("run/report.html").read_text()
+    assert "Training of mf" in page
+    assert page.count("<svg") == 2
+    assert "NDCG@20 on the validation part by epoch" in page
+
+
+@pytest.mark.usefixtures("tables")
+def test_train_says_what_memory_it_takes_and_what_there_is() -> None:
+    said = re.sub(r"\s+", " ", invoke("train", "walk3", "--data", "data").stderr)
+    assert re.search(r"arrays of walk3 take about [\d,]+ MiB of the [\d,]+ MiB free on cpu", said)
+
+
+@pytest.mark.usefixtures("tables")
+def test_a_model_without_epochs_has_a_page_without_curves() -> None:
+    told("train", "walk3", "--data", "data", "--out", "run")
+    page = Path("run/report.html").read_text()
+    assert "<svg" not in page
+    assert "not trained in epochs" in page
+
+
+@pytest.mark.usefixtures("tables")
+def test_ctrl_c_keeps_a_model_and_resume_goes_on() -> None:
+    common = ("--data", "data", "--set", "dimensions=8", "--set", "patience=100000")
+    arguments = ("train", "mf", *common, "--set", "epochs=10000", "--out", "run", "--device", "cpu")
+    # Started in the background, this process ignores Ctrl-C, and so would the one it starts.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsvc", *arguments], stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    signal.signal(signal.SIGINT, ours)
+    with process:
+        try:
+            deadline = time.monotonic() + 200
+            while not Path("run.unfinished/part.npz").exists():
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=100)
+        finally:
+            process.kill()
+    assert process.returncode == 0, said
+    assert "best model so far is kept in run; --resume goes on" in re.sub(r"\s+", " ", said)
+    manifest = json.loads(Path("run/manifest.json").read_text())
+    assert manifest["interrupted"]
+    assert np.load("run/model.npz", allow_pickle=False)["item_vectors"].shape == (60, 8)
+    assert "unfinished run" in failure(*arguments[:-2])
+    assert "another options" in failure(
+        *arguments[:-4], "--out", "run", "--resume", "--set", "l2=1"
+    )
+
+
+@pytest.mark.usefixtures("tables")
+def test_evaluate_two_models_prints_the_difference() -> None:
+    document = told("evaluate", "walk3", "popularity", *FILES, "--trials", "2")
+    walk, popular = (document["models"][name]["metrics"] for name in ("walk3", "popularity"))
+    difference = document["difference"]
+    assert difference.keys() == walk.keys() == popular.keys()
+    assert len(difference) == 28
+    for name, estimate in difference.items():
+        assert estimate["mean"] == pytest.approx(walk[name]["mean"] - popular[name]["mean"])
+        assert estimate["low"] <= estimate["mean"] <= estimate["high"]
+    shown = invoke("evaluate", "walk3", "popularity", *FILES, "--trials", "2").stdout
+    assert "walk3 - popularity" in shown
+    assert f"{difference['recall@20']['mean']:+.4f}" in shown
+
+
+@pytest.mark.usefixtures("tables")
+def test_evaluate_twice_gives_the_same_numbers() -> None:
+    arguments = ("evaluate", "mf", *FILES, *QUICK, "--seed", "5")
+    first, again = (told(*arguments) for _ in range(2))
+    assert first["metrics"] == again["metrics"]
+    assert first["coverage"] == again["coverage"]
+    assert {"model", "users", "metrics", "coverage", "epochs", "options", "total_seconds"} <= set(
+        first
+    )
+
+
+@pytest.mark.usefixtures("tables")
+def test_the_published_protocol_names_what_is_shipped() -> None:
+    said = failure("evaluate", "walk3", *FILES, "--protocol", "published")
+    assert "Gowalla" in said
+    assert "--protocol validated" in said
+
+
+@pytest.mark.usefixtures("tables")
+def test_tune_goes_on_and_its_arguments_are_taken() -> None:
+    arguments = ("tune", "walk3", "--train", "interactions.csv", "--study", "study.log")
+    first = told(*arguments, "--trials", "2")
+    again = told(*arguments, "--trials", "4", "--sampler", "random")
+    assert again["trials"][:2] == first["trials"]
+    assert len(again["trials"]) == 4
+    best = max(again["trials"], key=lambda trial: trial["ndcg"])
+    assert again["best"] == best
+    given = again["arguments"].split()
+    chosen = told("evaluate", "walk3", *FILES, *given, "--trials", "1")["options"]
+    assert chosen == again["options"]
+    assert "--set alpha=" in invoke(*arguments, "--trials", "4").stdout
+
+
+@pytest.mark.usefixtures("tables")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("evaluate", "walk3", "walk3", *FILES), "two different ones"),
+        (("evaluate", "walk3", "mf", "ease", *FILES), "two different ones"),
+        (("evaluate", "walk3", "mf", *FILES, "--recommendations", "x.csv"), "name one"),
+        (("evaluate", "walk3", *FILES, "--as-served"), "hybrid alone"),
+        (("evaluate", "walk3", *FILES, "--protocol", "magic"), "magic"),
+        (("train", "walk3", "--data", "data", "--resume"), "name the folder"),
+    ],
+)
+def test_wrong_usage_is_told(arguments: tuple[str, ...], says: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert says in re.sub(r"[\s│]+", " ", result.stderr)

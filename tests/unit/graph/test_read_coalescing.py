@@ -1,0 +1,101 @@
+"""Reads of many requests that are asked together."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from recsvc.graph.read_coalescing import SharedReads
+
+
+class Read:
+    """Doubles what it is asked for, when it is let; notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+        self.let = asyncio.Event()
+
+    async def __call__(self, keys: Sequence[int]) -> list[int]:
+        self.asked.append(list(keys))
+        await self.let.wait()
+        if 0 in keys:
+            raise OSError("0 cannot be read")
+        return [2 * key for key in keys]
+
+
+@pytest.fixture
+def read() -> Read:
+    return Read()
+
+
+async def test_one_alone_waits_for_nobody(read: Read) -> None:
+    read.let.set()
+    reads = SharedReads(read)
+    assert [await reads.ask(key) for key in (1, 2, 1)] == [2, 4, 2]
+    assert read.asked == [[1], [2], [1]]
+
+
+async def test_those_who_come_meanwhile_share_the_next_read(read: Read) -> None:
+    reads = SharedReads(read)
+    first = asyncio.create_task(reads.ask(1))
+    await until_asked(read, 1)
+    # The one under way began before they asked: 1 is read again.
+    others = [asyncio.create_task(reads.ask(key)) for key in (1, 2, 3, 2)]
+    for _ in range(5):  # turns of the loop, in which they could be read
+        await asyncio.sleep(0)
+    assert read.asked == [[1]]
+    read.let.set()
+    assert [await first, *[await other for other in others]] == [2, 2, 4, 6, 4]
+    assert read.asked == [[1], [1, 2, 3]]
+
+
+async def test_nobody_waits_long_for_a_read_that_does_not_end(read: Read) -> None:
+    reads = SharedReads(read)
+    tasks = []
+    for key in (1, 2, 3):
+        tasks.append(asyncio.create_task(reads.ask(key)))
+        await until_asked(read, key)
+    assert read.asked == [[1], [2], [3]]
+    read.let.set()
+    assert await asyncio.gather(*tasks) == [2, 4, 6]
+
+
+async def test_all_who_wait_hear_of_an_error_and_the_next_is_read(read: Read) -> None:
+    reads = SharedReads(read)
+    first = asyncio.create_task(reads.ask(1))
+    await until_asked(read, 1)
+    others = [asyncio.create_task(reads.ask(key)) for key in (2, 0)]
+    await asyncio.sleep(0)
+    read.let.set()
+    found = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [found[0], *map(str, found[1:])] == [2, "0 cannot be read", "0 cannot be read"]
+    assert await reads.ask(5) == 10
+
+
+async def test_a_read_that_leaves_one_out_is_an_error_for_all() -> None:
+    async def read(keys: Sequence[int]) -> list[int]:
+        return list(keys)[1:]
+
+    reads = SharedReads(read)
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(reads.ask(1), reads.ask(2), return_exceptions=True)
+    assert [type(each) for each in found] == [ValueError, ValueError]
+
+
+async def test_one_who_gives_up_takes_nothing_from_the_others(read: Read) -> None:
+    reads = SharedReads(read)
+    patient, hasty = (asyncio.create_task(reads.ask(key)) for key in (1, 1))
+    await until_asked(read, 1)
+    hasty.cancel()
+    await asyncio.sleep(0)
+    read.let.set()
+    assert await patient == 2
+    assert hasty.cancelled()
+
+
+async def until_asked(read: Read, times: int) -> None:
+    for _ in range(5_000):
+        if len(read.asked) >= times:
+            return
+        await asyncio.sleep(0.001)
+    pytest.fail("it was not asked within 5 seconds")

@@ -1,0 +1,256 @@
+"""The served snapshot: swapped, kept to go back to, read once, and what a full disk does."""
+
+import asyncio
+import errno
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from loaders.errors import Neo4jUnavailableError
+from loaders.gateway import Neo4jAddress
+from loaders.parts import Part
+from loaders.types import IdMap
+from recsvc.blend.blend import Blend
+from recsvc.errors import SnapshotError
+from recsvc.graph.rows import ActiveVersion
+from recsvc.recommend import active_snapshot as serving_module
+from recsvc.recommend.active_snapshot import Serving
+from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot.arrays import Snapshot, pack
+
+
+def packed(version: int, title: str = "One") -> tuple[tuple[Part, ...], str]:
+    made = Snapshot(
+        versions={"hybrid": version},
+        items=IdMap(["i1"]),
+        categories=IdMap(()),
+        users=IdMap(()),
+        user_counts=np.zeros(0, np.int64),
+        item_people=np.ones(1, np.int64),
+        titles=(title,),
+        available=np.ones(1, bool),
+        in_category=sp.csr_matrix((1, 0), dtype=bool),
+        blend=Blend((), (), np.ones(1, np.float32), 0.1),
+    )
+    return pack(made)
+
+
+class FakeStore:
+    """Versions that are stored, which of them is active, and which were read."""
+
+    def __init__(self, *versions: int) -> None:
+        self.content = {version: packed(version) for version in versions}
+        self.active = max(versions)
+        self.read: list[int] = []
+        self.reading_seconds = 0.0
+        self.may_be_read = asyncio.Event()
+        self.may_be_read.set()
+        self.address = Neo4jAddress("bolt://example:7687", "neo4j", "")
+
+    async def known_snapshots(self) -> list[tuple[int, str]]:
+        return [(version, sha256) for version, (_, sha256) in self.content.items()]
+
+    async def warm_up(self) -> None:
+        pass
+
+    async def active_versions(self) -> dict[str, ActiveVersion]:
+        sha256 = self.content[self.active][1]
+        return {"hybrid": ActiveVersion("hybrid", self.active, None, sha256)}
+
+    async def stored_versions(self) -> dict[int, str]:
+        return {version: sha256 for version, (_, sha256) in self.content.items()}
+
+    async def snapshot_parts(self, version: int) -> AsyncIterator[Part]:
+        self.read.append(version)
+        content, _ = self.content[version]
+        await asyncio.sleep(self.reading_seconds)
+        await self.may_be_read.wait()
+        for part in content:
+            yield part
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_module, "_WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(serving_module, "_FULL_DISK_SECONDS", 0.05)
+
+
+@pytest.fixture
+async def make(tmp_path: Path, quick: None) -> AsyncIterator[Callable[[Any], Serving]]:
+    made: list[Serving] = []
+
+    def make(store: Any) -> Serving:
+        made.append(Serving(store, tmp_path))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.stop()
+
+
+def names(folder: Path, pattern: str) -> list[str]:
+    return sorted(path.name for path in folder.glob(pattern))
+
+
+def on_disk(folder: Path) -> list[int]:
+    return [int(name.split("-")[1]) for name in names(folder, "hybrid-*")]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5.0
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_one_goes_back_to_what_is_on_disk(make: Any, tmp_path: Path) -> None:
+    """Also in a service that was started after that was active."""
+    store = FakeStore(1, 2)
+    serving = make(store)
+    await serving.start()
+    assert serving.snapshot.versions == {"hybrid": 2}
+    await until(lambda: on_disk(tmp_path) == [1, 2])
+    assert store.read == [2, 1]
+    store.active = 1
+    await serving.reload()
+    assert serving.snapshot.versions == {"hybrid": 1}
+    await until(lambda: snapshots.last_served(tmp_path)[0].name.startswith("hybrid-1-"))
+    store.active = 2
+    await until(lambda: serving.snapshot.versions == {"hybrid": 2})
+    assert store.read == [2, 1]
+
+
+async def test_what_is_no_longer_stored_goes(make: Any, tmp_path: Path) -> None:
+    store = FakeStore(1, 2)
+    serving = make(store)
+    await serving.start()
+    await until(lambda: on_disk(tmp_path) == [1, 2])
+    (old,) = names(tmp_path, "hybrid-1-*")
+    store.content[1] = packed(1, "deleted")
+    await serving.reload()
+    assert old not in names(tmp_path, "hybrid-1-*")
+    store.content[3] = packed(3)
+    store.active = 3
+    del store.content[1]
+    await until(lambda: on_disk(tmp_path) == [2, 3])
+    await until(lambda: not names(tmp_path, ".unpacking-*"))
+
+
+async def test_what_was_rewritten_while_it_was_read_ahead_goes(make: Any, tmp_path: Path) -> None:
+    store = FakeStore(1, 2)
+    serving = make(store)
+    await serving.reload()
+    store.reading_seconds = 0.3
+    serving._look_ahead()
+    await until(lambda: store.read == [2, 1])
+    store.content[1] = packed(1, "deleted")
+    await serving.reload()
+    assert on_disk(tmp_path) == [2]
+
+
+async def test_of_several_processes_one_reads_a_version(make: Any) -> None:
+    store = FakeStore(1)
+    store.reading_seconds = 0.3
+    several = [make(store) for _ in range(3)]
+    await asyncio.gather(*(each.start() for each in several))
+    assert [each.snapshot.versions["hybrid"] for each in several] == [1, 1, 1]
+    assert store.read == [1]
+
+
+async def test_one_that_gives_up_waiting_lets_nobody_else_read(make: Any) -> None:
+    store = FakeStore(1)
+    store.may_be_read.clear()
+    first, second, third = (make(store) for _ in range(3))
+    reading = asyncio.create_task(first.reload())
+    await until(lambda: store.read == [1])
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(second.reload(), 0.1)
+    waiting = asyncio.create_task(third.reload())
+    await asyncio.sleep(0.1)
+    store.may_be_read.set()
+    await asyncio.gather(reading, waiting)
+    assert store.read == [1]
+
+
+async def test_a_full_disk_leaves_what_was_served(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def full(*_: Any) -> Iterator[Callable[[Part], None]]:
+        def lay_out(_: Part) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        yield lay_out
+
+    store = FakeStore(1)
+    serving = make(store)
+    await serving.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(snapshots, "unpacking", full)
+        store.content[2] = packed(2)
+        store.active = 2
+        await until(lambda: store.read.count(2) > 1)
+        assert serving.snapshot.versions == {"hybrid": 1}
+        assert serving.active["hybrid"].version == 1
+        other = make(store)
+        await other.start()  # from the disk
+        assert other.snapshot.versions == {"hybrid": 1}
+    await until(lambda: serving.snapshot.versions == other.snapshot.versions == {"hybrid": 2})
+
+
+async def test_a_graph_without_a_version_is_served_nothing_of_another(
+    make: Any, tmp_path: Path
+) -> None:
+    """An empty or another database under an old folder, from the start or later."""
+    store = FakeStore(1)
+    serving = make(store)
+    await serving.start()
+    assert serving.serves
+    store.content, store.active_versions = {}, nothing_active
+    await until(lambda: not serving.serves)
+    assert on_disk(tmp_path) == []
+    assert "no version is active" in serving.troubles["snapshot"]
+
+
+async def nothing_active() -> dict[str, ActiveVersion]:
+    return {}
+
+
+async def test_while_neo4j_is_away_the_disk_serves_its_own_address_alone(make: Any) -> None:
+    async def away() -> dict[str, ActiveVersion]:
+        raise Neo4jUnavailableError("away")
+
+    store = FakeStore(1)
+    await make(store).start()
+    gone = FakeStore(1)
+    gone.active_versions = away
+    same = make(gone)
+    await same.start()
+    assert same.snapshot.versions == {"hybrid": 1}
+    assert same.troubles == {"neo4j": "the graph database does not answer"}
+    elsewhere = FakeStore(1)
+    elsewhere.active_versions = away
+    elsewhere.address = Neo4jAddress("bolt://elsewhere:7687", "neo4j", "")
+    other = make(elsewhere)
+    await other.start()
+    assert not other.serves
+    with pytest.raises(SnapshotError, match="bolt://elsewhere:7687 does not answer"):
+        _ = other.snapshot
+
+
+async def test_without_room_on_disk_and_nothing_else_to_serve_memory_serves(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(snapshots, "unpacking", full)
+    serving = make(FakeStore(1))
+    await serving.start()
+    assert serving.snapshot.versions == {"hybrid": 1}

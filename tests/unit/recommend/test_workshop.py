@@ -1,0 +1,72 @@
+"""Large work holds nobody up, and does not pile up."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from recsvc.errors import BusyError, TooMuchError
+from recsvc.recommend.query import LARGE_WORK, MOST_WORK, RecommendationQuery, check_work
+from recsvc.recommend.workshop import Workshop
+
+
+async def test_small_work_is_done_where_it_is_asked_for() -> None:
+    assert await Workshop().do(False, threading.get_ident) == threading.get_ident()
+
+
+async def test_large_work_leaves_the_loop_free() -> None:
+    workshop = Workshop()
+    beats = 0
+    work = asyncio.create_task(workshop.do(True, time.sleep, 0.3))
+    while not work.done():
+        await asyncio.sleep(0.01)
+        beats += 1
+    assert beats > 5
+    assert await workshop.do(True, threading.get_ident) != threading.get_ident()
+
+
+async def test_only_so_much_waits() -> None:
+    workshop = Workshop(most_waiting=2)
+    done = threading.Event()
+    waiting = [asyncio.create_task(workshop.do(True, done.wait, 5)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(BusyError, match="ask again"):
+        await workshop.do(True, int)
+    assert await workshop.do(False, int) == 0
+    done.set()
+    assert await asyncio.gather(*waiting) == [True, True]
+    assert await workshop.do(True, int) == 0
+
+
+async def test_what_goes_wrong_there_is_seen_here() -> None:
+    workshop = Workshop(most_waiting=1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await workshop.do(True, divmod, 1, 0)
+
+
+def test_what_is_usual_is_small_and_what_takes_long_is_not() -> None:
+    assert RecommendationQuery().work(50) < LARGE_WORK
+    assert RecommendationQuery(explain="full").work(10) < LARGE_WORK
+    assert RecommendationQuery(k=500).work(50) > LARGE_WORK
+    assert RecommendationQuery(explain="full").work(1000) > LARGE_WORK
+
+
+def test_a_batch_has_a_budget_and_an_answer_alone_has_none() -> None:
+    dearest = RecommendationQuery(k=500, explain="full")
+    check_work(dearest, [30_000], 1)
+    check_work(dearest, [1000], 8)
+    check_work(RecommendationQuery(k=20), [1000] * 100, 100)
+    check_work(RecommendationQuery(), [50] * 100, 100)
+    with pytest.raises(TooMuchError) as refused:
+        check_work(dearest, [1000] * 100, 100)
+    assert f"{MOST_WORK:,}" in str(refused.value)
+    assert "explain=full" in str(refused.value)
+
+
+def test_who_is_named_again_costs_what_is_sent() -> None:
+    dearest = RecommendationQuery(k=500, explain="full")
+    with pytest.raises(TooMuchError):
+        check_work(dearest, [10], 100)
+    check_work(RecommendationQuery(), [1000], 100)

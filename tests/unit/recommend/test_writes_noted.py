@@ -1,0 +1,100 @@
+"""Whose answers a write ends: before its caller hears of it, and where it failed half-way too."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import pytest
+
+from loaders.errors import Neo4jTimeoutError
+from loaders.gateway import Neo4jAddress
+from recsvc.graph.rows import PendingDeletions
+from recsvc.graph.store import Store
+from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.graph_writer import Change, DropFollow, GraphWriter, PutFollow, PutNode
+from recsvc.recommend.write_counters import Revisions
+
+USERS = ("ann", "bob", "cem")
+
+
+class FakeStore(Store):
+    """Commits nothing; notes whether the write was noted already, and fails if told to."""
+
+    def __init__(self, revisions: Revisions) -> None:
+        super().__init__(Neo4jAddress("bolt://nowhere", "", ""), timeout_seconds=5.0)
+        self.revisions = revisions
+        self.noted_at_commit: int | None = None
+        self.error: Exception | None = None
+
+    def _commit(self) -> None:
+        self.noted_at_commit = self.revisions.newest
+        if self.error is not None:
+            raise self.error
+
+    async def add_events(self, rows: Sequence[Any]) -> list[str]:
+        self._commit()
+        return [row["event_id"] for row in rows]
+
+    async def write(self, steps: Sequence[Any]) -> list[list[dict[str, Any]]]:
+        self._commit()
+        nodes = [{"kind": "user", "id": user, "made": False} for user in USERS]
+        follows = [{"user_id": "ann", "other_id": "bob", "existed": False}]
+        return [nodes, *([] for _ in steps[1:-1]), follows]
+
+    async def pending_deletions(self) -> PendingDeletions:
+        return PendingDeletions(0)
+
+
+@pytest.fixture
+def store(revisions: Revisions) -> FakeStore:
+    return FakeStore(revisions)
+
+
+@pytest.fixture
+async def writer(store: FakeStore, revisions: Revisions) -> AsyncIterator[GraphWriter]:
+    writer = GraphWriter(store, cast(Serving, None), revisions)
+    yield writer
+    await writer.stop()
+
+
+def ended(revisions: Revisions, before: int) -> set[str]:
+    return {u for u in USERS if not revisions.unchanged(revisions.places([u]), before)}
+
+
+async def test_events_end_the_answers_of_their_users(
+    writer: GraphWriter, store: FakeStore, revisions: Revisions
+) -> None:
+    rows = [{"event_id": f"e{n}", "user_id": user} for n, user in enumerate(("ann", "cem", "ann"))]
+    assert await writer.add_events(rows) == 3
+    assert ended(revisions, 0) == {"ann", "cem"}
+    assert store.noted_at_commit == 0
+
+
+CHANGES: list[tuple[Change, set[str]]] = [
+    (PutNode("user", "ann", {}), {"ann"}),
+    (PutNode("user", "ann", {}, (("24", 1.0),)), {"ann"}),
+    (PutFollow("ann", "bob"), {"ann"}),
+    (DropFollow("ann", "bob"), {"ann"}),
+    (PutNode("item", "i", {}), set(USERS)),
+    (PutNode("category", "ann", {}), set(USERS)),
+]
+
+
+@pytest.mark.parametrize(("change", "whose"), CHANGES)
+async def test_a_change_ends_the_answers_it_may_alter(
+    writer: GraphWriter, store: FakeStore, revisions: Revisions, change: Change, whose: set[str]
+) -> None:
+    await writer.change(change)
+    assert ended(revisions, 0) == whose
+    assert store.noted_at_commit == 0
+
+
+async def test_a_write_of_unknown_outcome_is_noted_too(
+    writer: GraphWriter, store: FakeStore, revisions: Revisions
+) -> None:
+    store.error = Neo4jTimeoutError("no answer in time: committed or not")
+    with pytest.raises(Neo4jTimeoutError):
+        await writer.add_events([{"event_id": "e", "user_id": "bob"}])
+    assert ended(revisions, 0) == {"bob"}
+    with pytest.raises(Neo4jTimeoutError):
+        await writer.change(PutNode("item", "i", {}))
+    assert ended(revisions, 1) == set(USERS)

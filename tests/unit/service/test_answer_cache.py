@@ -1,0 +1,180 @@
+import json
+import sys
+import tracemalloc
+from dataclasses import replace
+
+import pytest
+
+from recsvc.answer import Answer, RankedItem, as_document
+from recsvc.recommend.write_counters import Revisions, note_anything, reading_var
+from recsvc.service.answer_cache import AnswerCache, Served, answer_json
+
+SNAPSHOT = object()
+KEY = ("/v1/users/ann/recommendations", b"k=5")
+SERVED = Served(b',"k":5,"took_ms":', b',"items":[]}')
+
+
+class Clock:
+    now = 100.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("recsvc.service.answer_cache.time.monotonic", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture
+def cache(revisions: Revisions, clock: Clock) -> AnswerCache:
+    return AnswerCache(revisions, seconds=5.0, max_bytes=100_000)
+
+
+def keep(
+    cache: AnswerCache,
+    key: tuple[str, bytes] = KEY,
+    users: tuple[str, ...] | None = ("ann",),
+    served: Served = SERVED,
+) -> None:
+    reading = cache.begin()
+    reading.users = users
+    cache.keep(key, SNAPSHOT, served, reading, 100.0)
+
+
+def test_what_was_kept_is_found(cache: AnswerCache) -> None:
+    assert cache.find(KEY, SNAPSHOT) is None
+    keep(cache)
+    assert cache.find(KEY, SNAPSHOT) is SERVED
+    assert cache.find((KEY[0], b"k=6"), SNAPSHOT) is None
+
+
+@pytest.mark.parametrize(
+    ("users", "anybody"), [(["ann"], False), (["friend"], False), ([], True), (["x", "ann"], False)]
+)
+def test_a_write_ends_it(
+    cache: AnswerCache, revisions: Revisions, users: list[str], anybody: bool
+) -> None:
+    keep(cache, users=("ann", "friend"))
+    revisions.note_write(users, anybody=anybody)
+    assert cache.find(KEY, SNAPSHOT) is None
+    assert (len(cache), cache.size) == (0, 0)
+
+
+def test_a_write_about_others_does_not(cache: AnswerCache, revisions: Revisions) -> None:
+    keep(cache, users=("ann", "friend"))
+    revisions.note_write(["stranger"])
+    assert cache.find(KEY, SNAPSHOT) is SERVED
+
+
+def test_a_write_while_it_is_made_ends_it(cache: AnswerCache, revisions: Revisions) -> None:
+    """Whom an answer depends on is known after the reading only; the write may be before that."""
+    reading = cache.begin()
+    revisions.note_write(["friend"])
+    reading.users = ("ann", "friend")
+    cache.keep(KEY, SNAPSHOT, SERVED, reading, 100.0)
+    assert cache.find(KEY, SNAPSHOT) is None
+
+
+def test_an_answer_from_unknown_evidence_is_not_kept(cache: AnswerCache) -> None:
+    keep(cache, users=None)
+    assert cache.find(KEY, SNAPSHOT) is None
+    assert len(cache) == 0
+
+
+def test_its_time_counts_from_the_reading(cache: AnswerCache, clock: Clock) -> None:
+    clock.now = 103.0
+    keep(cache)
+    clock.now = 104.9
+    assert cache.find(KEY, SNAPSHOT) is SERVED
+    clock.now = 105.1
+    assert cache.find(KEY, SNAPSHOT) is None
+
+
+def test_another_snapshot_drops_all(cache: AnswerCache) -> None:
+    keep(cache)
+    assert cache.find(KEY, object()) is None
+    assert cache.find(KEY, SNAPSHOT) is None
+    assert (len(cache), cache.size) == (0, 0)
+
+
+def test_the_least_recently_used_goes_first(revisions: Revisions, clock: Clock) -> None:
+    cache = AnswerCache(revisions, seconds=5.0, max_bytes=3_000)
+    keys = [(f"/v1/users/{n}/recommendations", b"") for n in range(4)]
+    for key in keys[:3]:
+        keep(cache, key)
+    assert len(cache) == 3
+    assert cache.find(keys[0], SNAPSHOT) is SERVED
+    keep(cache, keys[3], served=Served(b"x" * 1_000, b""))
+    assert [cache.find(key, SNAPSHOT) is not None for key in keys] == [True, False, False, True]
+    assert cache.size <= 3_000
+
+
+def test_an_answer_larger_than_all_is_not_kept(cache: AnswerCache) -> None:
+    keep(cache)
+    keep(cache, ("/other", b""), served=Served(b"x" * 100_000, b""))
+    assert cache.find(("/other", b""), SNAPSHOT) is None
+    assert cache.find(KEY, SNAPSHOT) is SERVED
+
+
+def test_an_answer_kept_again_counts_once(cache: AnswerCache) -> None:
+    keep(cache)
+    size = cache.size
+    keep(cache)
+    assert (len(cache), cache.size) == (1, size)
+
+
+def test_the_bound_is_what_it_takes(revisions: Revisions, clock: Clock) -> None:
+    """The sizes counted are not below what CPython takes, texts, places and all."""
+    cache = AnswerCache(revisions, seconds=5.0, max_bytes=2**30)
+    tracemalloc.start()
+    try:
+        for n in range(2_000):
+            texts = Served(b"m" * (50 + n % 7), b"e" * (900 + n % 11))
+            users = tuple(f"user {n} {m}" for m in range(n % 30))
+            keep(cache, (f"/v1/users/{n}/recommendations", b"k=%d" % n), users, texts)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sys.implementation.name == "cpython"
+    assert 0.6 * cache.size < taken <= cache.size
+
+
+ANSWER = Answer(
+    "a\"b,\"took_ms\":", "ann", 5, {"took_ms": 3, "hybrid": 2}, (), 6.1,
+    (RankedItem("289", "Britney", 1, 1.5, {"base": 1.5}),),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("request_id", ["abc", 'x","took_ms":1', "~ \\"])
+def test_a_body_is_the_answer_with_its_own_id_and_time(request_id: str) -> None:
+    served = Served.of(ANSWER)
+    body = json.loads(served.body(request_id, 0.25))
+    own = replace(ANSWER, request_id=request_id, took_ms=0.25)
+    assert body == json.loads(Served.of(own).body(own.request_id, own.took_ms))
+    names = ["request_id", "user_id", "k", "versions", "degraded", "took_ms", "unknown", "items"]
+    assert list(body) == names
+    assert (body["request_id"], body["took_ms"], body["user_id"]) == (request_id, 0.25, "ann")
+    assert body["items"][0]["item_id"] == "289"
+    assert body["versions"] == {"took_ms": 3, "hybrid": 2}
+
+
+def test_the_json_of_a_long_answer_is_that_of_all_its_parts() -> None:
+    items = tuple(RankedItem(f"i{n}", None, n, 1.0 / n, {"base": 1.0 / n}) for n in range(1, 112))
+    answer = Answer("r", "ann", 111, {"hybrid": 3}, (), 1.5, items, ("item:x",))
+    assert json.loads(answer_json(answer)) == as_document(answer)
+    empty = replace(answer, items=())
+    assert json.loads(answer_json(empty)) == as_document(empty)
+
+
+def test_an_answer_that_depends_on_everybody_ends_with_any_write(
+    cache: AnswerCache, revisions: Revisions
+) -> None:
+    reading = cache.begin()
+    reading.users = ("ann",)
+    token = reading_var.set(reading)
+    note_anything()
+    reading_var.reset(token)
+    cache.keep(KEY, SNAPSHOT, SERVED, reading, 100.0)
+    assert cache.find(KEY, SNAPSHOT) is not None
+    revisions.note_write(["somebody else"])
+    assert cache.find(KEY, SNAPSHOT) is None

@@ -1,0 +1,292 @@
+import gc
+import mmap
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import scipy.sparse as sp
+
+from loaders.parts import Part, digest_of
+from loaders.types import IdMap
+from recsvc.blend.blend import Blend
+from recsvc.errors import SnapshotError
+from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
+from recsvc.signals import EmbeddingSignal, RowSignal
+from recsvc.snapshot.arrays import Snapshot, keep_only, load, pack, read, unpack, unpacked
+
+N_ITEMS = 25
+HOSTILE = ["", "'\"\\`", "two\nlines", "nul\0", "😀", "é"]
+
+
+def made_snapshot() -> Snapshot:
+    rng = np.random.default_rng(3)
+    ids = {
+        "item": IdMap.from_unsorted(
+            [*HOSTILE, *(f"i{n:02}" for n in range(N_ITEMS - len(HOSTILE)))]
+        ),
+        "user": IdMap(["u1", "u2"]),
+        "category": IdMap(["c1", "c2", "c3"]),
+    }
+    source, target = rng.normal(size=(2, N_ITEMS, 4)).astype(np.float32)
+    rows = [
+        RowSignal(
+            f"{kind}_path", kind, ids[kind],
+            sp.random(len(ids[kind]), N_ITEMS, 0.3, "csr", np.float32, rng),
+        )
+        for kind in EVIDENCE_KINDS
+    ]  # fmt: skip
+    return Snapshot(
+        versions={"hybrid": 4, "lightgcn": 3},
+        items=ids["item"],
+        categories=ids["category"],
+        users=ids["user"],
+        user_counts=np.array([7, 0]),
+        item_people=rng.integers(0, 9, N_ITEMS),
+        titles=tuple(f"Title {n} 😀" for n in range(N_ITEMS)),
+        available=rng.random(N_ITEMS) < 0.8,
+        in_category=sp.csr_matrix(rng.random((N_ITEMS, 3)) < 0.4),
+        blend=Blend(
+            (EmbeddingSignal("lightgcn", ids["item"], source, target), *rows),
+            (1.0, 0.5, 0.002, 1 / 3),
+            rng.random(N_ITEMS).astype(np.float32),
+            0.002,
+        ),
+    )
+
+
+EVIDENCE = Evidence((
+    EvidenceNode("item", "i03", 1.0), EvidenceNode("item", "😀", -0.19),
+    EvidenceNode("user", "u2", 1.0), EvidenceNode("category", "c1", 2.5),
+))  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "snapshots" / "4"
+
+
+def test_round_trip_gives_the_same_scores_bit_for_bit(folder: Path) -> None:
+    made = made_snapshot()
+    unpack(*pack(made), folder)
+    loaded = load(folder)
+    for name in ("items", "categories", "users", "titles", "versions"):
+        assert getattr(loaded, name) == getattr(made, name)
+    np.testing.assert_array_equal(loaded.available, made.available)
+    np.testing.assert_array_equal(loaded.item_people, made.item_people)
+    assert (loaded.in_category != made.in_category).nnz == 0
+    assert loaded.blend.weights == made.blend.weights
+    assert [s.kind for s in loaded.blend.signals] == ["item", "item", "user", "category"]
+    before, after = made.blend.score(EVIDENCE), loaded.blend.score(EVIDENCE)
+    assert after.scores.tobytes() == before.scores.tobytes()
+    factors = [[factor for _, factor, _ in scored.spoken] for scored in (before, after)]
+    assert factors[0] == factors[1]
+    assert len(factors[0]) == len(made.blend.signals)
+    found = loaded.embedding("lightgcn")
+    assert found is not None
+    base = found.source.base
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    assert isinstance(base, np.memmap | mmap.mmap)
+    assert loaded.embedding("item_path") is None
+
+
+def test_same_snapshot_same_bytes_also_once_it_was_stored(folder: Path) -> None:
+    content, sha256 = pack(made_snapshot())
+    assert pack(made_snapshot()) == (content, sha256)
+    assert sha256 == digest_of(part.name for part in reversed(content))
+    unpack(content, sha256, folder)
+    assert pack(load(folder)) == (content, sha256)
+
+
+def test_a_stored_snapshot_is_read_without_a_disk(folder: Path) -> None:
+    content, sha256 = pack(made_snapshot())
+    assert pack(read(content, sha256)) == (content, sha256)
+    with pytest.raises(SnapshotError, match=f"expected {'0' * 64}"):
+        read(content, "0" * 64)
+    assert not folder.parent.exists()
+
+
+@pytest.mark.parametrize("how", ["read", "load"])
+def test_two_threads_can_read_at_once(folder: Path, how: str) -> None:
+    """Before Python 3.11.8 a header fails to parse if another is parsed in the middle of it."""
+    content, sha256 = pack(made_snapshot())
+    unpack(content, sha256, folder)
+    others: list[threading.Thread] = []
+    finished: list[Snapshot] = []
+
+    def once() -> None:
+        finished.append(read(content, sha256) if how == "read" else load(folder))
+
+    def in_the_middle(phase: str, _info: object) -> None:
+        caller = sys._getframe().f_back
+        if phase == "start" and not others and caller and caller.f_code.co_name == "parse":
+            others.append(threading.Thread(target=once))
+            others[0].start()
+            others[0].join(0.3)
+
+    before = gc.get_threshold()
+    gc.callbacks.append(in_the_middle)
+    gc.set_threshold(1)
+    try:
+        once()
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(in_the_middle)
+        for other in others:
+            other.join(30)
+    if sys.version_info < (3, 12):  # later ones collect nothing there
+        assert len(finished) == 2
+    for each in finished:
+        assert each.titles == made_snapshot().titles
+
+
+def test_without_leaves_no_row_and_no_column(folder: Path) -> None:
+    made = made_snapshot()
+    gone: dict[EvidenceKind, list[str]] = {
+        "item": ["i03", "😀", "unknown"], "user": ["u1"], "category": ["c2"],
+    }  # fmt: skip
+    left = made.without(gone)
+    ids = {*left.items, *left.users, *left.categories}
+    assert ids == {*made.items, *made.users, *made.categories} - {"i03", "😀", "u1", "c2"}
+    content, sha256 = pack(left)
+    whole = b"".join(part.content for part in content)
+    assert not [each for each in (b'"i03"', b'"u1"', b'"c2"') if each in whole]
+    titles = dict(zip(made.items, made.titles, strict=True))
+    assert not [each for each in ("i03", "😀") if f'"{titles[each]}"'.encode() in whole]
+    unpack(content, sha256, folder)
+    assert pack(load(folder)) == (content, sha256)
+
+
+def test_without_changes_nothing_of_what_is_left() -> None:
+    made = made_snapshot()
+    left = made.without({"item": ["i05", "é"], "user": ["u1"], "category": ["c2"]})
+    rows = made.items.rows(list(left.items))
+    assert left.titles == tuple(made.titles[row] for row in rows.tolist())
+    np.testing.assert_array_equal(left.available, made.available[rows])
+    np.testing.assert_array_equal(left.item_people, made.item_people[rows])
+    np.testing.assert_array_equal(left.blend.prior, made.blend.prior[rows])
+    kept = made.categories.rows(list(left.categories))
+    assert (left.in_category != made.in_category[rows][:, kept]).nnz == 0
+    for before, after in zip(made.blend.signals, left.blend.signals, strict=True):
+        wanted = [before.raw_scores(EVIDENCE.rows(before.kind, before.ids))[rows]]
+        found = [after.raw_scores(EVIDENCE.rows(after.kind, after.ids))]
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert left.blend.weights == made.blend.weights
+
+
+@pytest.mark.parametrize("ids", [{}, {"item": [], "user": ["nobody"]}])
+def test_without_nothing_is_the_same(ids: dict[EvidenceKind, list[str]]) -> None:
+    assert pack(made_snapshot().without(ids)) == pack(made_snapshot())
+
+
+def test_without_everything_can_be_stored() -> None:
+    made = made_snapshot()
+    everything: dict[EvidenceKind, list[str]] = {
+        "item": list(made.items), "user": list(made.users), "category": list(made.categories),
+    }  # fmt: skip
+    left = read(*pack(made.without(everything)))
+    assert (len(left.items), len(left.users), len(left.categories)) == (0, 0, 0)
+
+
+def test_another_snapshot_has_another_sha() -> None:
+    made = made_snapshot()
+    other = replace(made, blend=replace(made.blend, weights=(1.0, 0.5, 0.002, 0.25)))
+    assert pack(other)[1] != pack(made)[1]
+
+
+@pytest.mark.parametrize(
+    "damage", ["flipped", "short", "long", "empty", "of two contents", "other sha"]
+)
+def test_corrupted_content_is_refused_and_leaves_nothing(folder: Path, damage: str) -> None:
+    content, sha256 = pack(made_snapshot())
+    last = content[-1]
+    flipped = replace(last, content=bytes([last.content[0] ^ 1]) + last.content[1:])
+    _, *others = pack(replace(made_snapshot(), available=np.zeros(N_ITEMS, bool)))[0]
+    damaged = {
+        "flipped": (*content[:-1], flipped), "short": content[:-1], "long": (*content, last),
+        "empty": (), "of two contents": (content[0], *others), "other sha": content,
+    }[damage]  # fmt: skip
+    expected = sha256 if damage != "other sha" else "0" * 64
+    with pytest.raises(SnapshotError, match=f"expected {expected}"):
+        unpack(damaged, expected, folder)
+    assert not folder.parent.exists() or not list(folder.parent.iterdir())
+
+
+def test_interrupted_unpacking_leaves_no_folder_and_can_be_repeated(folder: Path) -> None:
+    content, sha256 = pack(made_snapshot())
+
+    def full_disk() -> Iterator[Part]:
+        yield content[0]
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        unpack(full_disk(), sha256, folder)
+    assert list(folder.parent.iterdir()) == []
+    unpack(content, sha256, folder)
+    assert load(folder).versions == {"hybrid": 4, "lightgcn": 3}
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_unpacking_what_is_there_changes_nothing(folder: Path) -> None:
+    content, sha256 = pack(made_snapshot())
+    unpack(content, sha256, folder)
+    before = {path: path.stat().st_ino for path in folder.iterdir()}
+    unpack(content, sha256, folder)
+    assert {path: path.stat().st_ino for path in folder.iterdir()} == before
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_snapshot_of_an_older_format_says_what_to_do(folder: Path) -> None:
+    unpack(*pack(made_snapshot()), folder)
+    manifest = folder / "manifest.json"
+    manifest.write_bytes(orjson.dumps({**orjson.loads(manifest.read_bytes()), "format": 0}))
+    with pytest.raises(SnapshotError, match=r"format 0, expected \d+: run `recsvc refresh`"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "prior.npy", "item_path.indices.npy"])
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_snapshot_with_a_damaged_file_is_refused(folder: Path, name: str, damage: str) -> None:
+    unpack(*pack(made_snapshot()), folder)
+    if damage == "gone":
+        (folder / name).unlink()
+    else:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(SnapshotError, match=r"is not a whole snapshot .*remove it"):
+        load(folder)
+
+
+def test_keep_only_removes_the_others_and_what_a_killed_process_left(tmp_path: Path) -> None:
+    for name in ("1", "2", "3", ".unpacking-left"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    yesterday = time.time() - 86_400
+    os.utime(tmp_path / ".unpacking-left", (yesterday, yesterday))
+    (tmp_path / "note.txt").touch()
+    keep_only(unpacked(tmp_path), frozenset({"2", "3"}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3", "note.txt"]
+
+
+def test_keep_only_needs_no_folder(tmp_path: Path) -> None:
+    keep_only(unpacked(tmp_path / "none"), frozenset())
+
+
+def test_keep_only_leaves_what_another_process_is_unpacking(tmp_path: Path) -> None:
+    (tmp_path / ".unpacking-now").mkdir()
+    (tmp_path / ".unpacking-now" / "manifest.json").touch()
+    keep_only(unpacked(tmp_path), frozenset({"2"}))
+    assert (tmp_path / ".unpacking-now" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("event", ["listen", None])
+def test_the_one_kind_of_event_is_kept(event: str | None) -> None:
+    content, sha256 = pack(replace(made_snapshot(), event=event))
+    assert read(content, sha256).event == event
