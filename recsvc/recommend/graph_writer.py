@@ -156,7 +156,7 @@ def steps(changes: Sequence[Change]) -> list[Step]:
     """The queries that make changes, in one transaction and in the end as if one by one."""
     return [
         ("write/nodes", _nodes(changes)),
-        *((f"rest/put_{kind}", {"rows": rows}) for kind, rows in _puts(changes).items()),
+        *((f"write/put_{kind}", {"rows": rows}) for kind, rows in _puts(changes).items()),
         ("write/follows", {"rows": _follows(changes)}),
     ]
 

@@ -204,7 +204,7 @@ def _remove(transaction: Transaction, nodes: Collection[DeletedNode]) -> list[De
             if n.kind == kind
         ]
         if rows:
-            answer = transaction.run(catalogue()[f"rest/delete_{kind}"], rows=rows)
+            answer = transaction.run(catalogue()[f"delete/delete_{kind}"], rows=rows)
             removed += [DeletedNode(kind, row["id"]) for row in answer]
     return removed
 
