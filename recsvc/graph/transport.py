@@ -396,8 +396,8 @@ def _heard(task: asyncio.Task[Any]) -> None:
 def writes() -> tuple[Query, ...]:
     """The queries that write for a request: the longest to plan come first."""
     lock, events = catalogue()["ingest/write_lock"], catalogue()["ingest/events"]
-    puts = [query for query in catalogue().folder("rest") if query.mode == "write"]
-    return (events, lock, *puts)
+    others = (*catalogue().folder("write"), *catalogue().folder("delete"))
+    return (events, lock, *(query for query in others if query.mode == "write"))
 
 
 def _was_deleted_meanwhile(
