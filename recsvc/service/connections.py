@@ -129,9 +129,9 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A request can be answered; its body may still come."""
+        super().on_headers_complete()
         self._in_head, self._unread = False, 0
         self._take_time()
-        super().on_headers_complete()
         if len(self.pipeline) > _MOST_WAITING:
             raise _TOO_MANY
 
@@ -184,9 +184,12 @@ class BoundedConnection(HttpToolsProtocol):
         self._take_time()
         _log.warning("a connection was refused", status=refused.status.value, reason=str(refused))
         if self._in_message and not self._in_head:
-            self.transport.close()  # somebody waits for the rest of this body
-            return
-        if self._is_answering():
+            if self.pipeline or self.cycle.response_started:
+                self.transport.close()
+                return
+            self.cycle.disconnected = True  # nobody waits for the rest of this body
+            self.cycle.message_event.set()
+        elif self._is_answering():
             self.cycle.keep_alive = False
             return
         self.transport.write(_problem(refused))

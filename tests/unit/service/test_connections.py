@@ -23,6 +23,9 @@ from tests.unit.service.fake_refresh import fake_refreshes
 
 CONNECTIONS = 8
 GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+CHUNKED = GET.replace(b"GET /health/live", b"POST /v1/events") + (
+    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 
 Connect = Callable[[], socket.socket]
 
@@ -96,9 +99,13 @@ def is_alive(connect: Connect) -> None:
         ([b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n"], 400),
         ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], 400),
         ([GET, b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"], 400),
+        ([b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n"], 400),
+        ([CHUNKED, b"F" * 17 + b"\r\n[]\r\n"], 400),
+        ([CHUNKED, b"2\r\n[]\r\n", b"-5\r\n[]\r\n"], 400),
     ],
     ids=["one header without end", "one header", "several", "many", "url", "url without end",
-         "no method", "another method", "version", "TLS", "two lengths"],
+         "no method", "another method", "version", "TLS", "two lengths", "tunnel",
+         "endless chunk", "negative chunk"],
 )  # fmt: skip
 def test_what_is_too_long_or_no_http_is_refused_and_logged(
     connect: Connect, parts: list[bytes], status: int, capsys: pytest.CaptureFixture[str]
