@@ -29,8 +29,10 @@ import orjson
 import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from loaders.errors import Neo4jAwayError
@@ -146,7 +148,20 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     status = 422 if error.status_code == 400 else error.status_code
     members = {"errors": [{"location": ["body"], "detail": _DETAILS[422]}]} if status == 422 else {}
     detail = _DETAILS.get(status, error.detail)
-    return problem(request.scope, status, detail, headers=error.headers, **members)
+    headers = {"Allow": _allowed(request)} if status == 405 else error.headers
+    return problem(request.scope, status, detail, headers=headers, **members)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of an address, of all its routes; a router's own 405 names those of the first."""
+    there = (context.original_route for context in iter_route_contexts(request.app.routes))
+    methods = {
+        method
+        for route in there
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    return ", ".join(sorted(methods))
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

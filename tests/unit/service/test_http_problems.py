@@ -95,10 +95,23 @@ async def test_an_unknown_address(client: httpx.AsyncClient, path: str) -> None:
     assert document["instance"] == path
 
 
-async def test_a_method_that_is_not_there(client: httpx.AsyncClient) -> None:
-    response = await client.delete("/v1/users/2/recommendations")
-    checked(response, 405)
-    assert response.headers["Allow"] == "GET"
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/users/2/recommendations", "GET"),
+        ("/v1/users/2", "DELETE, GET, PUT"),
+        ("/v1/users/2/follows/a%2Fb", "DELETE, PUT"),
+        ("/v1/refreshes", "GET, POST"),
+        ("/page/main.js", "GET"),
+    ],
+)
+async def test_a_method_that_is_not_there(
+    client: httpx.AsyncClient, path: str, allowed: str
+) -> None:
+    for method in ("PATCH", "OPTIONS", "TRACE"):
+        response = await client.request(method, path)
+        checked(response, 405)
+        assert response.headers["Allow"] == allowed
 
 
 JSON = {"Content-Type": "application/json"}
