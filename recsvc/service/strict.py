@@ -1,11 +1,15 @@
 """Nothing that comes is left aside: a parameter, a repetition or a body no route asked for is 422.
 
+JSON that names a field of one object twice, and a body that is encoded, are too.
+
 One dependency of the whole app. A route that only a browser asks for (the page, the documentation)
 may have any query: it is the page's own.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, get_origin
 
 from fastapi import Request
@@ -17,6 +21,7 @@ from starlette.types import Scope
 
 _UNKNOWN = "this address has no such parameter"
 _TWICE = "expected once"
+_ENCODED = "expected a body without Content-Encoding"
 _NO_BODY = "expected no body: this address takes none"
 
 
@@ -24,14 +29,15 @@ async def only_what_is_known(request: Request) -> None:
     """Refuse what the route of a request does not take.
 
     Raises:
-        RequestValidationError: a parameter it does not have, one that came twice, or a body.
+        RequestValidationError: a parameter it does not have, one or a field that came twice, a
+            body where it takes none, or one that is encoded.
     """
     route = request.scope["route"]
     if not isinstance(route, APIRoute) or not route.include_in_schema:
         return
     errors = list(_wrong_parameters(request, route)) if request.scope["query_string"] else []
-    if route.body_field is None and may_have_body(request.scope) and await request.body():
-        errors.append(_error(("body",), _NO_BODY))
+    if may_have_body(request.scope) and (body := await request.body()):
+        errors += _wrong_body(request, route, body)
     if errors:
         raise RequestValidationError(errors)
 
@@ -51,6 +57,29 @@ def _wrong_parameters(request: Request, route: APIRoute) -> Iterator[dict[str, A
             yield _error(("query", name), _UNKNOWN)
         elif times > 1 and get_origin(known[name].annotation) is not list:
             yield _error(("query", name), _TWICE)
+
+
+def _wrong_body(request: Request, route: APIRoute, body: bytes) -> Iterator[dict[str, Any]]:
+    if route.body_field is None:
+        yield _error(("body",), _NO_BODY)
+    elif {each.lower() for each in request.headers.getlist("content-encoding")} - {"identity"}:
+        yield _error(("body",), _ENCODED)
+    else:
+        yield from (_error(("body", name), _TWICE) for name in _repeated(body))
+
+
+def _repeated(body: bytes) -> list[str]:
+    """The names that one object of a JSON document has twice; none where it is no JSON."""
+    repeated: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            repeated.extend(name for name, times in Counter(names).items() if times > 1)
+
+    with suppress(ValueError, RecursionError):
+        json.loads(body, object_pairs_hook=look)
+    return repeated
 
 
 def _parameters(route: APIRoute) -> Iterator[tuple[str, FieldInfo]]:

@@ -73,6 +73,35 @@ async def test_what_counts_once_comes_once(
     assert not fake.calls
 
 
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ('{"events": [], "events": [{"user_id": "2", "item_id": "55"}]}', "events"),
+        ('[{"user_id": "2", "user_id": "3", "item_id": "55"}]', "user_id"),
+        ('[{"user_id": "2", "item_id": "55", "item_\\u0069d": "56"}]', "item_id"),
+    ],
+)
+async def test_no_field_comes_twice(
+    client: httpx.AsyncClient, fake: FakeEngine, body: str, name: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post("/v1/events", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"location": ["body", name], "detail": "expected once"}]
+    assert not fake.calls
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "GZIP"])
+async def test_no_encoding_is_left_aside(
+    client: httpx.AsyncClient, fake: FakeEngine, encoding: str
+) -> None:
+    event = [{"user_id": "2", "item_id": "55"}]
+    for taken, coding in ((False, encoding), (True, "identity")):
+        answer = await client.post("/v1/events", json=event, headers={"Content-Encoding": coding})
+        assert answer.is_success == taken
+    assert len(fake.calls) == 1
+
+
 async def test_an_empty_body_is_none(client: httpx.AsyncClient) -> None:
     for method, path in (("POST", "/v1/models/hybrid/rollback"), ("DELETE", "/v1/users/2")):
         answer = await client.request(method, path, headers={"Content-Length": "0"})
