@@ -14,7 +14,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from loaders.limits import MAX_BODY_BYTES, MAX_CONTAINERS, MAX_VALUES
@@ -129,6 +129,7 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
+    app.state.keys = keys
     routed = (recommendations, search, similar, events, nodes, follows, models, runs)
     for module in routed:
         app.include_router(module.router, responses=described(*REFUSALS))
@@ -163,13 +164,17 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 class _Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document: keys, and every error under the media type it has."""
+        """The OpenAPI document: keys, optional where none is needed, and media types of errors."""
         document = super().openapi()
         document["components"]["securitySchemes"] = _SCHEMES
+        without_key = [] if self.state.keys.needed else [{}]
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 if (scope := needed_scope(method.upper(), path)) is not None:
-                    operation["security"] = [{}, *({name: [scope]} for name in _SCHEMES)]
+                    operation["security"] = [
+                        *without_key,
+                        *({name: [scope]} for name in _SCHEMES),
+                    ]
                 for status, answer in operation["responses"].items():
                     if int(status) >= 400:
                         (schema,) = answer["content"].values()
@@ -246,10 +251,11 @@ def _serve_docs(app: FastAPI, assets: Path) -> None:
         )
 
     @app.get("/docs/{asset}", include_in_schema=False)
-    async def docs_asset(asset: str) -> FileResponse:
+    def docs_asset(asset: str) -> Response:
         if asset not in _ASSETS:
             raise HTTPException(404)
-        return FileResponse(assets / asset, media_type=_ASSETS[asset])
+        # A FileResponse would answer a range that is none in plain text.
+        return Response((assets / asset).read_bytes(), media_type=_ASSETS[asset])
 
 
 def _serve_kit(app: FastAPI, kit: Mapping[str, KitFile]) -> None:

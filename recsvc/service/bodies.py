@@ -1,14 +1,14 @@
 """Bodies of requests that write users, items, categories and follows."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from loaders.limits import MAX_LINKS, MAX_NAME_CHARACTERS, MAX_PROPERTIES
 from recsvc.recommend.graph_writer import PutNode
 from recsvc.service.cells import Flag, KindText, Number, OptionalId, Property, Text, Time
-from recsvc.service.schemas import Id, RequestBody, at_most
+from recsvc.service.schemas import Id, RequestBody, VersionNumber, at_most
 
 
 def _link(value: object) -> object:
@@ -25,11 +25,20 @@ class LinkIn(RequestBody):
 
 
 Links = Annotated[
-    list[Annotated[LinkIn, BeforeValidator(_link, json_schema_input_type=LinkIn | str)]],
+    list[Annotated[LinkIn, BeforeValidator(_link, json_schema_input_type=LinkIn | Id)]],
     Field(max_length=MAX_LINKS),
     at_most(MAX_LINKS),
 ]
 """Categories as `{"category_id", "weight"}` or as bare ids."""
+
+
+_RESERVED: Final = "embedding_"
+_PROPERTY_NAMES: Final[dict[str, JsonValue]] = {
+    "minLength": 1,
+    "maxLength": MAX_NAME_CHARACTERS,
+    "pattern": rf"^(?!{_RESERVED})[^\u0000]+$",
+}
+"""JSON Schema of the names that `_DescribedIn` takes."""
 
 
 class _DescribedIn(RequestBody):
@@ -53,7 +62,7 @@ class _DescribedIn(RequestBody):
                     "a property's name has 1 to {most} characters, none of them NUL",
                     {"most": MAX_NAME_CHARACTERS},
                 )
-            if name.startswith("embedding_"):
+            if name.startswith(_RESERVED):
                 raise PydanticCustomError(
                     "reserved", "this name of a property is reserved: choose another"
                 )
@@ -81,7 +90,8 @@ class UserIn(_DescribedIn):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"name": "Anna", "country": "NO", "preferences": ["24", "25"]}]
+            "propertyNames": _PROPERTY_NAMES,
+            "examples": [{"name": "Anna", "country": "NO", "preferences": ["24", "25"]}],
         }
     )
 
@@ -102,6 +112,7 @@ class ItemIn(_DescribedIn):
 
     model_config = ConfigDict(
         json_schema_extra={
+            "propertyNames": _PROPERTY_NAMES,
             "examples": [
                 {
                     "title": "Blackout",
@@ -109,7 +120,7 @@ class ItemIn(_DescribedIn):
                     "price": 9.5,
                     "categories": ["24", {"category_id": "25", "weight": 2}],
                 }
-            ]
+            ],
         }
     )
 
@@ -169,7 +180,7 @@ class ActivateIn(RequestBody):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"version": 2}]})
 
-    version: Annotated[int, Field(ge=1, le=2**31)]
+    version: VersionNumber
     """Its number."""
 
 

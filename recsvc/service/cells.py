@@ -7,9 +7,9 @@ work on whole columns, and this service does without loading what they need.
 import math
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from loaders.limits import (
@@ -17,6 +17,7 @@ from loaders.limits import (
     FIRST_SECOND,
     INT64,
     MAX_AMOUNT,
+    MAX_ID_CHARACTERS,
     MAX_KIND_CHARACTERS,
     MAX_LIST,
     latest_time,
@@ -149,7 +150,8 @@ def _flag(value: object) -> bool | None:
     """
     if value is None:
         return None
-    text = str(value).strip().lower() if isinstance(value, str | int) else "no flag"
+    value = text_of(value)
+    text = str(value).strip().lower() if isinstance(value, str | bool) else "no flag"
     if text and text not in _TRUE | _FALSE:
         raise PydanticCustomError("flag", "expected true or false")
     return text in _TRUE if text else None
@@ -167,8 +169,10 @@ def _property(value: object) -> Any:
         return value
     if isinstance(value, str):
         return text_of(value) or None
-    if isinstance(value, int) and value in INT64:
-        return value
+    if isinstance(value, int):
+        if value in INT64:
+            return value
+        raise PydanticCustomError("integer", "expected an integer of 64 bits, or a longer as text")
     if isinstance(value, float) and math.isfinite(value):
         return value
     raise PydanticCustomError(
@@ -190,26 +194,64 @@ def _list(values: list[object]) -> list[Any]:
     return [float(value) for value in checked] if float in kinds else checked
 
 
-OptionalId = Annotated[Id | None, BeforeValidator(_present)]
+_Blank = Annotated[str, StringConstraints(pattern=r"^\s*$")]
+_NumberText = Annotated[str, StringConstraints(pattern=rf"^\s*(?:{_NUMBER.pattern})?\s*$")]
+_FlagText = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^\s*(?:[Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])?\s*$"
+    ),
+]
+_Amount = Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
+_List = Field(max_length=MAX_LIST)
+
+OptionalId = Annotated[
+    Id | None,
+    BeforeValidator(
+        _present,
+        json_schema_input_type=Annotated[str, Field(max_length=MAX_ID_CHARACTERS)] | int | None,
+    ),
+]
 """An id that may be missing."""
-Text = Annotated[str | None, BeforeValidator(_present)]
+Text = Annotated[str | None, BeforeValidator(_present, json_schema_input_type=str | int | None)]
 """Text that may be missing."""
+_KindText = Annotated[str, StringConstraints(max_length=MAX_KIND_CHARACTERS)]
 KindText = Annotated[
-    Annotated[str, StringConstraints(max_length=MAX_KIND_CHARACTERS)] | None,
-    BeforeValidator(_present),
+    _KindText | None, BeforeValidator(_present, json_schema_input_type=_KindText | int | None)
 ]
 """A kind of event or of a category that may be missing."""
-Number = Annotated[float | None, BeforeValidator(_finite)]
+Number = Annotated[
+    float | None, BeforeValidator(_finite, json_schema_input_type=_Amount | _NumberText | None)
+]
 """A number within the limit that may be missing."""
-Time = Annotated[datetime | None, BeforeValidator(_time, json_schema_input_type=str | float | None)]
+Time = Annotated[
+    datetime | None,
+    BeforeValidator(
+        _time,
+        json_schema_input_type=datetime
+        | date
+        | _Blank
+        | Annotated[float, Field(ge=FIRST_SECOND)]
+        | None,
+    ),
+]
 """A time that may be missing."""
-Flag = Annotated[bool | None, BeforeValidator(_flag, json_schema_input_type=bool | str | None)]
+Flag = Annotated[
+    bool | None,
+    BeforeValidator(_flag, json_schema_input_type=bool | Literal[0, 1] | _FlagText | None),
+]
 """True or false, or missing."""
 Property = Annotated[
     Any,
     BeforeValidator(
         _property,
-        json_schema_input_type=str | int | float | bool | list[str | int | float | bool] | None,
+        json_schema_input_type=str
+        | float
+        | bool
+        | Annotated[list[str], _List]
+        | Annotated[list[float], _List]
+        | Annotated[list[bool], _List]
+        | None,
     ),
 ]
 """A further property."""

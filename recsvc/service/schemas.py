@@ -35,7 +35,8 @@ def text_of(value: object) -> object:
     """A whole number as text, as in the tables; anything else as it came.
 
     Raises:
-        PydanticCustomError: text that UTF-8 cannot hold.
+        PydanticCustomError: text that UTF-8 cannot hold, or a float that tells no whole number
+            from the next.
     """
     if isinstance(value, str) and not value.isascii():
         try:
@@ -44,22 +45,28 @@ def text_of(value: object) -> object:
             raise PydanticCustomError("unicode", "expected text in Unicode") from None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT_FLOAT:
+    if isinstance(value, float) and value.is_integer():
+        if abs(value) > MAX_EXACT_FLOAT:
+            raise PydanticCustomError(
+                "inexact",
+                "expected text, or a whole number within ±{most}",
+                {"most": f"{MAX_EXACT_FLOAT:,}"},
+            )
         return str(int(value))
     return value
 
 
-Id = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS),
-    BeforeValidator(text_of),
-]
+def _whole(value: object) -> object:
+    """A float without a fraction as the whole number it is in JSON Schema; else as it came."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+IdText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS)]
+"""An id as text."""
+Id = Annotated[IdText, BeforeValidator(text_of, json_schema_input_type=IdText | int)]
 """An id as text; whole numbers are read as text."""
-Kind = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=MAX_KIND_CHARACTERS),
-    BeforeValidator(text_of),
-]
+_KindText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KIND_CHARACTERS)]
+Kind = Annotated[_KindText, BeforeValidator(text_of, json_schema_input_type=_KindText | int)]
 """A kind of event."""
 EvidenceName = Annotated[
     str,
@@ -83,8 +90,10 @@ def at_most(entries: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-Count = Annotated[int, Field(ge=1, le=MAX_ANSWERS)]
+Count = Annotated[int, Field(ge=1, le=MAX_ANSWERS), BeforeValidator(_whole)]
 """How many answers are wanted."""
+VersionNumber = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(_whole)]
+"""The number of a version."""
 
 
 class _Document(BaseModel):
@@ -134,7 +143,7 @@ class RecommendationOptions(_Document):
     signal: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     """The one signal that counts, such as `lightgcn` or `pagerank`, at the weight 1 and beside the
     prior; left out, all count."""
-    version: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    version: VersionNumber | None = None
     """The version of `hybrid` to answer from; left out, the active one."""
 
     def query(self) -> RecommendationQuery:

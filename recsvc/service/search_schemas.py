@@ -28,19 +28,21 @@ class SearchOptions(_Document):
 
 
 class UserSearchOptions(_Document):
-    """Which users to look for: one of `search` and `at`."""
+    """Which users to look for: `search` or `at`, not both."""
 
     search: SearchText | None = None
-    """The beginning of an id, or words of a name: whole or by their beginning."""
+    """The beginning of an id, or words of a name: whole or by their beginning. Left out, all users
+    count."""
     at: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
-    """A place among all users, which are in no particular order: a random number draws some."""
+    """A place among all users, which are in no particular order: a random number draws some. Only
+    without `search`; left out, 0."""
     k: Found = 10
     """How many are wanted."""
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if (self.search is None) == (self.at is None):
-            raise PydanticCustomError("search", "expected either search or at")
+    def _not_both(self) -> Self:
+        if self.search is not None and self.at is not None:
+            raise PydanticCustomError("search", "expected search or at, not both")
         return self
 
 

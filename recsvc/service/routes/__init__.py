@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recsvc.recommend.engine import Engine
 from recsvc.service.observability import Metrics
 from recsvc.service.problems import problem
-from recsvc.service.schemas import Id
+from recsvc.service.schemas import IdText
 
 _NOT_UTF8: Final = "expected percent-encoded UTF-8"
 
@@ -72,13 +72,11 @@ def _decoded(segment: str) -> str:
         raise PydanticCustomError("unicode", _NOT_UTF8) from None
 
 
-PathId = Annotated[
-    Id, BeforeValidator(_decoded), Path(description="Any characters, percent-encoded.")
-]
+_DESCRIPTION: Final = "Any characters, percent-encoded."
+
+PathId = Annotated[IdText, BeforeValidator(_decoded), Path(description=_DESCRIPTION)]
 """An id in a path."""
-NodeId = Annotated[
-    Id, BeforeValidator(_decoded), Path(alias="id", description="Any characters, percent-encoded.")
-]
+NodeId = Annotated[IdText, BeforeValidator(_decoded), Path(alias="id", description=_DESCRIPTION)]
 """The id of the node an address is about."""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
@@ -48,8 +48,11 @@ class EventIn(RequestBody):
         }
 
 
+Events = Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS), at_most(MAX_EVENTS)]
+
+
 class EventsRequest(RequestBody):
-    """Events; a bare list of them is taken too."""
+    """Events."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -69,14 +72,7 @@ class EventsRequest(RequestBody):
         }
     )
 
-    events: Annotated[
-        list[EventIn], Field(min_length=1, max_length=MAX_EVENTS), at_most(MAX_EVENTS)
-    ]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_list(cls, body: object) -> object:
-        return {"events": body} if isinstance(body, list) else body
+    events: Events
 
     @model_validator(mode="after")
     def _has_few_kinds(self) -> "EventsRequest":
@@ -90,8 +86,18 @@ class EventsRequest(RequestBody):
         return self
 
 
+def _from_list(body: object) -> object:
+    return {"events": body} if isinstance(body, list) else body
+
+
+EventsBody = Annotated[
+    EventsRequest, BeforeValidator(_from_list, json_schema_input_type=EventsRequest | Events)
+]
+"""Events; a bare list of them is taken too."""
+
+
 @router.post("/v1/events", response_model=EventsDocument, responses=described(413, 422, 503))
-async def add_events(body: EventsRequest, engine: EngineDep, metrics: MetricsDep) -> Response:
+async def add_events(body: EventsBody, engine: EngineDep, metrics: MetricsDep) -> Response:
     """Store events. When this answers 200 they are in Neo4j, for good."""
     received = datetime.now(UTC)
     rows = [event.row(received) for event in body.events]

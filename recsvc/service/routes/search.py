@@ -25,9 +25,9 @@ Options = Annotated[SearchOptions, Query()]
 @router.get("/v1/users", response_model=FoundDocument, responses=described(422, 503))
 async def find_users(options: Annotated[UserSearchOptions, Query()], engine: EngineDep) -> Response:
     """Users by id or name, or some from a place among all."""
-    if options.at is not None:
-        return json_response({"found": await engine.users_at(options.at, options.k)})
-    return json_response({"found": await engine.find("user", options.search or "", options.k)})
+    if options.search is None:
+        return json_response({"found": await engine.users_at(options.at or 0.0, options.k)})
+    return json_response({"found": await engine.find("user", options.search, options.k)})
 
 
 @router.get("/v1/items", response_model=FoundDocument, responses=described(422, 503))

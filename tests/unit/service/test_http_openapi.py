@@ -137,3 +137,5 @@ async def test_it_is_served(client: httpx.AsyncClient, document: dict[str, Any])
     assert response.json() == document
     assert (await client.get("/docs")).status_code == 200
     assert (await client.get("/redoc")).status_code == 404
+    no_range = {"Range": "bytes=5-2"}
+    assert (await client.get("/docs/swagger-ui.css", headers=no_range)).status_code == 200

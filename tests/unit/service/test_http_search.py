@@ -26,12 +26,15 @@ async def test_users_at_a_place(client: httpx.AsyncClient, fake: FakeEngine) -> 
     answer = await client.get("/v1/users", params={"at": 0.25})
     assert answer.json() == {"found": [FOUND["user"]]}
     assert fake.calls[-1] == ("users_at", 0.25, 10)
+    answer = await client.get("/v1/users", params={"k": 3})
+    assert answer.json() == {"found": [FOUND["user"]]}
+    assert fake.calls[-1] == ("users_at", 0.0, 3)
 
 
 @pytest.mark.parametrize(
     "address",
     [
-        "users", "items", "users?search=", "items?search=", "users?at=1", "users?at=-0.1",
+        "items", "categories", "users?search=", "items?search=", "users?at=1", "users?at=-0.1",
         "users?at=nan", "users?at=0&search=a", "items?search=a&k=101", "items?at=0.5",
         "categories?search=a&k=0", f"items?search={'a' * 513}",
     ],
