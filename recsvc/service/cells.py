@@ -203,14 +203,15 @@ _FlagText = Annotated[
     ),
 ]
 _Amount = Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
-_List = Field(max_length=MAX_LIST)
+_Seconds = Annotated[float, Field(ge=FIRST_SECOND)]
+_IdOrBlank = Annotated[str, StringConstraints(max_length=MAX_ID_CHARACTERS)]
+_Texts = Annotated[list[str], Field(max_length=MAX_LIST)]
+_Numbers = Annotated[list[float], Field(max_length=MAX_LIST)]
+_Flags = Annotated[list[bool], Field(max_length=MAX_LIST)]
 
 OptionalId = Annotated[
     Id | None,
-    BeforeValidator(
-        _present,
-        json_schema_input_type=Annotated[str, Field(max_length=MAX_ID_CHARACTERS)] | int | None,
-    ),
+    BeforeValidator(_present, json_schema_input_type=_IdOrBlank | int | None),
 ]
 """An id that may be missing."""
 Text = Annotated[str | None, BeforeValidator(_present, json_schema_input_type=str | int | None)]
@@ -226,14 +227,7 @@ Number = Annotated[
 """A number within the limit that may be missing."""
 Time = Annotated[
     datetime | None,
-    BeforeValidator(
-        _time,
-        json_schema_input_type=datetime
-        | date
-        | _Blank
-        | Annotated[float, Field(ge=FIRST_SECOND)]
-        | None,
-    ),
+    BeforeValidator(_time, json_schema_input_type=datetime | date | _Blank | _Seconds | None),
 ]
 """A time that may be missing."""
 Flag = Annotated[
@@ -245,13 +239,7 @@ Property = Annotated[
     Any,
     BeforeValidator(
         _property,
-        json_schema_input_type=str
-        | float
-        | bool
-        | Annotated[list[str], _List]
-        | Annotated[list[float], _List]
-        | Annotated[list[bool], _List]
-        | None,
+        json_schema_input_type=str | float | bool | _Texts | _Numbers | _Flags | None,
     ),
 ]
 """A further property."""
