@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
-from recsvc.keys import Scope
+from recsvc.service.keys import Scope
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.test_http_openapi import operations
