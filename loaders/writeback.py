@@ -17,6 +17,7 @@ from loaders.catalogue import catalogue
 from loaders.errors import QueryError
 from loaders.gateway import Gateway, Transaction
 from loaders.parts import Part
+from loaders.stored_json import json_object
 from loaders.types import EmbeddingTable, IdMap
 
 Slot = Literal["a", "b"]
@@ -198,7 +199,6 @@ class Validation:
         version: its number.
         run: the refresh that made it.
         sha256: of its arrays.
-        options: of its refresh.
         users: a number for each.
         ndcg: NDCG@20 of each.
         asked: a number for what was held out from each.
@@ -207,19 +207,18 @@ class Validation:
     version: int
     run: str
     sha256: str
-    options: Mapping[str, Any]
     users: Int64[NDArray[np.int64], " users"]
     ndcg: Float64[NDArray[np.float64], " users"]
     asked: Int64[NDArray[np.int64], " users"]
 
 
 def active_validation(gateway: Gateway) -> Validation | None:
-    """That of the active version; None where none is active, or it has none."""
+    """That of the active version; None where none is active, or it has none that can be read."""
     for row in gateway.run(catalogue()["writeback/active_validation"]):
         users, asked = np.array(row["users"], np.int64), np.array(row["asked"], np.int64)
         ndcg = np.array(row["ndcg"], np.float64)
-        named = (row["version"], row["run"] or "", row["sha256"])
-        return Validation(*named, json.loads(row["options"]), users, ndcg, asked)
+        named = (row["version"], row["run"], row["sha256"])
+        return Validation(*named, users, ndcg, asked)
     return None
 
 
@@ -243,7 +242,7 @@ class ActiveBlend:
 def active_blend(gateway: Gateway) -> ActiveBlend | None:
     """The active version of the blend; None where there is none."""
     for row in gateway.run(catalogue()["writeback/active_blend"]):
-        weights, metrics = (json.loads(row[name] or "{}") for name in ("weights", "metrics"))
+        weights, metrics = (json_object(row[name]) or {} for name in ("weights", "metrics"))
         return ActiveBlend(row["version"], row["sha256"], weights, metrics)
     return None
 

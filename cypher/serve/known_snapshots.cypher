@@ -2,5 +2,5 @@
 // mode: read
 // returns: version: int, sha256: str
 MATCH (v:EmbeddingVersion {model: 'hybrid'})
-WHERE v.sha256 IS NOT NULL AND v.sha256 <> ''
+WHERE v.version IS :: INTEGER NOT NULL AND v.sha256 IS :: STRING NOT NULL AND v.sha256 <> ''
 RETURN v.version AS version, v.sha256 AS sha256

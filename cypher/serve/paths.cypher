@@ -15,7 +15,8 @@ WITH evidence_id, item_id, strength,
 RETURN collect([evidence_id, item_id, strength, [part IN parts | [
   [node IN nodes(part) | [
     CASE WHEN node:User THEN 'user' WHEN node:Category THEN 'category' ELSE 'item' END,
-    coalesce(node.user_id, node.category_id, node.item_id),
+    CASE WHEN coalesce(node.user_id, node.category_id, node.item_id) IS :: STRING
+      THEN coalesce(node.user_id, node.category_id, node.item_id) END,
     toStringOrNull(CASE WHEN node:Item THEN node.title ELSE node.name END)
   ]],
   [at IN range(0, length(part) - 1) |

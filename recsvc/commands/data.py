@@ -289,7 +289,9 @@ def _moment(settings: Settings, text: str) -> datetime:
     with open_gateway(settings) as gateway:
         versions = all_versions(gateway)
     for version in versions:
-        if version["model"] == model and str(version["version"]) == number:
+        if version.get("model") == model and str(version.get("version")) == number:
+            if "graph_at" not in version:
+                raise typer.BadParameter(f"when {text} read its graph is not known: name a time")
             return datetime.fromisoformat(version["graph_at"])
     raise typer.BadParameter(f"no version {text!r}: see `recsvc versions`")
 

@@ -357,6 +357,10 @@ def versions(as_json: AsJson = False) -> None:
     if as_json:
         console.print_json({"versions": rows})
         return
+    for row in rows:
+        if unreadable := row.get("unreadable"):
+            name = f"{row.get('model')} {row.get('version')}"
+            console.say(f"{name}: {', '.join(unreadable)} cannot be read")
     columns = ("model", "version", "status", "slot", "activated_at")
     table = [[row.get(column) or "" for column in columns] for row in rows]
     console.print_table("embedding versions", columns, table)

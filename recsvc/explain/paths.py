@@ -198,6 +198,6 @@ def _path(found: FoundPath, scale: float, named: frozenset[str]) -> Path:
 
 
 def _reference(kind: EvidenceKind, node_id: Any, name: Any, named: frozenset[str]) -> NodeRef:
-    if kind == "user" and str(node_id) not in named:
+    if kind == "user" and node_id not in named:
         return NodeRef("user", None)
-    return NodeRef(kind, str(node_id), name)
+    return NodeRef(kind, node_id, name)

@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-import orjson
-
 from loaders.gateway import Row
+from loaders.stored_json import json_object
 from recsvc.evidence import EvidenceKind
 
 Unread = tuple[str, str]
@@ -156,7 +155,11 @@ def stored_user(row: Row, limit: int) -> StoredUser:
             for category, weight, name, kind, _ in prefers
             if weight is not None
         ][:limit],
-        {item: title for item, _, _, _, title, _ in did[:limit] if title},
+        {
+            item: title
+            for item, _, weight, _, title, _ in did[:limit]
+            if title and weight is not None
+        },
         unread,
     )
 
@@ -172,10 +175,11 @@ def live_items(rows: Sequence[Sequence[Any]]) -> dict[str, LiveItem]:
 
 def active_version(row: Mapping[str, Any]) -> ActiveVersion:
     """The active version of a model, from a row of `cypher/serve/active_versions.cypher`."""
-    activated_at, metrics = row["activated_at"], orjson.loads(row["metrics"] or "{}")
+    activated_at, metrics = row["activated_at"], json_object(row["metrics"]) or {}
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     return ActiveVersion(
         row["model"], row["version"], row["slot"], row["sha256"],
-        activated_at.to_native() if activated_at else None, metrics, row["seconds"],
+        activated_at.to_native() if activated_at else None, numbers, row["seconds"],
     )  # fmt: skip
 
 

@@ -5,13 +5,13 @@ from datetime import UTC
 from typing import Any, cast
 
 import neo4j
-import orjson
 
 from loaders.catalogue import catalogue
 from loaders.errors import SumBeyondError
 from loaders.gateway import Gateway, Neo4jAddress, Row
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.parts import Part, PartName
+from loaders.stored_json import json_object
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
 from recsvc.graph.fulltext_query import words_query
@@ -40,6 +40,7 @@ Step = tuple[str, Mapping[str, Any]]
 """Name of a query and its parameters."""
 
 _JSON = ("options", "metrics", "signal_metrics")
+_TIMES = ("started_at", "graph_at", "ready_at", "activated_at", "retired_at")
 _VERSIONS_LIMIT = 200
 _LABELS: Mapping[EvidenceKind, str] = {"user": "User", "item": "Item", "category": "Category"}
 
@@ -238,7 +239,9 @@ class Store(Transport):
 
     async def pending_deletions(self) -> PendingDeletions:
         """The deletions that have not been finished in all stored snapshots."""
-        return pending_of(await self._run(catalogue()["delete/deletions"]))
+        (row,) = await self._run(catalogue()["delete/deletions"])
+        self.unread.note(row["unread"])
+        return pending_of(row["notes"])
 
     async def active_versions(self) -> dict[str, ActiveVersion]:
         """The active version of every model, by name."""
@@ -317,12 +320,27 @@ def all_versions(gateway: Gateway) -> list[Row]:
 
 
 def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Node properties as JSON-ready values; the texts that hold JSON are read."""
-    return {
-        name: orjson.loads(value) if name in _JSON else _json_value(value)
+    """A version's properties as JSON-ready values; the texts that hold JSON are read.
+
+    `unreadable` names those that cannot be read, where there are any.
+    """
+    values = {
+        name: _readable(name, value)
         for name, value in sorted(properties.items())
         if value is not None
     }
+    unreadable = [name for name, value in values.items() if value is None]
+    readable = {name: value for name, value in values.items() if value is not None}
+    return readable | ({"unreadable": unreadable} if unreadable else {})
+
+
+def _readable(name: str, value: Any) -> Any:
+    """A property of a version as a JSON-ready value; None where it cannot be read."""
+    if name in _JSON:
+        return json_object(value)
+    if name in _TIMES and not isinstance(value, neo4j.time.DateTime):
+        return None
+    return _json_value(value)
 
 
 def _json_value(value: Any) -> Any:

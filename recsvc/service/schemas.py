@@ -453,6 +453,8 @@ class ModelVersionDocument(BaseModel):
     version: int
     status: str
     slot: str | None = None
+    unreadable: list[str] = []
+    """Properties that somebody edited and that cannot be read; they are left out."""
 
 
 class PendingDeletionsDocument(_Document):

@@ -6,14 +6,14 @@ they become active in one transaction. It takes the lock of all writers first, a
 when it takes a slot for its own vectors, so it never relies on a slot that is being overwritten.
 """
 
-import json
 from collections.abc import Sequence
 
 from loaders import writeback
 from loaders.catalogue import catalogue
 from loaders.gateway import Gateway, Row, Transaction
 from loaders.parts import stored_parts
-from recsvc.errors import ActivationError, NotFoundError
+from loaders.stored_json import json_object
+from recsvc.errors import ActivationError, NotFoundError, SnapshotError
 from recsvc.signals.embedding import nearest_items
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot
@@ -98,11 +98,19 @@ def write_neighbours(
         progress: told what is done.
 
     Raises:
+        SnapshotError: nothing says how many neighbours an item has.
         Neo4jError: the graph cannot be read or written.
     """
     version = snapshot.versions[_HYBRID]
     rows = gateway.run(catalogue()["writeback/run_of_version"], model=_HYBRID, version=version)
-    k = next(json.loads(row["options"])["similar_items"] for row in rows)
+    # All versions of a run hold its options; of one that was edited by hand they may be no JSON.
+    options = (json_object(row["options"]) or {} for row in rows)
+    k = next((each["similar_items"] for each in options if "similar_items" in each), None)
+    if k is None:
+        raise SnapshotError(
+            f"the options of hybrid {version} cannot be read, so SIMILAR stays as it is: "
+            "run `recsvc refresh`"
+        )
     for row in rows:
         signal = snapshot.embedding(row["model"])
         if signal is not None:

@@ -80,7 +80,7 @@ def pending_deletions(gateway: Gateway) -> PendingDeletions:
     Raises:
         Neo4jError: the graph cannot be read.
     """
-    return pending_of(gateway.run(catalogue()["delete/deletions"]))
+    return pending_of(_notes(gateway))
 
 
 def delete_nodes(gateway: Gateway, nodes: Sequence[DeletedNode]) -> list[bool]:
@@ -137,7 +137,7 @@ def finish_deletions(gateway: Gateway) -> Collection[str]:
     seen: set[str] = set()
     done: set[int] | None = None
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while notes := gateway.run(catalogue()["delete/deletions"]):
+    while notes := _notes(gateway):
         seen |= {note["digest"] for note in notes}
         versions = {row["version"] for row in gateway.run(catalogue()["delete/stored_snapshots"])}
         if done is not None and versions <= done:
@@ -145,7 +145,7 @@ def finish_deletions(gateway: Gateway) -> Collection[str]:
         failed = _rewrite_all(gateway, versions, notes, deadline)
         failed += _drop_left(gateway, notes)
         gateway.run(catalogue()["delete/drop_failed_parts"])
-        numbers = [note["number"] for note in notes if note["kind"] == "user"]
+        numbers = [n["number"] for n in notes if n["kind"] == "user" and n["number"] is not None]
         gateway.run(catalogue()["delete/forget_validated"], numbers=numbers)
         pending = {digest for each in failed for digest in each.pending}
         ended = [note["note"] for note in notes if note["digest"] not in pending]
@@ -191,6 +191,12 @@ def forget_on_disk(gateway: Gateway, snapshot_folder: Path) -> None:
     stored = gateway.run(catalogue()["delete/stored_snapshots"])
     names = {snapshots.folder_name(row["version"], row["sha256"]) for row in stored}
     snapshots.keep_only(there, names)
+
+
+def _notes(gateway: Gateway) -> list[Row]:
+    """The notes of deletions that can be read; a service names the others."""
+    (row,) = gateway.run(catalogue()["delete/deletions"])
+    return row["notes"]
 
 
 def _remove(transaction: Transaction, nodes: Collection[DeletedNode]) -> list[DeletedNode]:
