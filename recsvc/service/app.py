@@ -31,6 +31,7 @@ from recsvc.service.problems import HANDLERS, PROBLEM_JSON, REFUSALS, described,
 from recsvc.service.refreshes import Refreshes
 from recsvc.service.routes import (
     EncodedPath,
+    HeadAsGet,
     ReadableQuery,
     events,
     follows,
@@ -112,6 +113,7 @@ def create_app(
         description="Recommendations from a Neo4j graph, each with an exact explanation.",
         lifespan=_lifespan,
         middleware=[
+            Middleware(HeadAsGet),
             Middleware(EncodedPath),
             Middleware(Observed, metrics=metrics),
             Middleware(KnownHosts, names=allowed_hosts),

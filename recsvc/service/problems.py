@@ -161,7 +161,7 @@ def _allowed(request: Request) -> str:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
         for method in route.methods or ()
     }
-    return ", ".join(sorted(methods))
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

@@ -24,6 +24,19 @@ from recsvc.service.schemas import IdText
 _NOT_UTF8: Final = "expected percent-encoded UTF-8"
 
 
+class HeadAsGet:
+    """Middleware: HEAD is answered as GET is; the server leaves out the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
+
+
 class EncodedPath:
     """Middleware: the router sees the path percent-encoded, in one spelling for each path."""
 

@@ -1,6 +1,7 @@
 """What a connection may cost before anybody looks for a key: over real sockets."""
 
 import json
+import re
 import socket
 import threading
 import time
@@ -198,6 +199,25 @@ def test_requests_one_after_the_other_on_one_connection(connect: Connect) -> Non
     while part := connection.recv(65536):
         read += part
     assert read.count(b"HTTP/1.1 200") == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [(b"/health/live", 200), (b"/v1/users/2", 200), (b"/x", 404)]
+)
+def test_head_is_answered_as_get_without_a_body(connect: Connect, path: bytes, status: int) -> None:
+    heads: list[bytes] = []
+    for method in (b"GET", b"HEAD"):
+        connection = connect()
+        sent(connection, GET.replace(b"GET /health/live", method + b" " + path))
+        sent(connection, b"X-Request-Id: same\r\nConnection: close\r\n\r\n")
+        read = b""
+        while part := connection.recv(65536):
+            read += part
+        head, _, body = read.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d" % status)
+        assert bool(body) == (method == b"GET")
+        heads.append(re.sub(rb"\r\ndate: [^\r]*", b"", head))
+    assert heads[0] == heads[1]
 
 
 def test_an_upgrade_is_answered_as_any_other_request(connect: Connect) -> None:

@@ -98,11 +98,11 @@ async def test_an_unknown_address(client: httpx.AsyncClient, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/v1/users/2/recommendations", "GET"),
-        ("/v1/users/2", "DELETE, GET, PUT"),
+        ("/v1/users/2/recommendations", "GET, HEAD"),
+        ("/v1/users/2", "DELETE, GET, HEAD, PUT"),
         ("/v1/users/2/follows/a%2Fb", "DELETE, PUT"),
-        ("/v1/refreshes", "GET, POST"),
-        ("/page/main.js", "GET"),
+        ("/v1/refreshes", "GET, HEAD, POST"),
+        ("/page/main.js", "GET, HEAD"),
     ],
 )
 async def test_a_method_that_is_not_there(
