@@ -119,6 +119,7 @@ class Engine:
 
         Raises:
             NotFoundError: there is no such user, version, signal or category.
+            BusyError: it is large, and as much as can be done is in hand.
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
@@ -129,8 +130,9 @@ class Engine:
                 live_scope(self._store, chosen, query),
                 self._unknown(query.named(), chosen),
             )
-            listing = await _listing(snapshot, asker, query, scope)
-            return replace(await self._answer(listing, started), unknown=unknown)
+            with WORKSHOP.room(asker.work(query)):
+                listing = await _listing(snapshot, asker, query, scope)
+                return replace(await self._answer(listing, started), unknown=unknown)
 
     async def recommend_many(
         self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], _T]
@@ -148,6 +150,7 @@ class Engine:
             NotFoundError: there is no such version, signal or category.
             SnapshotError: nothing has been refreshed yet.
             TooMuchError: all answers together take too long.
+            BusyError: they are large, and as much as can be done is in hand.
         """
         at_once = asyncio.Semaphore(_USERS_AT_ONCE)
         chosen = await self._chosen(query)
@@ -175,8 +178,9 @@ class Engine:
             )
         await asyncio.gather(*map(ask, users))
         pieces = [len(asker.nodes) for asker, _ in known.values()]
-        check_work(query, pieces, sum(user_id in known for user_id in user_ids))
-        await asyncio.gather(*map(answer, [user_id for user_id in users if user_id in known]))
+        work = check_work(query, pieces, sum(user_id in known for user_id in user_ids))
+        with WORKSHOP.room(work):
+            await asyncio.gather(*map(answer, [user_id for user_id in users if user_id in known]))
         unknown = [user_id for user_id in users if user_id not in taken]
         return [taken[user_id] for user_id in user_ids if user_id in taken], unknown
 
@@ -187,6 +191,7 @@ class Engine:
 
         Raises:
             NotFoundError: there is no such version, signal or category.
+            BusyError: it is large, and as much as can be done is in hand.
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
@@ -199,8 +204,9 @@ class Engine:
                 self._unknown([*named, *query.named()], snapshot),
             )
             asker = stated_asker(evidence, titles, self._events)
-            listing = await _listing(snapshot, asker, query, scope)
-            return replace(await self._answer(listing, started), unknown=unknown)
+            with WORKSHOP.room(asker.work(query)):
+                listing = await _listing(snapshot, asker, query, scope)
+                return replace(await self._answer(listing, started), unknown=unknown)
 
     async def snapshot_now(self) -> Snapshot:
         """See `recsvc.recommend.live_truth.snapshot_now`.
@@ -241,6 +247,7 @@ class Engine:
 
         Raises:
             NotFoundError: there is no such user or item.
+            BusyError: it is large, and as much as can be done is in hand.
             SnapshotError: nothing has been refreshed yet.
         """
         with self._store.one_request():
@@ -249,11 +256,13 @@ class Engine:
     async def _explained(self, user_id: str, item_id: str) -> Answer:
         started = time.perf_counter()
         asker, snapshot = await self._asker(user_id, self.snapshot)
-        listing = await _listing(snapshot, asker, RecommendationQuery(explain="full"))
-        row = snapshot.items.row(item_id)
-        if row < 0:
-            return await self._explained_newcomer(listing, item_id, started)
-        return await self._answer(listing, started, only=np.array([row]))
+        query = RecommendationQuery(explain="full")
+        with WORKSHOP.room(asker.work(query)):
+            listing = await _listing(snapshot, asker, query)
+            row = snapshot.items.row(item_id)
+            if row < 0:
+                return await self._explained_newcomer(listing, item_id, started)
+            return await self._answer(listing, started, only=np.array([row]))
 
     async def _explained_newcomer(self, listing: Listing, item_id: str, started: float) -> Answer:
         """An item that came after the refresh, as a list shows it that is long enough."""

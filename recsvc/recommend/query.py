@@ -12,7 +12,8 @@ from recsvc.graph.rows import StoredUser
 from recsvc.settings import EventSettings
 
 MOST_WORK: Final = 8_000_000
-"""Most that a batch may ask for, see `RecommendationQuery.work`: seconds."""
+"""Most that a batch may ask for, and that one process takes on, see `RecommendationQuery.work`:
+seconds."""
 MOST_UNKNOWN: Final = 100
 """Most names of what the graph does not have in one answer."""
 LARGE_WORK: Final = 20_000
@@ -91,9 +92,13 @@ class Asker:
     nodes: tuple[NodeRef, ...] = ()
     degraded: tuple[str, ...] = ()
 
+    def work(self, query: RecommendationQuery) -> int:
+        """How much an answer to them takes, see `RecommendationQuery.work`."""
+        return query.work(len(self.nodes))
+
     def is_large(self, query: RecommendationQuery) -> bool:
         """Whether an answer to them takes long enough to keep others waiting."""
-        return query.work(len(self.nodes)) > LARGE_WORK
+        return self.work(query) > LARGE_WORK
 
     def without(self, keys: Sequence[EvidenceKey]) -> "Asker":
         """The same as if some evidence were not there; what was seen stays seen."""
@@ -109,8 +114,8 @@ class Asker:
         return replace(self, evidence=replace(self.evidence, nodes=nodes), nodes=references)
 
 
-def check_work(query: RecommendationQuery, pieces: Sequence[int], answers: int) -> None:
-    """Refuse several answers that take too long together; one alone is always given.
+def check_work(query: RecommendationQuery, pieces: Sequence[int], answers: int) -> int:
+    """How much several answers take; one alone may take any time.
 
         (k + 10) · (100 · answers + pieces of evidence) · level
 
@@ -131,6 +136,7 @@ def check_work(query: RecommendationQuery, pieces: Sequence[int], answers: int) 
             f"{_WORK_OF_FULL} for explain=full: ask for fewer users at a time, a smaller k or less "
             "of an explanation"
         )
+    return work
 
 
 def stated_asker(

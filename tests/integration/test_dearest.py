@@ -5,6 +5,7 @@ In a graph where one user has a thousand pieces of evidence.
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,27 @@ def test_a_batch_that_takes_too_long_is_refused_and_says_so(
     assert answer.status_code == 422
     assert "of at most 8,000,000" in answer.json()["detail"]
     assert time.monotonic() - began < 5
+
+
+def test_more_than_can_be_done_is_refused_at_once_and_small_requests_go_on(
+    service: Service,
+) -> None:
+    def dearest(number: int) -> httpx.Response:
+        params = DEAREST | {"diversity": number / 100}
+        return asked(service, "GET", "/v1/users/u0/recommendations", params=params)
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(dearest, number) for number in range(1, 7)]
+        next(as_completed(answers))
+        small = asked(service, "GET", "/v1/users/u11/recommendations?k=3")
+        statuses = [answer.result().status_code for answer in answers]
+    assert sorted(set(statuses)) == [200, 503]
+    refused = next(each.result() for each in answers if each.result().status_code == 503)
+    assert "too much is asked for" in refused.json()["detail"]
+    assert int(refused.headers["Retry-After"]) > 0
+    assert small.status_code == 200
+    assert len(small.json()["items"]) == 3
+    assert dearest(7).status_code == 200
 
 
 # --- what names nothing -----------------------------------------------------------------------

@@ -26,21 +26,26 @@ async def test_large_work_leaves_the_loop_free() -> None:
     assert await workshop.do(True, threading.get_ident) != threading.get_ident()
 
 
-async def test_only_so_much_waits() -> None:
-    workshop = Workshop(most_waiting=2)
-    done = threading.Event()
-    waiting = [asyncio.create_task(workshop.do(True, done.wait, 5)) for _ in range(2)]
-    await asyncio.sleep(0)
-    with pytest.raises(BusyError, match="ask again"):
-        await workshop.do(True, int)
-    assert await workshop.do(False, int) == 0
-    done.set()
-    assert await asyncio.gather(*waiting) == [True, True]
-    assert await workshop.do(True, int) == 0
+def test_only_so_much_large_work_is_in_hand() -> None:
+    workshop = Workshop()
+    with workshop.room(MOST_WORK - 1), workshop.room(10 * MOST_WORK):
+        with pytest.raises(BusyError, match="ask again"), workshop.room(LARGE_WORK + 1):
+            pytest.fail("there was room")
+        with workshop.room(LARGE_WORK):
+            pass
+    with workshop.room(LARGE_WORK + 1):
+        pass
+
+
+def test_what_goes_wrong_leaves_its_room() -> None:
+    workshop = Workshop()
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), workshop.room(MOST_WORK):
+            divmod(1, 0)
 
 
 async def test_what_goes_wrong_there_is_seen_here() -> None:
-    workshop = Workshop(most_waiting=1)
+    workshop = Workshop()
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await workshop.do(True, divmod, 1, 0)
@@ -55,7 +60,7 @@ def test_what_is_usual_is_small_and_what_takes_long_is_not() -> None:
 
 def test_a_batch_has_a_budget_and_an_answer_alone_has_none() -> None:
     dearest = RecommendationQuery(k=500, explain="full")
-    check_work(dearest, [30_000], 1)
+    assert check_work(dearest, [30_000], 1) == dearest.work(30_000)
     check_work(dearest, [1000], 8)
     check_work(RecommendationQuery(k=20), [1000] * 100, 100)
     check_work(RecommendationQuery(), [50] * 100, 100)
