@@ -6,7 +6,7 @@ refused at once. Small work needs no room, and goes on.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
@@ -26,7 +26,7 @@ class Workshop:
         self._in_hand = 0
 
     @contextmanager
-    def room(self, work: int) -> Iterator[None]:
+    def room(self, work: int) -> Generator[None]:
         """Count the work of a request or a batch as in hand, where it is large.
 
         With `MOST_WORK` in hand nothing large is taken on. With less, anything is: also what alone
