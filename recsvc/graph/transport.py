@@ -51,7 +51,8 @@ class Transport:
         address: where Neo4j is.
         timeout_seconds: the deadline of reads; those in `one_request` have it together.
         write_timeout_seconds: the deadline of a write.
-        write_trouble: why the last write failed, where the server's side was at fault.
+        write_trouble: why the last write failed, or the last try to write, where the server's side
+            was at fault.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Transport:
         self.timeout_seconds = timeout_seconds
         self.write_timeout_seconds = max(timeout_seconds, write_timeout_seconds)
         self.write_trouble: str | None = None
+        self._refusal: str | None = None
         self._driver: neo4j.AsyncDriver | None = None
         self._writes_on = Counter[neo4j.AsyncDriver]()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -181,6 +183,32 @@ class Transport:
 
             async with self._patience.deadline(query, _PLANNING_SECONDS, writes=True):
                 await self._in_session(explain)
+
+    async def try_to_write(self) -> None:
+        """Take in whether the database lets itself be written, before a caller meets it.
+
+        What it is made to write is rolled back, so a full disk is not noticed.
+
+        Raises:
+            Neo4jError: nothing is known of that: it does not answer.
+        """
+        self._patience.refuse_if_away()
+        query = catalogue()["write/try_write"]
+
+        async def undone(session: neo4j.AsyncSession) -> None:
+            async with await session.begin_transaction(timeout=self.timeout_seconds) as transaction:
+                await (await transaction.run(query.text)).consume()
+                await transaction.rollback()
+
+        try:
+            async with self._patience.deadline(query, self.timeout_seconds, writes=True):
+                await self._in_session(undone)
+        except Neo4jServerError as error:
+            self._refusal = self.write_trouble = error.reason
+        else:
+            if self.write_trouble == self._refusal:
+                self.write_trouble = None
+            self._refusal = None
 
     async def _schema_made(self) -> FullText:
         """Wait until the constraints and indexes are there; the first who asks has them made.

@@ -114,6 +114,7 @@ class Serving:
             self._load_from_disk()
         except SnapshotError as error:
             _log.warning("the active version cannot be served", reason=str(error))
+        await self._try_to_write()
         self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
@@ -137,7 +138,12 @@ class Serving:
             except SnapshotError as error:
                 _log.warning("the active version cannot be served", reason=str(error))
                 seconds = _FULL_DISK_SECONDS if self.active else _WATCH_SECONDS
+            await self._try_to_write()
             await asyncio.sleep(seconds)
+
+    async def _try_to_write(self) -> None:
+        with contextlib.suppress(Neo4jError):  # it is asked again soon
+            await self._store.try_to_write()
 
     async def _warm_up(self) -> None:
         if self._warm:

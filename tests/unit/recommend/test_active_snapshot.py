@@ -59,6 +59,9 @@ class FakeStore:
     async def warm_up(self) -> None:
         pass
 
+    async def try_to_write(self) -> None:
+        pass
+
     async def active_versions(self) -> dict[str, ActiveVersion]:
         sha256 = self.content[self.active][1]
         return {"hybrid": ActiveVersion("hybrid", self.active, None, sha256)}

@@ -1,0 +1,68 @@
+"""The service in front of a database that was made read-only."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from loaders.gateway import Neo4jGateway
+from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
+from recsvc.refresh import RefreshOptions
+from tests.conftest import CHECKOUT, _docker_answers, refreshed, running_service
+
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+
+QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+READ_ONLY = {"writes": "the graph database is read-only"}
+EVENT = {"events": [{"event_id": "one", "user_id": "u1", "item_id": "i1"}]}
+PATIENCE_SECONDS = 60.0
+
+
+def degraded(client: httpx.Client) -> dict[str, str]:
+    return client.get("/health/ready").json()["degraded"]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_it_is_said_before_anybody_writes_and_until_it_is_over(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if _docker_answers():
+        pytest.skip("Neo4j would run in Docker, whose port a restart keeps by another way")
+    home = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
+    with scratch_server(home, heap_megabytes=512) as server:
+        address = server.address()
+        with Neo4jGateway(address) as gateway:
+            graph = refreshed(address, gateway, tmp_path_factory, QUICK)
+        ports = (int(str(address.uri).rpartition(":")[2]), _http_port(server))
+        options = LocalNeo4jOptions(server.folder.parent, *ports, heap_megabytes=512)
+        server.down()
+        LocalNeo4j(replace(options, read_only=True)).up()
+        with running_service(graph.environment, tmp_path / "serve.log") as service:
+            assert degraded(service.client) == READ_ONLY
+            answer = service.client.get("/v1/users/u1/recommendations")
+            assert (answer.status_code, answer.json()["degraded"]) == (200, [])
+            assert 'recsvc_degraded{part="writes"} 1.0' in service.client.get("/metrics").text
+            refused = service.client.post("/v1/events", json=EVENT)
+            assert refused.status_code == 503
+            assert "read-only" in refused.json()["detail"]
+
+            server.down()
+            LocalNeo4j(options).up()
+            wait_until(lambda: degraded(service.client) == {})  # nobody has written
+            server.down()
+            LocalNeo4j(replace(options, read_only=True)).up()
+            wait_until(lambda: degraded(service.client) == READ_ONLY)
+
+
+def _http_port(server: LocalNeo4j) -> int:
+    return int(str(server.status().browser_url).split(":")[2].split("/")[0])
