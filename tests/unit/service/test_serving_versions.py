@@ -27,6 +27,8 @@ class FakeStore:
 
     async def warm_up(self) -> None: ...
 
+    async def try_to_write(self) -> None: ...
+
     async def stored_versions(self) -> dict[int, str]:
         return {number: sha256 for number, (_, sha256) in self.packed.items()}
 
