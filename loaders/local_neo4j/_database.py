@@ -16,6 +16,7 @@ from loaders.errors import (
     Neo4jUnavailableError,
 )
 from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.local_neo4j._torn_log import REPAIR_ADVICE, DebugLog
 
 _PAUSE_SECONDS = 0.25
 _TIMEOUT_SECONDS = 5.0
@@ -113,11 +114,9 @@ def broken_database(folder: Path, state: DatabaseState) -> LocalNeo4jError:
         return LocalNeo4jError(
             f"{what}make room if there is little, then `recsvc db down` and `recsvc db up`"
         )
-    return LocalNeo4jError(
-        f"{what}see debug.log in {folder / 'logs'}. If that tells of the transaction log, copy the "
-        "folder data, then `recsvc db up --repair` cuts off the torn end of the log: the last "
-        "transactions may be lost with it"
-    )
+    if DebugLog.read(folder / "logs").is_torn(console=""):
+        return LocalNeo4jError(f"{what}{REPAIR_ADVICE}")
+    return LocalNeo4jError(f"{what}debug.log in {folder / 'logs'} says why")
 
 
 def _gateway(address: Neo4jAddress) -> Neo4jGateway:

@@ -17,6 +17,7 @@ from loaders.local_neo4j._command import IMPORT_TIMEOUT_SECONDS, CommandResult, 
 from loaders.local_neo4j._library import Library
 from loaders.local_neo4j._options import HOST, LocalNeo4jOptions
 from loaders.local_neo4j._record import ServerRecord, read_record, record_path
+from loaders.local_neo4j._torn_log import REPAIR_ADVICE, DebugLog
 
 # As `java -XshowSettings:properties -version` prints them. The program on PATH may be a script
 # (jenv, asdf, sdkman), so its own place says nothing of Java's.
@@ -321,6 +322,11 @@ class JavaServer:
     def death(self) -> LocalNeo4jError:
         """The error that says why the process ended, from the end of what it printed."""
         text = self._console.read_text(encoding="utf-8", errors="replace")
+        if DebugLog.read(self._console.parent).is_torn(text):
+            return LocalNeo4jError(
+                f"Neo4j ended while it started, see {self._console} and debug.log beside it: "
+                f"{REPAIR_ADVICE}"
+            )
         return LocalNeo4jError(
             f"Neo4j ended while it started, see {self._console} and debug.log beside it; "
             f"its last lines:\n{tail(text, 20)}"

@@ -29,6 +29,7 @@ from loaders.local_neo4j._options import (
     http_answers,
 )
 from loaders.local_neo4j._record import How, ServerRecord, read_record, record_path
+from loaders.local_neo4j._torn_log import DebugLog
 from loaders.local_neo4j._versions import check_data_version, neo4j_version, write_data_version
 
 _FIRST_START_MEGABYTES = 1024
@@ -93,7 +94,8 @@ class LocalNeo4j:
         Args:
             progress: told, in a few words, what is being done.
             repair: start it anew, and have it cut off a torn end of the transaction log, as a
-                full disk leaves one. What was committed and stands before it stays.
+                full disk leaves one. What was committed and stands before it stays; `progress` is
+                told what was lost. Then it is started once more, as at any other time.
 
         Returns:
             The address of the server that runs, which keeps the ports it was started with.
@@ -109,8 +111,12 @@ class LocalNeo4j:
             if record := self._running():
                 progress("stopping Neo4j for the repair")
                 self._stop(record, _STOP_FOR_IMPORT_SECONDS)
-            repairing = LocalNeo4j(replace(self._options, repair=True), self._run)
-            return repairing._ensure_up(progress)
+            repairing = LocalNeo4j(self._options.repairing(), self._run)
+            repairing._ensure_up(progress)
+            progress(DebugLog.read(self._folder / "logs").cut_off())
+            if record := self._running():
+                self._stop(record, _STOP_FOR_IMPORT_SECONDS)
+            return self._ensure_up(progress)
 
     @contextmanager
     def importing(

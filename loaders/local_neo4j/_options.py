@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import socket
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -16,6 +16,7 @@ HOST = "127.0.0.1"
 _SHORTEST_PASSWORD = 8
 _MEBIBYTE = 1024**2
 _HIGHEST_PORT = 65_535
+_REPAIR_HEAP_MEGABYTES = 5120
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,15 @@ class LocalNeo4jOptions:
                 f"the Neo4j password has {len(self.password)} characters, Neo4j wants "
                 f"{_SHORTEST_PASSWORD} or more: set a longer RECSVC_NEO4J_PASSWORD, or unset it"
             )
+
+    def repairing(self) -> "LocalNeo4jOptions":
+        """The same for a repair.
+
+        Neo4j takes garbage in its log for the length of an array, which may be 2 GiB, and only
+        where it has room for that does it find the garbage out and cut it off.
+        """
+        heap_megabytes = max(self.heap_megabytes, _REPAIR_HEAP_MEGABYTES)
+        return replace(self, repair=True, heap_megabytes=heap_megabytes)
 
     @property
     def folder(self) -> Path:
