@@ -1,6 +1,6 @@
 """The driver's errors as ours: whose fault it is, and what to do.
 
-the statement or its values        QueryError
+the statement or its values        QueryError; RefusedValueError where a property is named
 nothing answers, no connection     Neo4jUnavailableError, a line of its own for each cause
 too slow                           Neo4jTimeoutError
 user name or password              Neo4jAuthError
@@ -8,6 +8,7 @@ everything else of the server      Neo4jServerError: read-only, disk full, memor
 """
 
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import Generator, Iterator
@@ -22,6 +23,7 @@ from loaders.errors import (
     Neo4jTimeoutError,
     Neo4jUnavailableError,
     QueryError,
+    RefusedValueError,
 )
 
 _OURS = (
@@ -34,6 +36,9 @@ _OURS = (
     "Neo.DatabaseError.Schema.",
 )
 """What the codes begin with for which a statement or its values are at fault."""
+_TOO_LARGE = re.compile(r"value is too large to index.*schema=\(.*\{(?P<properties>[^}]*)\}\)")
+_NOT_UNIQUE = re.compile(r"already exists with label .* propert(?:y|ies) (?P<properties>.*)")
+_NAME = re.compile(r"`([^`]+)`")
 _CAUSES_FOLLOWED = 20
 
 
@@ -156,6 +161,8 @@ def _of_server(
     code, message = error.code or "", error.message or ""
     if "TransactionTimedOut" in code:
         return Neo4jTimeoutError(f"Neo4j at {uri} ran out of time{where}")
+    if refused := _refused_value(where, message):
+        return refused
     if code.startswith(_OURS) and "critical error" not in message:
         return QueryError(f"Neo4j refused a statement{where}: {code}: {message}")
     text = f"{code}: {' '.join(message.split())}"
@@ -164,6 +171,20 @@ def _of_server(
         f"Neo4j at {uri} cannot do it{where}: {text.rstrip('.')}: {cure.advice}",
         reason=cure.reason,
     )
+
+
+def _refused_value(where: str, message: str) -> RefusedValueError | None:
+    """The same error where it names the property whose value is refused."""
+    if found := _TOO_LARGE.search(message):
+        names = [name.strip("` ") for name in found["properties"].split(",")]
+        why = "an index on this property takes no value that large: expected a shorter one"
+    elif found := _NOT_UNIQUE.search(message):
+        names = _NAME.findall(found["properties"])
+        why = "another node has this value, and a constraint has it be unique"
+    else:
+        return None
+    text = f"Neo4j refused a value of {', '.join(names)}{where}: {why}"
+    return RefusedValueError(text, properties=names, why=why)
 
 
 def _why_no_connection(uri: str, error: BaseException) -> str:

@@ -8,7 +8,8 @@
     └── Neo4jError
         ├── LocalNeo4jError  the Neo4j on this machine could not be started or stopped
         ├── QueryError       the statement or its values are at fault
-        │   └── SumBeyondError  events would take a sum of values beyond its limit
+        │   ├── SumBeyondError  events would take a sum of values beyond its limit
+        │   └── RefusedValueError  an index or constraint of the graph's owner takes no such value
         └── Neo4jAwayError   the server's side is at fault, whatever is asked of it
             ├── Neo4jUnavailableError  no server answers, or the connection broke
             ├── Neo4jTimeoutError  the server did not answer within the deadline
@@ -69,6 +70,20 @@ class SumBeyondError(QueryError):
             f"the values of {len(self.event_ids):,} events would take a sum beyond "
             f"±{MAX_AMOUNT:,.0f}: nothing of it is written, leave them out"
         )
+
+
+class RefusedValueError(QueryError):
+    """A value of a property that an index or constraint of the graph's owner does not take.
+
+    Attributes:
+        properties: of the index or constraint.
+        why: what is wrong with the value, for a caller of the service.
+    """
+
+    def __init__(self, message: str, *, properties: Collection[str], why: str) -> None:
+        super().__init__(message)
+        self.properties = frozenset(properties)
+        self.why = why
 
 
 class Neo4jAwayError(Neo4jError):

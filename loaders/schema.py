@@ -1,8 +1,9 @@
-"""The constraints and indexes in `cypher/schema/`: made, and looked for by what they are.
+"""Constraints and indexes: made, and looked for by what they are.
 
-Whoever writes first makes them. A graph may have had others before us: a constraint or index counts
-by its kind, label and properties, whatever its name, and one of ours that could not be made beside
-those of somebody else is an error that says what to do.
+Whoever writes first makes those in `cypher/schema/`; a refresh makes those of its vectors. A graph
+may have had others before us: a constraint or index counts by its kind, label and properties,
+whatever its name, and one of ours that could not be made beside those of somebody else is an error
+that says what to do.
 """
 
 import re
@@ -10,20 +11,20 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, cast
 
 from loaders.catalogue import Query, catalogue
 from loaders.errors import Neo4jError, Neo4jServerError, QueryError
 from loaders.gateway import Gateway, Row
 
-Kind = Literal["CONSTRAINT", "FULLTEXT", "RANGE"]
+Kind = Literal["CONSTRAINT", "FULLTEXT", "RANGE", "VECTOR"]
 FullText = Mapping[str, str]
 """Names of full-text indexes, by label."""
 
 _TRIES = 3
 _PAUSE_SECONDS = 0.25
 _DECLARED = re.compile(
-    r"CREATE (?:(?P<constraint>CONSTRAINT)|(?P<fulltext>FULLTEXT )?INDEX) (?P<name>\w+) "
+    r"CREATE (?:(?P<constraint>CONSTRAINT)|(?P<type>FULLTEXT |VECTOR )?INDEX) (?P<name>\w+) "
     r"IF NOT EXISTS\s+FOR \((?P<node>\w+):(?P<label>\w+)\)(?P<rest>.*)",
     re.DOTALL,
 )
@@ -71,7 +72,8 @@ def _item(query: Query) -> SchemaItem:
             f"cypher/{query.name} declares no constraint or index: expected CREATE CONSTRAINT or "
             "CREATE INDEX name IF NOT EXISTS FOR (node:Label)"
         )
-    kind = "CONSTRAINT" if found["constraint"] else "FULLTEXT" if found["fulltext"] else "RANGE"
+    type_ = (found["type"] or "RANGE").strip()
+    kind = cast("Kind", "CONSTRAINT" if found["constraint"] else type_)
     properties = re.findall(rf"\b{found['node']}\.(\w+)", found["rest"])
     return SchemaItem(query, kind, found["name"], found["label"], tuple(properties))
 
@@ -100,9 +102,31 @@ def apply_schema(gateway: Gateway) -> FullText:
         there = gateway.run(catalogue()["ingest/indexes"])
     for item in _missing(there):
         raise _in_the_way(item, there, refused.get(item.name))
-    if any(row["state"] != "ONLINE" for row in there):
+    ours = [row for row in there if any(item.is_row(row) for item in schema_items())]
+    if any(row["state"] != "ONLINE" for row in ours):
         gateway.run(catalogue()["ingest/await_indexes"])
     return full_text_names(there)
+
+
+def make_vector_index(gateway: Gateway, query: Query) -> None:
+    """Make a vector index, or make sure that it is the one there is.
+
+    Queries name it, so its name counts here, and not only what it is.
+
+    Args:
+        gateway: the graph.
+        query: makes it where there is none of its name.
+
+    Raises:
+        QueryError: an index of somebody else has its name or its place; the message says what to
+            do.
+        Neo4jError: the graph cannot be read or written.
+    """
+    item = _item(query)
+    refused = _make(gateway, [item]).get(item.name)
+    there = gateway.run(catalogue()["ingest/indexes"])
+    if not any(item.is_row(row) and row["name"] == item.name for row in there):
+        raise _in_the_way(item, there, refused)
 
 
 def _make(gateway: Gateway, items: Iterable[SchemaItem]) -> dict[str, Neo4jError]:
@@ -153,13 +177,12 @@ def _named_the_same(item: SchemaItem, there: list[Row]) -> str | None:
 
 
 def _in_its_place(item: SchemaItem, there: list[Row]) -> str | None:
-    wanted = ([item.label], list(item.properties), "RANGE")
+    type_ = "RANGE" if item.kind == "CONSTRAINT" else item.kind
+    wanted = ([item.label], list(item.properties), type_)
     for row in there:
-        if item.kind == "CONSTRAINT" and (row["labels"], row["properties"], row["type"]) == wanted:
-            return (
-                f"the index {row['name']} is in its place: DROP INDEX {row['name']}, and try "
-                "again; the constraint brings an index of its own"
-            )
+        if (row["labels"], row["properties"], row["type"]) == wanted:
+            name = row["name"]
+            return f"the index {name} is in its place: DROP INDEX {name}, and try again"
     return None
 
 

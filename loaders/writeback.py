@@ -17,6 +17,7 @@ from loaders.catalogue import catalogue
 from loaders.errors import QueryError
 from loaders.gateway import Gateway, Transaction
 from loaders.parts import Part
+from loaders.schema import make_vector_index
 from loaders.stored_json import json_object
 from loaders.types import EmbeddingTable, IdMap
 
@@ -124,6 +125,7 @@ def write_vectors(
 
     Raises:
         ValueError: a vector holds NaN or an infinity.
+        QueryError: an index of somebody else has the name or place of the vector index.
         Neo4jError: the graph cannot be written.
     """
     if not np.isfinite(table.vectors).all():
@@ -137,7 +139,8 @@ def write_vectors(
         rows = [{"id": i, "vector": v} for i, v in zip(table.ids[start:stop], vectors, strict=True)]
         written += gateway.run(query, rows=rows)[0]["written"]
         progress(f"{version.model} {label} vectors", stop, len(table.ids))
-    gateway.run(catalogue()[f"writeback/{label}_vector_index[{version.model},{version.slot}]"])
+    index = catalogue()[f"writeback/{label}_vector_index[{version.model},{version.slot}]"]
+    make_vector_index(gateway, index)
     return written
 
 

@@ -6,12 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from loaders.catalogue import Query, catalogue
 from loaders.errors import QueryError
 from loaders.gateway import Neo4jAddress, Neo4jGateway, Row
 from loaders.schema import apply_schema, schema_items
+from loaders.types import EmbeddingTable, IdMap
+from loaders.writeback import Version, write_vectors
 from recsvc.graph.store import Store
 from tests.conftest import running_service
 
@@ -170,3 +173,36 @@ def test_services_on_an_empty_neo4j_count_each_event_once(
         assert service.client.get("/v1/items?search=nothing").status_code == 200
     assert bare.run(COUNTS) == [{"users": 3, "items": 1, "events": 10}]
     assert len(indexes(bare)) == len(schema_items())
+
+
+VECTORS = "OPTIONS {indexConfig: {`vector.similarity_function`: 'cosine'}}"
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (
+            f"CREATE VECTOR INDEX item_embedding_mf_a FOR (p:Product) ON (p.vector) {VECTORS}",
+            r"there is another index item_embedding_mf_a on :Product\(vector\): .* another name",
+        ),
+        (
+            f"CREATE VECTOR INDEX mine FOR (i:Item) ON (i.embedding_mf_a) {VECTORS}",
+            r"the index on :Item\(embedding_mf_a\) cannot be made: .* DROP INDEX mine",
+        ),
+    ],
+)
+def test_a_vector_index_of_another_is_not_taken_for_ours(
+    bare: Neo4jGateway, before: str, said: str
+) -> None:
+    """Neo4j makes none then, and says nothing: queries would read the other one, or fail."""
+    apply_schema(bare)
+    ddl(bare, before)
+    table = EmbeddingTable("Item", IdMap(["a"]), np.ones((1, 4), np.float32))
+    version = Version("mf", 1, "a")
+    with pytest.raises(QueryError, match=said):
+        write_vectors(bare, version, table)
+    ddl(bare, f"DROP INDEX {'mine' if 'mine' in before else 'item_embedding_mf_a'}")
+    for _ in range(2):
+        write_vectors(bare, version, table)
+    vector = {row["name"]: row for row in indexes(bare) if row["type"] == "VECTOR"}
+    assert vector["item_embedding_mf_a"]["labels"] == ["Item"]

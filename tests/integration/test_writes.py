@@ -1,7 +1,7 @@
 """REST writes and group commit on a real Neo4j, through the service in this process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from loaders.catalogue import Query
+from loaders.catalogue import Query, catalogue
 from loaders.errors import Neo4jTimeoutError, QueryError
 from loaders.gateway import Neo4jGateway
 from loaders.schema import apply_schema
@@ -291,3 +291,63 @@ async def test_everything_at_once_never_fails(
     await asyncio.gather(*(client.delete(path) for path in ends))
     derived = "MATCH (n:User|Item|Event|Deletion) RETURN labels(n) AS labels"
     assert rows(gateway, derived) == []
+
+
+OWN_INDEXES = {
+    "CREATE INDEX owners_url FOR (i:Item) ON (i.url)": "DROP INDEX owners_url",
+    "CREATE TEXT INDEX owners_text FOR (i:Item) ON (i.note)": "DROP INDEX owners_text",
+    "CREATE INDEX owners_pair FOR (i:Item) ON (i.maker, i.`odd name`)": "DROP INDEX owners_pair",
+    "CREATE CONSTRAINT owners_sku FOR (i:Item) REQUIRE i.sku IS UNIQUE":
+        "DROP CONSTRAINT owners_sku",
+}  # fmt: skip
+SMALL_ENOUGH, TOO_LARGE = "x" * 8_000, "x" * 40_000
+TOO_LARGE_SAID = "an index on this property takes no value that large"
+
+
+@pytest.fixture
+def own_indexes(gateway: Neo4jGateway) -> Iterator[None]:
+    """Indexes that the owner of the graph has on properties of their own."""
+    for text in OWN_INDEXES:
+        gateway.run(Query("tests/make", "", "schema", {}, {}, text))
+    gateway.run(catalogue()["ingest/await_indexes"])
+    yield
+    for text in OWN_INDEXES.values():
+        gateway.run(Query("tests/drop", "", "schema", {}, {}, text))
+
+
+@pytest.mark.usefixtures("own_indexes")
+@pytest.mark.parametrize(
+    ("refused", "places"),
+    [
+        ({"url": TOO_LARGE}, ["url"]),
+        ({"url": [SMALL_ENOUGH[:500]] * 30}, ["url"]),
+        ({"note": TOO_LARGE}, ["note"]),
+        ({"maker": TOO_LARGE, "odd name": 1}, ["maker", "odd name"]),
+    ],
+)
+async def test_a_value_too_large_for_an_index_of_the_owner_is_refused_with_its_place(
+    client: httpx.AsyncClient, gateway: Neo4jGateway, refused: dict[str, Any], places: list[str]
+) -> None:
+    good = {"url": SMALL_ENOUGH, "title": TOO_LARGE, "sku": 1}
+    answers = await asyncio.gather(
+        client.put("/v1/items/bad", json=refused), client.put("/v1/items/good", json=good)
+    )
+    assert [answer.status_code for answer in answers] == [422, 201]
+    errors = answers[0].json()["errors"]
+    assert [error["location"] for error in errors] == [["body", place] for place in places]
+    assert all(TOO_LARGE_SAID in error["detail"] for error in errors)
+    assert rows(gateway, "MATCH (i:Item) RETURN i.item_id AS id") == [{"id": "good"}]
+    ready = (await client.get("/health/ready")).json()
+    assert "writes" not in (ready.get("degraded") or ready.get("reasons"))
+
+
+@pytest.mark.usefixtures("own_indexes")
+async def test_a_value_that_a_constraint_of_the_owner_has_unique_is_refused_with_its_place(
+    client: httpx.AsyncClient,
+) -> None:
+    assert (await client.put("/v1/items/a", json={"sku": "one"})).status_code == 201
+    refused = await client.put("/v1/items/b", json={"sku": "one"})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["location"] == ["body", "sku"]
+    assert "another node has this value" in refused.json()["detail"]
+    assert (await client.get("/v1/items/b")).status_code == 404

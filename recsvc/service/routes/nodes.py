@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
+from loaders.errors import RefusedValueError
 from recsvc.graph.rows import StoredNode
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.graph_writer import PutNode
@@ -99,7 +100,13 @@ async def delete_category(category_id: NodeId, engine: EngineDep) -> Response:
 
 
 async def _put(engine: Engine, change: PutNode) -> Response:
-    made = await engine.change(change) == "made"
+    try:
+        made = await engine.change(change) == "made"
+    except RefusedValueError as error:
+        named = sorted(error.properties & change.properties.keys())
+        if not named:
+            raise
+        raise RequestValidationError([_error(error.why, name) for name in named]) from None
     return json_response({"id": change.id, "made": made}, status=201 if made else 200)
 
 
@@ -114,4 +121,8 @@ def _check_same(address_id: str, body_id: str | None, field: str) -> None:
 
 
 def _invalid(field: str, detail: str) -> RequestValidationError:
-    return RequestValidationError([{"loc": ("body", field), "msg": detail, "type": "value"}])
+    return RequestValidationError([_error(detail, field)])
+
+
+def _error(detail: str, field: str) -> dict[str, Any]:
+    return {"loc": ("body", field), "msg": detail, "type": "value"}
