@@ -1,0 +1,134 @@
+"""A Neo4j that speaks TLS with a certificate nobody vouches for, met as it is and as it is not."""
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loaders.catalogue import Query
+from loaders.errors import Neo4jUnavailableError
+from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.local_neo4j import _java, scratch_server
+from recsvc.store import Store
+from tests.conftest import CHECKOUT, _docker_answers
+
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+
+ONE = Query("tests/one", "", "read", {}, {"one": "int"}, "RETURN 1 AS one")
+CONFIGURATION = """\
+dbms.ssl.policy.bolt.enabled=true
+dbms.ssl.policy.bolt.base_directory={folder}
+server.bolt.tls_level=OPTIONAL
+"""
+SAID = "the certificate of Neo4j at {uri} is not trusted (self-signed certificate): "
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a key and a self-signed certificate, by the names that Neo4j looks for."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on PATH, which makes a certificate")
+    folder = tmp_path_factory.mktemp("certificate")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", "private.key", "-out", "public.crt"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(certificate: Path) -> Iterator[Neo4jAddress]:
+    """A Neo4j that takes both plain connections and TLS."""
+    if _docker_answers():
+        pytest.skip("Neo4j would run in Docker, which is configured by another way")
+    home = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
+    with pytest.MonkeyPatch.context() as patch:
+        more = CONFIGURATION.format(folder=certificate)
+        patch.setattr(_java, "_CONFIGURATION", _java._CONFIGURATION + more)
+        with scratch_server(home, heap_megabytes=512) as server:
+            yield server.address()
+
+
+def by(address: Neo4jAddress, scheme: str) -> Neo4jAddress:
+    return replace(address, uri=address.uri.replace("bolt", scheme, 1))
+
+
+@pytest.mark.parametrize("scheme", ["bolt+ssc", "neo4j+ssc"])
+def test_who_says_that_it_may_be_self_signed_is_let_in(address: Neo4jAddress, scheme: str) -> None:
+    with Neo4jGateway(by(address, scheme)) as gateway:
+        assert gateway.run(ONE) == [{"one": 1}]
+
+
+@pytest.mark.parametrize("scheme", ["bolt+s", "neo4j+s"])
+async def test_it_is_not_trusted_else(address: Neo4jAddress, scheme: str) -> None:
+    trusting = by(address, scheme)
+    said = SAID.format(uri=trusting.uri)
+    with pytest.raises(Neo4jUnavailableError) as caught:
+        Neo4jGateway(trusting)
+    assert str(caught.value).startswith(said)
+    assert "+ssc://" in str(caught.value)
+    store = Store(trusting, timeout_seconds=5.0)
+    await store.open()
+    try:
+        with pytest.raises(Neo4jUnavailableError) as of_service:
+            await store.active_versions()
+    finally:
+        await store.close()
+    assert str(of_service.value) == str(caught.value)
+
+
+def test_a_command_says_it_in_one_line(address: Neo4jAddress, tmp_path: Path) -> None:
+    trusting = by(address, "bolt+s")
+    environment = {
+        "RECSVC_HOME": str(tmp_path),
+        "RECSVC_NEO4J_URI": trusting.uri,
+        "RECSVC_NEO4J_USER": trusting.user,
+        "RECSVC_NEO4J_PASSWORD": trusting.password,
+    }
+    told = subprocess.run(
+        [sys.executable, "-m", "recsvc", "versions"],
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"recsvc: {SAID.format(uri=trusting.uri)}")
+    assert told.stderr.count("\n") == 1
+    assert trusting.password not in told.stderr
+
+
+@pytest.fixture
+def only_tls(certificate: Path) -> Iterator[int]:
+    """A port where nobody is heard without TLS, as with `server.bolt.tls_level=REQUIRED`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "public.crt", certificate / "private.key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):  # the listener is closed at the end
+                while True:
+                    plain, _ = listener.accept()
+                    with plain, suppress(OSError), context.wrap_socket(plain, server_side=True):
+                        pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(timeout=10)
+
+
+@pytest.mark.parametrize("scheme", ["bolt", "neo4j"])
+def test_without_tls_where_it_is_wanted(only_tls: int, scheme: str) -> None:
+    uri = f"{scheme}://127.0.0.1:{only_tls}"
+    with pytest.raises(Neo4jUnavailableError, match=r"if Neo4j wants TLS there, take bolt\+s://"):
+        Neo4jGateway(Neo4jAddress(uri, "neo4j", "x"), connect_timeout_seconds=3.0)
