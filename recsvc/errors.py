@@ -18,7 +18,10 @@ Each message says what came, what was expected and what to do. None holds a secr
 """
 
 import errno
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 FOLDER_ERRNOS: Final = frozenset(
@@ -39,6 +42,21 @@ def file_error(error: OSError) -> str:
     }
     cure = cures.get(error.errno or 0, "see that it is there and can be used, and try again")
     return " ".join(f"{where} cannot be used ({why}): {cure}".split())
+
+
+@contextmanager
+def named_file(path: Path) -> Generator[None]:
+    """Have an error that names no file, as one of writing does, name this one.
+
+    Raises:
+        OSError: what the block raises.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 class RecsvcError(Exception):

@@ -8,6 +8,7 @@ from recsvc.analyst.bloom import perspective
 from recsvc.analyst.browser import guide, saved_queries, style
 from recsvc.analyst.notebook import notebook
 from recsvc.analyst.questions import questions, values
+from recsvc.errors import named_file
 from recsvc.settings import EventSettings
 
 PATH = "/analyst"
@@ -77,7 +78,8 @@ def install(
     told: dict[str, dict[str, str]] = {}
     for name, each in kit(events).items():
         file = folder / name
-        file.write_bytes(each.content)
+        with named_file(file):
+            file.write_bytes(each.content)
         # Browser takes guides from `localhost` and not from 127.0.0.1 unless it is told to.
         url = f"http://localhost:{port}{PATH}/{name}"
         told[name] = {"file": str(file), "use": each.use.format(url=url, file=file)}

@@ -19,12 +19,13 @@ from recsvc.answer import SimilarAnswer, as_document, explanation_document
 from recsvc.commands import console
 from recsvc.commands._shared import AsJson, Count, print_document, training_graph
 from recsvc.commands.connecting import make_engine, neo4j_address, open_revisions, with_engine
-from recsvc.errors import SettingsError
+from recsvc.errors import FOLDER_ERRNOS, SettingsError
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
+from recsvc.recommend.write_counters import Revisions
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.keys import key_file, key_ring
-from recsvc.settings import load_settings
+from recsvc.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -38,6 +39,8 @@ _CONNECTION = "recsvc.service.connections:BoundedConnection"
 _IDLE_SECONDS = 75
 """How long a connection may be idle: longer than clients and proxies keep one, 60 seconds mostly.
 Were it closed first here, that could meet a request that was just sent."""
+
+_log = structlog.get_logger()
 
 GRACE_SECONDS = 5
 """How long what is under way may take when the service is told to end."""
@@ -153,7 +156,8 @@ def serve(
         uvicorn.run(service(), **options)
         return
     neo4j_address(settings)  # what is wrong is said once here, not by each process
-    open_revisions(settings).close()
+    if revisions := _revisions(settings):
+        revisions.close()
     application = f"{__name__}:{service.__name__}"
     config = uvicorn.Config(application, factory=True, workers=workers, **options)
     socket = config.bind_socket()  # it ends here and says so where the address is taken
@@ -171,30 +175,54 @@ def service() -> "FastAPI":
 
     from recsvc.analyst.kit import kit
     from recsvc.service.app import create_app
+    from recsvc.service.observability import configure_logging
     from recsvc.service.refreshes import Refreshes
 
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     structlog.reset_defaults()
+    configure_logging()
     # The arrays of a request are small, and threads of BLAS that wait for each other cost more.
     threadpool_limits(1, user_api="blas")
     settings = load_settings()
-    revisions = open_revisions(settings)
-    cache = AnswerCache(
-        revisions,
-        seconds=settings.answer_cache_seconds,
-        max_bytes=settings.answer_cache_megabytes * 2**20,
-    )
+    revisions = _revisions(settings)
+    if revisions is None:
+        _log.warning("RECSVC_HOME cannot be written: no answer is kept", home=str(settings.home))
     engine = make_engine(settings, settings.request_timeout_seconds, revisions)
-    kept = cache if settings.answer_cache_seconds else None
     return create_app(
         engine,
         refreshes=Refreshes(settings.home),
         keys=key_ring(settings),
         requests_per_minute=settings.requests_per_minute,
-        answer_cache=kept,
+        answer_cache=_answer_cache(settings, revisions),
         kit=kit(settings.events),
         allowed_hosts=settings.allowed_hosts,
+    )
+
+
+def _revisions(settings: Settings) -> Revisions | None:
+    """The numbers of the newest writes; None where their folder cannot be written.
+
+    A service answers without them, and only keeps no answers: none would end when it is too old.
+
+    Raises:
+        OSError: something else is wrong with the file.
+    """
+    try:
+        return open_revisions(settings)
+    except OSError as error:
+        if error.errno not in FOLDER_ERRNOS:
+            raise
+        return None
+
+
+def _answer_cache(settings: Settings, revisions: Revisions | None) -> AnswerCache | None:
+    if revisions is None or not settings.answer_cache_seconds:
+        return None
+    return AnswerCache(
+        revisions,
+        seconds=settings.answer_cache_seconds,
+        max_bytes=settings.answer_cache_megabytes * 2**20,
     )
 
 

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from recsvc.errors import named_file
+
 _USERS: Final = 2**20
 _NEWEST, _ANYBODY, _FIRST_USER = 0, 1, 2
 _BYTES: Final = 8 * (_FIRST_USER + _USERS)
@@ -73,7 +75,7 @@ class Revisions:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         self._file = path.open("r+b", buffering=0)
-        with _closed_on_error(self._file), self._alone():
+        with _closed_on_error(self._file), self._alone(), named_file(path):
             # Written out: a hole in the file could find the disk full when a number is stored.
             # Where there is room for a part, that is written, and the next try is refused.
             while (missing := _BYTES - self._file.seek(0, os.SEEK_END)) > 0:

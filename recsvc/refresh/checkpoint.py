@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
+from recsvc.errors import named_file
 
 _DOCUMENT = "document"
 
@@ -46,7 +47,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         OSError: the file cannot be written; what was there before stays.
     """
     part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
+    with named_file(part), part.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

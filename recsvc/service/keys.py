@@ -140,8 +140,8 @@ class KeyFile:
         with file_lock(self.path.with_name(f"{self.path.name}.lock")):
             keys = self.keys() or []
             yield keys
-            self.leave_mark()
             write_bytes(self.path, _KEYS.dump_json(keys, indent=1))
+            self.leave_mark()  # where no key could be kept, there was none
 
 
 class KeyRing:

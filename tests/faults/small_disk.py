@@ -1,4 +1,4 @@
-"""A file system of a test's own, small enough to be filled: a tmpfs, where one may be mounted."""
+"""File systems of a test's own, where they may be mounted: a small tmpfs, a read-only folder."""
 
 import os
 import shutil
@@ -44,3 +44,16 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
         yield SmallDisk(folder)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def read_only(folder: Path, view: Path) -> Iterator[Path]:
+    """Show a folder under another path, an empty folder, where nobody can write, not even root."""
+    for arguments in (["--bind", str(folder), str(view)], ["-o", "remount,ro,bind", str(view)]):
+        mounted = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+        if mounted.returncode:
+            pytest.skip(f"no folder can be mounted read-only here: {mounted.stderr.strip()}")
+    try:
+        yield view
+    finally:
+        subprocess.run(["umount", "--lazy", str(view)], check=True)

@@ -13,6 +13,7 @@ from loaders.tables import Rejects
 from loaders.tables._spec import Rejected
 from recsvc.errors import SettingsError, file_error
 from recsvc.recommend.write_counters import Revisions
+from recsvc.service.keys import KeyFile
 from recsvc.service.listening import check_address
 from tests.faults.small_disk import small_disk
 
@@ -96,5 +97,7 @@ def test_a_command_on_a_full_disk_ends_with_one_line(tmp_path: Path) -> None:
         assert told.stderr.startswith("recsvc: ")
         assert told.stderr.count("\n") == 1
         assert "No space left on device" in told.stderr
+        assert str(tmp_path / "keys.json") in told.stderr
+        assert not KeyFile(tmp_path / "keys.json").was_made  # else nobody would be answered
         disk.make_room()
         assert create().returncode == 0

@@ -1,0 +1,148 @@
+"""Every command and the service while RECSVC_HOME is full, or on a read-only file system."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from recsvc.cli import app
+from recsvc.refresh import RefreshOptions
+from tests.conftest import Served, running_service
+from tests.faults.small_disk import read_only, small_disk
+
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+
+REFRESH_OPTIONS = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+WRITING = {
+    "db up": ["db", "up"],
+    "ingest": ["ingest", "TABLES"],
+    "refresh": ["refresh", "--model", "fastrp"],
+    "delete-user": ["delete-user", "u239"],
+    "keys create": ["keys", "create", "shop"],
+    "analyst install": ["analyst", "install"],
+}
+"""What has to write into RECSVC_HOME, and ends with one line."""
+READING = {
+    "db down": ["db", "down"],
+    "db status": ["db", "status"],
+    "report": ["report", "--out", "OUT/report.html"],
+    "extract": ["extract", "--out", "OUT/graph"],
+    "versions": ["versions"],
+    "activate": ["activate", "hybrid", "1"],
+    "recommend": ["recommend", "u1"],
+    "explain": ["explain", "u1", "i1"],
+    "similar": ["similar", "i1"],
+    "batch-recommend": ["batch-recommend", "--out", "OUT/all.jsonl"],
+    "keys list": ["keys", "list"],
+    "train": ["train", "popularity", "--out", "OUT/model"],
+}
+"""What needs nothing of it, or what is there."""
+NOT_RUN = {
+    "serve": "a test of its own",
+    "schedule": "runs until it is stopped; each refresh is a command of its own",
+    "rollback": "as activate",
+    "tune": "as train",
+    "evaluate": "as train",
+    "keys revoke": "as keys create, of a key that could not be made",
+    "analyst up": "copies a local Neo4j, which cannot be there: as db up",
+    "analyst down": "as db down",
+}
+"""Why others are left out."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder that cannot be written.
+
+    Attributes:
+        folder: where it is.
+        reason: what the system says of it.
+    """
+
+    folder: Path
+    reason: str
+
+
+@pytest.fixture(params=["full", "read-only"])
+def home(request: pytest.FixtureRequest, served: Served, tmp_path: Path) -> Iterator[Home]:
+    """A full one in which nothing was before, and a read-only one that was used."""
+    place = tmp_path / "place"
+    place.mkdir()
+    if request.param == "full":
+        with small_disk(place, megabytes=4) as disk:
+            disk.fill()
+            yield Home(place / "home", "No space left on device")
+        return
+    written = tmp_path / "written"
+    shutil.copytree(served.home, written / "home")
+    told = served.run("recommend", "u1", RECSVC_HOME=str(written / "home"))
+    assert told.returncode == 0, told.stderr
+    with read_only(written, place):
+        yield Home(place / "home", "Read-only file system")
+
+
+def run(served: Served, home: Home, out: Path, arguments: list[str]) -> tuple[int, str]:
+    """Exit code and stderr of a command."""
+    named = {"TABLES": str(served.tables)}
+    given = [named.get(each, each.replace("OUT", str(out))) for each in arguments]
+    told = served.run(*given, RECSVC_HOME=str(home.folder))
+    return told.returncode, told.stderr
+
+
+def test_every_command_is_named_here() -> None:
+    named = WRITING.keys() | READING.keys() | NOT_RUN.keys()
+    group = typer.main.get_group(app)
+    there = {
+        f"{name} {each}" if isinstance(command, typer.core.TyperGroup) else name
+        for name, command in group.commands.items()
+        for each in getattr(command, "commands", {"": None})
+    }
+    assert named == there
+
+
+def test_a_command_that_writes_there_ends_with_one_line(
+    served: Served, home: Home, tmp_path: Path
+) -> None:
+    for arguments in WRITING.values():
+        code, told = run(served, home, tmp_path, arguments)
+        last = told.splitlines()[-1]
+        assert (code, last[:8]) == (1, "recsvc: "), (arguments, told)
+        assert home.reason in last or "has 0 MiB free" in last, (arguments, told)
+        assert str(home.folder) in last, (arguments, told)
+        assert "RECSVC_HOME" in last or "same command goes on" in last, (arguments, told)
+        assert "Traceback" not in told
+    versions = run(served, home, tmp_path, ["versions"])
+    assert versions[0] == 0
+    assert run(served, home, tmp_path, ["recommend", "u239"])[0] == 0  # nobody was deleted
+
+
+def test_a_command_that_reads_does_its_work(served: Served, home: Home, tmp_path: Path) -> None:
+    for arguments in READING.values():
+        code, told = run(served, home, tmp_path, arguments)
+        assert code == 0, (arguments, told)
+        assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_service_answers_reads_and_takes_events(
+    served: Served, home: Home, tmp_path: Path, workers: str
+) -> None:
+    environment = {**served.environment, "RECSVC_HOME": str(home.folder)}
+    log = tmp_path / "serve.log"
+    with running_service(environment, log, "--workers", workers) as service:
+        client = service.client
+        for path in ("/v1/users/u1/recommendations?explain=full", "/v1/items/i1/similar"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()["degraded"]) == (200, []), answer.text
+        event = {"event_id": f"{home.folder} {workers}", "user_id": "u1", "item_id": "i9"}
+        taken = client.post("/v1/events", json={"events": [event]})
+        assert (taken.status_code, taken.json()["new"]) == (200, 1)
+        begun = client.post("/v1/refreshes", json={})
+        assert begun.status_code == 503, begun.text
+        assert begun.headers["content-type"] == "application/problem+json"
+        assert client.get("/v1/users/u1/recommendations").status_code == 200
+    told = log.read_text()
+    assert "Traceback" not in told, told
