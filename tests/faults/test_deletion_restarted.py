@@ -17,9 +17,9 @@ from loaders.errors import Neo4jAwayError
 from loaders.gateway import Neo4jGateway, Row
 from loaders.local_neo4j import LocalNeo4j, scratch_server
 from loaders.parts import stored_parts
-from recsvc.deletion import DeletedNode, delete_nodes, finish_deletions, pending_deletions
-from recsvc.refresh import RefreshOptions
-from recsvc.snapshot import pack
+from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.snapshot.arrays import pack
+from recsvc.snapshot.deletion import DeletedNode, delete_nodes, finish_deletions, pending_deletions
 from tests.conftest import CHECKOUT, _docker_answers, refreshed, running_service
 from tests.faults.tcp_proxy import tcp_proxy
 from tests.stored_arrays import (
@@ -81,7 +81,7 @@ class Interrupted:
 
 @pytest.mark.parametrize("end", [_killed, _stopped])
 @pytest.mark.parametrize(
-    ("query", "count"), [("rest/put_next_part", 7), ("rest/take_next_parts", 1)]
+    ("query", "count"), [("delete/put_next_part", 7), ("delete/take_next_parts", 1)]
 )
 def test_the_next_deletion_finishes_it(
     server: LocalNeo4j,

@@ -18,7 +18,7 @@ from loaders.catalogue import Query
 from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import _java, scratch_server
-from recsvc.store import Store
+from recsvc.graph.store import Store
 from tests.conftest import CHECKOUT, _docker_answers
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
