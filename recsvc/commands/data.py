@@ -246,12 +246,12 @@ def delete_user(
     from recsvc.snapshot import deletion
 
     settings = load_settings()
-    try:
-        with open_writing_gateway(settings) as gateway:
+    with open_writing_gateway(settings) as gateway:
+        try:
             deletion.delete_user(gateway, user, snapshot_folder=settings.home / "snapshots")
-    finally:  # asked again, it goes on, with what one that was ended has left too
-        for told in forget_here(settings.home, "user", user):
-            console.say(told)
+        finally:  # asked again, it goes on, with what one that was ended has left too
+            for told in forget_here(settings.home, "user", user):
+                console.say(told)
     print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
+def small_disk(folder: Path, megabytes: int) -> Generator[SmallDisk]:
     """Mount one on an empty folder; the test is skipped where that is not allowed."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(folder)],
@@ -47,7 +47,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
 
 
 @contextmanager
-def read_only(folder: Path, view: Path) -> Iterator[Path]:
+def read_only(folder: Path, view: Path) -> Generator[Path]:
     """Show a folder under another path, an empty folder, where nobody can write, not even root."""
     for arguments in (["--bind", str(folder), str(view)], ["-o", "remount,ro,bind", str(view)]):
         mounted = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
