@@ -123,15 +123,18 @@ class Catalogue(Mapping[str, Query]):
     def _members(self, file: "_File") -> Iterator[Query]:
         """One query for each choice of the values that the `each` field lists."""
         choices = [self._choices(file.name, part) for part in file.fields["each"].split(",")]
-        for values in itertools.product(*choices):
-            body = file.body
-            for placeholder, _, text in values:
-                body = body.replace(f"<<{placeholder}>>", text)
-            suffix = ",".join(value for _, value, _ in values)
-            yield _checked_query(replace(file, name=f"{file.name}[{suffix}]", body=body))
+        for chosen in itertools.product(*choices):
+            body, params = file.body, [file.fields.get("params", "")]
+            for choice in chosen:
+                body = body.replace(f"<<{choice.placeholder}>>", choice.text)
+                params += [f"{name}: {kind}" for name, kind in choice.params.items()]
+            fields = {**file.fields, "params": ", ".join(params)}
+            suffix = ",".join(choice.value for choice in chosen)
+            name = f"{file.name}[{suffix}]"
+            yield _checked_query(replace(file, name=name, fields=fields, body=body))
 
-    def _choices(self, name: str, part: str) -> list[tuple[str, str, str]]:
-        """(placeholder, value, text) for `name = a | b`, or `name = folder/*` for its queries."""
+    def _choices(self, name: str, part: str) -> list["_Choice"]:
+        """The values of `name = a | b`, or of `name = folder/*`, which stands for its queries."""
         match = _EACH.fullmatch(part.strip())
         if match is None:
             raise CatalogueError(
@@ -140,14 +143,26 @@ class Catalogue(Mapping[str, Query]):
         placeholder, values = match[1], match[2].strip()
         if values.endswith("/*"):
             queries = self.folder(values.removesuffix("/*"))
-            return [(placeholder, q.name.rpartition("/")[2], q.text) for q in queries]
-        return [(placeholder, value.strip(), value.strip()) for value in values.split("|")]
+            return [
+                _Choice(placeholder, q.name.rpartition("/")[2], q.text, q.params) for q in queries
+            ]
+        return [_Choice(placeholder, v, v, {}) for v in map(str.strip, values.split("|"))]
 
 
 @cache
 def catalogue() -> Catalogue:
     """The catalogue of the project's own `cypher/` folder, read once per process."""
     return Catalogue(shared_path("cypher"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A value of a placeholder, the text that it stands for, and the parameters of that."""
+
+    placeholder: str
+    value: str
+    text: str
+    params: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,11 @@ def checked(query: Query, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return dict(parameters)
 
 
+def taken(query: Query, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `parameters` that the query declares: a meta-path may do without the kinds."""
+    return {name: value for name, value in parameters.items() if name in query.params}
+
+
 def wait_until_ready(
     address: Neo4jAddress,
     *,

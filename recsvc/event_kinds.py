@@ -87,6 +87,20 @@ def unknown_kinds(names: Iterable[str], events: Mapping[str, EventSettings]) -> 
     return [name for name in sorted(set(names)) if find_kind(name, events) is None]
 
 
+def speaking_kinds(names: Iterable[str], events: Mapping[str, EventSettings]) -> tuple[str, ...]:
+    """The kinds that speak for an item: those whose weight is above 0.
+
+    Args:
+        names: kinds as the graph spells them.
+        events: settings by kind of event.
+
+    Returns:
+        Sorted: names of the settings, and the spellings of the graph.
+    """
+    settings = {name: find_kind(name, events) for name in {*events, *names}}
+    return tuple(sorted(name for name, kind in settings.items() if kind and kind.weight > 0.0))
+
+
 def merged_events(given: Mapping[str, EventSettings]) -> dict[str, EventSettings]:
     """The default kinds, with what is given of some of them and with further ones.
 

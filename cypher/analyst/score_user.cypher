@@ -9,51 +9,69 @@
 // returns: item_id: str, title: str, score: float
 WITH $events AS events
 MATCH (blend:EmbeddingVersion {model: 'hybrid', status: 'active'})
-WITH events,
+WITH events, blend.kinds AS kinds,
      toFloat(trim(split(split(blend.weights, '"item_user_item":')[1], [',', '}'])[0])) AS lambda,
      toInteger(trim(split(split(blend.options, '"row_size":')[1], [',', '}'])[0])) AS row_size
 MATCH (user:User {user_id: $user_id})-[did:INTERACTED]->(evidence:Item)
-WITH lambda, row_size, user, evidence, toFloat(coalesce(did.weight, 1.0)) AS weight,
+WITH lambda, row_size, kinds, user, evidence, toFloat(coalesce(did.weight, 1.0)) AS weight,
      events[replace(replace(replace(toLower(coalesce(did.event, 'interaction')),
                                     '-', ''), '_', ''), ' ', '')] AS event,
      CASE WHEN did.last_at < datetime()
        THEN duration.inSeconds(did.last_at, datetime()).seconds / 86400.0 ELSE 0.0 END AS age_days
-WITH lambda, row_size, user, evidence,
+WITH lambda, row_size, kinds, user, evidence,
      event['weight'] * abs(weight) ^ event['exponent']
        * CASE WHEN event['weight'] < 0 THEN abs(sign(weight)) ELSE sign(weight) END AS strength,
      coalesce(age_days / event['half_life_days'], 0.0) AS half_lives
 WHERE strength <> 0  // a kind without settings counts nothing
 // Only ratios count: from what is newest back, for 40 half-lives.
-WITH lambda, row_size, user, min(half_lives) AS least,
+WITH lambda, row_size, kinds, user, min(half_lives) AS least,
      collect({item: evidence, strength: strength, half_lives: half_lives}) AS did
 UNWIND did AS one
-WITH lambda, row_size, user, one.item AS evidence,
+WITH lambda, row_size, kinds, user, one.item AS evidence,
      sum(one.strength * 2 ^ CASE
        WHEN one.half_lives - least > 40 THEN -40 ELSE least - one.half_lives END) AS e
 WHERE e <> 0
-// K(j, i): the meta-path item_user_item, with its caps.
-CALL (evidence) {
+// K(j, i): the meta-path item_user_item, with its caps. Of people count those interactions whose kind
+// speaks for an item, as the version has it.
+WITH *, COUNT {
+  (evidence)<-[r:INTERACTED]-()
+  WHERE coalesce(r.event, 'interaction') IN kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
+} ^ -0.7 AS evidence_share
+CALL (evidence, kinds) {
   MATCH (evidence)<-[r:INTERACTED]-(person:User)
-  WITH person, max(r.weight) AS weight
+  WHERE coalesce(r.event, 'interaction') IN kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
+  WITH person, max(coalesce(r.weight, 1.0)) AS weight
   ORDER BY weight DESC, person.user_id
   LIMIT 100
   RETURN person
 }
-WITH lambda, row_size, user, person, collect({item: evidence, e: e}) AS starts,
-     COUNT { (person)-[:INTERACTED]->() } ^ -0.7 AS person_share
-CALL (person) {
+WITH lambda, row_size, kinds, user, person,
+     collect({item: evidence, e: e, share: evidence_share}) AS starts
+WITH *, COUNT {
+  (person)-[r:INTERACTED]->()
+  WHERE coalesce(r.event, 'interaction') IN kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
+} ^ -0.7 AS person_share
+CALL (person, kinds) {
   MATCH (person)-[r:INTERACTED]->(item:Item)
-  WITH item, max(r.weight) AS weight
+  WHERE coalesce(r.event, 'interaction') IN kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
+  WITH item, max(coalesce(r.weight, 1.0)) AS weight
   ORDER BY weight DESC, item.item_id
   LIMIT 100
   RETURN item
 }
 UNWIND starts AS start
-WITH lambda, row_size, user, start.item AS evidence, start.e AS e, item, sum(person_share) AS share
+WITH lambda, row_size, kinds, user, start.item AS evidence, start.e AS e, item,
+     sum(start.share * person_share) AS share
 WHERE item <> evidence
-WITH lambda, row_size, user, evidence, e, item,
-     share * COUNT { (evidence)<-[:INTERACTED]-() } ^ -0.7
-           * COUNT { (item)<-[:INTERACTED]-() } ^ -0.4 AS strength
+WITH lambda, row_size, kinds, user, item,
+     collect({evidence: evidence, e: e, share: share}) AS sums
+WITH *, COUNT {
+  (item)<-[r:INTERACTED]-()
+  WHERE coalesce(r.event, 'interaction') IN kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
+} ^ -0.4 AS item_share
+UNWIND sums AS one
+WITH lambda, row_size, user, one.evidence AS evidence, one.e AS e, item,
+     one.share * item_share AS strength
 ORDER BY round(strength, 14) DESC, item.item_id
 // The service keeps the strongest entries of each row.
 WITH lambda, row_size, user, evidence, e, collect({item: item, strength: strength}) AS row

@@ -3,7 +3,6 @@
 // would leave out the one and keep the other, so both are left out here.
 // mode: read
 // each: metapath = metapaths/*
-// params: evidence_ids: list[str]
 // returns: evidence_id: str, item_ids: list[str], strengths: list[float]
 CALL () {
 <<metapath>>

@@ -3,7 +3,6 @@
 // its part to the next, or the other way.
 // mode: read
 // each: explain = explain/*
-// params: pairs: list[map], user_id: str, limit: int
 // returns: paths: list[list[any]]
 CALL () {
 <<explain>>

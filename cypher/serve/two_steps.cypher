@@ -1,12 +1,14 @@
 // Where a random walk from some items is after two steps: over one of the people who have it, 100
 // at most, to something that they have, of 1,000 things at most, or to whom they are linked with.
+// Who has an item did something with it of a kind that speaks for it.
 // mode: read
-// params: evidence_ids: list[str]
+// params: evidence_ids: list[str], kinds: list[str]
 // returns: evidence_id: str, item_ids: list[str], shares: list[float]
 UNWIND $evidence_ids AS evidence_id
 MATCH (evidence:Item {item_id: evidence_id})
 CALL (evidence) {
-  MATCH (evidence)<-[:INTERACTED]-(person:User)
+  MATCH (evidence)<-[r:INTERACTED]-(person:User)
+  WHERE coalesce(r.event, 'interaction') IN $kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
   WITH DISTINCT person
   ORDER BY person.user_id
   LIMIT 100
@@ -14,7 +16,8 @@ CALL (evidence) {
 }
 UNWIND people AS person
 CALL (person) {
-  MATCH (person)-[:INTERACTED]->(item:Item)
+  MATCH (person)-[r:INTERACTED]->(item:Item)
+  WHERE coalesce(r.event, 'interaction') IN $kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
   WITH DISTINCT item
   ORDER BY item.item_id
   LIMIT 1000

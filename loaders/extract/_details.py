@@ -19,7 +19,7 @@ from loaders.extract._reading import (
     side_by_side,
     silent,
 )
-from loaders.gateway import Gateway, Row, Transaction
+from loaders.gateway import Gateway, Row, Transaction, taken
 from loaders.types import IdMap
 
 _EVIDENCE_PER_BATCH = 1_000
@@ -67,6 +67,7 @@ def metapath_rows(
     items: IdMap,
     shorten: Callable[[sp.csr_matrix], sp.csr_matrix],
     *,
+    kinds: Sequence[str],
     wanted: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> sp.csr_matrix:
@@ -78,6 +79,7 @@ def metapath_rows(
         evidence: all evidence nodes of its kind; one row each.
         items: columns.
         shorten: applied to each batch of rows before it is kept.
+        kinds: of events, those that speak for an item; a file that does not ask is not told.
         wanted: the evidence nodes to run it over; all of them unless given.
         progress: told what is done.
 
@@ -94,7 +96,8 @@ def metapath_rows(
     ]
 
     def rows_of(batch: list[str]) -> sp.csr_matrix:
-        return shorten(_sparse(runner.run(query, evidence_ids=batch), evidence, items))
+        given = taken(query, {"evidence_ids": batch, "kinds": list(kinds)})
+        return shorten(_sparse(runner.run(query, **given), evidence, items))
 
     total = sp.csr_matrix((len(evidence), len(items))).astype(np.float32)
     parts: list[sp.csr_matrix] = []

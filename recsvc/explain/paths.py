@@ -86,13 +86,13 @@ async def find_paths(
     answers = await asyncio.gather(
         *(
             store.paths(
-                signal, [(p.evidence_id, p.item_id) for p in pairs], user_id,
+                signal, [(p.evidence_id, p.item_id) for p in pairs], user_id, snapshot.kinds,
                 limit=_PATHS_PER_PAIR,
             )
             for signal, pairs in wanted
         )
     )  # fmt: skip
-    return await do(_drawn, wanted, answers, user_id, nodes, len(exact.items))
+    return await do(_drawn, wanted, answers, user_id, snapshot.kinds, nodes, len(exact.items))
 
 
 _Wanted = tuple[str, Sequence[_Pair]]
@@ -115,6 +115,7 @@ def _drawn(
     wanted: Sequence[_Wanted],
     answers: Sequence[Sequence[FoundPath]],
     user_id: str | None,
+    kinds: Sequence[str],
     nodes: Sequence[NodeRef],
     columns: int,
 ) -> DrawnPaths:
@@ -132,7 +133,7 @@ def _drawn(
             drawn.setdefault(pair.column, []).append((pair.evidence_id, pair.item_id))
         for column, listed in drawn.items():
             parameters = path_parameters(
-                list(dict.fromkeys(listed)), user_id, limit=_PATHS_PER_PAIR
+                list(dict.fromkeys(listed)), user_id, kinds, limit=_PATHS_PER_PAIR
             )
             cypher[column].append(pasteable(signal, parameters))
     return {

@@ -5,26 +5,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from loaders.catalogue import Query, catalogue
-from loaders.gateway import checked
+from loaders.gateway import checked, taken
 
 _PARAMETER = re.compile(r"\$(\w+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def path_parameters(
-    pairs: Sequence[tuple[str, str]], user_id: str | None, *, limit: int
+    pairs: Sequence[tuple[str, str]], user_id: str | None, kinds: Sequence[str], *, limit: int
 ) -> dict[str, Any]:
-    """The parameters of every query under `cypher/explain/`."""
+    """The parameters that a query under `cypher/explain/` may take."""
     return {
         "pairs": [{"evidence_id": evidence, "item_id": item} for evidence, item in pairs],
         "user_id": user_id,
+        "kinds": list(kinds),
         "limit": limit,
     }
 
 
 def pasteable(metapath: str, parameters: Mapping[str, Any]) -> str:
     """The text of an explain query with its parameters written out, for Neo4j Browser."""
-    return written_out(catalogue()[f"explain/{metapath}"], parameters)
+    query = catalogue()[f"explain/{metapath}"]
+    return written_out(query, taken(query, parameters))
 
 
 def written_out(query: Query, parameters: Mapping[str, Any]) -> str:

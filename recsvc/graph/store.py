@@ -8,7 +8,7 @@ import neo4j
 
 from loaders.catalogue import catalogue
 from loaders.errors import SumBeyondError
-from loaders.gateway import Gateway, Neo4jAddress, Row
+from loaders.gateway import Gateway, Neo4jAddress, Row, taken
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.parts import Part, PartName
 from loaders.stored_json import json_object
@@ -172,22 +172,31 @@ class Store(Transport):
         return self._has(f"explain/{metapath}")
 
     async def metapath(
-        self, name: str, evidence_ids: Sequence[str]
+        self, name: str, evidence_ids: Sequence[str], kinds: Sequence[str]
     ) -> dict[str, tuple[list[str], list[float]]]:
         """Items and strengths of one meta-path, by evidence node."""
         query = catalogue()[f"extract/metapath_rows[{name}]"]
-        rows = await self._run(query, evidence_ids=list(evidence_ids))
+        given = taken(query, {"evidence_ids": list(evidence_ids), "kinds": list(kinds)})
+        rows = await self._run(query, **given)
         return {row["evidence_id"]: (row["item_ids"], row["strengths"]) for row in rows}
 
     async def two_steps(
-        self, evidence_ids: Sequence[str]
+        self, evidence_ids: Sequence[str], kinds: Sequence[str]
     ) -> dict[str, tuple[list[str], list[float]]]:
         """Where a random walk is after two steps, by the item it starts from."""
-        rows = await self._run(catalogue()["serve/two_steps"], evidence_ids=list(evidence_ids))
+        rows = await self._run(
+            catalogue()["serve/two_steps"], evidence_ids=list(evidence_ids), kinds=list(kinds)
+        )
         return {row["evidence_id"]: (row["item_ids"], row["shares"]) for row in rows}
 
     async def paths(
-        self, metapath: str, pairs: Sequence[tuple[str, str]], user_id: str | None, *, limit: int
+        self,
+        metapath: str,
+        pairs: Sequence[tuple[str, str]],
+        user_id: str | None,
+        kinds: Sequence[str],
+        *,
+        limit: int,
     ) -> list[FoundPath]:
         """The strongest paths between pairs of (evidence id, item id) along one meta-path.
 
@@ -195,8 +204,9 @@ class Store(Transport):
             Neo4jError: the graph cannot be read in time, or was away and plans this first.
         """
         self._refuse_paths_while_planned()
-        parameters = path_parameters(pairs, user_id, limit=limit)
-        rows = await self._run(catalogue()[f"serve/paths[{metapath}]"], **parameters)
+        query = catalogue()[f"serve/paths[{metapath}]"]
+        parameters = path_parameters(pairs, user_id, kinds, limit=limit)
+        rows = await self._run(query, **taken(query, parameters))
         return [found_path(*path) for path in rows[0]["paths"]]
 
     async def similar_users(self, user_id: str, k: int, model: ActiveVersion) -> list[Row]:

@@ -23,7 +23,7 @@ from loaders.errors import (
     Neo4jUnavailableError,
     QueryError,
 )
-from loaders.gateway import Neo4jAddress, Neo4jGateway, Row, checked
+from loaders.gateway import Neo4jAddress, Neo4jGateway, Row, checked, taken
 from loaders.schema import FullText, apply_schema, full_text_names
 from recsvc.graph.circuit_breaker import Patience
 from recsvc.graph.pasteable_cypher import path_parameters
@@ -134,19 +134,19 @@ class Transport:
             await self._asked(catalogue()[name], parameters, _PLANNING_SECONDS)
 
     async def _plan_paths(self) -> None:
-        parameters = path_parameters([("", "")], "", limit=1)
+        parameters = path_parameters([("", "")], "", [""], limit=1)
         for file in catalogue().folder("explain"):
             name = file.name.removeprefix("explain/")
             await self._plan_file(file, catalogue()[f"serve/paths[{name}]"], parameters)
         for file in catalogue().folder("metapaths"):
             name = file.name.removeprefix("metapaths/")
             whole = catalogue()[f"extract/metapath_rows[{name}]"]
-            await self._plan_file(file, whole, {"evidence_ids": [""]})
+            await self._plan_file(file, whole, {"evidence_ids": [""], "kinds": [""]})
 
     async def _plan_file(self, file: Query, whole: Query, parameters: Mapping[str, Any]) -> None:
         """Have a query planned that is in a file which anybody may add, or leave the file out."""
         try:
-            await self._asked(whole, parameters, _PLANNING_SECONDS)
+            await self._asked(whole, taken(whole, parameters), _PLANNING_SECONDS)
         except QueryError as error:
             if file.name not in self._left_out:
                 told = await self._said_of(file, parameters, error)
@@ -156,7 +156,7 @@ class Transport:
     async def _said_of(self, query: Query, parameters: Mapping[str, Any], error: QueryError) -> str:
         """What Neo4j says of a file on its own, by the lines of the file."""
         try:
-            await self._asked(query, parameters, _PLANNING_SECONDS)
+            await self._asked(query, taken(query, parameters), _PLANNING_SECONDS)
         except QueryError as own:
             error = own
         return _LINE.sub(lambda line: f"line {int(line[1]) + query.first_line - 1},", str(error))

@@ -64,8 +64,8 @@ async def with_live_rows(
         note_anything()
     paths = [signal for signal in affected if not _by_steps(signal)]
     steps, *strengths = await asyncio.gather(
-        _steps(store, changed["item"] if len(paths) < len(affected) else []),
-        *(store.metapath(path.name, changed[path.kind]) for path in paths),
+        _steps(store, snapshot, changed["item"] if len(paths) < len(affected) else []),
+        *(store.metapath(path.name, changed[path.kind], snapshot.kinds) for path in paths),
     )
     of_path = {path.name: found for path, found in zip(paths, strengths, strict=True)}
     live: dict[str, Signal] = {
@@ -99,7 +99,7 @@ async def item_vector(
     row = snapshot.items.row(item_id)
     if row >= 0 and signal.target[row].any():
         return signal.target[[row]]
-    shares = _matrix([item_id], await store.two_steps([item_id]), snapshot.items)
+    shares = _matrix([item_id], await _steps(store, snapshot, [item_id]), snapshot.items)
     return neighbourhood_vectors(signal.target, snapshot.item_people, shares)
 
 
@@ -116,8 +116,8 @@ def _by_steps(signal: Signal) -> bool:
     )
 
 
-async def _steps(store: Store, items: Sequence[str]) -> Strengths:
-    return await store.two_steps(items) if items else {}
+async def _steps(store: Store, snapshot: Snapshot, items: Sequence[str]) -> Strengths:
+    return await store.two_steps(items, snapshot.kinds) if items else {}
 
 
 def _changed(

@@ -105,7 +105,7 @@ class Candidate:
 
 def snapshot_of(
     graph: HeteroGraph, details: ItemDetails, evidence: sp.csr_matrix, blend: Blend,
-    versions: Mapping[str, int],
+    versions: Mapping[str, int], kinds: tuple[str, ...],
 ) -> Snapshot:  # fmt: skip
     """What answers are made from."""
     by_user = any(signal.kind == "user" for signal in blend.signals)
@@ -122,6 +122,7 @@ def snapshot_of(
         in_category=_with_above(graph),
         blend=blend,
         event=_only_event(graph),
+        kinds=kinds,
     )
 
 

@@ -45,7 +45,9 @@ def judge(run: Run, candidate: Candidate) -> Verdict:
         run.record.note(objections=found, change=change, compared=comparison.how)
     basis, blend = candidate.basis, candidate.blend
     details = basis.extracted.details
-    served = snapshot_of(basis.graph, details, basis.evidence, blend, candidate.numbers)
+    served = snapshot_of(
+        basis.graph, details, basis.evidence, blend, candidate.numbers, run.kinds(basis.graph)
+    )
     note_lists(run, active, served, basis.graph, basis.extracted.at)
     return Verdict(comparison, found)
 

@@ -298,7 +298,9 @@ def row_signals(
             same = _same_rows(start, name, graph, ids[kind])
             if same is not None:
                 return same
-            return all_rows(run.gateway, name, graph, run.options.row_size, run.told)
+            return all_rows(
+                run.gateway, name, graph, run.kinds(graph), run.options.row_size, run.told
+            )
 
     signals = [pagerank]
     for name, kind in metapath_kinds().items():
@@ -327,7 +329,8 @@ def _path_scores(run: Run, split: ValidationSplit, what: str) -> dict[str, sp.cs
         with run.step(what):
             return held_out_scores(
                 run.gateway, split.graph, split.held_out, all_evidence(split.graph, split.kept),
-                split.users, size=run.options.row_size, progress=run.told,
+                split.users, kinds=run.kinds(split.graph), size=run.options.row_size,
+                progress=run.told,
             )  # fmt: skip
 
     return run.record.kept(what, scores)

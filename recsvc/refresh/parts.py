@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from loaders.gateway import Gateway
-from loaders.types import IdMap
+from loaders.types import HeteroGraph, IdMap
 from recsvc.evaluation.metrics import Estimate
+from recsvc.event_kinds import speaking_kinds
 from recsvc.refresh.gate import Validated
 from recsvc.refresh.lease import Lease
 from recsvc.refresh.run_journal import RefreshRun
@@ -67,6 +68,10 @@ class Run:
     progress: Progress
     lease: Lease
     record: RefreshRun
+
+    def kinds(self, graph: HeteroGraph) -> tuple[str, ...]:
+        """The kinds of events that speak for an item on meta-paths."""
+        return speaking_kinds(graph.interactions.events, self.events)
 
     @contextmanager
     def step(self, name: str) -> Generator[None]:

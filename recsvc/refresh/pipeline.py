@@ -51,6 +51,7 @@ from recsvc.refresh.run_journal import opened_run
 from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import nearest_items
+from recsvc.signals.metapath import of_all_kinds
 from recsvc.signals.popularity import popularity_prior
 from recsvc.snapshot.arrays import pack
 from recsvc.snapshot.deletion import finish_before_activation, finish_deletions
@@ -227,6 +228,8 @@ def _basis(run: Run, *, from_scratch: bool) -> Basis:
     if unknown := unknown_kinds(graph.interactions.events, run.events):
         run.record.note(unknown_kinds=unknown)
         run.record.tell("kinds of events without a weight count nothing", kinds=unknown)
+    if (paths := of_all_kinds()) and not set(graph.interactions.events) <= set(run.kinds(graph)):
+        run.record.tell("meta-paths that do not take $kinds count every kind of event", paths=paths)
     evidence = evidence_matrix(graph, run.events, now=extracted.at)
     start = chosen_start(run, graph, evidence, from_scratch=from_scratch)
     if start.state is not None:
@@ -257,7 +260,10 @@ def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:
     with_vectors = [n for n, each in fitted.items() if isinstance(each.kernel, Vectors)]
     versions = {HYBRID: hybrid} | {name: _begin(run, name) for name in with_vectors}
     numbers = {name: version.number for name, version in versions.items()}
-    content, sha256 = pack(snapshot_of(graph, basis.extracted.details, evidence, blend, numbers))
+    snapshot = snapshot_of(
+        graph, basis.extracted.details, evidence, blend, numbers, run.kinds(graph)
+    )
+    content, sha256 = pack(snapshot)
     cut = cut | {name: each.cut for name, each in fitted.items() if name not in with_vectors}
     known = np.bincount(evidence.indices[evidence.data > 0], minlength=len(graph.items)) > 0
     return Candidate(basis, versions, fitted, blend, known, content, sha256, cut)
@@ -282,7 +288,7 @@ def _write(run: Run, candidate: Candidate) -> None:
         writeback.write_snapshot(run.gateway, number, candidate.content)
     finished: list[tuple[writeback.Version, Mapping[str, Any]]] = []
     for name, version in candidate.versions.items():
-        own = _blend_facts(candidate) if name == HYBRID else {"epochs": learned.epochs[name]}
+        own = _blend_facts(run, candidate) if name == HYBRID else {"epochs": learned.epochs[name]}
         known = {
             "metrics": {m: e.mean for m, e in learned.metrics[name].items()},
             "weights": learned.weights,
@@ -294,10 +300,11 @@ def _write(run: Run, candidate: Candidate) -> None:
     writeback.mark_ready(run.gateway, finished)
 
 
-def _blend_facts(candidate: Candidate) -> dict[str, Any]:
+def _blend_facts(run: Run, candidate: Candidate) -> dict[str, Any]:
     validated = candidate.basis.learned.validated
     return {
         "sha256": candidate.sha256,
+        "kinds": list(run.kinds(candidate.basis.graph)),
         "validation_users": validated.user.tolist(),
         "validation_ndcg": validated.ndcg.tolist(),
         "validation_asked": validated.asked.tolist(),

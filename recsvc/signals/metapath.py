@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from jaxtyping import Int64
 from numpy.typing import NDArray
 
-from loaders.catalogue import catalogue
+from loaders.catalogue import Query, catalogue
 from loaders.errors import CatalogueError
 from loaders.extract import Progress, metapath_rows
 from loaders.gateway import Gateway, Transaction
@@ -38,7 +38,8 @@ def metapath_kinds() -> dict[str, EvidenceKind]:
     """Every meta-path and the kind of evidence it starts from, which its name begins with.
 
     Raises:
-        CatalogueError: a file's name begins with no kind of evidence, or its walk with another.
+        CatalogueError: a file's name begins with no kind of evidence, or its walk with another; a
+            walk over interactions, or what draws its paths, does not take the kinds.
     """
     kinds: dict[str, EvidenceKind] = {}
     for query in catalogue().folder("metapaths"):
@@ -49,7 +50,33 @@ def metapath_kinds() -> dict[str, EvidenceKind]:
                 f"cypher/{query.name}: the walk starts at ({query.walk.start}): by the file's name "
                 f"expected ({_START[kind]})"
             )
+        _check_kinds(query, name)
     return kinds
+
+
+def _check_kinds(query: Query, name: str) -> None:
+    """What is computed on arrays, run by Neo4j and drawn has to count the same interactions."""
+    takes = "kinds" in query.params
+    if query.walk is not None and "INTERACTED" in query.walk.types and not takes:
+        raise CatalogueError(
+            f"cypher/{query.name}: a walk follows interactions of $kinds alone: declare "
+            "`kinds: list[str]`, and filter INTERACTED by it in the text"
+        )
+    drawn = catalogue().get(f"explain/{name}")
+    if drawn is not None and ("kinds" in drawn.params) != takes:
+        raise CatalogueError(
+            f"cypher/{drawn.name} and cypher/{query.name}: only one of them takes $kinds, so paths "
+            "would not add up to the strength: have both take it, or none"
+        )
+
+
+def of_all_kinds() -> list[str]:
+    """The meta-paths that follow interactions of every kind, returns too."""
+    return [
+        query.name.removeprefix("metapaths/")
+        for query in catalogue().folder("metapaths")
+        if "INTERACTED" in query.text and "kinds" not in query.params
+    ]
 
 
 def metapath_reads(name: str) -> frozenset[str] | None:
@@ -76,7 +103,12 @@ def _kind(name: str) -> EvidenceKind:
 
 
 def all_rows(
-    gateway: Gateway, name: str, graph: HeteroGraph, size: int, progress: Progress
+    gateway: Gateway,
+    name: str,
+    graph: HeteroGraph,
+    kinds: Sequence[str],
+    size: int,
+    progress: Progress,
 ) -> sp.csr_matrix:
     """The rows of one meta-path over all evidence nodes, the `size` largest entries of each.
 
@@ -84,6 +116,7 @@ def all_rows(
         gateway: runs a file that declares no walk.
         name: of the meta-path.
         graph: nodes and relationships.
+        kinds: of events, those that speak for an item.
         size: entries kept per row.
         progress: told what is done.
 
@@ -92,10 +125,10 @@ def all_rows(
     """
     walk = catalogue()[f"metapaths/{name}"].walk
     if walk is not None:
-        return walk_rows(walk, graph, size, partial(progress, name))
+        return walk_rows(walk, graph, kinds, size, partial(progress, name))
     return metapath_rows(
         gateway, name, evidence_ids(graph)[_kind(name)], graph.items,
-        lambda rows: truncate_rows(rows, size)[0], progress=progress,
+        lambda rows: truncate_rows(rows, size)[0], kinds=kinds, progress=progress,
     )  # fmt: skip
 
 
@@ -111,6 +144,7 @@ def held_out_scores(
     evidence: Mapping[EvidenceKind, sp.csr_matrix],
     user_index: Int64[NDArray[np.int64], " n"],
     *,
+    kinds: Sequence[str],
     size: int,
     progress: Progress,
 ) -> dict[str, sp.csr_matrix]:
@@ -127,6 +161,7 @@ def held_out_scores(
         held_out: what is held out, [users, items].
         evidence: evidence left to each user, by kind, [users, evidence nodes].
         user_index: validation users.
+        kinds: of events, those that speak for an item.
         size: entries kept per row.
         progress: told what is done.
 
@@ -138,9 +173,9 @@ def held_out_scores(
         query = catalogue()[f"metapaths/{name}"]
         given = evidence[kind][user_index]
         if query.walk is not None or (query.reads is not None and "INTERACTED" not in query.reads):
-            scores[name] = (given @ all_rows(gateway, name, graph, size, progress)).tocsr()
+            scores[name] = (given @ all_rows(gateway, name, graph, kinds, size, progress)).tocsr()
         else:
-            rehearsal = _Rehearsal(gateway, name, graph, held_out, size)
+            rehearsal = _Rehearsal(gateway, name, graph, held_out, kinds, size)
             scores[name] = rehearsal.scores(given, user_index, progress)
     return scores
 
@@ -153,10 +188,16 @@ class _Rehearsal:
     """
 
     def __init__(
-        self, gateway: Gateway, name: str, graph: HeteroGraph, held_out: sp.csr_matrix, size: int
+        self,
+        gateway: Gateway,
+        name: str,
+        graph: HeteroGraph,
+        held_out: sp.csr_matrix,
+        kinds: Sequence[str],
+        size: int,
     ) -> None:
         self._gateway, self._name, self._graph = gateway, name, graph
-        self._held_out, self._size = held_out, size
+        self._held_out, self._kinds, self._size = held_out, kinds, size
         self._ids = evidence_ids(graph)[_kind(name)]
         self._at_once = 1
 
@@ -196,5 +237,5 @@ class _Rehearsal:
         transaction.run(catalogue()["extract/without_held_out"], rows=rows)
         return metapath_rows(
             transaction, self._name, self._ids, items,
-            lambda found: truncate_rows(found, self._size)[0], wanted=wanted,
+            lambda found: truncate_rows(found, self._size)[0], kinds=self._kinds, wanted=wanted,
         )  # fmt: skip

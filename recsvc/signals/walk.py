@@ -2,11 +2,12 @@
 
     strength(j, i) = d_j^a · Σ_walks Π_hops w(r) · Π_between d_n^b · d_i^c
 
-over the walks j → … → i that keep within the cap of every hop, for i ≠ j. It is a product of one
-sparse matrix per hop, made for a block of rows at a time, each cut to its largest entries at once.
+over the walks j → … → i that keep within the cap of every hop, for i ≠ j. Interactions that do not
+speak for an item are not there, for degrees either. It is a product of one sparse matrix per hop,
+made for a block of rows at a time, each cut to its largest entries at once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,6 +25,7 @@ _Rows = Int64[NDArray[np.int64], " edges"]
 def walk_rows(
     walk: Walk,
     graph: HeteroGraph,
+    kinds: Sequence[str],
     size: int,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> sp.csr_matrix:
@@ -32,13 +34,14 @@ def walk_rows(
     Args:
         walk: what the meta-path declares.
         graph: nodes and relationships.
+        kinds: of events, those that speak for an item.
         size: the largest entries of each row that are kept; ties by the smaller column.
         progress: told (done, total) in rows.
 
     Returns:
         float32 [start nodes, items].
     """
-    first, *others = _hop_matrices(walk, graph)
+    first, *others = _hop_matrices(walk, graph, kinds)
     blocks = [sp.csr_matrix((0, len(graph.items))).astype(np.float32)]
     for begin, end in _blocks(first, others):
         block = first[begin:end]
@@ -52,7 +55,7 @@ def walk_rows(
     return sp.csr_matrix(sp.vstack(blocks, format="csr", dtype=np.float32))
 
 
-def _hop_matrices(walk: Walk, graph: HeteroGraph) -> list[sp.csr_matrix]:
+def _hop_matrices(walk: Walk, graph: HeteroGraph, kinds: Sequence[str]) -> list[sp.csr_matrix]:
     """One matrix per hop, float64; the powers of degrees are in that of the hop that leaves."""
     sizes: dict[Label, int] = {
         "User": len(graph.users),
@@ -61,7 +64,7 @@ def _hop_matrices(walk: Walk, graph: HeteroGraph) -> list[sp.csr_matrix]:
     }
     matrices: list[sp.csr_matrix] = []
     for hop, exponent in zip(walk.hops, walk.exponents, strict=False):
-        source, target, weight = _edges(hop, graph)
+        source, target, weight = _edges(hop, graph, kinds)
         shape = _shape(hop, sizes)
         if hop.levels:
             matrices.append(_reached(source, target, shape[0], hop.levels))
@@ -94,10 +97,12 @@ def _shape(hop: Hop, sizes: dict[Label, int]) -> tuple[int, int]:
     return sizes[start], sizes[end]
 
 
-def _edges(hop: Hop, graph: HeteroGraph) -> tuple[_Rows, _Rows, Weights]:
-    """The relationships of a hop, in its direction: from, to, weight."""
+def _edges(hop: Hop, graph: HeteroGraph, kinds: Sequence[str]) -> tuple[_Rows, _Rows, Weights]:
+    """The relationships of a hop that speak, in its direction: from, to, weight."""
     if hop.type == "INTERACTED":
         did = graph.interactions
+        of_kind = np.array([name in kinds for name in did.events], bool)
+        did = did.take(of_kind[did.event_index] & (did.weight > 0.0))
         source, target, weight = did.user_index, did.item_index, did.weight
     else:
         edges = {

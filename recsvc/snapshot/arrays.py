@@ -41,7 +41,7 @@ from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 MANIFEST = "manifest.json"
 """The entry that holds everything but the arrays."""
 
-_FORMAT = 5
+_FORMAT = 6
 _UNPACKING = ".unpacking-"
 _UNPACKING_SECONDS = 3600.0
 _ONE_HEADER = threading.Lock()
@@ -70,6 +70,7 @@ class Snapshot:
             they were at the refresh.
         blend: signals and their weights.
         event: the one kind of event of the graph; None where there are several.
+        kinds: of events, those that speak for an item on the paths of this version.
     """
 
     versions: Mapping[str, int]
@@ -83,6 +84,7 @@ class Snapshot:
     in_category: sp.csr_matrix
     blend: Blend
     event: str | None = None
+    kinds: tuple[str, ...] = ()
 
     def embedding(self, model: str) -> EmbeddingSignal | None:
         """The embedding signal of a model, or None."""
@@ -188,6 +190,7 @@ def pack(snapshot: Snapshot) -> tuple[tuple[Part, ...], str]:
         "signals": signals,
         "base_weight": snapshot.blend.base_weight,
         "event": snapshot.event,
+        "kinds": snapshot.kinds,
     }
     content = [*text_parts(MANIFEST, orjson.dumps(manifest))]
     for name, array in sorted(arrays.items()):
@@ -409,6 +412,7 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
         in_category=_csr(array, "in_category", (len(items), len(ids["category"]))),
         blend=blend,
         event=manifest["event"],
+        kinds=tuple(manifest["kinds"]),
     )
 
 

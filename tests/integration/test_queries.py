@@ -12,7 +12,7 @@ import pytest
 
 from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.extract import metapath_rows
-from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.gateway import Neo4jAddress, Neo4jGateway, taken
 from loaders.schema import apply_schema
 from loaders.types import IdMap
 from recsvc.graph.pasteable_cypher import pasteable, path_parameters
@@ -244,6 +244,7 @@ MADE = Query(
     MERGE (u)-[:PREFERS {weight: 1.0}]->(c)
     """,
 )  # fmt: skip
+KINDS = ["buy", "interaction", "play"]
 EXPLAINED = [query.name.removeprefix("explain/") for query in catalogue().folder("explain")]
 EVIDENCE = {
     "item": ("item_id", ["i0", "i1", "i12", "i239"]),
@@ -259,15 +260,17 @@ def test_paths_add_up_to_the_strength_and_a_limit_keeps_the_strongest(
     apply_schema(gateway)
     gateway.run(MADE)
     key, evidence_ids = EVIDENCE[name.partition("_")[0]]
-    rows = gateway.run(catalogue()[f"metapaths/{name}"], evidence_ids=evidence_ids)
+    query = catalogue()[f"metapaths/{name}"]
+    rows = gateway.run(query, **taken(query, {"evidence_ids": evidence_ids, "kinds": KINDS}))
     strength = {(row["evidence_id"], row["item_id"]): row["strength"] for row in rows}
     assert len(strength) == len(rows), "a pair came twice"
     assert {evidence_id for evidence_id, _ in strength} == set(evidence_ids)
     assert len(strength) > 50
-    parameters = path_parameters(list(strength), "u0", limit=10_000)
+    explain = catalogue()[f"explain/{name}"]
+    parameters = path_parameters(list(strength), "u0", KINDS, limit=10_000)
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     drawn: set[tuple[str, ...]] = set()
-    for row in gateway.run(catalogue()[f"explain/{name}"], **parameters):
+    for row in gateway.run(explain, **taken(explain, parameters)):
         pair = row["evidence_id"], row["item_id"]
         first, *_, last = row["path"].nodes
         assert (first[key], last["item_id"]) == pair
@@ -281,8 +284,8 @@ def test_paths_add_up_to_the_strength_and_a_limit_keeps_the_strongest(
     total = {pair: sum(strengths) for pair, strengths in found.items()}
     assert total == pytest.approx(strength, rel=1e-9)
     few: dict[tuple[str, str], list[float]] = defaultdict(list)
-    parameters = path_parameters(list(strength), None, limit=2)
-    for row in gateway.run(catalogue()[f"explain/{name}"], **parameters):
+    parameters = path_parameters(list(strength), None, KINDS, limit=2)
+    for row in gateway.run(explain, **taken(explain, parameters)):
         assert row["start"] is None
         few[row["evidence_id"], row["item_id"]].append(row["strength"])
     assert few.keys() == found.keys()
@@ -306,7 +309,7 @@ def test_odd_category_weights_do_no_harm(
     gateway.run(link, weight=weight)
     items = IdMap(["i", "j", "k"])
     evidence = IdMap(["c"]) if name == "category_item" else items
-    rows = metapath_rows(gateway, name, evidence, items, lambda found: found).toarray()
+    rows = metapath_rows(gateway, name, evidence, items, lambda found: found, kinds=KINDS).toarray()
     assert (rows[0] >= 0).all(), "NaN is not >= 0"
     assert rows[0, 2] > 0
 
@@ -323,7 +326,7 @@ def test_pasted_query_reads_the_ids_and_draws_the_paths(
     )  # fmt: skip
     gateway.run(made, id=hostile)
     text = pasteable(
-        "item_user_item", path_parameters([(hostile, hostile + "q")], hostile, limit=3)
+        "item_user_item", path_parameters([(hostile, hostile + "q")], hostile, KINDS, limit=3)
     )
     literal = f"{text[: text.rindex('] AS pair' + chr(10))]}] AS pair RETURN pair"
     (row,) = session.run(literal)

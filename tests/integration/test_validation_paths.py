@@ -27,6 +27,7 @@ MAKE = Query(
     CREATE (u)-[:INTERACTED {event: 'listen', weight: 1.0, count: 1}]->(i)
     """,
 )  # fmt: skip
+KINDS = ("listen",)
 COUNT = Query("tests/count", "", "read", {}, {}, "MATCH ()-[r:INTERACTED]->() RETURN count(r) AS n")
 
 
@@ -75,7 +76,8 @@ def _scores(gateway: Any, users: list[int]) -> dict[str, sp.csr_matrix]:
         (np.ones(len(did), np.float32), (did.user_index, did.item_index)), shape=(3, 4)
     )
     return held_out_scores(
-        gateway, left, held_out, all_evidence(left, items), np.array(users), size=10,
+        gateway, left, held_out, all_evidence(left, items), np.array(users), kinds=KINDS,
+        size=10,
         progress=lambda *_: None,
     )  # fmt: skip
 
@@ -88,7 +90,7 @@ def test_a_path_through_the_answer_itself_is_not_counted_and_nothing_is_deleted(
     gateway.run(MAKE)
     graph = extract_graph(gateway)
     x, y, z = map(graph.items.row, "xyz")
-    whole = all_rows(gateway, "item_user_item", graph, 10, lambda *_: None).toarray()
+    whole = all_rows(gateway, "item_user_item", graph, KINDS, 10, lambda *_: None).toarray()
     assert whole[x, y] > 0  # x leads to y, through a alone: that would give the answer away
     scores = _scores(gateway, [0, 1])["item_user_item"].toarray()
     assert scores[0, y] == 0

@@ -351,22 +351,24 @@ def with_the_example(tmp_path: Path) -> Catalogue:
 def test_the_metapath_of_the_guide_runs_and_its_paths_add_up(
     with_the_example: Catalogue, made_graph: Neo4jGateway
 ) -> None:
-    name = "followed_user_user_item"
+    name, kinds = "followed_user_user_item", ["listen"]
     row = made_graph.run(
-        with_the_example[f"extract/metapath_rows[{name}]"], evidence_ids=["428", "nobody"]
-    )[0]
+        with_the_example[f"extract/metapath_rows[{name}]"], evidence_ids=["428", "nobody"],
+        kinds=kinds,
+    )[0]  # fmt: skip
     strength = dict(zip(row["item_ids"], row["strengths"], strict=True))
     assert strength.keys() == {"289", "187", "1001"}
     assert row["evidence_id"] == "428"
     graph, walk = extract_graph(made_graph), with_the_example[f"metapaths/{name}"].walk
     assert walk is not None
-    declared = walk_rows(walk, graph, 100)[graph.users.row("428")].toarray()[0]
+    declared = walk_rows(walk, graph, kinds, 100)[graph.users.row("428")].toarray()[0]
     found = {item: declared[graph.items.row(item)] for item in strength}
     assert found == pytest.approx(strength)
     assert np.count_nonzero(declared) == len(strength)
 
     pairs = [{"evidence_id": "428", "item_id": item_id} for item_id in strength]
-    drawn = made_graph.run(with_the_example[f"explain/{name}"], pairs=pairs, user_id="2", limit=100)
+    parameters = {"pairs": pairs, "user_id": "2", "kinds": kinds, "limit": 100}
+    drawn = made_graph.run(with_the_example[f"explain/{name}"], **parameters)
     for path in drawn:
         assert path["start"].nodes[0]["user_id"] == "2"
         assert path["path"].nodes[-1]["item_id"] == path["item_id"]

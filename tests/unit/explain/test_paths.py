@@ -43,7 +43,13 @@ class FakeStore:
         self.asked: list[str] = []
 
     async def paths(
-        self, metapath: str, pairs: Sequence[tuple[str, str]], user_id: str | None, *, limit: int
+        self,
+        metapath: str,
+        pairs: Sequence[tuple[str, str]],
+        user_id: str | None,
+        kinds: Sequence[str],
+        *,
+        limit: int,
     ) -> list[FoundPath]:
         self.asked += [evidence_id for evidence_id, _ in pairs]
         found = [

@@ -8,6 +8,8 @@ from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from loaders.walk import Hop, parse_walk
 from recsvc.signals.walk import walk_rows
 
+KINDS = ("interaction",)
+
 
 def test_a_walk_is_read_with_its_hops_and_powers() -> None:
     walk = parse_walk(
@@ -60,19 +62,23 @@ def test_a_cap_takes_the_strongest_by_all_64_bits_and_ties_by_the_id() -> None:
     walk = parse_walk("w", "(User) -[INTERACTED max 2]-> (Item)")
     near = np.nextafter(3.0, 4.0)
     assert np.float32(near) == np.float32(3.0)
-    assert walk_rows(walk, _graph([3.0, 1.0, near, 3.0]), 9)[0].indices.tolist() == [0, 2]
-    assert walk_rows(walk, _graph([3.0, 3.0, 3.0, near]), 9)[0].indices.tolist() == [0, 3]
-    assert walk_rows(walk, _graph([1.0, np.nan, 3.0, 2.0]), 9)[0].indices.tolist() == [1, 2]
+    for weights, kept in (
+        ([3.0, 1.0, near, 3.0], [0, 2]),
+        ([3.0, 3.0, 3.0, near], [0, 3]),
+        ([1.0, -9.0, 0.0, 2.0], [0, 3]),
+    ):
+        found = walk_rows(walk, _graph(weights), KINDS, 9)
+        assert found[0].indices.tolist() == kept
 
 
 def test_blocks_of_rows_give_what_one_block_does(monkeypatch: pytest.MonkeyPatch) -> None:
     walk = parse_walk("w", "(Item ^-0.7) <-[INTERACTED max 9]- (User) -[INTERACTED max 9]-> (Item)")
     graph = _graph([1.0, 2.0, 3.0, 4.0, 5.0])
-    whole = walk_rows(walk, graph, 3)
+    whole = walk_rows(walk, graph, KINDS, 3)
     assert np.diff(whole.indptr).tolist() == [3] * 5
     assert not whole.diagonal().any()
     monkeypatch.setattr("recsvc.signals.walk._ENTRIES_AT_ONCE", 1)
     told: list[tuple[int, int]] = []
-    parts = walk_rows(walk, graph, 3, lambda *both: told.append(both))
+    parts = walk_rows(walk, graph, KINDS, 3, lambda *both: told.append(both))
     np.testing.assert_array_equal(parts.toarray(), whole.toarray())
     assert told == [(row, 5) for row in range(1, 6)]

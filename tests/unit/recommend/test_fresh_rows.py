@@ -18,6 +18,7 @@ from recsvc.snapshot.arrays import Snapshot
 
 ITEMS, USERS = IdMap(["a", "b", "c"]), IdMap(["u1", "u2", "u3"])
 PEOPLE = np.array([3, 1, 2])
+KINDS = ("listen",)
 
 
 class FakeStore:
@@ -29,7 +30,8 @@ class FakeStore:
     def has_metapath(self, name: str) -> bool:
         return name == "followed_user_item"
 
-    async def metapath(self, name: str, evidence_ids: Sequence[str]) -> Any:
+    async def metapath(self, name: str, evidence_ids: Sequence[str], kinds: Sequence[str]) -> Any:
+        assert kinds == KINDS
         self.asked.append((name, list(evidence_ids)))
         return {user: self.rows[user] for user in evidence_ids if user in self.rows}
 
@@ -48,7 +50,7 @@ def made_snapshot() -> Snapshot:
     return Snapshot(
         {"hybrid": 1}, ITEMS, IdMap(()), USERS, np.array([1, 1, 4]), PEOPLE, ("",) * 3,
         np.ones(3, bool), sp.csr_matrix((3, 0), dtype=bool),
-        Blend(signals, (1.0, 1.0), np.ones(3, np.float32), 0.1),
+        Blend(signals, (1.0, 1.0), np.ones(3, np.float32), 0.1), kinds=KINDS,
     )  # fmt: skip
 
 
@@ -121,7 +123,8 @@ class Neighbours(FakeStore):
     def has_metapath(self, name: str) -> bool:
         return False
 
-    async def two_steps(self, evidence_ids: Sequence[str]) -> Any:
+    async def two_steps(self, evidence_ids: Sequence[str], kinds: Sequence[str]) -> Any:
+        assert kinds == KINDS
         self.asked.append(("two steps", list(evidence_ids)))
         return {item: self.rows[item] for item in evidence_ids if item in self.rows}
 

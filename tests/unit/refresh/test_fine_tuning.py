@@ -75,7 +75,7 @@ def started(run: Run, share: float) -> Basis:
     rows = RowSignal("paths", "user", then.graph.users, then.evidence)
     blend = Blend((signal, rows), (1.0, 0.1), popularity_prior(then.evidence), 0.002)
     details = ItemDetails(("",) * ITEMS, (True,) * ITEMS, ())
-    before = snapshot_of(then.graph, details, then.evidence, blend, {})
+    before = snapshot_of(then.graph, details, then.evidence, blend, {}, ())
     learned = Learned(
         {}, {"lightgcn": EPOCHS}, {}, Validated(np.zeros(0, int), np.zeros(0), np.zeros(0, int))
     )

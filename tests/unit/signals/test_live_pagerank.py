@@ -52,8 +52,8 @@ async def test_a_new_item_has_nearly_the_pagerank_of_the_graph_as_it_is() -> Non
     steps = (people / np.maximum(degree, 1) / people.sum()) @ seen
 
     class Fake:
-        async def two_steps(self, evidence_ids: Sequence[str]) -> Any:
-            assert list(evidence_ids) == [new]
+        async def two_steps(self, evidence_ids: Sequence[str], kinds: Sequence[str]) -> Any:
+            assert (list(evidence_ids), kinds) == ([new], ())
             return {new: ([f"i{item:03}" for item in range(ITEMS)], steps.tolist())}
 
     evidence = Evidence((EvidenceNode("item", "i005", 1.0), EvidenceNode("item", new, 1.0)))

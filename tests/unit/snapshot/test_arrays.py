@@ -58,6 +58,7 @@ def made_snapshot() -> Snapshot:
             rng.random(N_ITEMS).astype(np.float32),
             0.002,
         ),
+        kinds=("purchase", "view"),
     )
 
 
@@ -80,6 +81,7 @@ def test_round_trip_gives_the_same_scores_bit_for_bit(folder: Path) -> None:
         assert getattr(loaded, name) == getattr(made, name)
     np.testing.assert_array_equal(loaded.available, made.available)
     np.testing.assert_array_equal(loaded.item_people, made.item_people)
+    assert loaded.kinds == made.kinds
     assert (loaded.in_category != made.in_category).nnz == 0
     assert loaded.blend.weights == made.blend.weights
     assert [s.kind for s in loaded.blend.signals] == ["item", "item", "user", "category"]
