@@ -62,10 +62,10 @@ def _check_kinds(query: Query, name: str) -> None:
             f"cypher/{query.name}: a walk follows interactions of $kinds alone: declare "
             "`kinds: list[str]`, and filter INTERACTED by it in the text"
         )
-    drawn = catalogue().get(f"explain/{name}")
-    if drawn is not None and ("kinds" in drawn.params) != takes:
+    drawn = f"explain/{name}"
+    if drawn in catalogue() and ("kinds" in catalogue()[drawn].params) != takes:
         raise CatalogueError(
-            f"cypher/{drawn.name} and cypher/{query.name}: only one of them takes $kinds, so paths "
+            f"cypher/{drawn} and cypher/{query.name}: only one of them takes $kinds, so paths "
             "would not add up to the strength: have both take it, or none"
         )
 

@@ -35,11 +35,11 @@ def test_the_score_in_cypher_is_the_signal_of_the_service(
     more = Query(
         "tests/more", "", "write", {}, {},
         """
-        MATCH (:User {user_id: 'u5'})-[r:INTERACTED]->(item:Item)
-        WITH r, item ORDER BY item.item_id LIMIT 4
+        MATCH (user:User {user_id: 'u5'})-[r:INTERACTED]->(item:Item)
+        WITH user, r, item ORDER BY item.item_id LIMIT 4
         SET r.last_at = datetime() - duration('P30D'), r.weight = 7.0
-        WITH collect(item) AS items, collect(r) AS rs
-        FOREACH (r IN rs[1..2] | SET r.event = 'remove_from_cart')
+        WITH user, collect(item) AS items
+        FOREACH (item IN items[1..2] | CREATE (user)-[:INTERACTED {event: 'dislike'}]->(item))
         """,
     )  # fmt: skip
     served.gateway.run(more)
