@@ -60,9 +60,10 @@ EVERYTHING = Query(
         options: '{}', weights: '{}', metrics: '{}', sha256: '', reason: '', run: 'r',
         started_at: datetime(), activation: 1,
         ready_at: datetime(), activated_at: datetime(), retired_at: datetime(), locked: true,
-        validation_users: [1], validation_ndcg: [1.0], overridden: ['o'], seconds: 1.0,
+        validation_users: [1], validation_ndcg: [1.0], validation_asked: [1],
+        overridden: ['o'], seconds: 1.0, kinds: ['e'],
         weights: '{}', signal_metrics: '{}'})
-      -[:HAS_PART]->(:SnapshotPart {number: 0, content: ''})
+      -[:HAS_PART]->(:SnapshotPart {entry: '', number: 0, sha256: '', content: ''})
     """,
 )  # fmt: skip
 
@@ -178,7 +179,7 @@ def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
                 values = {
                     "user_ids": ["u"] * size, "user_id": "u" * size, "item_ids": ["i"] * size,
                     "category_ids": ["c"] * size, "limit": 1, "seen_limit": 1,
-                    "pairs": [{"evidence_id": "i", "item_id": "i"}] * size,
+                    "pairs": [{"evidence_id": "i", "item_id": "i"}] * size, "kinds": ["e"] * size,
                 }  # fmt: skip
                 given = {name: values[name] for name in query.params}
                 text = with_one_parameter(query.text) if one else query.text

@@ -12,7 +12,7 @@ from loaders.extract import extract_graph
 from loaders.gateway import Neo4jGateway, Row
 from loaders.types import HeteroGraph
 from recsvc.event_kinds import speaking_kinds
-from recsvc.path_query import pasteable, path_parameters
+from recsvc.graph.pasteable_cypher import pasteable, path_parameters
 from recsvc.settings import load_settings
 from recsvc.signals.walk import walk_rows
 from tests.conftest import running_service
