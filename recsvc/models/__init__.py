@@ -4,7 +4,9 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
-from typing import cast
+from typing import Any, cast
+
+from pydantic import ValidationError
 
 from recsvc.errors import TrainingError
 from recsvc.models._memory import available_bytes
@@ -57,6 +59,19 @@ class ModelSpec:
     def options(self) -> type[ModelOptions]:
         """The options class; imports the model's libraries."""
         return cast(type[ModelOptions], getattr(self._module(), self.options_name))
+
+    def options_of(self, values: Mapping[str, Any]) -> ModelOptions:
+        """The options with these values; imports the model's libraries.
+
+        Raises:
+            ValueError: there is no such option, or it does not take that value.
+        """
+        try:
+            return self.options.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{self.name}.{where}={first['input']!r}: {first['msg']}") from None
 
     def fit(
         self, data: TrainingData, options: ModelOptions, run: FitRun

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from recsvc.blend.blend import BASE
+from recsvc.blend.options import split_commas
 from recsvc.models import MODELS
 from recsvc.models._parts import SideSignal
-from recsvc.models.base import ModelOptions, split_commas
+from recsvc.models.base import ModelOptions
 
 
 def _split_weights(value: object) -> object:
@@ -122,12 +123,7 @@ class HybridOptions(ModelOptions):
         Raises:
             ValueError: one of them has no such option, or not that value.
         """
-        try:
-            return MODELS[name].options.model_validate(self.options.get(name, {}))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{name}.{where}={first['input']!r}: {first['msg']}") from None
+        return MODELS[name].options_of(self.options.get(name, {}))
 
     @property
     def has_epochs(self) -> bool:

@@ -108,11 +108,6 @@ class ModelOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def split_commas(value: object) -> object:
-    """Names with commas between, as `--set` gives them, apart."""
-    return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
-
-
 class Range(NamedTuple):
     """The values of one numeric option among which a search looks.
 

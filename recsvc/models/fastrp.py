@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator
 
 from loaders.types import IdMap
+from recsvc.blend.options import split_commas
 from recsvc.models._nodes import Relationship, homogeneous_graph
 from recsvc.models.base import (
     FitReport,
@@ -22,7 +23,6 @@ from recsvc.models.base import (
     SearchSpace,
     TrainingData,
     require_evidence,
-    split_commas,
 )
 from recsvc.signals.degrees import degrees, power
 from recsvc.signals.embedding import EmbeddingSignal

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from loaders.types import IdMap
+from recsvc.blend.options import split_commas
 from recsvc.errors import TrainingError
 from recsvc.models._loop import Trained, TrainerOptions, measure_on, open_device, train
 from recsvc.models._nodes import Relationship, homogeneous_graph
@@ -26,7 +27,6 @@ from recsvc.models.base import (
     SearchSpace,
     TrainingData,
     require_evidence,
-    split_commas,
 )
 from recsvc.signals.embedding import EmbeddingSignal
 

@@ -19,6 +19,7 @@ from loaders import writeback
 from loaders.parts import stored_parts
 from loaders.types import HeteroGraph, IdMap
 from recsvc.blend.blend import BASE, Blend
+from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
 from recsvc.errors import SnapshotError
 from recsvc.evaluation.metrics import (
     Estimate,
@@ -37,12 +38,6 @@ from recsvc.refresh.learning import (
     split_signals,
 )
 from recsvc.refresh.parts import Learned, Run
-from recsvc.refresh.validation_split import (
-    ValidationSplit,
-    all_evidence,
-    made_split,
-    validation_split,
-)
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot
@@ -84,19 +79,18 @@ def change_since(
     state = read_state(home_of(run), active.run)
     if state is None:
         return Comparison(None, f"what {name} was fitted on is not known on this machine")
-    split = validation_split(run, graph, evidence)
+    mask = held_out_mask(graph, evidence, run.options, run.options.seed)
     known = state.known_pairs(graph, evidence)
-    new = split.mask & ~known
-    asked = made_split(graph, evidence, new)
+    asked = split_by(mask & ~known, graph, evidence)
     if len(asked.users) < LEAST_COMMON:
         said = f"{len(asked.users)} of the validation users have something new held out"
         return Comparison(None, f"{said}, {LEAST_COMMON} are needed")
     before = stored_arrays(run, active.version, active.sha256)
     if before is None:
         return Comparison(None, f"the arrays of {name} cannot be read")
-    lacking = np.count_nonzero(split.mask & known) / max(1, np.count_nonzero(known))
+    lacking = np.count_nonzero(mask & known) / max(1, np.count_nonzero(known))
     if lacking <= _MAY_LACK:
-        signals = split_signals(run, split, options)
+        signals = split_signals(run, split_by(mask, graph, evidence), options)
     else:
         signals = split_signals(run, asked, options, learned.epochs, "for the gate")
     with run.step("compare"):
@@ -122,7 +116,8 @@ def change_by_seeing(
         learned: with the NDCG@20 of the blend that had not seen them.
         blend: what is to be served.
     """
-    split = validation_split(run, graph, evidence)
+    mask = held_out_mask(graph, evidence, run.options, run.options.seed)
+    split = split_by(mask, graph, evidence)
     given = all_evidence(graph, split.kept, split.users)
     nothing = np.zeros(len(graph.items), np.bool_)
     wanted = split.held_out[split.users]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from loaders import writeback
 from loaders.extract import Selection, extract_graph
 from loaders.types import HeteroGraph
+from recsvc.blend.hold_out import all_evidence
 from recsvc.errors import RefreshError
 from recsvc.evaluation.metrics import paired_difference
 from recsvc.evaluation.splits import entries, hold_out_half, id_numbers
@@ -28,7 +29,6 @@ from recsvc.refresh.gate import LEAST_COMMON, Comparison
 from recsvc.refresh.learning import fit_model
 from recsvc.refresh.parts import Run
 from recsvc.refresh.run_journal import newest_manifests, read_manifest
-from recsvc.refresh.validation_split import all_evidence
 from recsvc.signals.metapath import evidence_ids, metapath_digests
 from recsvc.snapshot.arrays import Snapshot
 

@@ -25,6 +25,7 @@ from recsvc.blend.blend import (
     top_hits,
     unit_rms,
 )
+from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
 from recsvc.errors import RefreshError
 from recsvc.evaluation.metrics import accuracy, bootstrap
 from recsvc.evaluation.splits import id_numbers, row_numbers
@@ -42,7 +43,6 @@ from recsvc.models import (
 from recsvc.refresh.fine_tuning_state import Start, digests_of, moved
 from recsvc.refresh.gate import Validated
 from recsvc.refresh.parts import Fitted, Learned, Run, Vectors
-from recsvc.refresh.validation_split import ValidationSplit, all_evidence, validation_split
 from recsvc.signals import RowSignal, Signal
 from recsvc.signals.metapath import (
     all_rows,
@@ -66,8 +66,9 @@ def settled_options(
 
     def settle(name: str) -> dict[str, Any]:
         spec = MODELS[name]
+        given = spec.options_of(run.options.options.get(name, {}))
         with run.step(f"settle {name}"):
-            return spec.settled(data, spec.options(), run.options.seed).model_dump(mode="json")
+            return spec.settled(data, given, run.options.seed).model_dump(mode="json")
 
     return {
         name: MODELS[name].options(**run.record.kept(f"settle {name}", partial(settle, name)))
@@ -87,7 +88,7 @@ def learn(
         options: of each model.
 
     Raises:
-        RefreshError: nobody has enough items for a held-out part.
+        TrainingError: nobody has enough items for a held-out part.
     """
     return run.record.kept("weights", lambda: _learn(run, graph, evidence, options))
 
@@ -95,7 +96,8 @@ def learn(
 def _learn(
     run: Run, graph: HeteroGraph, evidence: sp.csr_matrix, options: Mapping[str, ModelOptions]
 ) -> Learned:
-    split = validation_split(run, graph, evidence)
+    mask = held_out_mask(graph, evidence, run.options, run.options.seed)
+    split = split_by(mask, graph, evidence)
     signals = split_signals(run, split, options)
     names = [*signals.names, BASE]
     with run.step("weights"):

@@ -8,10 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float32
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from loaders.gateway import Gateway
 from loaders.types import HeteroGraph, IdMap
+from recsvc.blend.options import BlendOptions
 from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import speaking_kinds
 from recsvc.refresh.gate import Validated
@@ -26,29 +27,13 @@ Progress = Callable[[str, int, int], None]
 HYBRID = "hybrid"
 
 
-class RefreshOptions(BaseModel):
+class RefreshOptions(BlendOptions):
     """How a refresh is made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    models: tuple[str, ...] = Field(default=("lightgcn", "node2vec", "ridge"), min_length=1)
-    """Models that the blend is made of; each is linear in what a user did."""
     seed: int = Field(default=0, ge=0)
     """Decides the validation split, the training and the walks."""
     device: str = "cpu"
     """Where models are fitted: `cpu`, or `cuda`."""
-    validation_users: int = Field(default=500, ge=10, le=100_000)
-    """Users whose held-out items the weights of the blend are learned on."""
-    held_out_share: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """Share of a validation user's items that is held out."""
-    row_size: int = Field(default=200, ge=10, le=10_000)
-    """Entries kept in each PageRank and meta-path row."""
-    kernel_size: int = Field(default=500, ge=10, le=10_000)
-    """Entries kept in each row of a model that has no vectors."""
-    damping: float = Field(default=0.5, gt=0.0, lt=1.0)
-    """PageRank's chance of going on; a restart keeps it near the evidence."""
-    pagerank_epsilon: float = Field(default=5e-3, ge=1e-6, le=0.5)
-    """Mass that a PageRank row may lack before it is cut: its L1 error."""
     least_coverage: float = Field(default=0.9, ge=0.0, le=1.0)
     """Share of the items that somebody did something with that a version needs to reach."""
     fine_tune_below: float = Field(default=0.1, ge=0.0, le=1.0)

@@ -103,7 +103,7 @@ def refresh(
         Neo4jError: the graph cannot be read or written.
     """
     for name in options.models:
-        _check_model(name)
+        _check_model(name, options)
     identity = {
         "options": options.model_dump(mode="json"),
         "events": {name: event.model_dump() for name, event in sorted(events.items())},
@@ -332,8 +332,12 @@ def _write_neighbours(run: Run, candidate: Candidate) -> None:
             writeback.write_similar(run.gateway, version, items, neighbours, scores, run.told)
 
 
-def _check_model(name: str) -> None:
+def _check_model(name: str, options: RefreshOptions) -> None:
     if name not in MODELS:
         raise RefreshError(f"no model {name!r}: expected one of {', '.join(MODELS)}")
     if not MODELS[name].linear:
         raise RefreshError(not_linear(name))
+    try:
+        MODELS[name].options_of(options.options.get(name, {}))
+    except ValueError as error:
+        raise RefreshError(str(error)) from None

@@ -11,8 +11,8 @@ from loaders.catalogue import Catalogue, Query, catalogue
 from loaders.extract import extract_graph
 from loaders.gateway import Neo4jGateway
 from loaders.schema import apply_schema
+from recsvc.blend.hold_out import all_evidence
 from recsvc.evaluation.splits import without_pairs
-from recsvc.refresh.validation_split import all_evidence
 from recsvc.signals import metapath
 from recsvc.signals.metapath import all_rows, held_out_scores
 

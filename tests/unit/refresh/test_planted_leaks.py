@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.blend.blend import BASE
+from recsvc.blend.hold_out import all_evidence, held_out_mask, split_by
 from recsvc.evaluation.metrics import Estimate
 from recsvc.evaluation.splits import _mixed, id_numbers
 from recsvc.evidence import evidence_matrix
@@ -23,7 +24,6 @@ from recsvc.refresh import learning
 from recsvc.refresh.gate import Validated
 from recsvc.refresh.parts import Fitted, Learned, RefreshOptions, Run, Vectors
 from recsvc.refresh.run_journal import opened_run
-from recsvc.refresh.validation_split import all_evidence, validation_split
 from recsvc.settings import load_settings
 
 USERS = IdMap([f"u{n:03}" for n in range(120)])
@@ -78,8 +78,7 @@ def ndcg(home: Path) -> dict[str, float]:
 
 
 def test_the_planted_pairs_are_what_is_held_out() -> None:
-    run = SimpleNamespace(options=OPTIONS)
-    split = validation_split(run, GRAPH, EVIDENCE)
+    split = split_by(held_out_mask(GRAPH, EVIDENCE, OPTIONS, OPTIONS.seed), GRAPH, EVIDENCE)
     assert len(split.users) == len(USERS)
     assert split.held_out.nnz == 2 * len(USERS)
     assert (split.held_out.indices >= LEFT).all()

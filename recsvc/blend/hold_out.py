@@ -1,4 +1,4 @@
-"""What a refresh holds out: the same of every signal, whether it is fitted, computed or counted."""
+"""What a blend holds out: the same of every signal, whether it is fitted, computed or counted."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
-from recsvc.errors import RefreshError
+from recsvc.blend.options import BlendOptions
+from recsvc.errors import TrainingError
 from recsvc.evaluation.splits import entries, hold_out_again, id_numbers, without_pairs
 from recsvc.evidence import EvidenceKind
-from recsvc.refresh.parts import Run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,48 +23,49 @@ class ValidationSplit:
         graph: the graph without what is held out.
         kept: everybody's evidence without it, [users, items].
         held_out: [users, items].
-        mask: whether each stored entry of the evidence is held out.
     """
 
     users: Int64[NDArray[np.int64], " validation"]
     graph: HeteroGraph
     kept: sp.csr_matrix
     held_out: sp.csr_matrix
-    mask: Bool[NDArray[np.bool_], " pairs"]
 
 
-def made_split(
-    graph: HeteroGraph, evidence: sp.csr_matrix, mask: Bool[NDArray[np.bool_], " pairs"]
+def split_by(
+    mask: Bool[NDArray[np.bool_], " pairs"], graph: HeteroGraph, evidence: sp.csr_matrix
 ) -> ValidationSplit:
     """Hold out the stored entries of the evidence where `mask` is true."""
     held_out = entries(evidence, mask)
     users = np.flatnonzero(np.diff(held_out.indptr))
     left = without_pairs(graph, held_out)
-    return ValidationSplit(users, left, entries(evidence, ~mask), held_out, mask)
+    return ValidationSplit(users, left, entries(evidence, ~mask), held_out)
 
 
-def validation_split(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> ValidationSplit:
-    """What a refresh holds out. The next one takes mostly the same.
+def held_out_mask(
+    graph: HeteroGraph, evidence: sp.csr_matrix, options: BlendOptions, seed: int
+) -> Bool[NDArray[np.bool_], " pairs"]:
+    """Whether each stored entry of the evidence is held out. A grown graph loses mostly the same.
 
     Args:
-        run: the refresh.
         graph: nodes and relationships.
         evidence: weights of all users, [users, items].
+        options: share and number of users.
+        seed: decides which.
 
     Raises:
-        RefreshError: nobody has enough items for a held-out part.
+        TrainingError: nobody has enough items for a held-out part.
     """
-    options = run.options
     mask = hold_out_again(
         evidence, id_numbers(graph.users), id_numbers(graph.items), options.held_out_share,
-        most_users=options.validation_users, seed=options.seed,
+        most_users=options.validation_users, seed=seed,
     )  # fmt: skip
     if not mask.any():
-        raise RefreshError(
-            "no user has 5 items or more: the weights of the blend cannot be learned; "
+        least = max(5, int(0.5 / options.held_out_share) + 1)
+        raise TrainingError(
+            f"no user has {least} items or more: the weights of the blend cannot be learned; "
             "ingest more interactions"
         )
-    return made_split(graph, evidence, mask)
+    return mask
 
 
 def all_evidence(
