@@ -118,14 +118,16 @@ def batch_recommend(
         raise typer.BadParameter(f"{out} ends in neither .parquet nor .jsonl", param_hint="--out")
     settings = load_settings()
 
-    async def loaded(engine: Engine) -> "tuple[HeteroGraph, Snapshot]":
+    async def loaded(engine: Engine) -> "tuple[HeteroGraph, Snapshot, list[str]]":
         _ = engine.snapshot  # it ends here where there is none
         graph = await asyncio.to_thread(training_graph, settings, None)
-        return graph, await engine.snapshot_now()
+        return graph, *await engine.snapshot_now(graph.items)
 
-    graph, snapshot = with_engine(settings, loaded)
+    graph, snapshot, newcomers = with_engine(settings, loaded)
     with console.progress_bars() as bars:
-        report = write_recommendations(out, graph, snapshot, settings.events, k, users, bars)
+        report = write_recommendations(
+            out, graph, snapshot, newcomers, settings.events, k, users, bars
+        )
     print_document(dataclasses.asdict(report) | {"out": str(out)}, "written", as_json=as_json)
 
 

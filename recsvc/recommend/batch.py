@@ -26,11 +26,14 @@ class UserList:
         user_id: the user.
         items: rows of the snapshot's items.
         scores: their scores.
+        newcomers: ids of items that came since the refresh, where there are too few others of
+            score 0 or more; their score is 0, and they come after the others of that score.
     """
 
     user_id: str
     items: Int64[NDArray[np.int64], " k"]
     scores: Float32[NDArray[np.float32], " k"]
+    newcomers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +44,15 @@ class BatchEvidence:
         users: rows of the matrices.
         by_kind: weights, [users, evidence nodes of that kind].
         seen: stored where a user did anything with an item, [users, items].
+        newcomers: ids of the available items that the snapshot lacks, in the order of the lists.
+        seen_newcomers: the same of them as `seen`, [users, newcomers].
     """
 
     users: IdMap
     by_kind: Mapping[EvidenceKind, sp.csr_matrix]
     seen: sp.csr_matrix
+    newcomers: tuple[str, ...]
+    seen_newcomers: sp.csr_matrix
 
 
 def batch_evidence(
@@ -54,6 +61,7 @@ def batch_evidence(
     events: Mapping[str, EventSettings],
     *,
     at: float | None = None,
+    newcomers: Sequence[str] = (),
 ) -> BatchEvidence:
     """Evidence as the service would read it for each user; nodes the snapshot lacks fall away.
 
@@ -62,9 +70,11 @@ def batch_evidence(
         snapshot: whose rows are wanted.
         events: settings by kind of event.
         at: when it would be read, in Unix seconds; now if not given.
+        newcomers: ids of the available items that the snapshot lacks, in the order of the lists.
     """
     n_users, now = len(graph.users), time.time() if at is None else at
     items, users, categories = snapshot.items, snapshot.users, snapshot.categories
+    seen = seen_matrix(graph)
     return BatchEvidence(
         graph.users,
         {
@@ -78,7 +88,9 @@ def batch_evidence(
                 graph.prefers.matrix(n_users, len(graph.categories)), graph.categories, categories
             ),
         },
-        _in_rows_of(seen_matrix(graph), graph.items, items),
+        _in_rows_of(seen, graph.items, items),
+        tuple(newcomers),
+        _in_rows_of(seen, graph.items, IdMap(newcomers)),
     )
 
 
@@ -97,7 +109,15 @@ def recommend_all(
             allowed = available.copy()
             allowed[evidence.seen[user].indices] = False
             best = best_items(scores[position], allowed, k)
-            yield UserList(evidence.users[user], best, scores[position, best])
+            liked = int((scores[position, best] >= 0.0).sum())
+            new = _unseen_newcomers(evidence, user)[: k - liked] if liked < k else ()
+            best = best[: k - len(new)]
+            yield UserList(evidence.users[user], best, scores[position, best], new)
+
+
+def _unseen_newcomers(evidence: BatchEvidence, user: int) -> tuple[str, ...]:
+    seen = set(evidence.seen_newcomers[user].indices.tolist())
+    return tuple(each for row, each in enumerate(evidence.newcomers) if row not in seen)
 
 
 def _in_rows_of(matrix: sp.csr_matrix, theirs: IdMap, ours: IdMap) -> sp.csr_matrix:

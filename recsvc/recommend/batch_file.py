@@ -35,6 +35,7 @@ def write_recommendations(
     out: Path,
     graph: HeteroGraph,
     snapshot: Snapshot,
+    newcomers: Sequence[str],
     events: Mapping[str, EventSettings],
     k: int,
     users: Path | None,
@@ -46,6 +47,7 @@ def write_recommendations(
         out: `.parquet` or `.jsonl`.
         graph: what everybody did.
         snapshot: what they are recommended from.
+        newcomers: ids of the available items that it lacks; they fill lists that are too short.
         events: settings by kind of event.
         k: items for each user.
         users: file with one user id per line; all users where None.
@@ -57,7 +59,7 @@ def write_recommendations(
     """
     started = time.perf_counter()
     user_ids = list(graph.users) if users is None else _read_ids(users, graph)
-    evidence = batch_evidence(graph, snapshot, events)
+    evidence = batch_evidence(graph, snapshot, events, newcomers=newcomers)
     lists = recommend_all(snapshot, evidence, user_ids, k)
     partial = out.with_name(f".{out.name}.partial")
     write = _write_parquet if out.suffix == ".parquet" else _write_json_lines
@@ -89,10 +91,16 @@ def _groups(
     """Columns of some thousand lists at a time."""
     columns: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
     for done, best in enumerate(lists, start=1):
-        columns["user_id"] += [best.user_id] * len(best.items)
-        columns["item_id"] += [snapshot.items[row] for row in best.items.tolist()]
-        columns["rank"] += range(1, len(best.items) + 1)
-        columns["score"] += best.scores.tolist()
+        items: list[tuple[str, float]] = [
+            (snapshot.items[row], score)
+            for row, score in zip(best.items.tolist(), best.scores.tolist(), strict=True)
+        ]
+        items += [(item_id, 0.0) for item_id in best.newcomers]
+        items.sort(key=lambda item: -item[1])
+        columns["user_id"] += [best.user_id] * len(items)
+        columns["item_id"] += [item_id for item_id, _ in items]
+        columns["rank"] += range(1, len(items) + 1)
+        columns["score"] += [score for _, score in items]
         if done % _USERS_PER_GROUP == 0 or done == total:
             yield columns
             columns = {name: [] for name in _SCHEMA.names}

@@ -7,7 +7,7 @@ from typing import Any
 
 from recsvc.answer import Answer, Counterfactual, Explanation, RankedItem
 from recsvc.blend.blend import BASE
-from recsvc.explain.contributions import ExactScores, contributions
+from recsvc.explain.contributions import DIVERSITY, ExactScores, contributions
 from recsvc.explain.counterfactual import Removal
 from recsvc.explain.paths import DrawnPaths
 from recsvc.recommend.ranked_list import Listing
@@ -82,13 +82,19 @@ def answer_of(
 
 
 def with_newcomers(answer: Answer, listing: Listing, text: str) -> Answer:
-    """The answer filled up with items that came after the refresh; nothing speaks for them yet."""
-    spare = listing.query.k - len(answer.items)
-    if spare <= 0 or not listing.newcomers:
+    """The answer with items that came after the refresh, where nothing speaks for others either.
+
+    They come before the first item that more speaks against than for, so that a shorter list is the
+    beginning of a longer one.
+    """
+    if not listing.newcomers:
         return answer
-    added = [_newcomer(listing, *each, text) for each in listing.newcomers[:spare]]
-    items = sorted([*answer.items, *added], key=lambda item: -item.score)
-    ranked = tuple(replace(item, rank=rank) for rank, item in enumerate(items, start=1))
+    k, items = listing.query.k, answer.items
+    without = (item.score - item.signals.get(DIVERSITY, 0.0) for item in items)
+    place = next((n for n, score in enumerate(without) if score < 0.0), len(items))
+    added = [_newcomer(listing, *each, text) for each in listing.newcomers[: k - place]]
+    every = [*items[:place], *added, *items[place:]][:k]
+    ranked = tuple(replace(item, rank=rank) for rank, item in enumerate(every, start=1))
     return replace(answer, items=ranked)
 
 

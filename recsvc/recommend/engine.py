@@ -208,14 +208,14 @@ class Engine:
                 listing = await _listing(snapshot, asker, query, scope)
                 return replace(await self._answer(listing, started), unknown=unknown)
 
-    async def snapshot_now(self) -> Snapshot:
+    async def snapshot_now(self, item_ids: Iterable[str]) -> tuple[Snapshot, list[str]]:
         """See `recsvc.recommend.live_truth.snapshot_now`.
 
         Raises:
             SnapshotError: nothing has been refreshed yet.
             Neo4jError: the graph cannot be read in time.
         """
-        return await snapshot_now(self._store, self.snapshot)
+        return await snapshot_now(self._store, self.snapshot, item_ids)
 
     def watch_unread(self, heard: Callable[[str], None]) -> None:
         """Have somebody told of each thing in the graph that cannot be read, by its kind."""
@@ -470,7 +470,7 @@ class Engine:
                 )
             elif not listing.settle(asked, live):
                 continue
-            elif only is None and listing.short:
+            elif only is None and listing.wants_newcomers(exact):
                 await add_newcomers(self._store, listing)
             rank = 1 if only is None else listing.place(int(only[0]))
             answer = await do(

@@ -6,7 +6,7 @@ is kept. Without Neo4j the snapshot tells how it was at the refresh.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -111,20 +111,32 @@ async def live_newcomer(
     return (item_id, live[item_id].title), listing.place_of_newcomer(newcomers)
 
 
-async def snapshot_now(store: Store, snapshot: Snapshot) -> Snapshot:
+async def snapshot_now(
+    store: Store, snapshot: Snapshot, item_ids: Iterable[str]
+) -> tuple[Snapshot, list[str]]:
     """A snapshot with the availability and the titles of this moment.
 
     For answers that are made without a look at the graph for each of them.
 
+    Args:
+        store: the graph.
+        snapshot: as it is served.
+        item_ids: of the graph; those that the snapshot lacks came since the refresh.
+
+    Returns:
+        The snapshot, and the ids of newcomers that are available, sorted.
+
     Raises:
         Neo4jError: the graph cannot be read in time.
     """
-    ids, live = list(snapshot.items), dict[str, LiveItem]()
+    new = [item_id for item_id in item_ids if item_id not in snapshot.items]
+    ids, live = [*snapshot.items, *new], dict[str, LiveItem]()
     for start in range(0, len(ids), _ITEMS_AT_ONCE):
         live |= await store.live_items(ids[start : start + _ITEMS_AT_ONCE])
-    found = [live.get(item_id) for item_id in ids]
-    return replace(
+    found = [live.get(item_id) for item_id in snapshot.items]
+    now = replace(
         snapshot,
         titles=tuple((item and item.title) or "" for item in found),
         available=np.array([item is not None and item.available for item in found], bool),
     )
+    return now, sorted(each for each in new if each in live and live[each].available)

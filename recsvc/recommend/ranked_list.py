@@ -128,10 +128,13 @@ class Listing:
         """The title of an item now; as at the refresh where nobody could tell."""
         return self._titles.get(row, self.snapshot.titles[row] or None)
 
-    @property
-    def short(self) -> bool:
-        """Whether more is asked for than there is, as far as anybody has looked."""
-        return self.newcomers is None and (self._allowed & self._assumed).sum() < self.query.k
+    def wants_newcomers(self, exact: ExactScores) -> bool:
+        """Whether items that came since the refresh belong into this list: nothing speaks for them.
+
+        They do where it is too short without them, or has items that more speaks against than for.
+        """
+        few = len(exact.items) < self.query.k
+        return self.newcomers is None and (few or bool((self.scored.scores[exact.items] < 0).any()))
 
     def left_out_ids(self) -> frozenset[str]:
         """Ids of the items that are not to be listed: seen, or named by the query."""

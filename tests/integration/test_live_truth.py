@@ -5,6 +5,7 @@ Two processes answer, a third writes: over HTTP, and by hand past all of them.
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -267,7 +268,7 @@ def test_nothing_is_near_to_who_has_no_vector_and_the_reason_is_told(asking: Ask
 
 @ONE_SHOP
 def test_what_came_after_the_refresh_is_explained_as_it_is_listed(
-    asking: Asking, user: str
+    asking: Asking, user: str, tmp_path: Path
 ) -> None:
     event = {"event_id": "new", "user_id": "somebody", "item_id": "zz-new", "event": "purchase"}
     asking.post("events", {"events": [event]})
@@ -285,6 +286,17 @@ def test_what_came_after_the_refresh_is_explained_as_it_is_listed(
         assert told["explanation"] == listed[new]["explanation"]
         assert told["explanation"]["text"].startswith("It is new")
     assert asking.ids(user, k=500, category="A1").count("yy-new") == 1
+    file = tmp_path / "lists.parquet"
+    done = asking.odd.served.run("batch-recommend", "--out", str(file), "-k", "500")
+    assert done.returncode == 0, done.stderr
+    rows = pl.read_parquet(file).sort("rank")
+    for who in (user, "somebody"):
+        written = rows.filter(pl.col("user_id") == who)["item_id"].to_list()
+        assert written == asking.ids(who, k=500), who
+        for diversity in (0.0, 0.7):
+            whole = asking.ids(who, k=500, diversity=diversity)
+            for k in range(1, len(whole), 7):
+                assert asking.ids(who, k=k, diversity=diversity) == whole[:k], (who, k)
     assert asking.get("users", user, "recommendations", "xx-hidden", "explanation")["score"] == 0
     asking.get("users", user, "recommendations", "no such", "explanation", status=404)
     asking.by_hand("MATCH (i:Item) WHERE i.item_id IN $ids DETACH DELETE i",

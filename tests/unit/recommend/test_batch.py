@@ -124,7 +124,7 @@ def test_order_and_choice_of_users_are_the_callers() -> None:
 def write(out: Path, k: int = 5, users: Path | None = None):
     told: list[tuple[str, int, int]] = []
     report = write_recommendations(
-        out, GRAPH, SNAPSHOT, EVENTS, k, users, lambda *step: told.append(step)
+        out, GRAPH, SNAPSHOT, (), EVENTS, k, users, lambda *step: told.append(step)
     )
     assert told[-1][1] == told[-1][2] == report.users
     return report
@@ -145,6 +145,31 @@ def test_both_forms_hold_the_same_rows(tmp_path: Path) -> None:
     ]
     assert table["rank"].to_list() == [1, 2, 3, 4, 5] * N_USERS
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.parquet"]
+
+
+def test_newcomers_come_where_nothing_speaks_for_others_either() -> None:
+    newcomers = ITEMS[:3]  # the graph has them, and the snapshot does not
+    had = GRAPH.interactions
+    pairs = zip(had.user_index.tolist(), had.item_index.tolist(), strict=True)
+    seen = {(USERS[user], ITEMS[item]) for user, item in pairs}
+    assert any((user, item) in seen for user in USERS for item in newcomers)
+    evidence = batch_evidence(GRAPH, SNAPSHOT, EVENTS, newcomers=newcomers)
+    without = batch_evidence(GRAPH, SNAPSHOT, EVENTS)
+    k, against = N_ITEMS * 2, 0
+    for user in USERS:
+        (best,) = recommend_all(SNAPSHOT, evidence, [user], k)
+        (before,) = recommend_all(SNAPSHOT, without, [user], k)
+        unseen = [item for item in newcomers if (user, item) not in seen]
+        np.testing.assert_array_equal(best.items, before.items)
+        assert (list(best.newcomers), before.newcomers) == (unseen, ())
+        liked = int((before.scores >= 0.0).sum())
+        against += liked < len(before.items)
+        (shorter,) = recommend_all(SNAPSHOT, evidence, [user], liked + 1)
+        assert list(shorter.newcomers) == unseen[:1]
+        assert (shorter.scores >= 0.0).sum() == liked
+        (full,) = recommend_all(SNAPSHOT, evidence, [user], max(liked, 1))
+        assert full.newcomers == () or not liked
+    assert against  # some have items that more speaks against than for
 
 
 def test_users_file_chooses_users(tmp_path: Path) -> None:
@@ -188,7 +213,7 @@ def test_file_appears_whole_or_not_at_all(
             raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space"):
-        write_recommendations(out, GRAPH, SNAPSHOT, EVENTS, 5, None, full_disk)
+        write_recommendations(out, GRAPH, SNAPSHOT, (), EVENTS, 5, None, full_disk)
     assert seen == [before, before]
     assert out.read_bytes() == before
 
@@ -198,5 +223,5 @@ def test_fault_leaves_no_partial_file(tmp_path: Path) -> None:
         raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space"):
-        write_recommendations(tmp_path / "o.jsonl", GRAPH, SNAPSHOT, EVENTS, 5, None, full_disk)
+        write_recommendations(tmp_path / "o.jsonl", GRAPH, SNAPSHOT, (), EVENTS, 5, None, full_disk)
     assert list(tmp_path.iterdir()) == []

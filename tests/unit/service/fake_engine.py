@@ -110,8 +110,8 @@ class FakeEngine:
         answers = [take(self._answer(user_id, query)) for user_id in known]
         return answers, [user_id for user_id in user_ids if user_id == "nobody"]
 
-    async def snapshot_now(self) -> Any:
-        self._called("snapshot_now")
+    async def snapshot_now(self, item_ids: Any) -> Any:
+        self._called("snapshot_now", list(item_ids))
 
     def watch_unread(self, heard: Callable[[str], None]) -> None:
         self.heard_of_unread = heard
