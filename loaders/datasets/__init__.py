@@ -1,7 +1,7 @@
 """Named public data sets, each as `loaders.tables.Tables`."""
 
 import glob
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from loaders.datasets._download import PUBLICATIONS, Progress, download
@@ -13,7 +13,14 @@ from loaders.datasets.retailrocket import retailrocket
 from loaders.datasets.taobao import taobao
 from loaders.datasets.trust import trust
 from loaders.errors import TableError
-from loaders.tables import SAME_NAMES, TableMapping, Tables, open_tables
+from loaders.tables import (
+    INTERACTIONS,
+    SAME_NAMES,
+    TableMapping,
+    Tables,
+    TableSpec,
+    open_tables,
+)
 
 _MOVIELENS_EDITIONS = ("latest-small", "100k", "1m", "25m", "32m")
 
@@ -38,6 +45,7 @@ def open_source(
     *,
     download_to: Path | None = None,
     mapping: TableMapping = SAME_NAMES,
+    needed: Sequence[TableSpec] = (INTERACTIONS,),
     progress: Progress = lambda _what, _done, _total: None,
 ) -> Tables:
     """The tables that `recsvc ingest SOURCE` names.
@@ -49,6 +57,7 @@ def open_source(
         download_to: the folder to fetch a named data set's files into, from where it is
             published; None to fetch nothing.
         mapping: other names of files and columns.
+        needed: the tables that a folder of them has to hold.
         progress: told how far a download is, in bytes.
 
     Raises:
@@ -72,7 +81,7 @@ def open_source(
             f"{source!r} is neither a folder of tables nor a named data set: "
             f"expected a folder, or one of {', '.join(DATASETS)}"
         )
-    return open_tables(source, mapping)
+    return open_tables(source, mapping, needed)
 
 
 def _open_named(

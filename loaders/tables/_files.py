@@ -17,7 +17,7 @@ from loaders.tables._mapping import TableMapping
 from loaders.tables._parquet import ParquetTable
 from loaders.tables._raw import Expected, TableFile
 from loaders.tables._spec import INTERACTIONS, TABLES, TableSpec
-from loaders.tables._text import COMPRESSIONS
+from loaders.tables._text import COMPRESSIONS, zipped_name
 
 _TEXT_FORMATS = {".csv": CsvTable, ".tsv": CsvTable, ".jsonl": JsonTable, ".ndjson": JsonTable}
 _PART = re.compile(r"[-_.](?:part[-_.]?)?\d.*")
@@ -62,6 +62,8 @@ def data_file(path: Path) -> DataFile | None:
     if path.suffix in COMPRESSIONS:
         name = path.stem
     stem, suffix = Path(name).stem, Path(name).suffix
+    if path.suffix == ".zip" and suffix not in _TEXT_FORMATS:  # such as orders.zip of orders.csv
+        stem, suffix = name, Path(zipped_name(path) or "").suffix
     if suffix in _TEXT_FORMATS or (suffix == ".parquet" and name == path.name):
         return DataFile(path, stem, suffix)
     return None

@@ -22,6 +22,11 @@ from loaders.tables._mapping import SAME_NAMES, TableMapping
 from loaders.tables._spec import INTERACTIONS, TABLES, Reject, Tables, TableSpec
 from loaders.tables._table import Table
 
+_NAMED = (
+    f"expected files named after {', '.join(spec.name for spec in TABLES)}, "
+    "or a mapping that says which is which"
+)
+
 
 class FileTables:
     """Tables that are files.
@@ -107,31 +112,43 @@ class FolderTables(FileTables):
             property.
     """
 
-    def __init__(self, folder: Path, mapping: TableMapping = SAME_NAMES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        mapping: TableMapping = SAME_NAMES,
+        needed: Sequence[TableSpec] = (INTERACTIONS,),
+    ) -> None:
         if not folder.is_dir():
             raise TableError(f"{folder} is not a folder: expected one that holds the tables")
         found = find_in_folder(folder, mapping)
-        for spec in (*mapping.tables, INTERACTIONS):
+        for spec in (*mapping.tables, *needed):
             if spec not in found.tables:
                 raise TableError(missing(folder, list(folder.iterdir()), spec, mapping))
+        if not found.tables:
+            raise TableError(f"{folder} holds no table: {_NAMED}")
         unused = tuple(not_used(found.unused, folder, mapping))
         super().__init__(found.tables, folder, mapping, unused)
 
 
-def open_tables(source: str, mapping: TableMapping = SAME_NAMES) -> Tables:
+def open_tables(
+    source: str,
+    mapping: TableMapping = SAME_NAMES,
+    needed: Sequence[TableSpec] = (INTERACTIONS,),
+) -> Tables:
     """The tables that a folder, a file, or the folders and files of a pattern hold.
 
     Args:
         source: a path, or a pattern with `*`, `?`, `[…]` or `**`. A single file that is named
             after no table holds interactions. Of several folders, each table is all its files.
         mapping: other names of files and columns.
+        needed: the tables that a folder has to hold.
 
     Raises:
         TableError: there is nothing, or as `FolderTables`; files need not include interactions.
     """
     path = Path(source)
     if path.is_dir():
-        return FolderTables(path, mapping)
+        return FolderTables(path, mapping, needed)
     if path.is_file():
         return _single_file(path, mapping)
     matches = glob.glob(source, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute one
@@ -165,11 +182,7 @@ def _several(source: str, paths: Sequence[Path], mapping: TableMapping) -> Table
         if spec not in tables:
             raise TableError(missing(base, paths, spec, mapping))
     if not tables:
-        names = ", ".join(spec.name for spec in TABLES)
-        raise TableError(
-            f"{source} matches no table: expected files named after {names}, "
-            "or a mapping that says which is which"
-        )
+        raise TableError(f"{source} matches no table: {_NAMED}")
     used = {path for held in tables.values() for path in held}
     unused = sorted({path for each in found for path in each.unused} - used)
     return FileTables(

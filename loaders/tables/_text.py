@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import re
+import zipfile
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -15,13 +16,17 @@ import pyarrow as pa
 from loaders.errors import TableError
 from loaders.limits import MAX_LINE_BYTES
 
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 """Suffixes of the compressions that are read."""
 BLOCK_BYTES = 2 * 1024 * 1024
 _SAMPLE_BYTES = 1024 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n?|\n")
-_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError)
+_UNREADABLE = (
+    OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
+    NotImplementedError,  # a zip's compression
+    RuntimeError,  # a zip's password
+)  # fmt: skip
 
 
 class _Stream(Protocol):
@@ -95,7 +100,11 @@ def open_blocks(path: Path) -> Generator[TextBlocks]:
         TableError: the file cannot be read.
     """
     with _opened(path) as file:
-        yield TextBlocks(path, _decompressed(file, path.suffix))
+        try:
+            stream = _decompressed(file, path.suffix)
+        except _UNREADABLE as error:
+            raise TableError(f"{path} cannot be read: {error}") from error
+        yield TextBlocks(path, stream)
 
 
 def estimated_lines(path: Path) -> int:
@@ -109,9 +118,13 @@ def estimated_lines(path: Path) -> int:
             stream = _decompressed(file, path.suffix)
             sample = stream.read(_SAMPLE_BYTES)
             whole = not stream.read(1)
+            if path.suffix == ".zip":
+                archive = zipfile.ZipFile(file)
+                size, consumed = archive.getinfo(_only_member(archive)).file_size, len(sample)
+            else:
+                size, consumed = path.stat().st_size, file.tell()
         except _UNREADABLE as error:
             raise TableError(f"{path} cannot be read: {error}") from error
-        consumed, size = file.tell(), path.stat().st_size
     lines = sample.count(b"\n")
     return lines if whole else round(lines * size / consumed)
 
@@ -132,4 +145,24 @@ def _decompressed(file: BinaryIO, suffix: str) -> _Stream:
         return bz2.open(file)
     if suffix == ".xz":
         return lzma.open(file)
+    if suffix == ".zip":
+        archive = zipfile.ZipFile(file)
+        return archive.open(_only_member(archive))
     return file
+
+
+def zipped_name(path: Path) -> str | None:
+    """The name of the one file in a zip; None where there is another number, or it is no zip."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return Path(_only_member(archive)).name
+    except _UNREADABLE:
+        return None
+
+
+def _only_member(archive: zipfile.ZipFile) -> str:
+    # macOS adds a folder of its own to each zip.
+    names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
+    if len(names) != 1:
+        raise zipfile.BadZipFile(f"it holds {len(names)} files: expected one, the table")
+    return names[0]

@@ -24,6 +24,21 @@ Assignments = Annotated[
 ]
 
 
+def file_to_write(*suffixes: str) -> Callable[[Path | None], Path | None]:
+    """A check before any work: the suffix says the form, and the folder is there."""
+
+    def checked(file: Path | None) -> Path | None:
+        if file is not None and file.suffix not in suffixes:
+            raise typer.BadParameter(
+                f"{file}: expected a name that ends in {' or '.join(suffixes)}"
+            )
+        if file is not None and not file.absolute().parent.is_dir():
+            raise typer.BadParameter(f"{file} is in no folder that is there")
+        return file
+
+    return checked
+
+
 def print_document(document: dict[str, Any], title: str, *, as_json: bool) -> None:
     if as_json:
         console.print_json(document)

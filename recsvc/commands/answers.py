@@ -17,7 +17,13 @@ import typer
 
 from recsvc.answer import SimilarAnswer, as_document, explanation_document
 from recsvc.commands import console
-from recsvc.commands._shared import AsJson, Count, print_document, training_graph
+from recsvc.commands._shared import (
+    AsJson,
+    Count,
+    file_to_write,
+    print_document,
+    training_graph,
+)
 from recsvc.commands.connecting import make_engine, neo4j_address, open_revisions, with_engine
 from recsvc.errors import FOLDER_ERRNOS, SettingsError
 from recsvc.recommend.engine import Engine
@@ -61,13 +67,14 @@ def explain(
     user: str,
     item: str,
     picture: Annotated[
-        Path | None, typer.Option(help="File to draw it into: .svg or .png.")
+        Path | None,
+        typer.Option(
+            help="File to draw it into: .svg or .png.", callback=file_to_write(".svg", ".png")
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Why a user is, or would be, recommended an item."""
-    if picture is not None:
-        _check_picture(picture)
     answer = with_engine(load_settings(), lambda engine: engine.explain(user, item))
     if picture is not None:
         from recsvc.explain.picture import write_picture
@@ -78,13 +85,6 @@ def explain(
         return
     console.print_answer(answer)
     console.print_contributions(answer)
-
-
-def _check_picture(file: Path) -> None:
-    if file.suffix not in (".svg", ".png"):
-        raise typer.BadParameter(f"{file} ends in neither .svg nor .png", param_hint="--picture")
-    if not file.absolute().parent.is_dir():
-        raise typer.BadParameter(f"{file} is in no folder that is there", param_hint="--picture")
 
 
 def similar(
@@ -104,7 +104,12 @@ def similar(
 
 
 def batch_recommend(
-    out: Annotated[Path, typer.Option(help="File to write: .parquet or .jsonl.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="File to write: .parquet or .jsonl.", callback=file_to_write(".parquet", ".jsonl")
+        ),
+    ],
     k: Count = 20,
     users: Annotated[
         Path | None, typer.Option(help="File with one user id per line; all users without it.")
@@ -114,8 +119,6 @@ def batch_recommend(
     """The best items of many users, into one file."""
     from recsvc.recommend.batch_file import write_recommendations
 
-    if out.suffix not in (".parquet", ".jsonl"):
-        raise typer.BadParameter(f"{out} ends in neither .parquet nor .jsonl", param_hint="--out")
     settings = load_settings()
 
     async def loaded(engine: Engine) -> "tuple[HeteroGraph, Snapshot, list[str]]":

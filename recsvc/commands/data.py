@@ -10,7 +10,13 @@ import typer
 
 from loaders.local_neo4j import LocalNeo4j
 from recsvc.commands import console
-from recsvc.commands._shared import AsJson, print_document, rejects_file, say_unknown_kinds
+from recsvc.commands._shared import (
+    AsJson,
+    file_to_write,
+    print_document,
+    rejects_file,
+    say_unknown_kinds,
+)
 from recsvc.commands.connecting import local_neo4j, open_gateway, open_writing_gateway
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, unknown_kinds
@@ -218,7 +224,10 @@ def extract(
 
 
 def report(
-    out: Annotated[Path | None, typer.Option(help="The page to write (.html).")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page to write (.html).", callback=file_to_write(".html")),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What the graph holds: counts, distributions, components, cold users and items."""

@@ -18,6 +18,7 @@ from recsvc.commands._shared import (
     Seed,
     device_of,
     epoch_bars,
+    file_to_write,
     print_document,
     say_unknown_kinds,
     training_graph,
@@ -99,7 +100,11 @@ def evaluate(
     ] = "validated",
     trials: Trials = None,
     recommendations: Annotated[
-        Path | None, typer.Option(help="Also write the 50 best items of each user (.csv).")
+        Path | None,
+        typer.Option(
+            help="Also write the 50 best items of each user: .parquet, .csv, .jsonl or .json.",
+            callback=file_to_write(".parquet", ".csv", ".jsonl", ".json"),
+        ),
     ] = None,
     as_served: Annotated[
         bool,
@@ -113,7 +118,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Fit on one table, rank all items without those of that table, measure on another."""
-    from recsvc.training.experiment import TrialOptions, measure, read_trial, recommendations_table
+    from recsvc.training.experiment import TrialOptions, measure, read_trial, write_rankings
 
     _check_evaluate(models, recommendations, as_served=as_served)
     started = time.perf_counter()
@@ -130,7 +135,7 @@ def evaluate(
     else:
         ranked = [_rank(model, data, options) for model in models]
     if recommendations is not None:
-        recommendations_table(ranked[0], data.graph).write_csv(recommendations)
+        write_rankings(ranked[0], data.graph, recommendations)
     measured = measure(ranked, data)
     if as_json:
         document = _evaluate_document(ranked, measured) | {

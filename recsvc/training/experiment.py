@@ -1,6 +1,6 @@
 """`recsvc evaluate`: fit on one table, rank all items, compare with another table, once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -51,6 +51,15 @@ from recsvc.training.published import published_configuration
 from recsvc.training.tuning import TuneOptions, default_trials, tune
 
 Protocol = Literal["validated", "published"]
+
+
+RANKING_FORMS: Mapping[str, Callable[[pl.DataFrame, Path], None]] = {
+    ".parquet": pl.DataFrame.write_parquet,
+    ".csv": pl.DataFrame.write_csv,
+    ".jsonl": pl.DataFrame.write_ndjson,
+    ".json": pl.DataFrame.write_json,
+}
+"""What writes lists of items, by the suffix of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +248,21 @@ def _validated(
     }  # fmt: skip
 
 
-def recommendations_table(ranked: Ranked, graph: HeteroGraph) -> pl.DataFrame:
-    """The ranked items as rows: user_id, item_id, rank, score."""
+def write_rankings(ranked: Ranked, graph: HeteroGraph, file: Path) -> None:
+    """Write the ranked items as rows: user_id, item_id, rank, score.
+
+    Args:
+        ranked: the lists.
+        graph: whose users and items they are of.
+        file: its suffix is in `RANKING_FORMS`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    RANKING_FORMS[file.suffix](_rankings_table(ranked, graph), file)
+
+
+def _rankings_table(ranked: Ranked, graph: HeteroGraph) -> pl.DataFrame:
     ranking = ranked.ranking
     user, rank = np.nonzero(ranking.items >= 0)
     return pl.DataFrame(
@@ -258,7 +280,7 @@ def _with_interactions(train: pl.DataFrame, side: str | None) -> Tables:
     frame = train.with_columns(pl.lit(None, pl.String).alias("event_id"))
     frames = {INTERACTIONS: as_table(INTERACTIONS, frame.select(INTERACTIONS.names))}
     if side is not None:
-        others = open_source(side)
+        others = open_source(side, needed=())
         for spec in others.specs:
             if spec is not INTERACTIONS:
                 frames[spec] = pl.concat(list(others.batches(spec, _refuse)))

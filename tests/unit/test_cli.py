@@ -1,9 +1,11 @@
 """What the command line makes of failures."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from recsvc import cli
 
@@ -40,3 +42,18 @@ def test_what_an_extra_brings_is_named_with_it(module: str, extra: str, command:
 )
 def test_the_extra_of_a_module(module: str, extra: str | None) -> None:
     assert cli._extra_of(module) == extra
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["batch-recommend", "--out", "lists.csv"], ".parquet or .jsonl"),
+        (["explain", "u", "i", "--picture", "p.pdf"], ".svg or .png"),
+        (["report", "--out", "report.json"], ".html"),
+        (["report", "--out", "nowhere/report.html"], "is in no folder that is there"),
+    ],
+)
+def test_a_file_of_another_form_is_refused_before_any_work(command: list[str], says: str) -> None:
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 2
+    assert says in re.sub(r"[\s│]+", " ", result.stderr)

@@ -179,6 +179,8 @@ def test_tune_goes_on_and_its_arguments_are_taken() -> None:
         (("evaluate", "walk3", "walk3", *FILES), "two different ones"),
         (("evaluate", "walk3", "mf", "ease", *FILES), "two different ones"),
         (("evaluate", "walk3", "mf", *FILES, "--recommendations", "x.csv"), "name one"),
+        (("evaluate", "walk3", *FILES, "--recommendations", "x.tsv"), ".jsonl or .json"),
+        (("evaluate", "walk3", *FILES, "--recommendations", "no/x.csv"), "in no folder"),
         (("evaluate", "walk3", *FILES, "--as-served"), "hybrid alone"),
         (("evaluate", "walk3", *FILES, "--protocol", "magic"), "magic"),
         (("train", "walk3", "--data", "data", "--resume"), "name the folder"),

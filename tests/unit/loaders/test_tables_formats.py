@@ -2,8 +2,10 @@
 
 import bz2
 import gzip
+import io
 import json
 import lzma
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,17 @@ def read_bytes(tmp_path: Path, read_table: ReadTable) -> Callable[..., Any]:
     return read
 
 
+def zipped(data: bytes, *others: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("orders/", b"")
+        archive.writestr("orders/interactions.csv", data)
+        archive.writestr("__MACOSX/orders/._interactions.csv", b"\0")
+        for name in others:
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
 class TestText:
     @pytest.mark.parametrize(
         ("suffix", "compress"),
@@ -87,20 +100,37 @@ class TestText:
             (first + 2, "value", "'x' is not a finite number"),
         ]
 
-    @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])
+    @pytest.mark.parametrize("name", ["interactions.csv.zip", "interactions.zip"])
+    def test_a_zip_of_one_file(self, read_bytes: Callable[..., Any], name: str) -> None:
+        frame, rejected = read_bytes(name, zipped(CSV))
+        assert frame.select("user_id", "item_id", "value").rows() == [("u", "i", 1.0)]
+        assert [row for row, _, _ in rejected] == [3, 4]
+
+    def test_a_zip_of_several_files_is_refused(self, read_bytes: Callable[..., Any]) -> None:
+        with pytest.raises(
+            TableError, match=r"interactions\.csv\.zip cannot be read: it holds 2 f"
+        ):
+            read_bytes("interactions.csv.zip", zipped(CSV, "more.csv"))
+
+    def test_a_zip_of_something_else_is_no_table(self, read_bytes: Callable[..., Any]) -> None:
+        with pytest.raises(TableError, match=r"expected interactions\.csv"):
+            read_bytes("interactions.zip", zipped(CSV, "more.csv"))
+
+    @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst", ".zip"])
     @pytest.mark.parametrize("cut", [None, -9])
     def test_a_damaged_archive_is_named(
         self, read_bytes: Callable[..., Any], suffix: str, cut: int | None
     ) -> None:
         pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd}
+        pack[".zip"] = zipped
         data = CSV if cut is None else pack[suffix](CSV * 1000)[:cut]
         with pytest.raises(TableError, match=rf"interactions\.csv\{suffix} cannot be read"):
             read_bytes(f"interactions.csv{suffix}", data)
 
-    @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+    @pytest.mark.parametrize("suffix", ["", ".gz", ".zst", ".zip"])
     @pytest.mark.parametrize("rows", [0, 3, 300_000])
     def test_row_count_is_about_right(self, tmp_path: Path, suffix: str, rows: int) -> None:
-        pack = {"": bytes, ".gz": gzip.compress, ".zst": zstd}[suffix]
+        pack = {"": bytes, ".gz": gzip.compress, ".zst": zstd, ".zip": zipped}[suffix]
         lines = b"".join(b"user-%d,item-%d\n" % (n, n % 7919) for n in range(rows))
         (tmp_path / f"interactions.csv{suffix}").write_bytes(pack(b"user_id,item_id\n" + lines))
         found = FolderTables(tmp_path).row_count(INTERACTIONS)

@@ -13,6 +13,7 @@ from recsvc.evaluation.held_out import TestCounts
 from recsvc.evaluation.metrics import Ranking, evaluate
 from recsvc.settings import EventSettings, Settings
 from recsvc.training.experiment import (
+    RANKING_FORMS,
     Ranked,
     TrialData,
     TrialOptions,
@@ -20,7 +21,7 @@ from recsvc.training.experiment import (
     rank_fitted,
     read_training_data,
     read_trial,
-    recommendations_table,
+    write_rankings,
 )
 from recsvc.training.published import data_sha256
 from tests.unit.made_tables import training_graph, write_tables
@@ -170,16 +171,37 @@ def test_nothing_to_find_is_refused_with_its_reason(tmp_path: Path, row: str, re
         trial_of(tmp_path, row)
 
 
-def test_the_table_of_recommendations_holds_the_ranking(data: TrialData) -> None:
+@pytest.mark.parametrize("suffix", RANKING_FORMS)
+def test_the_file_of_recommendations_holds_the_ranking(
+    data: TrialData, tmp_path: Path, suffix: str
+) -> None:
     users = np.array([1, 0])
     items = np.array([[2, 0, -1], [5, 1, 3]])
     scores = np.array([[2.0, 1.0, -np.inf], [3.0, 2.0, 1.0]], np.float32)
-    table = recommendations_table(Ranked("x", Ranking(users, items, scores)), data.graph)
+    file = tmp_path / f"lists{suffix}"
+    write_rankings(Ranked("x", Ranking(users, items, scores)), data.graph, file)
+    read = {
+        ".parquet": pl.read_parquet, ".csv": pl.read_csv, ".jsonl": pl.read_ndjson,
+        ".json": pl.read_json,
+    }  # fmt: skip
+    table = read[suffix](file)
     assert table.columns == ["user_id", "item_id", "rank", "score"]
     assert table.height == 5
     first = table.filter(pl.col("user_id") == data.graph.users[1])
     assert first["item_id"].to_list() == [data.graph.items[2], data.graph.items[0]]
     assert first["rank"].to_list() == [1, 2]
+
+
+def test_follows_and_categories_need_no_interactions_beside_them(tmp_path: Path) -> None:
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text("user_id,item_id\na,x\na,y\nb,x\n", encoding="utf-8")
+    test.write_text("user_id,item_id\nb,y\n", encoding="utf-8")
+    side = tmp_path / "side"
+    side.mkdir()
+    with pytest.raises(TableError, match=r"side holds no table: expected files named after"):
+        read_trial(train, test, str(side), EVENTS)
+    (side / "follows.csv").write_text("follower_id,followee_id\na,b\n", encoding="utf-8")
+    assert len(read_trial(train, test, str(side), EVENTS).graph.follows) == 1
 
 
 def test_measure_is_evaluate(data: TrialData) -> None:
