@@ -145,8 +145,8 @@ def translated_errors(uri: str, query: Query | None = None) -> Generator[None]:
         raise _of_server(uri, where, error) from error
     except driver_errors.ConfigurationError as error:
         raise Neo4jUnavailableError(
-            f"{uri!r} is no address of a Neo4j ({error}): expected bolt://host:port or "
-            "neo4j://host:port in RECSVC_NEO4J_URI"
+            f"{uri!r} is no address of a Neo4j: expected bolt://host:port or neo4j://host:port in "
+            "RECSVC_NEO4J_URI"
         ) from error
     except driver_errors.DriverError as error:
         raise Neo4jUnavailableError(

@@ -5,18 +5,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import neo4j
 
 from loaders._closing import Closing
+from loaders.addresses import check_address, shown_address
 from loaders.catalogue import Query, catalogue
 from loaders.driver_errors import translated_errors
-from loaders.errors import Neo4jAuthError, Neo4jError, Neo4jUnavailableError, QueryError
+from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError
 
 Row = dict[str, Any]
-
-_SCHEMES = frozenset({"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Neo4jAddress:
         database: database name; None is the user's home database.
 
     Raises:
-        Neo4jAuthError: the address holds a user or a password.
+        Neo4jUnavailableError: the address is none, or a user or password may be in it.
     """
 
     uri: str
@@ -39,14 +37,18 @@ class Neo4jAddress:
     database: str | None = None
 
     def __post_init__(self) -> None:
-        if "@" in self.uri:
-            raise Neo4jAuthError(
-                "the address of Neo4j holds a user or a password, and addresses stand in messages "
-                "and logs: expected bolt://host:port, and the password by itself"
-            )
+        try:
+            check_address(self.uri)
+        except ValueError as error:
+            raise Neo4jUnavailableError(f"the address of Neo4j cannot be used: {error}") from None
 
     def __repr__(self) -> str:
-        return f"Neo4jAddress(uri={self.uri!r}, user={self.user!r}, database={self.database!r})"
+        return f"Neo4jAddress(uri={self.shown!r}, user={self.user!r}, database={self.database!r})"
+
+    @property
+    def shown(self) -> str:
+        """The address as messages show it."""
+        return shown_address(self.uri)
 
     @property
     def auth(self) -> tuple[str, str] | None:
@@ -105,8 +107,7 @@ class Neo4jGateway(Closing):
     """`Gateway` over the official driver; a context manager that owns its connections.
 
     Raises:
-        Neo4jUnavailableError: the address is none, or nothing answers there within
-            `connect_timeout_seconds`.
+        Neo4jUnavailableError: nothing answers there within `connect_timeout_seconds`.
         Neo4jAuthError: the user name or password is refused.
     """
 
@@ -119,12 +120,7 @@ class Neo4jGateway(Closing):
     ) -> None:
         self.address = address
         self._query_timeout_seconds = query_timeout_seconds
-        if urlsplit(address.uri).scheme not in _SCHEMES:
-            raise Neo4jUnavailableError(
-                f"{address.uri!r} is no address of a Neo4j: expected bolt://host:port or "
-                "neo4j://host:port in RECSVC_NEO4J_URI"
-            )
-        with translated_errors(address.uri):
+        with translated_errors(address.shown):
             self._driver = neo4j.GraphDatabase.driver(
                 address.uri,
                 auth=address.auth,
@@ -135,7 +131,7 @@ class Neo4jGateway(Closing):
                 user_agent="recsvc",
             )
         try:
-            with translated_errors(address.uri):
+            with translated_errors(address.shown):
                 self._driver.verify_connectivity()
         except Neo4jError:
             self._driver.close()
@@ -152,7 +148,7 @@ class Neo4jGateway(Closing):
             Neo4jError: the server is away, too slow, or refuses the statement.
         """
         if query.mode in ("schema", "autocommit"):
-            with translated_errors(self.address.uri, query), self._session() as session:
+            with translated_errors(self.address.shown, query), self._session() as session:
                 statement = neo4j.Query(query.text, timeout=self._query_timeout_seconds)
                 return _rows(session.run(statement, checked(query, parameters)))
 
@@ -204,7 +200,7 @@ class Neo4jGateway(Closing):
         def unit(transaction: neo4j.ManagedTransaction) -> Any:
             return work(_OpenTransaction(transaction))
 
-        with translated_errors(self.address.uri), self._session() as session:
+        with translated_errors(self.address.shown), self._session() as session:
             return session.execute_write(unit) if writes else session.execute_read(unit)
 
 

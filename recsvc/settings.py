@@ -25,6 +25,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from loaders.addresses import check_address
 from loaders.shared_files import checkout_root
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, default_events, merged_events
@@ -32,15 +33,6 @@ from recsvc.phrases import TextSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
-
-
-def _without_login(uri: str) -> str:
-    if "@" in uri:
-        raise ValueError(
-            "expected no user and no password in the address, which stands in messages and logs: "
-            "put them in RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD"
-        )
-    return uri
 
 
 def _listed(names: object) -> object:
@@ -92,7 +84,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=lambda: (checkout_root() or Path.cwd()) / ".recsvc")
     """The one folder that holds all state; removing it starts afresh."""
-    neo4j_uri: Annotated[str, AfterValidator(_without_login)] | None = None
+    neo4j_uri: Annotated[str, AfterValidator(check_address)] | None = None
     """Address of a Neo4j. Unset: the one on this machine, started by `recsvc db up`."""
     neo4j_user: str = "neo4j"
     """User name at Neo4j."""

@@ -92,7 +92,7 @@ def log_in(
             _change_password(attempt, address.password)
         return ready
     raise LocalNeo4jError(
-        f"the local Neo4j at {address.uri} refuses the password for user {address.user!r}: set "
+        f"the local Neo4j at {address.shown} refuses the password for user {address.user!r}: set "
         "RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD to what it was given before"
     )
 

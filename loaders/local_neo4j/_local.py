@@ -378,7 +378,7 @@ class LocalNeo4j:
         if not alive():
             raise self._java.death()
         raise LocalNeo4jError(
-            f"Neo4j at {address.uri} did not answer within {timeout_seconds:g} s: see "
+            f"Neo4j at {address.shown} did not answer within {timeout_seconds:g} s: see "
             f"{self._folder / 'logs'}, or allow it more with RECSVC_NEO4J_START_TIMEOUT_SECONDS"
         )
 

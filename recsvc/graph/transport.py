@@ -70,7 +70,7 @@ class Transport:
         self._driver: neo4j.AsyncDriver | None = None
         self._writes_on = Counter[neo4j.AsyncDriver]()
         self._retiring: set[asyncio.Task[None]] = set()
-        self._patience = Patience(address.uri, self._probe)
+        self._patience = Patience(address.shown, self._probe)
         self._planning: asyncio.Task[None] | None = None
         self._plans_paths = False
         self._left_out: set[str] = set()
@@ -307,7 +307,7 @@ class Transport:
     def _refuse_paths_while_planned(self) -> None:
         if self._plans_paths and self._planning is not None and not self._planning.done():
             raise Neo4jUnavailableError(
-                f"Neo4j at {self.address.uri} answers again and plans its queries of paths first"
+                f"Neo4j at {self.address.shown} answers again and plans its queries of paths first"
             )
 
     @contextmanager

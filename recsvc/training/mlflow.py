@@ -37,18 +37,18 @@ def track(
         from mlflow.tracking import MlflowClient
     except ImportError:
         raise SettingsError(
-            f"tracking.mlflow_uri is {_without_login(uri)!r} and mlflow is not installed: "
+            f"tracking.mlflow_uri is {_without_secrets(uri)!r} and mlflow is not installed: "
             "pip install 'recsvc[mlflow]', or unset it"
         ) from None
     try:
         return _log(MlflowClient(tracking_uri=uri), manifest, histories)
     except MlflowException as error:
-        raise SettingsError(_without_login(f"tracking.mlflow_uri {uri!r}: {error}")) from None
+        raise SettingsError(_without_secrets(f"tracking.mlflow_uri {uri!r}: {error}")) from None
 
 
-def _without_login(text: str) -> str:
-    """A text without the user and password that addresses in it may hold."""
-    return re.sub(r"//[^/\s]*@", "//…@", text)
+def _without_secrets(text: str) -> str:
+    """A text without what may be secret in its addresses: log-ins and what follows a `?`."""
+    return re.sub(r"\?[^\s'\"]+", "?…", re.sub(r"//[^/\s]*@", "//…@", text))
 
 
 def _log(

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from loaders.errors import Neo4jAuthError
-from loaders.gateway import Neo4jAddress
+from loaders.errors import Neo4jUnavailableError
+from loaders.gateway import Neo4jAddress, Neo4jGateway
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import default_events, kind_key
 from recsvc.settings import EventSettings, Settings, load_settings
@@ -159,7 +159,11 @@ def test_settings_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     "uri",
     ["bolt://neo4j:SECRET@host", "neo4j+s://SECRET@host:7687", "neo4j:SECRET@host",
-     "bolt://neo4j:SECRET@host:7687/?x=@", "bolt://a:SECRET%40@[::1]"],
+     "bolt://neo4j:SECRET@host:7687/?x=@", "bolt://a:SECRET%40@[::1]",
+     "bolt://127.0.0.1:1/?password=SECRET", "bolt://host:1?SECRET", "bolt://host:SECRET",
+     "bolt://host:1/SECRET", "neo4j://host:1/#SECRET", "bolt://host:1#SECRET", "SECRET",
+     "SECRET://host", "bolt://[SECRET", "bolt://", "neo4j://host?SECRET", "neo4j://host?address=SECRET",
+     "neo4j://host?a=SECRET&a=1", "bolt:host:SECRET", "bolt://host:0/?SECRET"],
 )  # fmt: skip
 def test_an_address_with_a_password_is_refused_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch, uri: str
@@ -172,12 +176,23 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(
     with pytest.raises(ValidationError) as raised:
         Settings(neo4j_uri=uri)
     assert "SECRET" not in str(raised.value)
-    with pytest.raises(Neo4jAuthError) as refused:
+    with pytest.raises(Neo4jUnavailableError) as refused:
         Neo4jAddress(uri, "neo4j", "")
     assert "SECRET" not in str(refused.value)
 
 
-def test_the_address_of_mlflow_is_shown_without_its_login() -> None:
+@pytest.mark.parametrize("uri", ["neo4j://h:7687/?policy=SECRET", "neo4j+s://h?a=SECRET&b=1"])
+def test_a_routing_context_is_taken_and_not_shown(uri: str) -> None:
+    address = Neo4jAddress(Settings(neo4j_uri=uri).neo4j_uri or "", "neo4j", "")
+    assert address.uri == uri
+    assert "SECRET" not in address.shown + repr(address)
+    with pytest.raises(Neo4jUnavailableError) as raised, Neo4jGateway(address):
+        pytest.fail("it is there")
+    assert "SECRET" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_the_address_of_mlflow_is_shown_without_secrets() -> None:
     from recsvc.training import mlflow as tracking
 
-    assert tracking._without_login("http://a:SECRET@host/x y@z") == "http://…@host/x y@z"
+    assert tracking._without_secrets("http://a:SECRET@host/x y@z") == "http://…@host/x y@z"
+    assert tracking._without_secrets("'http://host/x?key=SECRET': no") == "'http://host/x?…': no"

@@ -168,7 +168,7 @@ def test_password_is_shown_nowhere() -> None:
 
 
 def test_an_address_that_is_none_says_what_was_expected() -> None:
-    with pytest.raises(Neo4jUnavailableError, match=r"'ftp://x' .*expected bolt://host:port"):
+    with pytest.raises(Neo4jUnavailableError, match=r"expected bolt://host:port"):
         Neo4jGateway(Neo4jAddress("ftp://x", "neo4j", "pa55-word"))
 
 
