@@ -5,6 +5,7 @@ limit of its own for these where httptools parses: a header of 60 MB is gathered
 request is waited for without end.
 """
 
+import re
 import uuid
 from contextlib import suppress
 from http import HTTPStatus
@@ -32,6 +33,7 @@ _LINGER_SECONDS = 1.0
 """How long a caller that is refused has to read why, while what it still sends is left unread."""
 _MOST_WAITING = 100
 _HEADER_OVERHEAD = len(": \r\n")
+_ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]*)", re.I)
 _log = structlog.get_logger()
 
 
@@ -49,6 +51,9 @@ class _RefusedError(Exception):
 
 
 _NOT_HTTP = _RefusedError(HTTPStatus.BAD_REQUEST, "this is no HTTP request")
+_OTHER_HOST = _RefusedError(
+    HTTPStatus.BAD_REQUEST, "the address of the request and its header Host name different hosts"
+)
 _LONG_URL = _RefusedError(
     HTTPStatus.REQUEST_URI_TOO_LONG, f"path and query are longer than {MAX_URL_BYTES} bytes"
 )
@@ -129,6 +134,10 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A request can be answered; its body may still come."""
+        if absolute := _ABSOLUTE.match(self.url):
+            hosts = {value.lower() for name, value in self.headers if name == b"host"}
+            if hosts != {absolute[1].lower()}:
+                raise _OTHER_HOST
         super().on_headers_complete()
         self._in_head, self._unread = False, 0
         self._take_time()

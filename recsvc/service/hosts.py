@@ -5,6 +5,7 @@ the service then belongs to that site. The name still stands in `Host`. An addre
 name is no such page's, so it is taken.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
@@ -16,6 +17,8 @@ from recsvc.service.problems import problem
 
 _LOOPBACK = ("localhost", "*.localhost")
 _SHOWN_CHARACTERS = 200
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^:/?#@\[\]%\s]*))(?::[0-9]*)?", re.I)
+"""A host and a port, as `Host` may hold them (RFC 9110, section 7.2)."""
 
 _log = structlog.get_logger()
 
@@ -58,14 +61,15 @@ class KnownHosts:
 
 def _is_known(header: bytes, patterns: Sequence[str]) -> bool:
     name = _without_port(header.decode("latin-1")).lower().removesuffix(".")
+    if not name:
+        return False
     return _is_address(name) or any(_matches(name, pattern) for pattern in patterns)
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        address, bracket, _ = host[1:].partition("]")
-        return address if bracket else ""
-    return host.partition(":")[0]
+    """The name or address; nothing where it is no host with a port or without."""
+    parts = _HOST.fullmatch(host)
+    return (parts["address"] or parts["name"] or "") if parts else ""
 
 
 def _is_address(name: str) -> bool:

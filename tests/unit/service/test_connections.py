@@ -80,6 +80,16 @@ def sent(connection: socket.socket, *parts: bytes) -> None:
             connection.sendall(part)
 
 
+def test_an_absolute_address_of_the_same_host_is_answered(connect: Connect) -> None:
+    connection = connect()
+    sent(
+        connection,
+        GET.replace(b"/health", b"http://LOCALHOST/health"),
+        b"Connection: close\r\n\r\n",
+    )
+    assert answered(connection)[0] == 200
+
+
 def is_alive(connect: Connect) -> None:
     connection = connect()
     sent(connection, GET + b"Connection: close\r\n\r\n")
@@ -101,11 +111,15 @@ def is_alive(connect: Connect) -> None:
         ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], 400),
         ([GET, b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"], 400),
         ([b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n"], 400),
+        ([GET.replace(b"/health", b"http://evil.com/health"), b"\r\n"], 400),
+        ([GET.replace(b"/health", b"http://localhost@evil.com/health"), b"\r\n"], 400),
+        ([b"GET http://localhost/health/live HTTP/1.0\r\n\r\n"], 400),
         ([CHUNKED, b"F" * 17 + b"\r\n[]\r\n"], 400),
         ([CHUNKED, b"2\r\n[]\r\n", b"-5\r\n[]\r\n"], 400),
     ],
     ids=["one header without end", "one header", "several", "many", "url", "url without end",
          "no method", "another method", "version", "TLS", "two lengths", "tunnel",
+         "another host", "user of a host", "no Host",
          "endless chunk", "negative chunk"],
 )  # fmt: skip
 def test_what_is_too_long_or_no_http_is_refused_and_logged(

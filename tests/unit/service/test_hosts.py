@@ -49,7 +49,9 @@ async def test_this_machine_and_addresses_are_taken(asked: Asked, host: str) -> 
 @pytest.mark.parametrize(
     "host",
     ["evil", "evil:8000", "evil.example:8000", "localhost.evil", "127.0.0.1.evil", "a@localhost",
-     "", "[::1", "0x7f.1", "evillocalhost", "\u00e9"],
+     "", "[::1", "0x7f.1", "evillocalhost", "\u00e9", "localhost:8000@evil.com", "localhost:evil",
+     "[::1]evil.com", "[::1%evil.com]", "[::1]:1@evil.com", "127.0.0.1:1:evil", "localhost/evil",
+     "[localhost]", ":8000", "127.0.0.1%evil"],
 )  # fmt: skip
 async def test_another_name_is_refused_and_logged(
     asked: Asked, host: str, capsys: pytest.CaptureFixture[str]
@@ -75,6 +77,11 @@ async def test_a_page_that_had_its_name_point_here_changes_nothing(asked: Asked)
 async def test_names_of_the_settings_are_taken(asked: Asked, host: str, status: int) -> None:
     answer = await asked({"Host": host}, "api.example.org", "*.shop.example")
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize(("host", "status"), [("any.example:1", 200), ("a@b", 421), ("a:b", 421)])
+async def test_any_name_is_still_a_name(asked: Asked, host: str, status: int) -> None:
+    assert (await asked({"Host": host}, "*")).status_code == status
 
 
 @pytest.mark.parametrize("number", [0, 2])
