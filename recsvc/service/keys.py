@@ -6,7 +6,9 @@ the file is gone or damaged, and after another start. A mark beside it says that
 """
 
 import hashlib
+import os
 import secrets
+import stat
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -15,7 +17,14 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from loaders.files import file_lock
 from recsvc.errors import ApiKeyError
@@ -30,6 +39,7 @@ start it.
 """
 _PREFIX = "recsvc_"
 _BYTES = 32
+_MOST_BYTES = 1_000 * MAX_KEYS
 
 _log = structlog.get_logger()
 
@@ -59,7 +69,14 @@ class ApiKey(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
 
 
-_KEYS = TypeAdapter(Annotated[list[ApiKey], Field(max_length=MAX_KEYS)])
+def _each_once(keys: list[ApiKey]) -> list[ApiKey]:
+    for values in ([each.name for each in keys], [each.sha256 for each in keys]):
+        if len(set(values)) < len(values):
+            raise ValueError("expected each name and each hash once")
+    return keys
+
+
+_KEYS = TypeAdapter(Annotated[list[ApiKey], Field(max_length=MAX_KEYS), AfterValidator(_each_once)])
 
 
 class KeyFile:
@@ -87,7 +104,7 @@ class KeyFile:
             ApiKeyError: the file cannot be read.
         """
         try:
-            return _KEYS.validate_json(self.path.read_bytes())
+            return _KEYS.validate_json(_content(self.path))
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
@@ -213,6 +230,20 @@ def key_ring(settings: Settings) -> KeyRing:
 
 def _by_sha256(keys: Sequence[ApiKey]) -> dict[str, ApiKey]:
     return {each.sha256: each for each in keys}
+
+
+def _content(path: Path) -> bytes:
+    """What a regular file holds: a pipe or a device in its place would be waited for without end.
+
+    Raises:
+        OSError: it is none, is too large, or cannot be read.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(file, "rb") as opened:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+            raise OSError(f"expected a file of at most {_MOST_BYTES:,} bytes")
+        return opened.read(_MOST_BYTES)
 
 
 def _is_there(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """API keys in their file, and the commands that make and end them."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def test_keys_made_at_once_are_all_kept(file: KeyFile) -> None:
 def test_there_are_not_more_than_so_many(file: KeyFile) -> None:
     file.create("0", Scope.READ)
     (kept,) = json.loads(file.path.read_text())
-    many = [kept | {"name": str(number)} for number in range(MAX_KEYS)]
+    many = [kept | {"name": str(number), "sha256": f"{number:064x}"} for number in range(MAX_KEYS)]
     file.path.write_text(json.dumps(many))
     with pytest.raises(ApiKeyError, match="revoke one"):
         file.create("one more", Scope.READ)
@@ -90,6 +91,42 @@ def test_a_damaged_file_is_an_error_and_stays(file: KeyFile, content: str) -> No
         with pytest.raises(ApiKeyError, match="cannot be read"):
             use()
     assert file.path.read_text() == content
+
+
+@pytest.mark.parametrize("field", ["name", "sha256"])
+def test_a_name_or_a_key_that_is_there_twice_is_damage(file: KeyFile, field: str) -> None:
+    key = file.create("app", Scope.READ)
+    ring = KeyRing(file)
+    file.create("other", Scope.ADMIN)
+    one, other = json.loads(file.path.read_text())
+    file.path.write_text(json.dumps([one, other | {field: one[field]}]))
+    with pytest.raises(ApiKeyError, match="cannot be read"):
+        file.keys()
+    assert ring.needed
+    assert ring.find(key) is None
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "folder", "large"])
+def test_only_a_file_is_read_and_nobody_waits_for_another_thing(
+    file: KeyFile, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = file.create("app", Scope.READ)
+    ring = KeyRing(file)
+    content = file.path.read_bytes()
+    file.path.unlink()
+    if what == "pipe":
+        os.mkfifo(file.path)
+    elif what == "device":
+        file.path.symlink_to("/dev/zero")
+    elif what == "folder":
+        file.path.mkdir()
+    else:
+        file.path.write_bytes(content + b" " * 10_000_000)
+    assert ring.needed
+    assert ring.find(key) is None
+    assert "cannot be read" in capsys.readouterr().out
+    with pytest.raises(ApiKeyError, match="cannot be read"):
+        KeyRing(file)
 
 
 def test_a_service_marks_keys_that_came_from_elsewhere(file: KeyFile) -> None:
