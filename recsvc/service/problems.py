@@ -49,6 +49,7 @@ from recsvc.errors import (
 )
 from recsvc.recommend.engine import request_id_var
 from recsvc.service.schemas import ProblemDocument
+from recsvc.service.strict import long_numbers
 
 PROBLEM_JSON: Final = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -144,7 +145,9 @@ def _field_error(error: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
-    # FastAPI says 400 where a body is no UTF-8 or nested too deeply.
+    # FastAPI says 400 where a body is no UTF-8, is nested too deeply or has a number too long.
+    if error.status_code == 400 and (errors := long_numbers(await request.body())):
+        return await _invalid(request, RequestValidationError(errors))
     status = 422 if error.status_code == 400 else error.status_code
     members = {"errors": [{"location": ["body"], "detail": _DETAILS[422]}]} if status == 422 else {}
     detail = _DETAILS.get(status, error.detail)

@@ -19,9 +19,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from starlette.types import Scope
 
+from loaders.limits import MAX_ID_CHARACTERS
+
 _UNKNOWN = "this address has no such parameter"
 _TWICE = "expected once"
 _ENCODED = "expected a body without Content-Encoding"
+_LONG = f"expected at most {MAX_ID_CHARACTERS} digits"
 _NO_BODY = "expected no body: this address takes none"
 
 
@@ -80,6 +83,28 @@ def _repeated(body: bytes) -> list[str]:
     with suppress(ValueError, RecursionError):
         json.loads(body, object_pairs_hook=look)
     return repeated
+
+
+def long_numbers(body: bytes) -> list[dict[str, Any]]:
+    """An error for each field of a JSON document with a number of more digits than Python reads."""
+    errors: list[dict[str, Any]] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        for name, value in pairs:
+            elements: list[Any] = value if isinstance(value, list) else [value]
+            if _LONG in elements:
+                errors.append(_error(("body", name), _LONG))
+
+    def read(digits: str) -> str | None:
+        try:
+            int(digits)
+        except ValueError:
+            return _LONG
+        return None
+
+    with suppress(ValueError, RecursionError):
+        json.loads(body, object_pairs_hook=look, parse_int=read)
+    return errors
 
 
 def _parameters(route: APIRoute) -> Iterator[tuple[str, FieldInfo]]:

@@ -91,6 +91,33 @@ async def test_no_field_comes_twice(
     assert not fake.calls
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "name"),
+    [
+        ("POST", "/v1/events", '[{"user_id": %s, "item_id": "5"}]', "user_id"),
+        ("POST", "/v1/events", '{"events": [{"user_id": "2", "item_id": -%s}]}', "item_id"),
+        ("POST", "/v1/events", '[{"user_id": "2", "item_id": "5", "value": %s}]', "value"),
+        ("POST", "/v1/recommendations/batch", '{"user_ids": ["2", %s]}', "user_ids"),
+        ("PUT", "/v1/items/5", '{"categories": [{"category_id": %s}]}', "category_id"),
+    ],
+)
+async def test_a_number_that_nobody_can_read_is_named(
+    client: httpx.AsyncClient, fake: FakeEngine, method: str, path: str, body: str, name: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    sent = body % ("9" * 5000)
+    answer = await client.request(method, path, content=sent, headers=headers)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error == {"location": ["body", name], "detail": "expected at most 512 digits"}
+    assert not fake.calls
+
+
+async def test_text_of_many_digits_is_no_number(client: httpx.AsyncClient) -> None:
+    body = {"title": "9" * 5000, "price": 1}
+    assert (await client.put("/v1/items/5", json=body)).is_success
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "GZIP"])
 async def test_no_encoding_is_left_aside(
     client: httpx.AsyncClient, fake: FakeEngine, encoding: str
