@@ -139,10 +139,11 @@ def serve(
 ) -> None:
     """Answer over HTTP, on loopback unless there are API keys, until Ctrl-C."""
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
 
     from recsvc.service.listening import SocketOfEach, check_address
     from recsvc.service.metrics_folder import metrics_folder
+    from recsvc.service.observability import configure_logging
+    from recsvc.service.workers import HANGING_SECONDS, Workers
 
     settings = load_settings()
     if not settings.host.is_loopback and key_file(settings).keys() is None:
@@ -164,14 +165,18 @@ def serve(
     if revisions := _revisions(settings):
         revisions.close()
     application = f"{__name__}:{service.__name__}"
-    config = uvicorn.Config(application, factory=True, workers=workers, **options)
+    config = uvicorn.Config(
+        application, factory=True, workers=workers,
+        timeout_worker_healthcheck=HANGING_SECONDS, **options,
+    )  # fmt: skip
     socket = config.bind_socket()  # it ends here and says so where the address is taken
     if sys.platform == "linux":  # elsewhere one socket of several has all connections
         socket.close()
         socket = SocketOfEach(socket.family, (config.host, config.port))
     with metrics_folder() as folder, suppress(KeyboardInterrupt):
         os.environ[_METRICS_FOLDER] = str(folder)
-        Multiprocess(config, sockets=[socket]).run()
+        configure_logging()
+        Workers(config, sockets=[socket]).run()
 
 
 def service() -> "FastAPI":

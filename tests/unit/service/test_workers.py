@@ -1,10 +1,12 @@
 """`recsvc serve --workers N`, without any Neo4j: it starts, is watched, and ends whole."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from recsvc.service.workers import why_replaced
 from tests.conftest import Service, running_service
 
 
@@ -62,6 +65,35 @@ def test_no_process_is_left(service: Service, number: signal.Signals) -> None:
     service.process.wait(20)
     _, left = psutil.wait_procs(everyone, timeout=20)
     assert not left
+
+
+def test_one_that_was_ended_is_replaced_and_the_log_says_so(
+    service: Service, tmp_path: Path
+) -> None:
+    first, second = answering(service)
+    first.kill()
+    deadline = time.monotonic() + 20
+    while "a process was replaced" not in (log := (tmp_path / "log").read_text()):
+        assert time.monotonic() < deadline, log
+        time.sleep(0.1)
+    (line,) = [json.loads(each) for each in log.splitlines() if "was replaced" in each]
+    assert (line["pid"], line["reason"]) == (first.pid, "it was ended by SIGKILL")
+    assert {each.pid for each in answering(service)} == {line["by"], second.pid}
+
+
+def test_one_that_is_slow_is_not_ended(service: Service) -> None:
+    before = answering(service)
+    before[0].suspend()
+    time.sleep(7)  # uvicorn itself waits for five
+    before[0].resume()
+    time.sleep(1)
+    assert {each.pid for each in answering(service)} == {each.pid for each in before}
+
+
+def test_why_one_is_replaced() -> None:
+    assert "no answer for 30 seconds" in why_replaced(-signal.SIGKILL, was_alive=True)
+    assert why_replaced(-signal.SIGSEGV, was_alive=True) == "it was ended by SIGSEGV"
+    assert why_replaced(3, was_alive=False) == "it ended with exit code 3"
 
 
 def connections(process: psutil.Process, service: Service) -> int:
