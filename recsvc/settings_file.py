@@ -1,9 +1,12 @@
 """Writing of settings into `recsvc.toml`: what else is in that file stays as it is."""
 
+import fcntl
 import math
+import os
 import shlex
 import tomllib
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,22 +48,33 @@ def write_event_weights(weights: Mapping[str, float], path: Path | None = None) 
     Raises:
         SettingsError: the file cannot be read or written, or is not TOML.
     """
-    path = path or Path(SETTINGS_FILE)
+    path = (path or Path(SETTINGS_FILE)).resolve()
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        document = tomlkit.parse(text)
-        _set_weights(document, weights, tomlkit.table)
-        changed = tomlkit.dumps(document)
-        expected = tomllib.loads(text)
-        _set_weights(expected, weights, dict)
-        if tomllib.loads(changed) != expected:
-            raise ValueError("its form is one that cannot be added to")  # noqa: TRY301 - handled below with what the parser raises
-        _replace(path, changed)
+        with _folder_lock(path.parent):
+            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            _replace(path, _with_weights(text, weights))
     except (OSError, ValueError, TypeError, AttributeError, TOMLKitError) as error:
         raise SettingsError(
             f"{path} cannot be changed: {error}: write into it by hand, above its first table, "
             f"{event_line(next(iter(weights)))}"
         ) from error
+
+
+def _with_weights(text: str, weights: Mapping[str, float]) -> str:
+    """A settings file with some weights.
+
+    Raises:
+        ValueError: it is not TOML, or has a form that cannot be added to.
+        TOMLKitError: the same.
+    """
+    document = tomlkit.parse(text)
+    _set_weights(document, weights, tomlkit.table)
+    changed = tomlkit.dumps(document)
+    expected = tomllib.loads(text)
+    _set_weights(expected, weights, dict)
+    if tomllib.loads(changed) != expected:
+        raise ValueError("its form is one that cannot be added to")
+    return changed
 
 
 def _set_weights(
@@ -88,13 +102,26 @@ def unknown_kind_lines(kinds: Sequence[str], *, most: int = 10) -> list[str]:
     return [*lines, f"… and {more:,} further kinds without a weight"] if more > 0 else lines
 
 
+@contextmanager
+def _folder_lock(folder: Path) -> Generator[None]:
+    """Keep others who write settings out: two who write the same part would leave it empty."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
 def _replace(path: Path, text: str) -> None:
     """Write a file that is whole at every moment, with the permissions of the one before."""
-    path = path.resolve()
     part = path.with_name(f".{path.name}.part")
     try:
         part.touch(mode=0o600)  # it may hold a password
-        part.write_text(text, encoding="utf-8")
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a crash may leave an empty file under the name
         part.chmod(path.stat().st_mode if path.exists() else 0o644)
         part.replace(path)
     finally:

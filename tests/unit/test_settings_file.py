@@ -1,4 +1,7 @@
+import subprocess
+import sys
 import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,46 @@ def test_weights_are_added_and_the_rest_of_the_file_stays(tmp_path: Path, before
     assert tomllib.loads(after) == expected
     assert path.stat().st_mode & 0o777 == 0o640
     assert [found.name for found in tmp_path.iterdir()] == ["recsvc.toml"]
+
+
+def test_several_that_write_at_once_leave_all_their_weights(tmp_path: Path) -> None:
+    path = tmp_path / "recsvc.toml"
+    path.write_text("port = 8001\n")
+    code = """
+import sys
+from pathlib import Path
+from recsvc.settings_file import write_event_weights
+print(flush=True)
+sys.stdin.read()
+for number in range(10):
+    write_event_weights({f"{sys.argv[2]} {number}": 1.0}, Path(sys.argv[1]))
+"""
+    command = [sys.executable, "-c", code, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ExitStack() as running:
+        writers = [
+            running.enter_context(subprocess.Popen([*command, str(number)], **pipes))
+            for number in range(4)
+        ]
+        for writer in writers:
+            assert writer.stdout is not None
+            writer.stdout.readline()  # it is about to begin
+        for writer in writers:
+            assert writer.stdin is not None
+            writer.stdin.close()
+    assert [writer.returncode for writer in writers] == [0] * 4
+    written = tomllib.loads(path.read_text())
+    assert written["port"] == 8001
+    assert len(written["events"]) == 40
+
+
+@pytest.mark.parametrize("name", ["a=1]\n[x", 'a"\nport = 1\n#', "a.b", "'" * 3, "\\", "é\u2028"])
+def test_a_name_is_a_name_whatever_is_in_it(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "recsvc.toml"
+    path.write_text("port = 8001\n")
+    write_event_weights(parse_event_weights([f"{name}=1"]), path)
+    written = tomllib.loads(path.read_text())
+    assert written == {"port": 8001, "events": {name: {"weight": 1.0}}}
 
 
 def test_a_file_is_made_where_there_is_none(tmp_path: Path) -> None:
