@@ -155,7 +155,9 @@ class Neo4jGateway(Closing):
         def work(transaction: Transaction) -> list[Row]:
             return transaction.run(query, **parameters)
 
-        return self.write(work) if query.mode == "write" else self.read(work)
+        if query.mode == "write":
+            return self._managed(_alone(work), writes=True, query=query)
+        return self._managed(work, writes=False, query=query)
 
     def read(self, work: Callable[[Transaction], Any]) -> Any:
         """See `Gateway.read`."""
@@ -165,12 +167,7 @@ class Neo4jGateway(Closing):
         self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
     ) -> Any:
         """See `Gateway.write`."""
-
-        def alone(transaction: Transaction) -> Any:
-            transaction.run(catalogue()["ingest/write_lock"])
-            return work(transaction)
-
-        return self._managed(alone, writes=True, timeout_seconds=timeout_seconds)
+        return self._managed(_alone(work), writes=True, timeout_seconds=timeout_seconds)
 
     def rehearse(
         self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
@@ -195,13 +192,24 @@ class Neo4jGateway(Closing):
         *,
         writes: bool,
         timeout_seconds: float | None = None,
+        query: Query | None = None,
     ) -> Any:
         @neo4j.unit_of_work(timeout=timeout_seconds or self._query_timeout_seconds)
         def unit(transaction: neo4j.ManagedTransaction) -> Any:
             return work(_OpenTransaction(transaction))
 
-        with translated_errors(self.address.shown), self._session() as session:
+        with translated_errors(self.address.shown, query), self._session() as session:
             return session.execute_write(unit) if writes else session.execute_read(unit)
+
+
+def _alone(work: Callable[[Transaction], Any]) -> Callable[[Transaction], Any]:
+    """The same work, once no other writer is at work."""
+
+    def alone(transaction: Transaction) -> Any:
+        transaction.run(catalogue()["ingest/write_lock"])
+        return work(transaction)
+
+    return alone
 
 
 class _RolledBackError(Exception):

@@ -6,7 +6,7 @@
 // params: item_id: str, model: str, limit: int
 // returns: user_id: str, name: str, items: int, score: float
 MATCH (item:Item {item_id: $item_id})<-[near:SIMILAR {model: $model}]-(other:Item)
-WHERE coalesce(item.available, true) = true
+WHERE coalesce(item.available, true) = true AND near.score IS :: INTEGER NOT NULL | FLOAT NOT NULL
 MATCH (other)<-[:INTERACTED]-(user:User)
 WITH DISTINCT item, near, other, user
 WITH item, user, count(*) AS items, sum(near.score) AS score

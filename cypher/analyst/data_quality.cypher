@@ -41,6 +41,42 @@ CALL () {
   UNION ALL
   MATCH (n:User)-[did:INTERACTED]->() WHERE did.weight < 0
   RETURN 'interaction of negative weight' AS fault, count(*) AS count, min(n.user_id) AS example
+  UNION ALL
+  MATCH (n:User)-[did:INTERACTED]->()
+  WHERE NOT coalesce(-1e6 <= coalesce(did.weight, 1.0) <= 1e6, false)
+     OR NOT did.event IS :: STRING
+  RETURN 'interaction whose weight or event cannot be read' AS fault, count(*) AS count,
+         min(n.user_id) AS example
+  UNION ALL
+  MATCH (n:User)-[did:INTERACTED]->()
+  WHERE NOT did.first_at IS :: ZONED DATETIME OR NOT did.last_at IS :: ZONED DATETIME
+  RETURN 'interaction whose time cannot be read' AS fault, count(*) AS count,
+         min(n.user_id) AS example
+  UNION ALL
+  MATCH (n:Item)-[link:IN_CATEGORY]->()
+  WHERE NOT coalesce(-1e6 <= coalesce(link.weight, 1.0) <= 1e6, false)
+  RETURN 'item in a category by a weight that cannot be read' AS fault, count(*) AS count,
+         min(n.item_id) AS example
+  UNION ALL
+  MATCH (n:User)-[likes:PREFERS]->()
+  WHERE NOT coalesce(-1e6 <= coalesce(likes.weight, 1.0) <= 1e6, false)
+  RETURN 'preference whose weight cannot be read' AS fault, count(*) AS count,
+         min(n.user_id) AS example
+  UNION ALL
+  MATCH (n:Item) WHERE NOT n.available IS :: BOOLEAN
+  RETURN 'item whose availability cannot be read' AS fault, count(*) AS count,
+         min(n.item_id) AS example
+  UNION ALL
+  MATCH (n:User|Item|Category)
+  WITH CASE WHEN n:User THEN 'User' WHEN n:Item THEN 'Item' ELSE 'Category' END AS label,
+       coalesce(n.user_id, n.item_id, n.category_id) AS id, count(*) AS nodes
+  WHERE nodes > 1 AND id IS :: STRING NOT NULL
+  RETURN 'id of several nodes' AS fault, count(*) AS count, min(id) AS example
+  UNION ALL
+  MATCH (n:User|Item|Category)
+  WHERE NOT coalesce(n.user_id, n.item_id, n.category_id) IS :: STRING NOT NULL
+  RETURN 'node whose id cannot be read, by its elementId' AS fault, count(*) AS count,
+         min(elementId(n)) AS example
 }
 RETURN fault, count, example
 ORDER BY count DESC, fault

@@ -5,7 +5,8 @@
 // params: user_id: str, limit: int
 // returns: did: path, follows: path
 MATCH (user:User {user_id: $user_id})-[did:INTERACTED]->(item:Item)
-WITH user, item, sum(did.weight) AS weight
+WITH user, item, sum(CASE WHEN -1e6 <= coalesce(did.weight, 1.0) <= 1e6
+                       THEN toFloat(coalesce(did.weight, 1.0)) ELSE 0.0 END) AS weight
 ORDER BY weight DESC, item.item_id
 LIMIT $limit
 CALL (user, item) {

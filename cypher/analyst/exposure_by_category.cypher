@@ -11,6 +11,7 @@
 MATCH (item:Item)
 CALL (item) {
   OPTIONAL MATCH (item)<-[near:SIMILAR {model: $model}]-(:Item)
+  WHERE 0 < near.rank <= 1e6
   RETURN sum(log(2) / log(near.rank + 1)) AS shown
 }
 WITH item, shown, COUNT { MATCH (item)<-[:INTERACTED]-(user) RETURN DISTINCT user } AS people

@@ -9,6 +9,7 @@ WITH [step IN $steps | replace(replace(replace(toLower(step), '-', ''), '_', '')
 UNWIND range(0, size(keys) - 1) AS last
 CALL (last, keys) {
   MATCH (user:User)-[did:INTERACTED]->(item:Item)
+  WHERE did.event IS :: STRING NOT NULL
   WITH last, keys, user, item,
        replace(replace(replace(toLower(did.event), '-', ''), '_', ''), ' ', '') AS key
   WHERE key IN keys[..last + 1]

@@ -7,6 +7,7 @@
 // params: events: map, least_people: int, most_people: int, limit: int
 // returns: item_id: str, title: str, people: int, love: float
 MATCH (user:User)-[did:INTERACTED]->(item:Item)
+WHERE -1e6 <= coalesce(did.weight, 1.0) <= 1e6 AND coalesce(did.event, '') IS :: STRING
 WITH user, item, coalesce(did.weight, 1.0) *
      $events[replace(replace(replace(toLower(coalesce(did.event, 'interaction')),
                                      '-', ''), '_', ''), ' ', '')]['weight'] AS weight

@@ -8,6 +8,7 @@ MATCH (item:Item)
 WHERE COUNT { MATCH (item)<-[:INTERACTED]-(user) RETURN DISTINCT user } >= $least_people
 MATCH (item)-[one:SIMILAR {model: $model}]->(other:Item)
 MATCH (item)-[two:SIMILAR {model: $other_model}]->(other)
+WHERE 0 < one.rank <= 1e6 AND 0 < two.rank <= 1e6
 WITH item, other, one, two
 ORDER BY one.rank + two.rank, item.item_id, other.item_id
 LIMIT $limit

@@ -8,7 +8,7 @@ MATCH (version:EmbeddingVersion {model: $model, status: 'active'})
 MATCH (item:Item {item_id: $item_id})
 WITH item, version.model + '_' + version.slot AS slot
 WITH item, slot, item['embedding_' + slot] AS vector
-WHERE any(x IN vector WHERE x <> 0)
+WHERE vector IS :: LIST<FLOAT NOT NULL> NOT NULL AND any(x IN vector WHERE x <> 0)
 CALL db.index.vector.queryNodes('item_embedding_' + slot, $limit + 1, vector) YIELD node, score
 WHERE node <> item
 RETURN node.item_id AS item_id, node.title AS title, 2 * score - 1 AS cosine,

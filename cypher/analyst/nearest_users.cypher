@@ -8,7 +8,7 @@ MATCH (version:EmbeddingVersion {model: $model, status: 'active'})
 MATCH (user:User {user_id: $user_id})
 WITH user, version.model + '_' + version.slot AS slot
 WITH user, slot, user['embedding_' + slot] AS vector
-WHERE any(x IN vector WHERE x <> 0)
+WHERE vector IS :: LIST<FLOAT NOT NULL> NOT NULL AND any(x IN vector WHERE x <> 0)
 CALL db.index.vector.queryNodes('user_embedding_' + slot, $limit + 1, vector) YIELD node, score
 WHERE node <> user
 RETURN node.user_id AS user_id, node.name AS name, 2 * score - 1 AS cosine,

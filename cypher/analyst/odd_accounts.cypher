@@ -6,6 +6,7 @@
 // params: least_weight: float, limit: int
 // returns: user_id: str, item_id: str, title: str, items: int, weight: float, share: float
 MATCH (user:User)-[did:INTERACTED]->(item:Item)
+WHERE -1e6 <= coalesce(did.weight, 1.0) <= 1e6
 WITH user, item, sum(toFloat(coalesce(did.weight, 1.0))) AS weight
 ORDER BY weight DESC, item.item_id
 WITH user, head(collect(item)) AS item, max(weight) AS most, sum(weight) AS weight,

@@ -13,6 +13,7 @@ UNWIND range(0, size(ranked) - 1) AS place
 WITH 1 + place * 10 / size(ranked) AS decile, ranked[place][0] AS item, ranked[place][1] AS people
 CALL (item) {
   OPTIONAL MATCH (item)<-[near:SIMILAR {model: $model}]-(:Item)
+  WHERE 0 < near.rank <= 1e6
   RETURN sum(log(2) / log(near.rank + 1)) AS shown
 }
 WITH decile, count(*) AS items, max(people) AS most_people, sum(people) AS people,

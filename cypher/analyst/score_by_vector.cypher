@@ -9,10 +9,10 @@ MATCH (version:EmbeddingVersion {model: $model, status: 'active'})
 MATCH (user:User {user_id: $user_id})
 WITH user, 'embedding_' + version.model + '_' + version.slot AS vector
 WITH user, vector, user[vector] AS own
-WHERE own IS NOT NULL
+WHERE own IS :: LIST<FLOAT NOT NULL> NOT NULL
 MATCH (item:Item)
 WITH user, own, item, item[vector] AS other
-WHERE other IS NOT NULL
+WHERE other IS :: LIST<FLOAT NOT NULL> NOT NULL AND size(other) = size(own)
 WITH user, item, reduce(sum = 0.0, n IN range(0, size(own) - 1) | sum + own[n] * other[n]) AS score
 ORDER BY score DESC, item.item_id
 WHERE coalesce(item.available, true) = true AND NOT EXISTS { (user)-[:INTERACTED]->(item) }

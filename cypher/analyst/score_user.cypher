@@ -13,6 +13,7 @@ WITH events, blend.kinds AS kinds,
      toFloat(trim(split(split(blend.weights, '"item_user_item":')[1], [',', '}'])[0])) AS lambda,
      toInteger(trim(split(split(blend.options, '"row_size":')[1], [',', '}'])[0])) AS row_size
 MATCH (user:User {user_id: $user_id})-[did:INTERACTED]->(evidence:Item)
+WHERE -1e6 <= coalesce(did.weight, 1.0) <= 1e6 AND did.event IS :: STRING
 WITH lambda, row_size, kinds, user, evidence, toFloat(coalesce(did.weight, 1.0)) AS weight,
      events[replace(replace(replace(toLower(coalesce(did.event, 'interaction')),
                                     '-', ''), '_', ''), ' ', '')] AS event,

@@ -6,10 +6,12 @@
 // returns: user_id: str, name: str, items: int, last_at: datetime, silent_days: int
 CALL () {
   MATCH (:User)-[did:INTERACTED]->(:Item)
+  WHERE did.last_at IS :: ZONED DATETIME
   RETURN max(did.last_at) AS newest
 }
 MATCH (user:User)-[did:INTERACTED]->(item:Item)
-WITH newest, user, max(did.last_at) AS last_at, count(DISTINCT item) AS items
+WITH newest, user, max(CASE WHEN did.last_at IS :: ZONED DATETIME THEN did.last_at END) AS last_at,
+     count(DISTINCT item) AS items
 WHERE items >= $least_items AND last_at <= newest - duration({days: $days})
 WITH user, items, last_at, duration.inDays(last_at, newest).days AS silent_days
 ORDER BY items DESC, user.user_id

@@ -7,6 +7,7 @@
 // returns: item_id: str, title: str, now: int, before: int, rise: float
 CALL () {
   MATCH (:User)-[did:INTERACTED]->(:Item)
+  WHERE did.last_at IS :: ZONED DATETIME
   RETURN max(did.last_at) AS newest
 }
 WITH newest - duration({days: $days}) AS middle, newest - duration({days: 2 * $days}) AS first

@@ -8,7 +8,8 @@
 // returns: item_id: str, title: str, same: float, cosine_gap: float
 MATCH (item:Item)
 WITH item, 'embedding_' + $model + '_a' AS a, 'embedding_' + $model + '_b' AS b
-WHERE any(x IN item[a] WHERE x <> 0) AND any(x IN item[b] WHERE x <> 0)
+WHERE item[a] IS :: LIST<FLOAT NOT NULL> NOT NULL AND any(x IN item[a] WHERE x <> 0)
+  AND item[b] IS :: LIST<FLOAT NOT NULL> NOT NULL AND any(x IN item[b] WHERE x <> 0)
 WITH item, item[a] AS a, item[b] AS b
 ORDER BY COUNT { MATCH (item)<-[:INTERACTED]-(user) RETURN DISTINCT user } DESC, item.item_id
 LIMIT $sample

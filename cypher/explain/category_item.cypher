@@ -8,6 +8,7 @@ MATCH (evidence:Category {category_id: pair.evidence_id})
 MATCH (item:Item {item_id: pair.item_id})
 CALL (evidence, item) {
   MATCH (item)-[r:IN_CATEGORY]->(category:Category)
+  WHERE -1e6 <= coalesce(r.weight, 1.0) <= 1e6
   WITH category, coalesce(r.weight, 1.0) AS weight,
        COUNT { (category)<-[:IN_CATEGORY]-() } AS category_links
   CALL (evidence, category) {
@@ -20,7 +21,7 @@ CALL (evidence, item) {
   WITH category, weight, category_links, item
   WHERE COUNT {
     (category)<-[other:IN_CATEGORY]-(any:Item)
-    WHERE category_links > 200 AND coalesce(other.weight, 1.0) >= weight
+    WHERE category_links > 200 AND weight <= coalesce(other.weight, 1.0) <= 1e6
       AND (coalesce(other.weight, 1.0) > weight OR any.item_id < item.item_id)
   } < 200
   WITH category.category_id AS category_id,

@@ -9,7 +9,7 @@ WITH *, COUNT { (evidence)-[:IN_CATEGORY]->() } AS evidence_links
 // What is within a cap is looked up only where there is more than the cap.
 CALL (evidence, evidence_links) {
   MATCH (evidence)-[r:IN_CATEGORY]->(category:Category)
-  WHERE evidence_links > 50
+  WHERE evidence_links > 50 AND -1e6 <= coalesce(r.weight, 1.0) <= 1e6
   WITH category, coalesce(r.weight, 1.0) AS weight
   ORDER BY weight DESC, category.category_id
   LIMIT 50
@@ -26,6 +26,8 @@ CALL (evidence, evidence_links, strongest, item) {
   // the item.
   MATCH (evidence)-[first:IN_CATEGORY]->(category:Category)<-[second:IN_CATEGORY]-(item)
   USING JOIN ON category
+  WHERE -1e6 <= coalesce(first.weight, 1.0) <= 1e6
+    AND -1e6 <= coalesce(second.weight, 1.0) <= 1e6
   WITH *, coalesce(first.weight, 1.0) AS evidence_weight,
        coalesce(second.weight, 1.0) AS item_weight,
        COUNT { (category)<-[:IN_CATEGORY]-() } AS category_links
@@ -39,7 +41,7 @@ CALL (evidence, evidence_links, strongest, item) {
   WHERE (evidence_links <= 50 OR category IN strongest) AND COUNT {
     (category)<-[other:IN_CATEGORY]-(any:Item)
     WHERE category_links > 200
-      AND coalesce(other.weight, 1.0) >= item_weight
+      AND item_weight <= coalesce(other.weight, 1.0) <= 1e6
       AND (coalesce(other.weight, 1.0) > item_weight OR any.item_id < item.item_id)
   } < 200
   WITH evidence, first, category, second, item, evidence_links, share

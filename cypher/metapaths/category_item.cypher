@@ -12,6 +12,7 @@ WITH DISTINCT evidence, category
 WITH category, collect(evidence) AS starts
 CALL (category) {
   MATCH (category)<-[r:IN_CATEGORY]-(item:Item)
+  WHERE -1e6 <= coalesce(r.weight, 1.0) <= 1e6
   WITH item, coalesce(r.weight, 1.0) AS weight
   ORDER BY weight DESC, item.item_id
   LIMIT 200

@@ -11,6 +11,7 @@ UNWIND $evidence_ids AS evidence_id
 MATCH (evidence:Item {item_id: evidence_id})
 CALL (evidence) {
   MATCH (evidence)-[r:IN_CATEGORY]->(category:Category)
+  WHERE -1e6 <= coalesce(r.weight, 1.0) <= 1e6
   WITH category, coalesce(r.weight, 1.0) AS weight
   ORDER BY weight DESC, category.category_id
   LIMIT 50
@@ -19,6 +20,7 @@ CALL (evidence) {
 WITH category, collect([evidence, evidence_share]) AS starts
 CALL (category) {
   MATCH (category)<-[r:IN_CATEGORY]-(item:Item)
+  WHERE -1e6 <= coalesce(r.weight, 1.0) <= 1e6
   WITH item, coalesce(r.weight, 1.0) AS weight
   ORDER BY weight DESC, item.item_id
   LIMIT 200

@@ -3,8 +3,8 @@
 // mode: read
 // params: event: str, logarithmic: bool, lowest: float, width: float, highest_bin: int
 // returns: bin: int, total: int
-MATCH (:User)-[r:INTERACTED {event: $event}]->(:Item)
-WHERE r.value IS NOT NULL
+MATCH (:User)-[r:INTERACTED]->(:Item)
+WHERE coalesce(r.event, 'interaction') = $event AND -1e6 <= r.value <= 1e6
 WITH CASE WHEN $logarithmic THEN log(r.value) ELSE toFloat(r.value) END AS value
 // Divided apart, since the difference of two large numbers may not be finite.
 WITH toInteger(floor(value / $width - $lowest / $width)) AS bin

@@ -34,6 +34,7 @@ class EventTotals:
         last_millis: Unix milliseconds of the latest event.
         implausible: interactions with a time before 1970 or in the future.
         unknown: the kinds that have no weight.
+        unreadable: interactions of which something cannot be read, which is left out.
     """
 
     kinds: int
@@ -42,6 +43,7 @@ class EventTotals:
     last_millis: int | None
     implausible: int
     unknown: tuple[str, ...]
+    unreadable: int
 
 
 def event_totals(
@@ -56,7 +58,9 @@ def event_totals(
     Raises:
         Neo4jError: the graph cannot be read.
     """
-    rows = gateway.run(catalogue()["report/events"], latest_millis=int(now * 1_000))
+    found = gateway.run(catalogue()["report/events"], latest_millis=int(now * 1_000))
+    rows = [row for row in found if row["event"]]
+    first, last = ([row[f"{end}_millis"] for row in rows] for end in ("first", "last"))
     top: list[EventKind] = []
     for done, row in enumerate(rows[:TOP], start=1):
         top.append(_event_kind(gateway, row, events))
@@ -64,10 +68,11 @@ def event_totals(
     return EventTotals(
         kinds=len(rows),
         top=tuple(top),
-        first_millis=min((r["first_millis"] for r in rows if r["timed"]), default=None),
-        last_millis=max((r["last_millis"] for r in rows if r["timed"]), default=None),
+        first_millis=min((millis for millis in first if millis is not None), default=None),
+        last_millis=max((millis for millis in last if millis is not None), default=None),
         implausible=sum(row["implausible"] for row in rows),
         unknown=tuple(unknown_kinds((row["event"] for row in rows), events)),
+        unreadable=sum(row["unreadable"] for row in found),
     )
 
 

@@ -45,7 +45,10 @@ def build_report(
     pairs = Pairs(graph)
     size = _size(gateway, graph, pairs)
     degrees = measures.degrees(graph, pairs, details)
-    found = Events(totals.kinds, totals.top, pairs.several_events, pairs.duplicates, totals.unknown)
+    found = Events(
+        totals.kinds, totals.top, pairs.several_events, pairs.duplicates, totals.unknown,
+        totals.unreadable,
+    )  # fmt: skip
     times = _times(graph, totals, now=now)
     components = measures.components(graph, pairs)
     items = measures.item_quality(details)

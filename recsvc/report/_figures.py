@@ -142,6 +142,7 @@ class Events:
         duplicates: relationships of the same user, item and event beyond the first; the loaders
             never make one.
         unknown: the kinds that have no weight.
+        unreadable: interactions of which something cannot be read, which is left out.
     """
 
     kinds: int
@@ -149,6 +150,7 @@ class Events:
     pairs_with_several: int
     duplicates: int
     unknown: tuple[str, ...] = ()
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)

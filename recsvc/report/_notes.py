@@ -72,6 +72,11 @@ def _odd_events(events: Events) -> Iterator[str]:
             f"{SETTINGS_FILE} gives them one, with {event_line(events.unknown[0])} and the like "
             "above its first table."
         )
+    if events.unreadable:
+        yield (
+            f"Interactions of which something cannot be read: {events.unreadable:,}. That is left "
+            "out; the question data_quality of the analysts' queries names one of each kind."
+        )
     for kind in events.top:
         name = readable(kind.name)
         if kind.values and kind.values.lowest == kind.values.highest and kind.values.total > 1:
