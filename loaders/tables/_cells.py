@@ -103,7 +103,13 @@ def _check_id(column: pl.Series, reading: Reading) -> Checked:
     # A column of whole numbers with a gap is often stored as float.
     fraction = ~_is_whole(column) if dtype.is_float() else _nowhere(column)
     ids = _present(_as_text(column))
-    problems = problems_where(fraction, column, Reason.FRACTION)
+    big = (
+        fraction & column.is_finite() & (column == column.floor()) if dtype.is_float() else fraction
+    )
+    problems = first_problem(
+        problems_where(big.fill_null(value=False), column, Reason.BIG_ID),
+        problems_where(fraction, column, Reason.FRACTION),
+    )
     if not reading.null_ids:
         none = ids.is_in(NO_IDS) | (ids.str.strip_chars() == "")
         problems = first_problem(problems, problems_where(none, ids, Reason.NO_ID))

@@ -93,8 +93,10 @@ def _id_text(value: Any) -> str:
         raise _BadCellError(Reason.BOOLEAN_ID.format(_text(value)))
     if not isinstance(value, float):
         return _known_text(value)
-    if not value.is_integer() or abs(value) > MAX_EXACT_FLOAT:
+    if not value.is_integer():
         raise _BadCellError(Reason.FRACTION.format(value))
+    if abs(value) > MAX_EXACT_FLOAT:
+        raise _BadCellError(Reason.BIG_ID.format(value))
     return str(int(value))
 
 

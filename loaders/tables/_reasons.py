@@ -19,6 +19,7 @@ class Reason(StrEnum):
     NO_ID = "'{}' stands for no id: leave the row out, or say --keep-null-ids"
     LONG_ID = f"{{}} characters: expected 1 to {MAX_ID_CHARACTERS}"
     FRACTION = "'{}' is not a whole number"
+    BIG_ID = "'{}' is too large to be told exactly as a number: write it as text"
     BOOLEAN_ID = "'{}' is a boolean: expected text or a whole number"
     NOT_A_NUMBER = "'{}' is not a finite number"
     BEYOND = f"'{{}}' is beyond ±{MAX_AMOUNT:,.0f}"

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 from loaders.limits import MAX_LINKS, MAX_NAME_CHARACTERS, MAX_PROPERTIES
 from recsvc.recommend.graph_writer import PutNode
 from recsvc.service.cells import Flag, KindText, Number, OptionalId, Property, Text, Time
-from recsvc.service.schemas import Id, RequestBody, VersionNumber, at_most
+from recsvc.service.schemas import NewId, RequestBody, VersionNumber, at_most
 
 
 def _link(value: object) -> object:
@@ -19,13 +19,13 @@ def _link(value: object) -> object:
 class LinkIn(RequestBody):
     """A category, and how strongly."""
 
-    category_id: Id
+    category_id: NewId
     weight: Number = None
     """A finite number within ±1,000,000; left out, 1."""
 
 
 Links = Annotated[
-    list[Annotated[LinkIn, BeforeValidator(_link, json_schema_input_type=LinkIn | Id)]],
+    list[Annotated[LinkIn, BeforeValidator(_link, json_schema_input_type=LinkIn | NewId)]],
     Field(max_length=MAX_LINKS),
     at_most(MAX_LINKS),
 ]
@@ -140,6 +140,9 @@ class ItemIn(_DescribedIn):
         return PutNode("item", item_id, properties, self._own_links("categories"))
 
 
+_Ids = Annotated[list[NewId], Field(max_length=MAX_LINKS), at_most(MAX_LINKS)]
+
+
 class CategoryIn(RequestBody):
     """A category."""
 
@@ -152,9 +155,9 @@ class CategoryIn(RequestBody):
     name: Text = None
     kind: KindText = None
     """Genre, tag, brand, …"""
-    parent_id: OptionalId | Annotated[list[Id], Field(max_length=MAX_LINKS), at_most(MAX_LINKS)] = (
-        None
-    )
+    parent_id: (
+        OptionalId | Annotated[list[NewId], Field(max_length=MAX_LINKS), at_most(MAX_LINKS)]
+    ) = None
     """The category it belongs to, or a list of them; null for none. Left out, those there are
     stay."""
 

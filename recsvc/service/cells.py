@@ -22,7 +22,7 @@ from loaders.limits import (
     MAX_LIST,
     latest_time,
 )
-from recsvc.service.schemas import Id, text_of
+from recsvc.service.schemas import NewId, text_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_PER_DAY = 86_400
@@ -210,7 +210,7 @@ _Numbers = Annotated[list[float], Field(max_length=MAX_LIST)]
 _Flags = Annotated[list[bool], Field(max_length=MAX_LIST)]
 
 OptionalId = Annotated[
-    Id | None,
+    NewId | None,
     BeforeValidator(_present, json_schema_input_type=_IdOrBlank | int | None),
 ]
 """An id that may be missing."""

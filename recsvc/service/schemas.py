@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +26,7 @@ from loaders.limits import (
     MAX_EXACT_FLOAT,
     MAX_ID_CHARACTERS,
     MAX_KIND_CHARACTERS,
+    NO_IDS,
 )
 from recsvc.answer import ExplainLevel
 from recsvc.evidence import EvidenceKind
@@ -65,6 +67,23 @@ IdText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARAC
 """An id as text."""
 Id = Annotated[IdText, BeforeValidator(text_of, json_schema_input_type=IdText | int)]
 """An id as text; whole numbers are read as text."""
+
+
+def names_one(value: str) -> str:
+    """An id that names one thing, as in the tables.
+
+    Raises:
+        PydanticCustomError: it is what programs write where there is none.
+    """
+    if value in NO_IDS or not value.strip():
+        raise PydanticCustomError("no_id", "expected an id: this stands for none, as in the tables")
+    return value
+
+
+NewId = Annotated[
+    Id, AfterValidator(names_one), Field(json_schema_extra={"not": {"enum": [*NO_IDS]}})
+]
+"""An id that a node may be made with."""
 _KindText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KIND_CHARACTERS)]
 Kind = Annotated[_KindText, BeforeValidator(text_of, json_schema_input_type=_KindText | int)]
 """A kind of event."""

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import orjson
 from fastapi import Depends, Path, Request
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recsvc.recommend.engine import Engine
 from recsvc.service.observability import Metrics
 from recsvc.service.problems import problem
-from recsvc.service.schemas import IdText
+from recsvc.service.schemas import IdText, names_one
 
 _NOT_UTF8: Final = "expected percent-encoded UTF-8"
 
@@ -91,6 +91,8 @@ PathId = Annotated[IdText, BeforeValidator(_decoded), Path(description=_DESCRIPT
 """An id in a path."""
 NodeId = Annotated[IdText, BeforeValidator(_decoded), Path(alias="id", description=_DESCRIPTION)]
 """The id of the node an address is about."""
+NewNodeId = Annotated[NodeId, AfterValidator(names_one)]
+"""The same of a node that may be made."""
 
 
 async def _engine(request: Request) -> Engine:

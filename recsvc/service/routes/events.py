@@ -16,7 +16,7 @@ from loaders.limits import MAX_AMOUNT, MAX_EVENTS, MAX_KINDS
 from recsvc.service.cells import KindText, Number, OptionalId, Time
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, json_response
-from recsvc.service.schemas import EventsDocument, Id, RequestBody, at_most
+from recsvc.service.schemas import EventsDocument, NewId, RequestBody, at_most
 
 router = APIRouter(tags=["events"])
 
@@ -26,8 +26,8 @@ class EventIn(RequestBody):
 
     event_id: OptionalId = None
     """An event that comes again under the same id counts once; left out, it is new."""
-    user_id: Id
-    item_id: Id
+    user_id: NewId
+    item_id: NewId
     event: KindText = None
     """Kind of event; left out, `interaction`."""
     value: Number = None

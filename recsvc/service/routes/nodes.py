@@ -12,7 +12,7 @@ from recsvc.recommend.engine import Engine
 from recsvc.recommend.graph_writer import PutNode
 from recsvc.service.bodies import CategoryIn, ItemIn, UserIn
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, NodeId, json_response
+from recsvc.service.routes import EngineDep, NewNodeId, NodeId, json_response
 from recsvc.service.schemas import (
     CategoryDocument,
     ItemDocument,
@@ -31,7 +31,7 @@ _DELETE: Final[dict[str, Any]] = {"status_code": 204, "responses": described(404
 
 
 @router.put("/v1/users/{id}", **_PUT)
-async def put_user(user_id: NodeId, body: UserIn, engine: EngineDep) -> Response:
+async def put_user(user_id: NewNodeId, body: UserIn, engine: EngineDep) -> Response:
     """Make a user or replace their properties; committed when this answers."""
     _check_same(user_id, body.user_id, "user_id")
     return await _put(engine, body.change(user_id))
@@ -52,7 +52,7 @@ async def delete_user(user_id: NodeId, engine: EngineDep) -> Response:
 
 
 @router.put("/v1/items/{id}", **_PUT)
-async def put_item(item_id: NodeId, body: ItemIn, engine: EngineDep) -> Response:
+async def put_item(item_id: NewNodeId, body: ItemIn, engine: EngineDep) -> Response:
     """Make an item or replace its properties; committed when this answers."""
     _check_same(item_id, body.item_id, "item_id")
     return await _put(engine, body.change(item_id))
@@ -73,7 +73,7 @@ async def delete_item(item_id: NodeId, engine: EngineDep) -> Response:
 
 
 @router.put("/v1/categories/{id}", **_PUT)
-async def put_category(category_id: NodeId, body: CategoryIn, engine: EngineDep) -> Response:
+async def put_category(category_id: NewNodeId, body: CategoryIn, engine: EngineDep) -> Response:
     """Make a category or replace its properties; committed when this answers."""
     _check_same(category_id, body.category_id, "category_id")
     if category_id in body.parent_ids:

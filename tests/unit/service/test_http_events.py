@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import polars as pl
@@ -277,3 +278,18 @@ def test_a_number_too_large_for_a_float() -> None:
     for field in ("value", "timestamp"):
         with pytest.raises(ValidationError):
             EventIn.model_validate(EVENT | {field: 10**400})
+
+
+@pytest.mark.parametrize("name", ["user_id", "item_id"])
+@pytest.mark.parametrize("value", ["NULL", "nan", " ", "\t"])
+async def test_what_stands_for_no_id_in_a_table_stands_for_none_here(
+    client: httpx.AsyncClient, fake: FakeEngine, name: str, value: str
+) -> None:
+    response = await client.post("/v1/events", json=[EVENT | {name: value}])
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["location"][-1] == name
+    put = await client.put(f"/v1/users/{quote(value)}", json={})
+    assert put.status_code == 422
+    link = await client.put("/v1/items/1", json={"categories": [value]})
+    assert link.status_code == 422
+    assert fake.calls == []
