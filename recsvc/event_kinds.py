@@ -34,11 +34,13 @@ _WEIGHTS: Mapping[float, str] = MappingProxyType({
     0.1: "cart add_to_cart basket add_to_basket begin_checkout checkout",
     0.01: "view page_view view_item click open",
     0.0: "impression search",
-    -0.1: "skip",
+    -0.1: "skip skipped",
     -0.19: "remove_from_cart remove_from_basket",
     -0.2: "unfavourite unfavorite remove_from_wishlist unsave unfollow",
     -1.0: "return refund cancel cancellation unsubscribe uninstall "
-          "dislike unlike thumbs_down downvote not_interested hide dismiss block report",
+          "returned refunded cancelled canceled unsubscribed uninstalled "
+          "dislike unlike thumbs_down downvote not_interested hide dismiss block report "
+          "disliked unliked downvoted hidden dismissed blocked reported",
 })  # fmt: skip
 _EXPONENTS: Mapping[float, str] = MappingProxyType({
     0.3: "listen play stream scrobble watch",

@@ -94,7 +94,8 @@ def unknown_kind_lines(kinds: Sequence[str], *, most: int = 10) -> list[str]:
     """What to say of kinds of events that have no weight, one line for each of the first few."""
     lines = [
         f"the kind of event {shown_kind(kind)} has no weight and counts nothing: give it one with "
-        f"`recsvc ingest … --event-weight {shlex.quote(f'{kind}=1')}`, or write into "
+        f"`recsvc ingest … --event-weight {shlex.quote(f'{kind}=WEIGHT')}`, "
+        f"below 0 where it speaks against the item, or write into "
         f"{SETTINGS_FILE}, above its first table, {event_line(kind)}"
         for kind in kinds[:most]
     ]

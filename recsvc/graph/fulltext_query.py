@@ -25,7 +25,7 @@ def words_query(text: str) -> str:
     that means something to Lucene is no part of a word, so it is left out; small letters keep
     `AND` and `OR` from meaning something. Each word is looked for as it is, too: the index takes
     some, as those in Chinese, apart. It takes accents away from what it holds, and not from the
-    beginning of a word that is looked for.
+    beginning of a word that is looked for; those that are characters of their own it keeps.
 
     Args:
         text: what was typed; the first ten words count.
@@ -33,8 +33,18 @@ def words_query(text: str) -> str:
     Returns:
         The query; nothing where there is no word.
     """
-    words = [word.lower() for word in _WORD.findall(text)[:_MOST_WORDS]]
-    return " ".join(f'+("{word}" OR {_folded(word)}*)' for word in words)
+    # The index has i for İ, where Python has an i and a dot of its own.
+    text = unicodedata.normalize("NFC", text).replace("İ", "I")
+    # Marks, such as the vowels of Thai, are part of a word.
+    letters = "".join("a" if unicodedata.category(each)[0] == "M" else each for each in text)
+    found = list(_WORD.finditer(letters))[:_MOST_WORDS]
+    return " ".join(_either(text[slice(*word.span())].lower()) for word in found)
+
+
+def _either(word: str) -> str:
+    apart = unicodedata.normalize("NFD", word)
+    beginnings = dict.fromkeys((_folded(word), apart))
+    return f'+("{word}" OR {" OR ".join(f"{each}*" for each in beginnings)})'
 
 
 def _folded(word: str) -> str:

@@ -145,7 +145,7 @@ def test_kinds_are_compared_without_case_hyphen_space_and_underscore(name: str) 
 @pytest.mark.parametrize(
     "name",
     ["dislike", "thumbs_down", "unlike", "return", "refund", "cancel", "remove_from_cart", "hide",
-     "skip", "block", "downvote", "uninstall"],
+     "skip", "block", "downvote", "uninstall", "Returned", "refunded", "skipped", "disliked"],
 )  # fmt: skip
 def test_a_negative_word_speaks_against_the_item(name: str) -> None:
     (node,) = item_evidence([("a", name, 1.0, None)], default_events(), now=NOW)
