@@ -18,8 +18,13 @@ CALL () {
 }
 WITH user
 WHERE user.user_id IS :: STRING NOT NULL
-WITH user, COUNT { (user)-[:INTERACTED]->() } AS count
-RETURN user.user_id AS id, toStringOrNull(user.name) AS title, count
+WITH user, user.user_id AS id, toStringOrNull(user.name) AS title,
+     COUNT { (user)-[:INTERACTED]->() } AS interactions
 ORDER BY id = $prefix DESC, coalesce(toLower(title) = toLower($prefix), false) DESC,
-         count DESC, id
+         interactions DESC, id
 LIMIT $limit
+RETURN id, title, COUNT {
+  MATCH (user)-[:INTERACTED]->(item:Item)
+  WHERE item.item_id IS :: STRING NOT NULL
+  RETURN DISTINCT item
+} AS count

@@ -7,9 +7,9 @@ RETURN
   [name IN keys(i) WHERE NOT name STARTS WITH 'embedding_' | [name, i[name]]] AS properties,
   COLLECT {
     MATCH (i)-[r:IN_CATEGORY]->(c:Category)
-    WITH c.category_id AS category_id, coalesce(r.weight, 1.0) AS weight
-    WHERE -1e6 <= weight <= 1e6 AND category_id IS :: STRING NOT NULL
-    RETURN [category_id, toFloat(weight)]
+    WHERE -1e6 <= coalesce(r.weight, 1.0) <= 1e6 AND c.category_id IS :: STRING NOT NULL
+    WITH c.category_id AS category_id, max(toFloat(coalesce(r.weight, 1.0))) AS weight
+    RETURN [category_id, weight]
     ORDER BY weight DESC, category_id
     LIMIT $limit
   } AS links

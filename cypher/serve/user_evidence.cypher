@@ -3,11 +3,11 @@
 // read, null where all of it can; the weight of a relationship that cannot be read is null.
 // mode: read
 // params: user_ids: list[str], limit: int, seen_limit: int
-// returns: user_id: str, interactions: list[list[any]], follows: list[list[any]], prefers: list[list[any]]
+// returns: user_id: str, inside: str, interactions: list[list[any]], follows: list[list[any]], prefers: list[list[any]]
 MATCH (user:User)
 WHERE user.user_id IN $user_ids
 RETURN
-  user.user_id AS user_id,
+  user.user_id AS user_id, elementId(user) AS inside,
   COLLECT {
     MATCH (user)-[r:INTERACTED]->(item:Item)
     WITH r, item, coalesce(r.event, 'interaction') AS event, coalesce(r.weight, 1.0) AS weight,
@@ -22,6 +22,7 @@ RETURN
   } AS interactions,
   COLLECT {
     MATCH (user)-[r:FOLLOWS]->(other:User)
+    WHERE other <> user
     RETURN [other.user_id, toStringOrNull(other.name), COUNT { (other)-[:INTERACTED]->() },
             CASE WHEN NOT other.user_id IS :: STRING NOT NULL THEN elementId(other) END]
     ORDER BY other.user_id

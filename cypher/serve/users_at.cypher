@@ -8,4 +8,8 @@ WITH user
 SKIP $place
 LIMIT $limit
 RETURN user.user_id AS id, toStringOrNull(user.name) AS title,
-       COUNT { (user)-[:INTERACTED]->() } AS count
+       COUNT {
+         MATCH (user)-[:INTERACTED]->(item:Item)
+         WHERE item.item_id IS :: STRING NOT NULL
+         RETURN DISTINCT item
+       } AS count

@@ -72,7 +72,8 @@ class ReadGraph:
     Attributes:
         graph: the arrays.
         users: one per user of the graph: whether their interactions were read.
-        unread: how many relationships of each type were left out since nobody can read them.
+        unread: how many relationships of each type were left out since nobody can read them, and,
+            by label, how many nodes have the id of another and count as one with it.
     """
 
     graph: HeteroGraph
@@ -124,7 +125,8 @@ class _Reader:
     """Reads relationships between nodes that are known.
 
     Attributes:
-        unread: how many of each type were left out since their weight or event cannot be read.
+        unread: how many of each type were left out since their weight or event cannot be read, and
+            how many nodes of each label have the id of another.
     """
 
     def __init__(
@@ -139,6 +141,8 @@ class _Reader:
         self._selection = selection
         self._nodes = nodes
         self.unread: dict[str, int] = {}
+        for label, read in nodes.items():
+            self._note(label, len(read.order) - len(read.ids))
         self._users: NDArray[np.bool_] | None = None
         if selection.users is not None:
             chosen = frozenset(selection.users)

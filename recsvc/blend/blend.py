@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
+from recsvc.errors import TrainingError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceRows
 from recsvc.signals.base import Signal
 
@@ -334,7 +335,15 @@ def learn_weights(
 
     Returns:
         λ by signal name, the largest 1, and the NDCG@k reached.
+
+    Raises:
+        TrainingError: there is no signal.
     """
+    if not names:
+        raise TrainingError(
+            "no signal can be made of what is left when a part is held out: more users are needed "
+            "who have an item in common"
+        )
     single = [_ndcg(candidates, values, k) for values in candidates.features]
     first = int(np.argmax([ndcg.mean() for ndcg in single]))
     weights = np.zeros(len(names))

@@ -7,7 +7,7 @@ from typing import Any, cast
 import neo4j
 
 from loaders.catalogue import catalogue
-from loaders.errors import SumBeyondError
+from loaders.errors import QueryError, SumBeyondError
 from loaders.gateway import Gateway, Neo4jAddress, Row, taken
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.parts import Part, PartName
@@ -86,6 +86,11 @@ class Store(Transport):
             seen_limit=SEEN_LIMIT,
         )
         row_of = {row["user_id"]: row for row in rows}
+        if len(row_of) < len(rows):
+            first = {row["user_id"]: row["inside"] for row in reversed(rows)}
+            repeated = [row["inside"] for row in rows if row["inside"] not in first.values()]
+            self.unread.note([("User.user_id of another", inside) for inside in repeated])
+            row_of = {row["user_id"]: row for row in reversed(rows)}
         found = [stored_user(row_of[u], limit) if u in row_of else None for u, limit in asked]
         self.unread.note([each for user in found if user is not None for each in user.unread])
         return found
@@ -210,9 +215,23 @@ class Store(Transport):
         return [found_path(*path) for path in rows[0]["paths"]]
 
     async def similar_users(self, user_id: str, k: int, model: ActiveVersion) -> list[Row]:
-        """The k nearest users under a model: id, name, score (cosine)."""
+        """The k nearest users under a model: id, name, score (cosine).
+
+        Raises:
+            NotFoundError: the vector index of the model is not there.
+            Neo4jError: the graph cannot be read in time.
+        """
         query = catalogue()[f"serve/similar_users[{model.model},{model.slot}]"]
-        return await self._run(query, user_id=user_id, k=k)
+        try:
+            return await self._run(query, user_id=user_id, k=k)
+        except QueryError as error:
+            index = f"user_embedding_{model.model}_{model.slot}"
+            if index not in str(error):
+                raise
+            raise NotFoundError(
+                f"no vector index {index} in the graph: somebody dropped it, and `recsvc refresh` "
+                "makes the one of its version"
+            ) from error
 
     async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
         """What its owner knows about a node.
@@ -282,7 +301,7 @@ class Store(Transport):
         """Nodes by the beginning of their id, or by words of their title or name.
 
         Returns:
-            id, title, and the count of their interactions or, for a category, of its items.
+            id, title, and a count: of a user's items, an item's interactions, a category's items.
         """
         query, words = catalogue()[f"serve/find_{kind}"], words_query(text)
         index = (await self._full_text_names())[_LABELS[kind]] if words else ""

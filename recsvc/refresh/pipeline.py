@@ -213,12 +213,15 @@ def _extract(run: Run) -> Extracted:
 
 
 def _tell_unread(run: Run, left_out: Mapping[str, int]) -> None:
-    run.record.note(unread_relationships=dict(left_out))
-    run.record.tell(
-        "relationships whose weight or event cannot be read are left out",
-        level="warning",
-        **left_out,
-    )
+    repeated = {name: n for name, n in left_out.items() if name in ("User", "Item", "Category")}
+    unread = {name: count for name, count in left_out.items() if name not in repeated}
+    run.record.note(unread_relationships=unread, repeated_nodes=repeated)
+    if repeated:
+        told = "nodes with the id of another count as one with it: merge them"
+        run.record.tell(told, level="warning", **repeated)
+    if unread:
+        told = "relationships whose weight or event cannot be read are left out"
+        run.record.tell(told, level="warning", **unread)
 
 
 def _basis(run: Run, *, from_scratch: bool) -> Basis:

@@ -1,14 +1,19 @@
 """What this product itself keeps in the graph, and ids, edited by hand: everybody is answered."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from loaders.catalogue import Query
+from loaders.catalogue import Query, catalogue
+from loaders.extract import extract_graph
+from loaders.schema import apply_schema
+from recsvc.analyst.questions import questions, values
 from recsvc.refresh.pipeline import RefreshOptions, refresh
+from recsvc.report import build_report
 from recsvc.settings import load_settings
 from recsvc.snapshot.deletion import pending_deletions
 from tests.conftest import Served, Service, running_service
@@ -150,3 +155,211 @@ def test_ids_that_are_lists(served: Served, service: Service, node: str, id_: st
         assert told.returncode == 0, told.stderr
     finally:
         _run(served, "MATCH (n {note: 'odd'}) DETACH DELETE n")
+
+
+ODD_VALUES = """
+MATCH (u:User {user_id: 'u0'})-[did:INTERACTED]->(had:Item)
+WITH u, did, had ORDER BY had.item_id
+WITH u, collect(did) AS all, collect(had) AS items
+FOREACH (did IN all[0..1] | SET did.weight = VALUE)
+FOREACH (did IN all[1..2] | SET did.event = VALUE)
+FOREACH (did IN all[2..3] | SET did.first_at = VALUE, did.last_at = VALUE)
+FOREACH (did IN all[3..4] | SET did.value = VALUE, did.count = VALUE)
+FOREACH (item IN items[4..5] | SET item.embedding_fastrp_a = VECTOR, item.available = VALUE)
+FOREACH (item IN items[5..6] | SET item.item_id = VALUE)
+SET u.embedding_fastrp_a = VECTOR
+WITH u, items
+CALL (u) {
+  MATCH (u)-[:INTERACTED]->(:Item)-[near:SIMILAR]->(:Item)
+  WITH near LIMIT 2
+  WITH collect(near) AS near
+  FOREACH (one IN near[0..1] | SET one.score = VALUE)
+  FOREACH (one IN near[1..2] | SET one.rank = VALUE)
+  RETURN count(*) AS similar
+}
+UNWIND items AS item
+MATCH (item)-[link:IN_CATEGORY]->()
+WITH link LIMIT 1
+SET link.weight = VALUE
+"""
+
+
+@pytest.mark.parametrize("value", ["'x'", "[1.0]", "true", "9223372036854775807", "date()"])
+def test_the_analysts_questions_and_the_report(served: Served, value: str) -> None:
+    """One odd value in each place that a question reads, and each question is answered."""
+    # The index refuses a vector of another length whatever a query does.
+    vector = "'x'" if value == "[1.0]" else value
+    text = ODD_VALUES.replace("VECTOR", vector).replace("VALUE", value)
+    planted = Query("tests/odd", "", "write", {}, {}, text)
+    known = values(load_settings().events) | {
+        "user_id": "u0", "other_id": "u6", "item_id": "i0", "other_item_id": "i6",
+        "model": "fastrp", "other_model": "fastrp", "least_weight": 1.0, "least_people": 1,
+        "least_items": 1, "most_people": 100,
+    }  # fmt: skip
+
+    def ask(transaction: Any) -> dict[str, list[dict[str, Any]]]:
+        transaction.run(planted)
+        return {
+            each.name: transaction.run(each.query, **{p: known[p] for p in each.query.params})
+            for each in questions()
+        }
+
+    answers = served.gateway.rehearse(ask)
+    faults = {row["fault"]: row["count"] for row in answers["data_quality"]}
+    assert faults["interaction whose weight or event cannot be read"] == (1 if "x" in value else 2)
+    assert faults["interaction whose time cannot be read"] == 1
+    assert faults["item in a category by a weight that cannot be read"] == 1
+    assert ("item whose availability cannot be read" in faults) == (value != "true")
+    for name in ("draw_user", "hidden_gems", "odd_accounts", "similar_items", "score_user"):
+        assert answers[name], name
+
+
+def test_a_report_of_what_was_edited(served: Served) -> None:
+    """Relationships with something odd are counted, and the rest is reported."""
+    before = _run(
+        served,
+        "MATCH (:User {user_id: 'u0'})-[r:INTERACTED]->() WITH r LIMIT 5 "
+        "WITH collect([elementId(r), properties(r)]) AS kept, collect(r) AS all "
+        "SET (all[0]).last_at = 'x', (all[1]).weight = 'x', (all[2]).event = ['x'], "
+        "(all[3]).value = 'x', (all[4]).count = true "
+        "RETURN kept",
+    )[0]["kept"]
+    try:
+        report = build_report(served.gateway, now=datetime.now(UTC).timestamp())
+        assert report.events.unreadable == 5
+        assert any("cannot be read: 5" in note for note in report.notes)
+        assert report.events.kinds == 1
+    finally:
+        _run(
+            served,
+            "UNWIND $rows AS row MATCH ()-[r]->() WHERE elementId(r) = row[0] SET r = row[1]",
+            rows=before,
+        )
+
+
+@pytest.mark.parametrize("weight", ["1e308", "1e7", "9223372036854775807"])
+def test_a_category_link_beyond_the_limit_counts_nothing(
+    served: Served, service: Service, weight: str
+) -> None:
+    """An explanation gives such a link no strength, as if it were not there."""
+    item = service.client.get("/v1/users/u0/recommendations", params={"k": 1}).json()["items"][0]
+    path = f"/v1/users/u0/recommendations/{item['item_id']}/explanation"
+    links = "MATCH (:Item {item_id: $item})-[r:IN_CATEGORY]->(c)"
+    count = _run(served, f"{links} RETURN count(*) AS count", item=item["item_id"])[0]["count"]
+    _run(served, f"{links} SET r.weight = {weight}", item=item["item_id"])
+    try:
+        explained = service.client.get(path)
+        assert explained.status_code == 200, explained.text
+        paths = explained.json()["explanation"]["paths"]
+        through = [p for p in paths if "category" in [node["kind"] for node in p["nodes"]]]
+        assert count > 0
+        assert through == []
+        rows = served.gateway.run(
+            catalogue()["extract/metapath_rows[item_category_item]"],
+            evidence_ids=[item["item_id"]],
+        )
+        assert rows == []
+        rows = served.gateway.run(
+            catalogue()["extract/metapath_rows[category_item]"], evidence_ids=["c0", "c1"]
+        )
+        assert all(item["item_id"] not in row["item_ids"] for row in rows)
+    finally:
+        _run(served, f"{links} REMOVE r.weight", item=item["item_id"])
+
+
+def test_a_dropped_vector_index_is_named(served: Served, service: Service) -> None:
+    model = service.client.get("/v1/users/u0/similar").json()["model"]
+    slot = _run(
+        served,
+        "MATCH (v:EmbeddingVersion {status: 'active', model: $model}) RETURN v.slot AS slot",
+        model=model,
+    )[0]["slot"]
+    name = f"user_embedding_{model}_{slot}"
+    drop = Query("tests/drop", "", "schema", {}, {}, f"DROP INDEX {name} IF EXISTS")  # pyright: ignore[reportArgumentType]
+    served.gateway.run(drop)
+    answer = service.client.get("/v1/users/u0/similar")
+    assert answer.status_code == 404
+    assert name in answer.json()["detail"]
+    assert service.client.get("/v1/items/i0/similar").status_code == 200
+
+
+def test_two_users_of_one_id(served: Served, service: Service, log_file: Path) -> None:
+    """The service's log names the second, and a refresh says how many nodes count as one."""
+    (constraint,) = served.gateway.run(
+        Query(
+            "tests/constraints", "", "read", {}, {},
+            "SHOW CONSTRAINTS YIELD name, labelsOrTypes WHERE labelsOrTypes = ['User'] "
+            "RETURN name",
+        )
+    )  # fmt: skip
+    drop = Query("tests/drop", "", "schema", {}, {}, f"DROP CONSTRAINT {constraint['name']}")  # pyright: ignore[reportArgumentType]
+    served.gateway.run(drop)
+    _run(served, "CREATE (:User {user_id: 'u0', note: 'odd'})")
+    try:
+        assert service.client.get("/v1/users/u0/recommendations").status_code == 200
+        assert "User.user_id of another" in log_file.read_text()
+        heard: list[Mapping[str, int]] = []
+        extract_graph(served.gateway, unread=heard.append)
+        assert heard == [{"User": 1}]
+        faults = {
+            row["fault"]: row for row in served.gateway.run(catalogue()["analyst/data_quality"])
+        }
+        assert faults["id of several nodes"] == {
+            "fault": "id of several nodes", "count": 1, "example": "u0",
+        }  # fmt: skip
+    finally:
+        _run(served, "MATCH (u:User {note: 'odd'}) DETACH DELETE u")
+        apply_schema(served.gateway)
+
+
+def test_links_that_say_nothing(served: Served, service: Service) -> None:
+    """Who follows themselves, a category that holds an item twice, an item without an id."""
+    _run(
+        served,
+        "MATCH (u:User {user_id: 'u0'}), (i:Item {item_id: 'i0'})-[:IN_CATEGORY]->(c) "
+        "WITH u, i, head(collect(c)) AS c "
+        "CREATE (u)-[:FOLLOWS]->(u), (i)-[:IN_CATEGORY {weight: 2.0}]->(c), "
+        "(u)-[:INTERACTED {event: 'listen'}]->(:Item {item_id: ['x'], note: 'odd'})",
+    )
+    try:
+        evidence = service.client.get("/v1/users/u0/evidence").json()
+        assert ("user", "u0") not in [(each["kind"], each["id"]) for each in evidence["evidence"]]
+        graph = extract_graph(served.gateway)
+        assert (graph.follows.source != graph.follows.target).all()
+        listed = service.client.get("/v1/items/i0").json()["categories"]
+        assert len({link["category_id"] for link in listed}) == len(listed)
+        found = service.client.get("/v1/users", params={"search": "u0", "k": 1}).json()["found"]
+        items = _run(
+            served,
+            "MATCH (:User {user_id: 'u0'})-[:INTERACTED]->(i) WHERE i.item_id IS :: STRING "
+            "RETURN count(DISTINCT i) AS count",
+        )
+        assert found[0]["count"] == items[0]["count"]
+    finally:
+        _run(
+            served,
+            "MATCH (u:User {user_id: 'u0'})-[f:FOLLOWS]->(u) DELETE f "
+            "WITH count(*) AS done MATCH (:Item {item_id: 'i0'})-[r:IN_CATEGORY {weight: 2.0}]->() "
+            "DELETE r WITH count(*) AS done MATCH (n {note: 'odd'}) DETACH DELETE n",
+        )
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("İzmir", ["t1"]), ("izmir", ["t1"]), ("ที่รัก", ["t2"]), ("ที่", ["t2"]),
+        ("été", ["t3", "t4"]), ("e\u0301te\u0301", ["t3", "t4"]),
+    ],
+)  # fmt: skip
+def test_titles_with_marks_are_found(
+    served: Served, service: Service, typed: str, found: list[str]
+) -> None:
+    """Marks that are characters of their own, in what is typed and in the title."""
+    titles = {"t1": "İzmir", "t2": "ที่รัก", "t3": "été", "t4": "e\u0301te\u0301"}
+    _run(
+        served,
+        "UNWIND keys($titles) AS id MERGE (i:Item {item_id: id}) SET i.title = $titles[id]",
+        titles=titles,
+    )
+    told = service.client.get("/v1/items", params={"search": typed, "k": 100}).json()["found"]
+    assert sorted(each["id"] for each in told if each["id"] in titles) == found

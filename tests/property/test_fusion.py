@@ -19,6 +19,7 @@ from recsvc.blend.blend import (
     top_hits,
     unit_rms,
 )
+from recsvc.errors import TrainingError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.signals import RowSignal
 from tests.property.made_blends import IDS, N_ITEMS, blends, evidences
@@ -265,3 +266,11 @@ def test_candidates_in_parts_are_those_of_all_users_at_once(
     np.testing.assert_array_equal(parts.relevant, whole.relevant)
     np.testing.assert_array_equal(parts.present, whole.present)
     np.testing.assert_array_equal(parts.n_relevant, whole.n_relevant)
+
+
+def test_no_signal_is_an_error_with_what_to_do() -> None:
+    """Of a shop of one user nothing is left to make a signal of."""
+    none, padded = np.zeros((0, 1, 1), np.float32), np.zeros((1, 1), bool)
+    nothing = Candidates(none, padded, padded, np.ones(1, np.int64))
+    with pytest.raises(TrainingError, match="more users are needed"):
+        learn_weights(nothing, [])
