@@ -363,3 +363,15 @@ def test_titles_with_marks_are_found(
     )
     told = service.client.get("/v1/items", params={"search": typed, "k": 100}).json()["found"]
     assert sorted(each["id"] for each in told if each["id"] in titles) == found
+
+
+def test_a_category_is_not_put_below_one_of_its_own(service: Service) -> None:
+    put = service.client.put
+    assert put("/v1/categories/top", json={}).status_code == 201
+    assert put("/v1/categories/middle", json={"parent_id": "top"}).status_code == 201
+    assert put("/v1/categories/low", json={"parent_id": ["middle"]}).status_code == 201
+    refused = put("/v1/categories/top", json={"parent_id": "low"})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["location"] == ["body", "parent_id"]
+    assert put("/v1/categories/low", json={"parent_id": "top"}).status_code == 200
+    assert put("/v1/categories/top", json={"parent_id": "low-2"}).status_code == 200

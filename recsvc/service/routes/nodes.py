@@ -78,6 +78,10 @@ async def put_category(category_id: NewNodeId, body: CategoryIn, engine: EngineD
     _check_same(category_id, body.category_id, "category_id")
     if category_id in body.parent_ids:
         raise _invalid("parent_id", "expected another category than this one")
+    if body.parent_ids and not (await engine.categories_below(category_id)).isdisjoint(
+        body.parent_ids
+    ):
+        raise _invalid("parent_id", "expected a category that is not below this one")
     return await _put(engine, body.change(category_id))
 
 
