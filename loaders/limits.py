@@ -46,6 +46,8 @@ INT64: Final = range(-(2**63), 2**63)
 MAX_LINKS: Final = 1_000
 """Most links of one node (its categories, preferences, parents) in one request or answer."""
 
+MAX_COLUMNS: Final = 10_000
+"""Most columns of a table: of JSON Lines each name in any line is one."""
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 """Longest line of a text file."""
 

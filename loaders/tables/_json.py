@@ -15,7 +15,7 @@ import orjson
 import polars as pl
 
 from loaders.errors import TableError
-from loaders.limits import MAX_LINE_BYTES
+from loaders.limits import MAX_COLUMNS, MAX_LINE_BYTES
 from loaders.tables._json_cells import Cells, column_type, further_cells, known_cells
 from loaders.tables._raw import Expected, RawBatch, shown_text
 from loaders.tables._reasons import Reason
@@ -82,6 +82,11 @@ class JsonTable:
                     values[name].add(type(value))
                     if isinstance(value, list):
                         elements[name].update(map(type, value))
+            if len(values) > MAX_COLUMNS:
+                raise TableError(
+                    f"{self.path} has more than {MAX_COLUMNS:,} columns: expected the same names "
+                    "in each object"
+                )
         if not values:
             raise TableError(f"{self.path} holds no JSON object: expected one on each line")
         return {

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from loaders.errors import TableError
+from loaders.limits import MAX_COLUMNS
 from loaders.tables._check import Rules, checked_batch, checked_type
 from loaders.tables._mapping import SAME_NAMES, TableMapping
 from loaders.tables._raw import TableFile
@@ -197,6 +198,10 @@ def _refuse_unknown(spec: TableSpec, parts: Sequence[_Part], mapping: TableMappi
 def _refuse_bad_header(
     spec: TableSpec, file: TableFile, names: Mapping[str, str], there: Sequence[str]
 ) -> None:
+    if len(there) > MAX_COLUMNS:
+        raise TableError(
+            f"{file.name} has {len(there):,} columns: expected at most {MAX_COLUMNS:,}"
+        )
     if twice := sorted({column for column in there if there.count(column) > 1}):
         raise TableError(f"{file.name} has several columns {twice[0]!r}: expected different names")
     required = [names.get(column, column) for column in spec.required]

@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loaders.errors import TableError
+from loaders.limits import MAX_COLUMNS
 from loaders.tables import INTERACTIONS, ITEMS, FolderTables, Rejected, TableSpec, open_tables
 
 ReadTable = Callable[[Path, TableSpec], tuple[pl.DataFrame, list[Rejected]]]
@@ -346,3 +347,13 @@ class TestJson:
     def test_a_file_without_objects(self, read_bytes: Callable[..., Any]) -> None:
         with pytest.raises(TableError, match="holds no JSON object"):
             read_bytes("interactions.jsonl", b"\n[1]\n")
+
+
+def test_a_table_has_so_many_columns_at_most(read_bytes: Callable[..., Any]) -> None:
+    known = ["user_id", "item_id"]
+    many = [f"c{number}" for number in range(MAX_COLUMNS - 1)]
+    with pytest.raises(TableError, match="10,001 columns"):
+        read_bytes("interactions.csv", ",".join([*known, *many]).encode() + b"\n")
+    lines = json_lines(*({"user_id": "u", "item_id": "i", name: 1} for name in many))
+    with pytest.raises(TableError, match="more than 10,000 columns"):
+        read_bytes("interactions.jsonl", lines)
