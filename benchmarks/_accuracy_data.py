@@ -27,8 +27,8 @@ from loaders.tables import (
     TableSpec,
     read_interactions,
 )
-from recsvc.models import TrainingData
-from recsvc.models.hybrid import HybridOptions, Rehearsal
+from recsvc.blend.hold_out import ValidationSplit
+from recsvc.models.hybrid import HybridOptions
 from recsvc.settings import load_settings
 from recsvc.training.experiment import TrialData, read_trial
 
@@ -180,7 +180,7 @@ def read_split(name: str, data: Path, seed: int) -> tuple[Split, TrialData]:
         return split, read_trial(split.train, split.test, side, load_settings().events)
 
 
-def read_rehearsal(name: str, data: Path, seed: int) -> Rehearsal | None:
+def read_rehearsal(name: str, data: Path, seed: int) -> ValidationSplit | None:
     """What λ is learned on where a blend cannot make that split by itself; else None.
 
     Raises:
@@ -191,7 +191,7 @@ def read_rehearsal(name: str, data: Path, seed: int) -> Rehearsal | None:
     with tempfile.TemporaryDirectory() as folder:
         split = lastfm_rehearsal(data, Path(folder), seed)
         found = read_trial(split.train, split.test, str(split.side), load_settings().events)
-    return Rehearsal(TrainingData(found.graph, found.evidence), found.held_out)
+    return ValidationSplit(found.users, found.graph, found.evidence, found.held_out)
 
 
 def random_split(

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks._accuracy_data import DATA, DATASETS, Split, read_rehearsal, read_split
 from recsvc.blend.blend import scaled_scores
+from recsvc.blend.hold_out import ValidationSplit
 from recsvc.evaluation.metrics import (
     Estimate,
     Evaluation,
@@ -36,8 +37,8 @@ from recsvc.evaluation.metrics import (
     paired_difference,
     top_k,
 )
-from recsvc.models import MODELS, FitRun, TrainingData
-from recsvc.models.hybrid import HybridModel, HybridOptions, Rehearsal, fit_without_each
+from recsvc.models import MODELS, FitRun
+from recsvc.models.hybrid import HybridModel, HybridOptions, fit_without_each
 from recsvc.training.experiment import TrialData, TrialOptions, rank_fitted
 from recsvc.training.fit import assigned, model_options
 
@@ -100,13 +101,13 @@ def _measured(model: str, data: TrialData, options: TrialOptions) -> Evaluation:
     return found
 
 
-def _each(data: TrialData, options: TrialOptions, rehearsal: Rehearsal | None) -> Found:
+def _each(data: TrialData, options: TrialOptions, rehearsal: ValidationSplit | None) -> Found:
     """The blend, its signals alone, and the blend without each of them."""
     blend = model_options("hybrid", assigned("hybrid", options.assignments))
     if not isinstance(blend, HybridOptions):
         raise TypeError(f"options of hybrid are {type(blend).__name__}")
     whole, without, alone = fit_without_each(
-        TrainingData(data.graph, data.evidence), blend, FitRun(options.seed), rehearsal
+        data.learned_from, blend, FitRun(options.seed), rehearsal
     )
     shown = {"hybrid": whole}
     shown |= {f"{name} alone": model for name, model in alone.items()}
@@ -129,10 +130,11 @@ def _best_alone(ndcg: Mapping[str, float]) -> str:
 
 def _ranked_together(models: Mapping[str, HybridModel], data: TrialData) -> Found:
     """Blends of the same signals with different λ: the signals are asked once for each user."""
-    blend, follows = (one := next(iter(models.values()))).blend, one.follows
+    blend, besides = (one := next(iter(models.values()))).blend, one.besides
     parts: dict[str, list[Ranking]] = {name: [] for name in models}
     for users in np.array_split(data.users, -(-len(data.users) // USERS_AT_ONCE)):
-        given = {"item": data.evidence[users], "user": follows[users]}
+        given = {kind: known[users] for kind, known in besides.items()}
+        given["item"] = data.evidence[users]
         scores = [scaled_scores(signal, given[signal.kind]) for signal in blend.signals]
         for name, model in models.items():
             total = np.tile(np.float32(model.blend.base_weight) * blend.prior, (len(users), 1))

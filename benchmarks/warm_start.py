@@ -34,13 +34,12 @@ from recsvc.blend.blend import (
     learn_weights,
     scaled_scores,
 )
+from recsvc.blend.parts import Learned, Validated
 from recsvc.evaluation.metrics import Estimate, bootstrap, evaluate, top_k
 from recsvc.evaluation.splits import entries, hold_out
 from recsvc.models import MODELS, FitReport, FitRun, FittedModel, TrainingData, Validation
 from recsvc.models.base import Tables
 from recsvc.refresh.fine_tuning_state import WarmState
-from recsvc.refresh.gate import Validated
-from recsvc.refresh.parts import Learned
 from recsvc.signals import Signal
 from recsvc.signals.popularity import popularity_prior
 

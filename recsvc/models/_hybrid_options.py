@@ -1,16 +1,17 @@
-"""The options of the blend."""
+"""The options of the blend on tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from recsvc.blend.blend import BASE
-from recsvc.blend.options import split_commas
+from recsvc.blend.options import BlendOptions
 from recsvc.models import MODELS
-from recsvc.models._parts import SideSignal
 from recsvc.models.base import ModelOptions
+from recsvc.signals.metapath import usable_metapaths
+from recsvc.signals.pagerank import PAGERANK
 
 
 def _split_weights(value: object) -> object:
@@ -26,25 +27,9 @@ def _split_weights(value: object) -> object:
     return {name: weight for name, _, weight in pairs}
 
 
-class HybridOptions(ModelOptions):
-    """Options of the blend.
+class HybridOptions(BlendOptions, ModelOptions):
+    """Options of the blend on tables: those of every blend, and how its parts are put together."""
 
-    The options of a part are written with its name before them: `lightgcn.layers=1`.
-    """
-
-    models: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = (
-        "ridge",
-        "walk3",
-        "chebycf",
-        "lightgcn",
-    )
-    """Models that take part; as text, with commas between. Popularity always does."""
-    signals: Annotated[tuple[SideSignal, ...], BeforeValidator(split_commas)] = (
-        "follows",
-        "categories",
-    )
-    """What counts besides: PageRank from a user's items, what followed users did, categories that
-    items share. Where the graph has no such relationships there is none."""
     fusion: Literal["learned", "weighted", "rrf"] = "learned"
     """How parts are put together: by weights learned on a validation split, by the `weights`
     given, or by the ranks they give."""
@@ -55,27 +40,6 @@ class HybridOptions(ModelOptions):
     that is not named has 0."""
     rank_constant: float = Field(default=60.0, ge=0.0, le=10_000.0)
     """k of `rrf`: how little the first ranks differ."""
-    validation_users: int = Field(default=3000, ge=10, le=1_000_000)
-    """Users on whose held-out items λ is learned, at most."""
-    held_out_share: float = Field(default=0.1, gt=0.0, lt=1.0)
-    """Share of each user's items that is held out for it. Parts do not all lose as much by what is
-    held out: the less of it, the nearer is λ to the one that is right for parts of everything."""
-    options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict[str, Mapping[str, Any]])
-    """Options of the parts, by model."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_part_options(cls, values: Any) -> Any:
-        """`{"walk3.alpha": 1}` says the same as `{"options": {"walk3": {"alpha": 1}}}`."""
-        if not isinstance(values, Mapping):
-            return values
-        gathered = {key: value for key, value in values.items() if "." not in key}
-        options = {name: dict(given) for name, given in gathered.get("options", {}).items()}
-        for key, value in values.items():
-            if "." in key:
-                name, _, option = key.partition(".")
-                options.setdefault(name, {})[option] = value
-        return gathered | ({"options": options} if options else {})
 
     @field_validator("models")
     @classmethod
@@ -84,22 +48,13 @@ class HybridOptions(ModelOptions):
         for name in names:
             if name not in able:
                 raise ValueError(f"{name!r} cannot take part: expected some of {', '.join(able)}")
-        if len(set(names)) < len(names):
-            raise ValueError(f"{', '.join(names)} names a model twice: name each once")
         return names
 
     @model_validator(mode="after")
-    def _agree(self) -> "HybridOptions":
-        parts = (*self.models, *self.signals)
-        if not parts:
-            raise ValueError("no models and no signals: a blend needs one part at least")
-        self._check_weights(parts)
+    def _check(self) -> "HybridOptions":
         for name in self.options:
-            if name not in self.models:
-                raise ValueError(
-                    f"options of {name!r}, which takes no part: expected {', '.join(self.models)}"
-                )
             self.of_part(name)
+        self._check_weights((*self.models, PAGERANK, *usable_metapaths(None)))
         return self
 
     def _check_weights(self, parts: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """The blend by ranks: reciprocal rank fusion."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.blend.blend import LEAST_WEIGHT, reciprocal_ranks
+from recsvc.evidence import EvidenceKind
 from recsvc.models.base import FittedModel
 from recsvc.signals.base import Signal
 
@@ -19,8 +21,8 @@ class RankFusionModel:
 
     Attributes:
         parts: fitted models.
-        side: what counts besides.
-        follows: whom each user follows, [users, users].
+        side: PageRank and meta-paths.
+        besides: what is known of all users besides items, by kind, [users, nodes of that kind].
         prior: popularity, one more list with the weight `LEAST_WEIGHT`: it orders what the others
             leave equal.
         constant: k.
@@ -28,7 +30,7 @@ class RankFusionModel:
 
     parts: tuple[FittedModel, ...]
     side: tuple[Signal, ...]
-    follows: sp.csr_matrix
+    besides: Mapping[EvidenceKind, sp.csr_matrix]
     prior: Float32[NDArray[np.float32], " items"]
     constant: float
 
@@ -41,7 +43,8 @@ class RankFusionModel:
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
     ) -> Float32[NDArray[np.float32], "n items"]:
         """See `FittedModel.scores`."""
-        given = {"item": evidence, "user": self.follows[user_index]}
+        given = {kind: known[user_index] for kind, known in self.besides.items()}
+        given["item"] = evidence
         lists = [
             *(part.scores(user_index, evidence) for part in self.parts),
             *(signal.batch_scores(given[signal.kind]) for signal in self.side),

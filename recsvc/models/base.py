@@ -24,10 +24,12 @@ class TrainingData:
     Attributes:
         graph: all nodes and relationships; its rows are the rows of every array here.
         evidence: how much each user did with each item, float32 > 0, [users, items].
+        kinds: of events, those that speak for an item on meta-paths; all of the graph's if None.
     """
 
     graph: HeteroGraph
     evidence: sp.csr_matrix
+    kinds: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.graph.users), len(self.graph.items))

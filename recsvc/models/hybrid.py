@@ -1,13 +1,13 @@
-"""The blend of any models and of what is known besides interactions.
+"""The blend that a refresh serves, learned on tables.
 
     score(u, i) = Σ_s λ_s · n_s(u) · Σ_j e_j · K_s(j, i)  +  λ_base · prior_i
 
-See `recsvc.blend.blend.Blend`. The parts are the kernels of other models, PageRank over users and
-items, what followed users did, and shared categories.
+See `recsvc.blend.blend.Blend`. The parts are other models, PageRank over users and items, and the
+meta-paths that declare a walk; `recsvc.blend.fit` makes and weighs them.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -15,38 +15,40 @@ import scipy.sparse as sp
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
-from loaders.types import IdMap
-from recsvc.blend.blend import (
-    BASE,
-    LEAST_WEIGHT,
-    Blend,
-    Candidates,
-    learn_weights,
+from loaders.types import HeteroGraph, IdMap
+from recsvc.blend.blend import BASE, LEAST_WEIGHT, PER_SIGNAL, SCORES_AT_ONCE, Blend
+from recsvc.blend.fit import (
+    Parts,
+    Unkept,
+    fit_whole,
+    learn,
+    learned_weights,
+    row_signals,
+    split_signals,
 )
+from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
+from recsvc.blend.parts import Fitted
 from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
-from recsvc.evaluation.splits import entries, hold_out
+from recsvc.evidence import EvidenceKind
 from recsvc.models import MODELS
 from recsvc.models._hybrid_options import HybridOptions
-from recsvc.models._parts import (
-    candidate_bytes,
-    follows_matrix,
-    kernels,
-    sample_candidates,
-    side_bytes,
-    side_signals,
-)
 from recsvc.models._rank_fusion import RankFusionModel
 from recsvc.models.base import (
     EpochRecord,
     FitReport,
     FitRun,
     FittedModel,
+    ModelOptions,
     TrainingData,
     Validation,
     require_evidence,
 )
+from recsvc.models.parts import as_part, not_linear
+from recsvc.signals.metapath import usable_metapaths
 from recsvc.signals.popularity import popularity_prior
+
+__all__ = ["HybridModel", "HybridOptions", "RankFusionModel", "fit", "fit_without_each"]
 
 LINEAR = False
 """Each signal's scale n_s(u) depends on the user, so the blend is no single kernel: `HybridModel`
@@ -59,11 +61,11 @@ class HybridModel:
 
     Attributes:
         blend: kernels, λ and the prior; `blend.score` and `blend.terms` take a score apart.
-        follows: whom each user follows, [users, users].
+        besides: what is known of all users besides items, by kind, [users, nodes of that kind].
     """
 
     blend: Blend
-    follows: sp.csr_matrix
+    besides: Mapping[EvidenceKind, sp.csr_matrix]
 
     @property
     def name(self) -> str:
@@ -79,8 +81,9 @@ class HybridModel:
     def scores(
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
     ) -> Float32[NDArray[np.float32], "n items"]:
-        """See `FittedModel.scores`."""
-        return self.blend.batch_scores({"item": evidence, "user": self.follows[user_index]})
+        """See `FittedModel.scores`; a weight below 0 is a dislike."""
+        given = {kind: known[user_index] for kind, known in self.besides.items()}
+        return self.blend.batch_scores({**given, "item": evidence})
 
     def signal(self, items: IdMap) -> None:
         """See `FittedModel.signal`: several kernels, each on a scale of the user's own."""
@@ -92,27 +95,22 @@ class HybridModel:
         return replace(self, blend=replace(self.blend, weights=given, base_weight=base))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rehearsal:
-    """What λ and epochs are learned on.
-
-    Attributes:
-        kept: what the parts are fitted on.
-        held_out: 1 where held out, [users, items] as in `kept`.
-    """
-
-    kept: TrainingData
-    held_out: sp.csr_matrix
-
-
 def memory_bytes(data: TrainingData, options: HybridOptions) -> int:
-    """Bytes of all parts together, of the side signals, and of what λ is learned on."""
-    parts = sum(MODELS[name].memory_bytes(data, options.of_part(name)) for name in options.models)
-    besides = side_bytes(data, options.signals)
-    if options.fusion != "learned":
-        return parts + besides
-    lists = len(options.models) + len(options.signals) + 1
-    return parts + besides + candidate_bytes(data, lists, options.validation_users)
+    """Bytes of all parts together, of all rows, and of what λ is learned on."""
+    users, items = data.evidence.shape
+    paths = usable_metapaths(None)
+    nodes = {"user": users, "item": items, "category": len(data.graph.categories)}
+    rows = items + sum(nodes[kind] for kind in paths.values())
+    held = sum(MODELS[name].memory_bytes(data, options.of_part(name)) for name in options.models)
+    held += 8 * rows * min(options.row_size, items)
+    if options.fusion != "rrf":
+        held += 8 * len(options.models) * items * min(options.kernel_size, items)
+    if options.fusion == "learned":
+        lists = len(options.models) + len(paths) + 2
+        # Two float32 of each value while chunks are joined, four arrays of one while λ is tried.
+        width = min(items, lists * PER_SIGNAL) * (8 * lists + 16)
+        held += min(options.validation_users, users) * width + 8 * SCORES_AT_ONCE
+    return held
 
 
 def fit(
@@ -122,9 +120,9 @@ def fit(
 ) -> tuple[HybridModel | RankFusionModel, FitReport]:
     """Fit the parts and put them together. See `Fit`.
 
-    A share of each user's items is held out first: trained parts find their best epoch on it, and
-    λ is learned on it. Then all parts are fitted on everything, for the epochs found. A validation
-    part of the run takes no part in that: it is only measured on.
+    Some items of a sample of users are held out first: trained parts find their best epoch on
+    them, and λ is learned on them. Then all parts are fitted on everything, for the epochs found. A
+    validation part of the run takes no part in that: it is only measured on.
 
     Raises:
         TrainingError: there is no evidence, nothing can be held out, a model cannot be fitted, or
@@ -133,13 +131,8 @@ def fit(
     """
     start = perf_counter()
     require_evidence(data)
-    _check_linear(options)
-    options = _settled(data, options, run.seed)
-    decided = _Decided(dict(options.weights), {}, (), None)
-    if options.fusion == "learned" or options.has_epochs:
-        decided = _decide(_rehearse(data, options, run), options, run)
-    models, _, history = _fit_models(data, options, run, None, decided.epochs)
-    model = _put_together(data, options, models, decided.weights)
+    fits = _Fits.of(data, options, run)
+    model = _fitted(data, options, fits)
     metric = None
     if run.validation is not None and run.validation.held_out.nnz:
         metric = mean_ndcg(model.scores, data.evidence, run.validation.held_out)
@@ -147,7 +140,7 @@ def fit(
         perf_counter() - start,
         0,
         metric,
-        (*decided.history, *history),
+        tuple(fits.history),
         memory_bytes(data, options),
         weights=model.weights if isinstance(model, HybridModel) else None,
     )
@@ -155,10 +148,7 @@ def fit(
 
 
 def fit_without_each(
-    data: TrainingData,
-    options: HybridOptions,
-    run: FitRun,
-    rehearsal: Rehearsal | None = None,
+    data: TrainingData, options: HybridOptions, run: FitRun, split: ValidationSplit | None = None
 ) -> tuple[HybridModel, dict[str, HybridModel], dict[str, HybridModel]]:
     """The blend, the blend without each of its signals, and each signal alone.
 
@@ -166,127 +156,148 @@ def fit_without_each(
 
     Args:
         data: what to learn from.
-        options: of a blend with learned weights and two signals or more.
+        options: of a blend with learned weights.
         run: seed and device.
-        rehearsal: what λ and epochs are learned on; a random part of the data if not given.
+        split: what λ and epochs are learned on; what `fit` holds out if not given.
 
     Raises:
         TrainingError: as `fit`.
         ValueError: the weights are not learned.
     """
-    _check_linear(options)
-    options = _settled(data, options, run.seed)
-    decided = _decide(rehearsal or _rehearse(data, options, run), options, run)
-    if decided.candidates is None:
+    if options.fusion != "learned":
         raise ValueError(f"fusion={options.fusion} learns no weights: use fusion=learned")
-    models, _, _ = _fit_models(data, options, run, None, decided.epochs)
-    whole = _put_together(data, options, models, decided.weights)
-    if not isinstance(whole, HybridModel):
-        raise TypeError("a blend with learned weights is linear")
-    names = list(decided.weights)
+    fits = _Fits.of(data, options, run)
+    signals = split_signals(fits.parts, split or fits.split())
+    candidates, names = signals.candidates(), [*signals.names, BASE]
+    weights = learned_weights(candidates, names)
+    blend = fit_whole(fits.parts, data.graph, data.evidence, weights, signals.epochs).blend
+    whole = HybridModel(blend, _besides(data))
     without: dict[str, HybridModel] = {}
-    for position, name in enumerate(names[:-1]):
-        features = np.delete(decided.candidates.features, position, axis=0)
+    for position, name in enumerate(signals.names):
+        features = np.delete(candidates.features, position, axis=0)
         others = [other for other in names if other != name]
-        learned = _learned(replace(decided.candidates, features=features), others)
+        learned = learned_weights(replace(candidates, features=features), others)
         without[name] = whole.reweighted(learned)
-    return whole, without, {name: whole.reweighted({name: 1.0}) for name in names[:-1]}
+    return whole, without, {name: whole.reweighted({name: 1.0}) for name in signals.names}
+
+
+def _fitted(
+    data: TrainingData, options: HybridOptions, fits: "_Fits"
+) -> HybridModel | RankFusionModel:
+    if options.fusion == "rrf":
+        epochs = fits.best_epochs()
+        models = [
+            fits.model(name, data.graph, data.evidence, epochs=epochs.get(name))[0]
+            for name in options.models
+        ]
+        rows, _ = row_signals(fits.parts, data.graph, data.evidence)
+        prior = popularity_prior(data.evidence)
+        return RankFusionModel(
+            tuple(models), tuple(rows), _besides(data), prior, options.rank_constant
+        )
+    for name in options.models:
+        if not MODELS[name].linear:
+            raise TrainingError(f"{not_linear(name)}, or use fusion=rrf")
+    if options.fusion == "learned":
+        learned = learn(fits.parts, fits.split())
+        weights, epochs = learned.weights, learned.epochs
+    else:
+        weights, epochs = options.weights, fits.best_epochs()
+    blend = fit_whole(fits.parts, data.graph, data.evidence, weights, epochs).blend
+    return HybridModel(blend, _besides(data))
+
+
+def _besides(data: TrainingData) -> dict[EvidenceKind, sp.csr_matrix]:
+    """What is known of all users besides items."""
+    given = all_evidence(data.graph, data.evidence)
+    return {kind: known for kind, known in given.items() if kind != "item"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Decided:
-    """What was found on the part held out."""
+class _Fits:
+    """Fits the models of one blend.
 
-    weights: Mapping[str, float]
-    epochs: Mapping[str, int]
-    history: tuple[EpochRecord, ...]
-    candidates: Candidates | None
+    Attributes:
+        data: everything.
+        options: of the blend.
+        run: of the blend.
+        of_models: options of each model, what they leave open chosen once.
+        history: all epochs that were run.
+    """
 
+    data: TrainingData
+    options: HybridOptions
+    run: FitRun
+    of_models: Mapping[str, ModelOptions]
+    history: list[EpochRecord] = field(default_factory=list[EpochRecord])
 
-def _check_linear(options: HybridOptions) -> None:
-    for name in options.models:
-        if options.fusion != "rrf" and not MODELS[name].linear:
-            raise TrainingError(
-                f"{name} is not linear in a user's items, so a sum with it could not be explained: "
-                "use fusion=rrf, or leave it out"
-            )
+    @classmethod
+    def of(cls, data: TrainingData, options: HybridOptions, run: FitRun) -> "_Fits":
+        """With what parts choose by themselves chosen on the whole."""
+        resolved = {
+            name: MODELS[name].settled(data, options.of_part(name), run.seed)
+            for name in options.models
+        }
+        return cls(data, options, run, resolved)
 
+    @property
+    def parts(self) -> Parts:
+        """The parts of the blend."""
+        kinds = self.data.kinds
+        events = self.data.graph.interactions.events
+        return Parts(self.options, events if kinds is None else kinds, self.part, None, Unkept())
 
-def _settled(data: TrainingData, options: HybridOptions, seed: int) -> HybridOptions:
-    """What parts choose by themselves, chosen once: λ belongs to the kernels it is learned for."""
-    of_parts = {
-        name: MODELS[name].settled(data, options.of_part(name), seed).model_dump()
-        for name in options.models
-    }
-    return options.model_copy(update={"options": of_parts})
+    def split(self) -> ValidationSplit:
+        """What is held out."""
+        graph, evidence = self.data.graph, self.data.evidence
+        mask = held_out_mask(graph, evidence, self.options, self.run.seed)
+        return split_by(mask, graph, evidence)
 
-
-def _rehearse(data: TrainingData, options: HybridOptions, run: FitRun) -> Rehearsal:
-    """Hold out a share of each user's items."""
-    mask = hold_out(data.evidence, options.held_out_share, seed=run.seed)
-    if not mask.any():
-        least = max(5, int(0.5 / options.held_out_share) + 1)
-        raise TrainingError(
-            f"no user has {least} items or more, so nothing can be held out to learn the blend on: "
-            "train on more interactions, or use fusion=weighted with models without epochs"
+    def model(
+        self,
+        name: str,
+        graph: HeteroGraph,
+        evidence: sp.csr_matrix,
+        *,
+        held_out: sp.csr_matrix | None = None,
+        epochs: int | None = None,
+    ) -> tuple[FittedModel, FitReport]:
+        """Fit one model."""
+        run = replace(
+            self.run,
+            validation=None if held_out is None else Validation(held_out),
+            epochs=epochs,
+            checkpoint=None,
         )
-    kept = TrainingData(data.graph, entries(data.evidence, ~mask))
-    return Rehearsal(kept, entries(data.evidence, mask))
-
-
-def _decide(rehearsal: Rehearsal, options: HybridOptions, run: FitRun) -> _Decided:
-    """Epochs of the trained parts and λ, by parts that have not seen what is held out."""
-    kept, held_out = rehearsal.kept, rehearsal.held_out
-    models, epochs, history = _fit_models(kept, options, run, Validation(held_out), {})
-    if options.fusion != "learned":
-        return _Decided(options.weights, epochs, history, None)
-    signals = (*kernels(kept, models), *side_signals(kept, options.signals))
-    candidates = sample_candidates(
-        kept, held_out, signals, users=options.validation_users, seed=run.seed
-    )
-    weights = _learned(candidates, [*(signal.name for signal in signals), BASE])
-    return _Decided(weights, epochs, history, candidates)
-
-
-def _learned(candidates: Candidates, names: Sequence[str]) -> dict[str, float]:
-    weights, _ = learn_weights(candidates, names)
-    return {name: max(weight, LEAST_WEIGHT) for name, weight in weights.items()}
-
-
-def _fit_models(
-    data: TrainingData,
-    options: HybridOptions,
-    run: FitRun,
-    validation: Validation | None,
-    epochs: Mapping[str, int],
-) -> tuple[dict[str, FittedModel], dict[str, int], tuple[EpochRecord, ...]]:
-    """The fitted models, the epochs of those that have some, and all epochs that were run."""
-    models: dict[str, FittedModel] = {}
-    found: dict[str, int] = {}
-    history: list[EpochRecord] = []
-    for name in options.models:
-        part = replace(run, validation=validation, epochs=epochs.get(name), checkpoint=None)
-        models[name], report = MODELS[name].fit(data, options.of_part(name), part)
+        data = replace(self.data, graph=graph, evidence=evidence)
+        model, report = MODELS[name].fit(data, self.of_models[name], run)
         if report.interrupted:
             raise KeyboardInterrupt  # a blend of which parts are missing is none
-        history += report.history
-        if report.epochs:
-            found[name] = report.epochs
-    return models, found, tuple(history)
+        self.history.extend(report.history)
+        return model, report
 
+    def part(
+        self,
+        name: str,
+        graph: HeteroGraph,
+        evidence: sp.csr_matrix,
+        purpose: str = "",
+        *,
+        held_out: sp.csr_matrix | None = None,
+        epochs: int | None = None,
+    ) -> Fitted:
+        """See `recsvc.blend.fit.FitModel`."""
+        model, report = self.model(name, graph, evidence, held_out=held_out, epochs=epochs)
+        return as_part(model, report, graph.items, self.options.kernel_size, Unkept())
 
-def _put_together(
-    data: TrainingData,
-    options: HybridOptions,
-    models: Mapping[str, FittedModel],
-    weights: Mapping[str, float],
-) -> HybridModel | RankFusionModel:
-    side, follows = side_signals(data, options.signals), follows_matrix(data)
-    prior = popularity_prior(data.evidence)
-    if options.fusion == "rrf":
-        return RankFusionModel(tuple(models.values()), side, follows, prior, options.rank_constant)
-    signals = (*kernels(data, models), *side)
-    # The prior orders what no evidence reaches, whatever weight it was given.
-    base = max(weights.get(BASE, 0.0), LEAST_WEIGHT)
-    given = tuple(weights.get(signal.name, 0.0) for signal in signals)
-    return HybridModel(Blend(signals, given, prior, base), follows)
+    def best_epochs(self) -> dict[str, int]:
+        """The epochs found on what is held out, by trained model."""
+        if not self.options.has_epochs:
+            return {}
+        split = self.split()
+        reports = {
+            name: self.model(name, split.graph, split.kept, held_out=split.held_out)[1]
+            for name in self.options.models
+            if "epochs" in MODELS[name].options.model_fields
+        }
+        return {name: report.epochs for name, report in reports.items()}

@@ -13,9 +13,9 @@ from loaders.extract import ItemDetails
 from loaders.parts import Part
 from loaders.types import HeteroGraph, IdMap
 from recsvc.blend.blend import Blend
+from recsvc.blend.parts import Fitted, Learned, Vectors
 from recsvc.models import ModelOptions
 from recsvc.refresh.fine_tuning_state import Start
-from recsvc.refresh.parts import Fitted, Learned, Vectors
 from recsvc.snapshot.arrays import Snapshot
 
 _LEVELS = 10

@@ -19,7 +19,9 @@ from loaders import writeback
 from loaders.parts import stored_parts
 from loaders.types import HeteroGraph, IdMap
 from recsvc.blend.blend import BASE, Blend
+from recsvc.blend.fit import SplitSignals, split_signals
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
+from recsvc.blend.parts import Learned
 from recsvc.errors import SnapshotError
 from recsvc.evaluation.metrics import (
     Estimate,
@@ -33,11 +35,8 @@ from recsvc.evidence import EvidenceKind
 from recsvc.models import ModelOptions
 from recsvc.refresh.fine_tuning_state import moved, read_state
 from recsvc.refresh.gate import LEAST_COMMON, Comparison
-from recsvc.refresh.learning import (
-    SplitSignals,
-    split_signals,
-)
-from recsvc.refresh.parts import Learned, Run
+from recsvc.refresh.learning import parts_of
+from recsvc.refresh.parts import Run
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot
@@ -89,10 +88,11 @@ def change_since(
     if before is None:
         return Comparison(None, f"the arrays of {name} cannot be read")
     lacking = np.count_nonzero(mask & known) / max(1, np.count_nonzero(known))
+    parts = parts_of(run, graph, options)
     if lacking <= _MAY_LACK:
-        signals = split_signals(run, split_by(mask, graph, evidence), options)
+        signals = split_signals(parts, split_by(mask, graph, evidence))
     else:
-        signals = split_signals(run, asked, options, learned.epochs, "for the gate")
+        signals = split_signals(parts, asked, learned.epochs, "for the gate")
     with run.step("compare"):
         found = (
             _by_signals(signals, learned.weights, asked),

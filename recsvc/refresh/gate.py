@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
+from recsvc.blend.parts import Validated
 from recsvc.evaluation.metrics import Estimate, bootstrap
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
@@ -16,22 +17,6 @@ LEAST_COMMON = 30
 _ONE_DIRECTION = 0.999
 """Length of the mean of unit vectors above which they all say the same."""
 _NO_LENGTH = 1e-6
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Validated:
-    """How good a version was for each validation user.
-
-    Attributes:
-        user: a number for each user (`recsvc.evaluation.splits.id_numbers`); no two are the same.
-        ndcg: NDCG@20 on what was held out from them.
-        asked: a number for the set of items that was held out
-            (`recsvc.evaluation.splits.row_numbers`).
-    """
-
-    user: Int64[NDArray[np.int64], " users"]
-    ndcg: Float64[NDArray[np.float64], " users"]
-    asked: Int64[NDArray[np.int64], " users"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from loaders import writeback
+from recsvc.blend.parts import Validated
 from recsvc.errors import GateError
 from recsvc.refresh.candidate import Basis, Candidate, snapshot_of
 from recsvc.refresh.comparison import change_by_seeing, change_since
 from recsvc.refresh.fine_tuning import change_by_fine_tuning
-from recsvc.refresh.gate import (
-    Comparison,
-    Validated,
-    Verdict,
-    coverage,
-    difference,
-    not_finite,
-    objections,
-)
+from recsvc.refresh.gate import Comparison, Verdict, coverage, difference, not_finite, objections
 from recsvc.refresh.list_diff import note_lists
 from recsvc.refresh.parts import HYBRID, Run
 

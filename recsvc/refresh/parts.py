@@ -3,28 +3,25 @@
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
-import numpy as np
-import scipy.sparse as sp
-from jaxtyping import Float32
-from numpy.typing import NDArray
 from pydantic import Field
 
 from loaders.gateway import Gateway
-from loaders.types import HeteroGraph, IdMap
+from loaders.types import HeteroGraph
 from recsvc.blend.options import BlendOptions
 from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import speaking_kinds
-from recsvc.refresh.gate import Validated
 from recsvc.refresh.lease import Lease
 from recsvc.refresh.run_journal import RefreshRun
 from recsvc.settings import EventSettings
-from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
 Progress = Callable[[str, int, int], None]
 """Told (what, done, total)."""
 
 HYBRID = "hybrid"
+
+_T = TypeVar("_T")
 
 
 class RefreshOptions(BlendOptions):
@@ -58,6 +55,10 @@ class Run:
         """The kinds of events that speak for an item on meta-paths."""
         return speaking_kinds(graph.interactions.events, self.events)
 
+    def kept(self, name: str, make: Callable[[], _T]) -> _T:
+        """See `recsvc.blend.fit.Journal.kept`."""
+        return self.record.kept(name, make)
+
     @contextmanager
     def step(self, name: str) -> Generator[None]:
         """One step: it begins only while the lease is held, is noted, and is told of.
@@ -78,55 +79,6 @@ class Run:
         """
         self.lease.require()
         self.progress(what, done, total)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Vectors:
-    """The vectors of a fitted model: see `EmbeddingModel`."""
-
-    user: Float32[NDArray[np.float32], "users dim"]
-    item: Float32[NDArray[np.float32], "items dim"]
-    source: Float32[NDArray[np.float32], "items dim"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
-    """A fitted model in a form that can be stored: vectors, or rows cut to their largest entries.
-
-    Attributes:
-        kernel: vectors, or K(j, i) as rows [items, items].
-        epochs: that it has seen; 0 for one without epochs.
-        cut: share of the weight of the rows that was cut off.
-        tables: what a later fit can go on from.
-    """
-
-    kernel: Vectors | sp.csr_matrix
-    epochs: int
-    cut: float = 0.0
-    tables: tuple[Float32[NDArray[np.float32], "nodes dim"], ...] = ()
-
-    def signal(self, name: str, items: IdMap) -> Signal:
-        """The model as a signal of that name."""
-        if isinstance(self.kernel, Vectors):
-            return EmbeddingSignal(name, items, self.kernel.source, self.kernel.item)
-        return RowSignal(name, "item", items, self.kernel)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Learned:
-    """What the validation part decided.
-
-    Attributes:
-        weights: λ by signal.
-        epochs: best number by model; 0 for one without epochs.
-        metrics: Recall@20 and NDCG@20 by signal, and of the blend as `hybrid`.
-        validated: how good the blend was for each validation user.
-    """
-
-    weights: Mapping[str, float]
-    epochs: Mapping[str, int]
-    metrics: Mapping[str, Mapping[str, Estimate]]
-    validated: Validated
 
 
 @dataclass(frozen=True, slots=True)

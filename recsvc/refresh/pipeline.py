@@ -24,35 +24,28 @@ from loaders.errors import LeaseLostError, LoaderError, Neo4jAwayError
 from loaders.extract import ItemDetails, extract_details, extract_graph
 from loaders.gateway import Gateway
 from loaders.types import Edges, EmbeddingTable, HeteroGraph, Interactions
-from recsvc.blend.blend import BASE, Blend
+from recsvc.blend.fit import fit_whole, learn
+from recsvc.blend.hold_out import held_out_mask, split_by
+from recsvc.blend.parts import Fitted, Learned, Validated, Vectors
 from recsvc.errors import RecsvcError, RefreshError
 from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import evidence_matrix
-from recsvc.models import MODELS, TrainingData
+from recsvc.models import MODELS
+from recsvc.models.parts import not_linear
 from recsvc.refresh.candidate import Basis, Candidate, Extracted, snapshot_of
 from recsvc.refresh.fine_tuning import chosen_start, leave_state
-from recsvc.refresh.gate import Validated, Verdict
+from recsvc.refresh.gate import Verdict
 from recsvc.refresh.judge import judge, refusal
-from recsvc.refresh.learning import fit_model, learn, not_linear, row_signals, settled_options
+from recsvc.refresh.learning import parts_of, same_rows, settled_options
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.page import page_at_end
-from recsvc.refresh.parts import (
-    HYBRID,
-    Fitted,
-    Learned,
-    Progress,
-    RefreshOptions,
-    RefreshReport,
-    Run,
-    Vectors,
-)
+from recsvc.refresh.parts import HYBRID, Progress, RefreshOptions, RefreshReport, Run
 from recsvc.refresh.run_journal import opened_run
 from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import nearest_items
 from recsvc.signals.metapath import of_all_kinds
-from recsvc.signals.popularity import popularity_prior
 from recsvc.snapshot.arrays import pack
 from recsvc.snapshot.deletion import finish_before_activation, finish_deletions
 
@@ -239,27 +232,19 @@ def _basis(run: Run, *, from_scratch: bool) -> Basis:
         options = {n: MODELS[n].options(**own) for n, own in start.state.options.items()}
         return Basis(extracted, evidence, start, options, start.state.learned)
     options = settled_options(run, graph, evidence)
-    return Basis(extracted, evidence, start, options, learn(run, graph, evidence, options))
+    split = split_by(held_out_mask(graph, evidence, run.options, run.options.seed), graph, evidence)
+    learned = learn(parts_of(run, graph, options), split)
+    return Basis(extracted, evidence, start, options, learned)
 
 
 def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:
     """Fit on everything, and put together what is served."""
     graph, evidence, learned = basis.graph, basis.evidence, basis.learned
-    data = TrainingData(graph, evidence)
-    fitted = {
-        name: fit_model(
-            run, name, data, options, epochs=learned.epochs[name] or None, start=basis.start
-        )
-        for name, options in basis.options.items()
-    }
-    of_rows, cut = row_signals(run, graph, evidence, basis.start)
-    signals = [*(each.signal(name, graph.items) for name, each in fitted.items()), *of_rows]
-    blend = Blend(
-        tuple(signals),
-        tuple(learned.weights[signal.name] for signal in signals),
-        popularity_prior(evidence),
-        learned.weights[BASE],
-    )
+    whole = fit_whole(
+        parts_of(run, graph, basis.options, basis.start), graph, evidence, learned.weights,
+        learned.epochs, same_rows(basis.start, graph),
+    )  # fmt: skip
+    blend, fitted = whole.blend, whole.fitted
     with_vectors = [n for n, each in fitted.items() if isinstance(each.kernel, Vectors)]
     versions = {HYBRID: hybrid} | {name: _begin(run, name) for name in with_vectors}
     numbers = {name: version.number for name, version in versions.items()}
@@ -267,9 +252,8 @@ def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:
         graph, basis.extracted.details, evidence, blend, numbers, run.kinds(graph)
     )
     content, sha256 = pack(snapshot)
-    cut = cut | {name: each.cut for name, each in fitted.items() if name not in with_vectors}
     known = np.bincount(evidence.indices[evidence.data > 0], minlength=len(graph.items)) > 0
-    return Candidate(basis, versions, fitted, blend, known, content, sha256, cut)
+    return Candidate(basis, versions, fitted, blend, known, content, sha256, whole.cut)
 
 
 def _write(run: Run, candidate: Candidate) -> None:

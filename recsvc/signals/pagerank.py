@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
 
+PAGERANK = "pagerank"
+"""Name of the signal."""
+
 _SEEDS_AT_ONCE = 32
 """A row of float32 for as many seeds is two cache lines, fetched once for each link."""
 

@@ -9,13 +9,14 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
-from jaxtyping import Int64
+from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 
 from loaders.datasets import open_source
 from loaders.errors import TableError
 from loaders.tables import (
     INTERACTIONS,
+    ITEMS,
     FrameTables,
     Rejected,
     Tables,
@@ -44,11 +45,14 @@ from recsvc.training.fit import (
     model_options,
     most_epochs,
     needs_validation,
+    training_data,
     unwatched,
     validation_split,
 )
 from recsvc.training.published import published_configuration
 from recsvc.training.tuning import TuneOptions, default_trials, tune
+
+HYBRID = "hybrid"
 
 Protocol = Literal["validated", "published"]
 
@@ -90,8 +94,10 @@ class TrialData:
 
     Attributes:
         source: the training tables.
-        graph: the same as arrays.
-        evidence: what each user did, [users, items].
+        learned_from: the same as arrays, with what each user did.
+        asked: what each user did as the service reads it, what speaks against an item too,
+            [users, items].
+        available: whether each item may be recommended.
         seen: stored where a user did anything, also what speaks against an item.
         held_out: the answers, [users, items and more]: the items that only the test table names
             come last, and nothing is fitted on them or ranks them. Looked at once, at the end.
@@ -101,13 +107,24 @@ class TrialData:
     """
 
     source: Tables
-    graph: HeteroGraph
-    evidence: sp.csr_matrix
+    learned_from: TrainingData
+    asked: sp.csr_matrix
+    available: Bool[NDArray[np.bool_], " items"]
     seen: sp.csr_matrix
     held_out: sp.csr_matrix
     users: Int64[NDArray[np.int64], " n"]
     counts: TestCounts
     unknown_kinds: Sequence[str]
+
+    @property
+    def graph(self) -> HeteroGraph:
+        """The training tables as arrays."""
+        return self.learned_from.graph
+
+    @property
+    def evidence(self) -> sp.csr_matrix:
+        """What each user did with each item, [users, items]."""
+        return self.learned_from.evidence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,12 +175,15 @@ def read_trial(
     train, test = read_interactions(train_file), read_interactions(test_file)
     source = _with_interactions(train, side)
     graph = graph_from_tables(source, _refuse)
-    evidence = evidence_matrix(graph, events, now=newest_time(graph))
+    asked = evidence_matrix(graph, events, now=newest_time(graph), dislikes=True)
     tested = graph_from_tables(_with_interactions(test, None), _refuse)
     held_out, counts = held_out_pairs(graph, tested, events)
     users = np.flatnonzero(np.diff(held_out.indptr))
     unknown = unknown_kinds((*graph.interactions.events, *tested.interactions.events), events)
-    return TrialData(source, graph, evidence, seen_matrix(graph), held_out, users, counts, unknown)
+    return TrialData(
+        source, training_data(graph, events), asked, _available(source, graph), seen_matrix(graph),
+        held_out, users, counts, unknown,
+    )  # fmt: skip
 
 
 def read_training_data(
@@ -176,7 +196,7 @@ def read_training_data(
     """
     train = read_interactions(train_file)
     graph = graph_from_tables(_with_interactions(train, side), _refuse)
-    return TrainingData(graph, evidence_matrix(graph, events, now=newest_time(graph)))
+    return training_data(graph, events)
 
 
 def rank_fitted(
@@ -190,10 +210,17 @@ def rank_fitted(
     """
     run = FitRun(options.seed, device=options.device)
     choose = _published if options.protocol == "published" else _validated
-    fitted, report, details = choose(
-        model, TrainingData(data.graph, data.evidence), options, run, watch
-    )
-    ranking = top_k(fitted.scores, data.evidence, user_index=data.users, seen=data.seen)
+    fitted, report, details = choose(model, data.learned_from, options, run, watch)
+
+    def score(
+        users: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
+    ) -> Float32[NDArray[np.float32], "n items"]:
+        scores = fitted.scores(users, evidence)
+        return np.where(data.available, scores, np.float32(-np.inf))
+
+    # The blend takes dislikes, as it does where it is served; models have only learned likes.
+    asked = data.asked if model == HYBRID else data.evidence
+    ranking = top_k(score, asked, user_index=data.users, seen=data.seen)
     how = {"protocol": options.protocol, "epochs": report.epochs, **details}
     if report.weights is not None:
         how["weights"] = dict(report.weights)
@@ -285,6 +312,17 @@ def _with_interactions(train: pl.DataFrame, side: str | None) -> Tables:
             if spec is not INTERACTIONS:
                 frames[spec] = pl.concat(list(others.batches(spec, _refuse)))
     return FrameTables(frames)
+
+
+def _available(source: Tables, graph: HeteroGraph) -> Bool[NDArray[np.bool_], " items"]:
+    """Whether each item may be recommended: all but those whose last row says otherwise."""
+    available = np.ones(len(graph.items), np.bool_)
+    for batch in source.batches(ITEMS, _refuse) if ITEMS in source.specs else ():
+        if "available" not in batch.columns:
+            continue
+        said = batch.select("item_id", "available").drop_nulls()
+        available[graph.items.rows(said["item_id"].to_list())] = said["available"].to_numpy()
+    return available
 
 
 def _refuse(rejected: Rejected) -> None:

@@ -7,9 +7,13 @@ from time import perf_counter
 
 from pydantic import ValidationError
 
+from loaders.types import HeteroGraph
+from recsvc.blend.hold_out import split_by
 from recsvc.errors import SettingsError, TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
-from recsvc.evaluation.splits import entries, hold_out
+from recsvc.evaluation.splits import hold_out
+from recsvc.event_kinds import EventSettings, speaking_kinds
+from recsvc.evidence import evidence_matrix, newest_time
 from recsvc.models import (
     MODELS,
     EpochRecord,
@@ -91,6 +95,12 @@ class Tried:
     interrupted: bool = False
 
 
+def training_data(graph: HeteroGraph, events: Mapping[str, EventSettings]) -> TrainingData:
+    """What is learned from a graph; half-lives count from its newest interaction."""
+    evidence = evidence_matrix(graph, events, now=newest_time(graph))
+    return TrainingData(graph, evidence, speaking_kinds(graph.interactions.events, events))
+
+
 def known_model(name: str) -> str:
     """The name, if there is such a model.
 
@@ -168,8 +178,9 @@ def validation_split(data: TrainingData, seed: int) -> ValidationSplit:
             "no user has 5 items or more, so nothing can be held out to validate on: "
             "train on more interactions"
         )
-    part = replace(data, evidence=entries(data.evidence, ~mask))
-    return ValidationSplit(data, part, Validation(entries(data.evidence, mask)))
+    split = split_by(mask, data.graph, data.evidence)
+    part = replace(data, graph=split.graph, evidence=split.kept)
+    return ValidationSplit(data, part, Validation(split.held_out))
 
 
 def fit_part(

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from loaders.types import HeteroGraph
-from recsvc.evidence import evidence_matrix, newest_time
 from recsvc.models import MODELS, EpochRecord, FitRun, ModelOptions, TrainingData
 from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
-from recsvc.training.fit import Trained, Watch
+from recsvc.training.fit import Trained, Watch, training_data
 from recsvc.training.fit import train as fit_model
 from recsvc.training.folder import RunFolder, write_manifest, write_model
 from recsvc.training.page import write_run_page
@@ -54,7 +53,7 @@ class TrainingRun:
         device: str,
     ) -> Self:
         """On a graph; half-lives count from its newest interaction."""
-        data = TrainingData(graph, evidence_matrix(graph, events, now=newest_time(graph)))
+        data = training_data(graph, events)
         return cls(name, options, data, seed, device)
 
     def announcement(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from loaders.gateway import Neo4jGateway
+from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_neo4j
 from loaders.parts import stored_parts
@@ -19,10 +19,8 @@ from recsvc.refresh.pipeline import RefreshReport, refresh
 from recsvc.settings import EventSettings
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot
-from recsvc.training.experiment import Ranked, TrialData, TrialOptions
+from recsvc.training.experiment import HYBRID, Ranked, TrialData, TrialOptions
 from recsvc.training.fit import assigned
-
-HYBRID = "hybrid"
 
 
 def rank_as_served(
@@ -40,21 +38,53 @@ def rank_as_served(
         TrainingError: a model cannot be fitted.
         Neo4jError: the scratch Neo4j cannot be started.
     """
-    chosen = _refresh_options(options)
-    with tempfile.TemporaryDirectory() as folder, scratch_neo4j(home, say) as address:
-        with Neo4jGateway(address) as gateway:
-            say("ingesting the training tables")
-            ingest(gateway, data.source, rejects=Path(folder) / "rejects.csv", strict=True)
-            say("refreshing")
-            report = refresh(gateway, chosen, events, home=Path(folder))
-            unpacked = Path(folder) / "snapshot"
-            content = stored_parts(gateway, report.versions[HYBRID])
-            snapshots.unpack(content, report.sha256, unpacked)
-        ranking = _rank(snapshots.load(unpacked), data, events)
-    return Ranked(HYBRID, ranking, _details(report))
+    chosen = refresh_options(options)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        scratch_neo4j(home, say) as address,
+        Neo4jGateway(address) as gateway,
+    ):
+        return rank_by_refresh(gateway, data, chosen, events, folder=Path(folder), say=say)
 
 
-def _refresh_options(options: TrialOptions) -> RefreshOptions:
+def rank_by_refresh(
+    gateway: Gateway,
+    data: TrialData,
+    options: RefreshOptions,
+    events: Mapping[str, EventSettings],
+    *,
+    folder: Path,
+    say: Callable[[str], None],
+) -> Ranked:
+    """The same in a Neo4j that is given, which is empty.
+
+    Args:
+        gateway: the graph.
+        data: the training tables, and for whom to rank.
+        options: of the refresh.
+        events: settings by kind of event.
+        folder: where the refresh has its run, and the arrays are unpacked.
+        say: told what is done.
+
+    Raises:
+        TrainingError: a model cannot be fitted.
+        Neo4jError: the graph cannot be read or written.
+    """
+    say("ingesting the training tables")
+    ingest(gateway, data.source, rejects=folder / "rejects.csv", strict=True)
+    say("refreshing")
+    report = refresh(gateway, options, events, home=folder)
+    unpacked = folder / "snapshot"
+    snapshots.unpack(stored_parts(gateway, report.versions[HYBRID]), report.sha256, unpacked)
+    return Ranked(HYBRID, _rank(snapshots.load(unpacked), data, events), _details(report))
+
+
+def refresh_options(options: TrialOptions) -> RefreshOptions:
+    """The options of the refresh that gives what `hybrid` gives with these.
+
+    Raises:
+        SettingsError: an option is none of a refresh.
+    """
     values = {**assigned(HYBRID, options.assignments), "seed": options.seed}
     try:
         return RefreshOptions.model_validate({**values, "device": options.device})

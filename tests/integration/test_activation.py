@@ -17,7 +17,7 @@ from loaders.catalogue import Query
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.errors import ActivationError, GateError, NotFoundError
-from recsvc.refresh import pipeline as refresh
+from recsvc.refresh import learning
 from recsvc.refresh.pipeline import RefreshReport
 from recsvc.snapshot.activation import activate, roll_back
 from tests.conftest import Service, running_service
@@ -225,7 +225,7 @@ def test_what_never_was_active_is_refused(
     with pytest.raises(NotFoundError, match="no version of 'fastrp'"):
         roll_back(graph, "fastrp")
     refreshed()
-    monkeypatch.setattr(refresh, "fit_model", spoilt(one_direction))
+    monkeypatch.setattr(learning, "fit_model", spoilt(one_direction))
     with pytest.raises(GateError):
         refreshed()
     code, out, err = command("activate", "fastrp", "2")

@@ -12,9 +12,9 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.parts import stored_parts
 from loaders.tables import FolderTables
+from recsvc.blend import fit as blend_fit
 from recsvc.errors import GateError
 from recsvc.models import FitRun, ModelSpec
-from recsvc.refresh import learning
 from recsvc.refresh.fine_tuning_state import forget_node, read_state
 from recsvc.refresh.parts import RefreshOptions
 from recsvc.refresh.pipeline import RefreshReport, refresh
@@ -152,13 +152,13 @@ def test_rows_are_taken_over_only_while_what_they_read_is_the_same(
     graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[str] = []
-    all_rows = learning.all_rows
+    all_rows = blend_fit.all_rows
 
     def noted(gateway: Any, name: str, *more: Any) -> Any:
         computed.append(name)
         return all_rows(gateway, name, *more)
 
-    monkeypatch.setattr(learning, "all_rows", noted)
+    monkeypatch.setattr(blend_fit, "all_rows", noted)
     refreshed()
     computed.clear()
     refreshed()

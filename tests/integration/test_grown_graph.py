@@ -11,9 +11,9 @@ import pytest
 from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
+from recsvc.blend import fit as blend_fit
 from recsvc.blend.blend import Blend
 from recsvc.errors import GateError
-from recsvc.refresh import learning
 from recsvc.refresh import pipeline as refresh
 from recsvc.refresh.pipeline import RefreshReport
 from recsvc.settings import load_settings
@@ -94,7 +94,7 @@ def test_weights_that_are_no_good_are_refused_and_good_ones_are_not(
     """As weights that were learned by a leak."""
     with monkeypatch.context() as patch:
         patch.setattr(
-            learning,
+            blend_fit,
             "learn_weights",
             lambda _found, names: (dict.fromkeys(names, 0.0) | {"base": 1.0}, 0),
         )

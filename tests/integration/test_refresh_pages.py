@@ -12,9 +12,9 @@ import pytest
 
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
+from recsvc.blend import fit as blend_fit
 from recsvc.errors import SnapshotError
 from recsvc.evaluation.splits import id_numbers
-from recsvc.refresh import learning
 from recsvc.refresh import list_diff as list_changes
 from recsvc.refresh.pipeline import RefreshReport
 from recsvc.refresh.process import REFUSED
@@ -123,7 +123,7 @@ def test_a_refused_and_a_forced_run_have_a_page_too(
     tmp_path: Path,
 ) -> None:
     refreshed()
-    monkeypatch.setattr(learning, "candidates_in_parts", for_the_wrong_users)
+    monkeypatch.setattr(blend_fit, "candidates_in_parts", for_the_wrong_users)
     assert command(*REFRESH)[0] == REFUSED
     folder = newest(tmp_path / "home")
     manifest = orjson.loads((folder / "manifest.json").read_bytes())

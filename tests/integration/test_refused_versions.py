@@ -15,11 +15,12 @@ from loaders.catalogue import Query
 from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
+from recsvc.blend import fit as blend_fit
 from recsvc.blend.blend import Candidates, candidates_in_parts
+from recsvc.blend.parts import Fitted, Vectors
 from recsvc.errors import GateError
 from recsvc.refresh import learning
-from recsvc.refresh import pipeline as refresh
-from recsvc.refresh.parts import Fitted, Vectors
+from recsvc.refresh.learning import fit_model
 from recsvc.refresh.pipeline import RefreshReport
 from recsvc.refresh.process import REFUSED
 from tests.forked_refresh import VERSIONS, orphans, served_arrays
@@ -42,11 +43,11 @@ def for_the_wrong_users(*arguments: Any) -> Candidates:
 
 
 def spoilt(spoil: Callable[[Vectors], Vectors]) -> Callable[..., Fitted]:
-    """`fit_model` with the vectors spoilt."""
+    """`fit_model` with the vectors of what is to be served spoilt."""
 
-    def fit(*arguments: Any, **more: Any) -> Fitted:
-        fitted = learning.fit_model(*arguments, **more)
-        vectors = fitted.kernel
+    def fit(run: Any, name: str, data: Any, options: Any, purpose: str = "", **more: Any) -> Fitted:
+        fitted = fit_model(run, name, data, options, purpose, **more)
+        vectors = None if purpose else fitted.kernel
         return replace(fitted, kernel=spoil(vectors)) if isinstance(vectors, Vectors) else fitted
 
     return fit
@@ -68,7 +69,7 @@ def test_a_worse_version_is_refused_and_what_was_active_stays(
     assert again.change is not None
     assert (again.change.mean, again.overridden) == (0.0, ())  # the same graph, the same models
     before = served_arrays(graph)
-    monkeypatch.setattr(learning, "candidates_in_parts", for_the_wrong_users)
+    monkeypatch.setattr(blend_fit, "candidates_in_parts", for_the_wrong_users)
     code, out, err = command(*REFRESH)
     assert (code, out) == (REFUSED, "")
     (line,) = [line for line in err.splitlines() if line.startswith("recsvc: ")]
@@ -102,7 +103,7 @@ def test_force_activates_it_and_the_objections_are_recorded(
 ) -> None:
     refreshed()
     with monkeypatch.context() as patched:
-        patched.setattr(learning, "candidates_in_parts", for_the_wrong_users)
+        patched.setattr(blend_fit, "candidates_in_parts", for_the_wrong_users)
         code, out, err = command(*REFRESH, "--force")
     assert code == 0, err
     report = orjson.loads(out)
@@ -156,7 +157,7 @@ def test_what_cannot_be_served_well_is_refused(
 ) -> None:
     refreshed()
     before = served_arrays(graph)
-    monkeypatch.setattr(refresh, "fit_model", spoilt(spoil))
+    monkeypatch.setattr(learning, "fit_model", spoilt(spoil))
     with pytest.raises(GateError, match=says):
         refreshed()
     assert active(graph) == {"fastrp": 1, "hybrid": 1}
@@ -179,7 +180,7 @@ def test_the_first_version_is_looked_at_too(
     refreshed: Callable[..., RefreshReport],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(refresh, "fit_model", spoilt(one_direction))
+    monkeypatch.setattr(learning, "fit_model", spoilt(one_direction))
     with pytest.raises(GateError, match="collapsed"):
         refreshed()
     assert active(graph) == {}
@@ -205,7 +206,7 @@ def test_when_it_was_forced_and_ended_it_is_gone_on_with_without_force(
         raise Neo4jUnavailableError("gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(refresh, "fit_model", spoilt(one_direction))
+        patched.setattr(learning, "fit_model", spoilt(one_direction))
         patched.setattr(writeback, "write_similar", lost)
         with pytest.raises(Neo4jUnavailableError):
             refreshed(force=True)

@@ -13,6 +13,7 @@ from loaders.gateway import Neo4jGateway
 from loaders.schema import apply_schema
 from recsvc.blend.hold_out import all_evidence
 from recsvc.evaluation.splits import without_pairs
+from recsvc.refresh.metapath_queries import Neo4jPaths
 from recsvc.signals import metapath
 from recsvc.signals.metapath import all_rows, held_out_scores
 
@@ -76,7 +77,8 @@ def _scores(gateway: Any, users: list[int]) -> dict[str, sp.csr_matrix]:
         (np.ones(len(did), np.float32), (did.user_index, did.item_index)), shape=(3, 4)
     )
     return held_out_scores(
-        gateway, left, held_out, all_evidence(left, items), np.array(users), kinds=KINDS,
+        Neo4jPaths(gateway), left, held_out, all_evidence(left, items), np.array(users),
+        kinds=KINDS,
         size=10,
         progress=lambda *_: None,
     )  # fmt: skip
@@ -90,7 +92,9 @@ def test_a_path_through_the_answer_itself_is_not_counted_and_nothing_is_deleted(
     gateway.run(MAKE)
     graph = extract_graph(gateway)
     x, y, z = map(graph.items.row, "xyz")
-    whole = all_rows(gateway, "item_user_item", graph, KINDS, 10, lambda *_: None).toarray()
+    whole = all_rows(
+        Neo4jPaths(gateway), "item_user_item", graph, KINDS, 10, lambda *_: None
+    ).toarray()
     assert whole[x, y] > 0  # x leads to y, through a alone: that would give the answer away
     scores = _scores(gateway, [0, 1])["item_user_item"].toarray()
     assert scores[0, y] == 0

@@ -21,7 +21,8 @@ REACH_CYPHER = {
     "recsvc/snapshot/deletion.py": "what is deleted, by the service, the command or a refresh",
     "recsvc/analyst/questions.py": "what analysts ask, as files for their tools",
     "recsvc/report/_aggregates.py": "what the data report has Neo4j add up",
-    "recsvc/signals/metapath.py": "meta-paths at refresh",
+    "recsvc/signals/metapath.py": "what the files of meta-paths declare",
+    "recsvc/refresh/metapath_queries.py": "meta-paths that declare no walk",
 }
 REACH_NEO4J = {
     "recsvc/graph/store.py": "reads the times that come",

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.blend.blend import BASE, LEAST_WEIGHT
+from recsvc.blend.hold_out import ValidationSplit, split_by
 from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
-from recsvc.evaluation.splits import entries, hold_out
+from recsvc.evaluation.splits import hold_out
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.models import MODELS, FitRun, ModelSpec, TrainingData, Validation, ridge
 from recsvc.models import hybrid as module
@@ -19,12 +20,14 @@ from recsvc.models.hybrid import (
     HybridModel,
     HybridOptions,
     RankFusionModel,
-    Rehearsal,
     fit,
     fit_without_each,
 )
 
 GROUPS, USERS, ITEMS = 6, 10, 12
+ROWS = ["pagerank", "category_item", "followed_user_item", "item_category_item", "item_user_item"]
+NOTHING_PREFERRED = {"category_item"}
+"""Nobody prefers a category in these graphs."""
 
 
 def data_of(
@@ -36,7 +39,14 @@ def data_of(
         IdMap([f"u{n:03}" for n in range(users)]),
         IdMap([f"i{n:03}" for n in range(items)]),
         IdMap([f"c{n}" for n in range(0 if categories is None else categories.shape[1])]),
-        Interactions.empty(),
+        Interactions(
+            row,
+            column,
+            np.zeros(len(row), np.int8),
+            evidence[row, column].astype(np.float64),
+            np.full(len(row), np.nan),
+            ("interaction",),
+        ),
         follows=edges(follows),
         in_category=edges(categories),
     )
@@ -87,14 +97,14 @@ def sides() -> TrainingData:
 
 def test_terms_and_base_add_up_to_the_score_of_every_user() -> None:
     data = sides()
-    model = fitted(data, models="walk3", signals="pagerank,follows,categories")
-    assert [s.name for s in model.blend.signals] == ["walk3", "pagerank", "follows", "categories"]
+    model = fitted(data, models="walk3")
+    assert [s.name for s in model.blend.signals] == ["walk3", *ROWS]
     batch = model.scores(np.arange(data.evidence.shape[0]), data.evidence)
     items = np.arange(data.evidence.shape[1])
     for user in (0, 17, 59):
         scored = model.blend.score(evidence_of(data, user))
         terms = model.blend.terms(scored, items)
-        assert {term.signal for term in terms} == {s.name for s in model.blend.signals}
+        assert {term.signal for term in terms} == {"walk3", *ROWS} - NOTHING_PREFERRED
         total = model.blend.base(items) + sum(term.values.sum(axis=0) for term in terms)
         np.testing.assert_allclose(total, scored.scores, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(batch[user], scored.scores, rtol=1e-4, atol=1e-6)
@@ -105,11 +115,10 @@ def test_a_signal_that_says_nothing_about_taste_is_given_next_to_no_weight() -> 
     rng = np.random.default_rng(5)
     users, items = GROUPS * USERS, GROUPS * ITEMS
     data = data_of(grouped(), rng.random((users, users)) < 0.1, rng.random((items, 6)) < 0.3)
-    # A tenth of the items of 60 users would be 60 answers to learn from.
-    weights = fitted(data, models="walk3", held_out_share=0.2).weights
-    assert weights["walk3"] == 1.0
-    assert weights["follows"] <= 0.05
-    assert weights["categories"] <= 0.05
+    weights = fitted(data, models="walk3").weights
+    assert max(weights, key=weights.__getitem__) in {"walk3", "item_user_item", "pagerank"}
+    assert weights["followed_user_item"] <= 0.05
+    assert weights["item_category_item"] <= 0.05
 
 
 def test_the_side_that_knows_the_answer_is_given_the_weight() -> None:
@@ -123,37 +132,46 @@ def test_the_side_that_knows_the_answer_is_given_the_weight() -> None:
         # They share no item that would join them by a walk once a part is held out.
         evidence[2 * pair, own] = evidence[2 * pair + 1, own] = 1.0
         follows[2 * pair, 2 * pair + 1] = follows[2 * pair + 1, 2 * pair] = 1
-    model = fitted(data_of(evidence, follows), models="", signals="follows")
-    assert model.weights == {"follows": 1.0, BASE: LEAST_WEIGHT}
+    weights = fitted(data_of(evidence, follows), models="walk3").weights
+    assert max(weights, key=weights.__getitem__) == "followed_user_item"
 
 
-def test_sides_that_the_graph_lacks_are_silent() -> None:
-    plain = fitted(data_of(grouped()), models="walk3", signals="follows,categories")
-    assert list(plain.weights) == ["walk3", BASE]
+def test_paths_that_the_graph_lacks_are_silent() -> None:
+    plain = fitted(data_of(grouped()), models="walk3")
+    silent = ("category_item", "item_category_item", "followed_user_item")
+    assert {plain.weights[name] for name in silent} == {LEAST_WEIGHT}
+
+
+def test_kernels_are_cut_as_those_of_a_refresh() -> None:
+    model = fitted(sides(), models="walk3", kernel_size=10, row_size=10)
+    rows = {signal.name: np.diff(signal.rows.indptr) for signal in model.blend.signals}
+    assert {name: int(lengths.max()) for name, lengths in rows.items() if lengths.any()} == (
+        dict.fromkeys(rows.keys() - NOTHING_PREFERRED, 10) | {"category_item": 10}
+    )
+
+
+def held_out_part(data: TrainingData, seed: int) -> ValidationSplit:
+    return split_by(hold_out(data.evidence, 0.2, seed=seed), data.graph, data.evidence)
 
 
 def test_the_blend_is_no_worse_than_its_best_part() -> None:
-    data = sides()
-    mask = hold_out(data.evidence, 0.2, seed=9)
-    part = TrainingData(data.graph, entries(data.evidence, ~mask))
-    held_out = entries(data.evidence, mask)
+    split = held_out_part(sides(), 9)
+    part = TrainingData(split.graph, split.kept)
+    whole, _, alone = fit_without_each(part, HybridOptions(models=("walk3",)), FitRun(seed=0))
 
-    def ndcg(**values: object) -> float:
-        return mean_ndcg(fitted(part, **values).scores, part.evidence, held_out)
+    def ndcg(model: HybridModel) -> float:
+        return mean_ndcg(model.scores, part.evidence, split.held_out)
 
-    alone = [ndcg(models="walk3", signals=""), ndcg(models="", signals="follows")]
-    assert ndcg(models="walk3", signals="follows") >= max(alone) - 0.01
+    assert ndcg(whole) >= max(map(ndcg, alone.values())) - 0.01
 
 
 def test_without_a_signal_the_weights_are_learned_again() -> None:
     """Each blend is the one that a fit without the signal learns on the same candidates."""
     data = sides()
-    options = HybridOptions(models=("walk3",), signals=("pagerank", "follows", "categories"))
+    options = HybridOptions(models=("walk3",))
     whole, without, alone = fit_without_each(data, options, FitRun(seed=0))
-    assert (
-        whole.weights == fitted(data, models="walk3", signals="pagerank,follows,categories").weights
-    )
-    names = ["walk3", "pagerank", "follows", "categories"]
+    assert whole.weights == fitted(data, models="walk3").weights
+    names = ["walk3", *ROWS]
     assert list(without) == list(alone) == names
     for name in names:
         weights = without[name].weights
@@ -165,21 +183,20 @@ def test_without_a_signal_the_weights_are_learned_again() -> None:
         fit_without_each(data, HybridOptions(models=("walk3",), fusion="rrf"), FitRun(seed=0))
 
 
-def test_weights_are_learned_on_the_rehearsal_given() -> None:
+def test_weights_are_learned_on_the_split_given() -> None:
     """In it the categories know the answers; in the data they know nothing."""
     data = sides()
-    mask = hold_out(data.evidence, 0.2, seed=1)
-    items = data.evidence.shape[1]
-    group = np.arange(items) // ITEMS
-    told = data_of(
-        np.kron(np.eye(GROUPS), np.ones((USERS, ITEMS))), None, np.eye(GROUPS)[group] > 0
-    ).graph
-    kept = TrainingData(told, entries(data.evidence, ~mask))
-    rehearsal = Rehearsal(kept, entries(data.evidence, mask))
-    options = HybridOptions(models=("walk3",), signals=("categories",))
-    given, _, _ = fit_without_each(data, options, FitRun(seed=0), rehearsal)
+    split = held_out_part(data, 1)
+    group = np.arange(data.evidence.shape[1]) // ITEMS
+    told = replace(
+        split.graph,
+        categories=IdMap([f"c{n}" for n in range(GROUPS)]),
+        in_category=edges(np.eye(GROUPS)[group] > 0),
+    )
+    options = HybridOptions(models=("walk3",))
+    given, _, _ = fit_without_each(data, options, FitRun(seed=0), replace(split, graph=told))
     own, _, _ = fit_without_each(data, options, FitRun(seed=0))
-    assert given.weights["categories"] > 0.2 > own.weights["categories"]
+    assert given.weights["item_category_item"] > 0.2 > own.weights["item_category_item"]
 
 
 def test_a_part_chooses_its_options_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +210,7 @@ def test_a_part_chooses_its_options_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(ModelSpec, "fit", property(lambda _spec: watched))
     data = sides()
-    fit(data, HybridOptions(models=("ridge",), signals=()), FitRun(seed=3))
+    fit(data, HybridOptions(models=("ridge",)), FitRun(seed=3))
     chosen = ridge.settled(data, ridge.RidgeOptions(), 3).l2
     (part, first), (whole, second) = used
     assert part < whole
@@ -202,8 +219,9 @@ def test_a_part_chooses_its_options_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_given_weights_are_kept() -> None:
-    model = fitted(sides(), models="walk3", fusion="weighted", weights="walk3=1,follows=0.5")
-    assert model.weights == {"walk3": 1.0, "follows": 0.5, "categories": 0.0, BASE: LEAST_WEIGHT}
+    model = fitted(sides(), models="walk3", fusion="weighted", weights="walk3=1,pagerank=0.5")
+    expected = {"walk3": 1.0, **dict.fromkeys(ROWS, 0.0), "pagerank": 0.5, BASE: LEAST_WEIGHT}
+    assert model.weights == expected
 
 
 def test_trained_parts_are_refitted_for_the_epochs_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,9 +250,9 @@ def test_trained_parts_are_refitted_for_the_epochs_found(monkeypatch: pytest.Mon
 
 def test_the_metric_is_of_the_validation_part_given() -> None:
     data = sides()
-    mask = hold_out(data.evidence, 0.2, seed=4)
-    part = TrainingData(data.graph, entries(data.evidence, ~mask))
-    run = FitRun(seed=0, validation=Validation(entries(data.evidence, mask)))
+    split = held_out_part(data, 4)
+    part = TrainingData(split.graph, split.kept)
+    run = FitRun(seed=0, validation=Validation(split.held_out))
     model, report = fit(part, HybridOptions(models=("walk3",)), run)
     assert run.validation is not None
     expected = mean_ndcg(model.scores, part.evidence, run.validation.held_out)
@@ -257,17 +275,20 @@ def test_rank_fusion_takes_models_that_are_not_linear(monkeypatch: pytest.Monkey
 
 def test_rank_fusion_is_the_sum_of_reciprocal_ranks() -> None:
     data = sides()
-    options = HybridOptions(models=("walk3",), signals=("follows",), fusion="rrf", rank_constant=10)
+    options = HybridOptions(models=("walk3",), fusion="rrf", rank_constant=10)
     model, _ = fit(data, options, FitRun(seed=0))
     assert isinstance(model, RankFusionModel)
     user = 21
     walk = model.parts[0].scores(np.array([user]), data.evidence[[user]])[0]
-    friends = model.side[0].batch_scores(model.follows[[user]])[0]
+    given = {kind: known[[user]] for kind, known in model.besides.items()}
+    given["item"] = data.evidence[[user]]
+    rows = [signal.batch_scores(given[signal.kind])[0] for signal in model.side]
+    lists = [(part, 1.0) for part in (walk, *rows)] + [(model.prior, LEAST_WEIGHT)]
     unseen = [i for i in range(len(walk)) if not data.evidence[user, i]]
     expected = [
         sum(
             weight / (10 + 1 + sum(part[other] > part[item] for other in unseen))
-            for part, weight in ((walk, 1.0), (friends, 1.0), (model.prior, LEAST_WEIGHT))
+            for part, weight in lists
         )
         for item in unseen
     ]
@@ -279,14 +300,14 @@ def test_rank_fusion_is_the_sum_of_reciprocal_ranks() -> None:
 def test_the_memory_is_that_of_the_parts_and_more() -> None:
     data = sides()
     walk3 = MODELS["walk3"].memory_bytes(data, MODELS["walk3"].options())
-    one = module.memory_bytes(data, HybridOptions(models=("walk3",), signals=(), fusion="rrf"))
-    assert one == walk3
-    assert module.memory_bytes(data, HybridOptions(models=("walk3",))) > walk3
+    one = module.memory_bytes(data, HybridOptions(models=("walk3",), fusion="rrf"))
+    assert one > walk3
+    assert module.memory_bytes(data, HybridOptions(models=("walk3",))) > one
 
 
 def test_nothing_to_hold_out_is_said() -> None:
     data = data_of(np.eye(4, dtype=np.float32))
-    with pytest.raises(TrainingError, match="no user has 6 items or more"):
+    with pytest.raises(TrainingError, match="no user has 5 items or more"):
         fitted(data, models="walk3")
     fitted(data, models="walk3", fusion="weighted", weights="walk3=1")
 
@@ -298,8 +319,8 @@ def test_nothing_to_hold_out_is_said() -> None:
         ({"models": "hybrid"}, "'hybrid' cannot take part"),
         ({"models": "popularity"}, "'popularity' cannot take part"),
         ({"models": "walk3,walk3"}, "names a model twice"),
-        ({"models": "", "signals": ""}, "one part at least"),
-        ({"signals": "friends"}, "pagerank"),
+        ({"models": ""}, "at least 1 item"),
+        ({"signals": "follows"}, "Extra inputs"),
         ({"weights": "walk3=1"}, "weights with fusion=learned"),
         ({"fusion": "weighted"}, "without weights"),
         ({"fusion": "weighted", "weights": "base=1"}, "without weights"),

@@ -11,14 +11,14 @@ import scipy.sparse as sp
 from loaders.extract import ItemDetails
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.blend.blend import Blend
+from recsvc.blend.parts import Learned, Validated
 from recsvc.models import MODELS, FitRun, ModelSpec, TrainingData
 from recsvc.refresh.candidate import Basis, Extracted, snapshot_of
 from recsvc.refresh.comparison import evaluated, in_rows_of
 from recsvc.refresh.fine_tuning import change_by_fine_tuning
 from recsvc.refresh.fine_tuning_state import Start, WarmState
-from recsvc.refresh.gate import Validated
 from recsvc.refresh.learning import fit_model
-from recsvc.refresh.parts import Learned, RefreshOptions, Run
+from recsvc.refresh.parts import RefreshOptions, Run
 from recsvc.refresh.run_journal import RefreshRun
 from recsvc.signals import RowSignal
 from recsvc.signals.popularity import popularity_prior

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+from recsvc.blend.parts import Learned, Validated
 from recsvc.evaluation.metrics import Estimate
 from recsvc.evaluation.splits import id_numbers
 from recsvc.refresh.fine_tuning_state import (
@@ -18,8 +19,6 @@ from recsvc.refresh.fine_tuning_state import (
     moved,
     read_state,
 )
-from recsvc.refresh.gate import Validated
-from recsvc.refresh.parts import Learned
 
 USERS, ITEMS = ("u1", "u3", "u5"), ("i1", "i3", "i5", "i7")
 DID = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0]], np.float32)  # nobody has i7

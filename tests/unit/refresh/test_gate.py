@@ -7,9 +7,10 @@ import pytest
 import scipy.sparse as sp
 
 from loaders.types import IdMap
+from recsvc.blend.parts import Validated
 from recsvc.evaluation.metrics import Estimate
 from recsvc.evaluation.splits import id_numbers
-from recsvc.refresh.gate import Validated, coverage, difference, objections
+from recsvc.refresh.gate import coverage, difference, objections
 from recsvc.signals import EmbeddingSignal, RowSignal
 
 N = 40

@@ -14,15 +14,16 @@ import pytest
 import scipy.sparse as sp
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+from recsvc.blend import fit as blend_fit
 from recsvc.blend.blend import BASE
 from recsvc.blend.hold_out import all_evidence, held_out_mask, split_by
+from recsvc.blend.parts import Fitted, Learned, Validated, Vectors
 from recsvc.evaluation.metrics import Estimate
 from recsvc.evaluation.splits import _mixed, id_numbers
 from recsvc.evidence import evidence_matrix
 from recsvc.models import MODELS, TrainingData
 from recsvc.refresh import learning
-from recsvc.refresh.gate import Validated
-from recsvc.refresh.parts import Fitted, Learned, RefreshOptions, Run, Vectors
+from recsvc.refresh.parts import RefreshOptions, Run
 from recsvc.refresh.run_journal import opened_run
 from recsvc.settings import load_settings
 
@@ -73,7 +74,8 @@ def ndcg(home: Path) -> dict[str, float]:
         lease = SimpleNamespace(require=lambda: None)
         run = Run(None, OPTIONS, EVENTS, lambda *_: None, lease, record)
         options = {name: MODELS[name].options() for name in MODEL_NAMES}
-        metrics = learning.learn(run, GRAPH, EVIDENCE, options).metrics
+        split = split_by(held_out_mask(GRAPH, EVIDENCE, OPTIONS, OPTIONS.seed), GRAPH, EVIDENCE)
+        metrics = blend_fit.learn(learning.parts_of(run, GRAPH, options), split).metrics
     return {name: found["ndcg@20"].mean for name, found in metrics.items()}
 
 
@@ -102,21 +104,21 @@ def models(patch: pytest.MonkeyPatch) -> None:
 
 
 def pagerank(patch: pytest.MonkeyPatch) -> None:
-    rows = learning.pagerank_rows
+    rows = blend_fit.pagerank_rows
     patch.setattr(
-        learning, "pagerank_rows", lambda _graph, _kept, **named: rows(GRAPH, EVIDENCE, **named)
+        blend_fit, "pagerank_rows", lambda _graph, _kept, **named: rows(GRAPH, EVIDENCE, **named)
     )
 
 
 def prior(patch: pytest.MonkeyPatch) -> None:
-    counted = learning.popularity_prior
-    patch.setattr(learning, "popularity_prior", lambda _kept: counted(EVIDENCE))
+    counted = blend_fit.popularity_prior
+    patch.setattr(blend_fit, "popularity_prior", lambda _kept: counted(EVIDENCE))
 
 
 def paths(patch: pytest.MonkeyPatch) -> None:
-    scores = learning.held_out_scores
+    scores = blend_fit.held_out_scores
     patch.setattr(
-        learning, "held_out_scores", lambda gateway, _graph, *more, **named: scores(
+        blend_fit, "held_out_scores", lambda gateway, _graph, *more, **named: scores(
             gateway, GRAPH, *more, **named
         ),
     )  # fmt: skip
@@ -129,7 +131,7 @@ def categories(patch: pytest.MonkeyPatch) -> None:
     def leaky(graph: HeteroGraph, items: sp.csr_matrix, *more: Any) -> Any:
         return all_evidence(graph, items, *more) | {"category": sp.csr_matrix(EVIDENCE @ links)}
 
-    patch.setattr(learning, "all_evidence", leaky)
+    patch.setattr(blend_fit, "all_evidence", leaky)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""What a refresh learns: the figures of the validation users."""
+"""What a blend learns: the figures of the validation users."""
 
 import numpy as np
 import scipy.sparse as sp
 
 from recsvc.blend.blend import BASE, candidates_in_parts
+from recsvc.blend.fit import validation_accuracy
 from recsvc.evaluation.metrics import evaluate, top_k
-from recsvc.refresh.learning import validation_accuracy
 
 USERS, ITEMS = 30, 400
 

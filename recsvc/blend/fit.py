@@ -1,0 +1,368 @@
+"""How a blend is learned, for a refresh and on tables alike.
+
+Some interactions of a sample of users are held out. Every signal is made from what is left: trained
+models find their best epoch on what is held out, and the weights λ are learned on it. Then the same
+signals are made from everything, with the epochs found.
+
+Models are fitted by a function that is given, and what a meta-path says that declares no walk is
+asked of something that is given: nothing here knows a model or a database.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float32, Float64, Int64
+from numpy.typing import NDArray
+
+from loaders.types import HeteroGraph
+from recsvc.blend.blend import (
+    BASE,
+    LEAST_WEIGHT,
+    Blend,
+    Candidates,
+    candidates_in_parts,
+    learn_weights,
+    scaled_scores,
+    top_hits,
+    unit_rms,
+)
+from recsvc.blend.hold_out import ValidationSplit, all_evidence
+from recsvc.blend.options import BlendOptions
+from recsvc.blend.parts import Fitted, Learned, Validated
+from recsvc.evaluation.metrics import accuracy, bootstrap
+from recsvc.evaluation.splits import id_numbers, row_numbers
+from recsvc.signals import RowSignal, Signal
+from recsvc.signals.metapath import (
+    PathQueries,
+    all_rows,
+    evidence_ids,
+    held_out_scores,
+    usable_metapaths,
+)
+from recsvc.signals.pagerank import PAGERANK, pagerank_rows
+from recsvc.signals.popularity import popularity_prior
+
+_T = TypeVar("_T")
+
+
+class Journal(Protocol):
+    """Is told of each step, and may keep what it made for an attempt that resumes the work."""
+
+    def kept(self, name: str, make: Callable[[], _T]) -> _T:
+        """What an earlier attempt made, else what `make` makes."""
+        ...
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """One step."""
+        ...
+
+    def told(self, what: str, done: int, total: int) -> None:
+        """Report progress."""
+        ...
+
+
+class Unkept:
+    """A journal that keeps nothing and tells nobody."""
+
+    def kept(self, name: str, make: Callable[[], _T]) -> _T:
+        """See `Journal.kept`."""
+        return make()
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """See `Journal.step`."""
+        return nullcontext()
+
+    def told(self, what: str, done: int, total: int) -> None:
+        """See `Journal.told`."""
+
+
+class FitModel(Protocol):
+    """Fits one model."""
+
+    def __call__(
+        self,
+        name: str,
+        graph: HeteroGraph,
+        evidence: sp.csr_matrix,
+        purpose: str = "",
+        *,
+        held_out: sp.csr_matrix | None = None,
+        epochs: int | None = None,
+    ) -> Fitted:
+        """Fit it, or take what an earlier attempt has fitted.
+
+        Args:
+            name: of the model.
+            graph: nodes and relationships.
+            evidence: weights of all users, [users, items].
+            purpose: what the fit is for, if not to be served.
+            held_out: chooses the number of epochs, [users, items].
+            epochs: their number.
+
+        Raises:
+            TrainingError: it cannot be fitted, or is not linear in a user's items.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a blend is made of, and how each part of it is made.
+
+    Attributes:
+        options: which models, and the sizes of rows.
+        kinds: of events, those that speak for an item on meta-paths.
+        fit: fits a model.
+        queries: runs the meta-paths that declare no walk; without it they take no part.
+        journal: is told of the steps.
+    """
+
+    options: BlendOptions
+    kinds: tuple[str, ...]
+    fit: FitModel
+    queries: PathQueries | None
+    journal: Journal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitSignals:
+    """Every signal, made from what a split has left.
+
+    Attributes:
+        split: the split.
+        epochs: by model; 0 for one without epochs.
+        signals: models and PageRank.
+        paths: raw scores of the users of the split by each meta-path, [users, items].
+        prior: from what is left.
+    """
+
+    split: ValidationSplit
+    epochs: Mapping[str, int]
+    signals: tuple[Signal, ...]
+    paths: Mapping[str, sp.csr_matrix]
+    prior: Float32[NDArray[np.float32], " items"]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the signals, in the order of `scores`, which end with the prior."""
+        return [*(signal.name for signal in self.signals), *self.paths]
+
+    def scores(
+        self, some: slice | Int64[NDArray[np.int64], " n"]
+    ) -> list[Float32[NDArray[np.float32], "n items"]]:
+        """Scores by each signal, what λ is put on, and the prior, for some users of the split."""
+        given = self.split.kept[self.split.users[some]]
+        scores = [scaled_scores(signal, given) for signal in self.signals]
+        raw = (found[some].toarray() for found in self.paths.values())
+        scores += [(s * unit_rms(s)[:, None]).astype(np.float32) for s in raw]
+        return [*scores, np.broadcast_to(self.prior, scores[0].shape)]
+
+    def candidates(self) -> Candidates:
+        """What λ is learned on; its features are the signals, then the prior."""
+        asked = (self.split.kept[self.split.users], self.split.held_out[self.split.users])
+        return candidates_in_parts(self.scores, len(self.names) + 1, *asked)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """The signals made from everything, put together.
+
+    Attributes:
+        blend: what answers are made from.
+        fitted: by model.
+        cut: share of the weight of its rows that was cut off, by model without vectors, and of
+            PageRank.
+    """
+
+    blend: Blend
+    fitted: Mapping[str, Fitted]
+    cut: Mapping[str, float]
+
+
+def learn(parts: Parts, split: ValidationSplit) -> Learned:
+    """Make the signals from what is left, and learn epochs and weights on what is held out.
+
+    Raises:
+        TrainingError: a model cannot be fitted.
+    """
+    return parts.journal.kept("weights", lambda: _learn(parts, split))
+
+
+def _learn(parts: Parts, split: ValidationSplit) -> Learned:
+    signals = split_signals(parts, split)
+    with parts.journal.step("weights"):
+        candidates = signals.candidates()
+        weights = learned_weights(candidates, [*signals.names, BASE])
+        by_user = validation_accuracy(candidates, weights)
+        metrics = {name: dict(bootstrap(values, 1000, 0)) for name, values in by_user.items()}
+    validated = Validated(
+        id_numbers(split.graph.users)[split.users],
+        by_user["hybrid"]["ndcg@20"],
+        row_numbers(split.held_out[split.users], id_numbers(split.graph.items)),
+    )
+    return Learned(weights, signals.epochs, metrics, validated)
+
+
+def learned_weights(candidates: Candidates, names: Sequence[str]) -> dict[str, float]:
+    """λ by signal, the least one for a signal that is of no use or says nothing."""
+    heard = [place for place, values in enumerate(candidates.features) if values.any()]
+    learnable = replace(candidates, features=candidates.features[heard])
+    learned, _ = learn_weights(learnable, [names[place] for place in heard])
+    return {name: max(learned.get(name, 0.0), LEAST_WEIGHT) for name in names}
+
+
+def split_signals(
+    parts: Parts,
+    split: ValidationSplit,
+    epochs: Mapping[str, int] | None = None,
+    purpose: str = "for validation",
+) -> SplitSignals:
+    """Make every signal from what a split has left, or take what an earlier step has made.
+
+    Args:
+        parts: how.
+        split: what is left, and what is held out.
+        epochs: of each model; found on what is held out unless given.
+        purpose: in the names of the steps.
+
+    Raises:
+        TrainingError: a model cannot be fitted.
+    """
+    graph, kept = split.graph, split.kept
+    fitted = {
+        name: parts.fit(
+            name, graph, kept, purpose, held_out=split.held_out if epochs is None else None,
+            epochs=(epochs or {}).get(name) or None,
+        )
+        for name in parts.options.models
+    }  # fmt: skip
+    signals = [each.signal(name, graph.items) for name, each in fitted.items()]
+    signals.append(_pagerank(parts, graph, kept, f"pagerank {purpose}")[0])
+    return SplitSignals(
+        split, {name: each.epochs for name, each in fitted.items()}, tuple(signals),
+        _path_scores(parts, split, f"paths {purpose}"), popularity_prior(kept),
+    )  # fmt: skip
+
+
+def fit_whole(
+    parts: Parts,
+    graph: HeteroGraph,
+    evidence: sp.csr_matrix,
+    weights: Mapping[str, float],
+    epochs: Mapping[str, int],
+    earlier_rows: Callable[[str], sp.csr_matrix | None] = lambda _path: None,
+) -> Whole:
+    """Make every signal from everything, and put them together.
+
+    Args:
+        parts: how.
+        graph: nodes and relationships.
+        evidence: weights of all users, [users, items].
+        weights: λ by signal; 0 of one that is not named.
+        epochs: by model; 0 for one without epochs.
+        earlier_rows: the rows of a meta-path, where they are known already.
+
+    Raises:
+        TrainingError: a model cannot be fitted.
+    """
+    fitted = {
+        name: parts.fit(name, graph, evidence, epochs=epochs.get(name) or None)
+        for name in parts.options.models
+    }
+    of_rows, cut = row_signals(parts, graph, evidence, earlier_rows)
+    signals = (*(each.signal(name, graph.items) for name, each in fitted.items()), *of_rows)
+    given = tuple(weights.get(signal.name, 0.0) for signal in signals)
+    # The prior orders what no evidence reaches, whatever weight it was given.
+    base = max(weights.get(BASE, 0.0), LEAST_WEIGHT)
+    blend = Blend(signals, given, popularity_prior(evidence), base)
+    rows = {name: each.cut for name, each in fitted.items() if sp.issparse(each.kernel)}
+    return Whole(blend, fitted, cut | rows)
+
+
+def row_signals(
+    parts: Parts,
+    graph: HeteroGraph,
+    evidence: sp.csr_matrix,
+    earlier_rows: Callable[[str], sp.csr_matrix | None] = lambda _path: None,
+) -> tuple[list[Signal], dict[str, float]]:
+    """PageRank and every meta-path, over all evidence nodes of the whole graph.
+
+    Args:
+        parts: how.
+        graph: nodes and relationships.
+        evidence: weights of all users, [users, items].
+        earlier_rows: the rows of a meta-path, where they are known already.
+
+    Returns:
+        The signals, and of PageRank's rows the share of their mass that was cut off.
+    """
+    ids = evidence_ids(graph)
+    pagerank, cut = _pagerank(parts, graph, evidence, PAGERANK)
+
+    def rows(name: str) -> sp.csr_matrix:
+        with parts.journal.step(name):
+            known = earlier_rows(name)
+            if known is not None:
+                return known
+            size, told = parts.options.row_size, parts.journal.told
+            return all_rows(parts.queries, name, graph, parts.kinds, size, told)
+
+    signals = [pagerank]
+    for name, kind in usable_metapaths(parts.queries).items():
+        found = parts.journal.kept(name, partial(rows, name))
+        signals.append(RowSignal(name, kind, ids[kind], found))
+    return signals, {PAGERANK: cut}
+
+
+def _pagerank(
+    parts: Parts, graph: HeteroGraph, evidence: sp.csr_matrix, what: str
+) -> tuple[Signal, float]:
+    """PageRank's rows, and the share of their mass that was cut off."""
+    options = parts.options
+
+    def rows() -> tuple[sp.csr_matrix, float]:
+        with parts.journal.step(what):
+            found, _, cut = pagerank_rows(
+                graph, evidence, damping=options.damping, epsilon=options.pagerank_epsilon,
+                size=options.row_size,
+            )  # fmt: skip
+        return found, cut
+
+    kept, cut = parts.journal.kept(what, rows)
+    return RowSignal(PAGERANK, "item", graph.items, kept, options.damping), cut
+
+
+def _path_scores(parts: Parts, split: ValidationSplit, what: str) -> dict[str, sp.csr_matrix]:
+    """Raw scores of the users of a split by each meta-path."""
+
+    def scores() -> dict[str, sp.csr_matrix]:
+        evidence = all_evidence(split.graph, split.kept)
+        with parts.journal.step(what):
+            return held_out_scores(
+                parts.queries, split.graph, split.held_out, evidence, split.users,
+                kinds=parts.kinds, size=parts.options.row_size, progress=parts.journal.told,
+            )  # fmt: skip
+
+    return parts.journal.kept(what, scores)
+
+
+def validation_accuracy(
+    candidates: Candidates, weights: Mapping[str, float]
+) -> dict[str, dict[str, Float64[NDArray[np.float64], " users"]]]:
+    """Recall@20 and NDCG@20 for each user, of each signal and of the blend as `hybrid`.
+
+    What a signal says nothing about it does not find.
+    """
+    blend = np.tensordot(np.array(list(weights.values()), np.float32), candidates.features, axes=1)
+    by_user: dict[str, dict[str, Float64[NDArray[np.float64], " users"]]] = {}
+    for name, values in zip([*weights, "hybrid"], [*candidates.features, blend], strict=True):
+        said = candidates.present & (values != 0.0)
+        ranked = replace(candidates, present=said, relevant=candidates.relevant & said)
+        found = accuracy(top_hits(ranked, values, 20), candidates.n_relevant)
+        by_user[name] = {"recall@20": found["recall"], "ndcg@20": found["ndcg"]}
+    return by_user

@@ -1,0 +1,78 @@
+"""What a blend is put together from, and what its validation part decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float32, Float64, Int64
+from numpy.typing import NDArray
+
+from loaders.types import IdMap
+from recsvc.evaluation.metrics import Estimate
+from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """The vectors of a fitted model: see `recsvc.models.EmbeddingModel`."""
+
+    user: Float32[NDArray[np.float32], "users dim"]
+    item: Float32[NDArray[np.float32], "items dim"]
+    source: Float32[NDArray[np.float32], "items dim"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A fitted model in a form that can be stored: vectors, or rows cut to their largest entries.
+
+    Attributes:
+        kernel: vectors, or K(j, i) as rows [items, items].
+        epochs: that it has seen; 0 for one without epochs.
+        cut: share of the weight of the rows that was cut off.
+        tables: what a later fit can go on from.
+    """
+
+    kernel: Vectors | sp.csr_matrix
+    epochs: int
+    cut: float = 0.0
+    tables: tuple[Float32[NDArray[np.float32], "nodes dim"], ...] = ()
+
+    def signal(self, name: str, items: IdMap) -> Signal:
+        """The model as a signal of that name."""
+        if isinstance(self.kernel, Vectors):
+            return EmbeddingSignal(name, items, self.kernel.source, self.kernel.item)
+        return RowSignal(name, "item", items, self.kernel)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validated:
+    """How good a blend was for each validation user.
+
+    Attributes:
+        user: a number for each user (`recsvc.evaluation.splits.id_numbers`); no two are the same.
+        ndcg: NDCG@20 on what was held out from them.
+        asked: a number for the set of items that was held out
+            (`recsvc.evaluation.splits.row_numbers`).
+    """
+
+    user: Int64[NDArray[np.int64], " users"]
+    ndcg: Float64[NDArray[np.float64], " users"]
+    asked: Int64[NDArray[np.int64], " users"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What the validation part decided.
+
+    Attributes:
+        weights: λ by signal.
+        epochs: best number by model; 0 for one without epochs.
+        metrics: Recall@20 and NDCG@20 by signal, and of the blend as `hybrid`.
+        validated: how good the blend was for each validation user.
+    """
+
+    weights: Mapping[str, float]
+    epochs: Mapping[str, int]
+    metrics: Mapping[str, Mapping[str, Estimate]]
+    validated: Validated

@@ -1,0 +1,42 @@
+"""A fitted model as a part of a blend."""
+
+from loaders.types import IdMap
+from recsvc.blend.fit import Journal
+from recsvc.blend.parts import Fitted, Vectors
+from recsvc.errors import TrainingError
+from recsvc.models.base import EmbeddingModel, FitReport, FittedModel
+from recsvc.signals.rows import kernel_rows
+
+
+def as_part(
+    model: FittedModel, report: FitReport, items: IdMap, kernel_size: int, journal: Journal
+) -> Fitted:
+    """The vectors of a model, or its rows cut to their largest entries.
+
+    Args:
+        model: fitted.
+        report: of the fit.
+        items: ids of the items, in the order of the rows.
+        kernel_size: entries kept in each row of a model without vectors.
+        journal: is told while the rows are made.
+
+    Raises:
+        TrainingError: the model is not linear in a user's items.
+    """
+    if isinstance(model, EmbeddingModel):
+        vectors = Vectors(model.user_vectors, model.item_vectors, model.source_vectors)
+        return Fitted(vectors, report.epochs, tables=report.tables)
+    kernel = model.signal(items)
+    if kernel is None:
+        raise TrainingError(not_linear(model.name))
+    with journal.step(f"rows of {model.name}"):
+        rows, cut = kernel_rows(kernel, kernel_size)
+    return Fitted(rows, report.epochs, cut)
+
+
+def not_linear(name: str) -> str:
+    """Why a model cannot be in the blend."""
+    return (
+        f"{name} is not linear in what a user did, so no answer with it could be explained: "
+        "leave it out"
+    )

@@ -1,0 +1,130 @@
+"""Meta-paths that declare no walk, run by Neo4j.
+
+Without held-out interactions they are run in short transactions that are rolled back.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Int64
+from numpy.typing import NDArray
+
+from loaders.catalogue import catalogue
+from loaders.extract import Progress, metapath_rows
+from loaders.gateway import Gateway, Transaction
+from loaders.types import HeteroGraph, IdMap
+from recsvc.signals.metapath import evidence_ids, metapath_kind
+from recsvc.signals.rows import truncate_rows
+
+_MOST_AT_ONCE = 25
+"""Evidence nodes in one transaction that holds locks; fewer where they take longer than this."""
+_LOCKED_SECONDS = 0.2
+
+
+def _largest(size: int) -> Callable[[sp.csr_matrix], sp.csr_matrix]:
+    return lambda rows: truncate_rows(rows, size)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Neo4jPaths:
+    """See `recsvc.signals.metapath.PathQueries`.
+
+    Attributes:
+        gateway: the graph.
+    """
+
+    gateway: Gateway
+
+    def rows(
+        self, name: str, graph: HeteroGraph, kinds: Sequence[str], size: int, progress: Progress
+    ) -> sp.csr_matrix:
+        """See `PathQueries.rows`."""
+        ids = evidence_ids(graph)[metapath_kind(name)]
+        return metapath_rows(
+            self.gateway, name, ids, graph.items, _largest(size), kinds=kinds, progress=progress
+        )
+
+    def held_out_scores(
+        self,
+        name: str,
+        graph: HeteroGraph,
+        held_out: sp.csr_matrix,
+        given: sp.csr_matrix,
+        user_index: Int64[NDArray[np.int64], " n"],
+        *,
+        kinds: Sequence[str],
+        size: int,
+        progress: Progress,
+    ) -> sp.csr_matrix:
+        """See `PathQueries.held_out_scores`.
+
+        The file is run for one user after the other, in transactions in which that user's held-out
+        interactions have been deleted.
+        """
+        work = _HeldOut(self.gateway, name, graph, held_out, kinds, size)
+        return work.scores(given, user_index, progress)
+
+
+class _HeldOut:
+    """Runs a file in transactions in which what is held out from a user has been deleted.
+
+    They lock the user and the items at the other ends, so each is short, and after it nothing is
+    done for as long, in which others can write.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        name: str,
+        graph: HeteroGraph,
+        held_out: sp.csr_matrix,
+        kinds: Sequence[str],
+        size: int,
+    ) -> None:
+        self._gateway, self._name, self._graph = gateway, name, graph
+        self._held_out, self._kinds, self._size = held_out, kinds, size
+        self._ids: IdMap = evidence_ids(graph)[metapath_kind(name)]
+        self._at_once = 1
+
+    def scores(
+        self, given: sp.csr_matrix, user_index: Int64[NDArray[np.int64], " n"], progress: Progress
+    ) -> sp.csr_matrix:
+        """Raw scores, [n, items]."""
+        found = [sp.csr_matrix((0, len(self._graph.items))).astype(np.float32)]
+        for number, user in enumerate(user_index.tolist()):
+            found.append(given[[number]] @ self._rows(user, given[[number]].indices))
+            progress(f"{self._name} for validation", number + 1, len(user_index))
+        return sp.csr_matrix(sp.vstack(found, format="csr", dtype=np.float32))
+
+    def _rows(self, user: int, evidence: NDArray[np.int32]) -> sp.csr_matrix:
+        """The rows of some evidence without what is held out from a user."""
+        wanted = [self._ids[row] for row in evidence.tolist()]
+        rows = sp.csr_matrix((len(self._ids), len(self._graph.items))).astype(np.float32)
+        while wanted:
+            some, wanted = wanted[: self._at_once], wanted[self._at_once :]
+            began = time.monotonic()
+            # Returned, not gathered inside: after a transient error the work is done again.
+            rows += self._gateway.rehearse(partial(self._without, user=user, wanted=some))
+            took = time.monotonic() - began
+            if took > _LOCKED_SECONDS:
+                self._at_once = max(1, self._at_once // 2)
+            elif took < _LOCKED_SECONDS / 2:
+                self._at_once = min(_MOST_AT_ONCE, self._at_once * 2)
+            time.sleep(took)
+        return rows
+
+    def _without(
+        self, transaction: Transaction, *, user: int, wanted: Sequence[str]
+    ) -> sp.csr_matrix:
+        items = self._graph.items
+        removed = [items[i] for i in self._held_out[[user]].indices.tolist()]
+        rows = [{"user_id": self._graph.users[user], "item_ids": removed}]
+        transaction.run(catalogue()["extract/without_held_out"], rows=rows)
+        return metapath_rows(
+            transaction, self._name, self._ids, items, _largest(self._size), kinds=self._kinds,
+            wanted=wanted,
+        )  # fmt: skip

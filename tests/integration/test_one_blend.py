@@ -1,0 +1,57 @@
+"""The blend on tables and the one that a refresh serves of them are the same."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from loaders.gateway import Neo4jGateway
+from loaders.local_neo4j import DEFAULT_LINE
+from recsvc.settings import load_settings
+from recsvc.training.experiment import TrialData, TrialOptions, rank_fitted, read_trial
+from recsvc.training.served_experiment import rank_by_refresh, refresh_options
+from tests.odd_shop import odd_shop
+
+pytestmark = [
+    pytest.mark.neo4j,
+    pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True),
+]
+
+QUICK = ("lightgcn.epochs=6", "node2vec.epochs=1")
+"""The defaults but for the length of the training."""
+
+
+def trial(folder: Path) -> TrialData:
+    """An odd shop, a sixth of its interactions apart; all of its users are ranked for."""
+    odd_shop(folder, 0, "--clean")
+    rows = pl.read_csv(folder / "interactions.csv", infer_schema=False).with_row_index()
+    test = pl.col("index") % 6 == 2
+    rows.filter(~test).drop("index").write_csv(folder / "interactions.csv")
+    rows.filter(test).drop("index").write_csv(folder / "test.csv")
+    data = read_trial(
+        folder / "interactions.csv", folder / "test.csv", str(folder), load_settings().events
+    )
+    return replace(data, users=np.arange(len(data.graph.users)))
+
+
+@pytest.mark.parametrize("given", [QUICK, ("models=fastrp,walk3", "validation_users=40")])
+def test_evaluate_hybrid_ranks_as_a_refreshed_graph(
+    given: tuple[str, ...], gateway: Neo4jGateway, tmp_path: Path
+) -> None:
+    data = trial(tmp_path / "tables")
+    assert not data.available.all()
+    assert (data.asked.data < 0.0).any()
+    assert (np.diff(data.evidence.indptr) == 0).any()  # somebody without evidence
+    options = TrialOptions(seed=3, assignments=given)
+    offline = rank_fitted("hybrid", data, options)
+    served = rank_by_refresh(
+        gateway, data, refresh_options(options), load_settings().events,
+        folder=tmp_path, say=lambda _: None,
+    )  # fmt: skip
+    assert offline.details["weights"] == pytest.approx(served.details["weights"], rel=1e-6)
+    ours, theirs = offline.ranking, served.ranking
+    np.testing.assert_array_equal(ours.items[:, :20], theirs.items[:, :20])
+    np.testing.assert_allclose(ours.scores, theirs.scores, rtol=0.0, atol=1e-5)
+    assert np.isfinite(ours.scores).any()
