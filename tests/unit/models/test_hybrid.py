@@ -121,19 +121,26 @@ def test_a_signal_that_says_nothing_about_taste_is_given_next_to_no_weight() -> 
     assert weights["item_category_item"] <= 0.05
 
 
-def test_the_side_that_knows_the_answer_is_given_the_weight() -> None:
-    """Friends have the same items, which nobody else has: only following leads there."""
-    rng = np.random.default_rng(2)
+def test_the_path_that_knows_the_answer_is_given_the_weight() -> None:
+    """Of each pair one has things of the other's, which are held out: only following leads there.
+
+    PageRank follows too.
+    """
     pairs, each = 40, 8
-    evidence = np.zeros((2 * pairs, pairs * each), np.float32)
+    evidence = np.kron(np.eye(2 * pairs), np.ones(each)).astype(np.float32)
     follows = np.zeros((2 * pairs, 2 * pairs))
-    for pair in range(pairs):
-        own = rng.permutation(each) + pair * each
-        # They share no item that would join them by a walk once a part is held out.
-        evidence[2 * pair, own] = evidence[2 * pair + 1, own] = 1.0
-        follows[2 * pair, 2 * pair + 1] = follows[2 * pair + 1, 2 * pair] = 1
-    weights = fitted(data_of(evidence, follows), models="walk3").weights
-    assert max(weights, key=weights.__getitem__) == "followed_user_item"
+    first = np.arange(0, 2 * pairs, 2)
+    follows[first, first + 1] = 1
+    for user in first:
+        evidence[user, each * (user + 1) : each * (user + 1) + 3] = 1.0
+    data = data_of(evidence, follows)
+    owner, item = data.evidence.nonzero()
+    split = split_by(item // each != owner, data.graph, data.evidence)
+    options = HybridOptions(models=("walk3",))
+    weights = fit_without_each(data, options, FitRun(seed=0), split)[0].weights
+    leading = {"followed_user_item", "pagerank"}
+    assert max(weights, key=weights.__getitem__) in leading
+    assert {weights[name] for name in weights.keys() - leading} == {LEAST_WEIGHT}
 
 
 def test_paths_that_the_graph_lacks_are_silent() -> None:
