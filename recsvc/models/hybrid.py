@@ -82,8 +82,9 @@ class HybridModel:
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
     ) -> Float32[NDArray[np.float32], "n items"]:
         """See `FittedModel.scores`; a weight below 0 is a dislike."""
-        given = {kind: known[user_index] for kind, known in self.besides.items()}
-        return self.blend.batch_scores({**given, "item": evidence})
+        given: dict[EvidenceKind, sp.csr_matrix] = {"item": evidence}
+        given |= {kind: known[user_index] for kind, known in self.besides.items()}
+        return self.blend.batch_scores(given)
 
     def signal(self, items: IdMap) -> None:
         """See `FittedModel.signal`: several kernels, each on a scale of the user's own."""
