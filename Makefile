@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 # There are two workers: each has one thread, and a Java that compiles quickly rather than well.
-PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1 $(BIN)/python -m pytest --cov
+PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-all lint types bench docs clean
+.PHONY: demo test test-all erase-coverage lint types bench docs clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -24,11 +24,17 @@ demo: $(VENV)/.ready
 	@$(BIN)/python -m recsvc.commands.demo
 
 test: lint types
-	$(PYTEST) --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not alone and not long" --cov-report=
-	$(PYTEST) -m "alone and not long" --cov-append --cov-report term:skip-covered
+	$(PYTEST) $(COVERAGE) --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not alone and not long"
+	$(PYTEST) $(COVERAGE) -m "alone and not long"
 
-test-all: test
-	$(PYTEST) -m long --timeout 3600
+# Counting lines makes every test slower.
+test-all: COVERAGE := --cov --cov-append --cov-report=
+test-all: erase-coverage test
+	$(PYTEST) $(COVERAGE) -m long --timeout 3600
+	$(BIN)/coverage report --skip-covered
+
+erase-coverage: $(VENV)/.ready
+	$(BIN)/coverage erase
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check

@@ -1,8 +1,9 @@
 """A real Neo4j for the tests that need one, started once and emptied before each of them.
 
-Integration tests run on every line of Neo4j, all of them on one before the next is started; other
-tests run on the default line only. And a small graph with six tastes in it, refreshed once a
-module, with the real service in front.
+Integration tests run on every line of Neo4j, all of them on one before the next is started; on
+other lines than the default one most of them are long tests. Other tests run on the default line
+only. And a small graph with six tastes in it, refreshed once a module, with the real service in
+front.
 """
 
 import os
@@ -41,28 +42,16 @@ CHECKOUT = checkout_root()
 assert CHECKOUT is not None
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 INTEGRATION = CHECKOUT / "tests" / "integration"
-# Commands, reports, answers and fine-tuning, whose queries other tests run on every line of Neo4j.
-ON_DEFAULT_LINE = {
-    "test_analyst_overviews.py",
-    "test_analyst_queries.py",
-    "test_analyst_scores.py",
-    "test_answer_cache.py",
-    "test_cold.py",
-    "test_commands.py",
-    "test_counterfactuals.py",
-    "test_dearest.py",
-    "test_fine_tuning.py",
-    "test_grown_graph.py",
-    "test_live_evidence.py",
-    "test_new_metapath.py",
-    "test_odd_shop_analyst.py",
-    "test_odd_shop_commands.py",
-    "test_odd_shop_routes.py",
-    "test_refused_versions.py",
-    "test_report.py",
-    "test_round_trips.py",
-    "test_serving.py",
-    "test_writes_during_refresh.py",
+# What may differ between lines of Neo4j: queries and their plans, the driver's errors, full text,
+# locks, and one refresh with the service in front. `make test-all` runs all others on each line.
+ON_EVERY_LINE = {
+    "test_gateway.py",
+    "test_ingest.py",
+    "test_lease.py",
+    "test_live_truth.py",
+    "test_queries.py",
+    "test_schema.py",
+    "test_search.py",
 }
 
 _HTTP_PORT = 7474
@@ -90,22 +79,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
     if "neo4j_line" in metafunc.fixturenames and not named:
         path = metafunc.definition.path
-        everywhere = INTEGRATION in path.parents and path.name not in ON_DEFAULT_LINE
-        lines = list(neo4j_versions()) if everywhere else [DEFAULT_LINE]
+        others = [line for line in neo4j_versions() if line != DEFAULT_LINE]
+        if INTEGRATION not in path.parents:
+            others = []
+        marks = [] if path.name in ON_EVERY_LINE else [pytest.mark.long]
+        lines = [DEFAULT_LINE, *(pytest.param(line, marks=marks) for line in others)]
         metafunc.parametrize("neo4j_line", lines, indirect=True, scope="session")
 
 
 class ByFileAndLine(LoadScopeScheduling):
-    """Of several workers, one runs all tests of a file on a line of Neo4j, with its own server.
+    """Of several workers, one runs all tests of a file on the default line, with its own server.
 
-    The files of browser tests, which share one graph, count as one.
+    The files of browser tests, which share one graph, count as one. So do all tests on another
+    line: its server starts once.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, name = nodeid.partition("::")
         file = re.sub("^tests/browser/.*", "tests/browser", file)
-        lines = [line for line in neo4j_versions() if re.search(rf"(\[|-){line}(-|\])", name)]
-        return f"{file} {lines}"
+        others = (line for line in neo4j_versions() if line != DEFAULT_LINE)
+        return next((line for line in others if re.search(rf"[\[-]{line}[\]-]", name)), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndLine:

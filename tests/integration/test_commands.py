@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import polars as pl
@@ -21,50 +22,61 @@ FOUND = Query(
 )  # fmt: skip
 
 
-def _json(served, *arguments):
-    done = served.run(*arguments, "--json")
+@pytest.fixture
+def environment(served):
+    return served.environment
+
+
+@pytest.fixture
+def run(command):
+    """Runs a command in this process: a new one takes seconds to import what it needs."""
+    return lambda *arguments: CompletedProcess(arguments, *command(*arguments))
+
+
+def _json(run, *arguments):
+    done = run(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_versions_lists_the_active_ones(served):
-    versions = _json(served, "versions")["versions"]
+def test_versions_lists_the_active_ones(run):
+    versions = _json(run, "versions")["versions"]
     assert {(v["model"], v["status"]) for v in versions} == {
         ("hybrid", "active"), ("lightgcn", "active"), ("node2vec", "active"),
     }  # fmt: skip
 
 
-def test_recommend_explain_and_similar_answer_alike(served):
-    answer = _json(served, "recommend", "u1", "-k", "3")
+def test_recommend_explain_and_similar_answer_alike(run):
+    answer = _json(run, "recommend", "u1", "-k", "3")
     assert [item["rank"] for item in answer["items"]] == [1, 2, 3]
     first = answer["items"][0]
-    explained = _json(served, "explain", "u1", first["item_id"])
+    explained = _json(run, "explain", "u1", first["item_id"])
     assert explained["score"] == pytest.approx(first["score"])
     assert explained["explanation"]["paths"]
-    near = _json(served, "similar", first["item_id"], "-k", "4")
+    near = _json(run, "similar", first["item_id"], "-k", "4")
     assert len(near["items"]) == 4
-    shown = served.run("recommend", "u1", "-k", "1").stdout
+    shown = run("recommend", "u1", "-k", "1").stdout
     assert first["title"] in shown
     assert first["explanation"]["text"] in re.sub(r"\s+", " ", shown)
 
 
-def test_batch_recommend_equals_recommend(served, tmp_path):
+def test_batch_recommend_equals_recommend(run, tmp_path):
     lists = tmp_path / "lists.parquet"
-    assert _json(served, "batch-recommend", "--out", str(lists), "-k", "5")["users"] == 242
+    assert _json(run, "batch-recommend", "--out", str(lists), "-k", "5")["users"] == 242
     table = pl.read_parquet(lists)
     for user in ("u1", "u77", "fan"):
-        one = [item["item_id"] for item in _json(served, "recommend", user, "-k", "5")["items"]]
+        one = [item["item_id"] for item in _json(run, "recommend", user, "-k", "5")["items"]]
         assert table.filter(pl.col("user_id") == user)["item_id"].to_list() == one
     (tmp_path / "users.txt").write_text("u3\nu4\n")
     lines = tmp_path / "lists.jsonl"
-    served.run("batch-recommend", "--out", str(lines), "--users", str(tmp_path / "users.txt"))
+    run("batch-recommend", "--out", str(lines), "--users", str(tmp_path / "users.txt"))
     rows = [json.loads(line) for line in lines.read_text().splitlines()]
     assert len(rows) == 40
     assert rows[0].keys() == {"user_id", "item_id", "rank", "score"}
 
 
-def test_extract_gives_the_arrays_of_the_graph_twice_alike(served, tmp_path):
-    reports = [_json(served, "extract", "--out", str(tmp_path / name)) for name in "ab"]
+def test_extract_gives_the_arrays_of_the_graph_twice_alike(run, tmp_path):
+    reports = [_json(run, "extract", "--out", str(tmp_path / name)) for name in "ab"]
     assert reports[0]["relationships"]["FOLLOWS"] == 720
     assert reports[0]["relationships_per_second"] > 0
     one, two = (np.load(tmp_path / name / "graph.npz") for name in "ab")
@@ -86,11 +98,11 @@ def _interactions(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("model", ["popularity", "walk3"])
-def test_evaluate_needs_no_database(served, tmp_path, model):
+def test_evaluate_needs_no_database(run, tmp_path, model):
     train, test = _interactions(tmp_path)
     arguments = ("evaluate", model, "--train", str(train), "--test", str(test))
     out = tmp_path / "lists.csv"
-    found = _json(served, *arguments, "--recommendations", str(out))
+    found = _json(run, *arguments, "--recommendations", str(out))
     metric = found["metrics"]["recall@5"]
     assert 0 <= metric["low"] <= metric["mean"] <= metric["high"] <= 1
     assert pl.read_csv(out).columns == ["user_id", "item_id", "rank", "score"]
@@ -99,7 +111,7 @@ def test_evaluate_needs_no_database(served, tmp_path, model):
 
 
 @pytest.mark.slow
-def test_evaluate_hybrid_refreshes_a_graph_of_its_own(served, tmp_path):
+def test_evaluate_hybrid_refreshes_a_graph_of_its_own(served, run, tmp_path):
     rows = pl.read_csv(served.tables / "interactions.csv").with_row_index()
     held_out = pl.col("index") % 7 == 3
     rows.filter(~held_out).drop("index").write_csv(tmp_path / "interactions.csv")
@@ -107,20 +119,20 @@ def test_evaluate_hybrid_refreshes_a_graph_of_its_own(served, tmp_path):
     for name in ("follows", "item_categories", "items", "preferences"):
         (tmp_path / f"{name}.csv").write_text((served.tables / f"{name}.csv").read_text())
     files = ("--train", str(tmp_path / "interactions.csv"), "--test", str(tmp_path / "test.csv"))
-    before = _json(served, "versions")["versions"]
-    blend = _json(served, "evaluate", "hybrid", "--as-served", *files, "--side", str(tmp_path))
-    popular = _json(served, "evaluate", "popularity", *files)
+    before = _json(run, "versions")["versions"]
+    blend = _json(run, "evaluate", "hybrid", "--as-served", *files, "--side", str(tmp_path))
+    popular = _json(run, "evaluate", "popularity", *files)
     assert blend["users"] == popular["users"] > 200
     assert blend["metrics"]["recall@10"]["low"] > 2 * popular["metrics"]["recall@10"]["high"]
     assert {"lightgcn", "node2vec", "item_user_item", "base"} <= set(blend["weights"])
-    assert _json(served, "versions")["versions"] == before  # its own graph, not this one
+    assert _json(run, "versions")["versions"] == before  # its own graph, not this one
 
 
-def test_train_writes_arrays_and_a_manifest(served, tmp_path):
+def test_train_writes_arrays_and_a_manifest(run, tmp_path):
     _interactions(tmp_path)
     (tmp_path / "test.csv").unlink()
     out = tmp_path / "model"
-    told = _json(served, "train", "lightgcn", "--data", str(tmp_path), "--out", str(out), "--set",
+    told = _json(run, "train", "lightgcn", "--data", str(tmp_path), "--out", str(out), "--set",
                  "dimensions=8", "--set", "epochs=5")  # fmt: skip
     arrays = np.load(out / "model.npz", allow_pickle=False)
     assert arrays["item_vectors"].shape == (27, 8)
@@ -143,8 +155,8 @@ def test_train_writes_arrays_and_a_manifest(served, tmp_path):
         (("batch-recommend", "--out", "lists.txt"), 2, "neither .parquet nor .jsonl"),
     ],
 )
-def test_a_failure_is_one_line_and_its_code(served, arguments, code, says):
-    done = served.run(*arguments)
+def test_a_failure_is_one_line_and_its_code(run, arguments, code, says):
+    done = run(*arguments)
     assert done.returncode == code
     assert done.stdout == ""
     assert says in re.sub(r"[\s│]+", " ", done.stderr)
@@ -161,7 +173,7 @@ def test_without_a_neo4j_a_command_says_what_to_do(served):
     assert served.address.password not in line
 
 
-def test_two_refreshes_do_not_run_at_once(served):
+def test_two_refreshes_do_not_run_at_once(served, run):
     from recsvc.refresh.lease import held_lease
 
     quietly = {"force": False, "progress": lambda *_: None}
@@ -170,17 +182,17 @@ def test_two_refreshes_do_not_run_at_once(served):
     assert done.returncode == 1
     assert "another refresh is running" in done.stderr
     assert "--force" in done.stderr
-    assert {v["status"] for v in _json(served, "versions")["versions"]} == {"active"}
+    assert {v["status"] for v in _json(run, "versions")["versions"]} == {"active"}
 
 
-def test_ingest_names_bad_rows_and_goes_on(served, tmp_path):
+def test_ingest_names_bad_rows_and_goes_on(served, run, tmp_path):
     table = "user_id,item_id,timestamp\nnew-a,i1,2020-01-01\n,i2,\nnew-b,i3,yesterday\n"
     (tmp_path / "interactions.csv").write_text(table)
-    told = _json(served, "ingest", str(tmp_path))
+    told = _json(run, "ingest", str(tmp_path))
     assert (told["tables"]["interactions"]["read"], told["rejected"]) == (3, 2)
     rejects = Path(told["rejects"]).read_text()
     assert "yesterday" in rejects
-    strict = served.run("ingest", str(tmp_path), "--strict")
+    strict = run("ingest", str(tmp_path), "--strict")
     assert strict.returncode == 1
 
 
@@ -188,27 +200,27 @@ def _there(served, user_id):
     return served.gateway.run(FOUND, user_id=user_id)[0]["n"]
 
 
-def test_a_dry_run_counts_and_loads_nothing(served, tmp_path):
+def test_a_dry_run_counts_and_loads_nothing(served, run, tmp_path):
     (tmp_path / "items.csv").write_text("item_id\ni1\n")
     (tmp_path / "interactions.csv").write_text("user_id,item_id\ndry,i1\ndry,i0\n,i1\n")
-    found = _json(served, "ingest", str(tmp_path), "--dry-run")
+    found = _json(run, "ingest", str(tmp_path), "--dry-run")
     table = found["tables"]["interactions"]
     assert (table["read"], table["rejected"], table["unlisted"]) == (3, 1, 1)
     assert _there(served, "dry") == 0
-    strict = served.run("ingest", str(tmp_path), "--dry-run", "--strict")
+    strict = run("ingest", str(tmp_path), "--dry-run", "--strict")
     assert strict.returncode == 1
     assert "is missing" in strict.stderr
 
 
-def test_other_names_are_mapped_and_a_glob_is_a_source(served, tmp_path):
+def test_other_names_are_mapped_and_a_glob_is_a_source(served, run, tmp_path):
     (tmp_path / "log-1.csv").write_text("visitorid;itemid\nmapped;i1\n")
     (tmp_path / "log-2.csv").write_text("visitorid;itemid\nmapped;i2\n")
     names = ("interactions=log", "interactions.user_id=visitorid", "interactions.item_id=itemid")
     mapped = [part for name in names for part in ("--map", name)]
-    found = _json(served, "ingest", str(tmp_path / "log-*.csv"), *mapped)
+    found = _json(run, "ingest", str(tmp_path / "log-*.csv"), *mapped)
     assert found["tables"]["interactions"]["written"] == 2
     assert _there(served, "mapped") == 1
-    wrong = served.run("ingest", str(tmp_path), "--map", "follows.nobody=x")
+    wrong = run("ingest", str(tmp_path), "--map", "follows.nobody=x")
     assert (wrong.returncode, "nobody" in wrong.stderr) == (1, True)
 
 
@@ -218,58 +230,58 @@ def test_a_bulk_import_is_for_the_neo4j_on_this_machine(served):
     assert "RECSVC_NEO4J_URI" in refused.stderr
 
 
-def test_arrays_are_brought_up_to_date(served, tmp_path):
-    served.run("extract", "--out", str(tmp_path / "arrays"))
+def test_arrays_are_brought_up_to_date(served, run, tmp_path):
+    run("extract", "--out", str(tmp_path / "arrays"))
     (tmp_path / "interactions.csv").write_text("user_id,item_id,event\nu5,i77,late\n")
     ingest(served.gateway, FolderTables(tmp_path), rejects=tmp_path / "rejects.csv")
-    _json(served, "extract", "--out", str(tmp_path / "arrays"), "--update")
-    _json(served, "extract", "--out", str(tmp_path / "whole"))
+    _json(run, "extract", "--out", str(tmp_path / "arrays"), "--update")
+    _json(run, "extract", "--out", str(tmp_path / "whole"))
     one, two = (np.load(tmp_path / name / "graph.npz") for name in ("arrays", "whole"))
     assert "late" in two["event_names"]
     for name in two.files:
         np.testing.assert_array_equal(one[name], two[name])
-    nothing = served.run("extract", "--out", str(tmp_path / "nowhere"), "--update")
+    nothing = run("extract", "--out", str(tmp_path / "nowhere"), "--update")
     assert (nothing.returncode, "no arrays" in nothing.stderr) == (1, True)
-    both = served.run("extract", "--out", str(tmp_path / "arrays"), "--update", "--k-core", "2")
+    both = run("extract", "--out", str(tmp_path / "arrays"), "--update", "--k-core", "2")
     assert both.returncode == 2
 
 
-def test_a_part_of_the_graph(served, tmp_path):
+def test_a_part_of_the_graph(run, tmp_path):
     (tmp_path / "users.txt").write_text("u1\nu2\n")
     arguments = ("--users", str(tmp_path / "users.txt"), "--format", "parquet", "--k-core", "1")
-    found = _json(served, "extract", "--out", str(tmp_path / "two"), *arguments)
+    found = _json(run, "extract", "--out", str(tmp_path / "two"), *arguments)
     assert found["nodes"]["users"] == 2
     rows = pl.read_parquet(tmp_path / "two" / "interactions.parquet")
     assert set(rows["user_id"]) == {"u1", "u2"}
-    late = _json(served, "extract", "--out", str(tmp_path / "since"), "--since", "lightgcn@1")
+    late = _json(run, "extract", "--out", str(tmp_path / "since"), "--since", "lightgcn@1")
     assert late["relationships"]["INTERACTED"] == 0  # no interaction has a time
-    unknown = served.run("extract", "--out", str(tmp_path / "x"), "--since", "lightgcn@99")
+    unknown = run("extract", "--out", str(tmp_path / "x"), "--since", "lightgcn@99")
     assert (unknown.returncode, "recsvc versions" in unknown.stderr) == (2, True)
 
 
-def test_the_report_is_printed_and_written_where_it_is_asked_for(served, tmp_path):
+def test_the_report_is_printed_and_written_where_it_is_asked_for(served, run, tmp_path):
     page = tmp_path / "report.html"
-    found = _json(served, "report", "--out", str(page))
+    found = _json(run, "report", "--out", str(page))
     assert found["page"] == str(page)
     assert found["size"]
     assert "<svg" in page.read_text(encoding="utf-8")
     before = set(served.home.rglob("*"))
-    shown = served.run("report").stdout
+    shown = run("report").stdout
     assert "cold" in shown.lower()
     assert set(served.home.rglob("*")) == before  # nothing is written unasked: it names users
 
 
-def test_a_deleted_user_is_gone(served):
-    assert _json(served, "recommend", "u9", "-k", "1")["items"]
+def test_a_deleted_user_is_gone(served, run):
+    assert _json(run, "recommend", "u9", "-k", "1")["items"]
     unfinished = served.home / "refreshes" / "20261122T030000.000000Z-0a1b2c"
     unfinished.mkdir()
     (unfinished / "graph.npz").write_bytes(b"what users did")
-    _json(served, "delete-user", "u9")
+    _json(run, "delete-user", "u9")
     assert not (unfinished / "graph.npz").exists()
     shutil.rmtree(unfinished)
     assert _there(served, "u9") == 0
-    gone = served.run("delete-user", "u9")
+    gone = run("delete-user", "u9")
     assert (gone.returncode, gone.stderr.count("\n")) == (1, 1)
     assert "u9" in gone.stderr
     shutil.rmtree(served.home / "snapshots", ignore_errors=True)
-    assert _json(served, "recommend", "u10", "-k", "1")["items"]
+    assert _json(run, "recommend", "u10", "-k", "1")["items"]

@@ -66,11 +66,11 @@ def manifests(home: Path) -> list[dict[str, Any]]:
     return [orjson.loads(path.read_bytes()) for path in paths]
 
 
-def killed_everywhere(forked: Forks) -> tuple[list[str], dict[str, Any]]:
+def killed_everywhere(forked: Forks, models: list[str]) -> tuple[list[str], dict[str, Any]]:
     """One refresh, killed at each boundary in turn and gone on with."""
     passed: list[str] = []
     while True:
-        told = forked.refresh(passed=passed, force=True)
+        told = forked.refresh(passed=passed, force=True, models=models)
         if told["status"] != -signal.SIGKILL:
             return passed, told
         passed.append(told["boundary"])
@@ -78,16 +78,23 @@ def killed_everywhere(forked: Forks) -> tuple[list[str], dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+@pytest.mark.parametrize(
+    "models",
+    [["fastrp"], pytest.param(list(OPTIONS.models), marks=pytest.mark.long)],
+    ids=lambda models: models[0],
+)
 def test_killed_at_every_boundary_it_makes_the_same(
-    graph: Neo4jGateway, forked: Forks, tmp_path: Path
+    graph: Neo4jGateway, forked: Forks, tmp_path: Path, models: list[str]
 ) -> None:
-    undisturbed = forked.refresh(home=str(tmp_path / "other"))
+    undisturbed = forked.refresh(home=str(tmp_path / "other"), models=models)
     expected = graph_hash_without_times(graph)
     make_empty(graph)
     make_graph(graph, tmp_path / "tables")
-    passed, told = killed_everywhere(forked)
+    passed, told = killed_everywhere(forked, models)
     assert told["status"] == 0, told
-    assert {"kept graph 1", "kept fit-lightgcn-for-validation 1", "kept weights 1"} <= set(passed)
+    assert {"kept graph 1", f"kept fit-{models[0]}-for-validation 1", "kept weights 1"} <= set(
+        passed
+    )
     assert {"after mark_ready.<locals>.mark 1", "before activate.<locals>.flip 1",
             "after activate.<locals>.flip 1", "before similar 1"} <= set(passed)  # fmt: skip
     assert told["report"]["sha256"] == undisturbed["report"]["sha256"]
@@ -102,7 +109,7 @@ def test_killed_at_every_boundary_it_makes_the_same(
     assert manifest["state"] == "activated"
     assert manifest["compared_with"] is None  # not with itself, once it is active
     assert len(manifest["attempts"]) > 20
-    fits = [s["state"] for s in manifest["steps"] if s["name"] == "fit lightgcn"]
+    fits = [s["state"] for s in manifest["steps"] if s["name"] == f"fit {models[0]}"]
     assert fits.count("done") == 1
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,16 +20,22 @@ from recsvc.service.workers import why_replaced
 from tests.conftest import Service, running_service
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+@contextmanager
+def two_workers(folder: Path) -> Iterator[Service]:
     environment = {
         **os.environ,
-        "RECSVC_HOME": str(tmp_path / "home"),
+        "RECSVC_HOME": str(folder / "home"),
         "RECSVC_NEO4J_URI": "bolt://127.0.0.1:1",
         "RECSVC_NEO4J_PASSWORD": "none",
     }
-    log = tmp_path / "log"
+    log = folder / "log"
     with running_service(environment, log, "--workers", "2", until="/health/live") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with two_workers(tmp_path_factory.mktemp("service")) as service:
         yield service
 
 
@@ -58,11 +65,12 @@ def test_both_answer_and_each_tells_the_metrics_of_all(service: Service) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left(service: Service, number: signal.Signals) -> None:
-    everyone = psutil.Process(service.process.pid).children(recursive=True)
-    assert len(answering(service)) == 2
-    service.process.send_signal(number)
-    service.process.wait(20)
+def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
+    with two_workers(tmp_path) as service:
+        everyone = psutil.Process(service.process.pid).children(recursive=True)
+        assert len(answering(service)) == 2
+        service.process.send_signal(number)
+        service.process.wait(20)
     _, left = psutil.wait_procs(everyone, timeout=20)
     assert not left
 
