@@ -25,7 +25,7 @@ demo: $(VENV)/.ready
 
 test: lint types
 	$(PYTEST) $(COVERAGE) --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not alone and not long"
-	$(PYTEST) $(COVERAGE) -m "alone and not long"
+	$(PYTEST) $(COVERAGE) -m "alone and not long" $$(grep --recursive --files-with-matches mark.alone tests --include test_*.py)
 
 # Counting lines makes every test slower.
 test-all: COVERAGE := --cov --cov-append --cov-report=

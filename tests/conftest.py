@@ -90,13 +90,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 class ByFileAndLine(LoadScopeScheduling):
     """Of several workers, one runs all tests of a file on the default line, with its own server.
 
-    The files of browser tests, which share one graph, count as one. So do all tests on another
-    line: its server starts once.
+    The files of browser tests, which share one graph, count as one, and so do those of analysts'
+    questions, and all tests on another line, whose server starts once.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, name = nodeid.partition("::")
-        file = re.sub("^tests/browser/.*", "tests/browser", file)
+        file = re.sub("^tests/(browser|integration/analyst)/.*", r"\1", file)
         others = (line for line in neo4j_versions() if line != DEFAULT_LINE)
         return next((line for line in others if re.search(rf"[\[-]{line}[\]-]", name)), file)
 

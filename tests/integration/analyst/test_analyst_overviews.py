@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from nbclient import NotebookClient
 
-from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.gateway import Neo4jAddress
 from recsvc.analyst.notebook import notebook
 from recsvc.analyst.questions import questions, values
 from recsvc.settings import load_settings
@@ -25,7 +25,6 @@ from tests.analyst_lastfm import (
     best,
     cosines,
     given,
-    load_lastfm,
     pairs,
 )
 
@@ -33,14 +32,9 @@ pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
 ASKED = {
     name
-    for path in Path(__file__).parent.glob("test_analyst_*.py")
+    for path in Path(__file__).parents[1].rglob("test_analyst_*.py")
     for name in re.findall(r'ask(?:_planted)?\("(\w+)"', path.read_text(encoding="utf-8"))
 }
-
-
-@pytest.fixture(scope="module")
-def lastfm(session_gateway: Neo4jGateway, tmp_path_factory: pytest.TempPathFactory) -> Lastfm:
-    return load_lastfm(session_gateway, tmp_path_factory.mktemp("lastfm") / "rejects.csv")
 
 
 # --- models -----------------------------------------------------------------------------------

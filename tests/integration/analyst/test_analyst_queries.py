@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 import networkx as nx
 import pytest
 
-from loaders.gateway import Neo4jGateway
 from tests.analyst_lastfm import (
     ITEM,
     NEIGHBOURS,
@@ -19,17 +18,11 @@ from tests.analyst_lastfm import (
     best,
     cosines,
     ids,
-    load_lastfm,
     near,
     pairs,
 )
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def lastfm(session_gateway: Neo4jGateway, tmp_path_factory: pytest.TempPathFactory) -> Lastfm:
-    return load_lastfm(session_gateway, tmp_path_factory.mktemp("lastfm") / "rejects.csv")
 
 
 # --- one user ---------------------------------------------------------------------------------

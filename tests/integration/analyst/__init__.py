@@ -1,0 +1,1 @@
+"""What analysts ask. As a package, so that Last.fm is loaded once for all of its files."""
