@@ -6,7 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # There are two workers: each has one thread, and a Java that compiles quickly rather than well.
 PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-all erase-coverage lint types bench docs clean
+# Types are checked beside the tests: that takes a minute of one core.
+MAKEFLAGS += --jobs=2
+
+.PHONY: demo test together test-all lint types bench docs clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -23,18 +26,18 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: $(VENV)/.ready
 	@$(BIN)/python -m recsvc.commands.demo
 
-test: lint types
+test: lint types together
+	$(PYTEST) $(COVERAGE) -m "alone and not long" $$(grep --recursive --files-with-matches mark.alone tests --include 'test_*.py')
+
+together: $(VENV)/.ready
+	@$(BIN)/coverage erase
 	$(PYTEST) $(COVERAGE) --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not alone and not long"
-	$(PYTEST) $(COVERAGE) -m "alone and not long" $$(grep --recursive --files-with-matches mark.alone tests --include test_*.py)
 
 # Counting lines makes every test slower.
 test-all: COVERAGE := --cov --cov-append --cov-report=
-test-all: erase-coverage test
+test-all: test
 	$(PYTEST) $(COVERAGE) -m long --timeout 3600
 	$(BIN)/coverage report --skip-covered
-
-erase-coverage: $(VENV)/.ready
-	$(BIN)/coverage erase
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check

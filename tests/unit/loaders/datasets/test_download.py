@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,6 +65,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    # Before it tries again, pooch waits for seconds.
+    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda _seconds: None))
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         state = Server(f"http://127.0.0.1:{http.server_port}/files/UserBehavior.csv?a=b")
         thread = threading.Thread(target=http.serve_forever, args=(0.01,))

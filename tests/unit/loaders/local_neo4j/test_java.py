@@ -123,7 +123,10 @@ class TestJavaProcess:
         write_record(tmp_path / "home", record.pid)
         server.stop(5)
 
-    def test_a_living_server_whose_record_is_gone_is_not_started_twice(self, start, tmp_path):
+    def test_a_living_server_whose_record_is_gone_is_not_started_twice(
+        self, start, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr("loaders.local_neo4j._java._RECORD_TIMEOUT_SECONDS", 0.3)
         server, record = start(SLEEPS)
         (tmp_path / "home" / "neo4j" / "server.json").unlink()
         with pytest.raises(LocalNeo4jError, match="by hand"):
