@@ -173,12 +173,18 @@ def _patch(boundaries: Boundaries) -> None:
     lease.FencedGateway.write = writes
 
 
+def _is_first_change(boundary: str) -> bool:
+    """Nothing is written between one change and what is before the next."""
+    return boundary.endswith(" 1") and not boundary.startswith("before ")
+
+
 def _refresh(request: dict[str, Any], out: Path) -> None:
     """One refresh, in the fork.
 
     What may be asked: `seed`, `models`, `force`, `from_scratch`, `lease_seconds`; `passed`, the
-    boundaries to pass before it kills itself at the next; `stop_at`, the boundary at which it
-    pauses itself; `largest_file`, in bytes, past which every file it writes is as on a full disk.
+    boundaries to pass before it kills itself at the next, and `first`, whether only the first of
+    each change counts as one; `stop_at`, the boundary at which it pauses itself; `largest_file`, in
+    bytes, past which every file it writes is as on a full disk.
     """
     from recsvc.refresh.pipeline import refresh
 
@@ -188,7 +194,8 @@ def _refresh(request: dict[str, Any], out: Path) -> None:
         came.append(name)
         if name == request.get("stop_at"):
             os.kill(os.getpid(), signal.SIGSTOP)
-        if "passed" in request and name not in request["passed"]:
+        counts = not request.get("first") or _is_first_change(name)
+        if counts and "passed" in request and name not in request["passed"]:
             out.write_text(json.dumps({"boundary": name}))
             os.kill(os.getpid(), signal.SIGKILL)
 
