@@ -133,6 +133,8 @@ class TextSettings(BaseModel):
     """The score is not above 0."""
     newcomer: str = "It is new: nothing is known of it before the next refresh."
     """It came into the graph after the refresh."""
+    seen: str = "You know it already."
+    """The user did something with the item: this comes before why it would be recommended."""
 
     @property
     def locale(self) -> Locale:
@@ -168,7 +170,7 @@ class TextSettings(BaseModel):
         return given
 
     @field_validator("because", "between", "before_last", "unlike", "linked", "many", "popular",
-                     "nothing", "newcomer")  # fmt: skip
+                     "nothing", "newcomer", "seen")  # fmt: skip
     @classmethod
     def _filled(cls, phrase: Phrase, info: ValidationInfo) -> Phrase:
         _check_phrase("", phrase, info)

@@ -505,6 +505,11 @@ class Engine:
             large, sentences, exact, asker.evidence, asker.nodes, self._text,
             people_event=listing.snapshot.event,
         )  # fmt: skip
+        items = (listing.snapshot.items[row] for row in exact.items.tolist())
+        said = [
+            f"{self._text.seen} {reason}" if item in asker.evidence.seen else reason
+            for item, reason in zip(items, said, strict=True)
+        ]
         if listing.query.explain == "summary":
             return Reasons(asker.degraded, said)
         removing = (

@@ -375,3 +375,16 @@ def test_a_category_is_not_put_below_one_of_its_own(service: Service) -> None:
     assert refused.json()["errors"][0]["location"] == ["body", "parent_id"]
     assert put("/v1/categories/low", json={"parent_id": "top"}).status_code == 200
     assert put("/v1/categories/top", json={"parent_id": "low-2"}).status_code == 200
+
+
+def test_an_explanation_says_that_the_user_knows_the_item(served: Served, service: Service) -> None:
+    (known,) = _run(
+        served,
+        "MATCH (:User {user_id: 'u1'})-[:INTERACTED]->(i:Item) RETURN min(i.item_id) AS id",
+    )
+    path = "/v1/users/u1/recommendations"
+    explained = service.client.get(f"{path}/{known['id']}/explanation").json()
+    assert explained["explanation"]["text"].startswith("You know it already. ")
+    first = service.client.get(path, params={"k": 1}).json()["items"][0]
+    explained = service.client.get(f"{path}/{first['item_id']}/explanation").json()
+    assert "already" not in explained["explanation"]["text"]
