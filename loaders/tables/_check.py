@@ -114,7 +114,7 @@ def checked_type(dtype: pl.DataType, name: str, spec: TableSpec, file: str) -> p
     columns = {column.name: column for column in spec.columns}
     if name in columns:
         return _check_column(empty, columns[name], file, AS_DESCRIBED).values.dtype
-    return _check_further_column(empty[name], file).values.dtype
+    return _check_further_column(empty[name], spec, file).values.dtype
 
 
 def _columns(
@@ -124,7 +124,7 @@ def _columns(
         yield column.name, _check_column(frame, column, file, reading)
     for name in frame.columns:
         if name not in spec.names:
-            yield name, _check_further_column(frame[name], file)
+            yield name, _check_further_column(frame[name], spec, file)
 
 
 def _check_column(frame: pl.DataFrame, column: Column, file: str, reading: Reading) -> Checked:
@@ -148,13 +148,14 @@ def _check_column(frame: pl.DataFrame, column: Column, file: str, reading: Readi
     return Checked(values, problems)
 
 
-def _check_further_column(cells: pl.Series, file: str) -> Checked:
+def _check_further_column(cells: pl.Series, spec: TableSpec, file: str) -> Checked:
     try:
         return check_property(cells)
     except WrongTypeError:
         raise TableError(
             f"{file}: column {cells.name!r} holds {cells.dtype}, which cannot be a property: "
-            "leave it out, or store it as text, number, boolean, time or a list of those"
+            f"leave it out with --drop {spec.name}.{cells.name}, or store it as text, number, "
+            "boolean, time or a list of those"
         ) from None
 
 

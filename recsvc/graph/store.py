@@ -1,7 +1,6 @@
 """Everything a request reads from and writes to Neo4j. Every call has a deadline."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import UTC
 from typing import Any, cast
 
 import neo4j
@@ -373,10 +372,9 @@ def _readable(name: str, value: Any) -> Any:
 
 
 def _json_value(value: Any) -> Any:
-    """A stored value as JSON has it: a time with its offset, what JSON has no form for as text."""
+    """A stored value as JSON has it: a time as it is, what JSON has no form for as text."""
     if isinstance(value, neo4j.time.DateTime):
-        native = value.to_native()
-        return (native if native.tzinfo else native.replace(tzinfo=UTC)).isoformat()
+        return value.to_native().isoformat()
     if isinstance(value, list):
         return [_json_value(each) for each in cast("list[Any]", value)]
     return value if isinstance(value, str | int | float | None) else str(value)

@@ -388,3 +388,13 @@ def test_an_explanation_says_that_the_user_knows_the_item(served: Served, servic
     first = service.client.get(path, params={"k": 1}).json()["items"][0]
     explained = service.client.get(f"{path}/{first['item_id']}/explanation").json()
     assert "already" not in explained["explanation"]["text"]
+
+
+def test_a_local_time_gains_no_offset(served: Served, service: Service) -> None:
+    _run(
+        served,
+        "MATCH (i:Item {item_id: 'i3'}) SET i.seen = localdatetime('2024-01-02T03:04:05'), "
+        "i.made = datetime('2024-01-02T03:04:05+02:00')",
+    )
+    item = service.client.get("/v1/items/i3").json()
+    assert (item["seen"], item["made"]) == ("2024-01-02T03:04:05", "2024-01-02T03:04:05+02:00")

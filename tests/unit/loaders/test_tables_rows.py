@@ -12,6 +12,7 @@ from loaders.tables import (
     CATEGORIES,
     FOLLOWS,
     INTERACTIONS,
+    ITEMS,
     TABLES,
     FolderTables,
     Rejected,
@@ -114,6 +115,13 @@ class TestIds:
         table = pl.DataFrame({"user_id": [True], "item_id": ["x"]})
         with pytest.raises(TableError, match=r"interactions\.parquet.*'user_id' holds Boolean"):
             read_table(write_tables(interactions=table), INTERACTIONS)
+
+    def test_a_column_that_can_be_no_property_comes_with_how_to_leave_it_out(
+        self, write_tables: WriteTables, read_table: ReadTable
+    ) -> None:
+        table = pl.DataFrame({"item_id": ["i"], "t": [{"a": 1}]})
+        with pytest.raises(TableError, match=r"'t' holds Struct.*--drop items\.t,"):
+            read_table(write_tables(items=table), ITEMS)
 
 
 NO_TIME = (
