@@ -133,6 +133,9 @@ def _check_number(column: pl.Series, _: Reading) -> Checked:
     values = given.cast(pl.Float64, strict=False)
     wrong = given.is_not_null() & ~values.is_finite().fill_null(value=False)
     problems = problems_where(wrong, given, Reason.NOT_A_NUMBER)
+    if is_text(column.dtype):
+        comma = given.str.contains(r"^[+-]?\d+,\d+$").fill_null(value=False)
+        problems = first_problem(problems_where(comma, given, Reason.COMMA), problems)
     beyond = problems_where(values.abs() > MAX_AMOUNT, given, Reason.BEYOND)
     return Checked(values, first_problem(problems, beyond))
 
