@@ -75,7 +75,7 @@ def train(
     say_unknown_kinds(unknown_kinds(graph.interactions.events, settings.events))
     run = TrainingRun.of(model, options, graph, settings.events, seed, device_of(device))
     console.say(run.announcement())
-    _say_left_out([model])
+    say_left_out([model])
     with epoch_bars(model) as watch:
         document = run.fit(watch, out, resume=resume)
     if settings.tracking.mlflow_uri is not None:
@@ -134,7 +134,7 @@ def evaluate(
         home = settings.home
         ranked = [rank_as_served(data, options, settings.events, home=home, say=console.say)]
     else:
-        _say_left_out(models)
+        say_left_out(models)
         ranked = [_rank(model, data, options) for model in models]
     if recommendations is not None:
         write_rankings(ranked[0], data.graph, recommendations)
@@ -183,7 +183,7 @@ def tune(
     fixed = assigned(known_model(model), assignments or [])
     data = read_training_data(train_file, side, settings.events)
     say_unknown_kinds(unknown_kinds(data.graph.interactions.events, settings.events))
-    _say_left_out([model])
+    say_left_out([model])
     split = validation_split(data, seed)
     how = TuneOptions(trials, timeout_seconds, sampler, study)
     with epoch_bars(model) as watch:
@@ -207,7 +207,7 @@ def tune(
     console.print_line(arguments or "the defaults: nothing to search")
 
 
-def _say_left_out(models: Collection[str]) -> None:
+def say_left_out(models: Collection[str]) -> None:
     """Say which meta-paths the blend lacks without Neo4j."""
     from recsvc.signals.metapath import undeclared_metapaths
 

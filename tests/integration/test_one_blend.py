@@ -9,6 +9,7 @@ import pytest
 
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
+from recsvc.blend.blend import BASE, LEAST_WEIGHT
 from recsvc.settings import load_settings
 from recsvc.training.experiment import TrialData, TrialOptions, rank_fitted, read_trial
 from recsvc.training.served_experiment import rank_by_refresh, refresh_options
@@ -19,8 +20,8 @@ pytestmark = [
     pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True),
 ]
 
-QUICK = ("lightgcn.epochs=6", "node2vec.epochs=1")
-"""The defaults but for the length of the training."""
+QUICK = ("lightgcn.epochs=6", "node2vec.epochs=1", "held_out_share=0.4")
+"""The defaults but for the length of the training, and more to learn λ from in a small shop."""
 
 
 def trial(folder: Path) -> TrialData:
@@ -36,7 +37,7 @@ def trial(folder: Path) -> TrialData:
     return replace(data, users=np.arange(len(data.graph.users)))
 
 
-@pytest.mark.parametrize("given", [QUICK, ("models=fastrp,walk3", "validation_users=40")])
+@pytest.mark.parametrize("given", [QUICK, ("models=fastrp,walk3,ridge", "held_out_share=0.4")])
 def test_evaluate_hybrid_ranks_as_a_refreshed_graph(
     given: tuple[str, ...], gateway: Neo4jGateway, tmp_path: Path
 ) -> None:
@@ -44,13 +45,15 @@ def test_evaluate_hybrid_ranks_as_a_refreshed_graph(
     assert not data.available.all()
     assert (data.asked.data < 0.0).any()
     assert (np.diff(data.evidence.indptr) == 0).any()  # somebody without evidence
-    options = TrialOptions(seed=3, assignments=given)
+    options = TrialOptions(seed=9, assignments=given)
     offline = rank_fitted("hybrid", data, options)
     served = rank_by_refresh(
         gateway, data, refresh_options(options), load_settings().events,
         folder=tmp_path, say=lambda _: None,
     )  # fmt: skip
-    assert offline.details["weights"] == pytest.approx(served.details["weights"], rel=1e-6)
+    weights = offline.details["weights"]
+    assert sum(weight > LEAST_WEIGHT for name, weight in weights.items() if name != BASE) > 1
+    assert weights == pytest.approx(served.details["weights"], rel=1e-6)
     ours, theirs = offline.ranking, served.ranking
     np.testing.assert_array_equal(ours.items[:, :20], theirs.items[:, :20])
     np.testing.assert_allclose(ours.scores, theirs.scores, rtol=0.0, atol=1e-5)

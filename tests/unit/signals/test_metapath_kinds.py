@@ -3,11 +3,14 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loaders.catalogue import Catalogue
 from loaders.errors import CatalogueError
+from recsvc.commands.models import say_left_out
+from recsvc.refresh.metapath_queries import Neo4jPaths
 from recsvc.signals import metapath
 from tests.conftest import CHECKOUT
 
@@ -70,3 +73,19 @@ def test_a_file_without_a_walk_may_do_without_and_is_named(edited: Callable[...,
     edited(FILES[1])
     assert metapath.metapath_kinds()["item_user_item"] == "item"
     assert metapath.of_all_kinds() == ["item_user_item"]
+
+
+def test_without_a_database_a_file_without_a_walk_is_left_out_and_named(
+    edited: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited(FILES[0], without=WALK)
+    edited(FILES[1])
+    nobody: Any = None
+    assert "item_user_item" in metapath.usable_metapaths(Neo4jPaths(nobody))
+    left = metapath.usable_metapaths(None)
+    assert left.keys() == metapath.metapath_kinds().keys() - {"item_user_item"}
+    say_left_out(["walk3"])
+    assert not capsys.readouterr().err
+    say_left_out(["walk3", "hybrid"])
+    assert "left out of hybrid" in (said := capsys.readouterr().err)
+    assert "item_user_item" in said
