@@ -49,6 +49,19 @@ def test_one_model_has_no_difference(data: TrialData) -> None:
     assert measure([rank_fitted("popularity", data, TrialOptions())], data).difference is None
 
 
+def test_what_is_not_available_is_on_no_list(data: TrialData, tmp_path: Path) -> None:
+    ranked = rank_fitted("popularity", data, TrialOptions())
+    best = data.graph.items[int(ranked.ranking.items[0, 0])]
+    side = tmp_path / "side"
+    side.mkdir()
+    (side / "items.csv").write_text(f"item_id,available\n{best},false\n")
+    files = (tmp_path / "interactions.csv", tmp_path / "test.csv")
+    hidden = read_trial(*files, str(side), EVENTS)
+    assert np.flatnonzero(~hidden.available).tolist() == [hidden.graph.items.row(best)]
+    lists = rank_fitted("popularity", hidden, TrialOptions()).ranking.items
+    assert hidden.graph.items.row(best) not in lists
+
+
 @pytest.mark.parametrize("model", ["walk3", "mf"])
 def test_the_answers_change_no_ranking(data: TrialData, model: str) -> None:
     assignments = ("mf.epochs=2", "mf.dimensions=4")

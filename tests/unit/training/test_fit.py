@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from recsvc.errors import SettingsError, TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
+from recsvc.evidence import seen_matrix
 from recsvc.models import EpochRecord, FitRun, ModelOptions, Progress, TrainingData
 from recsvc.models._memory import available_bytes
 from recsvc.models.base import silent
@@ -115,6 +116,9 @@ def test_the_parts_of_the_split_are_all_of_it_and_share_nothing(data: TrainingDa
     assert (part + held_out != data.evidence).nnz == 0
     assert part.multiply(held_out).nnz == 0
     assert 0.15 < held_out.nnz / data.evidence.nnz < 0.25
+    left = split.part.graph.interactions  # meta-paths follow these
+    assert (seen_matrix(split.part.graph).astype(bool) != part.astype(bool)).nnz == 0
+    assert len(left) < len(data.graph.interactions)
 
 
 def test_the_fit_on_a_part_is_measured_on_the_rest(data: TrainingData) -> None:
