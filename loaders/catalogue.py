@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, LiteralString, cast, get_args
 
+from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.errors import CatalogueError
 from loaders.shared_files import shared_path
 from loaders.walk import Walk, parse_walk
@@ -134,13 +135,18 @@ class Catalogue(Mapping[str, Query]):
             yield _checked_query(replace(file, name=name, fields=fields, body=body))
 
     def _choices(self, name: str, part: str) -> list["_Choice"]:
-        """The values of `name = a | b`, or of `name = folder/*`, which stands for its queries."""
+        """The values of `name = a | b`, of `name = EMBEDDING_MODELS`, or of `name = folder/*`.
+
+        The last stands for the queries of the folder.
+        """
         match = _EACH.fullmatch(part.strip())
         if match is None:
             raise CatalogueError(
                 f"cypher/{name}: {part.strip()!r} is neither `name = a | b` nor `name = folder/*`"
             )
         placeholder, values = match[1], match[2].strip()
+        if values == "EMBEDDING_MODELS":
+            return [_Choice(placeholder, model, model, {}) for model in EMBEDDING_MODELS]
         if values.endswith("/*"):
             queries = self.folder(values.removesuffix("/*"))
             return [

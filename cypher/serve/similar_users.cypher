@@ -1,6 +1,6 @@
 // The users nearest to one user in a model's vector index; scores are cosines.
 // mode: read
-// each: model = deepwalk | fastrp | lightgcn | mf | node2vec, slot = a | b
+// each: model = EMBEDDING_MODELS, slot = a | b
 // params: user_id: str, k: int
 // returns: id: str, name: str, score: float
 MATCH (user:User {user_id: $user_id})

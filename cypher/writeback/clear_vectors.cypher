@@ -1,6 +1,6 @@
 // Removes some of the vectors in a slot.
 // mode: write
-// each: label = User | Item, model = deepwalk | fastrp | lightgcn | mf | node2vec, slot = a | b
+// each: label = User | Item, model = EMBEDDING_MODELS, slot = a | b
 // params: limit: int
 // returns: cleared: int
 MATCH (n:<<label>>)

@@ -1,6 +1,6 @@
 // Vectors of nodes labelled Item, into one slot; null takes away what is there.
 // mode: write
-// each: model = deepwalk | fastrp | lightgcn | mf | node2vec, slot = a | b
+// each: model = EMBEDDING_MODELS, slot = a | b
 // params: rows: list[map]
 // returns: written: int
 UNWIND $rows AS row

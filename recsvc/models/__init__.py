@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from loaders.embedding_models import EMBEDDING_MODELS
 from recsvc.errors import TrainingError
 from recsvc.models._memory import available_bytes
 from recsvc.models.base import (
@@ -49,16 +50,14 @@ class ModelSpec:
 
     Attributes:
         name: as on the command line; its module has the same name.
-        options_name: its options class in that module.
     """
 
     name: str
-    options_name: str
 
     @property
     def options(self) -> type[ModelOptions]:
-        """The options class; imports the model's libraries."""
-        return cast(type[ModelOptions], getattr(self._module(), self.options_name))
+        """The class of the options that its `fit` takes; imports the model's libraries."""
+        return cast(type[ModelOptions], self._module().fit.__annotations__["options"])
 
     def options_of(self, values: Mapping[str, Any]) -> ModelOptions:
         """The options with these values; imports the model's libraries.
@@ -129,26 +128,20 @@ class ModelSpec:
         return importlib.import_module(f"recsvc.models.{self.name}")
 
 
+_WITHOUT_VECTORS = (
+    "chebycf",
+    "ease",
+    "gfcf",
+    "hybrid",
+    "itemknn",
+    "ngcf",
+    "popularity",
+    "ridge",
+    "turbocf",
+    "walk3",
+)
+
 MODELS: Mapping[str, ModelSpec] = MappingProxyType(
-    {
-        name: ModelSpec(name, options_name)
-        for name, options_name in (
-            ("chebycf", "ChebyCFOptions"),
-            ("deepwalk", "DeepWalkOptions"),
-            ("ease", "EASEOptions"),
-            ("fastrp", "FastRPOptions"),
-            ("gfcf", "GFCFOptions"),
-            ("hybrid", "HybridOptions"),
-            ("itemknn", "ItemKNNOptions"),
-            ("lightgcn", "LightGCNOptions"),
-            ("mf", "MFOptions"),
-            ("ngcf", "NGCFOptions"),
-            ("node2vec", "Node2VecOptions"),
-            ("popularity", "PopularityOptions"),
-            ("ridge", "RidgeOptions"),
-            ("turbocf", "TurboCFOptions"),
-            ("walk3", "Walk3Options"),
-        )
-    }
+    {name: ModelSpec(name) for name in sorted((*EMBEDDING_MODELS, *_WITHOUT_VECTORS))}
 )
 """Every model there is."""

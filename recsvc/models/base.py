@@ -231,7 +231,7 @@ class Fit(Protocol):
     def __call__(
         self,
         data: TrainingData,
-        options: Any,  # each model's own options class, which `MODELS` names beside it
+        options: Any,  # each model has its own class, named in the signature
         run: FitRun,
     ) -> tuple[FittedModel, FitReport]:
         """Fit the model.

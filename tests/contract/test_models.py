@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.types import HeteroGraph, IdMap, Interactions
 from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import evaluate, mean_ndcg, top_k
@@ -46,7 +47,6 @@ TRAINED = ["deepwalk", "lightgcn", "mf", "ngcf", "node2vec"]
 UNTRAINED = ["chebycf", "ease", "fastrp", "gfcf", "itemknn", "ridge", "turbocf", "walk3"]
 PERSONAL = ["deepwalk", "hybrid", "lightgcn", "mf", "ngcf", "node2vec", *UNTRAINED]
 LINEAR = ["deepwalk", "lightgcn", "mf", "node2vec", *UNTRAINED]
-EMBEDDING = ["deepwalk", "fastrp", "lightgcn", "mf", "node2vec"]
 BASED = ["hybrid"]  # popularity where nothing is known
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
@@ -256,7 +256,14 @@ def test_rows_of_new_nodes_are_drawn_and_those_without_evidence_are_0(name: str)
     assert not model.user_vectors[lost].any()
 
 
-@pytest.mark.parametrize("name", EMBEDDING)
+@every_model
+def test_models_with_a_kernel_of_vectors_are_those_the_queries_name(name: str) -> None:
+    model, _ = fitted(name)
+    kernel_of_vectors = MODELS[name].linear and isinstance(model, EmbeddingModel)
+    assert kernel_of_vectors == (name in EMBEDDING_MODELS)
+
+
+@pytest.mark.parametrize("name", EMBEDDING_MODELS)
 def test_embedding_models_have_vectors_to_write_back(name: str) -> None:
     data, _ = planted()
     model, _ = fitted(name)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from loaders.catalogue import Catalogue, catalogue, with_one_parameter
+from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.errors import CatalogueError
 from loaders.shared_files import checkout_root, shared_path
 
@@ -129,6 +130,14 @@ def test_family_is_every_combination(tmp_path: Path) -> None:
         "w/index[Item,b]": "X Item_b",
         "w/index[User,a]": "X User_a",
         "w/index[User,b]": "X User_b",
+    }
+
+
+def test_family_of_the_models_with_vectors(tmp_path: Path) -> None:
+    source = f"{HEAD}// mode: schema\n// each: model = EMBEDDING_MODELS\nX embedding_<<model>>"
+    found = load(tmp_path, w__index=source)
+    assert {name: query.text for name, query in found.items()} == {
+        f"w/index[{model}]": f"X embedding_{model}" for model in EMBEDDING_MODELS
     }
 
 

@@ -1,0 +1,5 @@
+"""The models whose vectors are written to the graph."""
+
+EMBEDDING_MODELS = ("deepwalk", "fastrp", "lightgcn", "mf", "node2vec")
+"""Names of the models with vectors, which are part of the names of properties and of indexes. A
+query's header names them as `each: model = EMBEDDING_MODELS`."""
