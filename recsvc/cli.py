@@ -15,6 +15,7 @@ import typer
 
 from loaders.errors import LoaderError
 from recsvc.commands import analyst, answers, data, database, keys, models, schedule
+from recsvc.commands._shared import end_as_by_ctrl_c
 from recsvc.errors import GateError, RecsvcError, SettingsError, file_error
 from recsvc.json_log import configure_json_log
 from recsvc.private_files import narrow, write_private_files
@@ -72,6 +73,10 @@ app.command()(answers.serve)
 app.command()(data.delete_user)
 
 
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
+
 def main() -> None:
     """Run a command.
 
@@ -79,8 +84,14 @@ def main() -> None:
     version the gate refused: to try that again changes nothing.
     """
     write_private_files()
+    end_as_by_ctrl_c()
     try:
         app()
+    except SystemExit as ended:
+        if ended.code != _INTERRUPTED:
+            raise
+        sys.stderr.write("recsvc: interrupted\n")
+        sys.exit(1)
     except (LoaderError, RecsvcError) as error:
         sys.stderr.write(f"recsvc: {' '.join(str(error).splitlines()) or type(error).__name__}\n")
         sys.exit(REFUSED if isinstance(error, GateError) else 1)
@@ -95,9 +106,6 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # a full disk, a folder that cannot be written
         sys.stderr.write(f"recsvc: {file_error(error)}\n")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("recsvc: interrupted\n")
         sys.exit(1)
 
 

@@ -18,10 +18,7 @@ Each message says what came, what was expected and what to do. None holds a secr
 """
 
 import errno
-import os
-from collections.abc import Collection, Generator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Collection
 from typing import Final
 
 FOLDER_ERRNOS: Final = frozenset(
@@ -34,29 +31,16 @@ def file_error(error: OSError) -> str:
     """What a file system refused, in one line with what to do."""
     where = str(error.filename) if error.filename is not None else "a file"
     why = error.strerror or str(error)
+    another = "name another place that can be written: RECSVC_HOME moves what recsvc keeps"
     cures = {
-        errno.ENOSPC: "make room on that disk, or name another folder with RECSVC_HOME",
-        errno.EDQUOT: "make room on that disk, or name another folder with RECSVC_HOME",
-        errno.EROFS: "name a folder that can be written, RECSVC_HOME where it is the one of recsvc",
-        errno.EACCES: "let this user use it, or name another folder with RECSVC_HOME",
+        errno.ENOSPC: f"make room on that disk, or {another}",
+        errno.EDQUOT: f"make room on that disk, or {another}",
+        errno.EFBIG: f"allow larger files there, or {another}",
+        errno.EROFS: another,
+        errno.EACCES: f"let this user use it, or {another}",
     }
     cure = cures.get(error.errno or 0, "see that it is there and can be used, and try again")
     return " ".join(f"{where} cannot be used ({why}): {cure}".split())
-
-
-@contextmanager
-def named_file(path: Path) -> Generator[None]:
-    """Have an error that names no file, as one of writing does, name this one.
-
-    Raises:
-        OSError: what the block raises.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = os.fspath(path)
-        raise
 
 
 class RecsvcError(Exception):

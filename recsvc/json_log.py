@@ -21,11 +21,12 @@ class _UnfailingStderr:
             sys.stderr.flush()
 
 
+_LIBRARIES = ("asyncio", "neo4j", "uvicorn")
 _STDERR = cast(TextIO, _UnfailingStderr())
 
 
 def configure_json_log(*more: Processor) -> None:
-    """Log as JSON lines on stderr.
+    """Log as JSON lines on stderr, also what libraries log by Python's own logging.
 
     structlog's own way of showing errors is left aside: it prints the values of variables.
 
@@ -43,6 +44,11 @@ def configure_json_log(*more: Processor) -> None:
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         logger_factory=lambda *_: structlog.WriteLogger(_STDERR),
     )
+    # The driver warns of a retried dead-lock; the retry is what was meant to happen.
+    logging.getLogger("neo4j").setLevel(logging.ERROR)
+    for name in _LIBRARIES:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [_ToStructlog(logging.WARNING)], False
 
 
 class _ToStructlog(logging.Handler):
@@ -51,13 +57,6 @@ class _ToStructlog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger()
         log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
-
-
-def take_over(*libraries: str) -> None:
-    """Have what libraries log by Python's own logging come out as our lines do."""
-    for name in libraries:
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [_ToStructlog(logging.WARNING)], False
 
 
 def logs_json() -> bool:

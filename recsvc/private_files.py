@@ -12,8 +12,12 @@ from typing import Final
 
 PRIVATE: Final = 0o077
 """The bits that neither a group nor anybody else has."""
-_OF_NEO4J = "neo4j"
-"""Its folder is private itself; what is in it may belong to a container's user."""
+_WRITTEN: Final = (
+    "analyst", "datasets", "keys.json*", "refresh-*", "refreshes", "rejects", "report.html",
+    "revisions*", "snapshots",
+)  # fmt: skip
+"""What recsvc writes below `RECSVC_HOME`. Not `neo4j`: that folder is private itself, and what is
+in it may belong to a container's user."""
 
 
 def write_private_files() -> None:
@@ -22,21 +26,24 @@ def write_private_files() -> None:
 
 
 def narrow(home: Path) -> None:
-    """Take others' access to a folder and all that is in it away, where it was made with some.
+    """Take others' access to what recsvc wrote in a folder away, where it was made with some.
 
-    Nothing is looked at in a folder that others cannot enter. What belongs to somebody else stays.
+    The folder itself and what else is in it stay as they are: it may be somebody's home. Nothing is
+    looked at in a folder that others cannot enter. What belongs to somebody else stays.
     """
-    with contextlib.suppress(OSError):
-        mode = home.stat()
-        if mode.st_uid == os.geteuid() and stat.S_IMODE(mode.st_mode) & PRIVATE:
-            for path in (*_inside(home), home):  # the folder last: then all of it is done
-                _narrow_one(path)
+    for pattern in _WRITTEN:
+        for path in home.glob(pattern):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_mode & PRIVATE:
+                    for one in (*_inside(path), path):  # the folder last: then all of it is done
+                        _narrow_one(one)
 
 
-def _inside(home: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(home):
-        folders[:] = [name for name in folders if name != _OF_NEO4J]
-        yield from (Path(folder, name) for name in (*folders, *files))
+def _inside(written: Path) -> Iterator[Path]:
+    if not written.is_symlink():
+        for folder, folders, files in os.walk(written):
+            folders[:] = [name for name in folders if name != "neo4j"]
+            yield from (Path(folder, name) for name in (*folders, *files))
 
 
 def _narrow_one(path: Path) -> None:

@@ -70,12 +70,14 @@ SETTINGS_FILE = "recsvc.toml"
 class Settings(BaseSettings):
     """Every setting, from `RECSVC_…` in the environment, else from `recsvc.toml`.
 
-    In the environment a nested value is written `RECSVC_EVENTS__VIEW__WEIGHT=0.02`.
+    In the environment a nested value is written `RECSVC_EVENTS__VIEW__WEIGHT=0.02`. An
+    empty variable is as one that is not set.
     """
 
     model_config = SettingsConfigDict(
         env_prefix="RECSVC_",
         env_nested_delimiter="__",
+        env_ignore_empty=True,
         toml_file=SETTINGS_FILE,
         extra="forbid",
         frozen=True,

@@ -16,6 +16,7 @@ from loaders.extract._formats import all_edges, id_maps, to_hetero_data, to_netw
 from loaders.extract._graph import extract_graph
 from loaders.extract._reading import Progress, silent
 from loaders.extract._selection import EDGES, Selection
+from loaders.files import whole_file, write_bytes
 from loaders.gateway import Gateway
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 
@@ -133,7 +134,8 @@ _TABLE = {"User": "users", "Item": "items", "Category": "categories"}
 def _write_ids(graph: HeteroGraph, folder: Path) -> None:
     for label, ids in id_maps(graph).items():
         table = pl.DataFrame({"index": np.arange(len(ids)), "id": list(ids)})
-        table.write_csv(folder / f"{_TABLE[label]}.csv")
+        with whole_file(folder / f"{_TABLE[label]}.csv") as part:
+            table.write_csv(part)
 
 
 def _read_ids(path: Path) -> IdMap:
@@ -148,7 +150,8 @@ def _write_npz(graph: HeteroGraph, folder: Path) -> None:
         edges: Edges = getattr(graph, name)
         for column in _EDGES:
             arrays[f"{name}_{column}"] = getattr(edges, column)
-    np.savez(folder / "graph.npz", allow_pickle=False, **arrays)
+    with whole_file(folder / "graph.npz") as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
     _write_ids(graph, folder)
 
 
@@ -156,7 +159,8 @@ def _write_hetero(graph: HeteroGraph, folder: Path) -> None:
     import torch  # here, since it takes seconds to import and only this function needs it
 
     # Plain tensors in a mapping can be loaded without trusting the file with code.
-    torch.save(to_hetero_data(graph).to_dict(), folder / "graph.pt")
+    with whole_file(folder / "graph.pt") as part:
+        torch.save(to_hetero_data(graph).to_dict(), part)
     _write_ids(graph, folder)
 
 
@@ -165,13 +169,14 @@ def _write_networkx(graph: HeteroGraph, folder: Path) -> None:
 
     linked = nx.node_link_data(to_networkx(graph), edges="edges")
     text = json.dumps(linked, allow_nan=False, ensure_ascii=False)
-    (folder / "graph.json").write_text(text, encoding="utf-8", errors="surrogatepass")
+    write_bytes(folder / "graph.json", text.encode(errors="surrogatepass"))
     _write_ids(graph, folder)
 
 
 def _write_parquet(graph: HeteroGraph, folder: Path) -> None:
     for spec, table in to_tables(graph).items():
-        table.write_parquet(folder / f"{spec.name}.parquet")
+        with whole_file(folder / f"{spec.name}.parquet") as part:
+            table.write_parquet(part)
 
 
 _WRITERS: Mapping[Format, Callable[[HeteroGraph, Path], None]] = {

@@ -176,16 +176,19 @@ class LocalNeo4j:
             with _file_errors(self._folder):
                 self._refuse_half_loaded()
                 administer = self._administrator(progress)
-                if record := self._running():
-                    progress("stopping Neo4j")
-                    self._stop(record, _STOP_FOR_IMPORT_SECONDS)
+                record = self._running()
             try:
+                if record:
+                    progress("stopping Neo4j")
+                    with _file_errors(self._folder):
+                        self._stop(record, _STOP_FOR_IMPORT_SECONDS)
                 yield partial(administer, lock=lock)
             finally:
                 if record:
                     ports = {"bolt_port": record.bolt_port, "http_port": record.http_port}
                     again = LocalNeo4j(replace(self._options, **ports), self._run)
                     with _file_errors(self._folder):
+                        self._stop(record, _STOP_FOR_IMPORT_SECONDS)  # Ctrl-C may have cut it off
                         again._ensure_up(progress)
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from loaders.files import held_folder
 from loaders.gateway import Neo4jAddress
 from loaders.local_neo4j._local import LocalNeo4j
 from loaders.local_neo4j._options import LocalNeo4jOptions, free_ports
@@ -49,8 +50,9 @@ def scratch_server(
     Raises:
         LocalNeo4jError: it cannot be started.
     """
-    with tempfile.TemporaryDirectory(prefix="recsvc-scratch-") as folder:
-        scratch, kept = Path(folder), home.expanduser().absolute() / "neo4j"
+    home = home.expanduser().absolute()
+    with held_folder(home / "scratch", "neo4j-", _remove) as scratch:
+        kept = home / "neo4j"
         (scratch / "neo4j").mkdir()
         for jars in kept.glob("lib-*"):
             (scratch / "neo4j" / jars.name).symlink_to(jars)
@@ -71,6 +73,12 @@ def scratch_server(
             yield server
         finally:
             server.down()
+
+
+def _remove(scratch: Path) -> None:
+    """Stop the server of a process that was killed, and remove what it left."""
+    LocalNeo4j(LocalNeo4jOptions(scratch)).down()
+    shutil.rmtree(scratch)
 
 
 def keep_jars(installed: Path, kept: Path) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loaders.files import write_bytes
 from recsvc.analyst.bloom import perspective
 from recsvc.analyst.browser import guide, saved_queries, style
 from recsvc.analyst.notebook import notebook
 from recsvc.analyst.questions import questions, values
-from recsvc.errors import named_file
 from recsvc.settings import EventSettings
 
 PATH = "/analyst"
@@ -78,8 +78,7 @@ def install(
     told: dict[str, dict[str, str]] = {}
     for name, each in kit(events).items():
         file = folder / name
-        with named_file(file):
-            file.write_bytes(each.content)
+        write_bytes(file, each.content)
         # Browser takes guides from `localhost` and not from 127.0.0.1 unless it is told to.
         url = f"http://localhost:{port}{PATH}/{name}"
         told[name] = {"file": str(file), "use": each.use.format(url=url, file=file)}

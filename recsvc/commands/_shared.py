@@ -1,10 +1,12 @@
 """What commands share: options, and how they say what came out."""
 
 import re
+import signal
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import orjson
@@ -37,6 +39,23 @@ def file_to_write(*suffixes: str) -> Callable[[Path | None], Path | None]:
         return file
 
     return checked
+
+
+def end_as_by_ctrl_c() -> None:
+    """Have SIGTERM and SIGHUP end a command as Ctrl-C does: what it was to put right, it does.
+
+    One that is ignored, as by `nohup`, stays so. While the command ends, further ones do nothing.
+    """
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            # Not SIG_IGN: what is started meanwhile, such as Neo4j, would inherit that.
+            signal.signal(number, lambda _number, _frame: None)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, end)
 
 
 def print_document(document: dict[str, Any], title: str, *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from loaders.errors import LocalNeo4jError
+from loaders.files import write_bytes
 from loaders.local_neo4j import LocalNeo4j, accounts_changed, copy_graph, forget_data
 from recsvc.analyst.kit import install as write_kit
 from recsvc.commands import console
@@ -54,7 +55,7 @@ def up(as_json: AsJson = False) -> None:
     if not server.status().running:
         made = copy_graph(local_neo4j(settings), server, console.say)
         told = dataclasses.asdict(made) | {"copied_at": datetime.now(UTC).isoformat()}
-        (folder / COPY_FILE).write_text(json.dumps(told), encoding="utf-8")
+        write_bytes(folder / COPY_FILE, json.dumps(told).encode())
     server.up(console.say)
     print_document(_state(server, folder), "Neo4j for analysts", as_json=as_json)
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import structlog
 import typer
 
+from loaders.files import held_folder
 from recsvc.answer import SimilarAnswer, as_document, explanation_document
 from recsvc.commands import console
 from recsvc.commands._shared import (
@@ -39,8 +41,7 @@ if TYPE_CHECKING:
     from loaders.types import HeteroGraph
     from recsvc.snapshot.arrays import Snapshot
 
-_METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable by which prometheus_client keeps the numbers of several processes in one folder."""
+_log = structlog.get_logger()
 _CONNECTION = "recsvc.service.connections:BoundedConnection"
 _IDLE_SECONDS = 75
 """How long a connection may be idle: longer than clients and proxies keep one, 60 seconds mostly.
@@ -141,8 +142,7 @@ def serve(
     import uvicorn
 
     from recsvc.service.listening import SocketOfEach, check_address
-    from recsvc.service.metrics_folder import metrics_folder
-    from recsvc.service.observability import configure_logging
+    from recsvc.service.observability import METRICS_FOLDER, configure_logging
     from recsvc.service.workers import HANGING_SECONDS, Workers
 
     settings = load_settings()
@@ -173,25 +173,36 @@ def serve(
     if sys.platform == "linux":  # elsewhere one socket of several has all connections
         socket.close()
         socket = SocketOfEach(socket.family, (config.host, config.port))
-    with metrics_folder() as folder, suppress(KeyboardInterrupt):
-        os.environ[_METRICS_FOLDER] = str(folder)
+    temporary = Path(tempfile.gettempdir())
+    with held_folder(temporary, "recsvc-metrics-") as folder, suppress(KeyboardInterrupt):
         configure_logging()
+        os.environ[METRICS_FOLDER] = str(folder)
         Workers(config, sockets=[socket]).run()
 
 
 def service() -> "FastAPI":
     """The service as each process of `serve` runs it."""
+    from recsvc.service.observability import configure_logging
+
+    configure_logging()
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return _service()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    try:
+        return _service()
+    except Exception:
+        _log.exception("a process of the service cannot start")
+        sys.exit(1)
+
+
+def _service() -> "FastAPI":
     from threadpoolctl import threadpool_limits
 
     from recsvc.analyst.kit import kit
     from recsvc.service.app import create_app
-    from recsvc.service.observability import configure_logging
     from recsvc.service.refreshes import Refreshes
 
-    if parent := multiprocessing.parent_process():
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    structlog.reset_defaults()
-    configure_logging()
     # The arrays of a request are small, and threads of BLAS that wait for each other cost more.
     threadpool_limits(1, user_api="blas")
     settings = load_settings()

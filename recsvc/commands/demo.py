@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from recsvc.commands._shared import end_as_by_ctrl_c
 from recsvc.settings import load_settings
 
 _USER = "2"
@@ -18,6 +19,7 @@ _USER = "2"
 
 def main() -> int:
     """Run the commands a person would run, in order; returns the exit code."""
+    end_as_by_ctrl_c()
     began = not _json("db", "status")["running"]
     try:
         _run("db", "up")

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.style import context
 
+from loaders.files import whole_file
 from recsvc.answer import Answer, Explanation, NodeRef, RankedItem
 from recsvc.answer import Path as GraphPath
 from recsvc.report.plot_style import FILL, INK, STYLE
@@ -132,13 +133,13 @@ def write_picture(answer: Answer, file: Path) -> None:
         # matplotlib measures text with a font that lacks some characters; a viewer has them.
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure = _figure(answer, item)
-        if file.suffix == ".svg":
-            FigureCanvasSVG(figure).print_svg(
-                file, metadata={"Date": None, "Title": _title(answer)}
-            )
-        else:
-            figure.set_dpi(_DOTS_PER_INCH)
-            FigureCanvasAgg(figure).print_png(file)
+        with whole_file(file) as part:
+            if file.suffix == ".svg":
+                about = {"Date": None, "Title": _title(answer)}
+                FigureCanvasSVG(figure).print_svg(part, metadata=about)
+            else:
+                figure.set_dpi(_DOTS_PER_INCH)
+                FigureCanvasAgg(figure).print_png(part)
 
 
 def _figure(answer: Answer, item: RankedItem) -> Figure:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from loaders.files import whole_file
 from recsvc.errors import TrainingError
 from recsvc.models.base import EpochRecord, FitRun, ModelOptions
 
@@ -63,10 +64,8 @@ class TrainingState:
             arrays[f"kept_{number}"] = kept.cpu().numpy()
             for name, value in moments[number].items():
                 arrays[f"{name}_{number}"] = value.cpu().numpy()
-        part = self.path.with_name(self.path.name + ".part")
-        with part.open("wb") as file:
+        with whole_file(self.path) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        part.replace(self.path)
 
 
 def open_state(

@@ -9,6 +9,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loaders.files import whole_file
 from loaders.types import HeteroGraph
 from recsvc.errors import NotFoundError
 from recsvc.recommend.batch import UserList, batch_evidence, recommend_all
@@ -61,13 +62,9 @@ def write_recommendations(
     user_ids = list(graph.users) if users is None else _read_ids(users, graph)
     evidence = batch_evidence(graph, snapshot, events, newcomers=newcomers)
     lists = recommend_all(snapshot, evidence, user_ids, k)
-    partial = out.with_name(f".{out.name}.partial")
     write = _write_parquet if out.suffix == ".parquet" else _write_json_lines
-    try:
-        count = write(partial, _groups(lists, len(user_ids), snapshot, progress))
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(out) as part:
+        count = write(part, _groups(lists, len(user_ids), snapshot, progress))
     return BatchReport(len(user_ids), count, time.perf_counter() - started)
 
 

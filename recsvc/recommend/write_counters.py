@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from recsvc.errors import named_file
+from loaders.files import named_file
 
 _USERS: Final = 2**20
 _NEWEST, _ANYBODY, _FIRST_USER = 0, 1, 2

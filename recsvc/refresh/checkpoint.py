@@ -1,7 +1,6 @@
 """A value made of arrays as one file: whole, or not there. Nothing is pickled."""
 
 import dataclasses
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import orjson
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from loaders.files import whole_file
 from loaders.types import IdMap
-from recsvc.errors import named_file
 
 _DOCUMENT = "document"
 
@@ -30,28 +29,10 @@ def write_value(path: Path, value: Any) -> None:
     arrays: list[NDArray[Any]] = []
     document = orjson.dumps(_encoded(value, arrays), option=orjson.OPT_SERIALIZE_NUMPY)
     named = {str(number): array for number, array in enumerate(arrays)}
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
+    with whole_file(path) as part, part.open("wb") as file:
         np.savez(
             file, allow_pickle=False, **{_DOCUMENT: np.frombuffer(document, np.uint8)}, **named
         )
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written; what was there before stays.
-    """
-    part = path.with_name(f"{path.name}.part")
-    with named_file(part), part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def read_value(path: Path, classes: Iterable[type[Any]]) -> Any:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import scipy.sparse as sp
@@ -35,6 +35,13 @@ from recsvc.snapshot.arrays import Snapshot
 _STATES_KEPT = 2
 """That of the active version, and that of the one to which can be rolled back."""
 _CLASSES = (Learned, Estimate, Validated)
+
+
+_AT_WORK: Final = (
+    "a refresh is at work that has read the graph before: its files hold what was deleted until it "
+    "ends, and its version will not; where it is killed, a service on this machine or the next "
+    "refresh removes them"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,21 +238,25 @@ def read_state(home: Path, run: str) -> WarmState | None:
     return None
 
 
-def forget_node(home: Path, kind: EvidenceKind, identifier: str) -> None:
+def forget_node(home: Path, kind: EvidenceKind, identifier: str) -> str:
     """Remove a deleted node from what refreshes have left on this machine.
 
     What an unfinished one has made goes as a whole. One that is at work is left alone: when it has
     ended, and before it writes its state, it asks the graph who is there.
 
+    Returns:
+        What people are to know: that one is at work; "" where none is.
+
     Raises:
         OSError: a file cannot be written.
     """
-    forget_unfinished(home)
+    at_work = forget_unfinished(home)
     for folder in ended_runs(home):
         with locked_run(folder, wait=True):
             state = read_state(home, folder.name)
             if state is not None and state.knows(kind, identifier):
                 write_value(folder / STATE_FILE, state.without(kind, [identifier]))
+    return _AT_WORK if at_work else ""
 
 
 def _pair_keys(matrix: sp.csr_matrix) -> Int64[NDArray[np.int64], " pairs"]:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import structlog
 
+from loaders.files import write_bytes
 from recsvc.errors import RefreshError
-from recsvc.refresh.checkpoint import write_bytes
 from recsvc.refresh.report import refresh_page
 from recsvc.refresh.run_journal import RefreshRun, read_manifest
 from recsvc.refresh.sampled_lists import PAGE, pages_locked, read_lists

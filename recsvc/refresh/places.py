@@ -132,7 +132,7 @@ def forget_here(home: Path, kind: EvidenceKind, node_id: str) -> list[str]:
             failed.append(f"{place.path}: {error}")
     for each in filter(None, told):
         if structlog.is_configured():  # a command tells it to the person
-            _log.warning("a copy of the graph was removed", reason=each)
+            _log.warning("a deletion reached further", reason=each)
     if failed:
         raise DeletionPendingError("; ".join(failed), pending=())
     return [each for each in told if each]

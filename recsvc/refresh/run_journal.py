@@ -4,6 +4,7 @@
       manifest.json     what is known of the run; it stays
       lock              locked by the process that works on the run, and by its end unlocked
       <name>.npz        what a step made, and the checkpoint of a fit; gone when the run has ended
+      deleted           something was deleted that the run has read; gone when the run has ended
       state.npz         what the next refresh can go on from, see `recsvc.refresh.fine_tuning_state`
 
 Whoever was ended in the middle is gone on with by the next one that is asked the same. A process
@@ -27,8 +28,8 @@ from typing import Any, Final, Literal, TypeVar
 import orjson
 import structlog
 
-from loaders.files import file_lock
-from recsvc.refresh.checkpoint import read_value, write_bytes, write_value
+from loaders.files import file_lock, write_bytes
+from recsvc.refresh.checkpoint import read_value, write_value
 from recsvc.refresh.lease import Lease
 
 State = Literal["unfinished", "activated", "failed"]
@@ -39,6 +40,8 @@ STATE_FILE: Final = "state.npz"
 
 _T = TypeVar("_T")
 _MANIFEST = "manifest.json"
+_MARK = "deleted"
+"""The file that says: something was deleted from the graph that the run has read."""
 _KEPT_RUNS = 5
 _RESUMABLE_SECONDS = 12 * 3600.0
 """A run that nobody has worked on for longer is not gone on with: the graph has moved on."""
@@ -152,6 +155,7 @@ class RefreshRun:
                 path.unlink(missing_ok=True)
         for folder in self.folder.glob("*/"):
             shutil.rmtree(folder, ignore_errors=True)
+        (self.folder / _MARK).unlink(missing_ok=True)  # last: then all of it is gone
 
     def end(self, state: State, **facts: Any) -> None:
         """Note how the run ended, and remove what its steps made.
@@ -230,15 +234,37 @@ def newest_manifests(home: Path) -> Iterator[dict[str, Any]]:
             yield manifest
 
 
-def forget_unfinished(home: Path) -> None:
-    """Remove what steps of unfinished runs have made, but for a run that somebody works on.
+def forget_unfinished(home: Path) -> bool:
+    """Remove what steps of unfinished runs have made: it holds ids of users and what these did.
 
-    They hold ids of users and what these did. Such a run starts again from its first step.
+    Such a run starts again from its first step. One that somebody works on is marked: where it is
+    killed, `clear_marked` removes what it made, and nobody resumes it.
+
+    Returns:
+        Whether somebody works on one.
     """
+    at_work = False
     for folder in _folders(home):
         with locked_run(folder) as free:
             if free:
                 RefreshRun(folder, {}).clear()
+            else:
+                at_work = True
+                (folder / _MARK).touch(mode=0o600)
+    return at_work
+
+
+def clear_marked(home: Path) -> None:
+    """Remove what killed runs have made that were at work when something was deleted.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    for folder in _folders(home):
+        if (folder / _MARK).exists():
+            with locked_run(folder) as free:
+                if free:
+                    RefreshRun(folder, {}).clear()
 
 
 def ended_runs(home: Path) -> list[Path]:
@@ -269,6 +295,8 @@ def _new_run(home: Path, identity: Mapping[str, Any], classes: tuple[type[Any], 
 def _resumable(folder: Path, manifest: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
     if manifest["state"] != "unfinished" or manifest["identity"] != identity:
         return False
+    if (folder / _MARK).exists():
+        return False
     written = max(path.stat().st_mtime for path in folder.iterdir())
     return abs(time.time() - written) < _RESUMABLE_SECONDS
 
@@ -278,6 +306,8 @@ def _put_away(folder: Path, manifest: dict[str, Any] | None, *, keep: bool) -> N
         shutil.rmtree(folder, ignore_errors=True)
     elif manifest["state"] == "unfinished":
         RefreshRun(folder, manifest).end("failed", error="given up: a later refresh began anew")
+    else:  # its process may have been killed when it had noted its end
+        RefreshRun(folder, manifest).clear()
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:

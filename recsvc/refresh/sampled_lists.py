@@ -21,10 +21,9 @@ from typing import Any, Final
 
 import orjson
 
-from loaders.files import file_lock
+from loaders.files import file_lock, write_bytes
 from recsvc.evaluation.splits import id_numbers
 from recsvc.evidence import EvidenceKind
-from recsvc.refresh.checkpoint import write_bytes
 
 PAGE: Final = "report.html"
 """The file of a run's page."""

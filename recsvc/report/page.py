@@ -6,6 +6,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from loaders.files import write_bytes
 from recsvc.report import Report
 from recsvc.report._drawing import draw
 from recsvc.report._parts import Cell, Plot, Section
@@ -29,7 +30,7 @@ def write_sections(title: str, parts: Sequence[Section], path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    path.write_text(page_text(title, parts), encoding="utf-8", newline="\n")
+    write_bytes(path, page_text(title, parts).encode())
 
 
 def page_text(title: str, parts: Sequence[Section]) -> str:

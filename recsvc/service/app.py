@@ -1,5 +1,6 @@
 """The service put together: routes, middleware, errors, documentation."""
 
+import asyncio
 import gc
 import importlib.util
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -158,9 +159,11 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     # What is there now stays: a full collection that looks through it takes 100 ms.
     gc.collect()
     gc.freeze()
+    watcher = asyncio.create_task(app.state.refreshes.watch())
     try:
         yield
     finally:
+        watcher.cancel()
         await engine.stop()
 
 

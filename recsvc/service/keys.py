@@ -26,9 +26,8 @@ from pydantic import (
     ValidationError,
 )
 
-from loaders.files import file_lock
+from loaders.files import file_lock, write_bytes
 from recsvc.errors import ApiKeyError
-from recsvc.refresh.checkpoint import write_bytes
 from recsvc.settings import Settings
 
 MAX_KEYS: Final = 1000

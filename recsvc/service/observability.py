@@ -9,6 +9,8 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -27,12 +29,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, WrappedLogger
 
 from recsvc.answer import Answer
-from recsvc.json_log import configure_json_log, take_over
+from recsvc.json_log import configure_json_log
 from recsvc.recommend.engine import request_id_var
 from recsvc.service.allowed import key_name
 from recsvc.service.problems import problem
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
+
+METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable in which prometheus_client looks for the folder that processes share."""
 
 _SANE_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -45,7 +50,6 @@ _log = structlog.get_logger()
 def configure_logging() -> None:
     """Log as JSON lines on stderr, each with the id of the request it belongs to."""
     configure_json_log(_add_request_id)
-    take_over("asyncio", "uvicorn")
 
 
 def _add_request_id(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
@@ -63,7 +67,9 @@ class Metrics:
 
     def __init__(self, served: Collector) -> None:
         self._served = served
-        self._shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ  # as prometheus_client has it
+        self._shared = METRICS_FOLDER in os.environ
+        if self._shared:
+            _make_folder()
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "recsvc_http_requests",
@@ -117,6 +123,7 @@ class Metrics:
         if not self._shared:
             return generate_latest(self.registry)
         registry = CollectorRegistry()
+        _make_folder()
         MultiProcessCollector(registry)
         registry.register(self._served)
         return generate_latest(registry)
@@ -124,7 +131,8 @@ class Metrics:
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that has been answered."""
         self._requests.labels(route, method, str(status)).inc()
-        self._seconds.labels(route, method).observe(seconds)
+        with suppress(OSError):  # its file is made at first use, and the folder may be gone
+            self._seconds.labels(route, method).observe(seconds)
 
     def observe_kept(self, *, kept: bool) -> None:
         """Count a request for recommendations by whether an answer to it was at hand."""
@@ -149,9 +157,15 @@ class Metrics:
         if answer.versions != self._versions:
             if not self._shared:  # files keep what was written once
                 self._version.clear()
-            for model, version in answer.versions.items():
-                self._version.labels(model).set(version)
+            with suppress(OSError):
+                for model, version in answer.versions.items():
+                    self._version.labels(model).set(version)
             self._versions = dict(answer.versions)
+
+
+def _make_folder() -> None:
+    """Make the folder again where somebody has removed it: only what it counted is gone."""
+    Path(os.environ[METRICS_FOLDER]).mkdir(parents=True, exist_ok=True)
 
 
 class Observed:

@@ -17,12 +17,13 @@ from loaders.files import file_lock
 from recsvc.errors import NotFoundError, RefreshError, RefreshRunningError
 from recsvc.recommend.engine import Engine
 from recsvc.refresh.process import begun_run, known_holders, refresh_command
-from recsvc.refresh.run_journal import newest_manifests, read_manifest
+from recsvc.refresh.run_journal import clear_marked, newest_manifests, read_manifest
 from recsvc.refresh.sampled_lists import PAGE
 
 _BEGIN_SECONDS = 120.0
 """How long a process may take until its refresh has begun; a lost lease is waited for in it."""
 _LOOK_SECONDS = 0.1
+_CLEAR_SECONDS = 15.0
 _SHOWN = 20
 
 _log = structlog.get_logger()
@@ -75,6 +76,15 @@ class Refreshes:
         raise RefreshError(
             "the refresh could not begin: the log says why, above this request; then ask again"
         )
+
+    async def watch(self) -> None:
+        """Remove, from time to time, what killed refreshes left of what was deleted meanwhile."""
+        while True:
+            try:
+                await asyncio.to_thread(clear_marked, self._home)
+            except OSError as error:
+                _log.warning("what a killed refresh left stays for now", reason=str(error))
+            await asyncio.sleep(_CLEAR_SECONDS)
 
     async def document(self, engine: Engine, name: str) -> dict[str, Any]:
         """What is known of a run.

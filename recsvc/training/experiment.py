@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from loaders.datasets import open_source
 from loaders.errors import TableError
+from loaders.files import whole_file
 from loaders.tables import (
     INTERACTIONS,
     ITEMS,
@@ -286,7 +287,8 @@ def write_rankings(ranked: Ranked, graph: HeteroGraph, file: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    RANKING_FORMS[file.suffix](_rankings_table(ranked, graph), file)
+    with whole_file(file) as part:
+        RANKING_FORMS[file.suffix](_rankings_table(ranked, graph), part)
 
 
 def _rankings_table(ranked: Ranked, graph: HeteroGraph) -> pl.DataFrame:

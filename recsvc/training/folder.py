@@ -13,6 +13,7 @@ import orjson
 import polars as pl
 import scipy.sparse as sp
 
+from loaders.files import write_bytes
 from loaders.types import HeteroGraph, IdMap
 from recsvc.errors import SettingsError
 from recsvc.models import FittedModel
@@ -61,7 +62,7 @@ class RunFolder:
             )
         else:
             self.unfinished.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(orjson.dumps(dict(identity)))
+            write_bytes(file, orjson.dumps(dict(identity)))
         return self.unfinished
 
     @contextmanager

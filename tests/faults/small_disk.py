@@ -1,6 +1,7 @@
 """File systems of a test's own, where they may be mounted: a small tmpfs, a read-only folder."""
 
 import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Generator
@@ -57,3 +58,14 @@ def read_only(folder: Path, view: Path) -> Generator[Path]:
         yield view
     finally:
         subprocess.run(["umount", "--lazy", str(view)], check=True)
+
+
+@contextmanager
+def largest_file(size: int) -> Generator[None]:
+    """Files past a size are refused, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

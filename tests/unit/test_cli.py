@@ -1,12 +1,16 @@
 """What the command line makes of failures."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from loaders.files import file_lock
 from recsvc import cli
 
 WITHOUT = """
@@ -57,3 +61,49 @@ def test_a_file_of_another_form_is_refused_before_any_work(command: list[str], s
     result = CliRunner().invoke(cli.app, command)
     assert result.exit_code == 2
     assert says in re.sub(r"[\s│]+", " ", result.stderr)
+
+
+WAITING = """
+import sys, time
+from recsvc import cli
+from recsvc.commands import database
+
+def wait(*_, **__):
+    try:
+        print("begun", flush=True)
+        time.sleep(60)
+    finally:
+        print("put right", flush=True)
+
+database.local_neo4j = wait
+sys.argv = ["recsvc", "db", "up"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_puts_right_what_it_was_to_put_right(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING], env={**os.environ, "RECSVC_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (1, "put right\n", "recsvc: interrupted\n")
+
+
+def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
+    with file_lock(tmp_path / "keys.json.lock"):
+        process = subprocess.Popen(
+            ["nohup", sys.executable, "-m", "recsvc", "keys", "create", "app", "--json"],
+            env={**os.environ, "RECSVC_HOME": str(tmp_path)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=5)
+        process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=30)[0].startswith("{")

@@ -29,27 +29,41 @@ def test_a_command_makes_private_files(tmp_path: Path) -> None:
 def test_what_was_made_with_wider_modes_is_narrowed(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "snapshots" / "3").mkdir(parents=True)
-    (home / "neo4j").mkdir()
+    (home / "analyst" / "neo4j").mkdir(parents=True)
     program, arrays = home / "snapshots" / "run", home / "snapshots" / "3" / "arrays"
-    outside, link = tmp_path / "outside", home / "link"
-    for path in (program, arrays, outside, home / "neo4j" / "store"):
+    outside, link, keys = tmp_path / "outside", home / "snapshots" / "link", home / "keys.json"
+    store = home / "analyst" / "neo4j" / "store"
+    for path in (program, arrays, outside, keys, store):
         path.touch()
         path.chmod(0o755 if path == program else 0o644)
-    for folder in (home, home / "snapshots", home / "snapshots" / "3"):
+    for folder in (home / "snapshots", home / "snapshots" / "3", home / "analyst"):
         folder.chmod(0o755)
     link.symlink_to(outside)
     narrow(home)
-    assert [mode(each) for each in (home, arrays.parent, program)] == [0o700] * 3
-    assert mode(arrays) == 0o600
-    assert mode(outside) == 0o644
-    assert mode(home / "neo4j" / "store") == 0o644
+    assert [mode(each) for each in (home / "snapshots", arrays.parent, program)] == [0o700] * 3
+    assert [mode(each) for each in (arrays, keys)] == [0o600] * 2
+    assert [mode(each) for each in (outside, store)] == [0o644] * 2
+    narrow(tmp_path / "missing")
 
 
 def test_in_a_private_folder_nothing_is_looked_at(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir(mode=0o700)
-    (home / "file").touch(mode=0o644)
-    (home / "file").chmod(0o644)
-    narrow(home)
-    assert mode(home / "file") == 0o644
-    narrow(tmp_path / "missing")
+    refreshes = tmp_path / "refreshes"
+    refreshes.mkdir(mode=0o700)
+    (refreshes / "file").touch()
+    (refreshes / "file").chmod(0o644)
+    narrow(tmp_path)
+    assert mode(refreshes / "file") == 0o644
+
+
+def test_a_folder_of_somebody_else_s_files_stays_as_it_is(tmp_path: Path) -> None:
+    """`RECSVC_HOME` may name one by mistake; empty, it names none."""
+    modes = {"": 0o755, "photos": 0o1777, "photos/one.jpg": 0o644}
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").touch()
+    for name, wide in modes.items():
+        (tmp_path / name).chmod(wide)
+    command = [sys.executable, "-m", "recsvc", "keys", "list", "--json"]
+    for home in (str(tmp_path), ""):
+        environment = {**os.environ, "RECSVC_HOME": home}
+        subprocess.run(command, env=environment, check=True, capture_output=True, cwd=tmp_path)
+        assert {name: mode(tmp_path / name) for name in modes} == modes

@@ -1,10 +1,12 @@
 """The folder of a refresh: what is gone on with, what is given up, what is noted."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,13 @@ from recsvc.json_log import configure_json_log
 from recsvc.refresh.lease import Lease
 from recsvc.refresh.run_journal import (
     RUN_NAME,
+    clear_marked,
     forget_unfinished,
     newest_manifests,
     opened_run,
     read_manifest,
 )
+from recsvc.service.refreshes import Refreshes
 
 IDENTITY = {"options": {"models": ("a",), "seed": 0}}
 
@@ -140,6 +144,46 @@ def test_a_run_of_a_living_process_is_left_alone_even_if_that_is_paused(runs: Ru
         pass
     forget_unfinished(runs.home)
     assert not list((runs.home / "refreshes" / name).glob("*.npz"))
+
+
+def test_a_run_that_read_what_was_deleted_meanwhile_is_cleared_and_not_resumed(runs: Runs) -> None:
+    name = runs.begun(graph=1)
+    folder = runs.home / "refreshes" / name
+    process = holder(folder)
+    try:
+        assert forget_unfinished(runs.home)
+        clear_marked(runs.home)
+        assert (folder / "graph.npz").exists()
+    finally:
+        process.kill()
+        process.communicate()
+    with runs.open() as run:
+        assert run.name != name
+    assert not (folder / "graph.npz").exists()
+
+
+def test_a_service_clears_what_such_a_run_left(runs: Runs) -> None:
+    name = runs.begun(graph=1)
+    folder = runs.home / "refreshes" / name
+    process = holder(folder)
+    try:
+        forget_unfinished(runs.home)
+    finally:
+        process.kill()
+        process.communicate()
+    with suppress(TimeoutError):
+        asyncio.run(asyncio.wait_for(Refreshes(runs.home).watch(), 1.0))
+    assert not (folder / "graph.npz").exists()
+    assert not forget_unfinished(runs.home)
+
+
+def test_what_a_run_left_that_was_killed_after_its_end_goes_with_the_next(runs: Runs) -> None:
+    with runs.open() as run:
+        run.note(state="activated")
+        run.kept("graph", lambda: 1)
+    with runs.open(known={run.name}):
+        assert not (run.folder / "graph.npz").exists()
+        assert runs.manifest(run.name)["state"] == "activated"
 
 
 def test_the_newest_runs_are_kept_and_rubbish_is_not(runs: Runs) -> None:

@@ -12,6 +12,7 @@ from recsvc.cli import app
 from recsvc.errors import ApiKeyError, SettingsError
 from recsvc.service.keys import MAX_KEYS, KeyFile, KeyRing, Scope, key_ring
 from recsvc.settings import Settings
+from tests.faults.small_disk import largest_file
 
 
 @pytest.fixture
@@ -44,6 +45,13 @@ def test_revoking_the_last_one_opens_nothing(file: KeyFile) -> None:
     assert ring.needed
     assert ring.find(key) is None
     assert file.keys() == []
+
+
+def test_a_first_key_that_cannot_be_written_closes_nothing(file: KeyFile) -> None:
+    with largest_file(100), pytest.raises(OSError, match="too large"):
+        file.create("app", Scope.READ)
+    assert not file.was_made
+    assert not KeyRing(file).needed
 
 
 @pytest.mark.parametrize("name", ["", "a" * 101, "a/b", "a\nb", "a\x1b[31m"])

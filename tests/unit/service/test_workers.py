@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,7 @@ def two_workers(folder: Path) -> Iterator[Service]:
     environment = {
         **os.environ,
         "RECSVC_HOME": str(folder / "home"),
+        "TMPDIR": str(folder),
         "RECSVC_NEO4J_URI": "bolt://127.0.0.1:1",
         "RECSVC_NEO4J_PASSWORD": "none",
     }
@@ -42,7 +44,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def answering(service: Service) -> list[psutil.Process]:
     """The processes that answer: those that have the address in use."""
     own = psutil.Process(service.process.pid)
-    return [each for each in own.children() if "spawn_main" in " ".join(each.cmdline())]
+    found: list[psutil.Process] = []
+    for each in own.children():
+        with suppress(psutil.NoSuchProcess):  # also one that was killed just now
+            if "spawn_main" in " ".join(each.cmdline()):
+                found.append(each)
+    return found
 
 
 def requests_counted(service: Service) -> int:
@@ -102,6 +109,42 @@ def test_why_one_is_replaced() -> None:
     assert "no answer for 30 seconds" in why_replaced(-signal.SIGKILL, was_alive=True)
     assert why_replaced(-signal.SIGSEGV, was_alive=True) == "it was ended by SIGSEGV"
     assert why_replaced(3, was_alive=False) == "it ended with exit code 3"
+
+
+def replaced(service: Service) -> None:
+    """Kill a process, and wait until another has its place and answers."""
+    (one, _) = before = answering(service)
+    one.kill()
+    deadline = time.monotonic() + 60
+    while not set(answering(service)) - set(before):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_metrics_go_on_where_somebody_removed_their_folder(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as service:
+        (folder,) = tmp_path.glob("recsvc-metrics-*/")
+        shutil.rmtree(folder)
+        assert service.client.get("/metrics").status_code == 200
+        replaced(service)
+        deadline = time.monotonic() + 60
+        while not list(folder.glob("counter_*.db")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert service.client.get("/metrics").status_code == 200
+
+
+def test_all_that_a_service_says_is_json(tmp_path: Path) -> None:
+    """Also of a process that cannot start: the file of the keys is damaged."""
+    with two_workers(tmp_path) as service:
+        (tmp_path / "home" / "keys.json").write_text("{")
+        answering(service)[0].kill()
+        deadline = time.monotonic() + 60
+        while "cannot start" not in (tmp_path / "log").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    for line in (tmp_path / "log").read_text().splitlines():
+        assert "event" in json.loads(line), line
 
 
 def connections(process: psutil.Process, service: Service) -> int:
