@@ -4,7 +4,7 @@ import re
 import tomllib
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic_settings
 from pydantic import (
@@ -65,6 +65,25 @@ class TrackingSettings(BaseModel):
 
 SETTINGS_FILE = "recsvc.toml"
 """The file of settings, in the folder where a command is started."""
+
+
+class _SettingsFile(TomlConfigSettingsSource):
+    def _read_file(self, file_path: Path) -> dict[str, Any]:
+        return tomllib.loads(read_settings_text(file_path))
+
+
+def read_settings_text(path: Path) -> str:
+    """The text of a file of settings, without the mark with which some editors begin one.
+
+    Raises:
+        SettingsError: it is not UTF-8.
+        OSError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{path} is not UTF-8 in line {line}: save it as UTF-8") from None
 
 
 class Settings(BaseSettings):
@@ -152,7 +171,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over `recsvc.toml`."""
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+        return (init_settings, env_settings, _SettingsFile(settings_cls))
 
 
 def load_settings() -> Settings:

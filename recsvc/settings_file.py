@@ -15,7 +15,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, kind_key, named_as, shown_kind
-from recsvc.settings import SETTINGS_FILE
+from recsvc.settings import SETTINGS_FILE, read_settings_text
 
 
 def parse_event_weights(assignments: Sequence[str]) -> dict[str, float]:
@@ -51,7 +51,7 @@ def write_event_weights(weights: Mapping[str, float], path: Path | None = None) 
     path = (path or Path(SETTINGS_FILE)).resolve()
     try:
         with _folder_lock(path.parent):
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            text = read_settings_text(path) if path.exists() else ""
             _replace(path, _with_weights(text, weights))
     except (OSError, ValueError, TypeError, AttributeError, TOMLKitError) as error:
         raise SettingsError(

@@ -387,7 +387,9 @@ ModelName = Annotated[str, typer.Argument(help="A model, such as lightgcn or hyb
 
 def activate(
     model: ModelName,
-    version: Annotated[int, typer.Argument(min=1, help="Its version: see `recsvc versions`.")],
+    version: Annotated[
+        int, typer.Argument(min=1, max=2**31, help="Its version: see `recsvc versions`.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Make a version active that was so before, with all that the same refresh made."""

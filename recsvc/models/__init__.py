@@ -41,6 +41,7 @@ __all__ = [
     "SearchSpace",
     "TrainingData",
     "Validation",
+    "check_device",
 ]
 
 
@@ -145,3 +146,15 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
     {name: ModelSpec(name) for name in sorted((*EMBEDDING_MODELS, *_WITHOUT_VECTORS))}
 )
 """Every model there is."""
+
+
+def check_device(name: str) -> None:
+    """See that there is such a device; for any but the CPU that imports torch.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    if name != "cpu":
+        from recsvc.models._loop import open_device  # heavy, and rarely needed
+
+        open_device(name)

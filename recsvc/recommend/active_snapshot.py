@@ -7,7 +7,6 @@ it does not, what is on disk is served if it was laid out from the same address.
 
 import asyncio
 import contextlib
-import os
 import shutil
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from loaders.errors import Neo4jAwayError, Neo4jError
-from loaders.files import file_lock
+from loaders.files import file_lock, write_bytes
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.graph.store import Store
 from recsvc.snapshot import arrays as snapshots
@@ -312,9 +311,7 @@ class Serving:
     def _note_address(self) -> None:
         if self._noted_address() != self._address():
             with contextlib.suppress(OSError):
-                new = self._folder / f"{_ADDRESS_FILE}.{os.getpid()}"
-                new.write_text(self._address(), encoding="utf-8")
-                new.replace(self._folder / _ADDRESS_FILE)
+                write_bytes(self._folder / _ADDRESS_FILE, self._address().encode())
 
 
 def _for_anybody(error: SnapshotError) -> str:

@@ -9,6 +9,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loaders.errors import TableError
 from loaders.files import whole_file
 from loaders.types import HeteroGraph
 from recsvc.errors import NotFoundError
@@ -55,7 +56,8 @@ def write_recommendations(
         progress: told what is done.
 
     Raises:
-        NotFoundError: the file names a user that is not in the graph.
+        TableError: the file of users is not UTF-8.
+        NotFoundError: it names a user that is not in the graph.
         OSError: a file cannot be read or written.
     """
     started = time.perf_counter()
@@ -69,7 +71,11 @@ def write_recommendations(
 
 
 def _read_ids(path: Path, graph: HeteroGraph) -> list[str]:
-    ids = [line.removesuffix("\r") for line in path.read_text(encoding="utf-8").split("\n") if line]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise TableError(f"{path} is not UTF-8: save it as UTF-8") from None
+    ids = [line.removesuffix("\r") for line in text.split("\n") if line]
     unknown = [user_id for user_id in ids if user_id not in graph.users]
     if unknown:
         raise NotFoundError(

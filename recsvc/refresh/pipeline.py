@@ -31,7 +31,7 @@ from recsvc.errors import RecsvcError, RefreshError
 from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import evidence_matrix
-from recsvc.models import MODELS
+from recsvc.models import MODELS, check_device
 from recsvc.models.parts import not_linear
 from recsvc.refresh.candidate import Basis, Candidate, Extracted, snapshot_of
 from recsvc.refresh.fine_tuning import chosen_start, leave_state
@@ -97,6 +97,7 @@ def refresh(
     """
     for name in options.models:
         _check_model(name, options)
+    check_device(options.device)
     identity = {
         "options": options.model_dump(mode="json"),
         "events": {name: event.model_dump() for name, event in sorted(events.items())},

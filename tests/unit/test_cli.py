@@ -107,3 +107,10 @@ def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
             process.communicate(timeout=5)
         process.send_signal(signal.SIGHUP)
     assert process.communicate(timeout=30)[0].startswith("{")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("activate", "lightgcn", "9" * 21), ("refresh", "--seed", "9" * 21)]
+)
+def test_a_number_that_no_graph_holds_is_wrong_usage(arguments: tuple[str, ...]) -> None:
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 2

@@ -9,6 +9,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import default_events, kind_key
 from recsvc.settings import EventSettings, Settings, load_settings
+from recsvc.settings_file import write_event_weights
 
 SECRET = "hunter2-hunter2"
 
@@ -143,6 +144,30 @@ def test_file_that_is_no_toml_is_a_settings_error(folder: Path) -> None:
     (folder / "recsvc.toml").write_text("port = = 1\n")
     with pytest.raises(SettingsError, match=r"recsvc\.toml"):
         load_settings()
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_file_that_is_not_utf_8_is_said(folder: Path, encoding: str) -> None:
+    (folder / "recsvc.toml").write_text("port = 9001\n# für alle\n", encoding=encoding)
+    with pytest.raises(SettingsError, match=r"recsvc\.toml is not UTF-8 in line"):
+        load_settings()
+    with pytest.raises(SettingsError, match=r"recsvc\.toml is not UTF-8 in line"):
+        write_event_weights({"borrowed": 1.0})
+
+
+def test_a_file_with_the_mark_of_utf_8_is_read(folder: Path) -> None:
+    (folder / "recsvc.toml").write_text("port = 9001\n", encoding="utf-8-sig")
+    write_event_weights({"borrowed": 1.0})
+    assert load_settings().port == 9001
+    assert load_settings().events["borrowed"].weight == 1.0
+
+
+def test_an_empty_variable_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "PORT", "NEO4J_URI", "NEO4J_PASSWORD"):
+        monkeypatch.setenv(f"RECSVC_{name}", "")
+    settings = load_settings()
+    assert (settings.port, settings.neo4j_uri, settings.neo4j_password) == (8000, None, None)
+    assert settings.home.name == ".recsvc"
 
 
 def test_events_that_are_no_json_are_a_settings_error(monkeypatch: pytest.MonkeyPatch) -> None:
