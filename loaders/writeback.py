@@ -26,6 +26,8 @@ Slot = Literal["a", "b"]
 _VECTORS_PER_TRANSACTION = 1_000
 _ITEMS_PER_TRANSACTION = 200
 _SNAPSHOTS_KEPT = 2
+_VERSIONS_KEPT = 20
+"""Of each model, the newest, besides those that hold something."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -79,6 +81,8 @@ def fail_run(gateway: Gateway, run: str, reason: str) -> int:
 def drop_unfinished(gateway: Gateway, run: str, reason: str) -> int:
     """Mark what other runs have not activated as failed, and remove what failed versions hold.
 
+    Of versions that hold neither arrays nor vectors the newest of each model are kept.
+
     Args:
         gateway: the graph.
         run: the run that is at work; what it has begun stays.
@@ -100,6 +104,7 @@ def drop_unfinished(gateway: Gateway, run: str, reason: str) -> int:
             while gateway.run(clear, limit=_VECTORS_PER_TRANSACTION)[0]["cleared"]:
                 pass
         gateway.run(catalogue()["writeback/leave_slot"], model=model, slot=slot)
+    gateway.run(catalogue()["writeback/drop_versions"], keep=_VERSIONS_KEPT)
     return failed
 
 

@@ -176,7 +176,7 @@ class JavaServer:
             if time.monotonic() > deadline:
                 raise LocalNeo4jError(
                     f"a Neo4j runs from {self._folder} but {record_path(self._folder).name} there "
-                    "is gone: end its java process by hand"
+                    f"is gone or cut off: end its java process{self._seen_pids()} by hand"
                 )
             time.sleep(0.02)
         return None
@@ -304,6 +304,15 @@ class JavaServer:
         else:
             raise LocalNeo4jError(f"the Neo4j in {self._folder} does not end, not even by SIGKILL")
         record_path(self._folder).unlink(missing_ok=True)
+
+    def _seen_pids(self) -> str:
+        """The numbers of the processes that run from here, where Linux tells them."""
+        pids: list[str] = []
+        for command_line in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if os.fsencode(self._home_argument) in command_line.read_bytes().split(b"\0"):
+                    pids.append(command_line.parent.name)
+        return "".join(f" {pid}" for pid in pids)
 
     def _signal(self, pid: int, number: signal.Signals) -> None:
         command_line = Path(f"/proc/{pid}/cmdline")

@@ -211,6 +211,11 @@ class LocalNeo4j:
         """Whether a server has been here before; without one the graph is empty."""
         return (self._folder / "data" / "databases").is_dir()
 
+    @property
+    def _has_accounts(self) -> bool:
+        """Whether a server has been here before that keeps its password in the data."""
+        return (self._folder / "data" / "databases" / "system").is_dir()
+
     def down(self, timeout_seconds: float = 60.0) -> bool:
         """Stop the server and wait until it has ended.
 
@@ -289,6 +294,11 @@ class LocalNeo4j:
 
     def _ensure_up(self, progress: Progress) -> Neo4jAddress:
         kept = self._password_file.read()
+        if not kept and not self._options.password and self._has_accounts:
+            raise LocalNeo4jError(
+                f"{self._password_file.path} is gone or empty, and the data in {self._folder} keep "
+                "the password that it held: put it back, or set RECSVC_NEO4J_PASSWORD to it"
+            )
         password = self._options.password or self._password_file.read_or_make()
         found = self._running()
         record = found or self._start(password, progress)

@@ -48,11 +48,11 @@ def check_data_version(folder: Path, version: str) -> None:
     """
     written_by = _data_version(folder)
     if written_by and _line(written_by) > _line(version):
-        line = next((name for name in neo4j_versions() if written_by.startswith(name)), written_by)
+        line = next((name for name in neo4j_versions() if written_by.startswith(name)), None)
+        able = f"set RECSVC_NEO4J_VERSION={line}" if line else "use a recsvc that runs that one"
         raise LocalNeo4jError(
             f"the data in {folder / 'data'} was written by Neo4j {written_by}, and Neo4j {version} "
-            f"cannot read it: set RECSVC_NEO4J_VERSION={line}, or remove that folder to start "
-            "afresh"
+            f"cannot read it: {able}, or remove that folder to start afresh"
         )
 
 
@@ -62,13 +62,15 @@ def write_data_version(folder: Path, version: str) -> None:
 
 
 def _data_version(folder: Path) -> str | None:
-    """The version that wrote the data last; None where there is no data or nothing is known."""
+    """The version that wrote the data last; None where there is no data, or nothing is known."""
     if not (folder / "data" / "databases").is_dir():
         return None
     try:
-        return (folder / _DATA_VERSION).read_text(encoding="utf-8").strip() or None
+        text = (folder / _DATA_VERSION).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
+    version = re.match(r"\d+\.\d+[\w.-]*", text)
+    return version[0] if version else None
 
 
 def _line(version: str) -> list[int]:

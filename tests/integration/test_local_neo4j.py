@@ -22,7 +22,7 @@ from loaders.errors import (
     Neo4jUnavailableError,
 )
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
+from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
@@ -292,3 +292,27 @@ def test_the_later_line_takes_the_data_of_the_earlier_one_for_good(make_local):
     with pytest.raises(LocalNeo4jError, match=r"written by Neo4j 2026.*RECSVC_NEO4J_VERSION=2026"):
         earlier.up()
     assert query(later.up(), "MATCH (p:Probe) RETURN count(p) AS found") == [{"found": 1}]
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from loaders.local_neo4j import scratch_server
+with scratch_server(Path(sys.argv[1]), heap_megabytes=384) as server:
+    print(server.folder, server.status().pid, flush=True)
+    time.sleep(99)
+"""
+
+
+def test_the_next_scratch_neo4j_ends_and_removes_that_of_a_killed_process(first, tmp_path):
+    link_jars(first.status().home, tmp_path)
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        folder, pid = process.stdout.readline().rsplit(maxsplit=1)
+        process.kill()
+    assert psutil.pid_exists(int(pid))
+    os.utime(Path(folder).parent, (time.time() - 3600,) * 2)
+    with scratch_server(tmp_path, heap_megabytes=384) as server:
+        assert not psutil.pid_exists(int(pid))
+        assert list((tmp_path / "scratch").iterdir()) == [server.folder.parent]
+    assert list((tmp_path / "scratch").iterdir()) == []

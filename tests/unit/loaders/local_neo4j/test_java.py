@@ -129,7 +129,7 @@ class TestJavaProcess:
         monkeypatch.setattr("loaders.local_neo4j._java._RECORD_TIMEOUT_SECONDS", 0.3)
         server, record = start(SLEEPS)
         (tmp_path / "home" / "neo4j" / "server.json").unlink()
-        with pytest.raises(LocalNeo4jError, match="by hand"):
+        with pytest.raises(LocalNeo4jError, match=f"process {record.pid} by hand"):
             local(tmp_path / "home").up()
         write_record(tmp_path / "home", record.pid)
         server.stop(5)

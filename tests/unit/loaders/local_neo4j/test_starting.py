@@ -138,7 +138,7 @@ class TestNothingRuns:
 
 class TestDataOfAnotherLine:
     def written_by(self, home, version):
-        (home / "neo4j" / "data" / "databases").mkdir(parents=True)
+        (home / "neo4j" / "data" / "databases").mkdir(parents=True, exist_ok=True)
         (home / "neo4j" / "data-version").write_text(f"{version}\n")
 
     def test_later_data_is_refused_with_what_to_set(self, java_on_path, tmp_path):
@@ -149,6 +149,31 @@ class TestDataOfAnotherLine:
         ):
             local(tmp_path / "home").up()
         assert not (tmp_path / "maven.log").exists()
+
+    def test_data_of_a_line_that_is_not_run_here_ask_for_another_recsvc(self, tmp_path):
+        self.written_by(tmp_path / "home", "2027.01.0")
+        with pytest.raises(LocalNeo4jError, match="use a recsvc that runs that one") as refused:
+            local(tmp_path / "home").up()
+        assert "RECSVC_NEO4J_VERSION" not in str(refused.value)
+
+    def test_a_damaged_note_of_it_is_passed_over(self, java_on_path, tmp_path):
+        java_on_path(DIES)
+        for damage in (b"\xff\xfe\x00", b"", b"version"):
+            self.written_by(tmp_path / "home", "")
+            (tmp_path / "home" / "neo4j" / "data-version").write_bytes(damage)
+            with pytest.raises(LocalNeo4jError, match="from the future"):
+                local(tmp_path / "home").up()
+
+    @pytest.mark.parametrize("password", [None, ""])
+    def test_without_their_password_none_is_made_up(self, java_on_path, tmp_path, password):
+        java_on_path(DIES)
+        (tmp_path / "home" / "neo4j" / "data" / "databases" / "system").mkdir(parents=True)
+        file = tmp_path / "home" / "neo4j" / "password"
+        if password is not None:
+            file.write_text(password)
+        with pytest.raises(LocalNeo4jError, match="put it back, or set RECSVC_NEO4J_PASSWORD"):
+            local(tmp_path / "home").up()
+        assert (file.read_text() if file.exists() else None) == password
 
     @pytest.mark.parametrize("version", ["5.26.0", "5.26.99", "5.25.1"])
     def test_earlier_data_and_that_of_the_same_line_are_not(self, java_on_path, tmp_path, version):
