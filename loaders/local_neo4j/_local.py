@@ -181,14 +181,13 @@ class LocalNeo4j:
                 if record:
                     progress("stopping Neo4j")
                     with _file_errors(self._folder):
-                        self._stop(record, _STOP_FOR_IMPORT_SECONDS)
+                        self._stop_whole(record)
                 yield partial(administer, lock=lock)
             finally:
                 if record:
                     ports = {"bolt_port": record.bolt_port, "http_port": record.http_port}
                     again = LocalNeo4j(replace(self._options, **ports), self._run)
                     with _file_errors(self._folder):
-                        self._stop(record, _STOP_FOR_IMPORT_SECONDS)  # Ctrl-C may have cut it off
                         again._ensure_up(progress)
 
     @property
@@ -398,6 +397,14 @@ class LocalNeo4j:
     def _stop(self, record: ServerRecord, timeout_seconds: float) -> None:
         server = self._java if record.how == "java" else self._docker
         server.stop(timeout_seconds)
+
+    def _stop_whole(self, record: ServerRecord) -> None:
+        """Stop it, also where Ctrl-C comes meanwhile: who starts it again is to find none."""
+        try:
+            self._stop(record, _STOP_FOR_IMPORT_SECONDS)
+        except KeyboardInterrupt:
+            self._stop(record, _STOP_FOR_IMPORT_SECONDS)
+            raise
 
     @contextmanager
     def _exclusive(self, progress: Progress = lambda _message: None) -> Generator[int]:
