@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib.resources.abc import Traversable
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,8 +69,8 @@ SETTINGS_FILE = "recsvc.toml"
 
 
 class _SettingsFile(TomlConfigSettingsSource):
-    def _read_file(self, file_path: Path) -> dict[str, Any]:
-        return tomllib.loads(read_settings_text(file_path))
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        return tomllib.loads(read_settings_text(Path(str(file_path))))
 
 
 def read_settings_text(path: Path) -> str:
