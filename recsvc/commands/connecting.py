@@ -1,11 +1,11 @@
 """From settings to what they describe: the local Neo4j, a gateway, a store, an engine."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
@@ -14,6 +14,9 @@ from recsvc.recommend.engine import Engine
 from recsvc.recommend.write_counters import Revisions
 from recsvc.refresh.places import ANALYST, forget_here
 from recsvc.settings import Settings
+
+if TYPE_CHECKING:
+    from recsvc.refresh.parts import RefreshOptions, RefreshReport
 
 _T = TypeVar("_T")
 _PATIENCE_SECONDS = 30.0
@@ -140,15 +143,58 @@ def make_engine(
     )
 
 
+@asynccontextmanager
+async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
+    """An engine on the Neo4j that the settings name, started; it stops when the block ends.
+
+    Raises:
+        LocalNeo4jError: the settings name none and none runs on this machine.
+        Neo4jError: it does not let us in.
+    """
+    engine = make_engine(settings)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
 def with_engine(settings: Settings, work: Callable[[Engine], Coroutine[Any, Any, _T]]) -> _T:
     """Start an engine, do `work` with it, stop it."""
 
     async def run() -> _T:
-        engine = make_engine(settings)
-        await engine.start()
-        try:
+        async with open_engine(settings) as engine:
             return await work(engine)
-        finally:
-            await engine.stop()
 
     return asyncio.run(run())
+
+
+def refresh_graph(
+    settings: Settings,
+    options: "RefreshOptions",
+    *,
+    force: bool = False,
+    from_scratch: bool = False,
+) -> "RefreshReport":
+    """Make new versions of the models and of the blend from the graph, and activate them.
+
+    Args:
+        settings: where Neo4j is, and what counts.
+        options: which models, and how.
+        force: take over at once from a refresh that seems to be running, and activate also what
+            the gate objects to.
+        from_scratch: learn everything anew, also where it could go on from the active version.
+
+    Raises:
+        RefreshError: another refresh is running, or there is too little to learn from.
+        GateError: the new versions are not good enough; they have failed.
+        TrainingError: a model cannot be fitted.
+        Neo4jError: the graph cannot be read or written.
+    """
+    from recsvc.refresh.pipeline import refresh  # what it learns with is not for who answers
+
+    with open_gateway(settings) as gateway:
+        return refresh(
+            gateway, options, settings.events, home=settings.home,
+            lease_seconds=settings.refresh_lease_seconds, force=force, from_scratch=from_scratch,
+        )  # fmt: skip

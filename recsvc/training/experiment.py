@@ -235,6 +235,34 @@ def measure(every: Sequence[Ranked], data: TrialData) -> Measured:
     return Measured(found, difference)
 
 
+def evaluate_model(
+    model: str,
+    train_file: Path,
+    test_file: Path,
+    options: TrialOptions,
+    events: Mapping[str, EventSettings],
+    *,
+    side: str | None = None,
+) -> Evaluation:
+    """Fit a model on one table, rank all items without those of that table, measure on another.
+
+    Args:
+        model: its name.
+        train_file: interactions to learn from.
+        test_file: interactions to find, looked at once.
+        options: how the model is chosen and fitted.
+        events: settings by kind of event.
+        side: folder or named data set whose other tables (follows, categories) count too.
+
+    Raises:
+        TableError: a table cannot be read, or nothing of test is to be found.
+        SettingsError: no such model, option or published configuration.
+        TrainingError: the model cannot be fitted.
+    """
+    data = read_trial(train_file, test_file, side, events)
+    return measure([rank_fitted(model, data, options)], data).evaluations[model]
+
+
 def _published(
     model: str, data: TrainingData, options: TrialOptions, run: FitRun, watch: Watch
 ) -> tuple[FittedModel, FitReport, dict[str, Any]]:
