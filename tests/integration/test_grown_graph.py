@@ -118,7 +118,7 @@ def test_arrays_that_are_broken_only_where_they_are_served_are_refused(
         return replace(signal, rows=signal.rows[:, np.roll(np.arange(signal.rows.shape[1]), 1)])
 
     monkeypatch.setattr(
-        refresh, "Blend", lambda signals, *more: Blend(tuple(map(mixed_up, signals)), *more)
+        blend_fit, "Blend", lambda signals, *more: Blend(tuple(map(mixed_up, signals)), *more)
     )
     with pytest.raises(GateError, match="finds the held-out items worse than the fits that had"):
         refreshed()
