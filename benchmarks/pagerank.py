@@ -23,7 +23,7 @@ from loaders.datasets import open_source
 from loaders.tables import graph_from_tables
 from loaders.types import HeteroGraph
 from recsvc.evidence import evidence_matrix, newest_time
-from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import load_settings
 from recsvc.signals import RowSignal
 from recsvc.signals.pagerank import live_pagerank, pagerank_rows, transition_matrix

@@ -31,7 +31,7 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_server
 from loaders.shared_files import checkout_root
-from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
 from recsvc.signals import metapath

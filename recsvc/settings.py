@@ -154,6 +154,10 @@ class Settings(BaseSettings):
     not at all."""
     answer_cache_megabytes: int = Field(default=64, ge=1)
     """Most that the answers kept by one process take, in MiB."""
+    refresh: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Options of a refresh."""
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
+    """Options of models, by model: for `recsvc refresh`, `train` and `evaluate`."""
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     """Where training runs are tracked."""
     events: dict[str, EventSettings] = Field(default_factory=default_events)

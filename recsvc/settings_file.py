@@ -48,41 +48,70 @@ def write_event_weights(weights: Mapping[str, float], path: Path | None = None) 
     Raises:
         SettingsError: the file cannot be read or written, or is not TOML.
     """
+
+    def add(document: MutableMapping[str, Any], table: Callable[[], Any]) -> None:
+        events: Any = document.setdefault("events", table())
+        for name, weight in weights.items():
+            events.setdefault(named_as(name, events) or name, table())["weight"] = weight
+
+    _change(path, add, f"above its first table, {event_line(next(iter(weights)))}")
+
+
+def write_model_options(model: str, values: Mapping[str, Any], path: Path | None = None) -> None:
+    """Set options of a model in `recsvc.toml`, which is made where there is none.
+
+    Raises:
+        SettingsError: the file cannot be read or written, or is not TOML.
+    """
+
+    def add(document: MutableMapping[str, Any], table: Callable[[], Any]) -> None:
+        models: Any = document.setdefault("models", table())
+        models.setdefault(model, table()).update(values)
+
+    _change(path, add, f"at its end,\n{model_table(model, values)}")
+
+
+def model_table(model: str, values: Mapping[str, Any]) -> str:
+    """The table of `recsvc.toml` that gives a model these options."""
+    return tomlkit.dumps({"models": {model: dict(values)}}).strip()
+
+
+_Add = Callable[[MutableMapping[str, Any], Callable[[], Any]], None]
+"""Adds to a settings file, given as a mapping and what makes a table of it."""
+
+
+def _change(path: Path | None, add: _Add, by_hand: str) -> None:
+    """Add to a settings file; all else in it stays as it is.
+
+    Raises:
+        SettingsError: it cannot be changed; the message says what to write into it by hand.
+    """
     path = (path or Path(SETTINGS_FILE)).resolve()
     try:
         with _folder_lock(path.parent):
             text = read_settings_text(path) if path.exists() else ""
-            _replace(path, _with_weights(text, weights))
+            _replace(path, _added(text, add))
     except (OSError, ValueError, TypeError, AttributeError, TOMLKitError) as error:
         raise SettingsError(
-            f"{path} cannot be changed: {error}: write into it by hand, above its first table, "
-            f"{event_line(next(iter(weights)))}"
+            f"{path} cannot be changed: {error}: write into it by hand, {by_hand}"
         ) from error
 
 
-def _with_weights(text: str, weights: Mapping[str, float]) -> str:
-    """A settings file with some weights.
+def _added(text: str, add: _Add) -> str:
+    """A settings file with what is added.
 
     Raises:
         ValueError: it is not TOML, or has a form that cannot be added to.
         TOMLKitError: the same.
     """
     document = tomlkit.parse(text)
-    _set_weights(document, weights, tomlkit.table)
+    add(document, tomlkit.table)
     changed = tomlkit.dumps(document)
     expected = tomllib.loads(text)
-    _set_weights(expected, weights, dict)
+    add(expected, dict)
     if tomllib.loads(changed) != expected:
         raise ValueError("its form is one that cannot be added to")
     return changed
-
-
-def _set_weights(
-    document: MutableMapping[str, Any], weights: Mapping[str, float], table: Callable[[], Any]
-) -> None:
-    events: Any = document.setdefault("events", table())
-    for name, weight in weights.items():
-        events.setdefault(named_as(name, events) or name, table())["weight"] = weight
 
 
 def event_line(name: str) -> str:

@@ -23,7 +23,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.shared_files import checkout_root
 from loaders.tables import FolderTables
-from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import load_settings
 
 OPTIONS = RefreshOptions(models=("lightgcn", "walk3", "fastrp"), validation_users=30, seed=3)

@@ -11,6 +11,17 @@ def split_commas(value: object) -> object:
     return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
 
+def with_parts(
+    values: Mapping[str, Any], of_models: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Values of `BlendOptions` with options of those models that take part, below their own."""
+    chosen = split_commas(values.get("models", BlendOptions.model_fields["models"].default))
+    named = chosen if isinstance(chosen, list | tuple) else ()
+    return {"options": {name: of_models[name] for name in named if name in of_models}} | dict(
+        values
+    )
+
+
 class BlendOptions(BaseModel):
     """What a blend is made of and how its weights are learned.
 

@@ -19,9 +19,9 @@ from recsvc.settings_file import unknown_kind_lines
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Count = Annotated[int, typer.Option("-k", min=1, max=500, help="How many.")]
-Seed = Annotated[
-    int, typer.Option(min=0, max=2**32 - 1, help="Decides splits, training and walks.")
-]
+_SEED = typer.Option(min=0, max=2**32 - 1, help="Decides splits, training and walks.")
+Seed = Annotated[int, _SEED]
+SeedOrSetting = Annotated[int | None, _SEED]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; a GPU is used where there is one.")]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the model.")

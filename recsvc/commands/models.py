@@ -16,6 +16,7 @@ from recsvc.commands._shared import (
     Assignments,
     Device,
     Seed,
+    SeedOrSetting,
     device_of,
     epoch_bars,
     file_to_write,
@@ -27,7 +28,8 @@ from recsvc.commands.connecting import open_gateway
 from recsvc.event_kinds import unknown_kinds
 from recsvc.graph.store import all_versions
 from recsvc.json_log import logs_json
-from recsvc.settings import load_settings
+from recsvc.settings import SETTINGS_FILE, load_settings
+from recsvc.settings_file import model_table, write_model_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,13 +66,15 @@ def train(
 
     Ctrl-C keeps the best model so far.
     """
-    from recsvc.training.fit import assigned, model_options
+    from recsvc.refresh.options import model_values
+    from recsvc.training.fit import assigned, known_model, model_options
     from recsvc.training.run import TrainingRun
 
     if resume and out is None:
         raise typer.BadParameter("--resume goes on with the run of --out: name the folder")
     settings = load_settings()
-    options = model_options(model, assigned(model, assignments or []))
+    given = assigned(known_model(model), assignments or [])
+    options = model_options(model, model_values(settings, model, given))
     graph = training_graph(settings, data)
     say_unknown_kinds(unknown_kinds(graph.interactions.events, settings.events))
     run = TrainingRun.of(model, options, graph, settings.events, seed, device_of(device))
@@ -125,7 +129,7 @@ def evaluate(
     started = time.perf_counter()
     settings = load_settings()
     given = tuple(assignments or ())
-    options = TrialOptions(protocol, trials, seed, device_of(device), given)
+    options = TrialOptions(protocol, trials, seed, device_of(device), given, settings=settings)
     data = read_trial(train_file, test_file, side, settings.events)
     say_unknown_kinds(data.unknown_kinds)
     if as_served:
@@ -170,6 +174,9 @@ def tune(
     seed: Seed = 0,
     device: Device = None,
     assignments: Assignments = None,
+    write: Annotated[
+        bool, typer.Option("--write", help=f"Put the best options into {SETTINGS_FILE}.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Search a model's options by NDCG@20 on a validation split of train."""
@@ -190,10 +197,15 @@ def tune(
         found = search(model, split, fixed, how, FitRun(seed, device=device_of(device)), watch)
     best = {**fixed, **found.best.values}
     arguments = shlex.join(part for name, v in best.items() for part in ("--set", f"{name}={v}"))
+    resolved = found.options.model_dump(mode="json")
+    table = {name: resolved[name] for name in best}
     if found.interrupted:
         console.say("interrupted: the best of the trials so far")
+    if write and table:
+        write_model_options(model, table)
+        console.say(f"[models.{model}] is in {SETTINGS_FILE}")
     if as_json:
-        document = dataclasses.asdict(found) | {"options": found.options.model_dump(mode="json")}
+        document = dataclasses.asdict(found) | {"options": resolved}
         console.print_json({"model": model, "arguments": arguments, **document})
         return
     rows = [
@@ -205,6 +217,8 @@ def tune(
     console.print_table(f"{model}: {len(rows)} trials", columns, rows)
     console.say(f"best: trial {found.best.number}")
     console.print_line(arguments or "the defaults: nothing to search")
+    if table:
+        console.print_line(model_table(model, table))
 
 
 def say_left_out(models: Collection[str]) -> None:
@@ -306,18 +320,20 @@ def refresh(
             "--from-scratch", help="Learn anew, also where it could go on from the active version."
         ),
     ] = False,
-    seed: Seed = 0,
+    seed: SeedOrSetting = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit, evaluate, write back and activate new versions of the models and the blend."""
-    from recsvc.refresh.pipeline import RefreshOptions
+    from recsvc.refresh.options import refresh_options
     from recsvc.refresh.pipeline import refresh as run_refresh
     from recsvc.refresh.process import known_holders
 
     settings = load_settings()
-    values: dict[str, Any] = {"seed": seed, "device": device_of(device)}
-    options = RefreshOptions(**values, models=tuple(model)) if model else RefreshOptions(**values)
+    given: dict[str, Any] = {"device": device_of(device or settings.refresh.get("device"))}
+    given |= {"models": tuple(model)} if model else {}
+    given |= {"seed": seed} if seed is not None else {}
+    options = refresh_options(settings, given)
     before = known_holders(settings.home)
     try:
         with open_gateway(settings) as gateway, console.progress_bars() as bars:

@@ -11,7 +11,8 @@ from recsvc.refresh.comparison import change_by_seeing, change_since
 from recsvc.refresh.fine_tuning import change_by_fine_tuning
 from recsvc.refresh.gate import Comparison, Verdict, coverage, difference, not_finite, objections
 from recsvc.refresh.list_diff import note_lists
-from recsvc.refresh.parts import HYBRID, Run
+from recsvc.refresh.options import HYBRID
+from recsvc.refresh.parts import Run
 
 
 def judge(run: Run, candidate: Candidate) -> Verdict:

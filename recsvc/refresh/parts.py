@@ -5,39 +5,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import Field
-
 from loaders.gateway import Gateway
 from loaders.types import HeteroGraph
-from recsvc.blend.options import BlendOptions
 from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import speaking_kinds
 from recsvc.refresh.lease import Lease
+from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.run_journal import RefreshRun
 from recsvc.settings import EventSettings
 
 Progress = Callable[[str, int, int], None]
 """Told (what, done, total)."""
 
-HYBRID = "hybrid"
-
 _T = TypeVar("_T")
-
-
-class RefreshOptions(BlendOptions):
-    """How a refresh is made."""
-
-    seed: int = Field(default=0, ge=0)
-    """Decides the validation split, the training and the walks."""
-    device: str = "cpu"
-    """Where models are fitted: `cpu`, or `cuda`."""
-    least_coverage: float = Field(default=0.9, ge=0.0, le=1.0)
-    """Share of the items that somebody did something with that a version needs to reach."""
-    fine_tune_below: float = Field(default=0.1, ge=0.0, le=1.0)
-    """A refresh goes on from the active version while less than this share of the interactions came
-    or went since the last one from scratch; with 0 it never does."""
-    similar_items: int = Field(default=5, ge=1, le=100)
-    """SIMILAR relationships written for each item and model."""
 
 
 @dataclass(slots=True)

@@ -39,8 +39,9 @@ from recsvc.refresh.gate import Verdict
 from recsvc.refresh.judge import judge, refusal
 from recsvc.refresh.learning import parts_of, same_rows, settled_options
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
+from recsvc.refresh.options import HYBRID, RefreshOptions
 from recsvc.refresh.page import page_at_end
-from recsvc.refresh.parts import HYBRID, Progress, RefreshOptions, RefreshReport, Run
+from recsvc.refresh.parts import Progress, RefreshReport, Run
 from recsvc.refresh.run_journal import opened_run
 from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
@@ -231,8 +232,12 @@ def _basis(run: Run, *, from_scratch: bool) -> Basis:
     start = chosen_start(run, graph, evidence, from_scratch=from_scratch)
     if start.state is not None:
         options = {n: MODELS[n].options(**own) for n, own in start.state.options.items()}
+        run.record.note(model_options=dict(start.state.options))
         return Basis(extracted, evidence, start, options, start.state.learned)
     options = settled_options(run, graph, evidence)
+    run.record.note(
+        model_options={name: own.model_dump(mode="json") for name, own in options.items()}
+    )
     split = split_by(held_out_mask(graph, evidence, run.options, run.options.seed), graph, evidence)
     learned = learn(parts_of(run, graph, options), split)
     return Basis(extracted, evidence, start, options, learned)

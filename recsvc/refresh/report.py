@@ -30,7 +30,7 @@ def refresh_sections(manifest: Mapping[str, Any], lists: SampledLists | None) ->
         _weights(manifest),
         _steps(manifest["steps"]),
         _attempts(manifest["attempts"]),
-        _asked(manifest["identity"]),
+        _asked(manifest["identity"], manifest.get("model_options") or {}),
         _lists(manifest, lists),
     ]
 
@@ -300,10 +300,18 @@ def _attempts(attempts: Sequence[Mapping[str, Any]]) -> Section:
     return Section("Attempts", tables=(Table("Attempts", columns, rows[-20:]),))
 
 
-def _asked(identity: Mapping[str, Any]) -> Section:
+def _asked(identity: Mapping[str, Any], model_options: Mapping[str, Mapping[str, Any]]) -> Section:
     """Options, events and packages: what must be the same for a run to be gone on with."""
     options = [(_words(name), _text(value)) for name, value in identity["options"].items()]
     tables = [Table("Options", ("option", "value"), options)]
+    of_models = [
+        (name, _words(option), _text(value))
+        for name, own in model_options.items()
+        for option, value in own.items()
+    ]
+    if of_models:
+        columns = ("model", "option", "value")
+        tables.append(Table("Options of the models, as they were fitted", columns, of_models))
     if events := identity["events"]:
         names = list(dict.fromkeys(name for event in events.values() for name in event))
         rows = [

@@ -1,6 +1,6 @@
 """What goes in and out of `/v1/refreshes`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -85,6 +85,9 @@ class RefreshDocument(_Document):
     finished_at: str | None
     models: list[str]
     """The models of its blend."""
+    model_options: dict[str, dict[str, Any]] | None
+    """The options each of them is fitted with, also those it chose by itself; null until they are
+    known."""
     start: str | None
     """What it goes on from and why, or why it begins from scratch; null until that is known."""
     steps: list[RefreshStepDocument]

@@ -171,6 +171,7 @@ def _document(manifest: dict[str, Any], running: bool | None, *, has_page: bool)
     facts = (
         "state", "error", "begun_at", "finished_at", "steps", "versions", "metrics", "weights",
         "change", "compared", "objections", "overridden", "start", "unknown_kinds",
+        "model_options",
     )  # fmt: skip
     found = {name: manifest.get(name) for name in facts}
     return {

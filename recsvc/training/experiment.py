@@ -38,7 +38,8 @@ from recsvc.evaluation.metrics import (
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import evidence_matrix, newest_time, seen_matrix
 from recsvc.models import FitReport, FitRun, FittedModel, TrainingData
-from recsvc.settings import EventSettings
+from recsvc.refresh.options import model_values
+from recsvc.settings import EventSettings, Settings
 from recsvc.training.fit import (
     Watch,
     assigned,
@@ -79,6 +80,7 @@ class TrialOptions:
         device: `cpu` or `cuda`.
         assignments: `name=value` or `model.name=value`; these options are not searched.
         published: another file of configurations than the one of this package.
+        settings: say more of options, below the assignments.
     """
 
     protocol: Protocol = "validated"
@@ -87,6 +89,7 @@ class TrialOptions:
     device: str = "cpu"
     assignments: Sequence[str] = ()
     published: Path | None = None
+    settings: Settings = field(default_factory=Settings.model_construct)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,7 +286,7 @@ def _published(
 def _validated(
     model: str, data: TrainingData, options: TrialOptions, run: FitRun, watch: Watch
 ) -> tuple[FittedModel, FitReport, dict[str, Any]]:
-    fixed = assigned(model, options.assignments)
+    fixed = model_values(options.settings, model, assigned(model, options.assignments))
     chosen, epochs, found, started = model_options(model, fixed), None, {}, perf_counter()
     if needs_validation(model):
         split = validation_split(data, options.seed)

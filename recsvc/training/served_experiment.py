@@ -5,16 +5,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_neo4j
 from loaders.parts import stored_parts
-from recsvc.errors import SettingsError
 from recsvc.evaluation.metrics import CUTS, Ranking
 from recsvc.recommend.batch import batch_evidence, recommend_all
-from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.options import RefreshOptions, refresh_options
 from recsvc.refresh.pipeline import RefreshReport, refresh
 from recsvc.settings import EventSettings
 from recsvc.snapshot import arrays as snapshots
@@ -38,7 +36,9 @@ def rank_as_served(
         TrainingError: a model cannot be fitted.
         Neo4jError: the scratch Neo4j cannot be started.
     """
-    chosen = refresh_options(options)
+    own = {"seed": options.seed, "device": options.device}
+    given = assigned(HYBRID, options.assignments)
+    chosen = refresh_options(options.settings, {**given, **own})
     with (
         tempfile.TemporaryDirectory() as folder,
         scratch_neo4j(home, say) as address,
@@ -77,24 +77,6 @@ def rank_by_refresh(
     unpacked = folder / "snapshot"
     snapshots.unpack(stored_parts(gateway, report.versions[HYBRID]), report.sha256, unpacked)
     return Ranked(HYBRID, _rank(snapshots.load(unpacked), data, events), _details(report))
-
-
-def refresh_options(options: TrialOptions) -> RefreshOptions:
-    """The options of the refresh that gives what `hybrid` gives with these.
-
-    Raises:
-        SettingsError: an option is none of a refresh.
-    """
-    values = {**assigned(HYBRID, options.assignments), "seed": options.seed}
-    try:
-        return RefreshOptions.model_validate({**values, "device": options.device})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SettingsError(
-            f"--set {where}={first['input']!r}: {first['msg']}: expected one of "
-            f"{', '.join(RefreshOptions.model_fields)} with a value in its range"
-        ) from None
 
 
 def _rank(snapshot: Snapshot, data: TrialData, events: Mapping[str, EventSettings]) -> Ranking:

@@ -101,7 +101,7 @@ def default_trials(name: str) -> int:
 def tune(
     name: str,
     split: ValidationSplit,
-    fixed: Mapping[str, str],
+    fixed: Mapping[str, Any],
     options: TuneOptions,
     run: FitRun,
     watch: Watch = unwatched,
@@ -154,7 +154,7 @@ def tune(
 def _one_trial(
     name: str,
     split: ValidationSplit,
-    fixed: Mapping[str, str],
+    fixed: Mapping[str, Any],
     study: optuna.Study,
     asked: optuna.Trial,
     run: FitRun,
@@ -172,7 +172,7 @@ def _one_trial(
 
 
 def _best(
-    name: str, fixed: Mapping[str, str], trials: Sequence[Trial], *, interrupted: bool
+    name: str, fixed: Mapping[str, Any], trials: Sequence[Trial], *, interrupted: bool
 ) -> Tuning:
     fitted = [trial for trial in trials if trial.ndcg is not None]
     if not fitted:
@@ -181,7 +181,7 @@ def _best(
     return Tuning(model_options(name, {**fixed, **best.values}), best, tuple(trials), interrupted)
 
 
-def _distributions(name: str, fixed: Mapping[str, str]) -> dict[str, BaseDistribution]:
+def _distributions(name: str, fixed: Mapping[str, Any]) -> dict[str, BaseDistribution]:
     fields = MODELS[name].options.model_fields
     space: dict[str, BaseDistribution] = {}
     for option, choice in MODELS[name].search.items():
@@ -217,7 +217,7 @@ def _sampler(name: Sampler, seed: int) -> BaseSampler:
 
 
 def _open_study(
-    name: str, split: ValidationSplit, fixed: Mapping[str, str], options: TuneOptions, run: FitRun
+    name: str, split: ValidationSplit, fixed: Mapping[str, Any], options: TuneOptions, run: FitRun
 ) -> optuna.Study:
     """The trials so far: those of the file, if it is there.
 

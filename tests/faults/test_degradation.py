@@ -23,7 +23,7 @@ from loaders.local_neo4j import LocalNeo4j, scratch_server
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
-from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import Settings, load_settings
 from tests.conftest import CHECKOUT, Served, Service, refreshed, running_service
 from tests.faults.answer_oracle import AnswerOracle, Findings, wanted_of

@@ -17,7 +17,7 @@ from loaders.errors import Neo4jAwayError
 from loaders.gateway import Neo4jGateway, Row
 from loaders.local_neo4j import LocalNeo4j, scratch_server
 from loaders.parts import stored_parts
-from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.snapshot.arrays import pack
 from recsvc.snapshot.deletion import DeletedNode, delete_nodes, finish_deletions, pending_deletions
 from tests.conftest import CHECKOUT, _docker_answers, refreshed, running_service

@@ -17,7 +17,7 @@ from loaders.errors import Neo4jServerError
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
 from loaders.local_neo4j._options import free_ports
-from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from tests.conftest import CHECKOUT, Served, _docker_answers, refreshed, running_service
 from tests.faults.small_disk import SmallDisk, small_disk
 

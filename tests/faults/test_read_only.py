@@ -11,7 +11,7 @@ import pytest
 
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
-from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from tests.conftest import CHECKOUT, _docker_answers, refreshed, running_service
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.service.keys import KeyFile, Scope
 from tests.conftest import CHECKOUT, Served, Service, refreshed, running_service
 from tests.odd_shop import odd_shop

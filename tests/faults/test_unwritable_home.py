@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 from recsvc.cli import app
-from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from tests.conftest import Served, running_service
 from tests.faults.small_disk import read_only, small_disk
 

@@ -14,7 +14,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import IngestReport, ingest
 from loaders.tables import FolderTables
 from recsvc import cli
-from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import RefreshReport, refresh
 from recsvc.settings import load_settings
 from tests.conftest import _DELETE_ALL, Served

@@ -7,7 +7,7 @@ import pytest
 from loaders.catalogue import Query, catalogue
 from loaders.gateway import Neo4jGateway
 from recsvc.analyst.questions import values
-from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import load_settings
 from tests.conftest import Served, running_service
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from loaders.catalogue import Query
-from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from tests.conftest import Served, Service, running_service
 
 pytestmark = pytest.mark.neo4j

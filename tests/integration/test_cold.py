@@ -13,7 +13,7 @@ import pytest
 from loaders.catalogue import Query
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
-from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from tests.conftest import refreshed, running_service
 
 pytestmark = pytest.mark.neo4j

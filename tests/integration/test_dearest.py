@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from tests.conftest import Served, Service, refreshed, running_service
 from tests.stalls import longest_stall
 

@@ -16,7 +16,7 @@ from recsvc.blend import fit as blend_fit
 from recsvc.errors import GateError
 from recsvc.models import FitRun, ModelSpec
 from recsvc.refresh.fine_tuning_state import forget_node, read_state
-from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import RefreshReport, refresh
 from recsvc.settings import load_settings
 from recsvc.signals import RowSignal

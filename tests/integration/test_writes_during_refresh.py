@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from loaders.catalogue import catalogue
-from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
 from recsvc.signals import metapath

@@ -21,7 +21,7 @@ from loaders.gateway import Neo4jGateway, Row
 from loaders.tables import graph_from_tables
 from recsvc.cli import app
 from recsvc.phrases import Phrase, TextSettings
-from recsvc.refresh.pipeline import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import EventSettings, Settings, TrackingSettings, load_settings
 from recsvc.signals.metapath import _KIND_BY_PREFIX
 from recsvc.signals.walk import walk_rows

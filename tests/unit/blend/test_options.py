@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from recsvc.errors import RefreshError
-from recsvc.refresh.parts import RefreshOptions
+from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 
 

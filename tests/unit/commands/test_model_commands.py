@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,53 @@ def test_tune_goes_on_and_its_arguments_are_taken() -> None:
     given = again["arguments"].split()
     chosen = told("evaluate", "walk3", *FILES, *given, "--trials", "1")["options"]
     assert chosen == again["options"]
-    assert "--set alpha=" in invoke(*arguments, "--trials", "4").stdout
+    said = invoke(*arguments, "--trials", "4").stdout
+    assert "--set alpha=" in said
+    assert tomllib.loads(said[said.index("[models.walk3]") :])["models"] == {
+        "walk3": {name: again["options"][name] for name in again["best"]["values"]}
+    }
+
+
+def test_what_tune_wrote_is_what_train_and_evaluate_take(tables: Path) -> None:
+    (tables / "recsvc.toml").write_text("# mine\nport = 8001\n")
+    found = told("tune", "walk3", "--train", "interactions.csv", "--trials", "3", "--write")
+    text = (tables / "recsvc.toml").read_text()
+    assert text.startswith("# mine\nport = 8001\n")
+    assert set(tomllib.loads(text)["models"]["walk3"]) == set(found["best"]["values"])
+    assert told("evaluate", "walk3", *FILES, "--trials", "1")["options"] == found["options"]
+    own = ("--set", "alpha=0.25")
+    assert told("evaluate", "walk3", *FILES, "--trials", "1", *own)["options"]["alpha"] == 0.25
+    assert told("train", "walk3", "--data", "data")["options"] == found["options"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[models.nothing]\nalpha = 1", "'models.nothing': there is no such model"),
+        ("[models.mf]\nlayers = 1", "mf.layers=1: Extra inputs are not permitted"),
+        ("[models.mf]\nepochs = 0", "mf.epochs=0: Input should be greater than"),
+        ("[refresh]\nrow_size = 1", "'refresh.row_size' = 1: Input should be greater"),
+        ("[refresh]\nlayers = 1", "'refresh.layers' = 1: Extra inputs"),
+        ("[refresh.options.mf]\nepochs = 1", "options of a model go into"),
+    ],
+)
+def test_an_option_that_is_none_stops_a_command(tables: Path, text: str, says: str) -> None:
+    (tables / "recsvc.toml").write_text(text)
+    for command in (("refresh",), ("evaluate", "hybrid", *FILES), ("train", "hybrid")):
+        assert says in failure(*command)
+
+
+def test_a_blend_takes_what_is_set_of_it_and_of_its_models(tables: Path) -> None:
+    (tables / "recsvc.toml").write_text(
+        "[refresh]\nmodels = ['ridge', 'walk3']\nvalidation_users = 20\nsimilar_items = 3\n"
+        "[models.walk3]\nalpha = 0.3\n[models.lightgcn]\nlayers = 1\n"
+    )
+    options = told("evaluate", "hybrid", *FILES, "--set", "walk3.beta=0.2")["options"]
+    assert options["models"] == ["ridge", "walk3"]
+    assert options["validation_users"] == 20
+    assert options["options"] == {"walk3": {"alpha": 0.3, "beta": "0.2"}}
+    of_one = told("evaluate", "hybrid", *FILES, "--set", "models=ridge")["options"]
+    assert (of_one["models"], of_one["options"]) == (["ridge"], {})
 
 
 @pytest.mark.usefixtures("tables")

@@ -18,7 +18,8 @@ from recsvc.refresh.comparison import evaluated, in_rows_of
 from recsvc.refresh.fine_tuning import change_by_fine_tuning
 from recsvc.refresh.fine_tuning_state import Start, WarmState
 from recsvc.refresh.learning import fit_model
-from recsvc.refresh.parts import RefreshOptions, Run
+from recsvc.refresh.options import RefreshOptions
+from recsvc.refresh.parts import Run
 from recsvc.refresh.run_journal import RefreshRun
 from recsvc.signals import RowSignal
 from recsvc.signals.popularity import popularity_prior

@@ -23,7 +23,8 @@ from recsvc.evaluation.splits import _mixed, id_numbers
 from recsvc.evidence import evidence_matrix
 from recsvc.models import MODELS, TrainingData
 from recsvc.refresh import learning
-from recsvc.refresh.parts import RefreshOptions, Run
+from recsvc.refresh.options import RefreshOptions
+from recsvc.refresh.parts import Run
 from recsvc.refresh.run_journal import opened_run
 from recsvc.settings import load_settings
 
