@@ -11,7 +11,7 @@ from recsvc.analyst.questions import Question
 from recsvc.graph.pasteable_cypher import written_out
 
 COLOURS: Final = {"User": "#F79767", "Item": "#4C8EDA", "Category": "#8DCC93"}
-"""Of nodes, here and in Bloom; apart in grey too."""
+"""Of nodes; apart in grey too."""
 CAPTIONS: Final = {"User": "user_id", "Item": "title", "Category": "name"}
 _WIDTHS = {"INTERACTED": 2, "FOLLOWS": 1, "PREFERS": 1, "IN_CATEGORY": 1, "SIMILAR": 3}
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)

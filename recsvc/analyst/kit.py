@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loaders.files import write_bytes
-from recsvc.analyst.bloom import perspective
 from recsvc.analyst.browser import guide, saved_queries, style
 from recsvc.analyst.notebook import notebook
 from recsvc.analyst.questions import questions, values
@@ -53,10 +52,6 @@ def kit(events: Mapping[str, EventSettings]) -> dict[str, KitFile]:
         "questions.ipynb": KitFile(
             notebook(asked, given).encode(), "application/x-ipynb+json",
             "open {file} in Jupyter; it wants the packages neo4j and polars",
-        ),
-        "perspective.json": KitFile(
-            perspective(asked, given).encode(), "application/json",
-            "in Neo4j Bloom (Desktop or Aura; Community has none): Perspectives, Import, {file}",
         ),
     }  # fmt: skip
 

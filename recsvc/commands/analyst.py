@@ -27,7 +27,7 @@ def install(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the guide, style, saved queries, notebook and perspective, and say how to use them."""
+    """Write the guide, style, saved queries and notebook, and say how to use them."""
     settings = load_settings()
     written = write_kit(out or analyst_folder(settings), settings.events, port=settings.port)
     if as_json:

@@ -135,21 +135,6 @@ def test_the_notebook_asks_every_question_with_its_values() -> None:
     }
 
 
-def test_the_perspective_holds_what_can_be_drawn() -> None:
-    document = json.loads(FILES["perspective.json"])
-    phrases = {phrase["name"]: phrase for phrase in document["templates"]}
-    drawn = {q.title: q for q in QUESTIONS.values() if "path" in q.query.returns.values()}
-    assert phrases.keys() == drawn.keys()
-    for title, phrase in phrases.items():
-        assert phrase["cypher"] == drawn[title].query.text
-        names = [parameter["name"] for parameter in phrase["params"]]
-        assert names == [f"${name}" for name in drawn[title].query.params]
-        assert all(name in phrase["text"] for name in names)
-    assert [each["labels"] for each in document["categories"]] == [["User"], ["Item"], ["Category"]]
-    kinds = {each["id"] for each in document["relationshipTypes"]}
-    assert {"INTERACTED", "FOLLOWS", "IN_CATEGORY", "SIMILAR"} <= kinds
-
-
 def test_the_style_has_a_caption_and_a_colour_for_each_label() -> None:
     rules = dict(re.findall(r"([\w.]+) \{\n(.*?)\n\}", FILES["style.grass"].decode(), re.DOTALL))
     assert {"node", "relationship", "relationship.SIMILAR"} <= rules.keys()
