@@ -4,29 +4,23 @@ Ids are sorted and edges ordered, so the same graph gives the same arrays. docs/
 a `Selection` keeps and what the formats hold.
 """
 
-from loaders.extract._changes import Changes, apply_changes, extract_changes
 from loaders.extract._details import ItemDetails, extract_details, metapath_rows
-from loaders.extract._files import SavedGraph, extract_to_folder, read_folder, update_folder
+from loaders.extract._files import SavedGraph, extract_to_folder
 from loaders.extract._formats import to_hetero_data, to_networkx
 from loaders.extract._graph import extract_graph
 from loaders.extract._reading import Progress
 from loaders.extract._selection import Selection, k_core
 
 __all__ = [
-    "Changes",
     "ItemDetails",
     "Progress",
     "SavedGraph",
     "Selection",
-    "apply_changes",
-    "extract_changes",
     "extract_details",
     "extract_graph",
     "extract_to_folder",
     "k_core",
     "metapath_rows",
-    "read_folder",
     "to_hetero_data",
     "to_networkx",
-    "update_folder",
 ]

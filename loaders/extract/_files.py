@@ -10,15 +10,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 import polars as pl
 
-from loaders.errors import TableError
-from loaders.extract._changes import apply_changes, extract_changes
 from loaders.extract._formats import all_edges, id_maps, to_hetero_data, to_networkx, to_tables
 from loaders.extract._graph import extract_graph
 from loaders.extract._reading import Progress, silent
 from loaders.extract._selection import EDGES, Selection
 from loaders.files import whole_file, write_bytes
 from loaders.gateway import Gateway
-from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+from loaders.types import Edges, HeteroGraph
 
 Format = Literal["npz", "parquet", "hetero", "networkx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -76,45 +74,6 @@ def extract_to_folder(
     return _save(graph, folder, form, time.perf_counter() - started)
 
 
-def update_folder(gateway: Gateway, folder: Path, progress: Progress = silent) -> SavedGraph:
-    """Bring the `npz` form of the whole graph in a folder up to date, reading what has changed.
-
-    Raises:
-        TableError: the folder holds no such arrays.
-        Neo4jError: the graph cannot be read.
-        OSError: the folder cannot be written.
-    """
-    old = read_folder(folder)
-    started = time.perf_counter()
-    graph = apply_changes(old, extract_changes(gateway, old, progress))
-    return _save(graph, folder, "npz", time.perf_counter() - started)
-
-
-def read_folder(folder: Path) -> HeteroGraph:
-    """The graph that `extract_to_folder` wrote in its `npz` form.
-
-    Raises:
-        TableError: the folder holds no such arrays.
-    """
-    try:
-        users, items, categories = (_read_ids(folder / f"{n}.csv") for n in _TABLE.values())
-        with np.load(folder / "graph.npz", allow_pickle=False) as arrays:
-            did = Interactions(
-                *(arrays[f"interactions_{column}"] for column in _INTERACTIONS),
-                events=tuple(map(str, arrays["event_names"])),
-            )
-            edges = {
-                name: Edges(*(arrays[f"{name}_{column}"] for column in _EDGES))
-                for name, _, _ in EDGES.values()
-            }
-        return HeteroGraph(users, items, categories, did, **edges)
-    except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
-        raise TableError(
-            f"{folder} holds no arrays of a graph ({error}): expected what "
-            "`recsvc extract --out FOLDER` wrote there"
-        ) from error
-
-
 def _save(graph: HeteroGraph, folder: Path, form: Format, seconds: float) -> SavedGraph:
     folder.mkdir(parents=True, exist_ok=True)
     _WRITERS[form](graph, folder)
@@ -136,10 +95,6 @@ def _write_ids(graph: HeteroGraph, folder: Path) -> None:
         table = pl.DataFrame({"index": np.arange(len(ids)), "id": list(ids)})
         with whole_file(folder / f"{_TABLE[label]}.csv") as part:
             table.write_csv(part)
-
-
-def _read_ids(path: Path) -> IdMap:
-    return IdMap(pl.read_csv(path, infer_schema=False)["id"].to_list())
 
 
 def _write_npz(graph: HeteroGraph, folder: Path) -> None:

@@ -10,7 +10,7 @@ stays open until the last relationship has been read.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ from loaders.gateway import Gateway, Row, Transaction
 from loaders.types import Edges, HeteroGraph, Interactions, index_type
 
 Unread = Callable[[Mapping[str, int]], None]
-"""Told how many relationships of each type were left out, where weight or event cannot be read."""
+"""Told how many relationships of each type were left out, where weight or event cannot be read,
+and, by label, how many nodes have the id of another and count as one with it."""
 
 
 def extract_graph(
@@ -51,61 +52,21 @@ def extract_graph(
     Raises:
         Neo4jError: the graph cannot be read.
     """
-    found = read_graph(gateway, progress, selection or Selection(), _everybody)
-    if found.unread:
-        unread(found.unread)
-    return found.graph
+    chosen = selection or Selection()
 
-
-Whose = Callable[[Nodes, Nodes], NDArray[np.bool_]]
-"""Given the users and the items, says whose interactions to read."""
-
-
-def _everybody(users: Nodes, _items: Nodes) -> NDArray[np.bool_]:
-    return np.ones(len(users.order), bool)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadGraph:
-    """A graph, and whose interactions are in it.
-
-    Attributes:
-        graph: the arrays.
-        users: one per user of the graph: whether their interactions were read.
-        unread: how many relationships of each type were left out since nobody can read them, and,
-            by label, how many nodes have the id of another and count as one with it.
-    """
-
-    graph: HeteroGraph
-    users: NDArray[np.bool_]
-    unread: Mapping[str, int]
-
-
-def read_graph(
-    gateway: Gateway, progress: Progress, selection: Selection, whose: Whose
-) -> ReadGraph:
-    """Read a part of the graph.
-
-    Args:
-        gateway: the graph.
-        progress: told what is done.
-        selection: which part.
-        whose: whose interactions to read.
-
-    Raises:
-        Neo4jError: the graph cannot be read.
-    """
-
-    def read(transaction: Transaction) -> ReadGraph:
-        nodes = _nodes(transaction, selection)
-        users, items, categories = nodes["User"], nodes["Item"], nodes["Category"]
-        reader = _Reader(gateway, progress, selection, nodes)
-        interactions, of = reader.interactions(whose)
+    def read(transaction: Transaction) -> tuple[HeteroGraph, Mapping[str, int]]:
+        nodes = _nodes(transaction, chosen)
+        reader = _Reader(gateway, progress, chosen, nodes)
+        interactions = reader.interactions()
         edges = reader.edges(interactions)
+        users, items, categories = nodes["User"], nodes["Item"], nodes["Category"]
         graph = HeteroGraph(users.ids, items.ids, categories.ids, interactions, **edges)
-        return ReadGraph(cut_down(graph, selection), of, reader.unread)
+        return cut_down(graph, chosen), reader.unread
 
-    return gateway.read(read)
+    graph, left_out = gateway.read(read)
+    if left_out:
+        unread(left_out)
+    return graph
 
 
 def _nodes(transaction: Transaction, selection: Selection) -> Mapping[str, Nodes]:
@@ -148,16 +109,14 @@ class _Reader:
             chosen = frozenset(selection.users)
             self._users = np.array([user in chosen for user in nodes["User"].order], bool)
 
-    def interactions(self, whose: Whose) -> tuple[Interactions, NDArray[np.bool_]]:
-        """Interactions, and for each row of a user whether theirs were read."""
+    def interactions(self) -> Interactions:
+        """The interactions of the users to read."""
         users, items = self._nodes["User"], self._nodes["Item"]
-        wanted = whose(users, items)
-        if self._users is not None:
-            wanted = wanted & self._users
-        of = np.zeros(len(users.ids), bool)
-        of[users.place] = wanted
         if not self._selection.reads("INTERACTED"):
-            return Interactions.empty(), of
+            return Interactions.empty()
+        of = np.ones(len(users.ids), bool)
+        if self._users is not None:
+            of[users.place] = self._users
         name, window = "extract/interacted", dict[str, datetime]()
         if self._selection.since or self._selection.until:
             name = "extract/interacted_between"
@@ -166,7 +125,7 @@ class _Reader:
         parts = read_ranges(
             self._gateway,
             catalogue()[name],
-            ranges(users.order, users.column("degrees"), None if wanted.all() else wanted),
+            ranges(users.order, users.column("degrees"), self._users),
             lambda rows: [_part(row, users, items, of) for row in rows],
             what="interactions",
             progress=self._progress,
@@ -174,7 +133,7 @@ class _Reader:
         )
         flat = [part for of_range in parts for part in of_range]
         self._note("INTERACTED", sum(part.unread for part in flat))
-        return _interactions(flat, len(items.ids)), of
+        return _interactions(flat, len(items.ids))
 
     def edges(self, interactions: Interactions) -> dict[str, Edges]:
         """The other relationships, by their field of `HeteroGraph`."""
@@ -244,37 +203,20 @@ def _part(row: Row, users: Nodes, items: Nodes, of: NDArray[np.bool_]) -> _Part:
 
 
 def _interactions(parts: Sequence[_Part], items: int) -> Interactions:
+    """All parts as one, by user, item and event."""
     names = tuple(sorted({part.event for part in parts if len(part.user)}))
     if not names:
         return Interactions.empty()
     row, dtype = {name: number for number, name in enumerate(names)}, index_type(len(names))
-    return sorted_interactions(
-        np.concatenate([p.user for p in parts]),
-        np.concatenate([p.item for p in parts]),
-        np.concatenate([np.full(len(p.user), row.get(p.event, 0), dtype) for p in parts]),
-        np.concatenate([p.weight for p in parts]),
-        np.concatenate([p.last_at for p in parts]),
-        names,
-        items,
-    )
-
-
-def sorted_interactions(
-    user: NDArray[np.int64],
-    item: NDArray[np.int64],
-    event: NDArray[np.signedinteger[Any]],
-    weight: NDArray[np.float64],
-    last_at: NDArray[np.float64],
-    events: tuple[str, ...],
-    items: int,
-) -> Interactions:
-    """Interactions by user, item and event."""
+    user = np.concatenate([p.user for p in parts])
+    item = np.concatenate([p.item for p in parts])
+    event = np.concatenate([np.full(len(p.user), row.get(p.event, 0), dtype) for p in parts])
     # One number to sort by is several times faster than three. Its 63 bits are enough for a
     # hundred million users and as many items.
-    order = np.argsort((user * items + item) * len(events) + event, kind="stable")
-    return Interactions(
-        user[order], item[order], event[order], weight[order], last_at[order], events
-    )
+    order = np.argsort((user * items + item) * len(names) + event, kind="stable")
+    weight = np.concatenate([p.weight for p in parts])[order]
+    last_at = np.concatenate([p.last_at for p in parts])[order]
+    return Interactions(user[order], item[order], event[order], weight, last_at, names)
 
 
 def _weighted(row: Row, sources: Nodes, targets: Nodes) -> _Weighted:

@@ -54,27 +54,16 @@ class Nodes:
     @cached_property
     def _by_internal(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         ascending = np.argsort(self.internal)
-        return self.internal[ascending], ascending
+        return self.internal[ascending], self.place[ascending]
 
-    def places(self, internal: Sequence[int]) -> NDArray[np.int64]:
-        """Where nodes stand in the database's order, by their inside names; -1 for others."""
-        known, places = self._by_internal
+    def rows(self, internal: Sequence[int]) -> NDArray[np.int64]:
+        """The rows of nodes by their inside names; -1 where one is not among these."""
+        known, rows = self._by_internal
         wanted = np.array(internal, np.int64)
         if not len(known):
             return np.full(len(wanted), -1, np.int64)
         found = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        return np.where(known[found] == wanted, places[found], -1)
-
-    def rows(self, internal: Sequence[int]) -> NDArray[np.int64]:
-        """The rows of nodes by their inside names; -1 where one is not among these."""
-        places = self.places(internal)
-        return np.where(places >= 0, self.place[places], -1) if len(self.order) else places
-
-    def internal_of(self, ids: IdMap) -> NDArray[np.int64]:
-        """The inside names of nodes by their ids; -1 where one is not among these."""
-        by_row = np.full(len(self.ids) + 1, -1, np.int64)
-        by_row[self.place] = self.internal
-        return by_row[self.ids.rows(ids)]
+        return np.where(known[found] == wanted, rows[found], -1)
 
     @cached_property
     def place(self) -> NDArray[np.int64]:

@@ -185,17 +185,12 @@ def extract(
         list[str] | None,
         typer.Option("--type", help="Only relationships of this type; repeat for several."),
     ] = None,
-    update: Annotated[
-        bool, typer.Option("--update", help="Bring the arrays that are there up to date.")
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read the training graph, or a part of it, out into files."""
-    from loaders.extract import Selection, extract_to_folder, update_folder
+    from loaders.extract import Selection, extract_to_folder
 
     settings = load_settings()
-    if update and (form != "npz" or any((until, since, k_core, users, label, kind))):
-        raise typer.BadParameter("--update goes with --out alone: the whole graph as arrays")
     chosen: dict[str, Any] = {"labels": label, "types": kind}
     if users is not None:
         chosen["users"] = users.read_text(encoding="utf-8").splitlines()
@@ -209,10 +204,7 @@ def extract(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     with open_gateway(settings) as gateway, console.progress_bars() as bars:
-        if update:
-            saved = update_folder(gateway, out, bars)
-        else:
-            saved = extract_to_folder(gateway, out, bars, selection, form)
+        saved = extract_to_folder(gateway, out, bars, selection, form)
     document = {
         "folder": str(saved.folder),
         "nodes": dict(saved.nodes),

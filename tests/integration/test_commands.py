@@ -11,8 +11,6 @@ import polars as pl
 import pytest
 
 from loaders.catalogue import Query
-from loaders.ingest import ingest
-from loaders.tables import FolderTables
 
 pytestmark = pytest.mark.neo4j
 
@@ -233,22 +231,6 @@ def test_a_bulk_import_is_for_the_neo4j_on_this_machine(served):
     refused = served.run("ingest", str(served.tables), "--bulk")
     assert refused.returncode == 1
     assert "RECSVC_NEO4J_URI" in refused.stderr
-
-
-def test_arrays_are_brought_up_to_date(served, run, tmp_path):
-    run("extract", "--out", str(tmp_path / "arrays"))
-    (tmp_path / "interactions.csv").write_text("user_id,item_id,event\nu5,i77,late\n")
-    ingest(served.gateway, FolderTables(tmp_path), rejects=tmp_path / "rejects.csv")
-    _json(run, "extract", "--out", str(tmp_path / "arrays"), "--update")
-    _json(run, "extract", "--out", str(tmp_path / "whole"))
-    one, two = (_arrays(tmp_path / name) for name in ("arrays", "whole"))
-    assert "late" in two["event_names"]
-    for name in two:
-        np.testing.assert_array_equal(one[name], two[name])
-    nothing = run("extract", "--out", str(tmp_path / "nowhere"), "--update")
-    assert (nothing.returncode, "no arrays" in nothing.stderr) == (1, True)
-    both = run("extract", "--out", str(tmp_path / "arrays"), "--update", "--k-core", "2")
-    assert both.returncode == 2
 
 
 def test_a_part_of_the_graph(run, tmp_path):

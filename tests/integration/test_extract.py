@@ -1,4 +1,4 @@
-"""The graph of a real Neo4j as arrays: whole, in part, in every form, and brought up to date."""
+"""The graph of a real Neo4j as arrays: whole, in part and in every form."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +15,6 @@ import pytest
 from loaders.catalogue import Query
 from loaders.extract import (
     Selection,
-    apply_changes,
-    extract_changes,
     extract_graph,
     extract_to_folder,
     to_networkx,
@@ -242,59 +240,6 @@ def test_parquet_is_ingested_again(graph: Neo4jGateway, tmp_path: Path) -> None:
     run(graph, "MATCH (n) DETACH DELETE n")
     ingest(graph, FolderTables(tmp_path), rejects=tmp_path / "rejects.csv", strict=True)
     assert same(extract_graph(graph), before)
-
-
-def test_changes_bring_old_arrays_up_to_date(graph: Neo4jGateway) -> None:
-    old = extract_graph(graph)
-    run(
-        graph,
-        """
-        MATCH (a:User {user_id: $emoji})-[r:INTERACTED {event: 'view'}]->(:Item {item_id: 'i1'})
-        SET r.weight = 9.0
-        WITH a
-        MATCH (gone:Item {item_id: 'i3'}) DETACH DELETE gone
-        WITH a
-        MATCH (:User {user_id: $wide})-[r:INTERACTED]->(:Item {item_id: 'i2'}) DELETE r
-        WITH a
-        CREATE (a)-[:FOLLOWS]->(new:User {user_id: 'a new one'}),
-          (new)-[:INTERACTED {event: 'add', weight: 1.0}]->(:Item {item_id: '0'})
-        """,
-        emoji=EMOJI, wide=WIDE,
-    )  # fmt: skip
-    changes = extract_changes(graph, old)
-    reread = {changes.graph.users[row] for row in np.flatnonzero(changes.users)}
-    assert reread == {EMOJI, WIDE, "u3", "a new one"}
-    assert same(apply_changes(old, changes), extract_graph(graph))
-
-
-def test_nothing_changed(graph: Neo4jGateway) -> None:
-    old = extract_graph(graph)
-    changes = extract_changes(graph, old)
-    assert not changes.users.any()
-    assert same(apply_changes(old, changes), old)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "SET r.last_at = datetime('2031-01-01T00:00:00Z')",
-        "SET r.weight = r.weight + 0.01",
-        "DELETE r CREATE (u)-[:INTERACTED {event: r.event, weight: r.weight, last_at: r.last_at}]->"
-        "(:Item {item_id: 'another'})",
-    ],
-)
-def test_any_change_of_an_interaction_is_seen(graph: Neo4jGateway, change: str) -> None:
-    old = extract_graph(graph)
-    run(
-        graph,
-        "MATCH (u:User)-[r:INTERACTED]->() WITH u, r ORDER BY u.user_id LIMIT 1 "
-        f"WITH u, r, properties(r) AS was {change}".replace("r.event,", "was.event,")
-        .replace("weight: r.weight", "weight: was.weight")
-        .replace("last_at: r.last_at}", "last_at: was.last_at}"),
-    )
-    changes = extract_changes(graph, old)
-    assert changes.users.sum() == 1
-    assert same(apply_changes(old, changes), extract_graph(graph))
 
 
 def test_no_relationship_is_taken_for_one_of_another_node(gateway: Neo4jGateway) -> None:
