@@ -1,4 +1,4 @@
-"""Personalized PageRank: how near the rows are to networkx, and one user at once without rows.
+"""Personalized PageRank: how near the rows are to networkx.
 
     python benchmarks/pagerank.py [lastfm] [gowalla]
 
@@ -26,11 +26,10 @@ from recsvc.evidence import evidence_matrix, newest_time
 from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import load_settings
 from recsvc.signals import RowSignal
-from recsvc.signals.pagerank import live_pagerank, pagerank_rows, transition_matrix
+from recsvc.signals.pagerank import pagerank_rows, transition_matrix
 
 K, USERS, SEED = 20, 100, 0
 NETWORKX_USERS = {"lastfm": USERS, "gowalla": 5}
-LIVE_EPSILONS = (1e-5, 1e-6, 1e-7)
 OPTIONS = RefreshOptions()
 
 
@@ -47,7 +46,7 @@ def main() -> None:
 
 
 def run(name: str, networkx_users: int) -> None:
-    """Print overlap, error, size and time of the rows, then of live vectors."""
+    """Print overlap, error, size and time of the rows."""
     graph, evidence = read(name)
     able = np.flatnonzero(np.diff(evidence.indptr))
     users = np.sort(np.random.default_rng(SEED).choice(able, USERS, replace=False))
@@ -56,10 +55,10 @@ def run(name: str, networkx_users: int) -> None:
     restarts[:, len(graph.users) :] = evidence[users].toarray()
     restarts /= restarts.sum(axis=1, keepdims=True)
     items, seen = slice(len(graph.users), None), evidence[users].toarray() != 0.0
-    truth, power_ms = timed(lambda restart: power_iteration(transition, restart), restarts)
+    truth, exact_ms = timed(lambda restart: power_iteration(transition, restart), restarts)
     print(f"{name}: {evidence.nnz:,} interactions, {len(graph.follows):,} follows, {USERS} users")
     if networkx_users:
-        oracle, peer_ms = timed(peer(transition), restarts[:networkx_users])
+        oracle, _ = timed(peer(transition), restarts[:networkx_users])
         apart = np.abs(oracle - truth[:networkx_users]).max()
         print(f"power iteration and networkx differ by up to {apart:.1e} ({networkx_users} users)")
         truth[:networkx_users] = oracle
@@ -78,16 +77,10 @@ def run(name: str, networkx_users: int) -> None:
     summed, sum_ms = timed(
         lambda restart: signal.batch_scores(sp.csr_matrix(restart[None, items]))[0], restarts
     )
-    print(f"row sum: {overlap(top(summed, seen), best)}, {sum_ms:.2f} ms a user")
-    for epsilon in LIVE_EPSILONS:
-        live, live_ms = timed(lambda restart, e=epsilon: push(transition, restart, e), restarts)
-        print(
-            f"live, epsilon {epsilon:.0e}: {overlap(top(live[:, items], seen), best)}, "
-            f"{live_ms:.1f} ms a user, {live_ms / sum_ms:.1f} times the row sum; "
-            f"power iteration {power_ms / live_ms:.1f} times as long"
-            + (f", networkx {peer_ms / live_ms:.0f} times" if networkx_users else ""),
-            flush=True,
-        )
+    print(
+        f"row sum: {overlap(top(summed, seen), best)}, {sum_ms:.2f} ms a user, "
+        f"power iteration {exact_ms:.1f}"
+    )
 
 
 def read(name: str) -> tuple[HeteroGraph, sp.csr_matrix]:
@@ -120,13 +113,6 @@ def peer(transition: sp.csr_matrix) -> Callable[[NDArray[np.float64]], NDArray[n
         return np.array([rank[node] for node in range(len(restart))])
 
     return one
-
-
-def push(
-    transition: sp.csr_matrix, restart: NDArray[np.float64], epsilon: float
-) -> NDArray[np.float64]:
-    """One user, live."""
-    return live_pagerank(transition, restart, damping=OPTIONS.damping, epsilon=epsilon)[0]
 
 
 def timed(

@@ -1,10 +1,9 @@
-"""Personalized PageRank: rows for all items, or the vector of one user at once.
+"""Personalized PageRank as rows for all items.
 
 PageRank is linear in its restart vector (Jeh & Widom 2003, theorem 1), so the vector of a user
 whose restarts are spread over their evidence is the same weighted sum of the evidence nodes'
 own vectors. `pagerank_rows` computes those once for all users, by Gauss-Seidel sweeps over all
-links for many seeds together. `live_pagerank` needs no rows: it pushes from all restarts together
-(Andersen, Chung & Lang 2006, §3), for a graph that changed since the rows were made.
+links for many seeds together.
 """
 # numba ships no types; everything that leaves this module is annotated.
 # pyright: basic
@@ -17,8 +16,6 @@ from typing import Any, no_type_check
 import numba
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float64
-from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
 
@@ -97,48 +94,6 @@ def pagerank_rows(
     rows = sp.csr_matrix((values[filled], columns[filled], indptr), shape=(n_items, n_items))
     cut = 1.0 - float(kept.sum() / total.sum()) if total.any() else 0.0
     return rows, float(missing.max(initial=0.0)), max(0.0, cut)
-
-
-def live_pagerank(
-    transition: sp.csr_matrix,
-    restart: Float64[NDArray[np.float64], " nodes"],
-    *,
-    damping: float,
-    epsilon: float,
-) -> tuple[Float64[NDArray[np.float64], " nodes"], float]:
-    """The personalized PageRank of one user's evidence, without rows.
-
-    Mass is pushed along the links until no node holds more than epsilon · degree; what it then
-    still holds is counted as if it stayed. In an undirected graph each entry is then wrong by at
-    most epsilon times the degree of its node, either way.
-
-    Args:
-        transition: from `transition_matrix`, of the graph as it is now.
-        restart: weight of each node, users first; not negative. The result is for its share of
-            the sum, and linear in it.
-        damping: chance of going on rather than restarting.
-        epsilon: mass per degree, for restarts that sum to 1, at which a node is no longer pushed.
-
-    Returns:
-        One entry per node, which sum to 1 where the restarts do, and the mass not pushed, as a
-        share.
-
-    Raises:
-        ValueError: the restarts have the wrong length, or one of them is negative.
-    """
-    if restart.shape != (transition.shape[0],):
-        raise ValueError(
-            f"{len(restart)} restarts for {transition.shape[0]} nodes: give one for each node"
-        )
-    if restart.min(initial=0.0) < 0.0:
-        raise ValueError(f"a restart is {restart.min()}: give weights of 0 or more")
-    total = float(restart.sum())
-    rank = np.zeros(len(restart))
-    if total == 0.0:
-        return rank, 0.0
-    residual = restart / total
-    _push(transition.indptr, transition.indices, damping, epsilon, rank, residual)
-    return (rank + residual) * total, float(residual.sum())
 
 
 @no_type_check  # numba compiles it: a run-time type checker must not wrap it
@@ -220,38 +175,3 @@ def _keep_largest(x, indptr, seed, columns, values):
         kept += score
         count += 1
     return count, total, kept
-
-
-@no_type_check
-@numba.njit(cache=True, nogil=True)
-def _push(indptr, indices, damping, epsilon, rank, residual):
-    """Push until no node holds more than epsilon · degree; changes rank and residual."""
-    n_nodes = len(rank)
-    queue = np.zeros(n_nodes, np.int64)
-    queued = np.zeros(n_nodes, np.bool_)
-    head, waiting = 0, 0
-    for node in range(n_nodes):
-        if residual[node] > epsilon * (indptr[node + 1] - indptr[node]):
-            queue[waiting] = node
-            queued[node] = True
-            waiting += 1
-    while waiting:
-        node = queue[head]
-        head = (head + 1) % n_nodes
-        waiting -= 1
-        queued[node] = False
-        mass, residual[node] = residual[node], 0.0
-        degree = indptr[node + 1] - indptr[node]
-        if degree == 0:  # a walk that cannot go on stays
-            rank[node] += mass
-            continue
-        rank[node] += (1.0 - damping) * mass
-        share = damping * mass / degree
-        for edge in range(indptr[node], indptr[node + 1]):
-            target = indices[edge]
-            residual[target] += share
-            degree = indptr[target + 1] - indptr[target]
-            if not queued[target] and residual[target] > epsilon * degree:
-                queue[(head + waiting) % n_nodes] = target
-                queued[target] = True
-                waiting += 1

@@ -1,4 +1,4 @@
-"""Personalized PageRank on random graphs: linear in the restarts, wrong by no more than said."""
+"""Personalized PageRank on random graphs: linear in the restarts."""
 
 import networkx as nx
 import numpy as np
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
-from recsvc.signals.pagerank import live_pagerank, pagerank_rows, transition_matrix
+from recsvc.signals.pagerank import pagerank_rows, transition_matrix
 
 DAMPING = st.sampled_from([0.3, 0.5, 0.85])
 
@@ -63,22 +63,3 @@ def test_a_mix_of_rows_is_the_pagerank_of_the_mixed_restarts(
     mixed = restart[n_users:] @ rows.toarray().astype(np.float64)
     others = np.setdiff1d(np.arange(n_items), chosen)
     np.testing.assert_allclose(mixed[others], expected[others], atol=5e-6)
-
-
-@settings(deadline=None)
-@given(graphs(), DAMPING, st.sampled_from([1e-1, 1e-2, 1e-4]), st.integers(0, 2**32 - 1))
-def test_a_push_is_wrong_by_at_most_epsilon_times_the_degree(
-    made: tuple[HeteroGraph, sp.csr_matrix], damping: float, epsilon: float, seed: int
-) -> None:
-    transition = transition_matrix(*made)
-    degree = np.diff(transition.indptr)
-    restart = np.where(degree > 0, np.random.default_rng(seed).random(len(degree)), 0.0)
-    if not restart.any():
-        return
-    restart /= restart.sum()
-    found, left = live_pagerank(transition, restart, damping=damping, epsilon=epsilon)
-    assert (found >= 0.0).all()
-    assert abs(found.sum() - 1.0) < 1e-9
-    assert left <= epsilon * degree.sum() + 1e-12
-    wrong = abs(found - oracle(transition, restart, damping))
-    assert (wrong <= epsilon * degree + 1e-9).all()

@@ -1,4 +1,4 @@
-"""Sweeps and forward push against networkx's power iteration."""
+"""Sweeps against networkx's power iteration."""
 
 import networkx as nx
 import numpy as np
@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
-from recsvc.signals.pagerank import live_pagerank, pagerank_rows, transition_matrix
+from recsvc.signals.pagerank import pagerank_rows, transition_matrix
 
 N_USERS, N_ITEMS, LONELY = 30, 20, 19
 DAMPING, EPSILON = 0.6, 1e-5
@@ -125,37 +125,3 @@ def test_transition_is_stochastic_symmetric_in_links_and_blind_to_weights() -> N
     other = EVIDENCE.copy()
     other.data[:] = 3.0
     assert abs(transition - transition_matrix(GRAPH, other)).max() == 0.0
-
-
-def test_live_needs_no_rows_and_sees_a_graph_that_changed() -> None:
-    changed = EVIDENCE.tolil()
-    changed[0, LONELY] = 1.0
-    changed[0, 3] = 1.0
-    changed = sp.csr_matrix(changed)
-    restart = np.zeros(N_USERS + N_ITEMS)
-    restart[[N_USERS + LONELY, N_USERS + 3]] = 2.0, 6.0
-    transition = transition_matrix(GRAPH, changed)
-    found, left = live_pagerank(transition, restart, damping=DAMPING, epsilon=EPSILON)
-    linked = nx.from_scipy_sparse_array(transition.astype(bool).astype(float))
-    weights = {int(node): restart[node] for node in np.flatnonzero(restart)}
-    rank = nx.pagerank(linked, alpha=DAMPING, personalization=weights, tol=1e-13, max_iter=1000)
-    expected = 8.0 * np.array([rank[node] for node in range(len(restart))])
-    assert (abs(found - expected) <= 8.0 * EPSILON * np.diff(transition.indptr) + 1e-10).all()
-    assert found.sum() == pytest.approx(8.0)
-    assert 0.0 < left < 0.01
-    before, _ = live_pagerank(
-        transition_matrix(GRAPH, EVIDENCE), restart, damping=DAMPING, epsilon=EPSILON
-    )
-    assert abs(before - expected).max() > 0.01, "the change matters"
-
-
-def test_live_without_evidence_is_nothing_and_wrong_restarts_are_told() -> None:
-    transition = transition_matrix(GRAPH, EVIDENCE)
-    nothing = np.zeros(N_USERS + N_ITEMS)
-    found, left = live_pagerank(transition, nothing, damping=DAMPING, epsilon=EPSILON)
-    assert not found.any()
-    assert left == 0.0
-    with pytest.raises(ValueError, match="7 restarts for 50 nodes"):
-        live_pagerank(transition, np.ones(7), damping=DAMPING, epsilon=EPSILON)
-    with pytest.raises(ValueError, match=r"a restart is -1\.0"):
-        live_pagerank(transition, nothing - 1.0, damping=DAMPING, epsilon=EPSILON)
