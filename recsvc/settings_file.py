@@ -1,18 +1,16 @@
 """Writing of settings into `recsvc.toml`: what else is in that file stays as it is."""
 
-import fcntl
 import math
-import os
 import shlex
 import tomllib
-from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from loaders.files import file_lock, whole_file
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, kind_key, named_as, shown_kind
 from recsvc.settings import SETTINGS_FILE, read_settings_text
@@ -88,7 +86,8 @@ def _change(path: Path | None, add: _Add, by_hand: str) -> None:
     """
     path = (path or Path(SETTINGS_FILE)).resolve()
     try:
-        with _folder_lock(path.parent):
+        # Two who write the same part would leave it empty.
+        with file_lock(path.parent):
             text = read_settings_text(path) if path.exists() else ""
             _replace(path, _added(text, add))
     except (OSError, ValueError, TypeError, AttributeError, TOMLKitError) as error:
@@ -132,27 +131,10 @@ def unknown_kind_lines(kinds: Sequence[str], *, most: int = 10) -> list[str]:
     return [*lines, f"… and {more:,} further kinds without a weight"] if more > 0 else lines
 
 
-@contextmanager
-def _folder_lock(folder: Path) -> Generator[None]:
-    """Keep others who write settings out: two who write the same part would leave it empty."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(opened)
-
-
 def _replace(path: Path, text: str) -> None:
     """Write a file that is whole at every moment, with the permissions of the one before."""
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as part:
         part.touch(mode=0o600)  # it may hold a password
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # else a crash may leave an empty file under the name
-        part.chmod(path.stat().st_mode if path.exists() else 0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        part.write_text(text, encoding="utf-8")
+        if not path.exists():
+            part.chmod(0o644)

@@ -11,6 +11,7 @@ from typing import IO, Self
 import polars as pl
 
 from loaders.errors import RejectedRowsError, TableError
+from loaders.files import whole_file
 from loaders.tables._spec import INTERACTIONS, Rejected, Tables
 from loaders.tables._totals import InteractionTotals, within_limits
 
@@ -147,7 +148,5 @@ def forget_rejected(path: Path, identifier: str) -> None:
     if not left:
         path.unlink()
         return
-    new = path.with_name(f".{path.name}.new")
-    with new.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([rows[0], *left])
-    new.replace(path)
