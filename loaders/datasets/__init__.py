@@ -1,17 +1,13 @@
 """Named public data sets, each as `loaders.tables.Tables`."""
 
 import glob
+import importlib
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from loaders.datasets._download import PUBLICATIONS, Progress, download
-from loaders.datasets.amazon import amazon
-from loaders.datasets.gowalla import gowalla
+from loaders.datasets._download import DataSet, Progress, Publication, download
 from loaders.datasets.lastfm import LastfmTables
-from loaders.datasets.movielens import movielens
-from loaders.datasets.retailrocket import retailrocket
-from loaders.datasets.taobao import taobao
-from loaders.datasets.trust import trust
 from loaders.errors import TableError
 from loaders.tables import (
     INTERACTIONS,
@@ -22,21 +18,16 @@ from loaders.tables import (
     open_tables,
 )
 
-_MOVIELENS_EDITIONS = ("latest-small", "100k", "1m", "25m", "32m")
+_data_sets: dict[str, DataSet] = {}
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    if not _module.name.rpartition(".")[2].startswith("_"):
+        _data_sets |= importlib.import_module(_module.name).DATA_SETS
 
-DATASETS: Mapping[str, Callable[[Path], Tables]] = {
-    "lastfm": LastfmTables,
-    "movielens": movielens,
-    # They differ in what is downloaded; the reader finds out which form it has before it.
-    **{f"movielens-{edition}": movielens for edition in _MOVIELENS_EDITIONS},
-    "gowalla": gowalla,
-    "ciao": trust,
-    "epinions": trust,
-    "amazon": amazon,
-    "retailrocket": retailrocket,
-    "taobao": taobao,
-}
-"""Data sets by name; each takes the folder with its files."""
+DATASETS: Mapping[str, Callable[[Path], Tables]] = {n: d.read for n, d in _data_sets.items()}
+"""What reads a data set from the folder with its files, by its name. Each public module here says
+in `DATA_SETS` which it reads."""
+PUBLICATIONS: Mapping[str, Publication] = {n: d.publication for n, d in _data_sets.items()}
+"""Where a data set is published, by its name."""
 
 
 def open_source(

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from loaders.datasets._download import DataSet, Publication
 from loaders.datasets._files import SourceFiles
 from loaders.datasets._json_lines import FieldError, Record, records
 from loaders.datasets._stream import Read, StreamTables, distinct, gathered, ignore
@@ -319,3 +320,11 @@ def _clean(value: object) -> str | None:
 
 def _texts(value: object) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+DATA_SETS = {
+    "amazon": DataSet(
+        amazon, Publication("https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/", {})
+    )
+}
+"""The data sets of this file, by name."""

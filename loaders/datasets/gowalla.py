@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from loaders.datasets._download import DataSet, Publication
 from loaders.datasets._files import SourceFiles
 from loaders.datasets._lines import NUMBER, LineForm, numbered_lines
 from loaders.datasets._stream import (
@@ -274,3 +275,20 @@ def _timed_batch(rows: list[tuple[int, str, str, str]], name: str, reject: Rejec
     frame = pl.DataFrame(rows, ["line", "user_id", "item_id", "timestamp"], orient="row")
     frame = frame.with_columns(event=pl.lit(EVENT))
     return checked_batch(RawBatch(frame.drop("line"), frame["line"]), INTERACTIONS, name, reject)
+
+
+_SNAP = "https://snap.stanford.edu/data"
+# SNAP publishes no checksums: these are as recorded by DataRec.
+DATA_SETS = {
+    "gowalla": DataSet(
+        gowalla,
+        Publication(
+            f"{_SNAP}/loc-gowalla.html",
+            {
+                f"{_SNAP}/loc-gowalla_totalCheckins.txt.gz": "md5:8ebd5ed2dd376d8982987c49429cb9f9",
+                f"{_SNAP}/loc-gowalla_edges.txt.gz": "md5:68bce8dc51609fe32bbd95e668aaf65e",
+            },
+        ),
+    )
+}
+"""The data sets of this file, by name."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
+from loaders.datasets._download import DataSet, Publication
 from loaders.datasets._files import SourceFiles
 from loaders.errors import TableError
 from loaders.tables import (
@@ -216,3 +217,19 @@ def _both_ways(friends: pl.DataFrame) -> pl.DataFrame:
 
 def _sorted(table: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
     return table.sort([column.name for column in spec.columns if column.node])
+
+
+DATA_SETS = {
+    "lastfm": DataSet(
+        LastfmTables,
+        Publication(
+            "https://grouplens.org/datasets/hetrec-2011/",
+            {
+                "https://files.grouplens.org/datasets/hetrec2011/hetrec2011-lastfm-2k.zip": (
+                    "6738f48195667ff03caaab4d32ca9a3133d8cc026b7c3cdaf6ce1010e913c59c"
+                )
+            },
+        ),
+    )
+}
+"""The data sets of this file, by name."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from loaders.datasets._download import DataSet, Publication
 from loaders.datasets._files import SourceFiles
 from loaders.datasets._lines import WHOLE, LineForm, Parser
 from loaders.datasets._stream import (
@@ -262,3 +263,28 @@ def _item_tags(files: SourceFiles) -> Read:
             yield made_table(frame, ITEM_CATEGORIES, "tags.csv", reject)
 
     return read
+
+
+# SHA-256 of GroupLens' archives as recorded by TensorFlow Datasets (url_checksums/movielens.txt)
+# and others.
+_SHA256 = {
+    "latest-small": "696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
+    "100k": "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+    "1m": "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+    "25m": "8b21cfb7eb1706b4ec0aac894368d90acf26ebdfb6aced3ebd4ad5bd1eb9c6aa",
+    "32m": "e4a68655d7386b8f95f2f2424b2ff975dfdd15ffd59e0d864a14dca43e99d6ee",
+}
+
+
+def _edition(name: str) -> DataSet:
+    page = f"https://grouplens.org/datasets/movielens/{name.removesuffix('-small')}/"
+    file = f"https://files.grouplens.org/datasets/movielens/ml-{name}.zip"
+    return DataSet(movielens, Publication(page, {file: _SHA256[name]}))
+
+
+# They differ in what is downloaded; the reader finds out which form it has before it.
+DATA_SETS = {
+    "movielens": _edition("latest-small"),
+    **{f"movielens-{name}": _edition(name) for name in _SHA256},
+}
+"""The data sets of this file, by name."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from loaders.datasets._download import DataSet, Publication
 from loaders.datasets._files import SourceFiles
 from loaders.datasets._lines import MILLISECONDS, WHOLE, LineForm, one_of
 from loaders.datasets._pickles import Cells, csr_cells
@@ -166,3 +167,12 @@ def _counted(column: str, count: int, spec: TableSpec) -> Read:
             yield made_table(numbers.to_frame(column), spec, spec.name, reject)
 
     return read
+
+
+DATA_SETS = {
+    "retailrocket": DataSet(
+        retailrocket,
+        Publication("https://www.kaggle.com/datasets/retailrocket/ecommerce-dataset", {}),
+    )
+}
+"""The data sets of this file, by name."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from loaders.datasets._download import DataSet, Publication
 from loaders.datasets._files import SourceFiles
 from loaders.datasets._lines import LineForm, one_of
 from loaders.datasets._stream import StreamTables, distinct_table_of, table_of
@@ -58,3 +59,7 @@ def taobao(folder: Path) -> Tables:
             ),
         }
     )
+
+
+DATA_SETS = {"taobao": DataSet(taobao, Publication("https://tianchi.aliyun.com/dataset/649", {}))}
+"""The data sets of this file, by name."""

@@ -15,6 +15,7 @@ import polars as pl
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from loaders.datasets._download import DataSet, Publication
 from loaders.datasets._files import SourceFiles
 from loaders.datasets._stream import Read, StreamTables, made_table
 from loaders.errors import TableError
@@ -130,3 +131,9 @@ def _names(files: SourceFiles) -> dict[str, str]:
     lines = files.read("category.txt").decode("utf-8", "replace").splitlines()
     split = (line.strip().partition(" ") for line in lines)
     return {number: name.strip() for number, _, name in split if name.strip()}
+
+
+_PUBLICATION = Publication("https://www.cse.msu.edu/~tangjili/datasetcode/truststudy.htm", {})
+
+DATA_SETS = {name: DataSet(trust, _PUBLICATION) for name in ("ciao", "epinions")}
+"""The data sets of this file, by name."""

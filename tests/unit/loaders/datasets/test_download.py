@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from loaders.datasets import DATASETS, open_source
-from loaders.datasets._download import PUBLICATIONS, Publication, download
+from loaders.datasets import DATASETS, PUBLICATIONS, open_source
+from loaders.datasets._download import Publication, download
 from loaders.errors import TableError
 from loaders.tables import INTERACTIONS
 

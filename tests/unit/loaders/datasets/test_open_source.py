@@ -34,9 +34,9 @@ def test_a_name_with_its_files(written: Any, reading: Any) -> None:
 def test_neither(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="neither a folder of tables nor a named data set"):
         open_source("lastfn")
-    with pytest.raises(TableError, match="expected one of lastfm"):
+    with pytest.raises(TableError, match="expected one of amazon"):
         open_source(str(tmp_path), tmp_path)
-    with pytest.raises(TableError, match="expected one of lastfm"):
+    with pytest.raises(TableError, match="expected one of amazon"):
         open_source(str(tmp_path), download_to=tmp_path)
 
 

@@ -1,0 +1,122 @@
+"""The recipes of CONTRIBUTING.md, followed in a copy of the code: they name every file."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loaders.shared_files import checkout_root
+from tests.unit.made_tables import write_tables
+
+ROOT = checkout_root()
+assert ROOT is not None
+
+DATA_SET = """
+from pathlib import Path
+from loaders.datasets._download import DataSet, Publication
+from loaders.tables import FolderTables
+
+def toy(folder: Path) -> FolderTables:
+    return FolderTables(folder)
+
+DATA_SETS = {"toy": DataSet(toy, Publication("https://toy.example", {}))}
+"""
+
+
+class Copy:
+    """The code and its queries in a folder of their own."""
+
+    def __init__(self, root: Path) -> None:
+        for folder in ("loaders", "recsvc", "cypher"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", root)
+        self.root = root
+
+    def insert(self, file: str, before: str, text: str) -> None:
+        """Put a text before another, which stands in the file once."""
+        source = (self.root / file).read_text(encoding="utf-8")
+        assert source.count(before) == 1
+        (self.root / file).write_text(source.replace(before, text + before), encoding="utf-8")
+
+    def run(self, *arguments: str, **environment: str) -> str:
+        """What Python prints, when it finds the copy first."""
+        ours = {"PYTHONPATH": str(self.root), "PYTHONSAFEPATH": "1"}
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env={**os.environ, "RECSVC_HOME": str(self.root / "home"), **ours, **environment},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    (tmp_path / "tables").mkdir()
+    _, test = write_tables(tmp_path / "tables")
+    test.unlink()
+    return Copy(tmp_path / "copy")
+
+
+def test_files_and_names_of_the_recipes_are_there() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"^\*\*.+", page.partition("## Recipes")[2], re.MULTILINE)
+    assert len(recipes) == 7
+    quoted = {word for recipe in recipes for word in re.findall(r"`([^`]+)`", recipe)}
+    words = {word for word in quoted if "<" not in word}
+    files = {word for word in words if "/" in word}
+    assert len(files) > 10
+    assert not [file for file in files if not (ROOT / file).exists()]
+    code = "".join(
+        file.read_text(encoding="utf-8")
+        for folder in ("loaders", "recsvc")
+        for file in (ROOT / folder).rglob("*.py")
+    )
+    names = words - files - {"recsvc.toml"}
+    assert not [name for name in names if not re.search(rf"\b{name}\b", code)]
+
+
+def test_a_model_with_vectors_is_its_file_and_its_name(copy: Copy) -> None:
+    source = (copy.root / "recsvc/models/fastrp.py").read_text(encoding="utf-8")
+    (copy.root / "recsvc/models/toy.py").write_text(
+        source.replace('return "fastrp"', 'return "toy"'), encoding="utf-8"
+    )
+    copy.insert("loaders/embedding_models.py", '"mf"', '"toy", ')
+    tables = str(copy.root.parent / "tables")
+    arguments = ("--data", tables, "--device", "cpu", "--json")
+    assert '"model":"toy"' in copy.run("-m", "recsvc", "train", "toy", *arguments).replace(" ", "")
+    code = (
+        "from loaders.catalogue import catalogue; "
+        "print(catalogue()['writeback/item_vectors[toy,a]'].text)"
+    )
+    assert "embedding_toy_a" in copy.run("-c", code)
+
+
+def test_a_data_set_is_one_file(copy: Copy) -> None:
+    (copy.root / "loaders/datasets/toy.py").write_text(DATA_SET, encoding="utf-8")
+    code = (
+        "import pathlib, loaders.datasets as d, loaders.tables as t; "
+        f"source = d.open_source('toy', pathlib.Path({str(copy.root.parent / 'tables')!r})); "
+        "print(len(t.graph_from_tables(source, print).users))"
+    )
+    assert copy.run("-c", code) == "90"
+
+
+def test_an_event_type_is_a_line_of_settings(copy: Copy) -> None:
+    (copy.root / "recsvc.toml").write_text("[events.hug]\nweight = 0.5\n", encoding="utf-8")
+    code = "import recsvc; print(recsvc.load_settings().events['hug'].weight)"
+    assert copy.run("-c", code) == "0.5"
+
+
+def test_a_setting_is_a_field(copy: Copy) -> None:
+    copy.insert("recsvc/settings.py", "    neo4j_user: str =", '    greeting: str = "hello"\n')
+    code = "import recsvc; print(recsvc.load_settings().greeting)"
+    assert copy.run("-c", code) == "hello"
+    assert copy.run("-c", code, RECSVC_GREETING="good day") == "good day"
