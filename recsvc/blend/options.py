@@ -44,7 +44,8 @@ class BlendOptions(BaseModel):
     kernel_size: int = Field(default=500, ge=10, le=10_000)
     """Entries kept in each row of a model that has no vectors."""
     damping: float = Field(default=0.5, gt=0.0, lt=1.0)
-    """PageRank's chance of going on; a restart keeps it near the evidence."""
+    """PageRank's damping factor, the chance of going on. The teleport probability, the chance of
+    going back to the evidence, is 1 less this."""
     pagerank_epsilon: float = Field(default=5e-3, ge=1e-6, le=0.5)
     """Mass that a PageRank row may lack before it is cut: its L1 error."""
     options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict[str, Mapping[str, Any]])
