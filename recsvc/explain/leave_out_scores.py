@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from recsvc.blend.blend import Blend, ScoredUser
 from recsvc.blend.ranking import best_items
 from recsvc.evidence import Evidence, EvidenceRows
-from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
 _VALUES = 5_000
 """Pieces of evidence times items whose scores are followed: few pieces leave time for many."""
@@ -72,9 +71,9 @@ class EvidenceLeftOut:
         for number, ((signal, _, rows), raw) in enumerate(
             zip(scored.spoken, scored.raw, strict=True)
         ):
-            found = _moments(signal, rows, self.items)
+            found = signal.moments(rows)
             self._has[number, rows.position] = True
-            self._terms[number, rows.position] = found.terms
+            self._terms[number, rows.position] = signal.terms(rows, self.items)
             self._towards[number, rows.position] = found.towards
             self._square[number, rows.position] = found.square
             self._fall[number, rows.position] = found.fall
@@ -141,7 +140,7 @@ class EvidenceLeftOut:
             own = self._place[rows.position[chosen]]
             if len(own):
                 some = EvidenceRows(rows.position[chosen], rows.row[chosen], rows.weight[chosen])
-                self._gram[number, own[:, None], own] = _inner_products(signal, some)
+                self._gram[number, own[:, None], own] = signal.inner_products(some)
 
     def _taken(
         self,
@@ -158,60 +157,3 @@ class EvidenceLeftOut:
             shape=(count, signals * pieces),
         )
         return np.asarray(chosen @ self._terms.reshape(signals * pieces, n))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Moments:
-    """What is known of the x_j of one signal.
-
-    Attributes:
-        terms: on a few items.
-        towards: <x_j, Σ_l x_l> over all items.
-        square: <x_j, x_j>.
-        fall: the most that x_j takes from an item.
-        whole: <Σ_j x_j, Σ_l x_l>.
-    """
-
-    terms: Float64[NDArray[np.float64], "evidence n"]
-    towards: Float64[NDArray[np.float64], " evidence"]
-    square: Float64[NDArray[np.float64], " evidence"]
-    fall: Float64[NDArray[np.float64], " evidence"]
-    whole: float
-
-
-def _moments(signal: Signal, rows: EvidenceRows, items: Int64[NDArray[np.int64], " n"]) -> _Moments:
-    if isinstance(signal, EmbeddingSignal):
-        own = rows.weight[:, None] * signal.source[rows.row].astype(np.float64)
-        turned = own @ signal.gram
-        profile = own.sum(axis=0)
-        square = np.einsum("jd,jd->j", turned, own)
-        # No item has more than the length of the source times that of the longest target.
-        fall = np.linalg.norm(own, axis=1) * signal.longest
-        whole = float(profile @ turned.sum(axis=0))
-        return _Moments(signal.terms(rows, items), turned @ profile, square, fall, whole)
-    if isinstance(signal, RowSignal):
-        item, value, lengths = signal.entries(rows)
-        owner = np.repeat(np.arange(len(rows)), lengths)
-        whole = np.bincount(item, value, minlength=signal.rows.shape[1])
-        towards, square = (
-            np.bincount(owner, value * other, minlength=len(rows)).astype(np.float64)
-            for other in (whole[item], value)
-        )
-        fall = np.zeros(len(rows))
-        negative = value < 0.0
-        if negative.any():
-            np.maximum.at(fall, owner[negative], -value[negative])
-        return _Moments(signal.terms(rows, items), towards, square, fall, float(whole @ whole))
-    raise TypeError(f"{type(signal).__name__} cannot be served: expected embeddings or rows")
-
-
-def _inner_products(signal: Signal, rows: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
-    """<x_j, x_l> over all items."""
-    if isinstance(signal, EmbeddingSignal):
-        own = rows.weight[:, None] * signal.source[rows.row].astype(np.float64)
-        return own @ signal.gram @ own.T
-    assert isinstance(signal, RowSignal)
-    item, value, lengths = signal.entries(rows)
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    own = sp.csr_matrix((value, item, ends), shape=(len(rows), signal.rows.shape[1]))
-    return (own @ own.T).toarray()

@@ -16,7 +16,7 @@ from loaders.types import IdMap
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind
 from recsvc.graph.store import Store
 from recsvc.recommend.write_counters import note_anything
-from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+from recsvc.signals import Signal
 from recsvc.signals.embedding import neighbourhood_vectors
 from recsvc.snapshot.arrays import Snapshot
 
@@ -56,13 +56,13 @@ async def with_live_rows(
     affected = [
         signal
         for signal in snapshot.blend.signals
-        if changed[signal.kind] and (_by_steps(signal) or store.has_metapath(signal.name))
+        if changed[signal.kind] and (signal.by_two_steps or store.has_metapath(signal.name))
     ]
     if not affected:
         return snapshot
     if any(signal.name not in _OF_ONE_USER for signal in affected):
         note_anything()
-    paths = [signal for signal in affected if not _by_steps(signal)]
+    paths = [signal for signal in affected if not signal.by_two_steps]
     steps, *strengths = await asyncio.gather(
         _steps(store, snapshot, changed["item"] if len(paths) < len(affected) else []),
         *(store.metapath(path.name, changed[path.kind], snapshot.kinds) for path in paths),
@@ -80,14 +80,17 @@ async def with_live_rows(
 
 
 async def item_vector(
-    store: Store, snapshot: Snapshot, signal: EmbeddingSignal, item_id: str
+    store: Store,
+    snapshot: Snapshot,
+    vectors: Float32[NDArray[np.float32], "items dim"],
+    item_id: str,
 ) -> Float32[NDArray[np.float32], "1 dim"]:
     """The vector of an item, or of its neighbourhood where nobody had it at the refresh.
 
     Args:
         store: the graph.
         snapshot: the items at the refresh.
-        signal: with their vectors.
+        vectors: of these items, by one model.
         item_id: of the item.
 
     Returns:
@@ -97,23 +100,16 @@ async def item_vector(
         Neo4jError: the graph cannot be read in time.
     """
     row = snapshot.items.row(item_id)
-    if row >= 0 and signal.target[row].any():
-        return signal.target[[row]]
+    if row >= 0 and vectors[row].any():
+        return vectors[[row]]
     shares = _matrix([item_id], await _steps(store, snapshot, [item_id]), snapshot.items)
-    return neighbourhood_vectors(signal.target, snapshot.item_people, shares)
+    return neighbourhood_vectors(vectors, snapshot.item_people, shares)
 
 
 def _had(snapshot: Snapshot, items: Sequence[str]) -> list[bool]:
     """Whether anybody had each of some items at the refresh."""
     rows = snapshot.items.rows(items)
     return ((rows >= 0) & (snapshot.item_people[rows] > 0)).tolist() if len(rows) else []
-
-
-def _by_steps(signal: Signal) -> bool:
-    """Whether what a new item says is made from what is two steps away."""
-    return isinstance(signal, EmbeddingSignal) or (
-        isinstance(signal, RowSignal) and signal.damping is not None
-    )
 
 
 async def _steps(store: Store, snapshot: Snapshot, items: Sequence[str]) -> Strengths:
@@ -145,19 +141,11 @@ def _with_rows(
 ) -> Signal:
     """A signal with the rows of some evidence alone: stored ones, and live ones of the changed."""
     kept = [node for node in evidence if node not in changed and signal.ids.row(node) >= 0]
-    read = sorted(changed)
-    both = [*kept, *read]
-    ids = IdMap.from_unsorted(both)
-    order, stored = np.argsort(ids.rows(both)), signal.ids.rows(kept)
-    live = _matrix(read, strengths, snapshot.items)
-    if isinstance(signal, EmbeddingSignal):
-        made = neighbourhood_vectors(signal.source, snapshot.item_people, live)
-        return signal.with_evidence(ids, np.concatenate([signal.source[stored], made])[order])
-    assert isinstance(signal, RowSignal)
-    if signal.damping is not None:
-        live = _after_two_steps(live, signal.rows, signal.damping)
-    rows = sp.vstack([signal.rows[stored], live], format="csr", dtype=np.float32)
-    return replace(signal, ids=ids, rows=sp.csr_matrix(rows)[order])
+    ids = IdMap.from_unsorted([*kept, *changed])
+    new = [node in changed for node in ids]
+    fresh = _matrix([node for node in ids if node in changed], strengths, snapshot.items)
+    stored = np.where(new, -1, signal.ids.rows(list(ids)))
+    return signal.with_fresh_rows(ids, stored, fresh, snapshot.item_people)
 
 
 def _matrix(nodes: Sequence[str], strengths: Strengths, items: IdMap) -> sp.csr_matrix:
@@ -171,13 +159,3 @@ def _matrix(nodes: Sequence[str], strengths: Strengths, items: IdMap) -> sp.csr_
     row, item, strength = zip(*entries, strict=True) if entries else ((), (), ())
     shape = (len(nodes), len(items))
     return sp.csr_matrix((np.array(strength, np.float32), (row, item)), shape=shape)
-
-
-def _after_two_steps(shares: sp.csr_matrix, rows: sp.csr_matrix, damping: float) -> sp.csr_matrix:
-    """PageRank of new items from the rows of the items that are two steps away.
-
-    A vector is (1 - d) of its own restart and d of the mean of its neighbours' vectors (Jeh & Widom
-    2003, theorem 2). Two times that is d² of the mean of those after two steps. What leads over
-    followed users is left out.
-    """
-    return sp.csr_matrix(damping**2 * (shares @ rows + (1.0 - damping) * shares))

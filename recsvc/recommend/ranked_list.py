@@ -20,7 +20,6 @@ from recsvc.explain.counterfactual import Removal, find_removals
 from recsvc.explain.leave_out_scores import EvidenceLeftOut, Listed
 from recsvc.graph.rows import CategoryScope, LiveItem
 from recsvc.recommend.query import Asker, RecommendationQuery
-from recsvc.signals import EmbeddingSignal
 from recsvc.snapshot.arrays import Snapshot
 
 _SPARE = 5
@@ -245,8 +244,8 @@ class Listing:
     def _vectors(self, rows: Int64[NDArray[np.int64], " n"]) -> NDArray[np.float64]:
         """What tells how alike items are: an embedding, or where there is none their categories."""
         for signal in self.snapshot.blend.signals:
-            if isinstance(signal, EmbeddingSignal):
-                return signal.target[rows].astype(np.float64)
+            if signal.item_vectors is not None:
+                return signal.item_vectors[rows].astype(np.float64)
         return self.snapshot.in_category[rows].toarray().astype(np.float64)
 
 

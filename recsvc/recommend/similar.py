@@ -36,18 +36,18 @@ async def similar_items(
         NotFoundError: no such item, or the version has no vectors of the model.
         Neo4jError: the neighbourhood of a new item cannot be read in time.
     """
-    signal = snapshot.embedding(model)
-    if signal is None:
+    vectors = snapshot.item_vectors(model)
+    if vectors is None:
         raise NotFoundError(f"no vectors of {model} in the active version")
     row = snapshot.items.row(item_id)
-    vector = await item_vector(store, snapshot, signal, item_id)
+    vector = await item_vector(store, snapshot, vectors, item_id)
     version = snapshot.versions[model]
     if not vector.any():
         if item_id not in await store.live_items([item_id]):
             raise NotFoundError(f"no item {item_id!r} in the graph")
         return SimilarAnswer(item_id, model, version, (), NO_ITEM_VECTOR)
-    cosine = cosines(vector, signal.target)[0]
-    allowed = np.asarray(signal.target.any(axis=1))
+    cosine = cosines(vector, vectors)[0]
+    allowed = np.asarray(vectors.any(axis=1))
     if row >= 0:
         allowed[row] = False
     try:

@@ -33,11 +33,10 @@ from recsvc.evaluation.metrics import (
 )
 from recsvc.evidence import EvidenceKind
 from recsvc.models import ModelOptions
-from recsvc.refresh.fine_tuning_state import moved, read_state
+from recsvc.refresh.fine_tuning_state import read_state
 from recsvc.refresh.gate import LEAST_COMMON, Comparison
 from recsvc.refresh.learning import parts_of
 from recsvc.refresh.parts import Run
-from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot
 
@@ -189,26 +188,14 @@ def in_rows_of(graph: HeteroGraph, before: Snapshot) -> Blend:
     ids: Mapping[EvidenceKind, IdMap] = {
         "item": graph.items, "user": graph.users, "category": graph.categories,
     }  # fmt: skip
-    columns = graph.items.rows(before.items)
-    kept = columns >= 0
-
-    def placed(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = np.zeros((len(graph.items), *values.shape[1:]), np.float32)
-        found[columns[kept]] = values[kept]
-        return found
-
-    def of(signal: Signal) -> Signal:
-        if isinstance(signal, EmbeddingSignal):
-            source, target = placed(signal.source), placed(signal.target)
-            return EmbeddingSignal(signal.name, graph.items, source, target)
-        assert isinstance(signal, RowSignal)
-        own = ids[signal.kind]
-        shape = (len(own), len(graph.items))
-        rows = moved(signal.rows, own.rows(signal.ids), columns, shape)
-        return replace(signal, ids=own, rows=rows)
-
-    signals = tuple(map(of, before.blend.signals))
-    return replace(before.blend, signals=signals, prior=placed(before.blend.prior))
+    items = before.items.rows(graph.items)
+    prior = np.zeros(len(items), np.float32)
+    prior[items >= 0] = before.blend.prior[items[items >= 0]]
+    signals = tuple(
+        signal.reindexed(ids[signal.kind], signal.ids.rows(ids[signal.kind]), items)
+        for signal in before.blend.signals
+    )
+    return replace(before.blend, signals=signals, prior=prior)
 
 
 def stored_arrays(run: Run, version: int, sha256: str) -> Snapshot | None:

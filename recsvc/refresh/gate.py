@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 
 from recsvc.blend.parts import Validated
 from recsvc.evaluation.metrics import Estimate, bootstrap
-from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+from recsvc.signals import Signal
 
 _RESAMPLES = 2_000
 LEAST_COMMON = 30
 """Validation users that two versions need to share for their metrics to be compared."""
-_ONE_DIRECTION = 0.999
-"""Length of the mean of unit vectors above which they all say the same."""
-_NO_LENGTH = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +78,7 @@ def objections(
     """
     found = list(not_finite(signals))
     if not found and known.any():
-        vectors = [signal for signal in signals if isinstance(signal, EmbeddingSignal)]
-        collapsed = [reason for signal in vectors for reason in _collapsed(signal, known)]
+        collapsed = [f"{s.name}: {reason}" for s in signals for reason in s.collapsed(known)]
         found = collapsed or _uncovered(signals, known, least_coverage)
     if change is not None and change.high < 0.0:
         found.append(
@@ -103,8 +99,8 @@ def coverage(
     """
     if not known.any():
         return {}
-    reached = {signal.name: _reached(signal) for signal in signals}
-    wanted = {s.name: reached[s.name] for s in signals if isinstance(s, EmbeddingSignal)}
+    reached = {signal.name: signal.reached() for signal in signals}
+    wanted = {s.name: reached[s.name] for s in signals if s.item_vectors is not None}
     wanted["the blend"] = np.logical_or.reduce([*reached.values(), np.zeros_like(known)])
     return {name: float(items[known].mean()) for name, items in wanted.items()}
 
@@ -113,33 +109,13 @@ def not_finite(signals: Sequence[Signal]) -> tuple[str, ...]:
     """The signals that hold NaN or an infinity, in words: those can be neither stored nor served.
 
     Raises:
-        TypeError: a signal of a kind that cannot be served.
+        TypeError: a signal is of a class that cannot be stored.
     """
-    found: list[str] = []
-    for signal in signals:
-        if isinstance(signal, RowSignal):
-            parts = {"row": signal.rows.data}
-        elif isinstance(signal, EmbeddingSignal):
-            parts = {"source vector": signal.source, "target vector": signal.target}
-        else:
-            raise TypeError(f"{type(signal).__name__} cannot be served: expected vectors or rows")
-        wrong = [what for what, values in parts.items() if not np.isfinite(values).all()]
-        found += [f"{signal.name}: a {what} holds NaN or an infinity" for what in wrong]
-    return tuple(found)
-
-
-def _collapsed(signal: EmbeddingSignal, known: Bool[NDArray[np.bool_], " items"]) -> list[str]:
-    """Whether the vectors of the known items say nothing, in words."""
-    found: list[str] = []
-    for what, vectors in (("source", signal.source), ("target", signal.target)):
-        wide = vectors[known].astype(np.float64)
-        length = np.linalg.norm(wide, axis=1)
-        unit = wide[length > 0.0] / length[length > 0.0, None]
-        if np.median(length) < _NO_LENGTH:
-            found.append(f"{signal.name}: the {what} vectors have collapsed to length 0")
-        elif len(unit) > 1 and np.linalg.norm(unit.mean(axis=0)) > _ONE_DIRECTION:
-            found.append(f"{signal.name}: the {what} vectors have collapsed to one direction")
-    return found
+    return tuple(
+        f"{signal.name}: a {row} holds NaN or an infinity"
+        for signal in signals
+        for row in signal.not_finite()
+    )
 
 
 def _uncovered(
@@ -151,13 +127,3 @@ def _uncovered(
         for name, share in coverage(signals, known).items()
         if share < least
     ]
-
-
-def _reached(signal: Signal) -> Bool[NDArray[np.bool_], " items"]:
-    """The items that some evidence gives a score."""
-    if isinstance(signal, EmbeddingSignal):
-        return np.asarray(signal.target.any(axis=1))
-    assert isinstance(signal, RowSignal)
-    reached = np.zeros(signal.rows.shape[1], bool)
-    reached[signal.rows.indices[signal.rows.data != 0.0]] = True
-    return reached

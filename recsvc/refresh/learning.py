@@ -14,11 +14,11 @@ from recsvc.blend.fit import Parts
 from recsvc.blend.parts import Fitted
 from recsvc.models import MODELS, FitRun, ModelOptions, TrainingData, Validation
 from recsvc.models.parts import as_part
-from recsvc.refresh.fine_tuning_state import Start, digests_of, moved
+from recsvc.refresh.fine_tuning_state import Start, digests_of
 from recsvc.refresh.metapath_queries import Neo4jPaths
 from recsvc.refresh.parts import Run
-from recsvc.signals import RowSignal
 from recsvc.signals.metapath import evidence_ids, metapath_kinds, metapath_reads
+from recsvc.signals.rows import ROWS
 
 
 def settled_options(
@@ -136,11 +136,9 @@ def same_rows(start: Start, graph: HeteroGraph) -> Callable[[str], sp.csr_matrix
             return None
         now = digests_of(graph)
         signal = next((one for one in start.before.blend.signals if one.name == path), None)
-        if not isinstance(signal, RowSignal) or any(
-            start.state.digests[r] != now[r] for r in reads
-        ):
+        if signal is None or any(start.state.digests[r] != now[r] for r in reads):
             return None
-        items, own = graph.items.rows(start.before.items), ids[kinds[path]]
-        return moved(signal.rows, own.rows(signal.ids), items, (len(own), len(graph.items)))
+        items, own = start.before.items.rows(graph.items), ids[kinds[path]]
+        return signal.reindexed(own, signal.ids.rows(own), items).arrays().get(ROWS)
 
     return rows

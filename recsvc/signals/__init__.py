@@ -8,4 +8,7 @@ from recsvc.signals.base import Signal
 from recsvc.signals.embedding import EmbeddingSignal
 from recsvc.signals.rows import RowSignal
 
-__all__ = ["EmbeddingSignal", "RowSignal", "Signal"]
+__all__ = ["STORED", "EmbeddingSignal", "RowSignal", "Signal"]
+
+STORED: dict[str, type[Signal]] = {each.form: each for each in (EmbeddingSignal, RowSignal)}
+"""The classes of signals that versions are served from, by the name that is stored."""

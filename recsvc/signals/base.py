@@ -1,44 +1,264 @@
 """What every signal can do."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
 
+_VALUES_AT_ONCE = 8_000_000
 
-class Signal(Protocol):
-    """A kernel `K(evidence node, item)` over one kind of evidence."""
+_Arrays = Mapping[str, Any]
+"""By name: numpy arrays, and `csr_matrix` where the layout has columns."""
+
+
+class StoredArray(NamedTuple):
+    """What an array of a signal holds.
+
+    Attributes:
+        row: what one row is, in words.
+        rows: what it has a row for.
+        columns: what it has a column for, if it is a sparse matrix; None if it is dense.
+    """
+
+    row: str
+    rows: Literal["evidence", "items"]
+    columns: Literal["evidence", "items"] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """Inner products of what each piece of evidence adds, x_j = e_j · K(j, ·), over all items.
+
+    Attributes:
+        towards: <x_j, Σ_l x_l>.
+        square: <x_j, x_j>.
+        fall: the most that x_j takes from an item, or more.
+        whole: <Σ_j x_j, Σ_l x_l>.
+    """
+
+    towards: Float64[NDArray[np.float64], " evidence"]
+    square: Float64[NDArray[np.float64], " evidence"]
+    fall: Float64[NDArray[np.float64], " evidence"]
+    whole: float
+
+
+class Signal(ABC):
+    """A kernel `K(evidence node, item)` over one kind of evidence.
+
+    A subclass scores; the rest follows from its scores, at the price of a pass over all items, or
+    from its arrays. A subclass that a version is served from also has a `form`, a `layout`,
+    `arrays` and `from_arrays`, and stands in `recsvc.signals.STORED`.
+
+    Attributes:
+        name: the name it has in answers.
+        kind: the kind of evidence it starts from.
+        ids: the evidence nodes it knows, and their rows.
+        form: the name of its class in stored snapshots.
+        layout: what its arrays hold, by their names.
+        by_two_steps: whether `with_fresh_rows` takes what is two steps away from a node; if not,
+            it takes what the meta-path of the signal's name gives.
+    """
+
+    __slots__ = ()
+
+    name: str
+    kind: EvidenceKind
+    ids: IdMap
+    form: ClassVar[str]
+    layout: ClassVar[Mapping[str, StoredArray]]
 
     @property
-    def name(self) -> str:
-        """The name it has in answers."""
-        ...
+    def by_two_steps(self) -> bool:
+        """See the attribute."""
+        return False
 
-    @property
-    def kind(self) -> EvidenceKind:
-        """The kind of evidence it starts from."""
-        ...
-
-    @property
-    def ids(self) -> IdMap:
-        """The evidence nodes it knows, and their rows."""
-        ...
-
+    @abstractmethod
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """Σ_j e_j · K(j, i) for every item i."""
-        ...
 
+    @abstractmethod
     def terms(
         self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]
     ) -> Float64[NDArray[np.float64], "evidence k"]:
         """e_j · K(j, i) for each piece of evidence and each of the given items."""
-        ...
 
+    @abstractmethod
     def batch_scores(self, evidence: sp.csr_matrix) -> Float32[NDArray[np.float32], "n items"]:
         """`raw_scores` of many users; `evidence` is [n, evidence nodes]."""
-        ...
+
+    def moments(self, evidence: EvidenceRows) -> Moments:
+        """The inner products that scores without one piece of evidence need."""
+        own = self._each_alone(evidence)
+        whole = own.sum(axis=0)
+        fall = -own.min(axis=1, initial=0.0)
+        return Moments(own @ whole, np.vecdot(own, own), fall, float(whole @ whole))
+
+    def inner_products(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
+        """<x_j, x_l> over all items, x_j = e_j · K(j, ·)."""
+        own = self._each_alone(evidence)
+        return own @ own.T
+
+    def reached(self) -> Bool[NDArray[np.bool_], " items"]:
+        """The items that some evidence gives a score."""
+        return np.logical_or.reduce([(values != 0.0).any(axis=0) for values in self.all_rows()])
+
+    def all_rows(self) -> Iterator[Float32[NDArray[np.float32], "n items"]]:
+        """K(j, ·) of every evidence node, some nodes at a time."""
+        nodes = len(self.ids)
+        unit = sp.csr_matrix(sp.identity(nodes, np.float32, format="csr"))
+        step = max(1, _VALUES_AT_ONCE // max(1, nodes))
+        for begin in range(0, max(1, nodes), step):
+            yield self.batch_scores(unit[begin : begin + step])
+
+    def arrays(self) -> _Arrays:
+        """All that it is made of but `settings`, by the names in `layout`.
+
+        Raises:
+            TypeError: it is of a class that cannot be stored.
+        """
+        raise TypeError(f"{type(self).__name__} cannot be stored: `kernel_rows` makes rows of it")
+
+    def settings(self) -> dict[str, Any]:
+        """What it is made of besides arrays, as JSON has it; no key is `name`, `kind` or `form`."""
+        return {}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        kind: EvidenceKind,
+        ids: IdMap,
+        arrays: _Arrays,
+        settings: Mapping[str, Any],
+    ) -> Self:
+        """The signal of these arrays.
+
+        Args:
+            name: the name it has in answers.
+            kind: the kind of evidence.
+            ids: the evidence nodes.
+            arrays: see `arrays`.
+            settings: `settings` of a signal that was stored; other keys mean nothing.
+
+        Raises:
+            TypeError: signals of the class cannot be stored.
+        """
+        raise TypeError(f"{cls.__name__} cannot be stored: `kernel_rows` makes rows of it")
+
+    def reindexed(
+        self,
+        ids: IdMap,
+        evidence: Int64[NDArray[np.int64], " new_evidence"],
+        items: Int64[NDArray[np.int64], " new_items"],
+    ) -> Self:
+        """The same with other rows and columns.
+
+        Args:
+            ids: the evidence nodes of the new rows.
+            evidence: the row that each of them has now; -1 for one that says nothing.
+            items: the column that each item has now; -1 for one that nothing is said about.
+
+        Raises:
+            TypeError: it is of a class that cannot be stored.
+        """
+        of = {"evidence": evidence, "items": items}
+        arrays = {
+            name: _taken(array, of[held.rows], None if held.columns is None else of[held.columns])
+            for name, array in self.arrays().items()
+            for held in (self.layout[name],)
+        }
+        return self.from_arrays(self.name, self.kind, ids, arrays, self.settings())
+
+    def not_finite(self) -> list[str]:
+        """What rows hold NaN or an infinity, in words.
+
+        Raises:
+            TypeError: it is of a class that cannot be stored.
+        """
+        return [
+            self.layout[name].row
+            for name, array in self.arrays().items()
+            if not np.isfinite(array.data if self.layout[name].columns else array).all()
+        ]
+
+    def with_fresh_rows(
+        self,
+        ids: IdMap,
+        stored: Int64[NDArray[np.int64], " evidence"],
+        fresh: sp.csr_matrix,
+        people: Int64[NDArray[np.int64], " items"],
+    ) -> "Signal":
+        """The same for the evidence of one answer alone, some of it as it is now.
+
+        Args:
+            ids: the evidence.
+            stored: the row that each node has; -1 for one that has changed.
+            fresh: how strongly each changed node leads to each item now, [changed, items]: over a
+                meta-path or over two steps, see `by_two_steps`. In the order of `ids`.
+            people: how many users had each item at the refresh.
+
+        Raises:
+            TypeError: it is of a class that takes no fresh rows.
+        """
+        raise TypeError(f"{type(self).__name__} takes no fresh rows")
+
+    @property
+    def item_vectors(self) -> Float32[NDArray[np.float32], "items dim"] | None:
+        """Vectors whose cosines say how alike items are; None where it has none."""
+        return None
+
+    def collapsed(self, known: Bool[NDArray[np.bool_], " items"]) -> list[str]:
+        """What of it says the same of all known items, in words.
+
+        Args:
+            known: the items that somebody did something with.
+        """
+        return []
+
+    def _each_alone(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "evidence items"]:
+        """e_j · K(j, ·) of each piece of evidence."""
+        count = len(evidence)
+        own = sp.csr_matrix(
+            (evidence.weight.astype(np.float32), evidence.row, np.arange(count + 1)),
+            shape=(count, len(self.ids)),
+        )
+        return self.batch_scores(own).astype(np.float64)
+
+
+def fresh_order(
+    stored: Int64[NDArray[np.int64], " evidence"],
+) -> Int64[NDArray[np.int64], " evidence"]:
+    """What brings stored rows with fresh ones after them into the order of the evidence.
+
+    Args:
+        stored: the row of each node; -1 for one that has a fresh one.
+    """
+    return np.argsort(np.argsort(stored < 0, kind="stable"))
+
+
+def _taken(
+    array: Any,
+    rows: Int64[NDArray[np.int64], " rows"],
+    columns: Int64[NDArray[np.int64], " columns"] | None,
+) -> Any:
+    """Some rows of an array, and columns of a sparse one; zeros for -1."""
+    if columns is None:
+        taken = np.zeros((len(rows), *array.shape[1:]), array.dtype)
+        taken[rows >= 0] = array[rows[rows >= 0]]
+        return taken
+    # One empty row and column more: -1 means the last of each.
+    wider = sp.csr_matrix(
+        (array.data, array.indices, np.append(array.indptr, array.indptr[-1])),
+        shape=(array.shape[0] + 1, array.shape[1] + 1),
+    )
+    taken = sp.csr_matrix(wider[rows][:, columns])
+    taken.sort_indices()
+    return taken

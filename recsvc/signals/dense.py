@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
+from recsvc.signals.base import Signal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DenseSignal:
+class DenseSignal(Signal):
     """One number for each pair of items; for some thousands of items.
 
     Attributes:

@@ -1,17 +1,22 @@
 """Similarity of embeddings as a kernel: K(j, i) = <source_j, target_i>."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
+from recsvc.signals.base import Moments, Signal, StoredArray, fresh_order
 
+_ONE_DIRECTION = 0.999
+"""Length of the mean of unit vectors above which they all say the same."""
+_NO_LENGTH = 1e-6
 _GROUP = 32
 """Columns of which the largest value is looked at first."""
 _VALUES_OF_ONE_THREAD = 8192
@@ -19,7 +24,7 @@ _VALUES_OF_ONE_THREAD = 8192
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EmbeddingSignal:
+class EmbeddingSignal(Signal):
     """Inner products between what stands for the evidence and what stands for the item.
 
     LightGCN's user vector is linear in the user's items once each item stores a source vector
@@ -43,6 +48,12 @@ class EmbeddingSignal:
     kind: EvidenceKind = "item"
     gram: Float64[NDArray[np.float64], "dim dim"] = field(init=False)
     longest: float = field(init=False)
+
+    form: ClassVar[str] = "embedding"
+    layout: ClassVar[Mapping[str, StoredArray]] = {
+        "source": StoredArray("source vector", "evidence"),
+        "target": StoredArray("target vector", "items"),
+    }
 
     def __post_init__(self) -> None:
         """Make what is derived from the vectors."""
@@ -76,6 +87,76 @@ class EmbeddingSignal:
     def batch_scores(self, evidence: sp.csr_matrix) -> Float32[NDArray[np.float32], "n items"]:
         """See `Signal.batch_scores`."""
         return np.asarray(evidence @ self.source, np.float32) @ self.target.T
+
+    def moments(self, evidence: EvidenceRows) -> Moments:
+        """See `Signal.moments`."""
+        own = evidence.weight[:, None] * self.source[evidence.row].astype(np.float64)
+        turned = own @ self.gram
+        profile = own.sum(axis=0)
+        square = np.einsum("jd,jd->j", turned, own)
+        # No item has more than the length of the source times that of the longest target.
+        fall = np.linalg.norm(own, axis=1) * self.longest
+        return Moments(turned @ profile, square, fall, float(profile @ turned.sum(axis=0)))
+
+    def inner_products(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
+        """See `Signal.inner_products`."""
+        own = evidence.weight[:, None] * self.source[evidence.row].astype(np.float64)
+        return own @ self.gram @ own.T
+
+    def reached(self) -> Bool[NDArray[np.bool_], " items"]:
+        """See `Signal.reached`."""
+        return np.asarray(self.target.any(axis=1))
+
+    def arrays(self) -> Mapping[str, Any]:
+        """See `Signal.arrays`."""
+        return {"source": self.source, "target": self.target}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        kind: EvidenceKind,
+        ids: IdMap,
+        arrays: Mapping[str, Any],
+        settings: Mapping[str, Any],
+    ) -> Self:
+        """See `Signal.from_arrays`."""
+        return cls(name, ids, arrays["source"], arrays["target"], kind)
+
+    @property
+    def by_two_steps(self) -> bool:
+        """See `Signal.by_two_steps`."""
+        return True
+
+    def with_fresh_rows(
+        self,
+        ids: IdMap,
+        stored: Int64[NDArray[np.int64], " evidence"],
+        fresh: sp.csr_matrix,
+        people: Int64[NDArray[np.int64], " items"],
+    ) -> "EmbeddingSignal":
+        """See `Signal.with_fresh_rows`: a changed item has the vector of its neighbourhood."""
+        made = neighbourhood_vectors(self.source, people, fresh)
+        both = np.concatenate([self.source[stored[stored >= 0]], made])
+        return self.with_evidence(ids, both[fresh_order(stored)])
+
+    @property
+    def item_vectors(self) -> Float32[NDArray[np.float32], "items dim"]:
+        """The targets."""
+        return self.target
+
+    def collapsed(self, known: Bool[NDArray[np.bool_], " items"]) -> list[str]:
+        """See `Signal.collapsed`."""
+        found: list[str] = []
+        for what, vectors in (("source", self.source), ("target", self.target)):
+            wide = vectors[known].astype(np.float64)
+            length = np.linalg.norm(wide, axis=1)
+            unit = wide[length > 0.0] / length[length > 0.0, None]
+            if np.median(length) < _NO_LENGTH:
+                found.append(f"the {what} vectors have collapsed to length 0")
+            elif len(unit) > 1 and np.linalg.norm(unit.mean(axis=0)) > _ONE_DIRECTION:
+                found.append(f"the {what} vectors have collapsed to one direction")
+        return found
 
 
 def _products(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
+from recsvc.signals.base import Signal
 
 _COLUMNS_AT_ONCE = 24  # that many right-hand sides of 40,000 items stay in a cache
 
@@ -114,7 +115,7 @@ def _add(dense: NDArray[np.floating], sparse: sp.csr_matrix, factor: float) -> N
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OperatorSignal:
+class OperatorSignal(Signal):
     """A graph filter over the items a user did something with.
 
     Attributes:

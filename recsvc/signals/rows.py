@@ -1,26 +1,29 @@
 """A kernel stored as sparse rows: PageRank and meta-paths."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
-from recsvc.signals.base import Signal
+from recsvc.signals.base import Moments, Signal, StoredArray, fresh_order
 
 _Entries = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
 
-_VALUES_AT_ONCE = 8_000_000
+ROWS = ""
+"""The name of the only array: it is stored under that of the signal."""
 _FEW_ROWS = 150
 """Up to here scipy's checks of a matrix take longer than adding up its rows one by one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RowSignal:
+class RowSignal(Signal):
     """One sparse row of item scores per evidence node.
 
     Attributes:
@@ -39,6 +42,9 @@ class RowSignal:
     _entries: WeakKeyDictionary[EvidenceRows, _Entries] = field(
         init=False, repr=False, default_factory=WeakKeyDictionary
     )
+
+    form: ClassVar[str] = "rows"
+    layout: ClassVar[Mapping[str, StoredArray]] = {ROWS: StoredArray("row", "evidence", "items")}
 
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """See `Signal.raw_scores`."""
@@ -88,6 +94,79 @@ class RowSignal:
         """See `Signal.batch_scores`."""
         return (evidence @ self.rows).toarray().astype(np.float32)
 
+    def moments(self, evidence: EvidenceRows) -> Moments:
+        """See `Signal.moments`."""
+        item, value, lengths = self.entries(evidence)
+        owner = np.repeat(np.arange(len(evidence)), lengths)
+        whole = np.bincount(item, value, minlength=self.rows.shape[1])
+        towards, square = (
+            np.bincount(owner, value * other, minlength=len(evidence)).astype(np.float64)
+            for other in (whole[item], value)
+        )
+        fall = np.zeros(len(evidence))
+        negative = value < 0.0
+        if negative.any():
+            np.maximum.at(fall, owner[negative], -value[negative])
+        return Moments(towards, square, fall, float(whole @ whole))
+
+    def inner_products(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
+        """See `Signal.inner_products`."""
+        item, value, lengths = self.entries(evidence)
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        own = sp.csr_matrix((value, item, ends), shape=(len(evidence), self.rows.shape[1]))
+        return (own @ own.T).toarray()
+
+    def reached(self) -> Bool[NDArray[np.bool_], " items"]:
+        """See `Signal.reached`."""
+        reached = np.zeros(self.rows.shape[1], bool)
+        reached[self.rows.indices[self.rows.data != 0.0]] = True
+        return reached
+
+    def arrays(self) -> Mapping[str, Any]:
+        """See `Signal.arrays`."""
+        return {ROWS: self.rows}
+
+    def settings(self) -> dict[str, Any]:
+        """See `Signal.settings`."""
+        return {"damping": self.damping}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        kind: EvidenceKind,
+        ids: IdMap,
+        arrays: Mapping[str, Any],
+        settings: Mapping[str, Any],
+    ) -> Self:
+        """See `Signal.from_arrays`."""
+        return cls(name, kind, ids, arrays[ROWS], settings.get("damping"))
+
+    @property
+    def by_two_steps(self) -> bool:
+        """Whether it is PageRank; the others are meta-paths."""
+        return self.damping is not None
+
+    def with_fresh_rows(
+        self,
+        ids: IdMap,
+        stored: Int64[NDArray[np.int64], " evidence"],
+        fresh: sp.csr_matrix,
+        people: Int64[NDArray[np.int64], " items"],
+    ) -> "RowSignal":
+        """See `Signal.with_fresh_rows`.
+
+        PageRank of new items is made from the rows of the items that are two steps away. A vector
+        is (1 - d) of its own restart and d of the mean of its neighbours' vectors (Jeh & Widom
+        2003, theorem 2). Two times that is d² of the mean of those after two steps. What leads
+        over followed users is left out.
+        """
+        if (d := self.damping) is not None:
+            fresh = d**2 * (fresh @ self.rows + (1.0 - d) * fresh)
+        kept = self.rows[stored[stored >= 0]]
+        both = sp.csr_matrix(sp.vstack([kept, fresh], format="csr", dtype=np.float32))
+        return replace(self, ids=ids, rows=both[fresh_order(stored)])
+
 
 def truncate_rows(rows: sp.csr_matrix, size: int) -> tuple[sp.csr_matrix, float]:
     """Keep the `size` largest entries of each row (ties: smaller column).
@@ -125,13 +204,9 @@ def kernel_rows(kernel: Signal, size: int) -> tuple[sp.csr_matrix, float]:
     Returns:
         float32 [evidence nodes, items], and the share of all weight that was cut off.
     """
-    nodes = len(kernel.ids)
-    unit = sp.csr_matrix(sp.identity(nodes, np.float32, format="csr"))
     blocks: list[sp.csr_matrix] = []
     total = kept = 0.0
-    step = max(1, _VALUES_AT_ONCE // max(1, nodes))
-    for begin in range(0, nodes, step):
-        values = kernel.batch_scores(unit[begin : begin + step])
+    for values in kernel.all_rows():
         total += float(np.abs(values).sum(dtype=np.float64))
         if size < values.shape[1]:
             small = np.argpartition(-np.abs(values), size, axis=1)[:, size:]

@@ -112,14 +112,14 @@ def write_neighbours(
             "run `recsvc refresh`"
         )
     for row in rows:
-        signal = snapshot.embedding(row["model"])
-        if signal is not None:
+        vectors = snapshot.item_vectors(row["model"])
+        if vectors is not None:
             name = row["model"]
 
             def told(done: int, what: str = f"{name} nearest items") -> None:
                 progress(what, done, len(snapshot.items))
 
-            neighbours, scores = nearest_items(signal.target, k, told=told)
+            neighbours, scores = nearest_items(vectors, k, told=told)
             own = writeback.Version(name, row["version"], row["slot"], row["status"])
             writeback.write_similar(gateway, own, snapshot.items, neighbours, scores, progress)
 

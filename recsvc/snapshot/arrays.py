@@ -28,7 +28,7 @@ from typing import Any, Literal
 import numpy as np
 import orjson
 import scipy.sparse as sp
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 
 from loaders.parts import Part, PartName, array_parts, digest_of, text_parts
@@ -36,7 +36,7 @@ from loaders.types import IdMap
 from recsvc.blend.blend import Blend
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
-from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+from recsvc.signals import STORED, Signal
 
 MANIFEST = "manifest.json"
 """The entry that holds everything but the arrays."""
@@ -86,12 +86,9 @@ class Snapshot:
     event: str | None = None
     kinds: tuple[str, ...] = ()
 
-    def embedding(self, model: str) -> EmbeddingSignal | None:
-        """The embedding signal of a model, or None."""
-        for signal in self.blend.signals:
-            if isinstance(signal, EmbeddingSignal) and signal.name == model:
-                return signal
-        return None
+    def item_vectors(self, model: str) -> Float32[NDArray[np.float32], "items dim"] | None:
+        """The vectors of the items by a model; None where it has none."""
+        return next((s.item_vectors for s in self.blend.signals if s.name == model), None)
 
     def alone(self, name: str) -> "Snapshot":
         """The same with one signal only, at the weight 1, and the prior.
@@ -126,7 +123,10 @@ class Snapshot:
             kind: IdMap([known[row] for row in kept[kind].tolist()]) for kind, known in maps.items()
         }
         items = kept["item"]
-        signals = tuple(_signal_of(signal, kept, left) for signal in self.blend.signals)
+        signals = tuple(
+            signal.reindexed(left[signal.kind], kept[signal.kind], items)
+            for signal in self.blend.signals
+        )
         return replace(
             self,
             items=left["item"],
@@ -146,22 +146,17 @@ def _kept(known: IdMap, dropped: Collection[str]) -> Int64[NDArray[np.int64], " 
     return np.delete(np.arange(len(known)), rows[rows >= 0])
 
 
-def _signal_of(signal: Signal, kept: _Rows, left: Mapping[EvidenceKind, IdMap]) -> Signal:
-    """A signal with the kept rows and columns alone.
-
-    Raises:
-        TypeError: a signal of a kind that cannot be stored.
-    """
-    items, ids = kept["item"], left[signal.kind]
-    if isinstance(signal, EmbeddingSignal):
-        return replace(signal, ids=ids, source=signal.source[items], target=signal.target[items])
-    if isinstance(signal, RowSignal):
-        return replace(signal, ids=ids, rows=signal.rows[kept[signal.kind]][:, items])
-    raise TypeError(f"{type(signal).__name__} cannot be stored: expected embeddings or rows")
+def array_name(signal: str, array: str) -> str:
+    """What an array of a signal is called in a snapshot; its only one may have no name."""
+    return f"{signal}.{array}" if array else signal
 
 
 def pack(snapshot: Snapshot) -> tuple[tuple[Part, ...], str]:
-    """The snapshot in parts, and the SHA-256 of them all."""
+    """The snapshot in parts, and the SHA-256 of them all.
+
+    Raises:
+        TypeError: a signal is of a class that cannot be stored.
+    """
     arrays: dict[str, NDArray[Any]] = {
         "prior": snapshot.blend.prior,
         "available": snapshot.available,
@@ -171,15 +166,12 @@ def pack(snapshot: Snapshot) -> tuple[tuple[Part, ...], str]:
     }
     signals: list[dict[str, Any]] = []
     for signal, weight in zip(snapshot.blend.signals, snapshot.blend.weights, strict=True):
-        entry: dict[str, Any] = {"name": signal.name, "kind": signal.kind, "weight": weight}
-        if isinstance(signal, EmbeddingSignal):
-            entry["form"] = "embedding"
-            arrays[f"{signal.name}.source"] = signal.source
-            arrays[f"{signal.name}.target"] = signal.target
-        elif isinstance(signal, RowSignal):
-            entry |= {"form": "rows", "damping": signal.damping}
-            arrays |= _csr_arrays(signal.name, signal.rows)
-        signals.append(entry)
+        for name, array in signal.arrays().items():
+            stored = array_name(signal.name, name)
+            sparse = signal.layout[name].columns is not None
+            arrays |= _csr_arrays(stored, array) if sparse else {stored: array}
+        own = {"name": signal.name, "kind": signal.kind, "weight": weight, "form": signal.form}
+        signals.append(own | signal.settings())
     manifest = {
         "format": _FORMAT,
         "versions": dict(snapshot.versions),
@@ -380,22 +372,13 @@ def _check(names: Collection[PartName], sha256: str) -> None:
 def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
     manifest = read_manifest(manifest_json, where)
     items = IdMap(manifest["items"])
-    ids = {
+    ids: dict[EvidenceKind, IdMap] = {
         "item": items,
         "category": IdMap(manifest["categories"]),
         "user": IdMap(manifest["users"]),
     }
-    signals: list[EmbeddingSignal | RowSignal] = []
-    for entry in manifest["signals"]:
-        name, kind = entry["name"], entry["kind"]
-        if entry["form"] == "embedding":
-            source, target = (array(f"{name}.{part}") for part in ("source", "target"))
-            signals.append(EmbeddingSignal(name, items, source, target))
-        else:
-            rows = _csr(array, name, (len(ids[kind]), len(items)))
-            signals.append(RowSignal(name, kind, ids[kind], rows, entry.get("damping")))
     blend = Blend(
-        tuple(signals),
+        tuple(_signal(where, entry, ids, array) for entry in manifest["signals"]),
         tuple(entry["weight"] for entry in manifest["signals"]),
         array("prior"),
         manifest["base_weight"],
@@ -414,6 +397,31 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
         event=manifest["event"],
         kinds=tuple(manifest["kinds"]),
     )
+
+
+def _signal(
+    where: str, entry: Mapping[str, Any], ids: Mapping[EvidenceKind, IdMap], array: _Arrays
+) -> Signal:
+    """A signal from its entry in the manifest, and its arrays.
+
+    Raises:
+        SnapshotError: it is of a class that is not known here.
+    """
+    form, kind = entry["form"], entry["kind"]
+    if form not in STORED:
+        raise SnapshotError(
+            f"{where} has a signal of the form {form!r}, expected {', '.join(STORED)}: "
+            "run `recsvc refresh`"
+        )
+    sizes = {"evidence": len(ids[kind]), "items": len(ids["item"])}
+    arrays: dict[str, Any] = {}
+    for name, held in STORED[form].layout.items():
+        stored = array_name(entry["name"], name)
+        if held.columns is None:
+            arrays[name] = array(stored)
+        else:
+            arrays[name] = _csr(array, stored, (sizes[held.rows], sizes[held.columns]))
+    return STORED[form].from_arrays(entry["name"], kind, ids[kind], arrays, entry)
 
 
 def _csr_arrays(name: str, matrix: sp.csr_matrix) -> dict[str, NDArray[Any]]:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from loaders.parts import Part, array_parts, header_part, rows_per_part, text_parts
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind
-from recsvc.snapshot.arrays import MANIFEST, read_header
+from recsvc.signals import STORED
+from recsvc.snapshot.arrays import MANIFEST, array_name, read_header
 
 Contents = Callable[[str], Iterator[bytes]]
 """Gives what the parts of an entry hold, in their order."""
@@ -66,22 +67,28 @@ def rewritten(manifest: Mapping[str, Any], kept: Kept, contents: Contents) -> It
 
 def _rows_of(manifest: Mapping[str, Any]) -> dict[str, EvidenceKind]:
     """The arrays with a row for each node of a kind."""
-    found = dict(_ROWS)
-    for signal in manifest["signals"]:
-        if signal["form"] == "embedding":
-            found |= {f"{signal['name']}.{part}": "item" for part in ("source", "target")}
-    return found
+    found = _signal_arrays(manifest)
+    return {**_ROWS, **{name: rows for name, rows, columns in found if columns is None}}
 
 
 def _matrices_of(manifest: Mapping[str, Any]) -> dict[str, tuple[EvidenceKind, EvidenceKind]]:
     """The sparse matrices, each with the kinds of its rows and its columns."""
-    of_signals: dict[str, tuple[EvidenceKind, EvidenceKind]] = {
-        signal["name"]: (signal["kind"], "item")
-        for signal in manifest["signals"]
-        if signal["form"] == "rows"
-    }
-    of_signals["in_category"] = ("item", "category")
-    return of_signals
+    found: dict[str, tuple[EvidenceKind, EvidenceKind]] = {"in_category": ("item", "category")}
+    for name, rows, columns in _signal_arrays(manifest):
+        if columns is not None:
+            found[name] = (rows, columns)
+    return found
+
+
+def _signal_arrays(
+    manifest: Mapping[str, Any],
+) -> Iterator[tuple[str, EvidenceKind, EvidenceKind | None]]:
+    """The arrays of the signals, each with the kinds of its rows and, if sparse, its columns."""
+    for signal in manifest["signals"]:
+        kinds: dict[str, EvidenceKind] = {"evidence": signal["kind"], "items": "item"}
+        for name, held in STORED[signal["form"]].layout.items():
+            columns = None if held.columns is None else kinds[held.columns]
+            yield array_name(signal["name"], name), kinds[held.rows], columns
 
 
 @dataclass(slots=True)

@@ -94,9 +94,9 @@ def snapshot(gateway: Neo4jGateway, report: RefreshReport) -> Snapshot:
 
 def vectors(found: Snapshot) -> np.ndarray:
     """Unit vectors of the items that were there from the beginning."""
-    signal = found.embedding("lightgcn")
-    assert signal is not None
-    rows = signal.target[found.items.rows([f"i{item:02}" for item in range(45)])]
+    targets = found.item_vectors("lightgcn")
+    assert targets is not None
+    rows = targets[found.items.rows([f"i{item:02}" for item in range(45)])]
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 

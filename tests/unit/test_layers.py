@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from loaders.shared_files import checkout_root
+from recsvc.signals import STORED
 
 ROOT = checkout_root()
 assert ROOT is not None
@@ -76,3 +77,26 @@ def test_loaders_never_import_recsvc() -> None:
     for path in (ROOT / "loaders").rglob("*.py"):
         imported = _names(ast.parse(path.read_text(encoding="utf-8")))
         assert not [n for n in imported if n.partition(".")[0] == "recsvc"], path
+
+
+SIGNALS = {"Signal", *(each.__name__ for each in STORED.values())}
+
+
+def test_only_signals_ask_of_what_class_a_signal_is() -> None:
+    asking: list[str] = []
+    for path in sorted((ROOT / "recsvc").rglob("*.py")):
+        if path.parent.name == "signals":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "isinstance",
+                "issubclass",
+            ):
+                named = {each.id for each in ast.walk(node.args[1]) if isinstance(each, ast.Name)}
+            elif isinstance(node, ast.MatchClass):
+                named = {ast.unparse(node.cls)}
+            else:
+                continue
+            if {name for name in named if name in SIGNALS or name.endswith("Signal")}:
+                asking.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
+    assert asking == []

@@ -90,13 +90,13 @@ def test_round_trip_gives_the_same_scores_bit_for_bit(folder: Path) -> None:
     factors = [[factor for _, factor, _ in scored.spoken] for scored in (before, after)]
     assert factors[0] == factors[1]
     assert len(factors[0]) == len(made.blend.signals)
-    found = loaded.embedding("lightgcn")
+    found = loaded.item_vectors("lightgcn")
     assert found is not None
-    base = found.source.base
+    base = found.base
     while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
         base = base.base
     assert isinstance(base, np.memmap | mmap.mmap)
-    assert loaded.embedding("item_path") is None
+    assert loaded.item_vectors("item_path") is None
 
 
 def test_same_snapshot_same_bytes_also_once_it_was_stored(folder: Path) -> None:
@@ -292,3 +292,8 @@ def test_keep_only_leaves_what_another_process_is_unpacking(tmp_path: Path) -> N
 def test_the_one_kind_of_event_is_kept(event: str | None) -> None:
     content, sha256 = pack(replace(made_snapshot(), event=event))
     assert read(content, sha256).event == event
+
+
+def test_what_was_stored_by_an_earlier_release_is_stored_alike() -> None:
+    digest = "a85ca2bb75e30d2eab2298646704045dc0037aba010e4ddbb7802d57a9a92931"
+    assert pack(made_snapshot())[1] == digest
