@@ -3,7 +3,7 @@
 `NodeRef.id` is null for a person the asker does not follow.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import orjson
@@ -82,10 +82,24 @@ class RankedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Whose evidence an answer is made from: what they do ends it.
+
+    Attributes:
+        users: the user and those they follow.
+        anybody: whether what anybody does may change the answer.
+    """
+
+    users: frozenset[str]
+    anybody: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A list of recommendations.
 
     `unknown` names evidence, such as `item:55`, that the request named and the graph does not have.
+    `source` is not written; it is None where no user's evidence was read.
     """
 
     request_id: str
@@ -96,6 +110,14 @@ class Answer:
     took_ms: float
     items: tuple[RankedItem, ...]
     unknown: tuple[str, ...] = ()
+    source: Source | None = None
+
+    def with_unknown(self, unknown: tuple[str, ...]) -> "Answer":
+        """The same with what the request named and is nowhere: anybody may bring it."""
+        source = self.source
+        if source is not None and unknown:
+            source = replace(source, anybody=True)
+        return replace(self, unknown=unknown, source=source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +149,7 @@ def writable(answer: Answer | SimilarAnswer) -> dict[str, Any]:
     """The answer as orjson can write it: what was not asked for is left out, not null."""
     document = _members(answer)
     if isinstance(answer, Answer):
-        del document["items"]  # they come last
+        del document["source"], document["items"]  # the items come last
         document["items"] = [_writable_item(item) for item in answer.items]
     return document
 

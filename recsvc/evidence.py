@@ -64,7 +64,7 @@ class Evidence:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EvidenceRows:
     """Evidence of one kind as array rows.
 
@@ -72,11 +72,13 @@ class EvidenceRows:
         position: index in `Evidence.nodes`.
         row: row of the node among the ids of its kind.
         weight: its weight.
+        made: what signals made of it; they are of a snapshot, into which no request writes.
     """
 
     position: Int64[NDArray[np.int64], " evidence"]
     row: Int64[NDArray[np.int64], " evidence"]
     weight: Float64[NDArray[np.float64], " evidence"]
+    made: dict[object, Any] = field(init=False, repr=False, default_factory=dict[object, Any])
 
     def __len__(self) -> int:
         return len(self.row)

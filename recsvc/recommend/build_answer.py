@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from recsvc.answer import Answer, Counterfactual, Explanation, RankedItem
+from recsvc.answer import Answer, Counterfactual, Explanation, RankedItem, Source
 from recsvc.blend.blend import BASE
 from recsvc.explain.contributions import DIVERSITY, ExactScores, contributions
 from recsvc.explain.counterfactual import Removal
@@ -78,7 +78,13 @@ def answer_of(
         degraded=reasons.degraded,
         took_ms=round((time.perf_counter() - started) * 1000, 3),
         items=items,
+        source=_source(listing),
     )
+
+
+def _source(listing: Listing) -> Source | None:
+    source = listing.asker.source
+    return replace(source, anybody=True) if source and listing.by_anybody else source
 
 
 def with_newcomers(answer: Answer, listing: Listing, text: str) -> Answer:

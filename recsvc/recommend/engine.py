@@ -41,7 +41,7 @@ from recsvc.recommend.build_answer import (
     newcomer_answer,
     with_newcomers,
 )
-from recsvc.recommend.fresh_rows import with_live_rows
+from recsvc.recommend.fresh_rows import by_anybody, with_live_rows
 from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
 from recsvc.recommend.live_truth import (
     add_newcomers,
@@ -65,7 +65,7 @@ from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.readiness import Readiness
 from recsvc.recommend.similar import similar_items, similar_users
 from recsvc.recommend.workshop import WORKSHOP
-from recsvc.recommend.write_counters import Revisions, note_anything, note_users
+from recsvc.recommend.write_counters import Revisions
 from recsvc.settings import EventSettings
 from recsvc.snapshot.arrays import Snapshot
 from recsvc.snapshot.deletion import DeletedNode
@@ -132,7 +132,7 @@ class Engine:
             )
             with WORKSHOP.room(asker.work(query)):
                 listing = await _listing(snapshot, asker, query, scope)
-                return replace(await self._answer(listing, started), unknown=unknown)
+                return (await self._answer(listing, started)).with_unknown(unknown)
 
     async def recommend_many(
         self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], _T]
@@ -168,7 +168,7 @@ class Engine:
                 asker, snapshot = known.pop(user_id)
                 with self._store.one_request():
                     listing = await _listing(snapshot, asker, query, scope)
-                    made = replace(await self._answer(listing, started), unknown=nowhere)
+                    made = (await self._answer(listing, started)).with_unknown(nowhere)
                 taken[user_id] = await WORKSHOP.do(asker.is_large(query), take, made)
 
         users = list(dict.fromkeys(user_ids))
@@ -206,7 +206,7 @@ class Engine:
             asker = stated_asker(evidence, titles, self._events)
             with WORKSHOP.room(asker.work(query)):
                 listing = await _listing(snapshot, asker, query, scope)
-                return replace(await self._answer(listing, started), unknown=unknown)
+                return (await self._answer(listing, started)).with_unknown(unknown)
 
     async def snapshot_now(self, item_ids: Iterable[str]) -> tuple[Snapshot, list[str]]:
         """See `recsvc.recommend.live_truth.snapshot_now`.
@@ -422,12 +422,13 @@ class Engine:
         except Neo4jAwayError:
             return Asker(user_id, Evidence(), degraded=("evidence",)), snapshot
         counts = {other: count for other, _, count in stored.follows}
-        note_users([user_id, *counts])
         asker = stored_asker(user_id, stored, self._events, limit=self._max_evidence)
         try:
-            return asker, await with_live_rows(self._store, snapshot, counts, asker.evidence)
+            live = await with_live_rows(self._store, snapshot, counts, asker.evidence)
         except Neo4jAwayError:
             return replace(asker, degraded=("live evidence",)), snapshot
+        source = asker.source and replace(asker.source, anybody=by_anybody(snapshot, live))
+        return replace(asker, source=source), live
 
     async def _unknown(self, named: Sequence[EvidenceKey], snapshot: Snapshot) -> tuple[str, ...]:
         """What a request names and is nowhere, as far as the graph can be asked."""
@@ -442,8 +443,6 @@ class Engine:
         except Neo4jAwayError:
             return ()
         missing = [f"{kind}:{each}" for kind, each in new if (kind, each) not in there]
-        if missing:
-            note_anything()  # it may come to be there
         return tuple(missing[:MOST_UNKNOWN])
 
     async def _answer(

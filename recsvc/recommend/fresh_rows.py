@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from loaders.types import IdMap
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind
 from recsvc.graph.store import Store
-from recsvc.recommend.write_counters import note_anything
 from recsvc.signals import Signal
 from recsvc.signals.embedding import neighbourhood_vectors
 from recsvc.snapshot.arrays import Snapshot
@@ -60,8 +59,6 @@ async def with_live_rows(
     ]
     if not affected:
         return snapshot
-    if any(signal.name not in _OF_ONE_USER for signal in affected):
-        note_anything()
     paths = [signal for signal in affected if not signal.by_two_steps]
     steps, *strengths = await asyncio.gather(
         _steps(store, snapshot, changed["item"] if len(paths) < len(affected) else []),
@@ -77,6 +74,14 @@ async def with_live_rows(
     }  # fmt: skip
     signals = tuple(live.get(signal.name, signal) for signal in snapshot.blend.signals)
     return replace(snapshot, blend=replace(snapshot.blend, signals=signals))
+
+
+def by_anybody(stored: Snapshot, live: Snapshot) -> bool:
+    """Whether what anybody does may change the rows that are now in the place of stored ones."""
+    return any(
+        after is not before and after.name not in _OF_ONE_USER
+        for before, after in zip(stored.blend.signals, live.blend.signals, strict=True)
+    )
 
 
 async def item_vector(

@@ -20,7 +20,6 @@ from recsvc.graph.rows import CategoryScope, LiveItem
 from recsvc.graph.store import Store
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.ranked_list import Listing, members_limit
-from recsvc.recommend.write_counters import note_anything
 from recsvc.snapshot.arrays import Snapshot
 
 _ITEMS_AT_ONCE = 5_000
@@ -74,7 +73,7 @@ async def add_newcomers(store: Store, listing: Listing) -> None:
     query, scope, left_out = listing.query, listing.scope, listing.left_out_ids()
     if query.categories and scope is None:
         return
-    note_anything()  # whatever is written may bring one more
+    listing.by_anybody = True  # whatever is written may bring one more
     items = listing.snapshot.items
     try:
         if scope is not None and scope.items is not None:

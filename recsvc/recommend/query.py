@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from recsvc.answer import ExplainLevel, NodeRef
+from recsvc.answer import ExplainLevel, NodeRef, Source
 from recsvc.errors import TooMuchError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
 from recsvc.graph.rows import StoredUser
@@ -85,12 +85,14 @@ class Asker:
         evidence: what is known about them.
         nodes: the same nodes by title, in the order of `evidence.nodes`.
         degraded: what could not be read.
+        source: whose evidence it is; None where none was read.
     """
 
     user_id: str | None
     evidence: Evidence
     nodes: tuple[NodeRef, ...] = ()
     degraded: tuple[str, ...] = ()
+    source: Source | None = None
 
     def work(self, query: RecommendationQuery) -> int:
         """How much an answer to them takes, see `RecommendationQuery.work`."""
@@ -188,7 +190,8 @@ def stored_asker(
         **{("user", other): name for other, name, _ in stored.follows},
         **{("category", category): name for category, _, name, _ in stored.prefers},
     }
-    return Asker(user_id, Evidence(nodes, seen), _references(nodes, names))
+    source = Source(frozenset([user_id, *(other for other, _, _ in stored.follows)]))
+    return Asker(user_id, Evidence(nodes, seen), _references(nodes, names), source=source)
 
 
 def _references(

@@ -67,6 +67,7 @@ class Listing:
         self._pool = _reach(query.k) if query.diversity else query.k + _SPARE
         self._spare = _SPARE_FOR_REMOVALS if query.explain == "full" else _SPARE
         self.newcomers: tuple[tuple[str, str | None], ...] | None = None
+        self.by_anybody = False
         self._titles: dict[int, str | None] = {}
         self._wanted = self._may_be_listed()
         self._there = np.array(snapshot.available)

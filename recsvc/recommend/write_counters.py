@@ -17,10 +17,8 @@ import io
 import mmap
 import os
 import zlib
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,37 +27,6 @@ from loaders.files import named_file
 _USERS: Final = 2**20
 _NEWEST, _ANYBODY, _FIRST_USER = 0, 1, 2
 _BYTES: Final = 8 * (_FIRST_USER + _USERS)
-
-
-@dataclass(slots=True, eq=False)
-class Reading:
-    """What one answer was made from.
-
-    Attributes:
-        number: the newest write when its reading began.
-        users: whose evidence was read: of the user and of those they follow; None until it is.
-        anything: whether what anybody does may change the answer.
-    """
-
-    number: int
-    users: Collection[str] | None = None
-    anything: bool = False
-
-
-reading_var: ContextVar[Reading | None] = ContextVar("reading", default=None)
-"""The reading for the answer that is being made, where somebody wants to keep it."""
-
-
-def note_users(users: Iterable[str]) -> None:
-    """Say whose evidence the answer that is being made comes from."""
-    if reading := reading_var.get():
-        reading.users = frozenset(users)
-
-
-def note_anything() -> None:
-    """Say that the answer that is being made depends on what everybody does, not on users alone."""
-    if reading := reading_var.get():
-        reading.anything = True
 
 
 class Revisions:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from recsvc.answer import Answer, writable
-from recsvc.recommend.write_counters import Reading, Revisions
+from recsvc.answer import Answer, Source, writable
+from recsvc.recommend.write_counters import Revisions
 
 Asked = tuple[str, bytes]
 """Path and query of a request."""
@@ -89,9 +89,9 @@ class AnswerCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def begin(self) -> Reading:
-        """What is about to be read for an answer; called before anything is."""
-        return Reading(self._revisions.newest)
+    def begin(self) -> int:
+        """The number of the newest write; called before anything is read for an answer."""
+        return self._revisions.newest
 
     def find(self, key: Asked, snapshot: object) -> Served | None:
         """An answer as it would be made now.
@@ -112,7 +112,13 @@ class AnswerCache:
         return entry.served
 
     def keep(
-        self, key: Asked, snapshot: object, served: Served, reading: Reading, began: float
+        self,
+        key: Asked,
+        snapshot: object,
+        served: Served,
+        source: Source | None,
+        number: int,
+        began: float,
     ) -> None:
         """Serve an answer again, where it is known whose evidence it was made from.
 
@@ -120,19 +126,20 @@ class AnswerCache:
             key: what was asked.
             snapshot: what was served before its reading began, and still is.
             served: the answer.
-            reading: what it was made from.
+            source: whose evidence it was made from.
+            number: see `begin`.
             began: `time.monotonic()` when its reading began.
         """
         self._drop_others(snapshot)
         self._drop(key)
-        if reading.users is None:
+        if source is None:
             return
-        places = self._revisions.places(reading.users, anything=reading.anything)
+        places = self._revisions.places(source.users, anything=source.anybody)
         texts = (*key, served.middle, served.end)
         size = _ENTRY_BYTES + sum(map(len, texts)) + _PLACE_BYTES * len(places)
         if size > self._max_bytes:
             return
-        self._entries[key] = _Entry(served, reading.number, places, began + self._seconds, size)
+        self._entries[key] = _Entry(served, number, places, began + self._seconds, size)
         self.size += size
         while self.size > self._max_bytes:
             self._drop(next(iter(self._entries)))

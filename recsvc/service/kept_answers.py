@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from recsvc.answer import Source
 from recsvc.errors import SnapshotError
 from recsvc.recommend.engine import Engine, request_id_var
-from recsvc.recommend.write_counters import reading_var
 from recsvc.service.answer_cache import AnswerCache, Served
 from recsvc.service.observability import Metrics
 from recsvc.service.strict import may_have_body
@@ -23,9 +23,15 @@ _PATIENCE_SECONDS = 0.1
 """How long to wait for the same answer that is being made for somebody else."""
 
 
-def offer(scope: Scope, served: Served) -> None:
-    """Offer the answer to a request to those who ask the same."""
-    scope[_SERVED] = served
+def offer(scope: Scope, served: Served, source: Source | None) -> None:
+    """Offer the answer to a request to those who ask the same.
+
+    Args:
+        scope: of the request.
+        served: the answer.
+        source: whose evidence it was made from.
+    """
+    scope[_SERVED] = served, source
 
 
 class KeptAnswers:
@@ -73,15 +79,13 @@ class KeptAnswers:
         """Have the answer made, and keep it where it is offered and nothing was swapped."""
         made = self._making.setdefault(asked, asyncio.Event())
         snapshot, began = _snapshot(self._engine), time.monotonic()
-        reading = self._cache.begin()
-        token = reading_var.set(reading)
+        number = self._cache.begin()
         try:
             await self._app(scope, receive, send)
-            served = scope.get(_SERVED)
-            if served is not None and snapshot is _snapshot(self._engine):
-                self._cache.keep(asked, snapshot, served, reading, began)
+            if _SERVED in scope and snapshot is _snapshot(self._engine):
+                served, source = scope[_SERVED]
+                self._cache.keep(asked, snapshot, served, source, number, began)
         finally:
-            reading_var.reset(token)
             made.set()
             if self._making.get(asked) is made:
                 del self._making[asked]

@@ -1,9 +1,8 @@
 """A kernel stored as sparse rows: PageRank and meta-paths."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -39,9 +38,6 @@ class RowSignal(Signal):
     ids: IdMap
     rows: sp.csr_matrix
     damping: float | None = None
-    _entries: WeakKeyDictionary[EvidenceRows, _Entries] = field(
-        init=False, repr=False, default_factory=WeakKeyDictionary
-    )
 
     form: ClassVar[str] = "rows"
     layout: ClassVar[Mapping[str, StoredArray]] = {ROWS: StoredArray("row", "evidence", "items")}
@@ -75,10 +71,9 @@ class RowSignal(Signal):
 
         They are asked for several times in one request, and kept as long as the evidence is.
         """
-        found = self._entries.get(evidence)
-        if found is None:
-            found = self._entries[evidence] = self._gathered(evidence)
-        return found
+        if self not in evidence.made:
+            evidence.made[self] = self._gathered(evidence)
+        return evidence.made[self]
 
     def _gathered(self, evidence: EvidenceRows) -> _Entries:
         begin, end = self.rows.indptr[evidence.row], self.rows.indptr[evidence.row + 1]

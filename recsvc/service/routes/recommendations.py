@@ -51,7 +51,7 @@ async def recommend(
     served = await WORKSHOP.do(is_large(answer), Served.of, answer)
     # What is drawn in full exists in the graph at the moment of each answer.
     if options.explain != "full" and not answer.degraded:
-        offer(request.scope, served)
+        offer(request.scope, served, answer.source)
     body = served.body(answer.request_id, answer.took_ms)
     return Response(body, media_type="application/json")
 

@@ -12,7 +12,7 @@ from loaders.types import IdMap
 from recsvc.blend.blend import Blend
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.graph.store import Store
-from recsvc.recommend.fresh_rows import item_vector, with_live_rows
+from recsvc.recommend.fresh_rows import by_anybody, item_vector, with_live_rows
 from recsvc.signals import EmbeddingSignal, RowSignal
 from recsvc.snapshot.arrays import Snapshot
 
@@ -70,6 +70,7 @@ async def test_only_those_who_changed_are_read_again() -> None:
     assert fake.asked == [("followed_user_item", ["u2"])]
     assert rows_of(live, "u1", "u2", "u3") == [[1, 0, 0], [0, 0.5, 0.25], [0, 0, 0]]
     assert live.blend.signals[1] is snapshot.blend.signals[1]
+    assert not by_anybody(snapshot, live)
     assert rows_of(snapshot, "u2") == [[0, 2, 0]]
 
 
@@ -155,6 +156,7 @@ async def test_a_new_item_says_what_its_neighbourhood_does() -> None:
     assert said == {"b": [0, 4], "c": [-0.5, 1], "lonely": [0, 0], "new": [1, -2]}
     terms = signal.terms(Evidence(nodes).rows("item", signal.ids), np.arange(3))
     assert terms.tolist() == [[0, 12, 0], [-0.5, 3, 0], [1, -6, 0], [0, 0, 0]]
+    assert by_anybody(snapshot, live)
     assert signal.target is snapshot.blend.signals[0].target  # pyright: ignore[reportAttributeAccessIssue]
 
 

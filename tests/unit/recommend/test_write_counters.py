@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recsvc.recommend.write_counters import Reading, Revisions, note_users, reading_var
+from recsvc.recommend.write_counters import Revisions
 
 
 @pytest.fixture
@@ -83,13 +83,3 @@ def test_no_write_of_several_processes_is_lost(revisions: Revisions, path: Path)
         assert process.exitcode == 0
     assert revisions.newest == 40_000
     assert not revisions.unchanged(revisions.places(["ann"]), 39_999)
-
-
-def test_users_are_noted_for_the_answer_being_made() -> None:
-    note_users(["nobody asked"])
-    reading = Reading(3)
-    token = reading_var.set(reading)
-    note_users(iter(["ann", "bob"]))
-    reading_var.reset(token)
-    note_users(["later"])
-    assert reading.users == {"ann", "bob"}

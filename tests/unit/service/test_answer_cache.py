@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from recsvc.answer import Answer, RankedItem, as_document
-from recsvc.recommend.write_counters import Revisions, note_anything, reading_var
+from recsvc.answer import Answer, RankedItem, Source, as_document
+from recsvc.recommend.write_counters import Revisions
 from recsvc.service.answer_cache import AnswerCache, Served, answer_json
 
 SNAPSHOT = object()
@@ -36,9 +36,8 @@ def keep(
     users: tuple[str, ...] | None = ("ann",),
     served: Served = SERVED,
 ) -> None:
-    reading = cache.begin()
-    reading.users = users
-    cache.keep(key, SNAPSHOT, served, reading, 100.0)
+    source = None if users is None else Source(frozenset(users))
+    cache.keep(key, SNAPSHOT, served, source, cache.begin(), 100.0)
 
 
 def test_what_was_kept_is_found(cache: AnswerCache) -> None:
@@ -68,10 +67,10 @@ def test_a_write_about_others_does_not(cache: AnswerCache, revisions: Revisions)
 
 def test_a_write_while_it_is_made_ends_it(cache: AnswerCache, revisions: Revisions) -> None:
     """Whom an answer depends on is known after the reading only; the write may be before that."""
-    reading = cache.begin()
+    number = cache.begin()
     revisions.note_write(["friend"])
-    reading.users = ("ann", "friend")
-    cache.keep(KEY, SNAPSHOT, SERVED, reading, 100.0)
+    source = Source(frozenset({"ann", "friend"}))
+    cache.keep(KEY, SNAPSHOT, SERVED, source, number, 100.0)
     assert cache.find(KEY, SNAPSHOT) is None
 
 
@@ -166,15 +165,17 @@ def test_the_json_of_a_long_answer_is_that_of_all_its_parts() -> None:
     assert json.loads(answer_json(empty)) == as_document(empty)
 
 
+def test_what_is_nowhere_may_come_from_anybody() -> None:
+    answer = replace(ANSWER, source=Source(frozenset({"ann"})))
+    assert answer.with_unknown(()).source == Source(frozenset({"ann"}))
+    assert answer.with_unknown(("item:x",)).source == Source(frozenset({"ann"}), anybody=True)
+
+
 def test_an_answer_that_depends_on_everybody_ends_with_any_write(
     cache: AnswerCache, revisions: Revisions
 ) -> None:
-    reading = cache.begin()
-    reading.users = ("ann",)
-    token = reading_var.set(reading)
-    note_anything()
-    reading_var.reset(token)
-    cache.keep(KEY, SNAPSHOT, SERVED, reading, 100.0)
+    source = Source(frozenset({"ann"}), anybody=True)
+    cache.keep(KEY, SNAPSHOT, SERVED, source, cache.begin(), 100.0)
     assert cache.find(KEY, SNAPSHOT) is not None
     revisions.note_write(["somebody else"])
     assert cache.find(KEY, SNAPSHOT) is None

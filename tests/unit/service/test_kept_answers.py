@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import httpx
 import pytest
 import structlog
 
-from recsvc.answer import Answer
+from recsvc.answer import Answer, Source
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.recommend.query import RecommendationQuery
-from recsvc.recommend.write_counters import Revisions, note_users
+from recsvc.recommend.write_counters import Revisions
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
@@ -44,11 +44,11 @@ class SlowEngine(FakeEngine):
 
     async def recommend(self, user_id: str, query: RecommendationQuery) -> Answer:
         read = self.evidence
-        note_users([user_id, "friend"])
         self.reading.set()
         await self.go_on.wait()
         self._called("recommend", read)
-        return self._answer(read, query)
+        source = Source(frozenset({user_id, "friend"}))
+        return replace(self._answer(read, query), source=source)
 
     @property
     def asked(self) -> int:

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from loaders.types import IdMap
 from recsvc.blend.blend import Blend
 from recsvc.errors import SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
+from recsvc.explain.leave_out_scores import EvidenceLeftOut, Listed
 from recsvc.signals import EmbeddingSignal, RowSignal
 from recsvc.snapshot.arrays import Snapshot, keep_only, load, pack, read, unpack, unpacked
 
@@ -292,6 +293,29 @@ def test_keep_only_leaves_what_another_process_is_unpacking(tmp_path: Path) -> N
 def test_the_one_kind_of_event_is_kept(event: str | None) -> None:
     content, sha256 = pack(replace(made_snapshot(), event=event))
     assert read(content, sha256).event == event
+
+
+def test_a_request_writes_nothing_into_a_snapshot(folder: Path) -> None:
+    unpack(*pack(made_snapshot()), folder)
+    loaded = load(folder)
+
+    def held() -> list[tuple[object, str]]:
+        return [
+            (value, repr(vars(value)) if isinstance(value, sp.csr_matrix) else repr(value))
+            for signal in loaded.blend.signals
+            for value in (getattr(signal, each.name) for each in fields(signal))  # pyright: ignore[reportArgumentType]
+        ]
+
+    before, everything = held(), np.ones(N_ITEMS, bool)
+    scored = loaded.blend.score(EVIDENCE)
+    loaded.blend.terms(scored, np.arange(5))
+    listed = Listed(np.arange(3), everything, everything, np.full(4, -1))
+    EvidenceLeftOut(loaded.blend, EVIDENCE, scored, listed).without(np.array([[0, 1], [2, 3]]))
+    assert [(id(value), text) for value, text in held()] == [(id(v), text) for v, text in before]
+    for signal in loaded.blend.signals:
+        for name, array in signal.arrays().items():
+            values = array.data if signal.layout[name].columns else array
+            assert not values.flags.writeable
 
 
 def test_what_was_stored_by_an_earlier_release_is_stored_alike() -> None:
