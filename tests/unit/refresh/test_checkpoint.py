@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from loaders.files import write_bytes
 from loaders.types import IdMap
-from recsvc.refresh.checkpoint import read_value, write_bytes, write_value
+from recsvc.refresh.checkpoint import read_value, write_value
 
 
 @dataclass(frozen=True)
