@@ -36,15 +36,24 @@ def rank_as_served(
         TrainingError: a model cannot be fitted.
         Neo4jError: the scratch Neo4j cannot be started.
     """
-    own = {"seed": options.seed, "device": options.device}
-    given = assigned(HYBRID, options.assignments)
-    chosen = refresh_options(options.settings, {**given, **own})
+    chosen = options_as_served(options)
     with (
         tempfile.TemporaryDirectory() as folder,
         scratch_neo4j(home, say) as address,
         Neo4jGateway(address) as gateway,
     ):
         return rank_by_refresh(gateway, data, chosen, events, folder=Path(folder), say=say)
+
+
+def options_as_served(options: TrialOptions) -> RefreshOptions:
+    """The options of the refresh that gives what `hybrid` gives with these.
+
+    Raises:
+        SettingsError: an option is none of a refresh.
+    """
+    given = assigned(HYBRID, options.assignments)
+    own = {"seed": options.seed, "device": options.device}
+    return refresh_options(options.settings, {**given, **own})
 
 
 def rank_by_refresh(

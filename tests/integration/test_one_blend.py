@@ -12,7 +12,7 @@ from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.blend.blend import BASE, LEAST_WEIGHT
 from recsvc.settings import load_settings
 from recsvc.training.experiment import TrialData, TrialOptions, rank_fitted, read_trial
-from recsvc.training.served_experiment import rank_by_refresh, refresh_options
+from recsvc.training.served_experiment import options_as_served, rank_by_refresh
 from tests.odd_shop import odd_shop
 
 pytestmark = [
@@ -48,7 +48,7 @@ def test_evaluate_hybrid_ranks_as_a_refreshed_graph(
     options = TrialOptions(seed=9, assignments=given)
     offline = rank_fitted("hybrid", data, options)
     served = rank_by_refresh(
-        gateway, data, refresh_options(options), load_settings().events,
+        gateway, data, options_as_served(options), load_settings().events,
         folder=tmp_path, say=lambda _: None,
     )  # fmt: skip
     weights = offline.details["weights"]

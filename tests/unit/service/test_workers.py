@@ -82,18 +82,17 @@ def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
     assert not left
 
 
-def test_one_that_was_ended_is_replaced_and_the_log_says_so(
-    service: Service, tmp_path: Path
-) -> None:
-    first, second = answering(service)
-    first.kill()
-    deadline = time.monotonic() + 20
-    while "a process was replaced" not in (log := (tmp_path / "log").read_text()):
-        assert time.monotonic() < deadline, log
-        time.sleep(0.1)
-    (line,) = [json.loads(each) for each in log.splitlines() if "was replaced" in each]
-    assert (line["pid"], line["reason"]) == (first.pid, "it was ended by SIGKILL")
-    assert {each.pid for each in answering(service)} == {line["by"], second.pid}
+def test_one_that_was_ended_is_replaced_and_the_log_says_so(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as service:
+        first, second = answering(service)
+        first.kill()
+        deadline = time.monotonic() + 20
+        while "a process was replaced" not in (log := (tmp_path / "log").read_text()):
+            assert time.monotonic() < deadline, log
+            time.sleep(0.1)
+        (line,) = [json.loads(each) for each in log.splitlines() if "was replaced" in each]
+        assert (line["pid"], line["reason"]) == (first.pid, "it was ended by SIGKILL")
+        assert {each.pid for each in answering(service)} == {line["by"], second.pid}
 
 
 def test_one_that_is_slow_is_not_ended(service: Service) -> None:
