@@ -40,7 +40,7 @@ LEAST = 5
 """Users with fewer items keep them all; Ciao is cut to users and items with as many."""
 PAIR = ["user_id", "item_id"]
 LASTFM = "hetrec2011-lastfm-2k"
-REHEARSAL = 1000
+HOLD_OUT = 1000
 """Added to the seed of a split for the split inside its training part."""
 
 
@@ -73,7 +73,7 @@ def lastfm(data: Path, folder: Path, seed: int) -> Split:
     return _lastfm_tables(data, folder, (train, test, test), how)
 
 
-def lastfm_rehearsal(data: Path, folder: Path, seed: int) -> Split:
+def lastfm_hold_out(data: Path, folder: Path, seed: int) -> Split:
     """The training part of `lastfm`, split once more: λ is learned on it.
 
     A blend makes such a split itself, but out of the graph, where nothing says who made a tag. So
@@ -82,7 +82,7 @@ def lastfm_rehearsal(data: Path, folder: Path, seed: int) -> Split:
     source = LastfmTables(data / LASTFM)
     train, test = random_split(table(source, INTERACTIONS), seed)
     share = HybridOptions().held_out_share
-    kept, held_out = random_split(train, seed + REHEARSAL, share)
+    kept, held_out = random_split(train, seed + HOLD_OUT, share)
     hidden = pl.concat([test, held_out])
     return _lastfm_tables(data, folder, (kept, held_out, hidden), "the training part split again")
 
@@ -180,7 +180,7 @@ def read_split(name: str, data: Path, seed: int) -> tuple[Split, TrialData]:
         return split, read_trial(split.train, split.test, side, load_settings().events)
 
 
-def read_rehearsal(name: str, data: Path, seed: int) -> ValidationSplit | None:
+def read_hold_out(name: str, data: Path, seed: int) -> ValidationSplit | None:
     """What λ is learned on where a blend cannot make that split by itself; else None.
 
     Raises:
@@ -189,7 +189,7 @@ def read_rehearsal(name: str, data: Path, seed: int) -> ValidationSplit | None:
     if name != "lastfm":
         return None
     with tempfile.TemporaryDirectory() as folder:
-        split = lastfm_rehearsal(data, Path(folder), seed)
+        split = lastfm_hold_out(data, Path(folder), seed)
         found = read_trial(split.train, split.test, str(split.side), load_settings().events)
     return ValidationSplit(found.users, found.graph, found.evidence, found.held_out)
 

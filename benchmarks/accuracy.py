@@ -25,7 +25,7 @@ import scipy.sparse as sp
 from _environment import describe
 from numpy.typing import NDArray
 
-from benchmarks._accuracy_data import DATA, DATASETS, Split, read_rehearsal, read_split
+from benchmarks._accuracy_data import DATA, DATASETS, Split, read_hold_out, read_split
 from recsvc.blend.blend import scaled_scores
 from recsvc.blend.hold_out import ValidationSplit
 from recsvc.evaluation.metrics import (
@@ -58,8 +58,8 @@ def main() -> None:
         chosen = TrialOptions(options.protocol, options.trials, seed, assignments=options.set)
         found = {model: _measured(model, data, chosen) for model in options.models}
         if options.each:
-            rehearsal = read_rehearsal(options.dataset, options.data, seed)
-            found |= _each(data, chosen, rehearsal)
+            hold_out = read_hold_out(options.dataset, options.data, seed)
+            found |= _each(data, chosen, hold_out)
         _collect(every, found, data)
     if len(options.seeds) > 1:
         _print_pooled(every, options.seeds)
@@ -101,13 +101,13 @@ def _measured(model: str, data: TrialData, options: TrialOptions) -> Evaluation:
     return found
 
 
-def _each(data: TrialData, options: TrialOptions, rehearsal: ValidationSplit | None) -> Found:
+def _each(data: TrialData, options: TrialOptions, hold_out: ValidationSplit | None) -> Found:
     """The blend, its signals alone, and the blend without each of them."""
     blend = model_options("hybrid", assigned("hybrid", options.assignments))
     if not isinstance(blend, HybridOptions):
         raise TypeError(f"options of hybrid are {type(blend).__name__}")
     whole, without, alone = fit_without_each(
-        data.learned_from, blend, FitRun(options.seed), rehearsal
+        data.learned_from, blend, FitRun(options.seed), hold_out
     )
     shown = {"hybrid": whole}
     shown |= {f"{name} alone": model for name, model in alone.items()}

@@ -50,9 +50,11 @@ class Timed(Neo4jGateway):
         """See `Gateway.write`."""
         return self._timed(super().write, work, timeout_seconds=timeout_seconds)
 
-    def rehearse(self, work: Callable[..., Any], *, timeout_seconds: float | None = None) -> Any:
-        """See `Gateway.rehearse`."""
-        return self._timed(super().rehearse, work, timeout_seconds=timeout_seconds)
+    def run_rolled_back(
+        self, work: Callable[..., Any], *, timeout_seconds: float | None = None
+    ) -> Any:
+        """See `Gateway.run_rolled_back`."""
+        return self._timed(super().run_rolled_back, work, timeout_seconds=timeout_seconds)
 
     def _timed(self, run: Callable[..., Any], work: Callable[..., Any], **more: Any) -> Any:
         begun, last = [0.0], [""]

@@ -89,7 +89,7 @@ class Gateway(Protocol):
         """
         ...
 
-    def rehearse(
+    def run_rolled_back(
         self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
     ) -> Any:
         """Run `work` in one write transaction that is always rolled back.
@@ -169,10 +169,10 @@ class Neo4jGateway(Closing):
         """See `Gateway.write`."""
         return self._managed(_alone(work), writes=True, timeout_seconds=timeout_seconds)
 
-    def rehearse(
+    def run_rolled_back(
         self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
     ) -> Any:
-        """See `Gateway.rehearse`. Other writers to the same nodes wait until it ends."""
+        """See `Gateway.run_rolled_back`. Other writers to the same nodes wait until it ends."""
         results: list[Any] = []
 
         def undone(transaction: Transaction) -> None:
@@ -213,7 +213,7 @@ def _alone(work: Callable[[Transaction], Any]) -> Callable[[Transaction], Any]:
 
 
 class _RolledBackError(Exception):
-    """Ends a rehearsal; never leaves this module."""
+    """Ends work that is rolled back; never leaves this module."""
 
 
 class _OpenTransaction:

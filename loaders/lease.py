@@ -122,14 +122,14 @@ class FencedGateway:
 
         return self.gateway.write(fenced, timeout_seconds=timeout_seconds)
 
-    def rehearse(
+    def run_rolled_back(
         self,
         work: Callable[[Transaction], Any],
         *,
         timeout_seconds: float | None = _LONGEST_SECONDS,
     ) -> Any:
-        """See `Gateway.rehearse`."""
-        return self.gateway.rehearse(work, timeout_seconds=timeout_seconds)
+        """See `Gateway.run_rolled_back`."""
+        return self.gateway.run_rolled_back(work, timeout_seconds=timeout_seconds)
 
     def renew(self, seconds: float) -> bool:
         """Give a sign of life; False where another has the lease.

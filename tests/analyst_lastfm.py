@@ -62,7 +62,7 @@ class Lastfm:
             transaction.run(write)
             return transaction.run(catalogue()[f"analyst/{name}"], **given(name, parameters))
 
-        return self.gateway.rehearse(work)
+        return self.gateway.run_rolled_back(work)
 
     @cached_property
     def people(self) -> dict[str, int]:

@@ -55,7 +55,7 @@ def sort_by_score(
     return np.lexsort((items, -scores))
 
 
-def diversify(
+def maximal_marginal_relevance(
     scores: Float64[NDArray[np.float64], " n"],
     vectors: Float64[NDArray[np.float64], "n dim"],
     k: int,
@@ -82,14 +82,14 @@ def diversify(
     """
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    likeness = np.zeros(len(scores))
+    similarity = np.zeros(len(scores))
     left = np.ones(len(scores), bool)
     chosen: list[int] = []
     for number in range(1, min(k, len(scores)) + 1):
         near = slice(reach(number) if reach is not None else None)
-        value = scores[near] - weight * likeness[near]
+        value = scores[near] - weight * similarity[near]
         best = int(np.argmax(np.where(left[near], value, -np.inf)))
         chosen.append(best)
         left[best] = False
-        likeness[left] = np.maximum(likeness[left], unit[left] @ unit[best])
-    return np.array(chosen, np.int64), likeness[chosen]
+        similarity[left] = np.maximum(similarity[left], unit[left] @ unit[best])
+    return np.array(chosen, np.int64), similarity[chosen]

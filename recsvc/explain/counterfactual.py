@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
-from recsvc.explain.leave_out_scores import EvidenceLeftOut, Listed
+from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
 
 LARGEST_SET = 5
 """Most pieces of evidence in a counterfactual."""
@@ -38,7 +38,12 @@ class Removal:
 
 
 def find_removals(
-    left_out: EvidenceLeftOut, listed: Listed, rank_again: Ranking, *, plain: bool, budget: int = 64
+    leave_one_out: LeaveOneOutScores,
+    listed: Listed,
+    rank_again: Ranking,
+    *,
+    plain: bool,
+    budget: int = 64,
 ) -> tuple[Removal | None, ...]:
     """For each item of a list the smallest removal that was found.
 
@@ -47,7 +52,7 @@ def find_removals(
     that no single piece does it. What the scores near the list cannot tell is ranked again.
 
     Args:
-        left_out: scores without some evidence.
+        leave_one_out: scores without some evidence.
         listed: the list.
         rank_again: ranks all items anew.
         plain: the list is in the order of the scores, so that they can tell.
@@ -58,10 +63,10 @@ def find_removals(
     """
     if not len(listed.items):
         return ()
-    search = _Search(left_out, listed, rank_again, plain=plain, budget=budget)
+    search = _Search(leave_one_out, listed, rank_again, plain=plain, budget=budget)
     found: dict[int, Removal] = {}
     left = search.try_sets(search.singles(), range(len(listed.items)), found, complete=True)
-    strong = np.argsort(-left_out.weight(listed.items), kind="stable")[:_PAIR_EVIDENCE]
+    strong = np.argsort(-leave_one_out.weight(listed.items), kind="stable")[:_PAIR_EVIDENCE]
     if left and len(strong) > 1:
         places = np.array(list(combinations(range(len(strong)), 2)), np.int64)
         pairs = search.measured(np.sort(strong[places], axis=1))
@@ -113,25 +118,25 @@ class _Search:
 
     def __init__(
         self,
-        left_out: EvidenceLeftOut,
+        leave_one_out: LeaveOneOutScores,
         listed: Listed,
         rank_again: Ranking,
         *,
         plain: bool,
         budget: int,
     ) -> None:
-        self._left_out = left_out
+        self._leave_one_out = leave_one_out
         self._listed = listed
         self._rank_again = rank_again
         self._plain = plain
         self._budget = budget
         self._ranked: dict[tuple[int, ...], Int64[NDArray[np.int64], " k"]] = {}
-        self._columns = np.searchsorted(left_out.items, listed.items)
+        self._columns = np.searchsorted(leave_one_out.items, listed.items)
 
     def measured(self, sets: Int64[NDArray[np.int64], "sets size"]) -> _Measured:
         """How near each set comes to moving each item out."""
         k = len(self._listed.items)
-        scores, bounds = self._left_out.without(sets)
+        scores, bounds = self._leave_one_out.without(sets)
         own = scores[:, self._columns]
         last, next_ = _ranked_at(scores, k)
         ahead = np.where(own >= last, next_, last)
@@ -178,7 +183,7 @@ class _Search:
             size = len(next(iter(nearest.values())))
             if size == LARGEST_SET or size >= len(strong):
                 return
-            at_once = max(1, _VALUES_AT_ONCE // (len(strong) * len(self._left_out.items)))
+            at_once = max(1, _VALUES_AT_ONCE // (len(strong) * len(self._leave_one_out.items)))
             items, further = list(nearest), dict[int, Int64[NDArray[np.int64], " size"]]()
             for at in range(0, len(items), at_once):
                 some = {item: nearest[item] for item in items[at : at + at_once]}
@@ -236,7 +241,7 @@ class _Search:
         if sure:
             scores = tried.scores[number]
             order = np.argsort(-scores, kind="stable")[:k]
-            return self._left_out.items[order[scores[order] > -np.inf]]
+            return self._leave_one_out.items[order[scores[order] > -np.inf]]
         chosen = tuple(tried.sets[number].tolist())
         if chosen not in self._ranked:
             if self._budget == 0:

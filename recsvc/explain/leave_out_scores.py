@@ -42,7 +42,7 @@ class Listed:
     own: Int64[NDArray[np.int64], " evidence"]
 
 
-class EvidenceLeftOut:
+class LeaveOneOutScores:
     """The scores of the best items when some evidence is left out.
 
     Attributes:

@@ -94,14 +94,14 @@ class ModelSpec:
         """Whether a fitted one is a kernel over a user's items; imports the model's libraries."""
         return cast(bool, getattr(self._module(), "LINEAR", True))
 
-    def settled(self, data: TrainingData, options: ModelOptions, seed: int) -> ModelOptions:
+    def resolved(self, data: TrainingData, options: ModelOptions, seed: int) -> ModelOptions:
         """The options with what they leave open chosen on the data, where the model does so.
 
         A fit does it by itself. Fits on a part and on the whole that are to be alike take what
-        was settled once, on the whole.
+        was resolved once, on the whole.
         """
-        settle = getattr(self._module(), "settled", None)
-        return options if settle is None else cast(ModelOptions, settle(data, options, seed))
+        resolve = getattr(self._module(), "resolved", None)
+        return options if resolve is None else cast(ModelOptions, resolve(data, options, seed))
 
     def memory_bytes(self, data: TrainingData, options: ModelOptions) -> int:
         """Estimate of what a fit holds in arrays at its peak; imports the model's libraries."""

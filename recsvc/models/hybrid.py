@@ -236,7 +236,7 @@ class _Fits:
     def of(cls, data: TrainingData, options: HybridOptions, run: FitRun) -> "_Fits":
         """With what parts choose by themselves chosen on the whole."""
         resolved = {
-            name: MODELS[name].settled(data, options.of_part(name), run.seed)
+            name: MODELS[name].resolved(data, options.of_part(name), run.seed)
             for name in options.models
         }
         return cls(data, options, run, resolved)

@@ -85,7 +85,7 @@ def fit(data: TrainingData, options: RidgeOptions, run: FitRun) -> tuple[FilterM
     """
     start = perf_counter()
     require_evidence(data)
-    kernel = _kernel(data.evidence, settled(data, options, run.seed), run.seed)
+    kernel = _kernel(data.evidence, resolved(data, options, run.seed), run.seed)
     report = FitReport.without_epochs(start, memory_bytes(data, options))
     return FilterModel("ridge", kernel), report
 
@@ -109,7 +109,7 @@ def _kernel(evidence: sp.csr_matrix, options: RidgeOptions, seed: int) -> Filter
     )
 
 
-def settled(data: TrainingData, options: RidgeOptions, seed: int) -> RidgeOptions:
+def resolved(data: TrainingData, options: RidgeOptions, seed: int) -> RidgeOptions:
     """The options with what they leave open; where nobody has enough items, 0.2 and 0."""
     open_names = [name for name in _CHOICES if getattr(options, name) is None]
     if not open_names:

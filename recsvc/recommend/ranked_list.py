@@ -13,11 +13,11 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from recsvc.blend.blend import ScoredUser
-from recsvc.blend.ranking import best_items, diversify, sort_by_score
+from recsvc.blend.ranking import best_items, maximal_marginal_relevance, sort_by_score
 from recsvc.evidence import Evidence
 from recsvc.explain.contributions import ExactScores, take_apart
 from recsvc.explain.counterfactual import Removal, find_removals
-from recsvc.explain.leave_out_scores import EvidenceLeftOut, Listed
+from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
 from recsvc.graph.rows import CategoryScope, LiveItem
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.snapshot.arrays import Snapshot
@@ -179,18 +179,20 @@ class Listing:
         before = self._wanted & self._there & (self.scored.scores >= 0.0)
         return int(before.sum()) + newcomers + 1
 
-    def left_out(self, items: Int64[NDArray[np.int64], " k"]) -> tuple[Listed, EvidenceLeftOut]:
+    def leave_one_out(
+        self, items: Int64[NDArray[np.int64], " k"]
+    ) -> tuple[Listed, LeaveOneOutScores]:
         """Some items as the list, and the scores near it when some of the evidence is left out."""
         nodes, rows = self.asker.evidence.nodes, self.snapshot.items
         own = [rows.row(node.id) if node.kind == "item" else -1 for node in nodes]
         known = self._asked | ~self._wanted
         listed = Listed(items, self._allowed, known, np.array(own, np.int64))
         blend, evidence = self.snapshot.blend, self.asker.evidence
-        return listed, EvidenceLeftOut(blend, evidence, self.scored, listed)
+        return listed, LeaveOneOutScores(blend, evidence, self.scored, listed)
 
     def removals(self, exact: ExactScores) -> tuple[Removal | None, ...]:
         """For each item of the list, without which evidence it would not be in it."""
-        listed, left_out = self.left_out(exact.items)
+        listed, leave_one_out = self.leave_one_out(exact.items)
         blend, evidence = self.snapshot.blend, self.asker.evidence
 
         def rank_again(positions: Int64[NDArray[np.int64], " n"]) -> Int64[NDArray[np.int64], " k"]:
@@ -203,7 +205,7 @@ class Listing:
 
         budget = _RANKED_AGAIN if len(exact.items) <= _FEW_ITEMS else _RANKED_AGAIN // 4
         plain = not self.query.diversity
-        return find_removals(left_out, listed, rank_again, plain=plain, budget=budget)
+        return find_removals(leave_one_out, listed, rank_again, plain=plain, budget=budget)
 
     def _may_be_listed(self) -> Bool[NDArray[np.bool_], " items"]:
         allowed = self._in_categories()
@@ -239,8 +241,10 @@ class Listing:
         near = scores[:_DIVERSE_POOL]
         weight = self.query.diversity * float(np.ptp(near)) if len(near) else 0.0
         vectors = self._vectors(exact.items)
-        order, likeness = diversify(scores, vectors, self.query.k, weight, reach=_reach)
-        return replace(exact.take(order), diversity=-weight * likeness)
+        order, similarity = maximal_marginal_relevance(
+            scores, vectors, self.query.k, weight, reach=_reach
+        )
+        return replace(exact.take(order), diversity=-weight * similarity)
 
     def _vectors(self, rows: Int64[NDArray[np.int64], " n"]) -> NDArray[np.float64]:
         """What tells how alike items are: an embedding, or where there is none their categories."""

@@ -21,20 +21,20 @@ from recsvc.signals.metapath import evidence_ids, metapath_kinds, metapath_reads
 from recsvc.signals.rows import ROWS
 
 
-def settled_options(
+def resolved_options(
     run: Run, graph: HeteroGraph, evidence: sp.csr_matrix
 ) -> dict[str, ModelOptions]:
     """The options of each model, what they leave open chosen once: both fits are to be alike."""
     data = TrainingData(graph, evidence)
 
-    def settle(name: str) -> dict[str, Any]:
+    def resolve(name: str) -> dict[str, Any]:
         spec = MODELS[name]
         given = spec.options_of(run.options.options.get(name, {}))
-        with run.step(f"settle {name}"):
-            return spec.settled(data, given, run.options.seed).model_dump(mode="json")
+        with run.step(f"resolve {name}"):
+            return spec.resolved(data, given, run.options.seed).model_dump(mode="json")
 
     return {
-        name: MODELS[name].options(**run.kept(f"settle {name}", partial(settle, name)))
+        name: MODELS[name].options(**run.kept(f"resolve {name}", partial(resolve, name)))
         for name in run.options.models
     }
 

@@ -108,7 +108,7 @@ class _HeldOut:
             some, wanted = wanted[: self._at_once], wanted[self._at_once :]
             began = time.monotonic()
             # Returned, not gathered inside: after a transient error the work is done again.
-            rows += self._gateway.rehearse(partial(self._without, user=user, wanted=some))
+            rows += self._gateway.run_rolled_back(partial(self._without, user=user, wanted=some))
             took = time.monotonic() - began
             if took > _LOCKED_SECONDS:
                 self._at_once = max(1, self._at_once // 2)

@@ -37,7 +37,7 @@ from recsvc.refresh.candidate import Basis, Candidate, Extracted, snapshot_of
 from recsvc.refresh.fine_tuning import chosen_start, leave_state
 from recsvc.refresh.gate import Verdict
 from recsvc.refresh.judge import judge, refusal
-from recsvc.refresh.learning import parts_of, same_rows, settled_options
+from recsvc.refresh.learning import parts_of, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.options import HYBRID, RefreshOptions
 from recsvc.refresh.page import page_at_end
@@ -234,7 +234,7 @@ def _basis(run: Run, *, from_scratch: bool) -> Basis:
         options = {n: MODELS[n].options(**own) for n, own in start.state.options.items()}
         run.record.note(model_options=dict(start.state.options))
         return Basis(extracted, evidence, start, options, start.state.learned)
-    options = settled_options(run, graph, evidence)
+    options = resolved_options(run, graph, evidence)
     run.record.note(
         model_options={name: own.model_dump(mode="json") for name, own in options.items()}
     )

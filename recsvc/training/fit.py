@@ -237,7 +237,7 @@ def train(
         KeyboardInterrupt: Ctrl-C came when there was no model yet.
     """
     MODELS[name].require_memory(data, options, run.device)
-    options = MODELS[name].settled(data, options, run.seed)  # once, so that both fits are alike
+    options = MODELS[name].resolved(data, options, run.seed)  # once, so that both fits are alike
     most = most_epochs(options)
     if not needs_validation(name):
         run = replace(run, progress=watch("fit", most), checkpoint=_file(checkpoints, "fit"))

@@ -108,7 +108,7 @@ def tune(
 ) -> Tuning:
     """Try options of a model, the defaults first; the best has the highest NDCG@20.
 
-    What the defaults leave open is settled on the whole, as a fit without a search does.
+    What the defaults leave open is resolved on the whole, as a fit without a search does.
 
     Args:
         name: the model.
@@ -123,7 +123,7 @@ def tune(
         TrainingError: none of the options could be fitted.
     """
     started = perf_counter()
-    defaults = MODELS[name].settled(split.whole, model_options(name, fixed), run.seed)
+    defaults = MODELS[name].resolved(split.whole, model_options(name, fixed), run.seed)
     space = _distributions(name, fixed)
     study = _open_study(name, split, fixed, options, run)
     # An option whose default is out of its range keeps it in the first trial.

@@ -115,7 +115,7 @@ def test_a_refresh_goes_on_from_the_active_version(
     left_out = {
         "weights",
         "paths for validation",
-        "settle lightgcn",
+        "resolve lightgcn",
         "rows of walk3 for validation",
     }
     assert first.seconds.keys() & left_out

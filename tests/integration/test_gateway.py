@@ -37,26 +37,26 @@ def test_run_returns_plain_rows(gateway: Neo4jGateway) -> None:
     assert nodes(gateway) == 1
 
 
-def test_rehearsal_sees_its_changes_returns_its_result_and_leaves_nothing(
+def test_work_that_is_rolled_back_sees_its_changes_and_leaves_nothing(
     gateway: Neo4jGateway,
 ) -> None:
     gateway.run(MAKE, name="before")
 
     def work(transaction: Transaction) -> int:
-        transaction.run(MAKE, name="rehearsed")
+        transaction.run(MAKE, name="rolled back")
         return transaction.run(COUNT)[0]["n"]
 
-    assert gateway.rehearse(work) == 2
+    assert gateway.run_rolled_back(work) == 2
     assert nodes(gateway) == 1
 
 
-def test_rehearsal_that_fails_says_so_and_leaves_nothing(gateway: Neo4jGateway) -> None:
+def test_work_that_fails_says_so_and_leaves_nothing(gateway: Neo4jGateway) -> None:
     def work(transaction: Transaction) -> None:
-        transaction.run(MAKE, name="rehearsed")
+        transaction.run(MAKE, name="rolled back")
         raise ValueError("in the middle")
 
     with pytest.raises(ValueError, match="in the middle"):
-        gateway.rehearse(work)
+        gateway.run_rolled_back(work)
     assert nodes(gateway) == 0
 
 

@@ -204,7 +204,7 @@ def test_the_analysts_questions_and_the_report(served: Served, value: str) -> No
             for each in questions()
         }
 
-    answers = served.gateway.rehearse(ask)
+    answers = served.gateway.run_rolled_back(ask)
     faults = {row["fault"]: row["count"] for row in answers["data_quality"]}
     assert faults["interaction whose weight or event cannot be read"] == (1 if "x" in value else 2)
     assert faults["interaction whose time cannot be read"] == 1

@@ -33,18 +33,18 @@ COUNT = Query("tests/count", "", "read", {}, {}, "MATCH ()-[r:INTERACTED]->() RE
 
 
 class Twice:
-    """A gateway whose rehearsals all meet a transient error at first: the work is done again."""
+    """A gateway whose rolled-back work meets a transient error at first: it is done again."""
 
     def __init__(self, gateway: Neo4jGateway) -> None:
         self._gateway = gateway
         self.run, self.read = gateway.run, gateway.read
 
-    def rehearse(self, work: Any, **more: Any) -> Any:
+    def run_rolled_back(self, work: Any, **more: Any) -> Any:
         def again(transaction: Any) -> Any:
             work(transaction)
             return work(transaction)
 
-        return self._gateway.rehearse(again, **more)
+        return self._gateway.run_rolled_back(again, **more)
 
 
 class Undeclared(dict[str, Query]):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from recsvc.blend.blend import Blend
 from recsvc.blend.ranking import sort_by_score
 from recsvc.evidence import Evidence, EvidenceNode
-from recsvc.explain import leave_out_scores as left_out
+from recsvc.explain import leave_out_scores
 from recsvc.explain.counterfactual import Removal, find_removals
-from recsvc.explain.leave_out_scores import EvidenceLeftOut, Listed
+from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
 from recsvc.signals import EmbeddingSignal, RowSignal
 from tests.property.made_blends import IDS, N_ITEMS, blends, evidences, ids_of, made_blend
 
@@ -44,8 +44,10 @@ class Case:
         self.items = self.again(())
         own = [IDS["item"].row(n.id) if n.kind == "item" else -1 for n in evidence.nodes]
         self.listed = Listed(self.items, allowed, np.ones(N_ITEMS, bool), np.array(own, np.int64))
-        with mock.patch.multiple(left_out, _MOST_ITEMS=near, _LEAST_ITEMS=near):
-            self.left_out = EvidenceLeftOut(blend, evidence, blend.score(evidence), self.listed)
+        with mock.patch.multiple(leave_out_scores, _MOST_ITEMS=near, _LEAST_ITEMS=near):
+            self.leave_one_out = LeaveOneOutScores(
+                blend, evidence, blend.score(evidence), self.listed
+            )
 
     def again(self, positions) -> np.ndarray:
         positions = tuple(int(p) for p in positions)
@@ -59,7 +61,7 @@ class Case:
         return ranked(exact_scores(self.blend, without(self.evidence, positions)), allowed, self.k)
 
     def removals(self, budget: int = 64) -> tuple[Removal | None, ...]:
-        return find_removals(self.left_out, self.listed, self.again, plain=True, budget=budget)
+        return find_removals(self.leave_one_out, self.listed, self.again, plain=True, budget=budget)
 
 
 @st.composite
@@ -76,18 +78,18 @@ def test_scores_without_evidence_are_those_of_scoring_again(case: Case, data) ->
     for _ in range(2):  # what is kept of one call is not taken for what the next needs
         size = data.draw(st.integers(0, pieces))
         positions = tuple(data.draw(st.permutations(range(pieces)))[:size])
-        (found,), (bound,) = case.left_out.without(np.array([positions], np.int64))
+        (found,), (bound,) = case.leave_one_out.without(np.array([positions], np.int64))
         expected = exact_scores(case.blend, without(case.evidence, positions))
         if np.isfinite(bound) or bound < 0:
             told = np.isfinite(found)
-            wanted = expected[case.left_out.items]
+            wanted = expected[case.leave_one_out.items]
             np.testing.assert_allclose(found[told], wanted[told], rtol=1e-4, atol=1e-4)
         assert_bound_holds(case, expected, bound)
 
 
 def assert_bound_holds(case: Case, expected: np.ndarray, bound: float) -> None:
     outside = case.allowed.copy()
-    outside[case.left_out.items] = False
+    outside[case.leave_one_out.items] = False
     assert (expected[outside] <= bound + 1e-4 * (1.0 + np.abs(expected[outside]))).all()
 
 
@@ -100,8 +102,8 @@ def test_no_other_item_scores_above_the_bound_where_a_signal_comes_to_count_for_
     signal = RowSignal("item_path", "item", IDS["item"], sp.csr_matrix(rows))
     blend = Blend((signal,), (1.0,), np.zeros(N_ITEMS, np.float32), 0.0)
     case = Case(blend, Evidence(nodes), 2, np.ones(N_ITEMS, bool), near=0)
-    assert 7 not in case.left_out.items
-    (_, (bound,)) = case.left_out.without(np.array([[0]], np.int64))
+    assert 7 not in case.leave_one_out.items
+    (_, (bound,)) = case.leave_one_out.without(np.array([[0]], np.int64))
     expected = exact_scores(blend, without(case.evidence, (0,)))
     assert expected[7] == expected.max()
     assert_bound_holds(case, expected, bound)
@@ -119,7 +121,7 @@ def test_nothing_is_certain_where_the_evidence_that_is_left_cancels() -> None:
         EvidenceNode("item", ids[row], weight) for row, weight in ((0, 1.0), (1, 1.0), (2, -1))
     ]
     case = Case(blend, Evidence(tuple(nodes)), 1, np.ones(N_ITEMS, bool), near=0)
-    _, bounds = case.left_out.without(np.array([[0], [1]], np.int64))
+    _, bounds = case.leave_one_out.without(np.array([[0], [1]], np.int64))
     assert bounds[0] == np.inf
     assert np.isfinite(bounds[1])
 
@@ -134,11 +136,13 @@ def positive(seed: int, pieces: int, k: int) -> Case:
 def test_each_call_has_the_inner_products_of_its_own_sets() -> None:
     case = positive(seed=0, pieces=4, k=3)
     for positions in ((0, 1), (2, 3), (0, 3)):
-        found, _ = case.left_out.without(np.array([positions], np.int64))
+        found, _ = case.leave_one_out.without(np.array([positions], np.int64))
         expected = exact_scores(case.blend, without(case.evidence, positions))
         told = np.isfinite(found[0])
         assert told.sum() == N_ITEMS - 2
-        np.testing.assert_allclose(found[0, told], expected[case.left_out.items][told], rtol=1e-4)
+        np.testing.assert_allclose(
+            found[0, told], expected[case.leave_one_out.items][told], rtol=1e-4
+        )
 
 
 def test_a_list_all_of_whose_items_are_followed_is_never_ranked_again() -> None:
@@ -201,9 +205,9 @@ def test_without_budget_a_pair_is_never_named_on_a_guess() -> None:
     allowed = np.ones(3000, bool)
     items = ranked(scores.scores.astype(float), allowed, 5)
     listed = Listed(items, allowed, allowed, np.array([5, 6]))
-    left_out = EvidenceLeftOut(blend, evidence, scores, listed)
+    leave_one_out = LeaveOneOutScores(blend, evidence, scores, listed)
 
     def never(_positions: np.ndarray) -> np.ndarray:
         raise AssertionError("nothing may be ranked again")
 
-    assert find_removals(left_out, listed, never, plain=False, budget=0) == (None,) * 5
+    assert find_removals(leave_one_out, listed, never, plain=False, budget=0) == (None,) * 5

@@ -323,7 +323,7 @@ def made_graph(gateway: Neo4jGateway) -> Neo4jGateway:
 def undone(gateway: Neo4jGateway, text: str) -> list[Row]:
     """The rows of a statement of the guide, in a transaction that is rolled back."""
     query = Query("docs", "A statement of the guide.", "read", {}, {}, text)  # pyright: ignore[reportArgumentType] - text of ours
-    return gateway.rehearse(lambda transaction: transaction.run(query))
+    return gateway.run_rolled_back(lambda transaction: transaction.run(query))
 
 
 @pytest.mark.neo4j

@@ -75,7 +75,7 @@ class RecordingGateway:
     def write(self, work: Callable[[Transaction], Any]) -> Any:
         return work(self)
 
-    def rehearse(self, work: Callable[[Transaction], Any], **_more: Any) -> Any:
+    def run_rolled_back(self, work: Callable[[Transaction], Any], **_more: Any) -> Any:
         return work(self)
 
 

@@ -218,7 +218,7 @@ def test_a_part_chooses_its_options_once(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(ModelSpec, "fit", property(lambda _spec: watched))
     data = sides()
     fit(data, HybridOptions(models=("ridge",)), FitRun(seed=3))
-    chosen = ridge.settled(data, ridge.RidgeOptions(), 3).l2
+    chosen = ridge.resolved(data, ridge.RidgeOptions(), 3).l2
     (part, first), (whole, second) = used
     assert part < whole
     assert first == second == chosen

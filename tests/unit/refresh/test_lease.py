@@ -74,7 +74,7 @@ class Graph:
         finally:
             self.transactions.append(self.calls[begun:])
 
-    def rehearse(self, work: Callable[[Transaction], Any], **_more: Any) -> Any:
+    def run_rolled_back(self, work: Callable[[Transaction], Any], **_more: Any) -> Any:
         return work(self)
 
 

@@ -36,16 +36,16 @@ def test_the_defaults_come_first_and_the_best_is_the_best(split: ValidationSplit
     assert again.ndcg == found.best.ndcg
 
 
-def test_what_the_defaults_leave_open_is_settled_on_the_whole(tmp_path: Path) -> None:
+def test_what_the_defaults_leave_open_is_resolved_on_the_whole(tmp_path: Path) -> None:
     """Not on the part, for which another regularisation may be right."""
     split, seed = validation_split(training_data(tmp_path), 3), 3
-    settled, other = (
-        MODELS["ridge"].settled(data, MODELS["ridge"].options(), seed)
+    resolved, other = (
+        MODELS["ridge"].resolved(data, MODELS["ridge"].options(), seed)
         for data in (split.whole, split.part)
     )
-    assert settled != other
+    assert resolved != other
     first = tune("ridge", split, {}, TuneOptions(1), FitRun(seed)).options
-    assert first == settled
+    assert first == resolved
 
 
 def test_one_trial_is_the_defaults(split: ValidationSplit) -> None:

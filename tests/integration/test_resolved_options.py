@@ -1,4 +1,4 @@
-"""What a model leaves open is settled once in a refresh: both of its fits are alike."""
+"""What a model leaves open is resolved once in a refresh: both of its fits are alike."""
 
 import json
 from pathlib import Path
@@ -25,28 +25,30 @@ def test_the_fit_for_validation_and_the_last_one_take_the_same_options(
     rows = [f"u{user},i{(user + 3 * item) % 20}" for user in range(30) for item in range(8)]
     (tmp_path / "interactions.csv").write_text("user_id,item_id\n" + "\n".join(rows))
     ingest(gateway, FolderTables(tmp_path), rejects=tmp_path / "rejects.csv", strict=True)
-    settled: list[ModelOptions] = []
+    resolved: list[ModelOptions] = []
     fits: list[tuple[ModelOptions, bool]] = []
-    settle, fit = ModelSpec.settled, ModelSpec.fit
+    resolve, fit = ModelSpec.resolved, ModelSpec.fit
 
-    def recorded_settle(
+    def recorded_resolve(
         spec: ModelSpec, data: TrainingData, options: ModelOptions, seed: int
     ) -> ModelOptions:
         # Not what either fit would choose by itself.
-        chosen = settle(spec, data, options, seed).model_copy(update={"l2": 0.7, "popularity": 0.1})
-        settled.append(chosen)
+        chosen = resolve(spec, data, options, seed).model_copy(
+            update={"l2": 0.7, "popularity": 0.1}
+        )
+        resolved.append(chosen)
         return chosen
 
     def recorded_fit(spec: ModelSpec, data: TrainingData, options: ModelOptions, run: FitRun):
         fits.append((options, run.validation is not None))
         return fit(spec, data, options, run)
 
-    monkeypatch.setattr(ModelSpec, "settled", recorded_settle)
+    monkeypatch.setattr(ModelSpec, "resolved", recorded_resolve)
     monkeypatch.setattr(ModelSpec, "fit", recorded_fit)
     options = RefreshOptions(models=("ridge",))
     refresh(gateway, options, load_settings().events, home=tmp_path)
-    assert len(settled) == 1
-    assert fits == [(settled[0], True), (settled[0], False)]
+    assert len(resolved) == 1
+    assert fits == [(resolved[0], True), (resolved[0], False)]
 
 
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
