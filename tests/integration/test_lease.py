@@ -193,5 +193,5 @@ def test_there_is_one_lease(gateway: Neo4jGateway) -> None:
     second = Query(
         "tests/second", "", "write", {}, {}, "CREATE (:RefreshLease {name: 'refresh', fence: 1})"
     )
-    with pytest.raises(QueryError, match="already exists"):
+    with pytest.raises(QueryError, match="a constraint has it be unique"):
         gateway.run(second)
