@@ -53,7 +53,7 @@ class FoundNodeDocument(_Document):
     title: str | None
     """Title or name."""
     count: int
-    """Interactions of a user or with an item; items in a category."""
+    """Items of a user, interactions with an item, items in a category."""
 
 
 class FoundDocument(_Document):
