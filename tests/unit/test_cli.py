@@ -64,7 +64,8 @@ def test_a_file_of_another_form_is_refused_before_any_work(command: list[str], s
 
 
 WAITING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup
 from recsvc import cli
 from recsvc.commands import database
 

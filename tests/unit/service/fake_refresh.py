@@ -35,6 +35,7 @@ MANIFEST: dict[str, Any] = {
     "compared": "on what 412 users did since, unseen by both",
     "objections": [],
     "overridden": [],
+    "model_options": {"lightgcn": {"dimensions": 64, "layers": 2}},
     "start": "from scratch: no version is active",
 }  # fmt: skip
 

@@ -85,6 +85,8 @@ def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
 def test_one_that_was_ended_is_replaced_and_the_log_says_so(tmp_path: Path) -> None:
     with two_workers(tmp_path) as service:
         first, second = answering(service)
+        first.suspend()
+        time.sleep(2)  # it is being asked, and will not answer
         first.kill()
         deadline = time.monotonic() + 20
         while "a process was replaced" not in (log := (tmp_path / "log").read_text()):
@@ -105,9 +107,9 @@ def test_one_that_is_slow_is_not_ended(service: Service) -> None:
 
 
 def test_why_one_is_replaced() -> None:
-    assert "no answer for 30 seconds" in why_replaced(-signal.SIGKILL, was_alive=True)
-    assert why_replaced(-signal.SIGSEGV, was_alive=True) == "it was ended by SIGSEGV"
-    assert why_replaced(3, was_alive=False) == "it ended with exit code 3"
+    assert "no answer for 30 seconds" in why_replaced(-signal.SIGKILL, hung=True)
+    assert why_replaced(-signal.SIGSEGV, hung=False) == "it was ended by SIGSEGV"
+    assert why_replaced(3, hung=False) == "it ended with exit code 3"
 
 
 def replaced(service: Service) -> None:
