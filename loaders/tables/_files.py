@@ -59,11 +59,12 @@ class DataFile:
 def data_file(path: Path) -> DataFile | None:
     """What the name of a file says of it; None where it is of none of the formats."""
     name = path.name
-    if path.suffix in COMPRESSIONS:
+    if path.suffix.lower() in COMPRESSIONS:
         name = path.stem
-    stem, suffix = Path(name).stem, Path(name).suffix
-    if path.suffix == ".zip" and suffix not in _TEXT_FORMATS:  # such as orders.zip of orders.csv
-        stem, suffix = name, Path(zipped_name(path) or "").suffix
+    stem, suffix = Path(name).stem, Path(name).suffix.lower()
+    zipped = path.suffix.lower() == ".zip"
+    if zipped and suffix not in _TEXT_FORMATS:  # such as orders.zip of orders.csv
+        stem, suffix = name, Path(zipped_name(path) or "").suffix.lower()
     if suffix in _TEXT_FORMATS or (suffix == ".parquet" and name == path.name):
         return DataFile(path, stem, suffix)
     return None
@@ -152,6 +153,8 @@ def missing(where: Path, found: Sequence[Path], spec: TableSpec, mapping: TableM
     names = ", ".join(sorted(path.name for path in found)[:20]) or "nothing"
     name = mapping.file_name(spec)
     expected = f"{name}.csv or {name}.parquet" if spec is INTERACTIONS else f"{name}.csv"
+    if any(path.name == f"{name}.json" for path in found):
+        expected += f", or {name}.jsonl with one JSON object in each line"
     return f"{where} holds {names}: expected {expected}"
 
 

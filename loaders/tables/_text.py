@@ -101,7 +101,7 @@ def open_blocks(path: Path) -> Generator[TextBlocks]:
     """
     with _opened(path) as file:
         try:
-            stream = _decompressed(file, path.suffix)
+            stream = _decompressed(file, path.suffix.lower())
         except _UNREADABLE as error:
             raise TableError(f"{path} cannot be read: {error}") from error
         yield TextBlocks(path, stream)
@@ -115,10 +115,10 @@ def estimated_lines(path: Path) -> int:
     """
     with _opened(path) as file:
         try:
-            stream = _decompressed(file, path.suffix)
+            stream = _decompressed(file, path.suffix.lower())
             sample = stream.read(_SAMPLE_BYTES)
             whole = not stream.read(1)
-            if path.suffix == ".zip":
+            if path.suffix.lower() == ".zip":
                 archive = zipfile.ZipFile(file)
                 size, consumed = archive.getinfo(_only_member(archive)).file_size, len(sample)
             else:

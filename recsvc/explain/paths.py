@@ -32,6 +32,8 @@ EQUALLY_STRONG = 0.01
 _LEAST = np.finfo(np.float64).tiny
 _PAIRS_PER_SIGNAL = 1
 _PATHS_PER_PAIR = 2
+_QUERIES_AT_ONCE = 4
+"""Queries of one answer that Neo4j works on at a time: others are to be answered meanwhile."""
 _PAIRS_AT_ONCE = 50
 """Pairs of one query: what one answer of Neo4j holds is taken apart at once."""
 
@@ -83,15 +85,14 @@ async def find_paths(
         Neo4jError: the graph cannot be read in time.
     """
     wanted: list[_Wanted] = await do(_wanted, store, snapshot, nodes, exact)
-    answers = await asyncio.gather(
-        *(
-            store.paths(
-                signal, [(p.evidence_id, p.item_id) for p in pairs], user_id, snapshot.kinds,
-                limit=_PATHS_PER_PAIR,
-            )
-            for signal, pairs in wanted
-        )
-    )  # fmt: skip
+    room = asyncio.Semaphore(_QUERIES_AT_ONCE)
+
+    async def read(signal: str, pairs: Sequence[_Pair]) -> list[FoundPath]:
+        asked = [(pair.evidence_id, pair.item_id) for pair in pairs]
+        async with room:
+            return await store.paths(signal, asked, user_id, snapshot.kinds, limit=_PATHS_PER_PAIR)
+
+    answers = await asyncio.gather(*(read(signal, pairs) for signal, pairs in wanted))
     return await do(_drawn, wanted, answers, user_id, snapshot.kinds, nodes, len(exact.items))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import importlib.util
+import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -159,6 +160,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     # What is there now stays: a full collection that looks through it takes 100 ms.
     gc.collect()
     gc.freeze()
+    # How long a thread with large work keeps the event loop waiting, each time it wants to go on.
+    sys.setswitchinterval(0.001)
     watcher = asyncio.create_task(app.state.refreshes.watch())
     try:
         yield

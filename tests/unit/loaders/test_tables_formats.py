@@ -101,6 +101,21 @@ class TestText:
             (first + 2, "value", "'x' is not a finite number"),
         ]
 
+    @pytest.mark.parametrize(
+        ("suffix", "data"), [("CSV", CSV), ("Csv.GZ", gzip.compress(CSV)), ("ZIP", zipped(CSV))]
+    )
+    def test_suffixes_may_be_capitals(
+        self, read_bytes: Callable[..., Any], suffix: str, data: bytes
+    ) -> None:
+        frame, _ = read_bytes(f"interactions.{suffix}", data)
+        assert frame.select("user_id", "item_id", "value").rows() == [("u", "i", 1.0)]
+
+    def test_json_that_is_no_lines_comes_with_the_form_that_is_read(
+        self, read_bytes: Callable[..., Any]
+    ) -> None:
+        with pytest.raises(TableError, match=r"interactions\.jsonl with one JSON object in each"):
+            read_bytes("interactions.json", JSON)
+
     @pytest.mark.parametrize("name", ["interactions.csv.zip", "interactions.zip"])
     def test_a_zip_of_one_file(self, read_bytes: Callable[..., Any], name: str) -> None:
         frame, rejected = read_bytes(name, zipped(CSV))
