@@ -15,7 +15,7 @@ from recsvc.blend.blend import Blend
 from recsvc.errors import SnapshotError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, EvidenceRows
 from recsvc.explain.counterfactual import find_removals
-from recsvc.explain.leave_out_scores import EvidenceLeftOut, Listed
+from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
 from recsvc.graph.store import Store
 from recsvc.recommend.fresh_rows import with_live_rows
 from recsvc.refresh.comparison import in_rows_of
@@ -142,13 +142,13 @@ def test_scores_without_some_evidence_are_those_of_a_blend_that_never_had_it() -
     blend, n = made_snapshot().blend, len(ITEMS)
     own = np.arange(4)
     listed = Listed(np.array([7, 6]), np.ones(n, bool), np.ones(n, bool), own)
-    left_out = EvidenceLeftOut(blend, EVIDENCE, blend.score(EVIDENCE), listed)
+    leave_one_out = LeaveOneOutScores(blend, EVIDENCE, blend.score(EVIDENCE), listed)
     for sets in ([[0], [1], [3]], [[0, 2], [1, 3]]):
-        scores, _ = left_out.without(np.array(sets))
+        scores, _ = leave_one_out.without(np.array(sets))
         for gone, found in zip(sets, scores, strict=True):
             nodes = tuple(x for p, x in enumerate(EVIDENCE.nodes) if p not in gone)
-            expected = blend.score(Evidence(nodes)).scores[left_out.items]
-            expected[np.searchsorted(left_out.items, own[gone])] = -np.inf
+            expected = blend.score(Evidence(nodes)).scores[leave_one_out.items]
+            expected[np.searchsorted(leave_one_out.items, own[gone])] = -np.inf
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -167,8 +167,8 @@ def test_without_its_counterfactual_an_item_is_not_in_the_list() -> None:
     rank_again, allowed = ranking(blend), np.arange(n) >= 4
     top = rank_again(np.array([], np.int64))
     listed = Listed(top, allowed, np.ones(n, bool), np.arange(4))
-    left_out = EvidenceLeftOut(blend, EVIDENCE, blend.score(EVIDENCE), listed)
-    (removal,) = find_removals(left_out, listed, rank_again, plain=True)
+    leave_one_out = LeaveOneOutScores(blend, EVIDENCE, blend.score(EVIDENCE), listed)
+    (removal,) = find_removals(leave_one_out, listed, rank_again, plain=True)
     assert removal is not None
     assert rank_again(np.array(removal.positions)).tolist() == [removal.replaced_by]
     assert removal.replaced_by != top[0]

@@ -18,7 +18,7 @@ from loaders.types import IdMap
 from recsvc.blend.blend import Blend
 from recsvc.errors import SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
-from recsvc.explain.leave_out_scores import EvidenceLeftOut, Listed
+from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
 from recsvc.signals import EmbeddingSignal, RowSignal
 from recsvc.snapshot.arrays import Snapshot, keep_only, load, pack, read, unpack, unpacked
 
@@ -310,7 +310,7 @@ def test_a_request_writes_nothing_into_a_snapshot(folder: Path) -> None:
     scored = loaded.blend.score(EVIDENCE)
     loaded.blend.terms(scored, np.arange(5))
     listed = Listed(np.arange(3), everything, everything, np.full(4, -1))
-    EvidenceLeftOut(loaded.blend, EVIDENCE, scored, listed).without(np.array([[0, 1], [2, 3]]))
+    LeaveOneOutScores(loaded.blend, EVIDENCE, scored, listed).without(np.array([[0, 1], [2, 3]]))
     assert [(id(value), text) for value, text in held()] == [(id(v), text) for v, text in before]
     for signal in loaded.blend.signals:
         for name, array in signal.arrays().items():
