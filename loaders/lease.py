@@ -48,7 +48,7 @@ def take_lease(
         holder: a name that nobody else has or had.
         seconds: how long it lasts without a sign of life.
         silent_since: take it too if this is still the holder's last sign of life.
-        force: take it whoever has it.
+        force: take it from its holder.
 
     Raises:
         Neo4jError: the graph cannot be written.

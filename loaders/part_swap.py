@@ -6,8 +6,8 @@
     drop           what they took the place of, few parts in a transaction
 
 Neo4j holds one part in memory at a time, however many there are. A process that was killed leaves
-parts that nobody reads: whoever claims the version next, or drops what is left, removes them. One
-that was paused and for dead is told so at its next part.
+parts that nobody reads: the next process that claims the version, or drops what is left, removes
+them. A process that was paused and taken for dead is told so at its next part.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ An entry is a file: an array as `.npy`, or a text. Part 0 of an array is the hea
 each further one holds whole rows. Arrays with the same number of rows are cut at the same rows, so
 that the columns and values of a sparse matrix can be read side by side.
 
-Many parts make one content, and its SHA-256 is that of the list of them. Whoever has read parts of
+Many parts make one content, and its SHA-256 is that of the list of them. A reader of parts of
 two contents finds another one.
 """
 

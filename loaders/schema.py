@@ -1,9 +1,8 @@
 """Constraints and indexes: made, and looked for by what they are.
 
-Whoever writes first makes those in `cypher/schema/`; a refresh makes those of its vectors. A graph
-may have had others before us: a constraint or index counts by its kind, label and properties,
-whatever its name, and one of ours that could not be made beside those of somebody else is an error
-that says what to do.
+The first writer makes those in `cypher/schema/`; a refresh makes those of its vectors. The owner of
+a graph may have made others before. A constraint or index counts by its kind, label and properties,
+not by its name. If one of ours cannot be made beside the owner's, an error says what to do.
 """
 
 import re

@@ -10,7 +10,7 @@ from structlog.typing import Processor
 
 
 class _UnfailingStderr:
-    """What cannot be logged ends nothing: the disk may be full, or whoever read it gone."""
+    """What cannot be logged ends nothing: the disk may be full, or its reader gone."""
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError):

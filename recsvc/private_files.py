@@ -1,4 +1,4 @@
-"""What the commands write belongs to whoever runs them, and nobody else may read it.
+"""Files of the commands belong to the person who runs them, and nobody else may read them.
 
 The files hold people's interactions, names and hashes of keys.
 """

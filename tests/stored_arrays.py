@@ -1,25 +1,18 @@
 """Versions of the blend with made arrays, written as a refresh writes them."""
 
 import hashlib
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from loaders import writeback
-from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
 from loaders.parts import PartName, digest_of, stored_parts
 from loaders.types import IdMap
 from recsvc.blend.blend import Blend
 from recsvc.signals import EmbeddingSignal, RowSignal
 from recsvc.snapshot.arrays import Snapshot, pack
-
-
-def statement(gateway: Neo4jGateway, text: str, **parameters: Any) -> list[dict[str, Any]]:
-    """The rows of a statement of a test, run on its own."""
-    types = dict.fromkeys(parameters, "any")
-    return gateway.run(Query("tests/any", "", "autocommit", types, {}, text), **parameters)  # pyright: ignore[reportArgumentType]
+from tests.statement import statement
 
 
 def made_snapshot(version: int, *, items: int, users: int, entries: int) -> Snapshot:

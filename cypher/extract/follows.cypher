@@ -1,5 +1,5 @@
-// Who follows whom, for some start nodes, as flat lists. Whoever began to follow at `until`
-// or later is left out, and who follows themselves.
+// Who follows whom, for some start nodes, as flat lists. Follows that began at `until` or later are
+// left out, and those of users who follow themselves.
 // mode: read
 // params: ids: list[str], until: datetime
 // returns: sources: list[int], targets: list[int], weights: list[float]

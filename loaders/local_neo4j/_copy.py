@@ -89,8 +89,8 @@ def copy_graph(
 def accounts_changed(server: LocalNeo4j) -> bool:
     """Whether somebody gave a running copy another password or more users.
 
-    Community Edition has no roles, and its system database cannot be made read-only: whoever logs
-    in to the copy may do that, and the copy is then made anew.
+    Community Edition has no roles, and its system database cannot be made read-only: anybody who
+    logs in to the copy may do that, and the copy is then made anew.
 
     Raises:
         Neo4jError: it does not answer.

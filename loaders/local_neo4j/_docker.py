@@ -91,7 +91,7 @@ class DockerServer:
             folder: where it runs.
             lock: an open file that the command inherits.
         """
-        # Whoever the server is in its container reads them and writes its report beside them;
+        # The server's user in its container reads them and writes its report beside them;
         # nobody else gets into our folder.
         folder.chmod(0o777)
         return self._compose(

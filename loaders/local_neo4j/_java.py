@@ -63,7 +63,7 @@ server.memory.pagecache.size={page_cache_megabytes}m
 dbms.security.auth_enabled=true
 dbms.usage_report.enabled=false
 server.databases.default_to_read_only={read_only}
-# Whoever may read the graph may run LOAD CSV: it reads no file of this machine, which may hold
+# A reader of the graph may run LOAD CSV: it reads no file of this machine, which may hold
 # passwords, and asks no address of this machine or of a private net.
 dbms.security.allow_csv_import_from_file_urls=false
 server.directories.import=load-csv

@@ -34,7 +34,7 @@ class LocalNeo4jOptions:
         page_cache_megabytes: page cache, in MiB.
         start_timeout_seconds: how long the server may take from its start until it answers.
         version: line of Neo4j, 5.26 or 2026; `deploy/neo4j/pom.xml` names the version of each.
-        read_only: nobody can change the graph, whoever logs in.
+        read_only: nobody who logs in can change the graph.
         repair: a torn end of the transaction log, as a full disk leaves one, is cut off at the
             start instead of keeping the database from being started.
 

@@ -51,7 +51,7 @@ _T = TypeVar("_T")
 
 
 class Journal(Protocol):
-    """Is told of each step, and may keep what it made for an attempt that resumes the work."""
+    """Records each step, and may keep its result for an attempt that resumes the work."""
 
     def kept(self, name: str, make: Callable[[], _T]) -> _T:
         """What an earlier attempt made, else what `make` makes."""
@@ -119,7 +119,7 @@ class Parts:
         kinds: of events, those that speak for an item on meta-paths.
         fit: fits a model.
         queries: runs the meta-paths that declare no walk; without it they take no part.
-        journal: is told of the steps.
+        journal: records the steps.
     """
 
     options: BlendOptions

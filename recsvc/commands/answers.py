@@ -191,7 +191,7 @@ def service() -> "FastAPI":
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         return _service()
-    except Exception:
+    except Exception:  # whatever it is, it belongs into the log as JSON
         _log.exception("a process of the service cannot start")
         sys.exit(1)
 

@@ -1,6 +1,6 @@
 """How reads and writes get to Neo4j: connections, deadlines, planning, the schema.
 
-One driver per event loop, opened by `open` and closed by `close`. Whoever writes first has the
+One driver per event loop, opened by `open` and closed by `close`. The first writer has the
 schema made, and all others wait for that.
 """
 

@@ -1,7 +1,7 @@
 """What stands in the graph in a form that cannot be read: it is left out, counted and named.
 
 Somebody who edits the graph by hand may set a weight to true, a title to a list or `available` to
-a word. Whoever is not concerned is answered as ever. Things are named by the database's own id
+a word. All other users are answered as ever. Things are named by the database's own id
 (`MATCH (n) WHERE elementId(n) = '…'`): no log holds the id of a user.
 """
 

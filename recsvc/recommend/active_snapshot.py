@@ -332,6 +332,6 @@ async def _only_one_unpacks(folder: Path) -> AsyncGenerator[None]:
                 try:
                     yield
                 finally:
-                    path.unlink(missing_ok=True)  # whoever waits for it finds the folder
+                    path.unlink(missing_ok=True)  # a process that waits for it finds the folder
                 return
         await asyncio.sleep(_LOCK_SECONDS)

@@ -2,8 +2,8 @@
 
     RECSVC_HOME/refreshes/<run>/state.npz
 
-It belongs to the versions of that run. It holds who did what, and vectors of users: whoever is
-deleted is removed from it too.
+It belongs to the versions of that run. It holds interactions and vectors of users: a deleted
+user is removed from it too.
 """
 
 import contextlib

@@ -76,7 +76,7 @@ def held_lease(
     Args:
         gateway: the graph.
         seconds: how long the lease lasts without a sign of life.
-        force: take it at once, whoever has it.
+        force: take it at once from its holder.
         progress: told the seconds that are waited.
 
     Raises:

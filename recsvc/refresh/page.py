@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 def page_at_end(run: RefreshRun) -> Generator[None]:
     """Make the page of a run that ends in the block, whatever it ends with.
 
-    A page that cannot be made is told of in the log, and changes nothing else.
+    If a page cannot be made, the log says so, and nothing else changes.
     """
     try:
         yield
@@ -50,5 +50,5 @@ def _write(run: RefreshRun) -> None:
 def _tell(level: str, event: str, run: RefreshRun, **facts: str) -> None:
     """Log, where somebody said how."""
     if structlog.is_configured():
-        with contextlib.suppress(OSError):  # whoever read it has gone
+        with contextlib.suppress(OSError):  # its reader has gone
             getattr(_log, level)(event, run=run.name, **facts)

@@ -41,7 +41,7 @@ class Run:
 
     @contextmanager
     def step(self, name: str) -> Generator[None]:
-        """One step: it begins only while the lease is held, is noted, and is told of.
+        """One step: it begins only under the lease; the journal and the progress show it.
 
         Raises:
             LeaseLostError: another refresh took over.

@@ -4,9 +4,8 @@ The weights of the blend are learned on interactions held out from a sample of u
 that have not seen them. Then the same models are fitted on everything and written into the free
 slots; one transaction makes the new versions active.
 
-What each step has made is kept until the end, so a refresh that was ended in the middle is gone on
-with by the next one. What has been written to the graph is asked of the graph: the status of a
-version says how far it got.
+The result of each step is kept until the end, so the next refresh can resume an interrupted one.
+The graph itself tells what has been written to it: the status of a version says how far it got.
 """
 
 import contextlib
@@ -310,7 +309,7 @@ def _blend_facts(run: Run, candidate: Candidate) -> dict[str, Any]:
 
 def _activate(run: Run, candidate: Candidate, verdict: Verdict) -> None:
     with run.step("activate"):
-        # Whoever was deleted since the graph was read is in the arrays that were just stored.
+        # Users deleted since the graph was read are in the arrays that were just stored.
         finish_before_activation(run.gateway, candidate.versions[HYBRID].number)
         writeback.activate(run.gateway, candidate.versions.values(), overridden=verdict.objections)
 

@@ -7,9 +7,9 @@
       deleted           something was deleted that the run has read; gone when the run has ended
       state.npz         what the next refresh can go on from, see `recsvc.refresh.fine_tuning_state`
 
-Whoever was ended in the middle is gone on with by the next one that is asked the same. A process
-that was paused still has the lock, so another that takes over from it starts anew in a folder of
-its own, and the two never write into the same files.
+The next refresh with the same options resumes an interrupted run. A paused process still has the
+lock, so another that takes over from it starts anew in a folder of its own, and the two never write
+into the same files.
 """
 
 import contextlib
@@ -170,7 +170,7 @@ class RefreshRun:
     def tell(self, event: str, *, level: Literal["info", "warning"] = "info", **facts: Any) -> None:
         """Log, where somebody said how; a program that only calls a refresh has not."""
         if structlog.is_configured():
-            with contextlib.suppress(OSError):  # whoever read it has gone
+            with contextlib.suppress(OSError):  # its reader has gone
                 getattr(_log, level)(event, run=self.name, **facts)
 
     def _file(self, name: str) -> Path:

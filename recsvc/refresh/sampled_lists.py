@@ -6,9 +6,9 @@
 
 A user is named by a short number. Beside it `lists.json` has a hash of their id, so that what is
 told of somebody can be found when they are deleted. A deleted item takes the lists with it that it
-is on. All who write either file hold one lock, and whoever writes users and items into one of them
-looks, with the lock held, whether these still exist: of a deletion and a refresh at the same time,
-the one that comes later leaves nothing.
+is on. All writers of either file hold one lock. A writer of users and items looks, with the lock
+held, whether these still exist: of a deletion and a refresh at the same time, the later one leaves
+nothing.
 """
 
 import contextlib

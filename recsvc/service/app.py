@@ -157,9 +157,11 @@ def _keeping(cache: AnswerCache, engine: Engine, metrics: Metrics) -> Middleware
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     engine: Engine = app.state.engine
     await engine.start()
-    # What is there now stays: a full collection that looks through it takes 100 ms.
+    # What is there now stays: a full collection that looks through it takes 100 ms. One that looks
+    # through a large answer in the making takes 50, finds next to nothing, and is made rarely.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*gc.get_threshold()[:2], 100)
     # How long a thread with large work keeps the event loop waiting, each time it wants to go on.
     sys.setswitchinterval(0.001)
     watcher = asyncio.create_task(app.state.refreshes.watch())

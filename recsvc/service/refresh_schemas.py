@@ -55,7 +55,7 @@ class RefreshStepDocument(_Document):
     name: str
     state: Literal["running", "done", "interrupted"]
     attempt: int
-    """Which attempt made it: a refresh that was ended in the middle is gone on with."""
+    """Which attempt made it: the next refresh resumes an interrupted one."""
     started_at: str
     seconds: float | None
     """How long it took; null while it is under way."""
@@ -76,11 +76,11 @@ class RefreshDocument(_Document):
 
     id: str
     state: State
-    """`unfinished`: it is under way, or was ended in the middle and can be gone on with."""
+    """`unfinished`: it is under way, or was interrupted and can be resumed."""
     running: bool | None
     """Whether a process works on it now; null where Neo4j, which knows, does not answer."""
     error: str | None
-    """Why it failed, or was ended in the middle."""
+    """Why it failed, or was interrupted."""
     begun_at: str | None
     finished_at: str | None
     models: list[str]

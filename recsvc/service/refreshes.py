@@ -49,7 +49,7 @@ class Refreshes:
         Args:
             engine: tells who refreshes.
             models: that the blend is made of; none for the default.
-            force: take over from whoever refreshes.
+            force: take over from a running refresh.
             from_scratch: learn everything anew.
 
         Raises:

@@ -30,7 +30,7 @@ from recsvc.models.base import silent
 _VALIDATION_SHARE = 0.2
 
 Watch = Callable[[str, int | None], Progress]
-"""Is told of a fit and of the most epochs it takes; gives what is told each of them."""
+"""Takes the name of a fit and the most epochs it runs; returns its `Progress`."""
 
 
 def unwatched(_fit: str, _epochs: int | None) -> Progress:

@@ -22,14 +22,8 @@ from recsvc.snapshot.arrays import pack
 from recsvc.snapshot.deletion import DeletedNode, delete_nodes, finish_deletions, pending_deletions
 from tests.conftest import CHECKOUT, _docker_answers, refreshed, running_service
 from tests.faults.tcp_proxy import tcp_proxy
-from tests.stored_arrays import (
-    held,
-    made_snapshot,
-    parts_left,
-    sha_of,
-    statement,
-    store,
-)
+from tests.statement import statement
+from tests.stored_arrays import held, made_snapshot, parts_left, sha_of, store
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loaders.catalogue import Query
 from loaders.extract import extract_details, extract_graph
 from loaders.ingest import ingest
 from loaders.tables import (
@@ -31,6 +30,7 @@ from loaders.tables import (
 from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.settings import load_settings
 from tests.conftest import Served, Service, running_service
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
@@ -69,11 +69,6 @@ EDITS = st.lists(
 )  # fmt: skip
 
 
-def _run(served: Served, text: str, **parameters: Any) -> list[dict[str, Any]]:
-    query = Query("tests/hand", "", "write", dict.fromkeys(parameters, "any"), {}, text)
-    return served.gateway.run(query, **parameters)
-
-
 @pytest.fixture(scope="module")
 def log_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("log") / "serve.log"
@@ -92,8 +87,8 @@ def service(served: Served, log_file: Path) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def edited(served: Served, service: Service) -> str:
     """The item that is edited: u0 is recommended it, u1 is not. There are nodes of odd ids too."""
-    _run(
-        served,
+    statement(
+        served.gateway,
         """
         MATCH (u:User {user_id: 'u0'}), (c:Category {category_id: 'c0'})
         MERGE (u)-[:PREFERS]->(c)
@@ -144,7 +139,11 @@ def _edit(served: Served, item: str, edits: Sequence[tuple[tuple[str, str], str]
     for (place, name), value in edits:
         text = PLACES[place][0]
         named = {"item": item} if "$item" in text else {}
-        _run(served, f"{text} WITH x LIMIT 1 SET x.edited = true, x.{name} = {value}", **named)
+        statement(
+            served.gateway,
+            f"{text} WITH x LIMIT 1 SET x.edited = true, x.{name} = {value}",
+            **named,
+        )
 
 
 def _extracted(served: Served) -> None:
@@ -185,7 +184,8 @@ def test_no_edit_breaks_an_answer_or_a_refresh(
     served: Served, service: Service, edited: str, others: Others, edits: Any
 ) -> None:
     """Whatever values somebody gives to properties that this product reads."""
-    kept = _run(served, "MATCH (n:Item|User|Category) WHERE n.note = 'odd' OR n.item_id = $item "
+    kept = statement(served.gateway,
+                "MATCH (n:Item|User|Category) WHERE n.note = 'odd' OR n.item_id = $item "
                 "OR n.category_id = 'c0' OR EXISTS { (:User {user_id: 'u0'})-[:FOLLOWS]->(n) } "
                 "RETURN elementId(n) AS id, properties(n) AS properties "
                 "UNION MATCH (:User {user_id: 'u0'})-[r]->() "
@@ -204,14 +204,16 @@ def test_no_edit_breaks_an_answer_or_a_refresh(
         rows = [(row["id"], row["properties"]) for row in kept]
         text = "UNWIND $rows AS row MATCH {} WHERE elementId(x) = row[0] SET x = row[1]"
         for pattern in ("(x)", "()-[x]->()"):
-            _run(served, text.format(pattern), rows=rows)
+            statement(served.gateway, text.format(pattern), rows=rows)
 
 
 def test_what_cannot_be_read_is_counted_and_named_once(
     served: Served, service: Service, log_file: Path, edited: str
 ) -> None:
     _edit(served, edited, [(("item", "available"), "'no'")])
-    (row,) = _run(served, "MATCH (i:Item {item_id: $item}) RETURN elementId(i) AS id", item=edited)
+    (row,) = statement(
+        served.gateway, "MATCH (i:Item {item_id: $item}) RETURN elementId(i) AS id", item=edited
+    )
     for _ in range(3):
         listed = _answer(service, "/v1/users/u0/recommendations", {"k": 10})["items"]
         assert edited not in [item["item_id"] for item in listed]
@@ -227,7 +229,7 @@ def test_what_an_extract_leaves_out_is_counted(served: Served, edited: str) -> N
     extract_graph(served.gateway, unread=heard.append)
     assert heard == []
     text = "MATCH (:User {user_id: 'u0'})-[r:INTERACTED]->() WITH r ORDER BY elementId(r) LIMIT 3 "
-    _run(served, text + "SET r.weight = true")
+    statement(served.gateway, text + "SET r.weight = true")
     _edit(served, edited, [(("inside", "weight"), "[1]"), (("prefers", "weight"), "'x'")])
     extract_graph(served.gateway, unread=heard.append)
     assert heard == [{"INTERACTED": 3, "PREFERS": 1, "IN_CATEGORY": 1}]
@@ -239,7 +241,10 @@ def test_a_refresh_of_a_graph_where_all_of_it_was_edited(served: Served, edited:
         for name in names:
             if not name.endswith("_id"):
                 _edit(served, edited, [((place, name), next(every))])
-    _run(served, "MATCH (x {note: 'odd'}) SET x.item_id = 7, x.user_id = [1], x.category_id = true")
+    statement(
+        served.gateway,
+        "MATCH (x {note: 'odd'}) SET x.item_id = 7, x.user_id = [1], x.category_id = true",
+    )
     report = refresh(
         served.gateway, REFRESH_OPTIONS, load_settings().events, home=served.home, force=True
     )
@@ -280,7 +285,7 @@ def _odd_interactions(served: Served, user: str) -> dict[str, Known]:
         What can be read of each, by item: nothing where its event cannot.
     """
     names = (*NUMBERS, *TIMES, "event")
-    _run(served, ODD_INTERACTIONS, user=user, names=names, early=EARLY)
+    statement(served.gateway, ODD_INTERACTIONS, user=user, names=names, early=EARLY)
     found = _interactions(served, user)
     for known in found.values():
         for name in NUMBERS:
@@ -292,7 +297,7 @@ def _odd_interactions(served: Served, user: str) -> dict[str, Known]:
 
 
 def _interactions(served: Served, user: str) -> dict[str, Known]:
-    rows = _run(served, READ, user=user, numbers=NUMBERS, times=TIMES)
+    rows = statement(served.gateway, READ, user=user, numbers=NUMBERS, times=TIMES)
     names = (*NUMBERS, *TIMES)
     return {r["item"]: dict(zip(names, r["numbers"] + r["times"], strict=True)) for r in rows}
 
@@ -312,8 +317,11 @@ def _first(*values: Any) -> Any:
 def test_events_on_interactions_that_were_edited(served: Served, service: Service) -> None:
     """Whatever stands there: the event counts, those of others do, and what is odd is replaced."""
     before = _odd_interactions(served, "odd-writes")
-    _run(served, "MATCH (i:Item) WHERE i.item_id STARTS WITH 'odd-writes' SET i.title = [true]")
-    _run(served, "CREATE (:Event {event_id: 'odd', uncounted: 'x'})")
+    statement(
+        served.gateway,
+        "MATCH (i:Item) WHERE i.item_id STARTS WITH 'odd-writes' SET i.title = [true]",
+    )
+    statement(served.gateway, "CREATE (:Event {event_id: 'odd', uncounted: 'x'})")
     events = [
         {"event_id": f"hand-{item}", "user_id": "odd-writes", "item_id": item, "event": "listen",
          "value": 4.0, "timestamp": LATE.isoformat()}
@@ -359,7 +367,8 @@ def test_tables_on_interactions_that_were_edited(served: Served, tmp_path: Path)
                 said = max(said, (int(was["count"]) - count, was["weight"] - weight))
             assert (now["count"], now["weight"]) == (count + said[0], weight + said[1]), item
             _check_times(now, was)
-    assert _run(served, "MATCH (:User {user_id: 'u1'})-[r {event: 'wish'}]->({item_id: 'i41'}) "
+    assert statement(served.gateway,
+                "MATCH (:User {user_id: 'u1'})-[r {event: 'wish'}]->({item_id: 'i41'}) "
                 "RETURN r.weight AS weight") == [{"weight": 1.5}]  # fmt: skip
 
 
@@ -388,7 +397,7 @@ NEW = {
 
 
 def test_nodes_and_links_that_were_edited_are_put(served: Served, service: Service) -> None:
-    ids = _run(served, ODD_NODES, prefix="odd-put-")[0]["ids"]
+    ids = statement(served.gateway, ODD_NODES, prefix="odd-put-")[0]["ids"]
     for id_ in ids:
         inside, liked = ([{"category_id": id_, "weight": weight}] for weight in (3.0, 2.0))
         for path, body in (
@@ -399,7 +408,7 @@ def test_nodes_and_links_that_were_edited_are_put(served: Served, service: Servi
         ):
             answer = service.client.put(f"/v1/{path}", json=body)
             assert answer.status_code == 200, answer.text
-    assert _run(served, WRITTEN, ids=ids) == [NEW] * len(VALUES)
+    assert statement(served.gateway, WRITTEN, ids=ids) == [NEW] * len(VALUES)
     for id_ in ids:
         for path in (
             f"users/{id_}/follows/u1",
@@ -411,7 +420,7 @@ def test_nodes_and_links_that_were_edited_are_put(served: Served, service: Servi
 
 
 def test_nodes_and_links_that_were_edited_are_loaded(served: Served, tmp_path: Path) -> None:
-    ids = _run(served, ODD_NODES, prefix="odd-load-")[0]["ids"]
+    ids = statement(served.gateway, ODD_NODES, prefix="odd-load-")[0]["ids"]
     frames = {
         USERS: {"user_id": ids, "name": "Una"},
         ITEMS: {"item_id": ids, "title": "Ion"},
@@ -423,4 +432,4 @@ def test_nodes_and_links_that_were_edited_are_loaded(served: Served, tmp_path: P
     tables = FrameTables({spec: as_table(spec, pl.DataFrame(f)) for spec, f in frames.items()})
     report = ingest(served.gateway, tables, rejects=tmp_path / "rejects.csv")
     assert report.rejected == 0
-    assert _run(served, WRITTEN, ids=ids) == [NEW] * len(VALUES)
+    assert statement(served.gateway, WRITTEN, ids=ids) == [NEW] * len(VALUES)

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
 from loaders.parts import Part
 from recsvc.errors import NotFoundError
@@ -35,15 +34,11 @@ from recsvc.snapshot.arrays import Snapshot
 from recsvc.snapshot.deletion import DeletedNode, delete_nodes, delete_user, finish_deletions
 from recsvc.snapshot.forgetting import rewritten
 from tests.conftest import key_ring
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
 KINDS = ("users", "items", "categories")
-
-
-def rows(gateway: Neo4jGateway, text: str, **parameters: Any) -> list[dict[str, Any]]:
-    query = Query("tests/rows", "", "write", dict.fromkeys(parameters, "any"), {}, text)  # pyright: ignore
-    return gateway.run(query, **parameters)
 
 
 COPY = """
@@ -63,10 +58,10 @@ def copies(served) -> Iterator[Callable[[int, str], None]]:
     """Makes a version with the arrays of the active one, of any status; all are removed again."""
 
     def copy(version: int, status: str) -> None:
-        rows(served.gateway, COPY, version=version, status=status)
+        statement(served.gateway, COPY, version=version, status=status)
 
     yield copy
-    rows(
+    statement(
         served.gateway,
         "MATCH (v:EmbeddingVersion {model: 'hybrid'}) WHERE v.version > 100 "
         "OPTIONAL MATCH (v)-[:HAS_PART]->(part) DETACH DELETE v, part",
@@ -110,7 +105,7 @@ def stored(gateway: Neo4jGateway) -> dict[int, bytes]:
         "RETURN v.version AS version, part.content AS content "
         "ORDER BY version, part.entry, part.number"
     )
-    for row in rows(gateway, text):
+    for row in statement(gateway, text):
         found[row["version"]] = found.get(row["version"], b"") + row["content"]
     return found
 
@@ -124,7 +119,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 def notes(gateway: Neo4jGateway) -> int:
-    return len(rows(gateway, "MATCH (note:Deletion) RETURN note"))
+    return len(statement(gateway, "MATCH (note:Deletion) RETURN note"))
 
 
 def ids_of(loaded: Snapshot) -> set[str]:
@@ -135,7 +130,7 @@ def said_in_the_graph(gateway: Neo4jGateway) -> set[str]:
     """Every text in every property of every node and relationship, but the arrays."""
     texts: set[str] = set()
     for pattern in ("(n)", "()-[n]->()"):
-        for row in rows(gateway, f"MATCH {pattern} RETURN properties(n) AS properties"):
+        for row in statement(gateway, f"MATCH {pattern} RETURN properties(n) AS properties"):
             for value in row["properties"].values():
                 texts |= {each for each in (value if isinstance(value, list) else [value])
                           if isinstance(each, str)}  # fmt: skip
@@ -170,7 +165,7 @@ async def test_nothing_is_left_of_a_user_an_item_and_a_category(
     await client.post("/v1/events", json=[{"event_id": "e", "user_id": "u13", "item_id": "i42"}])
     before = (await client.get("/v1/users/u37/recommendations", params={"k": 50})).json()
     doomed = before["items"][0]["item_id"]
-    (seen,) = rows(
+    (seen,) = statement(
         served.gateway,
         "MATCH (:User {user_id: 'u37'})-[:INTERACTED]->(i) RETURN min(i.item_id) AS id",
     )
@@ -251,11 +246,11 @@ def test_a_refresh_that_was_at_work_forgets_too(served, copies) -> None:
     assert b'"u51"' in stored(served.gateway)[103]
     assert notes(served.gateway) == 1
     assert "u51" not in said_in_the_graph(served.gateway)
-    rows(
+    statement(
         served.gateway,
         "MATCH (v:EmbeddingVersion {model: 'hybrid', version: 103}) SET v.status = 'ready'",
     )
-    rows(served.gateway, "CREATE (:User {user_id: 'u51'})")  # who came back meanwhile
+    statement(served.gateway, "CREATE (:User {user_id: 'u51'})")  # who came back meanwhile
     finish_deletions(served.gateway)
     assert not any(b'"u51"' in content for content in stored(served.gateway).values())
     assert notes(served.gateway) == 0
@@ -304,7 +299,7 @@ async def test_versions_forget_a_validation_user_and_unfinished_refreshes_what_t
         "MATCH (v:EmbeddingVersion {status: 'active'}) WHERE v.validation_users IS NOT NULL "
         "RETURN v.validation_users AS users, v.validation_ndcg AS ndcg, v.validation_asked AS asked"
     )
-    (before,) = rows(served.gateway, measured)
+    (before,) = statement(served.gateway, measured)
     ndcg = dict(zip(before["users"], before["ndcg"], strict=True))
     known = {f"u{n}": number for n, number in enumerate(id_numbers(f"u{n}" for n in range(240)))}
     user = next(user for user, number in known.items() if number in ndcg)
@@ -312,7 +307,7 @@ async def test_versions_forget_a_validation_user_and_unfinished_refreshes_what_t
     run.mkdir(parents=True)
     (run / "graph.npz").write_bytes(b"what users did")
     assert (await client.delete(f"/v1/users/{user}")).status_code == 204
-    (after,) = rows(served.gateway, measured)
+    (after,) = statement(served.gateway, measured)
     del ndcg[known[user]]
     assert dict(zip(after["users"], after["ndcg"], strict=True)) == ndcg
     assert not (run / "graph.npz").exists()
@@ -341,7 +336,7 @@ async def test_who_comes_back_is_new(served, client: httpx.AsyncClient) -> None:
     assert (await client.post("/v1/events", json=event)).json()["new"] == 1
     assert (await client.delete("/v1/users/u70")).status_code == 204
     assert (await client.post("/v1/events", json=event)).json()["new"] == 1
-    (found,) = rows(
+    (found,) = statement(
         served.gateway,
         "MATCH (u:User {user_id: 'u70'})-[r]->(i) RETURN keys(u) AS keys, collect(i.item_id) AS i",
     )
@@ -362,7 +357,7 @@ async def test_one_that_cannot_be_finished_is_shown_and_tried_again(
     app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        (whole,) = rows(served.gateway, damaged, content=b"x")
+        (whole,) = statement(served.gateway, damaged, content=b"x")
         refused = await client.delete("/v1/users/u64")
         assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
         assert "gone from the graph" in refused.json()["detail"]
@@ -374,7 +369,7 @@ async def test_one_that_cannot_be_finished_is_shown_and_tried_again(
         assert "u64" not in str(told)
         listed = await client.get("/v1/users/u65/recommendations")
         assert len(listed.json()["items"]) == 10
-        rows(served.gateway, damaged, content=whole["content"])
+        statement(served.gateway, damaged, content=whole["content"])
         await until(lambda: engine.deletions_seen == 0)
         assert (await client.delete("/v1/users/u64")).status_code == 404
         told = (await client.get("/v1/models")).json()["deletions"]

@@ -28,15 +28,8 @@ from recsvc.snapshot.deletion import (
     finish_deletions,
     pending_deletions,
 )
-from tests.stored_arrays import (
-    held,
-    made_snapshot,
-    names_of,
-    parts_left,
-    sha_of,
-    statement,
-    store,
-)
+from tests.statement import statement
+from tests.stored_arrays import held, made_snapshot, names_of, parts_left, sha_of, store
 
 pytestmark = pytest.mark.neo4j
 

@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from loaders.catalogue import Query
 from loaders.extract import (
     Selection,
     extract_graph,
@@ -24,6 +23,7 @@ from loaders.ingest import ingest
 from loaders.schema import apply_schema
 from loaders.tables import FolderTables
 from loaders.types import HeteroGraph
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
@@ -35,16 +35,11 @@ def at(day: int) -> datetime:
     return datetime(2020, 1, day, tzinfo=UTC)
 
 
-def run(gateway: Neo4jGateway, text: str, **parameters: Any) -> list[dict[str, Any]]:
-    types = dict.fromkeys(parameters, "any")
-    return gateway.run(Query("tests/extract", "", "write", types, {}, text), **parameters)
-
-
 @pytest.fixture
 def graph(gateway: Neo4jGateway) -> Neo4jGateway:
     """Every relationship type, several events of one pair, times with offsets, missing weights."""
     apply_schema(gateway)
-    run(
+    statement(
         gateway,
         """
         UNWIND [$emoji, $wide, 'u3', 'lonely'] AS id CREATE (:User {user_id: id})
@@ -149,7 +144,7 @@ def test_until_keeps_nothing_of_the_future(graph: Neo4jGateway) -> None:
 def test_until_is_the_same_however_the_graph_goes_on(graph: Neo4jGateway) -> None:
     selection = Selection(until=at(9))
     before = extract_graph(graph, selection=selection)
-    run(
+    statement(
         graph,
         "MATCH (u:User)-[r:INTERACTED {event: 'view'}]->(i:Item {item_id: 'i1'}) "
         "SET r.weight = r.weight + 10, r.last_at = datetime('2021-01-01T00:00Z') "
@@ -186,7 +181,7 @@ def test_community_of_users(graph: Neo4jGateway) -> None:
 
 
 def test_k_core(graph: Neo4jGateway) -> None:
-    run(graph, "MATCH (u:User {user_id: $emoji}), (i:Item {item_id: 'i2'}) "
+    statement(graph, "MATCH (u:User {user_id: $emoji}), (i:Item {item_id: 'i2'}) "
         "CREATE (u)-[:INTERACTED {event: 'view', weight: 1.0}]->(i)", emoji=EMOJI)  # fmt: skip
     found = extract_graph(graph, selection=Selection(k_core=2))
     assert (list(found.users), list(found.items)) == ([WIDE, EMOJI], ["i1", "i2"])
@@ -237,7 +232,7 @@ def test_no_such_form(graph: Neo4jGateway, tmp_path: Path) -> None:
 def test_parquet_is_ingested_again(graph: Neo4jGateway, tmp_path: Path) -> None:
     before = extract_graph(graph)
     extract_to_folder(graph, tmp_path, form="parquet")
-    run(graph, "MATCH (n) DETACH DELETE n")
+    statement(graph, "MATCH (n) DETACH DELETE n")
     ingest(graph, FolderTables(tmp_path), rejects=tmp_path / "rejects.csv", strict=True)
     assert same(extract_graph(graph), before)
 
@@ -253,15 +248,15 @@ def test_no_relationship_is_taken_for_one_of_another_node(gateway: Neo4jGateway)
         "UNWIND range(0, 49) AS n CREATE (:User {user_id: $kind + n})"
         "-[:INTERACTED {event: 'e', weight: 1.0}]->(:Item {item_id: $kind + n})"
     )
-    run(gateway, make, kind="z")
+    statement(gateway, make, kind="z")
     over = False
 
     def come_and_go() -> int:
         rounds = 0
         while not over:
             kind = "abcdefgh"[rounds % 8]
-            run(gateway, make, kind=kind)
-            run(gateway, churn, kind=kind)
+            statement(gateway, make, kind=kind)
+            statement(gateway, churn, kind=kind)
             rounds += 1
         return rounds
 

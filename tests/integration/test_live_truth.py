@@ -12,10 +12,10 @@ import httpx
 import polars as pl
 import pytest
 
-from loaders.catalogue import Query
 from tests.conftest import running_service
 from tests.integration.conftest import OddServed
 from tests.odd_shop import SEEDS, in_path
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
@@ -53,8 +53,7 @@ class Asking:
         return [item["item_id"] for item in found["items"]]
 
     def by_hand(self, text: str, **parameters: Any) -> list[dict[str, Any]]:
-        query = Query("tests/hand", "", "write", dict.fromkeys(parameters, "any"), {}, text)
-        return self.odd.served.gateway.run(query, **parameters)
+        return statement(self.odd.served.gateway, text, **parameters)
 
 
 @pytest.fixture(scope="module")

@@ -17,15 +17,11 @@ from recsvc.report import build_report
 from recsvc.settings import load_settings
 from recsvc.snapshot.deletion import pending_deletions
 from tests.conftest import Served, Service, running_service
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
 REFRESH_OPTIONS = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
-
-
-def _run(served: Served, text: str, **parameters: Any) -> list[dict[str, Any]]:
-    query = Query("tests/odd", "", "write", dict.fromkeys(parameters, "any"), {}, text)
-    return served.gateway.run(query, **parameters)
 
 
 @pytest.fixture(scope="module")
@@ -53,29 +49,29 @@ def service(served: Served, log_file: Path) -> Iterator[Service]:
 def test_notes_of_deletions_that_cannot_be_read(
     served: Served, service: Service, log_file: Path, note: str
 ) -> None:
-    (made,) = _run(served, f"CREATE (n:Deletion {note}) RETURN elementId(n) AS id")
+    (made,) = statement(served.gateway, f"CREATE (n:Deletion {note}) RETURN elementId(n) AS id")
     try:
-        _run(served, "MERGE (:User {user_id: 'gone'})")
+        statement(served.gateway, "MERGE (:User {user_id: 'gone'})")
         assert service.client.delete("/v1/users/gone").status_code == 204
         listed = service.client.get("/v1/models")
         assert listed.status_code == 200
         assert listed.json()["deletions"]["pending"] == 0
         assert made["id"] in log_file.read_text()
     finally:
-        _run(served, "MATCH (n:Deletion) DELETE n")
+        statement(served.gateway, "MATCH (n:Deletion) DELETE n")
 
 
 def test_a_note_of_which_only_the_number_or_time_is_odd_is_worked_on(
     served: Served, service: Service
 ) -> None:
-    _run(
-        served,
+    statement(
+        served.gateway,
         "CREATE (:Deletion {note: 'n', kind: 'user', digest: 'd', number: 'a', at: 'z'})",
     )
     assert pending_deletions(served.gateway).count == 1
-    _run(served, "MERGE (:User {user_id: 'gone'})")
+    statement(served.gateway, "MERGE (:User {user_id: 'gone'})")
     assert service.client.delete("/v1/users/gone").status_code == 204
-    assert _run(served, "MATCH (n:Deletion) RETURN n") == []
+    assert statement(served.gateway, "MATCH (n:Deletion) RETURN n") == []
 
 
 ODD_VERSION = """
@@ -88,7 +84,7 @@ RETURN elementId(v) AS id, before
 
 
 def test_versions_that_were_edited(served: Served, service: Service) -> None:
-    before = _run(served, ODD_VERSION)
+    before = statement(served.gateway, ODD_VERSION)
     try:
         listed = service.client.get("/v1/models")
         assert listed.status_code == 200
@@ -108,8 +104,8 @@ def test_versions_that_were_edited(served: Served, service: Service) -> None:
         assert report.versions["hybrid"] == 2
     finally:
         for row in before:
-            _run(
-                served,
+            statement(
+                served.gateway,
                 "MATCH (v) WHERE elementId(v) = $id "
                 "SET v.metrics = $before.metrics, v.options = $before.options",
                 **row,
@@ -122,8 +118,8 @@ def test_versions_that_were_edited(served: Served, service: Service) -> None:
 )
 def test_ids_that_are_lists(served: Served, service: Service, node: str, id_: str) -> None:
     """Those who are linked with such a node are answered without it."""
-    _run(
-        served,
+    statement(
+        served.gateway,
         f"""
         MATCH (u:User {{user_id: 'u0'}})-[:INTERACTED]->(had:Item)
         WITH u, collect(had) AS all
@@ -154,7 +150,7 @@ def test_ids_that_are_lists(served: Served, service: Service, node: str, id_: st
         told = served.run("explain", "u0", item)
         assert told.returncode == 0, told.stderr
     finally:
-        _run(served, "MATCH (n {note: 'odd'}) DETACH DELETE n")
+        statement(served.gateway, "MATCH (n {note: 'odd'}) DETACH DELETE n")
 
 
 ODD_VALUES = """
@@ -216,8 +212,8 @@ def test_the_analysts_questions_and_the_report(served: Served, value: str) -> No
 
 def test_a_report_of_what_was_edited(served: Served) -> None:
     """Relationships with something odd are counted, and the rest is reported."""
-    before = _run(
-        served,
+    before = statement(
+        served.gateway,
         "MATCH (:User {user_id: 'u0'})-[r:INTERACTED]->() WITH r LIMIT 5 "
         "WITH collect([elementId(r), properties(r)]) AS kept, collect(r) AS all "
         "SET (all[0]).last_at = 'x', (all[1]).weight = 'x', (all[2]).event = ['x'], "
@@ -230,8 +226,8 @@ def test_a_report_of_what_was_edited(served: Served) -> None:
         assert any("cannot be read: 5" in note for note in report.notes)
         assert report.events.kinds == 1
     finally:
-        _run(
-            served,
+        statement(
+            served.gateway,
             "UNWIND $rows AS row MATCH ()-[r]->() WHERE elementId(r) = row[0] SET r = row[1]",
             rows=before,
         )
@@ -245,8 +241,10 @@ def test_a_category_link_beyond_the_limit_counts_nothing(
     item = service.client.get("/v1/users/u0/recommendations", params={"k": 1}).json()["items"][0]
     path = f"/v1/users/u0/recommendations/{item['item_id']}/explanation"
     links = "MATCH (:Item {item_id: $item})-[r:IN_CATEGORY]->(c)"
-    count = _run(served, f"{links} RETURN count(*) AS count", item=item["item_id"])[0]["count"]
-    _run(served, f"{links} SET r.weight = {weight}", item=item["item_id"])
+    count = statement(served.gateway, f"{links} RETURN count(*) AS count", item=item["item_id"])[0][
+        "count"
+    ]
+    statement(served.gateway, f"{links} SET r.weight = {weight}", item=item["item_id"])
     try:
         explained = service.client.get(path)
         assert explained.status_code == 200, explained.text
@@ -264,18 +262,18 @@ def test_a_category_link_beyond_the_limit_counts_nothing(
         )
         assert all(item["item_id"] not in row["item_ids"] for row in rows)
     finally:
-        _run(served, f"{links} REMOVE r.weight", item=item["item_id"])
+        statement(served.gateway, f"{links} REMOVE r.weight", item=item["item_id"])
 
 
 def test_a_dropped_vector_index_is_named(served: Served, service: Service) -> None:
     model = service.client.get("/v1/users/u0/similar").json()["model"]
-    slot = _run(
-        served,
+    slot = statement(
+        served.gateway,
         "MATCH (v:EmbeddingVersion {status: 'active', model: $model}) RETURN v.slot AS slot",
         model=model,
     )[0]["slot"]
     name = f"user_embedding_{model}_{slot}"
-    drop = Query("tests/drop", "", "schema", {}, {}, f"DROP INDEX {name} IF EXISTS")  # pyright: ignore[reportArgumentType]
+    drop = Query("tests/drop", "", "schema", {}, {}, f"DROP INDEX {name} IF EXISTS")  # pyright: ignore[reportArgumentType] (names are no parameters)
     served.gateway.run(drop)
     answer = service.client.get("/v1/users/u0/similar")
     assert answer.status_code == 404
@@ -292,9 +290,9 @@ def test_two_users_of_one_id(served: Served, service: Service, log_file: Path) -
             "RETURN name",
         )
     )  # fmt: skip
-    drop = Query("tests/drop", "", "schema", {}, {}, f"DROP CONSTRAINT {constraint['name']}")  # pyright: ignore[reportArgumentType]
+    drop = Query("tests/drop", "", "schema", {}, {}, f"DROP CONSTRAINT {constraint['name']}")  # pyright: ignore[reportArgumentType] (names are no parameters)
     served.gateway.run(drop)
-    _run(served, "CREATE (:User {user_id: 'u0', note: 'odd'})")
+    statement(served.gateway, "CREATE (:User {user_id: 'u0', note: 'odd'})")
     try:
         assert service.client.get("/v1/users/u0/recommendations").status_code == 200
         assert "User.user_id of another" in log_file.read_text()
@@ -308,14 +306,14 @@ def test_two_users_of_one_id(served: Served, service: Service, log_file: Path) -
             "fault": "id of several nodes", "count": 1, "example": "u0",
         }  # fmt: skip
     finally:
-        _run(served, "MATCH (u:User {note: 'odd'}) DETACH DELETE u")
+        statement(served.gateway, "MATCH (u:User {note: 'odd'}) DETACH DELETE u")
         apply_schema(served.gateway)
 
 
 def test_links_that_say_nothing(served: Served, service: Service) -> None:
     """Who follows themselves, a category that holds an item twice, an item without an id."""
-    _run(
-        served,
+    statement(
+        served.gateway,
         "MATCH (u:User {user_id: 'u0'}), (i:Item {item_id: 'i0'})-[:IN_CATEGORY]->(c) "
         "WITH u, i, head(collect(c)) AS c "
         "CREATE (u)-[:FOLLOWS]->(u), (i)-[:IN_CATEGORY {weight: 2.0}]->(c), "
@@ -329,15 +327,15 @@ def test_links_that_say_nothing(served: Served, service: Service) -> None:
         listed = service.client.get("/v1/items/i0").json()["categories"]
         assert len({link["category_id"] for link in listed}) == len(listed)
         found = service.client.get("/v1/users", params={"search": "u0", "k": 1}).json()["found"]
-        items = _run(
-            served,
+        items = statement(
+            served.gateway,
             "MATCH (:User {user_id: 'u0'})-[:INTERACTED]->(i) WHERE i.item_id IS :: STRING "
             "RETURN count(DISTINCT i) AS count",
         )
         assert found[0]["count"] == items[0]["count"]
     finally:
-        _run(
-            served,
+        statement(
+            served.gateway,
             "MATCH (u:User {user_id: 'u0'})-[f:FOLLOWS]->(u) DELETE f "
             "WITH count(*) AS done MATCH (:Item {item_id: 'i0'})-[r:IN_CATEGORY {weight: 2.0}]->() "
             "DELETE r WITH count(*) AS done MATCH (n {note: 'odd'}) DETACH DELETE n",
@@ -356,8 +354,8 @@ def test_titles_with_marks_are_found(
 ) -> None:
     """Marks that are characters of their own, in what is typed and in the title."""
     titles = {"t1": "İzmir", "t2": "ที่รัก", "t3": "été", "t4": "e\u0301te\u0301"}
-    _run(
-        served,
+    statement(
+        served.gateway,
         "UNWIND keys($titles) AS id MERGE (i:Item {item_id: id}) SET i.title = $titles[id]",
         titles=titles,
     )
@@ -378,8 +376,8 @@ def test_a_category_is_not_put_below_one_of_its_own(service: Service) -> None:
 
 
 def test_an_explanation_says_that_the_user_knows_the_item(served: Served, service: Service) -> None:
-    (known,) = _run(
-        served,
+    (known,) = statement(
+        served.gateway,
         "MATCH (:User {user_id: 'u1'})-[:INTERACTED]->(i:Item) RETURN min(i.item_id) AS id",
     )
     path = "/v1/users/u1/recommendations"
@@ -391,8 +389,8 @@ def test_an_explanation_says_that_the_user_knows_the_item(served: Served, servic
 
 
 def test_a_local_time_gains_no_offset(served: Served, service: Service) -> None:
-    _run(
-        served,
+    statement(
+        served.gateway,
         "MATCH (i:Item {item_id: 'i3'}) SET i.seen = localdatetime('2024-01-02T03:04:05'), "
         "i.made = datetime('2024-01-02T03:04:05+02:00')",
     )

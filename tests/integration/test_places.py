@@ -19,7 +19,7 @@ from recsvc.refresh.places import PLACES, forget_here
 from recsvc.settings import load_settings
 from tests.forked_refresh import make_graph
 from tests.integration.conftest import QUICK
-from tests.stored_arrays import statement
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 

@@ -1,4 +1,4 @@
-"""Whoever writes first makes the schema, also in a graph that has constraints of its owner."""
+"""The first writer makes the schema, also in a graph that has constraints of its owner."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Meta-paths follow the interactions that speak for an item, and no others, whoever counts them."""
+"""Meta-paths follow only interactions that speak for an item: on arrays, in Neo4j, on paper."""
 
 from collections import defaultdict
 from collections.abc import Iterable

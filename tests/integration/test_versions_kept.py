@@ -4,7 +4,7 @@ import pytest
 
 from loaders import writeback
 from loaders.gateway import Neo4jGateway
-from tests.stored_arrays import statement
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 

@@ -20,6 +20,7 @@ from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
 from tests.conftest import key_ring
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
@@ -65,11 +66,6 @@ async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncCli
         httpx.AsyncClient(transport=transport, base_url="http://service", timeout=30) as client,
     ):
         yield client
-
-
-def rows(gateway: Neo4jGateway, text: str, **parameters: Any) -> list[dict[str, Any]]:
-    query = Query("tests/rows", "", "write", dict.fromkeys(parameters, "any"), {}, text)  # pyright: ignore
-    return gateway.run(query, **parameters)
 
 
 def address(kind: str, node_id: str) -> str:
@@ -130,7 +126,7 @@ async def test_an_item_is_made_read_replaced_and_written_as_it_was_read(
 async def test_a_put_leaves_embeddings_and_what_others_link(
     client: httpx.AsyncClient, gateway: Neo4jGateway
 ) -> None:
-    rows(
+    statement(
         gateway,
         "CREATE (:User {user_id: 'u', name: 'U', embedding_lightgcn_a: [1.0]})"
         "-[:INTERACTED {event: 'e'}]->(:Item {item_id: 'i'})",
@@ -140,7 +136,7 @@ async def test_a_put_leaves_embeddings_and_what_others_link(
         "user_id": "u",
         "preferences": [{"category_id": "c", "weight": 1.0}],
     }
-    (left,) = rows(
+    (left,) = statement(
         gateway,
         "MATCH (u:User {user_id: 'u'})-[:INTERACTED]->(i) "
         "RETURN properties(u) AS u, i.item_id AS i",
@@ -177,18 +173,18 @@ async def test_a_category_has_its_parents(client: httpx.AsyncClient) -> None:
 async def test_follows(client: httpx.AsyncClient, gateway: Neo4jGateway) -> None:
     path = "/v1/users/a/follows/b"
     assert (await client.put(path)).status_code == 404
-    assert rows(gateway, "MATCH (u:User) RETURN u") == []
+    assert statement(gateway, "MATCH (u:User) RETURN u") == []
     for user_id in "ab":
         await client.put(f"/v1/users/{user_id}", json={})
     assert (await client.delete(path)).status_code == 404
     assert (await client.put(path, json={"since": "2020-01-01"})).status_code == 201
     assert (await client.put(path)).status_code == 200
     found = "MATCH (:User {user_id: 'a'})-[r:FOLLOWS]->(:User {user_id: 'b'}) RETURN r.since AS at"
-    assert [row["at"].year for row in rows(gateway, found)] == [2020]
+    assert [row["at"].year for row in statement(gateway, found)] == [2020]
     assert (await client.put("/v1/users/a/follows/a")).status_code == 422
     assert (await client.delete(path)).status_code == 204
     assert (await client.delete(path)).status_code == 404
-    assert rows(gateway, found) == []
+    assert statement(gateway, found) == []
 
 
 async def test_many_requests_share_transactions_and_each_hears_of_its_own_events(
@@ -207,7 +203,7 @@ async def test_many_requests_share_transactions_and_each_hears_of_its_own_events
     assert sum(answer.json()["new"] for answer in answers) == 220
     assert [answer.json()["new"] for answer in answers[:10]] == [2, *[1] * 9]
     assert store.commits - before < 20
-    (counted,) = rows(gateway, "MATCH ()-[r:INTERACTED]->() RETURN sum(r.count) AS n")
+    (counted,) = statement(gateway, "MATCH ()-[r:INTERACTED]->() RETURN sum(r.count) AS n")
     assert counted["n"] == 220
     repeated = await client.post("/v1/events", json=events(3))
     assert repeated.json() == {"received": 2, "new": 0, "unknown_kinds": []}
@@ -257,7 +253,7 @@ async def test_a_stop_commits_what_waits(engine: Engine, gateway: Neo4jGateway) 
     await asyncio.sleep(0)
     await engine.stop()
     assert await asyncio.gather(*changes) == ["made"] * 50
-    assert len(rows(gateway, "MATCH (u:User) RETURN u")) == 50
+    assert len(statement(gateway, "MATCH (u:User) RETURN u")) == 50
     with pytest.raises(Neo4jTimeoutError, match="stops"):
         await engine.change(PutNode("user", "late", {}))
 
@@ -290,7 +286,7 @@ async def test_everything_at_once_never_fails(
     ends = [f"/v1/users/u{n}" for n in (0, 1, 2, 3, 9)] + [f"/v1/items/i{n}" for n in range(4)]
     await asyncio.gather(*(client.delete(path) for path in ends))
     derived = "MATCH (n:User|Item|Event|Deletion) RETURN labels(n) AS labels"
-    assert rows(gateway, derived) == []
+    assert statement(gateway, derived) == []
 
 
 OWN_INDEXES = {
@@ -336,7 +332,7 @@ async def test_a_value_too_large_for_an_index_of_the_owner_is_refused_with_its_p
     errors = answers[0].json()["errors"]
     assert [error["location"] for error in errors] == [["body", place] for place in places]
     assert all(TOO_LARGE_SAID in error["detail"] for error in errors)
-    assert rows(gateway, "MATCH (i:Item) RETURN i.item_id AS id") == [{"id": "good"}]
+    assert statement(gateway, "MATCH (i:Item) RETURN i.item_id AS id") == [{"id": "good"}]
     ready = (await client.get("/health/ready")).json()
     assert "writes" not in (ready.get("degraded") or ready.get("reasons"))
 

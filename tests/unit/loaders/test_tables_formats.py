@@ -102,12 +102,12 @@ class TestText:
         ]
 
     @pytest.mark.parametrize(
-        ("suffix", "data"), [("CSV", CSV), ("Csv.GZ", gzip.compress(CSV)), ("ZIP", zipped(CSV))]
+        ("suffix", "pack"), [("CSV", bytes), ("Csv.GZ", gzip.compress), ("ZIP", zipped)]
     )
     def test_suffixes_may_be_capitals(
-        self, read_bytes: Callable[..., Any], suffix: str, data: bytes
+        self, read_bytes: Callable[..., Any], suffix: str, pack: Callable[[bytes], bytes]
     ) -> None:
-        frame, _ = read_bytes(f"interactions.{suffix}", data)
+        frame, _ = read_bytes(f"interactions.{suffix}", pack(CSV))
         assert frame.select("user_id", "item_id", "value").rows() == [("u", "i", 1.0)]
 
     def test_json_that_is_no_lines_comes_with_the_form_that_is_read(
