@@ -216,26 +216,40 @@ def extract(
 
 
 def report(
+    refresh: Annotated[
+        str | None,
+        typer.Option(help="A run, as `recsvc refresh` names it: tell of it, not of the graph."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The page to write (.html).", callback=file_to_write(".html")),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What the graph holds: counts, distributions, components, cold users and items."""
+    """What the graph holds: counts, distributions, components, cold users and items.
+
+    Or what a refresh did.
+    """
+    from recsvc.refresh.report import sections_of
+    from recsvc.refresh.run_journal import read_manifest
     from recsvc.report import build_report
-    from recsvc.report.page import write_page
+    from recsvc.report.page import write_sections
     from recsvc.report.sections import sections
 
     settings = load_settings()
-    with open_gateway(settings) as gateway, console.progress_bars() as bars:
-        found = build_report(gateway, bars, events=settings.events)
+    if refresh is None:
+        with open_gateway(settings) as gateway, console.progress_bars() as bars:
+            found = build_report(gateway, bars, events=settings.events)
+        title, parts, document = "Data report", sections(found), found.document()
+    else:
+        title, parts = f"Refresh {refresh}", sections_of(settings.home, refresh)
+        document = read_manifest(settings.home, refresh) or {}
     if out is not None:
-        write_page(found, out)
+        write_sections(title, parts, out)
     if as_json:
-        console.print_json({**found.document(), "page": str(out) if out else None})
+        console.print_json({**document, "page": str(out) if out else None})
         return
-    console.print_sections(sections(found))
+    console.print_sections(parts)
     console.say(f"the same with plots: {out}" if out else "the same with plots: --out FILE")
 
 

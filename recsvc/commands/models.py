@@ -343,8 +343,9 @@ def refresh(
                 from_scratch=from_scratch, progress=bars,
             )  # fmt: skip
     finally:
-        page = _refresh_page(settings.home, before)
+        _say_page(settings.home, before)
     if as_json:
+        page = f"/v1/refreshes/{report.run}/report"
         console.print_json({**dataclasses.asdict(report), "page": page})
         return
     console.say(report.start)
@@ -368,18 +369,15 @@ def refresh(
     console.print_mapping("seconds", {n: round(s, 1) for n, s in report.seconds.items()})
 
 
-def _refresh_page(home: Path, before: Collection[str]) -> str | None:
-    """Say where the page is of the run that this process has worked on; None where it has none."""
+def _say_page(home: Path, before: Collection[str]) -> None:
+    """Say how to ask for the page of the run that this process has worked on, if it has ended."""
     from recsvc.refresh.process import begun_run
-    from recsvc.refresh.sampled_lists import PAGE
+    from recsvc.refresh.run_journal import read_manifest
 
-    name = begun_run(home, os.getpid(), before)
-    page = home / "refreshes" / (name or "") / PAGE
-    if name is None or not page.is_file():
-        return None
-    if not logs_json():  # the log has it
-        console.say(f"the page of this run: {page}")
-    return str(page)
+    manifest = read_manifest(home, begun_run(home, os.getpid(), before) or "")
+    if manifest is not None and manifest["state"] != "unfinished" and not logs_json():
+        asked = f"recsvc report --refresh {manifest['run']} --out FILE.html"
+        console.say(f"the page of this run: {asked}")
 
 
 def versions(as_json: AsJson = False) -> None:

@@ -30,7 +30,7 @@ from recsvc.refresh.sampled_lists import (
     SampledLists,
     UserLists,
     drop_lists,
-    pages_locked,
+    lists_locked,
     write_lists,
 )
 from recsvc.settings import EventSettings
@@ -171,7 +171,7 @@ def _keep(gateway: Gateway, folder: Path, lists: SampledLists, graph: HeteroGrap
     """Write the lists of which everything still exists: see `recsvc.refresh.sampled_lists`."""
     sample = [graph.users[row] for row in sampled_users(graph).tolist()]
     listed = {item_id for each in lists.users for item_id in each.item_ids}
-    with pages_locked(folder.parents[1]):
+    with lists_locked(folder.parents[1]):
         users, items = existing(gateway, sample, listed)
         there = set(id_numbers(users).tolist())
         kept = tuple(u for u in lists.users if u.user in there and u.item_ids <= items)

@@ -39,7 +39,6 @@ from recsvc.refresh.judge import judge, refusal
 from recsvc.refresh.learning import parts_of, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.options import HYBRID, RefreshOptions
-from recsvc.refresh.page import page_at_end
 from recsvc.refresh.parts import Progress, RefreshReport, Run
 from recsvc.refresh.run_journal import opened_run
 from recsvc.run_environment import environment
@@ -110,8 +109,7 @@ def refresh(
             with opened_run(home, identity, unfinished, _KEPT) as record:
                 record.attempt(lease)
                 run = Run(lease.gateway, options, events, progress, lease, record)
-                with page_at_end(record):
-                    return _concluded(run, force=force, from_scratch=from_scratch)
+                return _concluded(run, force=force, from_scratch=from_scratch)
         except OSError as error:
             raise RefreshError(
                 f"{home / 'refreshes'} cannot be used: {error}: when it can, the same command goes "

@@ -29,7 +29,7 @@ ANALYST: Final = "analyst"
 COPY_FILE: Final = "copy.json"
 """What is known of the analysts' copy, in that folder."""
 
-_OLD_REPORT = "report.html"
+_OLD_PAGES: Final = ("report.html", "refreshes/*/report.html")
 _log = structlog.get_logger()
 
 
@@ -61,9 +61,10 @@ def _half_imported(home: Path, _kind: EvidenceKind, _node_id: str) -> None:
         forget_files(home / "neo4j")
 
 
-def _old_report(home: Path, _kind: EvidenceKind, _node_id: str) -> None:
-    """Earlier versions wrote a page unasked that names users."""
-    (home / _OLD_REPORT).unlink(missing_ok=True)
+def _old_pages(home: Path, _kind: EvidenceKind, _node_id: str) -> None:
+    """Earlier versions wrote pages unasked that tell of users."""
+    for page in (each for pattern in _OLD_PAGES for each in home.glob(pattern)):
+        page.unlink(missing_ok=True)
 
 
 def _analyst_copy(home: Path, kind: EvidenceKind, node_id: str) -> str:
@@ -103,11 +104,11 @@ def _copy_holds(server: "LocalNeo4j", kind: EvidenceKind, node_id: str) -> bool:
 
 
 PLACES: Final = (
-    Place("refreshes/*/lists.json, refreshes/*/report.html", forget),
+    Place("refreshes/*/lists.json", forget),
     Place("refreshes/*/state.npz, refreshes/* of unfinished runs", forget_node),
     Place("rejects/*.csv", _rejected),
     Place("neo4j/import", _half_imported),
-    Place(_OLD_REPORT, _old_report),
+    Place(", ".join(_OLD_PAGES), _old_pages),
     Place(f"{ANALYST}/neo4j", _analyst_copy),
 )
 """All of them, but `snapshots/`: those that serve go on with the new arrays before they remove the

@@ -1,10 +1,16 @@
-"""The page of one refresh: what came of it, what it took, and what changes for some users."""
+"""The page of one refresh: what came of it, what it took, and what changes for some users.
+
+It is made when it is asked for, from what is kept of the run: who was deleted is not in that.
+"""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from recsvc.errors import NotFoundError
 from recsvc.event_kinds import shown_kind
-from recsvc.refresh.sampled_lists import ListedItem, SampledLists, UserLists
+from recsvc.refresh.run_journal import read_manifest
+from recsvc.refresh.sampled_lists import ListedItem, SampledLists, UserLists, read_lists
 from recsvc.report._parts import Bars, Cell, Intervals, Plot, Section, Table, readable
 from recsvc.report.page import page_text
 
@@ -12,18 +18,29 @@ _BLEND = "hybrid"
 _SHOWN = {"ndcg@20": "NDCG@20", "recall@20": "Recall@20"}
 
 
-def refresh_page(manifest: Mapping[str, Any], lists: SampledLists | None) -> str:
-    """The page.
+def refresh_page(home: Path, name: str) -> str:
+    """The page of a run, as HTML; see `sections_of`."""
+    return page_text(f"Refresh {name}", sections_of(home, name))
+
+
+def sections_of(home: Path, name: str) -> list[Section]:
+    """What the page of a run says.
 
     Args:
-        manifest: what is known of the run, as it stands in its file.
-        lists: what changed for a sample of users; None where that is not known.
+        home: `RECSVC_HOME`.
+        name: of the run.
+
+    Raises:
+        NotFoundError: there is no such run, or it has not ended.
     """
-    return page_text(f"Refresh {manifest['run']}", refresh_sections(manifest, lists))
+    manifest = read_manifest(home, name)
+    if manifest is None or manifest["state"] == "unfinished":
+        raise NotFoundError(f"no page of a refresh {name!r}: there is one when a run has ended")
+    return refresh_sections(manifest, read_lists(home / "refreshes" / name))
 
 
 def refresh_sections(manifest: Mapping[str, Any], lists: SampledLists | None) -> list[Section]:
-    """What the page says."""
+    """What the page says of a manifest, and of what changed for a sample of users, if known."""
     return [
         _outcome(manifest),
         _metrics(manifest),
@@ -221,7 +238,7 @@ def _user_table(user: UserLists) -> Table:
         f"User {user.number}, who knows {user.items:,} items: {stay} of {len(user.now)} stay "
         f"({user.overlap:.0%})"
     )
-    return Table(title, ("item", "rank", "before", "change"), rows, user.mark)
+    return Table(title, ("item", "rank", "before", "change"), rows)
 
 
 def _moved(rank: int | None, before: int | None) -> str:

@@ -2,17 +2,13 @@
 
     RECSVC_HOME/refreshes/<run>/
       lists.json     the users, each with what stood on their list before and what does now
-      report.html    the page of the run, where each user's table stands between two comments
 
-A user is named by a short number. Beside it `lists.json` has a hash of their id, so that what is
-told of somebody can be found when they are deleted. A deleted item takes the lists with it that it
-is on. All writers of either file hold one lock. A writer of users and items looks, with the lock
-held, whether these still exist: of a deletion and a refresh at the same time, the later one leaves
-nothing.
+A user is named by a short number. Beside it the file has a hash of their id, so that what is told
+of somebody can be found when they are deleted. A deleted item takes the lists with it that it is
+on. All writers hold one lock. A writer of users and items looks, with the lock held, whether these
+still exist: of a deletion and a refresh at the same time, the later one leaves nothing.
 """
 
-import contextlib
-import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
@@ -25,10 +21,7 @@ from loaders.files import file_lock, write_bytes
 from recsvc.evaluation.splits import id_numbers
 from recsvc.evidence import EvidenceKind
 
-PAGE: Final = "report.html"
-"""The file of a run's page."""
-
-_LISTS = "lists.json"
+_LISTS: Final = "lists.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +61,6 @@ class UserLists:
         both = len({item.item_id for item in self.before} & {item.item_id for item in self.now})
         longest = max(len(self.before), len(self.now))
         return both / longest if longest else 1.0
-
-    @property
-    def mark(self) -> str:
-        """What the comments around their table in the page say."""
-        return f"user {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +104,7 @@ def drop_lists(folder: Path) -> None:
 
 
 def forget(home: Path, kind: EvidenceKind, node_id: str) -> None:
-    """Take a deleted node out of what is kept with refreshes, and out of their pages.
+    """Take a deleted node out of what is kept with refreshes.
 
     Args:
         home: `RECSVC_HOME`.
@@ -128,34 +116,23 @@ def forget(home: Path, kind: EvidenceKind, node_id: str) -> None:
     """
     if not (home / "refreshes").is_dir():
         return
-    with pages_locked(home):
+    with lists_locked(home):
         for folder in (home / "refreshes").glob("*/"):
             lists = read_lists(folder)
-            if lists is not None:
-                for each in [user for user in lists.users if _names(user, kind, node_id)]:
-                    lists = _without(folder, lists, each)
+            if lists is not None and any(_names(user, kind, node_id) for user in lists.users):
+                kept = tuple(user for user in lists.users if not _names(user, kind, node_id))
+                write_lists(folder, replace(lists, users=kept))
 
 
-def pages_locked(home: Path) -> AbstractContextManager[bool]:
-    """Hold the lock of all lists and pages below one `RECSVC_HOME`."""
-    return file_lock(home / "refresh-pages")
+def lists_locked(home: Path) -> AbstractContextManager[bool]:
+    """Hold the lock of all lists below one `RECSVC_HOME`, which has refreshes."""
+    return file_lock(home / "refreshes")
 
 
 def _names(user: UserLists, kind: EvidenceKind, node_id: str) -> bool:
     if kind == "user":
         return user.user == int(id_numbers([node_id])[0])
     return kind == "item" and node_id in user.item_ids
-
-
-def _without(folder: Path, lists: SampledLists, user: UserLists) -> SampledLists:
-    """Take a user out of the page, and then of the lists: who is in none is looked for no more."""
-    page = folder / PAGE
-    with contextlib.suppress(FileNotFoundError):
-        pattern = rb"<!--%b-->.*?<!--/%b-->" % ((re.escape(user.mark).encode(),) * 2)
-        write_bytes(page, re.sub(pattern, b"", page.read_bytes(), flags=re.DOTALL))
-    left = replace(lists, users=tuple(each for each in lists.users if each != user))
-    write_lists(folder, left)
-    return left
 
 
 def _user(found: dict[str, Any]) -> UserLists:

@@ -27,13 +27,11 @@ class Table:
         title: what it shows.
         columns: headings.
         rows: the cells; those of one column are all numbers or all text, where there are any.
-        mark: what the comments say between which it stands in a page; none where it is "".
     """
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[Cell, ...]]
-    mark: str = ""
 
     def is_numeric(self, column: int) -> bool:
         """Whether the cells of a column are numbers."""

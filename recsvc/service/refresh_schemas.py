@@ -112,7 +112,7 @@ class RefreshDocument(_Document):
     """Kinds of events of the graph that have no weight, so that they count nothing; null where
     there are none, or that is not known yet."""
     report: str | None
-    """The address of the page of the run; null until there is one."""
+    """The address of the page of the run; null until it has ended."""
 
 
 class RefreshesDocument(_Document):

@@ -1,7 +1,6 @@
 """Refreshes that are asked for over HTTP: each is a process of its own, and survives this one."""
 
 import asyncio
-import contextlib
 import signal
 import subprocess
 import threading
@@ -18,7 +17,6 @@ from recsvc.errors import NotFoundError, RefreshError, RefreshRunningError
 from recsvc.recommend.engine import Engine
 from recsvc.refresh.process import begun_run, known_holders, refresh_command
 from recsvc.refresh.run_journal import clear_marked, newest_manifests, read_manifest
-from recsvc.refresh.sampled_lists import PAGE
 
 _BEGIN_SECONDS = 120.0
 """How long a process may take until its refresh has begun; a lost lease is waited for in it."""
@@ -34,11 +32,19 @@ class Refreshes:
 
     Args:
         home: `RECSVC_HOME`.
+        page: makes the page of a run from `home` and its name, see `recsvc.refresh.report`, which
+            draws: the service loads what does that when somebody asks.
         command: the command line of a refresh, of models, `force` and `from_scratch`.
     """
 
-    def __init__(self, home: Path, command: Callable[..., list[str]] = refresh_command) -> None:
+    def __init__(
+        self,
+        home: Path,
+        page: Callable[[Path, str], str],
+        command: Callable[..., list[str]] = refresh_command,
+    ) -> None:
         self._home = home
+        self._page = page
         self._command = command
 
     async def begin(
@@ -97,20 +103,13 @@ class Refreshes:
             raise NotFoundError(f"no refresh {name!r}: the newest five that have ended are kept")
         return await self._told(engine, manifest)
 
-    def page(self, name: str) -> bytes:
+    async def page(self, name: str) -> str:
         """The page of a run, as HTML.
 
         Raises:
-            NotFoundError: there is no such run, or it has no page.
+            NotFoundError: there is no such run, or it has not ended.
         """
-        if read_manifest(self._home, name) is not None:
-            with contextlib.suppress(FileNotFoundError):
-                return self._page(name).read_bytes()
-        raise NotFoundError(f"no page of a refresh {name!r}: one is made when a run has ended")
-
-    def _page(self, name: str) -> Path:
-        """The file of the page of a run that there is."""
-        return self._home / "refreshes" / name / PAGE
+        return await asyncio.to_thread(self._page, self._home, name)
 
     async def newest(self, engine: Engine) -> list[dict[str, Any]]:
         """What is known of each run that is kept, the newest first."""
@@ -118,8 +117,7 @@ class Refreshes:
         return [await self._told(engine, each) for each in manifests[:_SHOWN]]
 
     async def _told(self, engine: Engine, manifest: dict[str, Any]) -> dict[str, Any]:
-        running = await _is_running(engine, manifest)
-        return _document(manifest, running, has_page=self._page(manifest["run"]).is_file())
+        return _document(manifest, await _is_running(engine, manifest))
 
     def last_state(self) -> str | None:
         """The state of the newest run; None where there was none."""
@@ -167,17 +165,18 @@ async def _is_running(engine: Engine, manifest: dict[str, Any]) -> bool | None:
         return None
 
 
-def _document(manifest: dict[str, Any], running: bool | None, *, has_page: bool) -> dict[str, Any]:
+def _document(manifest: dict[str, Any], running: bool | None) -> dict[str, Any]:
     facts = (
         "state", "error", "begun_at", "finished_at", "steps", "versions", "metrics", "weights",
         "change", "compared", "objections", "overridden", "start", "unknown_kinds",
         "model_options",
     )  # fmt: skip
     found = {name: manifest.get(name) for name in facts}
+    ended = manifest["state"] != "unfinished"
     return {
         "id": manifest["run"],
         "running": running,
         "models": manifest["identity"]["options"]["models"],
-        "report": f"/v1/refreshes/{manifest['run']}/report" if has_page else None,
+        "report": f"/v1/refreshes/{manifest['run']}/report" if ended else None,
         **found,
     }

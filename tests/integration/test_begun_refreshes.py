@@ -117,10 +117,10 @@ def test_one_is_begun_watched_and_gone_on_with(
     assert all(step["seconds"] >= 0 and step["memory_bytes"] > 2**20 for step in done)
     assert 0 <= document["metrics"]["hybrid"]["ndcg@20"]["mean"] <= 1
 
-    until(lambda: "page made" in log.read_text())
+    until(lambda: "refresh ended" in log.read_text())
     logged = [json.loads(line) for line in log.read_text().splitlines() if line[:1] == "{"]
     steps = [each for each in logged if each.get("run") == name]
-    assert [each["event"] for each in steps][-2:] == ["refresh ended", "page made"]
+    assert [each["event"] for each in steps][-2:] == ["step ended", "refresh ended"]
     assert {"refresh begun", "step begun", "step ended"} <= {each["event"] for each in steps}
     ended = [each for each in steps if each["event"] == "step ended"]
     assert ended[-1]["step"] == "neighbours"
@@ -173,5 +173,5 @@ def test_a_schedule_refreshes_when_it_is_due(
     log = [json.loads(line) for line in lines]  # nothing else is on stderr
     events = [each["event"] for each in log]
     assert events[:2] == ["refresh scheduled", "refresh process begun"]
-    assert events[-3:] == ["refresh ended", "page made", "refresh process ended"]
+    assert events[-2:] == ["refresh ended", "refresh process ended"]
     assert log[-1]["exit_code"] == 0

@@ -18,8 +18,8 @@ from recsvc.graph.store import Store
 from recsvc.recommend import deletion_queue as deleting
 from recsvc.recommend.engine import Engine
 from recsvc.refresh.places import forget_here
+from recsvc.refresh.report import refresh_page
 from recsvc.refresh.sampled_lists import (
-    PAGE,
     ListedItem,
     SampledLists,
     UserLists,
@@ -91,7 +91,7 @@ async def engine(served, tmp_path: Path) -> AsyncIterator[Engine]:
 
 @pytest.fixture
 async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
+    app = create_app(engine, refreshes=Refreshes(tmp_path, refresh_page), keys=key_ring(tmp_path))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://s", timeout=60) as client:
         yield client
@@ -325,10 +325,10 @@ async def test_what_a_refresh_told_of_a_node_goes_with_it(
     run = tmp_path / "refreshes" / "20261122T030000.000000Z-0a1b2c"
     run.mkdir(parents=True)
     write_lists(run, SampledLists(1, (0.5, 0.4, 0.6), (told, another)))
-    (run / PAGE).write_text("<p>A<!--user 1-->Told<!--/user 1-->B<!--user 2-->C<!--/user 2-->")
+    (run / "report.html").write_text("a page of an earlier version, with Told")
     assert (await client.delete(f"/v1/{kind}/{gone}")).status_code == 204
     assert read_lists(run) == SampledLists(1, (0.5, 0.4, 0.6), (another,))
-    assert (run / PAGE).read_text() == "<p>AB<!--user 2-->C<!--/user 2-->"
+    assert not (run / "report.html").exists()
 
 
 async def test_who_comes_back_is_new(served, client: httpx.AsyncClient) -> None:
@@ -354,7 +354,7 @@ async def test_one_that_cannot_be_finished_is_shown_and_tried_again(
     )
     engine = make_engine(served, tmp_path / "snapshots")
     await engine.start()
-    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
+    app = create_app(engine, refreshes=Refreshes(tmp_path, refresh_page), keys=key_ring(tmp_path))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         (whole,) = statement(served.gateway, damaged, content=b"x")

@@ -18,6 +18,7 @@ from recsvc.evaluation.splits import id_numbers
 from recsvc.refresh import list_diff as list_changes
 from recsvc.refresh.pipeline import RefreshReport
 from recsvc.refresh.process import REFUSED
+from recsvc.refresh.report import refresh_page
 from recsvc.refresh.sampled_lists import SampledLists, forget, read_lists
 from recsvc.snapshot import deletion
 from tests.integration.conftest import active
@@ -59,12 +60,17 @@ def newest(home: Path) -> Path:
     return max((home / "refreshes").glob("*/"))
 
 
+def page_of(home: Path) -> str:
+    """The page of the newest run."""
+    return refresh_page(home, newest(home).name)
+
+
 def test_an_activated_run_shows_what_was_served_before_and_what_is_now(
     graph: Neo4jGateway, refreshed: Refreshed, command: Command, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
     refreshed()
-    first = (newest(home) / "report.html").read_text()
+    first = page_of(home)
     assert "No version of the blend was active to compare with." in first
     before = batch(command, tmp_path / "before.jsonl")
     # Other kinds of signals, so that lists change.
@@ -73,10 +79,10 @@ def test_an_activated_run_shows_what_was_served_before_and_what_is_now(
     now = batch(command, tmp_path / "now.jsonl")
 
     report = orjson.loads(out)
-    page = Path(report["page"])
-    assert page == newest(home) / "report.html"
-    assert any(json.loads(line).get("page") == str(page) for line in err.splitlines())
-    lists = read_lists(page.parent)
+    assert report["page"] == f"/v1/refreshes/{report['run']}/report"
+    folder = newest(home)
+    assert folder.name == report["run"]
+    lists = read_lists(folder)
     assert lists is not None
     assert lists.version == 1
     hashes = id_numbers(USERS).view("u8").tolist()
@@ -86,7 +92,12 @@ def test_an_activated_run_shows_what_was_served_before_and_what_is_now(
         assert [item.item_id for item in each.now] == now[user_id]
     assert 0.0 < lists.overlap[0] < 1.0
 
-    text = page.read_text()
+    file = tmp_path / "page.html"
+    code, shown_here, err = command("report", "--refresh", report["run"], "--out", str(file))
+    assert code == 0, err
+    text = file.read_text()
+    assert text == page_of(home)
+    assert "hybrid 2 became active." in shown_here
     assert not [user for user in USERS if user in text]
     shown = tables(text)
     blend = report["metrics"]["hybrid"]["ndcg@20"]
@@ -104,13 +115,13 @@ def test_an_activated_run_shows_what_was_served_before_and_what_is_now(
     assert seconds == pytest.approx(report["seconds"], abs=6e-3, rel=1e-3)
     assert "lists" in seconds
     assert int(shown["Counts"]["interactions"][0]) == report["counts"]["interactions"]
-    assert not list(page.parent.glob("*/"))  # nothing unpacked is left
+    assert not list(folder.glob("*/"))  # nothing unpacked is left
 
     gone = expected[4]
     assert command("delete-user", gone)[0] == 0
-    left = page.read_text()
+    left = page_of(home)
     assert ("User 5, " in text, "User 5, " in left, "User 6, " in left) == (True, False, True)
-    kept = read_lists(page.parent)
+    kept = read_lists(folder)
     assert kept is not None
     assert int(id_numbers([gone])[0]) not in {each.user for each in kept.users}
 
@@ -127,7 +138,7 @@ def test_a_refused_and_a_forced_run_have_a_page_too(
     assert command(*REFRESH)[0] == REFUSED
     folder = newest(tmp_path / "home")
     manifest = orjson.loads((folder / "manifest.json").read_bytes())
-    page = (folder / "report.html").read_text()
+    page = page_of(tmp_path / "home")
     (objection,) = manifest["objections"]
     assert objection.replace("'", "&#39;") in page
     assert "The gate refused the new version. What was active stayed active." in page
@@ -140,7 +151,7 @@ def test_a_refused_and_a_forced_run_have_a_page_too(
 
     code, out, err = command(*REFRESH, "--force")
     assert code == 0, err
-    forced = Path(orjson.loads(out)["page"]).read_text()
+    forced = page_of(tmp_path / "home")
     assert "It was activated by force. What spoke against it:" in forced
     assert orjson.loads(out)["overridden"][0].replace("'", "&#39;") in forced
     assert "hybrid 3, fastrp 3 became active." in forced
@@ -169,7 +180,7 @@ def test_who_is_deleted_while_the_lists_are_made_is_not_in_them(
     assert lists is not None
     assert [each.number for each in lists.users] == [n for n in range(1, 21) if n != 3]
     assert deleted[0] not in {each.user for each in lists.users}
-    assert "User 3, " not in (folder / "report.html").read_text()
+    assert "User 3, " not in page_of(tmp_path / "home")
 
 
 def test_lists_that_cannot_be_made_do_not_fail_the_refresh(
@@ -182,5 +193,5 @@ def test_lists_that_cannot_be_made_do_not_fail_the_refresh(
 
     monkeypatch.setattr(list_changes, "stored_parts", damaged)
     assert refreshed().versions == active(graph) == {"hybrid": 2, "fastrp": 2}
-    page = (newest(tmp_path / "home") / "report.html").read_text()
+    page = page_of(tmp_path / "home")
     assert "They could not be compared: SnapshotError: the arrays are damaged." in page

@@ -1,6 +1,5 @@
 """Refreshes: begun, and watched."""
 
-import asyncio
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -71,5 +70,4 @@ async def get_refresh(run: NodeId, refreshes: RefreshesDep, engine: EngineDep) -
 @router.get("/v1/refreshes/{id}/report", response_class=HTMLResponse, responses=described(404, 422))
 async def get_refresh_report(run: NodeId, refreshes: RefreshesDep) -> Response:
     """The page of a refresh that has ended, for people: one file without any script."""
-    page = await asyncio.to_thread(refreshes.page, run)
-    return HTMLResponse(page, headers=_ONLY_SHOWN)
+    return HTMLResponse(await refreshes.page(run), headers=_ONLY_SHOWN)

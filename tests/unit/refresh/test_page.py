@@ -1,7 +1,7 @@
 """The page of a refresh: its numbers are those of the manifest, and a user can be taken out."""
 
 import re
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,12 @@ from xml.etree import ElementTree
 
 import orjson
 import pytest
-import structlog
 
+from recsvc.errors import NotFoundError
 from recsvc.evaluation.splits import id_numbers
-from recsvc.refresh import page as pages
-from recsvc.refresh.page import page_at_end
 from recsvc.refresh.report import refresh_page, refresh_sections
 from recsvc.refresh.run_journal import RefreshRun, opened_run
 from recsvc.refresh.sampled_lists import (
-    PAGE,
     ListedItem,
     SampledLists,
     UserLists,
@@ -26,8 +23,9 @@ from recsvc.refresh.sampled_lists import (
     write_lists,
 )
 from recsvc.report._parts import Bars, Intervals, Section, Table
+from recsvc.report.page import page_text
 
-HOSTILE = '<script>alert(1)</script><!--/user 1--> "x" \u202eover'
+HOSTILE = '<script>alert(1)</script><!-- "x" \u202eover'
 
 
 def estimate(mean: float) -> dict[str, float]:
@@ -129,7 +127,8 @@ def rows(table: Table) -> dict[Any, tuple[Any, ...]]:
 
 
 def said(manifest: dict[str, Any], lists: SampledLists | None = LISTS) -> str:
-    root = ElementTree.fromstring(refresh_page(manifest, lists).removeprefix("<!DOCTYPE html>\n"))
+    page = page_text("Refresh", refresh_sections(manifest, lists))
+    root = ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
     return " ".join("".join(root.itertext()).split())
 
 
@@ -269,18 +268,17 @@ def test_why_there_are_no_lists() -> None:
 
 def test_a_page_asks_nothing_of_any_host_and_hostile_titles_stay_text() -> None:
     user = replace(LISTS.users[0], now=(ListedItem(HOSTILE, HOSTILE),))
-    page = refresh_page(MANIFEST, replace(LISTS, users=(user,)))
+    page = page_text("Refresh", refresh_sections(MANIFEST, replace(LISTS, users=(user,))))
     root = ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
     tags = {element.tag.rpartition("}")[2] for element in root.iter()}
     assert not tags & {"script", "link", "img", "iframe", "object", "image", "base"}
     assert re.findall(r"url\((?!#)", page) == []
-    assert page.count("<!--/user 1-->") == 1
+    assert "<!--" not in page
     assert "\u202e" not in page
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RefreshRun:
-    """A run that has ended."""
     return begun(tmp_path)
 
 
@@ -292,100 +290,39 @@ def begun(home: Path) -> RefreshRun:
     return run
 
 
-def ended(run: RefreshRun) -> str:
-    with page_at_end(run):
-        run.end("activated", versions={"hybrid": 3})
-    return (run.folder / PAGE).read_text()
-
-
-def test_the_page_is_made_when_a_run_has_ended_and_not_before(run: RefreshRun) -> None:
-    with pytest.raises(KeyboardInterrupt), page_at_end(run):
-        raise KeyboardInterrupt
-    assert not (run.folder / PAGE).exists()
-    text = ended(run)
-    assert "hybrid 3 became active." in text
-    assert "User 2, who knows 5 items" in text
-    assert str(LISTS.users[0].user) not in text
-
-
-def test_a_run_that_raises_has_its_page_and_raises_what_it_raised(run: RefreshRun) -> None:
-    def fail() -> None:
-        run.end("failed", error="ValueError: mine")
-        raise ValueError("mine")
-
-    with pytest.raises(ValueError, match="mine"), page_at_end(run):
-        fail()
-    assert "It failed: ValueError: mine." in (run.folder / PAGE).read_text()
-
-
-@pytest.mark.parametrize("error", [OSError("full"), ValueError("a fault of the page")])
-def test_a_page_that_cannot_be_made_changes_nothing_else(
-    run: RefreshRun, error: Exception, monkeypatch: pytest.MonkeyPatch
+def test_there_is_a_page_when_a_run_has_ended_and_not_before(
+    run: RefreshRun, tmp_path: Path
 ) -> None:
-    def broken(*_arguments: Any) -> str:
-        raise error
+    for name in (run.name, "nonsense", f"../refreshes/{run.name}"):
+        with pytest.raises(NotFoundError, match="no page of a refresh"):
+            refresh_page(tmp_path, name)
+    run.end("activated", versions={"hybrid": 3})
+    page = refresh_page(tmp_path, run.name)
+    assert "hybrid 3 became active." in page
+    assert "User 2, who knows 5 items" in page
+    assert str(LISTS.users[0].user) not in page
+    with ThreadPoolExecutor(2) as pool:  # several may ask at the same time
+        assert list(pool.map(refresh_page, [tmp_path] * 2, [run.name] * 2)) == [page] * 2
+    assert {path.name for path in run.folder.iterdir()} == {"manifest.json", "lock", "lists.json"}
 
-    monkeypatch.setattr(pages, "refresh_page", broken)
-    with structlog.testing.capture_logs() as logged, page_at_end(run):
-        run.end("activated")
-    assert not (run.folder / PAGE).exists()
-    (told,) = [each for each in logged if each["event"] == "page not made"]
-    assert str(error) in told["error"]
 
-
-def test_a_deleted_user_is_taken_out_of_every_run(run: RefreshRun, tmp_path: Path) -> None:
-    before = ended(run)
-    other = begun(tmp_path)  # not ended: it has no page yet
+def test_who_is_deleted_is_on_no_page(run: RefreshRun, tmp_path: Path) -> None:
+    other = begun(tmp_path)
+    for each in (run, other):
+        each.end("failed", error="x")
+    before = refresh_page(tmp_path, run.name)
     forget(tmp_path, "user", "somebody else")
     forget(tmp_path, "item", "ada")
     forget(tmp_path, "category", "a")
-    assert (run.folder / PAGE).read_text() == before
+    assert refresh_page(tmp_path, run.name) == before
     forget(tmp_path, "user", "ada")
-    after = (run.folder / PAGE).read_text()
-    assert "User 1, " not in after
-    assert "Title new" not in after
-    assert "User 2, who knows 5 items" in after
-    assert after.endswith(before[-200:])
     for each in (run, other):
+        page = refresh_page(tmp_path, each.name)
+        assert ("User 1, " in page, "Title new" in page, "User 2, " in page) == (False, False, True)
         left = read_lists(each.folder)
         assert left is not None
         assert [user.number for user in left.users] == [2]
         assert left.overlap == LISTS.overlap
-    with page_at_end(other):
-        other.end("failed", error="x")
-    assert "User 1, " not in (other.folder / PAGE).read_text()
-
-
-def test_who_is_deleted_while_the_page_is_made_is_not_in_it(
-    run: RefreshRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def made(*arguments: Any) -> str:
-        page = refresh_page(*arguments)
-        forget(tmp_path, "user", "ada")
-        return page
-
-    monkeypatch.setattr(pages, "refresh_page", made)
-    text = ended(run)
-    assert ("User 1, " in text, "User 2, " in text) == (False, True)
-
-
-def test_who_is_deleted_while_the_page_is_written_is_not_left_on_it(
-    run: RefreshRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deletions: list[Future[None]] = []
-    write = pages.write_bytes
-
-    def written(path: Path, content: bytes) -> None:
-        deletions.append(pool.submit(forget, tmp_path, "user", "ada"))
-        wait(deletions, timeout=0.3)  # it waits for this page
-        write(path, content)
-
-    monkeypatch.setattr(pages, "write_bytes", written)
-    with ThreadPoolExecutor(1) as pool:
-        ended(run)
-    assert [each.result() for each in deletions] == [None]
-    text = (run.folder / PAGE).read_text()
-    assert ("User 1, " in text, "User 2, " in text) == (False, True)
 
 
 def test_a_machine_without_refreshes_has_nothing_to_forget(tmp_path: Path) -> None:
@@ -396,15 +333,14 @@ def test_a_machine_without_refreshes_has_nothing_to_forget(tmp_path: Path) -> No
 def test_a_deleted_item_takes_the_lists_with_it_that_it_is_on(
     run: RefreshRun, tmp_path: Path
 ) -> None:
-    ended(run)
     forget(tmp_path, "item", "z")
-    text = (run.folder / PAGE).read_text()
-    assert ("User 1, " in text, "User 2, " in text, "Title z" in text) == (True, False, False)
     left = read_lists(run.folder)
     assert left is not None
     assert left.users == LISTS.users[:1]
     forget(tmp_path, "item", "c")
-    assert "User 1, " not in (run.folder / PAGE).read_text()
+    left = read_lists(run.folder)
+    assert left is not None
+    assert left.users == ()
 
 
 def test_damaged_lists_are_as_none(tmp_path: Path) -> None:

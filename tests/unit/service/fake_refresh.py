@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from recsvc.refresh.report import refresh_page
 from recsvc.service.refreshes import Refreshes
 
 RUN = "20251121T030000.000000Z-9f2c01"
@@ -66,7 +67,6 @@ def write_manifest(home: Path, **facts: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "part").write_text(json.dumps(manifest))
     (folder / "part").replace(folder / "manifest.json")
-    (folder / "report.html").write_text("<p>λ</p>")
 
 
 def fake_command(home: Path, run: str = RUN, what: str = "end") -> list[str]:
@@ -78,4 +78,4 @@ def fake_command(home: Path, run: str = RUN, what: str = "end") -> list[str]:
 def fake_refreshes(home: Path, run: str = RUN, what: str = "end") -> Refreshes:
     """Refreshes of which one is known, and whose processes go on with a run."""
     write_manifest(home)
-    return Refreshes(home, lambda _models, **_asked: fake_command(home, run, what))
+    return Refreshes(home, refresh_page, lambda _models, **_asked: fake_command(home, run, what))

@@ -14,6 +14,7 @@ from recsvc.answer import Answer, Source
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.write_counters import Revisions
+from recsvc.refresh.report import refresh_page
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
@@ -66,7 +67,10 @@ async def client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     cache = AnswerCache(revisions, seconds=60.0, max_bytes=2**20)
     app = create_app(
-        fake.engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path), answer_cache=cache
+        fake.engine,
+        refreshes=Refreshes(tmp_path, refresh_page),
+        keys=key_ring(tmp_path),
+        answer_cache=cache,
     )
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
