@@ -23,11 +23,11 @@ def schedule(
     device: Device = None,
 ) -> None:
     """Refresh whenever it is due, in a process of its own each time, until Ctrl-C."""
-    from recsvc.refresh.schedule import Schedule, cron_trigger, zone
+    from recsvc.refresh.schedule import Schedule, crontab, zone
 
     load_settings()  # what is wrong is said once here, not by each refresh
     try:
-        trigger = cron_trigger(cron, zone(timezone))
+        next_due = crontab(cron, zone(timezone))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    Schedule(refresh_command(model or (), seed=seed, device=device), trigger).run_until_stopped()
+    Schedule(refresh_command(model or (), seed=seed, device=device), next_due).run_until_stopped()

@@ -26,7 +26,7 @@ main()
     ("module", "extra", "command"),
     [
         ("torch", "train", ["train", "lightgcn", "--data", "."]),
-        ("apscheduler", "train", ["schedule", "--cron", "0 3 * * *"]),
+        ("tzlocal", "train", ["schedule", "--cron", "0 3 * * *"]),
     ],
 )
 def test_what_an_extra_brings_is_named_with_it(module: str, extra: str, command: list[str]) -> None:

@@ -22,7 +22,7 @@ from recsvc.cli import app
 from recsvc.commands.answers import GRACE_SECONDS
 from recsvc.graph.rows import ActiveVersion
 from recsvc.refresh.process import REFUSED
-from recsvc.refresh.schedule import cron_trigger
+from recsvc.refresh.schedule import crontab
 from recsvc.service.app import create_app
 from recsvc.settings import Settings
 from tests.conftest import key_ring
@@ -114,7 +114,7 @@ def test_every_time_is_read() -> None:
     (job,) = of_kind("CronJob")
     schedule = COMPOSE["services"]["refresh"]["command"]
     for line in (job["spec"]["schedule"], schedule[schedule.index("--cron") + 1]):
-        due = cron_trigger(line, UTC).get_next_fire_time(None, datetime(2026, 11, 23, tzinfo=UTC))
+        due = crontab(line, UTC)(datetime(2026, 11, 23, tzinfo=UTC))
         assert (due.hour, due.minute) == (3, 0)
 
 

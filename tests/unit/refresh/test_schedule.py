@@ -18,14 +18,13 @@ from zoneinfo import ZoneInfo
 import psutil
 import pytest
 import structlog
-from apscheduler.triggers.date import DateTrigger
 from typer.testing import CliRunner
 
 from loaders.shared_files import checkout_root
 from recsvc.cli import app
 from recsvc.json_log import configure_json_log
 from recsvc.refresh.process import REFUSED
-from recsvc.refresh.schedule import Schedule, cron_trigger, zone
+from recsvc.refresh.schedule import Schedule, crontab, zone
 
 ROOT = checkout_root()
 assert ROOT is not None
@@ -33,17 +32,18 @@ MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def days_due(line: str, days: int = 35) -> list[datetime]:
-    trigger, found, now = cron_trigger(line, UTC), [], MONDAY
-    while (due := trigger.get_next_fire_time(None, now)) < MONDAY + timedelta(days=days):
+    next_due, found = crontab(line, UTC), []
+    due = MONDAY - timedelta(seconds=1)
+    while (due := next_due(due)) < MONDAY + timedelta(days=days):
         found.append(due)
-        now = due + timedelta(seconds=1)
     return found
 
 
 WEEKDAYS = {
     "0": "Sun", "7": "Sun", "sun": "Sun", "1": "Mon", "MON": "Mon", "6": "Sat",
     "1-5": "Mon Tue Wed Thu Fri", "mon-fri": "Mon Tue Wed Thu Fri", "5-7": "Fri Sat Sun",
-    "5-0": "Fri Sat Sun", "0-6": "Mon Tue Wed Thu Fri Sat Sun", "0-1": "Mon Sun",
+    "5-0": "Fri Sat Sun", "fri-sun": "Fri Sat Sun", "0-6": "Mon Tue Wed Thu Fri Sat Sun",
+    "0-1": "Mon Sun",
     "*/2": "Tue Thu Sat Sun", "1-5/2": "Mon Wed Fri", "2,4": "Tue Thu", "4/2": "Thu Sat",
     "*": "Mon Tue Wed Thu Fri Sat Sun",
 }  # fmt: skip
@@ -70,8 +70,7 @@ def test_a_step_over_all_days_is_no_restriction() -> None:
 
 
 def test_the_time_zone_is_that_of_the_line() -> None:
-    trigger = cron_trigger("0 3 * * *", zone("Europe/Oslo"))
-    due = trigger.get_next_fire_time(None, datetime(2026, 7, 1, tzinfo=UTC))
+    due = crontab("0 3 * * *", zone("Europe/Oslo"))(datetime(2026, 7, 1, tzinfo=UTC))
     assert due == datetime(2026, 7, 1, 3, tzinfo=ZoneInfo("Europe/Oslo"))
     assert due.astimezone(UTC).hour == 1
 
@@ -85,7 +84,7 @@ def test_a_line_that_cannot_be_used_is_wrong_usage(line: str) -> None:
     result = CliRunner().invoke(app, ["schedule", "--cron", line])
     assert result.exit_code == 2, result.output
     with pytest.raises(ValueError, match=r"."):
-        cron_trigger(line, UTC)
+        crontab(line, UTC)
 
 
 @pytest.mark.parametrize("name", ["Europe/Atlantis", "../etc/passwd", ""])
@@ -118,11 +117,12 @@ sys.exit(int(sys.argv[3]))
 
 PROCESS = """
 import json, sys
-from apscheduler.triggers.interval import IntervalTrigger
+from datetime import timedelta
 from recsvc.json_log import configure_json_log
 from recsvc.refresh.schedule import Schedule
 configure_json_log()
-Schedule(json.loads(sys.argv[1]), IntervalTrigger(seconds=float(sys.argv[2]))).run_until_stopped()
+every = timedelta(seconds=float(sys.argv[2]))
+Schedule(json.loads(sys.argv[1]), lambda now: now + every).run_until_stopped()
 assert "torch" not in sys.modules
 """
 
@@ -234,22 +234,19 @@ def test_it_ends_while_it_waits(tmp_path: Path) -> None:
     assert noted(tmp_path / "notes") == []
 
 
-def test_one_run_makes_up_for_all_that_were_missed(
-    tmp_path: Path,
-) -> None:
+def test_one_run_makes_up_for_all_that_were_missed(tmp_path: Path) -> None:
     """The clock is a day ahead after it slept: of a thousand that were due, one runs."""
     configure_json_log()
     notes = tmp_path / "notes"
 
-    class Missed(DateTrigger):
-        """Due every minute of the last day, and not again soon."""
+    asked: list[datetime] = []
 
-        def get_next_fire_time(self, previous: Any, now: datetime) -> datetime:
-            first = now - timedelta(days=1, seconds=30)
-            due = first if previous is None else previous + timedelta(minutes=1)
-            return due if due < now else now + timedelta(days=1)
+    def next_due(after: datetime) -> datetime:
+        """Every minute; the first was due a day ago."""
+        asked.append(after if asked else after - timedelta(days=1))
+        return asked[-1] + timedelta(minutes=1)
 
-    schedule = Schedule(worker(notes, 0), Missed(MONDAY))
+    schedule = Schedule(worker(notes, 0), next_due)
 
     def stop() -> None:
         wait_for(notes, "end")
