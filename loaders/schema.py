@@ -139,6 +139,36 @@ def _make(gateway: Gateway, items: Iterable[SchemaItem]) -> dict[str, Neo4jError
     return refused
 
 
+def missing(there: Iterable[Row], vectors: Iterable[Query] = ()) -> list[str]:
+    """What is not there of constraints and indexes, each with the statement that makes it.
+
+    Where a constraint is missing, nodes may share an id: the query that finds them is told too.
+
+    Args:
+        there: the rows of `cypher/ingest/indexes`.
+        vectors: what makes the vector indexes that are expected besides, which queries name.
+    """
+    rows = list(there)
+    names = {row["name"] for row in rows}
+    expected = [item for item in map(_item, vectors) if item.name not in names]
+    return [_to_make(item) for item in (*_missing(rows), *expected)]
+
+
+def statement_of(query: Query) -> str:
+    """A statement in one line, to be pasted."""
+    return " ".join(query.text.split())
+
+
+def _to_make(item: SchemaItem) -> str:
+    makes = statement_of(item.query)
+    if item.kind == "CONSTRAINT":
+        return (
+            f"the constraint on {item} is not there: {_find_repeated(item)} finds nodes that count "
+            f"as one, and when one of each is left, {makes} makes it"
+        )
+    return f"the index {item.name} on {item} is not there: {makes} makes it"
+
+
 def full_text_names(rows: Iterable[Row]) -> FullText:
     """The names of our full-text indexes among all indexes, by label."""
     there = list(rows)
@@ -188,9 +218,17 @@ def _in_its_place(item: SchemaItem, there: list[Row]) -> str | None:
 def _twice(item: SchemaItem, error: Neo4jError | None) -> str | None:
     if item.kind != "CONSTRAINT" or error is None or "Both Node" not in str(error):
         return None
-    values = ", ".join(f"n.{name} AS {name}" for name in item.properties)
     return (
-        f"several nodes are the same there. MATCH (n:{item.label}) WITH {values}, collect(n) AS "
-        "nodes WHERE size(nodes) > 1 RETURN * finds them: leave one of each, and try again "
-        f"({error})"
+        f"several nodes are the same there. {_find_repeated(item)} finds them: leave one of each, "
+        f"and try again ({error})"
+    )
+
+
+def _find_repeated(item: SchemaItem) -> str:
+    """The query that finds nodes which a constraint of uniqueness forbids."""
+    values = ", ".join(f"n.{name} AS {name}" for name in item.properties)
+    given = " AND ".join(f"n.{name} IS NOT NULL" for name in item.properties)
+    return (
+        f"MATCH (n:{item.label}) WHERE {given} WITH {values}, collect(n) AS nodes "
+        "WHERE size(nodes) > 1 RETURN *"
     )

@@ -1,6 +1,8 @@
 // Which items are nearest to an item, by the vector index?
-// The index of the active version of a model. It is approximate; `SIMILAR` is exact. Empty where
-// no version of the model is active, or the item has no vector, as where nobody has it.
+// The index of the active version of a model. It is approximate; `SIMILAR` is exact. Where
+// somebody dropped the index, Neo4j says that there is no such index, and the `degraded` of
+// `/health/ready` has the statement that makes it. Empty where no version of the model is active,
+// or the item has no vector, as where nobody has it.
 // mode: read
 // params: item_id: str, model: str, limit: int
 // returns: item_id: str, title: str, cosine: float, people: int

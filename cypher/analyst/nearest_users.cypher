@@ -1,4 +1,6 @@
 // Who is nearest to a user, by the vector index?
+// Where somebody dropped the index, Neo4j says that there is no such index, and the `degraded` of
+// `/health/ready` has the statement that makes it.
 // Empty where no version of the model is active, or the user has no vector, as where nothing they
 // did speaks for an item.
 // mode: read

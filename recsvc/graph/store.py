@@ -1,15 +1,17 @@
 """Everything a request reads from and writes to Neo4j. Every call has a deadline."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import neo4j
 
 from loaders.catalogue import catalogue
+from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.errors import QueryError, SumBeyondError
 from loaders.gateway import Gateway, Neo4jAddress, Row, taken
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.parts import Part, PartName
+from loaders.schema import missing, statement_of
 from loaders.stored_json import json_object
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
@@ -49,6 +51,7 @@ class Store(Transport):
 
     Attributes:
         unread: what was met that cannot be read.
+        schema_trouble: which constraints and indexes are not there, as far as was looked.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Store(Transport):
         self._users = SharedReads(self._read_users)
         self._live_items = SharedReads(self._read_live_items_of_all)
         self.unread = UnreadNotes()
+        self.schema_trouble: str | None = None
 
     async def user(self, user_id: str, *, limit: int) -> StoredUser:
         """What the graph knows about a user.
@@ -220,16 +224,17 @@ class Store(Transport):
             NotFoundError: the vector index of the model is not there.
             Neo4jError: the graph cannot be read in time.
         """
-        query = catalogue()[f"serve/similar_users[{model.model},{model.slot}]"]
+        name, slot = model.model, model.slot
+        query = catalogue()[f"serve/similar_users[{name},{slot}]"]
         try:
             return await self._run(query, user_id=user_id, k=k)
         except QueryError as error:
-            index = f"user_embedding_{model.model}_{model.slot}"
+            index = f"user_embedding_{name}_{slot}"
             if index not in str(error):
                 raise
+            makes = statement_of(catalogue()[f"writeback/user_vector_index[{name},{slot}]"])
             raise NotFoundError(
-                f"no vector index {index} in the graph: somebody dropped it, and `recsvc refresh` "
-                "makes the one of its version"
+                f"no vector index {index} in the graph: somebody dropped it, and {makes} makes it"
             ) from error
 
     async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
@@ -275,6 +280,24 @@ class Store(Transport):
         """The active version of every model, by name."""
         rows = await self._run(catalogue()["serve/active_versions"])
         return {row["model"]: active_version(row) for row in rows}
+
+    async def look_at_schema(self, active: Iterable[ActiveVersion]) -> None:
+        """Take in which constraints and indexes are not there, for `schema_trouble`.
+
+        Args:
+            active: the active versions, whose vector indexes are expected.
+
+        Raises:
+            Neo4jError: nothing is known of that: it does not answer.
+        """
+        rows = await self._run(catalogue()["ingest/indexes"])
+        vectors = [
+            catalogue()[f"writeback/{label}_vector_index[{version.model},{version.slot}]"]
+            for version in active
+            if version.model in EMBEDDING_MODELS and version.slot in ("a", "b")
+            for label in ("user", "item")
+        ]
+        self.schema_trouble = "; ".join(missing(rows, vectors)) or None
 
     async def stored_versions(self) -> dict[int, str]:
         """SHA-256 of the stored arrays of the blend that can be served, by version."""

@@ -138,6 +138,8 @@ class Serving:
                 _log.warning("the active version cannot be served", reason=str(error))
                 seconds = _FULL_DISK_SECONDS if self.active else _WATCH_SECONDS
             await self._try_to_write()
+            with contextlib.suppress(Neo4jError):  # it is looked at again soon
+                await self._store.look_at_schema(self.active.values())
             await asyncio.sleep(seconds)
 
     async def _try_to_write(self) -> None:

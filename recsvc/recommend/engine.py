@@ -397,12 +397,14 @@ class Engine:
 
     @property
     def troubles(self) -> Mapping[str, str]:
-        """What is amiss, by part: of Neo4j, of the snapshot, of what was written last."""
+        """What is amiss, by part: of Neo4j, the snapshot, what was written last, the schema."""
         found = dict(self._serving.troubles)
         if self._store.away:
             found.setdefault("neo4j", Neo4jAwayError.reason)
         if self._store.write_trouble:
             found["writes"] = self._store.write_trouble
+        if self._store.schema_trouble:
+            found["schema"] = self._store.schema_trouble
         return found
 
     async def _chosen(self, query: RecommendationQuery) -> Snapshot:

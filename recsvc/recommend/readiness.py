@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-PARTS: Final = ("neo4j", "snapshot", "writes")
+PARTS: Final = ("neo4j", "snapshot", "writes", "schema")
 """What may be amiss."""
 
 

@@ -1,14 +1,16 @@
 """What this product itself keeps in the graph, and ids, edited by hand: everybody is answered."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import pytest
 
 from loaders.catalogue import Query, catalogue
+from loaders.errors import QueryError
 from loaders.extract import extract_graph
 from loaders.schema import apply_schema
 from recsvc.analyst.questions import questions, values
@@ -20,6 +22,8 @@ from tests.conftest import Served, Service, running_service
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
+
+T = TypeVar("T")
 
 REFRESH_OPTIONS = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 
@@ -265,6 +269,22 @@ def test_a_category_link_beyond_the_limit_counts_nothing(
         statement(served.gateway, f"{links} REMOVE r.weight", item=item["item_id"])
 
 
+def schema(text: str) -> Query:
+    return Query("tests/schema", "", "schema", {}, {}, text)  # pyright: ignore[reportArgumentType] (names are no parameters)
+
+
+def degraded(service: Service) -> dict[str, str]:
+    return service.client.get("/health/ready").json()["degraded"]
+
+
+def until(true: Callable[[], T]) -> T:
+    deadline = time.monotonic() + 20.0
+    while not (found := true()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
 def test_a_dropped_vector_index_is_named(served: Served, service: Service) -> None:
     model = service.client.get("/v1/users/u0/similar").json()["model"]
     slot = statement(
@@ -273,12 +293,20 @@ def test_a_dropped_vector_index_is_named(served: Served, service: Service) -> No
         model=model,
     )[0]["slot"]
     name = f"user_embedding_{model}_{slot}"
-    drop = Query("tests/drop", "", "schema", {}, {}, f"DROP INDEX {name} IF EXISTS")  # pyright: ignore[reportArgumentType] (names are no parameters)
-    served.gateway.run(drop)
+    served.gateway.run(schema(f"DROP INDEX {name}"))
     answer = service.client.get("/v1/users/u0/similar")
     assert answer.status_code == 404
     assert name in answer.json()["detail"]
     assert service.client.get("/v1/items/i0/similar").status_code == 200
+    with pytest.raises(QueryError, match=f"no such vector schema index: {name}"):
+        served.gateway.run(catalogue()["analyst/nearest_users"], user_id="u0", model=model, limit=5)
+    told = until(lambda: degraded(service).get("schema"))
+    assert name in told
+    makes = told.partition("CREATE")[2].partition(" makes it")[0]
+    assert f"CREATE{makes} makes it" in answer.json()["detail"]
+    served.gateway.run(schema(f"CREATE{makes}"))
+    until(lambda: degraded(service) == {})
+    assert service.client.get("/v1/users/u0/similar").json()["items"]
 
 
 def test_two_users_of_one_id(served: Served, service: Service, log_file: Path) -> None:
@@ -290,8 +318,7 @@ def test_two_users_of_one_id(served: Served, service: Service, log_file: Path) -
             "RETURN name",
         )
     )  # fmt: skip
-    drop = Query("tests/drop", "", "schema", {}, {}, f"DROP CONSTRAINT {constraint['name']}")  # pyright: ignore[reportArgumentType] (names are no parameters)
-    served.gateway.run(drop)
+    served.gateway.run(schema(f"DROP CONSTRAINT {constraint['name']}"))
     statement(served.gateway, "CREATE (:User {user_id: 'u0', note: 'odd'})")
     try:
         assert service.client.get("/v1/users/u0/recommendations").status_code == 200
@@ -305,9 +332,14 @@ def test_two_users_of_one_id(served: Served, service: Service, log_file: Path) -
         assert faults["id of several nodes"] == {
             "fault": "id of several nodes", "count": 1, "example": "u0",
         }  # fmt: skip
+        told = until(lambda: degraded(service).get("schema"))
+        query = f"MATCH{told.partition('MATCH')[2].partition(' finds nodes')[0]}"
+        assert [row["user_id"] for row in statement(served.gateway, query)] == ["u0"]
+        assert "u0" not in told
     finally:
         statement(served.gateway, "MATCH (u:User {note: 'odd'}) DETACH DELETE u")
         apply_schema(served.gateway)
+    until(lambda: degraded(service) == {})
 
 
 def test_links_that_say_nothing(served: Served, service: Service) -> None:

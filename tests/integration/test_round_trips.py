@@ -21,7 +21,7 @@ SET = Query(
     "MATCH (i:Item {item_id: $item_id}) SET i.available = $available",
 )  # fmt: skip
 
-BESIDE = ("serve/active_versions", "serve/stored_versions", "delete/deletions")
+BESIDE = ("serve/active_versions", "serve/stored_versions", "delete/deletions", "ingest/indexes")
 """What is read by tasks that run beside requests."""
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,9 @@ class FakeStore:
         pass
 
     async def try_to_write(self) -> None:
+        pass
+
+    async def look_at_schema(self, active: Iterable[ActiveVersion]) -> None:
         pass
 
     async def active_versions(self) -> dict[str, ActiveVersion]:

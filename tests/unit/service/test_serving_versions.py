@@ -1,6 +1,6 @@
 """A version besides the active one is read once, and let go of when it is another."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +28,8 @@ class FakeStore:
     async def warm_up(self) -> None: ...
 
     async def try_to_write(self) -> None: ...
+
+    async def look_at_schema(self, active: Iterable[ActiveVersion]) -> None: ...
 
     async def stored_versions(self) -> dict[int, str]:
         return {number: sha256 for number, (_, sha256) in self.packed.items()}
