@@ -1,11 +1,15 @@
-"""A user scored in Cypher alone, against the service's own signal."""
+"""A user scored in Cypher alone, against the service's own signal; and what may be asked."""
 
+import json
+from contextlib import closing
 from typing import Any
 
 import pytest
+from neo4j.exceptions import ClientError
 
 from loaders.catalogue import Query, catalogue
 from loaders.gateway import Neo4jGateway
+from recsvc.analyst.notebook import notebook
 from recsvc.analyst.questions import values
 from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import load_settings
@@ -31,7 +35,7 @@ def in_cypher(gateway: Neo4jGateway, user_id: str, **events: Any) -> dict[str, f
 def test_the_score_in_cypher_is_the_signal_of_the_service(
     served: Served, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Dislikes, several kinds of events on one item, and some that are old.
+    # Dislikes, several kinds of events on one item in any spelling, and some that are old.
     more = Query(
         "tests/more", "", "write", {}, {},
         """
@@ -40,6 +44,7 @@ def test_the_score_in_cypher_is_the_signal_of_the_service(
         SET r.last_at = datetime() - duration('P30D'), r.weight = 7.0
         WITH user, collect(item) AS items
         FOREACH (item IN items[1..2] | CREATE (user)-[:INTERACTED {event: 'dislike'}]->(item))
+        FOREACH (item IN items[2..3] | CREATE (user)-[:INTERACTED {event: 'Add-to-Cart'}]->(item))
         """,
     )  # fmt: skip
     served.gateway.run(more)
@@ -74,3 +79,14 @@ def test_only_what_can_be_recommended_comes(served: Served) -> None:
     served.gateway.run(hide, item_id=item)
     assert in_cypher(served.gateway, "u7").keys() == found.keys() - {item}
     assert in_cypher(served.gateway, "nobody") == {}
+
+
+def test_nothing_that_is_asked_in_the_notebook_changes_the_graph(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RECSVC_NEO4J_URI", "RECSVC_NEO4J_USER", "RECSVC_NEO4J_PASSWORD"):
+        monkeypatch.setenv(name, served.environment[name])
+    notes: dict[str, Any] = {}
+    exec("".join(json.loads(notebook((), {}))["cells"][1]["source"]), notes)
+    with closing(notes["driver"]), pytest.raises(ClientError, match="read access mode"):
+        notes["ask"]("CREATE (made:Made) RETURN made.name AS name")

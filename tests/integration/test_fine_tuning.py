@@ -1,17 +1,19 @@
 """Refreshes that go on from the active version: what they leave out, keep, and refuse."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from loaders import writeback
 from loaders.catalogue import Query
-from loaders.gateway import Neo4jGateway
+from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.parts import stored_parts
 from loaders.tables import FolderTables
+from loaders.writeback import Version
 from recsvc.blend import fit as blend_fit
 from recsvc.errors import GateError
 from recsvc.models import FitRun, ModelSpec
@@ -230,24 +232,33 @@ def test_who_is_deleted_is_in_no_state_and_the_next_refresh_still_goes_on(
     assert refreshed().start.startswith("fine-tuned from hybrid 1:")
 
 
-def test_who_is_deleted_during_a_refresh_is_not_in_its_state(
-    graph: Neo4jGateway, home: Path, tmp_path: Path
+def test_who_is_deleted_during_a_refresh_is_not_served_and_not_in_its_state(
+    graph: Neo4jGateway, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The deletion finds the run at work and leaves it alone; the run asks the graph."""
 
     def delete(what: str, _done: int, _total: int) -> None:
-        if what == "neighbours" and not deleted:
-            deleted.append("u004")
-            delete_user(graph, "u004", snapshot_folder=tmp_path / "nowhere")
-            forget_node(home, "user", "u004")
+        if user := to_delete.pop(what, None):
+            delete_user(graph, user, snapshot_folder=tmp_path / "nowhere")
+            forget_node(home, "user", user)
 
-    deleted: list[str] = []
+    def looked_at(gateway: Gateway, versions: Collection[Version], **more: Any) -> None:
+        (number,) = (version.number for version in versions if version.model == "hybrid")
+        active.append(b"".join(part.content for part in stored_parts(gateway, number)))
+        activate(gateway, versions, **more)
+
+    to_delete, activate = {"gate": "u005", "neighbours": "u004"}, writeback.activate
+    active: list[bytes] = []
+    monkeypatch.setattr(writeback, "activate", looked_at)
     report = refresh(graph, OPTIONS, EVENTS, home=home, progress=delete)
-    assert deleted
+    assert not to_delete
+    assert [(b'"u004"' in arrays, b'"u005"' in arrays) for arrays in active] == [(True, False)]
     found = read_state(home, report.run)
     assert found is not None
-    assert "u004" not in found.users
-    assert b"u004" not in (home / "refreshes" / report.run / "state.npz").read_bytes()
+    state = (home / "refreshes" / report.run / "state.npz").read_bytes()
+    for user in ("u004", "u005"):
+        assert user not in found.users
+        assert user.encode() not in state
 
 
 @pytest.mark.usefixtures("later")

@@ -165,6 +165,7 @@ def test_tune_goes_on_and_its_arguments_are_taken() -> None:
     again = told(*arguments, "--trials", "4", "--sampler", "random")
     assert again["trials"][:2] == first["trials"]
     assert len(again["trials"]) == 4
+    assert "another seed" in failure(*arguments, "--trials", "5", "--seed", "1")
     best = max(again["trials"], key=lambda trial: trial["ndcg"])
     assert again["best"] == best
     given = again["arguments"].split()

@@ -33,14 +33,14 @@ Links = Mapping[str, Sequence[tuple[str, float]]]
 
 
 class FakeStore:
-    def has_paths(self, metapath: str) -> bool:
-        return f"explain/{metapath}" in catalogue()
-
     """Answers `paths` from a table, and records the evidence it is asked about."""
 
     def __init__(self, links: Links, *, backwards: bool = False) -> None:
         self.links, self.backwards = links, backwards
         self.asked: list[str] = []
+
+    def has_paths(self, metapath: str) -> bool:
+        return f"explain/{metapath}" in catalogue()
 
     async def paths(
         self,
@@ -172,3 +172,24 @@ def test_nodes_without_an_id_of_ours_stay_apart() -> None:
     found = found_path("e", "i", 1.0, [(path, [["A", True], ["B", False], ["C", True]])])
     assert len(found.nodes) == 4
     assert found.steps == [("A", 0, 1), ("B", 2, 1), ("C", 2, 3)]
+
+
+class CrowdedStore(FakeStore):
+    """Each of its paths leads over some person."""
+
+    async def paths(self, metapath: str, pairs: Any, *_: Any, **__: Any) -> list[FoundPath]:
+        return [
+            FoundPath(
+                evidence_id, item_id, 1.0,
+                [("item", evidence_id, None), ("user", person, person), ("item", item_id, None)],
+                [("INTERACTED", 1, 0), ("INTERACTED", 1, 2)],
+            )
+            for evidence_id, item_id in pairs
+            for person in ("asker", "e1", "stranger")
+        ]  # fmt: skip
+
+
+def test_a_stranger_stays_anonymous_though_an_item_of_the_evidence_has_the_same_id() -> None:
+    people = [path.nodes[1] for path in shown(CrowdedStore({}), [1.0])]
+    assert [(person.id, person.title) for person in people if person.id] == [("asker", "asker")]
+    assert len(people) == 3

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -91,6 +92,16 @@ async def test_one_who_gives_up_takes_nothing_from_the_others(read: Read) -> Non
     read.let.set()
     assert await patient == 2
     assert hasty.cancelled()
+
+
+async def test_the_deadline_of_one_request_is_not_that_of_those_who_share_its_read() -> None:
+    began: ContextVar[float | None] = ContextVar("began", default=None)
+
+    async def read(keys: Sequence[int]) -> list[float | None]:
+        return [began.get() for _ in keys]
+
+    began.set(1.0)
+    assert await SharedReads(read).ask(1) is None
 
 
 async def until_asked(read: Read, times: int) -> None:

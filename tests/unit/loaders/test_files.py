@@ -79,6 +79,22 @@ def test_a_file_that_cannot_be_written_whole_stays_as_it_was(
     assert [file.read_text() for file in tmp_path.iterdir()] == ["good"]
 
 
+def test_what_takes_the_place_of_a_file_is_on_the_disk_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, sync, forced = tmp_path / "page.html", os.fsync, []
+    path.write_text("old")
+
+    def noted(file: int) -> None:
+        sync(file)
+        forced.append((os.fstat(file).st_size, path.read_text()))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write_bytes(path, b"newer")
+    assert forced == [(len("newer"), "old")]
+    assert path.read_text() == "newer"
+
+
 def test_an_error_without_a_name_gets_it(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left") as refused, whole_file(tmp_path / "page"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
