@@ -2,7 +2,7 @@
 
     LoaderError
     ├── TableError           a table cannot be read at all (missing file or column)
-    │   └── RejectedRowsError  rows were rejected and the caller asked for none (--strict)
+    │   └── RejectedRowsError  rows were rejected: all of a table, or the caller asked for none
     ├── CatalogueError       a query file breaks the header grammar
     ├── LeaseLostError       another took the lease that was written under
     └── Neo4jError
@@ -34,7 +34,7 @@ class TableError(LoaderError):
 
 
 class RejectedRowsError(TableError):
-    """Rows were rejected while the caller asked for none (`--strict`)."""
+    """Rows were rejected: all of a table, or any while the caller asked for none (`--strict`)."""
 
 
 class CatalogueError(LoaderError):

@@ -62,6 +62,7 @@ class TableReport:
         unlisted: users, items and categories that it names and that the table which lists them
             (`users`, `items`, `categories`) does not; 0 where the data set has no such table.
         seconds: how long it took.
+        first_rejected: the first row that was left out, and why.
     """
 
     read: int
@@ -69,6 +70,7 @@ class TableReport:
     written: int
     unlisted: int
     seconds: float
+    first_rejected: str | None = None
 
     @property
     def rows_per_second(self) -> float:
@@ -252,7 +254,12 @@ class _Loading:
         read, written, unlisted = load(spec)
         rejected = self._rejects.counts[spec.name]
         return TableReport(
-            read + rejected, rejected, written, unlisted, time.perf_counter() - started
+            read=read + rejected,
+            rejected=rejected,
+            written=written,
+            unlisted=unlisted,
+            seconds=time.perf_counter() - started,
+            first_rejected=self._rejects.first_of(spec.name),
         )
 
     def _load_rows(self, spec: TableSpec) -> tuple[int, int, int]:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
-from polars.selectors import temporal
 
 from loaders.errors import TableError
 from loaders.limits import MAX_KINDS
@@ -23,7 +22,7 @@ from loaders.tables._problems import (
     problems_where,
     shown,
 )
-from loaders.tables._raw import RawBatch, shown_row
+from loaders.tables._raw import RawBatch
 from loaders.tables._reasons import Reason
 from loaders.tables._spec import INTERACTIONS, Column, Kind, Reject, Rejected, TableSpec
 
@@ -188,9 +187,8 @@ def _reject_all(
     batch: RawBatch, reasons: pl.Series, at_fault: pl.Series, file: str, reject: Reject
 ) -> None:
     bad = reasons.is_not_null()
-    # Of a time only its number is shown: it may lie where there are no dates.
-    rows = batch.frame.filter(bad).with_columns(temporal().to_physical()).iter_rows()
+    rows = batch.shown(bad.arg_true().to_list())
     for line, column, reason, row in zip(
         batch.lines.filter(bad), at_fault.filter(bad), reasons.filter(bad), rows, strict=True
     ):
-        reject(Rejected(file, line, column, reason, shown_row(row)))
+        reject(Rejected(file, line, column, reason, row))

@@ -5,7 +5,8 @@ by row (`_csv_lines`). Both give the same rows and reject the same ones.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +14,13 @@ import polars as pl
 
 from loaders.errors import TableError
 from loaders.limits import MAX_CELL_CHARACTERS, MAX_LINE_BYTES
-from loaders.tables._csv_lines import Lines, LineTooLongError, rows_one_by_one, why_no_row
+from loaders.tables._csv_lines import (
+    CsvRow,
+    Lines,
+    LineTooLongError,
+    rows_one_by_one,
+    why_no_row,
+)
 from loaders.tables._raw import Expected, RawBatch
 from loaders.tables._spec import BATCH_ROWS, Reject
 from loaders.tables._text import estimated_lines, open_blocks
@@ -49,7 +56,7 @@ class CsvTable:
                 if frame is not None:
                     first = lines.skip(frame.height)
                     numbers = pl.int_range(first, first + frame.height, eager=True)
-                    yield RawBatch(frame.select(columns), numbers)
+                    yield RawBatch(frame.select(columns), numbers, _lines_of(block))
                     continue
                 lines.give_block(block)
                 rows = rows_one_by_one(lines, header, delimiter, self.name, reject)
@@ -135,12 +142,23 @@ def _has_every_cell(frame: pl.DataFrame, block: bytes, delimiter: str) -> bool:
     return all((length or 0) <= MAX_CELL_CHARACTERS for length in longest.row(0))
 
 
+def _lines_of(block: bytes) -> Callable[[Sequence[int]], Iterable[str]]:
+    def texts(rows: Sequence[int]) -> Iterable[str]:
+        lines = block.split(b"\n")
+        return (lines[row].decode() for row in rows)
+
+    return texts
+
+
 def _batched(
-    rows: Iterator[tuple[int, list[str]]], header: Sequence[str], columns: Sequence[str]
+    rows: Iterator[CsvRow], header: Sequence[str], columns: Sequence[str]
 ) -> Iterator[RawBatch]:
     while batch := list(islice(rows, BATCH_ROWS)):
-        cells = dict(zip(header, zip(*(row for _, row in batch), strict=True), strict=True))
+        cells = dict(zip(header, zip(*(row.cells for row in batch), strict=True), strict=True))
         frame = pl.DataFrame({name: pl.Series(cells[name], dtype=pl.String) for name in columns})
         empty_is_missing = pl.when(pl.all() != "").then(pl.all())
-        numbers = pl.Series([number for number, _ in batch], dtype=pl.Int64)
-        yield RawBatch(frame.with_columns(empty_is_missing), numbers)
+        numbers = pl.Series([row.line for row in batch], dtype=pl.Int64)
+        texts = [row.text for row in batch]
+        yield RawBatch(
+            frame.with_columns(empty_is_missing), numbers, partial(map, texts.__getitem__)
+        )

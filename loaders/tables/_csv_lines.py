@@ -5,9 +5,10 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from loaders.limits import MAX_LINE_BYTES
-from loaders.tables._raw import shown_row, shown_text
+from loaders.tables._raw import shown_text
 from loaders.tables._reasons import Reason
 from loaders.tables._spec import Reject, Rejected
 from loaders.tables._text import TextBlocks
@@ -20,6 +21,14 @@ _UTF8_BYTES = 4
 
 class LineTooLongError(Exception):
     """A line longer than any row can be."""
+
+
+class CsvRow(NamedTuple):
+    """A row of the right shape: the line on which it begins, its cells, and its text."""
+
+    line: int
+    cells: list[str]
+    text: str
 
 
 class Lines(Iterator[str]):
@@ -74,6 +83,11 @@ class Lines(Iterator[str]):
             self.damaged = True
         return line
 
+    @property
+    def row_text(self) -> str:
+        """What was read since `begin_row`."""
+        return "".join(self._taken)
+
     def begin_row(self) -> int:
         """Start a row and return the number of its first line."""
         self.damaged = False
@@ -90,8 +104,8 @@ class Lines(Iterator[str]):
 
 def rows_one_by_one(
     lines: Lines, header: Sequence[str], delimiter: str, file: str, reject: Reject
-) -> Iterator[tuple[int, list[str]]]:
-    """Rows that have the right shape, each with the line on which it begins.
+) -> Iterator[CsvRow]:
+    """Rows that have the right shape.
 
     Reads the lines that wait, and further ones only for a row that is not complete by then.
     """
@@ -107,12 +121,13 @@ def rows_one_by_one(
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
         if lines.damaged:
-            reject(_damaged(file, start, header, row))
+            column, reason = _damage(header, row)
+            reject(Rejected(file, start, column, reason, shown_text(lines.row_text)))
         elif len(row) == len(header):
-            yield start, row
+            yield CsvRow(start, row, lines.row_text)
         elif row:
             reason = Reason.CELLS.format(len(row), len(header))
-            reject(Rejected(file, start, "", reason, shown_row(row)))
+            reject(Rejected(file, start, "", reason, shown_text(lines.row_text)))
 
 
 def why_no_row(error: csv.Error | LineTooLongError) -> str:
@@ -133,10 +148,11 @@ def _is_too_long(line: str) -> bool:
     return len(line.encode("utf-8", "surrogateescape")) > MAX_LINE_BYTES
 
 
-def _damaged(file: str, line: int, header: Sequence[str], row: list[str]) -> Rejected:
+def _damage(header: Sequence[str], row: list[str]) -> tuple[str, Reason]:
+    """The column that is damaged, and how."""
     for column, cell in zip(header, row, strict=False):
         if "\0" in cell:
-            return Rejected(file, line, column, Reason.NUL, shown_row(row))
+            return column, Reason.NUL
         if _BROKEN.search(cell):
-            return Rejected(file, line, column, Reason.NOT_UTF8, shown_row(row))
-    return Rejected(file, line, "", Reason.NOT_UTF8, shown_row(row))
+            return column, Reason.NOT_UTF8
+    return "", Reason.NOT_UTF8

@@ -111,13 +111,15 @@ class JsonTable:
                 number = numbers[row]
                 shown = _shown(lines[number])
                 problems.setdefault(row, Rejected(self.name, number, name, reason, shown))
-        batch = RawBatch(pl.DataFrame(series), pl.Series(numbers, dtype=pl.Int64))
-        if not problems:
-            return batch
         for problem in problems.values():
             reject(problem)
         good = ~pl.int_range(len(rows), eager=True).is_in(list(problems))
-        return RawBatch(batch.frame.filter(good), batch.lines.filter(good))
+        kept = pl.Series(numbers, dtype=pl.Int64).filter(good)
+        return RawBatch(
+            pl.DataFrame(series).filter(good),
+            kept,
+            lambda places: (_text(lines[kept[place]]) for place in places),
+        )
 
     def _cells(self, name: str, values: Sequence[Any]) -> Cells:
         if name in self._expected:
@@ -146,4 +148,8 @@ def _why_not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _shown(line: bytes) -> str:
-    return shown_text(line.decode("utf-8", "surrogateescape"))
+    return shown_text(_text(line))
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "surrogateescape")

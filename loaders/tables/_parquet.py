@@ -7,9 +7,10 @@ from typing import cast
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from polars import selectors
 
 from loaders.errors import TableError
-from loaders.tables._raw import RawBatch
+from loaders.tables._raw import RawBatch, shown_text
 from loaders.tables._reasons import Reason
 from loaders.tables._spec import BATCH_ROWS, Reject, Rejected
 
@@ -59,11 +60,12 @@ class ParquetTable:
         for name, column in zip(names, batch.columns, strict=True):
             broken |= dict.fromkeys(_broken_rows(column), name)
         for row, name in sorted(broken.items()):
-            reject(Rejected(self.name, lines[row], name, Reason.NOT_UTF8, ""))
+            reject(Rejected(self.name, lines[row], name, Reason.NOT_UTF8, _shown(batch, row)))
         if broken:
             kept = [row for row in range(batch.num_rows) if row not in broken]
             batch, lines = batch.take(kept), lines.gather(kept)
-        return RawBatch(cast(pl.DataFrame, pl.from_arrow(pa.Table.from_batches([batch]))), lines)
+        frame = _frame(batch)
+        return RawBatch(frame, lines, lambda rows: _json_lines(frame[rows]))
 
 
 def _type(field: pa.Field) -> pl.DataType:
@@ -81,6 +83,38 @@ def _batch_rows(file: pq.ParquetFile) -> int:
     groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
     longest = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1)
     return max(1, min(BATCH_ROWS, int(_BATCH_BYTES / max(1, longest))))
+
+
+def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
+    return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_batches([batch])))
+
+
+def _json_lines(frame: pl.DataFrame) -> pl.Series:
+    """Each row as a line of JSON, which can be read as a table again."""
+    # JSON has no NaN and no infinity.
+    told = frame.with_columns(
+        column.cast(pl.String)
+        for column in frame.select(selectors.float())
+        if not column.drop_nulls().is_finite().all()
+    )
+    return told.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+
+
+def _shown(batch: pa.RecordBatch, row: int) -> str:
+    """The row of a batch, whose text may be broken."""
+    one = batch.slice(row, 1)
+    columns = [
+        pa.array(
+            [
+                text and text.decode("utf-8", "replace")
+                for text in column.cast(pa.binary()).to_pylist()
+            ]
+        )
+        if _broken_rows(column)
+        else column
+        for column in one.columns
+    ]
+    return shown_text(_json_lines(_frame(pa.RecordBatch.from_arrays(columns, one.schema.names)))[0])
 
 
 def _broken_rows(column: pa.Array) -> list[int]:

@@ -2,16 +2,16 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
+from polars.selectors import temporal
 
+from loaders.limits import MAX_CELL_CHARACTERS
 from loaders.tables._spec import Column, Reject
-
-_MAX_ROW_CHARACTERS = 1000
 
 Expected = Mapping[str, Column]
 """The columns that a table may have, each by its name in the file."""
@@ -24,10 +24,20 @@ class RawBatch:
     Attributes:
         frame: the cells; all text where the file is a CSV file.
         lines: for each row, the line (or row number) it came from.
+        texts: the text of some rows, given their places; their cells as CSV where it is left out.
     """
 
     frame: pl.DataFrame
     lines: pl.Series
+    texts: Callable[[Sequence[int]], Iterable[str]] | None = None
+
+    def shown(self, rows: Sequence[int]) -> list[str]:
+        """Some rows as they came, for the file of rejected rows."""
+        if self.texts is not None:
+            return [shown_text(text) for text in self.texts(rows)]
+        # Of a time only its number is shown: it may lie where there are no dates.
+        cells = self.frame[rows].with_columns(temporal().to_physical())
+        return [shown_row(row) for row in cells.iter_rows()]
 
 
 class TableFile(Protocol):
@@ -76,6 +86,6 @@ def shown_row(cells: Iterable[object]) -> str:
 
 
 def shown_text(text: str) -> str:
-    """Text as it can be written down: broken UTF-8 replaced, shortened where it is long."""
-    cut = text.rstrip("\r\n")[:_MAX_ROW_CHARACTERS]
+    """Text as it can be written down: broken UTF-8 replaced, cut to what a cell may hold."""
+    cut = text.rstrip("\r\n")[:MAX_CELL_CHARACTERS]
     return cut.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\ufffd")

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections import Counter
+from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,8 @@ from loaders.tables._totals import InteractionTotals, within_limits
 _HEADER = ["file", "line", "column", "reason", "row"]
 _HEADER_LINE = ",".join(_HEADER)
 _CELLS = attrgetter(*_HEADER)
+_JSON_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 
 
 class Rejects:
@@ -30,13 +33,13 @@ class Rejects:
         path: where the rows are written.
         counts: rejected rows by table.
         warning: why not all of them could be written, if so.
-        first: the first rejected row.
+        first: the first rejected row of each table, by its name.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.counts: Counter[str] = Counter()
-        self.first: Rejected | None = None
+        self.first: dict[str, Rejected] = {}
         self.warning: str | None = None
         self._file: IO[str] | None = None
 
@@ -44,6 +47,10 @@ class Rejects:
     def total(self) -> int:
         """How many rows were rejected."""
         return self.counts.total()
+
+    def first_of(self, table: str) -> str | None:
+        """The first rejected row of a table, and why; None where there is none."""
+        return str(self.first[table]) if table in self.first else None
 
     def add(self, rejected: Rejected) -> None:
         """Count a row and write it down.
@@ -55,13 +62,14 @@ class Rejects:
         """
         if self._file is None:
             self._file = self._open()
-            self.first = rejected
         if self.warning is None:
             try:
                 csv.writer(self._file).writerow(_CELLS(rejected))
             except OSError as error:
                 self._stop_writing(error)
-        self.counts[rejected.table or Path(rejected.file).stem] += rejected.rows
+        table = rejected.table or Path(rejected.file).stem
+        self.counts[table] += rejected.rows
+        self.first.setdefault(table, rejected)
 
     def __enter__(self) -> Self:
         return self
@@ -121,9 +129,9 @@ def refuse_rejected(source: Tables, rejects: Rejects) -> None:
                     totals.add(batch.filter(pl.col("event_id").is_null()))
         for frame in totals.frames():
             within_limits(frame, rejects.add)
-    if rejects.total:
+    for first in rejects.first.values():
         raise RejectedRowsError(
-            f"{rejects.total:,} rejected rows and nothing loaded: the first is {rejects.first}; "
+            f"{rejects.total:,} rejected rows and nothing loaded: the first is {first}; "
             f"all are in {rejects.path}: correct them, or load without --strict"
         )
 
@@ -142,7 +150,11 @@ def forget_rejected(path: Path, identifier: str) -> None:
     if not rows or rows[0] != _HEADER:
         return
     named = re.compile(rf"(?<!\w){re.escape(identifier)}(?!\w)")
-    left = [row for row in rows[1:] if not any(named.search(cell) for cell in row[3:])]
+    left = [
+        row
+        for row in rows[1:]
+        if not any(named.search(text) for cell in row[3:] for text in _readings(cell))
+    ]
     if len(left) == len(rows) - 1:
         return
     if not left:
@@ -150,3 +162,16 @@ def forget_rejected(path: Path, identifier: str) -> None:
         return
     with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([rows[0], *left])
+
+
+def _readings(cell: str) -> Iterator[str]:
+    """What a cell may say: as it is, as a part of CSV, as a part of JSON."""
+    yield cell
+    yield cell.replace('""', '"')
+    said = _JSON_ESCAPE.sub(_unescaped, cell)
+    yield said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    code, letter = escape.groups()
+    return chr(int(code, 16)) if code else _JSON_CONTROLS.get(letter, letter)

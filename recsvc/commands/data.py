@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from loaders.errors import RejectedRowsError, TableError
 from loaders.local_neo4j import LocalNeo4j
 from recsvc.commands import console
 from recsvc.commands._shared import (
@@ -22,6 +23,9 @@ from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, unknown_kinds
 from recsvc.graph.store import all_versions
 from recsvc.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from loaders.ingest import IngestReport
 
 _TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
@@ -142,16 +146,9 @@ def ingest(
                 "seconds": report.seconds,
             }
         )
-        return
-    rows = [
-        (name, table.read, table.rejected, table.written, table.unlisted, table.rows_per_second)
-        for name, table in report.tables.items()
-    ]
-    columns = ("table", "read", "rejected", "written", "unlisted ids", "rows/s")
-    done = "checked, nothing loaded," if dry_run else "ingested"
-    console.print_table(f"{done} in {report.seconds:.1f} s", columns, rows)
-    if report.rejects:
-        console.say(f"rejected rows and why: {report.rejects}")
+    else:
+        _print_report(report, dry_run=dry_run)
+    _refuse_nothing(source, report)
 
 
 def extract(
@@ -268,6 +265,35 @@ def delete_user(
             for told in forget_here(settings.home, "user", user):
                 console.say(told)
     print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
+
+
+def _print_report(report: "IngestReport", *, dry_run: bool) -> None:
+    rows = [
+        (name, table.read, table.rejected, table.written, table.unlisted, table.rows_per_second)
+        for name, table in report.tables.items()
+    ]
+    columns = ("table", "read", "rejected", "written", "unlisted ids", "rows/s")
+    done = "checked, nothing loaded," if dry_run else "ingested"
+    console.print_table(f"{done} in {report.seconds:.1f} s", columns, rows)
+    if report.rejects:
+        console.say(f"rejected rows and why: {report.rejects}")
+
+
+def _refuse_nothing(source: str, report: "IngestReport") -> None:
+    """Fail where a table was of no use: the others are loaded by then.
+
+    Raises:
+        TableError: no table has a row, or every row of one is rejected.
+    """
+    if not any(table.read for table in report.tables.values()):
+        raise TableError(f"{source} holds no row: expected some below the header")
+    for name, table in report.tables.items():
+        if table.read and table.rejected == table.read:
+            raise RejectedRowsError(
+                f"every row of {name} is rejected ({table.rejected:,}): the first is "
+                f"{table.first_rejected}; all are in {report.rejects}: correct them, or say how "
+                "the table is to be read (`recsvc ingest --help`)"
+            )
 
 
 def _with_weights(given: Sequence[str], *, dry_run: bool) -> Settings:

@@ -96,6 +96,7 @@ class Staging:
                 written=written if name == INTERACTIONS.name else rows,
                 unlisted=unlisted[name],
                 seconds=seconds,
+                first_rejected=self._rejects.first_of(name),
             )
             for name, (rows, seconds) in read.items()
         }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from recsvc.cli import app
+from recsvc.cli import app, main
 
 runner = CliRunner()
 ROWS = "user_id,item_id,event\na,i,borrowed\na,j,ADD-TO-CART\na,j,\nb,j,lent out\nb,i,borrowed\n"
@@ -57,6 +57,36 @@ def test_the_line_that_is_named_gives_the_weight(folder: Path) -> None:
     (folder / "recsvc.toml").write_text("\n".join([*lines, "[events.view]", "weight = 0.02"]))
     assert tomllib.loads((folder / "recsvc.toml").read_text())["events"]["view"]["weight"] == 0.02
     assert told("ingest", "tables", "--dry-run")["unknown_kinds"] == {}
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        (
+            {"interactions": "user_id,item_id,value\na,i,x\n,i,1\n"},
+            "every row of interactions is rejected (2): the first is interactions.csv, line 2, "
+            "column value: 'x' is not a finite number",
+        ),
+        (
+            {"interactions": "user_id,item_id\na,i\n", "items": "item_id\n\nNULL\n"},
+            "every row of items is rejected (1): the first is items.csv, line 3",
+        ),
+        ({"interactions": "user_id,item_id\n"}, "tables holds no row"),
+    ],
+)
+def test_a_table_of_no_use_fails_a_dry_run(
+    folder: Path, tables: dict[str, str], says: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name, text in tables.items():
+        (folder / "tables" / f"{name}.csv").write_text(text)
+    monkeypatch.setattr("sys.argv", ["recsvc", "ingest", "tables", "--dry-run", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == 1
+    assert said.err.splitlines()[-1].startswith(f"recsvc: {says}")
+    assert set(json.loads(said.out)["tables"]) == set(tables)
 
 
 def test_evaluate_says_what_of_the_test_table_is_not_to_be_found(folder: Path) -> None:

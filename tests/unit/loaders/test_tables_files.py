@@ -16,6 +16,7 @@ from loaders.tables import (
     Rejected,
     Rejects,
     TableSpec,
+    forget_rejected,
     read_interactions,
     refuse_rejected,
 )
@@ -130,6 +131,25 @@ class TestRejects:
         with Rejects(path) as rejects, pytest.raises(TableError, match="name another file"):
             rejects.add(self.rejected())
         assert path.read_text() == "user_id,item_id\n"
+
+    @pytest.mark.parametrize(
+        ("who", "row"),
+        [
+            ('a"b', '"a""b",i'),
+            ('a"b', r'{"user_id": "a\"b"}'),
+            ("é/1", r'{"user_id": "\u00e9\/1"}'),
+            ("x\n\U0001f600", r'{"user_id": "x\n\ud83d\ude00"'),
+        ],
+    )
+    def test_somebody_is_forgotten_however_the_row_writes_them(
+        self, tmp_path: Path, who: str, row: str
+    ) -> None:
+        path = tmp_path / "rejects.csv"
+        with Rejects(path) as rejects:
+            rejects.add(Rejected("items.csv", 2, "title", "is bad", row))
+            rejects.add(Rejected("items.csv", 3, "title", "is bad", '"aab",\\'))
+        forget_rejected(path, who)
+        assert [line.split(",")[1] for line in path.read_text().splitlines()] == ["line", "3"]
 
     def test_a_path_that_cannot_be_written(self, tmp_path: Path) -> None:
         with (

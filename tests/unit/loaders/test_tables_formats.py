@@ -5,8 +5,10 @@ import gzip
 import io
 import json
 import lzma
+import math
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,17 @@ from hypothesis import strategies as st
 
 from loaders.errors import TableError
 from loaders.limits import MAX_COLUMNS
-from loaders.tables import INTERACTIONS, ITEMS, FolderTables, Rejected, TableSpec, open_tables
+from loaders.tables import (
+    INTERACTIONS,
+    ITEMS,
+    SAME_NAMES,
+    FolderTables,
+    Rejected,
+    TableMapping,
+    TableSpec,
+    open_tables,
+    parse_mapping,
+)
 
 ReadTable = Callable[[Path, TableSpec], tuple[pl.DataFrame, list[Rejected]]]
 CSV = b"user_id,item_id,value\nu,i,1\nv,,2\nw,j,x\n"
@@ -362,6 +374,87 @@ class TestJson:
     def test_a_file_without_objects(self, read_bytes: Callable[..., Any]) -> None:
         with pytest.raises(TableError, match="holds no JSON object"):
             read_bytes("interactions.jsonl", b"\n[1]\n")
+
+
+class TestRejectedRowsComeAsTheyCame:
+    QUOTED = 'a;b;{};"two\nlines; ""é""";extra'
+
+    @pytest.mark.parametrize("quote", [False, True])
+    def test_csv_with_its_delimiter_and_columns_nobody_reads(
+        self, tmp_path: Path, quote: bool
+    ) -> None:
+        row = self.QUOTED if quote else "a;b;{};é;extra"
+        header = "user_id;item_id;value;note;unused\n"
+        (tmp_path / "interactions.csv").write_text(f"{header}u;i;1;;\n{row.format('x')}\n")
+        mapping = parse_mapping([], drop=["interactions.unused"])
+        rejected = self.rejected(tmp_path, mapping)
+        assert [each.row for each in rejected] == [row.format("x")]
+        mended = rejected[0].row.replace(";x;", ";2;")
+        (tmp_path / "interactions.csv").write_text(f"{header}{mended}\n")
+        assert self.rejected(tmp_path, mapping) == []
+
+    def test_a_row_of_the_wrong_length_keeps_its_delimiter(self, tmp_path: Path) -> None:
+        (tmp_path / "interactions.csv").write_text('user_id;item_id\n"a;b";c;d\n"e\0";f\n')
+        assert [each.row for each in self.rejected(tmp_path)] == ['"a;b";c;d', '"e\ufffd";f']
+
+    def test_json(self, tmp_path: Path) -> None:
+        lines = [
+            '{"unused": [1, {"x": 2}], "user_id": 7, "value": "x",  "item_id": "\\u00e9"}',
+            '{"user_id": "b", "item_id": 5.0, "timestamp": "soon", "more": null}',
+            '{"user_id": "c", "item_id": [1]}',
+            "{",
+        ]
+        (tmp_path / "interactions.jsonl").write_text("\n".join(lines))
+        mapping = parse_mapping([], drop=["interactions.unused"])
+        rejected = self.rejected(tmp_path, mapping)
+        assert [each.row for each in rejected] == lines
+        mended = [lines[0].replace('"x",  ', "1, "), lines[1].replace("soon", "2020-01-02")]
+        (tmp_path / "interactions.jsonl").write_text("\n".join(mended))
+        assert self.rejected(tmp_path, mapping) == []
+
+    def test_parquet_as_lines_of_json(self, tmp_path: Path) -> None:
+        table = pl.DataFrame(
+            {
+                "who": ["a;b", 'c"d', "e", "f"],
+                "item_id": [1, 2, None, 4],
+                "value": [1.5, math.nan, 2.5, math.inf],
+                "timestamp": [datetime(2020, 1, 2, 3, 4, 5, 6)] * 4,
+                "sold": [date(2020, 1, 2)] * 4,
+                "tags": [["x"], ["y", "z"], [], None],
+                "gift": [True, False, True, None],
+            }
+        )
+        table.write_parquet(tmp_path / "interactions.parquet")
+        mapping = parse_mapping(["interactions.user_id=who"])
+        rejected = self.rejected(tmp_path, mapping)
+        assert [(each.line, each.column) for each in rejected] == [
+            (2, "value"), (3, "item_id"), (4, "value")
+        ]  # fmt: skip
+        (tmp_path / "interactions.parquet").unlink()
+        for cell in ('"value":"NaN"', '"value":"inf"', '"item_id":null'):
+            assert sum(cell in each.row for each in rejected) == 1
+        mended = "\n".join(each.row for each in rejected)
+        for wrong, right in (('"NaN"', "3"), ('"inf"', "4"), ('"item_id":null', '"item_id":3')):
+            mended = mended.replace(wrong, right)
+        (tmp_path / "interactions.jsonl").write_text(mended)
+        assert self.rejected(tmp_path, mapping) == []
+        tables = FolderTables(tmp_path, mapping)
+        again = pl.concat(tables.batches(INTERACTIONS, rejected.append))
+        assert again["user_id"].to_list() == ['c"d', "e", "f"]
+        assert again["timestamp"].to_list() == [datetime(2020, 1, 2, 3, 4, 5, 6, UTC)] * 3
+        assert again["tags"].to_list() == [["y", "z"], [], None]
+
+    def test_a_time_that_no_calendar_has(self, tmp_path: Path) -> None:
+        late = pl.Series([253_402_300_800_000], dtype=pl.Datetime("ms"))
+        table = pl.DataFrame({"user_id": "u", "item_id": "i", "sold": late})
+        table.write_parquet(tmp_path / "interactions.parquet")
+        (rejected,) = self.rejected(tmp_path)
+        assert json.loads(rejected.row)["sold"].startswith("+10000-01-01")
+
+    def rejected(self, folder: Path, mapping: TableMapping = SAME_NAMES) -> list[Rejected]:
+        rejected: list[Rejected] = []
+        list(FolderTables(folder, mapping).batches(INTERACTIONS, rejected.append))
+        return rejected
 
 
 def test_a_table_has_so_many_columns_at_most(read_bytes: Callable[..., Any]) -> None:
