@@ -79,7 +79,8 @@ def check_property(column: pl.Series) -> Checked:
     if isinstance(dtype, pl.Decimal):
         return Checked(column.cast(pl.Float64), no_problems(column.len()))
     if dtype.is_float():
-        return Checked(column, problems_where(column.is_infinite(), column, Reason.NOT_A_NUMBER))
+        problems = problems_where(column.is_infinite(), column, Reason.NOT_A_NUMBER)
+        return Checked(column.fill_nan(None), problems)
     if isinstance(dtype, pl.Boolean | pl.Null):
         return Checked(column, no_problems(column.len()))
     if is_text(dtype):
@@ -117,12 +118,12 @@ def _check_id(column: pl.Series, reading: Reading) -> Checked:
 
 
 def _check_text(column: pl.Series, _: Reading) -> Checked:
-    text = _present(_as_text(column))
+    text = _present_text(column)
     return Checked(text, _too_long(text, MAX_CELL_CHARACTERS, Reason.LONG_TEXT))
 
 
 def _check_kind(column: pl.Series, _: Reading) -> Checked:
-    text = _present(_as_text(column))
+    text = _present_text(column)
     return Checked(text, _too_long(text, MAX_KIND_CHARACTERS, Reason.LONG_KIND))
 
 
@@ -184,6 +185,11 @@ def _is_whole(column: pl.Series) -> pl.Series:
 
 def _nowhere(column: pl.Series) -> pl.Series:
     return pl.Series([False]).new_from_index(0, column.len())
+
+
+def _present_text(column: pl.Series) -> pl.Series:
+    """A column as text, null where it is empty; a float that is no number is a missing cell."""
+    return _present(_as_text(column.fill_nan(None) if column.dtype.is_float() else column))
 
 
 def _present(text: pl.Series) -> pl.Series:

@@ -1,5 +1,6 @@
 """The checks of rows, a batch at a time."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ _EXPECTED: dict[Kind, str] = {
     "time": "ISO 8601 text, Unix seconds or a time type",
     "flag": "booleans",
 }
+_PROPERTY = "text, numbers, booleans, times, or lists of text, numbers or booleans"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def checked_batch(
     """
     rules = rules or Rules()
     names = rules.names
-    columns = dict(_columns(batch.frame, spec, file, rules.reading))
+    columns = dict(_columns(batch.frame, spec, file, rules))
     if spec.link and spec.links_one_kind:
         _refuse_links_to_itself(columns, spec.link, names)
     if spec.name == INTERACTIONS.name:
@@ -103,40 +105,51 @@ def as_table(spec: TableSpec, frame: pl.DataFrame) -> pl.DataFrame:
     return checked_batch(RawBatch(frame, lines), spec, spec.name, refuse)
 
 
-def checked_type(dtype: pl.DataType, name: str, spec: TableSpec, file: str) -> pl.DataType:
+def checked_type(
+    dtype: pl.DataType, name: str, spec: TableSpec, file: str, theirs: str
+) -> pl.DataType:
     """The type that a column of such a type has once it is checked.
+
+    Args:
+        dtype: its type in the file.
+        name: what we call it.
+        spec: the table.
+        file: name of the file.
+        theirs: what the file calls it.
 
     Raises:
         TableError: it can never hold what is expected.
     """
     empty = pl.DataFrame({name: pl.Series(dtype=dtype)})
-    columns = {column.name: column for column in spec.columns}
-    if name in columns:
-        return _check_column(empty, columns[name], file, AS_DESCRIBED).values.dtype
-    return _check_further_column(empty[name], spec, file).values.dtype
+    checked = dict(_columns(empty, spec, file, Rules({name: theirs})))
+    return checked[name].values.dtype
+
+
+def drop_option(spec: TableSpec, theirs: str) -> str:
+    """What leaves a column out on the command line."""
+    return f"--drop {shlex.quote(f'{spec.name}.{theirs.strip()}')}"
 
 
 def _columns(
-    frame: pl.DataFrame, spec: TableSpec, file: str, reading: Reading
+    frame: pl.DataFrame, spec: TableSpec, file: str, rules: Rules
 ) -> Iterable[tuple[str, Checked]]:
-    for column in spec.columns:
-        yield column.name, _check_column(frame, column, file, reading)
-    for name in frame.columns:
-        if name not in spec.names:
-            yield name, _check_further_column(frame[name], spec, file)
+    columns = {column.name: column for column in spec.columns}
+    for name in dict.fromkeys((*columns, *frame.columns)):
+        try:
+            if name in columns:
+                yield name, _check_column(frame, columns[name], rules.reading)
+            else:
+                yield name, check_property(frame[name])
+        except WrongTypeError:
+            theirs = rules.names.get(name, name)
+            raise _wrong_type(frame[name].dtype, columns.get(name), spec, file, theirs) from None
 
 
-def _check_column(frame: pl.DataFrame, column: Column, file: str, reading: Reading) -> Checked:
+def _check_column(frame: pl.DataFrame, column: Column, reading: Reading) -> Checked:
     if column.name not in frame.columns:
         missing = pl.Series([column.default], dtype=DTYPES[column.kind])
         return Checked(missing.new_from_index(0, frame.height), no_problems(frame.height))
-    cells = frame[column.name]
-    try:
-        values, problems = check_cells(cells, column.kind, reading)
-    except WrongTypeError:
-        raise TableError(
-            f"{file}: column {column.name!r} holds {cells.dtype}: expected {_EXPECTED[column.kind]}"
-        ) from None
+    values, problems = check_cells(frame[column.name], column.kind, reading)
     if column.required and values.null_count():
         missing = pl.Series([Reason.MISSING.value]).zip_with(
             values.is_null(), no_problems(values.len())
@@ -147,15 +160,19 @@ def _check_column(frame: pl.DataFrame, column: Column, file: str, reading: Readi
     return Checked(values, problems)
 
 
-def _check_further_column(cells: pl.Series, spec: TableSpec, file: str) -> Checked:
-    try:
-        return check_property(cells)
-    except WrongTypeError:
-        raise TableError(
-            f"{file}: column {cells.name!r} holds {cells.dtype}, which cannot be a property: "
-            f"leave it out with --drop {spec.name}.{cells.name}, or store it as text, number, "
-            "boolean, time or a list of those"
-        ) from None
+def _wrong_type(
+    dtype: pl.DataType, column: Column | None, spec: TableSpec, file: str, theirs: str
+) -> TableError:
+    expected = _EXPECTED[column.kind] if column else _PROPERTY
+    instead = (
+        f"name another column with --map {spec.name}.{column.name}=COLUMN"
+        if column and column.required
+        else f"leave it out with {drop_option(spec, theirs)}"
+    )
+    return TableError(
+        f"{file}: column {theirs.strip()!r} holds {dtype}: expected {expected}: "
+        f"store it so, or {instead}"
+    )
 
 
 def _refuse_links_to_itself(

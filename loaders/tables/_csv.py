@@ -77,7 +77,9 @@ class CsvTable:
         """The one that gives the required columns, else the only one that gives several."""
         headers = self._possible_headers(lines)
         splitting = [each for each, header in headers.items() if len(header) > 1]
-        fitting = [each for each in splitting if self._required <= set(headers[each])]
+        fitting = [
+            each for each in splitting if self._required <= {name.strip() for name in headers[each]}
+        ]
         found = fitting or splitting or list(headers)[:1]
         if len(found) > 1:
             raise TableError(

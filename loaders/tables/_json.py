@@ -6,6 +6,8 @@ like those of CSV; so what a cell is never depends on its neighbours. A further 
 for the whole file.
 """
 
+import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,11 +18,15 @@ import polars as pl
 
 from loaders.errors import TableError
 from loaders.limits import MAX_COLUMNS, MAX_LINE_BYTES
+from loaders.repeated_names import repeated_names
 from loaders.tables._json_cells import Cells, column_type, further_cells, known_cells
 from loaders.tables._raw import Expected, RawBatch, shown_text
 from loaders.tables._reasons import Reason
 from loaders.tables._spec import Reject, Rejected
 from loaders.tables._text import estimated_lines, open_blocks
+
+_CONSTANTS = {"NaN": None}
+_NAME_END = re.compile(rb'"\s*:')
 
 
 class _NoObjectError(Exception):
@@ -90,7 +96,9 @@ class JsonTable:
         if not values:
             raise TableError(f"{self.path} holds no JSON object: expected one on each line")
         return {
-            name: pl.String() if name in self._expected else column_type(kinds, elements[name])
+            name: pl.String()
+            if name.strip() in self._expected
+            else column_type(kinds, elements[name])
             for name, kinds in values.items()
         }
 
@@ -122,8 +130,8 @@ class JsonTable:
         )
 
     def _cells(self, name: str, values: Sequence[Any]) -> Cells:
-        if name in self._expected:
-            return known_cells(values, self._expected[name].kind)
+        if known := self._expected.get(name.strip()):
+            return known_cells(values, known.kind)
         return further_cells(values, self._types[name])
 
 
@@ -133,10 +141,25 @@ def _parsed(line: bytes) -> dict[str, Any]:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise _NoObjectError(_why_not_json(line, error)) from None
+        row = _with_nan(line)
+        if row is None:
+            raise _NoObjectError(_why_not_json(line, error)) from None
     if not isinstance(row, dict):
         raise _NoObjectError(Reason.NOT_AN_OBJECT)
+    # Each name ends so: where there are not more such places than names, none comes twice.
+    if len(_NAME_END.findall(line)) > len(row) and (twice := repeated_names(line)):
+        raise _NoObjectError(Reason.TWICE.format(twice[0]))
     return row
+
+
+def _with_nan(line: bytes) -> Any:
+    """The value of a line with NaN, which Python writes where there is none; None of any other."""
+    if b"NaN" not in line:
+        return None
+    try:
+        return orjson.loads(json.dumps(json.loads(line, parse_constant=_CONSTANTS.__getitem__)))
+    except (ValueError, KeyError, RecursionError):
+        return None
 
 
 def _why_not_json(line: bytes, error: orjson.JSONDecodeError) -> str:

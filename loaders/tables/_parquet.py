@@ -7,12 +7,12 @@ from typing import cast
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from polars import selectors
 
 from loaders.errors import TableError
 from loaders.tables._raw import RawBatch, shown_text
 from loaders.tables._reasons import Reason
 from loaders.tables._spec import BATCH_ROWS, Reject, Rejected
+from loaders.tables._times import check_stored_time
 
 _BATCH_BYTES = 64 * 1024 * 1024
 
@@ -91,13 +91,19 @@ def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
 
 def _json_lines(frame: pl.DataFrame) -> pl.Series:
     """Each row as a line of JSON, which can be read as a table again."""
-    # JSON has no NaN and no infinity.
-    told = frame.with_columns(
-        column.cast(pl.String)
-        for column in frame.select(selectors.float())
-        if not column.drop_nulls().is_finite().all()
-    )
+    told = frame.with_columns(map(_tellable, frame))
     return told.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+
+
+def _tellable(column: pl.Series) -> pl.Series:
+    """Cells that JSON has a form for: it has no NaN and no infinity, and calendars end."""
+    dtype = column.dtype
+    if dtype.is_float() and not column.drop_nulls().is_finite().all():
+        return column.cast(pl.String)
+    if isinstance(dtype, pl.Datetime | pl.Date):
+        outside = check_stored_time(column, dtype).problems
+        return column if outside.is_null().all() else column.to_physical()
+    return column
 
 
 def _shown(batch: pa.RecordBatch, row: int) -> str:

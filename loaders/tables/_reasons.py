@@ -46,7 +46,10 @@ class Reason(StrEnum):
     BIG_INTEGER = "'{}' does not fit in 64 bits"
     GAP = "a list with a gap: expected a value in each place"
     LIST = "a list: expected one value"
-    NESTED = "holds a JSON object or a list of lists: expected a value or a list of values"
+    NESTED = (
+        "holds a JSON object or a list of lists: expected a value or a list of values, or --drop "
+        "for the column"
+    )
     ITSELF = "'{}' is the {} too: expected another id"
     NOT_UTF8 = "is not valid UTF-8"
     NUL = "holds a NUL character: the file is damaged, or not UTF-8 text"
@@ -56,4 +59,5 @@ class Reason(StrEnum):
     OPEN_QUOTE = "a quote is left open"
     NOT_CSV = "not CSV as in RFC 4180: {}"
     NOT_JSON = "not JSON: {}"
+    TWICE = "names '{}' twice: expected each name once"
     NOT_AN_OBJECT = "not a JSON object: expected names and values in braces"

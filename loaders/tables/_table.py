@@ -8,7 +8,7 @@ import polars as pl
 
 from loaders.errors import TableError
 from loaders.limits import MAX_COLUMNS
-from loaders.tables._check import Rules, checked_batch, checked_type
+from loaders.tables._check import Rules, checked_batch, checked_type, drop_option
 from loaders.tables._mapping import SAME_NAMES, TableMapping
 from loaders.tables._raw import TableFile
 from loaders.tables._spec import BATCH_ROWS, Reject, Rejected, TableSpec
@@ -83,7 +83,8 @@ class Table:
         noted: list[Rejected] = []
 
         def note(rejected: Rejected) -> None:
-            noted.append(replace(rejected, table=self._spec.name))
+            column = rejected.column.strip()
+            noted.append(replace(rejected, column=column, table=self._spec.name))
             if len(noted) == BATCH_ROWS:
                 pass_on()
 
@@ -108,9 +109,9 @@ class _Part:
 
     Attributes:
         file: the file.
-        columns: the columns to read: their names in the file, by ours.
+        columns: the columns to read: their names as they are written in the file, by ours.
         types: what they hold once they are checked, by our names.
-        there: all columns of the file.
+        there: all columns of the file, without spaces around their names.
         unused: those that are not read and that nobody said to leave out.
     """
 
@@ -155,29 +156,33 @@ class _Header:
 
 def _part(file: TableFile, header: _Header, warnings: list[str]) -> _Part:
     spec, names = header.spec, header.names
-    there = file.columns()
-    _refuse_bad_header(spec, file, names, [name for name, _ in there])
+    written = file.columns()
+    # Spaces around a name are what an editor or a person left there.
+    there = [as_written.strip() for as_written, _ in written]
+    _refuse_bad_header(spec, file, names, there)
     ours = {theirs: name for name, theirs in names.items()}
     columns: dict[str, str] = {}
     types: dict[str, pl.DataType] = {}
     unused: list[str] = []
-    for theirs, dtype in there:
+    for theirs, (as_written, dtype) in zip(there, written, strict=True):
         name = ours.get(theirs, theirs)
-        if header.drops(theirs):
+        if not theirs:  # such as the row names of pandas and R, or a comma at the end
+            warnings.append(f"{file.name}: a column without a name is not used")
+        if not theirs or header.drops(theirs):
             continue
         if theirs not in ours and name in names:
             warnings.append(
                 f"{file.name}: column {theirs!r} is not used: {names[name]!r} is read as it"
             )
         elif header.uses(theirs, name):
-            _check_property_name(spec, file.name, name)
-            columns[name] = theirs
-            types[name] = checked_type(dtype, name, spec, file.name)
+            _check_property_name(spec, file.name, name, theirs)
+            columns[name] = as_written
+            types[name] = checked_type(dtype, name, spec, file.name, theirs)
         else:
             unused.append(theirs)
     if not header.shared and spec.name not in header.mapping.only:
         warnings += [f"{file.name}: column {theirs!r} is not used" for theirs in unused]
-    return _Part(file, columns, types, [name for name, _ in there], unused)
+    return _Part(file, columns, types, there, unused)
 
 
 def _refuse_unknown(spec: TableSpec, parts: Sequence[_Part], mapping: TableMapping) -> None:
@@ -202,7 +207,7 @@ def _refuse_bad_header(
         raise TableError(
             f"{file.name} has {len(there):,} columns: expected at most {MAX_COLUMNS:,}"
         )
-    if twice := sorted({column for column in there if there.count(column) > 1}):
+    if twice := sorted({column for column in there if column and there.count(column) > 1}):
         raise TableError(f"{file.name} has several columns {twice[0]!r}: expected different names")
     required = [names.get(column, column) for column in spec.required]
     missing = [column for column in (*required, *names.values()) if column not in there]
@@ -213,20 +218,22 @@ def _refuse_bad_header(
         )
 
 
-def _check_property_name(spec: TableSpec, file: str, column: str) -> None:
+def _check_property_name(spec: TableSpec, file: str, column: str, theirs: str) -> None:
     if column in spec.names:
         return
     if column in spec.reserved:
         raise TableError(
             f"{file}: column {column!r} cannot become a property: the graph keeps its own "
-            f"{column} there: map it to another name (`value` is what adds up), or leave it out"
+            f"{column} there: map it to another name (`value` is what adds up), or leave it out "
+            f"with {drop_option(spec, theirs)}"
         )
     if column.startswith(_RESERVED_PREFIX):
         raise TableError(
             f"{file}: column {column!r} cannot become a property: names that begin with "
-            f"{_RESERVED_PREFIX!r} are kept for embeddings: rename it"
+            f"{_RESERVED_PREFIX!r} are kept for embeddings: rename it, or leave it out with "
+            f"{drop_option(spec, theirs)}"
         )
-    if not column or "\0" in column:
+    if "\0" in column:
         raise TableError(f"{file} has a column named {column!r}: expected a name for a property")
 
 
@@ -243,7 +250,8 @@ def _further_types(spec: TableSpec, parts: Sequence[_Part]) -> dict[str, pl.Data
             if joint is None:
                 raise TableError(
                     f"{part.file.name}: column {part.columns[name]!r} holds {dtype}, in "
-                    f"{first[name]} it holds {known}: expected one type"
+                    f"{first[name]} it holds {known}: expected one type: store it so, or leave it "
+                    f"out with {drop_option(spec, part.columns[name])}"
                 )
             types[name] = joint
             first.setdefault(name, part.file.name)

@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from loaders.files import file_lock, write_bytes
+from loaders.repeated_names import repeated_names
 from recsvc.errors import ApiKeyError
 from recsvc.settings import Settings
 
@@ -103,15 +104,14 @@ class KeyFile:
             ApiKeyError: the file cannot be read.
         """
         try:
-            return _KEYS.validate_json(_content(self.path))
+            content = _content(self.path)
+            if twice := repeated_names(content):
+                raise self._unreadable(f"a key has {twice[0]!r} twice")
+            return _KEYS.validate_json(content)
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
-            raise ApiKeyError(
-                f"the API keys in {self.path} cannot be read ({type(error).__name__}): put back "
-                "the file as it was, or remove it and create all keys again; until then nobody is "
-                "answered"
-            ) from None
+            raise self._unreadable(_why(error)) from None
 
     def create(self, name: str, scope: Scope) -> str:
         """Make a key, which is shown here and never again.
@@ -148,6 +148,12 @@ class KeyFile:
                 raise ApiKeyError(f"there is no key {name!r}: `recsvc keys list` names them")
             keys[:] = left
         return len(left)
+
+    def _unreadable(self, why: str) -> ApiKeyError:
+        return ApiKeyError(
+            f"the API keys in {self.path} cannot be read ({why}): put back the file as it was, or "
+            "remove it and create all keys again; until then nobody is answered"
+        )
 
     @contextmanager
     def _changed(self) -> Generator[list[ApiKey]]:
@@ -229,6 +235,15 @@ def key_ring(settings: Settings) -> KeyRing:
 
 def _by_sha256(keys: Sequence[ApiKey]) -> dict[str, ApiKey]:
     return {each.sha256: each for each in keys}
+
+
+def _why(error: OSError | ValidationError) -> str:
+    """What is wrong with the file, without what it holds."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def _content(path: Path) -> bytes:

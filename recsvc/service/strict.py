@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from starlette.types import Scope
 
 from loaders.limits import MAX_ID_CHARACTERS
+from loaders.repeated_names import repeated_names
 
 _UNKNOWN = "this address has no such parameter"
 _TWICE = "expected once"
@@ -68,21 +69,7 @@ def _wrong_body(request: Request, route: APIRoute, body: bytes) -> Iterator[dict
     elif {each.lower() for each in request.headers.getlist("content-encoding")} - {"identity"}:
         yield _error(("body",), _ENCODED)
     else:
-        yield from (_error(("body", name), _TWICE) for name in _repeated(body))
-
-
-def _repeated(body: bytes) -> list[str]:
-    """The names that one object of a JSON document has twice; none where it is no JSON."""
-    repeated: list[str] = []
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in pairs]
-        if len(set(names)) < len(names):
-            repeated.extend(name for name, times in Counter(names).items() if times > 1)
-
-    with suppress(ValueError, RecursionError):
-        json.loads(body, object_pairs_hook=look)
-    return repeated
+        yield from (_error(("body", name), _TWICE) for name in repeated_names(body))
 
 
 def long_numbers(body: bytes) -> list[dict[str, Any]]:

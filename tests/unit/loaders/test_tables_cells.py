@@ -1,5 +1,6 @@
+import shlex
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -118,7 +119,8 @@ class TestTimes:
         table = pl.DataFrame({"user_id": "u", "item_id": "i", "timestamp": far})
         frame, rejected = read_table(write_tables(interactions=table), INTERACTIONS)
         assert frame["timestamp"].to_list() == [at(1970, 1, 2)]
-        assert [(r.line, r.row) for r in rejected] == [(2, f"u,i,{2**62}")]
+        row = f'{{"user_id":"u","item_id":"i","timestamp":{2**62}}}'
+        assert [(r.line, r.row) for r in rejected] == [(2, row)]
         table = table.with_columns(timestamp=pl.Series([date(2009, 4, 1), date(1, 1, 1)]))
         frame, _ = read_table(write_tables(interactions=table), INTERACTIONS)
         assert frame["timestamp"].to_list() == [at(2009, 4, 1)]
@@ -264,10 +266,59 @@ class TestItemsAndUsers:
         with pytest.raises(TableError, match=r"items\.parquet: column 'size' holds Struct"):
             read_table(tmp_path, ITEMS)
 
-    @pytest.mark.parametrize("column", ["embedding_lightgcn_a", "embedding_x", ""])
+    @pytest.mark.parametrize(
+        ("table", "column", "values", "instead"),
+        [
+            ("items", "unit price", [{"w": 1}], "leave it out with --drop 'items.unit price'"),
+            ("items", "title", [{"w": 1}], "leave it out with --drop items.title"),
+            ("items", "available", [[True]], "leave it out with --drop items.available"),
+            ("items", "created_at", [time(1, 2)], "leave it out with --drop items.created_at"),
+            ("items", "seen", [time(1, 2)], "leave it out with --drop items.seen"),
+            ("interactions", "timestamp", [time(1)], "leave it out with --drop interactions.at"),
+            ("interactions", "value", [[1.5]], "leave it out with --drop interactions.value"),
+            (
+                "interactions",
+                "user_id",
+                [b"u"],
+                "name another column with --map interactions.user_id=COLUMN",
+            ),
+        ],
+    )
+    def test_a_type_that_no_column_can_have_comes_with_what_to_do(
+        self, write_tables: WriteTables, tmp_path: Path, table: str, column: str,
+        values: list[object], instead: str,
+    ) -> None:  # fmt: skip
+        theirs = "at" if column == "timestamp" else column
+        frame = pl.DataFrame({"user_id": ["u"], "item_id": ["i"]} | {theirs: values})
+        if table == "interactions":
+            write_tables(interactions=frame)
+        else:
+            write_tables(items=frame.drop("user_id"))
+        mapping = parse_mapping(["interactions.timestamp=at"] if theirs == "at" else [])
+        with pytest.raises(TableError) as refused:
+            FolderTables(tmp_path, mapping)
+        assert f"column '{theirs}' holds" in str(refused.value)
+        assert str(refused.value).endswith(f": store it so, or {instead}")
+        if "--drop" in instead:
+            option = shlex.split(instead.partition("--drop ")[2])
+            FolderTables(tmp_path, parse_mapping([], drop=option))
+
+    def test_a_float_that_is_no_number_is_a_missing_text_or_property(
+        self, write_tables: WriteTables, read_table: ReadTable
+    ) -> None:
+        nan = float("nan")
+        table = pl.DataFrame({"item_id": ["i", "j"], "title": [nan, 7.0], "price": [nan, 2.5]})
+        events = pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "event": [nan]})
+        folder = write_tables(items=table, interactions=events)
+        frame, rejected = read_table(folder, ITEMS)
+        assert frame.select("title", "price").rows() == [(None, None), ("7", 2.5)]
+        frame, more = read_table(folder, INTERACTIONS)
+        assert (frame["event"].to_list(), rejected, more) == (["interaction"], [], [])
+
+    @pytest.mark.parametrize("column", ["embedding_lightgcn_a", "embedding_x"])
     def test_reserved_property_names(
         self, write_tables: WriteTables, tmp_path: Path, column: str
     ) -> None:
         write_tables(users=f"user_id,{column}\nu,1\n")
-        with pytest.raises(TableError, match="property"):
+        with pytest.raises(TableError, match=rf"property.*--drop users\.{column}"):
             FolderTables(tmp_path)

@@ -120,7 +120,7 @@ class TestIds:
         self, write_tables: WriteTables, read_table: ReadTable
     ) -> None:
         table = pl.DataFrame({"item_id": ["i"], "t": [{"a": 1}]})
-        with pytest.raises(TableError, match=r"'t' holds Struct.*--drop items\.t,"):
+        with pytest.raises(TableError, match=r"'t' holds Struct.*--drop items\.t$"):
             read_table(write_tables(items=table), ITEMS)
 
 

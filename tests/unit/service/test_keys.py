@@ -101,6 +101,28 @@ def test_a_damaged_file_is_an_error_and_stays(file: KeyFile, content: str) -> No
     assert file.path.read_text() == content
 
 
+@pytest.mark.parametrize("field", ["name", "scope", "created_at", "sha256"])
+def test_a_field_that_a_key_has_twice_is_named(file: KeyFile, field: str) -> None:
+    key = file.create("app", Scope.READ)
+    text = file.path.read_text()
+    other = json.dumps({"scope": "admin"}.get(field, json.loads(text)[0][field]))
+    file.path.write_text(text.replace(f'"{field}":', f'"{field}": {other}, "{field}":'))
+    with pytest.raises(ApiKeyError, match=rf"cannot be read \(a key has '{field}' twice\)"):
+        KeyRing(file)
+    with pytest.raises(ApiKeyError, match="twice"):
+        file.create("other", Scope.ADMIN)
+    assert key not in file.path.read_text()
+
+
+def test_what_is_wrong_with_a_key_is_said_without_what_it_holds(file: KeyFile) -> None:
+    file.create("app", Scope.READ)
+    (key,) = json.loads(file.path.read_text())
+    file.path.write_text(json.dumps([key | {"scope": "secret"}]))
+    with pytest.raises(ApiKeyError, match=r"\(0\.scope: Input should be 'read'") as refused:
+        file.keys()
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("field", ["name", "sha256"])
 def test_a_name_or_a_key_that_is_there_twice_is_damage(file: KeyFile, field: str) -> None:
     key = file.create("app", Scope.READ)
