@@ -9,6 +9,7 @@
         ├── LocalNeo4jError  the Neo4j on this machine could not be started or stopped
         ├── QueryError       the statement or its values are at fault
         │   ├── SumBeyondError  events would take a sum of values beyond its limit
+        │   ├── CategoryCycleError  a category would become its own ancestor
         │   └── RefusedValueError  an index or constraint of the graph's owner takes no such value
         └── Neo4jAwayError   the server's side is at fault, whatever is asked of it
             ├── Neo4jUnavailableError  no server answers, or the connection broke
@@ -70,6 +71,10 @@ class SumBeyondError(QueryError):
             f"the values of {len(self.event_ids):,} events would take a sum beyond "
             f"±{MAX_AMOUNT:,.0f}: nothing of it is written, leave them out"
         )
+
+
+class CategoryCycleError(QueryError):
+    """Parents of a category that would make it its own ancestor: nothing of it is written."""
 
 
 class RefusedValueError(QueryError):

@@ -4,7 +4,7 @@
 // mode: read
 // returns: fault: str, count: int, example: str
 CALL () {
-  MATCH (n:Item) WHERE coalesce(trim(toStringOrNull(n.title)), '') = ''
+  MATCH (n:Item) WHERE coalesce(trim(nullIf(toStringOrNull(n.title), 'NaN')), '') = ''
   RETURN 'item without a title' AS fault, count(*) AS count, min(n.item_id) AS example
   UNION ALL
   MATCH (n:Item) WHERE NOT EXISTS { (n)-[:IN_CATEGORY]->() }
@@ -14,7 +14,7 @@ CALL () {
   RETURN 'item that nobody has' AS fault, count(*) AS count, min(n.item_id) AS example
   UNION ALL
   MATCH (n:Item)
-  WITH toStringOrNull(n.title) AS title, collect(n.item_id) AS ids
+  WITH nullIf(toStringOrNull(n.title), 'NaN') AS title, collect(n.item_id) AS ids
   WHERE size(ids) > 1 AND trim(title) <> ''
   RETURN 'title of several items' AS fault, count(*) AS count, min(title) AS example
   UNION ALL
@@ -24,8 +24,23 @@ CALL () {
   MATCH (n:User)-[:FOLLOWS]->(n)
   RETURN 'user who follows themselves' AS fault, count(*) AS count, min(n.user_id) AS example
   UNION ALL
-  MATCH (n:Category) WHERE NOT EXISTS { (n)<-[:SUBCATEGORY_OF*0..10]-()<-[:IN_CATEGORY]-() }
+  MATCH (n:Category)
+  WHERE NOT EXISTS {
+    MATCH (n)<-[:SUBCATEGORY_OF*0..10]-(below:Category)
+    WITH DISTINCT below
+    WHERE EXISTS { (below)<-[:IN_CATEGORY]-() }
+    RETURN below
+  }
   RETURN 'category without an item' AS fault, count(*) AS count, min(n.category_id) AS example
+  UNION ALL
+  MATCH (n:Category)
+  WHERE EXISTS {
+    MATCH (n)-[:SUBCATEGORY_OF]->(parent:Category)
+    MATCH ANY SHORTEST (parent)-[:SUBCATEGORY_OF]->*(n)
+    RETURN parent
+  }
+  RETURN 'category that is its own ancestor' AS fault, count(*) AS count,
+         min(n.category_id) AS example
   UNION ALL
   MATCH (n:Category)
   WITH toLower(trim(toStringOrNull(n.name))) AS name, n.kind AS kind,

@@ -7,7 +7,7 @@ import neo4j
 
 from loaders.catalogue import catalogue
 from loaders.embedding_models import EMBEDDING_MODELS
-from loaders.errors import QueryError, SumBeyondError
+from loaders.errors import CategoryCycleError, QueryError, SumBeyondError
 from loaders.gateway import Gateway, Neo4jAddress, Row, taken
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.parts import Part, PartName
@@ -266,9 +266,12 @@ class Store(Transport):
         """Run queries in one transaction, which is committed when this returns.
 
         Raises:
+            CategoryCycleError: one of them finds a category that is its own ancestor; nothing is
+                written.
             Neo4jError: the graph cannot be written in time.
         """
-        return await self._write([(catalogue()[name], parameters) for name, parameters in steps])
+        queries = [(catalogue()[name], parameters) for name, parameters in steps]
+        return await self._write(queries, _refuse_cycles)
 
     async def pending_deletions(self) -> PendingDeletions:
         """The deletions that have not been finished in all stored snapshots."""
@@ -358,6 +361,13 @@ def _refuse_beyond(rows: list[Row]) -> None:
     for row in rows:
         if row["beyond"]:
             raise SumBeyondError(row["beyond"])
+
+
+def _refuse_cycles(rows: list[Row]) -> None:
+    """Refuse what `cypher/write/own_ancestors.cypher` finds."""
+    for row in rows:
+        if "own_ancestor" in row:
+            raise CategoryCycleError(f"the category {row['own_ancestor']!r} is its own ancestor")
 
 
 def all_versions(gateway: Gateway) -> list[Row]:

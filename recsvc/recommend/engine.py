@@ -315,17 +315,6 @@ class Engine:
         """
         return await self._graph.change(change)
 
-    async def categories_below(self, category_id: str) -> frozenset[str]:
-        """A category and all below it, ten levels at most; nothing where there is none.
-
-        Raises:
-            Neo4jError: the graph cannot be read in time.
-        """
-        try:
-            return frozenset((await self._store.category_scope([category_id], 0)).categories)
-        except NotFoundError:
-            return frozenset()
-
     async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
         """What its owner knows about a user, item or category.
 

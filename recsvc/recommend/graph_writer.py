@@ -154,9 +154,12 @@ def concerns_anybody(change: Change) -> bool:
 
 def steps(changes: Sequence[Change]) -> list[Step]:
     """The queries that make changes, in one transaction and in the end as if one by one."""
+    puts = _puts(changes)
+    moved = [row["id"] for row in puts.get("category", ()) if row["links"]]
     return [
         ("write/nodes", _nodes(changes)),
-        *((f"write/put_{kind}", {"rows": rows}) for kind, rows in _puts(changes).items()),
+        *((f"write/put_{kind}", {"rows": rows}) for kind, rows in puts.items()),
+        *([("write/own_ancestors", {"category_ids": moved})] if moved else ()),
         ("write/follows", {"rows": _follows(changes)}),
     ]
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from loaders.catalogue import Query, catalogue
-from loaders.errors import Neo4jTimeoutError, QueryError
+from loaders.errors import CategoryCycleError, Neo4jTimeoutError, QueryError
 from loaders.gateway import Neo4jGateway
 from loaders.schema import apply_schema
 from recsvc.graph.store import Store
@@ -233,6 +233,34 @@ async def test_changes_of_one_batch_come_out_as_one_by_one(
         "title": "4",
         "categories": [{"category_id": "x", "weight": 1.0}, {"category_id": "z", "weight": 1.0}],
     }
+
+
+async def test_two_services_make_no_category_its_own_ancestor(
+    engine: Engine, gateway: Neo4jGateway, tmp_path: Path
+) -> None:
+    store = Store(gateway.address, timeout_seconds=20.0)
+    events = load_settings().events
+    other = Engine(store, snapshot_folder=tmp_path, events=events, max_evidence=100)
+    await asyncio.gather(engine.start(), other.start())
+
+    def put(category: str, *parents: str) -> PutNode:
+        return PutNode("category", category, {}, tuple((parent, 1.0) for parent in parents))
+
+    try:
+        for n in range(5):
+            one, two = f"one{n}", f"two{n}"
+            outcomes = await asyncio.gather(
+                engine.change(put(one, two)), other.change(put(two, f"made{n}", one)),
+                engine.change(put(f"beside{n}", one)), return_exceptions=True,
+            )  # fmt: skip
+            refused = [each for each in outcomes if isinstance(each, CategoryCycleError)]
+            assert (len(refused), outcomes[2] in ("made", "kept")) == (1, True)
+            made = statement(
+                gateway, "MATCH (c:Category {category_id: $id}) RETURN c", id=f"made{n}"
+            )
+            assert len(made) == (outcomes[1] is not refused[0])  # all of it or nothing
+    finally:
+        await asyncio.gather(engine.stop(), other.stop())
 
 
 async def test_one_refused_request_does_not_fail_the_others(

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
-from loaders.errors import RefusedValueError
+from loaders.errors import CategoryCycleError, RefusedValueError
 from recsvc.graph.rows import StoredNode
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.graph_writer import PutNode
@@ -78,11 +78,11 @@ async def put_category(category_id: NewNodeId, body: CategoryIn, engine: EngineD
     _check_same(category_id, body.category_id, "category_id")
     if category_id in body.parent_ids:
         raise _invalid("parent_id", "expected another category than this one")
-    if body.parent_ids and not (await engine.categories_below(category_id)).isdisjoint(
-        body.parent_ids
-    ):
-        raise _invalid("parent_id", "expected a category that is not below this one")
-    return await _put(engine, body.change(category_id))
+    try:
+        return await _put(engine, body.change(category_id))
+    except CategoryCycleError:
+        detail = "expected a category that is not below this one"
+        raise _invalid("parent_id", detail) from None
 
 
 @router.get(

@@ -155,9 +155,6 @@ class FakeEngine:
         self._called("change", change)
         return self.outcome
 
-    async def categories_below(self, category_id: str) -> frozenset[str]:
-        return frozenset()
-
     async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
         self._called("node", kind, node_id)
         return self.stored
