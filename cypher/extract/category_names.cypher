@@ -5,4 +5,4 @@
 MATCH (category:Category)
 WHERE category.category_id IN $ids
 RETURN collect(category.category_id) AS ids,
-       collect(coalesce(toStringOrNull(category.name), '')) AS names
+       collect(coalesce(nullIf(toStringOrNull(category.name), 'NaN'), '')) AS names

@@ -3,7 +3,7 @@
 // params: limit: int
 // returns: kind: str, categories: int, links: int
 MATCH (c:Category)
-RETURN coalesce(toStringOrNull(c.kind), '') AS kind, count(*) AS categories,
+RETURN coalesce(nullIf(toStringOrNull(c.kind), 'NaN'), '') AS kind, count(*) AS categories,
        sum(COUNT { (c)<-[:IN_CATEGORY]-(:Item) }) AS links
 ORDER BY categories DESC, kind
 LIMIT $limit

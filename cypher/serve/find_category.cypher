@@ -19,7 +19,7 @@ CALL () {
 WITH category
 WHERE category.category_id IS :: STRING NOT NULL
 WITH category, COUNT { (category)<-[:IN_CATEGORY]-() } AS count
-RETURN category.category_id AS id, toStringOrNull(category.name) AS title, count
-ORDER BY id = $prefix DESC, coalesce(toLower(title) = toLower($prefix), false) DESC,
+RETURN category.category_id AS id, nullIf(toStringOrNull(category.name), 'NaN') AS title, count
+ORDER BY id = $prefix DESC, coalesce(toLower(normalize(title)) = toLower(normalize($prefix)), false) DESC,
          count DESC, id
 LIMIT $limit

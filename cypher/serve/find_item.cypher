@@ -19,7 +19,7 @@ CALL () {
 WITH item
 WHERE item.item_id IS :: STRING NOT NULL
 WITH item, COUNT { (item)<-[:INTERACTED]-() } AS count
-RETURN item.item_id AS id, toStringOrNull(item.title) AS title, count
-ORDER BY id = $prefix DESC, coalesce(toLower(title) = toLower($prefix), false) DESC,
+RETURN item.item_id AS id, nullIf(toStringOrNull(item.title), 'NaN') AS title, count
+ORDER BY id = $prefix DESC, coalesce(toLower(normalize(title)) = toLower(normalize($prefix)), false) DESC,
          count DESC, id
 LIMIT $limit

@@ -18,9 +18,9 @@ CALL () {
 }
 WITH user
 WHERE user.user_id IS :: STRING NOT NULL
-WITH user, user.user_id AS id, toStringOrNull(user.name) AS title,
+WITH user, user.user_id AS id, nullIf(toStringOrNull(user.name), 'NaN') AS title,
      COUNT { (user)-[:INTERACTED]->() } AS interactions
-ORDER BY id = $prefix DESC, coalesce(toLower(title) = toLower($prefix), false) DESC,
+ORDER BY id = $prefix DESC, coalesce(toLower(normalize(title)) = toLower(normalize($prefix)), false) DESC,
          interactions DESC, id
 LIMIT $limit
 RETURN id, title, COUNT {

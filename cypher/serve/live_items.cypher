@@ -6,7 +6,8 @@
 MATCH (item:Item)
 WHERE item.item_id IN $item_ids
 RETURN
-  collect([item.item_id, toStringOrNull(item.title), coalesce(item.available, true) = true,
+  collect([item.item_id, nullIf(toStringOrNull(item.title), 'NaN'),
+           coalesce(item.available, true) = true,
            size($category_ids) > 0 AND EXISTS {
              (item)-[:IN_CATEGORY]->(category:Category)
              WHERE category.category_id IN $category_ids

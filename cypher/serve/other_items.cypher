@@ -15,6 +15,6 @@ CALL () {
 WITH item
 WHERE coalesce(item.available, true) = true AND item.item_id IS :: STRING NOT NULL
   AND NOT item.item_id IN $others
-RETURN item.item_id AS item_id, toStringOrNull(item.title) AS title
+RETURN item.item_id AS item_id, nullIf(toStringOrNull(item.title), 'NaN') AS title
 ORDER BY item_id
 LIMIT $limit

@@ -16,7 +16,7 @@ RETURN collect([evidence_id, item_id, strength, [part IN parts | [
     CASE WHEN node:User THEN 'user' WHEN node:Category THEN 'category' ELSE 'item' END,
     CASE WHEN coalesce(node.user_id, node.category_id, node.item_id) IS :: STRING
       THEN coalesce(node.user_id, node.category_id, node.item_id) END,
-    toStringOrNull(CASE WHEN node:Item THEN node.title ELSE node.name END)
+    nullIf(toStringOrNull(CASE WHEN node:Item THEN node.title ELSE node.name END), 'NaN')
   ]],
   [at IN range(0, length(part) - 1) |
     [type(relationships(part)[at]), startNode(relationships(part)[at]) = nodes(part)[at]]]

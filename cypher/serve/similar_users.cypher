@@ -10,6 +10,6 @@ CALL db.index.vector.queryNodes(
   'user_embedding_<<model>>_<<slot>>', $k + 1, user.embedding_<<model>>_<<slot>>)
 YIELD node, score
 WHERE node <> user AND node.user_id IS :: STRING NOT NULL
-RETURN node.user_id AS id, toStringOrNull(node.name) AS name, 2 * score - 1 AS score
+RETURN node.user_id AS id, nullIf(toStringOrNull(node.name), 'NaN') AS name, 2 * score - 1 AS score
 ORDER BY score DESC, id
 LIMIT $k

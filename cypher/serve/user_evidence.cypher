@@ -15,7 +15,7 @@ RETURN
     WITH r, item, event, millis, CASE
       WHEN -1e6 <= weight <= 1e6 AND event IS :: STRING NOT NULL
         AND item.item_id IS :: STRING NOT NULL THEN toFloat(weight) END AS weight
-    RETURN [item.item_id, event, weight, millis / 1000.0, toStringOrNull(item.title),
+    RETURN [item.item_id, event, weight, millis / 1000.0, nullIf(toStringOrNull(item.title), 'NaN'),
             CASE WHEN weight IS NULL OR NOT r.last_at IS :: ZONED DATETIME THEN elementId(r) END]
     ORDER BY coalesce(millis, 0) DESC, weight DESC, item.item_id, event
     LIMIT $seen_limit
@@ -23,7 +23,8 @@ RETURN
   COLLECT {
     MATCH (user)-[r:FOLLOWS]->(other:User)
     WHERE other <> user
-    RETURN [other.user_id, toStringOrNull(other.name), COUNT { (other)-[:INTERACTED]->() },
+    RETURN [other.user_id, nullIf(toStringOrNull(other.name), 'NaN'),
+            COUNT { (other)-[:INTERACTED]->() },
             CASE WHEN NOT other.user_id IS :: STRING NOT NULL THEN elementId(other) END]
     ORDER BY other.user_id
     LIMIT $limit
@@ -33,8 +34,9 @@ RETURN
     WITH r, category, coalesce(r.weight, 1.0) AS weight
     WITH r, category, CASE WHEN -1e6 <= weight <= 1e6 AND category.category_id IS :: STRING NOT NULL
                         THEN toFloat(weight) END AS weight
-    RETURN [category.category_id, weight, toStringOrNull(category.name),
-            toStringOrNull(category.kind), CASE WHEN weight IS NULL THEN elementId(r) END]
+    RETURN [category.category_id, weight, nullIf(toStringOrNull(category.name), 'NaN'),
+            nullIf(toStringOrNull(category.kind), 'NaN'),
+            CASE WHEN weight IS NULL THEN elementId(r) END]
     ORDER BY weight DESC, category.category_id
     LIMIT $limit
   } AS prefers

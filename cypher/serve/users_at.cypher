@@ -7,7 +7,7 @@ WHERE user.user_id IS :: STRING NOT NULL
 WITH user
 SKIP $place
 LIMIT $limit
-RETURN user.user_id AS id, toStringOrNull(user.name) AS title,
+RETURN user.user_id AS id, nullIf(toStringOrNull(user.name), 'NaN') AS title,
        COUNT {
          MATCH (user)-[:INTERACTED]->(item:Item)
          WHERE item.item_id IS :: STRING NOT NULL

@@ -14,8 +14,13 @@ _PLAIN = {
     "ð": "d",
     "ł": "l",
     "þ": "th",
+    "\u2019": "'",
 }
-"""Letters that the index folds and Unicode does not take apart."""
+"""Characters that the index folds and Unicode does not take apart."""
+
+
+_MARKS = "[\u0300-\u036f]"
+"""Marks that stand above or below a letter: accents and the like."""
 
 
 def words_query(text: str) -> str:
@@ -23,9 +28,10 @@ def words_query(text: str) -> str:
 
     Words end where the index ends them: apostrophes and full stops inside one are part of it. All
     that means something to Lucene is no part of a word, so it is left out; small letters keep
-    `AND` and `OR` from meaning something. Each word is looked for as it is, too: the index takes
-    some, as those in Chinese, apart. It takes accents away from what it holds, and not from the
-    beginning of a word that is looked for; those that are characters of their own it keeps.
+    `AND` and `OR` from meaning something. Each word is looked for as it is: the index takes some,
+    as those in Chinese, apart. Its beginning is looked for as a pattern: the index takes accents
+    away that are part of a Latin letter (NFC), and keeps those that are characters of their own
+    (NFD).
 
     Args:
         text: what was typed; the first ten words count.
@@ -42,16 +48,21 @@ def words_query(text: str) -> str:
 
 
 def _either(word: str) -> str:
-    apart = unicodedata.normalize("NFD", word)
-    beginnings = dict.fromkeys((_folded(word), apart))
-    return f'+("{word}" OR {" OR ".join(f"{each}*" for each in beginnings)})'
+    beginning = "".join(_pattern(letter) for letter in word)
+    return f'+("{word}" OR /{beginning}.*/)'
 
 
-def _folded(word: str) -> str:
-    """The word in Latin letters without accents; other letters as they are."""
-    return "".join(_PLAIN.get(letter) or _base(letter) for letter in word)
+def _pattern(letter: str) -> str:
+    """A letter however the index holds it, as a regular expression of Lucene."""
+    apart = unicodedata.normalize("NFD", letter)
+    if re.fullmatch(_MARKS, letter):
+        return ""  # the letter before takes any
+    plain = _PLAIN.get(letter) or apart[0]
+    if plain.isascii():
+        return "".join(f"{_escaped(each)}{_MARKS}*" for each in plain)
+    either = f"({letter}|{apart})" if apart != letter else letter
+    return f"{either}{_MARKS}*"
 
 
-def _base(letter: str) -> str:
-    first = unicodedata.normalize("NFD", letter)[0]
-    return first if first.isascii() else letter
+def _escaped(letter: str) -> str:
+    return letter if letter.isalnum() else f"\\{letter}"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -378,14 +379,16 @@ def test_links_that_say_nothing(served: Served, service: Service) -> None:
     ("typed", "found"),
     [
         ("İzmir", ["t1"]), ("izmir", ["t1"]), ("ที่รัก", ["t2"]), ("ที่", ["t2"]),
-        ("été", ["t3", "t4"]), ("e\u0301te\u0301", ["t3", "t4"]),
+        ("été", ["t3", "t4"]), ("e\u0301te\u0301", ["t3", "t4"]), ("ete", ["t3", "t4"]),
+        ("bjork", ["t5", "t6"]), ("Björk", ["t5", "t6"]), ("bjo\u0308r", ["t5", "t6"]),
     ],
 )  # fmt: skip
 def test_titles_with_marks_are_found(
     served: Served, service: Service, typed: str, found: list[str]
 ) -> None:
     """Marks that are characters of their own, in what is typed and in the title."""
-    titles = {"t1": "İzmir", "t2": "ที่รัก", "t3": "été", "t4": "e\u0301te\u0301"}
+    titles = {"t1": "İzmir", "t2": "ที่รัก", "t3": "été", "t4": "e\u0301te\u0301",
+              "t5": "Björk", "t6": "Bjo\u0308rk"}  # fmt: skip
     statement(
         served.gateway,
         "UNWIND keys($titles) AS id MERGE (i:Item {item_id: id}) SET i.title = $titles[id]",
@@ -405,6 +408,113 @@ def test_a_category_is_not_put_below_one_of_its_own(service: Service) -> None:
     assert refused.json()["errors"][0]["location"] == ["body", "parent_id"]
     assert put("/v1/categories/low", json={"parent_id": "top"}).status_code == 200
     assert put("/v1/categories/top", json={"parent_id": "low-2"}).status_code == 200
+
+
+def test_two_puts_at_once_make_no_category_its_own_ancestor(
+    served: Served, service: Service
+) -> None:
+    def put(category: str, parent: str) -> int:
+        path = f"/v1/categories/{category}"
+        return service.client.put(path, json={"parent_id": parent}).status_code
+
+    with ThreadPoolExecutor(2) as threads:
+        for n in range(8):
+            # Over two levels: each parent is above the other category.
+            assert (put(f"low a{n}", f"a{n}"), put(f"low b{n}", f"b{n}")) == (201, 201)
+            answers = threads.map(put, (f"a{n}", f"b{n}"), (f"low b{n}", f"low a{n}"))
+            assert sorted(answers) == [200, 422]
+    own = statement(
+        served.gateway,
+        "MATCH (c:Category)-[:SUBCATEGORY_OF*1..4]->(c) RETURN c.category_id AS id",
+    )
+    assert own == []
+    assert put("fresh", "a0") == 201  # what is refused holds nobody else up
+
+
+def test_categories_that_are_their_own_ancestors_by_hand_hold_nobody_up(
+    served: Served, service: Service
+) -> None:
+    """Of 9 categories each is below each: their ways of ten levels are a thousand million."""
+    gateway = served.gateway
+    statement(
+        gateway,
+        "UNWIND range(0, 8) AS n CREATE (c:Category {category_id: 'knot' + n}) "
+        "WITH collect(c) AS knots UNWIND knots AS one UNWIND knots AS other "
+        "WITH one, other WHERE one <> other CREATE (one)-[:SUBCATEGORY_OF]->(other)",
+    )
+    asked = {"category": "knot0", "explain": "full"}
+    path = "/v1/users/tied/recommendations"
+    try:
+        quality = {row["fault"]: row for row in gateway.run(catalogue()["analyst/data_quality"])}
+        assert quality["category that is its own ancestor"]["count"] == 9
+        assert quality["category that is its own ancestor"]["example"] == "knot0"
+        statement(
+            gateway,
+            "MATCH (k:Category {category_id: 'knot8'}), (o:Category {category_id: 'knot3'}) "
+            "MERGE (i:Item {item_id: 'i3'}) CREATE (i)-[:IN_CATEGORY]->(k) "
+            "CREATE (:User {user_id: 'tied'})-[:PREFERS]->(o)",
+        )
+        rows = gateway.run(
+            catalogue()["extract/metapath_rows[category_item]"], evidence_ids=["knot0"]
+        )
+        assert [row["item_ids"] for row in rows] == [["i3"]]
+        answer = service.client.get(path, params=asked)
+        assert [item["item_id"] for item in answer.json()["items"]] == ["i3"]
+        assert service.client.get(f"{path}/i3/explanation").status_code == 200
+        assert len(service.client.get("/v1/categories/knot0").json()["parent_id"]) == 8
+        put = service.client.put("/v1/categories/knot0", json={"parent_id": "knot1"})
+        assert put.status_code == 422
+        assert service.client.put("/v1/categories/above", json={}).status_code == 201
+        moved = service.client.put("/v1/categories/below", json={"parent_id": "knot1"})
+        assert moved.status_code == 201
+    finally:
+        statement(
+            gateway,
+            "MATCH (n) WHERE n.category_id STARTS WITH 'knot' OR n.user_id = 'tied' "
+            "DETACH DELETE n",
+        )
+
+
+NAN = """
+MATCH (u:User {user_id: 'u1'})-[:INTERACTED]->(i:Item)
+WITH u, i LIMIT 1
+MATCH (c:Category {category_id: 'nan'}), (f:User {user_id: 'nan'})
+SET i.title = 0.0 / 0.0, c.name = 0.0 / 0.0, c.kind = 0.0 / 0.0, f.name = 0.0 / 0.0
+MERGE (u)-[:PREFERS]->(c) MERGE (u)-[:FOLLOWS]->(f) MERGE (i)-[:IN_CATEGORY]->(c)
+RETURN i.item_id AS id
+"""
+
+
+def test_a_title_that_is_not_a_number_is_none(served: Served, service: Service) -> None:
+    statement(served.gateway, "CREATE (:Category {category_id: 'nan'}), (:User {user_id: 'nan'})")
+    (item,) = statement(served.gateway, NAN)
+    get, item_id = service.client.get, item["id"]
+    try:
+        for kind, node in (("items", item_id), ("users", "nan"), ("categories", "nan")):
+            found = get(f"/v1/{kind}", params={"search": node}).json()["found"]
+            assert [each["title"] for each in found if each["id"] == node] == [None]
+        evidence = get("/v1/users/u1/evidence").json()["evidence"]
+        titles = {each["id"]: each["title"] for each in evidence}
+        assert (titles[item_id], titles["nan"]) == (None, None)
+        answers = [
+            get("/v1/users/u1/recommendations", params={"explain": "full"}),
+            get("/v1/users/u1/recommendations", params={"category": "nan", "exclude_seen": False}),
+            get(f"/v1/users/u1/recommendations/{item_id}/explanation"),
+            get(f"/v1/items/{item_id}"),
+            get("/v1/categories/nan"),
+        ]
+        assert [answer.status_code for answer in answers] == [200] * 5
+        assert answers[1].json()["items"][0]["item_id"] == item_id
+        assert not [answer.text for answer in answers if "NaN" in answer.text]
+        report = build_report(served.gateway, events=load_settings().events)
+        assert "NaN" not in str(report.document())
+    finally:
+        statement(
+            served.gateway,
+            "MATCH (i:Item {item_id: $id}) REMOVE i.title WITH i "
+            "MATCH (n) WHERE n.user_id = 'nan' OR n.category_id = 'nan' DETACH DELETE n",
+            id=item_id,
+        )
 
 
 def test_an_explanation_says_that_the_user_knows_the_item(served: Served, service: Service) -> None:
