@@ -5,8 +5,7 @@ by row (`_csv_lines`). Both give the same rows and reject the same ones.
 """
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from loaders.tables._csv_lines import (
     rows_one_by_one,
     why_no_row,
 )
-from loaders.tables._raw import Expected, RawBatch
+from loaders.tables._raw import Expected, RawBatch, Texts
 from loaders.tables._spec import BATCH_ROWS, Reject
 from loaders.tables._text import estimated_lines, open_blocks
 
@@ -144,10 +143,10 @@ def _has_every_cell(frame: pl.DataFrame, block: bytes, delimiter: str) -> bool:
     return all((length or 0) <= MAX_CELL_CHARACTERS for length in longest.row(0))
 
 
-def _lines_of(block: bytes) -> Callable[[Sequence[int]], Iterable[str]]:
+def _lines_of(block: bytes) -> Texts:
     def texts(rows: Sequence[int]) -> Iterable[str]:
         lines = block.split(b"\n")
-        return (lines[row].decode() for row in rows)
+        return [lines[row].decode() for row in rows]
 
     return texts
 
@@ -160,7 +159,9 @@ def _batched(
         frame = pl.DataFrame({name: pl.Series(cells[name], dtype=pl.String) for name in columns})
         empty_is_missing = pl.when(pl.all() != "").then(pl.all())
         numbers = pl.Series([row.line for row in batch], dtype=pl.Int64)
-        texts = [row.text for row in batch]
-        yield RawBatch(
-            frame.with_columns(empty_is_missing), numbers, partial(map, texts.__getitem__)
-        )
+        texts = _texts_of([row.text for row in batch])
+        yield RawBatch(frame.with_columns(empty_is_missing), numbers, texts)
+
+
+def _texts_of(texts: Sequence[str]) -> Texts:
+    return lambda rows: [texts[row] for row in rows]

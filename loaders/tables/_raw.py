@@ -15,6 +15,8 @@ from loaders.tables._spec import Column, Reject
 
 Expected = Mapping[str, Column]
 """The columns that a table may have, each by its name in the file."""
+Texts = Callable[[Sequence[int]], Iterable[str]]
+"""The text of some rows, given their places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,12 @@ class RawBatch:
     Attributes:
         frame: the cells; all text where the file is a CSV file.
         lines: for each row, the line (or row number) it came from.
-        texts: the text of some rows, given their places; their cells as CSV where it is left out.
+        texts: the rows as they came; their cells as CSV where it is left out.
     """
 
     frame: pl.DataFrame
     lines: pl.Series
-    texts: Callable[[Sequence[int]], Iterable[str]] | None = None
+    texts: Texts | None = None
 
     def shown(self, rows: Sequence[int]) -> list[str]:
         """Some rows as they came, for the file of rejected rows."""
