@@ -1,7 +1,6 @@
 """Models: fitted, measured, tuned, refreshed."""
 
 import dataclasses
-import os
 import shlex
 import time
 from collections.abc import Collection
@@ -322,28 +321,29 @@ def refresh(
     ] = False,
     seed: SeedOrSetting = None,
     device: Device = None,
+    run: Annotated[str | None, typer.Option(hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit, evaluate, write back and activate new versions of the models and the blend."""
     from recsvc.refresh.options import refresh_options
     from recsvc.refresh.pipeline import refresh as run_refresh
-    from recsvc.refresh.process import known_holders
+    from recsvc.refresh.run_journal import new_name
 
     settings = load_settings()
     given: dict[str, Any] = {"device": device_of(device or settings.refresh.get("device"))}
     given |= {"models": tuple(model)} if model else {}
     given |= {"seed": seed} if seed is not None else {}
     options = refresh_options(settings, given)
-    before = known_holders(settings.home)
+    name = run or new_name()
     try:
         with open_gateway(settings) as gateway, console.progress_bars() as bars:
             report = run_refresh(
                 gateway, options, settings.events, home=settings.home,
                 lease_seconds=settings.refresh_lease_seconds, force=force,
-                from_scratch=from_scratch, progress=bars,
+                from_scratch=from_scratch, name=name, progress=bars,
             )  # fmt: skip
     finally:
-        _say_page(settings.home, before)
+        _say_page(settings.home, name)
     if as_json:
         page = f"/v1/refreshes/{report.run}/report"
         console.print_json({**dataclasses.asdict(report), "page": page})
@@ -369,12 +369,11 @@ def refresh(
     console.print_mapping("seconds", {n: round(s, 1) for n, s in report.seconds.items()})
 
 
-def _say_page(home: Path, before: Collection[str]) -> None:
-    """Say how to ask for the page of the run that this process has worked on, if it has ended."""
-    from recsvc.refresh.process import begun_run
-    from recsvc.refresh.run_journal import read_manifest
+def _say_page(home: Path, name: str) -> None:
+    """Say how to ask for the page of a run, if it has ended."""
+    from recsvc.refresh.run_journal import read_manifest, run_of
 
-    manifest = read_manifest(home, begun_run(home, os.getpid(), before) or "")
+    manifest = read_manifest(home, run_of(home, name) or "")
     if manifest is not None and manifest["state"] != "unfinished" and not logs_json():
         asked = f"recsvc report --refresh {manifest['run']} --out FILE.html"
         console.say(f"the page of this run: {asked}")

@@ -40,7 +40,7 @@ from recsvc.refresh.learning import parts_of, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.options import HYBRID, RefreshOptions
 from recsvc.refresh.parts import Progress, RefreshReport, Run
-from recsvc.refresh.run_journal import opened_run
+from recsvc.refresh.run_journal import RUN_NAME, new_name, opened_run
 from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import nearest_items
@@ -71,6 +71,7 @@ def refresh(
     lease_seconds: float = LEASE_SECONDS,
     force: bool = False,
     from_scratch: bool = False,
+    name: str | None = None,
     progress: Progress = lambda _what, _done, _total: None,
 ) -> RefreshReport:
     """Make a new version of every model with vectors and of the blend, and activate them together.
@@ -84,6 +85,8 @@ def refresh(
         force: take over at once from a refresh that seems to be running, and activate also what
             the gate objects to.
         from_scratch: learn everything anew, also where it could go on from the active version.
+        name: what it is to call its run, see `recsvc.refresh.run_journal.run_of`; without one it
+            makes its own.
         progress: told what is done.
 
     Raises:
@@ -94,20 +97,23 @@ def refresh(
         TrainingError: a model cannot be fitted.
         Neo4jError: the graph cannot be read or written.
     """
-    for name in options.models:
-        _check_model(name, options)
+    for model in options.models:
+        _check_model(model, options)
     check_device(options.device)
+    name = name or new_name()
+    if RUN_NAME.fullmatch(name) is None:
+        raise RefreshError(f"{name!r} is no name of a run: expected one such as {new_name()}")
     identity = {
         "options": options.model_dump(mode="json"),
-        "events": {name: event.model_dump() for name, event in sorted(events.items())},
+        "events": {kind: event.model_dump() for kind, event in sorted(events.items())},
         "packages": environment(options.device)["packages"],
         "from_scratch": from_scratch,
     }
     with held_lease(gateway, seconds=lease_seconds, force=force, progress=progress) as lease:
         unfinished = writeback.unfinished_runs(gateway)
         try:
-            with opened_run(home, identity, unfinished, _KEPT) as record:
-                record.attempt(lease)
+            with opened_run(home, identity, unfinished, _KEPT, name) as record:
+                record.attempt(lease, name)
                 run = Run(lease.gateway, options, events, progress, lease, record)
                 return _concluded(run, force=force, from_scratch=from_scratch)
         except OSError as error:

@@ -76,8 +76,8 @@ class RefreshRun:
             found[step["name"]] += step["seconds"] or 0.0
         return dict(found)
 
-    def attempt(self, lease: Lease) -> None:
-        """Note who works on it from now on."""
+    def attempt(self, lease: Lease, name: str) -> None:
+        """Note who works on it from now on, and what they call it, see `run_of`."""
         for step in self.manifest["steps"]:
             if step["state"] == "running":
                 step["state"] = "interrupted"
@@ -86,6 +86,7 @@ class RefreshRun:
             attempts=[
                 *self.manifest["attempts"],
                 {
+                    "name": name,
                     "at": _now(),
                     "holder": lease.gateway.holder,
                     "fence": lease.gateway.fence,
@@ -177,12 +178,18 @@ class RefreshRun:
         return self.folder / f"{name.replace(' ', '-')}.npz"
 
 
+def new_name() -> str:
+    """A name for a run that no other has."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
+
+
 @contextmanager
 def opened_run(
     home: Path,
     identity: Mapping[str, Any],
     unfinished: Collection[str],
     classes: Iterable[type[Any]],
+    name: str,
 ) -> Generator[RefreshRun]:
     """The newest unfinished run of the same identity that nobody works on, else a new one.
 
@@ -194,6 +201,7 @@ def opened_run(
         identity: what must be the same for a run to be gone on with.
         unfinished: names of the runs whose version has not failed and not been replaced.
         classes: the dataclasses that steps may make.
+        name: of the run, if it is a new one.
 
     Raises:
         OSError: the folder cannot be written.
@@ -214,7 +222,7 @@ def opened_run(
                     keep = number < _KEPT_RUNS or folder.name in unfinished
                     _put_away(folder, manifest, keep=keep)
         if chosen is None:
-            chosen = _new_run(home, wanted, tuple(classes))
+            chosen = _new_run(home, name, wanted, tuple(classes))
             locks.enter_context(locked_run(chosen.folder))
         yield chosen
 
@@ -232,6 +240,17 @@ def newest_manifests(home: Path) -> Iterator[dict[str, Any]]:
         manifest = _manifest(folder)
         if manifest is not None:
             yield manifest
+
+
+def run_of(home: Path, name: str) -> str | None:
+    """The run of an attempt: the new one of that name, or the older one that it resumes.
+
+    None where it has not begun.
+    """
+    for manifest in newest_manifests(home):
+        if any(attempt.get("name") == name for attempt in manifest["attempts"]):
+            return manifest["run"]
+    return None
 
 
 def forget_unfinished(home: Path) -> bool:
@@ -281,8 +300,9 @@ def _folders(home: Path) -> list[Path]:
     return sorted((home / "refreshes").glob("*/"), reverse=True)
 
 
-def _new_run(home: Path, identity: Mapping[str, Any], classes: tuple[type[Any], ...]) -> RefreshRun:
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
+def _new_run(
+    home: Path, name: str, identity: Mapping[str, Any], classes: tuple[type[Any], ...]
+) -> RefreshRun:
     run = RefreshRun(home / "refreshes" / name, {}, classes)
     run.folder.mkdir(parents=True)
     run.note(

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,14 @@ from loaders.errors import Neo4jError
 from loaders.files import file_lock
 from recsvc.errors import NotFoundError, RefreshError, RefreshRunningError
 from recsvc.recommend.engine import Engine
-from recsvc.refresh.process import begun_run, known_holders, refresh_command
-from recsvc.refresh.run_journal import clear_marked, newest_manifests, read_manifest
+from recsvc.refresh.process import refresh_command
+from recsvc.refresh.run_journal import (
+    clear_marked,
+    new_name,
+    newest_manifests,
+    read_manifest,
+    run_of,
+)
 
 _BEGIN_SECONDS = 120.0
 """How long a process may take until its refresh has begun; a lost lease is waited for in it."""
@@ -34,7 +40,7 @@ class Refreshes:
         home: `RECSVC_HOME`.
         page: makes the page of a run from `home` and its name, see `recsvc.refresh.report`, which
             draws: the service loads what does that when somebody asks.
-        command: the command line of a refresh, of models, `force` and `from_scratch`.
+        command: the command line of a refresh, see `recsvc.refresh.process.refresh_command`.
     """
 
     def __init__(
@@ -69,14 +75,14 @@ class Refreshes:
                 raise RefreshRunningError("another refresh is being started: ask for its end")
             if not force:
                 await _refuse_second(engine)
-            before = known_holders(self._home)
-            command = self._command(models, force=force, from_scratch=from_scratch)
+            name = new_name()
+            command = self._command(models, force=force, from_scratch=from_scratch, run=name)
             process = await asyncio.to_thread(_start, command)
             # What has ended is to be gone.
             threading.Thread(target=process.wait, daemon=True).start()
-            name = await self._begun(process, before)
-        if name is not None:
-            return name
+            run = await self._begun(process, name)
+        if run is not None:
+            return run
         _log.error("refresh process failed", exit_code=process.returncode)
         await _refuse_second(engine)
         raise RefreshError(
@@ -123,16 +129,14 @@ class Refreshes:
         """The state of the newest run; None where there was none."""
         return next((manifest["state"] for manifest in newest_manifests(self._home)), None)
 
-    async def _begun(
-        self, process: "subprocess.Popen[bytes]", before: Collection[str]
-    ) -> str | None:
-        """The name of the run that a process works on; None where it ended before."""
+    async def _begun(self, process: "subprocess.Popen[bytes]", name: str) -> str | None:
+        """The run that a process works on, which calls it `name`; None where it ended before."""
         deadline = time.monotonic() + _BEGIN_SECONDS
         ended = False
         while not ended:
             ended = process.poll() is not None  # before the look: it may have begun and ended
-            if name := begun_run(self._home, process.pid, before):
-                return name
+            if run := run_of(self._home, name):
+                return run
             if time.monotonic() > deadline:
                 process.send_signal(signal.SIGINT)
                 return None

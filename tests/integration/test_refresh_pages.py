@@ -19,6 +19,7 @@ from recsvc.refresh import list_diff as list_changes
 from recsvc.refresh.pipeline import RefreshReport
 from recsvc.refresh.process import REFUSED
 from recsvc.refresh.report import refresh_page
+from recsvc.refresh.run_journal import new_name
 from recsvc.refresh.sampled_lists import SampledLists, forget, read_lists
 from recsvc.snapshot import deletion
 from tests.integration.conftest import active
@@ -74,14 +75,15 @@ def test_an_activated_run_shows_what_was_served_before_and_what_is_now(
     assert "No version of the blend was active to compare with." in first
     before = batch(command, tmp_path / "before.jsonl")
     # Other kinds of signals, so that lists change.
-    code, out, err = command("refresh", "--model", "walk3", "--seed", "3", "--json")
+    name = new_name()
+    code, out, err = command("refresh", "--model", "walk3", "--seed", "3", "--run", name, "--json")
     assert code == 0, err
     now = batch(command, tmp_path / "now.jsonl")
 
     report = orjson.loads(out)
     assert report["page"] == f"/v1/refreshes/{report['run']}/report"
     folder = newest(home)
-    assert folder.name == report["run"]
+    assert folder.name == report["run"] == name
     lists = read_lists(folder)
     assert lists is not None
     assert lists.version == 1

@@ -13,7 +13,7 @@ import pytest
 from recsvc.errors import NotFoundError
 from recsvc.evaluation.splits import id_numbers
 from recsvc.refresh.report import refresh_page, refresh_sections
-from recsvc.refresh.run_journal import RefreshRun, opened_run
+from recsvc.refresh.run_journal import RefreshRun, new_name, opened_run
 from recsvc.refresh.sampled_lists import (
     ListedItem,
     SampledLists,
@@ -283,7 +283,7 @@ def run(tmp_path: Path) -> RefreshRun:
 
 
 def begun(home: Path) -> RefreshRun:
-    with opened_run(home, {"options": {}}, (), ()) as run:
+    with opened_run(home, {"options": {}}, (), (), new_name()) as run:
         facts = {name: MANIFEST[name] for name in ("identity", "attempts", "steps", "metrics")}
         run.note(**facts)
         write_lists(run.folder, LISTS)

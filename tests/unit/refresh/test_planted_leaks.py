@@ -25,7 +25,7 @@ from recsvc.models import MODELS, TrainingData
 from recsvc.refresh import learning
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.parts import Run
-from recsvc.refresh.run_journal import opened_run
+from recsvc.refresh.run_journal import new_name, opened_run
 from recsvc.settings import load_settings
 
 USERS = IdMap([f"u{n:03}" for n in range(120)])
@@ -70,7 +70,7 @@ EVIDENCE = evidence_matrix(GRAPH, EVENTS, now=0.0)
 
 def ndcg(home: Path) -> dict[str, float]:
     """NDCG@20 of each signal, and of the blend."""
-    with opened_run(home, {}, (), KEPT) as record:
+    with opened_run(home, {}, (), KEPT, new_name()) as record:
         record.manifest["attempts"] = [{}]
         lease = SimpleNamespace(require=lambda: None)
         run = Run(None, OPTIONS, EVENTS, lambda *_: None, lease, record)

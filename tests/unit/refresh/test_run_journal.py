@@ -16,16 +16,20 @@ import pytest
 import structlog
 
 from loaders.lease import FencedGateway
+from recsvc.errors import RefreshError
 from recsvc.json_log import configure_json_log
 from recsvc.refresh.lease import Lease
+from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.refresh.report import refresh_page
 from recsvc.refresh.run_journal import (
     RUN_NAME,
     clear_marked,
     forget_unfinished,
+    new_name,
     newest_manifests,
     opened_run,
     read_manifest,
+    run_of,
 )
 from recsvc.service.refreshes import Refreshes
 
@@ -42,7 +46,8 @@ class Runs:
         return {path.name for path in (self.home / "refreshes").glob("*")}
 
     def open(self, identity: dict[str, Any] = IDENTITY, known: set[str] | None = None) -> Any:
-        return opened_run(self.home, identity, self.names() if known is None else known, ())
+        known = self.names() if known is None else known
+        return opened_run(self.home, identity, known, (), new_name())
 
     def begun(self, **kept: Any) -> str:
         """The name of a run that was ended in the middle, with what its steps made."""
@@ -218,7 +223,7 @@ def lease() -> Lease:
 
 def test_steps_and_attempts_are_noted(runs: Runs, lease: Lease) -> None:
     with runs.open() as run:
-        run.attempt(lease)
+        run.attempt(lease, "the first")
         with run.step("one"):
             block = np.ones(100_000_000 // 8)  # so large that malloc always asks the kernel for it
             del block
@@ -236,9 +241,11 @@ def test_steps_and_attempts_are_noted(runs: Runs, lease: Lease) -> None:
     assert run.seconds["one"] == steps[0]["seconds"] + steps[1]["seconds"]
     run.note(steps=killed)
     with runs.open() as again:
-        again.attempt(lease)
+        again.attempt(lease, "the second")
     manifest = runs.manifest(run.name)
-    assert again.name == run.name
+    assert again.name == run.name == run_of(runs.home, "the first")
+    assert run_of(runs.home, "the second") == run.name
+    assert run_of(runs.home, "a third") is None
     assert [step["state"] for step in manifest["steps"][2:]] == ["interrupted", "interrupted"]
     assert [(a["fence"], a["taken_from"], a["forced"]) for a in manifest["attempts"]] == [
         (7, "another", True), (7, "another", True),
@@ -321,6 +328,12 @@ def test_manifests_are_read_by_the_names_of_runs_only(runs: Runs) -> None:
     assert found["run"] == names[0]
     for name in ("", ".", "..", f"../refreshes/{names[0]}", f"{names[0]}/", f"{names[0]}\n"):
         assert read_manifest(runs.home, name) is None
+
+
+def test_a_name_that_no_run_has_is_refused(tmp_path: Path) -> None:
+    nobody: Any = None
+    with pytest.raises(RefreshError, match=r"'\.\./x' is no name of a run"):
+        refresh(nobody, RefreshOptions(), {}, home=tmp_path, name="../x")
 
 
 def test_the_folder_of_the_active_version_stays_however_many_fail_after_it(runs: Runs) -> None:

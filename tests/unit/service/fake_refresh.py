@@ -42,17 +42,17 @@ MANIFEST: dict[str, Any] = {
 
 
 _PROCESS = """
-import json, os, socket, sys, time
+import json, os, sys, time
 from datetime import datetime, timezone
-home, run, what = sys.argv[1:]
+home, run, what, name = sys.argv[1:]
 if what == "fail":
     sys.exit(1)
 path = os.path.join(home, "refreshes", run, "manifest.json")
 with open(path) as file:
     manifest = json.load(file)
 now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-holder = f"{socket.gethostname()} {os.getpid()} 0"
-manifest["attempts"].append({**manifest["attempts"][-1], "at": now, "holder": holder})
+told = {"name": name, "at": now, "holder": f"db1 {os.getpid()} 0"}
+manifest["attempts"].append({**manifest["attempts"][-1], **told})
 with open(path + ".part", "w") as file:
     json.dump(manifest, file)
 os.replace(path + ".part", path)
@@ -69,13 +69,18 @@ def write_manifest(home: Path, **facts: Any) -> None:
     (folder / "part").replace(folder / "manifest.json")
 
 
-def fake_command(home: Path, run: str = RUN, what: str = "end") -> list[str]:
-    """The process; `what` is `end`, `stay` until it is ended, or `fail` before it has begun."""
+def fake_command(home: Path, name: str, what: str = "end") -> list[str]:
+    """The process, which calls its run `name` and goes on with an older one.
+
+    `what` is `end`, `stay` until it is ended, or `fail` before it has begun.
+    """
     # Python without site packages starts at once.
-    return [sys.executable, "-I", "-S", "-c", _PROCESS, str(home), run, what]
+    return [sys.executable, "-I", "-S", "-c", _PROCESS, str(home), RUN, what, name]
 
 
-def fake_refreshes(home: Path, run: str = RUN, what: str = "end") -> Refreshes:
+def fake_refreshes(home: Path, what: str = "end") -> Refreshes:
     """Refreshes of which one is known, and whose processes go on with a run."""
     write_manifest(home)
-    return Refreshes(home, refresh_page, lambda _models, **_asked: fake_command(home, run, what))
+    return Refreshes(
+        home, refresh_page, lambda _models, **asked: fake_command(home, asked["run"], what)
+    )

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +20,7 @@ import structlog
 from loaders.errors import Neo4jUnavailableError
 from recsvc.graph.rows import ActiveVersion
 from recsvc.models import MODELS
-from recsvc.refresh.process import begun_run, known_holders, refresh_command
+from recsvc.refresh.process import refresh_command
 from recsvc.refresh.report import refresh_page
 from recsvc.service.app import create_app
 from recsvc.service.refresh_schemas import (
@@ -123,9 +122,9 @@ async def test_what_is_asked_for_reaches_the_command(fake: FakeEngine, tmp_path:
     asked: list[Any] = []
     write_manifest(tmp_path)
 
-    def command(models: Any, *, force: bool, from_scratch: bool) -> list[str]:
+    def command(models: Any, *, force: bool, from_scratch: bool, run: str) -> list[str]:
         asked.append((list(models), force, from_scratch))
-        return fake_command(tmp_path)
+        return fake_command(tmp_path, run)
 
     async with asking(fake, Refreshes(tmp_path, refresh_page, command), tmp_path) as client:
         body = {"models": ["ridge", "lightgcn"], "force": True}
@@ -134,10 +133,10 @@ async def test_what_is_asked_for_reaches_the_command(fake: FakeEngine, tmp_path:
         assert (await client.post("/v1/refreshes", json=body)).status_code == 202
     assert asked == [(["ridge", "lightgcn"], True, False), ([], True, True)]
     assert ("refresh_holder",) not in fake.calls  # whoever it is, it is taken over from
-    words = refresh_command(["ridge", "lightgcn"], force=True)
+    words = refresh_command(["ridge", "lightgcn"], force=True, run=RUN)
     assert words[1:] == [
         *("-m", "recsvc", "refresh", "--json"),
-        *("--model", "ridge", "--model", "lightgcn", "--force"),
+        *("--model", "ridge", "--model", "lightgcn", "--force", "--run", RUN),
     ]
     assert refresh_command(from_scratch=True)[4:] == ["--json", "--from-scratch"]
 
@@ -237,16 +236,6 @@ async def test_running_is_what_the_lease_says(
     assert await running() is False
     fake.error = Neo4jUnavailableError("away")
     assert await running() is None
-
-
-def test_a_process_number_that_is_used_again_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
-    """Nor does it matter what the clock says, which may be set back meanwhile."""
-    before = known_holders(tmp_path)
-    attempt = {"at": "2001-01-01T00:00:00.000+00:00", "holder": f"{socket.gethostname()} 4711 ab"}
-    write_manifest(tmp_path, attempts=[attempt])
-    assert begun_run(tmp_path, 4711, before) == RUN
-    assert begun_run(tmp_path, 471, before) is None
-    assert begun_run(tmp_path, 4711, known_holders(tmp_path)) is None
 
 
 async def test_metrics_of_the_active_versions(
