@@ -24,7 +24,8 @@ from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_neo4j
 from loaders.shared_files import checkout_root
-from recsvc.refresh.pipeline import RefreshOptions, RefreshReport, refresh
+from recsvc.refresh.pipeline import RefreshOptions, refresh
+from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
 
 TAKE_AWAY = Query(
@@ -63,7 +64,7 @@ def main() -> None:
 
 def _timed(
     gateway: Gateway, home: Path, what: str, *, from_scratch: bool = False
-) -> tuple[float, RefreshReport]:
+) -> tuple[float, RunManifest]:
     began = time.perf_counter()
     events = load_settings().events
     report = refresh(gateway, RefreshOptions(), events, home=home, from_scratch=from_scratch)
@@ -72,7 +73,7 @@ def _timed(
     return seconds, report
 
 
-def _print(tuned: tuple[float, RefreshReport], anew: tuple[float, RefreshReport]) -> None:
+def _print(tuned: tuple[float, RunManifest], anew: tuple[float, RunManifest]) -> None:
     table = Table("step", "fine-tuned, s", "from scratch, s")
     for step, seconds in anew[1].seconds.items():
         table.add_row(step, f"{tuned[1].seconds.get(step, 0.0):.1f}", f"{seconds:.1f}")

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from recsvc.evaluation.metrics import Evaluation
     from recsvc.recommend.engine import Engine
     from recsvc.recommend.query import RecommendationQuery, StatedEvidence
-    from recsvc.refresh.parts import RefreshOptions, RefreshReport
+    from recsvc.refresh.options import RefreshOptions
+    from recsvc.refresh.run_manifest import RunManifest
     from recsvc.settings import Settings, load_settings
     from recsvc.training.experiment import TrialOptions, evaluate_model
 
@@ -29,7 +30,7 @@ __all__ = [
     "RecommendationQuery",
     "RecsvcError",
     "RefreshOptions",
-    "RefreshReport",
+    "RunManifest",
     "Settings",
     "StatedEvidence",
     "TrialOptions",
@@ -51,7 +52,8 @@ _MODULES = {
     "recsvc.evaluation.metrics": ("Evaluation",),
     "recsvc.recommend.engine": ("Engine",),
     "recsvc.recommend.query": ("RecommendationQuery", "StatedEvidence"),
-    "recsvc.refresh.parts": ("RefreshOptions", "RefreshReport"),
+    "recsvc.refresh.options": ("RefreshOptions",),
+    "recsvc.refresh.run_manifest": ("RunManifest",),
     "recsvc.settings": ("Settings", "load_settings"),
     "recsvc.training.experiment": ("TrialOptions", "evaluate_model"),
 }

@@ -34,7 +34,8 @@ from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
 from loaders.tables import FolderTables
-from recsvc.refresh.pipeline import RefreshOptions, RefreshReport, refresh
+from recsvc.refresh.pipeline import RefreshOptions, refresh
+from recsvc.refresh.run_manifest import RunManifest
 from recsvc.service.keys import KeyFile, KeyRing
 from recsvc.settings import load_settings
 
@@ -212,7 +213,7 @@ class Served:
 
     address: Neo4jAddress
     gateway: Neo4jGateway
-    report: RefreshReport
+    report: RunManifest
     home: Path
     tables: Path
 

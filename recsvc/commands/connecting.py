@@ -16,7 +16,8 @@ from recsvc.refresh.places import ANALYST, forget_here
 from recsvc.settings import Settings
 
 if TYPE_CHECKING:
-    from recsvc.refresh.parts import RefreshOptions, RefreshReport
+    from recsvc.refresh.options import RefreshOptions
+    from recsvc.refresh.run_manifest import RunManifest
 
 _T = TypeVar("_T")
 _PATIENCE_SECONDS = 30.0
@@ -175,7 +176,7 @@ def refresh_graph(
     *,
     force: bool = False,
     from_scratch: bool = False,
-) -> "RefreshReport":
+) -> "RunManifest":
     """Make new versions of the models and of the blend from the graph, and activate them.
 
     Args:

@@ -240,7 +240,8 @@ def report(
         title, parts, document = "Data report", sections(found), found.document()
     else:
         title, parts = f"Refresh {refresh}", sections_of(settings.home, refresh)
-        document = read_manifest(settings.home, refresh) or {}
+        manifest = read_manifest(settings.home, refresh)
+        document = manifest.model_dump(mode="json") if manifest else {}
     if out is not None:
         write_sections(title, parts, out)
     if as_json:

@@ -321,7 +321,7 @@ def refresh(
     ] = False,
     seed: SeedOrSetting = None,
     device: Device = None,
-    run: Annotated[str | None, typer.Option(hidden=True)] = None,
+    name: Annotated[str | None, typer.Option("--run", hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit, evaluate, write back and activate new versions of the models and the blend."""
@@ -334,10 +334,10 @@ def refresh(
     given |= {"models": tuple(model)} if model else {}
     given |= {"seed": seed} if seed is not None else {}
     options = refresh_options(settings, given)
-    name = run or new_name()
+    name = name or new_name()
     try:
         with open_gateway(settings) as gateway, console.progress_bars() as bars:
-            report = run_refresh(
+            run = run_refresh(
                 gateway, options, settings.events, home=settings.home,
                 lease_seconds=settings.refresh_lease_seconds, force=force,
                 from_scratch=from_scratch, name=name, progress=bars,
@@ -345,28 +345,29 @@ def refresh(
     finally:
         _say_page(settings.home, name)
     if as_json:
-        page = f"/v1/refreshes/{report.run}/report"
-        console.print_json({**dataclasses.asdict(report), "page": page})
+        told = {"seconds": run.seconds, "page": f"/v1/refreshes/{run.run}/report"}
+        console.print_json({**run.model_dump(mode="json"), **told})
         return
-    console.say(report.start)
-    console.print_mapping("active versions", dict(report.versions))
+    console.say(run.start or "")
+    console.print_mapping("active versions", run.versions or {})
+    weights = run.weights or {}
     rows = [
-        (name, report.weights.get(name, ""), *(found[m].mean for m in ("recall@20", "ndcg@20")))
-        for name, found in report.metrics.items()
+        (name, weights.get(name, ""), *(found[m].mean for m in ("recall@20", "ndcg@20")))
+        for name, found in (run.metrics or {}).items()
     ]
     columns = ("signal", "weight", "recall@20", "ndcg@20")
     console.print_table("on the validation users", columns, rows)
-    if report.change is not None:
-        low, high = report.change.low, report.change.high
-        interval = f"{report.change.mean:+.4f} ({low:+.4f} to {high:+.4f})"
-        told = {"ndcg@20": interval, "compared": report.compared}
-        console.print_mapping("against the version before", told)
+    if run.change is not None:
+        interval = f"{run.change.mean:+.4f} ({run.change.low:+.4f} to {run.change.high:+.4f})"
+        console.print_mapping(
+            "against the version before", {"ndcg@20": interval, "compared": run.compared}
+        )
     else:
-        console.say(f"not compared with another version: {report.compared}")
-    for objection in report.overridden:
+        console.say(f"not compared with another version: {run.compared}")
+    for objection in run.overridden or ():
         console.say(f"activated by force: {objection}")
-    say_unknown_kinds(report.unknown_kinds)
-    console.print_mapping("seconds", {n: round(s, 1) for n, s in report.seconds.items()})
+    say_unknown_kinds(run.unknown_kinds or ())
+    console.print_mapping("seconds", {n: round(s, 1) for n, s in run.seconds.items()})
 
 
 def _say_page(home: Path, name: str) -> None:
@@ -374,8 +375,8 @@ def _say_page(home: Path, name: str) -> None:
     from recsvc.refresh.run_journal import read_manifest, run_of
 
     manifest = read_manifest(home, run_of(home, name) or "")
-    if manifest is not None and manifest["state"] != "unfinished" and not logs_json():
-        asked = f"recsvc report --refresh {manifest['run']} --out FILE.html"
+    if manifest is not None and manifest.state != "unfinished" and not logs_json():
+        asked = f"recsvc report --refresh {manifest.run} --out FILE.html"
         console.say(f"the page of this run: {asked}")
 
 

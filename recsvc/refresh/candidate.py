@@ -67,7 +67,7 @@ class Candidate:
         known: the items that somebody did something with.
         content: the packed snapshot, in parts.
         sha256: of the snapshot.
-        cut: see `RefreshReport`.
+        cut: see `RunManifest`.
     """
 
     basis: Basis

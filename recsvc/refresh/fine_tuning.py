@@ -5,7 +5,6 @@ The weights of the blend, the numbers of epochs and the options that were chosen
 All else is computed as in a refresh from scratch, from the graph as it is.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +28,7 @@ from recsvc.refresh.gate import LEAST_COMMON, Comparison
 from recsvc.refresh.learning import fit_model
 from recsvc.refresh.parts import Run
 from recsvc.refresh.run_journal import newest_manifests, read_manifest
+from recsvc.refresh.run_manifest import RunIdentity, RunManifest
 from recsvc.signals.metapath import evidence_ids, metapath_digests
 from recsvc.snapshot.arrays import Snapshot
 
@@ -111,15 +111,15 @@ def _tuned_from(name: str) -> str:
 def _was_refused(run: Run, name: str) -> bool:
     """Whether the gate objected to a refresh that went on from there: it would again."""
     return any(
-        manifest["state"] == "failed"
-        and manifest.get("objections")
-        and manifest.get("start", "").startswith(f"{_tuned_from(name)}:")
+        manifest.state == "failed"
+        and manifest.objections
+        and (manifest.start or "").startswith(f"{_tuned_from(name)}:")
         for manifest in newest_manifests(home_of(run))
     )
 
 
-def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: value for k, value in manifest["identity"].items() if k != "from_scratch"}
+def _asked(manifest: RunManifest) -> RunIdentity:
+    return manifest.identity.model_copy(update={"from_scratch": False})
 
 
 def changed_share(state: WarmState, graph: HeteroGraph, evidence: sp.csr_matrix) -> float:

@@ -30,19 +30,6 @@ class Comparison:
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gate found.
-
-    Attributes:
-        comparison: with the active version.
-        objections: see `objections`.
-    """
-
-    comparison: Comparison
-    objections: tuple[str, ...] = ()
-
-
 def difference(new: Validated, active: Validated) -> Comparison:
     """By how much the mean NDCG@20 is higher of the users who were asked for the same items.
 

@@ -1,6 +1,7 @@
 """Whether the versions that a refresh made may be served."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from loaders import writeback
@@ -9,13 +10,13 @@ from recsvc.errors import GateError
 from recsvc.refresh.candidate import Basis, Candidate, snapshot_of
 from recsvc.refresh.comparison import change_by_seeing, change_since
 from recsvc.refresh.fine_tuning import change_by_fine_tuning
-from recsvc.refresh.gate import Comparison, Verdict, coverage, difference, not_finite, objections
+from recsvc.refresh.gate import Comparison, coverage, difference, not_finite, objections
 from recsvc.refresh.list_diff import note_lists
 from recsvc.refresh.options import HYBRID
 from recsvc.refresh.parts import Run
 
 
-def judge(run: Run, candidate: Candidate) -> Verdict:
+def judge(run: Run, candidate: Candidate) -> Sequence[str]:
     """What speaks against the new versions; nothing where an earlier attempt activated them.
 
     Raises:
@@ -24,12 +25,12 @@ def judge(run: Run, candidate: Candidate) -> Verdict:
         Neo4jError: the graph cannot be read.
     """
     if candidate.versions[HYBRID].status == "active":
-        return Verdict(Comparison(None, "it is active already"))
+        return ()
     signals, least = candidate.blend.signals, run.options.least_coverage
     comparison = _compared(run, candidate.basis)
     with run.step("gate"):
         active = writeback.active_blend(run.gateway)
-        run.record.note(compared_with=active, **_facts(candidate))
+        run.record.note(compared_with=active and asdict(active), **_facts(candidate))
         if broken := not_finite(signals):
             run.record.note(objections=broken)
             raise refusal(broken, "it cannot be stored, --force or not")
@@ -43,7 +44,7 @@ def judge(run: Run, candidate: Candidate) -> Verdict:
         basis.graph, details, basis.evidence, blend, candidate.numbers, run.kinds(basis.graph)
     )
     note_lists(run, active, served, basis.graph, basis.extracted.at)
-    return Verdict(comparison, found)
+    return found
 
 
 def refusal(found: Sequence[str], hint: str) -> GateError:

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from loaders.gateway import Gateway
 from loaders.types import HeteroGraph
-from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import speaking_kinds
 from recsvc.refresh.lease import Lease
 from recsvc.refresh.options import RefreshOptions
@@ -59,41 +58,3 @@ class Run:
         """
         self.lease.require()
         self.progress(what, done, total)
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshReport:
-    """What a refresh did.
-
-    Attributes:
-        run: its name, which is that of its folder.
-        versions: number of the new active version, by model.
-        weights: λ by signal.
-        metrics: NDCG@20 and Recall@20 on the validation users: of every signal alone, and of the
-            blend as `hybrid`.
-        seconds: time of each step.
-        counts: nodes, relationships and vectors.
-        cut: share of its kernel's weight that was cut off, by model without vectors, and of
-            PageRank.
-        sha256: of the arrays the blend is served from.
-        change: by how much NDCG@20 is above that of the version that was active; None where there
-            was nothing to compare on.
-        overridden: what spoke against the new versions, which were activated by force.
-        start: what it went on from and why, or why it began from scratch.
-        unknown_kinds: kinds of events of the graph that have no weight, and so count nothing.
-        compared: on what it was compared with the version that was active, or why not.
-    """
-
-    run: str
-    versions: Mapping[str, int]
-    weights: Mapping[str, float]
-    metrics: Mapping[str, Mapping[str, Estimate]]
-    seconds: Mapping[str, float]
-    counts: Mapping[str, int]
-    cut: Mapping[str, float]
-    sha256: str
-    change: Estimate | None
-    overridden: tuple[str, ...]
-    start: str
-    compared: str
-    unknown_kinds: tuple[str, ...] = ()

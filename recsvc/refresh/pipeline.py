@@ -10,7 +10,7 @@ The graph itself tells what has been written to it: the status of a version says
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,13 +34,13 @@ from recsvc.models import MODELS, check_device
 from recsvc.models.parts import not_linear
 from recsvc.refresh.candidate import Basis, Candidate, Extracted, snapshot_of
 from recsvc.refresh.fine_tuning import chosen_start, leave_state
-from recsvc.refresh.gate import Verdict
 from recsvc.refresh.judge import judge, refusal
 from recsvc.refresh.learning import parts_of, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.options import HYBRID, RefreshOptions
-from recsvc.refresh.parts import Progress, RefreshReport, Run
+from recsvc.refresh.parts import Progress, Run
 from recsvc.refresh.run_journal import RUN_NAME, new_name, opened_run
+from recsvc.refresh.run_manifest import RunIdentity, RunManifest
 from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
 from recsvc.signals.embedding import nearest_items
@@ -73,7 +73,7 @@ def refresh(
     from_scratch: bool = False,
     name: str | None = None,
     progress: Progress = lambda _what, _done, _total: None,
-) -> RefreshReport:
+) -> RunManifest:
     """Make a new version of every model with vectors and of the blend, and activate them together.
 
     Args:
@@ -89,6 +89,9 @@ def refresh(
             makes its own.
         progress: told what is done.
 
+    Returns:
+        What is known of the run.
+
     Raises:
         RefreshError: another refresh is running, there is too little to learn from, or the folder
             cannot be written.
@@ -103,12 +106,12 @@ def refresh(
     name = name or new_name()
     if RUN_NAME.fullmatch(name) is None:
         raise RefreshError(f"{name!r} is no name of a run: expected one such as {new_name()}")
-    identity = {
-        "options": options.model_dump(mode="json"),
-        "events": {kind: event.model_dump() for kind, event in sorted(events.items())},
-        "packages": environment(options.device)["packages"],
-        "from_scratch": from_scratch,
-    }
+    identity = RunIdentity(
+        options=options.model_dump(mode="json"),
+        events={kind: event.model_dump(mode="json") for kind, event in sorted(events.items())},
+        packages=environment(options.device)["packages"],
+        from_scratch=from_scratch,
+    )
     with held_lease(gateway, seconds=lease_seconds, force=force, progress=progress) as lease:
         unfinished = writeback.unfinished_runs(gateway)
         try:
@@ -123,10 +126,10 @@ def refresh(
             ) from error
 
 
-def _concluded(run: Run, *, force: bool, from_scratch: bool) -> RefreshReport:
+def _concluded(run: Run, *, force: bool, from_scratch: bool) -> RunManifest:
     """Refresh, and note how it ended. What may end well another time is left to be gone on with."""
     try:
-        report, candidate = _refresh(run, force=force, from_scratch=from_scratch)
+        candidate = _refresh(run, force=force, from_scratch=from_scratch)
     except (KeyboardInterrupt, SystemExit, OSError, Neo4jAwayError) as error:
         with contextlib.suppress(OSError):
             run.record.note(error=_reason(error))
@@ -140,46 +143,32 @@ def _concluded(run: Run, *, force: bool, from_scratch: bool) -> RefreshReport:
             finish_deletions(run.gateway)
         run.record.end("failed", error=_reason(error))
         raise
-    facts = (
-        "versions",
-        "weights",
-        "metrics",
-        "counts",
-        "cut",
-        "sha256",
-        "change",
-        "overridden",
-        "compared",
-    )
-    run.record.end("activated", error=None, **{name: getattr(report, name) for name in facts})
+    manifest = run.record.manifest
+    run.record.end(
+        "activated", error=None, versions=candidate.numbers, sha256=candidate.sha256,
+        overridden=manifest.objections or [],
+    )  # fmt: skip
     # Without a state the next refresh begins from scratch, and says so.
     with contextlib.suppress(OSError, LoaderError):
         leave_state(run, candidate)
-    return report
+    return manifest
 
 
 def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:500]
 
 
-def _refresh(run: Run, *, force: bool, from_scratch: bool) -> tuple[RefreshReport, Candidate]:
+def _refresh(run: Run, *, force: bool, from_scratch: bool) -> Candidate:
     hybrid = _begin_run(run)
     candidate = _fit(run, hybrid, _basis(run, from_scratch=from_scratch))
-    verdict = judge(run, candidate)
+    objections = judge(run, candidate)
     if hybrid.status == "building":
         _write(run, candidate)
-    if verdict.objections and not force:
-        raise refusal(verdict.objections, "--force activates it all the same")
-    _activate(run, candidate, verdict)
+    if objections and not force:
+        raise refusal(objections, "--force activates it all the same")
+    _activate(run, candidate, objections)
     _write_neighbours(run, candidate)
-    learned = candidate.basis.learned
-    unknown = unknown_kinds(candidate.basis.graph.interactions.events, run.events)
-    report = RefreshReport(
-        run.record.name, candidate.numbers, learned.weights, learned.metrics, run.record.seconds,
-        candidate.counts, candidate.cut, candidate.sha256, verdict.comparison.change,
-        verdict.objections, candidate.basis.start.reason, verdict.comparison.how, tuple(unknown),
-    )  # fmt: skip
-    return report, candidate
+    return candidate
 
 
 def _begin_run(run: Run) -> writeback.Version:
@@ -289,7 +278,7 @@ def _write(run: Run, candidate: Candidate) -> None:
             "metrics": {m: e.mean for m, e in learned.metrics[name].items()},
             "weights": learned.weights,
             "start": candidate.basis.start.reason,
-            "seconds": sum(run.record.seconds.values()),
+            "seconds": sum(run.record.manifest.seconds.values()),
             "graph_at": datetime.fromtimestamp(candidate.basis.extracted.at, UTC),
         }
         finished.append((version, known | own | candidate.counts))
@@ -311,11 +300,11 @@ def _blend_facts(run: Run, candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _activate(run: Run, candidate: Candidate, verdict: Verdict) -> None:
+def _activate(run: Run, candidate: Candidate, objections: Sequence[str]) -> None:
     with run.step("activate"):
         # Users deleted since the graph was read are in the arrays that were just stored.
         finish_before_activation(run.gateway, candidate.versions[HYBRID].number)
-        writeback.activate(run.gateway, candidate.versions.values(), overridden=verdict.objections)
+        writeback.activate(run.gateway, candidate.versions.values(), overridden=objections)
 
 
 def _write_neighbours(run: Run, candidate: Candidate) -> None:

@@ -4,12 +4,14 @@ It is made when it is asked for, from what is kept of the run: who was deleted i
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from recsvc.errors import NotFoundError
 from recsvc.event_kinds import shown_kind
 from recsvc.refresh.run_journal import read_manifest
+from recsvc.refresh.run_manifest import Metrics, RunAttempt, RunIdentity, RunManifest, RunStep
 from recsvc.refresh.sampled_lists import ListedItem, SampledLists, UserLists, read_lists
 from recsvc.report._parts import Bars, Cell, Intervals, Plot, Section, Table, readable
 from recsvc.report.page import page_text
@@ -34,58 +36,58 @@ def sections_of(home: Path, name: str) -> list[Section]:
         NotFoundError: there is no such run, or it has not ended.
     """
     manifest = read_manifest(home, name)
-    if manifest is None or manifest["state"] == "unfinished":
+    if manifest is None or manifest.state == "unfinished":
         raise NotFoundError(f"no page of a refresh {name!r}: there is one when a run has ended")
     return refresh_sections(manifest, read_lists(home / "refreshes" / name))
 
 
-def refresh_sections(manifest: Mapping[str, Any], lists: SampledLists | None) -> list[Section]:
+def refresh_sections(manifest: RunManifest, lists: SampledLists | None) -> list[Section]:
     """What the page says of a manifest, and of what changed for a sample of users, if known."""
     return [
         _outcome(manifest),
         _metrics(manifest),
         _weights(manifest),
-        _steps(manifest["steps"]),
-        _attempts(manifest["attempts"]),
-        _asked(manifest["identity"], manifest.get("model_options") or {}),
+        _steps(manifest.steps),
+        _attempts(manifest.attempts),
+        _asked(manifest.identity, manifest.model_options or {}),
         _lists(manifest, lists),
     ]
 
 
-def _outcome(manifest: Mapping[str, Any]) -> Section:
+def _outcome(manifest: RunManifest) -> Section:
     """How the run ended, what the gate said, and how much there was."""
     sentences = [_ending(manifest)]
-    if start := manifest.get("start"):
+    if start := manifest.start:
         sentences.append(f"It began {start}." if start.startswith("from") else f"It was {start}.")
-    if manifest["state"] == "activated" and manifest.get("overridden"):
+    if manifest.state == "activated" and manifest.overridden:
         sentences.append("It was activated by force. What spoke against it:")
-    elif manifest.get("objections"):
+    elif manifest.objections:
         sentences.append("What the gate objected to:")
-    sentences += [f"{each}." for each in manifest.get("objections") or ()]
-    if unknown := manifest.get("unknown_kinds"):
+    sentences += [f"{each}." for each in manifest.objections or ()]
+    if unknown := manifest.unknown_kinds:
         names = ", ".join(map(shown_kind, unknown))
         sentences.append(f"Kinds of events without a weight, which count nothing: {names}.")
     sentences.append(_change(manifest))
     tables = [_run_table(manifest)]
-    if covered := manifest.get("coverage"):
+    if covered := manifest.coverage:
         rows = [(name, round(100.0 * share, 2)) for name, share in covered.items()]
         title = "Share of the items that somebody did something with that get a score"
         tables.append(Table(title, ("", "%"), rows))
-    if counts := manifest.get("counts"):
+    if counts := manifest.counts:
         tables.append(Table("Counts", ("", "number"), [(_words(n), c) for n, c in counts.items()]))
-    if cut := manifest.get("cut"):
+    if cut := manifest.cut:
         rows = [(name, round(100.0 * share, 2)) for name, share in cut.items()]
         tables.append(Table("Share of the weight of rows that was cut off", ("", "%"), rows))
     return Section("What came of it", tuple(sentences), tuple(tables), side_by_side=True)
 
 
-def _ending(manifest: Mapping[str, Any]) -> str:
-    if manifest["state"] == "activated":
-        return f"{_named(manifest['versions'])} became active."
+def _ending(manifest: RunManifest) -> str:
+    if manifest.state == "activated":
+        return f"{_named(manifest.versions or {})} became active."
     kept = "What was active stayed active."
-    if manifest.get("objections") and (manifest["error"] or "").startswith("GateError"):
+    if manifest.objections and (manifest.error or "").startswith("GateError"):
         return f"The gate refused the new version. {kept}"
-    return f"It failed: {_one_line(manifest['error'])}. What was active by then stayed active."
+    return f"It failed: {_one_line(manifest.error)}. What was active by then stayed active."
 
 
 def _one_line(text: str | None) -> str:
@@ -94,47 +96,48 @@ def _one_line(text: str | None) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in words).rstrip(".")
 
 
-def _change(manifest: Mapping[str, Any]) -> str:
-    change, before = manifest.get("change"), manifest.get("compared_with")
-    if "compared_with" not in manifest or (before and "change" not in manifest):
+def _change(manifest: RunManifest) -> str:
+    change, before = manifest.change, manifest.compared_with
+    noted = manifest.model_fields_set
+    if "compared_with" not in noted or (before and "change" not in noted):
         return "It ended before it could be compared with the version that was active."
     if not before:
         return "No version of the blend was active to compare it with."
-    how = manifest.get("compared") or "for the validation users of both"
+    how = manifest.compared or "for the validation users of both"
     if not change:
-        return f"Its NDCG@20 was not compared with that of hybrid {before['version']}: {how}."
-    word = "above" if change["mean"] >= 0.0 else "below"
+        return f"Its NDCG@20 was not compared with that of hybrid {before.version}: {how}."
+    word = "above" if change.mean >= 0.0 else "below"
     return (
-        f"NDCG@20 of the blend is {abs(change['mean']):.4f} {word} that of hybrid "
-        f"{before['version']}, {how}; the 95% interval of the "
-        f"difference is {change['low']:+.4f} to {change['high']:+.4f} (paired bootstrap)."
+        f"NDCG@20 of the blend is {abs(change.mean):.4f} {word} that of hybrid "
+        f"{before.version}, {how}; the 95% interval of the "
+        f"difference is {change.low:+.4f} to {change.high:+.4f} (paired bootstrap)."
     )
 
 
-def _run_table(manifest: Mapping[str, Any]) -> Table:
-    steps, before = manifest["steps"], manifest.get("compared_with")
-    sha256 = manifest.get("sha256")
-    memory = [step["memory_bytes"] for step in steps if step["memory_bytes"] is not None]
-    seconds = sum(step["seconds"] or 0.0 for step in steps)
+def _run_table(manifest: RunManifest) -> Table:
+    steps, before = manifest.steps, manifest.compared_with
+    sha256 = manifest.sha256
+    memory = [step.memory_bytes for step in steps if step.memory_bytes is not None]
+    seconds = sum(step.seconds or 0.0 for step in steps)
     facts = {
-        "state": manifest["state"],
-        "begun": _moment(manifest["begun_at"]),
-        "ended": _moment(manifest["finished_at"]),
+        "state": manifest.state,
+        "begun": _moment(manifest.begun_at),
+        "ended": _moment(manifest.finished_at),
         "time of all steps": f"{seconds:,.1f} seconds",
         "most memory": f"{max(memory) / 2**20:,.0f} MiB" if memory else "not known",
-        "versions it made": _named(manifest.get("new_versions") or {}) or "none",
-        "active before": f"hybrid {before['version']}" if before else "none",
+        "versions it made": _named(manifest.new_versions) or "none",
+        "active before": f"hybrid {before.version}" if before else "none",
         "arrays served": f"SHA-256 {sha256[:16]}…" if sha256 else "none",
     }
     return Table("The run", ("", "value"), list(facts.items()))
 
 
-def _metrics(manifest: Mapping[str, Any]) -> Section:
+def _metrics(manifest: RunManifest) -> Section:
     """Each signal and the blend, beside those of the version that was active."""
-    heading, found = "Metrics on the validation users", manifest.get("metrics")
+    heading, found = "Metrics on the validation users", manifest.metrics
     if not found:
         return Section(heading, ("The run ended before there were any.",))
-    before = (manifest.get("compared_with") or {}).get("metrics") or {}
+    before = manifest.compared_with.metrics if manifest.compared_with else {}
     names = [*(name for name in found if name != _BLEND), _BLEND]
     tables = tuple(_metric_table(metric, names, found, before) for metric in _SHOWN)
     sentences = (
@@ -145,9 +148,7 @@ def _metrics(manifest: Mapping[str, Any]) -> Section:
     return Section(heading, sentences, tables, (_metric_plot(names, found, before),))
 
 
-def _metric_table(
-    metric: str, names: Sequence[str], found: Mapping[str, Any], before: Mapping[str, Any]
-) -> Table:
+def _metric_table(metric: str, names: Sequence[str], found: Metrics, before: Metrics) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for name in names:
         new, old = _estimated(found, name, metric), _estimated(before, name, metric)
@@ -156,21 +157,21 @@ def _metric_table(
     return Table(_SHOWN[metric], columns, rows)
 
 
-def _estimated(metrics: Mapping[str, Any], name: str, metric: str) -> tuple[Cell, ...]:
+def _estimated(metrics: Metrics, name: str, metric: str) -> tuple[Cell, ...]:
     """Mean, and the ends of its interval."""
     each = metrics.get(name, {}).get(metric)
-    return tuple(round(each[part], 4) if each else None for part in ("mean", "low", "high"))
+    return tuple(round(value, 4) for value in astuple(each)) if each else (None,) * 3
 
 
-def _metric_plot(names: Sequence[str], found: Mapping[str, Any], before: Mapping[str, Any]) -> Plot:
-    def intervals(metrics: Mapping[str, Any]) -> list[tuple[float, float, float] | None]:
+def _metric_plot(names: Sequence[str], found: Metrics, before: Metrics) -> Plot:
+    def intervals(metrics: Metrics) -> list[tuple[float, float, float] | None]:
         each = [metrics.get(name, {}).get("ndcg@20") for name in names]
-        return [(e["mean"], e["low"], e["high"]) if e else None for e in each]
+        return [(e.mean, e.low, e.high) if e else None for e in each]
 
     series = [("new version", intervals(found))]
     if before:
         series.append(("active before", intervals(before)))
-    best = found[_BLEND]["ndcg@20"]["mean"]
+    best = found[_BLEND]["ndcg@20"].mean
     return Intervals(
         "NDCG@20 by signal, with 95% intervals",
         f"The blend reaches {best:.4g}. The numbers are in the table NDCG@20.",
@@ -180,11 +181,11 @@ def _metric_plot(names: Sequence[str], found: Mapping[str, Any], before: Mapping
     )
 
 
-def _weights(manifest: Mapping[str, Any]) -> Section:
-    heading, found = "Weights of the signals", manifest.get("weights")
+def _weights(manifest: RunManifest) -> Section:
+    heading, found = "Weights of the signals", manifest.weights
     if not found:
         return Section(heading, ("The run ended before they were learned.",))
-    before = (manifest.get("compared_with") or {}).get("weights") or {}
+    before = manifest.compared_with.weights if manifest.compared_with else {}
     rows: list[tuple[Cell, ...]] = []
     for name in [*found, *(name for name in before if name not in found)]:
         new, old = found.get(name), before.get(name)
@@ -197,7 +198,7 @@ def _weights(manifest: Mapping[str, Any]) -> Section:
     )
 
 
-def _lists(manifest: Mapping[str, Any], lists: SampledLists | None) -> Section:
+def _lists(manifest: RunManifest, lists: SampledLists | None) -> Section:
     """What changed for a sample of users."""
     heading = "What changes for a sample of users"
     if lists is None:
@@ -214,10 +215,10 @@ def _lists(manifest: Mapping[str, Any], lists: SampledLists | None) -> Section:
     return Section(heading, sentences, tuple(map(_user_table, lists.users)), side_by_side=True)
 
 
-def _no_lists(manifest: Mapping[str, Any]) -> str:
-    if reason := manifest.get("lists_error"):
+def _no_lists(manifest: RunManifest) -> str:
+    if reason := manifest.lists_error:
         return f"They could not be compared: {_one_line(reason)}."
-    if manifest.get("weights") and not manifest.get("compared_with"):
+    if manifest.weights and not manifest.compared_with:
         return "No version of the blend was active to compare with."
     return "The run ended before they could be compared."
 
@@ -255,21 +256,21 @@ def _item(item: ListedItem) -> str:
     return readable(f"{item.title} [{item.item_id}]" if item.title else item.item_id)
 
 
-def _steps(steps: Sequence[Mapping[str, Any]]) -> Section:
+def _steps(steps: Sequence[RunStep]) -> Section:
     """Time and memory of each step, over all attempts."""
     heading = "Steps"
     if not steps:
         return Section(heading, ("The run ended before its first step.",))
-    of: dict[str, list[Mapping[str, Any]]] = {}
+    of: dict[str, list[RunStep]] = {}
     for step in steps:
-        of.setdefault(step["name"], []).append(step)
-    seconds = {name: sum(s["seconds"] or 0.0 for s in each) for name, each in of.items()}
+        of.setdefault(step.name, []).append(step)
+    seconds = {name: sum(s.seconds or 0.0 for s in each) for name, each in of.items()}
     peak = {name: _peak(each) for name, each in of.items()}
     whole = sum(seconds.values()) or 1.0
     rows = [
         (
             name, round(seconds[name], 2), peak[name], round(100.0 * seconds[name] / whole, 1),
-            each[-1]["state"], ", ".join(str(n) for n in sorted({s["attempt"] for s in each})),
+            each[-1].state, ", ".join(str(n) for n in sorted({s.attempt for s in each})),
         )
         for name, each in of.items()
     ]  # fmt: skip
@@ -289,9 +290,9 @@ def _steps(steps: Sequence[Mapping[str, Any]]) -> Section:
     )
 
 
-def _peak(steps: Sequence[Mapping[str, Any]]) -> float | None:
+def _peak(steps: Sequence[RunStep]) -> float | None:
     """In MiB; None where no system told."""
-    told = [step["memory_bytes"] for step in steps if step["memory_bytes"] is not None]
+    told = [step.memory_bytes for step in steps if step.memory_bytes is not None]
     return round(max(told) / 2**20, 1) if told else None
 
 
@@ -304,12 +305,12 @@ def _step_bars(title: str, unit: str, values: Mapping[str, float]) -> Plot:
     )  # fmt: skip
 
 
-def _attempts(attempts: Sequence[Mapping[str, Any]]) -> Section:
+def _attempts(attempts: Sequence[RunAttempt]) -> Section:
     """Who worked on the run."""
     rows = [
         (
-            at, _moment(each["at"]), readable(each["holder"]), each["fence"],
-            readable(each["taken_from"] or "nobody"), "yes" if each["forced"] else "no",
+            at, _moment(each.at), readable(each.holder), each.fence,
+            readable(each.taken_from or "nobody"), "yes" if each.forced else "no",
         )
         for at, each in enumerate(attempts, start=1)
     ]  # fmt: skip
@@ -317,9 +318,9 @@ def _attempts(attempts: Sequence[Mapping[str, Any]]) -> Section:
     return Section("Attempts", tables=(Table("Attempts", columns, rows[-20:]),))
 
 
-def _asked(identity: Mapping[str, Any], model_options: Mapping[str, Mapping[str, Any]]) -> Section:
+def _asked(identity: RunIdentity, model_options: Mapping[str, Mapping[str, Any]]) -> Section:
     """Options, events and packages: what must be the same for a run to be gone on with."""
-    options = [(_words(name), _text(value)) for name, value in identity["options"].items()]
+    options = [(_words(name), _text(value)) for name, value in identity.options.items()]
     tables = [Table("Options", ("option", "value"), options)]
     of_models = [
         (name, _words(option), _text(value))
@@ -329,14 +330,14 @@ def _asked(identity: Mapping[str, Any], model_options: Mapping[str, Mapping[str,
     if of_models:
         columns = ("model", "option", "value")
         tables.append(Table("Options of the models, as they were fitted", columns, of_models))
-    if events := identity["events"]:
+    if events := identity.events:
         names = list(dict.fromkeys(name for event in events.values() for name in event))
         rows = [
             (readable(event), *(_text(told.get(name)) for name in names))
             for event, told in events.items()
         ]
         tables.append(Table("Kinds of events", ("event", *map(_words, names)), rows[:20]))
-    if packages := identity["packages"]:
+    if packages := identity.packages:
         tables.append(Table("Packages", ("package", "version"), list(packages.items())))
     return Section("What was asked", tables=tuple(tables))
 

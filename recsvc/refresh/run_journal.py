@@ -17,22 +17,21 @@ import re
 import secrets
 import shutil
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-import orjson
 import structlog
+from pydantic import ValidationError
 
 from loaders.files import file_lock, write_bytes
 from recsvc.refresh.checkpoint import read_value, write_value
 from recsvc.refresh.lease import Lease
+from recsvc.refresh.run_manifest import RunAttempt, RunIdentity, RunManifest, RunStep, State
 
-State = Literal["unfinished", "activated", "failed"]
 RUN_NAME: Final = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{6}", re.ASCII)
 """What the name of a run looks like; names sort by the time they were made."""
 
@@ -60,7 +59,7 @@ class RefreshRun:
     """
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: RunManifest
     classes: tuple[type[Any], ...] = ()
 
     @property
@@ -68,33 +67,16 @@ class RefreshRun:
         """The name of the run, which its versions in the graph carry too."""
         return self.folder.name
 
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Time of each step, over all attempts."""
-        found: defaultdict[str, float] = defaultdict(float)
-        for step in self.manifest["steps"]:
-            found[step["name"]] += step["seconds"] or 0.0
-        return dict(found)
-
     def attempt(self, lease: Lease, name: str) -> None:
         """Note who works on it from now on, and what they call it, see `run_of`."""
-        for step in self.manifest["steps"]:
-            if step["state"] == "running":
-                step["state"] = "interrupted"
-        self.note(
-            error=None,
-            attempts=[
-                *self.manifest["attempts"],
-                {
-                    "name": name,
-                    "at": _now(),
-                    "holder": lease.gateway.holder,
-                    "fence": lease.gateway.fence,
-                    "taken_from": lease.taken_from,
-                    "forced": lease.forced,
-                },
-            ],
-        )
+        for step in self.manifest.steps:
+            if step.state == "running":
+                step.state = "interrupted"
+        attempt = RunAttempt(
+            name=name, at=_now(), holder=lease.gateway.holder, fence=lease.gateway.fence,
+            taken_from=lease.taken_from, forced=lease.forced,
+        )  # fmt: skip
+        self.note(error=None, attempts=[*self.manifest.attempts, attempt])
         self.tell("refresh begun", fence=lease.gateway.fence, taken_from=lease.taken_from)
 
     def note(self, **facts: Any) -> None:
@@ -103,31 +85,32 @@ class RefreshRun:
         Raises:
             OSError: it cannot be written.
         """
-        self.manifest |= facts
-        option = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
-        write_bytes(self.folder / _MANIFEST, orjson.dumps(self.manifest, option=option))
+        for name, value in facts.items():
+            setattr(self.manifest, name, value)
+        text = self.manifest.model_dump_json(indent=2, exclude_unset=True)
+        write_bytes(self.folder / _MANIFEST, text.encode())
 
     @contextmanager
     def step(self, name: str) -> Generator[None]:
         """Note when the block began, how long it took and the most memory it held."""
-        entry: dict[str, Any] = {
-            "name": name, "state": "running", "started_at": _now(),
-            "attempt": len(self.manifest["attempts"]), "seconds": None, "memory_bytes": None,
-        }  # fmt: skip
-        self.note(steps=[*self.manifest["steps"], entry])
+        entry = RunStep(
+            name=name, state="running", started_at=_now(), attempt=len(self.manifest.attempts),
+            seconds=None, memory_bytes=None,
+        )  # fmt: skip
+        self.note(steps=[*self.manifest.steps, entry])
         self.tell("step begun", step=name)
         started = time.perf_counter()
         _forget_peak()
         try:
             yield
-            entry["state"] = "done"
+            entry.state = "done"
         except BaseException:
-            entry["state"] = "interrupted"
+            entry.state = "interrupted"
             raise
         finally:
-            entry["seconds"] = time.perf_counter() - started
-            entry["memory_bytes"] = _peak_bytes()
-            told = {key: entry[key] for key in ("state", "seconds", "memory_bytes")}
+            entry.seconds = time.perf_counter() - started
+            entry.memory_bytes = _peak_bytes()
+            told = entry.model_dump(include={"state", "seconds", "memory_bytes"})
             self.tell("step ended", step=name, **told)
             self.note()
 
@@ -151,12 +134,7 @@ class RefreshRun:
 
     def clear(self) -> None:
         """Remove what steps have made."""
-        for path in (*self.folder.glob("*.npz"), *self.folder.glob("*.part")):
-            if path.name != STATE_FILE:
-                path.unlink(missing_ok=True)
-        for folder in self.folder.glob("*/"):
-            shutil.rmtree(folder, ignore_errors=True)
-        (self.folder / _MARK).unlink(missing_ok=True)  # last: then all of it is gone
+        _clear(self.folder)
 
     def end(self, state: State, **facts: Any) -> None:
         """Note how the run ended, and remove what its steps made.
@@ -165,7 +143,7 @@ class RefreshRun:
             OSError: the folder cannot be written.
         """
         self.note(state=state, finished_at=_now(), **facts)
-        self.tell("refresh ended", state=state, error=self.manifest.get("error"))
+        self.tell("refresh ended", state=state, error=self.manifest.error)
         self.clear()
 
     def tell(self, event: str, *, level: Literal["info", "warning"] = "info", **facts: Any) -> None:
@@ -186,7 +164,7 @@ def new_name() -> str:
 @contextmanager
 def opened_run(
     home: Path,
-    identity: Mapping[str, Any],
+    identity: RunIdentity,
     unfinished: Collection[str],
     classes: Iterable[type[Any]],
     name: str,
@@ -206,7 +184,6 @@ def opened_run(
     Raises:
         OSError: the folder cannot be written.
     """
-    wanted: Mapping[str, Any] = orjson.loads(orjson.dumps(dict(identity)))
     with contextlib.ExitStack() as locks:
         chosen: RefreshRun | None = None
         for number, folder in enumerate(_folders(home)):
@@ -214,7 +191,7 @@ def opened_run(
                 if not lock.enter_context(locked_run(folder)):
                     continue
                 manifest = _manifest(folder)
-                fits = manifest is not None and _resumable(folder, manifest, wanted)
+                fits = manifest is not None and _resumable(folder, manifest, identity)
                 if chosen is None and manifest and fits and folder.name in unfinished:
                     chosen = RefreshRun(folder, manifest, tuple(classes))
                     locks.push(lock.pop_all())
@@ -222,19 +199,19 @@ def opened_run(
                     keep = number < _KEPT_RUNS or folder.name in unfinished
                     _put_away(folder, manifest, keep=keep)
         if chosen is None:
-            chosen = _new_run(home, name, wanted, tuple(classes))
+            chosen = _new_run(home, name, identity, tuple(classes))
             locks.enter_context(locked_run(chosen.folder))
         yield chosen
 
 
-def read_manifest(home: Path, name: str) -> dict[str, Any] | None:
+def read_manifest(home: Path, name: str) -> RunManifest | None:
     """What is known of a run; None where there is no such run, whatever the name holds."""
     if RUN_NAME.fullmatch(name) is None:
         return None
     return _manifest(home / "refreshes" / name)
 
 
-def newest_manifests(home: Path) -> Iterator[dict[str, Any]]:
+def newest_manifests(home: Path) -> Iterator[RunManifest]:
     """What is known of each run, the newest first."""
     for folder in _folders(home):
         manifest = _manifest(folder)
@@ -248,8 +225,8 @@ def run_of(home: Path, name: str) -> str | None:
     None where it has not begun.
     """
     for manifest in newest_manifests(home):
-        if any(attempt.get("name") == name for attempt in manifest["attempts"]):
-            return manifest["run"]
+        if any(attempt.name == name for attempt in manifest.attempts):
+            return manifest.run
     return None
 
 
@@ -266,7 +243,7 @@ def forget_unfinished(home: Path) -> bool:
     for folder in _folders(home):
         with locked_run(folder) as free:
             if free:
-                RefreshRun(folder, {}).clear()
+                _clear(folder)
             else:
                 at_work = True
                 (folder / _MARK).touch(mode=0o600)
@@ -283,7 +260,7 @@ def clear_marked(home: Path) -> None:
         if (folder / _MARK).exists():
             with locked_run(folder) as free:
                 if free:
-                    RefreshRun(folder, {}).clear()
+                    _clear(folder)
 
 
 def ended_runs(home: Path) -> list[Path]:
@@ -291,7 +268,7 @@ def ended_runs(home: Path) -> list[Path]:
     return [
         folder
         for folder in _folders(home)
-        if (manifest := _manifest(folder)) is not None and manifest["state"] == "activated"
+        if (manifest := _manifest(folder)) is not None and manifest.state == "activated"
     ]
 
 
@@ -301,19 +278,29 @@ def _folders(home: Path) -> list[Path]:
 
 
 def _new_run(
-    home: Path, name: str, identity: Mapping[str, Any], classes: tuple[type[Any], ...]
+    home: Path, name: str, identity: RunIdentity, classes: tuple[type[Any], ...]
 ) -> RefreshRun:
-    run = RefreshRun(home / "refreshes" / name, {}, classes)
+    manifest = RunManifest(
+        run=name, state="unfinished", begun_at=_now(), identity=identity, attempts=[], steps=[]
+    )
+    run = RefreshRun(home / "refreshes" / name, manifest, classes)
     run.folder.mkdir(parents=True)
-    run.note(
-        run=name, state="unfinished", error=None, begun_at=_now(), finished_at=None,
-        identity=identity, attempts=[], steps=[],
-    )  # fmt: skip
+    run.note()
     return run
 
 
-def _resumable(folder: Path, manifest: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
-    if manifest["state"] != "unfinished" or manifest["identity"] != identity:
+def _clear(folder: Path) -> None:
+    """Remove what the steps of a run have made."""
+    for path in (*folder.glob("*.npz"), *folder.glob("*.part")):
+        if path.name != STATE_FILE:
+            path.unlink(missing_ok=True)
+    for place in folder.glob("*/"):
+        shutil.rmtree(place, ignore_errors=True)
+    (folder / _MARK).unlink(missing_ok=True)  # last: then all of it is gone
+
+
+def _resumable(folder: Path, manifest: RunManifest, identity: RunIdentity) -> bool:
+    if manifest.state != "unfinished" or manifest.identity != identity:
         return False
     if (folder / _MARK).exists():
         return False
@@ -321,23 +308,21 @@ def _resumable(folder: Path, manifest: Mapping[str, Any], identity: Mapping[str,
     return abs(time.time() - written) < _RESUMABLE_SECONDS
 
 
-def _put_away(folder: Path, manifest: dict[str, Any] | None, *, keep: bool) -> None:
+def _put_away(folder: Path, manifest: RunManifest | None, *, keep: bool) -> None:
     if manifest is None or not keep:
         shutil.rmtree(folder, ignore_errors=True)
-    elif manifest["state"] == "unfinished":
+    elif manifest.state == "unfinished":
         RefreshRun(folder, manifest).end("failed", error="given up: a later refresh began anew")
     else:  # its process may have been killed when it had noted its end
-        RefreshRun(folder, manifest).clear()
+        _clear(folder)
 
 
-def _manifest(folder: Path) -> dict[str, Any] | None:
+def _manifest(folder: Path) -> RunManifest | None:
     """None where there is none, or it is damaged."""
     try:
-        found = orjson.loads((folder / _MANIFEST).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        return RunManifest.model_validate_json((folder / _MANIFEST).read_bytes())
+    except (OSError, ValidationError):
         return None
-    needed = {"state", "identity", "attempts", "steps"}
-    return found if isinstance(found, dict) and needed <= found.keys() else None
 
 
 def locked_run(folder: Path, *, wait: bool = False) -> AbstractContextManager[bool]:

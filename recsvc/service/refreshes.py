@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -23,6 +22,8 @@ from recsvc.refresh.run_journal import (
     read_manifest,
     run_of,
 )
+from recsvc.refresh.run_manifest import RunManifest, RunOutcome, State
+from recsvc.service.refresh_schemas import RefreshDocument
 
 _BEGIN_SECONDS = 120.0
 """How long a process may take until its refresh has begun; a lost lease is waited for in it."""
@@ -98,7 +99,7 @@ class Refreshes:
                 _log.warning("what a killed refresh left stays for now", reason=str(error))
             await asyncio.sleep(_CLEAR_SECONDS)
 
-    async def document(self, engine: Engine, name: str) -> dict[str, Any]:
+    async def document(self, engine: Engine, name: str) -> RefreshDocument:
         """What is known of a run.
 
         Raises:
@@ -107,7 +108,7 @@ class Refreshes:
         manifest = read_manifest(self._home, name)
         if manifest is None:
             raise NotFoundError(f"no refresh {name!r}: the newest five that have ended are kept")
-        return await self._told(engine, manifest)
+        return _document(manifest, await _is_running(engine, manifest))
 
     async def page(self, name: str) -> str:
         """The page of a run, as HTML.
@@ -117,17 +118,14 @@ class Refreshes:
         """
         return await asyncio.to_thread(self._page, self._home, name)
 
-    async def newest(self, engine: Engine) -> list[dict[str, Any]]:
+    async def newest(self, engine: Engine) -> list[RefreshDocument]:
         """What is known of each run that is kept, the newest first."""
         manifests = await asyncio.to_thread(lambda: list(newest_manifests(self._home)))
-        return [await self._told(engine, each) for each in manifests[:_SHOWN]]
+        return [_document(each, await _is_running(engine, each)) for each in manifests[:_SHOWN]]
 
-    async def _told(self, engine: Engine, manifest: dict[str, Any]) -> dict[str, Any]:
-        return _document(manifest, await _is_running(engine, manifest))
-
-    def last_state(self) -> str | None:
+    def last_state(self) -> State | None:
         """The state of the newest run; None where there was none."""
-        return next((manifest["state"] for manifest in newest_manifests(self._home)), None)
+        return next((manifest.state for manifest in newest_manifests(self._home)), None)
 
     async def _begun(self, process: "subprocess.Popen[bytes]", name: str) -> str | None:
         """The run that a process works on, which calls it `name`; None where it ended before."""
@@ -159,28 +157,22 @@ async def _refuse_second(engine: Engine) -> None:
         )
 
 
-async def _is_running(engine: Engine, manifest: dict[str, Any]) -> bool | None:
+async def _is_running(engine: Engine, manifest: RunManifest) -> bool | None:
     """Whether somebody works on a run; None where Neo4j, which knows, cannot be asked."""
-    if manifest["state"] != "unfinished" or not manifest["attempts"]:
+    if manifest.state != "unfinished" or not manifest.attempts:
         return False
     try:
-        return await engine.refresh_holder() == manifest["attempts"][-1]["holder"]
+        return await engine.refresh_holder() == manifest.attempts[-1].holder
     except Neo4jError:
         return None
 
 
-def _document(manifest: dict[str, Any], running: bool | None) -> dict[str, Any]:
-    facts = (
-        "state", "error", "begun_at", "finished_at", "steps", "versions", "metrics", "weights",
-        "change", "compared", "objections", "overridden", "start", "unknown_kinds",
-        "model_options",
-    )  # fmt: skip
-    found = {name: manifest.get(name) for name in facts}
-    ended = manifest["state"] != "unfinished"
-    return {
-        "id": manifest["run"],
-        "running": running,
-        "models": manifest["identity"]["options"]["models"],
-        "report": f"/v1/refreshes/{manifest['run']}/report" if ended else None,
-        **found,
-    }
+def _document(manifest: RunManifest, running: bool | None) -> RefreshDocument:
+    address = f"/v1/refreshes/{manifest.run}/report"
+    return RefreshDocument(
+        **{name: getattr(manifest, name) for name in RunOutcome.model_fields},
+        id=manifest.run,
+        running=running,
+        models=manifest.identity.options.get("models", []),
+        report=None if manifest.state == "unfinished" else address,
+    )

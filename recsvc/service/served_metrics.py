@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from recsvc.graph.rows import ActiveVersion
 from recsvc.recommend.readiness import PARTS
-from recsvc.refresh.run_journal import State
+from recsvc.refresh.run_manifest import State
 
 
 class ServedMetrics(Collector):

@@ -13,7 +13,8 @@ from loaders.parts import stored_parts
 from recsvc.evaluation.metrics import CUTS, Ranking
 from recsvc.recommend.batch import batch_evidence, recommend_all
 from recsvc.refresh.options import RefreshOptions, refresh_options
-from recsvc.refresh.pipeline import RefreshReport, refresh
+from recsvc.refresh.pipeline import refresh
+from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import EventSettings
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot
@@ -82,10 +83,11 @@ def rank_by_refresh(
     say("ingesting the training tables")
     ingest(gateway, data.source, rejects=folder / "rejects.csv", strict=True)
     say("refreshing")
-    report = refresh(gateway, options, events, home=folder)
+    run = refresh(gateway, options, events, home=folder)
     unpacked = folder / "snapshot"
-    snapshots.unpack(stored_parts(gateway, report.versions[HYBRID]), report.sha256, unpacked)
-    return Ranked(HYBRID, _rank(snapshots.load(unpacked), data, events), _details(report))
+    version = (run.versions or {})[HYBRID]
+    snapshots.unpack(stored_parts(gateway, version), run.sha256, unpacked)
+    return Ranked(HYBRID, _rank(snapshots.load(unpacked), data, events), _details(run))
 
 
 def _rank(snapshot: Snapshot, data: TrialData, events: Mapping[str, EventSettings]) -> Ranking:
@@ -101,9 +103,10 @@ def _rank(snapshot: Snapshot, data: TrialData, events: Mapping[str, EventSetting
     return Ranking(data.users, items, scores)
 
 
-def _details(report: RefreshReport) -> dict[str, object]:
+def _details(run: RunManifest) -> dict[str, object]:
+    metrics = run.metrics or {}
     return {
-        "weights": dict(report.weights),
-        "validation_ndcg@20": {n: found["ndcg@20"].mean for n, found in report.metrics.items()},
-        "seconds": dict(report.seconds),
+        "weights": run.weights,
+        "validation_ndcg@20": {name: found["ndcg@20"].mean for name, found in metrics.items()},
+        "seconds": run.seconds,
     }

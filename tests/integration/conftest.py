@@ -15,7 +15,8 @@ from loaders.ingest import IngestReport, ingest
 from loaders.tables import FolderTables
 from recsvc import cli
 from recsvc.refresh.options import RefreshOptions
-from recsvc.refresh.pipeline import RefreshReport, refresh
+from recsvc.refresh.pipeline import refresh
+from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
 from tests.conftest import _DELETE_ALL, Served
 from tests.forked_refresh import VERSIONS, make_graph
@@ -63,10 +64,10 @@ def graph(gateway: Neo4jGateway, tmp_path: Path) -> Neo4jGateway:
 
 
 @pytest.fixture
-def refreshed(graph: Neo4jGateway, tmp_path: Path) -> Callable[..., RefreshReport]:
+def refreshed(graph: Neo4jGateway, tmp_path: Path) -> Callable[..., RunManifest]:
     """Refreshes the graph; options by name, and `force`."""
 
-    def run(*, force: bool = False, **options: Any) -> RefreshReport:
+    def run(*, force: bool = False, **options: Any) -> RunManifest:
         chosen = QUICK.model_copy(update=options)
         return refresh(graph, chosen, load_settings().events, home=tmp_path / "home", force=force)
 

@@ -18,7 +18,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.errors import ActivationError, GateError, NotFoundError
 from recsvc.refresh import learning
-from recsvc.refresh.pipeline import RefreshReport
+from recsvc.refresh.run_manifest import RunManifest
 from recsvc.snapshot.activation import activate, roll_back
 from tests.conftest import Service, running_service
 from tests.forked_refresh import served_arrays
@@ -86,7 +86,7 @@ def similar(client: httpx.Client) -> dict[str, Any]:
 
 def test_services_go_back_and_forth_with_all_that_one_refresh_made(
     graph: Neo4jGateway,
-    refreshed: Callable[..., RefreshReport],
+    refreshed: Callable[..., RunManifest],
     command: Callable[..., tuple[int, str, str]],
     environment: dict[str, str],
     relationships: Callable[[str], Links],
@@ -172,7 +172,7 @@ def check_http(service: Service, first: dict[str, Any], second: dict[str, Any]) 
 
 
 def test_after_going_back_the_next_refresh_keeps_what_was_gone_back_to(
-    graph: Neo4jGateway, refreshed: Callable[..., RefreshReport]
+    graph: Neo4jGateway, refreshed: Callable[..., RunManifest]
 ) -> None:
     refreshed()
     first = served_arrays(graph)
@@ -195,7 +195,7 @@ def test_after_going_back_the_next_refresh_keeps_what_was_gone_back_to(
 
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 def test_a_clock_that_is_set_back_does_not_change_which_version_was_before(
-    graph: Neo4jGateway, refreshed: Callable[..., RefreshReport]
+    graph: Neo4jGateway, refreshed: Callable[..., RunManifest]
 ) -> None:
     refreshed()
     refreshed(seed=5, force=True)
@@ -206,7 +206,7 @@ def test_a_clock_that_is_set_back_does_not_change_which_version_was_before(
 
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 def test_a_model_that_the_other_refresh_left_out_stays(
-    graph: Neo4jGateway, refreshed: Callable[..., RefreshReport]
+    graph: Neo4jGateway, refreshed: Callable[..., RunManifest]
 ) -> None:
     refreshed()
     refreshed(models=("deepwalk", "walk3"), force=True)
@@ -218,7 +218,7 @@ def test_a_model_that_the_other_refresh_left_out_stays(
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 def test_what_never_was_active_is_refused(
     graph: Neo4jGateway,
-    refreshed: Callable[..., RefreshReport],
+    refreshed: Callable[..., RunManifest],
     monkeypatch: pytest.MonkeyPatch,
     command: Callable[..., tuple[int, str, str]],
 ) -> None:
@@ -235,7 +235,7 @@ def test_what_never_was_active_is_refused(
 
 
 def test_a_refresh_that_takes_a_slot_and_a_rollback_never_share_it(
-    graph: Neo4jGateway, neo4j_address: Neo4jAddress, refreshed: Callable[..., RefreshReport]
+    graph: Neo4jGateway, neo4j_address: Neo4jAddress, refreshed: Callable[..., RunManifest]
 ) -> None:
     """Whichever comes first, the active version has a slot that nobody else writes into."""
     refreshed()

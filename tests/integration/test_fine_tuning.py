@@ -19,7 +19,8 @@ from recsvc.errors import GateError
 from recsvc.models import FitRun, ModelSpec
 from recsvc.refresh.fine_tuning_state import forget_node, read_state
 from recsvc.refresh.options import RefreshOptions
-from recsvc.refresh.pipeline import RefreshReport, refresh
+from recsvc.refresh.pipeline import refresh
+from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
 from recsvc.signals import RowSignal
 from recsvc.snapshot import arrays as snapshots
@@ -37,7 +38,7 @@ STARTS = Query(
     "tests/starts", "", "read", {}, {},
     "MATCH (v:EmbeddingVersion {status: 'active'}) RETURN v.start AS start",
 )  # fmt: skip
-Refreshes = Callable[..., RefreshReport]
+Refreshes = Callable[..., RunManifest]
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refreshed(graph: Neo4jGateway, home: Path) -> Refreshes:
-    def run(*, from_scratch: bool = False, force: bool = False, **options: Any) -> RefreshReport:
+    def run(*, from_scratch: bool = False, force: bool = False, **options: Any) -> RunManifest:
         chosen = OPTIONS.model_copy(update=options)
         return refresh(graph, chosen, EVENTS, home=home, force=force, from_scratch=from_scratch)
 
@@ -90,7 +91,7 @@ def later(graph: Neo4jGateway, tmp_path: Path) -> None:
     take_in(graph, tmp_path / "later")
 
 
-def snapshot(gateway: Neo4jGateway, report: RefreshReport) -> Snapshot:
+def snapshot(gateway: Neo4jGateway, report: RunManifest) -> Snapshot:
     return read_snapshot(stored_parts(gateway, report.versions["hybrid"]), report.sha256)
 
 

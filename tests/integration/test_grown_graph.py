@@ -15,14 +15,14 @@ from recsvc.blend import fit as blend_fit
 from recsvc.blend.blend import Blend
 from recsvc.errors import GateError
 from recsvc.refresh import pipeline as refresh
-from recsvc.refresh.pipeline import RefreshReport
+from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from tests.integration.conftest import QUICK
 
 pytestmark = pytest.mark.neo4j
 
-Refreshes = Callable[..., RefreshReport]
+Refreshes = Callable[..., RunManifest]
 
 
 def take_in(gateway: Neo4jGateway, folder: Path, pairs: list[tuple[str, str]]) -> None:
@@ -43,7 +43,7 @@ def of_taste(rng: np.random.Generator, users: int, items: int, each: int) -> lis
 
 @pytest.fixture
 def refreshed(gateway: Neo4jGateway, tmp_path: Path) -> Refreshes:
-    def run(**options: Any) -> RefreshReport:
+    def run(**options: Any) -> RunManifest:
         chosen = QUICK.model_copy(update=options)
         return refresh.refresh(gateway, chosen, load_settings().events, home=tmp_path / "home")
 
@@ -66,7 +66,7 @@ def test_a_graph_that_has_grown_is_no_worse_version(
     ]
     take_in(gateway, tmp_path / "more", more)
     second = refreshed(validation_users=200)
-    assert second.overridden == ()
+    assert second.overridden == []
     assert second.change is not None
     assert second.change.high >= 0.0
     assert second.compared.startswith("on what 1")

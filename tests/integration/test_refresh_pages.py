@@ -16,10 +16,10 @@ from recsvc.blend import fit as blend_fit
 from recsvc.errors import SnapshotError
 from recsvc.evaluation.splits import id_numbers
 from recsvc.refresh import list_diff as list_changes
-from recsvc.refresh.pipeline import RefreshReport
 from recsvc.refresh.process import REFUSED
 from recsvc.refresh.report import refresh_page
 from recsvc.refresh.run_journal import new_name
+from recsvc.refresh.run_manifest import RunManifest
 from recsvc.refresh.sampled_lists import SampledLists, forget, read_lists
 from recsvc.snapshot import deletion
 from tests.integration.conftest import active
@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.neo4j, pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True),
 ]  # fmt: skip
 Command = Callable[..., tuple[int, str, str]]
-Refreshed = Callable[..., RefreshReport]
+Refreshed = Callable[..., RunManifest]
 USERS = [f"u{number:03}" for number in range(60)]
 
 

@@ -18,7 +18,8 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.lease import FencedGateway
 from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.errors import RefreshError
-from recsvc.refresh.pipeline import RefreshReport, refresh
+from recsvc.refresh.pipeline import refresh
+from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
 from tests.forked_refresh import (
     OPTIONS,
@@ -161,7 +162,7 @@ def test_one_that_was_paused_and_comes_back_never_writes(
 def test_of_two_at_once_exactly_one_writes(
     graph: Neo4jGateway, neo4j_address: Neo4jAddress, tmp_path: Path
 ) -> None:
-    came: list[RefreshReport | BaseException] = []
+    came: list[RunManifest | BaseException] = []
     together, refused = threading.Barrier(2), threading.Event()
 
     def progress(what: str, _done: int, _total: int) -> None:

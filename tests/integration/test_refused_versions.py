@@ -21,8 +21,8 @@ from recsvc.blend.parts import Fitted, Vectors
 from recsvc.errors import GateError
 from recsvc.refresh import learning
 from recsvc.refresh.learning import fit_model
-from recsvc.refresh.pipeline import RefreshReport
 from recsvc.refresh.process import REFUSED
+from recsvc.refresh.run_manifest import RunManifest
 from tests.forked_refresh import VERSIONS, orphans, served_arrays
 from tests.integration.conftest import active, statuses
 
@@ -59,7 +59,7 @@ def newest_manifest(home: Path) -> dict[str, Any]:
 
 def test_a_worse_version_is_refused_and_what_was_active_stays(
     graph: Neo4jGateway,
-    refreshed: Callable[..., RefreshReport],
+    refreshed: Callable[..., RunManifest],
     command: Callable[..., tuple[int, str, str]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -67,7 +67,7 @@ def test_a_worse_version_is_refused_and_what_was_active_stays(
     assert refreshed().change is None  # nothing to compare with
     again = refreshed()
     assert again.change is not None
-    assert (again.change.mean, again.overridden) == (0.0, ())  # the same graph, the same models
+    assert (again.change.mean, again.overridden) == (0.0, [])  # the same graph, the same models
     before = served_arrays(graph)
     monkeypatch.setattr(blend_fit, "candidates_in_parts", for_the_wrong_users)
     code, out, err = command(*REFRESH)
@@ -96,7 +96,7 @@ def test_a_worse_version_is_refused_and_what_was_active_stays(
 
 def test_force_activates_it_and_the_objections_are_recorded(
     graph: Neo4jGateway,
-    refreshed: Callable[..., RefreshReport],
+    refreshed: Callable[..., RunManifest],
     command: Callable[..., tuple[int, str, str]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -120,7 +120,7 @@ def test_force_activates_it_and_the_objections_are_recorded(
     better = refreshed()
     assert better.change is not None
     assert better.change.low > 0.0
-    assert better.overridden == ()
+    assert better.overridden == []
 
 
 def nan(vectors: Vectors) -> Vectors:
@@ -150,7 +150,7 @@ def few_items(vectors: Vectors) -> Vectors:
 )
 def test_what_cannot_be_served_well_is_refused(
     graph: Neo4jGateway,
-    refreshed: Callable[..., RefreshReport],
+    refreshed: Callable[..., RunManifest],
     monkeypatch: pytest.MonkeyPatch,
     spoil: Callable[[Vectors], Vectors],
     says: str,
@@ -169,7 +169,7 @@ def test_what_cannot_be_served_well_is_refused(
         (overridden,) = refreshed(force=True).overridden
         assert overridden.startswith(says)
     if spoil is few_items:
-        assert refreshed(least_coverage=0.8).overridden == ()
+        assert refreshed(least_coverage=0.8).overridden == []
     elif spoil is nan:
         assert served_arrays(graph) == before
 
@@ -177,7 +177,7 @@ def test_what_cannot_be_served_well_is_refused(
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 def test_the_first_version_is_looked_at_too(
     graph: Neo4jGateway,
-    refreshed: Callable[..., RefreshReport],
+    refreshed: Callable[..., RunManifest],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(learning, "fit_model", spoilt(one_direction))
@@ -188,7 +188,7 @@ def test_the_first_version_is_looked_at_too(
 
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 def test_versions_that_held_out_other_shares_are_not_compared(
-    refreshed: Callable[..., RefreshReport],
+    refreshed: Callable[..., RunManifest],
 ) -> None:
     refreshed()
     assert refreshed(held_out_share=0.3).change is None
@@ -197,7 +197,7 @@ def test_versions_that_held_out_other_shares_are_not_compared(
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 def test_when_it_was_forced_and_ended_it_is_gone_on_with_without_force(
     graph: Neo4jGateway,
-    refreshed: Callable[..., RefreshReport],
+    refreshed: Callable[..., RunManifest],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After the flip there is nothing more to refuse."""

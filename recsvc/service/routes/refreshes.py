@@ -58,13 +58,15 @@ async def begin_refresh(
 @router.get("/v1/refreshes", response_model=RefreshesDocument, responses=described())
 async def list_refreshes(refreshes: RefreshesDep, engine: EngineDep) -> Response:
     """The refreshes of this machine that are known: one under way, and five that have ended."""
-    return json_response({"refreshes": await refreshes.newest(engine)})
+    newest = await refreshes.newest(engine)
+    return json_response({"refreshes": [each.model_dump(mode="json") for each in newest]})
 
 
 @router.get("/v1/refreshes/{id}", response_model=RefreshDocument, responses=described(404, 422))
 async def get_refresh(run: NodeId, refreshes: RefreshesDep, engine: EngineDep) -> Response:
     """How a refresh goes, or went: steps with time and memory, and what came of it."""
-    return json_response(await refreshes.document(engine, run))
+    document = await refreshes.document(engine, run)
+    return json_response(document.model_dump(mode="json"))
 
 
 @router.get("/v1/refreshes/{id}/report", response_class=HTMLResponse, responses=described(404, 422))

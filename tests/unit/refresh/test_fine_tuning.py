@@ -21,6 +21,7 @@ from recsvc.refresh.learning import fit_model
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.parts import Run
 from recsvc.refresh.run_journal import RefreshRun
+from recsvc.refresh.run_manifest import RunIdentity, RunManifest
 from recsvc.signals import RowSignal
 from recsvc.signals.popularity import popularity_prior
 
@@ -54,7 +55,10 @@ class Alone:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    record = RefreshRun(tmp_path, {"steps": [], "attempts": []})
+    nothing = RunManifest(
+        run="r", state="unfinished", identity=RunIdentity(), attempts=[], steps=[]
+    )
+    record = RefreshRun(tmp_path, nothing)
     options = RefreshOptions(models=("lightgcn",), validation_users=60)
     nobody: Any = None
     lease: Any = Alone()

@@ -125,7 +125,9 @@ def test_a_digest_is_of_the_ids_at_the_ends_and_the_weights() -> None:
 def ended(home: Path, name: str) -> Path:
     folder = home / "refreshes" / name
     folder.mkdir(parents=True)
-    text = '{"state": "activated", "identity": {}, "attempts": [], "steps": []}'
+    text = (
+        f'{{"run": "{name}", "state": "activated", "identity": {{}}, "attempts": [], "steps": []}}'
+    )
     (folder / "manifest.json").write_text(text)
     return folder
 

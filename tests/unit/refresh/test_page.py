@@ -14,6 +14,7 @@ from recsvc.errors import NotFoundError
 from recsvc.evaluation.splits import id_numbers
 from recsvc.refresh.report import refresh_page, refresh_sections
 from recsvc.refresh.run_journal import RefreshRun, new_name, opened_run
+from recsvc.refresh.run_manifest import RunIdentity, RunManifest
 from recsvc.refresh.sampled_lists import (
     ListedItem,
     SampledLists,
@@ -92,7 +93,7 @@ MANIFEST: dict[str, Any] = {
 REFUSED: dict[str, Any] = MANIFEST | {
     "state": "failed",
     "versions": None,
-    "sha256": None,
+    "sha256": "",
     "error": "GateError: the new version is refused: it is worse",
     "objections": ["NDCG@20 is worse than the active version's by 0.0412"],
     "change": {"mean": -0.0412, "low": -0.0533, "high": -0.0291},
@@ -119,7 +120,8 @@ LISTS = SampledLists(
 
 
 def section(manifest: dict[str, Any], heading: str, lists: SampledLists | None = LISTS) -> Section:
-    return next(s for s in refresh_sections(manifest, lists) if s.heading.startswith(heading))
+    known = RunManifest.model_validate(manifest)
+    return next(s for s in refresh_sections(known, lists) if s.heading.startswith(heading))
 
 
 def rows(table: Table) -> dict[Any, tuple[Any, ...]]:
@@ -127,7 +129,7 @@ def rows(table: Table) -> dict[Any, tuple[Any, ...]]:
 
 
 def said(manifest: dict[str, Any], lists: SampledLists | None = LISTS) -> str:
-    page = page_text("Refresh", refresh_sections(manifest, lists))
+    page = page_text("Refresh", refresh_sections(RunManifest.model_validate(manifest), lists))
     root = ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
     return " ".join("".join(root.itertext()).split())
 
@@ -268,7 +270,8 @@ def test_why_there_are_no_lists() -> None:
 
 def test_a_page_asks_nothing_of_any_host_and_hostile_titles_stay_text() -> None:
     user = replace(LISTS.users[0], now=(ListedItem(HOSTILE, HOSTILE),))
-    page = page_text("Refresh", refresh_sections(MANIFEST, replace(LISTS, users=(user,))))
+    known = RunManifest.model_validate(MANIFEST)
+    page = page_text("Refresh", refresh_sections(known, replace(LISTS, users=(user,))))
     root = ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
     tags = {element.tag.rpartition("}")[2] for element in root.iter()}
     assert not tags & {"script", "link", "img", "iframe", "object", "image", "base"}
@@ -283,7 +286,7 @@ def run(tmp_path: Path) -> RefreshRun:
 
 
 def begun(home: Path) -> RefreshRun:
-    with opened_run(home, {"options": {}}, (), (), new_name()) as run:
+    with opened_run(home, RunIdentity(), (), (), new_name()) as run:
         facts = {name: MANIFEST[name] for name in ("identity", "attempts", "steps", "metrics")}
         run.note(**facts)
         write_lists(run.folder, LISTS)

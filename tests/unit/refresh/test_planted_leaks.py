@@ -26,6 +26,7 @@ from recsvc.refresh import learning
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.parts import Run
 from recsvc.refresh.run_journal import new_name, opened_run
+from recsvc.refresh.run_manifest import RunIdentity
 from recsvc.settings import load_settings
 
 USERS = IdMap([f"u{n:03}" for n in range(120)])
@@ -70,8 +71,7 @@ EVIDENCE = evidence_matrix(GRAPH, EVENTS, now=0.0)
 
 def ndcg(home: Path) -> dict[str, float]:
     """NDCG@20 of each signal, and of the blend."""
-    with opened_run(home, {}, (), KEPT, new_name()) as record:
-        record.manifest["attempts"] = [{}]
+    with opened_run(home, RunIdentity(), (), KEPT, new_name()) as record:
         lease = SimpleNamespace(require=lambda: None)
         run = Run(None, OPTIONS, EVENTS, lambda *_: None, lease, record)
         options = {name: MODELS[name].options() for name in MODEL_NAMES}

@@ -1,6 +1,7 @@
 """The folder of a refresh: what is gone on with, what is given up, what is noted."""
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import structlog
 
 from loaders.lease import FencedGateway
 from recsvc.errors import RefreshError
+from recsvc.evaluation.metrics import Estimate
 from recsvc.json_log import configure_json_log
 from recsvc.refresh.lease import Lease
 from recsvc.refresh.pipeline import RefreshOptions, refresh
@@ -31,9 +33,11 @@ from recsvc.refresh.run_journal import (
     read_manifest,
     run_of,
 )
+from recsvc.refresh.run_manifest import RunIdentity, VersionBefore
 from recsvc.service.refreshes import Refreshes
 
-IDENTITY = {"options": {"models": ("a",), "seed": 0}}
+NEW = Estimate(0.5, 0.25, 0.75)
+IDENTITY = RunIdentity(options={"models": ["a"], "seed": 0})
 
 
 class Runs:
@@ -45,14 +49,14 @@ class Runs:
     def names(self) -> set[str]:
         return {path.name for path in (self.home / "refreshes").glob("*")}
 
-    def open(self, identity: dict[str, Any] = IDENTITY, known: set[str] | None = None) -> Any:
+    def open(self, identity: RunIdentity = IDENTITY, known: set[str] | None = None) -> Any:
         known = self.names() if known is None else known
         return opened_run(self.home, identity, known, (), new_name())
 
     def begun(self, **kept: Any) -> str:
         """The name of a run that was ended in the middle, with what its steps made."""
-        with self.open({"options": "only this one"}, set()) as run:
-            run.note(identity=orjson.loads(orjson.dumps(IDENTITY)))
+        with self.open(RunIdentity(options={"only": "this one"}), set()) as run:
+            run.note(identity=IDENTITY)
             for name, value in kept.items():
                 run.kept(name, lambda value=value: value)
         return run.name
@@ -87,7 +91,7 @@ def test_an_unfinished_run_is_gone_on_with(runs: Runs) -> None:
 @pytest.mark.parametrize("changed", [{"options": {"models": ["a"], "seed": 1}}, {}])
 def test_a_run_of_something_else_is_given_up(runs: Runs, changed: dict[str, Any]) -> None:
     name = runs.begun(graph=1)
-    with runs.open(changed) as run:
+    with runs.open(RunIdentity(**changed)) as run:
         assert run.name != name
         assert run.kept("graph", lambda: 2) == 2
     assert runs.manifest(name)["state"] == "failed"
@@ -238,7 +242,7 @@ def test_steps_and_attempts_are_noted(runs: Runs, lease: Lease) -> None:
         ("two", "interrupted"), ("three", "running"),
     ]  # fmt: skip
     assert steps[0]["memory_bytes"] > steps[1]["memory_bytes"] + 90_000_000
-    assert run.seconds["one"] == steps[0]["seconds"] + steps[1]["seconds"]
+    assert run.manifest.seconds["one"] == steps[0]["seconds"] + steps[1]["seconds"]
     run.note(steps=killed)
     with runs.open() as again:
         again.attempt(lease, "the second")
@@ -322,12 +326,30 @@ def test_a_log_that_nobody_can_write_ends_nothing(
 def test_manifests_are_read_by_the_names_of_runs_only(runs: Runs) -> None:
     names = [runs.begun() for _ in range(2)]
     assert all(RUN_NAME.fullmatch(name) for name in names)
-    assert [manifest["run"] for manifest in newest_manifests(runs.home)] == names[::-1]
+    assert [manifest.run for manifest in newest_manifests(runs.home)] == names[::-1]
     found = read_manifest(runs.home, names[0])
     assert found
-    assert found["run"] == names[0]
+    assert found.run == names[0]
     for name in ("", ".", "..", f"../refreshes/{names[0]}", f"{names[0]}/", f"{names[0]}\n"):
         assert read_manifest(runs.home, name) is None
+
+
+def test_what_is_noted_is_read_again_and_only_that_is_in_the_file(runs: Runs) -> None:
+    with runs.open() as run:
+        run.note(
+            compared_with={"version": 2, "weights": "edited", "metrics": {"hybrid": {"m": NEW}}},
+            metrics={"hybrid": {"ndcg@20": Estimate(np.float64(0.25), 0.125, math.nan)}},
+            weights={"base": np.float32(0.5)}, counts={"users": np.int64(3)}, objections=("one",),
+        )  # fmt: skip
+    found = read_manifest(runs.home, run.name)
+    assert found
+    assert found.compared_with == VersionBefore(version=2, metrics={"hybrid": {"m": NEW}})
+    assert found.metrics
+    assert found.metrics["hybrid"]["ndcg@20"].mean == 0.25
+    assert math.isnan(found.metrics["hybrid"]["ndcg@20"].high)
+    assert (found.weights, found.counts, found.objections) == ({"base": 0.5}, {"users": 3}, ["one"])
+    assert found.model_fields_set == run.manifest.model_fields_set
+    assert not {"change", "versions", "sha256"} & found.model_fields_set
 
 
 def test_a_name_that_no_run_has_is_refused(tmp_path: Path) -> None:
