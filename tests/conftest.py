@@ -6,6 +6,7 @@ only. And a small graph with six tastes in it, refreshed once a module, with the
 front.
 """
 
+import io
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
+import structlog
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from loaders.catalogue import Query
@@ -34,6 +37,8 @@ from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
 from loaders.tables import FolderTables
+from recsvc import cli
+from recsvc.refresh import pipeline
 from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.service.keys import KeyFile, KeyRing
@@ -54,6 +59,10 @@ ON_EVERY_LINE = {
     "test_schema.py",
     "test_search.py",
 }
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 _HTTP_PORT = 7474
 _DELETE_ALL = Query(
@@ -204,6 +213,18 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_page_of_a_refresh(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A refresh in this process makes no page, which takes as long as all the rest of a small one.
+
+    A module that looks at pages says so with `PAGES = True`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if not getattr(request.module, "PAGES", False):
+            patch.setattr(pipeline, "page_at_end", lambda _run: nullcontext())
+        yield
+
+
 TASTES, USERS_EACH, ITEMS_EACH = 6, 40, 30
 
 
@@ -229,15 +250,23 @@ class Served:
         }
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a recsvc command."""
-        return subprocess.run(
-            [sys.executable, "-m", "recsvc", *arguments],
-            env={**self.environment, **more},
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
+        """Run a recsvc command in this process."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**self.environment, **more}.items():
+                patch.setenv(name, value)
+            return recsvc(*arguments)
+
+
+def recsvc(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a recsvc command in this process: a new one takes seconds to import what it needs."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["recsvc", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    structlog.reset_defaults()
+    code = int(ended.value.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def _write_tables(folder: Path) -> None:

@@ -73,9 +73,19 @@ class Interrupted:
         return getattr(self.gateway, name)
 
 
-@pytest.mark.parametrize("end", [_killed, _stopped])
 @pytest.mark.parametrize(
-    ("query", "count"), [("delete/put_next_part", 7), ("delete/take_next_parts", 1)]
+    ("query", "count", "end"),
+    [
+        ("delete/put_next_part", 7, _killed),
+        *(
+            pytest.param(*each, marks=pytest.mark.long)
+            for each in (
+                ("delete/put_next_part", 7, _stopped),
+                ("delete/take_next_parts", 1, _killed),
+                ("delete/take_next_parts", 1, _stopped),
+            )
+        ),
+    ],
 )
 def test_the_next_deletion_finishes_it(
     server: LocalNeo4j,
@@ -109,6 +119,7 @@ def test_the_next_deletion_finishes_it(
         assert pending_deletions(gateway).count == 0
 
 
+@pytest.mark.long
 def test_a_service_finishes_it_by_itself(
     server: LocalNeo4j, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

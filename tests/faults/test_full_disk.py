@@ -67,6 +67,7 @@ def answered(client: httpx.Client) -> dict[str, int]:
     return response.json()["versions"]
 
 
+@pytest.mark.long
 def test_a_service_answers_from_the_version_before_until_there_is_room(
     forked: Forks, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -1,4 +1,7 @@
-"""kill -9 in the middle of a load: a bounded form of benchmarks/ingest_faults.py."""
+"""kill -9 in the middle of a load: a bounded form of benchmarks/ingest_faults.py.
+
+A load that an error ends in the middle is in `tests/integration/test_ingest.py`.
+"""
 
 import subprocess
 import sys
@@ -11,6 +14,7 @@ from loaders.shared_files import checkout_root
 
 @pytest.mark.neo4j
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_same_command_again_completes_the_graph() -> None:
     script = Path(checkout_root() or ".", "benchmarks", "ingest_faults.py")

@@ -1,4 +1,7 @@
-"""The service in front of a database that was made read-only."""
+"""The service in front of a database that is made read-only and writable again.
+
+A short form is in `tests/integration/test_analyst_copy.py`, whose copy nobody can write.
+"""
 
 import os
 import time
@@ -14,7 +17,7 @@ from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
 from recsvc.refresh.options import RefreshOptions
 from tests.conftest import CHECKOUT, _docker_answers, refreshed, running_service
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
 QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 READ_ONLY = {"writes": "the graph database is read-only"}

@@ -1,11 +1,10 @@
-"""A Neo4j that speaks TLS with a certificate nobody vouches for, met as it is and as it is not."""
+"""A server that speaks TLS with a certificate nobody vouches for, met as it is and as it is not."""
 
 import os
 import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,9 +18,7 @@ from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import _java, scratch_server
 from recsvc.graph.store import Store
-from tests.conftest import CHECKOUT, _docker_answers
-
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+from tests.conftest import CHECKOUT, _docker_answers, recsvc
 
 ONE = Query("tests/one", "", "read", {}, {"one": "int"}, "RETURN 1 AS one")
 CONFIGURATION = """\
@@ -64,15 +61,40 @@ def by(address: Neo4jAddress, scheme: str) -> Neo4jAddress:
     return replace(address, uri=address.uri.replace("bolt", scheme, 1))
 
 
+@pytest.mark.neo4j
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["bolt+ssc", "neo4j+ssc"])
 def test_who_says_that_it_may_be_self_signed_is_let_in(address: Neo4jAddress, scheme: str) -> None:
     with Neo4jGateway(by(address, scheme)) as gateway:
         assert gateway.run(ONE) == [{"one": 1}]
 
 
+@pytest.fixture
+def only_tls(certificate: Path) -> Iterator[Neo4jAddress]:
+    """Where nobody is heard without TLS, as with `server.bolt.tls_level=REQUIRED`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "public.crt", certificate / "private.key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):  # the listener is closed at the end
+                while True:
+                    plain, _ = listener.accept()
+                    with plain, suppress(OSError), context.wrap_socket(plain, server_side=True):
+                        pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        port = listener.getsockname()[1]
+        yield Neo4jAddress(f"bolt://127.0.0.1:{port}", "neo4j", "of-nobody-else")
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(timeout=10)
+
+
 @pytest.mark.parametrize("scheme", ["bolt+s", "neo4j+s"])
-async def test_it_is_not_trusted_else(address: Neo4jAddress, scheme: str) -> None:
-    trusting = by(address, scheme)
+async def test_it_is_not_trusted_else(only_tls: Neo4jAddress, scheme: str) -> None:
+    trusting = by(only_tls, scheme)
     said = SAID.format(uri=trusting.uri)
     with pytest.raises(Neo4jUnavailableError) as caught:
         Neo4jGateway(trusting)
@@ -88,47 +110,26 @@ async def test_it_is_not_trusted_else(address: Neo4jAddress, scheme: str) -> Non
     assert str(of_service.value) == str(caught.value)
 
 
-def test_a_command_says_it_in_one_line(address: Neo4jAddress, tmp_path: Path) -> None:
-    trusting = by(address, "bolt+s")
+def test_a_command_says_it_in_one_line(
+    only_tls: Neo4jAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusting = by(only_tls, "bolt+s")
     environment = {
         "RECSVC_HOME": str(tmp_path),
         "RECSVC_NEO4J_URI": trusting.uri,
         "RECSVC_NEO4J_USER": trusting.user,
         "RECSVC_NEO4J_PASSWORD": trusting.password,
     }
-    told = subprocess.run(
-        [sys.executable, "-m", "recsvc", "versions"],
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    told = recsvc("versions")
     assert told.returncode == 1
     assert told.stderr.startswith(f"recsvc: {SAID.format(uri=trusting.uri)}")
     assert told.stderr.count("\n") == 1
     assert trusting.password not in told.stderr
 
 
-@pytest.fixture
-def only_tls(certificate: Path) -> Iterator[int]:
-    """A port where nobody is heard without TLS, as with `server.bolt.tls_level=REQUIRED`."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate / "public.crt", certificate / "private.key")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with suppress(OSError):  # the listener is closed at the end
-                while True:
-                    plain, _ = listener.accept()
-                    with plain, suppress(OSError), context.wrap_socket(plain, server_side=True):
-                        pass
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(timeout=10)
-
-
 @pytest.mark.parametrize("scheme", ["bolt", "neo4j"])
-def test_without_tls_where_it_is_wanted(only_tls: int, scheme: str) -> None:
-    uri = f"{scheme}://127.0.0.1:{only_tls}"
+def test_without_tls_where_it_is_wanted(only_tls: Neo4jAddress, scheme: str) -> None:
     with pytest.raises(Neo4jUnavailableError, match=r"if Neo4j wants TLS there, take bolt\+s://"):
-        Neo4jGateway(Neo4jAddress(uri, "neo4j", "x"), connect_timeout_seconds=3.0)
+        Neo4jGateway(by(only_tls, scheme), connect_timeout_seconds=3.0)

@@ -66,7 +66,7 @@ class Home:
     reason: str
 
 
-@pytest.fixture(params=["full", "read-only"])
+@pytest.fixture(params=["full", pytest.param("read-only", marks=pytest.mark.long)])
 def home(request: pytest.FixtureRequest, served: Served, tmp_path: Path) -> Iterator[Home]:
     """A full one in which nothing was before, and a read-only one that was used."""
     place = tmp_path / "place"
@@ -126,7 +126,7 @@ def test_a_command_that_reads_does_its_work(served: Served, home: Home, tmp_path
         assert "Traceback" not in told
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.long), "2"])
 def test_the_service_answers_reads_and_takes_events(
     served: Served, home: Home, tmp_path: Path, workers: str
 ) -> None:

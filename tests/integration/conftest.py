@@ -1,24 +1,21 @@
 """What tests of the graph's content share."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import IngestReport, ingest
 from loaders.tables import FolderTables
-from recsvc import cli
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
-from tests.conftest import _DELETE_ALL, Served
+from tests.conftest import _DELETE_ALL, Served, recsvc
 from tests.forked_refresh import VERSIONS, make_graph
 from tests.odd_shop import SEEDS, OddShop, odd_shop
 
@@ -78,20 +75,14 @@ def refreshed(graph: Neo4jGateway, tmp_path: Path) -> Callable[..., RunManifest]
 def command(
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs a command in this process: its exit code, stdout and stderr."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recsvc", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        structlog.reset_defaults()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
+        done = recsvc(*arguments)
+        return done.returncode, done.stdout, done.stderr
 
     return run
 

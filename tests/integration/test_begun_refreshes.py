@@ -144,6 +144,7 @@ def test_one_is_begun_watched_and_gone_on_with(
         assert f"\n{line}" in metrics, metrics
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 def test_a_schedule_refreshes_when_it_is_due(

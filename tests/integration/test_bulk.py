@@ -276,6 +276,7 @@ def test_the_graph_is_that_of_an_ingest(local: LocalNeo4j) -> None:
     assert bulk_hash(local) == expected
 
 
+@pytest.mark.long
 @on_default_line
 def test_an_empty_data_set_makes_an_empty_graph(local: LocalNeo4j, tmp_path: Path) -> None:
     bulk(local, write(tmp_path / "tables"))
@@ -311,6 +312,7 @@ bulk_ingest(LocalNeo4j(options, run), FolderTables(Path(tables)),
 """
 
 
+@pytest.mark.long
 @on_default_line
 @pytest.mark.parametrize("stage", ["importing", "making"])
 def test_cut_off_at_any_stage_it_is_never_served_and_the_next_completes_it(

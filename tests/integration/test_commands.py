@@ -113,6 +113,7 @@ def test_evaluate_needs_no_database(run, tmp_path, model):
         assert metric["mean"] > 0.8  # each letter is a taste of its own
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_evaluate_hybrid_refreshes_a_graph_of_its_own(served, run, tmp_path):
     rows = pl.read_csv(served.tables / "interactions.csv").with_row_index()

@@ -271,7 +271,7 @@ class TestSameResult:
                 random.choice([None, DAY + timedelta(seconds=random.randrange(10**7))]),
                 random.choice([None, f"e{n}"]),
             )
-            for n in range(3_000)
+            for n in range(1_200)
         ]
         pairs = sorted({(a, b) for a, b in zip(users, reversed(users), strict=True) if a != b})
         raw = {
@@ -292,10 +292,10 @@ class TestSameResult:
         load(gateway, FrameTables(frames), tmp_path)
         before = fingerprint(gateway)
         mixed = {spec: frame.sample(fraction=1, shuffle=True) for spec, frame in frames.items()}
-        load(gateway, CutTables(mixed, batch_rows=7), tmp_path)
+        load(gateway, CutTables(mixed, batch_rows=11), tmp_path)
         assert fingerprint(gateway) == before
         gateway.run(EMPTY)
-        load(gateway, CutTables(mixed, batch_rows=701), tmp_path)
+        load(gateway, CutTables(mixed, batch_rows=301), tmp_path)
         assert fingerprint(gateway) == before
 
     def test_an_interrupted_load_is_completed_by_the_next(
@@ -417,6 +417,7 @@ def test_hostile_ids(gateway: Neo4jGateway, tmp_path: Path, relationships: Links
     }
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True, scope="session")
 def test_lastfm(gateway: Neo4jGateway, tmp_path: Path, relationships: Links) -> None:

@@ -99,7 +99,6 @@ def expected(loads: Sequence[Any], events: Sequence[Any]) -> dict[tuple[Any, ...
 
 @settings(
     max_examples=60,
-    deadline=None,
     # The example empties the graph itself.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -180,6 +180,7 @@ class TestRunning:
         assert query(first.address(), "RETURN 1 AS one") == [{"one": 1}]
 
 
+@pytest.mark.long
 def test_what_was_written_survives_a_stop_a_kill_and_new_ports(make_local):
     server = make_local()
     before = server.up()
@@ -207,8 +208,11 @@ def test_what_was_written_survives_a_stop_a_kill_and_new_ports(make_local):
     assert steps == [{"step": "first"}, {"step": "second"}]
 
 
-def test_two_at_once_start_one(make_local, tmp_path):
-    server = make_local()
+def test_after_a_kill_two_at_once_start_one_with_what_was_written(first):
+    query(first.address(), "CREATE (:Kept)")
+    killed = psutil.Process(first.status().pid)
+    killed.send_signal(signal.SIGKILL)
+    psutil.wait_procs([killed], timeout=10)
     program = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -224,7 +228,7 @@ def test_two_at_once_start_one(make_local, tmp_path):
     )
     # Different ports, so that a second server would not fail for want of a port.
     commands = [
-        [sys.executable, "-c", program, str(tmp_path / "home"), *map(str, free_ports())]
+        [sys.executable, "-c", program, str(first.status().home), *map(str, free_ports())]
         for _ in range(2)
     ]
     both = [
@@ -234,12 +238,14 @@ def test_two_at_once_start_one(make_local, tmp_path):
     answers = [process.communicate(timeout=120)[0].strip().split("|") for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert answers[0][:2] == answers[1][:2]
-    assert answers[0][1] == str(server.status().pid)
+    assert answers[0][1] == str(first.status().pid)
     said = [text for answer in answers for text in answer[2:]]
     assert sum("starting Neo4j" in text for text in said) == 1
     assert sum("waiting for another command" in text for text in said) == 1
+    assert query(first.address(), "MATCH (k:Kept) RETURN count(k) AS found") == [{"found": 1}]
 
 
+@pytest.mark.long
 def test_the_password_can_be_given_changed_and_lost(make_local):
     """Each start takes the data to the password it is asked for, if any that it knows fits."""
     given = make_local(password="given-at-first")
@@ -276,6 +282,7 @@ def test_memory_that_java_cannot_have_is_an_error_with_its_words(first, tmp_path
     assert not server.status().running
 
 
+@pytest.mark.long
 def test_the_later_line_takes_the_data_of_the_earlier_one_for_good(make_local):
     try:
         find_java(21, run_command)
@@ -304,6 +311,7 @@ with scratch_server(Path(sys.argv[1]), heap_megabytes=384) as server:
 """
 
 
+@pytest.mark.long
 def test_the_next_scratch_neo4j_ends_and_removes_that_of_a_killed_process(first, tmp_path):
     link_jars(first.status().home, tmp_path)
     command = [sys.executable, "-c", KILLED, str(tmp_path)]

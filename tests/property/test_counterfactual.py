@@ -5,7 +5,7 @@ from unittest import mock
 
 import numpy as np
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recsvc.blend.blend import Blend
@@ -71,7 +71,6 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(draw(blends()), draw(evidences()), k, allowed, near)
 
 
-@settings(deadline=None)  # it ranks again and again
 @given(cases(), st.data())
 def test_scores_without_evidence_are_those_of_scoring_again(case: Case, data) -> None:
     pieces = len(case.evidence.nodes)
@@ -155,7 +154,6 @@ def test_a_list_all_of_whose_items_are_followed_is_never_ranked_again() -> None:
     assert {1, 2} <= set(sizes)
 
 
-@settings(deadline=None)  # it ranks again and again
 @given(cases())
 def test_a_removal_holds_when_all_items_are_ranked_again(case: Case) -> None:
     for item, removal in zip(case.items, case.removals(), strict=True):
@@ -173,7 +171,6 @@ def does(case: Case, positions: tuple[int, ...], item: int) -> bool:
     return item not in again and not set(again) <= set(case.items)
 
 
-@settings(deadline=None)  # it ranks again and again
 @given(cases())
 def test_no_smaller_set_does_what_a_removal_of_one_or_two_does(case: Case) -> None:
     """And where one piece does it, one is named. A pair may be missed: not all are ranked again."""

@@ -229,7 +229,7 @@ def planted(seed: int, share: float, users: int = 500) -> Candidates:
 
 
 @given(st.integers(0, 1000), st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.95]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_planted_blend_is_found_and_noise_stays_out(seed: int, share: float) -> None:
     names = ["one", "two", "noise"]
     learned, reached = learn_weights(planted(seed, share), names)

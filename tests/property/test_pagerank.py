@@ -3,7 +3,7 @@
 import networkx as nx
 import numpy as np
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -40,7 +40,6 @@ def oracle(
     return np.array([rank[node] for node in range(len(restart))])
 
 
-@settings(deadline=None)
 @given(graphs(), DAMPING, st.data())
 def test_a_mix_of_rows_is_the_pagerank_of_the_mixed_restarts(
     made: tuple[HeteroGraph, sp.csr_matrix], damping: float, data: st.DataObject

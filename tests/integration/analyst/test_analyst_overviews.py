@@ -1,7 +1,8 @@
 """The analysts' questions about the whole of Last.fm, and what all questions have in common.
 
 Each answer is counted again from the tables by polars or numpy. What Last.fm has none of (times,
-kinds of events, faults) is planted in a transaction that is rolled back.
+kinds of events, faults) is planted in a transaction that is rolled back. The short form asks the
+same questions in the odd shop: `tests/integration/test_odd_shop_analyst.py`.
 """
 
 import math
@@ -28,7 +29,7 @@ from tests.analyst_lastfm import (
     pairs,
 )
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
 ASKED = {
     name

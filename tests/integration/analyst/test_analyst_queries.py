@@ -22,7 +22,7 @@ from tests.analyst_lastfm import (
     pairs,
 )
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
 
 # --- one user ---------------------------------------------------------------------------------

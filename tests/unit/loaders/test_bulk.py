@@ -234,6 +234,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_memory_hardly_grows_with_the_rows(tmp_path):
     def peak(batches):

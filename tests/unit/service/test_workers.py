@@ -71,7 +71,9 @@ def test_both_answer_and_each_tells_the_metrics_of_all(service: Service) -> None
             assert requests_counted(Service(client, service.process)) == before + 40
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGKILL]
+)
 def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
     with two_workers(tmp_path) as service:
         everyone = psutil.Process(service.process.pid).children(recursive=True)
@@ -86,7 +88,7 @@ def test_one_that_was_ended_is_replaced_and_the_log_says_so(tmp_path: Path) -> N
     with two_workers(tmp_path) as service:
         first, second = answering(service)
         first.suspend()
-        time.sleep(2)  # it is being asked, and will not answer
+        time.sleep(1)  # it is being asked, and will not answer
         first.kill()
         deadline = time.monotonic() + 20
         while "a process was replaced" not in (log := (tmp_path / "log").read_text()):
@@ -97,6 +99,7 @@ def test_one_that_was_ended_is_replaced_and_the_log_says_so(tmp_path: Path) -> N
         assert {each.pid for each in answering(service)} == {line["by"], second.pid}
 
 
+@pytest.mark.long
 def test_one_that_is_slow_is_not_ended(service: Service) -> None:
     before = answering(service)
     before[0].suspend()
@@ -122,6 +125,7 @@ def replaced(service: Service) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_metrics_go_on_where_somebody_removed_their_folder(tmp_path: Path) -> None:
     with two_workers(tmp_path) as service:
         (folder,) = tmp_path.glob("recsvc-metrics-*/")
@@ -135,6 +139,7 @@ def test_metrics_go_on_where_somebody_removed_their_folder(tmp_path: Path) -> No
         assert service.client.get("/metrics").status_code == 200
 
 
+@pytest.mark.long
 def test_all_that_a_service_says_is_json(tmp_path: Path) -> None:
     """Also of a process that cannot start: the file of the keys is damaged."""
     with two_workers(tmp_path) as service:
@@ -160,7 +165,7 @@ def asked(client: httpx.Client) -> httpx.Response:
     return client.get("/health/live")
 
 
-@pytest.mark.parametrize("_burst", range(3))  # one process does not win every race
+@pytest.mark.parametrize("_burst", range(2))  # one process does not win every race
 def test_connections_that_are_opened_at_once_are_dealt_out(service: Service, _burst: int) -> None:
     clients = [httpx.Client(base_url=service.client.base_url) for _ in range(40)]
     try:

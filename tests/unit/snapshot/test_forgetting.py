@@ -52,7 +52,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_part_for_part_the_same_as_a_snapshot_without_the_nodes(data: st.DataObject) -> None:
     made = made_snapshot()
     known: dict[EvidenceKind, IdMap] = {
