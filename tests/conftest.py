@@ -54,8 +54,8 @@ ON_EVERY_LINE = {
     "test_gateway.py",
     "test_ingest.py",
     "test_lease.py",
-    "test_live_truth.py",
     "test_queries.py",
+    "test_round_trips.py",
     "test_schema.py",
     "test_search.py",
 }
@@ -97,16 +97,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("neo4j_line", lines, indirect=True, scope="session")
 
 
+on_later_lines_long = pytest.mark.parametrize(
+    "neo4j_line",
+    [
+        pytest.param(line, marks=[] if line == DEFAULT_LINE else [pytest.mark.long])
+        for line in neo4j_versions()
+    ],
+    indirect=True,
+    scope="session",
+)
+"""For a test of a file of `ON_EVERY_LINE` that takes long and whose like is there."""
+
+
 class ByFileAndLine(LoadScopeScheduling):
     """Of several workers, one runs all tests of a file on the default line, with its own server.
 
     The files of browser tests, which share one graph, count as one, and so do those of analysts'
-    questions, and all tests on another line, whose server starts once.
+    questions, those on the odd shop, and all tests on another line, whose server starts once.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, name = nodeid.partition("::")
         file = re.sub("^tests/(browser|integration/analyst)/.*", r"\1", file)
+        file = re.sub(r"^tests/integration/test_(odd_shop|speaking).*", "odd shop", file)
         others = (line for line in neo4j_versions() if line != DEFAULT_LINE)
         return next((line for line in others if re.search(rf"[\[-]{line}[\]-]", name)), file)
 

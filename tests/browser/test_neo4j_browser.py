@@ -71,6 +71,7 @@ def test_the_cypher_of_an_answer_is_drawn(
     connected.screenshot(path=screenshots / "neo4j-browser.png")
 
 
+@pytest.mark.long
 def test_the_guide_is_played_and_a_click_asks_a_question(
     connected: Page, client: httpx.Client, screenshots: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_the_guide_is_played_and_a_click_asks_a_question(
     connected.screenshot(path=screenshots / "neo4j-browser-guide.png")
 
 
+@pytest.mark.long
 def test_the_style_is_loaded(connected: Page, client: httpx.Client) -> None:
     run(connected, f":style http://localhost:{client.base_url.port}/analyst/style.grass")
     run(connected, f"MATCH (u:User {{user_id: '{USER}'}}) RETURN u")
@@ -94,6 +96,7 @@ def test_the_style_is_loaded(connected: Page, client: httpx.Client) -> None:
     expect(drawn.locator("circle").nth(1)).to_have_attribute("fill", "#F79767")
 
 
+@pytest.mark.long
 def test_saved_queries_are_dropped_into_it(connected: Page, client: httpx.Client) -> None:
     content = client.get("/analyst/saved-queries.zip").content
     connected.evaluate(DROP, ["saved-queries.zip", base64.b64encode(content).decode()])

@@ -420,7 +420,7 @@ def seen(page: Page, name: str) -> None:
     page.wait_for_timeout(100)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_axe_finds_nothing_serious(open_page: Open, scheme: str, screenshots: Any) -> None:
     page = open_page(color_scheme=scheme)
     for name, address in VIEWS.items():
@@ -430,6 +430,7 @@ def test_axe_finds_nothing_serious(open_page: Open, scheme: str, screenshots: An
         assert violations(page) == [], name
 
 
+@pytest.mark.long
 def test_a_phone_shows_all_in_its_width(open_page: Open, screenshots: Any) -> None:
     page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     for name, address in VIEWS.items():

@@ -139,8 +139,7 @@ def test_a_service_in_front_of_it_tells_before_anybody_writes(
         "RECSVC_NEO4J_PASSWORD": other.password,
     }  # fmt: skip
     with running_service(environment, tmp_path / "log", until="/health/live") as service:
-        degraded = service.client.get("/health/ready").json()["degraded"]
-        assert degraded["writes"] == "the graph database is read-only"
+        assert 'recsvc_degraded{part="writes"} 1.0' in service.client.get("/metrics").text
         event = {"event_id": "one", "user_id": "u1", "item_id": "i1"}
         refused = service.client.post("/v1/events", json={"events": [event]})
         assert refused.status_code == 503

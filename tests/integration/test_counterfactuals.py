@@ -5,7 +5,11 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.integration.conftest import QUICK
+
 pytestmark = pytest.mark.neo4j
+
+REFRESH_OPTIONS = QUICK
 
 
 def _recommend(service, user_id, **parameters):

@@ -34,9 +34,12 @@ from recsvc.snapshot.arrays import Snapshot
 from recsvc.snapshot.deletion import DeletedNode, delete_nodes, delete_user, finish_deletions
 from recsvc.snapshot.forgetting import rewritten
 from tests.conftest import key_ring
+from tests.integration.conftest import QUICK
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
+
+REFRESH_OPTIONS = QUICK
 
 KINDS = ("users", "items", "categories")
 

@@ -33,6 +33,7 @@ from loaders.tables import (
     as_table,
     graph_from_tables,
 )
+from tests.conftest import on_later_lines_long
 
 pytestmark = pytest.mark.neo4j
 
@@ -258,6 +259,7 @@ class TestGraphOfTheContract:
             assert links.weight.tolist() == weights
 
 
+@on_later_lines_long
 class TestSameResult:
     def frames(self) -> dict[TableSpec, pl.DataFrame]:
         random = Random(7)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import structlog
 
 from loaders.catalogue import Query
-from recsvc import cli
 from tests.integration.conftest import ODD, OddServed
 from tests.odd_shop import OddShop, number
 
@@ -31,21 +28,12 @@ Ask = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def run(odd: OddServed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(odd: OddServed) -> Run:
     """Runs a command in this process: its exit code, stdout and stderr."""
-    for name, value in odd.served.environment.items():
-        if name.startswith("RECSVC_"):
-            monkeypatch.setenv(name, value)
-    monkeypatch.setenv("RECSVC_REQUEST_TIMEOUT_SECONDS", "20")
 
     def done(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recsvc", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        structlog.reset_defaults()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
+        told = odd.served.run(*arguments, RECSVC_REQUEST_TIMEOUT_SECONDS="20")
+        return told.returncode, told.stdout, told.stderr
 
     return done
 

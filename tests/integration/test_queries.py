@@ -16,6 +16,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway, taken
 from loaders.schema import apply_schema
 from loaders.types import IdMap
 from recsvc.graph.pasteable_cypher import pasteable, path_parameters
+from tests.conftest import on_later_lines_long
 from tests.plans import operators
 
 pytestmark = pytest.mark.neo4j
@@ -163,6 +164,7 @@ def test_a_page_of_the_hash_is_read_at_once(
     assert "Unwind" not in operators(plan)
 
 
+@on_later_lines_long
 def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
     gateway: Neo4jGateway, session: neo4j.Session
 ) -> None:

@@ -133,10 +133,10 @@ def graph_hash_without_times(gateway: Neo4jGateway) -> str:
 @pytest.mark.parametrize(
     "at",
     [
-        "before begin_version.<locals>.begin 2",
-        "before item_vectors[fastrp,a] 1",
+        pytest.param("before begin_version.<locals>.begin 2", marks=pytest.mark.long),
+        pytest.param("before item_vectors[fastrp,a] 1", marks=pytest.mark.long),
         "before activate.<locals>.flip 1",
-        "before similar 1",
+        pytest.param("before similar 1", marks=pytest.mark.long),
     ],
 )
 def test_one_that_was_paused_and_comes_back_never_writes(

@@ -13,8 +13,11 @@ from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import load_settings
 from tests.conftest import Served
+from tests.integration.conftest import QUICK
 
 pytestmark = pytest.mark.neo4j
+
+REFRESH_OPTIONS = QUICK
 
 SET = Query(
     "tests/available", "", "write", {"item_id": "", "available": ""}, {},

@@ -16,7 +16,7 @@ from loaders.schema import apply_schema, schema_items
 from loaders.types import EmbeddingTable, IdMap
 from loaders.writeback import Version, write_vectors
 from recsvc.graph.store import Store
-from tests.conftest import running_service
+from tests.conftest import on_later_lines_long, running_service
 
 pytestmark = pytest.mark.neo4j
 
@@ -156,6 +156,7 @@ def test_nodes_that_are_there_twice_are_said_with_how_to_find_them(bare: Neo4jGa
     assert len(found[0]["nodes"]) == 2
 
 
+@on_later_lines_long
 def test_services_on_an_empty_neo4j_count_each_event_once(
     bare: Neo4jGateway, environment: dict[str, str], tmp_path: Path
 ) -> None:

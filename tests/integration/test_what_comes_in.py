@@ -45,7 +45,7 @@ MANY_KINDS = Query(
     "MERGE (u:User {user_id: 'u'}) MERGE (i:Item {item_id: 'i'}) WITH u, i "
     "UNWIND range(1, 300) AS n CREATE (u)-[:INTERACTED {event: 'kind' + n, weight: 1.0}]->(i)",
 )  # fmt: skip
-BOUNDED = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+BOUNDED = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

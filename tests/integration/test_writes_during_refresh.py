@@ -43,7 +43,7 @@ class SteadyWriter(threading.Thread):
             self.longest = max(self.longest, time.monotonic() - began)
 
 
-@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("declared", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_no_event_is_refused_while_a_refresh_works(
     served: Served, service: Service, declared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,6 +195,7 @@ def test_a_node_in_no_walk_has_zero_vectors() -> None:
         assert model.user_vectors[[0, 1]].any()
 
 
+@pytest.mark.long
 def test_two_processes_give_the_same_vectors() -> None:
     code = (
         "import numpy as np\n"
