@@ -52,7 +52,7 @@ def server() -> Iterator[LocalNeo4j]:
 @pytest.fixture(scope="module")
 def graph(server: LocalNeo4j, tmp_path_factory: pytest.TempPathFactory) -> Served:
     with Neo4jGateway(server.address()) as gateway:
-        options = RefreshOptions(validation_users=60)
+        options = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
         return refreshed(server.address(), gateway, tmp_path_factory, options)
 
 
@@ -132,7 +132,7 @@ def check(
 async def test_200_ms_more_for_each_message_cost_time_and_little_else(client, proxy, whole):
     proxy.passes(0.2)
     async with SteadyLoad(client) as load:
-        await asyncio.sleep(3)
+        await asyncio.sleep(2)
     check(load.answers, whole)
     slow = [each for each in load.answers if each.wanted.of_user]
     assert min(each.seconds for each in slow) > 0.4
@@ -170,7 +170,10 @@ def _refused(proxy: TcpProxy) -> None:
     proxy.cut()
 
 
-@pytest.mark.parametrize("fail", [_two_seconds_more, TcpProxy.half_open, _refused])
+@pytest.mark.parametrize(
+    "fail",
+    [pytest.param(_two_seconds_more, marks=pytest.mark.long), TcpProxy.half_open, _refused],
+)
 async def test_answers_come_in_time_and_say_what_they_lack(client, proxy, whole, fail):
     async with SteadyLoad(client) as load:
         await asyncio.sleep(0.5)
@@ -239,9 +242,9 @@ async def test_64_callers_of_a_silent_neo4j_are_all_answered(client, proxy, serv
     healthy = await callers(client, 64, seconds=1)
     connections = proxy.connections
     proxy.half_open()
-    first = await callers(client, 64, seconds=2)
+    first = await callers(client, 64, seconds=1)
     mebibytes = process.memory_info().rss / 2**20
-    more = await callers(client, 64, seconds=2)
+    more = await callers(client, 64, seconds=1)
     # So many wait for each other's work too.
     queue_seconds = max(each.seconds for each in healthy)
     check([*first, *more], whole, OWN_WORK_SECONDS + queue_seconds)
@@ -292,6 +295,7 @@ async def test_neo4j_killed_and_started_again(client, server, graph, whole):
     assert seconds < RECOVERY_SECONDS
 
 
+@pytest.mark.long
 async def test_neo4j_killed_while_a_refresh_activates(client, server, graph, tmp_path):
     """A bounded form of benchmarks/refresh_faults.py. The next refresh makes up for it."""
     if (server_pid := server.status().pid) is None:
