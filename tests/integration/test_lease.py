@@ -13,6 +13,7 @@ from loaders.lease import FencedGateway, take_lease
 from loaders.schema import apply_schema
 from recsvc.errors import RefreshError
 from recsvc.refresh.lease import held_lease
+from tests.conftest import on_later_lines_long
 
 pytestmark = pytest.mark.neo4j
 
@@ -92,6 +93,7 @@ def test_a_clock_set_forwards_lets_one_take_over_and_only_that_one_write(
     assert things(gateway) == 1
 
 
+@on_later_lines_long
 def test_who_gives_signs_of_life_is_not_taken_over(gateway: Neo4jGateway) -> None:
     with hold(gateway, 3.0) as one:
         for _ in range(2):
