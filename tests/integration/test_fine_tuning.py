@@ -195,6 +195,7 @@ def test_why_a_refresh_begins_from_scratch(
     assert refreshed().start.startswith("fine-tuned from hybrid 7")
 
 
+@pytest.mark.long
 def test_from_scratch_when_too_much_has_changed_in_all(
     graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path
 ) -> None:

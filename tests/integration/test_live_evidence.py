@@ -114,8 +114,8 @@ def test_a_new_item_has_the_vectors_of_its_neighbourhood(served, service):
         assert total == pytest.approx(item["score"], rel=1e-4)
 
 
-ASKERS = 6
-PASSING = [f"passing-{number}" for number in range(20)]
+ASKERS = 4
+PASSING = [f"passing-{number}" for number in range(8)]
 """Items that are made, bought and deleted while others ask."""
 
 
