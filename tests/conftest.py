@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,6 @@ from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
 from loaders.tables import FolderTables
 from recsvc import cli
-from recsvc.refresh import pipeline
 from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.service.keys import KeyFile, KeyRing
@@ -224,18 +223,6 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the research data sets are not beside this checkout (../shared/data)")
     return SHARED_DATA
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_page_of_a_refresh(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A refresh in this process makes no page, which takes as long as all the rest of a small one.
-
-    A module that looks at pages says so with `PAGES = True`.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        if not getattr(request.module, "PAGES", False):
-            patch.setattr(pipeline, "page_at_end", lambda _run: nullcontext())
-        yield
 
 
 TASTES, USERS_EACH, ITEMS_EACH = 6, 40, 30

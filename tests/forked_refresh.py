@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -252,10 +252,8 @@ def main() -> None:
     import recsvc.models.fastrp
     import recsvc.models.lightgcn
     import recsvc.models.walk3
-    import recsvc.refresh.pipeline  # (a child that is forked has them already)
+    import recsvc.refresh.pipeline  # noqa: F401 (a child that is forked has them already)
 
-    # A page takes as long as all the rest of so small a refresh.
-    recsvc.refresh.pipeline.page_at_end = lambda _run: nullcontext()
     for line in sys.stdin:
         request = json.loads(line)
         out = Path(request["home"]) / "out.json"

@@ -306,13 +306,13 @@ class TestSameResult:
         frames = self.frames()
 
         def interrupt(what: str, done: int, total: int | None) -> None:
-            if what == "interactions: reading" and done >= 1_500:
+            if what == "interactions: reading" and done >= 600:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             ingest(
                 gateway,
-                CutTables(frames, batch_rows=500),
+                CutTables(frames, batch_rows=200),
                 rejects=tmp_path / "rejects.csv",
                 progress=interrupt,
             )

@@ -23,7 +23,6 @@ from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
-PAGES = True
 TRAINED = QUICK.model_copy(update={"models": ("mf", "walk3")})
 """What is trained in epochs leaves what the next refresh goes on from."""
 WHO = "nobody-else-7"

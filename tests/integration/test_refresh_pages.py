@@ -28,7 +28,6 @@ from tests.integration.test_refused_versions import REFRESH, for_the_wrong_users
 pytestmark = [
     pytest.mark.neo4j, pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True),
 ]  # fmt: skip
-PAGES = True
 Command = Callable[..., tuple[int, str, str]]
 Refreshed = Callable[..., RunManifest]
 USERS = [f"u{number:03}" for number in range(60)]
