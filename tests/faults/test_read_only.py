@@ -1,6 +1,6 @@
 """The service in front of a database that is made read-only and writable again.
 
-A short form is in `tests/integration/test_analyst_copy.py`, whose copy nobody can write.
+A short form is in `tests/integration/test_local_neo4j.py`.
 """
 
 import os

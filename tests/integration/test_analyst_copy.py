@@ -1,4 +1,7 @@
-"""`recsvc analyst up`: a read-only copy of the local Neo4j, beside it."""
+"""`recsvc analyst up`: a read-only copy of the local Neo4j, beside it.
+
+A Neo4j that is read-only is met in `tests/integration/test_local_neo4j.py` too.
+"""
 
 import json
 import os
@@ -21,25 +24,14 @@ from loaders.shared_files import checkout_root
 from recsvc.cli import app
 from recsvc.commands.connecting import analyst_neo4j
 from recsvc.settings import load_settings
-from tests.conftest import running_service
+from tests.integration.test_local_neo4j import refused_urls
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
 
 def query(address: Neo4jAddress, text: str) -> list[list[object]]:
     with neo4j.GraphDatabase.driver(address.uri, auth=address.auth) as driver:
         return [record.values() for record in driver.execute_query(text).records]
-
-
-def _refused_urls(password_file: Path) -> Iterator[str]:
-    """Files of this machine, and its addresses, each written in several ways."""
-    for file in ("password", "../password", password_file.as_posix(), "/etc/hostname"):
-        yield f"file:///{file}"
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0",
-                     "2130706433", "169.254.169.254", "10.0.0.1", "192.168.0.1"):  # fmt: skip
-            yield f"http://{host}:{port}/x.csv"
 
 
 @dataclass(frozen=True)
@@ -123,30 +115,13 @@ def test_it_listens_on_loopback_and_reads_no_file(copied: Copied) -> None:
     for connection in psutil.Process(copy.status().pid).net_connections():
         if connection.status == psutil.CONN_LISTEN:
             assert "127.0.0.1" in connection.laddr.ip
-    for url in _refused_urls(copy.status().password_file):
+    for url in refused_urls(copy.status().password_file):
         with pytest.raises(neo4j.exceptions.ClientError, match=r"allow_csv|is blocked"):
             query(other, f"LOAD CSV FROM '{url}' AS line RETURN line")
     names = query(other, "SHOW PROCEDURES YIELD name RETURN name")
     assert not [name for (name,) in names if str(name).startswith("apoc")]
 
 
-def test_a_service_in_front_of_it_tells_before_anybody_writes(
-    copied: Copied, tmp_path: Path
-) -> None:
-    other = copied.copy.address()
-    environment = {
-        **os.environ, "RECSVC_HOME": str(tmp_path), "RECSVC_NEO4J_URI": other.uri,
-        "RECSVC_NEO4J_PASSWORD": other.password,
-    }  # fmt: skip
-    with running_service(environment, tmp_path / "log", until="/health/live") as service:
-        assert 'recsvc_degraded{part="writes"} 1.0' in service.client.get("/metrics").text
-        event = {"event_id": "one", "user_id": "u1", "item_id": "i1"}
-        refused = service.client.post("/v1/events", json={"events": [event]})
-        assert refused.status_code == 503
-        assert "read-only" in refused.json()["detail"]
-
-
-@pytest.mark.long
 def test_it_is_made_anew_goes_with_who_is_deleted_and_is_stopped(copied: Copied) -> None:
     """Last: it takes the copy away."""
     address, copy = copied.address, copied.copy

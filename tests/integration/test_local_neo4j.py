@@ -26,6 +26,7 @@ from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
+from tests.conftest import running_service
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
@@ -41,7 +42,7 @@ def free_ports():
         return one.getsockname()[1], two.getsockname()[1]
 
 
-def local(home, ports, password=None, version="5.26"):
+def local(home, ports, password=None, version="5.26", read_only=False):
     options = LocalNeo4jOptions(
         home=home,
         bolt_port=ports[0],
@@ -50,6 +51,7 @@ def local(home, ports, password=None, version="5.26"):
         heap_megabytes=384,
         page_cache_megabytes=64,
         version=version,
+        read_only=read_only,
     )
     return LocalNeo4j(options, without_docker)
 
@@ -71,6 +73,17 @@ def browser_page(server):
     with opener.open(server.status().browser_url, timeout=10) as page:
         assert page.status == 200
         return page.read().decode()
+
+
+def refused_urls(password_file):
+    """Files of this machine, and its addresses, each written in several ways."""
+    for file in ("password", "../password", password_file.as_posix(), "/etc/hostname"):
+        yield f"file:///{file}"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0",
+                     "2130706433", "169.254.169.254", "10.0.0.1", "192.168.0.1"):  # fmt: skip
+            yield f"http://{host}:{port}/x.csv"
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +281,35 @@ def test_the_password_can_be_given_changed_and_lost(make_local):
     assert kept.status().running
     assert changed.up().password == "changed-later"
     assert password_file.read_text().strip() == "changed-later"
+
+
+def test_one_that_is_read_only_takes_no_change_and_tells_nothing_of_this_machine(first, tmp_path):
+    """As the copy for analysts, which is in `tests/integration/test_analyst_copy.py`."""
+    query(first.address(), "MERGE (:Kept)")
+    assert first.down()
+    server = local(first.status().home, free_ports(), read_only=True)
+    address = server.up()
+    for change in ("CREATE (:User)", "MATCH (n) DETACH DELETE n",
+                   "CREATE INDEX FOR (n:User) ON (n.name)"):  # fmt: skip
+        with pytest.raises(neo4j.exceptions.ClientError, match="read-only"):
+            query(address, change)
+    assert query(address, "MATCH (k:Kept) RETURN count(k) AS found") == [{"found": 1}]
+    for url in refused_urls(server.status().password_file):
+        with pytest.raises(neo4j.exceptions.ClientError, match=r"allow_csv|is blocked"):
+            query(address, f"LOAD CSV FROM '{url}' AS line RETURN line")
+    names = [row["name"] for row in query(address, "SHOW PROCEDURES YIELD name")]
+    assert not [name for name in names if name.startswith("apoc")]
+
+    environment = {
+        **os.environ, "RECSVC_HOME": str(tmp_path), "RECSVC_NEO4J_URI": address.uri,
+        "RECSVC_NEO4J_PASSWORD": address.password,
+    }  # fmt: skip
+    with running_service(environment, tmp_path / "log", until="/health/live") as service:
+        assert 'recsvc_degraded{part="writes"} 1.0' in service.client.get("/metrics").text
+        event = {"event_id": "one", "user_id": "u1", "item_id": "i1"}
+        refused = service.client.post("/v1/events", json={"events": [event]})
+        assert refused.status_code == 503
+        assert "read-only" in refused.json()["detail"]
 
 
 def test_memory_that_java_cannot_have_is_an_error_with_its_words(first, tmp_path):
