@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -9,6 +10,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How Rust, in which polars is written, shows an error of the system."""
 _LOCKED_WITHIN_SECONDS = 60.0
 """A folder that is younger may be one that its process is about to lock."""
 
@@ -43,15 +46,31 @@ def named_file(path: Path) -> Generator[None]:
     """Have an error that names no file, as one of writing does, name this one.
 
     Raises:
-        OSError: what the block raises.
+        OSError: what the block raises, and what the system refused where a library raises an error
+            of its own for that.
     """
     try:
         yield
-    except OSError as error:
-        if error.filename is None:
-            error.strerror = error.strerror or str(error)  # polars gives a message alone
-            error.filename = os.fspath(path)
-        raise
+    except Exception as error:
+        refused = _refused(error)
+        if refused is None:
+            raise
+        if refused.filename is None:
+            refused.strerror = refused.strerror or str(refused)
+            refused.filename = os.fspath(path)
+        if refused is error:
+            raise
+        raise refused from error
+
+
+def _refused(error: Exception) -> OSError | None:
+    """What the system refused: torch raises its own error over it, polars puts it into a text."""
+    if (number := _SYSTEM_ERROR.search(str(error))) is not None:
+        return OSError(int(number[1]), os.strerror(int(number[1])))
+    if isinstance(error, OSError):
+        return error
+    cause = error.__context__
+    return cause if isinstance(error, RuntimeError) and isinstance(cause, OSError) else None
 
 
 @contextmanager
@@ -79,6 +98,32 @@ def whole_file(path: Path) -> Generator[Path]:
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_files(folder: Path) -> Generator[Path]:
+    """A folder to write files into, which go into another together when the block ends well.
+
+    Where the block fails nothing of it stays, and what was there before does.
+
+    Raises:
+        OSError: they cannot be written; where the system names no file, `folder` is named.
+    """
+    made = not folder.exists()
+    part = folder / ".part"
+    with named_file(folder):
+        try:
+            shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+            part.mkdir(parents=True)
+            yield part
+            for path in part.iterdir():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            for path in part.iterdir():
+                path.replace(folder / path.name)
+            made = False
+        finally:
+            shutil.rmtree(folder if made else part, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -14,7 +14,7 @@ from loaders.extract._formats import all_edges, id_maps, to_hetero_data, to_netw
 from loaders.extract._graph import extract_graph
 from loaders.extract._reading import Progress, silent
 from loaders.extract._selection import EDGES, Selection
-from loaders.files import whole_file, write_bytes
+from loaders.files import whole_files
 from loaders.gateway import Gateway
 from loaders.types import Edges, HeteroGraph
 
@@ -75,8 +75,8 @@ def extract_to_folder(
 
 
 def _save(graph: HeteroGraph, folder: Path, form: Format, seconds: float) -> SavedGraph:
-    folder.mkdir(parents=True, exist_ok=True)
-    _WRITERS[form](graph, folder)
+    with whole_files(folder) as part:
+        _WRITERS[form](graph, part)
     return SavedGraph(
         folder,
         {_TABLE[label]: len(ids) for label, ids in id_maps(graph).items()},
@@ -93,8 +93,7 @@ _TABLE = {"User": "users", "Item": "items", "Category": "categories"}
 def _write_ids(graph: HeteroGraph, folder: Path) -> None:
     for label, ids in id_maps(graph).items():
         table = pl.DataFrame({"index": np.arange(len(ids)), "id": list(ids)})
-        with whole_file(folder / f"{_TABLE[label]}.csv") as part:
-            table.write_csv(part)
+        table.write_csv(folder / f"{_TABLE[label]}.csv")
 
 
 def _write_npz(graph: HeteroGraph, folder: Path) -> None:
@@ -105,8 +104,7 @@ def _write_npz(graph: HeteroGraph, folder: Path) -> None:
         edges: Edges = getattr(graph, name)
         for column in _EDGES:
             arrays[f"{name}_{column}"] = getattr(edges, column)
-    with whole_file(folder / "graph.npz") as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    np.savez(folder / "graph.npz", allow_pickle=False, **arrays)
     _write_ids(graph, folder)
 
 
@@ -114,8 +112,8 @@ def _write_hetero(graph: HeteroGraph, folder: Path) -> None:
     import torch  # here, since it takes seconds to import and only this function needs it
 
     # Plain tensors in a mapping can be loaded without trusting the file with code.
-    with whole_file(folder / "graph.pt") as part:
-        torch.save(to_hetero_data(graph).to_dict(), part)
+    with (folder / "graph.pt").open("wb") as file:
+        torch.save(to_hetero_data(graph).to_dict(), file)
     _write_ids(graph, folder)
 
 
@@ -124,14 +122,13 @@ def _write_networkx(graph: HeteroGraph, folder: Path) -> None:
 
     linked = nx.node_link_data(to_networkx(graph), edges="edges")
     text = json.dumps(linked, allow_nan=False, ensure_ascii=False)
-    write_bytes(folder / "graph.json", text.encode(errors="surrogatepass"))
+    (folder / "graph.json").write_bytes(text.encode(errors="surrogatepass"))
     _write_ids(graph, folder)
 
 
 def _write_parquet(graph: HeteroGraph, folder: Path) -> None:
     for spec, table in to_tables(graph).items():
-        with whole_file(folder / f"{spec.name}.parquet") as part:
-            table.write_parquet(part)
+        table.write_parquet(folder / f"{spec.name}.parquet")
 
 
 _WRITERS: Mapping[Format, Callable[[HeteroGraph, Path], None]] = {

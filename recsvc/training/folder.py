@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 import scipy.sparse as sp
 
-from loaders.files import write_bytes
+from loaders.files import named_file, write_bytes
 from loaders.types import HeteroGraph, IdMap
 from recsvc.errors import SettingsError
 from recsvc.models import FittedModel
@@ -48,6 +48,7 @@ class RunFolder:
         Raises:
             SettingsError: the folder holds something else than a run, there is no unfinished run
                 to go on with or it is of something else, or there is one and `resume` is not set.
+            OSError: the folder cannot be written; none stays that was made.
         """
         if self.path.exists() and not self._is_run():
             raise SettingsError(
@@ -62,16 +63,29 @@ class RunFolder:
             )
         else:
             self.unfinished.mkdir(parents=True, exist_ok=True)
-            write_bytes(file, orjson.dumps(dict(identity)))
+            try:
+                write_bytes(file, orjson.dumps(dict(identity)))
+            except OSError:
+                self.give_up()
+                raise
         return self.unfinished
 
     @contextmanager
     def written(self) -> Generator[Path]:
-        """A folder to write into, which takes its place when the block ends."""
+        """A folder to write into, which takes its place when the block ends well.
+
+        Raises:
+            OSError: it cannot be written; nothing of it stays.
+        """
         part = self.path.with_name(f"{self.path.name}.part")
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
+        with named_file(self.path):
+            try:
+                part.mkdir(parents=True)
+                yield part
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
         if self.path.exists():
             old = self.path.with_name(f"{self.path.name}.old")
             shutil.rmtree(old, ignore_errors=True)
@@ -85,10 +99,12 @@ class RunFolder:
         """Remove the checkpoints."""
         shutil.rmtree(self.unfinished)
 
-    def give_up(self) -> None:
-        """Remove the folder of the checkpoints if there is none in it."""
-        if not self._has_checkpoints():
-            self.end()
+    def give_up(self) -> bool:
+        """Remove the folder of the checkpoints if there is none in it; return whether it went."""
+        if self._has_checkpoints():
+            return False
+        self.end()
+        return True
 
     def _has_checkpoints(self) -> bool:
         return any(self.unfinished.glob("*.npz"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from loaders.types import HeteroGraph
+from recsvc.errors import TrainingError, file_error
 from recsvc.models import MODELS, EpochRecord, FitRun, ModelOptions, TrainingData
 from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
@@ -84,7 +85,9 @@ class TrainingRun:
 
         Raises:
             SettingsError: the folder cannot be used, or not gone on with.
-            TrainingError: the model cannot be fitted.
+            TrainingError: the model cannot be fitted, or the disk is full after an epoch that
+                `resume` goes on from.
+            OSError: the folder cannot be written; nothing of it stays.
         """
         about = self._about()
         folder = RunFolder(out) if out is not None else None
@@ -94,21 +97,24 @@ class TrainingRun:
             trained = fit_model(
                 self.name, self.data, self.options, run, watch=watch, checkpoints=checkpoints
             )
-        except BaseException:
+            self._describe(about, trained)
             if folder is not None:
-                folder.give_up()
-            raise
-        self._describe(about, trained)
-        if folder is not None:
-            with folder.written() as part:
-                write_model(part, trained.model, self.data.graph)
-                write_manifest(part, self.manifest)
-                write_run_page(self.manifest, self.histories, part / "report.html")
-            if not trained.interrupted:
-                folder.end()
+                self._write(folder, trained)
+        except BaseException as error:
+            if folder is None or folder.give_up() or not isinstance(error, OSError):
+                raise
+            raise TrainingError(f"{file_error(error)}; --resume goes on then") from error
         left_out = {"history", "environment", "finished_at"}
         told = {name: value for name, value in self.manifest.items() if name not in left_out}
         return told | ({"out": str(out)} if out is not None else {})
+
+    def _write(self, folder: RunFolder, trained: Trained) -> None:
+        with folder.written() as part:
+            write_model(part, trained.model, self.data.graph)
+            write_manifest(part, self.manifest)
+            write_run_page(self.manifest, self.histories, part / "report.html")
+        if not trained.interrupted:
+            folder.end()
 
     def _about(self) -> dict[str, Any]:
         graph = self.data.graph

@@ -23,6 +23,7 @@ from loaders.ingest import ingest
 from loaders.schema import apply_schema
 from loaders.tables import FolderTables
 from loaders.types import HeteroGraph
+from tests.faults.small_disk import largest_file
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -222,6 +223,27 @@ def test_files_hold_the_graph(graph: Neo4jGateway, tmp_path: Path, form: Any) ->
         np.testing.assert_array_equal(store.edge_index[0], whole.interactions.user_index)
         np.testing.assert_array_equal(store.edge_weight, whole.interactions.weight)
         assert data["Item", "RELATED_TO", "Item"].edge_index.tolist() == [[0, 1], [1, 2]]
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")
+@pytest.mark.parametrize("form", ["npz", "hetero", "networkx", "parquet"])
+def test_a_full_disk_leaves_what_was_there(graph: Neo4jGateway, tmp_path: Path, form: Any) -> None:
+    """Neither a part of the files, nor a folder that was not there before."""
+    old = tmp_path / "old"
+    extract_to_folder(graph, old, form=form)
+    before = {path.name: path.read_bytes() for path in old.iterdir()}
+    statement(graph, "CREATE (:User {user_id: 'new'})")
+    largest = max(map(len, before.values()))
+    for size in (0, largest // 2, largest - 1):
+        for folder in (old, tmp_path / "new"):
+            with largest_file(size), pytest.raises(OSError, match="File too large") as refused:
+                extract_to_folder(graph, folder, form=form)
+            assert str(folder) in str(refused.value.filename)
+        assert [path.name for path in tmp_path.iterdir()] == ["old"]
+        assert {path.name: path.read_bytes() for path in old.iterdir()} == before
+    extract_to_folder(graph, old, form=form)
+    assert {path.name: path.read_bytes() for path in old.iterdir()}.keys() == before.keys()
+    assert {path.name: path.read_bytes() for path in old.iterdir()} != before
 
 
 def test_no_such_form(graph: Neo4jGateway, tmp_path: Path) -> None:

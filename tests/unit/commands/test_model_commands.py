@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from recsvc.cli import app
 from recsvc.errors import RecsvcError
 from recsvc.training.published import data_sha256
+from tests.faults.small_disk import largest_file
 from tests.unit.made_tables import training_graph, write_tables
 
 QUICK = ("--set", "dimensions=8", "--set", "epochs=4", "--set", "learning_rate=0.05")
@@ -123,6 +124,35 @@ def test_ctrl_c_keeps_a_model_and_resume_goes_on() -> None:
     assert "another options" in failure(
         *arguments[:-4], "--out", "run", "--resume", "--set", "l2=1"
     )
+
+
+@pytest.mark.usefixtures("tables")
+def test_a_disk_that_is_full_anywhere_leaves_nothing_half_made() -> None:
+    """Epochs that were written are gone on from; else neither a folder nor a file stays."""
+    small = ("--set", "dimensions=1", "--set", "epochs=2")  # checkpoints smaller than the page
+    command = ("train", "mf", "--data", "data", "--out", "run", *small)
+    ends: set[str] = set()
+    for size in (0, 100, 1_000, 20_000, 100_000):
+        with largest_file(size):
+            result = invoke(*command)
+        if result.exit_code == 0:
+            break
+        left = sorted(path.name for path in Path().glob("run*"))
+        assert "File too large" in str(result.exception)
+        if isinstance(result.exception, OSError):
+            assert left == []
+        else:
+            assert "--resume goes on" in str(result.exception)
+            assert left == ["run.unfinished"]
+            assert {path.name for path in Path("run.unfinished").iterdir()} <= {
+                "run.json", "part.npz", "fit.npz",
+            }  # fmt: skip
+            if "--resume" not in command:
+                command += ("--resume",)
+        ends.add(type(result.exception).__name__)
+    assert result.exit_code == 0, result.output
+    assert ends == {"OSError", "TrainingError"}
+    assert [path.name for path in Path().glob("run*")] == ["run"]
 
 
 @pytest.mark.usefixtures("tables")

@@ -63,7 +63,11 @@ def some_table(file: Path) -> None:
     pl.DataFrame({"number": range(50_000)}).write_csv(file)
 
 
-@pytest.mark.parametrize("write", [some_bytes, some_table])
+def some_parquet(file: Path) -> None:
+    pl.DataFrame({"number": range(50_000)}).write_parquet(file)
+
+
+@pytest.mark.parametrize("write", [some_bytes, some_table, some_parquet])
 def test_a_file_that_cannot_be_written_whole_stays_as_it_was(
     tmp_path: Path, write: Callable[[Path], None]
 ) -> None:
