@@ -16,12 +16,17 @@ from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
 from recsvc.refresh.options import RefreshOptions
 from tests.conftest import CHECKOUT, _docker_answers, refreshed, running_service
+from tests.statement import statement
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
 QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 READ_ONLY = {"writes": "the graph database is read-only"}
-EVENT = {"events": [{"event_id": "one", "user_id": "u1", "item_id": "i1"}]}
+EVENT = {"events": [{"event_id": "one", "user_id": "u1", "item_id": "i1", "event": "once"}]}
+COUNTED = """
+MATCH (:User {user_id: 'u1'})-[r:INTERACTED {event: 'once'}]->(:Item {item_id: 'i1'})
+RETURN r.count AS count, COUNT { (:Event {event_id: 'one'}) } AS entries
+"""
 PATIENCE_SECONDS = 60.0
 
 
@@ -62,9 +67,19 @@ def test_it_is_said_before_anybody_writes_and_until_it_is_over(
             server.down()
             LocalNeo4j(options).up()
             wait_until(lambda: degraded(service.client) == {})  # nobody has written
+            assert service.client.post("/v1/events", json=EVENT).json()["new"] == 1
             server.down()
             LocalNeo4j(replace(options, read_only=True)).up()
             wait_until(lambda: degraded(service.client) == READ_ONLY)
+        server.down()
+        LocalNeo4j(options).up()
+        # An event counts once, also when both the service and Neo4j were started again.
+        with running_service(graph.environment, tmp_path / "again.log") as service:
+            wait_until(lambda: degraded(service.client) == {})
+            assert service.client.post("/v1/events", json=EVENT).json()["new"] == 0
+        with Neo4jGateway(address) as gateway:
+            (counted,) = statement(gateway, COUNTED)
+            assert counted == {"count": 1, "entries": 1}
 
 
 def _http_port(server: LocalNeo4j) -> int:

@@ -5,12 +5,14 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 
 import httpx
 import pytest
 
 from loaders.catalogue import Query
 from tests.conftest import running_service
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
@@ -160,3 +162,62 @@ def test_whoever_asks_while_items_come_and_go_is_answered(service):
         for each in asking:
             each.result()
     assert answered[200] >= 5 * ASKERS
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_nothing_of_before_stays_of_a_user_who_is_deleted_under_events(served, service, more):
+    """Those of after the deletion are a new user's; without any, the user is gone."""
+
+    def post(name: str, user: str, item: str) -> None:
+        events = [{"event_id": f"{name}-{n}", "user_id": user, "item_id": item} for n in range(20)]
+        answer = service.client.post("/v1/events", json=events)
+        assert answer.json()["new"] == 20
+
+    def write(name: str, user: str, deleted: threading.Event) -> None:
+        number = 0
+        while not deleted.is_set():
+            post(f"{name}-{number}", user, f"after {name}")
+            number += 1
+        for _ in range(more):
+            post(f"{name}-last", user, f"after {name}")
+
+    for user in ("u201", "u202", "u203"):
+        post(f"before {user} {more}", user, "i5")
+        deleted = threading.Event()
+        with ThreadPoolExecutor(4) as pool:
+            writers = [pool.submit(write, f"{user} {more} {n}", user, deleted) for n in range(4)]
+            try:
+                assert service.client.delete(f"/v1/users/{user}").status_code == 204
+            finally:
+                deleted.set()
+            for writer in writers:
+                writer.result()
+        links = statement(
+            served.gateway,
+            "MATCH (u:User {user_id: $user}) OPTIONAL MATCH (u)-[r]-(other) "
+            "RETURN keys(u) AS keys, type(r) AS type, other.item_id AS item, r.count AS count",
+            user=user,
+        )
+        entries = statement(
+            served.gateway,
+            "MATCH (e:Event {user_id: $user}) RETURN e.item_id AS item, count(*) AS count",
+            user=user,
+        )
+        assert len(entries) == 4 or not more
+        assert all(entry["item"].startswith("after ") for entry in entries)
+        new = {"keys": ["user_id"], "type": "INTERACTED"}
+        by_item = sorted(({**new, **entry} for entry in entries), key=itemgetter("item"))
+        assert sorted(links, key=itemgetter("item")) == by_item
+        known = service.client.get(f"/v1/users/{user}/evidence")
+        assert known.status_code == (200 if links else 404)
+        if links:
+            assert {each["id"] for each in known.json()["evidence"]} == {
+                entry["item"] for entry in entries
+            }
+        parts = statement(
+            served.gateway,
+            "MATCH (:EmbeddingVersion)-[:HAS_PART]->(part) RETURN part.content AS content "
+            "ORDER BY part.entry, part.number",
+        )
+        assert f'"{user}"'.encode() not in b"".join(part["content"] for part in parts)
+        assert statement(served.gateway, "MATCH (n:Deletion) RETURN n") == []
