@@ -409,5 +409,7 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, neo4j.time.DateTime):
         return value.to_native().isoformat()
     if isinstance(value, list):
-        return [_json_value(each) for each in cast("list[Any]", value)]
+        values = cast("list[Any]", value)  # of one type, as Neo4j keeps them, and maybe long
+        plain = not values or isinstance(values[0], str | int | float)
+        return values if plain else [_json_value(each) for each in values]
     return value if isinstance(value, str | int | float | None) else str(value)

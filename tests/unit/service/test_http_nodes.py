@@ -1,4 +1,5 @@
 import json
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from loaders.errors import TableError
-from loaders.limits import MAX_LINKS, MAX_PROPERTIES
+from loaders.limits import MAX_LINKS, MAX_LIST, MAX_PROPERTIES
 from loaders.tables import ITEMS, as_table
 from recsvc.graph.rows import StoredNode
 from recsvc.recommend.graph_writer import DropFollow, PutFollow, PutNode
@@ -139,8 +140,35 @@ def test_a_list_of_numbers_has_one_type() -> None:
     properties = ItemIn.model_validate({"a": [1, 2.5], "b": [1, 2], "c": []}).change("i").properties
     assert properties == {"a": [1.0, 2.5], "b": [1, 2], "c": []}
     assert [type(value) for value in properties["a"]] == [float, float]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 2**63], [2**63, 0.5], [10**400, 0.5], [0.5, float("nan")], [1, float("inf")],
+        ["a", "\ud800", "\udc00"], [True, 1], ["1", 1], [[1]], [None],
+    ],
+)  # fmt: skip
+def test_one_wrong_value_of_a_list_is_refused(values: list[Any]) -> None:
     with pytest.raises(ValidationError):
-        ItemIn.model_validate({"a": [1, 2**63]})
+        ItemIn.model_validate({"a": values})
+
+
+@pytest.mark.parametrize("value", ["text", "ä", 5, 0.5, True])
+def test_a_long_list_is_looked_at_as_a_whole(value: Any) -> None:
+    """The event loop waits for that: 200 such lists may come in one body."""
+
+    def calls(length: int) -> int:
+        events: list[str] = []
+        sys.setprofile(lambda _frame, event, _what: events.append(event))
+        try:
+            found = ItemIn.model_validate({"a": [value] * length})
+        finally:
+            sys.setprofile(None)
+        assert found.change("i").properties == {"a": [value] * length}
+        return events.count("call")
+
+    assert calls(MAX_LIST) <= calls(10) + 10
 
 
 async def test_nodes_are_read_as_they_can_be_written(
