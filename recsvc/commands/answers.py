@@ -212,19 +212,13 @@ def _service() -> "FastAPI":
     engine = make_engine(settings, settings.request_timeout_seconds, revisions)
     return create_app(
         engine,
-        refreshes=Refreshes(settings.home, _refresh_page),
+        refreshes=Refreshes(settings.home),
         keys=key_ring(settings),
         requests_per_minute=settings.requests_per_minute,
         answer_cache=_answer_cache(settings, revisions),
         kit=kit(settings.events),
         allowed_hosts=settings.allowed_hosts,
     )
-
-
-def _refresh_page(home: Path, run: str) -> str:
-    from recsvc.refresh.report import refresh_page  # it draws: heavy, and rarely asked for
-
-    return refresh_page(home, run)
 
 
 def _revisions(settings: Settings) -> Revisions | None:

@@ -1,10 +1,11 @@
-"""A refresh as a process of its own: what it takes is given back when it ends.
+"""A refresh, or its page, by a process of its own: what it takes is given back when it ends.
 
-The processes that start one, a schedule and the service, never load what trains.
+The processes that start one, a schedule and the service, never load what trains or draws.
 """
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 REFUSED: Final = 3
@@ -32,3 +33,8 @@ def refresh_command(
     command += ["--device", device] if device is not None else []
     command += ["--run", run] if run is not None else []
     return command
+
+
+def page_command(home: Path, run: str) -> list[str]:
+    """The command line that writes the page of a run to stdout."""
+    return [sys.executable, "-m", "recsvc.refresh.report", str(home), run]

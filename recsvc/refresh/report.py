@@ -3,6 +3,7 @@
 It is made when it is asked for, from what is kept of the run: who was deleted is not in that.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -367,3 +368,7 @@ def _text(value: object) -> str:
     if isinstance(value, list):
         return readable(", ".join(map(str, value)))
     return "none" if value is None else readable(str(value))
+
+
+if __name__ == "__main__":  # see `recsvc.refresh.process.page_command`
+    sys.stdout.buffer.write(refresh_page(Path(sys.argv[1]), sys.argv[2]).encode())

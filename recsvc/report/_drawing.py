@@ -4,7 +4,6 @@ The same plot gives the same text.
 """
 
 import re
-import threading
 import warnings
 from io import StringIO
 from typing import Any
@@ -30,10 +29,6 @@ _STYLE: dict[str, Any] = STYLE | {
 }
 
 
-_DRAWING = threading.Lock()
-"""matplotlib's settings are those of the whole process."""
-
-
 def draw(plot: Plot, identifier: str) -> str:
     """The plot as an `<svg>` element.
 
@@ -41,7 +36,7 @@ def draw(plot: Plot, identifier: str) -> str:
         plot: what to draw.
         identifier: its id in the page, with which all ids inside it begin.
     """
-    with _DRAWING, context(_STYLE, after_reset=True), warnings.catch_warnings():
+    with context(_STYLE, after_reset=True), warnings.catch_warnings():
         # matplotlib measures text with a font that lacks some characters; a browser has them.
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure = Figure(figsize=(7.2, _height(plot)), layout="constrained")

@@ -14,7 +14,7 @@ from loaders.errors import Neo4jError
 from loaders.files import file_lock
 from recsvc.errors import NotFoundError, RefreshError, RefreshRunningError
 from recsvc.recommend.engine import Engine
-from recsvc.refresh.process import refresh_command
+from recsvc.refresh.process import page_command, refresh_command
 from recsvc.refresh.run_journal import (
     clear_marked,
     new_name,
@@ -27,6 +27,7 @@ from recsvc.service.refresh_schemas import RefreshDocument
 
 _BEGIN_SECONDS = 120.0
 """How long a process may take until its refresh has begun; a lost lease is waited for in it."""
+_PAGE_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 _CLEAR_SECONDS = 15.0
 _SHOWN = 20
@@ -39,20 +40,13 @@ class Refreshes:
 
     Args:
         home: `RECSVC_HOME`.
-        page: makes the page of a run from `home` and its name, see `recsvc.refresh.report`, which
-            draws: the service loads what does that when somebody asks.
         command: the command line of a refresh, see `recsvc.refresh.process.refresh_command`.
     """
 
-    def __init__(
-        self,
-        home: Path,
-        page: Callable[[Path, str], str],
-        command: Callable[..., list[str]] = refresh_command,
-    ) -> None:
+    def __init__(self, home: Path, command: Callable[..., list[str]] = refresh_command) -> None:
         self._home = home
-        self._page = page
         self._command = command
+        self._page_turn = asyncio.Lock()
 
     async def begin(
         self, engine: Engine, models: Sequence[str], *, force: bool, from_scratch: bool
@@ -110,13 +104,17 @@ class Refreshes:
             raise NotFoundError(f"no refresh {name!r}: the newest five that have ended are kept")
         return _document(manifest, await _is_running(engine, manifest))
 
-    async def page(self, name: str) -> str:
-        """The page of a run, as HTML.
+    async def page(self, name: str) -> bytes:
+        """The page of a run, as HTML; one at a time.
 
         Raises:
             NotFoundError: there is no such run, or it has not ended.
         """
-        return await asyncio.to_thread(self._page, self._home, name)
+        manifest = read_manifest(self._home, name)
+        if manifest is None or manifest.state == "unfinished":
+            raise NotFoundError(f"no page of a refresh {name!r}: there is one when a run has ended")
+        async with self._page_turn:
+            return await asyncio.to_thread(_output, page_command(self._home, name))
 
     async def newest(self, engine: Engine) -> list[RefreshDocument]:
         """What is known of each run that is kept, the newest first."""
@@ -147,6 +145,14 @@ def _start(command: Sequence[str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
     )
+
+
+def _output(command: Sequence[str]) -> bytes:
+    """What a process writes; to load here what draws would hold up other answers."""
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True,
+        timeout=_PAGE_SECONDS,
+    ).stdout  # fmt: skip
 
 
 async def _refuse_second(engine: Engine) -> None:

@@ -18,7 +18,6 @@ from recsvc.graph.store import Store
 from recsvc.recommend import deletion_queue as deleting
 from recsvc.recommend.engine import Engine
 from recsvc.refresh.places import forget_here
-from recsvc.refresh.report import refresh_page
 from recsvc.refresh.sampled_lists import (
     ListedItem,
     SampledLists,
@@ -94,7 +93,7 @@ async def engine(served, tmp_path: Path) -> AsyncIterator[Engine]:
 
 @pytest.fixture
 async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(engine, refreshes=Refreshes(tmp_path, refresh_page), keys=key_ring(tmp_path))
+    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://s", timeout=60) as client:
         yield client
@@ -357,7 +356,7 @@ async def test_one_that_cannot_be_finished_is_shown_and_tried_again(
     )
     engine = make_engine(served, tmp_path / "snapshots")
     await engine.start()
-    app = create_app(engine, refreshes=Refreshes(tmp_path, refresh_page), keys=key_ring(tmp_path))
+    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         (whole,) = statement(served.gateway, damaged, content=b"x")

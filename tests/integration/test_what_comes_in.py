@@ -24,7 +24,6 @@ from loaders.tables import INTERACTIONS, FolderTables, TableMapping, parse_mappi
 from recsvc.evidence import evidence_matrix
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
-from recsvc.refresh.report import refresh_page
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
@@ -56,7 +55,7 @@ def ask(gateway: Neo4jGateway, tmp_path: Path) -> Iterator[Ask]:
     engine = Engine(
         store, snapshot_folder=tmp_path, events=load_settings().events, max_evidence=100
     )
-    app = create_app(engine, refreshes=Refreshes(tmp_path, refresh_page), keys=key_ring(tmp_path))
+    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service", timeout=60)
     lifespan = app.router.lifespan_context(app)

@@ -16,7 +16,6 @@ from loaders.schema import apply_schema
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.graph_writer import PutNode
-from recsvc.refresh.report import refresh_page
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
@@ -60,7 +59,7 @@ def engine(store: CountingStore, tmp_path: Path) -> Engine:
 
 @pytest.fixture
 async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(engine, refreshes=Refreshes(tmp_path, refresh_page), keys=key_ring(tmp_path))
+    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

@@ -1,7 +1,6 @@
 """The page of a refresh: its numbers are those of the manifest, and a user can be taken out."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -304,8 +303,6 @@ def test_there_is_a_page_when_a_run_has_ended_and_not_before(
     assert "hybrid 3 became active." in page
     assert "User 2, who knows 5 items" in page
     assert str(LISTS.users[0].user) not in page
-    with ThreadPoolExecutor(2) as pool:  # several may ask at the same time
-        assert list(pool.map(refresh_page, [tmp_path] * 2, [run.name] * 2)) == [page] * 2
     assert {path.name for path in run.folder.iterdir()} == {"manifest.json", "lock", "lists.json"}
 
 

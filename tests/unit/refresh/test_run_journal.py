@@ -22,7 +22,6 @@ from recsvc.evaluation.metrics import Estimate
 from recsvc.json_log import configure_json_log
 from recsvc.refresh.lease import Lease
 from recsvc.refresh.pipeline import RefreshOptions, refresh
-from recsvc.refresh.report import refresh_page
 from recsvc.refresh.run_journal import (
     RUN_NAME,
     clear_marked,
@@ -182,7 +181,7 @@ def test_a_service_clears_what_such_a_run_left(runs: Runs) -> None:
         process.kill()
         process.communicate()
     with suppress(TimeoutError):
-        asyncio.run(asyncio.wait_for(Refreshes(runs.home, refresh_page).watch(), 1.0))
+        asyncio.run(asyncio.wait_for(Refreshes(runs.home).watch(), 1.0))
     assert not (folder / "graph.npz").exists()
     assert not forget_unfinished(runs.home)
 

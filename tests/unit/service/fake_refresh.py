@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from recsvc.refresh.report import refresh_page
 from recsvc.service.refreshes import Refreshes
 
 RUN = "20251121T030000.000000Z-9f2c01"
@@ -81,6 +80,4 @@ def fake_command(home: Path, name: str, what: str = "end") -> list[str]:
 def fake_refreshes(home: Path, what: str = "end") -> Refreshes:
     """Refreshes of which one is known, and whose processes go on with a run."""
     write_manifest(home)
-    return Refreshes(
-        home, refresh_page, lambda _models, **asked: fake_command(home, asked["run"], what)
-    )
+    return Refreshes(home, lambda _models, **asked: fake_command(home, asked["run"], what))

@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from recsvc.refresh.report import refresh_page
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from tests.conftest import key_ring
@@ -91,9 +90,7 @@ async def test_degraded_answers_and_versions_are_counted(
 
 async def test_two_apps_count_apart(client: httpx.AsyncClient, tmp_path: Path) -> None:
     await client.get(PATH)
-    app = create_app(
-        FakeEngine().engine, refreshes=Refreshes(tmp_path, refresh_page), keys=key_ring(tmp_path)
-    )
+    app = create_app(FakeEngine().engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://other") as other:
         assert not [name for name in await samples(other) if ROUTE in name]
@@ -137,9 +134,7 @@ async def test_an_error_is_logged_with_its_request_and_no_variables(
 def test_a_configured_log_is_left_alone(tmp_path: Path) -> None:
     structlog.configure(processors=[structlog.processors.KeyValueRenderer()])
     before = structlog.get_config()["processors"]
-    create_app(
-        FakeEngine().engine, refreshes=Refreshes(tmp_path, refresh_page), keys=key_ring(tmp_path)
-    )
+    create_app(FakeEngine().engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
     assert structlog.get_config()["processors"] is before
     structlog.reset_defaults()
 

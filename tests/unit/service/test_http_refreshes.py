@@ -21,7 +21,6 @@ from loaders.errors import Neo4jUnavailableError
 from recsvc.graph.rows import ActiveVersion
 from recsvc.models import MODELS
 from recsvc.refresh.process import refresh_command
-from recsvc.refresh.report import refresh_page
 from recsvc.service.app import create_app
 from recsvc.service.refresh_schemas import (
     BegunRefreshDocument,
@@ -126,7 +125,7 @@ async def test_what_is_asked_for_reaches_the_command(fake: FakeEngine, tmp_path:
         asked.append((list(models), force, from_scratch))
         return fake_command(tmp_path, run)
 
-    async with asking(fake, Refreshes(tmp_path, refresh_page, command), tmp_path) as client:
+    async with asking(fake, Refreshes(tmp_path, command), tmp_path) as client:
         body = {"models": ["ridge", "lightgcn"], "force": True}
         assert (await client.post("/v1/refreshes", json=body)).status_code == 202
         body = {"force": True, "from_scratch": True}

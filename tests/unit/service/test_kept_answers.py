@@ -14,7 +14,6 @@ from recsvc.answer import Answer, Source
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.write_counters import Revisions
-from recsvc.refresh.report import refresh_page
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
@@ -68,7 +67,7 @@ async def client(
     cache = AnswerCache(revisions, seconds=60.0, max_bytes=2**20)
     app = create_app(
         fake.engine,
-        refreshes=Refreshes(tmp_path, refresh_page),
+        refreshes=Refreshes(tmp_path),
         keys=key_ring(tmp_path),
         answer_cache=cache,
     )
