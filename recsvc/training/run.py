@@ -53,7 +53,16 @@ class TrainingRun:
         seed: int,
         device: str,
     ) -> Self:
-        """On a graph; half-lives count from its newest interaction."""
+        """On a graph; half-lives count from its newest interaction.
+
+        Raises:
+            TrainingError: it has no interactions.
+        """
+        if not len(graph.interactions.user_index):
+            raise TrainingError(
+                f"there is no interaction for {name} to learn from: ingest a table of them, or "
+                "name one with --data"
+            )
         data = training_data(graph, events)
         return cls(name, options, data, seed, device)
 

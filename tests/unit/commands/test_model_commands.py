@@ -79,6 +79,13 @@ def test_train_writes_a_whole_run() -> None:
     assert "NDCG@20 on the validation part by epoch" in page
 
 
+@pytest.mark.parametrize("rows", ["", "u,i,x\n,i,1\n"])
+def test_train_needs_an_interaction(tables: Path, rows: str) -> None:
+    (tables / "data" / "interactions.csv").write_text(f"user_id,item_id,value\n{rows}")
+    says = "there is no interaction for mf to learn from: ingest a table of them, or name one"
+    assert failure("train", "mf", "--data", "data").startswith(says)
+
+
 @pytest.mark.usefixtures("tables")
 def test_train_says_what_memory_it_takes_and_what_there_is() -> None:
     said = re.sub(r"\s+", " ", invoke("train", "walk3", "--data", "data").stderr)
