@@ -81,7 +81,8 @@ def fail_run(gateway: Gateway, run: str, reason: str) -> int:
 def drop_unfinished(gateway: Gateway, run: str, reason: str) -> int:
     """Mark what other runs have not activated as failed, and remove what failed versions hold.
 
-    Of versions that hold neither arrays nor vectors the newest of each model are kept.
+    Of versions that hold neither arrays nor vectors the newest of each model are kept, without what
+    was measured for each validation user.
 
     Args:
         gateway: the graph.
@@ -104,6 +105,7 @@ def drop_unfinished(gateway: Gateway, run: str, reason: str) -> int:
             while gateway.run(clear, limit=_VECTORS_PER_TRANSACTION)[0]["cleared"]:
                 pass
         gateway.run(catalogue()["writeback/leave_slot"], model=model, slot=slot)
+    gateway.run(catalogue()["writeback/drop_validation"])
     gateway.run(catalogue()["writeback/drop_versions"], keep=_VERSIONS_KEPT)
     return failed
 
