@@ -146,7 +146,8 @@ def check(
     """
     if strict:
         _refuse_bad_rows(source, rejects)
-    return _load(source, _Nowhere(), rejects, progress)
+    with InteractionTotals() as ids:
+        return _load(source, _Nowhere(ids), rejects, progress)
 
 
 def _refuse_bad_rows(source: Tables, rejects: Path) -> None:
@@ -174,8 +175,12 @@ class _Target(Protocol):
         """Write rows, some at a time, and return what each transaction answered."""
         ...
 
-    def count_events(self, events: pl.DataFrame, reject: Reject) -> int:
-        """Count events that have an id; return how many had not been counted before."""
+    def count_events(self, events: pl.DataFrame, reject: Reject) -> None:
+        """Count events that have an id."""
+        ...
+
+    def counted(self) -> int:
+        """How many of them had not been counted before."""
         ...
 
     def merge_totals(self, totals: pl.DataFrame, reject: Reject) -> Iterator[int]:
@@ -188,6 +193,7 @@ class _Graph:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._counted = 0
 
     def write(self, query: str, rows: list[Row]) -> list[Row]:
         """See `_Target.write`."""
@@ -197,13 +203,15 @@ class _Graph:
             answers += self._gateway.run(catalogue()[query], rows=batch)
         return answers
 
-    def count_events(self, events: pl.DataFrame, reject: Reject) -> int:
+    def count_events(self, events: pl.DataFrame, reject: Reject) -> None:
         """See `_Target.count_events`."""
-        return sum(
-            count_events(self._gateway, event_rows(part), reject)
-            for part in events.iter_slices(_ROWS_PER_TRANSACTION)
-            if part.height
-        )
+        for part in events.iter_slices(_ROWS_PER_TRANSACTION):
+            if part.height:
+                self._counted += count_events(self._gateway, event_rows(part), reject)
+
+    def counted(self) -> int:
+        """See `_Target.counted`."""
+        return self._counted
 
     def merge_totals(self, totals: pl.DataFrame, reject: Reject) -> Iterator[int]:
         """See `_Target.merge_totals`."""
@@ -211,20 +219,27 @@ class _Graph:
 
 
 class _Nowhere:
-    """A target that keeps nothing."""
+    """A target that keeps nothing.
 
-    def __init__(self) -> None:
-        self._event_ids: set[str] = set()
+    Args:
+        ids: takes the ids of events, in bounded memory.
+    """
+
+    def __init__(self, ids: InteractionTotals) -> None:
+        self._ids = ids
 
     def write(self, query: str, rows: list[Row]) -> list[Row]:
         """See `_Target.write`."""
         return []
 
-    def count_events(self, events: pl.DataFrame, reject: Reject) -> int:
+    def count_events(self, events: pl.DataFrame, reject: Reject) -> None:
         """See `_Target.count_events`."""
-        before = len(self._event_ids)
-        self._event_ids.update(events["event_id"])
-        return len(self._event_ids) - before
+        nothing = {name: pl.lit("") for name in ("item_id", "event")}
+        self._ids.add(events.select(INTERACTIONS.names).with_columns(user_id="event_id", **nothing))
+
+    def counted(self) -> int:
+        """See `_Target.counted`."""
+        return sum(frame.height for frame in self._ids.frames())
 
     def merge_totals(self, totals: pl.DataFrame, reject: Reject) -> Iterator[int]:
         """See `_Target.merge_totals`."""
@@ -283,8 +298,9 @@ class _Loading:
                 events = batch.filter(has_id)
                 unlisted += self._merge_nodes(spec, events)
                 before = rejected[spec.name]
-                written += self._target.count_events(events, reject)
+                self._target.count_events(events, reject)
                 read += batch.height - (rejected[spec.name] - before)
+            written += self._target.counted()
             before = rejected[spec.name]
             for frame in totals.frames():
                 within = within_limits(frame, reject)

@@ -1,6 +1,10 @@
 """Tables into a real Neo4j."""
 
+import gzip
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -448,3 +452,28 @@ def test_lastfm(gateway: Neo4jGateway, tmp_path: Path, relationships: Links) -> 
     before = fingerprint(gateway)
     load(gateway, open_source("lastfm"), tmp_path)
     assert fingerprint(gateway) == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=["ingest", "events checked"])
+def test_memory_hardly_grows_with_a_compressed_table(
+    gateway: Neo4jGateway, environment: Mapping[str, str], tmp_path: Path, options: list[str]
+) -> None:
+    """Of events that have an id each, and of others that add up to few interactions."""
+
+    def peak(rows: int) -> int:
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        with gzip.open(folder / "interactions.csv.gz", "wt", compresslevel=1) as file:
+            file.write("user_id,item_id,event_id\n")
+            for n in range(rows):
+                event_id = f"an-event-of-some-shop-{n}" if options else ""
+                file.write(f"u{n % 300},i{n % 199},{event_id}\n")
+        command = [sys.executable, "-m", "recsvc", "ingest", str(folder), *options]
+        process = subprocess.Popen(command, env={**os.environ, **environment})
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return used.ru_maxrss // 1024
+
+    assert peak(6_000_000) - peak(2_000_000) < 100, "MiB more for four million rows more"

@@ -44,6 +44,13 @@ def test_a_dry_run_names_kinds_without_a_weight_and_their_line() -> None:
     assert "CART" not in said
 
 
+def test_a_dry_run_counts_an_event_once(folder: Path) -> None:
+    rows = "user_id,item_id,event_id\na,i,1\na,j,1\na,j,2\na,i,\na,i,\n"
+    (folder / "tables" / "interactions.csv").write_text(rows)
+    table = told("ingest", "tables", "--dry-run")["tables"]["interactions"]
+    assert (table["read"], table["written"]) == (5, 3)
+
+
 def test_a_dry_run_takes_a_weight_and_writes_none(folder: Path) -> None:
     found = told("ingest", "tables", "--dry-run", "--event-weight", "Borrowed=1")
     assert list(found["unknown_kinds"]) == ["lent out"]
