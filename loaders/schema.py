@@ -17,6 +17,7 @@ from loaders.errors import Neo4jError, Neo4jServerError, QueryError
 from loaders.gateway import Gateway, Row
 
 Kind = Literal["CONSTRAINT", "FULLTEXT", "RANGE", "VECTOR"]
+Of = Literal["NODE", "RELATIONSHIP"]
 FullText = Mapping[str, str]
 """Names of full-text indexes, by label."""
 
@@ -24,7 +25,7 @@ _TRIES = 3
 _PAUSE_SECONDS = 0.25
 _DECLARED = re.compile(
     r"CREATE (?:(?P<constraint>CONSTRAINT)|(?P<type>FULLTEXT |VECTOR )?INDEX) (?P<name>\w+) "
-    r"IF NOT EXISTS\s+FOR \((?P<node>\w+):(?P<label>\w+)\)(?P<rest>.*)",
+    r"IF NOT EXISTS\s+FOR (?P<link>\(\)-)?[(\[](?P<variable>\w+):(?P<label>\w+)[)\]](?P<rest>.*)",
     re.DOTALL,
 )
 
@@ -37,13 +38,15 @@ class SchemaItem:
         query: makes it.
         kind: CONSTRAINT: of uniqueness.
         name: its name where we make it.
-        label: of the nodes.
-        properties: of these nodes.
+        of: nodes or relationships.
+        label: of the nodes, or type of the relationships.
+        properties: of these.
     """
 
     query: Query
     kind: Kind
     name: str
+    of: Of
     label: str
     properties: tuple[str, ...]
 
@@ -52,7 +55,7 @@ class SchemaItem:
 
     def is_row(self, row: Row) -> bool:
         """Whether an index that the server has is this one, or that of this constraint."""
-        same = (row["labels"], row["properties"]) == ([self.label], list(self.properties))
+        same = _place(row) == (self.of, [self.label], list(self.properties))
         if self.kind == "CONSTRAINT":
             return same and row["constraint"] is not None
         return same and row["type"] == self.kind
@@ -69,12 +72,13 @@ def _item(query: Query) -> SchemaItem:
     if found is None:
         raise QueryError(
             f"cypher/{query.name} declares no constraint or index: expected CREATE CONSTRAINT or "
-            "CREATE INDEX name IF NOT EXISTS FOR (node:Label)"
+            "CREATE INDEX name IF NOT EXISTS FOR (node:Label) or ()-[relationship:TYPE]-()"
         )
     type_ = (found["type"] or "RANGE").strip()
     kind = cast("Kind", "CONSTRAINT" if found["constraint"] else type_)
-    properties = re.findall(rf"\b{found['node']}\.(\w+)", found["rest"])
-    return SchemaItem(query, kind, found["name"], found["label"], tuple(properties))
+    properties = re.findall(rf"\b{found['variable']}\.(\w+)", found["rest"])
+    of = "RELATIONSHIP" if found["link"] else "NODE"
+    return SchemaItem(query, kind, found["name"], of, found["label"], tuple(properties))
 
 
 def apply_schema(gateway: Gateway) -> FullText:
@@ -179,6 +183,11 @@ def full_text_names(rows: Iterable[Row]) -> FullText:
     }
 
 
+def _place(row: Row) -> tuple[str, list[str], list[str]]:
+    """What an index that the server has is on."""
+    return row["of"], row["labels"], row["properties"]
+
+
 def _missing(there: list[Row]) -> list[SchemaItem]:
     return [item for item in schema_items() if not any(map(item.is_row, there))]
 
@@ -207,9 +216,9 @@ def _named_the_same(item: SchemaItem, there: list[Row]) -> str | None:
 
 def _in_its_place(item: SchemaItem, there: list[Row]) -> str | None:
     type_ = "RANGE" if item.kind == "CONSTRAINT" else item.kind
-    wanted = ([item.label], list(item.properties), type_)
+    wanted = (item.of, [item.label], list(item.properties))
     for row in there:
-        if (row["labels"], row["properties"], row["type"]) == wanted:
+        if (_place(row), row["type"]) == (wanted, type_):
             name = row["name"]
             return f"the index {name} is in its place: DROP INDEX {name}, and try again"
     return None

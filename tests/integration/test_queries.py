@@ -164,6 +164,19 @@ def test_a_page_of_the_hash_is_read_at_once(
     assert "Unwind" not in operators(plan)
 
 
+@pytest.mark.parametrize("folder", ["metapaths", "explain"])
+def test_whether_all_interactions_speak_is_asked_of_indexes(
+    gateway: Neo4jGateway, session: neo4j.Session, folder: str
+) -> None:
+    """In a graph of any size: no interaction is read for that."""
+    gateway.run(EVERYTHING)
+    query = catalogue()[f"{folder}/item_user_item"]
+    parameters = {name: VALUES[kind] for name, kind in query.params.items()}
+    planned = operators(session.run(f"EXPLAIN {query.text}", parameters).consume().plan)
+    assert {"DirectedRelationshipIndexScan", "DirectedRelationshipIndexSeekByRange"} <= planned
+    assert not {name for name in planned if name.endswith("TypeScan")}
+
+
 @on_later_lines_long
 def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
     gateway: Neo4jGateway, session: neo4j.Session

@@ -68,7 +68,8 @@ class RecordingGateway:
                 constraint = item.name if item.kind == "CONSTRAINT" else None
                 kind = "RANGE" if constraint else item.kind
                 row = {"labels": [item.label], "properties": list(item.properties), "type": kind}
-                row |= {"name": item.name, "constraint": constraint, "state": "POPULATING"}
+                row |= {"name": item.name, "of": item.of, "constraint": constraint}
+                row["state"] = "POPULATING"
                 self.indexes.append(row)
         return []
 
