@@ -8,9 +8,9 @@ WHERE item.item_id IN $item_ids
 RETURN
   collect([item.item_id, nullIf(toStringOrNull(item.title), 'NaN'),
            coalesce(item.available, true) = true,
-           size($category_ids) > 0 AND EXISTS {
+           EXISTS {
              (item)-[:IN_CATEGORY]->(category:Category)
-             WHERE category.category_id IN $category_ids
+             WHERE size($category_ids) > 0 AND category.category_id IN $category_ids
            }]) AS items,
   collect(CASE WHEN NOT item.available IS :: BOOLEAN THEN ['Item.available', elementId(item)] END)
   + collect(CASE WHEN item.title IS NOT NULL AND toStringOrNull(item.title) IS NULL
