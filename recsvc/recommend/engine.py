@@ -7,18 +7,13 @@ When Neo4j does not answer in time the answer still comes, and `degraded` names 
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from contextvars import ContextVar
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Int64
-from numpy.typing import NDArray
 
 from loaders.errors import Neo4jAwayError
 from loaders.gateway import Row
@@ -26,31 +21,15 @@ from recsvc.answer import Answer, SimilarAnswer
 from recsvc.errors import NotFoundError
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind
-from recsvc.explain.contributions import ExactScores, take_apart
-from recsvc.explain.paths import DrawnPaths, find_paths
-from recsvc.explain.sentence import sentences
 from recsvc.graph.rows import ActiveVersion, CategoryScope, PendingDeletions, StoredNode, StoredUser
 from recsvc.graph.store import Store
 from recsvc.phrases import TextSettings
 from recsvc.recommend.activator import Activations
 from recsvc.recommend.active_snapshot import Serving
-from recsvc.recommend.build_answer import (
-    Reasons,
-    Removals,
-    answer_of,
-    newcomer_answer,
-    with_newcomers,
-)
+from recsvc.recommend.answers import Answers
 from recsvc.recommend.fresh_rows import by_anybody, with_live_rows
 from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
-from recsvc.recommend.live_truth import (
-    add_newcomers,
-    live_newcomer,
-    live_rows,
-    live_scope,
-    live_titles,
-    snapshot_now,
-)
+from recsvc.recommend.live_truth import live_scope, live_titles, snapshot_now
 from recsvc.recommend.query import (
     MOST_UNKNOWN,
     Asker,
@@ -69,9 +48,6 @@ from recsvc.recommend.write_counters import Revisions
 from recsvc.settings import EventSettings
 from recsvc.snapshot.arrays import Snapshot
 from recsvc.snapshot.deletion import DeletedNode
-
-request_id_var: ContextVar[str] = ContextVar("request_id", default="")
-"""Id of the request being answered; made up where nobody set one."""
 
 _T = TypeVar("_T")
 _USERS_AT_ONCE = 8
@@ -95,7 +71,7 @@ class Engine:
         self._store = store
         self._forget_elsewhere = forget_elsewhere
         self._events = events
-        self._text = text
+        self._answers = Answers(store, text)
         self._max_evidence = max_evidence
         self._serving = Serving(store, snapshot_folder)
         self._graph = GraphWriter(store, self._serving, revisions)
@@ -132,7 +108,7 @@ class Engine:
             )
             with WORKSHOP.room(asker.work(query)):
                 listing = await _listing(snapshot, asker, query, scope)
-                return (await self._answer(listing, started)).with_unknown(unknown)
+                return (await self._answers.of(listing, started)).with_unknown(unknown)
 
     async def recommend_many(
         self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], _T]
@@ -168,7 +144,7 @@ class Engine:
                 asker, snapshot = known.pop(user_id)
                 with self._store.one_request():
                     listing = await _listing(snapshot, asker, query, scope)
-                    made = (await self._answer(listing, started)).with_unknown(nowhere)
+                    made = (await self._answers.of(listing, started)).with_unknown(nowhere)
                 taken[user_id] = await WORKSHOP.do(asker.is_large(query), take, made)
 
         users = list(dict.fromkeys(user_ids))
@@ -206,7 +182,7 @@ class Engine:
             asker = stated_asker(evidence, titles, self._events)
             with WORKSHOP.room(asker.work(query)):
                 listing = await _listing(snapshot, asker, query, scope)
-                return (await self._answer(listing, started)).with_unknown(unknown)
+                return (await self._answers.of(listing, started)).with_unknown(unknown)
 
     async def snapshot_now(self, item_ids: Iterable[str]) -> tuple[Snapshot, list[str]]:
         """See `recsvc.recommend.live_truth.snapshot_now`.
@@ -261,13 +237,8 @@ class Engine:
             listing = await _listing(snapshot, asker, query)
             row = snapshot.items.row(item_id)
             if row < 0:
-                return await self._explained_newcomer(listing, item_id, started)
-            return await self._answer(listing, started, only=np.array([row]))
-
-    async def _explained_newcomer(self, listing: Listing, item_id: str, started: float) -> Answer:
-        """An item that came after the refresh, as a list shows it that is long enough."""
-        item, rank = await live_newcomer(self._store, listing, item_id)
-        return newcomer_answer(listing, item, rank, self._text.newcomer, _request_id(), started)
+                return await self._answers.of_newcomer(listing, item_id, started)
+            return await self._answers.of(listing, started, only=np.array([row]))
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         """See `recsvc.recommend.similar.similar_items`.
@@ -436,92 +407,6 @@ class Engine:
         missing = [f"{kind}:{each}" for kind, each in new if (kind, each) not in there]
         return tuple(missing[:MOST_UNKNOWN])
 
-    async def _answer(
-        self,
-        listing: Listing,
-        started: float,
-        *,
-        only: Int64[NDArray[np.int64], "1"] | None = None,
-    ) -> Answer:
-        """The answer that shows a list, or one item and its place.
-
-        It is made while Neo4j tells what the items are now; where that was assumed wrongly, once
-        more.
-
-        Raises:
-            NotFoundError: the one item is not in the graph any more.
-        """
-        do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
-        while True:
-            asked = await do(listing.assume)
-            whole = exact = await do(listing.exact)
-            if only is not None:
-                # It has to exist; its place depends on what comes before it.
-                before = listing.before(float(listing.scored.scores[only[0]]))
-                asked = np.union1d(asked, np.append(before, only))
-                exact = take_apart(listing.snapshot.blend, listing.scored, only)
-            live, reasons = await asyncio.gather(
-                live_rows(self._store, listing, asked), self._reasons(listing, exact, whole)
-            )
-            if live is None:
-                reasons = reasons.without_availability()
-            elif only is not None and live[np.searchsorted(asked, only[0])] is None:
-                raise NotFoundError(
-                    f"no item {listing.snapshot.items[int(only[0])]!r} in the graph"
-                )
-            elif not listing.settle(asked, live):
-                continue
-            elif only is None and listing.wants_newcomers(exact):
-                await add_newcomers(self._store, listing)
-            rank = 1 if only is None else listing.place(int(only[0]))
-            answer = await do(
-                answer_of, listing, exact, reasons, _request_id(), started, first_rank=rank
-            )
-            return with_newcomers(answer, listing, self._text.newcomer)
-
-    async def _reasons(self, listing: Listing, exact: ExactScores, whole: ExactScores) -> Reasons:
-        """Why some items are in a list, or would be.
-
-        Args:
-            listing: the list.
-            exact: the items, their scores taken apart.
-            whole: the items of the list.
-        """
-        asker = listing.asker
-        if listing.query.explain == "none":
-            return Reasons(asker.degraded)
-        large = asker.is_large(listing.query)
-        said = await WORKSHOP.do(
-            large, sentences, exact, asker.evidence, asker.nodes, self._text,
-            people_event=listing.snapshot.event,
-        )  # fmt: skip
-        items = (listing.snapshot.items[row] for row in exact.items.tolist())
-        said = [
-            f"{self._text.seen} {reason}" if item in asker.evidence.seen else reason
-            for item, reason in zip(items, said, strict=True)
-        ]
-        if listing.query.explain == "summary":
-            return Reasons(asker.degraded, said)
-        removing = (
-            WORKSHOP.do(True, _removals, listing, whole)
-            if large
-            else asyncio.to_thread(_removals, listing, whole)
-        )
-        paths, removals = await asyncio.gather(self._paths(listing, exact), removing)
-        if paths is None:
-            return Reasons((*asker.degraded, "paths"), said, {}, removals)
-        return Reasons(asker.degraded, said, paths, removals)
-
-    async def _paths(self, listing: Listing, exact: ExactScores) -> DrawnPaths | None:
-        asker = listing.asker
-        try:
-            return await find_paths(
-                self._store, listing.snapshot, asker.user_id, asker.nodes, exact,
-                partial(WORKSHOP.do, asker.is_large(listing.query)),
-            )  # fmt: skip
-        except Neo4jAwayError:
-            return None
-
     def _embedding_model(self, model: str | None) -> str:
         names = [name for name in self.snapshot.versions if name != "hybrid"]
         if model is None and names:
@@ -549,11 +434,3 @@ async def _listing(
     if query.categories and scope is None:
         asker = replace(asker, degraded=(*asker.degraded, "categories"))
     return await WORKSHOP.do(asker.is_large(query), Listing, snapshot, asker, query, scope)
-
-
-def _request_id() -> str:
-    return request_id_var.get() or uuid.uuid4().hex
-
-
-def _removals(listing: Listing, whole: ExactScores) -> Removals:
-    return dict(zip(whole.items.tolist(), listing.removals(whole), strict=True))

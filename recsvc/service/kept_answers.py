@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsvc.answer import Source
 from recsvc.errors import SnapshotError
-from recsvc.recommend.engine import Engine, request_id_var
+from recsvc.recommend.answers import request_id_var
+from recsvc.recommend.engine import Engine
 from recsvc.service.answer_cache import AnswerCache, Served
 from recsvc.service.observability import Metrics
 from recsvc.service.strict import may_have_body

@@ -30,7 +30,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from recsvc.answer import Answer
 from recsvc.json_log import configure_json_log
-from recsvc.recommend.engine import request_id_var
+from recsvc.recommend.answers import request_id_var
 from recsvc.service.allowed import key_name
 from recsvc.service.problems import problem
 

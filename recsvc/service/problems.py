@@ -47,7 +47,7 @@ from recsvc.errors import (
     SnapshotError,
     TooMuchError,
 )
-from recsvc.recommend.engine import request_id_var
+from recsvc.recommend.answers import request_id_var
 from recsvc.service.schemas import ProblemDocument
 from recsvc.service.strict import long_numbers
 

@@ -18,7 +18,8 @@ from recsvc.answer import (
 from recsvc.event_kinds import default_events, unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
-from recsvc.recommend.engine import Engine, request_id_var
+from recsvc.recommend.answers import request_id_var
+from recsvc.recommend.engine import Engine
 from recsvc.recommend.graph_writer import Change, Outcome
 from recsvc.recommend.query import Asker, RecommendationQuery, StatedEvidence
 from recsvc.recommend.readiness import Readiness

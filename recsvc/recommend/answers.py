@@ -1,0 +1,144 @@
+"""From a list to the answer that shows it: what its items are now, and why they are in it."""
+
+import asyncio
+import uuid
+from contextvars import ContextVar
+from functools import partial
+
+import numpy as np
+from jaxtyping import Int64
+from numpy.typing import NDArray
+
+from loaders.errors import Neo4jAwayError
+from recsvc.answer import Answer
+from recsvc.errors import NotFoundError
+from recsvc.explain.contributions import ExactScores, take_apart
+from recsvc.explain.paths import DrawnPaths, find_paths
+from recsvc.explain.sentence import sentences
+from recsvc.graph.store import Store
+from recsvc.phrases import TextSettings
+from recsvc.recommend.build_answer import (
+    Reasons,
+    Removals,
+    answer_of,
+    newcomer_answer,
+    with_newcomers,
+)
+from recsvc.recommend.live_truth import add_newcomers, live_newcomer, live_rows
+from recsvc.recommend.ranked_list import Listing
+from recsvc.recommend.workshop import WORKSHOP
+
+request_id_var: ContextVar[str] = ContextVar("request_id", default="")
+"""Id of the request being answered; made up where nobody set one."""
+
+
+class Answers:
+    """Makes answers of lists, with what the graph holds of their items now."""
+
+    def __init__(self, store: Store, text: TextSettings) -> None:
+        self._store = store
+        self._text = text
+
+    async def of(
+        self,
+        listing: Listing,
+        started: float,
+        *,
+        only: Int64[NDArray[np.int64], "1"] | None = None,
+    ) -> Answer:
+        """The answer that shows a list, or one item and its place.
+
+        It is made while Neo4j tells what the items are now; where that was assumed wrongly, once
+        more.
+
+        Raises:
+            NotFoundError: the one item is not in the graph any more.
+        """
+        do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
+        while True:
+            asked = await do(listing.assume)
+            whole = exact = await do(listing.exact)
+            if only is not None:
+                # It has to exist; its place depends on what comes before it.
+                before = listing.before(float(listing.scored.scores[only[0]]))
+                asked = np.union1d(asked, np.append(before, only))
+                exact = take_apart(listing.snapshot.blend, listing.scored, only)
+            live, reasons = await asyncio.gather(
+                live_rows(self._store, listing, asked), self._reasons(listing, exact, whole)
+            )
+            if live is None:
+                reasons = reasons.without_availability()
+            elif only is not None and live[np.searchsorted(asked, only[0])] is None:
+                raise NotFoundError(
+                    f"no item {listing.snapshot.items[int(only[0])]!r} in the graph"
+                )
+            elif not listing.settle(asked, live):
+                continue
+            elif only is None and listing.wants_newcomers(exact):
+                await add_newcomers(self._store, listing)
+            rank = 1 if only is None else listing.place(int(only[0]))
+            answer = await do(
+                answer_of, listing, exact, reasons, _request_id(), started, first_rank=rank
+            )
+            return with_newcomers(answer, listing, self._text.newcomer)
+
+    async def _reasons(self, listing: Listing, exact: ExactScores, whole: ExactScores) -> Reasons:
+        """Why some items are in a list, or would be.
+
+        Args:
+            listing: the list.
+            exact: the items, their scores taken apart.
+            whole: the items of the list.
+        """
+        asker = listing.asker
+        if listing.query.explain == "none":
+            return Reasons(asker.degraded)
+        large = asker.is_large(listing.query)
+        said = await WORKSHOP.do(
+            large, sentences, exact, asker.evidence, asker.nodes, self._text,
+            people_event=listing.snapshot.event,
+        )  # fmt: skip
+        items = (listing.snapshot.items[row] for row in exact.items.tolist())
+        said = [
+            f"{self._text.seen} {reason}" if item in asker.evidence.seen else reason
+            for item, reason in zip(items, said, strict=True)
+        ]
+        if listing.query.explain == "summary":
+            return Reasons(asker.degraded, said)
+        removing = (
+            WORKSHOP.do(True, _removals, listing, whole)
+            if large
+            else asyncio.to_thread(_removals, listing, whole)
+        )
+        paths, removals = await asyncio.gather(self._paths(listing, exact), removing)
+        if paths is None:
+            return Reasons((*asker.degraded, "paths"), said, {}, removals)
+        return Reasons(asker.degraded, said, paths, removals)
+
+    async def _paths(self, listing: Listing, exact: ExactScores) -> DrawnPaths | None:
+        asker = listing.asker
+        try:
+            return await find_paths(
+                self._store, listing.snapshot, asker.user_id, asker.nodes, exact,
+                partial(WORKSHOP.do, asker.is_large(listing.query)),
+            )  # fmt: skip
+        except Neo4jAwayError:
+            return None
+
+    async def of_newcomer(self, listing: Listing, item_id: str, started: float) -> Answer:
+        """An item that came after the refresh, as a list shows it that is long enough.
+
+        Raises:
+            NotFoundError: there is no such item.
+            Neo4jError: the graph cannot be read in time.
+        """
+        item, rank = await live_newcomer(self._store, listing, item_id)
+        return newcomer_answer(listing, item, rank, self._text.newcomer, _request_id(), started)
+
+
+def _request_id() -> str:
+    return request_id_var.get() or uuid.uuid4().hex
+
+
+def _removals(listing: Listing, whole: ExactScores) -> Removals:
+    return dict(zip(whole.items.tolist(), listing.removals(whole), strict=True))
