@@ -48,7 +48,7 @@ from recsvc.errors import (
     TooMuchError,
 )
 from recsvc.recommend.answers import request_id_var
-from recsvc.service.schemas import ProblemDocument
+from recsvc.service.documents import ProblemDocument
 from recsvc.service.strict import long_numbers
 
 PROBLEM_JSON: Final = "application/problem+json"

@@ -14,9 +14,10 @@ from starlette.responses import Response
 from loaders.errors import SumBeyondError
 from loaders.limits import MAX_AMOUNT, MAX_EVENTS, MAX_KINDS
 from recsvc.service.cells import KindText, Number, OptionalId, Time
+from recsvc.service.documents import EventsDocument
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, json_response
-from recsvc.service.schemas import EventsDocument, NewId, RequestBody, at_most
+from recsvc.service.schemas import NewId, RequestBody, at_most
 
 router = APIRouter(tags=["events"])
 

@@ -7,9 +7,9 @@ from starlette.responses import Response
 from recsvc.errors import NotFoundError
 from recsvc.recommend.graph_writer import DropFollow, PutFollow
 from recsvc.service.bodies import FollowIn
+from recsvc.service.documents import WrittenDocument
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, NodeId, PathId, json_response
-from recsvc.service.schemas import WrittenDocument
 
 router = APIRouter(tags=["graph"])
 

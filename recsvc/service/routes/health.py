@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
+from recsvc.service.documents import HealthDocument, ReadyDocument
 from recsvc.service.problems import REFUSALS, described, unavailable
 from recsvc.service.routes import EngineDep, MetricsDep, json_response
-from recsvc.service.schemas import HealthDocument, ReadyDocument
 
 router = APIRouter(tags=["health"])
 

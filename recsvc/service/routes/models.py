@@ -4,9 +4,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from recsvc.service.bodies import ActivateIn
+from recsvc.service.documents import ActivatedDocument, ModelsDocument
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, PathId, json_response
-from recsvc.service.schemas import ActivatedDocument, ModelsDocument
 
 router = APIRouter(tags=["models"])
 

@@ -11,14 +11,9 @@ from recsvc.graph.rows import StoredNode
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.graph_writer import PutNode
 from recsvc.service.bodies import CategoryIn, ItemIn, UserIn
+from recsvc.service.documents import CategoryDocument, ItemDocument, UserDocument, WrittenDocument
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, NewNodeId, NodeId, json_response
-from recsvc.service.schemas import (
-    CategoryDocument,
-    ItemDocument,
-    UserDocument,
-    WrittenDocument,
-)
 
 router = APIRouter(tags=["graph"])
 

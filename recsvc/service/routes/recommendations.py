@@ -10,18 +10,16 @@ from starlette.responses import Response
 from recsvc.answer import Answer, explanation_document
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.service.answer_cache import Served, answer_json
+from recsvc.service.documents import (
+    BatchDocument,
+    EvidenceAnswerDocument,
+    ExplainedItemDocument,
+    RecommendationsDocument,
+)
 from recsvc.service.kept_answers import offer
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, PartsResponse, PathId, json_response
-from recsvc.service.schemas import (
-    BatchDocument,
-    BatchRequest,
-    EvidenceAnswerDocument,
-    EvidenceRequest,
-    ExplainedItemDocument,
-    RecommendationOptions,
-    RecommendationsDocument,
-)
+from recsvc.service.schemas import BatchRequest, EvidenceRequest, RecommendationOptions
 
 router = APIRouter(tags=["recommendations"])
 

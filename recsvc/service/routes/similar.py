@@ -6,9 +6,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from recsvc.answer import as_document
+from recsvc.service.documents import SimilarDocument
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, PathId, json_response
-from recsvc.service.schemas import SimilarDocument, SimilarOptions
+from recsvc.service.schemas import SimilarOptions
 
 router = APIRouter(tags=["similar"])
 

@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from recsvc.service.allowed import needed_scope
 from recsvc.service.app import create_app
+from recsvc.service.documents import ProblemDocument
 from recsvc.service.keys import KeyFile, KeyRing, Scope
-from recsvc.service.schemas import ProblemDocument
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes
 

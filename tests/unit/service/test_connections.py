@@ -17,7 +17,7 @@ import uvicorn
 from recsvc.service import connections
 from recsvc.service.app import create_app
 from recsvc.service.connections import MAX_HEADER_BYTES, BoundedConnection
-from recsvc.service.schemas import ProblemDocument
+from recsvc.service.documents import ProblemDocument
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from recsvc.service.app import create_app
-from recsvc.service.schemas import ProblemDocument
+from recsvc.service.documents import ProblemDocument
 from recsvc.settings import Settings
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine

@@ -14,7 +14,7 @@ from loaders.tables import ITEMS, as_table
 from recsvc.graph.rows import StoredNode
 from recsvc.recommend.graph_writer import DropFollow, PutFollow, PutNode
 from recsvc.service.bodies import CategoryIn, ItemIn, UserIn
-from recsvc.service.schemas import CategoryDocument, ItemDocument, UserDocument, WrittenDocument
+from recsvc.service.documents import CategoryDocument, ItemDocument, UserDocument, WrittenDocument
 from tests.unit.service.fake_engine import FakeEngine
 
 

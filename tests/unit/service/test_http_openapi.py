@@ -7,8 +7,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from recsvc.service.documents import RecommendationsDocument
 from recsvc.service.problems import PROBLEM_JSON
-from recsvc.service.schemas import RecommendationsDocument
 
 CONTRACT = """
 GET    /v1/users/{user_id}/recommendations

@@ -8,7 +8,7 @@ import pytest
 from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError, QueryError
 from loaders.limits import MAX_BODY_BYTES
 from recsvc.errors import ActivationError, NotFoundError, SnapshotError
-from recsvc.service.schemas import ProblemDocument
+from recsvc.service.documents import ProblemDocument
 from tests.unit.service.fake_engine import FakeEngine
 
 ASKS: dict[str, Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]] = {

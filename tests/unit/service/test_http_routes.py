@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery, StatedEvidence
 from recsvc.recommend.readiness import Readiness
-from recsvc.service.schemas import (
+from recsvc.service.documents import (
     BatchDocument,
     EvidenceAnswerDocument,
     ExplainedItemDocument,

@@ -1,0 +1,324 @@
+"""What goes out over HTTP, as the OpenAPI document describes it.
+
+Answers are not checked against these models: they are written from `recsvc.answer.as_document`, and
+a contract test holds them against the models here.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from recsvc.evidence import EvidenceKind
+from recsvc.service.schemas import Count
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class NodeDocument(_Document):
+    """A node of the graph; `id` is null for a person the asker does not follow."""
+
+    kind: EvidenceKind
+    id: str | None
+    title: str | None
+
+
+class ContributionDocument(_Document):
+    """What one piece of evidence adds to the score through one signal."""
+
+    signal: str
+    evidence: NodeDocument
+    value: float
+
+
+class PathRelationshipDocument(_Document):
+    """One step of a path; `from` and `to` are positions among its nodes."""
+
+    type: str
+    from_: Annotated[int, Field(alias="from", ge=0)]
+    to: Annotated[int, Field(ge=0)]
+
+
+class PathDocument(_Document):
+    """A path that exists in the graph, and what it adds to the score."""
+
+    contribution: float
+    nodes: list[NodeDocument]
+    relationships: list[PathRelationshipDocument]
+
+
+class CounterfactualDocument(_Document):
+    """Without this evidence the item is not in the list."""
+
+    without: list[NodeDocument]
+    replaced_by: str
+    """An item that then is in the list."""
+
+
+class ExplanationDocument(_Document):
+    """Why an item has its score: `contributions` and `remainder` add up to it."""
+
+    text: str
+    contributions: list[ContributionDocument]
+    remainder: float
+    paths: list[PathDocument] | None = None
+    """Only with `explain=full`."""
+    counterfactual: CounterfactualDocument | None = None
+    """Only with `explain=full`; null where no set of five pieces of evidence was found."""
+    cypher: str | None = None
+    """Draws the paths in Neo4j Browser. Only with `explain=full`."""
+
+
+class RankedItemDocument(_Document):
+    """One recommended item; `signals` add up to `score`."""
+
+    item_id: str
+    title: str | None
+    rank: Annotated[int, Field(ge=1)]
+    score: float
+    signals: dict[str, float]
+    explanation: ExplanationDocument | None = None
+    """Absent with `explain=none`."""
+
+
+class _Answered(_Document):
+    request_id: str
+    """The same as the header `X-Request-Id`."""
+    user_id: str | None
+    """Null where the evidence came in the body."""
+    versions: dict[str, int]
+    """The active version of each model."""
+    unknown: list[str] = []
+    """What the request named and the graph does not have, such as `item:55`: a hundred at most."""
+    degraded: list[str]
+    """What had to be left out: Neo4j was away, or a deadline passed."""
+    took_ms: float
+
+
+class RecommendationsDocument(_Answered):
+    """A list of recommendations, best first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "request_id": "5f0c",
+                    "user_id": "2",
+                    "k": 1,
+                    "versions": {"hybrid": 3, "lightgcn": 3},
+                    "degraded": [],
+                    "took_ms": 6.1,
+                    "items": [
+                        {
+                            "item_id": "289",
+                            "title": "Britney Spears",
+                            "rank": 1,
+                            "score": 1.3,
+                            "signals": {"lightgcn": 0.9, "pagerank": 0.3, "base": 0.1},
+                            "explanation": {
+                                "text": "Because you listened to Kylie Minogue.",
+                                "contributions": [
+                                    {
+                                        "signal": "lightgcn",
+                                        "evidence": {
+                                            "kind": "item",
+                                            "id": "55",
+                                            "title": "Kylie Minogue",
+                                        },
+                                        "value": 0.8,
+                                    }
+                                ],
+                                "remainder": 0.5,
+                            },
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    k: Count
+    items: list[RankedItemDocument]
+
+
+class EvidenceAnswerDocument(RecommendationsDocument):
+    """A list of recommendations for evidence that came in the body."""
+
+    unknown_kinds: list[str]
+    """Kinds of events of the evidence that have no weight: they count nothing."""
+
+
+class BatchDocument(_Document):
+    """Recommendations for many users."""
+
+    answers: list[RecommendationsDocument]
+    """In the order the users were named."""
+    unknown: list[str]
+    """Users who are not in the graph."""
+
+
+class ExplainedItemDocument(_Answered, RankedItemDocument):
+    """One item with its full explanation; `rank` is the one it has or would have."""
+
+
+class SimilarNodeDocument(_Document):
+    """A neighbour under one model."""
+
+    id: str
+    title: str | None
+    score: float
+    """Cosine of the two embeddings."""
+    rank: Annotated[int, Field(ge=1)]
+
+
+class SimilarDocument(_Document):
+    """The nearest neighbours of an item or user, nearest first."""
+
+    id: str
+    model: str
+    version: int
+    items: list[SimilarNodeDocument]
+    reason: str | None
+    """Why there are none."""
+    degraded: list[str]
+    """What could not be read: `availability`."""
+
+
+class EventsDocument(_Document):
+    """The events are in Neo4j, for good."""
+
+    received: int
+    """Events in the request."""
+    new: int
+    """Those that were not known by their `event_id`."""
+    unknown_kinds: list[str]
+    """Kinds of these events that have no weight: they are stored and count nothing until a setting
+    gives them one."""
+
+
+class WrittenDocument(_Document):
+    """It is in Neo4j, for good."""
+
+    id: str
+    """The node that was written, or the one that is followed."""
+    made: bool
+    """True, with status 201, where it was not there before; false, with 200, where it was."""
+
+
+class LinkDocument(_Document):
+    """A category, and how strongly."""
+
+    category_id: str
+    weight: float
+
+
+class _NodeDocument(BaseModel):
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+
+class UserDocument(_NodeDocument):
+    """A user with all properties but embeddings."""
+
+    user_id: str
+    name: Any = None
+    preferences: list[LinkDocument]
+    """Categories they prefer, strongest first, a thousand at most."""
+
+
+class ItemDocument(_NodeDocument):
+    """An item with all properties but embeddings."""
+
+    item_id: str
+    title: Any = None
+    created_at: Any = None
+    available: Any = None
+    categories: list[LinkDocument]
+    """Categories it is in, strongest first, a thousand at most."""
+
+
+class CategoryDocument(_NodeDocument):
+    """A category with all its properties."""
+
+    category_id: str
+    name: Any = None
+    kind: Any = None
+    parent_id: str | list[str] | None
+    """The category it belongs to; a list where it belongs to several."""
+
+
+class ModelVersionDocument(BaseModel):
+    """One embedding version, with all that is recorded of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    version: int
+    status: str
+    slot: str | None = None
+    unreadable: list[str] = []
+    """Properties that somebody edited and that cannot be read; they are left out."""
+
+
+class PendingDeletionsDocument(_Document):
+    """Deletions that are not finished in all stored arrays."""
+
+    pending: int
+    since: datetime | None
+    """When the oldest was asked for."""
+    reason: str | None
+    """What stopped one the last time; null where they wait for a refresh, or are worked on."""
+
+
+class ModelsDocument(_Document):
+    """All versions of all models."""
+
+    models: list[ModelVersionDocument]
+    deletions: PendingDeletionsDocument
+
+
+class ActivatedDocument(_Document):
+    """What is active now, of all that one refresh made."""
+
+    versions: dict[str, int]
+    """The number of the version, by model."""
+
+
+class HealthDocument(_Document):
+    """The service runs."""
+
+    status: str
+
+
+class ReadyDocument(HealthDocument):
+    """The service can answer."""
+
+    degraded: dict[str, str]
+    """What answers or writes lack, and why, by part: `neo4j`, `snapshot`, `writes`."""
+
+
+class FieldError(_Document):
+    """What is wrong with one field of a request."""
+
+    location: list[str | int]
+    """Where: `path`, `query` or `body`, then the way to the field."""
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    """Path of the request."""
+    request_id: str
+    errors: list[FieldError] | None = None
+    """Only with status 422: the first hundred fields that are wrong."""
+    reasons: dict[str, Any] | None = None
+    """Only from `/health/ready`: what is not ready, by part."""
