@@ -298,7 +298,7 @@ class TestSameResult:
         load(gateway, FrameTables(frames), tmp_path)
         before = fingerprint(gateway)
         mixed = {spec: frame.sample(fraction=1, shuffle=True) for spec, frame in frames.items()}
-        load(gateway, CutTables(mixed, batch_rows=11), tmp_path)
+        load(gateway, CutTables(mixed, batch_rows=23), tmp_path)
         assert fingerprint(gateway) == before
         gateway.run(EMPTY)
         load(gateway, CutTables(mixed, batch_rows=301), tmp_path)
