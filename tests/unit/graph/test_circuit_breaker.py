@@ -49,21 +49,18 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
 
 
 async def test_reads_of_one_request_share_its_deadline(server: Server) -> None:
-    server.takes = 0.15
-    began = time.monotonic()
+    server.takes = 0.12
     with server.patience.one_request():
         await server.read()
         with pytest.raises(Neo4jTimeoutError, match=r"serve/active_versions within 0\.2 s"):
-            await server.read()
-        assert time.monotonic() - began < 0.3  # and not 0.35
+            await server.read()  # it alone would be in time
         with pytest.raises(Neo4jTimeoutError):
             await server.read()
-    assert time.monotonic() - began < 0.33
     await server.read()  # the next one has a time of its own
 
 
 async def test_tasks_of_a_request_share_it_too_and_other_requests_do_not(server: Server) -> None:
-    server.takes = 0.15
+    server.takes = 0.12
 
     async def request() -> str:
         with server.patience.one_request():
