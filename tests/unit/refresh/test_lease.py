@@ -205,3 +205,18 @@ def test_a_lease_is_told_of_its_loss_once(graph: Graph) -> None:
     lease.keep(threading.Event())
     assert lease.lost.is_set()
     assert graph.calls == ["lease/renew"]
+
+
+def test_three_signs_of_life_are_given_in_the_time_of_a_lease(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph.holder, graph.fence = "me", 1
+    stop, waited = threading.Event(), list[float]()
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        return sum(waited) > 60.0
+
+    monkeypatch.setattr(stop, "wait", wait)
+    Lease(FencedGateway(graph, "me", 1), 60.0, None, forced=False).keep(stop)
+    assert graph.calls == ["lease/renew"] * 3
