@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote
 
 import neo4j
 import psutil
@@ -77,7 +78,7 @@ def browser_page(server):
 
 def refused_urls(password_file):
     """Files of this machine, and its addresses, each written in several ways."""
-    for file in ("password", "../password", password_file.as_posix(), "/etc/hostname"):
+    for file in ("password", "../password", quote(str(password_file)), "/etc/hostname"):
         yield f"file:///{file}"
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
