@@ -8,7 +8,7 @@ import math
 import re
 from datetime import UTC, date, datetime, timedelta
 from itertools import filterfalse
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Final, Literal, TypeGuard, cast
 
 from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -26,35 +26,43 @@ from loaders.limits import (
 from recsvc.service.schemas import NewId, text_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECONDS_PER_DAY = 86_400
-_FAR_SECOND = 250_000_000_000
-"""Nine thousand years in seconds: beyond it `datetime` may have no time."""
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _ISO_8601 = re.compile(
-    r"(?P<date>\d{4}-\d{2}-\d{2}|\d{8})"
-    r"(?:[Tt ](?P<hour>\d{2})"
-    r":?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:[.,](?P<part>\d{1,9}))?)?"
-    r" ?(?:[Zz]|(?P<sign>[+-])(?P<offset_hour>\d{2})(?::?(?P<offset_minute>\d{2}))?)?)?",
+    r"(\d{4}-\d{2}-\d{2}|\d{8})"
+    r"(?:[Tt ](\d{2}:?\d{2}(?::?\d{2}(?:[.,]\d{1,9})?)? ?(?:[Zz]|[+-]\d{2}(?::?[0-5]\d)?)?))?",
     re.ASCII,
 )
+_FLAGS: Final = {
+    **dict.fromkeys(("true", "1", "yes"), True),
+    **dict.fromkeys(("false", "0", "no"), False),
+    "": None,
+}
 
 
-def _finite(value: object) -> float | None:
+def _number(value: object) -> object:
+    """Text that is a number as one, and empty text as none; anything else as it came."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return float(text) if _NUMBER.fullmatch(text) else text or None
+
+
+def _finite(value: object) -> object:
     """A number, or text that is one.
 
     Raises:
         PydanticCustomError: it is not a finite number within the limit.
     """
-    if isinstance(value, str):
-        value = value.strip() or None
-    if value is None:
-        return None
-    number = _float(value)
-    if number is None or not abs(number) <= MAX_AMOUNT:  # NaN is not either
-        raise PydanticCustomError(
-            "number", "expected a finite number within ±{most}", {"most": f"{MAX_AMOUNT:,.0f}"}
-        )
-    return number
+    number = _number(value)
+    if number is None or (_is_number(number) and abs(number) <= MAX_AMOUNT):  # NaN is not either
+        return number
+    raise PydanticCustomError(
+        "number", "expected a finite number within ±{most}", {"most": f"{MAX_AMOUNT:,.0f}"}
+    )
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _time(value: object) -> datetime | None:
@@ -63,76 +71,53 @@ def _time(value: object) -> datetime | None:
     Raises:
         PydanticCustomError: it is neither, or not between 1970-01-02 and tomorrow.
     """
-    if isinstance(value, str):
-        value = value.strip() or None
+    value = _number(value)
     if value is None:
         return None
-    number = _float(value)
-    micros = _from_iso(value) if number is None else _from_number(number)
-    if micros is not None and micros >= FIRST_SECOND * 1_000_000:
-        time = _EPOCH + timedelta(microseconds=micros)
-        if time <= latest_time(datetime.now(UTC)):
-            return time
-    expected = (
+    latest = latest_time(datetime.now(UTC))
+    try:
+        time = _from_iso(value) if isinstance(value, str) else _from_number(value, latest)
+        if _EPOCH + timedelta(seconds=FIRST_SECOND) <= time <= latest:
+            return time.astimezone(UTC)
+    except (TypeError, ValueError):
+        pass
+    raise PydanticCustomError(
+        "time",
         "expected ISO 8601, such as 2018-07-19 or 2018-07-19T08:26:00Z, or Unix seconds, "
-        "between 1970-01-02 and tomorrow"
+        "between 1970-01-02 and tomorrow",
     )
-    raise PydanticCustomError("time", expected)
 
 
-def _float(value: object) -> float | None:
-    """A number or text that is one; infinite where it is too large; None for anything else."""
-    if isinstance(value, str):
-        return float(value) if _NUMBER.fullmatch(value) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
+def _from_number(value: object, latest: datetime) -> datetime:
+    """The time of Unix seconds up to the latest, or of a date as a number.
 
-
-def _from_number(seconds: float) -> int | None:
-    """Microseconds since 1970 of Unix seconds, or of a date as a number; None where far off."""
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is neither.
+    """
+    if not _is_number(value):
+        raise TypeError(value)
     first, end = DATES_AS_NUMBERS
-    if first <= seconds < end:
-        if not seconds.is_integer():
-            return None
-        try:
-            return _days(str(int(seconds))) * _SECONDS_PER_DAY * 1_000_000
-        except ValueError:
-            return None
-    return round(seconds * 1e6) if abs(seconds) < _FAR_SECOND else None
+    if first <= value < end and value == int(value):
+        return _from_iso(str(int(value)))
+    if first <= value < end or not FIRST_SECOND <= value <= latest.timestamp():
+        raise ValueError(value)
+    return _EPOCH + timedelta(microseconds=round(value * 1e6))
 
 
-def _days(date_text: str) -> int:
-    return date.fromisoformat(date_text).toordinal() - _EPOCH.toordinal()
+def _from_iso(text: str) -> datetime:
+    """The time of ISO 8601 text; without a zone, of UTC.
 
-
-def _from_iso(value: object) -> int | None:
-    """Microseconds since 1970; None where the text is no time."""
-    found = _ISO_8601.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        return None
-    try:
-        days = _days(found["date"])
-    except ValueError:
-        return None
-    clock = _seconds(found["hour"], found["minute"], found["second"])
-    offset = _seconds(found["offset_hour"], found["offset_minute"])
-    if clock is None or offset is None:
-        return None
-    seconds = days * _SECONDS_PER_DAY + clock + (offset if found["sign"] == "-" else -offset)
-    if abs(seconds) >= _FAR_SECOND:
-        return None
-    return seconds * 1_000_000 + int(((found["part"] or "") + "000000")[:6])
-
-
-def _seconds(hours: str | None, minutes: str | None, seconds: str | None = None) -> int | None:
-    """Seconds of a time of day or an offset; None where there is no such time."""
-    hour, minute, second = int(hours or 0), int(minutes or 0), int(seconds or 0)
-    inside = hour < 24 and minute < 60 and second < 60
-    return hour * 3600 + minute * 60 + second if inside else None
+    Raises:
+        ValueError: it is no such text, or there is no such time.
+    """
+    # `fromisoformat` takes more than ISO 8601 has, and zones with 99 minutes.
+    shape = _ISO_8601.fullmatch(text)
+    if shape is None:
+        raise ValueError(text)
+    day, clock = shape.groups(default="00")
+    time = datetime.fromisoformat(f"{day}T{clock.replace(':', '').replace(' ', '').upper()}")
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _present(value: object) -> object:
@@ -140,22 +125,10 @@ def _present(value: object) -> object:
     return None if value == "" else text_of(value)
 
 
-_TRUE, _FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
-
-
-def _flag(value: object) -> bool | None:
-    """True or false, also as text or 1 and 0.
-
-    Raises:
-        PydanticCustomError: it is none of them.
-    """
-    if value is None:
-        return None
-    value = text_of(value)
-    text = str(value).strip().lower() if isinstance(value, str | bool) else "no flag"
-    if text and text not in _TRUE | _FALSE:
-        raise PydanticCustomError("flag", "expected true or false")
-    return text in _TRUE if text else None
+def _flag(value: object) -> object:
+    """Words and digits for true and false as these, empty text as none; else as it came."""
+    word = text_of(value)
+    return _FLAGS.get(word.strip().lower(), value) if isinstance(word, str) else value
 
 
 def _property(value: object) -> Any:
