@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from loaders.files import whole_file
+from loaders.value_file import read_value, write_value
 from recsvc.errors import TrainingError
 from recsvc.models.base import EpochRecord, FitRun, ModelOptions
 
@@ -52,20 +51,22 @@ class TrainingState:
         """Replace the checkpoint by one of this moment; a kill leaves the one before."""
         if self.path is None:
             return
-        arrays: dict[str, Any] = {
-            "identity": self.identity,
-            "history": json.dumps(self.history),
-            "standing": json.dumps([self.epoch, self.metric, self.waited]),
-            "generator": learner.generator.get_state().numpy(),
-        }
         moments = optimizer.state_dict()["state"]
-        for number, (table, kept) in enumerate(zip(learner.parameters(), self.kept, strict=True)):
-            arrays[f"table_{number}"] = table.detach().cpu().numpy()
-            arrays[f"kept_{number}"] = kept.cpu().numpy()
-            for name, value in moments[number].items():
-                arrays[f"{name}_{number}"] = value.cpu().numpy()
-        with whole_file(self.path) as part, part.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        write_value(
+            self.path,
+            {
+                "identity": self.identity,
+                "history": [list(record) for record in self.history],
+                "standing": [self.epoch, self.metric, self.waited],
+                "generator": learner.generator.get_state().numpy(),
+                "tables": [table.detach().cpu().numpy() for table in learner.parameters()],
+                "kept": [table.cpu().numpy() for table in self.kept],
+                "moments": [
+                    {name: value.cpu().numpy() for name, value in moments[number].items()}
+                    for number in range(len(self.kept))
+                ],
+            },
+        )
 
 
 def open_state(
@@ -81,29 +82,21 @@ def open_state(
     state = TrainingState(run.checkpoint, identity)
     if run.checkpoint is None or not run.checkpoint.exists():
         return state
-    with np.load(run.checkpoint, allow_pickle=False) as arrays:
-        found = str(arrays["identity"])
-        if found != identity:
-            raise TrainingError(
-                f"{run.checkpoint} was made with {found}, this fit has {identity}: remove the "
-                "file, or go on with what it was made with"
-            )
-        _restore(state, learner, optimizer, dict(arrays))
-    return state
-
-
-def _restore(
-    state: TrainingState, learner: Any, optimizer: torch.optim.Optimizer, arrays: dict[str, Any]
-) -> None:
-    state.history = [EpochRecord(*record) for record in json.loads(str(arrays["history"]))]
-    state.epoch, state.metric, state.waited = json.loads(str(arrays["standing"]))
-    learner.generator.set_state(torch.from_numpy(arrays["generator"]))
-    moments = {}
-    for number, table in enumerate(learner.parameters()):
-        table.data.copy_(torch.from_numpy(arrays[f"table_{number}"]))
-        state.kept.append(torch.from_numpy(arrays[f"kept_{number}"]).to(table.device))
-        moments[number] = {
-            name: torch.from_numpy(arrays[f"{name}_{number}"])
-            for name in ("step", "exp_avg", "exp_avg_sq")
-        }
+    made = read_value(run.checkpoint, ())
+    if made["identity"] != identity:
+        raise TrainingError(
+            f"{run.checkpoint} was made with {made['identity']}, this fit has {identity}: remove "
+            "the file, or go on with what it was made with"
+        )
+    state.history = [EpochRecord(*record) for record in made["history"]]
+    state.epoch, state.metric, state.waited = made["standing"]
+    learner.generator.set_state(torch.from_numpy(made["generator"]))
+    for table, stored, kept in zip(learner.parameters(), made["tables"], made["kept"], strict=True):
+        table.data.copy_(torch.from_numpy(stored))
+        state.kept.append(torch.from_numpy(kept).to(table.device))
+    moments = {
+        number: {name: torch.from_numpy(value) for name, value in each.items()}
+        for number, each in enumerate(made["moments"])
+    }
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    return state

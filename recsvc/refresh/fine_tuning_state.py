@@ -19,11 +19,11 @@ from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 
 from loaders.types import Edges, HeteroGraph, IdMap
+from loaders.value_file import read_value, write_value
 from recsvc.blend.parts import Learned, Validated
 from recsvc.evaluation.metrics import Estimate
 from recsvc.evaluation.splits import id_numbers
 from recsvc.evidence import EvidenceKind
-from recsvc.refresh.checkpoint import read_value, write_value
 from recsvc.refresh.run_journal import (
     STATE_FILE,
     ended_runs,

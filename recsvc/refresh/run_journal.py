@@ -28,7 +28,7 @@ import structlog
 from pydantic import ValidationError
 
 from loaders.files import file_lock, write_bytes
-from recsvc.refresh.checkpoint import read_value, write_value
+from loaders.value_file import read_value, write_value
 from recsvc.refresh.lease import Lease
 from recsvc.refresh.run_manifest import RunAttempt, RunIdentity, RunManifest, RunStep, State
 

@@ -263,7 +263,7 @@ def test_a_full_disk_is_an_error_and_leaves_what_was_kept(
 
     with runs.open() as run:
         run.kept("graph", lambda: 1)
-        monkeypatch.setattr("recsvc.refresh.checkpoint.np.savez", full)
+        monkeypatch.setattr("loaders.value_file.np.savez", full)
         with pytest.raises(OSError, match="No space"):
             run.kept("fit", lambda: 2)
         assert run.kept("graph", never) == 1

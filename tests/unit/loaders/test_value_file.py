@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from loaders.files import write_bytes
 from loaders.types import IdMap
-from recsvc.refresh.checkpoint import read_value, write_value
+from loaders.value_file import read_value, write_value
 
 
 @dataclass(frozen=True)
