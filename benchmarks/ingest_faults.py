@@ -23,10 +23,10 @@ import psutil
 from _environment import describe
 
 from loaders.catalogue import Query
-from loaders.fingerprint import graph_hash
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, scratch_server
 from loaders.shared_files import checkout_root
+from tests.graph_hash import graph_hash
 
 _DELETE_ALL = Query(
     "benchmarks/delete_all", "Empties the database.", "autocommit", {}, {},

@@ -141,25 +141,6 @@ def _in_threads(
     return walks
 
 
-def transition_probabilities(
-    graph: WalkGraph, previous: int, current: int, *, p: float, q: float
-) -> Float64[NDArray[np.float64], " neighbours"]:
-    """Exact probabilities of the next node, in the order of `current`'s neighbours.
-
-    π(x | current, previous) ∝ w(current, x) · bias(previous, x), where the bias is 1/p if x is
-    `previous`, 1 if x is its neighbour, else 1/q (§3.2.2). The walker draws from the same
-    distribution by rejection and never computes it.
-    """
-    own = slice(int(graph.begin[current]), int(graph.begin[current + 1]))
-    weights = np.diff(graph.cumulative[own], prepend=0.0)
-    bias = [
-        _bias(graph.begin, graph.neighbour, previous, x, 1.0 / p, 1.0 / q)
-        for x in graph.neighbour[own]
-    ]
-    unnormalised = weights * np.array(bias)
-    return unnormalised / unnormalised.sum()
-
-
 @numba.njit(cache=True)
 @no_type_check
 def next_random(state):

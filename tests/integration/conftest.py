@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from loaders.catalogue import Query
-from loaders.fingerprint import graph_hash
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import IngestReport, ingest
 from loaders.tables import FolderTables
@@ -18,6 +17,7 @@ from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
 from tests.conftest import _DELETE_ALL, Served, recsvc
 from tests.forked_refresh import VERSIONS, make_graph
+from tests.graph_hash import graph_hash
 from tests.odd_shop import SEEDS, OddShop, odd_shop
 
 QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)

@@ -15,7 +15,6 @@ import pytest
 
 from loaders.catalogue import Query, catalogue
 from loaders.errors import LocalNeo4jError, RejectedRowsError
-from loaders.fingerprint import graph_hash
 from loaders.gateway import Neo4jGateway
 from loaders.ingest import IngestReport, ingest
 from loaders.ingest.bulk import bulk_ingest
@@ -38,6 +37,7 @@ from loaders.tables import (
     TableSpec,
     as_table,
 )
+from tests.graph_hash import graph_hash
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 on_default_line = pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from loaders.schema import apply_schema
 from loaders.types import IdMap
 from recsvc.graph.pasteable_cypher import pasteable, path_parameters
 from tests.conftest import on_later_lines_long
+from tests.graph_hash import PAGES
 from tests.plans import operators
 
 pytestmark = pytest.mark.neo4j
@@ -152,13 +153,12 @@ def test_declared_columns_are_those_returned(gateway: Neo4jGateway, session: neo
         result.consume()
 
 
-@pytest.mark.parametrize("kind", ["nodes", "relationships"])
+@pytest.mark.parametrize("query", PAGES.values(), ids=PAGES)
 def test_a_page_of_the_hash_is_read_at_once(
-    gateway: Neo4jGateway, session: neo4j.Session, kind: str
+    gateway: Neo4jGateway, session: neo4j.Session, query: Query
 ) -> None:
     """Not id by id: each may be a scan, in a graph that was large and is small."""
     gateway.run(EVERYTHING)
-    query = catalogue()[f"fingerprint/{kind}"]
     parameters = {"prefix": "4:", "first": 0, "last": 9_999}
     plan = session.run(f"EXPLAIN {query.text}", parameters).consume().plan
     assert "Unwind" not in operators(plan)

@@ -13,7 +13,6 @@ import pytest
 
 from loaders.catalogue import Query
 from loaders.errors import Neo4jUnavailableError
-from loaders.fingerprint import graph_hash
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.lease import FencedGateway
 from loaders.local_neo4j import DEFAULT_LINE
@@ -30,6 +29,7 @@ from tests.forked_refresh import (
     orphans,
     served_arrays,
 )
+from tests.graph_hash import graph_hash
 
 pytestmark = pytest.mark.neo4j
 

@@ -14,12 +14,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from node2vec import Node2Vec
 
-from recsvc.models._walks import (
-    WalkGraph,
-    random_walks,
-    transition_probabilities,
-    typed_walks,
-)
+from recsvc.models._walks import WalkGraph, _bias, random_walks, typed_walks
 
 P, Q = 0.5, 3.0
 
@@ -45,6 +40,25 @@ def steps(walks: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
     return {
         pair: triples[(triples[:, 0] == pair[0]) & (triples[:, 1] == pair[1]), 2] for pair in pairs
     }
+
+
+def transition_probabilities(
+    graph: WalkGraph, previous: int, current: int, *, p: float, q: float
+) -> np.ndarray:
+    """Exact probabilities of the next node, in the order of `current`'s neighbours.
+
+    π(x | current, previous) ∝ w(current, x) · bias(previous, x), where the bias is 1/p if x is
+    `previous`, 1 if x is its neighbour, else 1/q (§3.2.2). The walker draws from the same
+    distribution by rejection and never computes it.
+    """
+    own = slice(int(graph.begin[current]), int(graph.begin[current + 1]))
+    weights = np.diff(graph.cumulative[own], prepend=0.0)
+    bias = [
+        _bias(graph.begin, graph.neighbour, previous, x, 1.0 / p, 1.0 / q)
+        for x in graph.neighbour[own]
+    ]
+    unnormalised = weights * np.array(bias)
+    return unnormalised / unnormalised.sum()
 
 
 def test_transition_probabilities_are_those_of_the_node2vec_package() -> None:

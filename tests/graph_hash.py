@@ -15,13 +15,62 @@ from typing import Any
 
 import orjson
 
-from loaders.catalogue import Query, catalogue
+from loaders.catalogue import Query
 from loaders.errors import QueryError
 from loaders.gateway import Gateway
 
 _PER_PAGE = 10_000
 _DIGEST_BYTES = 16
 _MODULUS = 1 << (8 * _DIGEST_BYTES)
+_PAGE = {"prefix": "str", "first": "int", "last": "int"}
+
+EXTENT = Query(
+    "tests/extent", "How many there are, and how their element ids are built.", "read", {}, {},
+    """
+    CALL () {
+      MATCH (n)
+      WITH elementId(n) AS id
+      WITH id, toInteger(split(id, ':')[-1]) AS number
+      RETURN count(*) AS nodes,
+             min(substring(id, 0, size(id) - size(toString(number)))) AS node_prefix,
+             coalesce(max(number), -1) AS last_node
+    }
+    CALL () {
+      MATCH ()-[r]->()
+      WITH elementId(r) AS id
+      WITH id, toInteger(split(id, ':')[-1]) AS number
+      RETURN count(*) AS relationships,
+             min(substring(id, 0, size(id) - size(toString(number)))) AS relationship_prefix,
+             coalesce(max(number), -1) AS last_relationship
+    }
+    RETURN nodes, node_prefix, last_node, relationships, relationship_prefix, last_relationship
+    """,
+)  # fmt: skip
+PAGES = {
+    "node": Query(
+        "tests/nodes", "The nodes of a range of element ids.", "read", _PAGE, {},
+        """
+        WITH [number IN range($first, $last) | $prefix + toString(number)] AS ids
+        MATCH (n)
+        WHERE elementId(n) IN ids
+        RETURN collect([labels(n), properties(n)]) AS rows
+        """,
+    ),
+    "relationship": Query(
+        "tests/relationships", "The relationships of a range of element ids, and their ends.",
+        "read", _PAGE, {},
+        """
+        WITH [number IN range($first, $last) | $prefix + toString(number)] AS ids
+        MATCH (a)-[r]->(b)
+        WHERE elementId(r) IN ids
+        RETURN collect([
+          type(r), properties(r),
+          labels(a), coalesce(a.user_id, a.item_id, a.category_id, properties(a)),
+          labels(b), coalesce(b.user_id, b.item_id, b.category_id, properties(b))
+        ]) AS rows
+        """,
+    ),
+}  # fmt: skip
 
 
 def graph_hash(gateway: Gateway) -> str:
@@ -33,10 +82,10 @@ def graph_hash(gateway: Gateway) -> str:
         QueryError: not everything was read, since the graph changed meanwhile.
         Neo4jError: the graph cannot be read.
     """
-    (extent,) = gateway.run(catalogue()["fingerprint/extent"])
+    (extent,) = gateway.run(EXTENT)
     total = 0
-    for kind in ("node", "relationship"):
-        query, prefix = catalogue()[f"fingerprint/{kind}s"], extent[f"{kind}_prefix"]
+    for kind, query in PAGES.items():
+        prefix = extent[f"{kind}_prefix"]
         read = 0
         for row in _pages(gateway, query, prefix, extent[f"last_{kind}"]):
             total += int.from_bytes(_digest(row), "big")
