@@ -48,12 +48,10 @@ types: $(VENV)/.ready
 	$(BIN)/basedpyright
 
 bench: $(VENV)/.ready
-	$(BIN)/python benchmarks/walking_skeleton.py
 	$(BIN)/python benchmarks/loaders.py
 	$(BIN)/python benchmarks/ingest_faults.py
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/scoring.py
-	$(BIN)/python benchmarks/pagerank.py lastfm
 	$(BIN)/python benchmarks/explanations.py
 	$(BIN)/python benchmarks/accuracy.py gowalla --protocol published walk3 gfcf chebycf lightgcn
 
