@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.local_neo4j import scratch_neo4j
+from loaders.local_neo4j import scratch_server
 from loaders.schema import apply_schema
 from recsvc.graph.group_commit import GroupCommit
 from recsvc.graph.store import Store
@@ -115,7 +115,7 @@ async def _compare(address: Neo4jAddress, seconds: float) -> None:
 
 def group_commit(home: Path) -> None:
     """Compare on an empty Neo4j that is removed afterwards."""
-    with scratch_neo4j(home) as address:
-        with Neo4jGateway(address) as gateway:
+    with scratch_server(home) as server:
+        with Neo4jGateway(server.address()) as gateway:
             apply_schema(gateway)
-        asyncio.run(_compare(address, _SECONDS))
+        asyncio.run(_compare(server.address(), _SECONDS))

@@ -11,12 +11,12 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from loaders.catalogue import Query
-from loaders.fingerprint import graph_hash
 from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.ingest.bulk import bulk_ingest
-from loaders.local_neo4j import scratch_neo4j, scratch_server
+from loaders.local_neo4j import scratch_server
 from loaders.tables import FolderTables
+from tests.graph_hash import graph_hash
 
 BULK_ROWS = 10_000_000
 EQUAL_ROWS = 1_000_000
@@ -84,7 +84,10 @@ def make_interactions(folder: Path, rows: int) -> None:
 
 
 def _online(home: Path, tables: Path) -> tuple[float, str]:
-    with scratch_neo4j(home, heap_megabytes=2048) as address, Neo4jGateway(address) as gateway:
+    with (
+        scratch_server(home, heap_megabytes=2048) as server,
+        Neo4jGateway(server.address()) as gateway,
+    ):
         started = time.perf_counter()
         ingest(gateway, FolderTables(tables), rejects=tables / "rejects.csv")
         rate = EQUAL_ROWS / (time.perf_counter() - started)

@@ -17,7 +17,7 @@ from loaders.datasets import open_source
 from loaders.extract import extract_graph
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest as ingest_tables
-from loaders.local_neo4j import scratch_neo4j
+from loaders.local_neo4j import scratch_server
 from loaders.schema import apply_schema
 from loaders.shared_files import checkout_root
 from loaders.tables import INTERACTIONS, FrameTables, Rejected, as_table
@@ -59,9 +59,12 @@ def gowalla() -> pl.DataFrame:
 
 def extract(home: Path) -> None:
     """Arrays of the whole graph, beside one record for each relationship."""
-    with scratch_neo4j(home, heap_megabytes=2048) as address, Neo4jGateway(address) as gateway:
+    with (
+        scratch_server(home, heap_megabytes=2048) as server,
+        Neo4jGateway(server.address()) as gateway,
+    ):
         _load(gateway, gowalla())
-        with _driver(address) as driver:
+        with _driver(server.address()) as driver:
             ways = {
                 "extract to arrays": lambda: _timed(
                     lambda: len(extract_graph(gateway).interactions)
@@ -81,9 +84,12 @@ def ingest(home: Path) -> None:
         {"user_id": u, "item_id": i, "event": "interaction", "weight": 1.0, "count": 1}
         for u, i in shuffled.iter_rows()
     ]
-    with scratch_neo4j(home, heap_megabytes=2048) as address, Neo4jGateway(address) as gateway:
+    with (
+        scratch_server(home, heap_megabytes=2048) as server,
+        Neo4jGateway(server.address()) as gateway,
+    ):
         apply_schema(gateway)
-        with _driver(address) as driver:
+        with _driver(server.address()) as driver:
 
             def ours() -> _Timed:
                 gateway.run(_DELETE_LINKS)
@@ -107,7 +113,10 @@ def write_back(home: Path) -> None:
     """Vectors of all nodes into a slot with its index online, beside one statement each."""
     pairs = gowalla()
     rng = np.random.default_rng(0)
-    with scratch_neo4j(home, heap_megabytes=2048) as address, Neo4jGateway(address) as gateway:
+    with (
+        scratch_server(home, heap_megabytes=2048) as server,
+        Neo4jGateway(server.address()) as gateway,
+    ):
         _load(gateway, pairs)
         graph = extract_graph(gateway)
         nodes = len(graph.users) + len(graph.items)
@@ -120,7 +129,7 @@ def write_back(home: Path) -> None:
             f"  {nodes:,} x {DIMENSIONS} floats: written in {written:.1f} s "
             f"({nodes / written:,.0f}/s), both indexes online after {online:.1f} s"
         )
-        with _driver(address) as driver:
+        with _driver(server.address()) as driver:
             few = list(graph.items)[:2_000]
             started = time.perf_counter()
             for item_id in few:

@@ -22,7 +22,7 @@ from loaders.catalogue import Query
 from loaders.datasets import open_source
 from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
-from loaders.local_neo4j import scratch_neo4j
+from loaders.local_neo4j import scratch_server
 from loaders.shared_files import checkout_root
 from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.refresh.run_manifest import RunManifest
@@ -47,8 +47,8 @@ def main() -> None:
     installed = Path(os.environ.get("RECSVC_HOME", str((checkout_root() or Path()) / ".recsvc")))
     with (
         tempfile.TemporaryDirectory() as folder,
-        scratch_neo4j(installed, heap_megabytes=2048) as address,
-        Neo4jGateway(address) as gateway,
+        scratch_server(installed, heap_megabytes=2048) as server,
+        Neo4jGateway(server.address()) as gateway,
     ):
         home = Path(folder)
         tables = open_source("lastfm", DATA / "hetrec2011-lastfm-2k")

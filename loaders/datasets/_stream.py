@@ -19,6 +19,10 @@ _COMPACT_ROWS = 1_000_000
 """Rows gathered before they are combined anew."""
 
 
+Convert = Callable[[pl.DataFrame], pl.DataFrame]
+"""From a file's columns to a table's."""
+
+
 class StreamTables:
     """A data set as `Tables`, with one function to read each table.
 
@@ -71,12 +75,17 @@ def rows_of(files: SourceFiles, name: str, form: LineForm, reject: Reject) -> It
         yield from row_batches(stream, name, form, reject)
 
 
+def columns(*same: str, **renamed: str | pl.Expr) -> Convert:
+    """Some columns as they are, and some under the table's names."""
+    return lambda rows: rows.select(*same, **renamed)
+
+
 def table_of(
     files: SourceFiles,
     name: str,
     form: LineForm,
     spec: TableSpec,
-    convert: Callable[[pl.DataFrame], pl.DataFrame],
+    convert: Convert,
 ) -> Read:
     """A table with one row for each row of a file.
 
@@ -85,7 +94,7 @@ def table_of(
         name: the file.
         form: how its lines are to be read.
         spec: the table.
-        convert: from the file's columns to the table's, row by row.
+        convert: see `Convert`; row by row.
     """
 
     def read(reject: Reject) -> Iterator[pl.DataFrame]:
@@ -114,7 +123,7 @@ def distinct_table_of(
     name: str,
     form: LineForm,
     spec: TableSpec,
-    convert: Callable[[pl.DataFrame], pl.DataFrame],
+    convert: Convert,
 ) -> Read:
     """A table with one row for each distinct one that the rows of a file come to.
 
@@ -126,7 +135,7 @@ def distinct_table_of(
         name: the file.
         form: how its lines are to be read.
         spec: the table.
-        convert: from the file's columns to the table's.
+        convert: see `Convert`.
     """
 
     def read(reject: Reject) -> Iterator[pl.DataFrame]:

@@ -18,6 +18,7 @@ from loaders.datasets._lines import NUMBER, LineForm, numbered_lines
 from loaders.datasets._stream import (
     Read,
     StreamTables,
+    columns,
     distinct,
     distinct_table_of,
     gathered,
@@ -90,20 +91,14 @@ def gowalla(folder: Path) -> Tables:
 def _snap(files: SourceFiles, checkins: str) -> dict[TableSpec, Read]:
     return {
         ITEMS: distinct_table_of(
-            files,
-            checkins,
-            _CHECKINS,
-            ITEMS,
-            lambda rows: rows.select("latitude", "longitude", item_id="location"),
+            files, checkins, _CHECKINS, ITEMS, columns("latitude", "longitude", item_id="location")
         ),
         INTERACTIONS: table_of(
             files,
             checkins,
             _CHECKINS,
             INTERACTIONS,
-            lambda rows: rows.select(
-                user_id="user", item_id="location", event=pl.lit(EVENT), timestamp="time"
-            ),
+            columns(user_id="user", item_id="location", event=pl.lit(EVENT), timestamp="time"),
         ),
     }
 
@@ -125,18 +120,10 @@ def _sep_gcn(files: SourceFiles) -> dict[TableSpec, Read]:
         ITEMS: _located_items(files, lists),
         USERS: _listed(files, "user_list.txt", lists, USERS),
         CATEGORIES: distinct_table_of(
-            files,
-            "cat.txt",
-            _SPOTS,
-            CATEGORIES,
-            lambda rows: rows.select(category_id="spot", kind=pl.lit("spot")),
+            files, "cat.txt", _SPOTS, CATEGORIES, columns(category_id="spot", kind=pl.lit("spot"))
         ),
         ITEM_CATEGORIES: table_of(
-            files,
-            "cat.txt",
-            _SPOTS,
-            ITEM_CATEGORIES,
-            lambda rows: rows.select(item_id="item", category_id="spot"),
+            files, "cat.txt", _SPOTS, ITEM_CATEGORIES, columns(item_id="item", category_id="spot")
         ),
         INTERACTIONS: _timed_pairs(files, "train.txt", "time_train.txt"),
         **_follows(files, lists),
@@ -181,11 +168,7 @@ def _follows(files: SourceFiles, lists: LineForm | None) -> dict[TableSpec, Read
     if name is None:
         return {}
     both = table_of(
-        files,
-        name,
-        _FRIENDS,
-        FOLLOWS,
-        lambda rows: rows.select(follower_id="user", followee_id="friend"),
+        files, name, _FRIENDS, FOLLOWS, columns(follower_id="user", followee_id="friend")
     )
 
     def both_ways(pairs: pl.DataFrame) -> pl.DataFrame:
@@ -223,10 +206,7 @@ def _pairs(files: SourceFiles, name: str) -> Read:
             for lines in numbered_lines(stream, name, "utf-8", reject):
                 ids = pl.col("text").str.extract_all(r"\S+")
                 rows = lines.select(
-                    "line",
-                    user_id=ids.list.first(),
-                    item_id=ids.list.slice(1),
-                    event=pl.lit(EVENT),
+                    "line", user_id=ids.list.first(), item_id=ids.list.slice(1), event=pl.lit(EVENT)
                 )
                 pairs = rows.explode("item_id").drop_nulls("item_id")
                 batch = RawBatch(pairs.drop("line"), pairs["line"])

@@ -16,6 +16,7 @@ from loaders.datasets._lines import WHOLE, LineForm, Parser
 from loaders.datasets._stream import (
     Read,
     StreamTables,
+    columns,
     distinct,
     gathered,
     ignore,
@@ -43,6 +44,12 @@ _DATE = Parser(
     lambda text: text.str.to_date("%d-%b-%Y", strict=False), "a date such as 01-Jan-1995"
 )
 _FLAG = Parser(lambda text: text.replace_strict({"0": False, "1": True}, default=None), "0 or 1")
+
+
+_RATINGS = columns(
+    user_id="user", item_id="item", event=pl.lit(EVENT), value="rating", timestamp="time"
+)
+_USERS = columns("age", "gender", "occupation", "zip_code", user_id="user")
 
 
 def movielens(folder: Path) -> Tables:
@@ -87,12 +94,12 @@ def _hundred_k(files: SourceFiles) -> Mapping[TableSpec, Read]:
             "u.item",
             films,
             ITEMS,
-            lambda rows: rows.select("title", "release_date", "imdb_url", item_id="item"),
+            columns("title", "release_date", "imdb_url", item_id="item"),
         ),
-        USERS: table_of(files, "u.user", users, USERS, _users),
+        USERS: table_of(files, "u.user", users, USERS, _USERS),
         CATEGORIES: lambda reject: iter([_genres(pl.Series(genre_names), "u.genre", reject)]),
         ITEM_CATEGORIES: _item_genres(files, "u.item", films, genres_of),
-        INTERACTIONS: table_of(files, "u.data", ratings, INTERACTIONS, _ratings),
+        INTERACTIONS: table_of(files, "u.data", ratings, INTERACTIONS, _RATINGS),
     }
 
 
@@ -113,15 +120,13 @@ def _one_m(files: SourceFiles) -> Mapping[TableSpec, Read]:
         ("user", "gender", "age", "occupation", "zip_code"), "::", parsers={"age": WHOLE}
     )
     tables: dict[TableSpec, Read] = {
-        ITEMS: table_of(
-            files, "movies.dat", films, ITEMS, lambda rows: rows.select("title", item_id="item")
-        ),
+        ITEMS: table_of(files, "movies.dat", films, ITEMS, columns("title", item_id="item")),
         CATEGORIES: _genre_table(files, "movies.dat", films),
         ITEM_CATEGORIES: _item_genres(files, "movies.dat", films, _split_genres),
-        INTERACTIONS: table_of(files, "ratings.dat", ratings, INTERACTIONS, _ratings),
+        INTERACTIONS: table_of(files, "ratings.dat", ratings, INTERACTIONS, _RATINGS),
     }
     if "users.dat" in files:
-        tables[USERS] = table_of(files, "users.dat", users, USERS, _users)
+        tables[USERS] = table_of(files, "users.dat", users, USERS, _USERS)
     return tables
 
 
@@ -141,8 +146,12 @@ def _latest(files: SourceFiles) -> Mapping[TableSpec, Read]:
             "ratings.csv",
             ratings,
             INTERACTIONS,
-            lambda rows: _ratings(
-                rows.rename({"userId": "user", "movieId": "item", "timestamp": "time"})
+            columns(
+                "timestamp",
+                user_id="userId",
+                item_id="movieId",
+                event=pl.lit(EVENT),
+                value="rating",
             ),
         ),
     }
@@ -158,16 +167,6 @@ _FORMS: Mapping[str, Callable[[SourceFiles], Mapping[TableSpec, Read]]] = {
     "ratings.csv": _latest,
 }
 """The readers, by the file that only their form has."""
-
-
-def _ratings(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(
-        user_id="user", item_id="item", event=pl.lit(EVENT), value="rating", timestamp="time"
-    )
-
-
-def _users(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select("age", "gender", "occupation", "zip_code", user_id="user")
 
 
 def _films_with_links(files: SourceFiles, films: LineForm) -> Read:

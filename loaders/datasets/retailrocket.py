@@ -17,6 +17,7 @@ from loaders.datasets._pickles import Cells, csr_cells
 from loaders.datasets._stream import (
     Read,
     StreamTables,
+    columns,
     gathered,
     ignore,
     made_table,
@@ -81,7 +82,7 @@ def _original(files: SourceFiles) -> dict[TableSpec, Read]:
             "events.csv",
             _EVENT_FORM,
             INTERACTIONS,
-            lambda rows: rows.select(
+            columns(
                 "event",
                 "timestamp",
                 user_id="visitorid",
@@ -99,9 +100,7 @@ def _original(files: SourceFiles) -> dict[TableSpec, Read]:
             "category_tree.csv",
             _TREE_FORM,
             CATEGORIES,
-            lambda rows: rows.select(
-                category_id="categoryid", kind=pl.lit("category"), parent_id="parentid"
-            ),
+            columns(category_id="categoryid", kind=pl.lit("category"), parent_id="parentid"),
         )
     return tables
 

@@ -11,7 +11,7 @@ import polars as pl
 from loaders.datasets._download import DataSet, Publication
 from loaders.datasets._files import SourceFiles
 from loaders.datasets._lines import LineForm, one_of
-from loaders.datasets._stream import StreamTables, distinct_table_of, table_of
+from loaders.datasets._stream import StreamTables, columns, distinct_table_of, table_of
 from loaders.errors import TableError
 from loaders.tables import CATEGORIES, INTERACTIONS, ITEM_CATEGORIES, Tables
 
@@ -39,23 +39,21 @@ def taobao(folder: Path) -> Tables:
                 _FILE,
                 _FORM,
                 CATEGORIES,
-                lambda rows: rows.select(category_id="category", kind=pl.lit("category")),
+                columns(category_id="category", kind=pl.lit("category")),
             ),
             ITEM_CATEGORIES: distinct_table_of(
                 files,
                 _FILE,
                 _FORM,
                 ITEM_CATEGORIES,
-                lambda rows: rows.select(item_id="item", category_id="category"),
+                columns(item_id="item", category_id="category"),
             ),
             INTERACTIONS: table_of(
                 files,
                 _FILE,
                 _FORM,
                 INTERACTIONS,
-                lambda rows: rows.select(
-                    user_id="user", item_id="item", event="type", timestamp="time"
-                ),
+                columns(user_id="user", item_id="item", event="type", timestamp="time"),
             ),
         }
     )

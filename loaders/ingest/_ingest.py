@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import polars as pl
 
@@ -155,7 +154,9 @@ def _refuse_bad_rows(source: Tables, rejects: Path) -> None:
         refuse_rejected(source, log)
 
 
-def _load(source: Tables, target: "_Target", rejects: Path, progress: Progress) -> IngestReport:
+def _load(
+    source: Tables, target: "_Graph | _Nowhere", rejects: Path, progress: Progress
+) -> IngestReport:
     started = time.perf_counter()
     with Rejects(rejects) as log:
         loading = _Loading(source, target, log, progress)
@@ -168,58 +169,36 @@ def _load(source: Tables, target: "_Target", rejects: Path, progress: Progress) 
     )
 
 
-class _Target(Protocol):
-    """Where checked rows go."""
-
-    def write(self, query: str, rows: list[Row]) -> list[Row]:
-        """Write rows, some at a time, and return what each transaction answered."""
-        ...
-
-    def count_events(self, events: pl.DataFrame, reject: Reject) -> None:
-        """Count events that have an id."""
-        ...
-
-    def counted(self) -> int:
-        """How many of them had not been counted before."""
-        ...
-
-    def merge_totals(self, totals: pl.DataFrame, reject: Reject) -> Iterator[int]:
-        """Merge totals of interactions; yield how many are done with each transaction."""
-        ...
-
-
 class _Graph:
-    """The graph as a target."""
+    """Where checked rows go: the graph."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._counted = 0
 
-    def write(self, query: str, rows: list[Row]) -> list[Row]:
-        """See `_Target.write`."""
-        answers = list[Row]()
+    def write(self, query: str, rows: list[Row]) -> None:
+        """Write rows, some at a time."""
         for start in range(0, len(rows), _ROWS_PER_TRANSACTION):
             batch = rows[start : start + _ROWS_PER_TRANSACTION]
-            answers += self._gateway.run(catalogue()[query], rows=batch)
-        return answers
+            self._gateway.run(catalogue()[query], rows=batch)
 
     def count_events(self, events: pl.DataFrame, reject: Reject) -> None:
-        """See `_Target.count_events`."""
+        """Count events that have an id."""
         for part in events.iter_slices(_ROWS_PER_TRANSACTION):
             if part.height:
                 self._counted += count_events(self._gateway, event_rows(part), reject)
 
     def counted(self) -> int:
-        """See `_Target.counted`."""
+        """How many of them had not been counted before."""
         return self._counted
 
     def merge_totals(self, totals: pl.DataFrame, reject: Reject) -> Iterator[int]:
-        """See `_Target.merge_totals`."""
+        """Merge totals of interactions; yield how many are done with each transaction."""
         return merge_totals(self._gateway, totals, reject)
 
 
 class _Nowhere:
-    """A target that keeps nothing.
+    """The same, and nothing is kept.
 
     Args:
         ids: takes the ids of events, in bounded memory.
@@ -228,21 +207,16 @@ class _Nowhere:
     def __init__(self, ids: InteractionTotals) -> None:
         self._ids = ids
 
-    def write(self, query: str, rows: list[Row]) -> list[Row]:
-        """See `_Target.write`."""
-        return []
+    def write(self, query: str, rows: list[Row]) -> None: ...
 
-    def count_events(self, events: pl.DataFrame, reject: Reject) -> None:
-        """See `_Target.count_events`."""
+    def count_events(self, events: pl.DataFrame, _reject: Reject) -> None:
         nothing = {name: pl.lit("") for name in ("item_id", "event")}
         self._ids.add(events.select(INTERACTIONS.names).with_columns(user_id="event_id", **nothing))
 
     def counted(self) -> int:
-        """See `_Target.counted`."""
         return sum(frame.height for frame in self._ids.frames())
 
-    def merge_totals(self, totals: pl.DataFrame, reject: Reject) -> Iterator[int]:
-        """See `_Target.merge_totals`."""
+    def merge_totals(self, totals: pl.DataFrame, _reject: Reject) -> Iterator[int]:
         yield totals.height
 
 
@@ -253,7 +227,7 @@ class _Loading:
     """
 
     def __init__(
-        self, source: Tables, target: _Target, rejects: Rejects, progress: Progress
+        self, source: Tables, target: _Graph | _Nowhere, rejects: Rejects, progress: Progress
     ) -> None:
         self._source = source
         self._target = target

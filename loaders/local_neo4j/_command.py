@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 Progress = Callable[[str], None]
 
@@ -39,30 +38,6 @@ class CommandResult:
         return tail(self.output, count)
 
 
-class Runner(Protocol):
-    """Runs one program to its end; never raises for how it ended."""
-
-    def __call__(
-        self,
-        command: Sequence[str],
-        *,
-        timeout_seconds: float,
-        environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
-        kept_open: Sequence[int] = (),
-    ) -> CommandResult:
-        """Run one program.
-
-        Args:
-            command: the program and its arguments.
-            timeout_seconds: how long it may take.
-            environment: added to this process's own.
-            folder: where it runs; in this process's folder by default.
-            kept_open: open files that it inherits, and with them the locks on them.
-        """
-        ...
-
-
 def run_command(
     command: Sequence[str],
     *,
@@ -71,7 +46,15 @@ def run_command(
     folder: Path | None = None,
     kept_open: Sequence[int] = (),
 ) -> CommandResult:
-    """The `Runner` that really runs programs."""
+    """Run one program to its end; never raises for how it ended.
+
+    Args:
+        command: the program and its arguments.
+        timeout_seconds: how long it may take.
+        environment: added to this process's own.
+        folder: where it runs; in this process's folder by default.
+        kept_open: open files that it inherits, and with them the locks on them.
+    """
     try:
         done = subprocess.run(
             command,
@@ -91,6 +74,10 @@ def run_command(
     except OSError as error:
         return CommandResult(NOT_FOUND, f"{command[0]}: {error.strerror}")
     return CommandResult(done.returncode, done.stdout)
+
+
+Runner = Callable[..., CommandResult]
+"""Takes what `run_command` takes; tests pass a recording."""
 
 
 def tail(text: str, count: int) -> str:

@@ -7,34 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from loaders.files import held_folder
-from loaders.gateway import Neo4jAddress
 from loaders.local_neo4j._local import LocalNeo4j
 from loaders.local_neo4j._options import LocalNeo4jOptions, free_ports
 from loaders.local_neo4j._versions import DEFAULT_LINE
-
-
-@contextmanager
-def scratch_neo4j(
-    home: Path,
-    progress: Callable[[str], None] = lambda _message: None,
-    *,
-    heap_megabytes: int = 1024,
-    version: str = DEFAULT_LINE,
-) -> Generator[Neo4jAddress]:
-    """Start an empty Neo4j on free ports, and stop and remove it when the block ends.
-
-    Args:
-        home: the folder of a local Neo4j; its installed jars are used, and kept there for
-            the next time where it has none.
-        progress: told what is done.
-        heap_megabytes: Java heap, in MiB.
-        version: line of Neo4j.
-
-    Raises:
-        LocalNeo4jError: it cannot be started.
-    """
-    with scratch_server(home, progress, heap_megabytes=heap_megabytes, version=version) as server:
-        yield server.address()
 
 
 @contextmanager
@@ -45,7 +20,14 @@ def scratch_server(
     heap_megabytes: int = 1024,
     version: str = DEFAULT_LINE,
 ) -> Generator[LocalNeo4j]:
-    """The same as `scratch_neo4j`, for work that stops and starts the server itself.
+    """Start an empty Neo4j on free ports, and stop and remove it when the block ends.
+
+    Args:
+        home: the folder of a local Neo4j; its installed jars are used, and kept there for
+            the next time where it has none.
+        progress: told what is done.
+        heap_megabytes: Java heap, in MiB.
+        version: line of Neo4j.
 
     Raises:
         LocalNeo4jError: it cannot be started.

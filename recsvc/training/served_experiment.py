@@ -8,7 +8,7 @@ import numpy as np
 
 from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
-from loaders.local_neo4j import scratch_neo4j
+from loaders.local_neo4j import scratch_server
 from loaders.parts import stored_parts
 from recsvc.evaluation.metrics import CUTS, Ranking
 from recsvc.recommend.batch import batch_evidence, recommend_all
@@ -40,8 +40,8 @@ def rank_as_served(
     chosen = options_as_served(options)
     with (
         tempfile.TemporaryDirectory() as folder,
-        scratch_neo4j(home, say) as address,
-        Neo4jGateway(address) as gateway,
+        scratch_server(home, say) as server,
+        Neo4jGateway(server.address()) as gateway,
     ):
         return rank_by_refresh(gateway, data, chosen, events, folder=Path(folder), say=say)
 

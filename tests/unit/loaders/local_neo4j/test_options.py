@@ -24,7 +24,6 @@ class TestPublicSurface:
             "forget_data",
             "free_port_after",
             "neo4j_versions",
-            "scratch_neo4j",
             "scratch_server",
         ]
 
