@@ -50,35 +50,21 @@ from recsvc.signals.popularity import popularity_prior
 _T = TypeVar("_T")
 
 
-class Journal(Protocol):
-    """Records each step, and may keep its result for an attempt that resumes the work."""
+class Journal:
+    """Records each step; this one keeps nothing, and tells nobody."""
+
+    __slots__ = ()
 
     def kept(self, name: str, make: Callable[[], _T]) -> _T:
         """What an earlier attempt made, else what `make` makes."""
-        ...
-
-    def step(self, name: str) -> AbstractContextManager[None]:
-        """One step."""
-        ...
-
-    def told(self, what: str, done: int, total: int) -> None:
-        """Report progress."""
-        ...
-
-
-class Unkept:
-    """A journal that keeps nothing and tells nobody."""
-
-    def kept(self, name: str, make: Callable[[], _T]) -> _T:
-        """See `Journal.kept`."""
         return make()
 
     def step(self, name: str) -> AbstractContextManager[None]:
-        """See `Journal.step`."""
+        """One step."""
         return nullcontext()
 
     def told(self, what: str, done: int, total: int) -> None:
-        """See `Journal.told`."""
+        """Report progress."""
 
 
 class FitModel(Protocol):

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from loaders.types import HeteroGraph, IdMap
 from recsvc.blend.blend import BASE, LEAST_WEIGHT, PER_SIGNAL, SCORES_AT_ONCE, Blend
 from recsvc.blend.fit import (
+    Journal,
     Parts,
-    Unkept,
     fit_whole,
     learn,
     learned_weights,
@@ -246,7 +246,7 @@ class _Fits:
         """The parts of the blend."""
         kinds = self.data.kinds
         events = self.data.graph.interactions.events
-        return Parts(self.options, events if kinds is None else kinds, self.part, None, Unkept())
+        return Parts(self.options, events if kinds is None else kinds, self.part, None, Journal())
 
     def split(self) -> ValidationSplit:
         """What is held out."""
@@ -289,7 +289,7 @@ class _Fits:
     ) -> Fitted:
         """See `recsvc.blend.fit.FitModel`."""
         model, report = self.model(name, graph, evidence, held_out=held_out, epochs=epochs)
-        return as_part(model, report, graph.items, self.options.kernel_size, Unkept())
+        return as_part(model, report, graph.items, self.options.kernel_size, Journal())
 
     def best_epochs(self) -> dict[str, int]:
         """The epochs found on what is held out, by trained model."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from loaders.gateway import Gateway
 from loaders.types import HeteroGraph
+from recsvc.blend.fit import Journal
 from recsvc.event_kinds import speaking_kinds
 from recsvc.refresh.lease import Lease
 from recsvc.refresh.options import RefreshOptions
@@ -20,7 +21,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class Run:
+class Run(Journal):
     """What every step of one refresh needs."""
 
     gateway: Gateway
