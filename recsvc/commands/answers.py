@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from loaders.types import HeteroGraph
     from recsvc.snapshot.arrays import Snapshot
 
-_log = structlog.get_logger()
 _CONNECTION = "recsvc.service.connections:BoundedConnection"
 _IDLE_SECONDS = 75
 """How long a connection may be idle: longer than clients and proxies keep one, 60 seconds mostly.

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from recsvc.report._parts import Bars, Curves, Intervals, Lines, Plot
+from recsvc.report._parts import Bars, Intervals, Lines, Plot
 from recsvc.report.plot_style import FILL, INK, STYLE
 
 _SVG = "http://www.w3.org/2000/svg"
@@ -41,9 +41,7 @@ def draw(plot: Plot, identifier: str) -> str:
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure = Figure(figsize=(7.2, _height(plot)), layout="constrained")
         axes = figure.add_subplot()
-        if isinstance(plot, Curves):
-            _draw_curves(axes, plot)
-        elif isinstance(plot, Lines):
+        if isinstance(plot, Lines):
             _draw_lines(axes, plot)
         elif isinstance(plot, Intervals):
             _draw_intervals(axes, plot)
@@ -63,29 +61,27 @@ def _height(plot: Plot) -> float:
     return 1.4 + 0.35 * len(plot.counts) if isinstance(plot, Bars) and plot.lying else 3.6
 
 
-def _draw_curves(axes: Axes, plot: Curves) -> None:
-    for name, points in plot.curves:
-        x, y = zip(*points, strict=True)
-        axes.plot(x, y, label=name, markersize=4, markevery=max(1, len(x) // 25))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(0.9, 1.1 * max(10, *(points[-1][0] for _, points in plot.curves)))
-    axes.set_ylim(0.7 * min(0.1, *(points[-1][1] for _, points in plot.curves)), 1.2)
-    for axis, shown in ((axes.xaxis, _number), (axes.yaxis, _percent)):
-        axis.set_major_locator(LogLocator(numticks=10))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(shown))
-    axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
-    axes.legend()
-
-
 def _draw_lines(axes: Axes, plot: Lines) -> None:
     for name, points in plot.lines:
         x, y = zip(*points, strict=True)
         axes.plot(x, y, label=name, markersize=4, markevery=max(1, len(x) // 25))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if plot.logarithmic:
+        _share_axes(axes, plot)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
     axes.legend()
+
+
+def _share_axes(axes: Axes, plot: Lines) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(0.9, 1.1 * max(10, *(points[-1][0] for _, points in plot.lines)))
+    axes.set_ylim(0.7 * min(0.1, *(points[-1][1] for _, points in plot.lines)), 1.2)
+    for axis, shown in ((axes.xaxis, _number), (axes.yaxis, _percent)):
+        axis.set_major_locator(LogLocator(numticks=10))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(shown))
 
 
 def _draw_bars(axes: Axes, plot: Bars) -> None:

@@ -39,25 +39,6 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Curves:
-    """Shares over numbers, both axes logarithmic.
-
-    Attributes:
-        title: what it shows.
-        description: the same for those who cannot see it.
-        x_label: what the numbers are.
-        y_label: of what the shares are.
-        curves: (number, share) by what stands in the legend.
-    """
-
-    title: str
-    description: str
-    x_label: str
-    y_label: str
-    curves: Sequence[tuple[str, Sequence[tuple[int, float]]]]
-
-
-@dataclass(frozen=True, slots=True)
 class Bars:
     """Counts or amounts, one bar each.
 
@@ -83,7 +64,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Values over numbers such as epochs.
+    """Values over numbers such as epochs, or shares over counts.
 
     Attributes:
         title: what it shows.
@@ -91,6 +72,7 @@ class Lines:
         x_label: what the numbers are.
         y_label: what the values are, with their unit.
         lines: (number, value) by what stands in the legend; none is empty.
+        logarithmic: both axes are, and the values are shares.
     """
 
     title: str
@@ -98,6 +80,7 @@ class Lines:
     x_label: str
     y_label: str
     lines: Sequence[tuple[str, Sequence[tuple[int, float]]]]
+    logarithmic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +102,7 @@ class Intervals:
     series: Sequence[tuple[str, Sequence[tuple[float, float, float] | None]]]
 
 
-Plot = Curves | Bars | Lines | Intervals
+Plot = Bars | Lines | Intervals
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from recsvc.report._figures import (
     Times,
     Values,
 )
-from recsvc.report._parts import Bars, Curves, Plot, Section, Table, readable
+from recsvc.report._parts import Bars, Lines, Plot, Section, Table, readable
 
 _TICKS = 10
 _PLOTTED_EVENTS = 4
@@ -362,9 +362,8 @@ def _curves(
     title: str, x_label: str, y_label: str, spread: Sequence[tuple[str, Distribution]]
 ) -> Plot:
     said = [f"{name}: median {d.median:,.4g}, at most {d.highest:,}" for name, d in spread]
-    return Curves(
-        title, f"{'; '.join(said)}.", x_label, y_label, [(name, d.curve) for name, d in spread]
-    )
+    curves = [(name, d.curve) for name, d in spread]
+    return Lines(title, f"{'; '.join(said)}.", x_label, y_label, curves, logarithmic=True)
 
 
 def _period_ticks(periods: Sequence[Named]) -> list[tuple[float, str]]:

@@ -10,14 +10,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from recsvc.evidence import EvidenceKind
-from recsvc.service.schemas import Count
+from recsvc.service.schemas import Count, Document
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class NodeDocument(_Document):
+class NodeDocument(Document):
     """A node of the graph; `id` is null for a person the asker does not follow."""
 
     kind: EvidenceKind
@@ -25,7 +21,7 @@ class NodeDocument(_Document):
     title: str | None
 
 
-class ContributionDocument(_Document):
+class ContributionDocument(Document):
     """What one piece of evidence adds to the score through one signal."""
 
     signal: str
@@ -33,7 +29,7 @@ class ContributionDocument(_Document):
     value: float
 
 
-class PathRelationshipDocument(_Document):
+class PathRelationshipDocument(Document):
     """One step of a path; `from` and `to` are positions among its nodes."""
 
     type: str
@@ -41,7 +37,7 @@ class PathRelationshipDocument(_Document):
     to: Annotated[int, Field(ge=0)]
 
 
-class PathDocument(_Document):
+class PathDocument(Document):
     """A path that exists in the graph, and what it adds to the score."""
 
     contribution: float
@@ -49,7 +45,7 @@ class PathDocument(_Document):
     relationships: list[PathRelationshipDocument]
 
 
-class CounterfactualDocument(_Document):
+class CounterfactualDocument(Document):
     """Without this evidence the item is not in the list."""
 
     without: list[NodeDocument]
@@ -57,7 +53,7 @@ class CounterfactualDocument(_Document):
     """An item that then is in the list."""
 
 
-class ExplanationDocument(_Document):
+class ExplanationDocument(Document):
     """Why an item has its score: `contributions` and `remainder` add up to it."""
 
     text: str
@@ -71,7 +67,7 @@ class ExplanationDocument(_Document):
     """Draws the paths in Neo4j Browser. Only with `explain=full`."""
 
 
-class RankedItemDocument(_Document):
+class RankedItemDocument(Document):
     """One recommended item; `signals` add up to `score`."""
 
     item_id: str
@@ -83,14 +79,14 @@ class RankedItemDocument(_Document):
     """Absent with `explain=none`."""
 
 
-class _Answered(_Document):
+class _Answered(Document):
     request_id: str
     """The same as the header `X-Request-Id`."""
     user_id: str | None
     """Null where the evidence came in the body."""
     versions: dict[str, int]
     """The active version of each model."""
-    unknown: list[str] = []
+    unknown: list[str] = Field([])
     """What the request named and the graph does not have, such as `item:55`: a hundred at most."""
     degraded: list[str]
     """What had to be left out: Neo4j was away, or a deadline passed."""
@@ -150,7 +146,7 @@ class EvidenceAnswerDocument(RecommendationsDocument):
     """Kinds of events of the evidence that have no weight: they count nothing."""
 
 
-class BatchDocument(_Document):
+class BatchDocument(Document):
     """Recommendations for many users."""
 
     answers: list[RecommendationsDocument]
@@ -163,7 +159,7 @@ class ExplainedItemDocument(_Answered, RankedItemDocument):
     """One item with its full explanation; `rank` is the one it has or would have."""
 
 
-class SimilarNodeDocument(_Document):
+class SimilarNodeDocument(Document):
     """A neighbour under one model."""
 
     id: str
@@ -173,7 +169,7 @@ class SimilarNodeDocument(_Document):
     rank: Annotated[int, Field(ge=1)]
 
 
-class SimilarDocument(_Document):
+class SimilarDocument(Document):
     """The nearest neighbours of an item or user, nearest first."""
 
     id: str
@@ -186,7 +182,7 @@ class SimilarDocument(_Document):
     """What could not be read: `availability`."""
 
 
-class EventsDocument(_Document):
+class EventsDocument(Document):
     """The events are in Neo4j, for good."""
 
     received: int
@@ -198,7 +194,7 @@ class EventsDocument(_Document):
     gives them one."""
 
 
-class WrittenDocument(_Document):
+class WrittenDocument(Document):
     """It is in Neo4j, for good."""
 
     id: str
@@ -207,7 +203,7 @@ class WrittenDocument(_Document):
     """True, with status 201, where it was not there before; false, with 200, where it was."""
 
 
-class LinkDocument(_Document):
+class LinkDocument(Document):
     """A category, and how strongly."""
 
     category_id: str
@@ -261,7 +257,7 @@ class ModelVersionDocument(BaseModel):
     """Properties that somebody edited and that cannot be read; they are left out."""
 
 
-class PendingDeletionsDocument(_Document):
+class PendingDeletionsDocument(Document):
     """Deletions that are not finished in all stored arrays."""
 
     pending: int
@@ -271,21 +267,21 @@ class PendingDeletionsDocument(_Document):
     """What stopped one the last time; null where they wait for a refresh, or are worked on."""
 
 
-class ModelsDocument(_Document):
+class ModelsDocument(Document):
     """All versions of all models."""
 
     models: list[ModelVersionDocument]
     deletions: PendingDeletionsDocument
 
 
-class ActivatedDocument(_Document):
+class ActivatedDocument(Document):
     """What is active now, of all that one refresh made."""
 
     versions: dict[str, int]
     """The number of the version, by model."""
 
 
-class HealthDocument(_Document):
+class HealthDocument(Document):
     """The service runs."""
 
     status: str
@@ -298,7 +294,7 @@ class ReadyDocument(HealthDocument):
     """What answers or writes lack, and why, by part: `neo4j`, `snapshot`, `writes`."""
 
 
-class FieldError(_Document):
+class FieldError(Document):
     """What is wrong with one field of a request."""
 
     location: list[str | int]
@@ -306,10 +302,8 @@ class FieldError(_Document):
     detail: str
 
 
-class ProblemDocument(BaseModel):
+class ProblemDocument(Document):
     """An error (RFC 9457)."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     type: str
     title: str

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from recsvc.refresh.run_manifest import RunOutcome, State
-from recsvc.service.schemas import RequestBody
+from recsvc.service.schemas import Document, RequestBody
 
 LinearModel = Literal[
     "chebycf",
@@ -24,10 +24,6 @@ LinearModel = Literal[
 """The models a blend can be made of. A test compares: loading them would load what trains."""
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
 class RefreshRequest(RequestBody):
     """A refresh that is wanted."""
 
@@ -41,7 +37,7 @@ class RefreshRequest(RequestBody):
     """As `recsvc refresh --from-scratch`."""
 
 
-class BegunRefreshDocument(_Document):
+class BegunRefreshDocument(Document):
     """A refresh that has begun, or goes on; `Location` is the address of its progress."""
 
     id: str
@@ -64,7 +60,7 @@ class RefreshDocument(RunOutcome):
     """The address of the page of the run; null until it has ended."""
 
 
-class RefreshesDocument(_Document):
+class RefreshesDocument(Document):
     """The refreshes that are known, the newest first."""
 
     refreshes: list[RefreshDocument]

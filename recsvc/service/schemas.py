@@ -110,11 +110,13 @@ VersionNumber = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(_whole)]
 """The number of a version."""
 
 
-class _Document(BaseModel):
+class Document(BaseModel):
+    """What goes in or out, with no other fields than these."""
+
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class RequestBody(_Document):
+class RequestBody(Document):
     """A JSON body; what it does not name is refused."""
 
     model_config = ConfigDict(strict=True)
@@ -133,7 +135,7 @@ class RequestBody(_Document):
         return body
 
 
-class RecommendationOptions(_Document):
+class RecommendationOptions(Document):
     """What a caller may ask of a list of recommendations."""
 
     k: Count = 10
@@ -180,7 +182,7 @@ def _evidence_key(name: str) -> EvidenceKey:
     return cast(EvidenceKind, kind), node_id
 
 
-class SimilarOptions(_Document):
+class SimilarOptions(Document):
     """What a caller may ask of a list of neighbours."""
 
     k: Count = 10

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from loaders.limits import MAX_ID_CHARACTERS
 from recsvc.evidence import EvidenceKind
+from recsvc.service.schemas import Document
 
 SearchText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS)]
 """What was typed."""
@@ -14,11 +15,7 @@ Found = Annotated[int, Field(ge=1, le=100)]
 """How many are wanted."""
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class SearchOptions(_Document):
+class SearchOptions(Document):
     """What to look for."""
 
     search: SearchText
@@ -27,7 +24,7 @@ class SearchOptions(_Document):
     """How many are wanted."""
 
 
-class UserSearchOptions(_Document):
+class UserSearchOptions(Document):
     """Which users to look for: `search` or `at`, not both."""
 
     search: SearchText | None = None
@@ -46,7 +43,7 @@ class UserSearchOptions(_Document):
         return self
 
 
-class FoundNodeDocument(_Document):
+class FoundNodeDocument(Document):
     """A node that was found."""
 
     id: str
@@ -56,13 +53,13 @@ class FoundNodeDocument(_Document):
     """Items of a user, interactions with an item, items in a category."""
 
 
-class FoundDocument(_Document):
+class FoundDocument(Document):
     """What was found, the likeliest first."""
 
     found: list[FoundNodeDocument]
 
 
-class InteractionDocument(_Document):
+class InteractionDocument(Document):
     """What a user did with an item, all events of one kind together."""
 
     event: str
@@ -72,7 +69,7 @@ class InteractionDocument(_Document):
     """When they did it last, in ISO 8601; null where nobody knows."""
 
 
-class EvidenceDocument(_Document):
+class EvidenceDocument(Document):
     """One piece of evidence."""
 
     kind: EvidenceKind
@@ -85,7 +82,7 @@ class EvidenceDocument(_Document):
     """Empty but for items; the newest first."""
 
 
-class KnownDocument(_Document):
+class KnownDocument(Document):
     """What is known about a user at this moment."""
 
     user_id: str
