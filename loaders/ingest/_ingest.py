@@ -6,7 +6,7 @@ the later row wins. Interactions: one total per (user, item, event), see `cypher
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,12 +83,14 @@ class IngestReport:
 
     Attributes:
         tables: one report per table, by its name, in the order they were loaded.
+        kinds: rows of interactions, by kind of event.
         warnings: what was there and not used.
         rejects: the file of rejected rows; None where there are none.
         seconds: how long all of it took.
     """
 
     tables: Mapping[str, TableReport]
+    kinds: Mapping[str, int]
     warnings: tuple[str, ...]
     rejects: Path | None
     seconds: float
@@ -163,6 +165,7 @@ def _load(
         tables = {spec.name: loading.load(spec) for spec in source.specs}
     return IngestReport(
         tables=tables,
+        kinds=loading.kinds,
         warnings=(*source.warnings, *filter(None, [log.warning])),
         rejects=rejects if log.total else None,
         seconds=time.perf_counter() - started,
@@ -224,6 +227,9 @@ class _Loading:
     """The loading of one data set.
 
     Each node is made sure of once: in the table that lists it, or where it is first named.
+
+    Attributes:
+        kinds: rows of interactions so far, by kind of event.
     """
 
     def __init__(
@@ -233,6 +239,7 @@ class _Loading:
         self._target = target
         self._rejects = rejects
         self._progress = progress
+        self.kinds = Counter[str]()
         self._made: defaultdict[Label, set[str]] = defaultdict(set)
         self._listed = {_label(spec, spec.describes) for spec in source.specs if spec.describes}
 
@@ -267,6 +274,7 @@ class _Loading:
         reject, rejected = self._rejects.add, self._rejects.counts
         with InteractionTotals() as totals:
             for batch in self._batches(spec, f"{spec.name}: reading"):
+                self.kinds.update(dict(batch["event"].value_counts().iter_rows()))
                 has_id = batch["event_id"].is_not_null()
                 totals.add(batch.filter(~has_id))
                 events = batch.filter(has_id)

@@ -10,7 +10,6 @@ from loaders.tables._folder import FileTables, FolderTables, open_tables
 from loaders.tables._frames import FrameTables
 from loaders.tables._graph import graph_from_tables
 from loaders.tables._interactions import read_interactions
-from loaders.tables._kinds import CountedKinds
 from loaders.tables._mapping import SAME_NAMES, TableMapping, parse_mapping
 from loaders.tables._reasons import Reason
 from loaders.tables._rejects import Rejects, forget_rejected, refuse_rejected
@@ -46,7 +45,6 @@ __all__ = [
     "TABLES",
     "USERS",
     "Column",
-    "CountedKinds",
     "FileTables",
     "FolderTables",
     "FrameTables",

@@ -96,7 +96,7 @@ def ingest(
     from loaders.ingest import check
     from loaders.ingest import ingest as ingest_tables
     from loaders.ingest.bulk import bulk_ingest
-    from loaders.tables import CountedKinds, parse_mapping
+    from loaders.tables import parse_mapping
     from recsvc.settings_file import event_line
 
     if dry_run and bulk:
@@ -104,7 +104,7 @@ def ingest(
     settings = _with_weights(event_weight or (), dry_run=dry_run)
     rejects = rejects_file(settings, source)
     with console.progress_bars() as bars:
-        opened = open_source(
+        tables = open_source(
             source,
             files,
             download_to=settings.home / "datasets" / source if download else None,
@@ -117,7 +117,6 @@ def ingest(
             ),
             progress=bars,
         )
-        tables = CountedKinds(opened)
         if dry_run:
             report = check(tables, rejects=rejects, strict=strict, progress=bars)
         elif bulk:
@@ -128,7 +127,7 @@ def ingest(
                 report = ingest_tables(
                     gateway, tables, rejects=rejects, strict=strict, progress=bars
                 )
-    unknown = unknown_kinds(tables.kinds, settings.events)
+    unknown = unknown_kinds(report.kinds, settings.events)
     for warning in report.warnings:
         console.say(warning)
     say_unknown_kinds(unknown)
@@ -140,7 +139,7 @@ def ingest(
                 "rejects": str(report.rejects) if report.rejects else None,
                 "warnings": list(report.warnings),
                 "unknown_kinds": {
-                    kind: {"rows": tables.kinds[kind], "setting": event_line(kind)}
+                    kind: {"rows": report.kinds[kind], "setting": event_line(kind)}
                     for kind in unknown
                 },
                 "seconds": report.seconds,

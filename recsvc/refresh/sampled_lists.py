@@ -9,13 +9,12 @@ on. All writers hold one lock. A writer of users and items looks, with the lock 
 still exist: of a deletion and a refresh at the same time, the later one leaves nothing.
 """
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from loaders.files import file_lock, write_bytes
 from recsvc.evaluation.splits import id_numbers
@@ -79,23 +78,24 @@ class SampledLists:
     users: tuple[UserLists, ...]
 
 
+_STORED: Final = TypeAdapter(SampledLists)
+
+
 def write_lists(folder: Path, lists: SampledLists) -> None:
     """Keep what changed with a run.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_bytes(folder / _LISTS, orjson.dumps(asdict(lists)))
+    write_bytes(folder / _LISTS, _STORED.dump_json(lists))
 
 
 def read_lists(folder: Path) -> SampledLists | None:
     """What changed in a run; None where that is not known."""
     try:
-        found = orjson.loads((folder / _LISTS).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        return _STORED.validate_json((folder / _LISTS).read_bytes())
+    except (OSError, ValidationError):
         return None
-    users = tuple(_user(each) for each in found["users"])
-    return SampledLists(found["version"], tuple(found["overlap"]), users)
 
 
 def drop_lists(folder: Path) -> None:
@@ -133,12 +133,3 @@ def _names(user: UserLists, kind: EvidenceKind, node_id: str) -> bool:
     if kind == "user":
         return user.user == int(id_numbers([node_id])[0])
     return kind == "item" and node_id in user.item_ids
-
-
-def _user(found: dict[str, Any]) -> UserLists:
-    before, now = (_items(found[name]) for name in ("before", "now"))
-    return UserLists(found["number"], found["user"], found["items"], before, now)
-
-
-def _items(found: Sequence[dict[str, str]]) -> tuple[ListedItem, ...]:
-    return tuple(ListedItem(**each) for each in found)

@@ -64,7 +64,8 @@ def bulk_ingest(
             if strict:
                 refuse_rejected(source, log)
             late = LateProperties(folder)
-            tables = Staging(source, files, late, log, progress).run()
+            staging = Staging(source, files, late, log, progress)
+            tables = staging.run()
         _refuse_full_disk(folder, files.bytes)
         _refuse_filled(local, say)
         with (
@@ -76,6 +77,7 @@ def bulk_ingest(
             late.apply(gateway)
     return IngestReport(
         tables=tables,
+        kinds=staging.kinds,
         warnings=tuple(source.warnings),
         rejects=rejects if log.total else None,
         seconds=time.perf_counter() - started,

@@ -55,6 +55,9 @@ class Staging:
         late: where the properties go that those cannot carry.
         rejects: takes note of rejected rows.
         progress: told what is read and written.
+
+    Attributes:
+        kinds: rows of interactions, by kind of event.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Staging:
         self._late = late
         self._rejects = rejects
         self._progress = progress
+        self.kinds = Counter[str]()
         self._open = ExitStack()
         folder = files.folder
         self._nodes = {label: self._gathered("id", folder) for label in NODES}
@@ -122,6 +126,7 @@ class Staging:
         return done, time.perf_counter() - started
 
     def _take_interactions(self, batch: pl.DataFrame) -> None:
+        self.kinds.update(dict(batch["event"].value_counts().iter_rows()))
         has_id = batch["event_id"].is_not_null()
         self._tables.add(batch.filter(~has_id))
         events = batch.filter(has_id)
