@@ -164,7 +164,11 @@ async def test_nothing_is_left_of_a_user_an_item_and_a_category(
 ) -> None:
     copies(101, "retired")
     copies(102, "failed")
-    await client.post("/v1/events", json=[{"event_id": "e", "user_id": "u13", "item_id": "i42"}])
+    events = [
+        {"event_id": "of the user", "user_id": "u13", "item_id": "i1"},
+        {"event_id": "of the item", "user_id": "u1", "item_id": "i42"},
+    ]
+    await client.post("/v1/events", json=events)
     before = (await client.get("/v1/users/u37/recommendations", params={"k": 50})).json()
     doomed = before["items"][0]["item_id"]
     (seen,) = statement(
