@@ -393,6 +393,17 @@ class TestReport:
         assert report.seconds >= sum(table.seconds for table in report.tables.values())
 
 
+def test_of_two_rows_of_a_link_the_later_stands(
+    gateway: Neo4jGateway, tmp_path: Path, relationships: Links
+) -> None:
+    (tmp_path / "interactions.csv").write_text("user_id,item_id\n")
+    (tmp_path / "item_categories.csv").write_text(
+        "item_id,category_id,weight\ni,c,2\ni,c,1\ni,c,\n"
+    )
+    ingest(gateway, FolderTables(tmp_path), rejects=tmp_path / "rejects.csv")
+    assert relationships("IN_CATEGORY")["i", "c"] == {"weight": 1.0}
+
+
 def test_hostile_ids(gateway: Neo4jGateway, tmp_path: Path, relationships: Links) -> None:
     ids = HOSTILE_IDS
     others = [*ids[1:], ids[0]]

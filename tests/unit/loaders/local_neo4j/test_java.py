@@ -167,6 +167,7 @@ class TestJavaProcess:
         assert conf["server.bolt.listen_address"].endswith(f":{record.bolt_port}")
         assert conf["server.http.advertised_address"].endswith(f":{record.http_port}")
         assert conf["dbms.security.auth_enabled"] == "true"
+        assert conf["dbms.security.allow_csv_import_from_file_urls"] == "false"
         assert conf["dbms.usage_report.enabled"] == "false"
         assert conf["server.https.enabled"] == "false"
         assert conf["server.memory.heap.max_size"] == "300m"
