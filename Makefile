@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-# There are two workers: each has one thread, and a Java that compiles quickly rather than well.
+# Three workers for two cores, since each often waits for its Neo4j. Each has one thread, and a Java
+# that compiles quickly rather than well.
 PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1 $(BIN)/python -m pytest
 
 # Types are checked beside the tests: that takes a minute of one core.
@@ -31,7 +32,7 @@ test: lint types together
 
 together: $(VENV)/.ready
 	@$(BIN)/coverage erase
-	$(PYTEST) $(COVERAGE) --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not alone and not long"
+	$(PYTEST) $(COVERAGE) --numprocesses 3 --dist loadscope --no-loadscope-reorder -m "not alone and not long"
 
 # Counting lines makes every test slower.
 test-all: COVERAGE := --cov --cov-append --cov-report=

@@ -200,7 +200,9 @@ def _refresh(request: dict[str, Any], out: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     _patch(Boundaries(reached))
-    chosen = {name: request[name] for name in ("seed", "models") if name in request}
+    chosen = {name: request[name] for name in ("seed",) if name in request}
+    if "models" in request:
+        chosen["models"] = tuple(request["models"])
     address = Neo4jAddress(request["uri"], request["user"], request["password"])
     with Neo4jGateway(address) as gateway:
         report = refresh(

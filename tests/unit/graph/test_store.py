@@ -37,7 +37,9 @@ def test_hostile_ids_are_literals_that_read_back_the_same(hostile: str) -> None:
     parameters = path_parameters([("A", "item"), ("e", "A")], "A", ["k"], limit=3)
     plain = pasteable("item_user_item", parameters)
     literals = [read_literal(body) for body in LITERAL.findall(text)]
-    assert literals[:4] == [hostile, "item", "e", hostile]
+    assert [each for each in literals if each in (hostile, "item", "e")][:4] == [
+        hostile, "item", "e", hostile,
+    ]  # fmt: skip
     assert literals == [hostile if body == "A" else body for body in LITERAL.findall(plain)]
     # Outside of the literals nothing is other than with an id that needs no care.
     assert LITERAL.sub("'A'", text) == LITERAL.sub("'A'", plain)
