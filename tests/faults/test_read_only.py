@@ -4,8 +4,6 @@ A short form is in `tests/integration/test_local_neo4j.py`.
 """
 
 import os
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
 from recsvc.refresh.options import RefreshOptions
 from tests.conftest import CHECKOUT, _docker_answers, refreshed, running_service
 from tests.statement import statement
+from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
@@ -27,18 +26,10 @@ COUNTED = """
 MATCH (:User {user_id: 'u1'})-[r:INTERACTED {event: 'once'}]->(:Item {item_id: 'i1'})
 RETURN r.count AS count, COUNT { (:Event {event_id: 'one'}) } AS entries
 """
-PATIENCE_SECONDS = 60.0
 
 
 def degraded(client: httpx.Client) -> dict[str, str]:
     return client.get("/health/ready").json()["degraded"]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_it_is_said_before_anybody_writes_and_until_it_is_over(
@@ -66,16 +57,16 @@ def test_it_is_said_before_anybody_writes_and_until_it_is_over(
 
             server.down()
             LocalNeo4j(options).up()
-            wait_until(lambda: degraded(service.client) == {})  # nobody has written
+            until(lambda: degraded(service.client) == {})  # nobody has written
             assert service.client.post("/v1/events", json=EVENT).json()["new"] == 1
             server.down()
             LocalNeo4j(replace(options, read_only=True)).up()
-            wait_until(lambda: degraded(service.client) == READ_ONLY)
+            until(lambda: degraded(service.client) == READ_ONLY)
         server.down()
         LocalNeo4j(options).up()
         # An event counts once, also when both the service and Neo4j were started again.
         with running_service(graph.environment, tmp_path / "again.log") as service:
-            wait_until(lambda: degraded(service.client) == {})
+            until(lambda: degraded(service.client) == {})
             assert service.client.post("/v1/events", json=EVENT).json()["new"] == 0
         with Neo4jGateway(address) as gateway:
             (counted,) = statement(gateway, COUNTED)

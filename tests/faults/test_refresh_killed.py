@@ -13,8 +13,9 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from recsvc.settings import load_settings
 from tests.conftest import running_service
 from tests.faults.answer_oracle import AnswerOracle, Findings, wanted_of
-from tests.faults.steady_load import SteadyLoad
+from tests.faults.steady_load import Answered, SteadyLoad
 from tests.forked_refresh import VERSIONS, forks, make_graph, orphans, served_arrays
+from tests.waiting import until_then
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
@@ -53,6 +54,10 @@ def test_the_same_command_again_makes_what_nobody_disturbed_makes(
     assert not [v for v in gateway.run(VERSIONS) if v["status"] == "building"]
 
 
+def version_named(answered: Answered) -> int | None:
+    return answered.body.get("versions", {}).get("hybrid")
+
+
 @pytest.mark.parametrize("kills", [1, pytest.param(KILLS, marks=pytest.mark.long)])
 async def test_no_request_fails_and_no_answer_mixes_versions(
     gateway: Neo4jGateway,
@@ -89,11 +94,9 @@ async def test_no_request_fails_and_no_answer_mixes_versions(
                     assert told["status"] == 0, told
                     assert orphans(gateway) == []
                     active = oracle.look(gateway)
-                async with asyncio.timeout(60):
-                    while load.answers[-1].body.get("versions", {}).get("hybrid") != active:
-                        await asyncio.sleep(0.1)
+                await until_then(lambda: version_named(load.answers[-1]) == active)
     oracle.judge(load.answers, found)
     assert (found.failed, found.mixed, found.degraded) == (0, 0, 0), found.examples
     assert found.told_apart > found.answers / 2
-    named = {each.body["versions"]["hybrid"] for each in load.answers}
+    named = {version_named(each) for each in load.answers}
     assert len(named) > kills / 2

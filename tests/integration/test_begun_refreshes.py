@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.service.refresh_schemas import RefreshDocument
 from tests.conftest import Service, running_service
 from tests.forked_refresh import VERSIONS, make_graph
+from tests.waiting import until
 
 pytestmark = pytest.mark.neo4j
 
@@ -57,14 +57,6 @@ def service(environment: dict[str, str], log: Path) -> Iterator[Service]:
     with running_service(environment, log, *arguments, until="/health/live") as service:
         service.client.timeout = httpx.Timeout(150)
         yield service
-
-
-def until(reached: Callable[[], Any], seconds: float = 200) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := reached()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
 
 
 def told(service: Service, name: str) -> dict[str, Any]:

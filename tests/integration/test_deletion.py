@@ -35,6 +35,7 @@ from recsvc.snapshot.forgetting import rewritten
 from tests.conftest import key_ring
 from tests.integration.conftest import QUICK
 from tests.statement import statement
+from tests.waiting import until_then
 
 pytestmark = pytest.mark.neo4j
 
@@ -110,14 +111,6 @@ def stored(gateway: Neo4jGateway) -> dict[int, bytes]:
     for row in statement(gateway, text):
         found[row["version"]] = found.get(row["version"], b"") + row["content"]
     return found
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(400):
-        if true():
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail("it did not happen within 20 seconds")
 
 
 def notes(gateway: Neo4jGateway) -> int:
@@ -238,8 +231,8 @@ async def test_a_deletion_that_was_killed_is_finished_by_a_start(served, tmp_pat
     engine = make_engine(served, tmp_path)
     await engine.start()
     try:
-        await until(lambda: "i77" not in engine.snapshot.items)
-        await until(lambda: not left_on_disk(tmp_path, "i77"))
+        await until_then(lambda: "i77" not in engine.snapshot.items)
+        await until_then(lambda: not left_on_disk(tmp_path, "i77"))
         assert_nothing_left(served, engine, tmp_path, "i77")
     finally:
         await engine.stop()
@@ -281,8 +274,8 @@ async def test_other_services_notice(served, engine: Engine, tmp_path: Path) -> 
         await asyncio.to_thread(
             delete_user, gateway, "u60", snapshot_folder=served.home / "snapshots"
         )
-    await until(lambda: "u60" not in engine.snapshot.users)
-    await until(lambda: not left_on_disk(tmp_path / "snapshots", "u60"))
+    await until_then(lambda: "u60" not in engine.snapshot.users)
+    await until_then(lambda: not left_on_disk(tmp_path / "snapshots", "u60"))
     assert_nothing_left(served, engine, tmp_path / "snapshots", "u60")
 
 
@@ -367,7 +360,7 @@ async def test_one_that_cannot_be_finished_is_shown_and_tried_again(
         refused = await client.delete("/v1/users/u64")
         assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
         assert "gone from the graph" in refused.json()["detail"]
-        await until(lambda: engine.deletions_seen == 1)
+        await until_then(lambda: engine.deletions_seen == 1)
         assert "recsvc_deletions_pending 1.0" in (await client.get("/metrics")).text
         told = (await client.get("/v1/models")).json()["deletions"]
         assert (told["pending"], told["since"] is not None) == (1, True)
@@ -376,7 +369,7 @@ async def test_one_that_cannot_be_finished_is_shown_and_tried_again(
         listed = await client.get("/v1/users/u65/recommendations")
         assert len(listed.json()["items"]) == 10
         statement(served.gateway, damaged, content=whole["content"])
-        await until(lambda: engine.deletions_seen == 0)
+        await until_then(lambda: engine.deletions_seen == 0)
         assert (await client.delete("/v1/users/u64")).status_code == 404
         told = (await client.get("/v1/models")).json()["deletions"]
         assert told == {"pending": 0, "since": None, "reason": None}

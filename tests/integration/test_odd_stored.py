@@ -1,7 +1,6 @@
 """What this product itself keeps in the graph, and ids, edited by hand: everybody is answered."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from recsvc.settings import load_settings
 from recsvc.snapshot.deletion import pending_deletions
 from tests.conftest import Served, Service, running_service
 from tests.statement import statement
+from tests.waiting import until
 
 pytestmark = pytest.mark.neo4j
 
@@ -276,14 +276,6 @@ def schema(text: str) -> Query:
 
 def degraded(service: Service) -> dict[str, str]:
     return service.client.get("/health/ready").json()["degraded"]
-
-
-def until(true: Callable[[], T]) -> T:
-    deadline = time.monotonic() + 20.0
-    while not (found := true()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
 
 
 def test_a_dropped_vector_index_is_named(served: Served, service: Service) -> None:

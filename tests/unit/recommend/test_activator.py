@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from loaders.errors import Neo4jUnavailableError
 from recsvc.errors import SnapshotError
 from recsvc.recommend import activator as activations
 from recsvc.recommend.activator import Activations
+from tests.waiting import until_then
 
 
 class Written:
@@ -60,51 +60,44 @@ async def made(written: Written) -> AsyncIterator[Activations]:
     await made.stop()
 
 
-async def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5.0
-    while not true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-
-
 async def test_nobody_waits_for_them(made: Activations, written: Written) -> None:
     assert await made.activate("hybrid", 1) == {"hybrid": 1}
-    await until(lambda: written.events == ["begin 1"])
+    await until_then(lambda: written.events == ["begin 1"])
     written.go_on.set()
-    await until(lambda: written.events == ["begin 1", "end 1"])
+    await until_then(lambda: written.events == ["begin 1", "end 1"])
 
 
 async def test_only_the_newest_of_those_that_wait_is_written(
     made: Activations, written: Written
 ) -> None:
     await made.activate("hybrid", 1)
-    await until(lambda: written.events == ["begin 1"])
+    await until_then(lambda: written.events == ["begin 1"])
     made._want_neighbours(2)
     made._want_neighbours(3)
-    await until(lambda: written.events == ["begin 1", "begin 3"])
+    await until_then(lambda: written.events == ["begin 1", "begin 3"])
     written.go_on.set()
-    await until(lambda: written.events == ["begin 1", "begin 3", "end 3"])
+    await until_then(lambda: written.events == ["begin 1", "begin 3", "end 3"])
     await made.activate("hybrid", 4)
-    await until(lambda: written.events[-2:] == ["begin 4", "end 4"])
+    await until_then(lambda: written.events[-2:] == ["begin 4", "end 4"])
 
 
 async def test_neo4j_that_is_away_is_tried_again(made: Activations, written: Written) -> None:
     written.go_on.set()
     written.errors = [Neo4jUnavailableError("away"), Neo4jUnavailableError("away")]
     await made.activate("hybrid", 1)
-    await until(lambda: written.events == ["begin 1"] * 3 + ["end 1"])
+    await until_then(lambda: written.events == ["begin 1"] * 3 + ["end 1"])
 
 
 async def test_arrays_that_are_gone_are_given_up(made: Activations, written: Written) -> None:
     written.go_on.set()
     written.errors = [SnapshotError("damaged")]
     await made.activate("hybrid", 1)
-    await until(lambda: made._writer is not None and made._writer.done())
+    await until_then(lambda: made._writer is not None and made._writer.done())
     assert written.events == ["begin 1"]
 
 
 async def test_a_stop_does_not_wait_for_them(made: Activations, written: Written) -> None:
     await made.activate("hybrid", 1)
-    await until(lambda: written.events == ["begin 1"])
+    await until_then(lambda: written.events == ["begin 1"])
     await asyncio.wait_for(made.stop(), 2.0)
     assert written.events == ["begin 1"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from recsvc.recommend import active_snapshot as serving_module
 from recsvc.recommend.active_snapshot import Serving
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot, pack
+from tests.waiting import until_then
 
 
 def packed(version: int, title: str = "One") -> tuple[tuple[Part, ...], str]:
@@ -108,27 +108,20 @@ def on_disk(folder: Path) -> list[int]:
     return [int(name.split("-")[1]) for name in names(folder, "hybrid-*")]
 
 
-async def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5.0
-    while not true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-
-
 async def test_one_goes_back_to_what_is_on_disk(make: Any, tmp_path: Path) -> None:
     """Also in a service that was started after that was active."""
     store = FakeStore(1, 2)
     serving = make(store)
     await serving.start()
     assert serving.snapshot.versions == {"hybrid": 2}
-    await until(lambda: on_disk(tmp_path) == [1, 2])
+    await until_then(lambda: on_disk(tmp_path) == [1, 2])
     assert store.read == [2, 1]
     store.active = 1
     await serving.reload()
     assert serving.snapshot.versions == {"hybrid": 1}
-    await until(lambda: snapshots.last_served(tmp_path)[0].name.startswith("hybrid-1-"))
+    await until_then(lambda: snapshots.last_served(tmp_path)[0].name.startswith("hybrid-1-"))
     store.active = 2
-    await until(lambda: serving.snapshot.versions == {"hybrid": 2})
+    await until_then(lambda: serving.snapshot.versions == {"hybrid": 2})
     assert store.read == [2, 1]
 
 
@@ -136,7 +129,7 @@ async def test_what_is_no_longer_stored_goes(make: Any, tmp_path: Path) -> None:
     store = FakeStore(1, 2)
     serving = make(store)
     await serving.start()
-    await until(lambda: on_disk(tmp_path) == [1, 2])
+    await until_then(lambda: on_disk(tmp_path) == [1, 2])
     (old,) = names(tmp_path, "hybrid-1-*")
     store.content[1] = packed(1, "deleted")
     await serving.reload()
@@ -144,8 +137,8 @@ async def test_what_is_no_longer_stored_goes(make: Any, tmp_path: Path) -> None:
     store.content[3] = packed(3)
     store.active = 3
     del store.content[1]
-    await until(lambda: on_disk(tmp_path) == [2, 3])
-    await until(lambda: not names(tmp_path, ".unpacking-*"))
+    await until_then(lambda: on_disk(tmp_path) == [2, 3])
+    await until_then(lambda: not names(tmp_path, ".unpacking-*"))
 
 
 async def test_what_was_rewritten_while_it_was_read_ahead_goes(make: Any, tmp_path: Path) -> None:
@@ -154,7 +147,7 @@ async def test_what_was_rewritten_while_it_was_read_ahead_goes(make: Any, tmp_pa
     await serving.reload()
     store.reading_seconds = 0.3
     serving._look_ahead()
-    await until(lambda: store.read == [2, 1])
+    await until_then(lambda: store.read == [2, 1])
     store.content[1] = packed(1, "deleted")
     await serving.reload()
     assert on_disk(tmp_path) == [2]
@@ -174,7 +167,7 @@ async def test_one_that_gives_up_waiting_lets_nobody_else_read(make: Any) -> Non
     store.may_be_read.clear()
     first, second, third = (make(store) for _ in range(3))
     reading = asyncio.create_task(first.reload())
-    await until(lambda: store.read == [1])
+    await until_then(lambda: store.read == [1])
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(second.reload(), 0.1)
     waiting = asyncio.create_task(third.reload())
@@ -201,13 +194,13 @@ async def test_a_full_disk_leaves_what_was_served(
         patched.setattr(snapshots, "unpacking", full)
         store.content[2] = packed(2)
         store.active = 2
-        await until(lambda: store.read.count(2) > 1)
+        await until_then(lambda: store.read.count(2) > 1)
         assert serving.snapshot.versions == {"hybrid": 1}
         assert serving.active["hybrid"].version == 1
         other = make(store)
         await other.start()  # from the disk
         assert other.snapshot.versions == {"hybrid": 1}
-    await until(lambda: serving.snapshot.versions == other.snapshot.versions == {"hybrid": 2})
+    await until_then(lambda: serving.snapshot.versions == other.snapshot.versions == {"hybrid": 2})
 
 
 async def test_a_graph_without_a_version_is_served_nothing_of_another(
@@ -219,7 +212,7 @@ async def test_a_graph_without_a_version_is_served_nothing_of_another(
     await serving.start()
     assert serving.serves
     store.content, store.active_versions = {}, nothing_active
-    await until(lambda: not serving.serves)
+    await until_then(lambda: not serving.serves)
     assert on_disk(tmp_path) == []
     assert "no version is active" in serving.troubles["snapshot"]
 
