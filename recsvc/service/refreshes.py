@@ -12,7 +12,7 @@ import structlog
 
 from loaders.errors import Neo4jError
 from loaders.files import file_lock
-from recsvc.errors import NotFoundError, RefreshError, RefreshRunningError
+from recsvc.errors import BusyError, NotFoundError, RefreshError, RefreshRunningError
 from recsvc.recommend.engine import Engine
 from recsvc.refresh.process import page_command, refresh_command
 from recsvc.refresh.run_journal import (
@@ -28,6 +28,8 @@ from recsvc.service.refresh_schemas import RefreshDocument
 _BEGIN_SECONDS = 120.0
 """How long a process may take until its refresh has begun; a lost lease is waited for in it."""
 _PAGE_SECONDS = 60.0
+_MOST_PAGES = 8
+"""Pages that are made or waited for at the same time."""
 _LOOK_SECONDS = 0.1
 _CLEAR_SECONDS = 15.0
 _SHOWN = 20
@@ -47,6 +49,7 @@ class Refreshes:
         self._home = home
         self._command = command
         self._page_turn = asyncio.Lock()
+        self._pages_asked = 0
 
     async def begin(
         self, engine: Engine, models: Sequence[str], *, force: bool, from_scratch: bool
@@ -109,12 +112,25 @@ class Refreshes:
 
         Raises:
             NotFoundError: there is no such run, or it has not ended.
+            BusyError: too many pages are asked for at the same time.
+            RefreshError: it could not be made.
         """
         manifest = read_manifest(self._home, name)
         if manifest is None or manifest.state == "unfinished":
             raise NotFoundError(f"no page of a refresh {name!r}: there is one when a run has ended")
-        async with self._page_turn:
-            return await asyncio.to_thread(_output, page_command(self._home, name))
+        if self._pages_asked >= _MOST_PAGES:
+            raise BusyError("too many pages are asked for at the same time: ask again later")
+        self._pages_asked += 1
+        try:
+            async with self._page_turn:
+                return await asyncio.to_thread(_output, page_command(self._home, name))
+        except subprocess.SubprocessError as error:
+            _log.error("page of a refresh not made", run=name, reason=str(error))
+            raise RefreshError(
+                "the page of the refresh could not be made: the log of the service says more"
+            ) from None
+        finally:
+            self._pages_asked -= 1
 
     async def newest(self, engine: Engine) -> list[RefreshDocument]:
         """What is known of each run that is kept, the newest first."""

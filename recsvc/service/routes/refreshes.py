@@ -69,7 +69,9 @@ async def get_refresh(run: NodeId, refreshes: RefreshesDep, engine: EngineDep) -
     return json_response(document.model_dump(mode="json"))
 
 
-@router.get("/v1/refreshes/{id}/report", response_class=HTMLResponse, responses=described(404, 422))
+@router.get(
+    "/v1/refreshes/{id}/report", response_class=HTMLResponse, responses=described(404, 422, 503)
+)
 async def get_refresh_report(run: NodeId, refreshes: RefreshesDep) -> Response:
     """The page of a refresh that has ended, for people: one file without any script."""
     return HTMLResponse(await refreshes.page(run), headers=_ONLY_SHOWN)

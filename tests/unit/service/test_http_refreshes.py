@@ -21,6 +21,7 @@ from loaders.errors import Neo4jUnavailableError
 from recsvc.graph.rows import ActiveVersion
 from recsvc.models import MODELS
 from recsvc.refresh.process import refresh_command
+from recsvc.service import refreshes as refreshes_of_service
 from recsvc.service.app import create_app
 from recsvc.service.refresh_schemas import (
     BegunRefreshDocument,
@@ -115,6 +116,23 @@ async def test_the_page_of_a_run_is_shown_and_may_do_nothing(
     write_manifest(tmp_path, state="unfinished")
     checked(await client.get(address), 404)
     assert (await client.get(f"/v1/refreshes/{RUN}")).json()["report"] is None
+
+
+async def test_more_pages_than_can_be_made_are_refused_at_once(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refreshes_of_service, "page_command", lambda *_: ["sleep", "0.05"])
+    address = f"/v1/refreshes/{RUN}/report"
+    answers = await asyncio.gather(*(client.get(address) for _ in range(12)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 8 + [503] * 4
+    assert (await client.get(address)).status_code == 200
+
+
+async def test_a_page_that_cannot_be_made_is_no_fault_of_who_asks(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refreshes_of_service, "page_command", lambda *_: ["false"])
+    checked(await client.get(f"/v1/refreshes/{RUN}/report"), 503)
 
 
 async def test_what_is_asked_for_reaches_the_command(fake: FakeEngine, tmp_path: Path) -> None:
