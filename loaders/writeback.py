@@ -69,7 +69,7 @@ def begin_version(
 
 
 def unfinished_runs(gateway: Gateway) -> frozenset[str]:
-    """Runs that may be gone on with: what they wrote has not failed and not been replaced."""
+    """Runs that may be resumed: what they wrote has not failed and not been replaced."""
     return frozenset(gateway.run(catalogue()["writeback/unfinished_runs"])[0]["runs"])
 
 

@@ -1,4 +1,4 @@
-"""Deletions of a service: asked for one by one, done together, and gone on with until all is done.
+"""Deletions of a service: asked for one by one, done together, and repeated until all is done.
 
 What was left unfinished, by whomever, is found from time to time and finished, ever more rarely
 while it fails. What waits is known to the metrics and to `GET /v1/models`.

@@ -53,7 +53,7 @@ class WarmState:
         items: ids and rows.
         categories: ids and rows.
         evidence: what was learned from, [users, items].
-        tables: of each model that can be gone on with, `FitReport.tables`.
+        tables: of each model that can be fine-tuned, `FitReport.tables`.
         options: of each model, with what they left open.
         learned: weights and epochs, from the last refresh from scratch.
         digests: of the relationships of each type, see `digests_of`.
@@ -82,7 +82,7 @@ class WarmState:
         all tables are of the same kind of node, so tables of different meaning are not mixed.
 
         Args:
-            name: of the model; there are none of one that cannot be gone on with.
+            name: of the model; there are none of one that cannot be fine-tuned.
             graph: the nodes.
             evidence: of all users now, [users, items].
         """

@@ -127,7 +127,7 @@ def refresh(
 
 
 def _concluded(run: Run, *, force: bool, from_scratch: bool) -> RunManifest:
-    """Refresh, and note how it ended. What may end well another time is left to be gone on with."""
+    """Refresh, and note how it ended. A run that may end well another time stays, to be resumed."""
     try:
         candidate = _refresh(run, force=force, from_scratch=from_scratch)
     except (KeyboardInterrupt, SystemExit, OSError, Neo4jAwayError) as error:

@@ -320,7 +320,7 @@ def _attempts(attempts: Sequence[RunAttempt]) -> Section:
 
 
 def _asked(identity: RunIdentity, model_options: Mapping[str, Mapping[str, Any]]) -> Section:
-    """Options, events and packages: what must be the same for a run to be gone on with."""
+    """Options, events and packages: what must be the same for a run to be resumed."""
     options = [(_words(name), _text(value)) for name, value in identity.options.items()]
     tables = [Table("Options", ("option", "value"), options)]
     of_models = [

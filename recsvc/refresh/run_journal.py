@@ -43,7 +43,7 @@ _MARK = "deleted"
 """The file that says: something was deleted from the graph that the run has read."""
 _KEPT_RUNS = 5
 _RESUMABLE_SECONDS = 12 * 3600.0
-"""A run that nobody has worked on for longer is not gone on with: the graph has moved on."""
+"""A run that nobody has worked on for longer is not resumed: the graph has moved on."""
 
 _log = structlog.get_logger()
 
@@ -176,7 +176,7 @@ def opened_run(
 
     Args:
         home: `RECSVC_HOME`.
-        identity: what must be the same for a run to be gone on with.
+        identity: what must be the same for a run to be resumed.
         unfinished: names of the runs whose version has not failed and not been replaced.
         classes: the dataclasses that steps may make.
         name: of the run, if it is a new one.

@@ -43,11 +43,11 @@ class RunFolder:
 
         Args:
             identity: what must be the same for the run to go on.
-            resume: go on with the unfinished run.
+            resume: resume the unfinished run.
 
         Raises:
             SettingsError: the folder holds something else than a run, there is no unfinished run
-                to go on with or it is of something else, or there is one and `resume` is not set.
+                to resume or it is of something else, or there is one and `resume` is not set.
             OSError: the folder cannot be written; none stays that was made.
         """
         if self.path.exists() and not self._is_run():
@@ -59,7 +59,7 @@ class RunFolder:
             self._check(file, identity)
         elif self._has_checkpoints():
             raise SettingsError(
-                f"{self.unfinished} holds an unfinished run: go on with --resume, or remove it"
+                f"{self.unfinished} holds an unfinished run: resume it with --resume, or remove it"
             )
         else:
             self.unfinished.mkdir(parents=True, exist_ok=True)
@@ -117,8 +117,7 @@ class RunFolder:
     def _check(self, file: Path, identity: Mapping[str, Any]) -> None:
         if not file.is_file():
             raise SettingsError(
-                f"{self.unfinished} is not there, so there is nothing to go on with: leave out "
-                "--resume"
+                f"{self.unfinished} is not there, so there is nothing to resume: leave out --resume"
             )
         found = orjson.loads(file.read_bytes())
         differing = [name for name in identity if found.get(name) != identity[name]]

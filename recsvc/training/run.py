@@ -93,7 +93,7 @@ class TrainingRun:
             What to tell about it.
 
         Raises:
-            SettingsError: the folder cannot be used, or not gone on with.
+            SettingsError: the folder cannot be used, or its run cannot be resumed.
             TrainingError: the model cannot be fitted, or the disk is full after an epoch that
                 `resume` goes on from.
             OSError: the folder cannot be written; nothing of it stays.

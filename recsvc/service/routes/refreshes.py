@@ -45,7 +45,7 @@ RefreshesDep = Annotated[Refreshes, Depends(_refreshes)]
 async def begin_refresh(
     refreshes: RefreshesDep, engine: EngineDep, body: RefreshRequest | None = None
 ) -> Response:
-    """Begin a refresh, or go on with one that was ended; answered when it works, after seconds."""
+    """Begin a refresh, or resume one that was interrupted; the answer comes after seconds."""
     wanted = body or RefreshRequest()
     name = await refreshes.begin(
         engine, wanted.models, force=wanted.force, from_scratch=wanted.from_scratch

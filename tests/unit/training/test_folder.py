@@ -74,7 +74,7 @@ def test_an_unfinished_run_is_not_lost_by_starting_anew(tmp_path: Path) -> None:
     assert not checkpoints.exists()
     (folder.begin(ABOUT, resume=False) / "part.npz").write_bytes(b"")
     folder.give_up()
-    with pytest.raises(SettingsError, match="go on with --resume, or remove it"):
+    with pytest.raises(SettingsError, match="resume it with --resume, or remove it"):
         folder.begin(ABOUT, resume=False)
     assert folder.begin(ABOUT, resume=True) == checkpoints
     folder.end()
@@ -84,7 +84,7 @@ def test_an_unfinished_run_is_not_lost_by_starting_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["model", "options", "seed"])
 def test_a_run_goes_on_only_as_it_was(tmp_path: Path, name: str) -> None:
     folder = RunFolder(tmp_path / "run")
-    with pytest.raises(SettingsError, match="nothing to go on with"):
+    with pytest.raises(SettingsError, match="nothing to resume"):
         folder.begin(ABOUT, resume=True)
     folder.begin(ABOUT, resume=False)
     with pytest.raises(SettingsError, match=f"another {name}"):
