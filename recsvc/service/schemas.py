@@ -1,6 +1,6 @@
 """What requests name and ask for, as the OpenAPI document describes it; they are checked."""
 
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Final, cast
 
 from pydantic import (
     AfterValidator,
@@ -8,6 +8,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     model_validator,
 )
@@ -75,9 +76,12 @@ def names_one(value: str) -> str:
     return value
 
 
-NewId = Annotated[
-    Id, AfterValidator(names_one), Field(json_schema_extra={"not": {"enum": [*NO_IDS]}})
-]
+NAMES_ONE: Final[dict[str, JsonValue]] = {
+    "not": {"enum": [*NO_IDS]},
+    "pattern": r"[^\s\u001c-\u001f\u0085]",
+}
+"""What `names_one` asks, in JSON Schema: no such word, and not blank."""
+NewId = Annotated[Id, AfterValidator(names_one), Field(json_schema_extra=NAMES_ONE)]
 """An id that a node may be made with."""
 _KindText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KIND_CHARACTERS)]
 Kind = Annotated[_KindText, BeforeValidator(text_of, json_schema_input_type=_KindText | int)]

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recsvc.recommend.engine import Engine
 from recsvc.service.observability import Metrics
 from recsvc.service.problems import problem
-from recsvc.service.schemas import IdText, names_one
+from recsvc.service.schemas import NAMES_ONE, IdText, names_one
 
 _NOT_UTF8: Final = "expected percent-encoded UTF-8"
 
@@ -91,7 +91,12 @@ PathId = Annotated[IdText, BeforeValidator(_decoded), Path(description=_DESCRIPT
 """An id in a path."""
 NodeId = Annotated[IdText, BeforeValidator(_decoded), Path(alias="id", description=_DESCRIPTION)]
 """The id of the node an address is about."""
-NewNodeId = Annotated[NodeId, AfterValidator(names_one)]
+NewNodeId = Annotated[
+    IdText,
+    BeforeValidator(_decoded),
+    AfterValidator(names_one),
+    Path(alias="id", description=_DESCRIPTION, json_schema_extra=NAMES_ONE),
+]
 """The same of a node that may be made."""
 
 

@@ -1,6 +1,7 @@
 """What the OpenAPI document says of a body is what is taken: no more and no less."""
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -34,6 +35,7 @@ CATEGORIES = [
 EVENTS: list[Any] = [
     *({"events": [{**EVENT, "event": value}]} for value in ("x", "", 0, 1.5, None, "x" * 101)),
     *({"events": [{**EVENT, "event_id": value}]} for value in ("x", "", 0, 1.5, None, "x" * 513)),
+    *({"events": [{**EVENT, "user_id": value}]} for value in ("null", " ", "\x1c", "\x85", "a b")),
     *({"events": events} for events in ([], [EVENT] * 1000, [EVENT] * 1001, [{}], None)),
     *([EVENT], [], [[EVENT]], {}, EVENT, "x", 1, None),
 ]
@@ -81,6 +83,19 @@ async def test_a_body_is_taken_where_the_document_says_so(
         assert answer.is_success == taken, (path, str(body)[:200], answer.text)
         answers[200 if taken else 422] += 1
     assert min(answers.values()) > 50
+
+
+async def test_an_id_of_an_address_is_taken_where_the_document_says_so(
+    client: httpx.AsyncClient, app: FastAPI
+) -> None:
+    (parameter,) = operations(app.openapi())["PUT /v1/items/{id}"]["parameters"]
+    schema = Draft202012Validator(parameter["schema"])
+    taken: list[str] = []
+    for value in ("2", "null", "NaN", " ", "\x1c", "\x85", "\u2003", "a b", "\x1ca", "x" * 513):
+        answer = await client.put(f"/v1/items/{quote(value)}", json={})
+        assert answer.is_success == schema.is_valid(value), (value, answer.text)
+        taken += [value] if answer.is_success else []
+    assert taken == ["2", "a b", "\x1ca"]
 
 
 @pytest.mark.parametrize("number", [65, 65.0])
