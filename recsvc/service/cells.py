@@ -23,7 +23,7 @@ from loaders.limits import (
     MAX_LIST,
     latest_time,
 )
-from recsvc.service.schemas import NewId, text_of
+from recsvc.service.schemas import NAMES_ONE, NewId, text_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -188,14 +188,18 @@ _FlagText = Annotated[
 ]
 _Amount = Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
 _Seconds = Annotated[float, Field(ge=FIRST_SECOND)]
-_IdOrBlank = Annotated[str, StringConstraints(max_length=MAX_ID_CHARACTERS)]
+_IdOrEmpty = Annotated[
+    str,
+    StringConstraints(max_length=MAX_ID_CHARACTERS),
+    Field(json_schema_extra={**NAMES_ONE, "pattern": rf"^$|{NAMES_ONE['pattern']}"}),
+]
 _Texts = Annotated[list[str], Field(max_length=MAX_LIST)]
 _Numbers = Annotated[list[float], Field(max_length=MAX_LIST)]
 _Flags = Annotated[list[bool], Field(max_length=MAX_LIST)]
 
 OptionalId = Annotated[
     NewId | None,
-    BeforeValidator(_present, json_schema_input_type=_IdOrBlank | int | None),
+    BeforeValidator(_present, json_schema_input_type=_IdOrEmpty | int | None),
 ]
 """An id that may be missing."""
 Text = Annotated[str | None, BeforeValidator(_present, json_schema_input_type=str | int | None)]

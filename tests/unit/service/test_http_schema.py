@@ -35,7 +35,11 @@ CATEGORIES = [
 EVENTS: list[Any] = [
     *({"events": [{**EVENT, "event": value}]} for value in ("x", "", 0, 1.5, None, "x" * 101)),
     *({"events": [{**EVENT, "event_id": value}]} for value in ("x", "", 0, 1.5, None, "x" * 513)),
-    *({"events": [{**EVENT, "user_id": value}]} for value in ("null", " ", "\x1c", "\x85", "a b")),
+    *(
+        {"events": [{**EVENT, name: value}]}
+        for name in ("user_id", "event_id")
+        for value in ("null", " ", "\x1c", "\x85", "a b")
+    ),
     *({"events": events} for events in ([], [EVENT] * 1000, [EVENT] * 1001, [{}], None)),
     *([EVENT], [], [[EVENT]], {}, EVENT, "x", 1, None),
 ]
