@@ -51,7 +51,7 @@ def named_file(path: Path) -> Generator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # a library's own error may stand for a full disk
         refused = _refused(error)
         if refused is None:
             raise

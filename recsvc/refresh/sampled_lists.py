@@ -3,10 +3,10 @@
     RECSVC_HOME/refreshes/<run>/
       lists.json     the users, each with what stood on their list before and what does now
 
-A user is named by a short number. Beside it the file has a hash of their id, so that what is told
-of somebody can be found when they are deleted. A deleted item takes the lists with it that it is
-on. All writers hold one lock. A writer of users and items looks, with the lock held, whether these
-still exist: of a deletion and a refresh at the same time, the later one leaves nothing.
+A user has a short number for a name, and beside it a hash of their id: by that a deletion finds
+their lists. A deletion of an item removes the lists that have the item. All writers hold one lock.
+A writer of users and items looks, with the lock held, whether these still exist: of a deletion and
+a refresh at the same time, the later one leaves nothing.
 """
 
 from contextlib import AbstractContextManager

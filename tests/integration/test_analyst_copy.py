@@ -127,7 +127,7 @@ def test_it_is_made_anew_goes_with_who_is_deleted_and_is_stopped(copied: Copied)
     address, copy = copied.address, copied.copy
     other = copy.address()
     query(address, "MERGE (:User {user_id: 'w'})")
-    # No edition of ours keeps whoever logs in from this; the next `up` undoes it.
+    # Neo4j Community lets every account do this; the next `up` undoes it.
     with neo4j.GraphDatabase.driver(other.uri, auth=other.auth) as driver:
         for change in (
             "CREATE USER eve SET PASSWORD 'of-nobody-else' CHANGE NOT REQUIRED",

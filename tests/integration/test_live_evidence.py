@@ -131,7 +131,7 @@ def _asks(user: str, item: str) -> Iterator[tuple[str, dict[str, str | int]]]:
     yield f"/v1/users/{user}/evidence", {}
 
 
-def test_whoever_asks_while_items_come_and_go_is_answered(service):
+def test_requests_while_items_come_and_go_are_answered(service):
     """Each answer is whole, of the moment before a deletion or of the one after."""
     fans = [f"u{6 * n + 1}" for n in range(ASKERS)]
     events = [

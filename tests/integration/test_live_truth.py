@@ -115,7 +115,7 @@ def test_hidden_nowhere_and_back_everywhere(asking: Asking, user: str) -> None:
         write(False)
         assert not any(first in found for found in _asked_often(lists))
         explained = asking.get("users", user, "recommendations", first, "explanation")
-        assert explained["title"] == title  # whoever asks for it is told why, listed or not
+        assert explained["title"] == title  # it is explained, listed or not
         write(True)
         assert all(first in found for found in _asked_often(lists))
 

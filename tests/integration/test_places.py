@@ -89,7 +89,7 @@ def named(home: Path, gateway: Neo4jGateway, who: str) -> list[str]:
     return found
 
 
-def test_whoever_is_everywhere_is_nowhere_afterwards(
+def test_a_user_in_every_place_is_nowhere_afterwards(
     home: Path,
     gateway: Neo4jGateway,
     command: Callable[..., tuple[int, str, str]],

@@ -166,7 +166,7 @@ def test_of_two_at_once_exactly_one_writes(
     together, refused = threading.Barrier(2), threading.Event()
 
     def progress(what: str, _done: int, _total: int) -> None:
-        if what.startswith("extract"):  # whoever has the lease is at work until the other ended
+        if what.startswith("extract"):  # the holder of the lease works until the other ended
             assert refused.wait(60)
 
     def run() -> None:

@@ -40,6 +40,7 @@ def test_words(typed: str, words: list[str]) -> None:
         ("Björk", ["bjork", "bjo\u0308rk"]),
         ("Bjo\u0308rk", ["bjork", "bjo\u0308rk"]),
         ("Việt", ["viet", "vie\u0323\u0302t"]),
+        ("x\u030cy", ["xy", "x\u030cy"]),  # there is no such letter in one character
         ("Røyksopp", ["royksopp"]), ("Großstadt", ["grossstadt"]), ("Ægir", ["aegir"]),
         ("ガール", ["ガール", "カ\u3099ール"]),
         ("방탄", ["방탄", unicodedata.normalize("NFD", "방탄")]),

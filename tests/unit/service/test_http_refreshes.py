@@ -149,7 +149,7 @@ async def test_what_is_asked_for_reaches_the_command(fake: FakeEngine, tmp_path:
         body = {"force": True, "from_scratch": True}
         assert (await client.post("/v1/refreshes", json=body)).status_code == 202
     assert asked == [(["ridge", "lightgcn"], True, False), ([], True, True)]
-    assert ("refresh_holder",) not in fake.calls  # whoever it is, it is taken over from
+    assert ("refresh_holder",) not in fake.calls  # any holder loses the lease
     words = refresh_command(["ridge", "lightgcn"], force=True, run=RUN)
     assert words[1:] == [
         *("-m", "recsvc", "refresh", "--json"),
