@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
@@ -130,7 +130,7 @@ def _interactions(
 
 def _drawn_within(
     generator: np.random.Generator,
-    weight: Float64[NDArray[np.float64], " items"],
+    weight: NDArray[np.floating],
     begin: _Rows,
     group: _Rows,
 ) -> _Rows:
