@@ -20,7 +20,6 @@ from recsvc.signals.operator import FilterKernel, OperatorSignal
 _OVERSAMPLING = 0.25
 _COLUMNS_AT_ONCE = 32
 _LARGEST_GROWTH = 1e6
-_TOLERANCE = 1e-3
 _MOST_PASSES = 50
 _SMALLEST_EIGENVALUE = 1e-6
 
@@ -67,7 +66,7 @@ def normalised(
 
 
 def singular_vectors(
-    matrix: sp.csr_matrix, rank: int, seed: int
+    matrix: sp.csr_matrix, rank: int, seed: int, *, tolerance: float = 1e-3
 ) -> Float32[NDArray[np.float32], "columns rank"]:
     """Right singular vectors of the `rank` largest singular values, none of which is above 1.
 
@@ -76,8 +75,8 @@ def singular_vectors(
     calculations using Chebyshev-filtered subspace iteration"): a random block, wider than
     the rank by a quarter, is multiplied by T_m(2A/c − I) with A = M·Mᵀ and c its smallest Ritz
     value, which lets what is above c grow and nothing else, and is made orthonormal again. It
-    ends when no wanted vector has a residual ‖Ax − λx‖ above 0.001. The products take nearly all
-    of the time; Lanczos would spend it on orthogonal vectors one at a time.
+    ends when no wanted vector has a residual ‖Ax − λx‖ above the tolerance. The products take
+    nearly all of the time; Lanczos would spend it on orthogonal vectors one at a time.
 
     Returns:
         Orthonormal columns, largest first; fewer where the matrix itself has a smaller rank.
@@ -90,7 +89,7 @@ def singular_vectors(
         values, vectors = np.linalg.eigh(gram)
         values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank].astype(np.float32)
     else:
-        values, vectors = _largest(short, rank, width, np.random.default_rng(seed))
+        values, vectors = _largest(short, rank, width, np.random.default_rng(seed), tolerance)
     kept = values > _SMALLEST_EIGENVALUE
     values, vectors = values[kept], vectors[:, kept]
     if short is matrix:
@@ -104,14 +103,18 @@ def _width(rank: int) -> int:
 
 
 def _largest(
-    short: sp.csr_matrix, rank: int, width: int, generator: np.random.Generator
+    short: sp.csr_matrix,
+    rank: int,
+    width: int,
+    generator: np.random.Generator,
+    tolerance: float,
 ) -> tuple[Float64[NDArray[np.float64], " rank"], Float32[NDArray[np.float32], "rows rank"]]:
     """Largest eigenvalues and eigenvectors of short · shortᵀ."""
     tall = sp.csr_matrix(short.T)
     block = generator.standard_normal((short.shape[0], width), np.float32)
     values, block, residual = _ritz(short, tall, block)
     for _ in range(_MOST_PASSES):
-        if residual[:rank].max() <= _TOLERANCE:
+        if residual[:rank].max() <= tolerance:
             break
         block = _grow(short, tall, block, max(float(values[-1]), _SMALLEST_EIGENVALUE))
         values, block, residual = _ritz(short, tall, block)

@@ -5,7 +5,6 @@ from recsvc.blend.fit import Journal
 from recsvc.blend.parts import Fitted, Vectors
 from recsvc.errors import TrainingError
 from recsvc.models.base import EmbeddingModel, FitReport, FittedModel
-from recsvc.signals.rows import kernel_rows
 
 
 def as_part(
@@ -30,7 +29,7 @@ def as_part(
     if kernel is None:
         raise TrainingError(not_linear(model.name))
     with journal.step(f"rows of {model.name}"):
-        rows, cut = kernel_rows(kernel, kernel_size)
+        rows, cut = kernel.kernel_rows(kernel_size)
     return Fitted(rows, report.epochs, cut)
 
 

@@ -1,20 +1,19 @@
 """Ridge regression of what users did on what they did, with damped degrees, as a graph filter."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import groupby, product
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
 from time import perf_counter
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float64
-from numpy.polynomial import Chebyshev
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 from pydantic import Field
 
 from recsvc.evaluation.metrics import mean_ndcg
 from recsvc.evaluation.splits import entries, hold_out
-from recsvc.models._spectral import FilterModel
+from recsvc.models._spectral import FilterModel, chebyshev_series, filter_bytes, singular_vectors
 from recsvc.models.base import (
     FitReport,
     FitRun,
@@ -38,8 +37,9 @@ _CHOICES: Mapping[str, tuple[float, ...]] = {
     "popularity": (0.0, 0.25),
 }
 _HELD_OUT, _LEAST_ITEMS, _USERS = 0.2, 5, 1000
-_ERROR, _ERROR_OF_CHOICE = 1e-6, 1e-3
-_PASSES = 300
+_ERROR, _PASSES = 1e-6, 300
+_TOLERANCE = 0.02
+"""Of a singular vector. The last ones found have nearly no weight: the line goes on from them."""
 _SCORES_AT_ONCE = 8_000_000
 
 
@@ -49,6 +49,8 @@ class RidgeOptions(ModelOptions):
     l2: float | None = Field(default=None, ge=0.01, le=100.0)
     """λ: weight of the squared norm of the kernel, as a share of the largest eigenvalue. None: the
     best of 0.05, 0.2, 0.8 and 3.2 on a part of the evidence."""
+    rank: int = Field(default=32, ge=1)
+    """Singular vectors on which the filter is the regression's; below them it is a line."""
     user_exponent: float = Field(default=0.25, ge=0.0, le=1.0)
     """How much less each thing counts that a user with many of them did."""
     item_exponent: float = Field(default=0.25, ge=0.0, le=1.0)
@@ -58,23 +60,26 @@ class RidgeOptions(ModelOptions):
 
 
 def memory_bytes(data: TrainingData, options: RidgeOptions) -> int:
-    """Bytes of the normalised evidence, both ways round, in two precisions while it is made."""
-    return 5 * 8 * data.evidence.nnz
+    """Bytes of the normalised evidence, the singular vectors, and the blocks they come from."""
+    return filter_bytes(data, options.rank)
 
 
 def fit(data: TrainingData, options: RidgeOptions, run: FitRun) -> tuple[FilterModel, FitReport]:
-    """Normalise the evidence and expand the filter. See `Fit`.
+    """Normalise the evidence and find its largest singular vectors. See `Fit`.
 
-    K = D_I^-b (A + λI)^-1 A D_I^c,  A = ÑᵀÑ / σ²,  Ñ = N_U^-a E' D_I^-b
+    K = D_I^-b [V (f(S) − s S) Vᵀ + s A] D_I^c,  A = ÑᵀÑ / σ²,  Ñ = N_U^-a E' D_I^-b
 
     with E' the evidence, each user's divided by its mean, N_U the number of items of a user, D_I
-    the sums of E' by item, a, b and c the exponents, and σ the largest singular value of Ñ.
-    (A + λI)^-1 A is the smallest ‖Ñ − ÑB‖² / σ² + λ‖B‖² (Jin et al. 2021, "Towards a better
-    understanding of linear models for recommendation", §3); without EASE's zero diagonal, which
-    changes nothing for items that the user does not have but for a factor of each item's own.
+    the sums of E' by item, a, b and c the exponents, and σ the largest singular value of Ñ. The
+    regression is f(A) with f(x) = x / (x + λ): (A + λI)^-1 A is the smallest
+    ‖Ñ − ÑB‖² / σ² + λ‖B‖² (Jin et al. 2021, "Towards a better understanding of linear models for
+    recommendation", §3); without EASE's zero diagonal, which changes nothing for items that the
+    user does not have but for a factor of each item's own.
 
-    It is a filter that rises with the eigenvalue and levels off, so it is kept as a Chebyshev
-    series that is within about 1e-6 of it, and no matrix of items by items is made or inverted.
+    Of the largest eigenvalues S of A, V are the eigenvectors, and on these the filter is f. On the
+    others it is the line through 0 and the f of the smallest of S, s x. Small eigenvalues are where
+    f is nearly a line, and where evidence is mostly noise. So what is left of items by items is
+    two steps, which are never multiplied out, and a few vectors (docs/decisions/0025).
 
     How much regularisation is right differs by more than an order of magnitude between data sets.
     What the options leave open is what finds best, by NDCG@20, a fifth of the items of a sample of
@@ -85,28 +90,61 @@ def fit(data: TrainingData, options: RidgeOptions, run: FitRun) -> tuple[FilterM
     """
     start = perf_counter()
     require_evidence(data)
-    kernel = _kernel(data.evidence, resolved(data, options, run.seed), run.seed)
+    chosen = resolved(data, options, run.seed)
+    spectrum = _Spectrum.of(data.evidence, chosen, run.seed)
+    kernel = spectrum.kernel(chosen.l2 or _CHOICES["l2"][1], chosen.popularity or 0.0)
     report = FitReport.without_epochs(start, memory_bytes(data, options))
     return FilterModel("ridge", kernel), report
 
 
-def _kernel(evidence: sp.csr_matrix, options: RidgeOptions, seed: int) -> FilterKernel:
-    """The filter of options that leave nothing open."""
-    scaled = _relative(evidence)
-    count = np.diff(scaled.indptr).astype(np.float64)
-    items = degrees(scaled, 0)
-    users = sp.diags(power(count, -options.user_exponent))
-    matrix = sp.csr_matrix(users @ scaled @ sp.diags(power(items, -options.item_exponent)))
-    matrix = sp.csr_matrix(matrix / _largest_singular_value(matrix, seed), dtype=np.float32)
-    none = np.zeros((len(items), 0), np.float32)
-    return FilterKernel(
-        (matrix, matrix.T.tocsr()),
-        ridge_series(options.l2 or _CHOICES["l2"][1]),
-        power(items, -options.item_exponent).astype(np.float32),
-        power(items, options.popularity or 0.0).astype(np.float32),
-        none,
-        none,
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class _Spectrum:
+    """The largest eigenvalues and eigenvectors of A.
+
+    Attributes:
+        matrix: Ñ / σ, float32.
+        before: D_I^-b.
+        degree: D_I.
+        values: largest first.
+        vectors: orthonormal columns.
+    """
+
+    matrix: sp.csr_matrix
+    before: Float32[NDArray[np.float32], " items"]
+    degree: Float64[NDArray[np.float64], " items"]
+    values: Float64[NDArray[np.float64], " rank"]
+    vectors: Float32[NDArray[np.float32], "items rank"]
+
+    @classmethod
+    def of(cls, evidence: sp.csr_matrix, options: RidgeOptions, seed: int) -> "_Spectrum":
+        """Of normalised evidence."""
+        scaled = _relative(evidence)
+        count = np.diff(scaled.indptr).astype(np.float64)
+        degree = degrees(scaled, 0)
+        before = power(degree, -options.item_exponent)
+        users = sp.diags(power(count, -options.user_exponent))
+        matrix = sp.csr_matrix(users @ scaled @ sp.diags(before))
+        matrix = sp.csr_matrix(matrix / _largest_singular_value(matrix, seed), dtype=np.float32)
+        vectors = singular_vectors(matrix, options.rank, seed, tolerance=_TOLERANCE)
+        values = np.square(np.asarray(matrix @ vectors), dtype=np.float64).sum(axis=0)
+        return cls(matrix, before.astype(np.float32), degree, values, vectors)
+
+    def line(self, l2: float) -> float:
+        """The slope s of the filter below the smallest of the eigenvalues."""
+        return 1.0 / (float(self.values.min(initial=1.0)) + l2)
+
+    def above_line(self, l2: float) -> Float32[NDArray[np.float32], " rank"]:
+        """f(x) − s x of each eigenvalue."""
+        return (self.values / (self.values + l2) - self.line(l2) * self.values).astype(np.float32)
+
+    def kernel(self, l2: float, popularity: float) -> FilterKernel:
+        """The kernel of one λ and one c."""
+        after = power(self.degree, popularity).astype(np.float32)
+        source = self.before[:, None] * self.vectors * self.above_line(l2)
+        target = after[:, None] * self.vectors
+        steps = (self.matrix, self.matrix.T.tocsr())
+        line = chebyshev_series(0.0, self.line(l2))
+        return FilterKernel(steps, line, self.before, after, source, target)
 
 
 def resolved(data: TrainingData, options: RidgeOptions, seed: int) -> RidgeOptions:
@@ -125,53 +163,40 @@ def resolved(data: TrainingData, options: RidgeOptions, seed: int) -> RidgeOptio
         options.model_copy(update=dict(zip(open_names, values, strict=True)))
         for values in product(*(_CHOICES[name] for name in open_names))
     ]
-    plain = _kernel(kept, options.model_copy(update={"popularity": 0.0}), seed)
-    items, ndcg = degrees(_relative(kept), 0), np.zeros(len(tried))
-    step = max(1, _SCORES_AT_ONCE // len(items))
+    spectrum, ndcg = _Spectrum.of(kept, options, seed), np.zeros(len(tried))
+    step = max(1, _SCORES_AT_ONCE // kept.shape[1])
     for begin in range(0, len(sample), step):
         users = sample[begin : begin + step]
-        ndcg += len(users) * _ndcg(plain, items, tried, kept[users], held_out[users])
+        ndcg += len(users) * _ndcg(spectrum, tried, kept[users], held_out[users])
     return tried[int(np.argmax(ndcg))]
 
 
 def _ndcg(
-    plain: FilterKernel,
-    items: Float64[NDArray[np.float64], " items"],
-    tried: Sequence[RidgeOptions],
+    spectrum: _Spectrum,
+    tried: list[RidgeOptions],
     evidence: sp.csr_matrix,
     held_out: sp.csr_matrix,
 ) -> Float64[NDArray[np.float64], " tried"]:
-    """NDCG@20 of each choice for some users. Where λ is the same the filter runs once.
-
-    A coarse series will do: of the first 20 items it changes one in 200.
+    """NDCG@20 of each choice for some users. All are made of the same two steps and vectors.
 
     Args:
-        plain: the kernel with popularity 0.
-        items: D_I.
-        tried: the choices, those with the same λ together.
+        spectrum: of what everybody has left.
+        tried: the choices.
         evidence: of the users.
         held_out: what is to be found.
     """
+    own = evidence @ sp.diags(spectrum.before)
+    steps = ((own @ spectrum.matrix.T) @ spectrum.matrix).toarray()
+    told = own @ spectrum.vectors
     found: list[float] = []
-    for l2, alike in groupby(tried, key=lambda one: one.l2 or _CHOICES["l2"][1]):
-        series = ridge_series(l2, _ERROR_OF_CHOICE)
-        scores = replace(plain, coefficients=series).scores(evidence)
-        for one in alike:
-            ranked = scores * power(items, one.popularity or 0.0).astype(np.float32)
-            found.append(mean_ndcg(lambda rows, _own, s=ranked: s[rows], evidence, held_out))
+    for one in tried:
+        l2 = one.l2 or _CHOICES["l2"][1]
+        scores = spectrum.line(l2) * steps + (told * spectrum.above_line(l2)) @ spectrum.vectors.T
+        ranked = scores * power(spectrum.degree, one.popularity or 0.0)
+        found.append(
+            mean_ndcg(lambda rows, _own, s=ranked: s[rows].astype(np.float32), evidence, held_out)
+        )
     return np.array(found)
-
-
-def ridge_series(l2: float, error: float = _ERROR) -> Float64[NDArray[np.float64], " terms"]:
-    """X / (x + λ) on [0, 1] as a Chebyshev series, within about `error`.
-
-    The pole at -λ bounds the error of degree n by a multiple of ρ^-n, with ρ = z + √(z² − 1) and
-    z = 1 + 2λ (Trefethen 2013, "Approximation theory and approximation practice", theorem 8.2).
-    """
-    z = 1.0 + 2.0 * l2
-    degree = int(np.ceil(np.log(1.0 / error) / np.log(z + np.sqrt(z * z - 1.0))))
-    series = Chebyshev.interpolate(lambda x: x / (x + l2), max(degree, 2), domain=[0.0, 1.0])
-    return np.asarray(series.coef, np.float64)
 
 
 def _relative(evidence: sp.csr_matrix) -> sp.csr_matrix:

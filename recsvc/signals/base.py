@@ -118,6 +118,27 @@ class Signal(ABC):
         for begin in range(0, max(1, nodes), step):
             yield self.batch_scores(unit[begin : begin + step])
 
+    def kernel_rows(self, size: int) -> tuple[sp.csr_matrix, float]:
+        """The kernel as sparse rows: the `size` largest entries of each, whatever their sign.
+
+        Each evidence node in turn is scored as the only evidence, with the weight 1: that takes
+        nodes times items. A subclass that knows which entries can matter looks at those alone.
+
+        Returns:
+            float32 [evidence nodes, items], and the share of all weight that was cut off.
+        """
+        blocks: list[sp.csr_matrix] = []
+        total = kept = 0.0
+        for values in self.all_rows():
+            total += float(np.abs(values).sum(dtype=np.float64))
+            if size < values.shape[1]:
+                small = np.argpartition(-np.abs(values), size, axis=1)[:, size:]
+                np.put_along_axis(values, small, 0.0, axis=1)
+            blocks.append(sp.csr_matrix(values))
+            kept += float(np.abs(blocks[-1].data).sum(dtype=np.float64))
+        rows = sp.csr_matrix(sp.vstack(blocks, format="csr", dtype=np.float32))
+        return rows, max(0.0, 1.0 - kept / total) if total else 0.0
+
     def arrays(self) -> _Arrays:
         """All that it is made of but `settings`, by the names in `layout`.
 

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
+from recsvc.signals._supported_rows import supported_rows
 from recsvc.signals.base import Signal
+from recsvc.signals.rows import truncate_rows
+
+_MOST_ITEMS = 1000
+"""Items of one user that lead on to others in rows, those of the largest entries."""
 
 _COLUMNS_AT_ONCE = 24  # that many right-hand sides of 40,000 items stay in a cache
 
@@ -70,6 +75,16 @@ class FilterKernel:
         )
         low_rank = self.source[rows].astype(np.float64) @ self.target[items].astype(np.float64).T
         return self.before[rows, None] * self._filtered(units)[rows] + low_rank
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether p(x) = s x: all but the low-rank part is two steps, there and back."""
+        return len(self.factors) == 2 and self.coefficients.tolist() == [self.slope / 2.0] * 2
+
+    @property
+    def slope(self) -> float:
+        """S of a p(x) = s x."""
+        return 2.0 * float(self.coefficients[0])
 
     def _filtered(self, rows: sp.csr_matrix) -> NDArray[np.floating]:
         """(rows · p(A))ᵀ by Clenshaw's recurrence (1955), [items, n].
@@ -147,3 +162,20 @@ class OperatorSignal(Signal):
     def batch_scores(self, evidence: sp.csr_matrix) -> Float32[NDArray[np.float32], "n items"]:
         """See `Signal.batch_scores`."""
         return self.kernel.scores(evidence)
+
+    def kernel_rows(self, size: int) -> tuple[sp.csr_matrix, float]:
+        """See `Signal.kernel_rows`. Of a linear kernel, over the items that share a user.
+
+        These are counted in Σ_u n_u · min(n_u, 1000) steps, linear in what users did. Of what the
+        low-rank part says of all other items nothing is kept.
+        """
+        kernel = self.kernel
+        if not kernel.is_linear:
+            return Signal.kernel_rows(self, size)
+        forth, back = kernel.factors
+        most = truncate_rows(forth, _MOST_ITEMS)[0]
+        return supported_rows(
+            sp.csr_matrix(sp.diags(np.float32(kernel.slope) * kernel.before) @ back),
+            sp.csr_matrix(most @ sp.diags(kernel.after)),
+            kernel.source, kernel.target, min(size, len(self.ids)),
+        )  # fmt: skip

@@ -189,24 +189,3 @@ def truncate_rows(rows: sp.csr_matrix, size: int) -> tuple[sp.csr_matrix, float]
         (rows.data[kept].astype(np.float32), rows.indices[kept], indptr), shape=rows.shape
     )
     return result, 1.0 - float(np.abs(result.data).sum()) / total if total else 0.0
-
-
-def kernel_rows(kernel: Signal, size: int) -> tuple[sp.csr_matrix, float]:
-    """Any kernel as sparse rows: the `size` largest entries of each, whatever their sign.
-
-    Each evidence node in turn is scored as the only evidence, with the weight 1.
-
-    Returns:
-        float32 [evidence nodes, items], and the share of all weight that was cut off.
-    """
-    blocks: list[sp.csr_matrix] = []
-    total = kept = 0.0
-    for values in kernel.all_rows():
-        total += float(np.abs(values).sum(dtype=np.float64))
-        if size < values.shape[1]:
-            small = np.argpartition(-np.abs(values), size, axis=1)[:, size:]
-            np.put_along_axis(values, small, 0.0, axis=1)
-        blocks.append(sp.csr_matrix(values))
-        kept += float(np.abs(blocks[-1].data).sum(dtype=np.float64))
-    rows = sp.csr_matrix(sp.vstack(blocks, format="csr", dtype=np.float32))
-    return rows, max(0.0, 1.0 - kept / total) if total else 0.0

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from recsvc.evaluation.metrics import mean_ndcg
 from recsvc.evaluation.splits import entries, hold_out
 from recsvc.models import FitRun
-from recsvc.models.ridge import RidgeOptions, fit, ridge_series
+from recsvc.models.ridge import RidgeOptions, fit, resolved
 from tests.unit.models.filters import assert_kernel, dense_power, training_data
 from tests.unit.models.made import made_evidence
 
@@ -42,11 +42,19 @@ def test_the_kernel_is_the_formula(weighted: bool, options: RidgeOptions) -> Non
     assert_kernel(model, dense_kernel(evidence.toarray().astype(np.float64), options), evidence)
 
 
-@pytest.mark.parametrize("l2", [0.01, 0.2, 3.0, 100.0])
-def test_the_series_is_near_the_filter(l2: float) -> None:
-    x = np.linspace(0.0, 1.0, 1001)
-    series = np.polynomial.Chebyshev(ridge_series(l2), domain=[0.0, 1.0])
-    np.testing.assert_allclose(series(x), x / (x + l2), atol=1e-5)
+@pytest.mark.parametrize("l2", [0.05, 0.8])
+def test_of_few_vectors_the_filter_is_a_line_below_them(l2: float) -> None:
+    evidence = made_evidence(weighted=True)
+    options = RidgeOptions(l2=l2, rank=5, user_exponent=0.0, item_exponent=0.0, popularity=0.0)
+    model, _ = fit(training_data(evidence), options, FitRun(seed=0))
+    weight = evidence.toarray().astype(np.float64)
+    mean = weight.sum(axis=1) / np.maximum((weight > 0).sum(axis=1), 1)
+    matrix = weight * dense_power(mean, -1.0)[:, None]
+    values, vectors = np.linalg.eigh(matrix.T @ matrix / np.linalg.norm(matrix, 2) ** 2)
+    fifth = values[-5]
+    line = values / (fifth + l2)
+    filtered = np.where(values >= fifth, values / (values + l2), line)
+    assert_kernel(model, (vectors * filtered) @ vectors.T, evidence)
 
 
 def test_who_plays_more_is_not_worth_more() -> None:
@@ -97,5 +105,9 @@ def test_what_is_left_open_is_chosen_by_what_is_found_again() -> None:
 
 def test_a_given_option_is_not_chosen() -> None:
     evidence = made_blocks(0.05)
-    model, _ = fit(training_data(evidence), RidgeOptions(l2=50.0), FitRun(seed=3))
-    np.testing.assert_array_equal(model.kernel.coefficients, ridge_series(50.0))
+    given, chosen = (
+        resolved(training_data(evidence), options, 3)
+        for options in (RidgeOptions(l2=50.0), RidgeOptions())
+    )
+    assert given.l2 == 50.0
+    assert chosen.l2 in (0.05, 0.2, 0.8, 3.2)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceRows
 from recsvc.signals import RowSignal
-from recsvc.signals.rows import kernel_rows, truncate_rows
+from recsvc.signals.rows import truncate_rows
 
 N_EVIDENCE, N_ITEMS = 4, 6
 DENSE = st.lists(
@@ -107,7 +107,7 @@ def test_any_kernel_becomes_rows_of_its_largest_entries_of_either_sign(
 ) -> None:
     signed = dense - 0.125 * (dense == 0.5)  # no two magnitudes but those of equal values
     signed[:, ::2] *= -1.0
-    rows, cut = kernel_rows(signal(signed), size)
+    rows, cut = signal(signed).kernel_rows(size)
     found = rows.toarray()
     kept = found != 0.0
     np.testing.assert_array_equal(found[kept], signed[kept])
