@@ -20,7 +20,7 @@ from loaders.types import EmbeddingTable, IdMap
 from loaders.writeback import activate, begin_version, mark_ready, write_similar, write_vectors
 from recsvc.analyst.questions import values
 from recsvc.settings import load_settings
-from recsvc.signals.embedding import nearest_items
+from recsvc.signals.neighbours import nearest_items
 from tests.conftest import _DELETE_ALL
 
 USER, OTHER, ITEM, OTHER_ITEM = "2", "275", "289", "701"

@@ -43,8 +43,8 @@ from recsvc.refresh.run_journal import RUN_NAME, new_name, opened_run
 from recsvc.refresh.run_manifest import RunIdentity, RunManifest
 from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
-from recsvc.signals.embedding import nearest_items
 from recsvc.signals.metapath import of_all_kinds
+from recsvc.signals.neighbours import nearest_items
 from recsvc.snapshot.arrays import pack
 from recsvc.snapshot.deletion import finish_before_activation, finish_deletions
 

@@ -1,6 +1,6 @@
 """Similarity of embeddings as a kernel: K(j, i) = <source_j, target_i>."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -17,8 +17,6 @@ from recsvc.signals.base import Moments, Signal, StoredArray, fresh_order
 _ONE_DIRECTION = 0.999
 """Length of the mean of unit vectors above which they all say the same."""
 _NO_LENGTH = 1e-6
-_GROUP = 32
-"""Columns of which the largest value is looked at first."""
 _VALUES_OF_ONE_THREAD = 8192
 """OpenBLAS gives a product of a matrix and a vector to several threads from 9,216 values on."""
 
@@ -207,76 +205,12 @@ def cosines(
     of: Float32[NDArray[np.float32], "n dim"], vectors: Float32[NDArray[np.float32], "items dim"]
 ) -> Float32[NDArray[np.float32], "n items"]:
     """Cosine of some vectors with all of others; 0 with a vector of length 0."""
-    return (of @ vectors.T) * _inverse_lengths(of)[:, None] * _inverse_lengths(vectors)
+    return (of @ vectors.T) * inverse_lengths(of)[:, None] * inverse_lengths(vectors)
 
 
-def _inverse_lengths(
+def inverse_lengths(
     vectors: Float32[NDArray[np.float32], "items dim"],
 ) -> Float32[NDArray[np.float32], " items"]:
+    """1 over the length of each vector; 0 for one of length 0."""
     length = np.linalg.norm(vectors, axis=1)
     return np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-
-
-def nearest_items(
-    vectors: Float32[NDArray[np.float32], "items dim"],
-    k: int,
-    *,
-    chunk: int = 64,
-    told: Callable[[int], None] = lambda _done: None,
-) -> tuple[Int64[NDArray[np.int64], "items k"], Float32[NDArray[np.float32], "items k"]]:
-    """The k nearest other rows of each row, by cosine.
-
-    Args:
-        vectors: one row per item.
-        k: how many.
-        chunk: rows at a time; few fit into the cache of a processor, and take half the time.
-        told: how many rows are done.
-
-    Returns:
-        Rows, best first (ties: smaller row), -1 where a vector of length 0 is on either side; and
-        the cosines.
-    """
-    k = min(k, len(vectors) - 1)
-    scale, empty = _inverse_lengths(vectors), np.asarray(~vectors.any(axis=1))
-    neighbours = np.full((len(vectors), k), -1, np.int64)
-    scores = np.zeros((len(vectors), k), np.float32)
-    for start in range(0, len(vectors), chunk):
-        told(start)
-        rows = np.arange(start, min(start + chunk, len(vectors)))
-        cosine = (vectors[rows] @ vectors.T) * scale[rows, None] * scale
-        cosine[:, empty] = -np.inf
-        cosine[np.arange(len(rows)), rows] = -np.inf
-        top = _largest(cosine, k)
-        value = np.take_along_axis(cosine, top, 1)
-        order = np.argsort(-value, axis=1, kind="stable")
-        neighbours[rows] = np.take_along_axis(top, order, 1)
-        scores[rows] = np.take_along_axis(value, order, 1)
-    none = empty[:, None] | np.isneginf(scores)
-    neighbours[none], scores[none] = -1, 0.0
-    return neighbours, scores
-
-
-def _largest(
-    values: Float32[NDArray[np.float32], "rows columns"], k: int
-) -> Int64[NDArray[np.int64], "rows k"]:
-    """Columns of the k largest of each row, ascending.
-
-    None of them is outside the k groups of columns whose largest values are largest; finding those
-    takes one pass that goes through vector registers, where partitioning a row takes ten times as
-    long.
-    """
-    groups = values.shape[1] // _GROUP
-    whole = groups * _GROUP
-    columns = np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    if groups > k:
-        # A group is every `groups`-th column.
-        best = values[:, :whole].reshape(-1, _GROUP, groups).max(axis=1)
-        group = np.argpartition(-best, k - 1, axis=1)[:, :k]
-        members = (group[:, :, None] + groups * np.arange(_GROUP)).reshape(len(values), -1)
-        rest = np.broadcast_to(
-            np.arange(whole, values.shape[1]), (len(values), values.shape[1] - whole)
-        )
-        columns = np.sort(np.concatenate([members, rest], axis=1), axis=1)
-    found = np.take_along_axis(values, columns, 1)
-    top = np.argpartition(-found, k - 1, axis=1)[:, :k]
-    return np.sort(np.take_along_axis(columns, top, 1), axis=1)

@@ -14,7 +14,7 @@ from loaders.gateway import Gateway, Row, Transaction
 from loaders.parts import stored_parts
 from loaders.stored_json import json_object
 from recsvc.errors import ActivationError, NotFoundError, SnapshotError
-from recsvc.signals.embedding import nearest_items
+from recsvc.signals.neighbours import nearest_items
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot
 

@@ -5,7 +5,6 @@ import scipy.sparse as sp
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceRows
 from recsvc.signals import EmbeddingSignal
-from recsvc.signals.embedding import nearest_items
 
 RNG = np.random.default_rng(0)
 SOURCE = RNG.normal(size=(7, 3)).astype(np.float32)
@@ -57,24 +56,3 @@ def test_batch_is_every_user_for_itself() -> None:
     np.testing.assert_allclose(scores[0], SIGNAL.raw_scores(EVIDENCE), rtol=1e-5, atol=1e-6)
     assert not scores[1].any()
     np.testing.assert_allclose(scores[2], KERNEL[6], rtol=1e-5)
-
-
-@pytest.mark.parametrize("items", [2, 5, 40, 192, 333, 700])
-@pytest.mark.parametrize("k", [1, 5])
-def test_nearest_items_are_those_of_the_largest_cosines(items: int, k: int) -> None:
-    """Also where groups of columns leave a rest, and where some have no vector."""
-    vectors = np.random.default_rng(items).normal(size=(items, 6)).astype(np.float32)
-    vectors[3::7] = 0.0
-    neighbours, scores = nearest_items(vectors, k, chunk=100)
-    wide = vectors.astype(np.float64)
-    length = np.linalg.norm(wide, axis=1)
-    able = np.flatnonzero(length)
-    for row in range(items):
-        others = able[able != row] if length[row] else able[:0]
-        cosine = wide[others] @ wide[row] / (length[others] * max(length[row], 1e-9))
-        order = np.argsort(-cosine, kind="stable")[:k]
-        expected = np.full(neighbours.shape[1], -1)
-        expected[: len(order)] = others[order][: len(expected)]
-        np.testing.assert_array_equal(neighbours[row], expected)
-        found = scores[row, : len(order)]
-        np.testing.assert_allclose(found, cosine[order][: len(found)], rtol=1e-4, atol=1e-6)

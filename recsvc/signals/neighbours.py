@@ -1,0 +1,148 @@
+"""The items whose vectors point most nearly the same way."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float32, Int64
+from numpy.typing import NDArray
+from usearch.index import Index
+
+from recsvc.signals.embedding import inverse_lengths
+
+_ALL_PAIRS = 5000
+"""Up to so many vectors all pairs are compared, which takes a second; past it an index is built."""
+_LINKS, _EXPANSION, _MORE = 16, 96, 8
+"""Of the index: links of a vector, candidates while it is built and asked; and how many more
+neighbours are asked for than are wanted, to be put in order by exact cosines."""
+_ASKED_AT_ONCE = 4096
+_GROUP = 32
+"""Columns of which the largest value is looked at first."""
+
+
+def nearest_items(
+    vectors: Float32[NDArray[np.float32], "items dim"],
+    k: int,
+    *,
+    chunk: int = 64,
+    told: Callable[[int], None] = lambda _done: None,
+) -> tuple[Int64[NDArray[np.int64], "items k"], Float32[NDArray[np.float32], "items k"]]:
+    """The k nearest other rows of each row, by cosine.
+
+    Of more than 5,000 rows they are found in a graph of near vectors (Malkov & Yashunin 2018,
+    "Efficient and robust approximate nearest neighbor search using hierarchical navigable small
+    world graphs"), which now and then misses one; their cosines are exact.
+
+    Args:
+        vectors: one row per item.
+        k: how many.
+        chunk: rows at a time; few fit into the cache of a processor, and take half the time.
+        told: how many rows are done.
+
+    Returns:
+        Rows, best first (ties: smaller row), -1 where a vector of length 0 is on either side; and
+        the cosines.
+    """
+    k = min(k, len(vectors) - 1)
+    unit = vectors * inverse_lengths(vectors)[:, None]
+    able = np.flatnonzero(unit.any(axis=1))
+    neighbours = np.full((len(vectors), k), -1, np.int64)
+    scores = np.zeros((len(vectors), k), np.float32)
+    find = _by_index if len(able) > _ALL_PAIRS else _among_all
+    find(unit, able, neighbours, scores, chunk, told)
+    return neighbours, scores
+
+
+def _among_all(
+    unit: Float32[NDArray[np.float32], "items dim"],
+    able: Int64[NDArray[np.int64], " able"],
+    neighbours: Int64[NDArray[np.int64], "items k"],
+    scores: Float32[NDArray[np.float32], "items k"],
+    chunk: int,
+    told: Callable[[int], None],
+) -> None:
+    """Fill in the neighbours of the rows that are able, by comparing all pairs."""
+    taken = np.ascontiguousarray(unit[able])
+    k = min(neighbours.shape[1], len(able) - 1)
+    if k < 1:
+        return
+    for start in range(0, len(able), chunk):
+        told(start)
+        places = np.arange(start, min(start + chunk, len(able)))
+        cosine = taken[places] @ taken.T
+        cosine[np.arange(len(places)), places] = -np.inf
+        top = _largest(cosine, k)
+        value = np.take_along_axis(cosine, top, 1)
+        order = np.argsort(-value, axis=1, kind="stable")
+        neighbours[able[places], :k] = able[np.take_along_axis(top, order, 1)]
+        scores[able[places], :k] = np.take_along_axis(value, order, 1)
+
+
+def _by_index(
+    unit: Float32[NDArray[np.float32], "items dim"],
+    able: Int64[NDArray[np.int64], " able"],
+    neighbours: Int64[NDArray[np.int64], "items k"],
+    scores: Float32[NDArray[np.float32], "items k"],
+    chunk: int,
+    told: Callable[[int], None],
+) -> None:
+    """The same by way of an index. One thread builds it, so that it is the same each time."""
+    k = neighbours.shape[1]
+    index = Index(
+        ndim=unit.shape[1], metric="ip", dtype="f32", connectivity=_LINKS,
+        expansion_add=_EXPANSION, expansion_search=_EXPANSION,
+    )  # fmt: skip
+    for start in range(0, len(able), _ASKED_AT_ONCE):
+        told(start // 2)
+        rows = able[start : start + _ASKED_AT_ONCE]
+        index.add(rows, unit[rows], threads=1)
+    for start in range(0, len(able), _ASKED_AT_ONCE):
+        told((len(able) + start) // 2)
+        rows = able[start : start + _ASKED_AT_ONCE]
+        near = _asked(index, unit[rows], rows, k + 1 + _MORE)
+        cosine = np.einsum("nd,nmd->nm", unit[rows], unit[near])
+        itself = near == rows[:, None]
+        cosine[itself] = -np.inf
+        order = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
+        none = np.take_along_axis(itself, order, 1)
+        neighbours[rows] = np.where(none, -1, np.take_along_axis(near, order, 1))
+        scores[rows] = np.where(none, 0.0, np.take_along_axis(cosine, order, 1))
+
+
+def _asked(
+    index: Index,
+    vectors: Float32[NDArray[np.float32], "n dim"],
+    rows: Int64[NDArray[np.int64], " n"],
+    count: int,
+) -> Int64[NDArray[np.int64], "n count"]:
+    """So many rows near each vector, ascending; its own row in the place of each one missing."""
+    found = index.search(np.atleast_2d(vectors), count)
+    near = np.array(found.keys, np.int64).reshape(len(rows), -1)
+    counts = np.atleast_1d(getattr(found, "counts", near.shape[1]))
+    missing = np.arange(near.shape[1])[None, :] >= counts[:, None]
+    return np.sort(np.where(missing, rows[:, None], near), axis=1)
+
+
+def _largest(
+    values: Float32[NDArray[np.float32], "rows columns"], k: int
+) -> Int64[NDArray[np.int64], "rows k"]:
+    """Columns of the k largest of each row, ascending.
+
+    None of them is outside the k groups of columns whose largest values are largest; finding those
+    takes one pass that goes through vector registers, where partitioning a row takes ten times as
+    long.
+    """
+    groups = values.shape[1] // _GROUP
+    whole = groups * _GROUP
+    columns = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    if groups > k:
+        # A group is every `groups`-th column.
+        best = values[:, :whole].reshape(-1, _GROUP, groups).max(axis=1)
+        group = np.argpartition(-best, k - 1, axis=1)[:, :k]
+        members = (group[:, :, None] + groups * np.arange(_GROUP)).reshape(len(values), -1)
+        rest = np.broadcast_to(
+            np.arange(whole, values.shape[1]), (len(values), values.shape[1] - whole)
+        )
+        columns = np.sort(np.concatenate([members, rest], axis=1), axis=1)
+    found = np.take_along_axis(values, columns, 1)
+    top = np.argpartition(-found, k - 1, axis=1)[:, :k]
+    return np.sort(np.take_along_axis(columns, top, 1), axis=1)
