@@ -4,8 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 # Three workers for two cores, since each often waits for its Neo4j. Each has one thread, and a Java
-# that compiles quickly rather than well.
-PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1 $(BIN)/python -m pytest
+# that compiles quickly rather than well, with room for all that it compiles: Java 17 clears away a
+# small one over and over.
+JAVA := -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m
+PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS="$(JAVA)" $(BIN)/python -m pytest
+# The tests start hundreds of processes, each of which would compile all modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Types are checked beside the tests: that takes a minute of one core.
 MAKEFLAGS += --jobs=2

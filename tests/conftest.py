@@ -32,7 +32,7 @@ from loaders.catalogue import Query
 from loaders.errors import LocalNeo4jError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
-from loaders.local_neo4j import DEFAULT_LINE, neo4j_versions, scratch_server
+from loaders.local_neo4j import DEFAULT_LINE, _java, neo4j_versions, scratch_server
 from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
@@ -182,10 +182,22 @@ def neo4j_server(neo4j_line: str) -> Iterator[Server]:
             address = container.get_connection_url(), container.username, container.password
             yield Server(Neo4jAddress(*address), f"http://{host}:{port}/browser/")
         return
-    with scratch_server(home, version=neo4j_line) as server:
+    with _plans_kept(), scratch_server(home, version=neo4j_line) as server:
         browser_url = server.status().browser_url
         assert browser_url is not None
         yield Server(server.address(), browser_url)
+
+
+@contextmanager
+def _plans_kept() -> Iterator[None]:
+    """Have a Neo4j keep its plans however the graph changes.
+
+    Tests empty and fill the graph all the time: a third of its work would be to plan again.
+    """
+    setting = "dbms.cypher.statistics_divergence_threshold=1.0\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_java, "_CONFIGURATION", _java._CONFIGURATION + setting)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,7 @@
-import warnings
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-
-with warnings.catch_warnings():
-    # PyG compiles with torch.jit.script as it is imported, which this torch calls deprecated.
-    warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
-    warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
-    from torch_geometric.nn import LightGCN
 
 from recsvc.errors import TrainingError
 from recsvc.models._factors import FactorModel
@@ -32,9 +24,15 @@ def learner(evidence: sp.csr_matrix, **options: object) -> LightGCNLearner:
     return LightGCNLearner(evidence, LightGCNOptions.model_validate(values), CPU, 0)
 
 
+# PyG compiles with torch.jit.script as it is imported, which this torch calls deprecated.
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("layers", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_vectors_are_those_of_torch_geometric(layers: int, weighted: bool) -> None:
+    # Takes two seconds, which each worker that collects this file would spend.
+    from torch_geometric.nn import LightGCN
+
     evidence = made_evidence(weighted=weighted)
     ours = learner(evidence, layers=layers)
     edges = evidence.tocoo()

@@ -5,7 +5,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from gensim.models import Word2Vec
 
 from recsvc.models._sgd import alias_table, train_walks
 from recsvc.models._skipgram import NodeVectors, SkipGram, SkipGramLearner, fit_in_turn
@@ -98,6 +97,9 @@ def test_the_loss_of_a_batch_is_that_of_the_formula() -> None:
 
 def test_the_loss_falls_to_that_of_gensim() -> None:
     """The same walks, the same settings: word2vec's own loss of the vectors of both."""
+    # Takes a second, which each worker that collects this file would spend.
+    from gensim.models import Word2Vec
+
     generator = np.random.default_rng(1)
     block = generator.integers(3, size=(600, 1)) * 10
     task = skip_gram(
