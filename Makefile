@@ -11,10 +11,12 @@ PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS="$(JAVA)" $(BIN)/python -m pytest
 # The tests start hundreds of processes, each of which would compile all modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Types are checked beside the tests: that takes a minute of one core.
+# Types are checked beside the tests that run alone and leave one core: that takes a minute of it.
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += --jobs=2
+endif
 
-.PHONY: demo test together test-all lint types bench docs clean
+.PHONY: demo test together alone test-all lint types bench docs clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -31,7 +33,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: $(VENV)/.ready
 	@$(BIN)/python -m recsvc.commands.demo
 
-test: lint types together
+test: lint together
+	@$(MAKE) --no-print-directory alone types
+
+alone: $(VENV)/.ready
 	$(PYTEST) $(COVERAGE) -m "alone and not long" $$(grep --recursive --files-with-matches mark.alone tests --include 'test_*.py')
 
 together: $(VENV)/.ready
@@ -39,7 +44,7 @@ together: $(VENV)/.ready
 	$(PYTEST) $(COVERAGE) --numprocesses 3 --dist loadscope --no-loadscope-reorder -m "not alone and not long"
 
 # Counting lines makes every test slower.
-test-all: COVERAGE := --cov --cov-append --cov-report=
+test-all: export COVERAGE := --cov --cov-append --cov-report=
 test-all: test
 	$(PYTEST) $(COVERAGE) -m long --timeout 3600
 	$(BIN)/coverage report --skip-covered
@@ -50,7 +55,7 @@ lint: $(VENV)/.ready
 	$(BIN)/lint-imports
 
 types: $(VENV)/.ready
-	$(BIN)/basedpyright
+	nice -n 19 $(BIN)/basedpyright
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/loaders.py

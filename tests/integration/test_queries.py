@@ -186,7 +186,7 @@ def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
     names = ["serve/user_evidence", "serve/live_items", "serve/category_items"]
     names += [name for name in catalogue() if name.startswith("serve/paths[")]
 
-    def planned(*, one: bool) -> int:
+    def planned(names: list[str], *, one: bool) -> int:
         session.run("CALL db.clearQueryCaches()").consume()
         for name in names:
             query = catalogue()[name]
@@ -202,8 +202,8 @@ def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
         (cleared,) = session.run("CALL db.clearQueryCaches()").single(strict=True)
         return int(re.findall(r"\d+", cleared)[0])
 
-    assert planned(one=True) == len(names)
-    assert planned(one=False) > 2 * len(names)  # else nobody needs it
+    assert planned(names, one=True) == len(names)
+    assert planned(names[:1], one=False) > 2  # else nobody needs it
 
 
 OTHER_MODELS = Query(
