@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Literal, LiteralString, cast, get_args
 
 from loaders.embedding_models import EMBEDDING_MODELS
-from loaders.errors import CatalogueError
+from loaders.errors import CatalogueError, Fault
 from loaders.shared_files import shared_path
 from loaders.walk import Walk, parse_walk
 
@@ -45,6 +45,8 @@ class Query:
             where nothing is said.
         first_line: the line of its file that the statement begins on.
         walk: of a meta-path, what it computes, declared; None where its text alone says it.
+        file: where it is, for messages.
+        lines: the line of its file that each field of the header begins on.
     """
 
     name: str
@@ -56,6 +58,12 @@ class Query:
     reads: frozenset[str] | None = None
     first_line: int = 1
     walk: Walk | None = None
+    file: str = ""
+    lines: Mapping[str, int] = field(default_factory=dict[str, int], repr=False)
+
+    def fault(self, text: str, field: str = "") -> Fault:
+        """Something that is wrong in the line of a field of the header, or else of the text."""
+        return Fault(self.file, self.lines.get(field, self.first_line), text)
 
 
 @cache
@@ -80,23 +88,36 @@ class Catalogue(Mapping[str, Query]):
     their names end in the values: `writeback/vectors[Item,lightgcn,a]`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, instead: Mapping[str, Path] = MappingProxyType({})) -> None:
         """Read and check every file below `folder`.
+
+        Args:
+            folder: the files.
+            instead: files from elsewhere by name; the file of that name in the folder, if there is
+                one, is not read.
 
         Raises:
             CatalogueError: a file breaks the header grammar, or declares other parameters
                 than it uses.
         """
-        files = sorted(folder.rglob("*.cypher"))
-        if not files:
+        paths = {
+            path.relative_to(folder).with_suffix("").as_posix(): path
+            for path in folder.rglob("*.cypher")
+        }
+        if not paths:
             raise CatalogueError(f"{folder} holds no .cypher file: expected one per query")
         self._queries: dict[str, Query] = {}
         families: list[_File] = []
-        for file in (_read_file(folder, path) for path in files):
+        faults: list[Fault] = []
+        for name, path in sorted((paths | dict(instead)).items()):
+            file = _read_file(path, name, str(path) if name in instead else f"cypher/{name}.cypher")
             if "each" in file.fields:
                 families.append(file)
-            else:
-                self._queries[file.name] = _checked_query(file)
+                continue
+            self._queries[name], found = _query_of(file)
+            faults += found
+        if faults:
+            raise CatalogueError(faults)
         for file in families:
             self._queries |= {query.name: query for query in self._members(file)}
 
@@ -123,7 +144,7 @@ class Catalogue(Mapping[str, Query]):
 
     def _members(self, file: "_File") -> Iterator[Query]:
         """One query for each choice of the values that the `each` field lists."""
-        choices = [self._choices(file.name, part) for part in file.fields["each"].split(",")]
+        choices = [self._choices(file, part) for part in file.fields["each"].split(",")]
         for chosen in itertools.product(*choices):
             body, params = file.body, [file.fields.get("params", "")]
             for choice in chosen:
@@ -132,18 +153,20 @@ class Catalogue(Mapping[str, Query]):
             fields = {**file.fields, "params": ", ".join(params)}
             suffix = ",".join(choice.value for choice in chosen)
             name = f"{file.name}[{suffix}]"
-            yield _checked_query(replace(file, name=name, fields=fields, body=body))
+            query, faults = _query_of(replace(file, name=name, fields=fields, body=body))
+            if faults:
+                raise CatalogueError(faults)
+            yield query
 
-    def _choices(self, name: str, part: str) -> list["_Choice"]:
+    def _choices(self, file: "_File", part: str) -> list["_Choice"]:
         """The values of `name = a | b`, of `name = EMBEDDING_MODELS`, or of `name = folder/*`.
 
         The last stands for the queries of the folder.
         """
         match = _EACH.fullmatch(part.strip())
         if match is None:
-            raise CatalogueError(
-                f"cypher/{name}: {part.strip()!r} is neither `name = a | b` nor `name = folder/*`"
-            )
+            said = f"{part.strip()!r} is neither `name = a | b` nor `name = folder/*`"
+            raise CatalogueError([file.fault(said, "each")])
         placeholder, values = match[1], match[2].strip()
         if values == "EMBEDDING_MODELS":
             return [_Choice(placeholder, model, model, {}) for model in EMBEDDING_MODELS]
@@ -171,112 +194,164 @@ class _Choice:
     params: Mapping[str, str]
 
 
+def read_query(path: Path, name: str) -> tuple[Query, list[Fault]]:
+    """Read one file, which need not be in the catalogue.
+
+    Args:
+        path: the file.
+        name: of the query.
+
+    Returns:
+        The query, as far as its header can be read, and all that is wrong with that.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return _query_of(_read_file(path, name, str(path)))
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
+    """A file, its header taken apart.
+
+    Attributes:
+        name: of the query.
+        shown: where it is, for messages.
+        title: the sentence.
+        fields: of the header.
+        lines: the line that each field begins on.
+        body: the statement.
+        first_line: the line that it begins on.
+        faults: what is wrong so far.
+    """
+
     name: str
+    shown: str
     title: str
     fields: Mapping[str, str]
+    lines: Mapping[str, int]
     body: str
     first_line: int
+    faults: tuple[Fault, ...]
+
+    def fault(self, text: str, field: str = "") -> Fault:
+        return Fault(self.shown, self.lines.get(field, 1), text)
 
 
-def _read_file(folder: Path, path: Path) -> _File:
-    name = path.relative_to(folder).with_suffix("").as_posix()
-    return _File(name, *_split_header(name, path.read_text(encoding="utf-8")))
-
-
-def _checked_query(file: _File) -> Query:
-    mode = file.fields.get("mode")
-    if not file.title:
-        raise CatalogueError(f"cypher/{file.name}: expected a sentence on the first comment line")
-    if mode not in get_args(Mode):
-        raise CatalogueError(
-            f"cypher/{file.name}: mode is {mode!r}, expected one of {', '.join(get_args(Mode))}"
-        )
-    if left := _PLACEHOLDER.search(file.body):
-        raise CatalogueError(f"cypher/{file.name}: {left[0]} has no values: list them in `each`")
-    params = _declarations(file.name, file.fields.get("params", ""))
-    used = set(_PARAMETER.findall(_NOT_CODE.sub("", file.body)))
-    if used != set(params):
-        raise CatalogueError(
-            f"cypher/{file.name}: declares the parameters {sorted(params)} and uses "
-            f"{sorted(used)}: make them the same"
-        )
-    return Query(
-        name=file.name,
-        title=file.title,
-        mode=cast(Mode, mode),
-        params=params,
-        returns=_declarations(file.name, file.fields.get("returns", "")),
-        # The one place where text becomes LiteralString: it comes from the checkout or the wheel.
-        text=cast(LiteralString, file.body),
-        reads=_reads(file),
-        first_line=file.first_line,
-        walk=_walk(file),
-    )
-
-
-def _reads(file: _File) -> frozenset[str] | None:
-    if "reads" not in file.fields:
-        return None
-    declared = frozenset(name.strip() for name in file.fields["reads"].split(","))
-    _check_types(file, declared)
-    return declared
-
-
-def _walk(file: _File) -> Walk | None:
-    if "walk" not in file.fields:
-        return None
-    walk = parse_walk(file.name, file.fields["walk"])
-    _check_types(file, walk.types)
-    return walk
-
-
-def _check_types(file: _File, declared: frozenset[str]) -> None:
-    """Check that the text uses relationships of exactly these types."""
-    code = _NOT_CODE.sub("", file.body)
-    used = frozenset(name for types in _TYPES.findall(code) for name in types.split("|"))
-    if _ANY_TYPE.search(code):
-        raise CatalogueError(
-            f"cypher/{file.name}: declares what it reads, and has a relationship of any type: "
-            "name its type"
-        )
-    if declared != used:
-        raise CatalogueError(
-            f"cypher/{file.name}: declares that it reads {sorted(declared)} and uses "
-            f"{sorted(used)}: make them the same"
-        )
-
-
-def _split_header(name: str, source: str) -> tuple[str, dict[str, str], str, int]:
+def _read_file(path: Path, name: str, shown: str) -> _File:
+    """Take a file apart; what cannot be read of it is a fault."""
+    content = path.read_bytes()
+    try:
+        source = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        fault = Fault(shown, line, "this is not UTF-8: save the file as UTF-8")
+        return _File(name, shown, "", {}, {}, "", 1, (fault,))
     title: list[str] = []
     fields: dict[str, str] = {}
+    numbers: dict[str, int] = {}
+    faults: list[Fault] = []
     lines = source.splitlines()
     body_start = next((n for n, line in enumerate(lines) if not line.startswith("//")), len(lines))
     current = ""
-    for line in lines[:body_start]:
+    for number, line in enumerate(lines[:body_start], start=1):
         text = line.removeprefix("//").strip()
         if match := _FIELD.match(text):
             current = match[1]
             if current in fields:
-                raise CatalogueError(f"cypher/{name}: {current!r} stands twice in the header")
+                faults.append(Fault(shown, number, f"{current!r} stands twice in the header"))
             fields[current] = match[2]
+            numbers[current] = number
         elif current:
             fields[current] += f" {text}"
         else:
             title.append(text)
     while body_start < len(lines) and not lines[body_start].strip():
         body_start += 1
-    return " ".join(title), fields, "\n".join(lines[body_start:]).strip(), body_start + 1
+    body = "\n".join(lines[body_start:]).strip()
+    return _File(
+        name, shown, " ".join(title), fields, numbers, body, body_start + 1, tuple(faults)
+    )  # fmt: skip
 
 
-def _declarations(name: str, text: str) -> Mapping[str, str]:
+def _query_of(file: _File) -> tuple[Query, list[Fault]]:
+    """The query, as far as the header can be read, and all that is wrong with it."""
+    faults = list(file.faults)
+    mode = file.fields.get("mode")
+    if not file.title:
+        faults.append(file.fault("expected a sentence on the first comment line"))
+    if mode not in get_args(Mode):
+        said = f"mode is {mode!r}, expected one of {', '.join(get_args(Mode))}"
+        faults.append(file.fault(said, "mode"))
+    if left := _PLACEHOLDER.search(file.body):
+        faults.append(file.fault(f"{left[0]} has no values: list them in `each`", "each"))
+    params = _declarations(file, "params", faults)
+    used = set(_PARAMETER.findall(_NOT_CODE.sub("", file.body)))
+    if used != set(params):
+        said = (
+            f"declares the parameters {sorted(params)} and uses {sorted(used)}: make them the same"
+        )
+        faults.append(file.fault(said, "params"))
+    query = Query(
+        name=file.name,
+        title=file.title,
+        mode=cast(Mode, mode if mode in get_args(Mode) else "read"),
+        params=params,
+        returns=_declarations(file, "returns", faults),
+        # The one place where text becomes LiteralString: it comes from the checkout, the wheel, or
+        # a file whose owner has it run.
+        text=cast(LiteralString, file.body),
+        reads=_reads(file, faults),
+        first_line=file.first_line,
+        walk=_walk(file, faults),
+        file=file.shown,
+        lines=file.lines,
+    )
+    return query, faults
+
+
+def _reads(file: _File, faults: list[Fault]) -> frozenset[str] | None:
+    if "reads" not in file.fields:
+        return None
+    declared = frozenset(name.strip() for name in file.fields["reads"].split(","))
+    faults += _type_faults(file, declared, "reads")
+    return declared
+
+
+def _walk(file: _File, faults: list[Fault]) -> Walk | None:
+    if "walk" not in file.fields:
+        return None
+    try:
+        walk = parse_walk(file.fields["walk"])
+    except CatalogueError as error:
+        faults.append(file.fault(str(error), "walk"))
+        return None
+    faults += _type_faults(file, walk.types, "walk")
+    return walk
+
+
+def _type_faults(file: _File, declared: frozenset[str], field: str) -> Iterator[Fault]:
+    """What is wrong unless the text uses relationships of exactly these types."""
+    code = _NOT_CODE.sub("", file.body)
+    used = frozenset(name for types in _TYPES.findall(code) for name in types.split("|"))
+    if _ANY_TYPE.search(code):
+        yield file.fault(
+            "declares what it reads, and has a relationship of any type: name its type", field
+        )
+    if declared != used:
+        said = f"declares that it reads {sorted(declared)} and uses {sorted(used)}"
+        yield file.fault(f"{said}: make them the same", field)
+
+
+def _declarations(file: _File, field: str, faults: list[Fault]) -> Mapping[str, str]:
     declared: dict[str, str] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
+    pieces = (piece.strip() for piece in file.fields.get(field, "").split(","))
+    for part in filter(None, pieces):
         match = _DECLARATION.fullmatch(part)
         if match is None:
-            raise CatalogueError(f"cypher/{name}: {part!r} is not of the form `name: type`")
-        if match[1] in declared:
-            raise CatalogueError(f"cypher/{name}: {match[1]!r} is declared twice")
-        declared[match[1]] = match[2].strip()
+            faults.append(file.fault(f"{part!r} is not of the form `name: type`", field))
+        elif match[1] in declared:
+            faults.append(file.fault(f"{match[1]!r} is declared twice", field))
+        else:
+            declared[match[1]] = match[2].strip()
     return MappingProxyType(declared)

@@ -3,7 +3,7 @@
     LoaderError
     ├── TableError           a table cannot be read at all (missing file or column)
     │   └── RejectedRowsError  rows were rejected: all of a table, or the caller asked for none
-    ├── CatalogueError       a query file breaks the header grammar
+    ├── CatalogueError       a query file breaks the grammar, or does not do what it has to
     ├── LeaseLostError       another took the lease that was written under
     └── Neo4jError
         ├── LocalNeo4jError  the Neo4j on this machine could not be started or stopped
@@ -21,7 +21,8 @@ What can do without Neo4j catches `Neo4jAwayError` and goes on. Each message say
 was expected and what to do. None holds a secret.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from loaders.limits import MAX_AMOUNT
 
@@ -38,8 +39,28 @@ class RejectedRowsError(TableError):
     """Rows were rejected: all of a table, or any while the caller asked for none (`--strict`)."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """What is wrong with a query file, and in which line; the first line is 1."""
+
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}"
+
+
 class CatalogueError(LoaderError):
-    """A file under `cypher/` breaks the header grammar of `cypher/README.md`."""
+    """A query file breaks the grammar of `cypher/README.md`, or does not do what it has to.
+
+    Attributes:
+        faults: all that was seen, where the lines are known.
+    """
+
+    def __init__(self, said: str | Sequence[Fault]) -> None:
+        self.faults = () if isinstance(said, str) else tuple(said)
+        super().__init__(said if isinstance(said, str) else "; ".join(map(str, self.faults)))
 
 
 class LeaseLostError(LoaderError):

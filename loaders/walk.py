@@ -85,12 +85,8 @@ class Walk:
         return frozenset(hop.type for hop in self.hops)
 
 
-def parse_walk(name: str, text: str) -> Walk:
+def parse_walk(text: str) -> Walk:
     """Read a declaration.
-
-    Args:
-        name: of the query, for what is said.
-        text: the declaration.
 
     Raises:
         CatalogueError: it is not in the grammar, a type of relationship does not lead that way, or
@@ -104,48 +100,48 @@ def parse_walk(name: str, text: str) -> Walk:
         node = _NODE.match(text, place)
         label = _LABELS.get(node["label"]) if node else None
         if node is None or label is None:
-            raise _wrong(name, text[place:], "a node such as (User) or (Item ^-0.7)")
+            raise _wrong(text[place:], "a node such as (User) or (Item ^-0.7)")
         labels.append(label)
         exponents.append(float(node["exponent"] or 0.0))
         place = _after_space(text, node.end())
         if place == len(text):
             break
-        hops.append(_hop(name, text, place, label))
+        hops.append(_hop(text, place, label))
         place = _after_space(text, text.index("]", place) + (3 if hops[-1].forward else 2))
-    _check_way(name, labels, hops)
+    _check_way(labels, hops)
     return Walk(tuple(hops), tuple(exponents))
 
 
-def _hop(name: str, text: str, place: int, start: Label) -> Hop:
+def _hop(text: str, place: int, start: Label) -> Hop:
     found = _HOP.match(text, place)
     if found is None or bool(found["back"]) == bool(found["on"]):
-        raise _wrong(name, text[place:], "a hop such as -[INTERACTED max 100]-> or <-[FOLLOWS 50]-")
+        raise _wrong(text[place:], "a hop such as -[INTERACTED max 100]-> or <-[FOLLOWS 50]-")
     if found["type"] not in ENDS:
-        raise _wrong(name, found["type"], f"one of {', '.join(ENDS)}, or no `walk` in the header")
+        raise _wrong(found["type"], f"one of {', '.join(ENDS)}, or no `walk` in the header")
     hop = Hop(
         found["type"], bool(found["on"]), bool(found["max"]), int(found["cap"] or 0),
         bool(found["log"]), int(found["levels"] or 0),
     )  # fmt: skip
     if hop.ends[0] != start:
-        raise _wrong(name, text[place : found.end()], f"a hop that a {start} has")
+        raise _wrong(text[place : found.end()], f"a hop that a {start} has")
     if hop.levels and hop.ends[0] != hop.ends[1]:
-        raise _wrong(name, text[place : found.end()], "`*` where a hop may follow itself")
+        raise _wrong(text[place : found.end()], "`*` where a hop may follow itself")
     return hop
 
 
-def _check_way(name: str, labels: list[Label], hops: list[Hop]) -> None:
+def _check_way(labels: list[Label], hops: list[Hop]) -> None:
     if not 1 <= len(hops) <= _MOST_HOPS:
-        raise _wrong(name, f"{len(hops)} hops", f"1 to {_MOST_HOPS}")
+        raise _wrong(f"{len(hops)} hops", f"1 to {_MOST_HOPS}")
     for hop, label in zip(hops, labels[1:], strict=True):
         if hop.ends[1] != label:
-            raise _wrong(name, f"({label}) after {hop.type}", f"({hop.ends[1]})")
+            raise _wrong(f"({label}) after {hop.type}", f"({hop.ends[1]})")
     if labels[-1] != "Item":
-        raise _wrong(name, f"({labels[-1]}) at the end", "(Item)")
+        raise _wrong(f"({labels[-1]}) at the end", "(Item)")
 
 
 def _after_space(text: str, place: int) -> int:
     return place + len(text[place:]) - len(text[place:].lstrip())
 
 
-def _wrong(name: str, came: str, expected: str) -> CatalogueError:
-    return CatalogueError(f"cypher/{name}: the walk has {came!r}: expected {expected}")
+def _wrong(came: str, expected: str) -> CatalogueError:
+    return CatalogueError(f"the walk has {came!r}: expected {expected}")

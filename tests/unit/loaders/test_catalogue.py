@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loaders.catalogue import Catalogue, catalogue, with_one_parameter
+from loaders.catalogue import Catalogue, catalogue, read_query, with_one_parameter
 from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.errors import CatalogueError
 from loaders.shared_files import checkout_root, shared_path
@@ -73,8 +73,38 @@ def test_header_is_read_over_several_lines(tmp_path: Path) -> None:
     ],
 )
 def test_broken_header_names_the_file_and_the_fault(tmp_path: Path, source: str, said: str) -> None:
-    with pytest.raises(CatalogueError, match=rf"cypher/x/bad: .*{said}|cypher/x/bad: {said}"):
+    with pytest.raises(CatalogueError, match=rf"^cypher/x/bad\.cypher:\d: .*{said}"):
         load(tmp_path, x__good=f"{HEAD}// mode: read\nRETURN 1", x__bad=source)
+
+
+def test_all_that_is_wrong_is_said_with_its_line(tmp_path: Path) -> None:
+    bad = f"{HEAD}// mode: delete\n// params: a: str,\n//   b\n// walk: (User)\nRETURN $a"
+    with pytest.raises(CatalogueError) as refused:
+        load(tmp_path, x__bad=bad, x__worse="RETURN 1")
+    said = [str(fault) for fault in refused.value.faults]
+    assert [each.split(": ")[0] for each in said] == [
+        "cypher/x/bad.cypher:2", "cypher/x/bad.cypher:3", "cypher/x/bad.cypher:5",
+        "cypher/x/worse.cypher:1", "cypher/x/worse.cypher:1",
+    ]  # fmt: skip
+    assert all(each in str(refused.value) for each in said)
+
+
+def test_a_file_from_elsewhere_takes_the_place_of_the_one_of_its_name(tmp_path: Path) -> None:
+    query = f"{HEAD}// mode: read\nRETURN 1"
+    load(tmp_path, x__a=query, y__all=f"{HEAD}// mode: read\n// each: x = x/*\n<<x>> + 1")
+    other = tmp_path / "other"
+    other.write_text(query.replace("1", "2"))
+    found = Catalogue(tmp_path, {"x/a": other, "x/b": other})
+    assert {name: one.text for name, one in found.items()} == {
+        "x/a": "RETURN 2", "x/b": "RETURN 2", "y/all[a]": "RETURN 2 + 1", "y/all[b]": "RETURN 2 + 1"
+    }  # fmt: skip
+
+
+def test_a_file_that_is_no_text_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "bad.cypher"
+    file.write_bytes(b"// A\n// \xff\nRETURN 1")
+    _, faults = read_query(file, "bad")
+    assert str(faults[0]) == f"{file}:2: this is not UTF-8: save the file as UTF-8"
 
 
 def test_what_a_query_reads_is_known_where_it_is_said(tmp_path: Path) -> None:
@@ -156,7 +186,7 @@ def test_family_of_a_folder_takes_in_the_text_and_the_parameters(tmp_path: Path)
 
 
 def test_family_is_checked_like_any_query(tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match=r"cypher/w/v\[a\]: declares"):
+    with pytest.raises(CatalogueError, match=r"cypher/w/v\.cypher:1: declares"):
         load(tmp_path, w__v=f"{HEAD}// mode: read\n// each: slot = a | b\nRETURN $<<slot>>")
 
 

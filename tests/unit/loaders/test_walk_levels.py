@@ -29,11 +29,11 @@ def test_it_leads_to_itself_and_to_all_below_each_once_and_no_further_than_it_sa
         (10, np.ones((4, 4)).tolist()),
     ):
         text = f"(Category) <-[SUBCATEGORY_OF *{levels}]- (Category) <-[IN_CATEGORY 200]- (Item)"
-        walk = parse_walk("metapaths/category_x", text)
+        walk = parse_walk(text)
         assert [(hop.levels, hop.cap) for hop in walk.hops] == [(levels, 0), (0, 200)]
         np.testing.assert_allclose(walk_rows(walk, graph, (), 4).toarray(), expected)
 
 
 def test_a_hop_that_cannot_follow_itself_is_refused() -> None:
     with pytest.raises(CatalogueError, match="where a hop may follow itself"):
-        parse_walk("metapaths/category_x", "(Category) <-[IN_CATEGORY *3]- (Item)")
+        parse_walk("(Category) <-[IN_CATEGORY *3]- (Item)")
