@@ -62,8 +62,8 @@ class Query:
     lines: Mapping[str, int] = field(default_factory=dict[str, int], repr=False)
 
     def fault(self, text: str, field: str = "") -> Fault:
-        """Something that is wrong in the line of a field of the header, or else of the text."""
-        return Fault(self.file, self.lines.get(field, self.first_line), text)
+        """Something that is wrong with a field of the header; named with its line, else line 1."""
+        return Fault(self.file, self.lines.get(field, 1), text)
 
 
 @cache

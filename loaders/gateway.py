@@ -56,6 +56,19 @@ class Neo4jAddress:
         return (self.user, self.password) if self.password else None
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What Neo4j says of a statement without running it.
+
+    Attributes:
+        columns: that it returns.
+        writes: whether it may change anything: data, schema or settings.
+    """
+
+    columns: tuple[str, ...]
+    writes: bool
+
+
 class Transaction(Protocol):
     """An open transaction."""
 
@@ -71,8 +84,19 @@ class Gateway(Protocol):
         """Run one query in a transaction of its own and return all its rows."""
         ...
 
-    def read(self, work: Callable[[Transaction], Any]) -> Any:
-        """Run `work` in one read transaction, again from its start after a transient error."""
+    def plan(self, query: Query) -> Plan:
+        """Have a query planned, and not run."""
+        ...
+
+    def read(
+        self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
+    ) -> Any:
+        """Run `work` in one read transaction, again from its start after a transient error.
+
+        Args:
+            work: what to do in it; the server refuses what writes.
+            timeout_seconds: see `write`.
+        """
         ...
 
     def write(
@@ -159,9 +183,23 @@ class Neo4jGateway(Closing):
             return self._managed(_alone(work), writes=True, query=query)
         return self._managed(work, writes=False, query=query)
 
-    def read(self, work: Callable[[Transaction], Any]) -> Any:
+    def plan(self, query: Query) -> Plan:
+        """See `Gateway.plan`.
+
+        Raises:
+            Neo4jError: the server is away, or refuses the statement.
+        """
+        with translated_errors(self.address.shown, query), self._session() as session:
+            statement = neo4j.Query("EXPLAIN " + query.text, timeout=self._query_timeout_seconds)
+            result = session.run(statement)
+            columns = tuple(result.keys())
+            return Plan(columns, writes=result.consume().query_type != "r")
+
+    def read(
+        self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
+    ) -> Any:
         """See `Gateway.read`."""
-        return self._managed(work, writes=False)
+        return self._managed(work, writes=False, timeout_seconds=timeout_seconds)
 
     def write(
         self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 from loaders.catalogue import Query, catalogue
 from loaders.errors import LeaseLostError
-from loaders.gateway import Gateway, Row, Transaction
+from loaders.gateway import Gateway, Plan, Row, Transaction
 
 _LONGEST_SECONDS = 60.0
 """Of one write. A holder that is paused in the middle keeps all other writers waiting so long."""
@@ -95,9 +95,15 @@ class FencedGateway:
             self.write(lambda _transaction: None)
         return self.gateway.run(query, **parameters)
 
-    def read(self, work: Callable[[Transaction], Any]) -> Any:
+    def plan(self, query: Query) -> Plan:
+        """See `Gateway.plan`."""
+        return self.gateway.plan(query)
+
+    def read(
+        self, work: Callable[[Transaction], Any], *, timeout_seconds: float | None = None
+    ) -> Any:
         """See `Gateway.read`."""
-        return self.gateway.read(work)
+        return self.gateway.read(work, timeout_seconds=timeout_seconds)
 
     def write(
         self,

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from loaders import writeback
-from loaders.errors import LeaseLostError, LoaderError, Neo4jAwayError
+from loaders.catalogue import catalogue
+from loaders.errors import CatalogueError, LeaseLostError, LoaderError, Neo4jAwayError
 from loaders.extract import ItemDetails, extract_details, extract_graph
 from loaders.gateway import Gateway
 from loaders.types import Edges, EmbeddingTable, HeteroGraph, Interactions
@@ -39,15 +40,17 @@ from recsvc.refresh.learning import parts_of, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.options import HYBRID, RefreshOptions
 from recsvc.refresh.parts import Progress, Run
+from recsvc.refresh.path_check import plan_faults, sample_faults
 from recsvc.refresh.run_journal import RUN_NAME, new_name, opened_run
 from recsvc.refresh.run_manifest import RunIdentity, RunManifest
 from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
-from recsvc.signals.metapath import of_all_kinds
+from recsvc.signals.metapath import metapath_kinds, of_all_kinds
 from recsvc.signals.neighbours import nearest_items
 from recsvc.snapshot.arrays import pack
 from recsvc.snapshot.deletion import finish_before_activation, finish_deletions
 
+_PATH_FOLDERS = ("metapaths", "explain")
 _KEPT = (
     Extracted,
     HeteroGraph,
@@ -98,6 +101,7 @@ def refresh(
         GateError: the new versions are not good enough; they have failed.
         LeaseLostError: another refresh took over.
         TrainingError: a model cannot be fitted.
+        CatalogueError: a meta-path does not give what it has to.
         Neo4jError: the graph cannot be read or written.
     """
     for model in options.models:
@@ -218,6 +222,7 @@ def _basis(run: Run, *, from_scratch: bool) -> Basis:
     if unknown := unknown_kinds(graph.interactions.events, run.events):
         run.record.note(unknown_kinds=unknown)
         run.record.tell("kinds of events without a weight count nothing", kinds=unknown)
+    _check_paths(run, graph)
     if (paths := of_all_kinds()) and not set(graph.interactions.events) <= set(run.kinds(graph)):
         run.record.tell("meta-paths that do not take $kinds count every kind of event", paths=paths)
     evidence = evidence_matrix(graph, run.events, now=extracted.at)
@@ -233,6 +238,31 @@ def _basis(run: Run, *, from_scratch: bool) -> Basis:
     split = split_by(held_out_mask(graph, evidence, run.options, run.options.seed), graph, evidence)
     learned = learn(parts_of(run, graph, options), split)
     return Basis(extracted, evidence, start, options, learned)
+
+
+def _check_paths(run: Run, graph: HeteroGraph) -> None:
+    """Check every meta-path before anything is fitted.
+
+    Raises:
+        CatalogueError: a file cannot be run, or does not give what it has to.
+    """
+    kinds, queries = run.kinds(graph), catalogue()
+    names = list(metapath_kinds())
+    files = [queries[f"{at}/{n}"] for n in names for at in _PATH_FOLDERS if f"{at}/{n}" in queries]
+    with run.step("check meta-paths"):
+        if faults := [fault for query in files for fault in plan_faults(run.gateway, query)]:
+            raise CatalogueError(faults)
+        for name in names:
+            faults += sample_faults(run.gateway, queries, name, kinds, lambda: graph).faults
+    if not faults:
+        return
+    manifest = run.record.manifest
+    if manifest.unread_relationships or manifest.repeated_nodes:
+        # What files give of such a graph is not their fault alone.
+        run.record.tell("meta-paths give what they should not", level="warning",
+                        faults=list(map(str, faults)))  # fmt: skip
+        return
+    raise CatalogueError(faults)
 
 
 def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:

@@ -15,7 +15,7 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from loaders.catalogue import Query, catalogue
-from loaders.errors import CatalogueError
+from loaders.errors import CatalogueError, Fault
 from loaders.types import HeteroGraph, IdMap
 from recsvc.evidence import EvidenceKind
 from recsvc.signals.walk import walk_rows
@@ -26,6 +26,8 @@ _KIND_BY_PREFIX: Mapping[str, EvidenceKind] = {
     "category_": "category",
 }
 _START = {"item": "Item", "user": "User", "category": "Category"}
+_ROW = {"evidence_id": "str", "item_id": "str", "strength": "float"}
+_DRAWN = _ROW | {"start": "path", "path": "path"}
 
 Progress = Callable[[str, int, int], None]
 """Told (what, done, total)."""
@@ -71,20 +73,74 @@ def metapath_kinds() -> dict[str, EvidenceKind]:
     """Every meta-path and the kind of evidence it starts from, which its name begins with.
 
     Raises:
-        CatalogueError: a file's name begins with no kind of evidence, or its walk with another; a
-            walk over interactions, or what draws its paths, does not take the kinds.
+        CatalogueError: the header of a file is not that of a meta-path, see `header_faults`.
     """
-    kinds: dict[str, EvidenceKind] = {}
+    faults: list[Fault] = []
     for query in catalogue().folder("metapaths"):
-        name = query.name.removeprefix("metapaths/")
-        kind = kinds[name] = metapath_kind(name)
-        if query.walk is not None and query.walk.start != _START[kind]:
-            raise CatalogueError(
-                f"cypher/{query.name}: the walk starts at ({query.walk.start}): by the file's name "
-                f"expected ({_START[kind]})"
+        drawn = f"explain/{_name(query)}"
+        faults += header_faults(query, catalogue()[drawn] if drawn in catalogue() else None)
+    if faults:
+        raise CatalogueError(faults)
+    names = map(_name, catalogue().folder("metapaths"))
+    return {name: metapath_kind(name) for name in names}
+
+
+def header_faults(query: Query, drawn: Query | None) -> list[Fault]:
+    """What is wrong with the header of a meta-path, beyond the grammar.
+
+    Args:
+        query: the meta-path.
+        drawn: what draws its paths, if there is such a file.
+    """
+    faults = _column_faults(query, _ROW, {"evidence_ids"}, {"kinds"})
+    kind = _kind_of(_name(query))
+    if kind is None:
+        faults.append(query.fault(_no_kind(_name(query))))
+    elif query.walk is not None and query.walk.start != _START[kind]:
+        said = f"the walk starts at ({query.walk.start}): by the file's name expected "
+        faults.append(query.fault(f"{said}({_START[kind]})", "walk"))
+    takes = "kinds" in query.params
+    # What is computed on arrays, run by Neo4j and drawn has to count the same interactions.
+    if query.walk is not None and "INTERACTED" in query.walk.types and not takes:
+        said = (
+            "a walk follows interactions of $kinds alone: declare `kinds: list[str]`, and filter "
+            "INTERACTED by it in the text"
+        )
+        faults.append(query.fault(said, "walk"))
+    if drawn is not None:
+        faults += _column_faults(drawn, _DRAWN, {"pairs"}, {"user_id", "kinds", "limit"})
+        if ("kinds" in drawn.params) != takes:
+            said = (
+                f"only one of this file and {drawn.file} takes $kinds, so paths would not add up "
+                "to the strength: have both take it, or none"
             )
-        _check_kinds(query, name)
-    return kinds
+            faults.append(query.fault(said, "params"))
+    return faults
+
+
+def _column_faults(
+    query: Query, columns: Mapping[str, str], needed: set[str], allowed: set[str]
+) -> list[Fault]:
+    """What is wrong with mode, parameters and columns."""
+    faults: list[Fault] = []
+    if query.mode != "read":
+        faults.append(query.fault(f"mode is {query.mode!r}, expected read", "mode"))
+    params = set(query.params)
+    if needed - params or params - needed - allowed:
+        said = f"takes the parameters {sorted(params)}: expected {', '.join(sorted(needed))}"
+        faults.append(query.fault(f"{said} and of {', '.join(sorted(allowed))} any", "params"))
+    if dict(query.returns) != columns:
+        expected, declared = (
+            ", ".join(f"{name}: {kind}" for name, kind in each.items())
+            for each in (columns, query.returns)
+        )
+        said = f"declares the columns `{declared}`: expected `{expected}`"
+        faults.append(query.fault(said, "returns"))
+    return faults
+
+
+def _name(query: Query) -> str:
+    return query.name.removeprefix("metapaths/")
 
 
 def usable_metapaths(queries: PathQueries | None) -> dict[str, EvidenceKind]:
@@ -99,33 +155,13 @@ def usable_metapaths(queries: PathQueries | None) -> dict[str, EvidenceKind]:
 
 def undeclared_metapaths() -> list[str]:
     """The meta-paths that declare no walk, so that only a database can compute them."""
-    return [
-        query.name.removeprefix("metapaths/")
-        for query in catalogue().folder("metapaths")
-        if query.walk is None
-    ]
-
-
-def _check_kinds(query: Query, name: str) -> None:
-    """What is computed on arrays, run by Neo4j and drawn has to count the same interactions."""
-    takes = "kinds" in query.params
-    if query.walk is not None and "INTERACTED" in query.walk.types and not takes:
-        raise CatalogueError(
-            f"cypher/{query.name}: a walk follows interactions of $kinds alone: declare "
-            "`kinds: list[str]`, and filter INTERACTED by it in the text"
-        )
-    drawn = f"explain/{name}"
-    if drawn in catalogue() and ("kinds" in catalogue()[drawn].params) != takes:
-        raise CatalogueError(
-            f"cypher/{drawn} and cypher/{query.name}: only one of them takes $kinds, so paths "
-            "would not add up to the strength: have both take it, or none"
-        )
+    return [_name(query) for query in catalogue().folder("metapaths") if query.walk is None]
 
 
 def of_all_kinds() -> list[str]:
     """The meta-paths that follow interactions of every kind, returns too."""
     return [
-        query.name.removeprefix("metapaths/")
+        _name(query)
         for query in catalogue().folder("metapaths")
         if "INTERACTED" in query.text and "kinds" not in query.params
     ]
@@ -150,12 +186,20 @@ def metapath_kind(name: str) -> EvidenceKind:
     Raises:
         CatalogueError: it begins with none.
     """
-    for prefix, kind in _KIND_BY_PREFIX.items():
-        if name.startswith(prefix):
-            return kind
-    raise CatalogueError(
-        f"cypher/metapaths/{name}: a meta-path's name begins with the evidence it starts from: "
-        f"expected one of {', '.join(_KIND_BY_PREFIX)}"
+    kind = _kind_of(name)
+    if kind is None:
+        raise CatalogueError(f"cypher/metapaths/{name}.cypher: {_no_kind(name)}")
+    return kind
+
+
+def _kind_of(name: str) -> EvidenceKind | None:
+    return next((kind for start, kind in _KIND_BY_PREFIX.items() if name.startswith(start)), None)
+
+
+def _no_kind(name: str) -> str:
+    return (
+        "a meta-path's name begins with the evidence that it starts from: expected one of "
+        f"{', '.join(_KIND_BY_PREFIX)} at the beginning of {name!r}"
     )
 
 

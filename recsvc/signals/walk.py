@@ -28,8 +28,10 @@ def walk_rows(
     kinds: Sequence[str],
     size: int,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    starts: _Rows | None = None,
 ) -> sp.csr_matrix:
-    """The rows of a walk from all nodes of its kind.
+    """The rows of a walk from nodes of its kind.
 
     Args:
         walk: what the meta-path declares.
@@ -37,18 +39,22 @@ def walk_rows(
         kinds: of events, those that speak for an item.
         size: the largest entries of each row that are kept; ties by the smaller column.
         progress: told (done, total) in rows.
+        starts: the nodes; all of them unless given.
 
     Returns:
         float32 [start nodes, items].
     """
     first, *others = _hop_matrices(walk, graph, kinds)
+    if starts is not None:
+        first = first[starts]
     blocks = [sp.csr_matrix((0, len(graph.items))).astype(np.float32)]
     for begin, end in _blocks(first, others):
         block = first[begin:end]
         for matrix in others:
             block = block @ matrix
         if walk.start == "Item":
-            block = _without_itself(block, begin)
+            own = np.arange(begin, end) if starts is None else starts[begin:end]
+            block = _without_itself(block, own)
         block.eliminate_zeros()
         blocks.append(truncate_rows(sp.csr_matrix(block, dtype=np.float32), size)[0])
         progress(end, first.shape[0])
@@ -164,8 +170,8 @@ def _pattern(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def _without_itself(block: sp.csr_matrix, begin: int) -> sp.csr_matrix:
-    """Without the entries that lead from an item to itself."""
+def _without_itself(block: sp.csr_matrix, own: _Rows) -> sp.csr_matrix:
+    """Without the entries that lead from an item to itself; `own` are the items of the rows."""
     found = block.tocoo()
-    other = found.row + begin != found.col
+    other = own[found.row] != found.col
     return sp.csr_matrix((found.data[other], (found.row[other], found.col[other])), block.shape)

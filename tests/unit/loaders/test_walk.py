@@ -12,9 +12,7 @@ KINDS = ("interaction",)
 
 
 def test_a_walk_is_read_with_its_hops_and_powers() -> None:
-    walk = parse_walk(
-        "(Item ^-0.5) -[IN_CATEGORY 50 log]->(Category)<-[IN_CATEGORY max 7]- (Item)"
-    )
+    walk = parse_walk("(Item ^-0.5) -[IN_CATEGORY 50 log]->(Category)<-[IN_CATEGORY max 7]- (Item)")
     assert walk.hops == (
         Hop("IN_CATEGORY", forward=True, strongest=False, cap=50, log=True),
         Hop("IN_CATEGORY", forward=False, strongest=True, cap=7, log=False),
