@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from loaders.errors import LoaderError
-from recsvc.commands import analyst, answers, data, database, keys, models, schedule
+from recsvc.commands import analyst, answers, data, database, keys, models, paths, schedule
 from recsvc.commands._shared import end_as_by_ctrl_c
 from recsvc.errors import GateError, RecsvcError, SettingsError, file_error
 from recsvc.json_log import configure_json_log
@@ -47,6 +47,10 @@ app.add_typer(api_keys, name="keys")
 api_keys.command()(keys.create)
 api_keys.command(name="list")(keys.list_)
 api_keys.command()(keys.revoke)
+
+metapaths = typer.Typer(help="Meta-paths, checked and tried.", no_args_is_help=True)
+app.add_typer(metapaths, name="path")
+metapaths.command()(paths.check)
 
 # Tables → graph → arrays.
 app.command()(data.ingest)

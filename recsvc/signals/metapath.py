@@ -76,9 +76,9 @@ def metapath_kinds() -> dict[str, EvidenceKind]:
         CatalogueError: the header of a file is not that of a meta-path, see `header_faults`.
     """
     faults: list[Fault] = []
+    drawn = {query.name.removeprefix("explain/"): query for query in catalogue().folder("explain")}
     for query in catalogue().folder("metapaths"):
-        drawn = f"explain/{_name(query)}"
-        faults += header_faults(query, catalogue()[drawn] if drawn in catalogue() else None)
+        faults += header_faults(query, drawn.get(_name(query)))
     if faults:
         raise CatalogueError(faults)
     names = map(_name, catalogue().folder("metapaths"))

@@ -47,9 +47,7 @@ def test_the_project_s_own_files_take_the_kinds() -> None:
 
 def test_a_walk_over_interactions_takes_the_kinds(edited: Callable[..., None]) -> None:
     edited(*FILES)
-    with pytest.raises(
-        CatalogueError, match=r"item\.cypher:\d+: a walk follows .* \$kinds alone"
-    ):
+    with pytest.raises(CatalogueError, match=r"item\.cypher:\d+: a walk follows .* \$kinds alone"):
         metapath.metapath_kinds()
 
 
@@ -58,9 +56,7 @@ def test_a_meta_path_and_its_paths_take_the_kinds_or_neither_does(
     edited: Callable[..., None], name: str, walk: str
 ) -> None:
     edited(name, without=walk)
-    with pytest.raises(
-        CatalogueError, match=r"item\.cypher:\d+: only one of this file and"
-    ):
+    with pytest.raises(CatalogueError, match=r"item\.cypher:\d+: only one of this file and"):
         metapath.metapath_kinds()
 
 
