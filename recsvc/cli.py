@@ -51,6 +51,7 @@ api_keys.command()(keys.revoke)
 metapaths = typer.Typer(help="Meta-paths, checked and tried.", no_args_is_help=True)
 app.add_typer(metapaths, name="path")
 metapaths.command()(paths.check)
+metapaths.command(name="try")(paths.try_)
 
 # Tables → graph → arrays.
 app.command()(data.ingest)

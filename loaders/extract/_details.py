@@ -62,7 +62,7 @@ def extract_details(gateway: Gateway, items: IdMap, categories: IdMap) -> ItemDe
 
 def metapath_rows(
     runner: Gateway | Transaction,
-    metapath: str,
+    query: Query,
     evidence: IdMap,
     items: IdMap,
     shorten: Callable[[sp.csr_matrix], sp.csr_matrix],
@@ -75,7 +75,7 @@ def metapath_rows(
 
     Args:
         runner: a gateway, or an open transaction that sees its own changes.
-        metapath: file name below `cypher/metapaths/`.
+        query: `extract/metapath_rows` of the meta-path.
         evidence: all evidence nodes of its kind; one row each.
         items: columns.
         shorten: applied to each batch of rows before it is kept.
@@ -89,7 +89,6 @@ def metapath_rows(
     Raises:
         Neo4jError: the query cannot be run.
     """
-    query = catalogue()[f"extract/metapath_rows[{metapath}]"]
     chosen = list(evidence if wanted is None else wanted)
     batches = [
         chosen[n : n + _EVIDENCE_PER_BATCH] for n in range(0, len(chosen), _EVIDENCE_PER_BATCH)
@@ -105,7 +104,7 @@ def metapath_rows(
     sessions = SESSIONS if wanted is None else 1
     for done, part in enumerate(side_by_side(rows_of, batches, sessions), start=1):
         parts.append(part)
-        progress(metapath, min(done * _EVIDENCE_PER_BATCH, len(chosen)), len(chosen))
+        progress(query.name, min(done * _EVIDENCE_PER_BATCH, len(chosen)), len(chosen))
     return sum(parts, total).tocsr()
 
 

@@ -1,5 +1,6 @@
 """Meta-paths: checked, and tried without a refresh."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,6 +50,44 @@ def check(file: MetapathFile, as_json: AsJson = False) -> None:
             f"nothing is wrong with {document['rows']:,} rows for {len(document['evidence'])} "
             f"evidence nodes, which took {document['seconds']:.2f} s"
         )
+
+
+def try_(file: MetapathFile, as_json: AsJson = False) -> None:
+    """Measure what a meta-path would add to the blend. It changes nothing.
+
+    It is compared with the signals that the last refresh from scratch made for validation.
+    """
+    from recsvc.refresh.path_trial import try_metapath
+
+    settings = load_settings()
+    faults, _ = _checked(file)
+    if faults:
+        raise CatalogueError(faults)
+    with open_gateway(settings) as gateway, console.progress_bars() as bars:
+        trial = try_metapath(gateway, settings.home, with_files(file), file.stem, bars)
+    if as_json:
+        console.print_json(dataclasses.asdict(trial))
+        return
+    asked = f"{trial.evidence_nodes:,} of {trial.all_evidence_nodes:,}"
+    facts = {
+        "evidence nodes asked": asked, "of these lead to an item": trial.reaching,
+        "rows": trial.rows, "items reached": trial.items,
+        "validation users": f"{trial.users:,} of {trial.all_users:,}",
+        "λ in the blend": trial.weight, "compared with the refresh": trial.run,
+    }  # fmt: skip
+    console.print_mapping(trial.metapath, facts)
+    rows = [
+        (what, *(f"{e.mean:{sign}.4f} ({e.low:{sign}.4f} to {e.high:{sign}.4f})" for e in (
+            found["recall@20"], found["ndcg@20"])))
+        for what, sign, found in (
+            ("alone", "", trial.alone), ("the blend with it", "", trial.with_it),
+            ("what it adds", "+", trial.gain),
+        )
+    ]  # fmt: skip
+    console.print_table("on the validation users", ("", "recall@20", "ndcg@20"), rows)
+    for example in trial.examples:
+        title = f" ({example.title})" if example.title else ""
+        console.print_line(f"{example.user_id}: {example.item_id}{title}: {example.path}")
 
 
 def _checked(file: Path) -> tuple[list[Fault], dict[str, Any]]:

@@ -3,9 +3,10 @@
 Without held-out interactions they are run in short transactions that are rolled back.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ import scipy.sparse as sp
 from jaxtyping import Int64
 from numpy.typing import NDArray
 
-from loaders.catalogue import catalogue
+from loaders.catalogue import Catalogue, Query, catalogue
 from loaders.extract import Progress, metapath_rows
 from loaders.gateway import Gateway, Transaction
 from loaders.types import HeteroGraph, IdMap
@@ -35,18 +36,32 @@ class Neo4jPaths:
 
     Attributes:
         gateway: the graph.
+        queries: the files.
     """
 
     gateway: Gateway
+    queries: Catalogue = field(default_factory=catalogue)
 
     def rows(
-        self, name: str, graph: HeteroGraph, kinds: Sequence[str], size: int, progress: Progress
+        self,
+        name: str,
+        graph: HeteroGraph,
+        kinds: Sequence[str],
+        size: int,
+        progress: Progress,
+        *,
+        wanted: Sequence[str] | None = None,
     ) -> sp.csr_matrix:
-        """See `PathQueries.rows`."""
+        """See `PathQueries.rows`; only those of the evidence that is wanted, where some is."""
         ids = evidence_ids(graph)[metapath_kind(name)]
         return metapath_rows(
-            self.gateway, name, ids, graph.items, _largest(size), kinds=kinds, progress=progress
-        )
+            self.gateway, self.rows_query(name), ids, graph.items, _largest(size), kinds=kinds,
+            wanted=wanted, progress=lambda _what, done, total: progress(name, done, total),
+        )  # fmt: skip
+
+    def rows_query(self, name: str) -> Query:
+        """The query of a meta-path's rows."""
+        return self.queries[f"extract/metapath_rows[{name}]"]
 
     def held_out_scores(
         self,
@@ -59,14 +74,16 @@ class Neo4jPaths:
         kinds: Sequence[str],
         size: int,
         progress: Progress,
+        until: float = math.inf,
     ) -> sp.csr_matrix:
         """See `PathQueries.held_out_scores`.
 
         The file is run for one user after the other, in transactions in which that user's held-out
-        interactions have been deleted.
+        interactions have been deleted. No user is begun later than `until`, in seconds of
+        `time.monotonic`: those that are left have no row.
         """
-        work = _HeldOut(self.gateway, name, graph, held_out, kinds, size)
-        return work.scores(given, user_index, progress)
+        work = _HeldOut(self, name, graph, held_out, kinds, size)
+        return work.scores(given, user_index, progress, until)
 
 
 class _HeldOut:
@@ -78,24 +95,30 @@ class _HeldOut:
 
     def __init__(
         self,
-        gateway: Gateway,
+        paths: Neo4jPaths,
         name: str,
         graph: HeteroGraph,
         held_out: sp.csr_matrix,
         kinds: Sequence[str],
         size: int,
     ) -> None:
-        self._gateway, self._name, self._graph = gateway, name, graph
+        self._paths, self._name, self._graph = paths, name, graph
         self._held_out, self._kinds, self._size = held_out, kinds, size
         self._ids: IdMap = evidence_ids(graph)[metapath_kind(name)]
         self._at_once = 1
 
     def scores(
-        self, given: sp.csr_matrix, user_index: Int64[NDArray[np.int64], " n"], progress: Progress
+        self,
+        given: sp.csr_matrix,
+        user_index: Int64[NDArray[np.int64], " n"],
+        progress: Progress,
+        until: float,
     ) -> sp.csr_matrix:
-        """Raw scores, [n, items]."""
+        """Raw scores, [n, items], of those users that were begun in time."""
         found = [sp.csr_matrix((0, len(self._graph.items))).astype(np.float32)]
         for number, user in enumerate(user_index.tolist()):
+            if time.monotonic() > until:
+                break
             found.append(given[[number]] @ self._rows(user, given[[number]].indices))
             progress(f"{self._name} for validation", number + 1, len(user_index))
         return sp.csr_matrix(sp.vstack(found, format="csr", dtype=np.float32))
@@ -108,7 +131,9 @@ class _HeldOut:
             some, wanted = wanted[: self._at_once], wanted[self._at_once :]
             began = time.monotonic()
             # Returned, not gathered inside: after a transient error the work is done again.
-            rows += self._gateway.run_rolled_back(partial(self._without, user=user, wanted=some))
+            rows += self._paths.gateway.run_rolled_back(
+                partial(self._without, user=user, wanted=some)
+            )
             took = time.monotonic() - began
             if took > _LOCKED_SECONDS:
                 self._at_once = max(1, self._at_once // 2)
@@ -125,6 +150,6 @@ class _HeldOut:
         rows = [{"user_id": self._graph.users[user], "item_ids": removed}]
         transaction.run(catalogue()["extract/without_held_out"], rows=rows)
         return metapath_rows(
-            transaction, self._name, self._ids, items, _largest(self._size), kinds=self._kinds,
-            wanted=wanted,
+            transaction, self._paths.rows_query(self._name), self._ids, items,
+            _largest(self._size), kinds=self._kinds, wanted=wanted,
         )  # fmt: skip

@@ -1,24 +1,26 @@
 """What is wrong with a meta-path, found before anything is made of it.
 
-Neo4j plans its files without running them. Then they are run for a few pieces of evidence, within a
-time limit, and what they give is compared with what the guide promises (docs/metapaths.md).
+Its files are run for a few pieces of evidence, in transactions that cannot write, within a time
+limit. What they give is compared with what the guide promises (docs/metapaths.md). Neo4j can also
+plan them without running them, which takes it as long again.
 """
 
 import math
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
-from loaders.catalogue import Catalogue, Query
+from loaders.catalogue import Catalogue, Query, with_one_parameter
 from loaders.errors import Fault, Neo4jServerError, Neo4jTimeoutError, QueryError
 from loaders.extract import Selection, extract_graph
 from loaders.gateway import Gateway, Row, taken
 from loaders.types import HeteroGraph
+from recsvc.graph.pasteable_cypher import path_parameters
 from recsvc.signals.metapath import evidence_ids, metapath_kind
 from recsvc.signals.walk import walk_rows
 from recsvc.snapshot.deletion import existing
@@ -30,7 +32,8 @@ SAMPLE: Final = 8
 _FIRST_NODES = 10_000
 """The nodes that the sample is taken from: of a large graph the first ones."""
 _MOST_ROWS = 200_000
-_MOST_PATHS = 1_000
+_MOST_PATHS = 200
+"""Paths of one pair that are added up."""
 _TOLERANCE = 1e-4
 """Sums of float32 differ by less."""
 _STRENGTH_LIMIT = 1e30
@@ -39,6 +42,7 @@ _LINE = re.compile(r"\bline (\d+), column (\d+)")
 
 _Strengths = dict[str, dict[str, float]]
 """By evidence and item."""
+_Pair = tuple[str, str]
 ReadGraph = Callable[[], HeteroGraph]
 
 
@@ -88,7 +92,7 @@ def sample_faults(
 
     Args:
         gateway: the graph.
-        queries: with the meta-path among them, whose files have no other faults.
+        queries: with the meta-path among them, whose header has no faults.
         name: of the meta-path.
         kinds: of events, those that speak for an item.
         graph: the graph as arrays; asked for once, where a walk is declared.
@@ -116,16 +120,16 @@ def sample_faults(
             found.faults += sample.path_faults(strengths)
             found.faults += sample.walk_faults(strengths, graph)
     except _FaultError as stopped:
-        found.faults.append(stopped.fault)
+        found.faults += stopped.faults
     return found
 
 
 class _FaultError(Exception):
     """A query cannot be run to its end; never leaves this module."""
 
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__(*faults)
+        self.faults = faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,10 @@ class _Sample:
     def rows(self) -> list[Row]:
         """What the file gives, as it is."""
         whole = self.queries[f"extract/metapath_sample[{self.name}]"]
-        rows = self._run(whole, self.path, evidence_ids=list(self.evidence), most=_MOST_ROWS)
+        parameters = {
+            "evidence_ids": list(self.evidence), "kinds": list(self.kinds), "most": _MOST_ROWS,
+        }  # fmt: skip
+        rows = self._run(whole, self.path, parameters)
         if sum(len(row["rows"]) for row in rows) >= _MOST_ROWS:
             said = (
                 f"{_MOST_ROWS:,} rows and more for {len(self.evidence)} evidence nodes: put a cap "
@@ -185,7 +192,7 @@ class _Sample:
         if f"explain/{self.name}" not in self.queries:
             return []
         pairs = [
-            {"evidence_id": evidence, "item_id": item}
+            (evidence, item)
             for evidence, given in strengths.items()
             for item in _strongest_and_weakest(given)
         ]
@@ -200,24 +207,22 @@ class _Sample:
         said = f"the paths do not add up to the strength of their pair: {'; '.join(wrong[:_SHOWN])}"
         return [Fault(drawn.file, _return_line(drawn), said)]
 
-    def _wrong_pairs(self, pairs: Sequence[Mapping[str, str]], strengths: _Strengths) -> list[str]:
+    def _wrong_pairs(self, pairs: Sequence[_Pair], strengths: _Strengths) -> list[str]:
         """The pairs, in words, whose paths add up to something else."""
         drawn = self.queries[f"explain/{self.name}"]
-        rows = self._run(
-            self.queries[f"extract/path_sums[{self.name}]"], drawn,
-            pairs=list(pairs), user_id=None, limit=_MOST_PATHS,
-        )  # fmt: skip
-        sums = {(row["evidence_id"], row["item_id"]): row for row in rows}
+        whole = self.queries[f"serve/paths[{self.name}]"]
+        parameters = path_parameters(pairs, None, self.kinds, limit=_MOST_PATHS)
+        found: defaultdict[_Pair, list[float]] = defaultdict(list)
+        for evidence, item, strength, _ in self._run(whole, drawn, parameters)[0]["paths"]:
+            found[evidence, item].append(strength)
         wrong: list[str] = []
         for pair in pairs:
-            expected = _strength(strengths, pair)
-            row = sums.get((pair["evidence_id"], pair["item_id"]))
-            paths, total = (row["paths"], row["strength"]) if row else (0, 0.0)
-            cut = paths >= _MOST_PATHS and total < expected
+            expected, total = _strength(strengths, pair), sum(found[pair])
+            cut = len(found[pair]) >= _MOST_PATHS and total < expected
             if not cut and not math.isclose(total, expected, rel_tol=_TOLERANCE):
                 wrong.append(
-                    f"evidence {pair['evidence_id']!r}, item {pair['item_id']!r}: {paths} paths "
-                    f"with {total:.6g} of {expected:.6g}"
+                    f"evidence {pair[0]!r}, item {pair[1]!r}: {len(found[pair])} paths with "
+                    f"{total:.6g} of {expected:.6g}"
                 )
         return wrong
 
@@ -251,7 +256,10 @@ class _Sample:
         wrong: dict[str, str] = {}
         for number, evidence in enumerate(there):
             row = found[[number]]
-            walked = {graph.items[i]: float(v) for i, v in zip(row.indices, row.data, strict=True)}
+            walked = {
+                graph.items[i]: float(v)
+                for i, v in zip(row.indices.tolist(), row.data, strict=True)
+            }
             # What the text reaches and the arrays lack came since they were read.
             given = {i: s for i, s in strengths.get(evidence, {}).items() if i in graph.items}
             for item in sorted(walked.keys() | given.keys()):
@@ -264,21 +272,24 @@ class _Sample:
                     break
         return wrong
 
-    def _run(self, whole: Query, file: Query, **parameters: Any) -> list[Row]:
-        """Run what a file was put into.
+    def _run(self, whole: Query, file: Query, parameters: Mapping[str, Any]) -> list[Row]:
+        """Run what a file was put into, in a way that is planned once, whatever is asked.
 
         Raises:
             _FaultError: it takes too long, or cannot be run.
         """
-        given = taken(whole, parameters | {"kinds": list(self.kinds)})
+        text = with_one_parameter(whole.text)
+        query = replace(whole, text=text, params={"all": "map"})
+        given = taken(whole, parameters)
         try:
             return self.gateway.read(
-                lambda transaction: transaction.run(whole, **given),
+                lambda transaction: transaction.run(query, all=given),
                 timeout_seconds=TIME_LIMIT_SECONDS,
             )
         except QueryError as error:
             # The file's text begins on the second line of what it was put into.
-            raise _FaultError(_refused(file, error, above=1)) from None
+            alone = plan_faults(self.gateway, file)
+            raise _FaultError(*(alone or [_refused(file, error, above=1)])) from None
         except Neo4jTimeoutError:
             said = (
                 f"stopped after {TIME_LIMIT_SECONDS:.0f} s for {len(self.evidence)} evidence "
@@ -312,8 +323,8 @@ def _strengths(rows: Sequence[Row]) -> _Strengths:
     }
 
 
-def _strength(strengths: _Strengths, pair: Mapping[str, str]) -> float:
-    return strengths.get(pair["evidence_id"], {}).get(pair["item_id"], 0.0)
+def _strength(strengths: _Strengths, pair: _Pair) -> float:
+    return strengths.get(pair[0], {}).get(pair[1], 0.0)
 
 
 def _strongest_and_weakest(given: Mapping[str, float]) -> list[str]:

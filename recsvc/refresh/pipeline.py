@@ -20,7 +20,7 @@ import numpy as np
 
 from loaders import writeback
 from loaders.catalogue import catalogue
-from loaders.errors import CatalogueError, LeaseLostError, LoaderError, Neo4jAwayError
+from loaders.errors import CatalogueError, Fault, LeaseLostError, LoaderError, Neo4jAwayError
 from loaders.extract import ItemDetails, extract_details, extract_graph
 from loaders.gateway import Gateway
 from loaders.types import Edges, EmbeddingTable, HeteroGraph, Interactions
@@ -40,9 +40,10 @@ from recsvc.refresh.learning import parts_of, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.options import HYBRID, RefreshOptions
 from recsvc.refresh.parts import Progress, Run
-from recsvc.refresh.path_check import plan_faults, sample_faults
+from recsvc.refresh.path_check import sample_faults
 from recsvc.refresh.run_journal import RUN_NAME, new_name, opened_run
 from recsvc.refresh.run_manifest import RunIdentity, RunManifest
+from recsvc.refresh.trial_basis import keep_basis
 from recsvc.run_environment import environment
 from recsvc.settings import EventSettings
 from recsvc.signals.metapath import metapath_kinds, of_all_kinds
@@ -50,8 +51,7 @@ from recsvc.signals.neighbours import nearest_items
 from recsvc.snapshot.arrays import pack
 from recsvc.snapshot.deletion import finish_before_activation, finish_deletions
 
-_PATH_FOLDERS = ("metapaths", "explain")
-_KEPT = (
+KEPT = (
     Extracted,
     HeteroGraph,
     Interactions,
@@ -119,7 +119,7 @@ def refresh(
     with held_lease(gateway, seconds=lease_seconds, force=force, progress=progress) as lease:
         unfinished = writeback.unfinished_runs(gateway)
         try:
-            with opened_run(home, identity, unfinished, _KEPT, name) as record:
+            with opened_run(home, identity, unfinished, KEPT, name) as record:
                 record.attempt(lease, name)
                 run = Run(lease.gateway, options, events, progress, lease, record)
                 return _concluded(run, force=force, from_scratch=from_scratch)
@@ -148,6 +148,9 @@ def _concluded(run: Run, *, force: bool, from_scratch: bool) -> RunManifest:
         run.record.end("failed", error=_reason(error))
         raise
     manifest = run.record.manifest
+    # Without it no meta-path can be tried, and that says so.
+    with contextlib.suppress(OSError, LoaderError):
+        keep_basis(run, candidate)
     run.record.end(
         "activated", error=None, versions=candidate.numbers, sha256=candidate.sha256,
         overridden=manifest.objections or [],
@@ -247,12 +250,9 @@ def _check_paths(run: Run, graph: HeteroGraph) -> None:
         CatalogueError: a file cannot be run, or does not give what it has to.
     """
     kinds, queries = run.kinds(graph), catalogue()
-    names = list(metapath_kinds())
-    files = [queries[f"{at}/{n}"] for n in names for at in _PATH_FOLDERS if f"{at}/{n}" in queries]
+    faults: list[Fault] = []
     with run.step("check meta-paths"):
-        if faults := [fault for query in files for fault in plan_faults(run.gateway, query)]:
-            raise CatalogueError(faults)
-        for name in names:
+        for name in metapath_kinds():
             faults += sample_faults(run.gateway, queries, name, kinds, lambda: graph).faults
     if not faults:
         return

@@ -19,6 +19,7 @@ from recsvc.errors import DeletionPendingError
 from recsvc.evidence import EvidenceKind
 from recsvc.refresh.fine_tuning_state import forget_node
 from recsvc.refresh.sampled_lists import forget
+from recsvc.refresh.trial_basis import forget_basis
 from recsvc.snapshot.deletion import existing
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _copy_holds(server: "LocalNeo4j", kind: EvidenceKind, node_id: str) -> bool:
 PLACES: Final = (
     Place("refreshes/*/lists.json", forget),
     Place("refreshes/*/state.npz, refreshes/* of unfinished runs", forget_node),
+    Place("trial", forget_basis),
     Place("rejects/*.csv", _rejected),
     Place("neo4j/import", _half_imported),
     Place(", ".join(_OLD_PAGES), _old_pages),

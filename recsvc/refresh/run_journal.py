@@ -35,10 +35,10 @@ from recsvc.refresh.run_manifest import RunAttempt, RunIdentity, RunManifest, Ru
 RUN_NAME: Final = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{6}", re.ASCII)
 """What the name of a run looks like; names sort by the time they were made."""
 
+MANIFEST: Final = "manifest.json"
 STATE_FILE: Final = "state.npz"
 
 _T = TypeVar("_T")
-_MANIFEST = "manifest.json"
 _MARK = "deleted"
 """The file that says: something was deleted from the graph that the run has read."""
 _KEPT_RUNS = 5
@@ -88,7 +88,7 @@ class RefreshRun:
         for name, value in facts.items():
             setattr(self.manifest, name, value)
         text = self.manifest.model_dump_json(indent=2, exclude_unset=True)
-        write_bytes(self.folder / _MANIFEST, text.encode())
+        write_bytes(self.folder / MANIFEST, text.encode())
 
     @contextmanager
     def step(self, name: str) -> Generator[None]:
@@ -120,7 +120,7 @@ class RefreshRun:
         Raises:
             OSError: it cannot be written.
         """
-        path = self._file(name)
+        path = step_file(self.folder, name)
         # What is damaged is made again.
         with contextlib.suppress(OSError, ValueError):
             return read_value(path, self.classes)
@@ -130,7 +130,7 @@ class RefreshRun:
 
     def checkpoint(self, name: str) -> Path:
         """The file in which a fit keeps where it stands."""
-        return self._file(f"{name} checkpoint")
+        return step_file(self.folder, f"{name} checkpoint")
 
     def clear(self) -> None:
         """Remove what steps have made."""
@@ -152,8 +152,10 @@ class RefreshRun:
             with contextlib.suppress(OSError):  # its reader has gone
                 getattr(_log, level)(event, run=self.name, **facts)
 
-    def _file(self, name: str) -> Path:
-        return self.folder / f"{name.replace(' ', '-')}.npz"
+
+def step_file(folder: Path, name: str) -> Path:
+    """The file of what a step made."""
+    return folder / f"{name.replace(' ', '-')}.npz"
 
 
 def new_name() -> str:
@@ -320,7 +322,7 @@ def _put_away(folder: Path, manifest: RunManifest | None, *, keep: bool) -> None
 def _manifest(folder: Path) -> RunManifest | None:
     """None where there is none, or it is damaged."""
     try:
-        return RunManifest.model_validate_json((folder / _MANIFEST).read_bytes())
+        return RunManifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError):
         return None
 

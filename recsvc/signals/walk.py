@@ -61,6 +61,38 @@ def walk_rows(
     return sp.csr_matrix(sp.vstack(blocks, format="csr", dtype=np.float32))
 
 
+def strongest_paths(
+    walk: Walk, graph: HeteroGraph, kinds: Sequence[str], pairs: Sequence[tuple[int, int]]
+) -> list[list[int]]:
+    """Of each pair the path that adds most to its strength.
+
+    Args:
+        walk: what the meta-path declares.
+        graph: nodes and relationships.
+        kinds: of events, those that speak for an item.
+        pairs: rows of a start node and of an item that the walk leads to.
+
+    Returns:
+        Of each pair the row of every node on the way, both ends among them.
+    """
+    matrices = _hop_matrices(walk, graph, kinds)
+
+    def strongest(start: int, item: int) -> list[int]:
+        paths = {start: (1.0, [start])}
+        for matrix in matrices:
+            longer: dict[int, tuple[float, list[int]]] = {}
+            for node, (strength, path) in paths.items():
+                row = slice(matrix.indptr[node], matrix.indptr[node + 1])
+                ends, values = matrix.indices[row].tolist(), matrix.data[row].tolist()
+                for end, value in zip(ends, values, strict=True):
+                    if end not in longer or strength * value > longer[end][0]:
+                        longer[end] = strength * value, [*path, end]
+            paths = longer
+        return paths[item][1]
+
+    return [strongest(*pair) for pair in pairs]
+
+
 def _hop_matrices(walk: Walk, graph: HeteroGraph, kinds: Sequence[str]) -> list[sp.csr_matrix]:
     """One matrix per hop, float64; the powers of degrees are in that of the hop that leaves."""
     sizes: dict[Label, int] = {

@@ -325,7 +325,9 @@ def test_odd_category_weights_do_no_harm(
     gateway.run(link, weight=weight)
     items = IdMap(["i", "j", "k"])
     evidence = IdMap(["c"]) if name == "category_item" else items
-    rows = metapath_rows(gateway, name, evidence, items, lambda found: found, kinds=KINDS).toarray()
+    query = catalogue()[f"extract/metapath_rows[{name}]"]
+    found = metapath_rows(gateway, query, evidence, items, lambda found: found, kinds=KINDS)
+    rows = found.toarray()
     assert (rows[0] >= 0).all(), "NaN is not >= 0"
     assert rows[0, 2] > 0
 

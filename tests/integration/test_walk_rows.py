@@ -103,8 +103,8 @@ def _check(gateway: Neo4jGateway, graph: HeteroGraph, query: Query, *, most: int
     for size in (len(graph.items), 20):
         found = walk_rows(query.walk, graph, KINDS, size).toarray()
         expected = metapath_rows(
-            gateway, name, evidence, graph.items, lambda rows, n=size: truncate_rows(rows, n)[0],
-            kinds=KINDS,
+            gateway, catalogue()[f"extract/metapath_rows[{name}]"], evidence, graph.items,
+            lambda rows, n=size: truncate_rows(rows, n)[0], kinds=KINDS,
         ).toarray()  # fmt: skip
         assert np.count_nonzero(expected) > 100 or size == 20 or most
         np.testing.assert_array_equal(found != 0, expected != 0)

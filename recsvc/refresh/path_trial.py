@@ -1,0 +1,415 @@
+"""What a meta-path would add to the blend, without a refresh.
+
+The other signals are those that the last refresh from scratch made for validation. Only the rows of
+the meta-path that is tried are made, and like those signals they know nothing of what is held out.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Bool, Float64, Int64
+from numpy.typing import NDArray
+
+from loaders.catalogue import Catalogue
+from loaders.gateway import Gateway, taken
+from loaders.types import HeteroGraph
+from loaders.value_file import read_value
+from recsvc.blend.blend import BASE, Candidates
+from recsvc.blend.fit import (
+    Journal,
+    Parts,
+    SplitSignals,
+    learned_weights,
+    split_signals,
+    validation_accuracy,
+)
+from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
+from recsvc.evaluation.metrics import Estimate, bootstrap
+from recsvc.event_kinds import EventSettings, speaking_kinds
+from recsvc.evidence import EvidenceKind, evidence_matrix
+from recsvc.graph.pasteable_cypher import path_parameters
+from recsvc.graph.rows import found_path
+from recsvc.refresh.metapath_queries import Neo4jPaths
+from recsvc.refresh.options import RefreshOptions
+from recsvc.refresh.parts import Progress
+from recsvc.refresh.pipeline import KEPT
+from recsvc.refresh.run_journal import step_file
+from recsvc.refresh.trial_basis import FOLDER, PURPOSE, basis_manifest, nothing_kept
+from recsvc.signals.metapath import evidence_ids, metapath_kind
+from recsvc.signals.walk import strongest_paths, walk_rows
+
+VALIDATION_SECONDS: Final = 30.0
+"""What a file without a walk may take for the validation users: no user is begun later."""
+ROWS_SECONDS: Final = 10.0
+"""What it may take for rows of other evidence, which are counted."""
+EXAMPLES: Final = 5
+_RESAMPLES = 2_000
+_EVIDENCE_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The best item of a user by the meta-path alone.
+
+    Attributes:
+        user_id: the user.
+        item_id: the item.
+        title: of the item, "" where it has none.
+        path: how the meta-path leads there, in words.
+    """
+
+    user_id: str
+    item_id: str
+    title: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a meta-path gives and would add.
+
+    Attributes:
+        metapath: its name.
+        run: the refresh whose signals it is compared with.
+        evidence_nodes: those that were asked.
+        all_evidence_nodes: those that there are of the kind.
+        reaching: those asked that lead to an item.
+        rows: pairs of evidence and item from those asked, of each node the strongest.
+        items: those reached from these.
+        users: validation users that it was measured on.
+        all_users: validation users that there are.
+        alone: Recall@20 and NDCG@20 of the meta-path alone.
+        weight: λ in the blend with it, in which the largest is 1.
+        with_it: Recall@20 and NDCG@20 of the blend with it.
+        gain: by how much these are above those of the blend without it, of the same users. λ is
+            learned on one half of the users and measured on the other, both ways.
+        examples: what it alone would recommend.
+    """
+
+    metapath: str
+    run: str
+    evidence_nodes: int
+    all_evidence_nodes: int
+    reaching: int
+    rows: int
+    items: int
+    users: int
+    all_users: int
+    alone: Mapping[str, Estimate]
+    weight: float
+    with_it: Mapping[str, Estimate]
+    gain: Mapping[str, Estimate]
+    examples: Sequence[Example]
+
+
+def try_metapath(
+    gateway: Gateway, home: Path, queries: Catalogue, name: str, progress: Progress
+) -> Trial:
+    """Measure a meta-path on the validation users of the last refresh from scratch.
+
+    Args:
+        gateway: the graph.
+        home: `RECSVC_HOME`.
+        queries: with the meta-path among them.
+        name: of the meta-path.
+        progress: told what is done.
+
+    Raises:
+        RefreshError: nothing of such a refresh is kept on this machine.
+        Neo4jError: the graph cannot be read.
+    """
+    manifest, basis = basis_manifest(home), _Basis(home / FOLDER)
+    progress("read the last refresh", 0, 1)
+    extracted = basis.kept("graph")
+    options = RefreshOptions.model_validate(manifest.identity.options)
+    given = manifest.identity.events
+    events = {kind: EventSettings.model_validate(event) for kind, event in given.items()}
+    graph: HeteroGraph = extracted.graph
+    evidence = evidence_matrix(graph, events, now=extracted.at)
+    kinds = speaking_kinds(graph.interactions.events, events)
+    split = split_by(held_out_mask(graph, evidence, options, options.seed), graph, evidence)
+    signals = split_signals(Parts(options, kinds, basis.fit, None, basis), split, purpose=PURPOSE)
+    progress("read the last refresh", 1, 1)
+    tried = _Tried(gateway, queries, name, graph, kinds, options, progress)
+    order = np.random.default_rng(options.seed).permutation(len(split.users))
+    raw = tried.validation_scores(split, order)
+    order = order[: raw.shape[0]]
+    measured = _measured(_with(signals, name, raw, order), name, progress)
+    asked, rows = tried.rows()
+    return Trial(
+        metapath=name,
+        run=manifest.run,
+        evidence_nodes=asked,
+        all_evidence_nodes=rows.shape[0],
+        reaching=int((np.diff(rows.indptr) > 0).sum()),
+        rows=rows.nnz,
+        items=len(np.unique(rows.indices)),
+        users=len(order),
+        all_users=len(split.users),
+        examples=tried.examples(split, split.users[order], raw, extracted.details.titles),
+        **measured,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis(Journal):
+    """What the steps of a refresh have made; nothing is made again."""
+
+    folder: Path
+
+    def kept(self, name: str, make: Any = None) -> Any:
+        """What a step made.
+
+        Raises:
+            RefreshError: it is not there.
+        """
+        try:
+            return read_value(step_file(self.folder, name), KEPT)
+        except (OSError, ValueError):
+            raise nothing_kept() from None
+
+    def fit(self, name: str, *_: Any, **__: Any) -> Any:
+        """A model as that refresh fitted it: a `recsvc.blend.fit.FitModel`."""
+        return self.kept(f"fit {name} {PURPOSE}")
+
+
+def _with(
+    signals: SplitSignals, name: str, raw: sp.csr_matrix, order: Int64[NDArray[np.int64], " n"]
+) -> SplitSignals:
+    """The signals of some of the users, with the meta-path as the last one."""
+    others = {path: scores[order] for path, scores in signals.paths.items() if path != name}
+    split = replace(signals.split, users=signals.split.users[order])
+    return replace(signals, split=split, paths=others | {name: raw})
+
+
+def _measured(signals: SplitSignals, name: str, progress: Progress) -> dict[str, Any]:
+    """What the fields of `Trial` say that are measured on the validation users."""
+    progress("candidates", 0, 1)
+    candidates = signals.candidates()
+    progress("candidates", 1, 1)
+    names = [*signals.names, BASE]
+    without = [n for n, each in enumerate(names) if each != name]
+    users = candidates.present.shape[0]
+    halves = [np.arange(users) % 2 == half for half in (0, 1)]
+    found = {
+        key: {metric: np.zeros(users) for metric in ("recall@20", "ndcg@20")}
+        for key in ("with", "without")
+    }
+    progress("weights", 0, 5)
+    weights = learned_weights(candidates, names)
+    done = 1
+    for half in halves:
+        for key, chosen in (("with", list(range(len(names)))), ("without", without)):
+            progress("weights", done, 5)
+            own = [names[n] for n in chosen]
+            learned = learned_weights(_part(candidates, chosen, half), own)
+            by_user = validation_accuracy(_part(candidates, chosen, ~half), learned)["hybrid"]
+            for metric, values in by_user.items():
+                found[key][metric][~half] = values
+            done += 1
+    progress("weights", 5, 5)
+    alone = validation_accuracy(candidates, weights)[name]
+    gain = {metric: found["with"][metric] - found["without"][metric] for metric in alone}
+    return {
+        "alone": _estimates(alone), "weight": weights[name],
+        "with_it": _estimates(found["with"]), "gain": _estimates(gain),
+    }  # fmt: skip
+
+
+def _estimates(
+    by_user: Mapping[str, Float64[NDArray[np.float64], " users"]],
+) -> dict[str, Estimate]:
+    return dict(bootstrap(by_user, _RESAMPLES, 0))
+
+
+def _part(
+    candidates: Candidates, signals: Sequence[int], users: Bool[NDArray[np.bool_], " users"]
+) -> Candidates:
+    """The candidates of some users, by some signals."""
+    return replace(
+        candidates,
+        features=candidates.features[list(signals)][:, users],
+        relevant=candidates.relevant[users],
+        present=candidates.present[users],
+        n_relevant=candidates.n_relevant[users],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """The meta-path that is tried, on the graph as the refresh read it."""
+
+    gateway: Gateway
+    queries: Catalogue
+    name: str
+    graph: HeteroGraph
+    kinds: tuple[str, ...]
+    options: RefreshOptions
+    progress: Progress
+
+    @property
+    def kind(self) -> EvidenceKind:
+        return metapath_kind(self.name)
+
+    @property
+    def paths(self) -> Neo4jPaths:
+        return Neo4jPaths(self.gateway, self.queries)
+
+    def validation_scores(
+        self, split: ValidationSplit, order: Int64[NDArray[np.int64], " n"]
+    ) -> sp.csr_matrix:
+        """Raw scores of validation users in this order, by rows without what is held out.
+
+        Of a file without a walk there is a row for as many users as can be done in time.
+        """
+        query, what = self.queries[f"metapaths/{self.name}"], f"{self.name} for validation"
+        users = split.users[order]
+        given = all_evidence(split.graph, split.kept, users)[self.kind]
+        size = self.options.row_size
+        if query.walk is not None:
+            rows = walk_rows(query.walk, split.graph, self.kinds, size)
+            return sp.csr_matrix(given @ rows)
+        until = time.monotonic() + VALIDATION_SECONDS
+        if query.reads is None or "INTERACTED" in query.reads:
+            return self.paths.held_out_scores(
+                self.name, split.graph, split.held_out, given, users, kinds=self.kinds, size=size,
+                progress=self.progress, until=until,
+            )  # fmt: skip
+        scores = [sp.csr_matrix((0, len(self.graph.items))).astype(np.float32)]
+        for number in range(len(users)):
+            if time.monotonic() > until:
+                break
+            scores.append(given[[number]] @ self.rows_of(given[[number]].indices))
+            self.progress(what, number + 1, len(users))
+        return sp.csr_matrix(sp.vstack(scores, format="csr", dtype=np.float32))
+
+    def rows_of(self, evidence: NDArray[np.integer]) -> sp.csr_matrix:
+        """The rows of some evidence, by Neo4j."""
+        ids = evidence_ids(self.graph)[self.kind]
+        return self.paths.rows(
+            self.name, self.graph, self.kinds, self.options.row_size,
+            lambda _what, _done, _total: None,
+            wanted=[ids[int(row)] for row in evidence],
+        )  # fmt: skip
+
+    def rows(self) -> tuple[int, sp.csr_matrix]:
+        """How many evidence nodes were asked, and their rows."""
+        walk = self.queries[f"metapaths/{self.name}"].walk
+        nodes = len(evidence_ids(self.graph)[self.kind])
+        if walk is not None:
+            return nodes, walk_rows(walk, self.graph, self.kinds, self.options.row_size)
+        order = np.random.default_rng(self.options.seed).permutation(nodes)
+        rows, asked = sp.csr_matrix((nodes, len(self.graph.items))).astype(np.float32), 0
+        until = time.monotonic() + ROWS_SECONDS
+        while asked < nodes and time.monotonic() < until:
+            some = order[asked : asked + _EVIDENCE_AT_ONCE]
+            rows, asked = rows + self.rows_of(some), asked + len(some)
+            self.progress(f"rows of {self.name}", asked, nodes)
+        return asked, rows.tocsr()
+
+    def examples(
+        self, split: ValidationSplit, users: Int64[NDArray[np.int64], " n"], raw: sp.csr_matrix,
+        titles: Sequence[str],
+    ) -> list[Example]:  # fmt: skip
+        """What the meta-path alone would recommend to the first users that it says something of."""
+        given = all_evidence(split.graph, split.kept, users)[self.kind]
+        ids, items = evidence_ids(self.graph)[self.kind], self.graph.items
+        seen = split.kept[users]
+        walk = self.queries[f"metapaths/{self.name}"].walk
+        rows = walk_rows(walk, split.graph, self.kinds, self.options.row_size) if walk else None
+        chosen: list[tuple[int, int, int]] = []
+        for number in range(len(users)):
+            scores = raw[[number]].toarray()[0]
+            scores[seen[[number]].indices] = 0.0
+            if len(chosen) == EXAMPLES:
+                break
+            if scores.max(initial=0.0) <= 0.0:
+                continue
+            item, own = int(scores.argmax()), given[[number]]
+            found = self.rows_of(own.indices) if rows is None else rows
+            shares = own.data * found[own.indices][:, [item]].toarray()[:, 0]
+            chosen.append((int(users[number]), int(own.indices[shares.argmax()]), item))
+        pairs = [(evidence, item) for _, evidence, item in chosen]
+        words = self._in_words(split.graph, [(ids[e], items[i]) for e, i in pairs], pairs, titles)
+        start = {"item": "has", "user": "follows", "category": "prefers"}[self.kind]
+        return [
+            Example(self.graph.users[user], items[item], titles[item],
+                    f"{self.graph.users[user]} {start} {path}")
+            for (user, _, item), path in zip(chosen, words, strict=True)
+        ]  # fmt: skip
+
+    def _in_words(
+        self, graph: HeteroGraph, asked: Sequence[tuple[str, str]],
+        pairs: Sequence[tuple[int, int]], titles: Sequence[str],
+    ) -> list[str]:  # fmt: skip
+        """The strongest path of each pair, from the evidence on."""
+        walk = self.queries[f"metapaths/{self.name}"].walk
+        if walk is not None:
+            ids = {"User": self.graph.users, "Item": self.graph.items,
+                   "Category": self.graph.categories}  # fmt: skip
+            labels = [walk.start, *(hop.ends[1] for hop in walk.hops)]
+
+            def name_of(label: str, row: int, *, first: bool) -> str:
+                if label == "User" and not first:
+                    return "somebody"
+                return (titles[row] if label == "Item" else "") or ids[label][row]
+
+            found = strongest_paths(walk, graph, self.kinds, pairs)
+            return [
+                _sentence(
+                    [name_of(label, row, first=n == 0)
+                     for n, (label, row) in enumerate(zip(labels, path, strict=True))],
+                    [(hop.type, hop.forward) for hop in walk.hops],
+                )
+                for path in found
+            ]  # fmt: skip
+        if f"serve/paths[{self.name}]" in self.queries:
+            return [self._drawn(pair) for pair in asked]
+        names = [(titles[item] or self.graph.items[item]) for _, item in pairs]
+        return [f"{e}, which leads to {name}" for (e, _), name in zip(asked, names, strict=True)]
+
+    def _drawn(self, pair: tuple[str, str]) -> str:
+        query = self.queries[f"serve/paths[{self.name}]"]
+        parameters = path_parameters([pair], None, self.kinds, limit=1)
+        paths = self.gateway.run(query, **taken(query, parameters))[0]["paths"]
+        if not paths:
+            return f"{pair[0]}, which leads to {pair[1]}"
+        path = found_path(*paths[0])
+        names = [
+            "somebody" if kind == "user" and number else str(title or node_id)
+            for number, (kind, node_id, title) in enumerate(path.nodes)
+        ]
+        at, order, steps = 0, [names[0]], list[tuple[str, bool]]()
+        for step, start, end in path.steps:
+            steps.append((step, start == at))
+            at = end if start == at else start
+            order.append(names[at])
+        return _sentence(order, steps)
+
+
+_CLAUSES: Mapping[tuple[str, bool], str] = {
+    ("INTERACTED", True): "who has {}",
+    ("INTERACTED", False): "which {} has",
+    ("FOLLOWS", True): "who follows {}",
+    ("FOLLOWS", False): "whom {} follows",
+    ("PREFERS", True): "who prefers {}",
+    ("PREFERS", False): "which {} prefers",
+    ("IN_CATEGORY", True): "which is in {}",
+    ("IN_CATEGORY", False): "which holds {}",
+    ("SUBCATEGORY_OF", True): "which is below {}",
+    ("SUBCATEGORY_OF", False): "which is above {}",
+}
+
+
+def _sentence(names: Sequence[str], steps: Sequence[tuple[str, bool]]) -> str:
+    """A path as one clause after the other."""
+    clauses = [
+        _CLAUSES.get(step, "which is linked with {}").format(name)
+        for step, name in zip(steps, names[1:], strict=True)
+    ]
+    return ", ".join([names[0], *clauses])

@@ -1,0 +1,132 @@
+"""A meta-path is measured without a refresh, against the signals of the last one."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsvc.blend.blend import LEAST_WEIGHT
+from recsvc.refresh.places import forget_here
+from tests.conftest import CHECKOUT, Served
+from tests.integration.conftest import QUICK
+
+pytestmark = pytest.mark.neo4j
+REFRESH_OPTIONS = QUICK
+
+OWN = (CHECKOUT / "cypher" / "metapaths" / "item_user_item.cypher").read_text(encoding="utf-8")
+FREE = re.sub(r"// walk:.*\n//   .*\n", "", OWN)
+NOISE = """\
+// Every item, as strongly as its id happens to say.
+// mode: read
+// params: evidence_ids: list[str]
+// returns: evidence_id: str, item_id: str, strength: float
+UNWIND $evidence_ids AS evidence_id
+MATCH (item:Item) WHERE item.item_id <> evidence_id
+RETURN evidence_id, item.item_id AS item_id,
+       toInteger(substring(item.item_id, 1)) * 7919 % 101 / 101.0 + 0.01 AS strength
+"""
+Try = Callable[[str, str], dict[str, Any]]
+
+
+@pytest.fixture
+def tried(served: Served, tmp_path: Path) -> Try:
+    """Tries a meta-path of a name: the document that is printed."""
+
+    def run(name: str, text: str) -> dict[str, Any]:
+        file = tmp_path / f"{name}.cypher"
+        file.write_text(text, encoding="utf-8")
+        done = served.run("path", "try", str(file), "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_a_declared_walk_is_as_good_alone_as_the_refresh_found_it(
+    served: Served, tried: Try
+) -> None:
+    found = tried("item_user_item", OWN)
+    metrics = served.report.metrics
+    assert metrics is not None
+    for metric in ("recall@20", "ndcg@20"):
+        assert found["alone"][metric]["mean"] == pytest.approx(
+            metrics["item_user_item"][metric].mean
+        )
+        assert found["gain"][metric]["low"] <= found["gain"][metric]["high"]
+    assert found["run"] == served.report.run
+    assert found["users"] == found["all_users"] == QUICK.validation_users
+    assert found["evidence_nodes"] == found["all_evidence_nodes"] == found["items"] == 180
+    assert 0 < found["reaching"] <= 180 < found["rows"]
+
+
+def test_a_file_without_a_walk_knows_nothing_of_what_is_held_out(tried: Try) -> None:
+    """Through the user themself each item leads to what is held out: it would be found at once."""
+    declared, free = tried("item_user_item", OWN), tried("item_by_text", FREE)
+    assert free["users"] == declared["users"]
+    assert free["rows"] == declared["rows"]
+    assert free["alone"]["recall@20"]["mean"] == pytest.approx(
+        declared["alone"]["recall@20"]["mean"], abs=0.1
+    )
+
+
+def test_noise_gets_the_least_weight_and_adds_nothing(tried: Try) -> None:
+    found = tried("item_noise", NOISE)
+    assert found["weight"] == LEAST_WEIGHT
+    assert found["gain"]["ndcg@20"]["low"] <= 0.001
+    assert abs(found["gain"]["ndcg@20"]["mean"]) < 0.02
+
+
+def test_examples_are_what_it_alone_recommends_with_the_way_in_words(
+    served: Served, tried: Try
+) -> None:
+    examples = tried("item_user_item", OWN)["examples"]
+    assert len({each["user_id"] for each in examples}) == 5
+    way = r"(u\d+) has (Song \d+), which somebody has, who has (Song \d+)"
+    for example in examples:
+        found = re.fullmatch(way, example["path"])
+        assert found, example
+        assert found[1] == example["user_id"]
+        assert found[3] == example["title"] == f"Song {example['item_id'][1:]}" != found[2]
+    done = served.run("path", "try", str(CHECKOUT / "cypher/metapaths/category_item.cypher"))
+    assert done.returncode == 0, done.stderr
+    assert "what it adds" in done.stdout
+
+
+def test_a_file_with_faults_is_not_tried(served: Served, tmp_path: Path) -> None:
+    file = tmp_path / "item_user_item.cypher"
+    file.write_text(OWN.replace("(Item ^-0.4)", "(Item)"), encoding="utf-8")
+    done = served.run("path", "try", str(file))
+    assert done.returncode == 1
+    assert f"{file}:6: the walk gives other rows" in done.stderr
+
+
+def test_the_commands_of_the_guide_run(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (CHECKOUT / "docs" / "metapaths.md").read_text(encoding="utf-8")
+    files = re.findall(r"^`(cypher/\S+)`:\n\n```cypher\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    for path, text in files:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    lines = block.splitlines()
+    assert [line.split()[:3] for line in lines] == [["recsvc", "path", c] for c in ("check", "try")]
+    for line in lines:
+        done = served.run(*line.split()[1:])
+        assert done.returncode == 0, done.stderr
+    assert "who follows somebody, who has Song" in done.stdout
+
+
+def test_a_deletion_leaves_nothing_to_compare_with(served: Served) -> None:
+    """The last test of the file: what is kept is gone after it."""
+    folder = served.home / "trial"
+    assert list(folder.glob("*.npz"))
+    forget_here(served.home, "user", "u0")
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+    done = served.run("path", "try", str(CHECKOUT / "cypher/metapaths/item_user_item.cypher"))
+    assert done.returncode == 1
+    assert "run `recsvc refresh --from-scratch`" in done.stderr
