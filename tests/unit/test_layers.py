@@ -24,6 +24,10 @@ REACH_CYPHER = {
     "recsvc/report/_aggregates.py": "what the data report has Neo4j add up",
     "recsvc/signals/metapath.py": "what the files of meta-paths declare",
     "recsvc/refresh/metapath_queries.py": "meta-paths that declare no walk",
+    "recsvc/refresh/path_check.py": "meta-paths, run for a few pieces of evidence",
+    "recsvc/refresh/path_trial.py": "one meta-path, measured",
+    "recsvc/refresh/pipeline.py": "all meta-paths, to be checked",
+    "recsvc/commands/paths.py": "a meta-path from a file that somebody names",
 }
 REACH_NEO4J = {
     "recsvc/graph/store.py": "reads the times that come",
