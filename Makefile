@@ -11,12 +11,13 @@ PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS="$(JAVA)" $(BIN)/python -m pytest
 # The tests start hundreds of processes, each of which would compile all modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Types are checked beside the tests that run alone and leave one core: that takes a minute of it.
-ifeq ($(MAKELEVEL),0)
-MAKEFLAGS += --jobs=2
-endif
+# Types are checked beside the tests, where these leave the processor idle.
+MAKEFLAGS += --jobs=3
 
-.PHONY: demo test together alone test-all lint types bench docs clean
+# These compile the loops of numba, which is kept: several workers would each compile them.
+COMPILING := tests/unit/blend tests/unit/evaluation tests/unit/models tests/unit/signals
+
+.PHONY: demo test compiling together alone test-all lint types bench docs clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -33,18 +34,20 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: $(VENV)/.ready
 	@$(BIN)/python -m recsvc.commands.demo
 
-test: lint together
-	@$(MAKE) --no-print-directory alone types
+test: compiling lint types alone
 
-alone: $(VENV)/.ready
+compiling: $(VENV)/.ready
+	@$(BIN)/coverage erase
+	$(PYTEST) $(COVERAGE) -m "not alone and not long" $(COMPILING)
+
+together: compiling
+	$(PYTEST) $(COVERAGE) --numprocesses 3 --dist loadscope --no-loadscope-reorder -m "not alone and not long" $(addprefix --ignore=,$(COMPILING))
+
+alone: together
 	$(PYTEST) $(COVERAGE) -m "alone and not long" $$(grep --recursive --files-with-matches mark.alone tests --include 'test_*.py')
 
-together: $(VENV)/.ready
-	@$(BIN)/coverage erase
-	$(PYTEST) $(COVERAGE) --numprocesses 3 --dist loadscope --no-loadscope-reorder -m "not alone and not long"
-
 # Counting lines makes every test slower.
-test-all: export COVERAGE := --cov --cov-append --cov-report=
+test-all: COVERAGE := --cov --cov-append --cov-report=
 test-all: test
 	$(PYTEST) $(COVERAGE) -m long --timeout 3600
 	$(BIN)/coverage report --skip-covered

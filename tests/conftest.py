@@ -6,6 +6,7 @@ only. And a small graph with six tastes in it, refreshed once a module, with the
 front.
 """
 
+import gc
 import io
 import os
 import re
@@ -14,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,17 @@ def _docker_answers() -> bool:
         return False
     answer = subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False)
     return answer.returncode == 0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays: nobody need look through it for garbage, over and over."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
