@@ -10,10 +10,18 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from recsvc.graph.rows import StoredNode
+from tests.unit.service.fake_engine import FakeEngine
+
 PAGE = (Path(__file__).parents[3] / "docs" / "http.md").read_text()
 EXAMPLES = re.findall(r"```sh\n(curl .*?)```\n```json\n(.*?)```", PAGE, re.DOTALL)
 MADE = {"request_id", "took_ms", "score", "contribution", "value", "title", "k", "versions"}
 """Members whose values differ from one answer to the next."""
+PUT = StoredNode(
+    {"title": "Britney Spears", "created_at": "1998-10-23T00:00:00+00:00", "price": 9.5},
+    [("25", 2.0), ("24", 1.0)],
+)
+"""What the example of a PUT stores, as `tests/integration/test_writes.py` reads its own back."""
 
 
 def request_of(command: str) -> httpx.Request:
@@ -32,7 +40,10 @@ def shape(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(("command", "printed"), EXAMPLES)
-async def test_an_example(client: httpx.AsyncClient, command: str, printed: str) -> None:
+async def test_an_example(
+    client: httpx.AsyncClient, fake: FakeEngine, command: str, printed: str
+) -> None:
+    fake.stored = PUT
     response = await client.send(request_of(command))
     assert shape(response.json()) == shape(json.loads(printed))
 
