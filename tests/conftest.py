@@ -134,6 +134,16 @@ class ByFileAndLine(LoadScopeScheduling):
         others = (line for line in neo4j_versions() if line != DEFAULT_LINE)
         return next((line for line in others if re.search(rf"[\[-]{line}[\]-]", name)), file)
 
+    def _assign_work_unit(self, node: Any) -> None:
+        """Have one worker begin with other lines and what needs no Neo4j.
+
+        It may then need no server of the default line, which takes half a minute to start and plan.
+        """
+        if node is self.nodes[-1]:
+            lines = [scope for scope in self.workqueue if scope in neo4j_versions()]
+            self.workqueue.move_to_end((lines or [*self.workqueue])[-1], last=False)
+        super()._assign_work_unit(node)
+
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndLine:
     return ByFileAndLine(config, log)
