@@ -81,6 +81,11 @@ def with_one_parameter(text: LiteralString) -> LiteralString:
     return cast(LiteralString, _CODE_PARAMETER.sub(in_map, text))
 
 
+def planned_once(query: Query) -> Query:
+    """The same query, which takes all its parameters as the map `all`: see `with_one_parameter`."""
+    return replace(query, text=with_one_parameter(query.text), params={"all": "map"})
+
+
 class Catalogue(Mapping[str, Query]):
     """All queries below one folder, by name, in sorted order.
 

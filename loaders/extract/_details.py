@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from loaders.catalogue import Query, catalogue
+from loaders.catalogue import Query, catalogue, planned_once
 from loaders.extract._reading import (
     SESSIONS,
     Nodes,
@@ -96,7 +96,7 @@ def metapath_rows(
 
     def rows_of(batch: list[str]) -> sp.csr_matrix:
         given = taken(query, {"evidence_ids": batch, "kinds": list(kinds)})
-        return shorten(_sparse(runner.run(query, **given), evidence, items))
+        return shorten(_sparse(runner.run(planned_once(query), all=given), evidence, items))
 
     total = sp.csr_matrix((len(evidence), len(items))).astype(np.float32)
     parts: list[sp.csr_matrix] = []

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from loaders.catalogue import Catalogue, Query, read_query
+from loaders.catalogue import Catalogue, Query, catalogue, read_query
 from loaders.errors import CatalogueError, Fault, LocalNeo4jError, Neo4jUnavailableError
-from loaders.extract import Selection, extract_graph
 from loaders.gateway import Gateway
 from loaders.shared_files import shared_path
 from recsvc.commands import console
@@ -77,7 +76,7 @@ def try_(file: MetapathFile, as_json: AsJson = False) -> None:
     }  # fmt: skip
     console.print_mapping(trial.metapath, facts)
     rows = [
-        (what, *(f"{e.mean:{sign}.4f} ({e.low:{sign}.4f} to {e.high:{sign}.4f})" for e in (
+        (what, *(f"{e.mean:{sign}.4f} ({e.low:{sign}.4f}, {e.high:{sign}.4f})" for e in (
             found["recall@20"], found["ndcg@20"])))
         for what, sign, found in (
             ("alone", "", trial.alone), ("the blend with it", "", trial.with_it),
@@ -92,6 +91,7 @@ def try_(file: MetapathFile, as_json: AsJson = False) -> None:
 
 def _checked(file: Path) -> tuple[list[Fault], dict[str, Any]]:
     """All that is wrong, and what the file gave for which evidence: null where it was not run."""
+    from loaders.extract import Selection, extract_graph
     from recsvc.refresh.path_check import Sampled, plan_faults, sample_faults
 
     settings = load_settings()
@@ -110,7 +110,7 @@ def _checked(file: Path) -> tuple[list[Fault], dict[str, Any]]:
 
                 kinds = graph_kinds(gateway, settings)
                 sampled = sample_faults(gateway, with_files(file), file.stem, kinds, graph)
-                faults = sampled.faults
+                faults = sampled.faults + sampled.left_out
     except (LocalNeo4jError, Neo4jUnavailableError):
         pass
     document = {
@@ -149,7 +149,5 @@ def with_files(file: Path) -> Catalogue:
 
 def graph_kinds(gateway: Gateway, settings: Settings) -> Sequence[str]:
     """The kinds of events that speak for an item, as settings and graph spell them."""
-    from loaders.catalogue import catalogue
-
     names = gateway.run(catalogue()["extract/event_kinds"])[0]["kinds"]
     return speaking_kinds(names, settings.events)

@@ -10,12 +10,12 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
-from loaders.catalogue import Catalogue, Query, with_one_parameter
+from loaders.catalogue import Catalogue, Query, planned_once
 from loaders.errors import Fault, Neo4jServerError, Neo4jTimeoutError, QueryError
 from loaders.extract import Selection, extract_graph
 from loaders.gateway import Gateway, Row, taken
@@ -43,6 +43,8 @@ _LINE = re.compile(r"\bline (\d+), column (\d+)")
 _Strengths = dict[str, dict[str, float]]
 """By evidence and item."""
 _Pair = tuple[str, str]
+_Row = tuple[Any, Any, Any]
+"""Evidence, item and strength, whatever they are."""
 ReadGraph = Callable[[], HeteroGraph]
 
 
@@ -51,13 +53,16 @@ class Sampled:
     """What a meta-path gave for a few pieces of evidence.
 
     Attributes:
-        faults: all that is wrong with that.
+        faults: what is wrong with that.
+        left_out: what is wrong with rows that are left out wherever rows are read; all of them are
+            not, or it is a fault. Data that somebody edited by hand may be the cause.
         evidence: ids of those it was run for.
         rows: how many it gave.
         seconds: how long that took Neo4j.
     """
 
     faults: list[Fault] = field(default_factory=list[Fault])
+    left_out: list[Fault] = field(default_factory=list[Fault])
     evidence: Sequence[str] = ()
     rows: int = 0
     seconds: float = 0.0
@@ -109,14 +114,12 @@ def sample_faults(
     began = time.perf_counter()
     try:
         rows = sample.rows()
-        found.seconds = time.perf_counter() - began
-        found.rows = sum(len(row["rows"]) for row in rows)
-        found.faults = sample.row_faults(rows)
-        if found.faults:  # an item may have been deleted in between
-            rows = sample.rows()
-            found.faults = sample.row_faults(rows)
+        found.seconds, found.rows = time.perf_counter() - began, len(rows)
+        read = sample.readable(rows, found)
+        if found.faults or found.left_out:  # an item may have been deleted in between
+            read = sample.readable(sample.rows(), found)
         if not found.faults:
-            strengths = _strengths(rows)
+            strengths = _strengths(read)
             found.faults += sample.path_faults(strengths)
             found.faults += sample.walk_faults(strengths, graph)
     except _FaultError as stopped:
@@ -146,14 +149,15 @@ class _Sample:
     def path(self) -> Query:
         return self.queries[f"metapaths/{self.name}"]
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[_Row]:
         """What the file gives, as it is."""
         whole = self.queries[f"extract/metapath_sample[{self.name}]"]
         parameters = {
             "evidence_ids": list(self.evidence), "kinds": list(self.kinds), "most": _MOST_ROWS,
         }  # fmt: skip
-        rows = self._run(whole, self.path, parameters)
-        if sum(len(row["rows"]) for row in rows) >= _MOST_ROWS:
+        given = self._run(whole, self.path, parameters)
+        rows = [(row["evidence_id"], item, value) for row in given for item, value in row["rows"]]
+        if len(rows) >= _MOST_ROWS:
             said = (
                 f"{_MOST_ROWS:,} rows and more for {len(self.evidence)} evidence nodes: put a cap "
                 "on every hop"
@@ -161,30 +165,40 @@ class _Sample:
             raise _FaultError(Fault(self.path.file, self.path.first_line, said))
         return rows
 
-    def row_faults(self, rows: Sequence[Row]) -> list[Fault]:
-        """What is wrong with rows, each kind of fault once, with examples."""
+    def readable(self, rows: Sequence[_Row], found: Sampled) -> list[tuple[str, str, float]]:
+        """The rows that are read; what is wrong is noted, each kind of fault once."""
         asked = set(self.evidence)
-        items = {item for row in rows for item, _ in row["rows"] if isinstance(item, str)}
-        known = existing(self.gateway, (), items)[1]
-        examples: dict[str, list[str]] = {}
+        known = existing(self.gateway, (), {item for _, item, _ in rows if isinstance(item, str)})
+        left_out: defaultdict[str, list[str]] = defaultdict(list)
+        wrong: defaultdict[str, list[str]] = defaultdict(list)
+        read: list[tuple[str, str, float]] = []
         for row in rows:
-            evidence = row["evidence_id"]
-            count = Counter(repr(item) for item, _ in row["rows"])
-            for item, strength in row["rows"]:
-                pair = f"evidence {evidence!r}, item {item!r}"
-                if said := _wrong(evidence, item, strength, asked, known):
-                    examples.setdefault(said, []).append(f"{pair}: {strength!r}")
-                if count[repr(item)] > 1:
-                    said = "a pair stands in several rows: expected one, with the sum"
-                    examples.setdefault(said, []).append(f"{pair}: {count[repr(item)]} rows")
-        total = sum(len(row["rows"]) for row in rows)
+            if why := _not_read(*row, asked, known[1]):
+                left_out[why].append(_shown(row))
+            else:
+                read.append(row)
+        counts = Counter((evidence, item) for evidence, item, _ in read)
+        for row in read:
+            if row[2] < 0:
+                wrong["strength is negative: expected 0 or more"].append(_shown(row))
+            if counts[row[:2]] > 1:
+                wrong["a pair stands in several rows: expected one, with the sum"].append(
+                    _shown(row)
+                )
+        found.left_out = self._told(left_out, len(rows))
+        found.faults = self._told(wrong, len(rows))
+        if not read:
+            found.faults, found.left_out = found.left_out, []
+        return read
+
+    def _told(self, faults: Mapping[str, Sequence[str]], total: int) -> list[Fault]:
         return [
             Fault(
                 self.path.file, _return_line(self.path),
-                f"{said} ({len(those):,} of {total:,} rows, such as "
-                f"{'; '.join(dict.fromkeys(those[:_SHOWN]))})",
+                f"{said} ({len(examples):,} of {total:,} rows, such as "
+                f"{'; '.join(dict.fromkeys(examples[:_SHOWN]))})",
             )
-            for said, those in examples.items()
+            for said, examples in faults.items()
         ]  # fmt: skip
 
     def path_faults(self, strengths: _Strengths) -> list[Fault]:
@@ -278,9 +292,7 @@ class _Sample:
         Raises:
             _FaultError: it takes too long, or cannot be run.
         """
-        text = with_one_parameter(whole.text)
-        query = replace(whole, text=text, params={"all": "map"})
-        given = taken(whole, parameters)
+        query, given = planned_once(whole), taken(whole, parameters)
         try:
             return self.gateway.read(
                 lambda transaction: transaction.run(query, all=given),
@@ -300,27 +312,34 @@ class _Sample:
         raise _FaultError(Fault(file.file, file.first_line, said)) from None
 
 
-def _wrong(evidence: Any, item: Any, strength: Any, asked: set[str], known: frozenset[str]) -> str:
-    """What is wrong with a row alone."""
+def _not_read(
+    evidence: Any, item: Any, strength: Any, asked: set[str], known: frozenset[str]
+) -> str:
+    """Why a row is left out wherever rows are read; "" of one that counts."""
     if not isinstance(evidence, str) or evidence not in asked:
         return "evidence_id is not one of $evidence_ids"
     if not isinstance(item, str):
         return "item_id is not text"
     if item not in known:
         return "item_id is the id of no item"
-    if strength is None or isinstance(strength, bool) or not isinstance(strength, int | float):
+    if isinstance(strength, bool) or not isinstance(strength, int | float):
         return "strength is not a number"
-    if not -_STRENGTH_LIMIT <= strength <= _STRENGTH_LIMIT:
-        return "strength is not finite"
-    return "strength is negative: expected 0 or more" if strength < 0 else ""
+    return "" if abs(strength) <= _STRENGTH_LIMIT else "strength is not finite"
 
 
-def _strengths(rows: Sequence[Row]) -> _Strengths:
+def _shown(row: _Row) -> str:
+    evidence, item, strength = row
+    return f"evidence {evidence!r}, item {item!r}: {strength!r}"
+
+
+def _strengths(rows: Sequence[_Row]) -> _Strengths:
     """The strengths above 0."""
-    return {
-        row["evidence_id"]: {item: float(strength) for item, strength in row["rows"] if strength}
-        for row in rows
-    }
+    found: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for evidence, item, strength in rows:
+        number = isinstance(strength, int | float) and 0 < strength <= _STRENGTH_LIMIT
+        if isinstance(evidence, str) and isinstance(item, str) and number:
+            found[evidence][item] = float(strength)
+    return found
 
 
 def _strength(strengths: _Strengths, pair: _Pair) -> float:

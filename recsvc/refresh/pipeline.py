@@ -20,7 +20,7 @@ import numpy as np
 
 from loaders import writeback
 from loaders.catalogue import catalogue
-from loaders.errors import CatalogueError, Fault, LeaseLostError, LoaderError, Neo4jAwayError
+from loaders.errors import CatalogueError, LeaseLostError, LoaderError, Neo4jAwayError
 from loaders.extract import ItemDetails, extract_details, extract_graph
 from loaders.gateway import Gateway
 from loaders.types import Edges, EmbeddingTable, HeteroGraph, Interactions
@@ -250,19 +250,21 @@ def _check_paths(run: Run, graph: HeteroGraph) -> None:
         CatalogueError: a file cannot be run, or does not give what it has to.
     """
     kinds, queries = run.kinds(graph), catalogue()
-    faults: list[Fault] = []
     with run.step("check meta-paths"):
-        for name in metapath_kinds():
-            faults += sample_faults(run.gateway, queries, name, kinds, lambda: graph).faults
-    if not faults:
-        return
+        found = [
+            sample_faults(run.gateway, queries, name, kinds, lambda: graph)
+            for name in metapath_kinds()
+        ]
+    faults = [fault for sampled in found for fault in sampled.faults]
     manifest = run.record.manifest
-    if manifest.unread_relationships or manifest.repeated_nodes:
-        # What files give of such a graph is not their fault alone.
+    odd = bool(manifest.unread_relationships or manifest.repeated_nodes)
+    if faults and not odd:
+        raise CatalogueError(faults)
+    # What files give of data that cannot be read is not their fault alone.
+    told = [*faults, *(fault for sampled in found for fault in sampled.left_out)]
+    if told:
         run.record.tell("meta-paths give what they should not", level="warning",
-                        faults=list(map(str, faults)))  # fmt: skip
-        return
-    raise CatalogueError(faults)
+                        faults=list(map(str, told)))  # fmt: skip
 
 
 def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:

@@ -34,6 +34,7 @@ WHERE a.event IN $kinds AND b.event IN $kinds AND item <> evidence
 WITH evidence_id, item, toFloat(count(*)) AS strength
 RETURN evidence_id, item.item_id AS item_id, strength
 """
+WALK = METAPATH.splitlines(keepends=True)[4]
 EXPLAIN = """\
 // The people who have both.
 // mode: read
@@ -151,6 +152,26 @@ def test_what_takes_too_long_is_stopped(check: Check, monkeypatch: pytest.Monkey
     monkeypatch.setattr(path_check, "TIME_LIMIT_SECONDS", 10.0)
     (fault,) = check()[1]
     assert "10 rows and more" in fault
+
+
+def test_rows_that_cannot_be_read_are_told_and_the_others_served(
+    made: Neo4jGateway, check: Check, tmp_path: Path
+) -> None:
+    """Somebody may have set a weight by hand of which a file makes no strength."""
+    some = METAPATH.replace(
+        "item_id, strength\n",
+        "item_id, CASE item.item_id WHEN 'i0' THEN null ELSE strength END AS strength\n",
+    )
+    text = some.replace(WALK, "")
+    code, (fault,), _ = check(text)
+    assert code == 1
+    assert re.search(r"strength is not a number \(\d+ of \d+ rows", fault)
+    queries = Catalogue(
+        CHECKOUT / "cypher", {f"metapaths/{NAME}": tmp_path / "metapaths" / f"{NAME}.cypher"}
+    )
+    found = path_check.sample_faults(made, queries, NAME, ("Listen",), pytest.fail)
+    assert not found.faults
+    assert len(found.left_out) == 1
 
 
 @pytest.mark.usefixtures("made")

@@ -8,14 +8,23 @@ from typing import Any
 
 import pytest
 
+from recsvc.refresh import pipeline
+from recsvc.refresh.candidate import Candidate
+from recsvc.refresh.parts import Run
+from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.places import forget_here
+from recsvc.settings import load_settings
 from tests.conftest import CHECKOUT, Served
 from tests.integration.conftest import QUICK
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 REFRESH_OPTIONS = QUICK
 
-OWN = (CHECKOUT / "cypher" / "metapaths" / "item_user_item.cypher").read_text(encoding="utf-8")
+OWN, DRAWN = (
+    (CHECKOUT / "cypher" / folder / "item_user_item.cypher").read_text(encoding="utf-8")
+    for folder in ("metapaths", "explain")
+)
 FREE = re.sub(r"// walk:.*\n//   .*\n", "", OWN)
 NOISE = """\
 // Every item, as strongly as its id happens to say.
@@ -27,16 +36,20 @@ MATCH (item:Item) WHERE item.item_id <> evidence_id
 RETURN evidence_id, item.item_id AS item_id,
        toInteger(substring(item.item_id, 1)) * 7919 % 101 / 101.0 + 0.01 AS strength
 """
-Try = Callable[[str, str], dict[str, Any]]
+WAY = r"(u\d+) has (Song i\d+), which somebody has, who has (Song i\d+)"
+Try = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def tried(served: Served, tmp_path: Path) -> Try:
     """Tries a meta-path of a name: the document that is printed."""
 
-    def run(name: str, text: str) -> dict[str, Any]:
-        file = tmp_path / f"{name}.cypher"
-        file.write_text(text, encoding="utf-8")
+    def run(name: str, text: str, drawn: str = "") -> dict[str, Any]:
+        file = tmp_path / "metapaths" / f"{name}.cypher"
+        for folder, content in (("metapaths", text), ("explain", drawn)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            if content:
+                (tmp_path / folder / file.name).write_text(content, encoding="utf-8")
         done = served.run("path", "try", str(file), "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -63,12 +76,13 @@ def test_a_declared_walk_is_as_good_alone_as_the_refresh_found_it(
 
 def test_a_file_without_a_walk_knows_nothing_of_what_is_held_out(tried: Try) -> None:
     """Through the user themself each item leads to what is held out: it would be found at once."""
-    declared, free = tried("item_user_item", OWN), tried("item_by_text", FREE)
+    declared, free = tried("item_user_item", OWN), tried("item_by_text", FREE, DRAWN)
     assert free["users"] == declared["users"]
     assert free["rows"] == declared["rows"]
     assert free["alone"]["recall@20"]["mean"] == pytest.approx(
         declared["alone"]["recall@20"]["mean"], abs=0.1
     )
+    assert all(re.fullmatch(WAY, example["path"]) for example in free["examples"])
 
 
 def test_noise_adds_nothing_to_users_that_its_weight_was_not_learned_on(tried: Try) -> None:
@@ -82,9 +96,8 @@ def test_examples_are_what_it_alone_recommends_with_the_way_in_words(
 ) -> None:
     examples = tried("item_user_item", OWN)["examples"]
     assert len({each["user_id"] for each in examples}) == 5
-    way = r"(u\d+) has (Song i\d+), which somebody has, who has (Song i\d+)"
     for example in examples:
-        found = re.fullmatch(way, example["path"])
+        found = re.fullmatch(WAY, example["path"])
         assert found, example
         assert found[1] == example["user_id"]
         assert found[3] == example["title"] == f"Song {example['item_id']}" != found[2]
@@ -120,7 +133,7 @@ def test_the_commands_of_the_guide_run(
 
 
 def test_a_deletion_leaves_nothing_to_compare_with(served: Served) -> None:
-    """The last test of the file: what is kept is gone after it."""
+    """No test after it finds anything kept."""
     folder = served.home / "trial"
     assert list(folder.glob("*.npz"))
     forget_here(served.home, "user", "u0")
@@ -128,3 +141,22 @@ def test_a_deletion_leaves_nothing_to_compare_with(served: Served) -> None:
     done = served.run("path", "try", str(CHECKOUT / "cypher/metapaths/item_user_item.cypher"))
     assert done.returncode == 1
     assert "run `recsvc refresh --from-scratch`" in done.stderr
+
+
+@pytest.mark.long
+def test_of_a_graph_from_which_something_is_deleted_meanwhile_nothing_is_kept(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neighbours = pipeline._write_neighbours
+
+    def delete_somebody(run: Run, candidate: Candidate) -> None:
+        neighbours(run, candidate)
+        statement(served.gateway, "MATCH (u:User {user_id: 'u1'}) DETACH DELETE u")
+
+    refresh(served.gateway, QUICK, load_settings().events, home=tmp_path)
+    assert list((tmp_path / "trial").glob("*.npz"))
+    monkeypatch.setattr(pipeline, "_write_neighbours", delete_somebody)
+    refresh(
+        served.gateway, QUICK, load_settings().events, home=tmp_path, force=True, from_scratch=True
+    )
+    assert [path.name for path in (tmp_path / "trial").iterdir()] == ["lock"]

@@ -6,7 +6,7 @@ import pytest
 from loaders.errors import CatalogueError
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from loaders.walk import Hop, parse_walk
-from recsvc.signals.walk import walk_rows
+from recsvc.signals.walk import strongest_paths, walk_rows
 
 KINDS = ("interaction",)
 
@@ -80,3 +80,20 @@ def test_blocks_of_rows_give_what_one_block_does(monkeypatch: pytest.MonkeyPatch
     parts = walk_rows(walk, graph, KINDS, 3, lambda *both: told.append(both))
     np.testing.assert_array_equal(parts.toarray(), whole.toarray())
     assert told == [(row, 5) for row in range(1, 6)]
+
+
+def test_rows_of_some_nodes_and_the_strongest_path_of_a_pair() -> None:
+    """i0 leads to i1 over u0, who has two items, and over u1, who has three: u0 counts more."""
+    walk = parse_walk("(Item) <-[INTERACTED 9]- (User ^-1) -[INTERACTED 9]-> (Item)")
+    did = Interactions(
+        np.array([0, 0, 1, 1, 1]), np.array([0, 1, 0, 1, 2]), np.zeros(5, np.int8), np.ones(5),
+        np.full(5, np.nan), ("interaction",),
+    )  # fmt: skip
+    graph = HeteroGraph(
+        IdMap(["u0", "u1"]), IdMap(["i0", "i1", "i2"]), IdMap([]), did, follows=Edges.empty()
+    )
+    every = walk_rows(walk, graph, KINDS, 9).toarray()
+    assert every[0] == pytest.approx([0, 1 / 2 + 1 / 3, 1 / 3])
+    some = walk_rows(walk, graph, KINDS, 9, starts=np.array([2, 0])).toarray()
+    np.testing.assert_array_equal(some, every[[2, 0]])
+    assert strongest_paths(walk, graph, KINDS, [(0, 1), (2, 0)]) == [[0, 0, 1], [2, 1, 0]]
