@@ -315,7 +315,7 @@ def _pagerank(
         with parts.journal.step(what):
             found, _, cut = pagerank_rows(
                 graph, evidence, damping=options.damping, epsilon=options.pagerank_epsilon,
-                size=options.row_size,
+                size=options.row_size, progress=partial(parts.journal.told, what),
             )  # fmt: skip
         return found, cut
 

@@ -47,7 +47,8 @@ class BlendOptions(BaseModel):
     """PageRank's damping factor, the chance of going on. The teleport probability, the chance of
     going back to the evidence, is 1 less this."""
     pagerank_epsilon: float = Field(default=5e-3, ge=1e-6, le=0.5)
-    """Mass that a PageRank row may lack before it is cut: its L1 error."""
+    """Mass that a PageRank row may lack before it is cut, its L1 error, unless it ends before: see
+    `recsvc.signals.pagerank.MOST_LINKS`."""
     options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict[str, Mapping[str, Any]])
     """Options of the models, by model."""
 

@@ -2,13 +2,14 @@
 
 PageRank is linear in its restart vector (Jeh & Widom 2003, theorem 1), so the vector of a user
 whose restarts are spread over their evidence is the same weighted sum of the evidence nodes'
-own vectors. `pagerank_rows` computes those once for all users, by Gauss-Seidel sweeps over all
-links for many seeds together.
+own vectors. `pagerank_rows` computes those once for all users, each by forward push (Andersen,
+Chung & Lang 2006): from the item on, as far as a bounded number of links leads.
 """
 # numba ships no types; everything that leaves this module is annotated.
 # pyright: basic
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil, log
 from typing import Any, no_type_check
@@ -22,8 +23,12 @@ from loaders.types import HeteroGraph
 PAGERANK = "pagerank"
 """Name of the signal."""
 
-_SEEDS_AT_ONCE = 32
-"""A row of float32 for as many seeds is two cache lines, fetched once for each link."""
+MOST_LINKS = 100_000
+"""Links that one row follows after those of its own item."""
+_ROWS_AT_ONCE = 256
+_CLASS_BITS = 20
+"""float32 less these bits is its exponent and 3 bits more: a class is 1/8 of an octave."""
+_CLASSES = 2048
 
 
 def transition_matrix(graph: HeteroGraph, evidence: sp.csr_matrix) -> sp.csr_matrix:
@@ -45,25 +50,35 @@ def transition_matrix(graph: HeteroGraph, evidence: sp.csr_matrix) -> sp.csr_mat
 
 
 def pagerank_rows(
-    graph: HeteroGraph, evidence: sp.csr_matrix, *, damping: float, epsilon: float, size: int
+    graph: HeteroGraph,
+    evidence: sp.csr_matrix,
+    *,
+    damping: float,
+    epsilon: float,
+    size: int,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[sp.csr_matrix, float, float]:
     """The personalized PageRank of every item, cut to its `size` largest entries on other items.
 
-    x = (1 - damping) s + damping Pᵀ x, for the restart s at one item, is solved node by node with
-    the newest values of the others. From x = 0 each sweep comes nearer from below, so no entry is
-    too large, and what is missing is 1 - Σ x, exactly. Where users and items are linked with each
-    other only, a sweep divides it by damping².
+    x = (1 - damping) s + damping Pᵀ x, for the restart s at one item. Mass begins at the item. Of
+    what arrives at a node, 1 - damping stays, and the rest waits until the node hands it on to its
+    neighbours. Nodes do so pass by pass. A pass takes them all while their links are within what
+    is left of `MOST_LINKS`; in the last pass those go first at which most waits per link. No entry
+    is too large, and what a row lacks is what still waits, exactly.
 
     Args:
         graph: users, items and follows.
         evidence: weights of all users, [users, items]; which pairs are linked.
         damping: chance of going on rather than restarting.
-        epsilon: mass that a row may lack, its L1 error, before it is cut; float32 reaches 1e-6.
+        epsilon: a row that lacks no more mass than this follows no more links; float32 reaches
+            1e-6. A row that has followed `MOST_LINKS` ends too, and may lack more: damping² at
+            most.
         size: entries kept per row.
+        progress: told (done, total) in rows.
 
     Returns:
-        float32 [items, items]; the largest mass a row lacked before it was cut; and the share of
-        all mass on other items that was cut off.
+        float32 [items, items], the same for any number of threads; the largest mass a row lacked
+        before it was cut; and the share of all mass on other items that was cut off.
     """
     transition = transition_matrix(graph, evidence)
     n_users, n_items = evidence.shape
@@ -73,21 +88,23 @@ def pagerank_rows(
         np.zeros(n_items, np.int64),
         np.zeros((3, n_items), np.float64),
     )
-    # The error is at most damping^sweeps; with rounding it might never be seen to be epsilon.
-    sweeps = max(1, ceil(log(epsilon) / log(damping)))
+    # A pass that takes all nodes leaves damping of what waits; of rounding something might stay.
+    passes = ceil(log(epsilon) / log(damping))
+    begins = range(0, n_items, _ROWS_AT_ONCE)
     # numba's own parallel loops change how many threads torch uses in the same process, and
     # make the fits around this many times slower; threads of Python's do not.
-    parts = os.cpu_count() or 1
-    with ThreadPoolExecutor(parts) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         work = [
             pool.submit(
-                _solve_part, transition.indptr, transition.indices, n_users, part, parts,
-                np.float32(damping), epsilon, sweeps, *out,
+                _push_rows, transition.indptr, transition.indices, n_users, begin,
+                min(begin + _ROWS_AT_ONCE, n_items), np.float32(damping), epsilon, passes,
+                *out,
             )
-            for part in range(parts)
+            for begin in begins
         ]  # fmt: skip
-        for each in work:
-            each.result()
+        for begin, part in zip(begins, work, strict=True):
+            part.result()
+            progress(min(begin + _ROWS_AT_ONCE, n_items), n_items)
     columns, values, lengths, (missing, total, kept) = out
     filled = np.arange(size)[None, :] < lengths[:, None]
     indptr = np.concatenate([[0], np.cumsum(lengths)])
@@ -98,80 +115,115 @@ def pagerank_rows(
 
 @no_type_check  # numba compiles it: a run-time type checker must not wrap it
 @numba.njit(cache=True, nogil=True)
-def _solve_part(
-    indptr, indices, n_users, part, n_parts, damping, epsilon, sweeps,
-    columns, values, lengths, mass,
-):  # fmt: skip
-    """Fill in the rows of every n_parts-th block of items."""
-    # In x / degree, what a node passes on is the same for all of its links.
-    x = np.zeros((len(indptr) - 1, _SEEDS_AT_ONCE), np.float32)
-    sums = np.zeros(_SEEDS_AT_ONCE, np.float64)
-    step = n_parts * _SEEDS_AT_ONCE
-    for first in range(part * _SEEDS_AT_ONCE, len(lengths), step):
-        count = min(_SEEDS_AT_ONCE, len(lengths) - first)
-        x[:] = np.float32(0.0)
-        for _ in range(sweeps):
-            _sweep(indptr, indices, n_users + first, count, damping, x, sums)
-            lacking = 0.0
-            for k in range(count):
-                linked = indptr[n_users + first + k + 1] > indptr[n_users + first + k]
-                mass[0, first + k] = max(0.0, 1.0 - sums[k]) if linked else 0.0
-                lacking = max(lacking, mass[0, first + k])
-            if lacking <= epsilon:
-                break
-        for k in range(count):
-            item = first + k
-            lengths[item], mass[1, item], mass[2, item] = _keep_largest(
-                x[n_users:, k], indptr[n_users:], item, columns[item], values[item]
-            )
+def _push_rows(
+    indptr, indices, n_users, begin, end, damping, epsilon, passes, columns, values, lengths, mass
+):
+    """Fill in the rows of some items."""
+    n_nodes = len(indptr) - 1
+    arrived = np.zeros(n_nodes, np.float32)
+    handed_on = np.zeros(n_nodes, np.float32)
+    reached = np.empty(n_nodes, np.int32)
+    rank = np.empty(n_nodes, np.float32)
+    cost = np.empty(n_nodes, np.int32)
+    for item in range(begin, end):
+        seed = n_users + item
+        if indptr[seed] == indptr[seed + 1]:
+            continue
+        count, mass[0, item] = _push(
+            indptr, indices, seed, damping, epsilon, passes, arrived, handed_on, reached, rank, cost
+        )
+        found = reached[:count]
+        others = found[(found >= n_users) & (found != seed)]
+        lengths[item], mass[1, item], mass[2, item] = _keep_largest(
+            others - n_users, arrived[others] * (np.float32(1.0) - damping),
+            columns[item], values[item],
+        )  # fmt: skip
+        arrived[found] = np.float32(0.0)
+        handed_on[found] = np.float32(0.0)
 
 
 @no_type_check
 @numba.njit(cache=True, nogil=True)
-def _sweep(indptr, indices, first, count, damping, x, sums):
-    """Solve each node's own equation in turn; the sum of the entries of each seed."""
-    sums[:] = 0.0
-    into = np.zeros(x.shape[1], np.float32)
-    for node in range(len(indptr) - 1):
-        degree = np.float32(indptr[node + 1] - indptr[node])
-        if degree == 0:
-            continue
-        into[:] = np.float32(0.0)
-        for edge in range(indptr[node], indptr[node + 1]):
-            row = x[indices[edge]]
-            for k in range(len(row)):
-                into[k] += row[k]
-        for k in range(len(into)):
-            into[k] *= damping
-        if first <= node < first + count:
-            into[node - first] += np.float32(1.0) - damping
-        row = x[node]
-        for k in range(len(into)):
-            row[k] = into[k] / degree
-            sums[k] += into[k]
+def _push(indptr, indices, seed, damping, epsilon, passes, arrived, handed_on, reached, rank, cost):
+    """Number of nodes reached, and the mass that still waits at them."""
+    arrived[seed] = handed_on[seed] = np.float32(1.0)
+    reached[0] = seed
+    share = damping / np.float32(indptr[seed + 1] - indptr[seed])
+    count = _hand_on(indptr, indices, seed, share, arrived, reached, 1)
+    left, complete = MOST_LINKS, True
+    while True:
+        waiting = 0.0
+        for place in range(count):
+            node = reached[place]
+            degree = indptr[node + 1] - indptr[node]
+            mass = damping * (arrived[node] - handed_on[node])
+            rank[place] = mass / np.float32(degree)
+            cost[place] = degree if mass > np.float32(0.0) else 0
+            waiting += mass
+        if waiting <= epsilon or passes == 0 or not complete:
+            return count, waiting
+        passes -= 1
+        classes = rank[:count].view(np.int32)
+        floor, room = _floor(classes, cost, left)
+        for place in range(count):
+            own = classes[place] >> _CLASS_BITS
+            if own < floor or (own == floor and cost[place] > room):
+                complete = False
+                continue
+            if own == floor:
+                room -= cost[place]
+            left -= cost[place]
+            node = reached[place]
+            mass = damping * (arrived[node] - handed_on[node])
+            handed_on[node] = arrived[node]
+            share = mass / np.float32(indptr[node + 1] - indptr[node])
+            if share > np.float32(0.0):
+                count = _hand_on(indptr, indices, node, share, arrived, reached, count)
 
 
 @no_type_check
 @numba.njit(cache=True, nogil=True)
-def _keep_largest(x, indptr, seed, columns, values):
-    """Write the largest entries on other items (ties: smaller item); count, all mass, kept mass."""
-    scores = np.empty(len(x), np.float32)
-    for item in range(len(x)):
-        scores[item] = x[item] * np.float32(indptr[item + 1] - indptr[item])
-    scores[seed] = np.float32(0.0)
-    size = min(len(columns), len(scores))
-    least = np.partition(scores, len(scores) - size)[len(scores) - size]
-    ties = size - np.sum(scores > least)
-    count, total, kept = 0, 0.0, 0.0
-    for item in range(len(scores)):
-        score = scores[item]
-        total += score
-        if score == 0.0 or score < least or (score == least and ties == 0):
-            continue
-        if score == least:
-            ties -= 1
-        columns[count] = item
-        values[count] = score
-        kept += score
-        count += 1
-    return count, total, kept
+def _floor(classes, cost, most):
+    """The class above which all together cost no more than `most`, and what that leaves."""
+    sums = np.zeros(_CLASSES, np.int64)
+    for place in range(len(classes)):
+        sums[classes[place] >> _CLASS_BITS] += cost[place]
+    floor = _CLASSES - 1
+    while floor >= 0 and sums[floor] <= most:
+        most -= sums[floor]
+        floor -= 1
+    return floor, most
+
+
+@no_type_check
+@numba.njit(cache=True, nogil=True)
+def _hand_on(indptr, indices, node, share, arrived, reached, count):
+    """Give each neighbour a share above 0; the number of nodes reached by now."""
+    for link in range(indptr[node], indptr[node + 1]):
+        neighbour = indices[link]
+        if arrived[neighbour] == np.float32(0.0):
+            reached[count] = neighbour
+            count += 1
+        arrived[neighbour] += share
+    return count
+
+
+@no_type_check
+@numba.njit(cache=True, nogil=True)
+def _keep_largest(items, scores, columns, values):
+    """Write the largest entries (ties: smaller item); their number, all mass, kept mass."""
+    size = len(columns)
+    floor, _ = _floor(scores.view(np.int32), np.ones(len(items), np.int32), size)
+    likely = np.flatnonzero(scores.view(np.int32) >> _CLASS_BITS >= floor)
+    likely = likely[np.argsort(items[likely])]
+    columns_found, largest = items[likely], scores[likely]
+    if len(largest) > size:
+        least = np.partition(largest, len(largest) - size)[len(largest) - size]
+        tied = largest == least
+        ties = size - np.sum(largest > least)
+        able = (largest > least) | (tied & (np.cumsum(tied.astype(np.int64)) <= ties))
+        columns_found, largest = columns_found[able], largest[able]
+    count = len(largest)
+    columns[:count] = columns_found
+    values[:count] = largest
+    return count, np.sum(scores.astype(np.float64)), np.sum(largest.astype(np.float64))

@@ -1,4 +1,4 @@
-"""Sweeps against networkx's power iteration."""
+"""Pushing against networkx's power iteration."""
 
 import networkx as nx
 import numpy as np
@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
-from recsvc.signals.pagerank import pagerank_rows, transition_matrix
+from recsvc.signals.pagerank import MOST_LINKS, pagerank_rows, transition_matrix
 
 N_USERS, N_ITEMS, LONELY = 30, 20, 19
 DAMPING, EPSILON = 0.6, 1e-5
@@ -105,13 +105,44 @@ def test_no_interactions_at_all() -> None:
     assert (missing, cut) == (0.0, 0.0)
 
 
-def test_same_input_same_bits() -> None:
-    first, second = (
-        pagerank_rows(GRAPH, EVIDENCE, damping=DAMPING, epsilon=EPSILON, size=5)[0]
-        for _ in range(2)
+def test_a_row_follows_so_many_links_and_tells_exactly_what_it_lacks() -> None:
+    """Everybody has everything: 600 people hand on to 400 items each, and links last for 250."""
+    n_users, n_items, d = 600, 400, 0.5
+    everything = sp.csr_matrix(np.ones((n_users, n_items), np.float32))
+    graph = HeteroGraph(
+        IdMap([f"u{n:03}" for n in range(n_users)]),
+        IdMap([f"i{n:03}" for n in range(n_items)]),
+        IdMap([]),
+        Interactions.empty(),
+        follows=Edges.empty(),
     )
-    assert first.data.tobytes() == second.data.tobytes()
-    assert first.indices.tobytes() == second.indices.tobytes()
+    told: list[tuple[int, int]] = []
+    rows, missing, _ = pagerank_rows(
+        graph, everything, damping=d, epsilon=1e-3, size=n_items,
+        progress=lambda *both: told.append(both),
+    )  # fmt: skip
+    asked = MOST_LINKS / n_items / n_users
+    assert asked == pytest.approx(250 / 600)
+    expected = (1 - d) * d**2 * asked / n_items * (1 - np.eye(n_items))
+    np.testing.assert_allclose(rows.toarray(), expected, rtol=1e-4)
+    assert missing == pytest.approx(d * (d * (1 - asked) + d**2 * asked), rel=1e-4)
+    assert told == [(256, 400), (400, 400)]
+
+
+def test_same_input_same_bits_for_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    evidence = sp.csr_matrix((rng.random((N_USERS, 700)) < 0.05).astype(np.float32))
+    graph = HeteroGraph(
+        GRAPH.users, IdMap([f"i{n:03}" for n in range(700)]), IdMap([]), Interactions.empty(),
+        follows=GRAPH.follows,
+    )  # fmt: skip
+    made = []
+    for threads in (1, 3, 3):
+        monkeypatch.setattr("recsvc.signals.pagerank.os.cpu_count", lambda n=threads: n)
+        made.append(pagerank_rows(graph, evidence, damping=DAMPING, epsilon=EPSILON, size=5)[0])
+    for again in made[1:]:
+        assert made[0].data.tobytes() == again.data.tobytes()
+        assert made[0].indices.tobytes() == again.indices.tobytes()
 
 
 def test_transition_is_stochastic_symmetric_in_links_and_blind_to_weights() -> None:
