@@ -11,14 +11,41 @@ import scipy.sparse as sp
 
 from loaders.types import HeteroGraph
 from recsvc.blend.fit import Parts
+from recsvc.blend.options import BlendOptions
 from recsvc.blend.parts import Fitted
+from recsvc.errors import RefreshError
 from recsvc.models import MODELS, FitRun, ModelOptions, TrainingData, Validation
+from recsvc.models._hybrid_options import HybridOptions
+from recsvc.models._memory import available_bytes
 from recsvc.models.parts import as_part
 from recsvc.refresh.fine_tuning_state import Start, digests_of
 from recsvc.refresh.metapath_queries import Neo4jPaths
 from recsvc.refresh.parts import Run
 from recsvc.signals.metapath import evidence_ids, metapath_kinds, metapath_reads
 from recsvc.signals.rows import ROWS
+
+
+def require_memory(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> None:
+    """Refuse a graph whose blend cannot be held, before hours go into fits.
+
+    Raises:
+        RefreshError: there is not so much memory.
+    """
+    options, data = run.options, TrainingData(graph, evidence)
+    blend = HybridOptions(**{name: getattr(options, name) for name in BlendOptions.model_fields})
+    needed = MODELS["hybrid"].memory_bytes(data, blend)
+    free = available_bytes("cpu")
+    run.record.tell("memory that the fits take", bytes=needed, free=free)
+    if needed > free:
+        of_models = {n: MODELS[n].memory_bytes(data, blend.of_part(n)) for n in options.models}
+        largest = max(of_models, key=of_models.__getitem__)
+        raise RefreshError(
+            f"a refresh of {evidence.shape[0]:,} users, {evidence.shape[1]:,} items and "
+            f"{evidence.nnz:,} interactions would take about {needed / 2**30:,.2f} GiB, where "
+            f"{free / 2**30:,.2f} GiB are free: lower row_size and kernel_size in [refresh], "
+            f"leave {largest} out ({of_models[largest] / 2**30:,.2f} GiB), or take a machine with "
+            "more memory"
+        )
 
 
 def resolved_options(

@@ -36,7 +36,7 @@ from recsvc.models.parts import not_linear
 from recsvc.refresh.candidate import Basis, Candidate, Extracted, snapshot_of
 from recsvc.refresh.fine_tuning import chosen_start, leave_state
 from recsvc.refresh.judge import judge, refusal
-from recsvc.refresh.learning import parts_of, resolved_options, same_rows
+from recsvc.refresh.learning import parts_of, require_memory, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.options import HYBRID, RefreshOptions
 from recsvc.refresh.parts import Progress, Run
@@ -229,6 +229,7 @@ def _basis(run: Run, *, from_scratch: bool) -> Basis:
     if (paths := of_all_kinds()) and not set(graph.interactions.events) <= set(run.kinds(graph)):
         run.record.tell("meta-paths that do not take $kinds count every kind of event", paths=paths)
     evidence = evidence_matrix(graph, run.events, now=extracted.at)
+    require_memory(run, graph, evidence)
     start = chosen_start(run, graph, evidence, from_scratch=from_scratch)
     if start.state is not None:
         options = {n: MODELS[n].options(**own) for n, own in start.state.options.items()}

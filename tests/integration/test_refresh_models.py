@@ -1,6 +1,7 @@
 """A refresh with models that have vectors and models that have none."""
 
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,22 @@ def _ingest(gateway: Neo4jGateway, folder: Path) -> None:
     ]
     (folder / "interactions.csv").write_text("user_id,item_id\n" + "\n".join(rows) + "\n")
     ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
+
+
+@pytest.mark.neo4j
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+def test_what_does_not_fit_into_memory_is_refused_before_any_fit(
+    gateway: Neo4jGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ingest(gateway, tmp_path)
+    monkeypatch.setattr("recsvc.refresh.learning.available_bytes", lambda _device: 1000)
+    options = RefreshOptions(models=("walk3", "fastrp"), validation_users=30)
+    with pytest.raises(RefreshError, match=r"36 users, 45 items .* 0\.00 GiB are free: lower"):
+        refresh(gateway, options, load_settings().events, home=tmp_path)
+    (manifest,) = (tmp_path / "refreshes").glob("*/manifest.json")
+    steps = json.loads(manifest.read_text())["steps"]
+    assert [step["name"] for step in steps][:2] == ["begin", "extract"]
+    assert not [step for step in steps if step["name"].startswith("fit")]
 
 
 @pytest.mark.neo4j
