@@ -41,7 +41,8 @@ def check(file: MetapathFile, as_json: AsJson = False) -> None:
         for fault in faults:
             console.print_line(str(fault))
     if faults:
-        raise CatalogueError(f"{file}: {len(faults)} things are wrong")
+        number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise CatalogueError(f"{file}: {number}")
     if document["evidence"] is None:
         console.say("no Neo4j answers: the header is right, and nothing else was checked")
     elif not as_json:

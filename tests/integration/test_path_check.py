@@ -123,7 +123,7 @@ def test_what_is_wrong_is_said_with_its_line(
     assert old in METAPATH
     code, faults, error = check(METAPATH.replace(old, new, 1))
     assert code == 1
-    assert "things are wrong" in error
+    assert error.endswith(f"{NAME}.cypher: one fault\n")
     (fault,) = faults
     assert fault.startswith(f"metapaths/{NAME}.cypher:{line}: ")
     assert re.search(said, fault), fault
