@@ -44,7 +44,7 @@ together: compiling
 	$(PYTEST) $(COVERAGE) --numprocesses 3 --dist loadscope --no-loadscope-reorder -m "not alone and not long" $(addprefix --ignore=,$(COMPILING))
 
 alone: together
-	$(PYTEST) $(COVERAGE) -m "alone and not long" $$(grep --recursive --files-with-matches mark.alone tests --include 'test_*.py')
+	$(PYTEST) $(COVERAGE) -m "alone and not long" $$(grep --recursive --files-with-matches mark.alone tests --include 'test_*.py' | sort --reverse)
 
 # Counting lines makes every test slower.
 test-all: COVERAGE := --cov --cov-append --cov-report=

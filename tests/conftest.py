@@ -33,7 +33,13 @@ from loaders.catalogue import Query
 from loaders.errors import LocalNeo4jError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
-from loaders.local_neo4j import DEFAULT_LINE, _java, neo4j_versions, scratch_server
+from loaders.local_neo4j import (
+    DEFAULT_LINE,
+    LocalNeo4j,
+    _java,
+    neo4j_versions,
+    scratch_server,
+)
 from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
@@ -186,10 +192,11 @@ def key_ring(folder: Path) -> KeyRing:
 
 @dataclass(frozen=True)
 class Server:
-    """A running Neo4j, and where its Browser is."""
+    """A running Neo4j, where its Browser is, and what starts it where Docker does not."""
 
     address: Neo4jAddress
     browser_url: str
+    local: LocalNeo4j | None = None
 
 
 @pytest.fixture(scope="session")
@@ -207,7 +214,7 @@ def neo4j_server(neo4j_line: str) -> Iterator[Server]:
     with _plans_kept(), scratch_server(home, version=neo4j_line) as server:
         browser_url = server.status().browser_url
         assert browser_url is not None
-        yield Server(server.address(), browser_url)
+        yield Server(server.address(), browser_url, server)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,14 +17,14 @@ import psutil
 import pytest
 
 from loaders.catalogue import catalogue
-from loaders.gateway import Neo4jGateway, wait_until_ready
-from loaders.local_neo4j import LocalNeo4j, scratch_server
+from loaders.gateway import Neo4jAddress, Neo4jGateway, wait_until_ready
+from loaders.local_neo4j import LocalNeo4j
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import Settings, load_settings
-from tests.conftest import CHECKOUT, Served, Service, refreshed, running_service
+from tests.conftest import Served, Server, Service, refreshed, running_service
 from tests.faults.answer_oracle import AnswerOracle, Findings, wanted_of
 from tests.faults.steady_load import WANTED, Answered, SteadyLoad, Wanted, answer, callers
 from tests.faults.tcp_proxy import TcpProxy, tcp_proxy
@@ -42,23 +41,28 @@ FULL = {"explain": "full"}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[LocalNeo4j]:
-    """A Neo4j of this module's own, which it kills."""
-    home = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
-    with scratch_server(home, heap_megabytes=512) as server:
-        yield server
+def graph(
+    neo4j_address: Neo4jAddress,
+    session_gateway: Neo4jGateway,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Served]:
+    options = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+    yield refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+    # A read is tried again, and finds the connections to a Neo4j that was killed.
+    session_gateway.run(catalogue()["serve/active_versions"])
+
+
+@pytest.fixture
+def server(neo4j_server: Server) -> LocalNeo4j:
+    """The Neo4j of the session, to be killed and started again."""
+    if neo4j_server.local is None:
+        pytest.skip("Neo4j runs in Docker: it has no process id to kill here")
+    return neo4j_server.local
 
 
 @pytest.fixture(scope="module")
-def graph(server: LocalNeo4j, tmp_path_factory: pytest.TempPathFactory) -> Served:
-    with Neo4jGateway(server.address()) as gateway:
-        options = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
-        return refreshed(server.address(), gateway, tmp_path_factory, options)
-
-
-@pytest.fixture(scope="module")
-def proxy(server: LocalNeo4j) -> Iterator[TcpProxy]:
-    address = urlsplit(server.address().uri)
+def proxy(neo4j_address: Neo4jAddress) -> Iterator[TcpProxy]:
+    address = urlsplit(neo4j_address.uri)
     with tcp_proxy(str(address.hostname), address.port or 0) as proxy:
         yield proxy
 
@@ -277,8 +281,7 @@ async def test_nothing_piles_up_behind_a_silent_neo4j(graph, proxy):
 
 async def test_neo4j_killed_and_started_again(client, server, graph, whole):
     pid = server.status().pid
-    if pid is None:
-        pytest.skip("Neo4j runs in Docker: it has no process id to kill here")
+    assert pid is not None
     async with SteadyLoad(client) as load:
         await asyncio.sleep(1)
         os.kill(pid, signal.SIGKILL)
@@ -298,8 +301,8 @@ async def test_neo4j_killed_and_started_again(client, server, graph, whole):
 @pytest.mark.long
 async def test_neo4j_killed_while_a_refresh_activates(client, server, graph, tmp_path):
     """A bounded form of benchmarks/refresh_faults.py. The next refresh makes up for it."""
-    if (server_pid := server.status().pid) is None:
-        pytest.skip("Neo4j runs in Docker: it has no process id to kill here")
+    server_pid = server.status().pid
+    assert server_pid is not None
     users, found = [f"u{number}" for number in range(20)], Findings()
     quick = {"models": ["fastrp", "walk3"], "seed": 9, "force": True}
     with forks(graph.address) as forked:
