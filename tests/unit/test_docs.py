@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,11 @@ from typer.testing import CliRunner
 from loaders.catalogue import Catalogue, Query, catalogue
 from loaders.datasets import open_source
 from loaders.extract import extract_graph
-from loaders.gateway import Neo4jGateway, Row
-from loaders.tables import graph_from_tables
+from loaders.gateway import Neo4jAddress, Neo4jGateway, Row
+from loaders.tables import Rejects, graph_from_tables
 from recsvc.cli import app
 from recsvc.phrases import Phrase, TextSettings
-from recsvc.refresh.options import RefreshOptions
+from recsvc.refresh.options import RefreshOptions, refresh_options
 from recsvc.settings import EventSettings, Settings, TrackingSettings, load_settings
 from recsvc.signals.metapath import _KIND_BY_PREFIX
 from recsvc.signals.walk import walk_rows
@@ -36,6 +37,7 @@ PAGES = {
 }
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+SPAN = re.compile(r"`recsvc ([^`]+)`")
 CELL = re.compile(r"^\| `([^`]+)` \| ([^|]+) \|", re.MULTILINE)
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|TBD|XXX)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.~$}:/-])/(?:home|root|work|tmp|mnt|Users|private)/")
@@ -152,6 +154,60 @@ def test_the_readme_lists_every_command_and_no_other() -> None:
     assert sorted(listed) == sorted(commands(typer.main.get_command(app), "recsvc"))
 
 
+def shown_commands() -> Iterator[tuple[str, list[str]]]:
+    """Every recsvc command that stands on a line of its own: its page, and its words."""
+    command = re.compile(r"(?:    |\$ )?(?:RECSVC_\w+=\S+ )?(?:\.venv/bin/)?recsvc (.+)")
+    for page, text in PAGES.items():
+        marked = re.findall(r"^(?:    |\$ ).*$", text, re.MULTILINE)
+        for line in (*marked, *"".join(blocks(page, "sh")).splitlines()):
+            if found := command.fullmatch(line):
+                # What follows two spaces says what the command does.
+                yield page, shlex.split(found[1].split("  ")[0], comments=True)
+
+
+def test_every_command_shown_is_taken() -> None:
+    lines = list(shown_commands())
+    assert len(lines) > 40
+    root: Any = typer.main.get_command(app)
+    for page, words in lines:
+        command = root
+        while hasattr(command, "commands"):
+            command, words = command.commands[words[0]], words[1:]
+        try:
+            command.make_context(command.name, words)
+        except typer.BadParameter as error:
+            if not error.message.endswith("does not exist."):  # the reader's own file
+                raise AssertionError(f"{page}: {words}") from error
+
+
+def test_every_option_named_beside_a_command_exists() -> None:
+    spans = [(page, span) for page in PAGES for span in SPAN.findall(FENCE.sub("", PAGES[page]))]
+    assert len(spans) > 100
+    root: Any = typer.main.get_command(app)
+    for page, span in spans:
+        if page == "CHANGELOG.md":
+            continue  # it tells of what was
+        command, words = root, span.split()
+        while hasattr(command, "commands") and words and words[0] in command.commands:
+            command, words = command.commands[words[0]], words[1:]
+        options = {option for parameter in command.params for option in parameter.opts}
+        named = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert named <= options | {"--help"}, f"{page}: recsvc {span}"
+
+
+def test_the_commands_of_keys_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSVC_HOME", str(tmp_path))
+    create, nightly, listed, revoke = blocks("docs/keys.md", "sh")[0].splitlines()
+    done = [
+        CliRunner().invoke(app, shlex.split(line)[1:])
+        for line in (create, nightly, listed, revoke, listed)
+    ]
+    assert [each.exit_code for each in done] == [0] * 5
+    assert "shop" in done[2].output
+    assert "shop" not in done[4].output
+    assert "nightly" in done[4].output
+
+
 def test_every_setting_is_documented_with_its_default() -> None:
     expected = defaults(Settings)
     check_table(section("docs/settings.md", "All settings"), expected)
@@ -248,6 +304,20 @@ def test_the_settings_example_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert load_settings().events["view"].weight == 0.03
 
 
+def test_the_examples_of_a_part_of_the_settings_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, models, kind = blocks("docs/settings.md", "toml")
+    (tmp_path / "recsvc.toml").write_text(models, encoding="utf-8")
+    options = refresh_options(load_settings(), {})
+    assert (options.models, options.validation_users) == (("lightgcn", "ridge"), 2000)
+    assert options.options["lightgcn"]["dimensions"] == 128
+    assert options.options["ridge"]["l2"] == 0.1
+    (tmp_path / "recsvc.toml").write_text(kind, encoding="utf-8")
+    assert load_settings().events["borrowed"] == EventSettings(weight=1)
+
+
 def test_every_option_of_a_refresh_is_documented_with_its_default() -> None:
     check_table(section("docs/refresh.md", "Options"), defaults(RefreshOptions))
 
@@ -271,6 +341,18 @@ def test_the_tables_of_the_readme_are_read(tmp_path: Path) -> None:
     assert not rejected
     assert list(graph.users) == ["anna"]
     assert len(graph.interactions) == 2
+
+
+def test_the_rejected_rows_of_the_guide_are_written_so(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "follows.csv").write_text("follower_id,followee_id\nu,u\n", encoding="utf-8")
+    rows = "user_id,item_id,value\nu,i,1\nu,j,1\nu,,1\nu,i,x\nu,i\n"
+    (source / "interactions.csv").write_text(rows, encoding="utf-8")
+    with Rejects(tmp_path / "rejects.csv") as rejects:
+        graph_from_tables(open_source(str(source)), rejects.add)
+    written = (tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()
+    assert sorted(written) == sorted(blocks("docs/tables.md", "csv")[0].splitlines())
 
 
 def test_every_metapath_and_every_prefix_is_named() -> None:
@@ -333,6 +415,25 @@ def test_every_query_runs_and_finds_something(page: str, made_graph: Neo4jGatewa
     assert statements
     for statement in statements:
         assert undone(made_graph, statement), statement
+
+
+@pytest.mark.neo4j
+@pytest.mark.long
+def test_the_python_of_extracting_and_of_the_report_runs(
+    made_graph: Neo4jGateway,
+    neo4j_address: Neo4jAddress,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("loaders.gateway.Neo4jAddress", lambda *_: neo4j_address)
+    (extracting,) = blocks("docs/extract.md", "python")
+    exec(extracting, {})
+    assert capsys.readouterr().out == "0 0\n"  # no five users have five items here
+    (reporting,) = blocks("docs/report.md", "python")
+    exec(reporting, {"gateway": made_graph})
+    assert "What deserves a look" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ from fastapi import FastAPI
 from recsvc.graph.rows import StoredNode
 from tests.unit.service.fake_engine import FakeEngine
 
-PAGE = (Path(__file__).parents[3] / "docs" / "http.md").read_text()
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "http.md").read_text()
+README = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"```sh\n(curl .*?)```\n```json\n(.*?)```", PAGE, re.DOTALL)
 MADE = {"request_id", "took_ms", "score", "contribution", "value", "title", "k", "versions"}
 """Members whose values differ from one answer to the next."""
@@ -46,6 +48,16 @@ async def test_an_example(
     fake.stored = PUT
     response = await client.send(request_of(command))
     assert shape(response.json()) == shape(json.loads(printed))
+
+
+async def test_the_requests_of_the_readme_and_of_a_deletion_are_answered(
+    client: httpx.AsyncClient,
+) -> None:
+    (readme,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    asked = re.findall(r"^curl .*?[^\\]$", readme, re.DOTALL | re.MULTILINE)
+    assert [(await client.send(request_of(each))).status_code for each in asked] == [200, 200]
+    (deletion,) = re.findall(r"^    (curl .*)$", PAGE, re.MULTILINE)
+    assert (await client.send(request_of(deletion))).status_code == 204
 
 
 async def test_every_route_has_an_example(app: FastAPI) -> None:
