@@ -63,8 +63,9 @@ def pagerank_rows(
     x = (1 - damping) s + damping Pᵀ x, for the restart s at one item. Mass begins at the item. Of
     what arrives at a node, 1 - damping stays, and the rest waits until the node hands it on to its
     neighbours. Nodes do so pass by pass. A pass takes them all while their links are within what
-    is left of `MOST_LINKS`; in the last pass those go first at which most waits per link. No entry
-    is too large, and what a row lacks is what still waits, exactly.
+    is left of `MOST_LINKS`. The last pass takes users alone, as what items hand on would end at
+    users: those first at whom most waits per link. No entry is too large, and what a row lacks is
+    what still waits, exactly.
 
     Args:
         graph: users, items and follows.
@@ -130,8 +131,9 @@ def _push_rows(
         if indptr[seed] == indptr[seed + 1]:
             continue
         count, mass[0, item] = _push(
-            indptr, indices, seed, damping, epsilon, passes, arrived, handed_on, reached, rank, cost
-        )
+            indptr, indices, n_users, seed, damping, epsilon, passes, arrived, handed_on, reached,
+            rank, cost,
+        )  # fmt: skip
         found = reached[:count]
         others = found[(found >= n_users) & (found != seed)]
         lengths[item], mass[1, item], mass[2, item] = _keep_largest(
@@ -144,7 +146,10 @@ def _push_rows(
 
 @no_type_check
 @numba.njit(cache=True, nogil=True)
-def _push(indptr, indices, seed, damping, epsilon, passes, arrived, handed_on, reached, rank, cost):
+def _push(
+    indptr, indices, n_users, seed, damping, epsilon, passes, arrived, handed_on, reached,
+    rank, cost,
+):  # fmt: skip
     """Number of nodes reached, and the mass that still waits at them."""
     arrived[seed] = handed_on[seed] = np.float32(1.0)
     reached[0] = seed
@@ -163,17 +168,21 @@ def _push(indptr, indices, seed, damping, epsilon, passes, arrived, handed_on, r
         if waiting <= epsilon or passes == 0 or not complete:
             return count, waiting
         passes -= 1
+        complete = np.sum(cost[:count]) <= left
+        if not complete:
+            cost[:count][reached[:count] >= n_users] = 0
         classes = rank[:count].view(np.int32)
         floor, room = _floor(classes, cost, left)
         for place in range(count):
             own = classes[place] >> _CLASS_BITS
             if own < floor or (own == floor and cost[place] > room):
-                complete = False
                 continue
             if own == floor:
                 room -= cost[place]
             left -= cost[place]
             node = reached[place]
+            if node >= n_users and not complete:
+                continue
             mass = damping * (arrived[node] - handed_on[node])
             handed_on[node] = arrived[node]
             share = mass / np.float32(indptr[node + 1] - indptr[node])
