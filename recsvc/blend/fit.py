@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -33,7 +34,7 @@ from recsvc.blend.blend import (
 )
 from recsvc.blend.hold_out import ValidationSplit, all_evidence
 from recsvc.blend.options import BlendOptions
-from recsvc.blend.parts import Fitted, Learned, Validated
+from recsvc.blend.parts import Fitted, Learned, Tables, Validated
 from recsvc.evaluation.metrics import accuracy, bootstrap
 from recsvc.evaluation.splits import id_numbers, row_numbers
 from recsvc.signals import RowSignal, Signal
@@ -48,6 +49,10 @@ from recsvc.signals.pagerank import PAGERANK, pagerank_rows
 from recsvc.signals.popularity import popularity_prior
 
 _T = TypeVar("_T")
+
+_LITTLE = 0.02
+"""Of what is left: held out at most so much, a fit on everything goes on from the one on what is
+left. On Last.fm, where it is 0.05, that loses accuracy (docs/decisions/0026)."""
 
 
 class Journal:
@@ -79,6 +84,7 @@ class FitModel(Protocol):
         *,
         held_out: sp.csr_matrix | None = None,
         epochs: int | None = None,
+        start: Tables = (),
     ) -> Fitted:
         """Fit it, or take what an earlier attempt has fitted.
 
@@ -89,6 +95,7 @@ class FitModel(Protocol):
             purpose: what the fit is for, if not to be served.
             held_out: chooses the number of epochs, [users, items].
             epochs: their number.
+            start: tables that the fit goes on from, instead of a beginning of its own.
 
         Raises:
             TrainingError: it cannot be fitted, or is not linear in a user's items.
@@ -125,6 +132,7 @@ class SplitSignals:
         signals: models and PageRank.
         paths: raw scores of the users of the split by each meta-path, [users, items].
         prior: from what is left.
+        tables: by model; see `Fitted.tables`.
     """
 
     split: ValidationSplit
@@ -132,6 +140,7 @@ class SplitSignals:
     signals: tuple[Signal, ...]
     paths: Mapping[str, sp.csr_matrix]
     prior: Float32[NDArray[np.float32], " items"]
+    tables: Mapping[str, Tables]
 
     @property
     def names(self) -> list[str]:
@@ -191,7 +200,8 @@ def _learn(parts: Parts, split: ValidationSplit) -> Learned:
         by_user["hybrid"]["ndcg@20"],
         row_numbers(split.held_out[split.users], id_numbers(split.graph.items)),
     )
-    return Learned(weights, signals.epochs, metrics, validated)
+    little = split.held_out.nnz <= _LITTLE * split.kept.nnz
+    return Learned(weights, signals.epochs, metrics, validated, signals.tables if little else {})
 
 
 def learned_weights(candidates: Candidates, names: Sequence[str]) -> dict[str, float]:
@@ -232,6 +242,7 @@ def split_signals(
     return SplitSignals(
         split, {name: each.epochs for name, each in fitted.items()}, tuple(signals),
         _path_scores(parts, split, f"paths {purpose}"), popularity_prior(kept),
+        {name: each.tables for name, each in fitted.items() if each.tables},
     )  # fmt: skip
 
 
@@ -242,6 +253,7 @@ def fit_whole(
     weights: Mapping[str, float],
     epochs: Mapping[str, int],
     earlier_rows: Callable[[str], sp.csr_matrix | None] = lambda _path: None,
+    tables: Mapping[str, Tables] = MappingProxyType({}),
 ) -> Whole:
     """Make every signal from everything, and put them together.
 
@@ -252,12 +264,15 @@ def fit_whole(
         weights: λ by signal; 0 of one that is not named.
         epochs: by model; 0 for one without epochs.
         earlier_rows: the rows of a meta-path, where they are known already.
+        tables: that the fits go on from, by model; see `Learned.tables`.
 
     Raises:
         TrainingError: a model cannot be fitted.
     """
     fitted = {
-        name: parts.fit(name, graph, evidence, epochs=epochs.get(name) or None)
+        name: parts.fit(
+            name, graph, evidence, epochs=epochs.get(name) or None, start=tables.get(name, ())
+        )
         for name in parts.options.models
     }
     of_rows, cut = row_signals(parts, graph, evidence, earlier_rows)

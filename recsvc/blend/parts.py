@@ -1,7 +1,7 @@
 """What a blend is put together from, and what its validation part decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from loaders.types import IdMap
 from recsvc.evaluation.metrics import Estimate
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+
+Tables = tuple[Float32[NDArray[np.float32], "nodes dim"], ...]
+"""What a fit can go on from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +39,7 @@ class Fitted:
     kernel: Vectors | sp.csr_matrix
     epochs: int
     cut: float = 0.0
-    tables: tuple[Float32[NDArray[np.float32], "nodes dim"], ...] = ()
+    tables: Tables = ()
 
     def signal(self, name: str, items: IdMap) -> Signal:
         """The model as a signal of that name."""
@@ -70,9 +73,12 @@ class Learned:
         epochs: best number by model; 0 for one without epochs.
         metrics: Recall@20 and NDCG@20 by signal, and of the blend as `hybrid`.
         validated: how good the blend was for each validation user.
+        tables: `Fitted.tables` by model, where so little was held out that the fit on everything
+            can go on from them.
     """
 
     weights: Mapping[str, float]
     epochs: Mapping[str, int]
     metrics: Mapping[str, Mapping[str, Estimate]]
     validated: Validated
+    tables: Mapping[str, Tables] = field(default_factory=dict[str, Tables])

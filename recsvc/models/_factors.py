@@ -3,14 +3,14 @@
 """What models of user and item vectors share: options, batches and losses."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -20,11 +20,12 @@ from loaders.types import IdMap
 from recsvc.models._loop import TrainerOptions, take_over
 from recsvc.models._losses import (
     LogSumExp,
+    WithGradient,
     bilateral_softmax,
     pairwise_ranking,
     sampled_softmax,
 )
-from recsvc.models._sampling import EvidenceSampler, Positives
+from recsvc.models._sampling import EvidenceSampler, Positives, Shared
 from recsvc.models.base import FittedModel, Range, SearchSpace, Tables, TrainingData
 from recsvc.signals.embedding import EmbeddingSignal
 
@@ -60,7 +61,12 @@ class FactorOptions(TrainerOptions):
     popularity_correction: float = Field(default=1.0, ge=0.0, le=1.0)
     """How far the softmax losses make up for popular items being negatives more often."""
     batch_size: int = Field(default=2048, ge=1)
-    """Positive examples in a step."""
+    """Positive examples that are compared with the same negatives."""
+    steps_per_epoch: int = Field(default=1_000_000, ge=1, le=1_000_000)
+    """Most steps in an epoch."""
+    batches_per_step: int = Field(default=1, ge=1, le=1_000_000)
+    """Most batches in a step. A step takes several where there are more batches than steps; where
+    there are more still, an epoch is a random part of the examples."""
     initial_deviation: float = Field(default=0.01, gt=0.0, le=10.0)
     """Standard deviation of the vectors before training."""
     l2: float = Field(default=0.0, ge=0.0)
@@ -133,12 +139,10 @@ class FactorLearner(ABC):
             self.table[self._absent] = 0.0
 
     def epoch(self) -> Iterator[tuple[Tensor, int]]:
-        """See `Learner.epoch`: every positive example once."""
-        loss = self._ranking_loss if self._options.loss == "bpr" else self._softmax_loss
-        for positives in self._sampler.positives():
-            each, penalty = loss(positives)
-            mean = (each * positives.weight).sum() / positives.weight.sum()
-            yield mean + penalty, len(positives.item)
+        """See `Learner.epoch`: every positive example once, or a part of them."""
+        sizes = self._options.steps_per_epoch, self._options.batches_per_step
+        for batches in self._sampler.steps(*sizes):
+            yield self._step(batches), sum(len(batch.item) for batch in batches)
 
     @abstractmethod
     def model(self) -> FittedModel:
@@ -150,14 +154,63 @@ class FactorLearner(ABC):
     ) -> tuple[Float32[Tensor, "n dim"], Float32[Tensor, "n dim"]]:
         """Vectors of some different nodes, users before items: final, and as first drawn."""
 
-    def _softmax_loss(self, positives: Positives) -> tuple[Tensor, Tensor]:
+    def _step(self, batches: Sequence[Positives]) -> Tensor:
+        """Mean loss of some batches together, and the penalty.
+
+        The vectors go over the graph once for all of them, and the sum of the gradients once back.
+        """
+        softmax = self._options.loss != "bpr"
+        others = [self._others(batch) for batch in batches]
+        nodes, place = torch.unique(
+            torch.cat([
+                part
+                for batch, other in zip(batches, others, strict=True)
+                for part in (batch.user, batch.item + self._users, other.item + self._users)
+            ]),
+            return_inverse=True,
+        )  # fmt: skip
+        final, first = self.vectors(nodes)
+        if softmax:
+            final = functional.normalize(final)
+        sizes = [
+            len(part)
+            for batch, other in zip(batches, others, strict=True)
+            for part in (batch.user, batch.item, other.item)
+        ]
+        places = place.split(sizes)
+        given, gradient = final.detach(), torch.zeros_like(final)
+        total, weight = given.new_zeros(()), torch.stack([b.weight.sum() for b in batches]).sum()
+        for number, (batch, other) in enumerate(zip(batches, others, strict=True)):
+            own = places[3 * number : 3 * number + 3]
+            rows = [given.index_select(0, part).requires_grad_() for part in own]
+            each = (self._softmax_loss if softmax else self._ranking_loss)(batch, other, *rows)
+            loss = (each * batch.weight).sum() / weight
+            total += loss.detach()
+            for part, change in zip(own, torch.autograd.grad(loss, rows), strict=True):
+                gradient.index_add_(0, part, change)
+        loss = WithGradient.apply(final, gradient, total)
+        if not self._options.l2:
+            return loss
+        norm = first.square().sum(1)
+        means = [norm[torch.cat(places[kind::3])].mean() for kind in range(3)]
+        return loss + self._options.l2 / 2.0 * torch.stack(means).sum()
+
+    def _others(self, positives: Positives) -> Shared:
+        """The items that a batch is compared with; `bpr` has some for each example, in a row."""
+        options, sampler = self._options, self._sampler
+        if options.loss != "bpr":
+            return sampler.shared(
+                options.negatives, positives, options.negative_count, options.popularity_correction
+            )
+        if options.negatives == "hard":
+            return sampler.shared("uniform", positives, options.batch_size, 0.0)
+        drawn = sampler.draw(options.negatives, positives, options.negative_count).flatten()
+        return Shared(drawn, drawn.new_ones(()))
+
+    def _softmax_loss(
+        self, positives: Positives, negatives: Shared, user: Tensor, item: Tensor, other: Tensor
+    ) -> Float32[Tensor, " batch"]:
         options = self._options
-        negatives = self._sampler.shared(
-            options.negatives, positives, options.negative_count, options.popularity_correction
-        )
-        user, item, other, penalty = self._looked_up(
-            positives.user, positives.item, negatives.item, normalised=True
-        )
         positive = (user * item).sum(1) / options.temperature
         negative = LogSumExp.apply(
             user / options.temperature,
@@ -166,55 +219,32 @@ class FactorLearner(ABC):
             self._sampler.owned_shared(positives.user, negatives.item),
         )
         if options.loss == "sampled_softmax":
-            return sampled_softmax(positive, negative), penalty
-        return bilateral_softmax(positive, negative, options.negative_weight), penalty
+            return sampled_softmax(positive, negative)
+        return bilateral_softmax(positive, negative, options.negative_weight)
 
-    def _ranking_loss(self, positives: Positives) -> tuple[Tensor, Tensor]:
-        options, sampler = self._options, self._sampler
-        if options.negatives == "hard":
-            return self._hard_ranking_loss(positives)
-        drawn = sampler.draw(options.negatives, positives, options.negative_count)
-        user, item, other, penalty = self._looked_up(
-            positives.user, positives.item, drawn.flatten(), normalised=False
-        )
+    def _ranking_loss(
+        self, positives: Positives, negatives: Shared, user: Tensor, item: Tensor, other: Tensor
+    ) -> Float32[Tensor, " batch"]:
+        positive = (user * item).sum(1)
+        if self._options.negatives == "hard":
+            best, owned = self._hardest(positives, negatives, user, other)
+            negative = (user * functional.embedding(best, other)).sum(1, keepdim=True)
+            return pairwise_ranking(positive, negative, owned)
+        drawn = negatives.item.view(len(user), -1)
         negative = torch.einsum("bd,bnd->bn", user, other.view(*drawn.shape, -1))
-        owned = sampler.owned(positives.user, drawn)
-        return pairwise_ranking((user * item).sum(1), negative, owned), penalty
+        return pairwise_ranking(positive, negative, self._sampler.owned(positives.user, drawn))
 
-    def _hard_ranking_loss(self, positives: Positives) -> tuple[Tensor, Tensor]:
-        count, sampler = self._options.negative_count, self._sampler
-        pool = sampler.shared("uniform", positives, self._options.batch_size, 0.0).item
-        user, item, other, penalty = self._looked_up(
-            positives.user, positives.item, pool, normalised=False
-        )
-        with torch.no_grad():
-            score = user @ other.T
-            score[sampler.owned_shared(positives.user, pool)] = -torch.inf
-            size, device = (len(user), count), score.device
-            drawn = torch.randint(len(pool), size, generator=self.generator, device=device)
-            best = drawn.gather(1, score.gather(1, drawn).argmax(1, keepdim=True))
-            owned = score.gather(1, best).isneginf()
-        negative = (user * functional.embedding(best[:, 0], other)).sum(1, keepdim=True)
-        return pairwise_ranking((user * item).sum(1), negative, owned), penalty
-
-    def _looked_up(
-        self, user: Tensor, item: Tensor, other: Tensor, *, normalised: bool
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Final vectors of the three kinds of nodes, and the penalty on the first ones."""
-        nodes, place = torch.unique(
-            torch.cat([user, item + self._users, other + self._users]), return_inverse=True
-        )
-        final, first = self.vectors(nodes)
-        if normalised:
-            final = functional.normalize(final)
-        sizes = [len(user), len(item), len(other)]
-        parts = [functional.embedding(part, final) for part in place.split(sizes)]
-        penalty = first.new_zeros(())
-        if self._options.l2:
-            norm = first.square().sum(1)
-            means = [norm[part].mean() for part in place.split(sizes)]
-            penalty = self._options.l2 / 2.0 * torch.stack(means).sum()
-        return parts[0], parts[1], parts[2], penalty
+    @torch.no_grad()
+    def _hardest(
+        self, positives: Positives, pool: Shared, user: Tensor, other: Tensor
+    ) -> tuple[Int64[Tensor, " batch"], Bool[Tensor, "batch 1"]]:
+        """Of some of the pool for each example the best-scored one, and whether it is none."""
+        score = user @ other.T
+        score[self._sampler.owned_shared(positives.user, pool.item)] = -torch.inf
+        size = (len(user), self._options.negative_count)
+        drawn = torch.randint(len(pool.item), size, generator=self.generator, device=score.device)
+        best = drawn.gather(1, score.gather(1, drawn).argmax(1, keepdim=True))
+        return best[:, 0], score.gather(1, best).isneginf()
 
 
 def factor_memory_bytes(data: TrainingData, options: FactorOptions, layers: int) -> int:
@@ -224,8 +254,9 @@ def factor_memory_bytes(data: TrainingData, options: FactorOptions, layers: int)
     graph = 2 * 8 * data.evidence.nnz + 32 * data.evidence.nnz
     compared = options.batch_size if options.negatives == "in_batch" else options.negative_count
     batch = 4 * options.batch_size * (2 * compared + 12 * options.dimensions)
-    # The table, its gradient, two moments, the kept one, and for the layers one table each way.
-    return table * (7 + min(layers, 2)) + graph + batch
+    # The table, its gradient, two moments, the kept one, the vectors of a step as they are, of one
+    # length and their gradient, and for the layers one table each way.
+    return table * (10 + min(layers, 2)) + graph + batch
 
 
 def to_numpy(tensor: Tensor) -> Float32[NDArray[np.float32], "rows dim"]:

@@ -3,6 +3,7 @@
 """Batches of positive and negative examples, drawn on the device that trains."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -64,11 +65,21 @@ class EvidenceSampler:
         self._equal_share = torch.full_like(self._share, 1.0 / self._items)
         self._place = torch.full((self._items,), -1, device=device)
 
-    def positives(self) -> Iterator[Positives]:
-        """Every stored entry once, in random order."""
+    def steps(self, most: int, batches_each: int) -> Iterator[list[Positives]]:
+        """The batches of each step of an epoch: every stored entry once, in random order.
+
+        Args:
+            most: steps. Batches are spread evenly over them.
+            batches_each: most batches of a step; entries that find no place are left out.
+        """
         order = torch.randperm(len(self._item), generator=self.generator, device=self._item.device)
-        for part in order.split(self._batch_size):
-            yield Positives(self._user[part], self._item[part], self._weight[part])
+        batches = order.split(self._batch_size)[: most * batches_each]
+        ends = np.linspace(0, len(batches), min(most, len(batches)) + 1).astype(int).tolist()
+        for begin, end in pairwise(ends):
+            yield [
+                Positives(self._user[part], self._item[part], self._weight[part])
+                for part in batches[begin:end]
+            ]
 
     def draw(self, strategy: str, positives: Positives, count: int) -> Int64[Tensor, "b n"]:
         """Different draws for each example.

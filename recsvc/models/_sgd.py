@@ -22,6 +22,10 @@ _MIDDLES = (np.arange(2 * _REACH * _CELLS) + 0.5) / _CELLS - _REACH
 _SIGMOID = (1.0 / (1.0 + np.exp(-_MIDDLES))).astype(np.float32)
 _SOFTPLUS = np.log1p(np.exp(_MIDDLES)).astype(np.float32)
 
+# All pairs of a centre share their negatives. So many times as many as for one pair make up for
+# that: with 1, node2vec is significantly worse on Last.fm (docs/decisions/0026).
+_DRAWS = 2
+
 # Sums may be taken in any order, so that they go through vector registers; not-a-number stays.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
@@ -55,7 +59,10 @@ def train_walks(
     alphas: Float64[NDArray[np.float64], " 2"],
     seed: int,
 ) -> tuple[float, int]:
-    """One step for each pair of some walks, in place.
+    """One step for each centre of some walks, in place.
+
+    All pairs of a centre share their negatives: a negative is looked at once, and counts for as
+    many pairs as it is no context of. That is the same on average, for less than half of the time.
 
     Args:
         walks: nodes; -1 after the end of a short walk.
@@ -64,7 +71,8 @@ def train_walks(
         share: of the alias table of the negatives.
         other: of the same table.
         window: farthest distance of a pair; the width is drawn anew for each centre.
-        negatives: negatives for each pair.
+        negatives: negatives for each pair; twice as many are drawn for a centre, at half the
+            weight.
         alphas: step size at the first walk and after the last one.
         seed: of widths and negatives.
 
@@ -133,23 +141,19 @@ def _step(centre, context, gradient, c, o, label, alpha):
 
 @numba.njit(fastmath=_FAST, inline="always")
 @no_type_check
-def _pair(centre, context, gradient, c, o, share, other, negatives, alpha, state):
-    """One step for a pair and its negatives, those that are the context itself left out."""
-    gradient[:] = 0.0
-    loss = _step(centre, context, gradient, c, o, np.float32(1.0), alpha)
-    for _ in range(negatives):
-        state, drawn = _draw(share, other, state)
-        if drawn != o:
-            loss += _step(centre, context, gradient, c, drawn, np.float32(0.0), alpha)
-    for k in range(centre.shape[1]):
-        centre[c, k] += gradient[k]
-    return state, loss
+def _around(walks, row, first, last, node):
+    """How often a node is in a part of a walk."""
+    found = 0
+    for place in range(first, last):
+        found += walks[row, place] == node
+    return found
 
 
 @numba.njit(cache=True, fastmath=_FAST, nogil=True)
 @no_type_check
 def _train_walks(walks, centre, context, share, other, window, negatives, alphas, state):
     gradient = np.empty(centre.shape[1], np.float32)
+    one, none = np.float32(1.0), np.float32(0.0)
     loss, pairs = 0.0, 0
     for row in range(len(walks)):
         alpha = np.float32(alphas[0] + (alphas[1] - alphas[0]) * row / len(walks))
@@ -159,11 +163,22 @@ def _train_walks(walks, centre, context, share, other, window, negatives, alphas
         for place in range(length):
             state, drawn = next_random(state)
             reach = 1 + np.int64(drawn * window)
-            for near in range(max(0, place - reach), min(length, place + reach + 1)):
+            first, last = max(0, place - reach), min(length, place + reach + 1)
+            c = walks[row, place]
+            gradient[:] = 0.0
+            for near in range(first, last):
                 if near != place:
-                    c, o = walks[row, place], walks[row, near]
-                    state, more = _pair(
-                        centre, context, gradient, c, o, share, other, negatives, alpha, state
-                    )
-                    loss, pairs = loss + more, pairs + 1
+                    o = walks[row, near]
+                    loss += _step(centre, context, gradient, c, o, one, alpha)
+            count = last - first - 1
+            for _ in range(negatives * _DRAWS if count else 0):
+                state, n = _draw(share, other, state)
+                # For each pair of which it is a negative, and not the context itself.
+                times = count - _around(walks, row, first, last, n) + (n == c)
+                weight = np.float32(times / _DRAWS)
+                if times > 0:
+                    loss += weight * _step(centre, context, gradient, c, n, none, alpha * weight)
+            for k in range(centre.shape[1]):
+                centre[c, k] += gradient[k]
+            pairs += count
     return loss, pairs

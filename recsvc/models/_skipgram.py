@@ -5,7 +5,8 @@
 Mikolov et al. 2013, "Distributed representations of words and phrases and their compositionality",
 §2.2: for a node c and a node o within the window around it, make
 log σ(<v_c, w_o>) + Σ_n log σ(-<v_c, w_n>) large, with n drawn in proportion to count^ns_exponent.
-Both implementations draw the width of the window anew for each c, so near nodes count more.
+Both implementations draw the width of the window anew for each c, so near nodes count more. On a
+CPU all pairs of a c share their negatives.
 """
 
 from collections.abc import Callable, Iterator
@@ -70,9 +71,9 @@ class SkipGram(NamedTuple):
 def fit_in_turn(
     skip_gram: SkipGram, alpha: float, epochs: int, progress: Progress, earlier: Tables = ()
 ) -> tuple[NodeVectors, tuple[EpochRecord, ...], bool]:
-    """Vectors of all nodes by word2vec's SGD, one pair after the other.
+    """Vectors of all nodes by word2vec's SGD, one centre after the other.
 
-    One thread: each pair starts from what the one before it left, so the seed alone decides the
+    One thread: each centre starts from what the one before it left, so the seed alone decides the
     result. The step size falls linearly over all epochs. Ctrl-C ends it with the vectors so far;
     before the end of the first epoch the interrupt goes on.
 

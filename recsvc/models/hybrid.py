@@ -27,7 +27,7 @@ from recsvc.blend.fit import (
     split_signals,
 )
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
-from recsvc.blend.parts import Fitted
+from recsvc.blend.parts import Fitted, Tables
 from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
 from recsvc.evidence import EvidenceKind
@@ -201,10 +201,10 @@ def _fitted(
             raise TrainingError(f"{not_linear(name)}, or use fusion=rrf")
     if options.fusion == "learned":
         learned = learn(fits.parts, fits.split())
-        weights, epochs = learned.weights, learned.epochs
+        weights, epochs, tables = learned.weights, learned.epochs, learned.tables
     else:
-        weights, epochs = options.weights, fits.best_epochs()
-    blend = fit_whole(fits.parts, data.graph, data.evidence, weights, epochs).blend
+        weights, epochs, tables = options.weights, fits.best_epochs(), {}
+    blend = fit_whole(fits.parts, data.graph, data.evidence, weights, epochs, tables=tables).blend
     return HybridModel(blend, _besides(data))
 
 
@@ -262,6 +262,7 @@ class _Fits:
         *,
         held_out: sp.csr_matrix | None = None,
         epochs: int | None = None,
+        start: Tables = (),
     ) -> tuple[FittedModel, FitReport]:
         """Fit one model."""
         run = replace(
@@ -269,6 +270,9 @@ class _Fits:
             validation=None if held_out is None else Validation(held_out),
             epochs=epochs,
             checkpoint=None,
+            start=start,
+            # Other walks than those that it has learned from already.
+            seed=self.run.seed + bool(start),
         )
         data = replace(self.data, graph=graph, evidence=evidence)
         model, report = MODELS[name].fit(data, self.of_models[name], run)
@@ -286,9 +290,12 @@ class _Fits:
         *,
         held_out: sp.csr_matrix | None = None,
         epochs: int | None = None,
+        start: Tables = (),
     ) -> Fitted:
         """See `recsvc.blend.fit.FitModel`."""
-        model, report = self.model(name, graph, evidence, held_out=held_out, epochs=epochs)
+        model, report = self.model(
+            name, graph, evidence, held_out=held_out, epochs=epochs, start=start
+        )
         return as_part(model, report, graph.items, self.options.kernel_size, Journal())
 
     def best_epochs(self) -> dict[str, int]:

@@ -203,7 +203,8 @@ def leave_state(run: Run, candidate: Candidate) -> None:
     graph, evidence, earlier = basis.graph, basis.evidence, basis.start.state
     state = WarmState(
         graph.users, graph.items, graph.categories, evidence, tables,
-        {name: each.model_dump(mode="json") for name, each in basis.options.items()}, basis.learned,
+        {name: each.model_dump(mode="json") for name, each in basis.options.items()},
+        replace(basis.learned, tables={}),
         digests_of(graph), metapath_digests(),
         earlier.changed + changed_share(earlier, graph, evidence) if earlier else 0.0,
         earlier.in_a_row + 1 if earlier else 0,

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from loaders.types import HeteroGraph
 from recsvc.blend.fit import Parts
 from recsvc.blend.options import BlendOptions
-from recsvc.blend.parts import Fitted
+from recsvc.blend.parts import Fitted, Tables
 from recsvc.errors import RefreshError
 from recsvc.models import MODELS, FitRun, ModelOptions, TrainingData, Validation
 from recsvc.models._hybrid_options import HybridOptions
@@ -67,7 +67,7 @@ def resolved_options(
 
 
 def parts_of(
-    run: Run, graph: HeteroGraph, options: Mapping[str, ModelOptions], start: Start | None = None
+    run: Run, graph: HeteroGraph, options: Mapping[str, ModelOptions], before: Start | None = None
 ) -> Parts:
     """The parts of the blend of a refresh.
 
@@ -75,7 +75,7 @@ def parts_of(
         run: the refresh; it keeps what its steps make.
         graph: nodes and relationships.
         options: of each model.
-        start: what the refresh goes on from, if it does.
+        before: what the refresh goes on from, if it does.
     """
 
     def fit(
@@ -86,11 +86,12 @@ def parts_of(
         *,
         held_out: sp.csr_matrix | None = None,
         epochs: int | None = None,
+        start: Tables = (),
     ) -> Fitted:
         validation = None if held_out is None else Validation(held_out)
         return fit_model(
             run, name, TrainingData(graph, evidence), options[name], purpose,
-            validation=validation, epochs=epochs, start=start,
+            validation=validation, epochs=epochs, start=before, tables=start,
         )  # fmt: skip
 
     return Parts(run.options, run.kinds(graph), fit, Neo4jPaths(run.gateway), run)
@@ -106,6 +107,7 @@ def fit_model(
     validation: Validation | None = None,
     epochs: int | None = None,
     start: Start | None = None,
+    tables: Tables = (),
 ) -> Fitted:
     """Fit one model, or take what an earlier attempt has fitted.
 
@@ -118,6 +120,7 @@ def fit_model(
         validation: chooses the number of epochs.
         epochs: their number, of a fit from scratch.
         start: what the refresh goes on from, if it does.
+        tables: what this fit goes on from, where the refresh begins from scratch.
 
     Raises:
         TrainingError: it cannot be fitted, or is not linear in a user's items.
@@ -132,13 +135,13 @@ def fit_model(
                 options,
                 FitRun(
                     # Other walks than those that it has learned from already.
-                    run.options.seed + (state.in_a_row + 1 if state else 0),
+                    run.options.seed + (state.in_a_row + 1 if state else bool(tables)),
                     validation,
                     run.options.device,
                     epochs,
                     lambda record: run.told(what, record.epoch, epochs or 0),
                     run.record.checkpoint(what),
-                    state.placed_tables(name, data.graph, data.evidence) if state else (),
+                    state.placed_tables(name, data.graph, data.evidence) if state else tables,
                 ),
             )
             if report.interrupted:

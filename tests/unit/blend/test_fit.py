@@ -1,10 +1,15 @@
 """What a blend learns: the figures of the validation users."""
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
+from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.blend.blend import BASE, candidates_in_parts
-from recsvc.blend.fit import validation_accuracy
+from recsvc.blend.fit import Journal, Parts, fit_whole, learn, validation_accuracy
+from recsvc.blend.hold_out import held_out_mask, split_by
+from recsvc.blend.options import BlendOptions
+from recsvc.blend.parts import Fitted, Tables, Vectors
 from recsvc.evaluation.metrics import evaluate, top_k
 
 USERS, ITEMS = 30, 400
@@ -36,3 +41,32 @@ def test_metrics_are_those_of_ranking_all_items() -> None:
         expected = evaluate(ranking, held_out, seen, cuts=(20,)).per_user
         for metric, values in found[name].items():
             np.testing.assert_allclose(values, expected[metric])
+
+
+@pytest.mark.parametrize(("share", "goes_on"), [(0.1, True), (0.5, False)])
+def test_the_fit_on_everything_goes_on_where_little_was_held_out(
+    share: float, goes_on: bool
+) -> None:
+    """From the tables of the fit that found the epochs; else from a beginning of its own."""
+    rng = np.random.default_rng(0)
+    row, column = np.nonzero(rng.random((120, 100)) < 0.3)
+    none = np.zeros(len(row))
+    did = Interactions(row, column, none.astype(np.int8), none + 1.0, none, ("interaction",))
+    users, items = (IdMap([f"{n:03}" for n in range(size)]) for size in (120, 100))
+    graph = HeteroGraph(users, items, IdMap(()), did, Edges.empty(), Edges.empty())
+    evidence = sp.csr_matrix((none + 1.0, (row, column)), shape=(120, 100), dtype=np.float32)
+    starts: list[Tables] = []
+
+    def fit(name, graph, evidence, purpose="", *, held_out=None, epochs=None, start=()) -> Fitted:
+        starts.append(start)
+        sizes = [(len(ids), 4) for ids in (graph.users, graph.items, graph.items)]
+        vectors = [rng.normal(size=size).astype(np.float32) for size in sizes]
+        return Fitted(Vectors(*vectors), 3, tables=(vectors[0],))
+
+    options = BlendOptions(models=("lightgcn",), validation_users=20, held_out_share=share)
+    parts = Parts(options, ("interaction",), fit, None, Journal())
+    split = split_by(held_out_mask(graph, evidence, options, 0), graph, evidence)
+    learned = learn(parts, split)
+    fit_whole(parts, graph, evidence, learned.weights, learned.epochs, tables=learned.tables)
+    assert [bool(start) for start in starts] == [False, goes_on]
+    assert set(learned.tables) == ({"lightgcn"} if goes_on else set())

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from recsvc.models._sampling import Positives
 from recsvc.models.mf import MFLearner, MFOptions
 
 USERS, ITEMS, L2 = 4, 5, 0.3
@@ -31,19 +32,27 @@ def penalty(table: np.ndarray, *kinds: np.ndarray) -> float:
     return L2 / 2 * sum(np.square(table[nodes]).sum(1).mean() for nodes in kinds)
 
 
-@pytest.mark.parametrize("normalised", [True, False])
-def test_the_penalty_is_half_of_l2_on_the_mean_squared_norms(normalised: bool) -> None:
-    learner = learner_with(l2=L2)
-    user, item, other = torch.tensor([0, 1, 0]), torch.tensor([2, 1, 2]), torch.tensor([4, 2, 1, 2])
-    *vectors, found = learner._looked_up(user, item, other, normalised=normalised)
-    table = learner.table.detach().numpy().astype(float)
-    nodes = user.numpy(), item.numpy() + USERS, other.numpy() + USERS
-    assert found.item() == pytest.approx(penalty(table, *nodes), rel=1e-5)
-    for ours, rows in zip(vectors, nodes, strict=True):
-        expected = table[rows]
-        if normalised:
-            expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
-        np.testing.assert_allclose(ours.detach(), expected, rtol=1e-5)
+@pytest.mark.parametrize("loss", ["sampled_softmax", "bpr"])
+def test_a_step_of_several_batches_is_their_mean(loss: str) -> None:
+    """Their losses by the weights of their examples, and so their gradients."""
+    options = {"loss": loss, "batch_size": 3, "negative_count": 3}
+    batches = next(learner_with(**options)._sampler.steps(1, 100))
+    assert len(batches) > 1
+
+    def step(*some: Positives) -> tuple[float, torch.Tensor]:
+        """From the same draws: those of `bpr` are the same items at the same places."""
+        learner = learner_with(**options)
+        learner._sampler.draw = lambda *_: torch.arange(3).repeat(len(some[0].item), 1)
+        mean = learner._step(some)
+        mean.backward()
+        return mean.item(), learner.table.grad
+
+    weights = np.array([batch.weight.sum() for batch in batches])
+    alone = [step(batch) for batch in batches]
+    found, gradient = step(*batches)
+    assert found == pytest.approx(np.average([mean for mean, _ in alone], weights=weights))
+    expected = np.average([each.numpy() for _, each in alone], axis=0, weights=weights)
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["sampled_softmax", "bsl"])
@@ -95,9 +104,10 @@ def test_the_ranking_loss_has_the_penalty_once(negatives: str) -> None:
 def test_weights_of_examples_count() -> None:
     """An example of weight 4 is four of weight 1."""
     learner = learner_with(loss="bpr", negatives="uniform", negative_count=1)
-    positives = next(iter(learner._sampler.positives()))
-    learner._ranking_loss = lambda _: (torch.arange(float(EVIDENCE.nnz)), torch.tensor(0.5))
-    learner._sampler.positives = lambda: iter([positives])
+    (positives,) = next(learner._sampler.steps(1, 100))
+    each = torch.arange(float(EVIDENCE.nnz))
+    learner._ranking_loss = lambda *given: each + 0.0 * sum(rows.sum() for rows in given[2:])
+    learner._sampler.steps = lambda *_: iter([[positives]])
     ((loss, _),) = learner.epoch()
-    expected = np.average(np.arange(EVIDENCE.nnz), weights=positives.weight.numpy()) + 0.5
+    expected = np.average(np.arange(EVIDENCE.nnz), weights=positives.weight.numpy())
     assert loss.item() == pytest.approx(expected, rel=1e-6)

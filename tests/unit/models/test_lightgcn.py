@@ -20,7 +20,8 @@ LOSSES = [
 
 
 def learner(evidence: sp.csr_matrix, **options: object) -> LightGCNLearner:
-    values = {"dimensions": 8, "batch_size": 16, "initial_deviation": 1.0} | options
+    values = {"dimensions": 8, "batch_size": 16, "start": "random", "initial_deviation": 1.0}
+    values |= options
     return LightGCNLearner(evidence, LightGCNOptions.model_validate(values), CPU, 0)
 
 
@@ -45,6 +46,16 @@ def test_vectors_are_those_of_torch_geometric(layers: int, weighted: bool) -> No
     model = ours.model()
     actual = np.concatenate([model.user_vectors, model.item_vectors])
     np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_a_spectral_start_tells_communities_apart() -> None:
+    """Three groups that share nothing are the whole of what the steps over the graph keep."""
+    evidence = sp.block_diag([np.ones((4, 3)), np.ones((2, 5)), np.ones((6, 4))], format="csr")
+    ours = learner(evidence, dimensions=3, start="spectral", layers=2).model()
+    rows = np.concatenate([ours.user_vectors, ours.item_vectors])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    group = np.concatenate([np.repeat(range(3), (4, 2, 6)), np.repeat(range(3), (3, 5, 4))])
+    np.testing.assert_allclose(rows @ rows.T, group[:, None] == group, atol=1e-4)
 
 
 def cosines(model: FactorModel, evidence: sp.csr_matrix) -> np.ndarray:
@@ -125,8 +136,9 @@ def test_hard_negatives_are_for_bpr_alone() -> None:
 
 def test_a_step_that_is_too_long_is_an_error() -> None:
     options = LightGCNOptions(
-        dimensions=8, loss="bpr", learning_rate=10.0, initial_deviation=10.0, l2=1e38
-    )
+        dimensions=8, loss="bpr", learning_rate=10.0, initial_deviation=10.0, l2=1e38,
+        start="random",
+    )  # fmt: skip
     ours = LightGCNLearner(made_evidence(), options, CPU, 0)
     with pytest.raises(TrainingError, match="lower the learning rate"):
         train(ours, options, FitRun(0, epochs=50), measure=None)

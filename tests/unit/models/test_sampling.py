@@ -16,16 +16,28 @@ def made(batch_size: int = 8) -> tuple[sp.csr_matrix, EvidenceSampler]:
 
 
 def batch_of(sampler: EvidenceSampler) -> Positives:
-    return next(iter(sampler.positives()))
+    return next(sampler.steps(1, 100))[0]
 
 
 def test_an_epoch_is_every_entry_once() -> None:
     evidence, sampler = made()
-    drawn = [torch.stack(batch).numpy() for batch in sampler.positives()]
+    steps = list(sampler.steps(3, 2))
+    assert [len(batches) for batches in steps] == [1, 1, 2]
+    drawn = [torch.stack(batch).numpy() for batches in steps for batch in batches]
     user, item, weight = np.concatenate(drawn, axis=1)
     again = sp.csr_matrix((weight, (user.astype(int), item.astype(int))), shape=evidence.shape)
     assert (again != evidence).nnz == 0
     assert all(batch.shape[1] == 8 for batch in drawn[:-1])
+
+
+def test_an_epoch_of_few_steps_is_a_random_part() -> None:
+    _, sampler = made(batch_size=4)
+    first, second = (
+        [sorted(zip(*(column.tolist() for column in batch), strict=True)) for batch in batches]
+        for batches in (*sampler.steps(1, 2), *sampler.steps(1, 2))
+    )
+    assert [len(batch) for batch in (*first, *second)] == [4] * 4
+    assert first != second
 
 
 def test_owned_is_where_there_is_evidence() -> None:
@@ -76,7 +88,7 @@ def test_the_correction_estimates_the_sum_over_all_items(strategy: str) -> None:
     owners = np.bincount(evidence.indices, minlength=9)
     total = np.zeros((2, 9))
     for _ in range(1500):
-        for batch in sampler.positives():
+        for (batch,) in sampler.steps(100, 1):
             for row, correction in enumerate((0.0, 1.0)):
                 negatives = sampler.shared(strategy, batch, 6, correction)
                 weight = negatives.weight.numpy()

@@ -64,13 +64,13 @@ def test_one_step_with_negatives_is_that_of_the_formula() -> None:
     centre = np.array([[0.5, -1.0], [1.0, 0.25]], np.float32)
     context = np.array([[1.0, 0.5], [-0.5, 1.5]], np.float32)
     v, w, alpha, total = centre.astype(float), context.astype(float), 0.1, 0.0
-    for c, o, drawn in ((0, 1, []), (1, 0, [1, 1, 1])):
+    for c, o, drawn in ((0, 1, 0), (1, 0, 6)):  # two halves for each of three negatives
         gradient = np.zeros(2)
-        for node, label in [(o, 1.0), *((n, 0.0) for n in drawn)]:
+        for node, label, times in [(o, 1.0, 1.0), *([(1, 0.0, 0.5)] * drawn)]:
             chance = 1.0 / (1.0 + np.exp(-v[c] @ w[node]))
-            total -= np.log(chance if label else 1.0 - chance)
-            gradient += alpha * (label - chance) * w[node]
-            w[node] = w[node] + alpha * (label - chance) * v[c]
+            total -= times * np.log(chance if label else 1.0 - chance)
+            gradient += times * alpha * (label - chance) * w[node]
+            w[node] = w[node] + times * alpha * (label - chance) * v[c]
         v[c] = v[c] + gradient
     loss, pairs = train_walks(
         np.array([[0, 1]], np.int32), centre, context, *alias_table(np.array([0.0, 1.0])),
@@ -79,6 +79,32 @@ def test_one_step_with_negatives_is_that_of_the_formula() -> None:
     np.testing.assert_allclose(centre, v, atol=2e-3)
     np.testing.assert_allclose(context, w, atol=2e-3)
     assert (loss, pairs) == (pytest.approx(total, abs=5 / 128), 2)
+
+
+def test_a_negative_counts_for_each_pair_of_a_centre() -> None:
+    """All pairs of a centre share their negatives; one that is a context counts for the others."""
+    generator = np.random.default_rng(0)
+    centre, context = generator.normal(0.0, 0.5, (2, 3, 2)).astype(np.float32)
+    v, w, alpha, total = centre.astype(float), context.astype(float), 0.1, 0.0
+    # Only node 2 is drawn; the walk is 0, 1, 2.
+    half = (2, 0.0, 0.5)  # two are drawn for one negative
+    steps = {0: [(1, 1.0, 1.0), half, half], 1: [(0, 1.0, 1.0), (2, 1.0, 1.0), half, half],
+             2: [(1, 1.0, 1.0), half, half]}  # fmt: skip
+    for c, own in steps.items():
+        gradient = np.zeros(2)
+        for node, label, times in own:
+            chance = 1.0 / (1.0 + np.exp(-v[c] @ w[node]))
+            total -= times * np.log(chance if label else 1.0 - chance)
+            gradient += times * alpha * (label - chance) * w[node]
+            w[node] = w[node] + times * alpha * (label - chance) * v[c]
+        v[c] = v[c] + gradient
+    loss, pairs = train_walks(
+        np.array([[0, 1, 2]], np.int32), centre, context, *alias_table(np.array([0.0, 0.0, 1.0])),
+        window=1, negatives=1, alphas=np.array([alpha, alpha]), seed=0,
+    )  # fmt: skip
+    np.testing.assert_allclose(centre, v, atol=2e-3)
+    np.testing.assert_allclose(context, w, atol=2e-3)
+    assert (loss, pairs) == (pytest.approx(total, abs=8 / 128), 4)
 
 
 def test_the_loss_of_a_batch_is_that_of_the_formula() -> None:
