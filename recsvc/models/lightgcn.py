@@ -42,6 +42,8 @@ class LightGCNOptions(FactorOptions):
     so that the cost of an epoch is linear in it."""
     batches_per_step: int = Field(default=8, ge=1, le=1_000_000)
     """See `FactorOptions`."""
+    epochs: int = Field(default=10, ge=1, le=10_000)
+    """See `TrainerOptions`."""
     patience: int = Field(default=3, ge=1)
     """See `TrainerOptions`."""
     start: Literal["spectral", "random"] = "spectral"
