@@ -34,7 +34,7 @@ def run(steps: int = 8) -> None:
     for layers in (1, 2, 3):
         options = LightGCNOptions(
             layers=layers, loss="bpr", negatives="uniform", negative_count=1,
-            learning_rate=LEARNING_RATE,
+            learning_rate=LEARNING_RATE, steps_per_epoch=1_000_000, batches_per_step=1,
         )  # fmt: skip
         ours = LightGCNLearner(evidence, options, CPU, seed=0)
         start = ours.table.detach().clone()
