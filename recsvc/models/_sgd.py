@@ -79,9 +79,10 @@ def train_walks(
     Returns:
         Sum of the losses before each step, and number of pairs.
     """
-    return _train_walks(
+    loss, pairs = _train_walks(
         walks, centre, context, share, other, window, negatives, alphas, np.uint64(seed)
     )
+    return float(loss), int(pairs)
 
 
 @numba.njit(cache=True)
