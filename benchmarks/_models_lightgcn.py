@@ -1,3 +1,5 @@
+# pyright: basic
+# torch's types are partial, and what a learner draws is recorded from inside of it.
 """LightGCN: steps of training on a CPU, beside PyG's on the same batches.
 
 Both start from the same table and see the same users, items and negatives, so after the same
@@ -20,6 +22,7 @@ with warnings.catch_warnings():
     from torch_geometric.nn import LightGCN
 
 from benchmarks._accuracy_data import DATA, read_split
+from recsvc.models._sampling import Positives
 from recsvc.models.lightgcn import LightGCNLearner, LightGCNOptions
 
 CPU = torch.device("cpu")
@@ -57,13 +60,13 @@ def _train_ours(
     learner: LightGCNLearner, steps: int
 ) -> tuple[float, list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]]:
     """Median seconds of a step, and the batches it drew: users, items, negatives."""
-    positives: list[tuple[torch.Tensor, torch.Tensor]] = []
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     drawn: list[torch.Tensor] = []
     draw = learner._sampler.draw
 
-    def recorded(strategy: str, batch: object, count: int) -> torch.Tensor:
-        negatives = draw(strategy, batch, count)
-        positives.append((batch.user, batch.item))
+    def recorded(strategy: str, positives: Positives, count: int) -> torch.Tensor:
+        negatives = draw(strategy, positives, count)
+        seen.append((positives.user, positives.item))
         drawn.append(negatives[:, 0])
         return negatives
 
@@ -77,7 +80,7 @@ def _train_ours(
         optimizer.step()
 
     seconds = _median_seconds(one, learner.epoch(), steps)
-    return seconds, [(*pair, other) for pair, other in zip(positives, drawn, strict=True)]
+    return seconds, [(*pair, other) for pair, other in zip(seen, drawn, strict=True)]
 
 
 def _train_peer(
