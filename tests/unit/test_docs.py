@@ -190,6 +190,7 @@ def test_every_option_named_beside_a_command_exists() -> None:
         command, words = root, span.split()
         while hasattr(command, "commands") and words and words[0] in command.commands:
             command, words = command.commands[words[0]], words[1:]
+        assert command is not root or words[0].startswith("-"), f"{page}: recsvc {span}"
         options = {option for parameter in command.params for option in parameter.opts}
         named = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert named <= options | {"--help"}, f"{page}: recsvc {span}"
