@@ -40,8 +40,8 @@ def main() -> None:
         began, worked = time.perf_counter(), time.process_time()
         rows = _rows(graph, name)
         print(
-            f"{name:20s} {time.perf_counter() - began:6.1f} s, processors "
-            f"{time.process_time() - worked:6.1f} s, {_peak() - before:5.0f} MiB, "
+            f"{name.removeprefix('metapaths/'):20s} {time.perf_counter() - began:6.1f} s, "
+            f"processors {time.process_time() - worked:6.1f} s, {_peak() - before:5.0f} MiB, "
             f"{rows.nnz:,} entries",
             flush=True,
         )
