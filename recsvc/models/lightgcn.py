@@ -105,14 +105,16 @@ class LightGCNLearner(FactorLearner):
         """Put rows of the space that the steps over the graph damp least in place of random ones.
 
         It is found by subspace iteration on the items, from their random rows. Each row is brought
-        to one length: how popular an item is comes back by the first step over the graph.
+        to one length: how popular an item is comes back by the first step over the graph. Where
+        there are fewer nodes than dimensions, the last ones stay random.
         """
-        block = self.table.clone()
+        width = min(self.table.shape)
+        block = self.table[:, :width].clone()
         block[: self._users] = 0.0
         for _ in range(_ITERATIONS):
             block = torch.linalg.qr(self._graph.product(self._graph.product(block)))[0]
         rows = functional.normalize(block + self._graph.product(block))
-        self.table.copy_(rows * (_DEVIATION * rows.shape[1] ** 0.5))
+        self.table[:, :width] = rows * (_DEVIATION * width**0.5)
         self.table[self._absent] = 0.0
 
     def vectors(self, nodes: Int64[Tensor, " n"]) -> tuple[Tensor, Tensor]:

@@ -49,6 +49,8 @@ NOT_RUN = {
     "keys revoke": "as keys create, of a key that could not be made",
     "analyst up": "copies a local Neo4j, which cannot be there: as db up",
     "analyst down": "as db down",
+    "path check": "reads the graph alone, as recommend",
+    "path try": "reads what a refresh left, as report",
 }
 """Why others are left out."""
 
