@@ -25,7 +25,7 @@ from tests.faults.tcp_proxy import tcp_proxy
 from tests.statement import statement
 from tests.stored_arrays import held, made_snapshot, parts_left, sha_of, store
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
 QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 PATIENCE_SECONDS = 180.0
@@ -119,7 +119,6 @@ def test_the_next_deletion_finishes_it(
         assert pending_deletions(gateway).count == 0
 
 
-@pytest.mark.long
 def test_a_service_finishes_it_by_itself(
     server: LocalNeo4j, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
