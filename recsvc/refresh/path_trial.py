@@ -141,7 +141,8 @@ def try_metapath(
     }  # fmt: skip
     tried = _Tried(gateway, queries, name, graph, kinds, options, names, progress)
     order = np.random.default_rng(options.seed).permutation(len(split.users))
-    raw = tried.validation_scores(split, order)
+    walked = tried.walked(split.graph)
+    raw = tried.validation_scores(split, order, walked)
     order = order[: raw.shape[0]]
     measured = _measured(_with(signals, name, raw, order), name, progress)
     asked, rows = tried.rows()
@@ -155,7 +156,7 @@ def try_metapath(
         items=len(np.unique(rows.indices)),
         users=len(order),
         all_users=len(split.users),
-        examples=tried.examples(split, split.users[order], raw),
+        examples=tried.examples(split, split.users[order], raw, walked),
         **measured,
     )
 
@@ -267,8 +268,16 @@ class _Tried:
     def paths(self) -> Neo4jPaths:
         return Neo4jPaths(self.gateway, self.queries)
 
+    def walked(self, graph: HeteroGraph) -> sp.csr_matrix | None:
+        """The rows of all evidence by the walk that the file declares; None where it has none."""
+        walk = self.queries[f"metapaths/{self.name}"].walk
+        return walk_rows(walk, graph, self.kinds, self.options.row_size) if walk else None
+
     def validation_scores(
-        self, split: ValidationSplit, order: Int64[NDArray[np.int64], " n"]
+        self,
+        split: ValidationSplit,
+        order: Int64[NDArray[np.int64], " n"],
+        walked: sp.csr_matrix | None,
     ) -> sp.csr_matrix:
         """Raw scores of validation users in this order, by rows without what is held out.
 
@@ -278,9 +287,8 @@ class _Tried:
         users = split.users[order]
         given = all_evidence(split.graph, split.kept, users)[self.kind]
         size = self.options.row_size
-        if query.walk is not None:
-            rows = walk_rows(query.walk, split.graph, self.kinds, size)
-            return sp.csr_matrix(given @ rows)
+        if walked is not None:
+            return sp.csr_matrix(given @ walked)
         until = time.monotonic() + VALIDATION_SECONDS
         if query.reads is None or "INTERACTED" in query.reads:
             return self.paths.held_out_scores(
@@ -306,10 +314,9 @@ class _Tried:
 
     def rows(self) -> tuple[int, sp.csr_matrix]:
         """How many evidence nodes were asked, and their rows."""
-        walk = self.queries[f"metapaths/{self.name}"].walk
         nodes = len(evidence_ids(self.graph)[self.kind])
-        if walk is not None:
-            return nodes, walk_rows(walk, self.graph, self.kinds, self.options.row_size)
+        if (walked := self.walked(self.graph)) is not None:
+            return nodes, walked
         order = np.random.default_rng(self.options.seed).permutation(nodes)
         rows, asked = sp.csr_matrix((nodes, len(self.graph.items))).astype(np.float32), 0
         until = time.monotonic() + ROWS_SECONDS
@@ -320,13 +327,15 @@ class _Tried:
         return asked, rows.tocsr()
 
     def examples(
-        self, split: ValidationSplit, users: Int64[NDArray[np.int64], " n"], raw: sp.csr_matrix
+        self,
+        split: ValidationSplit,
+        users: Int64[NDArray[np.int64], " n"],
+        raw: sp.csr_matrix,
+        walked: sp.csr_matrix | None,
     ) -> list[Example]:
         """What the meta-path alone would recommend to the first users that it says something of."""
         given = all_evidence(split.graph, split.kept, users)[self.kind]
         seen = split.kept[users]
-        walk = self.queries[f"metapaths/{self.name}"].walk
-        rows = walk_rows(walk, split.graph, self.kinds, self.options.row_size) if walk else None
         chosen: list[tuple[int, int, int]] = []
         for number, user in enumerate(users.tolist()):
             scores = raw[[number]].toarray()[0]
@@ -336,7 +345,7 @@ class _Tried:
             if scores.max(initial=0.0) <= 0.0:
                 continue
             item, own = int(scores.argmax()), given[[number]]
-            found = self.rows_of(own.indices) if rows is None else rows
+            found = self.rows_of(own.indices) if walked is None else walked
             shares = own.data * found[own.indices][:, [item]].toarray()[:, 0]
             chosen.append((user, int(own.indices[shares.argmax()]), item))
         words = self._in_words(split.graph, [(evidence, item) for _, evidence, item in chosen])

@@ -345,7 +345,10 @@ def _write_neighbours(run: Run, candidate: Candidate) -> None:
     items = candidate.basis.graph.items
     with run.step("neighbours"):
         for name, vectors in candidate.vectors.items():
-            neighbours, scores = nearest_items(vectors.item, run.options.similar_items)
+            neighbours, scores = nearest_items(
+                vectors.item, run.options.similar_items,
+                told=lambda done: run.told("neighbours", done, len(items)),
+            )  # fmt: skip
             version = candidate.versions[name]
             writeback.write_similar(run.gateway, version, items, neighbours, scores, run.told)
 

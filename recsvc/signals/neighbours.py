@@ -18,6 +18,9 @@ _ASKED_AT_ONCE = 4096
 _GROUP = 32
 """Columns of which the largest value is looked at first."""
 
+_Found = tuple[Int64[NDArray[np.int64], "able k"], Float32[NDArray[np.float32], "able k"]]
+"""The nearest rows of each row, best first, -1 for one that is missing; and the cosines."""
+
 
 def nearest_items(
     vectors: Float32[NDArray[np.float32], "items dim"],
@@ -43,69 +46,62 @@ def nearest_items(
         the cosines.
     """
     k = min(k, len(vectors) - 1)
-    unit = vectors * inverse_lengths(vectors)[:, None]
-    able = np.flatnonzero(unit.any(axis=1))
+    able = np.flatnonzero(vectors.any(axis=1))
+    unit = vectors[able] * inverse_lengths(vectors[able])[:, None]
     neighbours = np.full((len(vectors), k), -1, np.int64)
     scores = np.zeros((len(vectors), k), np.float32)
-    find = _by_index if len(able) > _ALL_PAIRS else _among_all
-    find(unit, able, neighbours, scores, chunk, told)
+    if len(able) > _ALL_PAIRS:
+        near, cosine = _by_index(unit, k, told)
+    else:
+        near, cosine = _among_all(unit, min(k, len(able) - 1), chunk, told)
+    found = near >= 0
+    columns = slice(near.shape[1])
+    neighbours[able, columns] = np.where(found, able[near], -1)
+    scores[able, columns] = np.where(found, cosine, 0.0)
     return neighbours, scores
 
 
 def _among_all(
-    unit: Float32[NDArray[np.float32], "items dim"],
-    able: Int64[NDArray[np.int64], " able"],
-    neighbours: Int64[NDArray[np.int64], "items k"],
-    scores: Float32[NDArray[np.float32], "items k"],
-    chunk: int,
-    told: Callable[[int], None],
-) -> None:
-    """Fill in the neighbours of the rows that are able, by comparing all pairs."""
-    taken = np.ascontiguousarray(unit[able])
-    k = min(neighbours.shape[1], len(able) - 1)
-    if k < 1:
-        return
-    for start in range(0, len(able), chunk):
+    unit: Float32[NDArray[np.float32], "able dim"], k: int, chunk: int, told: Callable[[int], None]
+) -> _Found:
+    """The k nearest of each row, by comparing all pairs."""
+    near = np.zeros((len(unit), max(k, 0)), np.int64)
+    scores = np.zeros(near.shape, np.float32)
+    for start in range(0, len(unit) if k > 0 else 0, chunk):
         told(start)
-        places = np.arange(start, min(start + chunk, len(able)))
-        cosine = taken[places] @ taken.T
-        cosine[np.arange(len(places)), places] = -np.inf
+        rows = np.arange(start, min(start + chunk, len(unit)))
+        cosine = unit[rows] @ unit.T
+        cosine[np.arange(len(rows)), rows] = -np.inf
         top = _largest(cosine, k)
         value = np.take_along_axis(cosine, top, 1)
         order = np.argsort(-value, axis=1, kind="stable")
-        neighbours[able[places], :k] = able[np.take_along_axis(top, order, 1)]
-        scores[able[places], :k] = np.take_along_axis(value, order, 1)
+        near[rows] = np.take_along_axis(top, order, 1)
+        scores[rows] = np.take_along_axis(value, order, 1)
+    return near, scores
 
 
 def _by_index(
-    unit: Float32[NDArray[np.float32], "items dim"],
-    able: Int64[NDArray[np.int64], " able"],
-    neighbours: Int64[NDArray[np.int64], "items k"],
-    scores: Float32[NDArray[np.float32], "items k"],
-    chunk: int,
-    told: Callable[[int], None],
-) -> None:
+    unit: Float32[NDArray[np.float32], "able dim"], k: int, told: Callable[[int], None]
+) -> _Found:
     """The same by way of an index. One thread builds it, so that it is the same each time."""
-    k = neighbours.shape[1]
     index = Index(
         ndim=unit.shape[1], metric="ip", dtype="f32", connectivity=_LINKS,
         expansion_add=_EXPANSION, expansion_search=_EXPANSION,
     )  # fmt: skip
-    for start in range(0, len(able), _ASKED_AT_ONCE):
-        told(start // 2)
-        rows = able[start : start + _ASKED_AT_ONCE]
+    near, scores = np.empty((len(unit), k), np.int64), np.empty((len(unit), k), np.float32)
+    parts = np.split(np.arange(len(unit)), range(_ASKED_AT_ONCE, len(unit), _ASKED_AT_ONCE))
+    for rows in parts:
+        told(int(rows[0]) // 2)
         index.add(rows, unit[rows], threads=1)
-    for start in range(0, len(able), _ASKED_AT_ONCE):
-        told((len(able) + start) // 2)
-        rows = able[start : start + _ASKED_AT_ONCE]
-        near = _asked(index, unit[rows], rows, k + 1 + _MORE)
-        cosine = np.einsum("nd,nmd->nm", unit[rows], unit[near])
-        itself = near == rows[:, None]
-        cosine[itself] = -np.inf
+    for rows in parts:
+        told((len(unit) + int(rows[0])) // 2)
+        asked = _asked(index, unit[rows], rows, k + 1 + _MORE)
+        cosine = np.einsum("nd,nmd->nm", unit[rows], unit[asked])
+        cosine[asked == rows[:, None]] = -np.inf
         order = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
-        none = np.take_along_axis(itself, order, 1)
-        neighbours[rows] = np.where(none, -1, np.take_along_axis(near, order, 1))
-        scores[rows] = np.where(none, 0.0, np.take_along_axis(cosine, order, 1))
+        scores[rows] = np.take_along_axis(cosine, order, 1)
+        near[rows] = np.where(np.isneginf(scores[rows]), -1, np.take_along_axis(asked, order, 1))
+    return near, scores
 
 
 def _asked(
@@ -115,7 +111,7 @@ def _asked(
     count: int,
 ) -> Int64[NDArray[np.int64], "n count"]:
     """So many rows near each vector, ascending; its own row in the place of each one missing."""
-    found = index.search(np.atleast_2d(vectors), count)
+    found = index.search(vectors, count)
     near = np.array(found.keys, np.int64).reshape(len(rows), -1)
     counts = np.atleast_1d(getattr(found, "counts", near.shape[1]))
     missing = np.arange(near.shape[1])[None, :] >= counts[:, None]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
-from recsvc.signals._supported_rows import supported_rows
+from recsvc.signals._two_step_rows import two_step_rows
 from recsvc.signals.base import Signal
 from recsvc.signals.rows import truncate_rows
 
@@ -174,7 +174,7 @@ class OperatorSignal(Signal):
             return Signal.kernel_rows(self, size)
         forth, back = kernel.factors
         most = truncate_rows(forth, _MOST_ITEMS)[0]
-        return supported_rows(
+        return two_step_rows(
             sp.csr_matrix(sp.diags(np.float32(kernel.slope) * kernel.before) @ back),
             sp.csr_matrix(most @ sp.diags(kernel.after)),
             kernel.source, kernel.target, min(size, len(self.ids)),

@@ -42,6 +42,12 @@ def test_the_kernel_is_the_formula(weighted: bool, options: RidgeOptions) -> Non
     assert_kernel(model, dense_kernel(evidence.toarray().astype(np.float64), options), evidence)
 
 
+@pytest.mark.parametrize("l2", [0.01, 0.05, 0.2, 0.31, 3.2, 100.0])
+def test_its_rows_are_made_over_items_that_share_a_user(l2: float) -> None:
+    model, _ = fit(training_data(made_evidence()), RidgeOptions(l2=l2, rank=5), FitRun(seed=0))
+    assert model.kernel.is_linear
+
+
 @pytest.mark.parametrize("l2", [0.05, 0.8])
 def test_of_few_vectors_the_filter_is_a_line_below_them(l2: float) -> None:
     evidence = made_evidence(weighted=True)

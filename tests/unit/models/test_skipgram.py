@@ -59,19 +59,27 @@ def test_one_step_is_that_of_the_formula() -> None:
     assert (loss, pairs) == (pytest.approx(total, abs=2 / 128), 2)
 
 
+def stepped(
+    v: np.ndarray, w: np.ndarray, c: int, own: list[tuple[int, float, float]], alpha: float
+) -> float:
+    """One centre's step by the formula, in place: (node, label, how often it counts); its loss."""
+    gradient, loss = np.zeros(v.shape[1]), 0.0
+    for node, label, times in own:
+        chance = 1.0 / (1.0 + np.exp(-v[c] @ w[node]))
+        loss -= times * np.log(chance if label else 1.0 - chance)
+        gradient += times * alpha * (label - chance) * w[node]
+        w[node] = w[node] + times * alpha * (label - chance) * v[c]
+    v[c] = v[c] + gradient
+    return loss
+
+
 def test_one_step_with_negatives_is_that_of_the_formula() -> None:
     """Only node 1 is drawn: as the context itself it is left out, else it is pushed away."""
     centre = np.array([[0.5, -1.0], [1.0, 0.25]], np.float32)
     context = np.array([[1.0, 0.5], [-0.5, 1.5]], np.float32)
     v, w, alpha, total = centre.astype(float), context.astype(float), 0.1, 0.0
     for c, o, drawn in ((0, 1, 0), (1, 0, 6)):  # two halves for each of three negatives
-        gradient = np.zeros(2)
-        for node, label, times in [(o, 1.0, 1.0), *([(1, 0.0, 0.5)] * drawn)]:
-            chance = 1.0 / (1.0 + np.exp(-v[c] @ w[node]))
-            total -= times * np.log(chance if label else 1.0 - chance)
-            gradient += times * alpha * (label - chance) * w[node]
-            w[node] = w[node] + times * alpha * (label - chance) * v[c]
-        v[c] = v[c] + gradient
+        total += stepped(v, w, c, [(o, 1.0, 1.0), *([(1, 0.0, 0.5)] * drawn)], alpha)
     loss, pairs = train_walks(
         np.array([[0, 1]], np.int32), centre, context, *alias_table(np.array([0.0, 1.0])),
         window=1, negatives=3, alphas=np.array([alpha, alpha]), seed=0,
@@ -91,13 +99,7 @@ def test_a_negative_counts_for_each_pair_of_a_centre() -> None:
     steps = {0: [(1, 1.0, 1.0), half, half], 1: [(0, 1.0, 1.0), (2, 1.0, 1.0), half, half],
              2: [(1, 1.0, 1.0), half, half]}  # fmt: skip
     for c, own in steps.items():
-        gradient = np.zeros(2)
-        for node, label, times in own:
-            chance = 1.0 / (1.0 + np.exp(-v[c] @ w[node]))
-            total -= times * np.log(chance if label else 1.0 - chance)
-            gradient += times * alpha * (label - chance) * w[node]
-            w[node] = w[node] + times * alpha * (label - chance) * v[c]
-        v[c] = v[c] + gradient
+        total += stepped(v, w, c, own, alpha)
     loss, pairs = train_walks(
         np.array([[0, 1, 2]], np.int32), centre, context, *alias_table(np.array([0.0, 0.0, 1.0])),
         window=1, negatives=1, alphas=np.array([alpha, alpha]), seed=0,

@@ -18,7 +18,7 @@ _Block = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], float]
 """The lengths of some rows, their columns and values one row after the other, and all weight."""
 
 
-def supported_rows(
+def two_step_rows(
     back: sp.csr_matrix,
     forth: sp.csr_matrix,
     source: Float32[NDArray[np.float32], "items rank"],
