@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from recsvc.errors import TrainingError
-from recsvc.models._loop import TrainerOptions, train
-from recsvc.models.base import EpochRecord, FitRun
+from recsvc.models._loop import TrainerOptions, take_over, train
+from recsvc.models.base import EpochRecord, FitRun, Tables
 
 
 class Counter:
@@ -22,6 +22,9 @@ class Counter:
 
     def parameters(self) -> list[Tensor]:
         return [self._x, self._seen]
+
+    def start_from(self, tables: Tables) -> None:
+        take_over(self.parameters()[:1], tables)
 
     def epoch(self) -> Iterator[tuple[Tensor, int]]:
         self._seen.data += 1
@@ -62,6 +65,21 @@ def test_without_a_measure_the_last_epoch_is_kept() -> None:
     assert [record.epoch for record in trained.history] == list(range(1, 11))
     assert all(record.metric is None for record in trained.history)
     assert trained.history[-1].loss < trained.history[0].loss
+
+
+def test_a_fit_that_goes_on_takes_a_tenth_of_the_epochs_in_quarter_steps() -> None:
+    """Adam's first steps are as long as the step size, whatever the gradient."""
+    moved = {
+        start: train(
+            Counter(), TrainerOptions(), FitRun(0, epochs=epochs, start=tables), measure=None
+        )
+        for start, epochs, tables in (
+            ("random", 1, ()), ("earlier", 10, (np.array([2.0], np.float32),)),
+        )
+    }  # fmt: skip
+    assert [trained.epochs for trained in moved.values()] == [1, 1]
+    first, then = 1.0 - moved["random"].model.x, 2.0 - moved["earlier"].model.x
+    assert then == pytest.approx(first / 4.0, rel=0.01)
 
 
 def test_the_best_epoch_is_kept_and_training_stops() -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from usearch.index import Index
 
 from recsvc.signals import neighbours as module
 from recsvc.signals.neighbours import nearest_items
@@ -64,3 +65,15 @@ def test_an_index_of_vectors_that_are_all_the_same(monkeypatch: pytest.MonkeyPat
     rows = np.arange(500)[:, None]
     assert not (found == rows).any()
     np.testing.assert_allclose(scores[found >= 0], 1.0, rtol=1e-5)
+
+
+def test_an_index_that_finds_fewer_than_were_asked_for() -> None:
+    vectors = np.eye(3, 4, dtype=np.float32)
+    index = Index(ndim=4, metric="ip", dtype="f32")
+    index.add(np.arange(3), vectors)
+    rows = np.arange(3)
+    near = module._asked(index, vectors, rows, 8)
+    assert near.shape == (3, 8)
+    for row in rows:
+        assert sorted(set(near[row].tolist())) == [0, 1, 2]
+        assert np.count_nonzero(near[row] == row) == 6
