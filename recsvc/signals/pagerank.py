@@ -121,8 +121,8 @@ def _push_rows(
 ):
     """Fill in the rows of some items."""
     n_nodes = len(indptr) - 1
-    arrived = np.zeros(n_nodes, np.float32)
-    handed_on = np.zeros(n_nodes, np.float32)
+    # What has arrived at each node, and what of that waits: a difference would be of rounding.
+    held = np.zeros((n_nodes, 2), np.float32)
     reached = np.empty(n_nodes, np.int32)
     rank = np.empty(n_nodes, np.float32)
     cost = np.empty(n_nodes, np.int32)
@@ -131,37 +131,33 @@ def _push_rows(
         if indptr[seed] == indptr[seed + 1]:
             continue
         count, mass[0, item] = _push(
-            indptr, indices, n_users, seed, damping, epsilon, passes, arrived, handed_on, reached,
-            rank, cost,
-        )  # fmt: skip
+            indptr, indices, n_users, seed, damping, epsilon, passes, held, reached, rank, cost
+        )
         found = reached[:count]
         others = found[(found >= n_users) & (found != seed)]
         lengths[item], mass[1, item], mass[2, item] = _keep_largest(
-            others - n_users, arrived[others] * (np.float32(1.0) - damping),
+            others - n_users, held[others, 0] * (np.float32(1.0) - damping),
             columns[item], values[item],
         )  # fmt: skip
-        arrived[found] = np.float32(0.0)
-        handed_on[found] = np.float32(0.0)
+        for node in found:
+            held[node] = np.float32(0.0)
 
 
 @no_type_check
 @numba.njit(cache=True, nogil=True)
-def _push(
-    indptr, indices, n_users, seed, damping, epsilon, passes, arrived, handed_on, reached,
-    rank, cost,
-):  # fmt: skip
+def _push(indptr, indices, n_users, seed, damping, epsilon, passes, held, reached, rank, cost):
     """Number of nodes reached, and the mass that still waits at them."""
-    arrived[seed] = handed_on[seed] = np.float32(1.0)
+    held[seed, 0] = np.float32(1.0)
     reached[0] = seed
     share = damping / np.float32(indptr[seed + 1] - indptr[seed])
-    count = _hand_on(indptr, indices, seed, share, arrived, reached, 1)
+    count = _hand_on(indptr, indices, seed, share, held, reached, 1)
     left, complete = MOST_LINKS, True
     while True:
         waiting = 0.0
         for place in range(count):
             node = reached[place]
             degree = indptr[node + 1] - indptr[node]
-            mass = damping * (arrived[node] - handed_on[node])
+            mass = damping * held[node, 1]
             rank[place] = mass / np.float32(degree)
             cost[place] = degree if mass > np.float32(0.0) else 0
             waiting += mass
@@ -183,11 +179,10 @@ def _push(
             node = reached[place]
             if node >= n_users and not complete:
                 continue
-            mass = damping * (arrived[node] - handed_on[node])
-            handed_on[node] = arrived[node]
-            share = mass / np.float32(indptr[node + 1] - indptr[node])
+            share = damping * held[node, 1] / np.float32(indptr[node + 1] - indptr[node])
+            held[node, 1] = np.float32(0.0)
             if share > np.float32(0.0):
-                count = _hand_on(indptr, indices, node, share, arrived, reached, count)
+                count = _hand_on(indptr, indices, node, share, held, reached, count)
 
 
 @no_type_check
@@ -206,14 +201,15 @@ def _floor(classes, cost, most):
 
 @no_type_check
 @numba.njit(cache=True, nogil=True)
-def _hand_on(indptr, indices, node, share, arrived, reached, count):
+def _hand_on(indptr, indices, node, share, held, reached, count):
     """Give each neighbour a share above 0; the number of nodes reached by now."""
     for link in range(indptr[node], indptr[node + 1]):
         neighbour = indices[link]
-        if arrived[neighbour] == np.float32(0.0):
+        if held[neighbour, 0] == np.float32(0.0):
             reached[count] = neighbour
             count += 1
-        arrived[neighbour] += share
+        held[neighbour, 0] += share
+        held[neighbour, 1] += share
     return count
 
 

@@ -129,6 +129,20 @@ def test_a_row_follows_so_many_links_and_tells_exactly_what_it_lacks() -> None:
     assert told == [(256, 400), (400, 400)]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_waits_is_told_to_the_last_millionth(seed: int) -> None:
+    """A difference of two sums in float32 would leave more than it waits for."""
+    rng = np.random.default_rng(seed)
+    users, items = rng.integers(1, 9), rng.integers(2, 9)
+    evidence = sp.csr_matrix((rng.random((users, items)) < 0.6).astype(np.float32))
+    graph = HeteroGraph(
+        IdMap([f"u{n}" for n in range(users)]), IdMap([f"i{n}" for n in range(items)]), IdMap([]),
+        Interactions.empty(),
+    )  # fmt: skip
+    _, missing, _ = pagerank_rows(graph, evidence, damping=0.85, epsilon=1e-6, size=items)
+    assert missing <= 1e-6
+
+
 def test_same_input_same_bits_for_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     evidence = sp.csr_matrix((rng.random((N_USERS, 700)) < 0.05).astype(np.float32))
