@@ -19,9 +19,9 @@ class CountGroups:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What each group is called: `1`, `4–6`, `40 and more`."""
+        """What each group is called: `1`, `4 to 6`, `40 and more`."""
         ranges = zip(self.least, self.least[1:], strict=False)
-        inner = (f"{a}" if a + 1 == b else f"{a}–{b - 1}" for a, b in ranges)
+        inner = (f"{a}" if a + 1 == b else f"{a} to {b - 1}" for a, b in ranges)
         return (*inner, f"{self.least[-1]} and more")
 
     def of(self, counts: NDArray[np.integer]) -> Int64[NDArray[np.int64], " n"]:
