@@ -49,6 +49,7 @@ from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.service.keys import KeyFile, KeyRing
 from recsvc.settings import load_settings
+from tests.waiting import PATIENCE_SECONDS
 
 CHECKOUT = checkout_root()
 assert CHECKOUT is not None
@@ -416,13 +417,13 @@ def running_service(
     finally:
         if process.poll() is None:
             process.terminate()
-            assert process.wait(timeout=20) in (0, -15)
+            assert process.wait(PATIENCE_SECONDS) in (0, -15)
 
 
 def _wait_until(
     client: httpx.Client, path: str, process: subprocess.Popen[bytes], log_file: Path
 ) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if client.get(path).status_code == 200:

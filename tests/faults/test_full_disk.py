@@ -13,6 +13,7 @@ import pytest
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from tests.conftest import running_service
 from tests.forked_refresh import VERSIONS, Forks, forks, make_graph, orphans, served_arrays
+from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
@@ -81,7 +82,4 @@ def test_a_service_answers_from_the_version_before_until_there_is_room(
             assert answered(service.client)["hybrid"] == 1
             time.sleep(0.1)
         resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (UNLIMITED, UNLIMITED))
-        end = time.monotonic() + 20.0
-        while answered(service.client)["hybrid"] != 2:
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        until(lambda: answered(service.client)["hybrid"] == 2)

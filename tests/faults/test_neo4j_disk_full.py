@@ -20,6 +20,7 @@ from loaders.local_neo4j._options import free_ports
 from recsvc.refresh.options import RefreshOptions
 from tests.conftest import CHECKOUT, Served, _docker_answers, refreshed, running_service
 from tests.faults.small_disk import SmallDisk, small_disk
+from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
@@ -141,11 +142,11 @@ def test_reads_go_on_writes_say_why_and_a_start_with_room_is_whole(
 
 
 def until_whole(client: httpx.Client) -> object:
-    deadline = time.monotonic() + 60
-    while (answer := client.get(RECOMMENDED).json())["degraded"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    return answer["items"]
+    def whole() -> object:
+        answer = client.get(RECOMMENDED).json()
+        return None if answer["degraded"] else answer["items"]
+
+    return until(whole)
 
 
 LENGTH = b"\x78\0\0\0"

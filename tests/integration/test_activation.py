@@ -24,6 +24,7 @@ from tests.conftest import Service, running_service
 from tests.forked_refresh import served_arrays
 from tests.integration.conftest import Links, active
 from tests.integration.test_refused_versions import one_direction, spoilt
+from tests.waiting import until
 
 pytestmark = pytest.mark.neo4j
 
@@ -65,7 +66,7 @@ def everywhere(client: httpx.Client, expected: dict[str, Any]) -> None:
         with httpx.Client(base_url=client.base_url, timeout=30) as other:
             return answered(other) == expected
 
-    assert_soon(lambda: all(given() for _ in range(12)))
+    until(lambda: all(given() for _ in range(12)))
     assert answered(client) == expected
 
 
@@ -73,13 +74,6 @@ def alike(links: Links, others: Links) -> bool:
     """Whether the same items are near; a service may round cosines as another processor does."""
     scores = [{pair: link["score"] for pair, link in each.items()} for each in (links, others)]
     return scores[0] == pytest.approx(scores[1], abs=1e-5)
-
-
-def assert_soon(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def similar(client: httpx.Client) -> dict[str, Any]:
@@ -100,7 +94,7 @@ def test_services_go_back_and_forth_with_all_that_one_refresh_made(
         client = service.client
         first, near, links = answered(client), similar(client), relationships("SIMILAR")
         refreshed(seed=5)
-        assert_soon(lambda: answered(client)["versions"]["hybrid"] == 2)
+        until(lambda: answered(client)["versions"]["hybrid"] == 2)
         second, second_links = answered(client), relationships("SIMILAR")
         assert answered(client, version=1) == first
         assert answered(client, version=2) == second
@@ -117,9 +111,9 @@ def test_services_go_back_and_forth_with_all_that_one_refresh_made(
         # Of two activations at once the second counts.
         for version in (2, 1, 2):
             client.post("/v1/models/hybrid/activate", json={"version": version})
-        assert_soon(lambda: alike(relationships("SIMILAR"), second_links))
+        until(lambda: alike(relationships("SIMILAR"), second_links))
         client.post("/v1/models/hybrid/rollback")
-        assert_soon(lambda: alike(relationships("SIMILAR"), links))
+        until(lambda: alike(relationships("SIMILAR"), links))
 
 
 def assert_back(

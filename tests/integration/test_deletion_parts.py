@@ -30,6 +30,7 @@ from recsvc.snapshot.deletion import (
 )
 from tests.statement import statement
 from tests.stored_arrays import held, made_snapshot, names_of, parts_left, sha_of, store
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.neo4j
 
@@ -119,8 +120,8 @@ def test_a_reader_never_puts_two_contents_together(stored: Neo4jGateway, made: S
         for user in users:
             seen = len(found)
             delete_nodes(stored, [DeletedNode("user", user)])
-            until = time.monotonic() + 5
-            while len(found) == seen and time.monotonic() < until:
+            end = time.monotonic() + 5
+            while len(found) == seen and time.monotonic() < end:
                 time.sleep(0.01)
         over.set()
         reader.result()
@@ -262,7 +263,7 @@ def test_one_that_was_paused_and_taken_for_dead_replaces_nothing(
             delete_nodes(other, [DeletedNode("user", "u7")])
             yield parts.Part("prior.npy", 1, b"too late")
 
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         with part_swap.claimed(stored, 1, old, deadline=deadline) as swap:
             assert swap is not None
             assert swap.replace(names, paused()) is None

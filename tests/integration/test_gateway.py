@@ -13,6 +13,7 @@ from loaders.catalogue import Query, catalogue
 from loaders.errors import Neo4jAuthError, Neo4jTimeoutError, Neo4jUnavailableError, QueryError
 from loaders.gateway import Neo4jAddress, Neo4jGateway, Transaction
 from loaders.schema import apply_schema
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.neo4j
 
@@ -93,7 +94,7 @@ def test_write_runs_again_from_its_start_after_a_deadlock(
             run(MAKE, "trace")
             run(LOCK, first)
             if tries.count(first) == 1:
-                both_hold_one.wait(timeout=10)
+                both_hold_one.wait(PATIENCE_SECONDS)
             run(LOCK, second)
 
         return work
@@ -106,7 +107,7 @@ def test_write_runs_again_from_its_start_after_a_deadlock(
     other = threading.Thread(target=stranger)
     other.start()
     gateway.write(locking("left", "right"))
-    other.join(timeout=30)
+    other.join(PATIENCE_SECONDS)
     assert not other.is_alive()
     assert len(tries) >= 3, "nothing was tried twice: there was no deadlock"
     # Two Things and one trace of each writer: what the failed try made is gone.
@@ -134,7 +135,7 @@ def test_our_writers_wait_for_each_other_and_leave_no_node(gateway: Neo4jGateway
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(timeout=30)
+        writer.join(PATIENCE_SECONDS)
     assert most == 1
     assert nodes(gateway) == 6
 

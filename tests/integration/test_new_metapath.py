@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from loaders.catalogue import Query
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
 from tests.conftest import CHECKOUT, Served, running_service
+from tests.waiting import until
 
 pytestmark = pytest.mark.neo4j
 
@@ -250,8 +250,9 @@ def _check_named(log, files):
 
 def _recommend_from(service, version):
     """The answer of a running service once it serves a version."""
-    deadline = time.monotonic() + 20
-    while (document := _recommend(service))["versions"]["hybrid"] != version:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    return document
+
+    def served():
+        document = _recommend(service)
+        return document if document["versions"]["hybrid"] == version else None
+
+    return until(served)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from loaders.catalogue import Query
+from tests.waiting import until
 
 pytestmark = pytest.mark.neo4j
 
@@ -245,12 +246,12 @@ def test_a_new_version_is_served_without_a_restart(served, service):
     # The gate may find one model alone worse than three.
     done = served.run("refresh", "--model", "lightgcn", "--force", "--json")
     assert done.returncode == 0, done.stderr
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        after = service.client.get("/v1/users/u0/recommendations").json()["versions"]
-        if after["hybrid"] != before["hybrid"]:
-            break
-        time.sleep(0.2)
+
+    def others():
+        versions = service.client.get("/v1/users/u0/recommendations").json()["versions"]
+        return versions if versions["hybrid"] != before["hybrid"] else None
+
+    after = until(others)
     assert after["hybrid"] == before["hybrid"] + 1
     assert "node2vec" not in after
     models = service.client.get("/v1/models").json()

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from loaders.files import file_lock
 from recsvc import cli
+from tests.waiting import PATIENCE_SECONDS
 
 WITHOUT = """
 import sys
@@ -32,7 +33,7 @@ main()
 def test_what_an_extra_brings_is_named_with_it(module: str, extra: str, command: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, module, *command],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
@@ -93,7 +94,7 @@ def test_a_command_that_is_ended_puts_right_what_it_was_to_put_right(
     assert process.stdout
     assert process.stdout.readline() == "begun\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, out, err) == (1, "put right\n", "recsvc: interrupted\n")
 
 
@@ -107,7 +108,7 @@ def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.communicate(timeout=5)
         process.send_signal(signal.SIGHUP)
-    assert process.communicate(timeout=30)[0].startswith("{")
+    assert process.communicate(timeout=PATIENCE_SECONDS)[0].startswith("{")
 
 
 @pytest.mark.parametrize(

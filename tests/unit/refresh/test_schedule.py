@@ -25,6 +25,7 @@ from recsvc.cli import app
 from recsvc.json_log import configure_json_log
 from recsvc.refresh.process import REFUSED
 from recsvc.refresh.schedule import Schedule, crontab, zone
+from tests.waiting import PATIENCE_SECONDS, until
 
 ROOT = checkout_root()
 assert ROOT is not None
@@ -152,16 +153,13 @@ def scheduled(command: list[str], every: float) -> Iterator[subprocess.Popen[str
 
 
 def wait_for(notes: Path, what: str, times: int = 1) -> None:
-    deadline = time.monotonic() + 30
-    while [each for each, _, _ in noted(notes)].count(what) < times:
-        assert time.monotonic() < deadline, noted(notes)
-        time.sleep(0.02)
+    until(lambda: [each for each, _, _ in noted(notes)].count(what) >= times)
 
 
 def ended(process: subprocess.Popen[str], number: signal.Signals) -> list[dict[str, Any]]:
     """The log of a schedule that is told to end."""
     process.send_signal(number)
-    _, text = process.communicate(timeout=30)
+    _, text = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, text
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 

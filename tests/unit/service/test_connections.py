@@ -21,6 +21,7 @@ from recsvc.service.documents import ProblemDocument
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes
+from tests.waiting import until
 
 CONNECTIONS = 8
 GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
@@ -193,9 +194,7 @@ def test_what_trails_a_body_is_bounded_too(connect: Connect) -> None:
 
 def test_one_more_connection_than_allowed_is_told_so(connect: Connect) -> None:
     idle = [connect() for _ in range(CONNECTIONS)]
-    deadline = time.monotonic() + 5
-    while answered(connect())[0] != 503:  # the others are being accepted
-        assert time.monotonic() < deadline
+    until(lambda: answered(connect())[0] == 503)  # the others are being accepted
     for connection in idle:
         connection.close()
     time.sleep(0.1)

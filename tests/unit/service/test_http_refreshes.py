@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -41,6 +40,7 @@ from tests.unit.service.fake_refresh import (
 )
 from tests.unit.service.test_http_observability import samples
 from tests.unit.service.test_http_problems import checked
+from tests.waiting import until_then
 
 
 async def test_those_that_are_known_are_listed_newest_first(
@@ -200,10 +200,7 @@ async def test_the_process_is_in_a_session_of_its_own(fake: FakeEngine, tmp_path
             assert os.getsid(process) == process
         finally:
             os.kill(process, signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while psutil.pid_exists(process):  # it is waited for: no zombie is left
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.02)
+        await until_then(lambda: not psutil.pid_exists(process))  # no zombie is left
 
 
 async def test_neo4j_away_is_503(client: httpx.AsyncClient, fake: FakeEngine) -> None:

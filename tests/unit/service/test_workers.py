@@ -19,6 +19,7 @@ import pytest
 
 from recsvc.service.workers import why_replaced
 from tests.conftest import Service, running_service
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 @contextmanager
@@ -52,6 +53,11 @@ def answering(service: Service) -> list[psutil.Process]:
     return found
 
 
+def logged(folder: Path, what: str) -> str:
+    """What the service has said, once that is in it."""
+    return until(lambda: text if what in (text := (folder / "log").read_text()) else "")
+
+
 def requests_counted(service: Service) -> int:
     text = service.client.get("/metrics").text
     found = re.search(r'requests_total{method="GET",route="/health/live",status="200"} (\d+)', text)
@@ -79,8 +85,8 @@ def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
         everyone = psutil.Process(service.process.pid).children(recursive=True)
         assert len(answering(service)) == 2
         service.process.send_signal(number)
-        service.process.wait(20)
-    _, left = psutil.wait_procs(everyone, timeout=20)
+        service.process.wait(PATIENCE_SECONDS)
+    _, left = psutil.wait_procs(everyone, timeout=PATIENCE_SECONDS)
     assert not left
 
 
@@ -90,10 +96,7 @@ def test_one_that_was_ended_is_replaced_and_the_log_says_so(tmp_path: Path) -> N
         first.suspend()
         time.sleep(1)  # it is being asked, and will not answer
         first.kill()
-        deadline = time.monotonic() + 20
-        while "a process was replaced" not in (log := (tmp_path / "log").read_text()):
-            assert time.monotonic() < deadline, log
-            time.sleep(0.1)
+        log = logged(tmp_path, "a process was replaced")
         (line,) = [json.loads(each) for each in log.splitlines() if "was replaced" in each]
         assert (line["pid"], line["reason"]) == (first.pid, "it was ended by SIGKILL")
         assert {each.pid for each in answering(service)} == {line["by"], second.pid}
@@ -119,10 +122,7 @@ def replaced(service: Service) -> None:
     """Kill a process, and wait until another has its place and answers."""
     (one, _) = before = answering(service)
     one.kill()
-    deadline = time.monotonic() + 60
-    while not set(answering(service)) - set(before):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: set(answering(service)) - set(before))
 
 
 @pytest.mark.long
@@ -132,10 +132,7 @@ def test_metrics_go_on_where_somebody_removed_their_folder(tmp_path: Path) -> No
         shutil.rmtree(folder)
         assert service.client.get("/metrics").status_code == 200
         replaced(service)
-        deadline = time.monotonic() + 60
-        while not list(folder.glob("counter_*.db")):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: list(folder.glob("counter_*.db")))
         assert service.client.get("/metrics").status_code == 200
 
 
@@ -145,10 +142,7 @@ def test_all_that_a_service_says_is_json(tmp_path: Path) -> None:
     with two_workers(tmp_path) as service:
         (tmp_path / "home" / "keys.json").write_text("{")
         answering(service)[0].kill()
-        deadline = time.monotonic() + 60
-        while "cannot start" not in (tmp_path / "log").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        logged(tmp_path, "cannot start")
     for line in (tmp_path / "log").read_text().splitlines():
         assert "event" in json.loads(line), line
 

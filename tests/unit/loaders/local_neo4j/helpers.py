@@ -3,7 +3,6 @@
 import json
 import socket
 import subprocess
-import time
 import zipfile
 from contextlib import contextmanager
 
@@ -11,6 +10,7 @@ import psutil
 
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
+from tests.waiting import until
 
 SECRET = "a-secret-of-tests"
 DIES = """
@@ -119,10 +119,7 @@ def has_ended(pid):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(condition)
 
 
 def write_record(home, pid, how="java"):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from loaders.local_neo4j import _scratch
+from tests.waiting import PATIENCE_SECONDS
 
 
 def test_of_two_that_installed_jars_at_once_one_keeps_them_and_neither_fails(
@@ -19,12 +20,12 @@ def test_of_two_that_installed_jars_at_once_one_keeps_them_and_neither_fails(
 
     def copy_and_wait(*arguments: Any, **options: Any) -> None:
         copy(*arguments, **options)
-        copied.wait(timeout=10)
+        copied.wait(PATIENCE_SECONDS)
 
     monkeypatch.setattr(_scratch.shutil, "copytree", copy_and_wait)
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(_scratch.keep_jars, installed, kept) for _ in range(2)]:
-            done.result(timeout=20)
+            done.result(PATIENCE_SECONDS)
     assert [folder.name for folder in kept.iterdir()] == ["lib-1"]
     assert (kept / "lib-1" / "a.jar").read_text() == "a"
 

@@ -17,6 +17,7 @@ from tests.unit.loaders.local_neo4j.helpers import (
     stranger,
     write_record,
 )
+from tests.waiting import PATIENCE_SECONDS
 
 
 class TestStartingJava:
@@ -115,9 +116,9 @@ class TestStartingJava:
         with (tmp_path / "home" / "neo4j" / "lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             second.start()
-            assert waiting.wait(10)
+            assert waiting.wait(PATIENCE_SECONDS)
             assert not (tmp_path / "maven.log").exists()
-        second.join(10)
+        second.join(PATIENCE_SECONDS)
         assert "from the future" in str(errors[0])
 
 
