@@ -3,6 +3,7 @@
 """Where a training stands: kept in memory for Ctrl-C, and in a file to go on from."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from torch import Tensor
 from loaders.value_file import read_value, write_value
 from recsvc.errors import TrainingError
 from recsvc.models.base import EpochRecord, FitRun, ModelOptions
+
+Moments = Sequence[Mapping[str, Tensor]]
+"""Of an optimizer: of each table, by name."""
 
 
 @dataclass(slots=True)
@@ -47,11 +51,10 @@ class TrainingState:
         if measurable and record.metric is not None:
             self.waited = 0 if better else self.waited + 1
 
-    def save(self, learner: Any, optimizer: torch.optim.Optimizer) -> None:
+    def save(self, learner: Any, moments: Moments) -> None:
         """Replace the checkpoint by one of this moment; a kill leaves the one before."""
         if self.path is None:
             return
-        moments = optimizer.state_dict()["state"]
         write_value(
             self.path,
             {
@@ -62,17 +65,20 @@ class TrainingState:
                 "tables": [table.detach().cpu().numpy() for table in learner.parameters()],
                 "kept": [table.cpu().numpy() for table in self.kept],
                 "moments": [
-                    {name: value.cpu().numpy() for name, value in moments[number].items()}
-                    for number in range(len(self.kept))
+                    {name: value.cpu().numpy() for name, value in own.items()} for own in moments
                 ],
             },
         )
 
 
-def open_state(
-    learner: Any, optimizer: torch.optim.Optimizer, options: ModelOptions, run: FitRun
-) -> TrainingState:
+def open_state(learner: Any, moments: Moments, options: ModelOptions, run: FitRun) -> TrainingState:
     """Where the training starts: at the checkpoint, if it is there.
+
+    Args:
+        learner: gets the tables and the random state of the checkpoint.
+        moments: of the optimizer, by table and name; they become those of the checkpoint.
+        options: of the fit.
+        run: seed and checkpoint.
 
     Raises:
         TrainingError: the checkpoint is not of the same options, seed and size of tables.
@@ -94,9 +100,7 @@ def open_state(
     for table, stored, kept in zip(learner.parameters(), made["tables"], made["kept"], strict=True):
         table.data.copy_(torch.from_numpy(stored))
         state.kept.append(torch.from_numpy(kept).to(table.device))
-    moments = {
-        number: {name: torch.from_numpy(value) for name, value in each.items()}
-        for number, each in enumerate(made["moments"])
-    }
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    for own, stored in zip(moments, made["moments"], strict=True):
+        for name, value in own.items():
+            value.copy_(torch.from_numpy(stored[name]))
     return state

@@ -2,7 +2,7 @@
 # torch's types are partial: what comes out of an operator is often unknown.
 """The one training loop, for every model that is fitted by gradients."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.optim.adam import adam
 
 from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
@@ -71,6 +72,48 @@ class Learner(Protocol):
     def model(self) -> FittedModel:
         """A copy of the model as it is now."""
         ...
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015, algorithm 1), with torch's own step.
+
+    To construct `torch.optim.Adam` imports torch's compiler, which takes a second or more and is
+    not used.
+
+    Attributes:
+        moments: of each table, by their names in torch's checkpoints: `step`, `exp_avg` and
+            `exp_avg_sq`.
+    """
+
+    def __init__(self, tables: Sequence[Tensor], rate: float) -> None:
+        """Begin with moments of 0.
+
+        Args:
+            tables: what is learned.
+            rate: step size.
+        """
+        self._tables, self._rate = tables, rate
+        self.moments = [
+            {
+                "step": torch.zeros((), device=table.device),
+                "exp_avg": torch.zeros_like(table, requires_grad=False),
+                "exp_avg_sq": torch.zeros_like(table, requires_grad=False),
+            }
+            for table in tables
+        ]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take one step against the gradients, and drop them."""
+        for table, own in zip(self._tables, self.moments, strict=True):
+            if table.grad is None:
+                continue
+            adam(
+                [table], [table.grad], [own["exp_avg"]], [own["exp_avg_sq"]], [], [own["step"]],
+                fused=True, foreach=False, amsgrad=False, maximize=False,
+                lr=self._rate, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0,
+            )  # fmt: skip
+            table.grad = None
 
 
 class Trained(NamedTuple):
@@ -146,9 +189,9 @@ def train(
     if run.start:
         learner.start_from(run.start)
         rate *= _FINE_TUNING_RATE
-    optimizer = torch.optim.Adam(learner.parameters(), rate, fused=True)
+    optimizer = Adam(learner.parameters(), rate)
     epochs = run.fine_tuning_epochs(run.epochs or options.epochs)
-    state = open_state(learner, optimizer, options, run)
+    state = open_state(learner, optimizer.moments, options, run)
     interrupted = False
     try:
         for epoch in range(len(state.history) + 1, epochs + 1):
@@ -159,7 +202,7 @@ def train(
             metric = measure(learner.model()) if measure and measured else None
             state.add(EpochRecord(epoch, loss, metric, rate), learner, measurable=bool(measure))
             run.progress(state.history[-1])
-            state.save(learner, optimizer)
+            state.save(learner, optimizer.moments)
     except KeyboardInterrupt:
         if not state.history:
             raise
@@ -211,9 +254,7 @@ def open_device(name: str) -> torch.device:
     return device
 
 
-def _one_epoch(
-    learner: Learner, optimizer: torch.optim.Optimizer, epoch: int
-) -> tuple[float, float]:
+def _one_epoch(learner: Learner, optimizer: Adam, epoch: int) -> tuple[float, float]:
     """Mean loss and examples a second of one pass.
 
     The loss is summed on the device and looked at once: a look at each batch would make a GPU
@@ -222,7 +263,6 @@ def _one_epoch(
     start = perf_counter()
     total, examples = torch.zeros((), device=learner.parameters()[0].device), 0
     for loss, count in learner.epoch():
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         total += loss.detach() * count

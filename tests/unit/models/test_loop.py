@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recsvc.errors import TrainingError
-from recsvc.models._loop import TrainerOptions, take_over, train
+from recsvc.models._loop import Adam, TrainerOptions, take_over, train
 from recsvc.models.base import EpochRecord, FitRun, Tables
 
 
@@ -80,6 +82,33 @@ def test_a_fit_that_goes_on_takes_a_tenth_of_the_epochs_in_quarter_steps() -> No
     assert [trained.epochs for trained in moved.values()] == [1, 1]
     first, then = 1.0 - moved["random"].model.x, 2.0 - moved["earlier"].model.x
     assert then == pytest.approx(first / 4.0, rel=0.01)
+
+
+def test_a_step_is_that_of_torch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    tables = [torch.randn(shape, generator=generator) for shape in ((5, 3), (2,), (4,))]
+    ours, theirs = ([t.clone().requires_grad_() for t in tables] for _ in range(2))
+    own, torchs = Adam(ours, 0.02), torch.optim.Adam(theirs, 0.02)
+    for _ in range(20):
+        for table, other in zip(ours[:2], theirs[:2], strict=True):
+            table.grad = torch.randn(table.shape, generator=generator)
+            other.grad = table.grad.clone()
+        own.step()
+        torchs.step()
+    for table, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(table, other)
+    assert torch.equal(ours[2], tables[2])  # it has no gradient
+    assert not torch.equal(ours[0], tables[0])
+
+
+def test_training_imports_no_compiler() -> None:
+    """It would take seconds in every process that trains."""
+    code = (
+        "import sys, torch; from recsvc.models._loop import Adam; "
+        "x = torch.ones(2, requires_grad=True); x.sum().backward(); Adam([x], 0.1).step(); "
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_best_epoch_is_kept_and_training_stops() -> None:
