@@ -1,9 +1,10 @@
 """The service's own blend of signals: one linear score, its weights learned on validation.
 
-    score(u, i) = Σ_s λ_s · n_s(u) · Σ_j e_j · K_s(j, i)  +  λ_base · prior_i
+    score(u, i) = Σ_s λ_s · r_s(u) · n_s(u) · Σ_j e_j · K_s(j, i)  +  λ_base · r_base(u) · prior_i
 
 `n_s(u)` scales a signal's raw scores over all items to a root mean square of 1 for this user,
 so a λ means the same for everybody: one user's 3 listens and another's 300 end up on one scale.
+`r_s(u)` says what that is worth with so little or so much behind it: `recsvc.blend.reliance`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
+from recsvc.blend.reliance import ALIKE, COUNTED, Reliance, effective_count, effective_counts
 from recsvc.errors import TrainingError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceRows
 from recsvc.signals.base import Signal
@@ -67,11 +69,16 @@ class ScoredUser:
 
     Attributes:
         scores: one per item.
-        spoken: the signals that add to them, each with λ_s · n_s(u) and its evidence.
+        base: λ_base · r_base(u).
+        counted: weights of the evidence that `Reliance` counts: of items, and of followed users,
+            0 for what is of another kind, speaks against something, or no signal knows.
+        spoken: the signals that add to them, each with λ_s · r_s(u) · n_s(u) and its evidence.
         raw: what each of these signals gives every item, in the same order.
     """
 
     scores: Float32[NDArray[np.float32], " items"]
+    base: float
+    counted: Float64[NDArray[np.float64], "2 evidence"]
     spoken: tuple[tuple[Signal, float, EvidenceRows], ...]
     raw: tuple[Float32[NDArray[np.float32], " items"], ...]
 
@@ -83,7 +90,7 @@ class Term:
     Attributes:
         signal: name of the signal.
         position: index of each piece of evidence in `Evidence.nodes`.
-        scale: λ_s · n_s(u) · e_j for each piece of evidence.
+        scale: λ_s · r_s(u) · n_s(u) · e_j for each piece of evidence.
         values: contribution of each piece of evidence to each item: scale · K(j, i).
     """
 
@@ -102,27 +109,36 @@ class Blend:
         weights: λ_s, at least 0.
         prior: popularity of each item.
         base_weight: λ_base, above 0: it orders the items no evidence reaches.
+        reliance: what the parts count for somebody of whom little is known.
     """
 
     signals: tuple[Signal, ...]
     weights: tuple[float, ...]
     prior: Float32[NDArray[np.float32], " items"]
     base_weight: float
+    reliance: Reliance = ALIKE
 
     def score(self, evidence: Evidence) -> ScoredUser:
         """Score all items for one user. Without any evidence only the prior counts."""
-        scores = np.float32(self.base_weight) * self.prior
+        known: dict[int, EvidenceRows] = {}  # signals of one kind share their ids
+        counted = np.zeros((2, len(evidence.nodes)))
+        for signal in self.signals:
+            if id(signal.ids) not in known:
+                rows = known[id(signal.ids)] = evidence.rows(signal.kind, signal.ids)
+                if signal.kind in COUNTED:
+                    of_kind = counted[COUNTED.index(signal.kind)]
+                    of_kind[rows.position] = np.maximum(rows.weight, 0.0)
+        counts = effective_count(counted.sum(axis=1), np.square(counted).sum(axis=1))
+        base = self.base_weight * float(self.reliance.base(counts[0]))
+        scores = np.float32(base) * self.prior
         spoken: list[tuple[Signal, float, EvidenceRows]] = []
         kept: list[Float32[NDArray[np.float32], " items"]] = []
-        known: dict[int, EvidenceRows] = {}  # signals of one kind share their ids
         for signal, weight in zip(self.signals, self.weights, strict=True):
-            if id(signal.ids) not in known:
-                known[id(signal.ids)] = evidence.rows(signal.kind, signal.ids)
             rows = known[id(signal.ids)]
             if not weight or not len(rows):
                 continue
             raw = signal.raw_scores(rows)
-            factor = weight * float(unit_rms(raw))
+            factor = weight * float(self.reliance.signal(signal.kind, *counts) * unit_rms(raw))
             if (rows.weight < 0).any():
                 whole = signal.raw_scores(replace(rows, weight=np.abs(rows.weight)))
                 factor *= float(_speaks(raw, whole))
@@ -130,7 +146,7 @@ class Blend:
                 spoken.append((signal, factor, rows))
                 kept.append(raw)
                 scores += np.float32(factor) * raw
-        return ScoredUser(scores, tuple(spoken), tuple(kept))
+        return ScoredUser(scores, base, counted, tuple(spoken), tuple(kept))
 
     def batch_scores(
         self, evidence: Mapping[EvidenceKind, sp.csr_matrix]
@@ -140,13 +156,14 @@ class Blend:
         Args:
             evidence: by kind, [n, evidence nodes of that kind].
         """
-        n_users = evidence["item"].shape[0]
-        scores = np.tile(np.float32(self.base_weight) * self.prior, (n_users, 1))
+        counts = effective_counts(evidence)
+        base = self.base_weight * self.reliance.base(counts[0])
+        scores = base[:, None].astype(np.float32) * self.prior
         for signal, weight in zip(self.signals, self.weights, strict=True):
             if weight and evidence[signal.kind].nnz:
                 given = evidence[signal.kind]
                 raw = signal.batch_scores(given)
-                factor = weight * unit_rms(raw)
+                factor = weight * self.reliance.signal(signal.kind, *counts) * unit_rms(raw)
                 if (given.data < 0).any():
                     factor = factor * _speaks(raw, signal.batch_scores(abs(given)))
                 scores += factor[:, None].astype(np.float32) * raw
@@ -155,7 +172,7 @@ class Blend:
     def terms(self, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]) -> list[Term]:
         """What each piece of evidence adds to each of `items`, exactly.
 
-        The sum of all values plus `base(items)` is the score, up to float32 rounding.
+        The sum of all values plus `base` is the score, up to float32 rounding.
         """
         return [
             Term(
@@ -164,9 +181,11 @@ class Blend:
             for signal, factor, rows in scored.spoken
         ]
 
-    def base(self, items: Int64[NDArray[np.int64], " k"]) -> Float64[NDArray[np.float64], " k"]:
+    def base(
+        self, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]
+    ) -> Float64[NDArray[np.float64], " k"]:
         """The part of each item's score that no evidence carries."""
-        return self.base_weight * self.prior[items].astype(np.float64)
+        return scored.base * self.prior[items].astype(np.float64)
 
 
 def scaled_scores(

@@ -60,7 +60,7 @@ def take_apart(
     blend: Blend, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]
 ) -> ExactScores:
     """The exact parts of the scores of `items`."""
-    return ExactScores(items, tuple(blend.terms(scored, items)), blend.base(items))
+    return ExactScores(items, tuple(blend.terms(scored, items)), blend.base(scored, items))
 
 
 def contributions(

@@ -5,17 +5,20 @@ user's evidence. It depends on it through the inner products of what the pieces 
 though, so scores without some evidence are exact and need no pass over all items:
 
     rms_s² = Σ_{j,l left} <x_j, x_l> / items,    x_j = e_j · K_s(j, ·)
+
+With its evidence a user loses a part of r_s(u) and r_base(u) too: see `recsvc.blend.reliance`.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.blend.blend import Blend, ScoredUser
 from recsvc.blend.ranking import best_items
+from recsvc.blend.reliance import effective_count
 from recsvc.evidence import Evidence, EvidenceRows
 
 _VALUES = 5_000
@@ -57,7 +60,9 @@ class LeaveOneOutScores:
         near = int(np.clip(_VALUES // max(1, pieces), _LEAST_ITEMS, _MOST_ITEMS))
         best = best_items(scored.scores, listed.allowed, max(near, 2 * len(listed.items)))
         self.items = np.sort(np.union1d(best, listed.items))
-        self._base = blend.base(self.items)
+        self._reliance, self._counted = blend.reliance, scored.counted
+        self._prior = blend.prior.astype(np.float64)[self.items]
+        self._base = scored.base
         column = np.full(len(listed.allowed), -1, np.int64)
         column[self.items] = np.arange(len(self.items))
         self._own = np.where(listed.own >= 0, column[listed.own], -1)
@@ -68,6 +73,7 @@ class LeaveOneOutScores:
         self._towards, self._square, self._fall = np.zeros((3, count, pieces))
         self._whole, self._highest, self._lowest = np.zeros((3, count, 1))
         outside = listed.allowed & (column < 0)
+        self._popular, self._unpopular = _ends(blend.prior[outside])
         for number, ((signal, _, rows), raw) in enumerate(
             zip(scored.spoken, scored.raw, strict=True)
         ):
@@ -78,9 +84,7 @@ class LeaveOneOutScores:
             self._square[number, rows.position] = found.square
             self._fall[number, rows.position] = found.fall
             self._whole[number] = found.whole
-            rest = raw[outside]
-            self._highest[number] = rest.max(initial=-np.inf)
-            self._lowest[number] = rest.min(initial=np.inf)
+            self._highest[number], self._lowest[number] = _ends(raw[outside])
         self._outside = float(scored.scores[outside].max(initial=-np.inf))
         if count < sum(map(bool, blend.weights)) and any(n.weight < 0.0 for n in evidence.nodes):
             self._outside = np.inf  # a signal whose evidence cancels may speak without some of it
@@ -101,8 +105,10 @@ class LeaveOneOutScores:
         square = self._whole - 2.0 * self._towards[:, sets].sum(axis=2) + self._squares(sets)
         told = left & (square > _CANCELLED * self._whole)
         ratio = np.divide(self._whole, square, out=np.zeros_like(square), where=told)
-        factors = self._factor * np.sqrt(ratio)  # λ_s · n_s(u); 0 where nothing is left
-        scores = self._base + factors.T @ self._raw - self._taken(sets, factors)
+        base, change = self._relied(sets)
+        # λ_s · r_s(u) · n_s(u); 0 where nothing is left
+        factors = self._factor * change * np.sqrt(ratio)
+        scores = base[:, None] * self._prior + factors.T @ self._raw - self._taken(sets, factors)
         own = self._own[sets]
         number, _ = np.nonzero(own >= 0)
         scores[number, own[own >= 0]] = -np.inf
@@ -111,7 +117,26 @@ class LeaveOneOutScores:
         more = factors - self._factor
         rise = more * np.where(more > 0.0, self._highest, self._lowest)
         rise += factors * self._fall[:, sets].sum(axis=2)
-        return scores, self._outside + np.where(left & ~told, np.inf, rise).sum(axis=0)
+        more = base - self._base
+        bounds = self._outside + more * np.where(more > 0.0, self._popular, self._unpopular)
+        return scores, bounds + np.where(left & ~told, np.inf, rise).sum(axis=0)
+
+    def _relied(
+        self, sets: Int64[NDArray[np.int64], "sets size"]
+    ) -> tuple[Float64[NDArray[np.float64], " sets"], Float64[NDArray[np.float64], "signals sets"]]:
+        """λ_base · r_base(u) without each set, and what r_s(u) is then multiplied by."""
+        powers = np.stack([self._counted, np.square(self._counted)])
+        whole = powers.sum(axis=2)[:, :, None]
+        left = whole - powers[:, :, sets].sum(axis=3)
+        for number in np.flatnonzero((left[1] < _CANCELLED * whole[1]).any(axis=0)).tolist():
+            left[:, :, number] = np.delete(powers, sets[number], axis=2).sum(axis=2)
+        before, after = effective_count(*whole), effective_count(*left)
+        base = self._base * self._reliance.base(after[0]) / self._reliance.base(before[0])
+        change = np.ones((len(self._spoken), len(sets)))
+        for number, (signal, _, _) in enumerate(self._spoken):
+            relied = (self._reliance.signal(signal.kind, *counts) for counts in (after, before))
+            change[number] = np.divide(*relied)
+        return base, change
 
     def weight(self, items: Int64[NDArray[np.int64], " k"]) -> Float64[NDArray[np.float64], " n"]:
         """The most that each piece of evidence adds to one of some of the items."""
@@ -157,3 +182,8 @@ class LeaveOneOutScores:
             shape=(count, signals * pieces),
         )
         return np.asarray(chosen @ self._terms.reshape(signals * pieces, n))
+
+
+def _ends(values: Float32[NDArray[np.float32], " n"]) -> tuple[float, float]:
+    """The largest and the smallest of some values."""
+    return float(values.max(initial=-np.inf)), float(values.min(initial=np.inf))

@@ -21,7 +21,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from loaders.parts import Part, PartName, array_parts, digest_of, text_parts
 from loaders.types import IdMap
 from recsvc.blend.blend import Blend
+from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EvidenceKind
 from recsvc.signals import STORED, Signal
@@ -91,14 +92,15 @@ class Snapshot:
         return next((s.item_vectors for s in self.blend.signals if s.name == model), None)
 
     def alone(self, name: str) -> "Snapshot":
-        """The same with one signal only, at the weight 1, and the prior.
+        """The same with one signal only, at the weight 1 for everybody, and the prior.
 
         Raises:
             NotFoundError: there is no such signal.
         """
         for signal in self.blend.signals:
             if signal.name == name:
-                return replace(self, blend=replace(self.blend, signals=(signal,), weights=(1.0,)))
+                blend = Blend((signal,), (1.0,), self.blend.prior, self.blend.base_weight)
+                return replace(self, blend=blend)
         names = [signal.name for signal in self.blend.signals]
         raise NotFoundError(f"no signal {name!r} in this version: expected one of {names}")
 
@@ -184,6 +186,8 @@ def pack(snapshot: Snapshot) -> tuple[tuple[Part, ...], str]:
         "event": snapshot.event,
         "kinds": snapshot.kinds,
     }
+    if snapshot.blend.reliance != ALIKE:  # else what was stored before there was any changes
+        manifest["reliance"] = asdict(snapshot.blend.reliance)
     content = [*text_parts(MANIFEST, orjson.dumps(manifest))]
     for name, array in sorted(arrays.items()):
         content += array_parts(f"{name}.npy", array)
@@ -382,6 +386,7 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
         tuple(entry["weight"] for entry in manifest["signals"]),
         array("prior"),
         manifest["base_weight"],
+        Reliance(**manifest.get("reliance", {})),
     )
     return Snapshot(
         versions=manifest["versions"],

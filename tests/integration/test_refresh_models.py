@@ -86,7 +86,7 @@ def _check_served(snapshot: Snapshot) -> None:
     items = np.arange(len(snapshot.items))
     terms = snapshot.blend.terms(scored, items)
     assert {"walk3", "fastrp"} <= {term.signal for term in terms}
-    total = snapshot.blend.base(items) + sum(term.values.sum(axis=0) for term in terms)
+    total = snapshot.blend.base(scored, items) + sum(term.values.sum(axis=0) for term in terms)
     np.testing.assert_allclose(total, scored.scores, rtol=1e-4, atol=1e-5)
     # Both pieces of evidence are of the first taste, and so are the best items.
     assert scored.scores.argsort()[-8:].max() < 15

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from loaders.types import IdMap
 from recsvc.blend.blend import Blend
+from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
 from recsvc.signals import EmbeddingSignal, RowSignal
 
@@ -28,6 +29,7 @@ def made_blend(
     ids: dict[EvidenceKind, IdMap],
     weights: tuple[float, ...] = (1.0, 1.0, 0.1, 0.1),
     base_weight: float = 0.001,
+    reliance: Reliance = ALIKE,
 ) -> Blend:
     """Vectors, and rows from each kind of evidence, for as many items as there are ids."""
     n_items = len(ids["item"])
@@ -41,14 +43,15 @@ def made_blend(
         rows = sp.csr_matrix(rows.astype(np.float32))
         signals.append(RowSignal(f"{kind}_path", kind, ids[kind], rows))
     prior = rng.random(n_items).astype(np.float32)
-    return Blend(tuple(signals), weights, prior, base_weight)
+    return Blend(tuple(signals), weights, prior, base_weight, reliance)
 
 
 @st.composite
 def blends(draw: st.DrawFn) -> Blend:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     weights = draw(st.tuples(*[st.sampled_from([0.0, 0.1, 1.0])] * 4))
-    return made_blend(rng, IDS, weights, draw(st.sampled_from([0.001, 0.5])))
+    exponents = draw(st.tuples(*[st.sampled_from([0.0, 0.5, 1.0, 2.0])] * 3))
+    return made_blend(rng, IDS, weights, draw(st.sampled_from([0.001, 0.5])), Reliance(*exponents))
 
 
 @st.composite

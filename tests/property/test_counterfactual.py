@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from recsvc.blend.blend import Blend
 from recsvc.blend.ranking import sort_by_score
+from recsvc.blend.reliance import Reliance
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.explain import leave_out_scores
 from recsvc.explain.counterfactual import Removal, find_removals
@@ -19,9 +20,10 @@ from tests.property.made_blends import IDS, N_ITEMS, blends, evidences, ids_of, 
 
 
 def exact_scores(blend: Blend, evidence: Evidence) -> np.ndarray:
-    items = np.arange(N_ITEMS)
-    terms = blend.terms(blend.score(evidence), items)
-    return blend.base(items) + sum((t.values.sum(axis=0) for t in terms), np.zeros(N_ITEMS))
+    items, scored = np.arange(N_ITEMS), blend.score(evidence)
+    return blend.base(scored, items) + sum(
+        (t.values.sum(axis=0) for t in blend.terms(scored, items)), np.zeros(N_ITEMS)
+    )
 
 
 def without(evidence: Evidence, positions: tuple[int, ...]) -> Evidence:
@@ -105,6 +107,23 @@ def test_no_other_item_scores_above_the_bound_where_a_signal_comes_to_count_for_
     (_, (bound,)) = case.leave_one_out.without(np.array([[0]], np.int64))
     expected = exact_scores(blend, without(case.evidence, (0,)))
     assert expected[7] == expected.max()
+    assert_bound_holds(case, expected, bound)
+
+
+def test_no_other_item_scores_above_the_bound_where_popularity_comes_to_count_for_more() -> None:
+    """A popular item that nothing else speaks for: with one item less it comes first."""
+    nodes = tuple(EvidenceNode("item", IDS["item"][row], 1.0) for row in range(2))
+    rows = np.zeros((N_ITEMS, N_ITEMS), np.float32)
+    rows[:2, 2:7] = 1.0
+    prior = np.zeros(N_ITEMS, np.float32)
+    prior[9] = 1.0
+    signal = RowSignal("item_path", "item", IDS["item"], sp.csr_matrix(rows))
+    blend = Blend((signal,), (1.0,), prior, 0.01, Reliance(prior=2.0))
+    case = Case(blend, Evidence(nodes), 2, np.ones(N_ITEMS, bool), near=0)
+    assert 9 not in case.leave_one_out.items
+    (_, (bound,)) = case.leave_one_out.without(np.array([[0]], np.int64))
+    expected = exact_scores(blend, without(case.evidence, (0,)))
+    assert expected[9] == expected.max()
     assert_bound_holds(case, expected, bound)
 
 

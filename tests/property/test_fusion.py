@@ -19,6 +19,7 @@ from recsvc.blend.blend import (
     top_hits,
     unit_rms,
 )
+from recsvc.blend.reliance import effective_counts
 from recsvc.errors import TrainingError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.signals import RowSignal
@@ -38,10 +39,9 @@ def matrices(*many: Evidence) -> dict[EvidenceKind, sp.csr_matrix]:
 
 def size_of_parts(blend: Blend, evidence: Evidence) -> np.ndarray:
     """What a difference of two sums is measured by: their parts may cancel."""
-    items = np.arange(N_ITEMS)
-    terms = blend.terms(blend.score(evidence), items)
-    return blend.base(items) + sum(
-        (np.abs(term.values).sum(axis=0) for term in terms), np.zeros(N_ITEMS)
+    items, scored = np.arange(N_ITEMS), blend.score(evidence)
+    return blend.base(scored, items) + sum(
+        (np.abs(term.values).sum(axis=0) for term in blend.terms(scored, items)), np.zeros(N_ITEMS)
     )
 
 
@@ -49,7 +49,8 @@ def size_of_parts(blend: Blend, evidence: Evidence) -> np.ndarray:
 def test_terms_and_base_add_up_to_the_score(blend: Blend, evidence: Evidence) -> None:
     scored, items = blend.score(evidence), np.arange(N_ITEMS)
     terms = blend.terms(scored, items)
-    total = blend.base(items) + sum((t.values.sum(axis=0) for t in terms), np.zeros(N_ITEMS))
+    nothing = np.zeros(N_ITEMS)
+    total = blend.base(scored, items) + sum((t.values.sum(axis=0) for t in terms), nothing)
     assert (np.abs(total - scored.scores) <= 1e-4 * size_of_parts(blend, evidence)).all()
     for term in terms:
         signal = next(s for s in blend.signals if s.name == term.signal)
@@ -65,7 +66,7 @@ def test_terms_and_base_add_up_to_the_score(blend: Blend, evidence: Evidence) ->
 @given(blends(), evidences())
 def test_raw_scores_of_each_signal_make_the_score(blend: Blend, evidence: Evidence) -> None:
     scored = blend.score(evidence)
-    total = blend.base(np.arange(N_ITEMS))
+    total = blend.base(scored, np.arange(N_ITEMS))
     for (_, factor, _), raw in zip(scored.spoken, scored.raw, strict=True):
         total = total + factor * raw.astype(np.float64)
     assert (np.abs(total - scored.scores) <= 1e-5 * size_of_parts(blend, evidence)).all()
@@ -93,21 +94,23 @@ def test_order_of_evidence_does_not_matter(blend: Blend, evidence: Evidence, ran
 def test_every_signal_counts_by_its_weight_whatever_the_size_of_the_evidence(
     blend: Blend, evidence: Evidence
 ) -> None:
-    """n(u): each signal's part has a root mean square of λ, for 1 listen or for 300."""
-    items = np.arange(N_ITEMS)
+    """n(u): each signal's part has a root mean square of λ · r(u), for 1 listen or for 300."""
+    items, known = np.arange(N_ITEMS), effective_counts(matrices(evidence))[:, 0]
     for factor in (1.0, 300.0):
         louder = Evidence(tuple(replace(n, weight=factor * n.weight) for n in evidence.nodes))
         for term in blend.terms(blend.score(louder), items):
             place = [signal.name for signal in blend.signals].index(term.signal)
             rms = np.sqrt(np.mean(term.values.sum(axis=0) ** 2))
-            assert rms == pytest.approx(blend.weights[place], rel=1e-3)
+            relied = blend.reliance.signal(blend.signals[place].kind, *known)
+            assert rms == pytest.approx(blend.weights[place] * relied, rel=1e-3)
 
 
 @given(blends())
 def test_without_evidence_only_the_prior_counts(blend: Blend) -> None:
     for nothing in (Evidence(), Evidence((EvidenceNode("item", "unknown", 1.0),))):
         scored = blend.score(nothing)
-        np.testing.assert_allclose(scored.scores, blend.base_weight * blend.prior, rtol=1e-6)
+        base = blend.base_weight * 20.0**blend.reliance.prior
+        np.testing.assert_allclose(scored.scores, base * blend.prior, rtol=1e-6)
         assert scored.spoken == ()
         assert blend.terms(scored, np.arange(3)) == []
 

@@ -105,7 +105,7 @@ def test_terms_and_base_add_up_to_the_score_of_every_user() -> None:
         scored = model.blend.score(evidence_of(data, user))
         terms = model.blend.terms(scored, items)
         assert {term.signal for term in terms} == {"walk3", *ROWS} - NOTHING_PREFERRED
-        total = model.blend.base(items) + sum(term.values.sum(axis=0) for term in terms)
+        total = model.blend.base(scored, items) + sum(term.values.sum(axis=0) for term in terms)
         np.testing.assert_allclose(total, scored.scores, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(batch[user], scored.scores, rtol=1e-4, atol=1e-6)
 

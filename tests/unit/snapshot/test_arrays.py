@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from loaders.parts import Part, digest_of
 from loaders.types import IdMap
 from recsvc.blend.blend import Blend
+from recsvc.blend.reliance import Reliance
 from recsvc.errors import SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, EvidenceNode
 from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
@@ -76,8 +77,10 @@ def folder(tmp_path: Path) -> Path:
 
 def test_round_trip_gives_the_same_scores_bit_for_bit(folder: Path) -> None:
     made = made_snapshot()
+    made = replace(made, blend=replace(made.blend, reliance=Reliance(1.5, 0.5, 0.25)))
     unpack(*pack(made), folder)
     loaded = load(folder)
+    assert loaded.blend.reliance == made.blend.reliance
     for name in ("items", "categories", "users", "titles", "versions"):
         assert getattr(loaded, name) == getattr(made, name)
     np.testing.assert_array_equal(loaded.available, made.available)
