@@ -1,5 +1,6 @@
 """What the service answers, and how the page writes it."""
 
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -32,8 +33,7 @@ def written(score: float) -> str:
     if score < 0:
         return MINUS + written(-score)
     if 0 < score < 0.0005:
-        mantissa, exponent = f"{score:.0e}".split("e-")
-        return f"{mantissa}e{MINUS}{int(exponent)}"
+        return f"{Decimal(f'{score:.0e}'):f}"
     return f"{score:.3f}"
 
 

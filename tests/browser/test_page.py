@@ -155,7 +155,7 @@ def test_paths_are_drawn_and_tell_about_themselves(
     link = drawn.locator(".link").first
     link.focus()
     told = page.locator(".told").first
-    expect(told).to_have_text(re.compile(rf"you —[A-Z_, ]+→ .+: on .*paths?, [+{MINUS}]\d"))
+    expect(told).to_have_text(re.compile(rf"Ada 5 —[A-Z_, ]+→ .+: on .*paths?, [+{MINUS}]\d"))
     expect(link).to_have_class(re.compile(r"\bon\b"))
     title = ends.pop()
     over = [path["contribution"] for path in paths if path["nodes"][1]["title"] == title]
@@ -222,7 +222,7 @@ def test_people_who_are_not_named_are_one_circle_for_each_piece_of_evidence(
         ["Song b", 1, 0, 0.25],
         ["Song z", 3, 0, 1.0],
         ["somebody", 2, 1, 0.25],
-        ["you", 0, 0, 1.0],
+        ["user u5", 0, 0, 1.0],
     ]
     assert sorted(drawn["links"]) == [
         ["2 people", "Song z", 2],
@@ -231,8 +231,8 @@ def test_people_who_are_not_named_are_one_circle_for_each_piece_of_evidence(
         ["Song a", "Ada", 1],
         ["Song b", "somebody", 1],
         ["somebody", "Song z", 1],
-        ["you", "Song a", 3],
-        ["you", "Song b", 1],
+        ["user u5", "Song a", 3],
+        ["user u5", "Song b", 1],
     ]
 
 

@@ -4,7 +4,10 @@ import { keptKey, wantKey } from './key.js';
 
 /** @typedef {import('./state.js').State} State */
 
-/** @typedef {{method: string, path: string, body?: Object<string, any>}} Ask */
+/**
+ * @typedef {{method: string, path: string, body?: Object<string, any>, unasked?: boolean}} Ask
+ * Nobody is asked for a key because of what nobody asked for.
+ */
 
 /** An answer that is an error: its text says what to do. */
 export class Problem extends Error {
@@ -36,7 +39,7 @@ export const fileOf = async (path) => (await respond({ method: 'GET', path })).b
  * @param {Ask} ask
  * @param {AbortSignal} [signal]
  */
-async function respond({ method, path, body }, signal) {
+async function respond({ method, path, body, unasked }, signal) {
   const key = keptKey();
   /** @type {RequestInit} */
   const options = {
@@ -56,7 +59,7 @@ async function respond({ method, path, body }, signal) {
     throw new Problem(0, 'The service does not answer. Is `recsvc serve` running? Then try again.');
   }
   if (response.ok) return response;
-  if (response.status === 401) wantKey();
+  if (response.status === 401 && !unasked) wantKey();
   const { detail } = await response.json().catch(() => ({}));
   throw new Problem(response.status, sentence(detail ?? response.statusText));
 }
@@ -94,9 +97,14 @@ export async function search(what, text, signal) {
   return (await get(`v1/${what}?${query}`, signal)).found;
 }
 
-/** A user who is drawn from all. @returns {Promise<{id: string} | undefined>} */
-export async function randomUser() {
-  return (await get(`v1/users?at=${Math.random()}&k=1`)).found[0];
+/**
+ * Users who are drawn from all.
+ * @param {number} k
+ * @param {boolean} [unasked] whether nobody asked for them.
+ * @returns {Promise<{id: string, title: string | null, count: number}[]>}
+ */
+export async function randomUsers(k, unasked = false) {
+  return (await answer({ method: 'GET', path: `v1/users?at=${Math.random()}&k=${k}`, unasked })).found;
 }
 
 /**

@@ -2,22 +2,31 @@
 
 import { h } from './dom.js';
 import { signed, words } from './format.js';
+import { SCORE, meaningOf } from './meaning.js';
 
 /** @typedef {[name: string, value: number][]} Parts */
 
-const COLOURS = 8;
+/** The signals that are shipped; each has a colour of its own, always the same. */
+const SHIPPED = [
+  'ridge', 'lightgcn', 'pagerank', 'item_user_item', 'item_category_item', 'node2vec',
+  'followed_user_item', 'category_item',
+];
+/** Colours for models and meta-paths beside them. */
+const OTHERS = 6;
 const BASE = 'base';
 /** The least share of a scale that can be seen. */
 const LEAST = 0.003;
 
-/** Names of signals, in the order of the colours they have. @type {string[]} */
-const known = [];
+/** Other signals, in the order of the colours they have. @type {string[]} */
+const others = [];
 
 /** The class that gives a signal its colour, the same everywhere. @param {string} signal */
 export function colourOf(signal) {
   if (signal === BASE) return 'signal base';
-  if (!known.includes(signal)) known.push(signal);
-  return `signal s${known.indexOf(signal) % COLOURS}`;
+  const shipped = SHIPPED.indexOf(signal);
+  if (shipped >= 0) return `signal s${shipped}`;
+  if (!others.includes(signal)) others.push(signal);
+  return `signal o${others.indexOf(signal) % OTHERS}`;
 }
 
 /**
@@ -55,8 +64,15 @@ export function bar(parts, { least, most }) {
   return h('span', { class: least ? 'bar both' : 'bar', role: 'img', 'aria-label': label }, least ? left : null, right);
 }
 
-/** What the colours mean. @param {string[]} signals */
+/** What the colours mean, and what the numbers are. @param {string[]} signals */
 export function legend(signals) {
-  return h('ul', { class: 'legend', 'aria-label': 'Signals' },
-    signals.map((name) => h('li', {}, h('i', { class: colourOf(name) }), words(name))));
+  [...signals].sort().forEach(colourOf); // in this order on every visit
+  const swatch = (/** @type {string} */ name) => h('i', { class: colourOf(name) });
+  return h('div', { class: 'key' },
+    h('ul', { class: 'legend', 'aria-label': 'Signals' },
+      signals.map((name) => h('li', { title: meaningOf(name) }, swatch(name), words(name)))),
+    h('details', { class: 'meaning' },
+      h('summary', {}, 'What do the score and the colours mean?'),
+      h('p', {}, SCORE),
+      h('dl', {}, signals.map((name) => [h('dt', {}, swatch(name), words(name)), h('dd', {}, meaningOf(name))]).flat())));
 }

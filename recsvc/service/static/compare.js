@@ -74,7 +74,8 @@ export function compare(place, first) {
     const told = `${both.length} of ${Math.max(a.items.length, b.items.length)} are in both lists`;
     say(told);
     return h('div', {},
-      h('p', { class: 'status' }, h('b', {}, told), ` · left ${a.took_ms.toFixed(1)} ms, right ${b.took_ms.toFixed(1)} ms`),
+      h('p', { class: 'status' }, h('b', {}, told), ` · left ${a.took_ms.toFixed(1)} ms, right ${b.took_ms.toFixed(1)} ms. `,
+        'Scores of two signals are not on one scale: compare the ranks.'),
       h('div', { class: 'sides' },
         columnOf(textOf(left), a.items, ranksB, asks[0]), linesOf(ranksA, ranksB, both.length),
         columnOf(textOf(right), b.items, ranksA, asks[1])));

@@ -5,29 +5,34 @@ import { copyButton } from './copy.js';
 import { h } from './dom.js';
 import { keyOf, nameOf, score, signed, words } from './format.js';
 import { graphOf } from './graph.js';
+import { meaningOf } from './meaning.js';
 import { current, go } from './state.js';
 import { titleOf } from './titles.js';
 
 /** @typedef {import('./list.js').Item} Item */
 
 const FIRST_ROWS = 6;
-const NO_PATHS = 'None is among the reasons, or they could not be read in time.';
+const NO_PATHS = 'No path of the graph is among the reasons.';
+const NOT_READ = 'Not known: Neo4j did not answer in time.';
 
 /**
  * @param {Item} item
+ * @param {string[]} degraded what could not be read.
  */
-export function detailOf(item) {
+export function detailOf(item, degraded) {
   const { text, paths, counterfactual, cypher } = item.explanation;
   const whole = paths !== undefined;
+  const unread = degraded.includes('evidence') || degraded.includes('paths');
   return h('div', { class: 'detail', 'data-whole': whole },
+    h('p', { class: 'they-read' }, 'What they are told'),
     h('p', { class: 'sentence' }, text),
     h('div', { class: 'columns' },
       h('section', {}, h('h4', {}, 'By signal'), signalsOf(item)),
       h('section', {}, h('h4', {}, 'By evidence'), partsOf(item))),
     h('h4', {}, 'Paths in the graph'),
-    paths?.length ? graphOf(paths, item.title ?? item.item_id) : h('p', { class: 'none' }, whole ? NO_PATHS : 'Reading…'),
+    paths?.length ? graphOf(paths, item.title ?? item.item_id) : h('p', { class: 'none' }, !whole ? 'Reading…' : unread ? NOT_READ : NO_PATHS),
     counterfactual ? counterfactualOf(counterfactual)
-      : whole && h('p', { class: 'counterfactual' }, 'No set of up to five pieces of evidence was found without which it would leave this list.'),
+      : whole && !degraded.length && h('p', { class: 'counterfactual' }, 'No set of up to five pieces of evidence was found without which it would leave this list.'),
     h('p', { class: 'copies' },
       cypher && copyButton('Copy as Cypher', () => cypher),
       whole && copyButton('Copy link to this', () => location.href)));
@@ -36,10 +41,13 @@ export function detailOf(item) {
 /** What each signal adds, the largest first. @param {Item} item */
 function signalsOf({ signals }) {
   const sorted = Object.entries(signals).sort(([, a], [, b]) => Math.abs(b) - Math.abs(a));
-  return h('table', { class: 'parts' },
+  return h('table', { class: 'parts' }, headOf('Signal', 'Adds'),
     h('tbody', {}, sorted.map(([name, value]) => h('tr', {},
-      h('th', { scope: 'row' }, h('i', { class: colourOf(name) }), words(name)), h('td', {}, signed(value))))));
+      h('th', { scope: 'row', title: meaningOf(name) }, h('i', { class: colourOf(name) }), words(name)), h('td', {}, signed(value))))));
 }
+
+/** @param {...string} names */
+const headOf = (...names) => h('thead', {}, h('tr', {}, names.map((name) => h('th', { scope: 'col' }, name))));
 
 /** @param {Item} item */
 function partsOf(item) {
@@ -62,10 +70,10 @@ function partsOf(item) {
   return h('div', {},
     h('table', { class: 'parts' },
       h('caption', { class: 'unseen' }, 'What each piece of evidence adds'),
-      h('thead', { class: 'unseen' }, h('tr', {}, ['Evidence', 'By signal', 'Adds'].map((name) => h('th', { scope: 'col' }, name)))),
+      headOf('Evidence', 'By signal', 'Adds'),
       body,
       h('tfoot', {},
-        h('tr', {}, h('th', { scope: 'row', colspan: 2 }, 'all else, and the prior'), h('td', {}, signed(remainder))),
+        h('tr', {}, h('th', { scope: 'row', colspan: 2 }, 'all else, and how popular it is'), h('td', {}, signed(remainder))),
         h('tr', { class: 'total' }, h('th', { scope: 'row', colspan: 2 }, 'score'), h('td', {}, score(item.score))))),
     more);
 }

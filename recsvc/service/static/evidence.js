@@ -11,7 +11,7 @@ import { ago, count, keyOf, moment, nameOf, weight } from './format.js';
 
 const ROW = 44;
 const BEYOND = 8;
-const WHAT = { item: 'item', user: 'person you follow', category: 'category you prefer' };
+const WHAT = { item: 'item', user: 'person they follow', category: 'category they prefer' };
 
 /** @type {Object<string, (a: Piece, b: Piece) => number>} */
 const ORDERS = {
@@ -19,6 +19,9 @@ const ORDERS = {
   weight: (a, b) => Math.abs(b.weight ?? 0) - Math.abs(a.weight ?? 0),
   name: (a, b) => nameOf(a).localeCompare(nameOf(b)),
 };
+
+/** Whether an order tells pieces apart. @param {string} name @param {Piece[]} pieces */
+const tells = (name, pieces) => name === 'name' || pieces.some((piece) => (name === 'newest' ? latest(piece) : piece.weight));
 
 /** @param {Piece} piece */
 const latest = (piece) => Math.max(0, ...piece.interactions.map(({ at }) => (at ? Date.parse(at) : 0)));
@@ -33,16 +36,33 @@ export function evidenceList(pieces, toggle) {
   /** @type {Set<string>} */
   let gone = new Set();
   let shown = pieces;
-  const tall = h('ul', { class: 'rows', 'aria-label': 'Evidence' });
+  const tall = h('ul', { class: 'rows', 'aria-label': 'Evidence; arrow keys go through it', onkeydown: step });
   const box = h('div', { class: 'window', onscroll: draw }, tall);
   const filter = h('input', { type: 'search', 'aria-label': 'Filter the evidence', placeholder: 'Filter', oninput: arrange });
   const sort = h('select', { 'aria-label': 'Sort the evidence', onchange: arrange },
-    Object.keys(ORDERS).map((name) => h('option', { value: name }, name)));
+    Object.keys(ORDERS).filter((name) => tells(name, pieces)).map((name) => h('option', { value: name }, name)));
   const none = h('p', { class: 'none' });
   /** @type {Map<string, HTMLElement>} */
   let rows = new Map();
+  /** The only row that Tab stops at. */
+  let stop = 0;
+
+  /** @param {KeyboardEvent} event */
+  function step(event) {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const on = /** @type {HTMLElement} */ (event.target).closest('.piece');
+    if (!by || !on) return;
+    event.preventDefault();
+    stop = Math.min(Math.max(Number(on.ariaPosInSet) - 1 + by, 0), shown.length - 1);
+    const top = stop * ROW;
+    if (top < box.scrollTop) box.scrollTop = top;
+    else if (top + ROW > box.scrollTop + box.clientHeight) box.scrollTop = top + ROW - box.clientHeight;
+    draw();
+    /** @type {HTMLElement | null | undefined} */ (rows.get(keyOf(shown[stop]))?.querySelector('button'))?.focus();
+  }
 
   function arrange() {
+    stop = 0;
     const text = filter.value.trim().toLowerCase();
     shown = pieces.filter((piece) => nameOf(piece).toLowerCase().includes(text)).sort(ORDERS[sort.value]);
     none.textContent = shown.length ? '' : `Nothing in the evidence is called “${filter.value}”.`;
@@ -70,6 +90,11 @@ export function evidenceList(pieces, toggle) {
       before = row;
     }
     rows = kept;
+    if (!kept.has(keyOf(shown[stop] ?? { kind: '', id: '' }))) stop = Math.floor(box.scrollTop / ROW);
+    rows.forEach((row) => {
+      const button = /** @type {HTMLElement} */ (row.querySelector('button'));
+      button.tabIndex = Number(row.ariaPosInSet) - 1 === stop ? 0 : -1;
+    });
   }
 
   /** @param {Piece} piece @param {number} index */
@@ -90,7 +115,10 @@ export function evidenceList(pieces, toggle) {
   }
 
   const element = h('div', { class: 'evidence-list' },
-    pieces.length > 8 && h('div', { class: 'controls' }, filter, sort), box, none);
+    pieces.length > 8 && h('div', { class: 'controls' }, filter, sort),
+    pieces.some((piece) => piece.weight !== null) && h('p', { class: 'columns-head', 'aria-hidden': 'true' },
+      h('span', {}, 'What they did'), h('span', {}, 'Counts')),
+    box, none);
   new ResizeObserver(draw).observe(box);
   arrange();
   return {

@@ -1,6 +1,7 @@
 /** Numbers, times and names as people read them. */
 
 const NUMBER = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+const SMALL = new Intl.NumberFormat('en', { maximumSignificantDigits: 1 });
 const DAY = new Intl.DateTimeFormat('en', { dateStyle: 'medium' });
 const MOMENT = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
 const AGO = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
@@ -27,7 +28,7 @@ export const signed = (value) => (value < 0 ? `−${score(-value)}` : `+${score(
  */
 export function score(value) {
   if (value < 0) return `−${score(-value)}`;
-  if (value !== 0 && value < 0.0005) return value.toExponential(0).replace('e-', 'e−');
+  if (value !== 0 && value < 0.0005) return SMALL.format(value);
   return value.toFixed(3);
 }
 

@@ -1,5 +1,5 @@
 /**
- * The paths behind a recommendation, drawn in layers: you, what you did, who or what links, the
+ * The paths behind a recommendation, drawn in layers: the user, what they did, who or what links, the
  * item. A person whom the user does not follow has no id: those behind one piece of evidence are
  * drawn as one node with their number.
  */
@@ -65,7 +65,7 @@ function dotOf(dots, nodes, index, contribution) {
   const behind = unnamed ? `somebody ${nodes[index - 1]?.kind}:${nodes[index - 1]?.id}` : node.id;
   const key = `${layer} ${node.kind} ${behind}`;
   const dot = dots.get(key) ?? {
-    key, kind: node.kind, layer, people: 0, name: layer ? nameOf(node) : 'you', sum: 0, x: 0, y: 0,
+    key, kind: node.kind, layer, people: 0, name: nameOf(node), sum: 0, x: 0, y: 0,
   };
   dot.sum += contribution;
   if (unnamed) {
@@ -102,7 +102,7 @@ export function graphOf(paths, item) {
   const drawn = new Map(links.map((link) => [link, lineOf(link, widest)]));
   const drawing = svg('svg', {
     viewBox: `0 0 ${WIDTH} ${height}`, class: 'graph', role: 'group',
-    'aria-label': `Paths from you to ${item}`,
+    'aria-label': `Paths to ${item}`,
   });
   for (const [link, line] of drawn) drawing.append(pointed(new Set([link]), line.textContent ?? '', line));
   for (const dot of dots) {

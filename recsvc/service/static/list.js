@@ -33,15 +33,22 @@ export function signalsOf(/** @type {Item[]} */ items) {
  * @param {Answer | null} before the same without anything taken away, where something is.
  */
 export function listOfItems(answer, before) {
-  const { items } = answer;
+  const { items, degraded } = answer;
   const signals = signalsOf(items);
   const parts = new Map(items.map((item) => [item, /** @type {[string, number][]} */ (
     signals.filter((name) => name in item.signals).map((name) => [name, item.signals[name]]))]));
   const scale = scaleOf([...parts.values()]);
-  const old = before && new Map(before.items.map(({ item_id: id, rank }) => [id, rank]));
-  const rows = sorted(items).map((item) => rowOf(item, bar(parts.get(item) ?? [], scale), old, before));
-  return h('div', {}, legend(signals), h('ol', { class: 'items' }, rows), old && goneOf(items, before));
+  const certain = !degraded.length && !before?.degraded.length;
+  const old = before && certain ? new Map(before.items.map(({ item_id: id, rank }) => [id, rank])) : null;
+  const rows = sorted(items).map((item) => rowOf(item, degraded, bar(parts.get(item) ?? [], scale), old, before));
+  const gone = old ? goneOf(items, before) : h('p', { class: 'none' }, 'What rose, fell or left the list is not known: Neo4j did not answer.');
+  return h('div', {}, legend(signals), head(), h('ol', { class: 'items' }, rows), before && gone);
 }
+
+/** What stands in the columns of the list; screen readers have it in each row. */
+const head = () => h('div', { class: 'head', 'aria-hidden': 'true' },
+  h('span', { class: 'rank' }, 'Rank'), h('span', {}, 'Item'), h('span', { class: 'bar-head' }, 'What adds to the score'),
+  h('span', { class: 'score' }, 'Score'), h('span', { class: 'fold-head' }));
 
 /** @param {Item[]} items */
 function sorted(items) {
@@ -55,38 +62,39 @@ function sorted(items) {
 
 /**
  * @param {Item} item
+ * @param {string[]} degraded what could not be read.
  * @param {Element} drawn
  * @param {Map<string, number> | null} old
  * @param {Answer | null} before
  */
-function rowOf(item, drawn, old, before) {
+function rowOf(item, degraded, drawn, old, before) {
   const id = `why-${item.rank}`;
   const place = h('div', { id, class: 'why' });
   const button = h('button', {
     type: 'button', class: 'row', 'aria-controls': id, 'data-item': item.item_id,
-    onclick: () => go({ open: isOpen(item) ? '' : item.item_id }, { quietly: true }),
+    onclick: () => go({ open: isOpen(item) ? '' : item.item_id }),
   },
   h('span', { class: 'rank' }, item.rank),
-  h('span', { class: 'title' }, h('b', {}, item.title ?? item.item_id), old && moveOf(item, old, before),
+  h('span', { class: 'title' }, h('b', { title: item.title ?? item.item_id }, item.title ?? item.item_id), old && moveOf(item, old, before),
     h('small', {}, item.explanation.text)),
-  drawn, h('span', { class: 'score' }, score(item.score)), h('i', { class: 'fold', 'aria-hidden': 'true' }));
+  drawn, h('span', { class: 'score', title: 'Score' }, score(item.score)), h('i', { class: 'fold', 'aria-hidden': 'true' }));
   const row = h('li', {}, h('h3', {}, button), place);
-  unfold(row, item);
+  unfold(row, item, degraded);
   return row;
 }
 
 /**
  * Show the explanation of the open item, and hide the others.
  * @param {Element} list
- * @param {Item[]} items
+ * @param {Answer} answer
  * @param {{anew?: boolean}} [how] `anew` draws one again that is shown already.
  */
-export function unfoldAll(list, items, { anew = false } = {}) {
+export function unfoldAll(list, { items, degraded }, { anew = false } = {}) {
   list.querySelectorAll('.items > li').forEach((row) => {
     if (anew) row.querySelector('.why')?.replaceChildren();
     const id = row.querySelector('.row')?.getAttribute('data-item');
     const item = items.find((each) => each.item_id === id);
-    if (item) unfold(row, item);
+    if (item) unfold(row, item, degraded);
   });
 }
 
@@ -96,13 +104,13 @@ function isOpen({ item_id: id, rank }) {
   return open === null ? rank === 1 : open === id;
 }
 
-/** @param {Element} row @param {Item} item */
-function unfold(row, item) {
+/** @param {Element} row @param {Item} item @param {string[]} degraded */
+function unfold(row, item, degraded) {
   const shown = isOpen(item);
   const place = /** @type {Element} */ (row.querySelector('.why'));
   row.classList.toggle('open', shown);
   row.querySelector('.row')?.setAttribute('aria-expanded', String(shown));
-  if (shown && !place.hasChildNodes()) place.append(detailOf(item));
+  if (shown && !place.hasChildNodes()) place.append(detailOf(item, degraded));
   else if (!shown) place.replaceChildren();
 }
 

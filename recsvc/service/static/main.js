@@ -1,8 +1,9 @@
 /** The page put together: who is looked at, and the view that the address names. */
 
-import { randomUser } from './api.js';
+import { randomUsers } from './api.js';
 import { compare } from './compare.js';
 import { h, replace, say, trouble } from './dom.js';
+import { count } from './format.js';
 import { askWhenWanted } from './keydialog.js';
 import { newcomer } from './newcomer.js';
 import { recommendations } from './recommendations.js';
@@ -12,6 +13,9 @@ import { versions } from './versions.js';
 
 /** @typedef {import('./state.js').State} State */
 
+/** Users of whom those with the most interactions are examples. */
+const DRAWN = 20;
+const EXAMPLES = 3;
 const VIEWS = { recommendations, compare, versions };
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const who = /** @type {HTMLElement} */ (document.getElementById('who'));
@@ -26,7 +30,7 @@ const lookAt = (id) => go({ ...anew, user: id, view: current().view === 'compare
 
 async function random() {
   try {
-    const user = await randomUser();
+    const [user] = await randomUsers(1);
     if (user) lookAt(user.id);
     else say('There are no users in the graph.');
   } catch (error) {
@@ -50,24 +54,36 @@ function mount(state) {
   ending.abort();
   ending = new AbortController();
   show(state);
-  const starting = state.view !== 'versions' && state.user === null && !state.item.length;
+  const starting = !['versions', 'new'].includes(state.view) && state.user === null && !state.item.length;
   who.hidden = starting;
   update = undefined;
   if (state.view === 'versions') update = versions(main, ending.signal);
+  else if (state.view === 'new') newcomer(main);
   else if (starting) start();
   else update = VIEWS[state.view === 'compare' ? 'compare' : 'recommendations'](main, state);
 }
 
 function start() {
   const field = searchField({ what: 'users', label: 'Look at a user', placeholder: 'Id or name', chosen: ({ id }) => lookAt(id) });
+  const examples = h('p', { class: 'examples' });
   replace(main, h('section', { class: 'start' },
     h('h2', {}, 'Whose recommendations?'),
-    h('p', {}, 'See what is known about somebody, what they are recommended and why, and how it changes when something is taken away.'),
-    field,
+    h('p', {}, 'This service recommends items, and says exactly why: every score is a sum of what single things that somebody did add to it. Choose somebody, open an item to see its reasons, and take a piece of evidence away to see what changes.'),
+    field, examples,
     h('div', { class: 'buttons' },
       h('button', { type: 'button', onclick: random }, 'A random user'),
-      h('button', { type: 'button', onclick: () => newcomer(main) }, 'Someone new'))));
+      h('button', { type: 'button', onclick: someoneNew }, 'Someone new'))));
+  randomUsers(DRAWN, true).then((users) => {
+    const known = users.filter((user) => user.count).sort((a, b) => b.count - a.count).slice(0, EXAMPLES);
+    if (known.length) replace(examples, 'For example ', known.map(exampleOf));
+  }, () => {}); // the field is enough
 }
+
+const someoneNew = () => go({ ...anew, view: 'new' });
+
+/** @param {{id: string, title: string | null, count: number}} user */
+const exampleOf = ({ id, title, count: interactions }) => h('button', { type: 'button', class: 'quiet', onclick: () => lookAt(id) },
+  h('b', {}, title ?? id), ` · ${count(interactions)} ${interactions === 1 ? 'interaction' : 'interactions'}`);
 
 /** What a view is made for; another of it is another view. @param {State} state */
 const kindOf = ({ view, user, item }) => JSON.stringify([view, user, item]);
@@ -75,7 +91,11 @@ const kindOf = ({ view, user, item }) => JSON.stringify([view, user, item]);
 replace(who,
   searchField({ what: 'users', label: 'User', placeholder: 'User: id or name', chosen: ({ id }) => lookAt(id) }),
   h('button', { type: 'button', onclick: random }, 'Random'),
-  h('button', { type: 'button', onclick: () => { go({ ...anew, view: 'recommendations' }); newcomer(main); } }, 'Someone new'));
+  h('button', { type: 'button', onclick: someoneNew }, 'Someone new'));
+document.getElementById('skip')?.addEventListener('click', (event) => {
+  event.preventDefault();
+  /** @type {HTMLElement} */ (main.querySelector('.items .row') ?? main).focus();
+});
 document.addEventListener('click', (event) => {
   const link = /** @type {Element} */ (event.target).closest?.('nav a, #home');
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;

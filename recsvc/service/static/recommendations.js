@@ -64,7 +64,7 @@ export function recommendations(place, first) {
   function fillAside(content, summary) {
     const { user } = current();
     const fold = h('details', { open: matchMedia('(min-width: 60rem)').matches },
-      h('summary', {}, h('h2', { id: 'evidence-title' }, user === null ? 'What you picked' : `What is known about ${user}`),
+      h('summary', {}, h('h2', { id: 'evidence-title' }, user === null ? 'What they picked' : `What is known about ${user}`),
         h('small', {}, summary)), content);
     replace(aside, fold);
   }
@@ -109,7 +109,7 @@ export function recommendations(place, first) {
       const whole = await answer(listOf(state), signal);
       shown = whole;
       warn(whole.degraded);
-      unfoldAll(body, whole.items, { anew: true });
+      unfoldAll(body, whole, { anew: true });
     } catch (error) {
       if (signal.aborted) return;
       shown = null;
@@ -155,7 +155,7 @@ export function recommendations(place, first) {
       showWithout(state);
       loadList(state);
     } else if (shown && before.sort !== state.sort) draw(shown, base);
-    else if (shown) unfoldAll(body, shown.items);
+    else if (shown) unfoldAll(body, shown);
   };
 }
 

@@ -29,6 +29,10 @@ export function searchField({ what, label, placeholder, chosen, stays = false })
   });
   /** @type {Found[]} */
   let found = [];
+  /** The text that `found` was found for. @type {string | null} */
+  let foundFor = null;
+  /** Whether Enter was pressed before the answer came. */
+  let wanted = false;
   let marked = -1;
   let timer = 0;
   let asking = new AbortController();
@@ -36,6 +40,7 @@ export function searchField({ what, label, placeholder, chosen, stays = false })
   function typed() {
     clearTimeout(timer);
     asking.abort();
+    wanted = false;
     const text = input.value.trim();
     if (!text) close();
     else timer = setTimeout(() => look(text), PAUSE_MS);
@@ -47,10 +52,13 @@ export function searchField({ what, label, placeholder, chosen, stays = false })
     const { signal } = asking;
     try {
       found = await search(what, text, signal);
-      if (document.activeElement === input) show(text);
+      foundFor = text;
+      if (wanted && found.length) take(0);
+      else if (document.activeElement === input) show(text);
     } catch (error) {
       if (signal.aborted) return;
       found = [];
+      foundFor = null;
       close();
       note.textContent = /** @type {Error} */ (error).message;
     }
@@ -88,9 +96,21 @@ export function searchField({ what, label, placeholder, chosen, stays = false })
     mark(-1);
   }
 
+  /** Take what is marked; what was found for another text is not meant. */
+  function enter() {
+    const text = input.value.trim();
+    if (text && text !== foundFor) {
+      clearTimeout(timer);
+      asking.abort();
+      wanted = true;
+      look(text);
+    } else take(list.hidden ? 0 : marked);
+  }
+
   /** @param {number} index */
   function take(index) {
     const taken = found[index];
+    wanted = false;
     if (!taken) return;
     input.value = stays ? (taken.title ?? taken.id) : '';
     close();
@@ -101,7 +121,7 @@ export function searchField({ what, label, placeholder, chosen, stays = false })
   function key(event) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (event.key === 'Escape') close();
-    else if (event.key === 'Enter') take(marked);
+    else if (event.key === 'Enter') enter();
     else if (step && !list.hidden) mark((marked + step + found.length) % found.length);
     else return;
     event.preventDefault();

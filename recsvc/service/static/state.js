@@ -2,7 +2,7 @@
 
 /**
  * @typedef {Object} State
- * @property {string} view `recommendations`, `compare` or `versions`.
+ * @property {string} view `recommendations`, `new`, `compare` or `versions`.
  * @property {string | null} user A user of the graph.
  * @property {string[]} item What somebody new says they like.
  * @property {number} k

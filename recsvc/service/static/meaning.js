@@ -1,0 +1,22 @@
+/** What the numbers of the page mean, for people who have read nothing else. */
+
+export const SCORE = 'A score puts the items of one person in order, the highest first. It is the sum of the coloured '
+  + 'parts, and each part is the sum of what single pieces of evidence add. It is not a probability or a rating, and '
+  + 'scores of two people are not on one scale.';
+
+/** @type {Object<string, string>} */
+const MEANINGS = {
+  ridge: 'People who have the same items have this one too. How much each item says about another is learned.',
+  lightgcn: 'It lies close to their items in vectors that are learned from who has what.',
+  node2vec: 'It lies close to their items in vectors that are learned from random walks through the graph.',
+  pagerank: 'A random walk through the graph that starts at their items often comes to it.',
+  item_user_item: 'People who have one of their items have this one too.',
+  item_category_item: 'It is in a category of their items.',
+  followed_user_item: 'People they follow have it.',
+  category_item: 'It is in a category that they prefer.',
+  base: 'It is popular with everybody. No piece of evidence adds this part.',
+  diversity: 'It is like the items above it, so it comes later. This part is there only where the list is asked to be diverse.',
+};
+
+/** What a part of a score means, in a sentence. @param {string} signal */
+export const meaningOf = (signal) => MEANINGS[signal] ?? 'A model or a meta-path that this service was given.';
