@@ -1,31 +1,29 @@
 """The page for people who have read nothing: it explains itself and claims only what it knows."""
 
-import json
 import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
-from tests.browser.reading import USER, listed
+from tests.browser.reading import FULL, USER, listed
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
 
 LONG = "W" * 300
 
 
-def changed(page: Page, address: str, change: dict[str, Any]) -> None:
-    """Let the page read answers of the service that say something else in places."""
+def answered(client: httpx.Client) -> dict[str, Any]:
+    """The answer of the service for the user."""
+    return client.get(f"/v1/users/{USER}/recommendations", params=FULL).json()
 
-    def answer(route: Route) -> None:
-        response = route.fetch()
-        document = response.json() | change
-        route.fulfill(response=response, body=json.dumps(document))
 
-    page.route(address, answer)
+def told(page: Page, answer: dict[str, Any]) -> None:
+    """Let the page read this in place of the service's lists."""
+    page.route("**/recommendations?*", lambda route: route.fulfill(json=answer))
 
 
 def test_enter_waits_for_what_was_typed(open_page: Open) -> None:
@@ -51,9 +49,9 @@ def test_an_example_is_a_click(open_page: Open, client: httpx.Client) -> None:
     example.click()
     page.wait_for_url("**/?user=*")
     user = parse_qs(urlsplit(page.url).query)["user"][0]
-    told = client.get("/v1/users", params={"search": user, "k": 1}).json()["found"][0]
-    assert name == (told["title"] or told["id"])
-    assert counted.split()[0] == f"{told['count']:,}"
+    found = client.get("/v1/users", params={"search": user, "k": 1}).json()["found"][0]
+    assert name == (found["title"] or found["id"])
+    assert counted.split()[0] == f"{found['count']:,}"
 
 
 def test_each_part_of_a_score_is_explained(open_page: Open) -> None:
@@ -73,10 +71,10 @@ def test_no_two_signals_have_one_colour(open_page: Open, client: httpx.Client) -
         "base", "ridge", "lightgcn", "pagerank", "node2vec", "item_user_item",
         "item_category_item", "followed_user_item", "category_item", "mine", "other", "third",
     ]  # fmt: skip
-    answer = client.get(f"/v1/users/{USER}/recommendations?explain=summary").json()
+    answer = answered(client)
     for item in answer["items"]:
         item["signals"] = dict.fromkeys(names, 0.5)
-    changed(page, "**/recommendations?*", {"items": answer["items"]})
+    told(page, answer)
     page.goto(page.url + f"?user={USER}")
     expect(page.locator(".detail[data-whole]")).to_be_visible()
     colours = [
@@ -109,6 +107,7 @@ def test_the_list_is_three_keys_away(open_page: Open) -> None:
 
 def test_the_evidence_is_one_stop_of_tab(open_page: Open) -> None:
     page = open_page(f"?user={USER}")
+    expect(page.locator(".piece b").first).to_be_visible()
     names = page.locator(".piece b").all_inner_texts()
     page.get_by_label("Sort the evidence").focus()
     page.keyboard.press("Tab")
@@ -123,9 +122,9 @@ def test_the_evidence_is_one_stop_of_tab(open_page: Open) -> None:
     assert page.evaluate("document.activeElement.closest('.piece')") is None
 
 
-def test_what_is_not_known_is_not_claimed(open_page: Open) -> None:
+def test_what_is_not_known_is_not_claimed(open_page: Open, client: httpx.Client) -> None:
     page = open_page()
-    changed(page, "**/recommendations?*", {"degraded": ["evidence"]})
+    told(page, answered(client) | {"degraded": ["evidence"]})
     page.goto(page.url + f"?user={USER}&without=item:i150")
     listed(page)
     expect(page.get_by_text("What rose, fell or left the list is not known")).to_be_visible()
@@ -140,11 +139,11 @@ def test_a_title_without_a_space_makes_nothing_wider(
     open_page: Open, client: httpx.Client, width: int
 ) -> None:
     page = open_page(viewport={"width": width, "height": 900})
-    answer = client.get(f"/v1/users/{USER}/recommendations?explain=full").json()
+    answer = answered(client)
     for item in answer["items"]:
         item["title"] = LONG
         item["explanation"]["text"] = f"Because you bought {LONG}."
-    changed(page, "**/recommendations?*", {"items": answer["items"]})
+    told(page, answer)
     page.goto(page.url + f"?user={USER}")
     expect(page.locator(".detail[data-whole]")).to_be_visible()
     assert page.evaluate("document.scrollingElement.scrollWidth") == width
