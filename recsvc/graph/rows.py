@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from loaders.gateway import Row
 from loaders.stored_json import json_object
@@ -12,6 +12,13 @@ from recsvc.evidence import EvidenceKind
 
 Unread = tuple[str, str]
 """What cannot be read: of which kind, and what the database calls it inside."""
+State = frozenset[str]
+"""Bookmarks that Neo4j gave at the end of a read: they name the newest commit of the graph.
+
+Of two reads with the same bookmarks the later one met no commit that the earlier one had not met.
+"""
+UNKNOWN: Final = State()
+"""Of a read that gave no bookmark."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -25,6 +32,7 @@ class StoredUser:
         prefers: (category_id, weight, name or None, kind or None).
         titles: of the items of these interactions that have one, but for the oldest.
         unread: what cannot be read and is left out.
+        state: of the graph when it had been read.
     """
 
     interactions: list[tuple[str, str, float, float | None]]
@@ -32,6 +40,7 @@ class StoredUser:
     prefers: list[tuple[str, float, str | None, str | None]]
     titles: Mapping[str, str] = field(default_factory=dict[str, str])
     unread: Sequence[Unread] = ()
+    state: State = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,7 @@ def found_path(
     return FoundPath(evidence_id, item_id, strength, nodes, steps)
 
 
-def stored_user(row: Row, limit: int) -> StoredUser:
+def stored_user(row: Row, limit: int, state: State) -> StoredUser:
     """A user, from a row of `cypher/serve/user_evidence.cypher`, with so many links of a kind."""
     did, follows, prefers = row["interactions"], row["follows"], row["prefers"]
     unread = [
@@ -161,6 +170,7 @@ def stored_user(row: Row, limit: int) -> StoredUser:
             if title and weight is not None
         },
         unread,
+        state,
     )
 
 

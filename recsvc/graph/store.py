@@ -16,14 +16,17 @@ from loaders.stored_json import json_object
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
 from recsvc.graph.fulltext_query import words_query
+from recsvc.graph.known_items import KnownItems
 from recsvc.graph.pasteable_cypher import path_parameters
 from recsvc.graph.read_coalescing import SharedReads
 from recsvc.graph.rows import (
+    UNKNOWN,
     ActiveVersion,
     CategoryScope,
     FoundPath,
     LiveItem,
     PendingDeletions,
+    State,
     StoredNode,
     StoredUser,
     active_version,
@@ -66,6 +69,7 @@ class Store(Transport):
         )
         self._users = SharedReads(self._read_users)
         self._live_items = SharedReads(self._read_live_items_of_all)
+        self._known_items = KnownItems()
         self.unread = UnreadNotes()
         self.schema_trouble: str | None = None
 
@@ -82,11 +86,13 @@ class Store(Transport):
         return found
 
     async def _read_users(self, asked: Sequence[tuple[str, int]]) -> list[StoredUser | None]:
-        rows = await self._run(
-            catalogue()["serve/user_evidence"],
-            user_ids=list({user_id for user_id, _ in asked}),
-            limit=max(limit for _, limit in asked),
-            seen_limit=SEEN_LIMIT,
+        parameters = {
+            "user_ids": list({user_id for user_id, _ in asked}),
+            "limit": max(limit for _, limit in asked),
+            "seen_limit": SEEN_LIMIT,
+        }
+        rows, state = await self._run_after(
+            catalogue()["serve/user_evidence"], parameters, UNKNOWN, self.timeout_seconds
         )
         row_of = {row["user_id"]: row for row in rows}
         if len(row_of) < len(rows):
@@ -94,7 +100,9 @@ class Store(Transport):
             repeated = [row["inside"] for row in rows if row["inside"] not in first.values()]
             self.unread.note([("User.user_id of another", inside) for inside in repeated])
             row_of = {row["user_id"]: row for row in reversed(rows)}
-        found = [stored_user(row_of[u], limit) if u in row_of else None for u, limit in asked]
+        found = [
+            stored_user(row_of[u], limit, state) if u in row_of else None for u, limit in asked
+        ]
         self.unread.note([each for user in found if user is not None for each in user.unread])
         return found
 
@@ -112,38 +120,49 @@ class Store(Transport):
         return (await self._run(catalogue()["serve/user_exists"], user_id=user_id))[0]["found"]
 
     async def live_items(
-        self, item_ids: Collection[str], categories: Sequence[str] = ()
+        self, item_ids: Collection[str], categories: Sequence[str] = (), state: State = UNKNOWN
     ) -> dict[str, LiveItem]:
         """Those of the items that exist, as they are now: what every answer is made from.
+
+        What was read in the same state of the graph is not read again.
 
         Args:
             item_ids: which items.
             categories: ids of categories; `LiveItem.inside` says whether an item is in one of them.
+            state: of the graph now, where that was read for the same answer.
 
         Raises:
             Neo4jError: the graph cannot be read in time.
         """
-        if not item_ids:
-            return {}
-        if categories:
-            return await self._read_live_items(list(item_ids), categories)
-        live = await self._shared("serve/live_items", self._live_items, frozenset(item_ids))
-        return {item_id: live[item_id] for item_id in item_ids if item_id in live}
+        if categories and item_ids:
+            return (await self._read_live_items(item_ids, categories, UNKNOWN))[0]
+        known = self._known_items.of(state)
+        missing = frozenset(item_id for item_id in item_ids if item_id not in known)
+        found: Mapping[str, LiveItem] = {}
+        if missing:
+            asked = (missing, state)
+            found = await self._shared("serve/live_items", self._live_items, asked)
+        return {i: item for i in item_ids if (item := found.get(i) or known.get(i)) is not None}
 
     async def _read_live_items_of_all(
-        self, asked: Sequence[frozenset[str]]
+        self, asked: Sequence[tuple[frozenset[str], State]]
     ) -> list[dict[str, LiveItem]]:
-        found = await self._read_live_items(list(frozenset[str]().union(*asked)), ())
+        item_ids = frozenset[str]().union(*(wanted for wanted, _ in asked))
+        states = {state for _, state in asked}
+        found, state = await self._read_live_items(item_ids, (), UNKNOWN.union(*states))
+        if state in states:
+            self._known_items.keep(state, item_ids, found)
         return [found] * len(asked)
 
     async def _read_live_items(
-        self, item_ids: list[str], categories: Sequence[str]
-    ) -> dict[str, LiveItem]:
-        (row,) = await self._run(
-            catalogue()["serve/live_items"], item_ids=item_ids, category_ids=list(categories)
+        self, item_ids: Collection[str], categories: Sequence[str], after: State
+    ) -> tuple[dict[str, LiveItem], State]:
+        parameters = {"item_ids": list(item_ids), "category_ids": list(categories)}
+        (row,), state = await self._run_after(
+            catalogue()["serve/live_items"], parameters, after, self.timeout_seconds
         )
         self.unread.note(row["unread"])
-        return live_items(row["items"])
+        return live_items(row["items"]), state
 
     async def category_scope(self, categories: Sequence[str], limit: int) -> CategoryScope:
         """What a filter by some categories means now, with its items where they are so few.

@@ -28,6 +28,7 @@ from loaders.schema import FullText, apply_schema, full_text_names
 from recsvc.graph.circuit_breaker import Patience
 from recsvc.graph.pasteable_cypher import path_parameters
 from recsvc.graph.read_coalescing import SharedReads
+from recsvc.graph.rows import UNKNOWN, State
 
 WRITE_SECONDS = 10.0
 """Deadline of a write, unless another one is set."""
@@ -241,8 +242,19 @@ class Transport:
     async def _run(
         self, query: Query, *, timeout_seconds: float | None = None, **parameters: Any
     ) -> list[Row]:
+        seconds = timeout_seconds or self.timeout_seconds
+        return (await self._run_after(query, parameters, UNKNOWN, seconds))[0]
+
+    async def _run_after(
+        self, query: Query, parameters: Mapping[str, Any], after: State, seconds: float
+    ) -> tuple[list[Row], State]:
+        """The rows of a read that sees all that was committed before a state, and its own state.
+
+        Where both are the same, the rows are those of that state: Neo4j tells the newest commit
+        when a read ends, and waits for commits up to a bookmark that it is given.
+        """
         self._patience.refuse_if_away()
-        return await self._asked(query, parameters, timeout_seconds or self.timeout_seconds)
+        return await self._asked(query, parameters, seconds, after)
 
     async def _shared(self, name: str, reads: SharedReads[_Key, _T], key: _Key) -> _T:
         """What is read for one request, maybe together with what others want."""
@@ -339,28 +351,36 @@ class Transport:
                 await driver.close()
 
     async def _asked(
-        self, query: Query, parameters: Mapping[str, Any], seconds: float
-    ) -> list[Row]:
+        self,
+        query: Query,
+        parameters: Mapping[str, Any],
+        seconds: float,
+        after: State = UNKNOWN,
+    ) -> tuple[list[Row], State]:
         async with self._patience.deadline(query, seconds):
             try:
-                return await self._read_once(query, parameters, seconds)
+                return await self._read_once(query, parameters, seconds, after)
             except (neo4j.exceptions.DriverError, neo4j.exceptions.Neo4jError) as error:
                 if not (error.is_retryable() or _was_deleted_meanwhile(error)):
                     raise
             (rows,) = await self._transact([(query, parameters)], seconds)
-            return rows
+            return rows, UNKNOWN
 
     async def _read_once(
-        self, query: Query, parameters: Mapping[str, Any], seconds: float
-    ) -> list[Row]:
+        self, query: Query, parameters: Mapping[str, Any], seconds: float, after: State
+    ) -> tuple[list[Row], State]:
         """One read without a transaction around it: half the messages, and no second try."""
 
-        async def work(session: neo4j.AsyncSession) -> list[Row]:
+        async def work(session: neo4j.AsyncSession) -> tuple[list[Row], State]:
             text = neo4j.Query(with_one_parameter(query.text), timeout=seconds)
             result = await session.run(text, {"all": checked(query, parameters)})
-            return [dict(record.items()) async for record in result]
+            rows = [dict(record.items()) async for record in result]
+            return rows, State((await session.last_bookmarks()).raw_values)
 
-        return await self._in_session(work, default_access_mode=neo4j.READ_ACCESS)
+        bookmarks = neo4j.Bookmarks.from_raw_values(after)
+        return await self._in_session(
+            work, default_access_mode=neo4j.READ_ACCESS, bookmarks=bookmarks
+        )
 
     async def _in_session(
         self, work: Callable[[neo4j.AsyncSession], Awaitable[_T]], **options: Any

@@ -1,8 +1,9 @@
 """What a person may change at any time, read for the items of an answer when it is made.
 
 Availability, titles and categories are those of the graph now, in lists, similar items, sessions,
-batches, files and explanations alike: all of them ask `Store.live_items`, and nothing that is found
-is kept. Without Neo4j the snapshot tells how it was at the refresh.
+batches, files and explanations alike: all of them ask `Store.live_items`, which keeps what it finds
+for as long as Neo4j says that nothing has been committed since. Without Neo4j the snapshot tells
+how it was at the refresh.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ async def live_rows(
     scope = listing.scope
     try:
         live = await store.live_items(
-            ids, scope.categories if scope and scope.items is None else ()
+            ids, scope.categories if scope and scope.items is None else (), listing.asker.state
         )
     except Neo4jAwayError:
         return None

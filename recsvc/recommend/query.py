@@ -8,7 +8,7 @@ from typing import Final
 from recsvc.answer import ExplainLevel, NodeRef, Source
 from recsvc.errors import TooMuchError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
-from recsvc.graph.rows import StoredUser
+from recsvc.graph.rows import UNKNOWN, State, StoredUser
 from recsvc.settings import EventSettings
 
 MOST_WORK: Final = 8_000_000
@@ -86,6 +86,7 @@ class Asker:
         nodes: the same nodes by title, in the order of `evidence.nodes`.
         degraded: what could not be read.
         source: whose evidence it is; None where none was read.
+        state: of the graph when the evidence had been read.
     """
 
     user_id: str | None
@@ -93,6 +94,7 @@ class Asker:
     nodes: tuple[NodeRef, ...] = ()
     degraded: tuple[str, ...] = ()
     source: Source | None = None
+    state: State = UNKNOWN
 
     def work(self, query: RecommendationQuery) -> int:
         """How much an answer to them takes, see `RecommendationQuery.work`."""
@@ -191,7 +193,9 @@ def stored_asker(
         **{("category", category): name for category, _, name, _ in stored.prefers},
     }
     source = Source(frozenset([user_id, *(other for other, _, _ in stored.follows)]))
-    return Asker(user_id, Evidence(nodes, seen), _references(nodes, names), source=source)
+    return Asker(
+        user_id, Evidence(nodes, seen), _references(nodes, names), (), source, stored.state
+    )
 
 
 def _references(

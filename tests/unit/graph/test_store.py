@@ -157,6 +157,9 @@ class _ResetDriver(_FlakyDriver):
     async def execute_read(self, _work: object) -> Any:
         raise self.error
 
+    async def last_bookmarks(self) -> neo4j.Bookmarks:
+        return neo4j.Bookmarks()
+
     def cancel(self) -> None:
         self.reset -= 1
 
