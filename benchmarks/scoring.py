@@ -199,7 +199,7 @@ def timed_explanation(blend: Blend, evidence: Evidence) -> tuple[float, float]:
     text = TextSettings()
 
     def explain() -> None:
-        exact = take_apart(blend, scored, best)
+        exact = take_apart(blend, scored, best).with_terms(blend, scored)
         for column in range(len(best)):
             contributions(exact, column, nodes, limit=LISTED)
         sentences(exact, evidence, nodes, text)

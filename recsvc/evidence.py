@@ -145,21 +145,22 @@ def item_evidence(
     if not rows:
         return []
     item_ids, kinds, weights, times = zip(*rows, strict=True)
-    names, event_index = np.unique(np.array(kinds, dtype=object), return_inverse=True)
+    place = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
     ages = now - np.array([np.nan if at is None else at for at in times])
     values = interaction_weights(
-        settings_of(names.tolist(), events), event_index, np.array(weights, np.float64), ages,
-        np.zeros(len(rows), np.int64),
+        settings_of(list(place), events), np.array([place[kind] for kind in kinds]),
+        np.array(weights, np.float64), ages, np.zeros(len(rows), np.int64),
     )  # fmt: skip
     by_item: dict[str, list[tuple[float, str]]] = {}
     for item_id, event, value in zip(item_ids, kinds, values.tolist(), strict=True):
         by_item.setdefault(item_id, []).append((value, event))
-    total = {item_id: sum(value for value, _ in did) for item_id, did in by_item.items()}
-    return [
-        EvidenceNode("item", item_id, value, (max if value > 0.0 else min)(by_item[item_id])[1])
-        for item_id, value in total.items()
-        if value != 0.0
-    ]
+    nodes: list[EvidenceNode] = []
+    for item_id, did in by_item.items():
+        value = sum(value for value, _ in did)
+        if value != 0.0:
+            event = (max if value > 0.0 else min)(did)[1]
+            nodes.append(EvidenceNode("item", item_id, value, event))
+    return nodes
 
 
 def newest_time(graph: HeteroGraph) -> float:

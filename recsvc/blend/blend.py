@@ -46,8 +46,13 @@ _ROUNDING = 1e-6
 
 def unit_rms(raw: Float32[NDArray[np.float32], "... items"]) -> Float64[NDArray[np.float64], "..."]:
     """n(u): 1 over the root mean square of the raw scores; 0 where all of them are 0."""
-    rms = np.sqrt(np.mean(np.square(raw, dtype=np.float64), axis=-1))
+    rms = _rms(raw)
     return np.divide(1.0, rms, out=np.zeros_like(rms), where=rms > 0)
+
+
+def _rms(raw: Float32[NDArray[np.float32], "... items"]) -> Float64[NDArray[np.float64], "..."]:
+    wide = raw.astype(np.float64)
+    return np.sqrt(np.vecdot(wide, wide) / max(1, wide.shape[-1]))
 
 
 def _speaks(
@@ -59,8 +64,7 @@ def _speaks(
         raw: scores by the evidence.
         whole: scores by the same evidence, dislikes counted as likes.
     """
-    left, gross = (np.sqrt(np.mean(np.square(x, dtype=np.float64), -1)) for x in (raw, whole))
-    return np.asarray(left > _ROUNDING * gross)
+    return np.asarray(_rms(raw) > _ROUNDING * _rms(whole))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,6 +172,12 @@ class Blend:
                     factor = factor * _speaks(raw, signal.batch_scores(abs(given)))
                 scores += factor[:, None].astype(np.float32) * raw
         return scores
+
+    def parts(
+        self, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]
+    ) -> tuple[tuple[str, Float64[NDArray[np.float64], " k"]], ...]:
+        """Name of each signal that speaks, and what all its evidence adds to each of `items`."""
+        return tuple((s.name, factor * s.sums(rows, items)) for s, factor, rows in scored.spoken)
 
     def terms(self, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]) -> list[Term]:
         """What each piece of evidence adds to each of `items`, exactly.

@@ -20,15 +20,17 @@ class ExactScores:
 
     Attributes:
         items: rows of the items.
-        terms: per signal, what each piece of evidence adds to each item.
+        parts: name of each signal, and what it adds to each item.
         base: what no evidence carries.
         diversity: what each item loses by being like one above it; None where that is not counted.
+        terms: per signal, what each piece of evidence adds to each item; empty where nobody asks.
     """
 
     items: Int64[NDArray[np.int64], " k"]
-    terms: tuple[Term, ...]
+    parts: tuple[tuple[str, Float64[NDArray[np.float64], " k"]], ...]
     base: Float64[NDArray[np.float64], " k"]
     diversity: Float64[NDArray[np.float64], " k"] | None = None
+    terms: tuple[Term, ...] = ()
 
     @property
     def carried_by_none(self) -> Float64[NDArray[np.float64], " k"]:
@@ -39,28 +41,32 @@ class ExactScores:
     def scores(self) -> Float64[NDArray[np.float64], " k"]:
         """The sum of all parts of each item."""
         return self.carried_by_none + sum(
-            (term.values.sum(axis=0) for term in self.terms), np.zeros(len(self.items))
+            (values for _, values in self.parts), np.zeros(len(self.items))
         )
 
     def take(self, columns: Int64[NDArray[np.int64], " n"]) -> "ExactScores":
-        """Some of the items, in the order given."""
-        terms = tuple(replace(term, values=term.values[:, columns]) for term in self.terms)
+        """Some of the items, in the order given, without terms."""
+        parts = tuple((signal, values[columns]) for signal, values in self.parts)
         diversity = None if self.diversity is None else self.diversity[columns]
-        return ExactScores(self.items[columns], terms, self.base[columns], diversity)
+        return ExactScores(self.items[columns], parts, self.base[columns], diversity)
 
     def signals(self, column: int) -> dict[str, float]:
         """What each signal adds to one item; the values add up to its score."""
-        parts = {term.signal: float(term.values[:, column].sum()) for term in self.terms}
+        parts = {signal: float(values[column]) for signal, values in self.parts}
         if self.diversity is not None:
             parts[DIVERSITY] = float(self.diversity[column])
         return parts | {BASE: float(self.base[column])}
+
+    def with_terms(self, blend: Blend, scored: ScoredUser) -> "ExactScores":
+        """The same with what each piece of evidence adds."""
+        return replace(self, terms=tuple(blend.terms(scored, self.items)))
 
 
 def take_apart(
     blend: Blend, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]
 ) -> ExactScores:
-    """The exact parts of the scores of `items`."""
-    return ExactScores(items, tuple(blend.terms(scored, items)), blend.base(scored, items))
+    """The exact parts of the scores of `items`, without terms."""
+    return ExactScores(items, blend.parts(scored, items), blend.base(scored, items))
 
 
 def contributions(

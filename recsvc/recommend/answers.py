@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from loaders.errors import Neo4jAwayError
 from recsvc.answer import Answer
 from recsvc.errors import NotFoundError
-from recsvc.explain.contributions import ExactScores, take_apart
+from recsvc.explain.contributions import ExactScores
 from recsvc.explain.paths import DrawnPaths, find_paths
 from recsvc.explain.sentence import sentences
 from recsvc.graph.store import Store
@@ -62,7 +62,7 @@ class Answers:
                 # It has to exist; its place depends on what comes before it.
                 before = listing.before(float(listing.scored.scores[only[0]]))
                 asked = np.union1d(asked, np.append(before, only))
-                exact = take_apart(listing.snapshot.blend, listing.scored, only)
+                exact = listing.exact_of(int(only[0]))
             live, reasons = await asyncio.gather(
                 live_rows(self._store, listing, asked), self._reasons(listing, exact, whole)
             )

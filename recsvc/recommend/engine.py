@@ -153,7 +153,7 @@ class Engine:
                 live_scope(self._store, chosen, query), self._unknown(query.named(), chosen)
             )
         await asyncio.gather(*map(ask, users))
-        pieces = [len(asker.nodes) for asker, _ in known.values()]
+        pieces = [len(asker.evidence.nodes) for asker, _ in known.values()]
         work = check_work(query, pieces, sum(user_id in known for user_id in user_ids))
         with WORKSHOP.room(work):
             await asyncio.gather(*map(answer, [user_id for user_id in users if user_id in known]))

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 from recsvc.answer import ExplainLevel, NodeRef, Source
@@ -76,14 +77,14 @@ class StatedEvidence:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which leave no room for what is made once
 class Asker:
     """Who asks, and what is known about them.
 
     Attributes:
         user_id: their id; None for someone the graph does not know.
         evidence: what is known about them.
-        nodes: the same nodes by title, in the order of `evidence.nodes`.
+        names: titles and names of the evidence, by kind and id.
         degraded: what could not be read.
         source: whose evidence it is; None where none was read.
         state: of the graph when the evidence had been read.
@@ -91,14 +92,23 @@ class Asker:
 
     user_id: str | None
     evidence: Evidence
-    nodes: tuple[NodeRef, ...] = ()
+    names: Mapping[EvidenceKind, Mapping[str, str | None]] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
     source: Source | None = None
     state: State = UNKNOWN
 
+    @cached_property
+    def nodes(self) -> tuple[NodeRef, ...]:
+        """The evidence by title, in the order of `evidence.nodes`."""
+        none: Mapping[str, str | None] = {}
+        return tuple(
+            NodeRef(node.kind, node.id, self.names.get(node.kind, none).get(node.id) or None)
+            for node in self.evidence.nodes
+        )
+
     def work(self, query: RecommendationQuery) -> int:
         """How much an answer to them takes, see `RecommendationQuery.work`."""
-        return query.work(len(self.nodes))
+        return query.work(len(self.evidence.nodes))
 
     def is_large(self, query: RecommendationQuery) -> bool:
         """Whether an answer to them takes long enough to keep others waiting."""
@@ -109,13 +119,8 @@ class Asker:
         if not keys:
             return self
         gone = frozenset(keys)
-        kept = [
-            (node, reference)
-            for node, reference in zip(self.evidence.nodes, self.nodes, strict=True)
-            if (node.kind, node.id) not in gone
-        ]
-        nodes, references = zip(*kept, strict=True) if kept else ((), ())
-        return replace(self, evidence=replace(self.evidence, nodes=nodes), nodes=references)
+        nodes = tuple(node for node in self.evidence.nodes if (node.kind, node.id) not in gone)
+        return replace(self, evidence=replace(self.evidence, nodes=nodes))
 
 
 def check_work(query: RecommendationQuery, pieces: Sequence[int], answers: int) -> int:
@@ -158,8 +163,7 @@ def stated_asker(
     rows = [(each.item_id, each.event, each.weight, None) for each in stated]
     nodes = tuple(item_evidence(rows, events, now=time.time()))
     evidence = Evidence(nodes, frozenset(each.item_id for each in stated))
-    names = {("item", item): title for item, title in titles.items()}
-    return Asker(None, evidence, _references(nodes, names))
+    return Asker(None, evidence, {"item": titles})
 
 
 def stored_asker(
@@ -187,20 +191,10 @@ def stored_asker(
         ),
     )
     seen = frozenset(row[0] for row in stored.interactions)
-    names: dict[tuple[str, str], str | None] = {
-        **{("item", item): title for item, title in stored.titles.items()},
-        **{("user", other): name for other, name, _ in stored.follows},
-        **{("category", category): name for category, _, name, _ in stored.prefers},
+    names: dict[EvidenceKind, Mapping[str, str | None]] = {
+        "item": stored.titles,
+        "user": {other: name for other, name, _ in stored.follows},
+        "category": {category: name for category, _, name, _ in stored.prefers},
     }
     source = Source(frozenset([user_id, *(other for other, _, _ in stored.follows)]))
-    return Asker(
-        user_id, Evidence(nodes, seen), _references(nodes, names), (), source, stored.state
-    )
-
-
-def _references(
-    nodes: Sequence[EvidenceNode], names: Mapping[tuple[str, str], str | None]
-) -> tuple[NodeRef, ...]:
-    return tuple(
-        NodeRef(node.kind, node.id, names.get((node.kind, node.id)) or None) for node in nodes
-    )
+    return Asker(user_id, Evidence(nodes, seen), names, (), source, stored.state)

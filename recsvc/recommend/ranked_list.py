@@ -147,7 +147,17 @@ class Listing:
 
     def exact(self) -> ExactScores:
         """The list, best first, its scores taken apart."""
-        return self._ranked(self.scored, self._allowed & self._assumed)
+        return self._told(self._ranked(self.scored, self._allowed & self._assumed))
+
+    def exact_of(self, row: int) -> ExactScores:
+        """One item, listed or not, its score taken apart."""
+        return self._told(take_apart(self.snapshot.blend, self.scored, np.array([row])))
+
+    def _told(self, exact: ExactScores) -> ExactScores:
+        """The same with what each piece of evidence adds, where that is explained."""
+        if self.query.explain == "none":
+            return exact
+        return exact.with_terms(self.snapshot.blend, self.scored)
 
     @property
     def _allowed(self) -> Bool[NDArray[np.bool_], " items"]:

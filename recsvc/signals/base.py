@@ -90,6 +90,12 @@ class Signal(ABC):
     ) -> Float64[NDArray[np.float64], "evidence k"]:
         """e_j · K(j, i) for each piece of evidence and each of the given items."""
 
+    def sums(
+        self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]
+    ) -> Float64[NDArray[np.float64], " k"]:
+        """Σ_j e_j · K(j, i) for each of the given items, in float64."""
+        return self.terms(evidence, items).sum(axis=0)
+
     @abstractmethod
     def batch_scores(self, evidence: sp.csr_matrix) -> Float32[NDArray[np.float32], "n items"]:
         """`raw_scores` of many users; `evidence` is [n, evidence nodes]."""

@@ -71,8 +71,20 @@ class EmbeddingSignal(Signal):
 
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """See `Signal.raw_scores`."""
-        profile = np.einsum("j,jd->d", evidence.weight, self.source[evidence.row])
-        return _products(self.target, profile.astype(np.float32))
+        return _products(self.target, self._profile(evidence).astype(np.float32))
+
+    def _profile(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], " dim"]:
+        """Σ_j e_j · source_j, kept as long as the evidence is."""
+        if self not in evidence.made:
+            evidence.made[self] = evidence.weight @ self.source[evidence.row].astype(np.float64)
+        return evidence.made[self]
+
+    def sums(
+        self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]
+    ) -> Float64[NDArray[np.float64], " k"]:
+        """See `Signal.sums`."""
+        # Item by item, so that items with the same vector have the same score.
+        return np.vecdot(self.target[items].astype(np.float64), self._profile(evidence))
 
     def terms(
         self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]

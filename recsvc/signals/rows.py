@@ -14,6 +14,7 @@ from recsvc.evidence import EvidenceKind, EvidenceRows
 from recsvc.signals.base import Moments, Signal, StoredArray, fresh_order
 
 _Entries = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+_Sums = Float64[NDArray[np.float64], " items"]
 
 ROWS = ""
 """The name of the only array: it is stored under that of the signal."""
@@ -44,11 +45,29 @@ class RowSignal(Signal):
 
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """See `Signal.raw_scores`."""
-        # Added up in float64: of likes and dislikes that cancel, float32 would leave something.
+        return self._all_sums(evidence).astype(np.float32)
+
+    def sums(
+        self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]
+    ) -> Float64[NDArray[np.float64], " k"]:
+        """See `Signal.sums`."""
+        return self._all_sums(evidence)[items]
+
+    def _all_sums(self, evidence: EvidenceRows) -> _Sums:
+        """Σ_j e_j · K(j, i) for every item i, kept as long as the evidence is.
+
+        In float64: of likes and dislikes that cancel, float32 would leave something.
+        """
+        key = (self, "sums")
+        if key not in evidence.made:
+            evidence.made[key] = self._added_up(evidence)
+        return evidence.made[key]
+
+    def _added_up(self, evidence: EvidenceRows) -> _Sums:
         if 0 < len(evidence) <= _FEW_ROWS:
             item, value, _ = self.entries(evidence)
-            return np.bincount(item, value, minlength=self.rows.shape[1]).astype(np.float32)
-        return np.asarray(self.rows[evidence.row].T @ evidence.weight, np.float32)
+            return np.bincount(item, value, minlength=self.rows.shape[1])
+        return np.asarray(self.rows[evidence.row].T @ evidence.weight, np.float64)
 
     def terms(
         self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]
@@ -79,8 +98,9 @@ class RowSignal(Signal):
         begin, end = self.rows.indptr[evidence.row], self.rows.indptr[evidence.row + 1]
         spans = list(zip(begin.tolist(), end.tolist(), strict=True))
         indices, data = self.rows.indices, self.rows.data
-        item = np.concatenate([indices[first:last] for first, last in spans], dtype=np.int64)
-        value = np.concatenate([data[first:last] for first, last in spans], dtype=np.float64)
+        # Converted as a whole: to have each piece converted takes three times as long.
+        item = np.concatenate([indices[first:last] for first, last in spans]).astype(np.int64)
+        value = np.concatenate([data[first:last] for first, last in spans]).astype(np.float64)
         lengths = (end - begin).astype(np.int64)
         value *= np.repeat(evidence.weight, lengths)
         return item, value, lengths
@@ -93,7 +113,7 @@ class RowSignal(Signal):
         """See `Signal.moments`."""
         item, value, lengths = self.entries(evidence)
         owner = np.repeat(np.arange(len(evidence)), lengths)
-        whole = np.bincount(item, value, minlength=self.rows.shape[1])
+        whole = self._all_sums(evidence)
         towards, square = (
             np.bincount(owner, value * other, minlength=len(evidence)).astype(np.float64)
             for other in (whole[item], value)

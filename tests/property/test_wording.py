@@ -14,6 +14,7 @@ from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceNode
 from recsvc.explain.contributions import ExactScores
 from recsvc.explain.sentence import LEAST_SHARE, sentences
 from recsvc.phrases import TextSettings
+from tests.exact_scores import exact_scores
 
 N_ITEMS = 3
 MARKED = TextSettings(
@@ -56,7 +57,7 @@ def cases(draw: st.DrawFn) -> tuple[ExactScores, Evidence]:
                  np.array(values, float).reshape(len(positions), N_ITEMS))
         )  # fmt: skip
     base = np.array([draw(st.sampled_from([0.0, 0.0625, 1.0])) for _ in range(N_ITEMS)])
-    return ExactScores(np.arange(N_ITEMS), tuple(terms), base), Evidence(nodes)
+    return exact_scores(np.arange(N_ITEMS), tuple(terms), base), Evidence(nodes)
 
 
 @dataclass

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from recsvc.answer import NodeRef
 from recsvc.blend.blend import BASE, Term
 from recsvc.explain.contributions import ExactScores, contributions
+from tests.exact_scores import exact_scores
 
 
 def term(signal: str, values: dict[int, float]) -> Term:
@@ -15,7 +16,7 @@ def term(signal: str, values: dict[int, float]) -> Term:
 
 
 def exact(base: float, *terms: Term) -> ExactScores:
-    return ExactScores(np.array([7]), terms, np.array([base]))
+    return exact_scores(np.array([7]), terms, np.array([base]))
 
 
 VALUES = st.dictionaries(st.integers(0, 5), st.floats(-10, 10), max_size=6)
@@ -50,7 +51,7 @@ def test_contributions_of_equal_size_have_one_order() -> None:
 
 def test_each_item_has_its_own_column() -> None:
     values = np.array([[1.0, 0.0, -2.0], [0.5, 0.25, 4.0]])
-    parts = ExactScores(
+    parts = exact_scores(
         np.array([4, 0, 9]), (Term("s", np.array([1, 0]), np.ones(2), values),),
         np.array([0.1, 0.2, 0.3]),
     )  # fmt: skip

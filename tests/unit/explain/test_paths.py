@@ -14,11 +14,11 @@ from loaders.catalogue import catalogue
 from loaders.types import IdMap
 from recsvc.answer import NodeRef, Path
 from recsvc.blend.blend import Blend, Term
-from recsvc.explain.contributions import ExactScores
 from recsvc.explain.paths import EQUALLY_STRONG, find_paths, strength_steps
 from recsvc.graph.rows import FoundPath, found_path
 from recsvc.graph.store import Store
 from recsvc.snapshot.arrays import Snapshot
+from tests.exact_scores import exact_scores
 
 CATEGORIES = IdMap(["known", "rare", "twin"])
 IN_CATEGORY = sp.csr_matrix(np.array([[1, 1, 1], [1, 0, 0], [1, 0, 0]], bool))
@@ -85,7 +85,7 @@ def shown(store: FakeStore, values: Sequence[float]) -> tuple[Path, ...]:
     """The paths to one item; evidence j adds `values[j]`, and e_j · λ · n is 1."""
     column = np.array(values, np.float64)[:, None]
     term = Term("item_category_item", np.arange(len(values)), np.ones(len(values)), column)
-    exact = ExactScores(np.array([0]), (term,), np.zeros(1))
+    exact = exact_scores(np.array([0]), (term,), np.zeros(1))
     found = find_paths(cast(Store, store), made_snapshot(), "asker", EVIDENCE, exact, at_once)
     return asyncio.run(found)[0][0]
 

@@ -16,12 +16,12 @@ from recsvc.blend.blend import Blend, Term
 from recsvc.commands.connecting import make_engine
 from recsvc.event_kinds import default_events
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
-from recsvc.explain.contributions import ExactScores
 from recsvc.explain.sentence import LONGEST_NAME, sentences, shown_name
 from recsvc.phrases import TextSettings
 from recsvc.recommend.engine import RecommendationQuery
 from recsvc.settings import Settings
 from recsvc.snapshot.arrays import Snapshot, folder_name, pack, unpack
+from tests.exact_scores import exact_scores
 
 ENGLISH = TextSettings()
 ROOT = Path(__file__).parents[3]
@@ -57,7 +57,7 @@ def say(
         for signal in dict.fromkeys(p.signal for p in parts)
         if (positions := [n for n, p in enumerate(parts) if p.signal == signal])
     ]  # fmt: skip
-    exact = ExactScores(np.array([7]), tuple(terms), np.array([base]))
+    exact = exact_scores(np.array([7]), tuple(terms), np.array([base]))
     (said,) = sentences(exact, evidence, references, text, people_event=people)
     return said
 
@@ -139,7 +139,7 @@ def test_signals_of_one_piece_of_evidence_are_taken_together() -> None:
         Term("x", np.array([0, 1]), np.ones(2), np.array([[0.6, 0.0], [0.5, 0.1]])),
         Term("y", np.array([1]), np.ones(1), np.array([[0.4, -0.3]])),
     )
-    exact = ExactScores(np.array([7, 3]), terms, np.array([0.0, 0.5]))
+    exact = exact_scores(np.array([7, 3]), terms, np.array([0.0, 0.5]))
     assert sentences(exact, evidence, references, ENGLISH) == [
         "Because you interacted with B and A.",
         "Ranked by its popularity.",

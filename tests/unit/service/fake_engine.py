@@ -121,9 +121,9 @@ class FakeEngine:
         self._called("known", user_id)
         listened = ("55", "listen", 13883.0, 1_763_726_400.0)
         nodes = (EvidenceNode("item", "55", 17.5, "listen"), EvidenceNode("user", "275", 1.0))
-        references = (KYLIE, NodeRef("user", "275"))
         stored = StoredUser([listened, ("9", "view", 1.0, None)], [("275", None, 3)], [])
-        return Asker(user_id, Evidence(nodes, frozenset({"55", "9"})), references), stored
+        names = {"item": {"55": KYLIE.title}}
+        return Asker(user_id, Evidence(nodes, frozenset({"55", "9"})), names), stored
 
     async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[dict[str, Any]]:
         self._called("find", kind, text, limit)
