@@ -9,6 +9,7 @@ so a λ means the same for everybody: one user's 3 listens and another's 300 end
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
+from recsvc.blend.bounds import ItemBounds
+from recsvc.blend.ranking import best_items
 from recsvc.blend.reliance import ALIKE, COUNTED, Reliance, effective_count, effective_counts
 from recsvc.errors import TrainingError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceRows
@@ -33,6 +36,13 @@ PER_SIGNAL = 200
 """Candidates that each signal gives each user while λ is learned."""
 SCORES_AT_ONCE = 8_000_000
 """Scores of all items by all signals that are held at a time, while candidates are chosen."""
+
+LEAST_BOUNDED = 32_000_000
+"""Numbers in the vectors of all items from where on reading them takes longer than all else."""
+_FEW = 4_096
+"""Items that are scored exactly at a time."""
+_FLOAT32 = 2.0**-20
+"""What a sum of some float32 numbers is wrong at most, of the sum of their sizes."""
 
 _STEPS = (
     (0.0, 0.125, 0.25, 0.5, 0.7, 1.4, 2.0, 4.0, 8.0),
@@ -67,24 +77,91 @@ def _speaks(
     return np.asarray(_rms(raw) > _ROUNDING * _rms(whole))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots, which leave no room for what is made once
 class ScoredUser:
-    """Scores of all items for one user.
+    """What is known of one user, and the scores that all items have by it.
 
     Attributes:
-        scores: one per item.
+        prior: popularity of each item.
         base: λ_base · r_base(u).
-        counted: weights of the evidence that `Reliance` counts: of items, and of followed users,
-            0 for what is of another kind, speaks against something, or no signal knows.
-        spoken: the signals that add to them, each with λ_s · r_s(u) · n_s(u) and its evidence.
-        raw: what each of these signals gives every item, in the same order.
+        counted: the weight above 0 of each piece of evidence that is an item, and of each that is
+            somebody the user follows, of those that a signal knows; see `Reliance`.
+        spoken: the signals that add to the scores, each with λ_s · r_s(u) · n_s(u) and its
+            evidence.
+        bounds: of very many items, what tells fast which of them are none of the best.
     """
 
-    scores: Float32[NDArray[np.float32], " items"]
+    prior: Float32[NDArray[np.float32], " items"]
     base: float
     counted: Float64[NDArray[np.float64], "2 evidence"]
     spoken: tuple[tuple[Signal, float, EvidenceRows], ...]
-    raw: tuple[Float32[NDArray[np.float32], " items"], ...]
+    bounds: ItemBounds | None = None
+
+    @cached_property
+    def raw(self) -> tuple[Float32[NDArray[np.float32], " items"], ...]:
+        """What each signal of `spoken` gives every item."""
+        return tuple(signal.raw_scores(rows) for signal, _, rows in self.spoken)
+
+    @cached_property
+    def scores(self) -> Float32[NDArray[np.float32], " items"]:
+        """The score of each item."""
+        scores = np.float32(self.base) * self.prior
+        for (_, factor, _), raw in zip(self.spoken, self.raw, strict=True):
+            scores += np.float32(factor) * raw
+        return scores
+
+    def best(
+        self, allowed: Bool[NDArray[np.bool_], " items"], count: int
+    ) -> Int64[NDArray[np.int64], " k"]:
+        """See `best_items`: the same by these scores, of which few are made where bounds do."""
+        if self.bounds is None:
+            return best_items(self.scores, allowed, count)
+        rows = np.flatnonzero(allowed)
+        if len(rows) > max(count, _FEW):
+            near, error = self.near
+            first = best_items(near, allowed, count)
+            if not len(first):
+                return first
+            rows = rows[near[rows] >= near[first[-1]] - np.float32(2.0 * error)]
+        scores = np.concatenate(
+            [self.exact(rows[at : at + _FEW]) for at in range(0, len(rows), _FEW)] or [np.zeros(0)]
+        )
+        return rows[np.lexsort((rows, -scores))][:count]
+
+    def exact(self, items: Int64[NDArray[np.int64], " n"]) -> Float64[NDArray[np.float64], " n"]:
+        """The scores of some items, added up in float64."""
+        own = (factor * signal.sums(rows, items) for signal, factor, rows in self.spoken)
+        return sum(own, self.base * self.prior[items].astype(np.float64))
+
+    @cached_property
+    def near(self) -> tuple[Float32[NDArray[np.float32], " items"], float]:
+        """The score of each item, nearly, and the most that one is wrong."""
+        assert self.bounds is not None
+        profiles: dict[int, Float64[NDArray[np.float64], " dim"]] = {}
+        entries: list[
+            tuple[Int64[NDArray[np.int64], " n"], Float64[NDArray[np.float64], " n"]]
+        ] = []
+        near = np.float32(self.base) * self.prior
+        error, size = 0.0, abs(self.base) * float(self.prior.max(initial=0.0))
+        for signal, factor, rows in self.spoken:
+            profile = signal.profile(rows)
+            if profile is not None and signal.item_vectors in self.bounds:
+                profiles[id(signal.item_vectors)] = factor * profile
+            elif profile is not None:  # λ is so small that it hardly decides
+                error += factor * signal.largest(rows)
+            elif (found := signal.entries(rows)) is not None:
+                entries.append((found.item, factor * found.value))
+            else:
+                raw = np.float32(factor) * signal.raw_scores(rows)
+                size += float(np.abs(raw).max(initial=0.0))
+                near += raw
+        if entries:
+            item, value = (np.concatenate(each) for each in zip(*entries, strict=True))
+            size += float(np.abs(value).sum())
+            near += np.bincount(item, value, minlength=len(near)).astype(np.float32)
+        products, wrong, largest = self.bounds.products(profiles)
+        near += products
+        return near, error + wrong + _FLOAT32 * (size + largest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,6 +191,7 @@ class Blend:
         prior: popularity of each item.
         base_weight: λ_base, above 0: it orders the items no evidence reaches.
         reliance: what the parts count for somebody of whom little is known.
+        bounds: see `with_bounds`.
     """
 
     signals: tuple[Signal, ...]
@@ -121,6 +199,25 @@ class Blend:
     prior: Float32[NDArray[np.float32], " items"]
     base_weight: float
     reliance: Reliance = ALIKE
+    bounds: ItemBounds | None = None
+
+    def with_bounds(self, least: int = LEAST_BOUNDED) -> "Blend":
+        """The same with bounds of what vectors say, where they take long to read.
+
+        They take a byte for each number, and a pass over all vectors to make. Signals that
+        validation found no use for have none: they are bounded by the lengths of their vectors.
+
+        Args:
+            least: how many numbers there are at least in the vectors.
+        """
+        vectors = [
+            signal.item_vectors
+            for signal, weight in zip(self.signals, self.weights, strict=True)
+            if weight > LEAST_WEIGHT and signal.item_vectors is not None
+        ]
+        if sum(each.size for each in vectors) < least:
+            return self
+        return replace(self, bounds=ItemBounds(vectors))
 
     def score(self, evidence: Evidence) -> ScoredUser:
         """Score all items for one user. Without any evidence only the prior counts."""
@@ -134,23 +231,20 @@ class Blend:
                     of_kind[rows.position] = np.maximum(rows.weight, 0.0)
         counts = effective_count(counted.sum(axis=1), np.square(counted).sum(axis=1))
         base = self.base_weight * float(self.reliance.base(counts[0]))
-        scores = np.float32(base) * self.prior
         spoken: list[tuple[Signal, float, EvidenceRows]] = []
-        kept: list[Float32[NDArray[np.float32], " items"]] = []
         for signal, weight in zip(self.signals, self.weights, strict=True):
             rows = known[id(signal.ids)]
             if not weight or not len(rows):
                 continue
-            raw = signal.raw_scores(rows)
-            factor = weight * float(self.reliance.signal(signal.kind, *counts) * unit_rms(raw))
+            rms = np.sqrt(signal.mean_square(rows))
             if (rows.weight < 0).any():
-                whole = signal.raw_scores(replace(rows, weight=np.abs(rows.weight)))
-                factor *= float(_speaks(raw, whole))
-            if factor:
-                spoken.append((signal, factor, rows))
-                kept.append(raw)
-                scores += np.float32(factor) * raw
-        return ScoredUser(scores, base, counted, tuple(spoken), tuple(kept))
+                whole = replace(rows, weight=np.abs(rows.weight))
+                # Likes and dislikes may cancel each other up to rounding.
+                rms *= rms > _ROUNDING * np.sqrt(signal.mean_square(whole))
+            if rms:
+                relied = float(self.reliance.signal(signal.kind, *counts))
+                spoken.append((signal, weight * relied / float(rms), rows))
+        return ScoredUser(self.prior, base, counted, tuple(spoken), self.bounds)
 
     def batch_scores(
         self, evidence: Mapping[EvidenceKind, sp.csr_matrix]

@@ -38,11 +38,14 @@ class ExactScores:
         return self.base if self.diversity is None else self.base + self.diversity
 
     @property
+    def undiversified(self) -> Float64[NDArray[np.float64], " k"]:
+        """The score of each item before it loses anything by being like others."""
+        return self.base + sum((values for _, values in self.parts), np.zeros(len(self.items)))
+
+    @property
     def scores(self) -> Float64[NDArray[np.float64], " k"]:
         """The sum of all parts of each item."""
-        return self.carried_by_none + sum(
-            (values for _, values in self.parts), np.zeros(len(self.items))
-        )
+        return self.undiversified if self.diversity is None else self.undiversified + self.diversity
 
     def take(self, columns: Int64[NDArray[np.int64], " n"]) -> "ExactScores":
         """Some of the items, in the order given, without terms."""

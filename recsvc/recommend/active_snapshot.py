@@ -212,7 +212,7 @@ class Serving:
         except SnapshotError:
             await self._keep_known()
             raise
-        self._serve(snapshot, name, sha256)
+        self._serve(await asyncio.to_thread(snapshot.with_bounds), name, sha256)
         snapshots.note_served(self._folder / name)
         _log.info("snapshot loaded", versions=dict(snapshot.versions))
 
@@ -287,7 +287,7 @@ class Serving:
     def _load_from(self, folders: Iterable[Path]) -> None:
         for folder in folders:
             try:
-                self._serve(snapshots.load(folder), folder.name)
+                self._serve(snapshots.load(folder).with_bounds(), folder.name)
             except SnapshotError as error:
                 _log.warning("a snapshot on disk cannot be served", reason=str(error))
             else:

@@ -96,7 +96,7 @@ class Listing:
         step = self._spare
         while (missing := self._pool - int((self._allowed & self._assumed).sum())) > 0:
             wanted = self._wanted & ~self._assumed
-            rows = best_items(self.scored.scores, wanted, missing + step)
+            rows = self.scored.best(wanted, missing + step)
             if not len(rows):
                 break
             self._assumed[rows] = self._asked[rows] = True
@@ -134,7 +134,7 @@ class Listing:
         They do where it is too short without them, or has items that more speaks against than for.
         """
         few = len(exact.items) < self.query.k
-        return self.newcomers is None and (few or bool((self.scored.scores[exact.items] < 0).any()))
+        return self.newcomers is None and (few or bool((exact.undiversified < 0).any()))
 
     def left_out_ids(self) -> frozenset[str]:
         """Ids of the items that are not to be listed: seen, or named by the query."""
@@ -242,7 +242,7 @@ class Listing:
     def _ranked(
         self, scored: ScoredUser, allowed: Bool[NDArray[np.bool_], " items"]
     ) -> ExactScores:
-        rows = np.sort(best_items(scored.scores, allowed, self._pool))
+        rows = np.sort(scored.best(allowed, self._pool))
         exact = take_apart(self.snapshot.blend, scored, rows)
         if not self.query.diversity:
             return exact.take(sort_by_score(rows, exact.scores)[: self.query.k])

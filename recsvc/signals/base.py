@@ -19,6 +19,20 @@ _Arrays = Mapping[str, Any]
 """By name: numpy arrays, and `csr_matrix` where the layout has columns."""
 
 
+class Entries(NamedTuple):
+    """Scores in parts: of an item all its values add up.
+
+    Attributes:
+        item: rows of items, those of the first piece of evidence first.
+        value: e_j · K(j, i).
+        lengths: how many of them each piece of evidence has.
+    """
+
+    item: Int64[NDArray[np.int64], " entries"]
+    value: Float64[NDArray[np.float64], " entries"]
+    lengths: Int64[NDArray[np.int64], " evidence"]
+
+
 class StoredArray(NamedTuple):
     """What an array of a signal holds.
 
@@ -95,6 +109,23 @@ class Signal(ABC):
     ) -> Float64[NDArray[np.float64], " k"]:
         """Σ_j e_j · K(j, i) for each of the given items, in float64."""
         return self.terms(evidence, items).sum(axis=0)
+
+    def mean_square(self, evidence: EvidenceRows) -> float:
+        """The mean over all items of the raw scores' squares."""
+        raw = self.raw_scores(evidence).astype(np.float64)
+        return float(np.vecdot(raw, raw)) / max(1, len(raw))
+
+    def largest(self, evidence: EvidenceRows) -> float:
+        """What no raw score exceeds in size."""
+        return float(np.abs(self.raw_scores(evidence)).max(initial=0.0))
+
+    def profile(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], " dim"] | None:
+        """What the inner products of `item_vectors` with are the raw scores; None without these."""
+        return None
+
+    def entries(self, evidence: EvidenceRows) -> Entries | None:
+        """The few items that get a score, and by what parts; None where many do."""
+        return None
 
     @abstractmethod
     def batch_scores(self, evidence: sp.csr_matrix) -> Float32[NDArray[np.float32], "n items"]:

@@ -71,20 +71,29 @@ class EmbeddingSignal(Signal):
 
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """See `Signal.raw_scores`."""
-        return _products(self.target, self._profile(evidence).astype(np.float32))
+        return _products(self.target, self.profile(evidence).astype(np.float32))
 
-    def _profile(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], " dim"]:
-        """Σ_j e_j · source_j, kept as long as the evidence is."""
+    def profile(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], " dim"]:
+        """See `Signal.profile`: Σ_j e_j · source_j, kept as long as the evidence is."""
         if self not in evidence.made:
             evidence.made[self] = evidence.weight @ self.source[evidence.row].astype(np.float64)
         return evidence.made[self]
+
+    def mean_square(self, evidence: EvidenceRows) -> float:
+        """See `Signal.mean_square`: pᵀ G p over the number of items."""
+        profile = self.profile(evidence)
+        return max(0.0, float(profile @ self.gram @ profile)) / max(1, len(self.target))
+
+    def largest(self, evidence: EvidenceRows) -> float:
+        """See `Signal.largest`: Cauchy–Schwarz."""
+        return float(np.linalg.norm(self.profile(evidence))) * self.longest
 
     def sums(
         self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]
     ) -> Float64[NDArray[np.float64], " k"]:
         """See `Signal.sums`."""
         # Item by item, so that items with the same vector have the same score.
-        return np.vecdot(self.target[items].astype(np.float64), self._profile(evidence))
+        return np.vecdot(self.target[items].astype(np.float64), self.profile(evidence))
 
     def terms(
         self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
-from recsvc.signals.base import Moments, Signal, StoredArray, fresh_order
+from recsvc.signals.base import Entries, Moments, Signal, StoredArray, fresh_order
 
-_Entries = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
 _Sums = Float64[NDArray[np.float64], " items"]
 
 ROWS = ""
@@ -64,8 +63,8 @@ class RowSignal(Signal):
         return evidence.made[key]
 
     def _added_up(self, evidence: EvidenceRows) -> _Sums:
-        if 0 < len(evidence) <= _FEW_ROWS:
-            item, value, _ = self.entries(evidence)
+        if (entries := self.entries(evidence)) is not None:
+            item, value, _ = entries
             return np.bincount(item, value, minlength=self.rows.shape[1])
         return np.asarray(self.rows[evidence.row].T @ evidence.weight, np.float64)
 
@@ -76,7 +75,7 @@ class RowSignal(Signal):
         terms = np.zeros((len(evidence), len(items)))
         if not len(evidence):
             return terms
-        item, value, lengths = self.entries(evidence)
+        item, value, lengths = self._all_entries(evidence)
         column_of = np.full(self.rows.shape[1], -1, np.int32)
         column_of[items] = np.arange(len(items))
         column = column_of[item]
@@ -85,16 +84,27 @@ class RowSignal(Signal):
         terms[number, column[wanted]] = value[wanted]
         return terms
 
-    def entries(self, evidence: EvidenceRows) -> _Entries:
-        """The items of the evidence's rows one after the other, e_j · K(j, i), and their counts.
+    def mean_square(self, evidence: EvidenceRows) -> float:
+        """See `Signal.mean_square`."""
+        sums = self._all_sums(evidence)
+        if (entries := self.entries(evidence)) is not None:
+            # Σ_i s_i² = Σ_i s_i · Σ_j x_ji, which asks for no more than the entries.
+            total = float(entries.value @ sums[entries.item])
+        else:
+            total = float(np.vecdot(sums, sums))
+        return max(0.0, total) / max(1, len(sums))
 
-        They are asked for several times in one request, and kept as long as the evidence is.
-        """
+    def entries(self, evidence: EvidenceRows) -> Entries | None:
+        """See `Signal.entries`."""
+        return self._all_entries(evidence) if 0 < len(evidence) <= _FEW_ROWS else None
+
+    def _all_entries(self, evidence: EvidenceRows) -> Entries:
+        """The entries of the evidence's rows, kept as long as the evidence is."""
         if self not in evidence.made:
             evidence.made[self] = self._gathered(evidence)
         return evidence.made[self]
 
-    def _gathered(self, evidence: EvidenceRows) -> _Entries:
+    def _gathered(self, evidence: EvidenceRows) -> Entries:
         begin, end = self.rows.indptr[evidence.row], self.rows.indptr[evidence.row + 1]
         spans = list(zip(begin.tolist(), end.tolist(), strict=True))
         indices, data = self.rows.indices, self.rows.data
@@ -103,7 +113,7 @@ class RowSignal(Signal):
         value = np.concatenate([data[first:last] for first, last in spans]).astype(np.float64)
         lengths = (end - begin).astype(np.int64)
         value *= np.repeat(evidence.weight, lengths)
-        return item, value, lengths
+        return Entries(item, value, lengths)
 
     def batch_scores(self, evidence: sp.csr_matrix) -> Float32[NDArray[np.float32], "n items"]:
         """See `Signal.batch_scores`."""
@@ -111,7 +121,7 @@ class RowSignal(Signal):
 
     def moments(self, evidence: EvidenceRows) -> Moments:
         """See `Signal.moments`."""
-        item, value, lengths = self.entries(evidence)
+        item, value, lengths = self._all_entries(evidence)
         owner = np.repeat(np.arange(len(evidence)), lengths)
         whole = self._all_sums(evidence)
         towards, square = (
@@ -126,7 +136,7 @@ class RowSignal(Signal):
 
     def inner_products(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
         """See `Signal.inner_products`."""
-        item, value, lengths = self.entries(evidence)
+        item, value, lengths = self._all_entries(evidence)
         ends = np.concatenate([[0], np.cumsum(lengths)])
         own = sp.csr_matrix((value, item, ends), shape=(len(evidence), self.rows.shape[1]))
         return (own @ own.T).toarray()

@@ -104,6 +104,10 @@ class Snapshot:
         names = [signal.name for signal in self.blend.signals]
         raise NotFoundError(f"no signal {name!r} in this version: expected one of {names}")
 
+    def with_bounds(self) -> "Snapshot":
+        """See `Blend.with_bounds`."""
+        return replace(self, blend=self.blend.with_bounds())
+
     def count_of(self, user_id: str) -> int:
         """Interactions of a followed user at the refresh; -1 for one that signals do not know."""
         row = self.users.row(user_id)
@@ -139,7 +143,7 @@ class Snapshot:
             titles=tuple(self.titles[row] for row in items.tolist()),
             available=self.available[items],
             in_category=self.in_category[items][:, kept["category"]],
-            blend=replace(self.blend, signals=signals, prior=self.blend.prior[items]),
+            blend=replace(self.blend, signals=signals, prior=self.blend.prior[items], bounds=None),
         )
 
 
