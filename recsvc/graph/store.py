@@ -73,6 +73,11 @@ class Store(Transport):
         self.unread = UnreadNotes()
         self.schema_trouble: str | None = None
 
+    async def open(self) -> None:
+        """See `Transport.open`. It may be another graph: nothing of the one before is known."""
+        self._known_items = KnownItems()
+        await super().open()
+
     async def user(self, user_id: str, *, limit: int) -> StoredUser:
         """What the graph knows about a user.
 
