@@ -3,13 +3,19 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loaders.types import IdMap
 from recsvc.blend.blend import LEAST_WEIGHT, Blend, ScoredUser
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceNode
+from recsvc.graph.rows import LiveItem
+from recsvc.recommend.query import Asker, RecommendationQuery
+from recsvc.recommend.ranked_list import Listing
 from recsvc.signals import EmbeddingSignal, RowSignal
+from recsvc.snapshot.arrays import Snapshot
 from tests.property.made_blends import IDS, WEIGHT
 
 N_ITEMS = 6_000
@@ -44,8 +50,8 @@ def cases(draw: st.DrawFn) -> Case:
     )  # fmt: skip
 
 
-def made_user(case: Case) -> ScoredUser:
-    """Scores by vectors of any shape, with ties, and by rows of each kind of evidence."""
+def made_blend(case: Case) -> Blend:
+    """Vectors of any shape, with ties, and rows of each kind of evidence."""
     rng = np.random.default_rng(case.seed)
     signals: list[EmbeddingSignal | RowSignal] = []
     for number, width in enumerate(case.widths):
@@ -61,8 +67,11 @@ def made_user(case: Case) -> ScoredUser:
         rows[rows < 0.95] = 0.0
         signals.append(RowSignal(f"{kind}_path", kind, IDS[kind], sp.csr_matrix(rows)))
     prior = rng.random(N_ITEMS).astype(np.float32)
-    blend = Blend(tuple(signals), tuple(case.weights), prior, case.base_weight)
-    return blend.with_bounds(1).score(Evidence(tuple(case.nodes)))
+    return Blend(tuple(signals), tuple(case.weights), prior, case.base_weight)
+
+
+def made_user(case: Case) -> ScoredUser:
+    return made_blend(case).with_bounds(1).score(Evidence(tuple(case.nodes)))
 
 
 @settings(max_examples=25)
@@ -93,3 +102,35 @@ def test_bounds_leave_few_to_be_scored_exactly() -> None:
     user = made_user(Case(0, [40, 40], False, 0.0, [1.0, 0.5, 0.1, 0.1, 0.1], 0.01, nodes))
     near, error = user.near
     assert (near >= np.sort(near)[-10] - 2.0 * error).sum() < N_ITEMS / 50
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        RecommendationQuery(explain="none", exclude=("i00003", "i00007")),
+        RecommendationQuery(k=30, diversity=0.7),
+        RecommendationQuery(k=3, explain="full", without=(("item", "i03"),)),
+    ],
+)
+def test_a_list_by_bounds_is_that_of_scoring_every_item(query: RecommendationQuery) -> None:
+    nodes = tuple(EvidenceNode("item", each, 1.0) for each in list(IDS["item"])[:6])
+    blend = made_blend(Case(1, [20, 8], False, 0.2, [1.0, 0.5, 0.4, 0.1, 0.1], 0.01, []))
+    items = IdMap([f"i{n:05}" for n in range(N_ITEMS)])
+    available = np.arange(N_ITEMS) % 5 > 0
+    answers: list[object] = []
+    for each in (blend, blend.with_bounds(1)):
+        snapshot = Snapshot(
+            {}, items, IDS["category"], IDS["user"], np.zeros(4, np.int64),
+            np.ones(N_ITEMS, np.int64), ("",) * N_ITEMS, available,
+            sp.csr_matrix((N_ITEMS, 3), dtype=bool), each,
+        )  # fmt: skip
+        listing = Listing(snapshot, Asker("u", Evidence(nodes)), query)
+        while True:
+            rows = listing.assume()
+            live = [LiveItem(None, bool(available[row])) for row in rows.tolist()]
+            if listing.settle(rows, live):
+                break
+        exact = listing.exact()
+        removals = listing.removals(exact) if query.explain == "full" else ()
+        answers.append((exact.items.tolist(), exact.scores.tolist(), removals))
+    assert answers[0] == answers[1]
