@@ -89,7 +89,7 @@ def made_blend(data: TrialData) -> Blend:
 def _rows(data: TrialData, name: str, neighbours: int) -> RowSignal:
     spec = MODELS[name]
     training = TrainingData(data.graph, data.evidence)
-    model, _ = spec.fit(training, spec.options(neighbours=neighbours), FitRun(seed=0))
+    model, _ = spec.fit(training, spec.options(**{"neighbours": neighbours}), FitRun(seed=0))
     signal = model.signal(data.graph.items)
     assert isinstance(signal, RowSignal)
     return signal
@@ -159,6 +159,7 @@ def plain_way(blend: Blend, evidence: Evidence) -> Best:
     scores = blend.base_weight * blend.prior
     for signal, weight in zip(blend.signals, blend.weights, strict=True):
         rows = evidence.rows(signal.kind, signal.ids)
+        assert isinstance(signal, EmbeddingSignal | RowSignal)
         raw = plain_scores(signal, rows)
         rms = np.sqrt(np.mean(np.square(raw, dtype=np.float64)))
         scores = scores + np.float32(weight / rms) * raw
@@ -173,7 +174,8 @@ def plain_scores(
 ) -> Float32[NDArray[np.float32], " items"]:
     """One product with all vectors, or one count of all entries."""
     if isinstance(signal, EmbeddingSignal):
-        return signal.target @ (evidence.weight.astype(np.float32) @ signal.source[evidence.row])
+        profile = evidence.weight.astype(np.float32) @ signal.source[evidence.row]
+        return np.asarray(signal.target @ profile, np.float32)
     start, end = (signal.rows.indptr[evidence.row + side].astype(np.int64) for side in (0, 1))
     length = end - start
     shift = start - (np.cumsum(length) - length)

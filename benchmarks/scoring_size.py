@@ -67,7 +67,7 @@ def main() -> None:
         near, error = user.near
         least = near[best_items(near, allowed, K)[-1]]
         scored += int((near[allowed] >= least - 2.0 * error).sum())
-        same += np.array_equal(*found)
+        same += np.array_equal(found[0], found[1])
     for name, took in times.items():
         (p50, core50), (p99, core99) = np.percentile(took, [50, 99], axis=0)
         print(f"{name}: p50 {p50:.1f} ms ({core50:.1f} on the core), p99 {p99:.1f} ({core99:.1f})",

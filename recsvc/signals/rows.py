@@ -65,7 +65,9 @@ class RowSignal(Signal):
     def _added_up(self, evidence: EvidenceRows) -> _Sums:
         if (entries := self.entries(evidence)) is not None:
             item, value, _ = entries
-            return np.bincount(item, value, minlength=self.rows.shape[1])
+            return np.bincount(item, value, minlength=self.rows.shape[1]).astype(
+                np.float64, copy=False
+            )
         return np.asarray(self.rows[evidence.row].T @ evidence.weight, np.float64)
 
     def terms(
