@@ -273,6 +273,13 @@ class Blend:
         """Name of each signal that speaks, and what all its evidence adds to each of `items`."""
         return tuple((s.name, factor * s.sums(rows, items)) for s, factor, rows in scored.spoken)
 
+    def alone(self) -> dict[str, "Blend"]:
+        """Each signal as a blend of its own; the prior orders what it says nothing about."""
+        return {
+            signal.name: Blend((signal,), (1.0,), self.prior, LEAST_WEIGHT)
+            for signal in self.signals
+        }
+
     def terms(self, scored: ScoredUser, items: Int64[NDArray[np.int64], " k"]) -> list[Term]:
         """What each piece of evidence adds to each of `items`, exactly.
 

@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loaders.gateway import Gateway
-    from recsvc.evaluation.held_out import TestCounts
-    from recsvc.evaluation.metrics import Evaluation
-    from recsvc.training.experiment import Measured, Ranked, TrialOptions
+    from recsvc.training.experiment import Ranked, TrialOptions
 
 TrainFile = Annotated[Path, typer.Option("--train", help="Interactions to learn from.")]
 Side = Annotated[
@@ -122,6 +120,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Fit on one table, rank all items without those of that table, measure on another."""
+    from recsvc.commands import evaluation
     from recsvc.training.experiment import TrialOptions, measure, read_trial, write_rankings
 
     _check_evaluate(models, recommendations, as_served=as_served)
@@ -143,15 +142,15 @@ def evaluate(
         write_rankings(ranked[0], data.graph, recommendations)
     measured = measure(ranked, data)
     if as_json:
-        document = _evaluate_document(ranked, measured) | {
+        document = evaluation.document(ranked, measured) | {
             "test": dataclasses.asdict(data.counts),
             "unknown_kinds": data.unknown_kinds,
             "total_seconds": time.perf_counter() - started,
         }
         console.print_json(document)
     else:
-        _print_evaluations(measured)
-        console.say(_tested(data.counts))
+        evaluation.print_measured(measured)
+        console.say(evaluation.tested(data.counts))
 
 
 def tune(
@@ -252,50 +251,6 @@ def _rank(model: str, data: Any, options: "TrialOptions") -> "Ranked":
 
     with epoch_bars(model) as watch:
         return rank_fitted(model, data, options, watch)
-
-
-def _evaluate_document(ranked: "list[Ranked]", measured: "Measured") -> dict[str, Any]:
-    documents = {
-        one.model: _one_document(measured.evaluations[one.model]) | dict(one.details)
-        for one in ranked
-    }
-    if measured.difference is None:
-        return {"model": ranked[0].model, **documents[ranked[0].model]}
-    difference = {name: dataclasses.asdict(e) for name, e in measured.difference.items()}
-    return {"models": documents, "difference": difference}
-
-
-def _one_document(found: "Evaluation") -> dict[str, Any]:
-    return {
-        "users": len(found.user_index),
-        "metrics": {name: dataclasses.asdict(e) for name, e in found.estimates.items()},
-        "coverage": {str(k): share for k, share in found.coverage.items()},
-    }
-
-
-def _print_evaluations(measured: "Measured") -> None:
-    columns = ("metric", "mean", "95% interval")
-    for model, found in measured.evaluations.items():
-        rows = [
-            (name, f"{e.mean:.4f}", f"{e.low:.4f} to {e.high:.4f}")
-            for name, e in found.estimates.items()
-        ]
-        rows += [(f"coverage@{k}", f"{share:.4f}", "") for k, share in found.coverage.items()]
-        console.print_table(f"{model}: {len(found.user_index):,} users", columns, rows)
-    if measured.difference is not None:
-        rows = [
-            (name, f"{e.mean:+.4f}", f"{e.low:+.4f} to {e.high:+.4f}")
-            for name, e in measured.difference.items()
-        ]
-        console.print_table(f"{' - '.join(measured.evaluations)}, same users", columns, rows)
-
-
-def _tested(counts: "TestCounts") -> str:
-    found = f"of the test table {counts.to_find:,} pairs were to be found"
-    if counts.unknown_items:
-        found += f", {counts.unknown_items:,} of them with items that train lacks, which are missed"
-    left_out = ", ".join(counts.left_out())
-    return f"{found}; left out: {left_out}" if left_out else found
 
 
 def _short(value: object) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +19,8 @@ USER_METRICS = ("recall", "ndcg", "hit_rate", "precision", "mrr", "map", "novelt
 
 _CHUNK_SCORES = 10_000_000  # scores held at once: a matrix product of fewer rows is slower
 _CHUNK_COUNTS = 4_000_000  # bootstrap counts held at once
+
+_Name = TypeVar("_Name")
 
 ScoreFunction = Callable[
     [Int64[NDArray[np.int64], " n"], sp.csr_matrix], Float32[NDArray[np.float32], "n items"]
@@ -152,7 +155,7 @@ def evaluate(
     if not len(users):
         raise ValueError("none of the ranked users has a held-out item: nothing to evaluate")
     answers = np.diff(held_out.indptr)[users]
-    hits = _hits(users, items, held_out)
+    hits = is_held_out(users, items, held_out)
     information = _self_information(train)
     per_user: dict[str, Float64[NDArray[np.float64], " users"]] = {}
     for k in cuts:
@@ -168,7 +171,7 @@ def mean_ndcg(
     """Mean NDCG@k of the users with held-out items, without intervals: what training watches."""
     users = np.flatnonzero(np.diff(held_out.indptr))
     ranking = top_k(score, evidence, k=k, user_index=users)
-    hits = _hits(users, ranking.items, held_out)
+    hits = is_held_out(users, ranking.items, held_out)
     return float(accuracy(hits, np.diff(held_out.indptr)[users])["ndcg"].mean())
 
 
@@ -193,8 +196,8 @@ def paired_difference(
 
 
 def bootstrap(
-    per_user: Mapping[str, Float64[NDArray[np.float64], " users"]], resamples: int, seed: int
-) -> Mapping[str, Estimate]:
+    per_user: Mapping[_Name, Float64[NDArray[np.float64], " users"]], resamples: int, seed: int
+) -> Mapping[_Name, Estimate]:
     """Mean and 95% percentile interval of each column, all from the same resampled users."""
     values = np.stack(list(per_user.values()), axis=1)
     users = len(values)
@@ -238,7 +241,7 @@ def accuracy(
     }
 
 
-def _hits(
+def is_held_out(
     users: Int64[NDArray[np.int64], " users"],
     items: Int64[NDArray[np.int64], "users k"],
     held_out: sp.csr_matrix,

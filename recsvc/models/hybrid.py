@@ -89,6 +89,10 @@ class HybridModel:
     def signal(self, items: IdMap) -> None:
         """See `FittedModel.signal`: several kernels, each on a scale of the user's own."""
 
+    def alone(self) -> dict[str, "HybridModel"]:
+        """Each signal alone."""
+        return {name: replace(self, blend=blend) for name, blend in self.blend.alone().items()}
+
     def reweighted(self, weights: Mapping[str, float]) -> "HybridModel":
         """The same signals with other λ; one that is not named has 0, the prior its least."""
         given = tuple(weights.get(signal.name, 0.0) for signal in self.blend.signals)
@@ -179,7 +183,7 @@ def fit_without_each(
         others = [other for other in names if other != name]
         learned = learned_weights(replace(candidates, features=features), others)
         without[name] = whole.reweighted(learned)
-    return whole, without, {name: whole.reweighted({name: 1.0}) for name in signals.names}
+    return whole, without, whole.alone()
 
 
 def _fitted(

@@ -26,11 +26,21 @@ from loaders.tables import (
     read_interactions,
 )
 from loaders.types import HeteroGraph
+from recsvc.evaluation.groups import (
+    ItemGroup,
+    K,
+    PerUser,
+    UserGroup,
+    by_items_known,
+    by_people,
+)
 from recsvc.evaluation.held_out import TestCounts, held_out_pairs
 from recsvc.evaluation.metrics import (
+    CUTS,
     Estimate,
     Evaluation,
     Ranking,
+    ScoreFunction,
     evaluate,
     paired_difference,
     top_k,
@@ -38,8 +48,10 @@ from recsvc.evaluation.metrics import (
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import evidence_matrix, newest_time, seen_matrix
 from recsvc.models import FitReport, FitRun, FittedModel, TrainingData
+from recsvc.models.hybrid import HybridModel
 from recsvc.refresh.options import model_values
 from recsvc.settings import EventSettings, Settings
+from recsvc.signals.popularity import popularity_prior
 from recsvc.training.fit import (
     Watch,
     assigned,
@@ -139,11 +151,13 @@ class Ranked:
         model: its name.
         ranking: the 50 best items of each user.
         details: what was decided, and how.
+        parts: of a blend, the 20 best items of each user by each signal alone.
     """
 
     model: str
     ranking: Ranking
     details: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Ranking] = field(default_factory=dict[str, Ranking])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,10 +167,14 @@ class Measured:
     Attributes:
         evaluations: metrics with intervals, by model.
         difference: by how much the first of two models is above the second, by metric.
+        by_items_known: accuracy by how many items are known of a user, by model.
+        by_people: how items fare by how many people have them, by model.
     """
 
     evaluations: Mapping[str, Evaluation]
     difference: Mapping[str, Estimate] | None
+    by_items_known: Mapping[str, Sequence[UserGroup]]
+    by_people: Mapping[str, Sequence[ItemGroup]]
 
 
 def read_trial(
@@ -216,26 +234,60 @@ def rank_fitted(
     choose = _published if options.protocol == "published" else _validated
     fitted, report, details = choose(model, data.learned_from, options, run, watch)
 
-    def score(
-        users: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
-    ) -> Float32[NDArray[np.float32], "n items"]:
-        scores = fitted.scores(users, evidence)
-        return np.where(data.available, scores, np.float32(-np.inf))
-
     # The blend takes dislikes, as it does where it is served; models have only learned likes.
     asked = data.asked if model == HYBRID else data.evidence
-    ranking = top_k(score, asked, user_index=data.users, seen=data.seen)
+    ranking = _ranking(data, fitted.scores, asked)
+    alone = fitted.alone() if isinstance(fitted, HybridModel) else {}
+    parts = {name: _ranking(data, part.scores, asked, K) for name, part in alone.items()}
     how = {"protocol": options.protocol, "epochs": report.epochs, **details}
     if report.weights is not None:
         how["weights"] = dict(report.weights)
-    return Ranked(model, ranking, how)
+    return Ranked(model, ranking, how, parts)
+
+
+def _ranking(
+    data: TrialData, score: ScoreFunction, asked: sp.csr_matrix, k: int = max(CUTS)
+) -> Ranking:
+    """The best available items for the users of the test table."""
+
+    def available(
+        users: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
+    ) -> Float32[NDArray[np.float32], "n items"]:
+        return np.where(data.available, score(users, evidence), np.float32(-np.inf))
+
+    return top_k(available, asked, k=k, user_index=data.users, seen=data.seen)
 
 
 def measure(every: Sequence[Ranked], data: TrialData) -> Measured:
-    """Compare rankings with the answers, and two of them with each other."""
+    """Compare rankings with the answers, and two of them with each other.
+
+    By group they are compared with the popular list too: the same order of items for everybody.
+    """
     found = {one.model: evaluate(one.ranking, data.held_out, data.evidence) for one in every}
     difference = paired_difference(*found.values()) if len(found) == 2 else None
-    return Measured(found, difference)
+    prior = popularity_prior(data.evidence)
+    popular = _ranking(
+        data, lambda users, _: np.broadcast_to(prior, (len(users), len(prior))), data.evidence, K
+    )
+
+    def per_user(ranking: Ranking) -> PerUser:
+        return evaluate(ranking, data.held_out, data.evidence, cuts=(K,), resamples=1).per_user
+
+    of_popular, known = per_user(popular), np.diff(data.asked.indptr)
+    people = np.zeros(data.held_out.shape[1], np.int64)
+    people[: len(prior)] = data.evidence.getnnz(axis=0)
+    return Measured(
+        found,
+        difference,
+        {
+            one.model: by_items_known(
+                known[found[one.model].user_index], found[one.model].per_user, of_popular,
+                {name: per_user(part) for name, part in one.parts.items()},
+            )
+            for one in every
+        },
+        {one.model: by_people(people, data.held_out, one.ranking, popular) for one in every},
+    )  # fmt: skip
 
 
 def evaluate_model(

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_server
 from loaders.parts import stored_parts
+from recsvc.evaluation.groups import K
 from recsvc.evaluation.metrics import CUTS, Ranking
-from recsvc.recommend.batch import batch_evidence, recommend_all
+from recsvc.recommend.batch import BatchEvidence, batch_evidence, recommend_all
 from recsvc.refresh.options import RefreshOptions, refresh_options
 from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_manifest import RunManifest
@@ -87,17 +89,22 @@ def rank_by_refresh(
     unpacked = folder / "snapshot"
     version = (run.versions or {})[HYBRID]
     snapshots.unpack(stored_parts(gateway, version), run.sha256, unpacked)
-    return Ranked(HYBRID, _rank(snapshots.load(unpacked), data, events), _details(run))
-
-
-def _rank(snapshot: Snapshot, data: TrialData, events: Mapping[str, EventSettings]) -> Ranking:
-    """The lists of the service, with the rows of this graph."""
+    snapshot = snapshots.load(unpacked)
     evidence = batch_evidence(data.graph, snapshot, events)
+    parts = {
+        name: _rank(replace(snapshot, blend=alone), evidence, data, K)
+        for name, alone in snapshot.blend.alone().items()
+    }
+    return Ranked(HYBRID, _rank(snapshot, evidence, data, max(CUTS)), _details(run), parts)
+
+
+def _rank(snapshot: Snapshot, evidence: BatchEvidence, data: TrialData, k: int) -> Ranking:
+    """The lists of the service, with the rows of this graph."""
     user_ids = [data.graph.users[user] for user in data.users.tolist()]
-    items = np.full((len(user_ids), max(CUTS)), -1, np.int64)
-    scores = np.full((len(user_ids), max(CUTS)), -np.inf, np.float32)
+    items = np.full((len(user_ids), k), -1, np.int64)
+    scores = np.full((len(user_ids), k), -np.inf, np.float32)
     ours = data.graph.items.rows(list(snapshot.items))
-    for row, best in enumerate(recommend_all(snapshot, evidence, user_ids, max(CUTS))):
+    for row, best in enumerate(recommend_all(snapshot, evidence, user_ids, k)):
         items[row, : len(best.items)] = ours[best.items]
         scores[row, : len(best.items)] = best.scores
     return Ranking(data.users, items, scores)

@@ -56,5 +56,8 @@ def test_evaluate_hybrid_ranks_as_a_refreshed_graph(
     assert weights == pytest.approx(served.details["weights"], rel=1e-6)
     ours, theirs = offline.ranking, served.ranking
     np.testing.assert_array_equal(ours.items[:, :20], theirs.items[:, :20])
+    assert offline.parts.keys() == served.parts.keys()
+    for name, alone in offline.parts.items():
+        np.testing.assert_array_equal(alone.items, served.parts[name].items)
     np.testing.assert_allclose(ours.scores, theirs.scores, rtol=0.0, atol=1e-5)
     assert np.isfinite(ours.scores).any()

@@ -173,6 +173,11 @@ def test_evaluate_two_models_prints_the_difference() -> None:
         assert estimate["mean"] == pytest.approx(walk[name]["mean"] - popular[name]["mean"])
         assert estimate["low"] <= estimate["mean"] <= estimate["high"]
     shown = invoke("evaluate", "walk3", "popularity", *FILES, "--trials", "2").stdout
+    (group,) = document["models"]["walk3"]["by_items_known"]
+    assert (group["group"], group["users"], group["best_part"]) == ("7 to 14", 90, None)
+    assert f"{group['difference']['ndcg@20']['mean']:+.4f}" in shown
+    items = document["models"]["walk3"]["by_people"]
+    assert sum(each["model"]["places"] for each in items) == pytest.approx(1.0)
     assert "walk3 - popularity" in shown
     assert f"{difference['recall@20']['mean']:+.4f}" in shown
 

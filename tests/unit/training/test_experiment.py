@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from loaders.errors import TableError
+from recsvc.evaluation.groups import METRICS
 from recsvc.evaluation.held_out import TestCounts
 from recsvc.evaluation.metrics import Ranking, evaluate
 from recsvc.settings import EventSettings, Settings
@@ -45,8 +46,27 @@ def test_the_validated_protocol_beats_popularity(data: TrialData) -> None:
     assert measured.difference["ndcg@5"].mean == pytest.approx((walk - popular).mean())
 
 
-def test_one_model_has_no_difference(data: TrialData) -> None:
-    assert measure([rank_fitted("popularity", data, TrialOptions())], data).difference is None
+def test_popularity_is_as_good_as_the_popular_list_in_every_group(data: TrialData) -> None:
+    measured = measure([rank_fitted("popularity", data, TrialOptions(trials=1))], data)
+    assert measured.difference is None
+    users, items = (
+        groups["popularity"] for groups in (measured.by_items_known, measured.by_people)
+    )
+    assert sum(group.users for group in users) == len(data.users)
+    assert {group.difference[metric].mean for group in users for metric in METRICS} == {0.0}
+    assert sum(group.pairs for group in items) == data.counts.to_find
+    assert all(group.model == group.popularity for group in items)
+
+
+def test_the_best_part_of_a_blend_is_one_of_its_signals(data: TrialData) -> None:
+    """A signal alone ranks as the model that it comes from, but for what popularity decides."""
+    options = TrialOptions(trials=1, assignments=("hybrid.models=walk3",))
+    blend, walk = (rank_fitted(name, data, options) for name in ("hybrid", "walk3"))
+    assert {"walk3", "pagerank"} <= set(blend.parts)
+    assert (blend.parts["walk3"].items == walk.ranking.items[:, :20]).mean() > 0.99
+    for group in measure([blend], data).by_items_known["hybrid"]:
+        assert group.best_part in blend.parts
+        assert group.part.keys() == set(METRICS)
 
 
 def test_what_is_not_available_is_on_no_list(data: TrialData, tmp_path: Path) -> None:

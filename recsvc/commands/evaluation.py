@@ -1,0 +1,101 @@
+"""What `recsvc evaluate` found, as one JSON document or as tables."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recsvc.commands import console
+from recsvc.evaluation.groups import METRICS, ItemGroup, K, UserGroup
+from recsvc.evaluation.held_out import TestCounts
+from recsvc.evaluation.metrics import Estimate
+from recsvc.training.experiment import Measured, Ranked
+
+
+def document(ranked: Sequence[Ranked], measured: Measured) -> dict[str, Any]:
+    """All that was measured, by model where there are two."""
+    documents = {one.model: _of_model(one.model, measured) | dict(one.details) for one in ranked}
+    if measured.difference is None:
+        return {"model": ranked[0].model, **documents[ranked[0].model]}
+    return {"models": documents, "difference": _estimates(measured.difference)}
+
+
+def _of_model(model: str, measured: Measured) -> dict[str, Any]:
+    found = measured.evaluations[model]
+    return {
+        "users": len(found.user_index),
+        "metrics": _estimates(found.estimates),
+        "coverage": {str(k): share for k, share in found.coverage.items()},
+        "by_items_known": [dataclasses.asdict(each) for each in measured.by_items_known[model]],
+        "by_people": [dataclasses.asdict(each) for each in measured.by_people[model]],
+    }
+
+
+def _estimates(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
+    return {name: dataclasses.asdict(estimate) for name, estimate in found.items()}
+
+
+def print_measured(measured: Measured) -> None:
+    """Tables of each model, and of the difference between two."""
+    columns = ("metric", "mean", "95% interval")
+    for model, found in measured.evaluations.items():
+        rows = [(name, f"{e.mean:.4f}", _interval(e)) for name, e in found.estimates.items()]
+        rows += [(f"coverage@{k}", f"{share:.4f}", "") for k, share in found.coverage.items()]
+        console.print_table(f"{model}: {len(found.user_index):,} users", columns, rows)
+        for metric in METRICS:
+            _print_user_groups(model, metric, measured.by_items_known[model])
+        _print_item_groups(model, measured.by_people[model])
+    if measured.difference is not None:
+        rows = [
+            (name, f"{e.mean:+.4f}", _interval(e, "+")) for name, e in measured.difference.items()
+        ]
+        console.print_table(f"{' - '.join(measured.evaluations)}, same users", columns, rows)
+
+
+def _print_user_groups(model: str, metric: str, groups: Sequence[UserGroup]) -> None:
+    rows = [
+        (
+            each.group, f"{each.users:,}",
+            f"{each.model[metric].mean:.4f}", _interval(each.model[metric]),
+            f"{each.popularity[metric].mean:.4f}",
+            f"{each.difference[metric].mean:+.4f}", _interval(each.difference[metric], "+"),
+            f"{each.best_part} {each.part[metric].mean:.4f}" if each.best_part else "",
+        )
+        for each in groups
+    ]  # fmt: skip
+    columns = ("known", "users", "mean", "95%", "popular", "difference", "95%", "best part")
+    if not any(each.best_part for each in groups):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    console.print_table(f"{model}, {metric} by how many items are known of a user", columns, rows)
+
+
+def _print_item_groups(model: str, groups: Sequence[ItemGroup]) -> None:
+    rows = [
+        (
+            each.group, f"{each.items:,}", f"{each.pairs:,}",
+            _share(each.model.recall), _share(each.popularity.recall),
+            _share(each.model.places), _share(each.popularity.places),
+        )
+        for each in groups
+    ]  # fmt: skip
+    columns = (
+        "people", "items", "to find", "found", "by popularity", "share of places", "of popularity",
+    )  # fmt: skip
+    title = f"{model}, first {K} places by how many people have an item"
+    console.print_table(title, columns, rows)
+
+
+def _interval(found: Estimate, sign: str = "") -> str:
+    return f"{found.low:{sign}.4f} to {found.high:{sign}.4f}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def tested(counts: TestCounts) -> str:
+    """What of the test table was to be found, and what was not."""
+    found = f"of the test table {counts.to_find:,} pairs were to be found"
+    if counts.unknown_items:
+        found += f", {counts.unknown_items:,} of them with items that train lacks, which are missed"
+    left_out = ", ".join(counts.left_out())
+    return f"{found}; left out: {left_out}" if left_out else found
