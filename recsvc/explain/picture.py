@@ -3,8 +3,9 @@
 Readable in black and white: kinds of nodes differ in shape, relationships in the style of the line.
 """
 
-import textwrap
+import math
 import warnings
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.style import context
+from matplotlib.textpath import text_to_path
 
 from loaders.files import whole_file
 from recsvc.answer import Answer, Explanation, NodeRef, RankedItem
@@ -34,7 +37,9 @@ _OTHER_LINE: Any = (0, (7, 2, 1, 2, 1, 2))
 _BEND = 0.3
 """Of a step past a layer, which would go through the nodes there."""
 _MOST_EVIDENCE = 10
-_LABEL_WIDTH = 20
+_NODE_POINTS, _BAR_POINTS, _WORD_POINTS, _LINE_POINTS = 120, 160, 400, 840
+"""The most room for the name of a node and of a bar, for a word and for a line above them."""
+_LARGE = 13
 _DOTS_PER_INCH = 150
 
 
@@ -157,7 +162,8 @@ def _figure(answer: Answer, item: RankedItem) -> Figure:
     unit = f"part of the score ({item.score:.4g} points in all)"
     _draw_bars(figure.add_subplot(grid[0, 1]), "By signal", list(item.signals.items()), unit)
     _draw_bars(figure.add_subplot(grid[1, 1]), "By evidence", evidence, unit)
-    figure.suptitle(f"{_title(answer)}\n{_subtitle(explanation)}", fontsize=13)
+    lines = (*_lines(_title(answer)), *_lines(_subtitle(explanation)))
+    figure.suptitle("\n".join(lines), fontsize=_LARGE)
     return figure
 
 
@@ -172,7 +178,7 @@ def _subtitle(explanation: Explanation) -> str:
     if explanation.counterfactual is not None:
         names = " and ".join(_name(node) for node in explanation.counterfactual.without)
         told += f" Without {names} it would not be in the list."
-    return textwrap.fill(told, 120)
+    return told
 
 
 def _name(node: NodeRef) -> str:
@@ -181,8 +187,39 @@ def _name(node: NodeRef) -> str:
     return node.title or f"{node.kind} {node.id}"
 
 
-def _short(text: str, width: int = _LABEL_WIDTH) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def _width(text: str, size: float) -> float:
+    """Of a text in points: letters of one number differ in it tenfold."""
+    return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0]
+
+
+def _short(text: str, points: float, size: float) -> str:
+    """A text, cut to the room there is."""
+    if _width(text, size) <= points:
+        return text
+    kept = bisect_left(range(len(text)), points, key=lambda n: _width(f"{text[:n]}…", size))
+    return f"{text[: max(0, kept - 1)]}…"
+
+
+def _lines(text: str) -> list[str]:
+    """A text in lines that fit above the plots."""
+    lines = [""]
+    for word in (_short(each, _WORD_POINTS, _LARGE) for each in text.split()):
+        longer = f"{lines[-1]} {word}".strip()
+        if _width(longer, _LARGE) <= _LINE_POINTS:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _amounts(values: Sequence[float]) -> list[str]:
+    """Numbers to three digits of the largest; what is less than that is about 0."""
+    largest = max(map(abs, values), default=0.0) or 1.0
+    decimals = max(0, 2 - math.floor(math.log10(largest)))
+    return [
+        f"{value:+.{decimals}f}" if round(value, decimals) or not value else "≈ 0"
+        for value in values
+    ]
 
 
 def _draw_paths(axes: Axes, nodes: Sequence[PlacedNode], steps: Sequence[DrawnStep]) -> None:
@@ -196,10 +233,10 @@ def _draw_paths(axes: Axes, nodes: Sequence[PlacedNode], steps: Sequence[DrawnSt
     last = max(node.layer for node in nodes)
     for step in steps:
         _draw_step(axes, nodes[step.start], nodes[step.end], step, largest)
-    for step in (
-        each for each in steps if last in (nodes[each.start].layer, nodes[each.end].layer)
-    ):
-        _tell_contribution(axes, nodes[step.start], nodes[step.end], step)
+    told = [each for each in steps if last in (nodes[each.start].layer, nodes[each.end].layer)]
+    amounts = _amounts([step.contribution for step in told])
+    for step, amount in zip(told, amounts, strict=True):
+        _tell_contribution(axes, nodes[step.start], nodes[step.end], amount)
     for node in nodes:
         _draw_node(axes, node, asked=node.layer in (0, last))
     axes.set_xlim(-0.35, last + 0.35)
@@ -229,7 +266,7 @@ def _bend(start: PlacedNode, end: PlacedNode) -> float:
     return _BEND if below == (start.layer < end.layer) else -_BEND
 
 
-def _tell_contribution(axes: Axes, start: PlacedNode, end: PlacedNode, step: DrawnStep) -> None:
+def _tell_contribution(axes: Axes, start: PlacedNode, end: PlacedNode, amount: str) -> None:
     """On the step, nearer to its left end, where lines are apart; above or below a bent one."""
     left, right = (start, end) if start.layer < end.layer else (end, start)
     share, shift = (0.0, (40.0, 9.0)) if _bend(start, end) else (0.42, (0.0, 0.0))
@@ -237,7 +274,7 @@ def _tell_contribution(axes: Axes, start: PlacedNode, end: PlacedNode, step: Dra
         left.layer + share * (right.layer - left.layer),
         left.height + share * (right.height - left.height),
     )
-    axes.annotate(f"{step.contribution:+.2g}", at, shift, textcoords="offset points", fontsize=9,
+    axes.annotate(amount, at, shift, textcoords="offset points", fontsize=9,
                   ha="center", va="center",
                   bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0})  # fmt: skip
 
@@ -249,8 +286,8 @@ def _draw_node(axes: Axes, node: PlacedNode, *, asked: bool) -> None:
         markeredgewidth=2.5 if asked else 1.2, zorder=3,
     )  # fmt: skip
     axes.annotate(
-        _short(_name(node.node)), (node.layer, node.height), (0, -15), textcoords="offset points",
-        ha="center", va="top", fontsize=10, zorder=4,
+        _short(_name(node.node), _NODE_POINTS, 10), (node.layer, node.height), (0, -15),
+        textcoords="offset points", ha="center", va="top", fontsize=10, zorder=4,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
     )  # fmt: skip
 
@@ -272,11 +309,13 @@ def _draw_legend(axes: Axes, nodes: Sequence[PlacedNode], steps: Sequence[DrawnS
 
 
 def _draw_bars(axes: Axes, title: str, parts: Sequence[tuple[str, float]], unit: str) -> None:
-    names, sizes = [_short(name, 26) for name, _ in parts], [value for _, value in parts]
+    size = FontProperties().get_size_in_points()
+    names = [_short(name, _BAR_POINTS, size) for name, _ in parts]
+    sizes = [value for _, value in parts]
     hatch = ["//" if value < 0 else "" for value in sizes]
     colour = ["white" if value < 0 else FILL for value in sizes]
     bars = axes.barh(range(len(sizes)), sizes, color=colour, edgecolor=INK, hatch=hatch)
-    axes.bar_label(bars, [f"{value:+.3g}" for value in sizes], padding=3, fontsize=9)
+    axes.bar_label(bars, _amounts(sizes), padding=3, fontsize=9)
     axes.set_yticks(range(len(names)), names)
     axes.axvline(0.0, color=INK, linewidth=0.8)
     axes.margins(x=0.18)

@@ -22,7 +22,8 @@ from recsvc.report._figures import (
 )
 from recsvc.report._parts import Bars, Lines, Plot, Section, Table, readable
 
-_TICKS = 10
+_TICKS, _TICK_CHARACTERS = 10, 64
+"""As many fit below a plot, and as many letters of all of them."""
 _PLOTTED_EVENTS = 4
 _MONTHS_NAMED = 24
 """Up to so many months each may be named on an axis; beyond, the years are."""
@@ -376,7 +377,9 @@ def _period_ticks(periods: Sequence[Named]) -> list[tuple[float, str]]:
 
 def _thinned(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
     """As many ticks as fit beside each other, evenly spaced."""
-    return list(ticks[:: -(-len(ticks) // _TICKS)])
+    longest = max(len(text) for _, text in ticks)
+    most = max(2, min(_TICKS, _TICK_CHARACTERS // (longest + 2)))
+    return list(ticks[:: -(-len(ticks) // most)])
 
 
 def _label(name: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from typer.testing import CliRunner
 
 from recsvc.answer import (
@@ -111,8 +113,8 @@ def test_it_says_what_it_shows(svg: Path) -> None:
         assert name in found
     for signal, value in SIGNALS.items():
         assert signal in found
-        assert f"{value:+.3g}".replace("-", "\u2212") in found or f"{value:+.3g}" in found
-    for number in ("+0.4", "+0.3", "+0.2", "-0.1"):
+        assert f"{value:+.3f}" in found
+    for number in ("+0.400", "+0.300", "+0.200", "-0.100"):
         assert number in found
     for legend in ("user", "item", "category", "INTERACTED", "FOLLOWS", "IN_CATEGORY"):
         assert legend in found
@@ -139,6 +141,28 @@ def test_a_picture_without_paths_says_so(tmp_path: Path) -> None:
     assert any(text.startswith("No path leads here") for text in found)
     assert "Why Cher & <Co> for this evidence: score 1.0000" in found
     assert "Because you listened to Blur." in found
+
+
+@pytest.mark.parametrize("title", ["W" * 300, "a very long name of a band " * 9, "مرحبا بالعالم"])
+def test_a_title_of_any_length_stays_within_the_picture(title: str, tmp_path: Path) -> None:
+    first = replace(PATHS[0], nodes=tuple(replace(n, title=title) for n in PATHS[0].nodes))
+    told = (Contribution("walk", replace(BLUR, title=title), 1e-5),)
+    explanation = replace(EXPLANATION, text=f"Because you listened to {title}.", paths=(first,),
+                          contributions=told)  # fmt: skip
+    item = replace(ANSWER.items[0], title=title, explanation=explanation,
+                   signals=SIGNALS | {"pagerank": 1.5e-5})  # fmt: skip
+    write_picture(replace(ANSWER, items=(item,)), tmp_path / "long.svg")
+    root = ElementTree.parse(tmp_path / "long.svg").getroot()
+    found = texts(tmp_path / "long.svg")
+    for text in found:
+        width, _, _ = text_to_path.get_text_width_height_descent(
+            text, FontProperties(size=13), False
+        )
+        assert width <= float(root.attrib["width"].removesuffix("pt")), text
+    assert found.count("≈ 0") == 2
+    assert not any("e-0" in text for text in found)
+    start = title[:8].strip()
+    assert sum(text.startswith(start) for text in found) >= 3  # two nodes and a bar
 
 
 def test_png_is_large_enough_to_read(tmp_path: Path) -> None:

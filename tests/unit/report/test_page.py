@@ -30,6 +30,7 @@ from recsvc.report._figures import (
     Times,
     Values,
 )
+from recsvc.report._parts import Bars
 from recsvc.report.page import write_page
 from recsvc.report.sections import sections
 
@@ -247,3 +248,15 @@ def test_columns_of_a_table_hold_one_kind_of_cell() -> None:
                 for column in range(len(table.columns)):
                     kinds = {isinstance(row[column], str) for row in table.rows}
                     assert len(kinds) == 1
+
+
+@pytest.mark.parametrize("months", range(2, 25))
+def test_months_are_named_as_far_as_they_fit(months: int) -> None:
+    periods = tuple(Named(f"{2019 + n // 12}-{1 + n % 12:02d}", n) for n in range(months))
+    report = replace(FULL, times=replace(FULL.times, periods=periods))
+    (plot,) = (p for section in sections(report) for p in section.plots
+               if p.title == "Interactions by month")  # fmt: skip
+    assert isinstance(plot, Bars)
+    shown = [text for _, text in plot.ticks]
+    assert shown == [period.name for period in periods][:: -(-months // 7)]
+    assert 2 <= len(shown) <= 7  # seven letters each, where some seventy fit
