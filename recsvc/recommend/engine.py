@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.errors import Neo4jAwayError
 from loaders.gateway import Row
 from recsvc.answer import Answer, SimilarAnswer
@@ -409,6 +410,11 @@ class Engine:
 
     def _embedding_model(self, model: str | None) -> str:
         names = [name for name in self.snapshot.versions if name != "hybrid"]
+        if not names:
+            raise NotFoundError(
+                "no model with vectors is active, which tell what is near: refresh with one of "
+                f"{', '.join(EMBEDDING_MODELS)}"
+            )
         if model is None and names:
             return names[0]
         if model not in names:

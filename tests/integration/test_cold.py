@@ -145,6 +145,14 @@ def _check_counterfactuals(service, user_id, document, **asked):
     return found
 
 
+def test_without_vectors_nothing_is_near_and_the_answer_says_what_is_missing(service):
+    for path in ("/v1/items/i0/similar", "/v1/users/fan/similar", "/v1/items/i0/similar?model=mf"):
+        refused = service.client.get(path)
+        assert refused.status_code == 404
+        assert refused.json()["detail"].startswith("no model with vectors is active")
+        assert "lightgcn" in refused.json()["detail"]
+
+
 def test_of_whom_nothing_is_known_gets_what_is_popular_and_is_told_so(served, service):
     document = _recommend(service, "nobody", k=120, explain="full")
     assert _ids(document) == _popular(served)[:120]
