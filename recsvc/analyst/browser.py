@@ -12,7 +12,14 @@ from recsvc.graph.pasteable_cypher import written_out
 
 COLOURS: Final = {"User": "#F79767", "Item": "#4C8EDA", "Category": "#8DCC93"}
 """Of nodes; apart in grey too."""
-CAPTIONS: Final = {"User": "user_id", "Item": "title", "Category": "name"}
+CAPTIONS: Final = {
+    "User": "{name} {user_id}",
+    "Item": "{title} {item_id}",
+    "Category": "{name} {category_id}",
+    "SIMILAR": "{rank}",
+    "INTERACTED": "{event}",
+}
+"""Of nodes and relationships. Browser leaves out what is missing, so the id stands for a title."""
 _WIDTHS = {"INTERACTED": 2, "FOLLOWS": 1, "PREFERS": 1, "IN_CATEGORY": 1, "SIMILAR": 3}
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -66,19 +73,21 @@ def _entry(question: Question, values: Mapping[str, Any]) -> str:
 def style() -> str:
     """GraSS: how Browser draws the nodes and relationships."""
     rules = [
-        "node {\n  diameter: 50px;\n  color: #D9D9D9;\n  border-color: #604A0E;\n"
-        "  border-width: 2px;\n  text-color-internal: #2A2C34;\n  font-size: 10px;\n}",
+        "node {\n  diameter: 80px;\n  color: #D9D9D9;\n  border-color: #604A0E;\n"
+        "  border-width: 2px;\n  text-color-internal: #2A2C34;\n  font-size: 12px;\n}",
         "relationship {\n  color: #A5ABB6;\n  shaft-width: 1px;\n  font-size: 8px;\n"
         "  padding: 3px;\n  text-color-external: #000000;\n  text-color-internal: #FFFFFF;\n"
         '  caption: "<type>";\n}',
     ]
     rules += [
         f'node.{label} {{\n  color: {colour};\n  defaultCaption: "<id>";\n'
-        f'  caption: "{{{CAPTIONS[label]}}}";\n}}'
+        f'  caption: "{CAPTIONS[label]}";\n}}'
         for label, colour in COLOURS.items()
     ]
     rules += [
-        f"relationship.{kind} {{\n  shaft-width: {width}px;\n}}" for kind, width in _WIDTHS.items()
+        f"relationship.{kind} {{\n  shaft-width: {width}px;\n"
+        f'  caption: "{CAPTIONS.get(kind, "<type>")}";\n}}'
+        for kind, width in _WIDTHS.items()
     ]
     return "\n\n".join(rules) + "\n"
 

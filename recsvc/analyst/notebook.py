@@ -42,11 +42,13 @@ def shown(value):
     )
 
 
-def ask(question, **values):
-    """The answer as a table."""
+def ask(question, empty="", **values):
+    """The answer as a table; where it has no row, the reason is printed."""
     records, _, keys = driver.execute_query(
         question, values, routing_=neo4j.RoutingControl.READ
     )
+    if not records:
+        print(empty)
     columns = {key: [shown(record[key]) for record in records] for key in keys}
     return pl.DataFrame(columns, strict=False)'''
 
@@ -74,7 +76,8 @@ def notebook(questions: Sequence[Question], values: Mapping[str, Any]) -> str:
 def _asked(question: Question, values: Mapping[str, Any]) -> str:
     """A call of `ask`, with each value on a line of its own to be changed."""
     given = "".join(f"    {name}={values[name]!r},\n" for name in question.query.params)
-    return f'ask(\n    r"""\n{question.query.text}\n""",\n{given})'
+    empty = f"    {question.empty!r},\n" if question.empty else ""
+    return f'ask(\n    r"""\n{question.query.text}\n""",\n{empty}{given})'
 
 
 def _cell(kind: str, source: str) -> dict[str, Any]:

@@ -321,8 +321,10 @@ def test_models_agree(asked: Asked) -> None:
 
 def test_newer_than_refresh(asked: Asked) -> None:
     rows = asked.ask("newer_than_refresh")
-    for row in rows:
-        assert row["people"] == asked.people[row["item_id"]] == 0
+    without = asked.shop.titles.keys() - asked.vectors["Item"].keys()
+    assert without
+    assert [row["item_id"] for row in rows] == sorted(without, key=lambda i: (-asked.people[i], i))
+    assert [row["people"] for row in rows] == [asked.people[row["item_id"]] for row in rows]
     assert asked.ask("newer_than_refresh", model="node2vec") == []
 
 
@@ -601,7 +603,17 @@ def test_queries_of_the_guide(asked: Asked) -> None:
             for row in asked.gateway.run(query):
                 found.setdefault(" ".join(row), []).append(row)
     near_item = [row for row in asked.near if (row["model"], row["item"]) == (MODEL, ITEM)]
-    assert len(found["path"]) == 2 * len(near_item)  # README and the page of analysts
+    drawn = [
+        (USER, item, row["other"], kind)
+        for item, _ in best(asked.weight(USER), 6)
+        for user, mine, kind in shop.interactions if (user, mine) == (USER, item)
+        for row in asked.near
+        if (row["model"], row["item"]) == (MODEL, item) and row["rank"] <= 3
+    ]  # fmt: skip
+    paths = [row["path"] for row in found["path"]]
+    told = [(*ids(path), path.relationships[0]["event"]) for path in paths]
+    assert sorted(told) == sorted(drawn * 2)  # README and the page of analysts
+    assert {path.relationships[1]["model"] for path in paths} == {MODEL}
     assert [(row["rank"], row["item_id"], row["title"]) for row in found[
         "rank item_id title cosine"
     ]] == [(row["rank"], row["other"], shop.titles[row["other"]] or None) for row in

@@ -138,10 +138,11 @@ def test_the_notebook_asks_every_question_with_its_values() -> None:
 def test_the_style_has_a_caption_and_a_colour_for_each_label() -> None:
     rules = dict(re.findall(r"([\w.]+) \{\n(.*?)\n\}", FILES["style.grass"].decode(), re.DOTALL))
     assert {"node", "relationship", "relationship.SIMILAR"} <= rules.keys()
-    captions = {"User": "user_id", "Item": "title", "Category": "name"}
+    names = {"User": ("name", "user_id"), "Item": ("title", "item_id"),
+             "Category": ("name", "category_id")}  # fmt: skip
     colours = set[str]()
-    for label, caption in captions.items():
-        assert f'caption: "{{{caption}}}";' in rules[f"node.{label}"]
+    for label, (name, identifier) in names.items():
+        assert f'caption: "{{{name}}} {{{identifier}}}";' in rules[f"node.{label}"]
         colours.update(re.findall(r"  color: (#\w{6});", rules[f"node.{label}"]))
     assert len(colours) == 3
 
