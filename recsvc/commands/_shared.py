@@ -12,8 +12,11 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from loaders.errors import TableError
 from recsvc.commands import console
 from recsvc.commands.connecting import open_gateway
+from recsvc.errors import NotFoundError
+from recsvc.graph.store import unknown_users
 from recsvc.settings import Settings
 from recsvc.settings_file import unknown_kind_lines
 
@@ -83,6 +86,31 @@ def rejects_file(settings: Settings, source: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[*?\[\]]", "_", Path(source).name) or "tables"
     return folder / f"{name}.csv"
+
+
+def listed_users(settings: Settings, path: Path) -> list[str]:
+    """The users that a file names, one id on each line, all of which are in the graph.
+
+    Raises:
+        TableError: the file is not UTF-8.
+        OSError: it cannot be read.
+        NotFoundError: it names a user that is not in the graph.
+        Neo4jError: the graph cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise TableError(f"{path} is not UTF-8: save it as UTF-8") from None
+    # Not `splitlines`: an id may hold other ends of lines.
+    ids = [line.removesuffix("\r") for line in text.split("\n") if line.removesuffix("\r")]
+    with open_gateway(settings) as gateway:
+        unknown = unknown_users(gateway, ids)
+    if unknown:
+        raise NotFoundError(
+            f"{path}: {len(unknown)} of {len(ids)} users are not in the graph, the first is "
+            f"{unknown[0]!r}: leave them out"
+        )
+    return ids
 
 
 def training_graph(settings: Settings, data: str | None) -> Any:

@@ -23,6 +23,7 @@ from recsvc.commands._shared import (
     AsJson,
     Count,
     file_to_write,
+    listed_users,
     print_document,
     training_graph,
 )
@@ -120,6 +121,7 @@ def batch_recommend(
     from recsvc.recommend.batch_file import write_recommendations
 
     settings = load_settings()
+    listed = None if users is None else listed_users(settings, users)
 
     async def loaded(engine: Engine) -> "tuple[HeteroGraph, Snapshot, list[str]]":
         _ = engine.snapshot  # it ends here where there is none
@@ -129,7 +131,7 @@ def batch_recommend(
     graph, snapshot, newcomers = with_engine(settings, loaded)
     with console.progress_bars() as bars:
         report = write_recommendations(
-            out, graph, snapshot, newcomers, settings.events, k, users, bars
+            out, graph, snapshot, newcomers, settings.events, k, listed, bars
         )
     print_document(dataclasses.asdict(report) | {"out": str(out)}, "written", as_json=as_json)
 

@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from recsvc.answer import Answer, SimilarAnswer
+from recsvc.answer import Answer, NodeRef, SimilarAnswer
 from recsvc.json_log import logs_json
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def print_json(document: object) -> None:
 
 def say(message: str) -> None:
     """A line about what is being done, on stderr."""
-    err.print(Text(message, style="dim"))
+    err.print(Text(message, style="dim"), soft_wrap=True)  # what it names can be pasted
 
 
 def print_line(line: str) -> None:
-    """A line on stdout, whole however long it is."""
-    out.print(Text(line), soft_wrap=True)
+    """Text on stdout as it is, however long its lines: it can be pasted."""
+    out.file.write(f"{line}\n")
 
 
 class Bars(Protocol):
@@ -85,7 +85,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     table = Table(title=title, title_justify="left")
     for position, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left")
+        # Folded, not cut: a path or an id can be copied whole.
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_shown(value)) for value in row))
     out.print(table)
@@ -132,15 +133,16 @@ def print_contributions(answer: Answer) -> None:
     explanation = answer.items[0].explanation
     if explanation is None:
         return
+    own = answer.items[0].item_id
     rows: list[Sequence[object]] = [
-        (c.signal, c.evidence.kind, c.evidence.title or c.evidence.id or "", f"{c.value:+.5f}")
+        (c.signal, c.evidence.kind, _told(c.evidence, own), f"{c.value:+.5f}")
         for c in explanation.contributions
     ]
     rows.append(("everything else", "", "", f"{explanation.remainder:+.5f}"))
     print_table("contributions", ("signal", "evidence", "", "value"), rows)
     if explanation.cypher:
         out.print(Text("Draw it in Neo4j Browser:", style="bold"))
-        out.print(Text(explanation.cypher))
+        print_line(explanation.cypher)
 
 
 def print_similar(answer: SimilarAnswer) -> None:
@@ -153,6 +155,13 @@ def print_similar(answer: SimilarAnswer) -> None:
         ("rank", "id", "title", "cosine"),
         [(n.rank, n.id, n.title or "", round(n.score, 4)) for n in answer.items],
     )
+
+
+def _told(evidence: NodeRef, item_id: str) -> str:
+    """The name of a piece of evidence; an item that the user has speaks for itself, too."""
+    if (evidence.kind, evidence.id) == ("item", item_id):
+        return "the item itself"
+    return evidence.title or evidence.id or ""
 
 
 def _drawn(path: Any) -> str:

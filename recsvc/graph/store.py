@@ -394,6 +394,18 @@ def _refuse_cycles(rows: list[Row]) -> None:
             raise CategoryCycleError(f"the category {row['own_ancestor']!r} is its own ancestor")
 
 
+def unknown_users(gateway: Gateway, user_ids: Sequence[str]) -> list[str]:
+    """Those of some users that are not in the graph, in their order, for a command.
+
+    Raises:
+        Neo4jError: the graph cannot be read.
+    """
+    query = catalogue()["serve/known"]
+    (row,) = gateway.run(query, user_ids=list(user_ids), item_ids=[], category_ids=[])
+    known = set(row["user_ids"])
+    return [user_id for user_id in user_ids if user_id not in known]
+
+
 def all_versions(gateway: Gateway) -> list[Row]:
     """What `Store.versions` gives, for a command.
 

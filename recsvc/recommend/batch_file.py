@@ -9,10 +9,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from loaders.errors import TableError
 from loaders.files import whole_file
 from loaders.types import HeteroGraph
-from recsvc.errors import NotFoundError
 from recsvc.recommend.batch import UserList, batch_evidence, recommend_all
 from recsvc.settings import EventSettings
 from recsvc.snapshot.arrays import Snapshot
@@ -40,7 +38,7 @@ def write_recommendations(
     newcomers: Sequence[str],
     events: Mapping[str, EventSettings],
     k: int,
-    users: Path | None,
+    users: Sequence[str] | None,
     progress: Callable[[str, int, int], None],
 ) -> BatchReport:
     """Write `user_id, item_id, rank, score`; the file appears whole or not at all.
@@ -52,37 +50,22 @@ def write_recommendations(
         newcomers: ids of the available items that it lacks; they fill lists that are too short.
         events: settings by kind of event.
         k: items for each user.
-        users: file with one user id per line; all users where None.
+        users: whose lists; those of everybody where None. One that the graph lacks has none.
         progress: told what is done.
 
     Raises:
-        TableError: the file of users is not UTF-8.
-        NotFoundError: it names a user that is not in the graph.
-        OSError: a file cannot be read or written.
+        OSError: the file cannot be written.
     """
     started = time.perf_counter()
-    user_ids = list(graph.users) if users is None else _read_ids(users, graph)
+    # Somebody may have been deleted since the list was made.
+    wanted = graph.users if users is None else users
+    user_ids = [user_id for user_id in wanted if user_id in graph.users]
     evidence = batch_evidence(graph, snapshot, events, newcomers=newcomers)
     lists = recommend_all(snapshot, evidence, user_ids, k)
     write = _write_parquet if out.suffix == ".parquet" else _write_json_lines
     with whole_file(out) as part:
         count = write(part, _groups(lists, len(user_ids), snapshot, progress))
     return BatchReport(len(user_ids), count, time.perf_counter() - started)
-
-
-def _read_ids(path: Path, graph: HeteroGraph) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise TableError(f"{path} is not UTF-8: save it as UTF-8") from None
-    ids = [line.removesuffix("\r") for line in text.split("\n") if line]
-    unknown = [user_id for user_id in ids if user_id not in graph.users]
-    if unknown:
-        raise NotFoundError(
-            f"{path}: {len(unknown)} of {len(ids)} users are not in the graph, the first is "
-            f"{unknown[0]!r}: leave them out"
-        )
-    return ids
 
 
 def _groups(

@@ -112,6 +112,57 @@ def test_batch_recommend_gives_everybody_what_they_may_have(
         assert [row["item_id"] for row in rows if row["user_id"] == user] == found[user][:5]
 
 
+def test_a_file_of_users_is_read_whole_or_refused_in_one_line(
+    odd: OddServed, ask: Ask, run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "users.txt"
+    ways = (
+        ("extract", "--out", str(tmp_path / "graph"), "--users", str(file)),
+        ("batch-recommend", "--out", str(tmp_path / "lists.jsonl"), "--users", str(file)),
+    )
+    for way in ways:
+        # An id may hold what other programs take for the end of a line.
+        file.write_bytes("\ufeff01\r\nÜnal\r\n\r\nu4\r\n".encode())
+        told = ask(*way)
+        assert (told["nodes"]["users"] if way[0] == "extract" else told["users"]) == 3
+        for content, said in (
+            (b"u4\nu40000\n", "1 of 2 users are not in the graph, the first is 'u40000'"),
+            ("u4\nÜnal\n".encode("latin-1"), "users.txt is not UTF-8"),
+            (None, "users.txt"),
+        ):
+            file.unlink() if content is None else file.write_bytes(content)
+            code, out, err = run(*way)
+            assert (code, out) == (1, ""), way
+            (line,) = err.splitlines()  # nothing of the graph was read
+            assert said in line
+
+
+def test_what_explain_prints_can_be_pasted(odd: OddServed, ask: Ask, run: Run) -> None:
+    item = ask("recommend", "u4", "-k", "1")["items"][0]["item_id"]
+    expected = ask("explain", "u4", item)["explanation"]["cypher"]
+    _, out, _ = run("explain", "u4", item)
+    printed = out.partition("Draw it in Neo4j Browser:\n")[2].removesuffix("\n")
+    assert printed == expected
+    assert max(map(len, printed.splitlines())) > 80
+    drawn = Query("tests/pasted", "", "read", {}, {}, printed)
+    assert odd.served.gateway.run(drawn)
+
+
+def test_an_item_that_the_user_has_is_named_as_its_own_evidence(
+    odd: OddServed, ask: Ask, run: Run
+) -> None:
+    for item in sorted(odd.shop.items["u4"]):
+        told = ask("explain", "u4", item)["explanation"]["contributions"]
+        own = sum((e["evidence"]["kind"], e["evidence"]["id"]) == ("item", item) for e in told)
+        if own:
+            break
+    assert own
+    code, out, _ = run("explain", "u4", item)
+    assert code == 0
+    assert "You know it already." in out
+    assert out.count("the item itself") == own
+
+
 def test_report_counts_what_the_tables_hold(odd: OddServed, ask: Ask, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     told = ask("report", "--out", str(page))

@@ -1,6 +1,7 @@
 """Lists for everybody are the lists each of them would be served."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ import scipy.sparse as sp
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.blend.blend import Blend
 from recsvc.blend.ranking import best_items
-from recsvc.errors import NotFoundError
 from recsvc.evidence import Evidence, EvidenceNode, item_evidence
 from recsvc.recommend.batch import batch_evidence, recommend_all
 from recsvc.recommend.batch_file import write_recommendations
@@ -121,7 +121,7 @@ def test_order_and_choice_of_users_are_the_callers() -> None:
         np.testing.assert_array_equal(best.items, lists[user_id].items)
 
 
-def write(out: Path, k: int = 5, users: Path | None = None):
+def write(out: Path, k: int = 5, users: Sequence[str] | None = None):
     told: list[tuple[str, int, int]] = []
     report = write_recommendations(
         out, GRAPH, SNAPSHOT, (), EVENTS, k, users, lambda *step: told.append(step)
@@ -172,29 +172,16 @@ def test_newcomers_come_where_nothing_speaks_for_others_either() -> None:
     assert against  # some have items that more speaks against than for
 
 
-def test_users_file_chooses_users(tmp_path: Path) -> None:
-    (tmp_path / "users.txt").write_text("u005\n\nu001\n", encoding="utf-8")
-    assert write(tmp_path / "out.jsonl", users=tmp_path / "users.txt").users == 2
+def test_the_caller_chooses_users(tmp_path: Path) -> None:
+    assert write(tmp_path / "out.jsonl", users=["u005", "u001"]).users == 2
     lines = [orjson.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
     assert [line["user_id"] for line in lines] == ["u005"] * 5 + ["u001"] * 5
 
 
-def test_unknown_user_is_refused_and_nothing_written(tmp_path: Path) -> None:
-    (tmp_path / "users.txt").write_text("u005\nnobody\nno one\n", encoding="utf-8")
-    with pytest.raises(NotFoundError, match=r"2 of 3 users are not in the graph.*'nobody'"):
-        write(tmp_path / "out.jsonl", users=tmp_path / "users.txt")
-    assert [path.name for path in tmp_path.iterdir()] == ["users.txt"]
-
-
-def test_users_file_has_one_id_per_line_whatever_the_id(tmp_path: Path) -> None:
-    from recsvc.recommend.batch_file import _read_ids
-
-    ids = ["a\u2028b", "c\x85d"]
-    types = (np.int64, np.int64, np.int8, np.float32, np.float64)
-    nothing = Interactions(*(np.empty(0, dtype) for dtype in types), ())
-    graph = HeteroGraph(IdMap(ids), IdMap([]), IdMap([]), nothing)
-    (tmp_path / "users.txt").write_text("\n".join(ids), encoding="utf-8")
-    assert _read_ids(tmp_path / "users.txt", graph) == ids
+def test_a_user_who_was_deleted_meanwhile_has_no_list(tmp_path: Path) -> None:
+    assert write(tmp_path / "out.jsonl", users=["u005", "nobody"]).users == 1
+    rows = [orjson.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
+    assert {row["user_id"] for row in rows} == {"u005"}
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
