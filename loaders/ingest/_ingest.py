@@ -20,9 +20,11 @@ from loaders.ingest._parameters import as_rows
 from loaders.schema import apply_schema
 from loaders.tables import (
     INTERACTIONS,
+    Distinct,
     InteractionTotals,
     Label,
     Reject,
+    RejectedRows,
     Rejects,
     Tables,
     TableSpec,
@@ -56,8 +58,8 @@ class TableReport:
     Attributes:
         read: rows in the table.
         rejected: rows that were left out.
-        written: rows made sure of in the graph; of interactions, totals per user, item and event,
-            and events that had not been counted before.
+        written: the different nodes or links that were made sure of in the graph; of interactions,
+            totals per user, item and event, and events that had not been counted before.
         unlisted: users, items and categories that it names and that the table which lists them
             (`users`, `items`, `categories`) does not; 0 where the data set has no such table.
         seconds: how long it took.
@@ -84,7 +86,9 @@ class IngestReport:
     Attributes:
         tables: one report per table, by its name, in the order they were loaded.
         kinds: rows of interactions, by kind of event.
-        warnings: what was there and not used.
+        warnings: what was there and not used, and where rows disagree.
+        reasons: the rejected rows by table, column and reason.
+        example: of each table, the first row as it was read.
         rejects: the file of rejected rows; None where there are none.
         seconds: how long all of it took.
     """
@@ -92,6 +96,8 @@ class IngestReport:
     tables: Mapping[str, TableReport]
     kinds: Mapping[str, int]
     warnings: tuple[str, ...]
+    reasons: tuple[RejectedRows, ...]
+    example: Mapping[str, Row]
     rejects: Path | None
     seconds: float
 
@@ -166,7 +172,9 @@ def _load(
     return IngestReport(
         tables=tables,
         kinds=loading.kinds,
-        warnings=(*source.warnings, *filter(None, [log.warning])),
+        warnings=(*source.warnings, *loading.warnings, *filter(None, [log.warning])),
+        reasons=log.reasons(),
+        example=loading.example,
         rejects=rejects if log.total else None,
         seconds=time.perf_counter() - started,
     )
@@ -230,6 +238,8 @@ class _Loading:
 
     Attributes:
         kinds: rows of interactions so far, by kind of event.
+        warnings: where rows of a table disagree.
+        example: of each table so far, the first row that was taken.
     """
 
     def __init__(
@@ -240,6 +250,8 @@ class _Loading:
         self._rejects = rejects
         self._progress = progress
         self.kinds = Counter[str]()
+        self.warnings: list[str] = []
+        self.example: dict[str, Row] = {}
         self._made: defaultdict[Label, set[str]] = defaultdict(set)
         self._listed = {_label(spec, spec.describes) for spec in source.specs if spec.describes}
 
@@ -261,12 +273,16 @@ class _Loading:
     def _load_rows(self, spec: TableSpec) -> tuple[int, int, int]:
         """Merge a table of nodes or links, batch by batch."""
         done = unlisted = 0
-        for batch in self._batches(spec, spec.name):
-            unlisted += self._merge_nodes(spec, batch)
-            if spec.link:
-                self._merge_links(spec, spec.link, batch)
-            done += batch.height
-        return done, done, unlisted
+        with Distinct(spec) as distinct:
+            for batch in self._batches(spec, spec.name):
+                unlisted += self._merge_nodes(spec, batch)
+                if spec.link:
+                    self._merge_links(spec, spec.link, batch)
+                distinct.add(batch)
+                done += batch.height
+            written, disagreement = distinct.result()
+        self.warnings += filter(None, [disagreement])
+        return done, written, unlisted
 
     def _load_interactions(self, spec: TableSpec) -> tuple[int, int, int]:
         """Count the events that have an id one by one, and the others as totals."""
@@ -296,6 +312,8 @@ class _Loading:
         """The batches of a table; says how far it is after each has been dealt with."""
         total, done = self._source.row_count(spec), 0
         for batch in self._source.batches(spec, self._rejects.add):
+            if batch.height and spec.name not in self.example:
+                self.example[spec.name] = batch.row(0, named=True)
             yield batch
             done += batch.height
             self._progress(what, done, total)

@@ -6,13 +6,14 @@ than memory. docs/tables.md says the same for those who write the files.
 """
 
 from loaders.tables._check import as_table
+from loaders.tables._distinct import Distinct
 from loaders.tables._folder import FileTables, FolderTables, open_tables
 from loaders.tables._frames import FrameTables
 from loaders.tables._graph import graph_from_tables
 from loaders.tables._interactions import read_interactions
 from loaders.tables._mapping import SAME_NAMES, TableMapping, parse_mapping
 from loaders.tables._reasons import Reason
-from loaders.tables._rejects import Rejects, forget_rejected, refuse_rejected
+from loaders.tables._rejects import RejectedRows, Rejects, forget_rejected, refuse_rejected
 from loaders.tables._spec import (
     CATEGORIES,
     FOLLOWS,
@@ -45,6 +46,7 @@ __all__ = [
     "TABLES",
     "USERS",
     "Column",
+    "Distinct",
     "FileTables",
     "FolderTables",
     "FrameTables",
@@ -53,6 +55,7 @@ __all__ = [
     "Reason",
     "Reject",
     "Rejected",
+    "RejectedRows",
     "Rejects",
     "Spill",
     "TableMapping",

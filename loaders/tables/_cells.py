@@ -27,7 +27,7 @@ from loaders.tables._problems import (
     problems_where,
 )
 from loaders.tables._reasons import Reason
-from loaders.tables._spec import Kind
+from loaders.tables._spec import DEFAULT_EVENT, Kind
 from loaders.tables._times import check_stored_time, check_time, is_text
 
 _TRUE, _FALSE = ["true", "1", "yes"], ["false", "0", "no"]
@@ -40,10 +40,12 @@ class Reading:
     Attributes:
         date_format: the form of times (`check_format`).
         null_ids: whether NULL, nan and the like are ids.
+        event: the kind of interactions that name none.
     """
 
     date_format: str | None = None
     null_ids: bool = False
+    event: str = DEFAULT_EVENT
 
 
 AS_DESCRIBED = Reading()
@@ -99,7 +101,9 @@ def _too_long(text: pl.Series, limit: int, reason: Reason) -> pl.Series:
 
 def _check_id(column: pl.Series, reading: Reading) -> Checked:
     dtype = column.dtype
-    if not (dtype.is_integer() or dtype.is_float() or is_text(dtype)):
+    # Databases export whole numbers of any size as decimals without a fraction.
+    whole = dtype.is_integer() or (isinstance(dtype, pl.Decimal) and dtype.scale == 0)
+    if not (whole or dtype.is_float() or is_text(dtype)):
         raise WrongTypeError
     # A column of whole numbers with a gap is often stored as float.
     fraction = ~_is_whole(column) if dtype.is_float() else _nowhere(column)

@@ -1,7 +1,7 @@
 """The checks of rows, a batch at a time."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -26,6 +26,7 @@ from loaders.tables._problems import (
 from loaders.tables._raw import RawBatch
 from loaders.tables._reasons import Reason
 from loaders.tables._spec import INTERACTIONS, Column, Kind, Reject, Rejected, TableSpec
+from loaders.tables._times import is_text
 
 _EXPECTED: dict[Kind, str] = {
     "id": "text or whole numbers",
@@ -46,11 +47,13 @@ class Rules:
         names: what the file calls columns that it names otherwise.
         reading: what the caller says of the cells.
         kinds: the kinds of event in the batches before; those of each batch are added.
+        nulls: by our name of a column, the cells that count as empty.
     """
 
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     reading: Reading = AS_DESCRIBED
     kinds: set[str] = field(default_factory=set[str])
+    nulls: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
 
 
 def checked_batch(
@@ -137,27 +140,48 @@ def _columns(
     for name in dict.fromkeys((*columns, *frame.columns)):
         try:
             if name in columns:
-                yield name, _check_column(frame, columns[name], rules.reading)
+                yield name, _check_column(frame, columns[name], rules)
             else:
-                yield name, check_property(frame[name])
+                yield name, check_property(_emptied(frame[name], rules.nulls.get(name, ())))
         except WrongTypeError:
             theirs = rules.names.get(name, name)
             raise _wrong_type(frame[name].dtype, columns.get(name), spec, file, theirs) from None
 
 
-def _check_column(frame: pl.DataFrame, column: Column, reading: Reading) -> Checked:
+def _check_column(frame: pl.DataFrame, column: Column, rules: Rules) -> Checked:
+    default = rules.reading.event if column.name == "event" else column.default
     if column.name not in frame.columns:
-        missing = pl.Series([column.default], dtype=DTYPES[column.kind])
+        missing = pl.Series([default], dtype=DTYPES[column.kind])
         return Checked(missing.new_from_index(0, frame.height), no_problems(frame.height))
-    values, problems = check_cells(frame[column.name], column.kind, reading)
+    given = frame[column.name]
+    left = _emptied(given, rules.nulls.get(column.name, ()))
+    values, problems = check_cells(left, column.kind, rules.reading)
+    if column.required and left.null_count() > given.null_count():
+        emptied = left.is_null() & given.is_not_null()
+        problems = first_problem(problems, problems_where(emptied, given, Reason.NULL))
     if column.required and values.null_count():
         missing = pl.Series([Reason.MISSING.value]).zip_with(
             values.is_null(), no_problems(values.len())
         )
         problems = first_problem(problems, missing)
-    if column.default is not None:
-        values = values.fill_null(pl.Series([column.default], dtype=values.dtype).item())
+    if default is not None:
+        values = values.fill_null(pl.Series([default], dtype=values.dtype).item())
     return Checked(values, problems)
+
+
+def _emptied(column: pl.Series, texts: Collection[str]) -> pl.Series:
+    """A column without the cells that are one of some texts; numbers are compared as numbers."""
+    if not texts:
+        return column
+    if column.dtype.is_numeric():
+        numbers = pl.Series(list(texts)).cast(pl.Float64, strict=False).drop_nulls()
+        empty = column.cast(pl.Float64).is_in(numbers.implode())
+    elif is_text(column.dtype):
+        empty = column.cast(pl.String).str.strip_chars().is_in(list(texts))
+    else:
+        return column
+    nothing = pl.Series([None], dtype=column.dtype).new_from_index(0, column.len())
+    return nothing.zip_with(empty.fill_null(value=False), column)
 
 
 def _wrong_type(

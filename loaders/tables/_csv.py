@@ -6,7 +6,7 @@ by row (`_csv_lines`). Both give the same rows and reject the same ones.
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import polars as pl
@@ -25,6 +25,7 @@ from loaders.tables._spec import BATCH_ROWS, Reject
 from loaders.tables._text import estimated_lines, open_blocks
 
 _DELIMITERS = ",;\t|"
+_SAMPLE_ROWS = 20
 
 
 class CsvTable:
@@ -49,7 +50,12 @@ class CsvTable:
         """See `TableFile.batches`."""
         with open_blocks(self.path) as blocks:
             lines = Lines(blocks)
-            header, delimiter = self._header(lines)
+            written, delimiter = self._header(lines)
+            # A column of a name that comes twice is not read.
+            header = [
+                name if written.count(name) == 1 else f"{name}\0{place}"
+                for place, name in enumerate(written)
+            ]
             while block := lines.take_block():
                 frame = _parsed_at_once(block, header, delimiter)
                 if frame is not None:
@@ -58,7 +64,7 @@ class CsvTable:
                     yield RawBatch(frame.select(columns), numbers, _lines_of(block))
                     continue
                 lines.give_block(block)
-                rows = rows_one_by_one(lines, header, delimiter, self.name, reject)
+                rows = rows_one_by_one(lines, header, columns, delimiter, self.name, reject)
                 yield from _batched(rows, header, columns)
 
     def _header(self, lines: Lines) -> tuple[list[str], str]:
@@ -70,7 +76,7 @@ class CsvTable:
             raise TableError(f"{self.path} is empty: expected a header with the column names")
         if lines.damaged:
             raise TableError(f"{self.path} is not UTF-8 text: save it as CSV in UTF-8")
-        return header, delimiter
+        return _with_nameless(header, _first_rows(lines, delimiter)), delimiter
 
     def _delimiter(self, lines: Lines) -> str:
         """The one that gives the required columns, else the only one that gives several."""
@@ -100,6 +106,34 @@ class CsvTable:
         if not headers:
             raise TableError(f"{self.path}: its first line is no CSV header: {problem}")
         return headers
+
+
+def _first_rows(lines: Lines, delimiter: str) -> list[list[str]]:
+    """Some rows, which are read again later."""
+    lines.begin_row()
+    try:
+        return list(islice(csv.reader(lines, delimiter=delimiter, strict=True), _SAMPLE_ROWS))
+    except (csv.Error, LineTooLongError):
+        return []
+    finally:
+        lines.give_back(keep=0)
+
+
+def _with_nameless(header: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The header, with a column that has no name where each row has one cell more.
+
+    The row numbers that R's `write.table` puts first, or nothing after a last delimiter.
+    """
+    if len(rows) < 2 or any(len(row) != len(header) + 1 for row in rows):
+        return header
+    if not any(row[-1] for row in rows):
+        return [*header, ""]
+    first = [row[0] for row in rows]
+    if all(each.isdecimal() for each in first):
+        numbers = [int(each) for each in first]
+        if all(one < other for one, other in pairwise(numbers)):
+            return ["", *header]
+    return header
 
 
 def _parsed_at_once(block: bytes, header: Sequence[str], delimiter: str) -> pl.DataFrame | None:

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from loaders.limits import MAX_LINE_BYTES
@@ -103,9 +103,14 @@ class Lines(Iterator[str]):
 
 
 def rows_one_by_one(
-    lines: Lines, header: Sequence[str], delimiter: str, file: str, reject: Reject
+    lines: Lines,
+    header: Sequence[str],
+    columns: Collection[str],
+    delimiter: str,
+    file: str,
+    reject: Reject,
 ) -> Iterator[CsvRow]:
-    """Rows that have the right shape.
+    """Rows that have the right shape, and no damage in `columns`.
 
     Reads the lines that wait, and further ones only for a row that is not complete by then.
     """
@@ -120,9 +125,9 @@ def rows_one_by_one(
             reject(Rejected(file, start, "", why_no_row(error), shown_text(first)))
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
-        if lines.damaged:
-            column, reason = _damage(header, row)
-            reject(Rejected(file, start, column, reason, shown_text(lines.row_text)))
+        damage = _damage(header, columns, row) if lines.damaged else None
+        if damage:
+            reject(Rejected(file, start, *damage, shown_text(lines.row_text)))
         elif len(row) == len(header):
             yield CsvRow(start, row, lines.row_text)
         elif row:
@@ -148,11 +153,13 @@ def _is_too_long(line: str) -> bool:
     return len(line.encode("utf-8", "surrogateescape")) > MAX_LINE_BYTES
 
 
-def _damage(header: Sequence[str], row: list[str]) -> tuple[str, Reason]:
-    """The column that is damaged, and how."""
+def _damage(
+    header: Sequence[str], columns: Collection[str], row: list[str]
+) -> tuple[str, Reason] | None:
+    """The column that is damaged, of those that are read, and how."""
     for column, cell in zip(header, row, strict=False):
-        if "\0" in cell:
+        if column in columns and "\0" in cell:
             return column, Reason.NUL
-        if _BROKEN.search(cell):
+        if column in columns and _BROKEN.search(cell):
             return column, Reason.NOT_UTF8
-    return "", Reason.NOT_UTF8
+    return None

@@ -6,13 +6,14 @@ folder NAME. All are of one format.
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from loaders.errors import TableError
 from loaders.tables._csv import CsvTable
-from loaders.tables._json import JsonTable
+from loaders.tables._json import FROM_AN_ARRAY, JsonTable
 from loaders.tables._mapping import TableMapping
 from loaders.tables._parquet import ParquetTable
 from loaders.tables._raw import Expected, TableFile
@@ -86,7 +87,8 @@ def known_format(path: Path) -> DataFile:
 
 
 def holds(stem: str, table: str) -> bool:
-    """Whether a file of this stem is the table of this name or a part of it."""
+    """Whether a file of this stem is the table of this name or a part of it, in any case."""
+    stem, table = stem.casefold(), table.casefold()
     return stem == table or bool(
         stem.startswith(table) and _PART.fullmatch(stem.removeprefix(table))
     )
@@ -154,8 +156,16 @@ def missing(where: Path, found: Sequence[Path], spec: TableSpec, mapping: TableM
     name = mapping.file_name(spec)
     expected = f"{name}.csv or {name}.parquet" if spec is INTERACTIONS else f"{name}.csv"
     if any(path.name == f"{name}.json" for path in found):
-        expected += f", or {name}.jsonl with one JSON object in each line"
-    return f"{where} holds {names}: expected {expected}"
+        expected += f", or {name}.jsonl with one JSON object in each line ({FROM_AN_ARRAY})"
+    files = [file for path in sorted(found) if path.is_file() and (file := data_file(path))]
+    free = [each.stem for each in files if not any(holds(each.stem, t.name) for t in TABLES)]
+    way = f": {file_option(spec, free[0])} says that it is {free[0]!r}" if free else ""
+    return f"{where} holds {names}: expected {expected}{way}"
+
+
+def file_option(spec: TableSpec, stem: str) -> str:
+    """What says on the command line which file a table is."""
+    return f"--map {shlex.quote(f'{spec.name}={stem}')}"
 
 
 def _folder_of_parts(folder: Path) -> list[DataFile]:
@@ -170,7 +180,7 @@ def _refuse_several_forms(files: Sequence[DataFile]) -> None:
     """Refuse files of one folder that could hold the same rows twice."""
     first, folder = files[0], files[0].path.parent
     for other in files[1:]:
-        same = [each for each in files if each.stem == other.stem]
+        same = [each for each in files if each.stem.casefold() == other.stem.casefold()]
         if len(same) > 1:
             names = " and ".join(each.path.name for each in same)
             raise TableError(f"{folder} holds {names}: {_ONE}")

@@ -12,6 +12,7 @@ from loaders.errors import TableError
 from loaders.tables._files import (
     DataFile,
     data_file,
+    file_option,
     find_among,
     find_in_folder,
     known_format,
@@ -182,7 +183,8 @@ def _several(source: str, paths: Sequence[Path], mapping: TableMapping) -> Table
         if spec not in tables:
             raise TableError(missing(base, paths, spec, mapping))
     if not tables:
-        raise TableError(f"{source} matches no table: {_NAMED}")
+        first = f", such as {file_option(INTERACTIONS, files[0].stem)}" if files else ""
+        raise TableError(f"{source} matches no table: {_NAMED}{first}")
     used = {path for held in tables.values() for path in held}
     unused = sorted({path for each in found for path in each.unused} - used)
     return FileTables(

@@ -25,6 +25,8 @@ from loaders.tables._reasons import Reason
 from loaders.tables._spec import Reject, Rejected
 from loaders.tables._text import estimated_lines, open_blocks
 
+FROM_AN_ARRAY = "an array becomes that by jq -c '.[]'"
+"""How to get a file of JSON Lines."""
 _CONSTANTS = {"NaN": None}
 _NAME_END = re.compile(rb'"\s*:')
 
@@ -94,7 +96,9 @@ class JsonTable:
                     "in each object"
                 )
         if not values:
-            raise TableError(f"{self.path} holds no JSON object: expected one on each line")
+            raise TableError(
+                f"{self.path} holds no JSON object: expected one on each line ({FROM_AN_ARRAY})"
+            )
         return {
             name: pl.String()
             if name.strip() in self._expected

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loaders.errors import TableError
+from loaders.limits import MAX_KIND_CHARACTERS
 from loaders.tables._cells import AS_DESCRIBED, Reading
 from loaders.tables._raw import Expected
-from loaders.tables._spec import TABLES, TableSpec
+from loaders.tables._spec import DEFAULT_EVENT, TABLES, TableSpec
 from loaders.tables._times import check_format
 
 _FORM = "expected TABLE.COLUMN=COLUMN IN THE FILE or TABLE=NAME OF THE FILE"
@@ -23,6 +24,7 @@ class TableMapping:
         columns: name of the column in the file, by name of the table and our name of the column.
         only: the further columns that become properties, of tables where not all do.
         drop: columns that are not used.
+        null: by name of the table and the column in the file, the cells that count as empty.
         reading: what else counts for all cells.
     """
 
@@ -30,6 +32,7 @@ class TableMapping:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     only: Columns = field(default_factory=dict[str, frozenset[str]])
     drop: Columns = field(default_factory=dict[str, frozenset[str]])
+    null: Mapping[str, Columns] = field(default_factory=dict[str, Columns])
     reading: Reading = AS_DESCRIBED
 
     def file_name(self, spec: TableSpec) -> str:
@@ -48,7 +51,7 @@ class TableMapping:
     @property
     def tables(self) -> Sequence[TableSpec]:
         """The tables that something is said of, which have to be there then."""
-        named = {*self.files, *self.columns, *self.only, *self.drop}
+        named = {*self.files, *self.columns, *self.only, *self.drop, *self.null}
         return [spec for spec in TABLES if spec.name in named]
 
 
@@ -61,6 +64,8 @@ def parse_mapping(
     *,
     only: Sequence[str] = (),
     drop: Sequence[str] = (),
+    null: Sequence[str] = (),
+    event: str | None = None,
     date_format: str | None = None,
     null_ids: bool = False,
 ) -> TableMapping:
@@ -72,6 +77,9 @@ def parse_mapping(
         only: `items.price` says that of the further columns of the table this one becomes a
             property, `items` that none does.
         drop: `items.price` says that the table's column is not used.
+        null: `interactions.item_id=POST` says that this text in the table's column is an empty
+            cell.
+        event: the kind of interactions that name none; `interaction` where it is None.
         date_format: see `Reading`.
         null_ids: see `Reading`.
 
@@ -97,8 +105,24 @@ def parse_mapping(
             )
         _add(columns.setdefault(table, {}), column, theirs, text)
     _refuse_shared_columns(columns)
-    reading = Reading(check_format(date_format) if date_format is not None else None, null_ids)
-    return TableMapping(files, columns, _columns(only), _columns(drop), reading)
+    event = DEFAULT_EVENT if event is None else event
+    if not 0 < len(event) <= MAX_KIND_CHARACTERS:
+        raise TableError(f"{event!r} is no kind: expected 1 to {MAX_KIND_CHARACTERS} characters")
+    form = check_format(date_format) if date_format is not None else None
+    reading = Reading(form, null_ids, event)
+    return TableMapping(files, columns, _columns(only), _columns(drop), _nulls(null), reading)
+
+
+def _nulls(texts: Sequence[str]) -> dict[str, Columns]:
+    nulls: dict[str, dict[str, frozenset[str]]] = {}
+    for text in texts:
+        name, _, cell = text.partition("=")
+        table, _, column = (part.strip() for part in name.partition("."))
+        if not (column and cell.strip()):
+            raise TableError(f"{text!r} empties no cell: expected TABLE.COLUMN=CELL")
+        columns = nulls.setdefault(_spec(table, text).name, {})
+        columns[column] = columns.get(column, frozenset()) | {cell.strip()}
+    return dict(nulls)
 
 
 def _columns(texts: Sequence[str]) -> Columns:

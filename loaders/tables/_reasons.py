@@ -16,6 +16,7 @@ class Reason(StrEnum):
     """A text, with `{}` where what came is shown."""
 
     MISSING = "is missing"
+    NULL = "'{}' stands for no value, as --null says"
     NO_ID = "'{}' stands for no id: leave the row out, or say --keep-null-ids"
     LONG_ID = f"{{}} characters: expected 1 to {MAX_ID_CHARACTERS}"
     FRACTION = "'{}' is not a whole number"

@@ -4,6 +4,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +20,27 @@ from loaders.tables._totals import InteractionTotals, within_limits
 _HEADER = ["file", "line", "column", "reason", "row"]
 _HEADER_LINE = ",".join(_HEADER)
 _CELLS = attrgetter(*_HEADER)
+_VARIABLE = re.compile(r"'.*'|\d+", re.DOTALL)
+"""What differs between reasons of one kind: the cell, and numbers."""
 _JSON_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRows:
+    """The rejected rows of one column and reason.
+
+    Attributes:
+        table: its name.
+        column: its name in the file; empty where rows as a whole are at fault.
+        rows: how many there are.
+        first: the first of them, and why.
+    """
+
+    table: str
+    column: str
+    rows: int
+    first: str
 
 
 class Rejects:
@@ -41,12 +61,21 @@ class Rejects:
         self.counts: Counter[str] = Counter()
         self.first: dict[str, Rejected] = {}
         self.warning: str | None = None
+        self._reasons: Counter[tuple[str, str, str]] = Counter()
+        self._first_of: dict[tuple[str, str, str], str] = {}
         self._file: IO[str] | None = None
 
     @property
     def total(self) -> int:
         """How many rows were rejected."""
         return self.counts.total()
+
+    def reasons(self) -> tuple[RejectedRows, ...]:
+        """What was rejected by table, column and reason, the most rows first."""
+        return tuple(
+            RejectedRows(key[0], key[1], rows, self._first_of[key])
+            for key, rows in self._reasons.most_common()
+        )
 
     def first_of(self, table: str) -> str | None:
         """The first rejected row of a table, and why; None where there is none."""
@@ -70,6 +99,10 @@ class Rejects:
         table = rejected.table or Path(rejected.file).stem
         self.counts[table] += rejected.rows
         self.first.setdefault(table, rejected)
+        reason = table, rejected.column, _VARIABLE.sub("", rejected.reason)
+        self._reasons[reason] += rejected.rows
+        if reason not in self._first_of:
+            self._first_of[reason] = str(rejected)
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ import polars as pl
 from loaders.errors import TableError
 from loaders.limits import MAX_COLUMNS
 from loaders.tables._check import Rules, checked_batch, checked_type, drop_option
+from loaders.tables._likely import likely_columns, map_option
 from loaders.tables._mapping import SAME_NAMES, TableMapping
 from loaders.tables._raw import TableFile
 from loaders.tables._spec import BATCH_ROWS, Reject, Rejected, TableSpec
@@ -43,6 +44,7 @@ class Table:
         self.warnings: list[str] = []
         self._spec = spec
         self._reading = mapping.reading
+        self._nulls = mapping.null.get(spec.name, {})
         self._parts = [
             _part(file, _Header(spec, mapping, file.path in shared), self.warnings)
             for file in files
@@ -94,7 +96,12 @@ class Table:
             noted.clear()
 
         ours = {theirs: name for name, theirs in part.columns.items()}
-        rules = Rules(part.columns, self._reading, kinds)
+        nulls = {
+            name: self._nulls[theirs.strip()]
+            for name, theirs in part.columns.items()
+            if theirs.strip() in self._nulls
+        }
+        rules = Rules(part.columns, self._reading, kinds, nulls)
         for batch in part.file.batches(list(ours), note):
             raw = replace(batch, frame=batch.frame.rename(ours))
             good = checked_batch(raw, self._spec, part.file.name, note, rules)
@@ -159,18 +166,22 @@ def _part(file: TableFile, header: _Header, warnings: list[str]) -> _Part:
     written = file.columns()
     # Spaces around a name are what an editor or a person left there.
     there = [as_written.strip() for as_written, _ in written]
-    _refuse_bad_header(spec, file, names, there)
+    drop = header.mapping.drop.get(spec.name, frozenset())
+    _refuse_bad_header(spec, file, names, there, drop)
     ours = {theirs: name for name, theirs in names.items()}
     columns: dict[str, str] = {}
     types: dict[str, pl.DataType] = {}
     unused: list[str] = []
+    twice: dict[str, str] = {}
     for theirs, (as_written, dtype) in zip(there, written, strict=True):
         name = ours.get(theirs, theirs)
         if not theirs:  # such as the row names of pandas and R, or a comma at the end
             warnings.append(f"{file.name}: a column without a name is not used")
         if not theirs or header.drops(theirs):
             continue
-        if theirs not in ours and name in names:
+        if there.count(theirs) > 1:
+            twice[theirs] = f"{file.name}: there are several columns {theirs!r}: none is used"
+        elif theirs not in ours and name in names:
             warnings.append(
                 f"{file.name}: column {theirs!r} is not used: {names[name]!r} is read as it"
             )
@@ -180,6 +191,8 @@ def _part(file: TableFile, header: _Header, warnings: list[str]) -> _Part:
             types[name] = checked_type(dtype, name, spec, file.name, theirs)
         else:
             unused.append(theirs)
+    warnings += twice.values()
+    warnings += _lookalikes(spec, file, names, there, types)
     if not header.shared and spec.name not in header.mapping.only:
         warnings += [f"{file.name}: column {theirs!r} is not used" for theirs in unused]
     return _Part(file, columns, types, there, unused)
@@ -189,7 +202,7 @@ def _refuse_unknown(spec: TableSpec, parts: Sequence[_Part], mapping: TableMappi
     """Refuse to use or leave out columns that are not there, or that have to be."""
     there = {name for part in parts for name in part.there}
     only, drop = (named.get(spec.name, frozenset()) for named in (mapping.only, mapping.drop))
-    for name in sorted((only | drop) - there):
+    for name in sorted((only | drop | mapping.null.get(spec.name, {}).keys()) - there):
         raise TableError(
             f"{spec.name} has no column {name!r}: expected one of "
             f"{', '.join(map(repr, sorted(there)))}"
@@ -201,21 +214,53 @@ def _refuse_unknown(spec: TableSpec, parts: Sequence[_Part], mapping: TableMappi
 
 
 def _refuse_bad_header(
-    spec: TableSpec, file: TableFile, names: Mapping[str, str], there: Sequence[str]
+    spec: TableSpec,
+    file: TableFile,
+    names: Mapping[str, str],
+    there: Sequence[str],
+    drop: Collection[str],
 ) -> None:
     if len(there) > MAX_COLUMNS:
         raise TableError(
             f"{file.name} has {len(there):,} columns: expected at most {MAX_COLUMNS:,}"
         )
-    if twice := sorted({column for column in there if column and there.count(column) > 1}):
-        raise TableError(f"{file.name} has several columns {twice[0]!r}: expected different names")
     required = [names.get(column, column) for column in spec.required]
+    meant = {*required, *names.values(), *spec.names} - set(drop)
+    if twice := sorted(column for column in meant if there.count(column) > 1):
+        raise TableError(f"{file.name} has several columns {twice[0]!r}: expected different names")
     missing = [column for column in (*required, *names.values()) if column not in there]
     if missing:
         raise TableError(
             f"{file.name} has no column {missing[0]!r}: it has {', '.join(map(repr, there))}, "
             f"expected {', '.join(map(repr, required))} and may have others"
+            f"{_suggested(spec, names, there)}"
         )
+
+
+def _lookalikes(
+    spec: TableSpec,
+    file: TableFile,
+    names: Mapping[str, str],
+    there: Sequence[str],
+    used: Collection[str],
+) -> Iterator[str]:
+    """A sentence for each column that becomes a property and is probably one of ours."""
+    ours = [name for name in spec.names if name not in there and name not in names]
+    for name, theirs in likely_columns(spec, ours, [each for each in used if each in there]):
+        if theirs not in spec.names:
+            option = map_option(spec, name, theirs)
+            yield f"{file.name}: column {theirs!r} becomes a property; as {name} it is {option}"
+
+
+def _suggested(spec: TableSpec, names: Mapping[str, str], there: Sequence[str]) -> str:
+    """How to map what looks like the columns that are not there."""
+    ours = [name for name in spec.names if name not in there and name not in names]
+    free = [theirs for theirs in there if theirs not in spec.names]
+    likely = list(likely_columns(spec, ours, [t for t in free if t not in names.values()]))
+    if not likely:
+        return ""
+    look = ", ".join(f"{theirs!r} looks like {name}" for name, theirs in likely)
+    return f"; {look}: {' '.join(map_option(spec, *pair) for pair in likely)}"
 
 
 def _check_property_name(spec: TableSpec, file: str, column: str, theirs: str) -> None:

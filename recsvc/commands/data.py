@@ -14,6 +14,7 @@ from recsvc.commands import console
 from recsvc.commands._shared import (
     AsJson,
     file_to_write,
+    listed_users,
     print_document,
     rejects_file,
     say_unknown_kinds,
@@ -27,6 +28,7 @@ from recsvc.settings import Settings, load_settings
 if TYPE_CHECKING:
     from loaders.ingest import IngestReport
 
+_MOST_REASONS = 20
 _TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
@@ -71,6 +73,16 @@ def ingest(
     drop: Annotated[
         list[str] | None, typer.Option(metavar="TABLE.COLUMN", help="A column to leave out.")
     ] = None,
+    null: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TABLE.COLUMN=CELL",
+            help="A cell that counts as empty: interactions.item_id=POST, categories.parent_id=0.",
+        ),
+    ] = None,
+    event: Annotated[
+        str | None, typer.Option(metavar="KIND", help="The kind of interactions that name none.")
+    ] = None,
     date_format: Annotated[
         str | None,
         typer.Option(
@@ -112,6 +124,8 @@ def ingest(
                 mapping or [],
                 only=only or [],
                 drop=drop or [],
+                null=null or [],
+                event=event,
                 date_format=date_format,
                 null_ids=keep_null_ids,
             ),
@@ -136,6 +150,8 @@ def ingest(
             {
                 "tables": {n: dataclasses.asdict(table) for n, table in report.tables.items()},
                 "rejected": report.rejected,
+                "reasons": [dataclasses.asdict(reason) for reason in report.reasons],
+                "example": report.example if dry_run else None,
                 "rejects": str(report.rejects) if report.rejects else None,
                 "warnings": list(report.warnings),
                 "unknown_kinds": {
@@ -189,7 +205,7 @@ def extract(
     settings = load_settings()
     chosen: dict[str, Any] = {"labels": label, "types": kind}
     if users is not None:
-        chosen["users"] = users.read_text(encoding="utf-8").splitlines()
+        chosen["users"] = listed_users(settings, users)
     try:
         selection = Selection(
             until=until and until.replace(tzinfo=UTC),
@@ -272,22 +288,31 @@ def _print_report(report: "IngestReport", *, dry_run: bool) -> None:
         (name, table.read, table.rejected, table.written, table.unlisted, table.rows_per_second)
         for name, table in report.tables.items()
     ]
-    columns = ("table", "read", "rejected", "written", "unlisted ids", "rows/s")
+    columns = ("table", "read", "rejected", "different", "unlisted ids", "rows/s")
     done = "checked, nothing loaded," if dry_run else "ingested"
     console.print_table(f"{done} in {report.seconds:.1f} s", columns, rows)
+    if dry_run:
+        for name, row in report.example.items():
+            read = [(column, str(value)) for column, value in row.items() if value is not None]
+            console.print_table("", (name, "first row"), read)
     if report.rejects:
-        console.say(f"rejected rows and why: {report.rejects}")
+        reasons = [(each.rows, each.first) for each in report.reasons[:_MOST_REASONS]]
+        console.print_table("rejected rows", ("rows", "the first, and why"), reasons)
+        console.say(f"all rejected rows and why: {report.rejects}")
 
 
 def _refuse_nothing(source: str, report: "IngestReport") -> None:
     """Fail where a table was of no use: the others are loaded by then.
 
     Raises:
-        TableError: no table has a row, or every row of one is rejected.
+        TableError: a table has no row, or every row of one is rejected.
     """
-    if not any(table.read for table in report.tables.values()):
-        raise TableError(f"{source} holds no row: expected some below the header")
     for name, table in report.tables.items():
+        if not table.read:
+            raise TableError(
+                f"{name} of {source} holds no row: expected some below the header: leave the file "
+                "out if there are none"
+            )
         if table.read and table.rejected == table.read:
             raise RejectedRowsError(
                 f"every row of {name} is rejected ({table.rejected:,}): the first is "

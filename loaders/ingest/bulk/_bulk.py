@@ -78,7 +78,9 @@ def bulk_ingest(
     return IngestReport(
         tables=tables,
         kinds=staging.kinds,
-        warnings=tuple(source.warnings),
+        warnings=(*source.warnings, *staging.warnings),
+        reasons=log.reasons(),
+        example={},
         rejects=rejects if log.total else None,
         seconds=time.perf_counter() - started,
     )

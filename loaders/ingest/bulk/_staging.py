@@ -23,6 +23,7 @@ from loaders.ingest.bulk._files import ImportFiles, header_of
 from loaders.ingest.bulk._late import LateProperties, is_marked, marked, unmarked
 from loaders.tables import (
     INTERACTIONS,
+    Distinct,
     InteractionTotals,
     Label,
     Rejects,
@@ -58,6 +59,7 @@ class Staging:
 
     Attributes:
         kinds: rows of interactions, by kind of event.
+        warnings: where rows of a table disagree.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Staging:
         self._rejects = rejects
         self._progress = progress
         self.kinds = Counter[str]()
+        self.warnings: list[str] = []
         self._open = ExitStack()
         folder = files.folder
         self._nodes = {label: self._gathered("id", folder) for label in NODES}
@@ -97,33 +100,42 @@ class Staging:
             name: TableReport(
                 read=rows + rejected.get(name, 0),
                 rejected=self._rejects.counts[name],
-                written=written if name == INTERACTIONS.name else rows,
+                written=written if name == INTERACTIONS.name else distinct,
                 unlisted=unlisted[name],
                 seconds=seconds,
                 first_rejected=self._rejects.first_of(name),
             )
-            for name, (rows, seconds) in read.items()
+            for name, (rows, distinct, seconds) in read.items()
         }
 
     def _gathered(self, key: str, folder: Path) -> "_Gathered":
         return _Gathered(self._open.enter_context(Spill(key, folder)))
 
-    def _read(self, spec: TableSpec) -> tuple[int, float]:
-        """Read one table; return its rows and how long that took."""
+    def _read(self, spec: TableSpec) -> tuple[int, int, float]:
+        """Read one table; return its rows, how many nodes or links they are, and the seconds."""
         started, done, total = time.perf_counter(), 0, self._source.row_count(spec)
         links = self._gathered(spec.link[0], self._files.folder) if spec.link else None
+        counted = spec is not INTERACTIONS  # whose rows add up
+        distinct = Distinct(spec, self._files.folder) if counted else None
         for batch in self._source.batches(spec, self._rejects.add):
             if spec is INTERACTIONS:
                 self._take_interactions(batch)
             else:
                 self._take_nodes(spec, batch)
+            if distinct:
+                distinct.add(batch)
             if spec.link and links:
                 links.add(batch.select(_link_columns(spec)).drop_nulls(spec.link))
             done += batch.height
             self._progress(f"{spec.name}: reading", done, total)
         if links:
             self._write_links(spec, links)
-        return done, time.perf_counter() - started
+        written = 0
+        if distinct:
+            with distinct:
+                written, disagreement = distinct.result()
+            self.warnings += filter(None, [disagreement])
+        return done, written, time.perf_counter() - started
 
     def _take_interactions(self, batch: pl.DataFrame) -> None:
         self.kinds.update(dict(batch["event"].value_counts().iter_rows()))

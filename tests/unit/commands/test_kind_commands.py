@@ -78,7 +78,11 @@ def test_the_line_that_is_named_gives_the_weight(folder: Path) -> None:
             {"interactions": "user_id,item_id\na,i\n", "items": "item_id\n\nNULL\n"},
             "every row of items is rejected (1): the first is items.csv, line 3",
         ),
-        ({"interactions": "user_id,item_id\n"}, "tables holds no row"),
+        ({"interactions": "user_id,item_id\n"}, "interactions of tables holds no row"),
+        (
+            {"interactions": "user_id,item_id\na,i\n", "follows": "follower_id,followee_id\n"},
+            "follows of tables holds no row: expected some below the header: leave the file out",
+        ),
     ],
 )
 def test_a_table_of_no_use_fails_a_dry_run(
@@ -94,6 +98,40 @@ def test_a_table_of_no_use_fails_a_dry_run(
     assert ended.value.code == 1
     assert said.err.splitlines()[-1].startswith(f"recsvc: {says}")
     assert set(json.loads(said.out)["tables"]) == set(tables)
+
+
+def test_a_dry_run_shows_how_a_file_is_read_and_touches_no_graph(folder: Path) -> None:
+    (folder / "sales.csv").write_text(
+        "Invoice,StockCode,Quantity,InvoiceDate,CustomerID\n"
+        "1,A,6,12/1/2010 8:26,17850\n1,POST,1,12/1/2010 8:26,17850\nC2,A,-6,12/2/2010 9:00,\n"
+    )
+    refused = runner.invoke(app, ["ingest", "sales.csv", "--dry-run"])
+    options = str(refused.exception).partition("looks like timestamp: ")[2]
+    assert options.count("--map") == 4
+    arguments = [
+        "ingest", "sales.csv", *options.split(), "--null", "interactions.StockCode=POST",
+        "--date-format", "%m/%d/%Y %H:%M", "--event", "purchase", "--dry-run",
+    ]  # fmt: skip
+    found = told(*arguments)
+    assert found["example"] == {"interactions": {
+        "user_id": "17850", "item_id": "A", "event": "purchase", "value": 6.0,
+        "timestamp": "2010-12-01T08:26:00+00:00", "event_id": None, "Invoice": "1",
+    }}  # fmt: skip
+    assert [(each["rows"], each["column"]) for each in found["reasons"]] == [
+        (1, "StockCode"), (1, "CustomerID"),
+    ]  # fmt: skip
+    shown = invoke(*arguments)
+    for word in ("17850", "2010-12-01 08:26", "sales.csv, line 3, column StockCode: 'POST'"):
+        assert word in " ".join(shown.stdout.replace("│", " ").split())
+    assert not (folder / "home" / "neo4j").exists()
+
+
+def test_what_a_warning_names_can_be_pasted(folder: Path) -> None:
+    (folder / "tables" / "items.csv").write_text(f"item_id,name\ni,{'Lamp ' * 30}\n")
+    (folder / "tables" / "interactions.csv").write_text("user_id,item_id,InvoiceDate\na,i,1\n")
+    said = invoke("ingest", "tables", "--dry-run").stderr.splitlines()
+    assert any(line.endswith("--map items.title=name") for line in said)
+    assert any(line.endswith("--map interactions.timestamp=InvoiceDate") for line in said)
 
 
 def test_evaluate_says_what_of_the_test_table_is_not_to_be_found(folder: Path) -> None:
