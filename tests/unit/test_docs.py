@@ -159,7 +159,8 @@ def shown_commands() -> Iterator[tuple[str, list[str]]]:
     command = re.compile(r"(?:    |\$ )?(?:RECSVC_\w+=\S+ )?(?:\.venv/bin/)?recsvc (.+)")
     for page, text in PAGES.items():
         marked = re.findall(r"^(?:    |\$ ).*$", text, re.MULTILINE)
-        for line in (*marked, *"".join(blocks(page, "sh")).splitlines()):
+        script = re.sub(r"\\\n\s*", " ", "".join(blocks(page, "sh")))
+        for line in (*marked, *script.splitlines()):
             if found := command.fullmatch(line):
                 # What follows two spaces says what the command does.
                 yield page, shlex.split(found[1].split("  ")[0], comments=True)
