@@ -94,6 +94,8 @@ def test_the_style_is_loaded(connected: Page, client: httpx.Client) -> None:
     drawn = connected.locator("svg g.node").first
     expect(drawn).to_contain_text(USER)
     expect(drawn.locator("circle").nth(1)).to_have_attribute("fill", "#F79767")
+    run(connected, "MATCH (i:Item {item_id: 'm1'}) RETURN i")  # it has no title
+    expect(connected.get_by_test_id("frame").first.locator("svg g.node")).to_contain_text("m1")
 
 
 @pytest.mark.long
