@@ -386,6 +386,7 @@ CREATE (one:Item {item_id: '289', title: 'One', embedding_lightgcn_a: [1.0, 0.0]
        (two)-[:IN_CATEGORY {weight: 1.0}]->(tag), (three)-[:IN_CATEGORY {weight: 2.0}]->(tag),
        (one)-[:SIMILAR {model: 'lightgcn', score: 0.9, rank: 1}]->(two),
        (one)-[:SIMILAR {model: 'node2vec', score: 0.8, rank: 1}]->(two),
+       (three)-[:SIMILAR {model: 'lightgcn', score: 0.5, rank: 1}]->(two),
        (:EmbeddingVersion {model: 'lightgcn', version: 1, slot: 'a', status: 'active',
                            metrics: '{}', weights: '{}', activated_at: datetime()})
 WITH one
