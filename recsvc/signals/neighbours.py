@@ -9,8 +9,9 @@ from usearch.index import Index
 
 from recsvc.signals.embedding import inverse_lengths
 
-_ALL_PAIRS = 5000
-"""Up to so many vectors all pairs are compared, which takes a second; past it an index is built."""
+_ALL_PAIRS = 40_000
+"""Up to so many vectors all pairs are compared; past it an index takes less time. Of 17,632 vectors
+of 64 numbers all pairs take 0.6 s of processor time, an index 1.6 to 4.5."""
 _LINKS, _EXPANSION, _MORE = 16, 96, 8
 """Of the index: links of a vector, candidates while it is built and asked; and how many more
 neighbours are asked for than are wanted, to be put in order by exact cosines."""
@@ -31,7 +32,7 @@ def nearest_items(
 ) -> tuple[Int64[NDArray[np.int64], "items k"], Float32[NDArray[np.float32], "items k"]]:
     """The k nearest other rows of each row, by cosine.
 
-    Of more than 5,000 rows they are found in a graph of near vectors (Malkov & Yashunin 2018,
+    Of more than 40,000 rows they are found in a graph of near vectors (Malkov & Yashunin 2018,
     "Efficient and robust approximate nearest neighbor search using hierarchical navigable small
     world graphs"), which now and then misses one; their cosines are exact.
 
