@@ -28,8 +28,11 @@ def as_part(
     kernel = model.signal(items)
     if kernel is None:
         raise TrainingError(not_linear(model.name))
-    with journal.step(f"rows of {model.name}"):
-        rows, cut = kernel.kernel_rows(kernel_size)
+    what = f"rows of {model.name}"
+    with journal.step(what):
+        rows, cut = kernel.kernel_rows(
+            kernel_size, lambda done: journal.told(what, done, len(items))
+        )
     return Fitted(rows, report.epochs, cut)
 
 

@@ -3,6 +3,7 @@
 # pyright: basic
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import no_type_check
 
@@ -24,6 +25,7 @@ def two_step_rows(
     source: Float32[NDArray[np.float32], "items rank"],
     target: Float32[NDArray[np.float32], "items rank"],
     size: int,
+    told: Callable[[int], None] = lambda _done: None,
 ) -> tuple[sp.csr_matrix, float]:
     """K = back · forth + source · targetᵀ where back · forth is not 0, the largest of each row.
 
@@ -36,6 +38,7 @@ def two_step_rows(
         source: low-rank part; its width may be 0.
         target: low-rank part.
         size: entries kept of each row, the largest whatever their sign; ties by the smaller column.
+        told: how many rows are done.
 
     Returns:
         float32 [items, items]; and the share of the weight of the rows that was cut off.
@@ -46,9 +49,7 @@ def two_step_rows(
         np.ascontiguousarray(source, np.float32), np.ascontiguousarray(target, np.float32),
     )  # fmt: skip
 
-    def block(
-        first: int,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], float]:
+    def block(first: int) -> _Block:
         count = min(_ITEMS_AT_ONCE, n_items - first)
         columns = np.empty((count, size), np.int32)
         values = np.empty((count, size), np.float32)
@@ -59,7 +60,10 @@ def two_step_rows(
 
     # numba's own parallel loops change how many threads torch uses in the same process.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = list(pool.map(block, range(0, n_items, _ITEMS_AT_ONCE)))
+        parts: list[_Block] = []
+        for part in pool.map(block, range(0, n_items, _ITEMS_AT_ONCE)):
+            parts.append(part)
+            told(min(len(parts) * _ITEMS_AT_ONCE, n_items))
     lengths, columns, values, totals = zip(*parts, strict=True)
     indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
     data = np.concatenate(values)

@@ -1,7 +1,7 @@
 """What every signal can do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -155,17 +155,23 @@ class Signal(ABC):
         for begin in range(0, max(1, nodes), step):
             yield self.batch_scores(unit[begin : begin + step])
 
-    def kernel_rows(self, size: int) -> tuple[sp.csr_matrix, float]:
+    def kernel_rows(
+        self, size: int, told: Callable[[int], None] = lambda _done: None
+    ) -> tuple[sp.csr_matrix, float]:
         """The kernel as sparse rows: the `size` largest entries of each, whatever their sign.
 
         Each evidence node in turn is scored as the only evidence, with the weight 1: that takes
         nodes times items. A subclass that knows which entries can matter looks at those alone.
 
+        Args:
+            size: entries kept of each row.
+            told: how many rows are done.
+
         Returns:
             float32 [evidence nodes, items], and the share of all weight that was cut off.
         """
         blocks: list[sp.csr_matrix] = []
-        total = kept = 0.0
+        total, kept, done = 0.0, 0.0, 0
         for values in self.all_rows():
             total += float(np.abs(values).sum(dtype=np.float64))
             if size < values.shape[1]:
@@ -173,6 +179,8 @@ class Signal(ABC):
                 np.put_along_axis(values, small, 0.0, axis=1)
             blocks.append(sp.csr_matrix(values))
             kept += float(np.abs(blocks[-1].data).sum(dtype=np.float64))
+            done += len(values)
+            told(done)
         rows = sp.csr_matrix(sp.vstack(blocks, format="csr", dtype=np.float32))
         return rows, max(0.0, 1.0 - kept / total) if total else 0.0
 

@@ -1,6 +1,7 @@
 """Graph filters as a kernel: a polynomial of a sparse item-item operator, and a low-rank part."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -163,7 +164,9 @@ class OperatorSignal(Signal):
         """See `Signal.batch_scores`."""
         return self.kernel.scores(evidence)
 
-    def kernel_rows(self, size: int) -> tuple[sp.csr_matrix, float]:
+    def kernel_rows(
+        self, size: int, told: Callable[[int], None] = lambda _done: None
+    ) -> tuple[sp.csr_matrix, float]:
         """See `Signal.kernel_rows`. Of a linear kernel, over the items that share a user.
 
         These are counted in Σ_u n_u · min(n_u, 1000) steps, linear in what users did. Of what the
@@ -171,11 +174,11 @@ class OperatorSignal(Signal):
         """
         kernel = self.kernel
         if not kernel.is_linear:
-            return Signal.kernel_rows(self, size)
+            return Signal.kernel_rows(self, size, told)
         forth, back = kernel.factors
         most = truncate_rows(forth, _MOST_ITEMS)[0]
         return two_step_rows(
             sp.csr_matrix(sp.diags(np.float32(kernel.slope) * kernel.before) @ back),
             sp.csr_matrix(most @ sp.diags(kernel.after)),
-            kernel.source, kernel.target, min(size, len(self.ids)),
+            kernel.source, kernel.target, min(size, len(self.ids)), told,
         )  # fmt: skip

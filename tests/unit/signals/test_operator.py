@@ -43,7 +43,9 @@ def expected_rows(signal: OperatorSignal, size: int, most: int = ITEMS) -> np.nd
 @pytest.mark.parametrize("size", [1, 7, ITEMS, 500])
 def test_rows_are_the_largest_entries_over_items_that_share_a_user(size: int) -> None:
     signal = linear_signal()
-    rows, cut = signal.kernel_rows(size)
+    told: list[int] = []
+    rows, cut = signal.kernel_rows(size, told.append)
+    assert told == [ITEMS]
     np.testing.assert_allclose(rows.toarray(), expected_rows(signal, size), rtol=1e-5, atol=1e-6)
     assert rows.has_sorted_indices
     assert rows.dtype == np.float32

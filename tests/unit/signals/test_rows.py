@@ -107,7 +107,9 @@ def test_any_kernel_becomes_rows_of_its_largest_entries_of_either_sign(
 ) -> None:
     signed = dense - 0.125 * (dense == 0.5)  # no two magnitudes but those of equal values
     signed[:, ::2] *= -1.0
-    rows, cut = signal(signed).kernel_rows(size)
+    told: list[int] = []
+    rows, cut = signal(signed).kernel_rows(size, told.append)
+    assert told == [len(signed)]
     found = rows.toarray()
     kept = found != 0.0
     np.testing.assert_array_equal(found[kept], signed[kept])
