@@ -34,6 +34,7 @@ from recsvc.evidence import evidence_matrix
 from recsvc.models import MODELS, check_device
 from recsvc.models.parts import not_linear
 from recsvc.refresh.candidate import Basis, Candidate, Extracted, snapshot_of
+from recsvc.refresh.expected_time import in_words
 from recsvc.refresh.fine_tuning import chosen_start, leave_state
 from recsvc.refresh.judge import judge, refusal
 from recsvc.refresh.learning import parts_of, require_memory, resolved_options, same_rows
@@ -235,6 +236,10 @@ def _basis(run: Run, *, from_scratch: bool) -> Basis:
         options = {n: MODELS[n].options(**own) for n, own in start.state.options.items()}
         run.record.note(model_options=dict(start.state.options))
         return Basis(extracted, evidence, start, options, start.state.learned)
+    expected = in_words(run.options.models, evidence.nnz, sum(evidence.shape))
+    run.record.note(expected=expected)
+    run.record.tell(expected)
+    run.told(expected, 1, 1)
     options = resolved_options(run, graph, evidence)
     run.record.note(
         model_options={name: own.model_dump(mode="json") for name, own in options.items()}

@@ -125,6 +125,7 @@ def _run_table(manifest: RunManifest) -> Table:
         "begun": _moment(manifest.begun_at),
         "ended": _moment(manifest.finished_at),
         "time of all steps": f"{seconds:,.1f} seconds",
+        **({"told before the fits": manifest.expected} if manifest.expected else {}),
         "most memory": f"{max(memory) / 2**20:,.0f} MiB" if memory else "not known",
         "versions it made": _named(manifest.new_versions) or "none",
         "active before": f"hybrid {before.version}" if before else "none",

@@ -141,6 +141,9 @@ class RunManifest(RunOutcome):
     """None where none was active."""
     coverage: dict[str, float] = {}
     """Share of the items that somebody did something with that get a score, by signal."""
+    expected: str = ""
+    """How long it was to take, told before the first fit; "" of one that goes on from the active
+    version."""
     counts: dict[str, int] = {}
     """Nodes, relationships and vectors."""
     cut: dict[str, float] = {}
