@@ -16,7 +16,7 @@ from loaders.catalogue import Query, catalogue
 from loaders.errors import Neo4jError, Neo4jServerError, QueryError
 from loaders.gateway import Gateway, Row
 
-Kind = Literal["CONSTRAINT", "FULLTEXT", "RANGE", "VECTOR"]
+Kind = Literal["CONSTRAINT", "FULLTEXT", "RANGE", "TEXT", "VECTOR"]
 Of = Literal["NODE", "RELATIONSHIP"]
 FullText = Mapping[str, str]
 """Names of full-text indexes, by label."""
@@ -24,7 +24,7 @@ FullText = Mapping[str, str]
 _TRIES = 3
 _PAUSE_SECONDS = 0.25
 _DECLARED = re.compile(
-    r"CREATE (?:(?P<constraint>CONSTRAINT)|(?P<type>FULLTEXT |VECTOR )?INDEX) (?P<name>\w+) "
+    r"CREATE (?:(?P<constraint>CONSTRAINT)|(?P<type>FULLTEXT |TEXT |VECTOR )?INDEX) (?P<name>\w+) "
     r"IF NOT EXISTS\s+FOR (?P<link>\(\)-)?[(\[](?P<variable>\w+):(?P<label>\w+)[)\]](?P<rest>.*)",
     re.DOTALL,
 )

@@ -3,4 +3,4 @@
 // mode: schema
 CREATE FULLTEXT INDEX recsvc_category_name IF NOT EXISTS
 FOR (c:Category) ON EACH [c.name]
-OPTIONS {indexConfig: {`fulltext.analyzer`: 'standard-folding'}}
+OPTIONS {indexConfig: {`fulltext.analyzer`: 'standard-no-stop-words'}}

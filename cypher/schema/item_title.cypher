@@ -2,4 +2,4 @@
 // mode: schema
 CREATE FULLTEXT INDEX recsvc_item_title IF NOT EXISTS
 FOR (i:Item) ON EACH [i.title]
-OPTIONS {indexConfig: {`fulltext.analyzer`: 'standard-folding'}}
+OPTIONS {indexConfig: {`fulltext.analyzer`: 'standard-no-stop-words'}}

@@ -2,4 +2,4 @@
 // mode: schema
 CREATE FULLTEXT INDEX recsvc_user_name IF NOT EXISTS
 FOR (u:User) ON EACH [u.name]
-OPTIONS {indexConfig: {`fulltext.analyzer`: 'standard-folding'}}
+OPTIONS {indexConfig: {`fulltext.analyzer`: 'standard-no-stop-words'}}

@@ -1,7 +1,9 @@
 """Looking for users, items and categories on a real Neo4j, through its indexes."""
 
+import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import neo4j
 import polars as pl
@@ -28,6 +30,7 @@ TITLES = {
     "77": None,
     'a\'b \\ "c"': "!!!",
 }
+FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 INTERACTIONS = [("u1", "2"), ("u2", "2"), ("u1", "1"), ("u3", "7"), ("u3", "77"), ("u1", "77")]
 
 
@@ -81,6 +84,7 @@ async def store(found_in: Neo4jGateway, neo4j_address: Neo4jAddress) -> AsyncIte
         ("item", "title:kylie", []),
         ("item", "kylie OR björk", []),
         ("item", "*", []),
+        ("item", "!!", ['a\'b \\ "c"']),
         ("user", "ada", ["u1", "u3"]),
         ("user", "adam", ["u3"]),
         ("user", "u", ["u1", "u3", "u2"]),
@@ -98,6 +102,42 @@ async def test_what_is_told_of_it(store: Store) -> None:
     assert ada == {"id": "u1", "title": "Ada Lovelace", "count": 3}
     assert await store.find("item", "77", 1) == [{"id": "77", "title": None, "count": 2}]
     assert (await store.find("category", "c1", 1))[0]["count"] == 2
+
+
+SCRIPTS = """\
+The Beatles|The The|Not at All|दिल से|ที่รัก|İzmir|ΟΔΥΣΣΕΑΣ|Ὀδυσσεύς|straße|STRASSE|ﬁsh|Ünal Ök
+דּוּדָה|مَرْحَبًا|宇多田ヒカル|ｶﾀｶﾅ|か゛が|한국어 노래|Tiếng Việt|naïve café|Ærø|Łódź|ĳsberg|Ωmega ﬀ
+Ⅷ|x²|l’été|Москва Ёж|ğĞıI|ŉ|ǆ|ΐ|ᾳ|ſ|Å|తెలుగు|ខ្មែរ|አማርኛ|ᲥᲐᲠᲗᲣᲚᲘ|Եւրոպա և|བོད་ཡིག
+\u200bzero|a\u00adb|C++|AT&T|P!nk|blink-182|1.0|i̇|𝐁old|Ｆｕｌｌ|ﷺ|e\u0301\u0323|😀 smile
+!!!|...|—|♥|♪♫ ♪""".replace("\n", "|").split("|")  # noqa: RUF001
+
+
+def every_form(title: str) -> set[str]:
+    """What people may type who mean it."""
+    cases = {title, title.upper(), title.lower(), title.casefold()}
+    return {unicodedata.normalize(form, each) for each in cases for form in FORMS}
+
+
+async def test_every_title_is_found_in_every_form_of_its_letters(
+    found_in: Neo4jGateway, store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    titles = {f"t{number}": title for number, title in enumerate(SCRIPTS)}
+    # Each a second time, as another system writes it.
+    titles |= {f"{id_}d": unicodedata.normalize("NFD", title) for id_, title in titles.items()}
+    rows = pl.DataFrame(list(titles.items()), schema=["item_id", "title"], orient="row")
+    rows.write_csv(folder / "items.csv")
+    (folder / "interactions.csv").write_text("user_id,item_id\nu1,t0\n")
+    ingest(found_in, FolderTables(folder), rejects=tmp_path / "none.csv", strict=True)
+    found_in.run(catalogue()["ingest/await_indexes"])
+    missed = [
+        (title, typed)
+        for id_, title in titles.items()
+        for typed in every_form(title)
+        if id_ not in [row["id"] for row in await store.find("item", typed, 100)]
+    ]
+    assert missed == []
 
 
 async def test_no_more_than_are_asked_for(store: Store) -> None:
