@@ -13,6 +13,8 @@ import scipy.sparse as sp
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from recsvc.signals._selection import nth_largest
+
 _ITEMS_AT_ONCE = 512
 
 _Block = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], float]
@@ -118,7 +120,7 @@ def _keep_largest(touched, entry, columns, values):
     place = np.arange(count)
     if count > size:
         strength = np.abs(entry)
-        least = np.partition(strength, count - size)[count - size]
+        least = nth_largest(strength, size)
         above = np.flatnonzero(strength > least)
         equal = np.flatnonzero(strength == least)
         equal = equal[np.argsort(touched[equal])][: size - len(above)]

@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from loaders.types import HeteroGraph
+from recsvc.signals._selection import nth_largest
 
 PAGERANK = "pagerank"
 """Name of the signal."""
@@ -223,7 +224,7 @@ def _keep_largest(items, scores, columns, values):
     likely = likely[np.argsort(items[likely])]
     columns_found, largest = items[likely], scores[likely]
     if len(largest) > size:
-        least = np.partition(largest, len(largest) - size)[len(largest) - size]
+        least = nth_largest(largest, size)
         tied = largest == least
         ties = size - np.sum(largest > least)
         able = (largest > least) | (tied & (np.cumsum(tied.astype(np.int64)) <= ties))

@@ -1,0 +1,18 @@
+"""The n-th largest value is numpy's."""
+
+import numpy as np
+import pytest
+
+from recsvc.signals._selection import nth_largest
+
+
+@pytest.mark.parametrize("different", [1, 3, 1000])
+def test_it_is_the_one_that_sorting_finds(different: int) -> None:
+    rng = np.random.default_rng(different)
+    for size in (1, 2, 3, 10, 257):
+        values = rng.integers(different, size=size).astype(np.float32)
+        for given in (values, np.sort(values), -np.sort(-values)):
+            before = given.copy()
+            found = [nth_largest(given, n) for n in range(1, size + 1)]
+            assert found == sorted(values, reverse=True)
+            assert (given == before).all()
