@@ -7,7 +7,7 @@ made of what is held out.
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,10 @@ PAIR = ["user_id", "item_id"]
 LASTFM = "hetrec2011-lastfm-2k"
 HOLD_OUT = 1000
 """Added to the seed of a split for the split inside its training part."""
+
+
+Splitting = Callable[[pl.DataFrame, int], tuple[pl.DataFrame, pl.DataFrame]]
+"""Interactions and a seed to a training and a test part."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,15 @@ def ciao(data: Path, folder: Path, seed: int) -> Split:
     """Ciao, its products and users with 5 ratings or more; a category is the product's own."""
     source = open_source("ciao", data / "ciao")
     ratings = core(table(source, INTERACTIONS).unique(PAIR, keep="first", maintain_order=True))
-    train, test = random_split(ratings, seed)
+    how = f"{LEAST}-core, {SHARE:.0%} of each user's products, seed {seed}"
+    return _ciao_tables(source, folder, random_split(ratings, seed), how)
+
+
+def _ciao_tables(
+    source: Tables, folder: Path, parts: tuple[pl.DataFrame, pl.DataFrame], how: str
+) -> Split:
+    """Train and test, with the categories and follows of those who are in them."""
+    ratings = pl.concat(parts)
     kept = table(source, ITEM_CATEGORIES).filter(
         pl.col("item_id").is_in(ratings["item_id"].unique().implode())
     )
@@ -150,8 +162,7 @@ def ciao(data: Path, folder: Path, seed: int) -> Split:
         pl.col("follower_id").is_in(users) & pl.col("followee_id").is_in(users)
     )
     side = {CATEGORIES: table(source, CATEGORIES), ITEM_CATEGORIES: kept, FOLLOWS: follows}
-    how = f"{LEAST}-core, {SHARE:.0%} of each user's products, seed {seed}"
-    return write(folder, train, test, side, how)
+    return write(folder, *parts, side, how)
 
 
 DATASETS: Mapping[str, Callable[[Path, Path, int], Split]] = {
@@ -161,6 +172,38 @@ DATASETS: Mapping[str, Callable[[Path, Path, int], Split]] = {
     "sepgcn-gowalla": sepgcn_gowalla,
     "ciao": ciao,
 }
+
+
+def cold_tables(name: str, data: Path, folder: Path, seed: int, split: Splitting) -> Split:
+    """A data set, split another way.
+
+    Args:
+        name: ciao, lastfm, ml-100k or sepgcn-gowalla.
+        data: holds a folder of each data set.
+        folder: where the tables go.
+        seed: of the split.
+        split: gives what is learned from, and what is to be found.
+
+    Raises:
+        TableError: a file of the data set cannot be read.
+    """
+    how = f"seed {seed}"
+    if name == "lastfm":
+        train, test = split(table(LastfmTables(data / LASTFM), INTERACTIONS), seed)
+        return _lastfm_tables(data, folder, (train, test, test), how)
+    if name == "ml-100k":
+        ratings = table(open_source("movielens-100k", data / "ml-100k"), INTERACTIONS)
+        return write(folder, *split(ratings, seed), {}, how)
+    if name == "ciao":
+        source = open_source("ciao", data / "ciao")
+        ratings = table(source, INTERACTIONS).unique(PAIR, keep="first", maintain_order=True)
+        liked = core(ratings.filter(pl.col("value") >= 3), 3)
+        return _ciao_tables(source, folder, split(liked, seed), how)
+    made = sepgcn_gowalla(data, folder, seed)
+    every = pl.concat([pl.read_parquet(made.train), pl.read_parquet(made.test)])
+    for path, part in zip((made.train, made.test), split(every, seed), strict=True):
+        part.write_parquet(path)
+    return replace(made, how=how)
 
 
 def read_split(name: str, data: Path, seed: int) -> tuple[Split, TrialData]:
@@ -211,10 +254,10 @@ def random_split(
     )
 
 
-def core(interactions: pl.DataFrame) -> pl.DataFrame:
-    """Drop users and items with fewer than `LEAST` interactions until there are none."""
+def core(interactions: pl.DataFrame, least: int = LEAST) -> pl.DataFrame:
+    """Drop users with fewer interactions than `LEAST`, and items with fewer, until all have."""
     while True:
-        enough = (pl.len().over("user_id") >= LEAST) & (pl.len().over("item_id") >= LEAST)
+        enough = (pl.len().over("user_id") >= LEAST) & (pl.len().over("item_id") >= least)
         kept = interactions.filter(enough)
         if kept.height == interactions.height:
             return kept

@@ -19,6 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from benchmarks._accuracy_data import DATA, DATASETS, Split, read_hold_out, read_split
 from recsvc.blend.blend import scaled_scores
 from recsvc.blend.hold_out import ValidationSplit
+from recsvc.blend.reliance import effective_counts
 from recsvc.evaluation.metrics import (
     Estimate,
     Evaluation,
@@ -41,6 +43,9 @@ from recsvc.models import MODELS, FitRun
 from recsvc.models.hybrid import HybridModel, HybridOptions, fit_without_each
 from recsvc.training.experiment import TrialData, TrialOptions, rank_fitted
 from recsvc.training.fit import assigned, model_options
+
+if TYPE_CHECKING:
+    from recsvc.evidence import EvidenceKind
 
 USERS_AT_ONCE = 500
 METRICS = ("recall@20", "ndcg@20")
@@ -112,7 +117,7 @@ def _each(data: TrialData, options: TrialOptions, hold_out: ValidationSplit | No
     shown = {"hybrid": whole}
     shown |= {f"{name} alone": model for name, model in alone.items()}
     shown |= {f"without {name}": model for name, model in without.items()}
-    found = _ranked_together(shown, data)
+    found = ranked_together(shown, data)
     weights = ", ".join(f"{name} {weight:.3f}" for name, weight in whole.weights.items())
     for name, one in found.items():
         _print_line(name, one.estimates, f"λ: {weights}" if name == "hybrid" else "")
@@ -128,19 +133,23 @@ def _best_alone(ndcg: Mapping[str, float]) -> str:
     return max((name for name in ndcg if name.endswith(" alone")), key=ndcg.__getitem__)
 
 
-def _ranked_together(models: Mapping[str, HybridModel], data: TrialData) -> Found:
+def ranked_together(models: Mapping[str, HybridModel], data: TrialData) -> Found:
     """Blends of the same signals with different λ: the signals are asked once for each user."""
     blend, besides = (one := next(iter(models.values()))).blend, one.besides
     parts: dict[str, list[Ranking]] = {name: [] for name in models}
     for users in np.array_split(data.users, -(-len(data.users) // USERS_AT_ONCE)):
-        given = {kind: known[users] for kind, known in besides.items()}
+        given: dict[EvidenceKind, sp.csr_matrix] = {
+            kind: known[users] for kind, known in besides.items()
+        }
         given["item"] = data.evidence[users]
         scores = [scaled_scores(signal, given[signal.kind]) for signal in blend.signals]
+        counts = effective_counts(given)
         for name, model in models.items():
-            total = np.tile(np.float32(model.blend.base_weight) * blend.prior, (len(users), 1))
-            for weight, own in zip(model.blend.weights, scores, strict=True):
-                total += np.float32(weight) * own
-            parts[name].append(_best(total, users, data))
+            own, relied = model.blend, model.blend.reliance
+            total = (own.base_weight * relied.base(counts[0]))[:, None] * own.prior
+            for signal, weight, values in zip(own.signals, own.weights, scores, strict=True):
+                total += (weight * relied.signal(signal.kind, *counts))[:, None] * values
+            parts[name].append(_best(total.astype(np.float32), users, data))
     return {
         name: evaluate(
             Ranking(

@@ -80,6 +80,7 @@ _PEOPLE: Mapping[str, Phrase] = {
 
 _PLACEHOLDER = {
     "because": "reasons",
+    "mostly_popular": "reasons",
     "you": "items",
     "like": "categories",
     "unlike": "names",
@@ -105,6 +106,8 @@ class TextSettings(BaseModel):
     """Language of the texts, such as de or pt-BR: how it joins names, and its plural forms."""
     because: str = "Because {reasons}."
     """The sentence."""
+    mostly_popular: str = "Popular, and a little because {reasons}."
+    """The same where popularity speaks for it more than all else together."""
     between: str = ", "
     """What stands between two reasons."""
     before_last: str = ", and "
@@ -169,8 +172,8 @@ class TextSettings(BaseModel):
             _check_phrase(f"{kind}: ", phrase, info)
         return given
 
-    @field_validator("because", "between", "before_last", "unlike", "linked", "many", "popular",
-                     "nothing", "newcomer", "seen")  # fmt: skip
+    @field_validator("because", "mostly_popular", "between", "before_last", "unlike", "linked",
+                     "many", "popular", "nothing", "newcomer", "seen")  # fmt: skip
     @classmethod
     def _filled(cls, phrase: Phrase, info: ValidationInfo) -> Phrase:
         _check_phrase("", phrase, info)

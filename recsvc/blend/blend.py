@@ -32,6 +32,10 @@ LEAST_WEIGHT = 0.002
 and lets it speak where they are silent: for someone who only follows people, for an item known
 by its categories alone. The prior has it too, so that it orders what no evidence reaches."""
 
+LEAST_APART = 0.02
+"""The same of a signal that does not start from items. Validation users have many items, beside
+which followed users and categories are of little use; with few items they are of more."""
+
 PER_SIGNAL = 200
 """Candidates that each signal gives each user while λ is learned."""
 SCORES_AT_ONCE = 8_000_000

@@ -1,14 +1,15 @@
 """How a blend is learned, for a refresh and on tables alike.
 
 Some interactions of a sample of users are held out. Every signal is made from what is left: trained
-models find their best epoch on what is held out, and the weights λ are learned on it. Then the same
-signals are made from everything, with the epochs found.
+models find their best epoch on what is held out, and the weights λ are learned on it. By parts of
+the users' evidence is learned what the weights count for with little known. Then the same signals
+are made from everything, with the epochs found.
 
 Models are fitted by a function that is given, and what a meta-path says that declares no walk is
 asked of something that is given: nothing here knows a model or a database.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from loaders.types import HeteroGraph
 from recsvc.blend.blend import (
     BASE,
+    LEAST_APART,
     LEAST_WEIGHT,
     Blend,
     Candidates,
@@ -32,17 +34,22 @@ from recsvc.blend.blend import (
     top_hits,
     unit_rms,
 )
+from recsvc.blend.cut_users import cut_users, learned_reliance
 from recsvc.blend.hold_out import ValidationSplit, all_evidence
 from recsvc.blend.options import BlendOptions
 from recsvc.blend.parts import Fitted, Learned, Tables, Validated
+from recsvc.blend.reliance import ALIKE, Reliance, effective_counts
 from recsvc.evaluation.metrics import accuracy, bootstrap
 from recsvc.evaluation.splits import id_numbers, row_numbers
+from recsvc.evidence import EvidenceKind
 from recsvc.signals import RowSignal, Signal
 from recsvc.signals.metapath import (
     PathQueries,
     all_rows,
     evidence_ids,
+    held_out_rows,
     held_out_scores,
+    metapath_kind,
     usable_metapaths,
 )
 from recsvc.signals.pagerank import PAGERANK, pagerank_rows
@@ -129,38 +136,47 @@ class SplitSignals:
     Attributes:
         split: the split.
         epochs: by model; 0 for one without epochs.
-        signals: models and PageRank.
-        paths: raw scores of the users of the split by each meta-path, [users, items].
+        given: what is left of the users of the split, by kind, [users, evidence nodes].
+        signals: models, PageRank and the meta-paths whose rows can be had without the rest.
+        paths: raw scores of the users of the split by each of the others, [users, items].
         prior: from what is left.
         tables: by model; see `Fitted.tables`.
     """
 
     split: ValidationSplit
     epochs: Mapping[str, int]
+    given: Mapping[EvidenceKind, sp.csr_matrix]
     signals: tuple[Signal, ...]
     paths: Mapping[str, sp.csr_matrix]
     prior: Float32[NDArray[np.float32], " items"]
     tables: Mapping[str, Tables]
 
     @property
-    def names(self) -> list[str]:
-        """Names of the signals, in the order of `scores`, which end with the prior."""
-        return [*(signal.name for signal in self.signals), *self.paths]
+    def kinds(self) -> dict[str, EvidenceKind]:
+        """The evidence that each signal starts from, in the order of `scores`."""
+        kinds: dict[str, EvidenceKind] = {signal.name: signal.kind for signal in self.signals}
+        kinds.update((name, metapath_kind(name)) for name in self.paths)
+        return kinds
 
     def scores(
         self, some: slice | Int64[NDArray[np.int64], " n"]
     ) -> list[Float32[NDArray[np.float32], "n items"]]:
         """Scores by each signal, what λ is put on, and the prior, for some users of the split."""
-        given = self.split.kept[self.split.users[some]]
-        scores = [scaled_scores(signal, given) for signal in self.signals]
+        scores = [scaled_scores(signal, self.given[signal.kind][some]) for signal in self.signals]
         raw = (found[some].toarray() for found in self.paths.values())
         scores += [(s * unit_rms(s)[:, None]).astype(np.float32) for s in raw]
         return [*scores, np.broadcast_to(self.prior, scores[0].shape)]
 
+    def relied(self, reliance: Reliance) -> Float32[NDArray[np.float32], "signals users"]:
+        """r_s(u) of each signal, and of the prior, for the users of the split."""
+        counts = effective_counts(self.given)
+        factors = [reliance.signal(kind, *counts) for kind in self.kinds.values()]
+        return np.array([*factors, reliance.base(counts[0])], np.float32)
+
     def candidates(self) -> Candidates:
         """What λ is learned on; its features are the signals, then the prior."""
         asked = (self.split.kept[self.split.users], self.split.held_out[self.split.users])
-        return candidates_in_parts(self.scores, len(self.names) + 1, *asked)
+        return candidates_in_parts(self.scores, len(self.kinds) + 1, *asked)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,8 +208,8 @@ def _learn(parts: Parts, split: ValidationSplit) -> Learned:
     signals = split_signals(parts, split)
     with parts.journal.step("weights"):
         candidates = signals.candidates()
-        weights = learned_weights(candidates, [*signals.names, BASE])
-        by_user = validation_accuracy(candidates, weights)
+        weights, reliance = learned_blend(signals, candidates)
+        by_user = validation_accuracy(relied(candidates, signals.relied(reliance)), weights)
         metrics = {name: dict(bootstrap(values, 1000, 0)) for name, values in by_user.items()}
     validated = Validated(
         id_numbers(split.graph.users)[split.users],
@@ -201,15 +217,47 @@ def _learn(parts: Parts, split: ValidationSplit) -> Learned:
         row_numbers(split.held_out[split.users], id_numbers(split.graph.items)),
     )
     little = split.held_out.nnz <= _LITTLE * split.kept.nnz
-    return Learned(weights, signals.epochs, metrics, validated, signals.tables if little else {})
+    tables = signals.tables if little else {}
+    return Learned(weights, signals.epochs, metrics, validated, tables, reliance)
 
 
-def learned_weights(candidates: Candidates, names: Sequence[str]) -> dict[str, float]:
-    """λ by signal, the least one for a signal that is of no use or says nothing."""
+def learned_blend(
+    signals: SplitSignals, candidates: Candidates
+) -> tuple[dict[str, float], Reliance]:
+    """λ by signal, on all that is known of the users; then λ_base and the exponents, on parts.
+
+    A meta-path that has raw scores alone takes no part in the second.
+    """
+    weights = learned_weights(candidates, signals.kinds)
+    held_out = signals.split.held_out[signals.split.users]
+    users = cut_users(signals.signals, weights, signals.prior, signals.given, held_out)
+    base, reliance = learned_reliance(users, weights[BASE])
+    return weights | {BASE: base}, reliance
+
+
+def learned_weights(candidates: Candidates, kinds: Mapping[str, EvidenceKind]) -> dict[str, float]:
+    """λ by signal, the least one for a signal that is of no use or says nothing.
+
+    Args:
+        candidates: their features are these signals, then the prior.
+        kinds: the evidence that each signal starts from.
+    """
+    names = [*kinds, BASE]
     heard = [place for place, values in enumerate(candidates.features) if values.any()]
     learnable = replace(candidates, features=candidates.features[heard])
     learned, _ = learn_weights(learnable, [names[place] for place in heard])
-    return {name: max(learned.get(name, 0.0), LEAST_WEIGHT) for name in names}
+    apart = {name for name, kind in kinds.items() if kind != "item"}
+    return {
+        name: max(learned.get(name, 0.0), LEAST_APART if name in apart else LEAST_WEIGHT)
+        for name in names
+    }
+
+
+def relied(
+    candidates: Candidates, factors: Float32[NDArray[np.float32], "signals users"]
+) -> Candidates:
+    """The candidates with r_s(u) in their features."""
+    return replace(candidates, features=candidates.features * factors[:, :, None])
 
 
 def split_signals(
@@ -239,9 +287,11 @@ def split_signals(
     }  # fmt: skip
     signals = [each.signal(name, graph.items) for name, each in fitted.items()]
     signals.append(_pagerank(parts, graph, kept, f"pagerank {purpose}")[0])
+    given = all_evidence(graph, kept, split.users)
+    signals += _path_signals(parts, graph, given, f"rows {purpose}")
     return SplitSignals(
-        split, {name: each.epochs for name, each in fitted.items()}, tuple(signals),
-        _path_scores(parts, split, f"paths {purpose}"), popularity_prior(kept),
+        split, {name: each.epochs for name, each in fitted.items()}, given, tuple(signals),
+        _path_scores(parts, split, given, f"paths {purpose}"), popularity_prior(kept),
         {name: each.tables for name, each in fitted.items() if each.tables},
     )  # fmt: skip
 
@@ -254,6 +304,7 @@ def fit_whole(
     epochs: Mapping[str, int],
     earlier_rows: Callable[[str], sp.csr_matrix | None] = lambda _path: None,
     tables: Mapping[str, Tables] = MappingProxyType({}),
+    reliance: Reliance = ALIKE,
 ) -> Whole:
     """Make every signal from everything, and put them together.
 
@@ -265,6 +316,7 @@ def fit_whole(
         epochs: by model; 0 for one without epochs.
         earlier_rows: the rows of a meta-path, where they are known already.
         tables: that the fits go on from, by model; see `Learned.tables`.
+        reliance: what the parts count for with little known.
 
     Raises:
         TrainingError: a model cannot be fitted.
@@ -280,7 +332,7 @@ def fit_whole(
     given = tuple(weights.get(signal.name, 0.0) for signal in signals)
     # The prior orders what no evidence reaches, whatever weight it was given.
     base = max(weights.get(BASE, 0.0), LEAST_WEIGHT)
-    blend = Blend(signals, given, popularity_prior(evidence), base)
+    blend = Blend(signals, given, popularity_prior(evidence), base, reliance)
     rows = {name: each.cut for name, each in fitted.items() if sp.issparse(each.kernel)}
     return Whole(blend, fitted, cut | rows)
 
@@ -338,14 +390,34 @@ def _pagerank(
     return RowSignal(PAGERANK, "item", graph.items, kept, options.damping), cut
 
 
-def _path_scores(parts: Parts, split: ValidationSplit, what: str) -> dict[str, sp.csr_matrix]:
-    """Raw scores of the users of a split by each meta-path."""
+def _path_signals(
+    parts: Parts, graph: HeteroGraph, given: Mapping[EvidenceKind, sp.csr_matrix], what: str
+) -> list[Signal]:
+    """The meta-paths whose rows can be had without what is held out, of the evidence given."""
+
+    def rows() -> dict[str, sp.csr_matrix]:
+        with parts.journal.step(what):
+            return held_out_rows(
+                parts.queries, graph, given,
+                kinds=parts.kinds, size=parts.options.row_size, progress=parts.journal.told,
+            )  # fmt: skip
+
+    ids = evidence_ids(graph)
+    return [
+        RowSignal(name, (kind := metapath_kind(name)), ids[kind], found)
+        for name, found in parts.journal.kept(what, rows).items()
+    ]
+
+
+def _path_scores(
+    parts: Parts, split: ValidationSplit, given: Mapping[EvidenceKind, sp.csr_matrix], what: str
+) -> dict[str, sp.csr_matrix]:
+    """Raw scores of the users of a split by each other meta-path."""
 
     def scores() -> dict[str, sp.csr_matrix]:
-        evidence = all_evidence(split.graph, split.kept)
         with parts.journal.step(what):
             return held_out_scores(
-                parts.queries, split.graph, split.held_out, evidence, split.users,
+                parts.queries, split.graph, split.held_out, given, split.users,
                 kinds=parts.kinds, size=parts.options.row_size, progress=parts.journal.told,
             )  # fmt: skip
 

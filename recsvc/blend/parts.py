@@ -9,6 +9,7 @@ from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
+from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.evaluation.metrics import Estimate
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
@@ -75,6 +76,7 @@ class Learned:
         validated: how good the blend was for each validation user.
         tables: `Fitted.tables` by model, where so little was held out that the fit on everything
             can go on from them.
+        reliance: what the parts count for with little known of a user.
     """
 
     weights: Mapping[str, float]
@@ -82,3 +84,4 @@ class Learned:
     metrics: Mapping[str, Mapping[str, Estimate]]
     validated: Validated
     tables: Mapping[str, Tables] = field(default_factory=dict[str, Tables])
+    reliance: Reliance = ALIKE

@@ -89,9 +89,11 @@ def sentences(
             if number and value[column] >= carried.least[column]:
                 reasons.append(_filled(phrase, number, text, count=str(number)))
                 break
+        by_evidence = carried.strength[column] > carried.base[column]
         if reasons:
-            return _ended(text.because.format(reasons=_joined(reasons, text)))
-        return text.many if carried.strength[column] > carried.base[column] else text.popular
+            said = text.because if by_evidence else text.mostly_popular
+            return _ended(said.format(reasons=_joined(reasons, text)))
+        return text.many if by_evidence else text.popular
 
     return [said(column) for column in range(len(exact.items))]
 

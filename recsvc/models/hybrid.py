@@ -1,6 +1,6 @@
 """The blend that a refresh serves, learned on tables.
 
-    score(u, i) = Σ_s λ_s · n_s(u) · Σ_j e_j · K_s(j, i)  +  λ_base · prior_i
+    score(u, i) = Σ_s λ_s · r_s(u) · n_s(u) · Σ_j e_j · K_s(j, i)  +  λ_base · r_base(u) · prior_i
 
 See `recsvc.blend.blend.Blend`. The parts are other models, PageRank over users and items, and the
 meta-paths that declare a walk; `recsvc.blend.fit` makes and weighs them.
@@ -17,17 +17,20 @@ from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph, IdMap
 from recsvc.blend.blend import BASE, LEAST_WEIGHT, PER_SIGNAL, SCORES_AT_ONCE, Blend
+from recsvc.blend.cut_users import MOST_CUT_USERS
 from recsvc.blend.fit import (
     Journal,
     Parts,
     fit_whole,
     learn,
+    learned_blend,
     learned_weights,
     row_signals,
     split_signals,
 )
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
 from recsvc.blend.parts import Fitted, Tables
+from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
 from recsvc.evidence import EvidenceKind
@@ -93,11 +96,12 @@ class HybridModel:
         """Each signal alone."""
         return {name: replace(self, blend=blend) for name, blend in self.blend.alone().items()}
 
-    def reweighted(self, weights: Mapping[str, float]) -> "HybridModel":
+    def reweighted(self, weights: Mapping[str, float], reliance: Reliance) -> "HybridModel":
         """The same signals with other λ; one that is not named has 0, the prior its least."""
         given = tuple(weights.get(signal.name, 0.0) for signal in self.blend.signals)
         base = max(weights.get(BASE, 0.0), LEAST_WEIGHT)
-        return replace(self, blend=replace(self.blend, weights=given, base_weight=base))
+        blend = replace(self.blend, weights=given, base_weight=base, reliance=reliance)
+        return replace(self, blend=blend)
 
 
 def memory_bytes(data: TrainingData, options: HybridOptions) -> int:
@@ -115,6 +119,9 @@ def memory_bytes(data: TrainingData, options: HybridOptions) -> int:
         # Two float32 of each value while chunks are joined, four arrays of one while λ is tried.
         width = min(items, lists * PER_SIGNAL) * (8 * lists + 16)
         held += min(options.validation_users, users) * width + 8 * SCORES_AT_ONCE
+        # The same of the three kinds of evidence and the prior, of users with part of theirs.
+        cut = min(options.validation_users, users) + MOST_CUT_USERS
+        held += cut * min(items, 4 * PER_SIGNAL) * (8 * 4 + 16)
     return held
 
 
@@ -157,7 +164,8 @@ def fit_without_each(
 ) -> tuple[HybridModel, dict[str, HybridModel], dict[str, HybridModel]]:
     """The blend, the blend without each of its signals, and each signal alone.
 
-    λ is learned again without the signal, and nothing is fitted again. Popularity stays in all.
+    λ is learned again without the signal, and nothing is fitted again. Popularity stays in all,
+    and so does what the parts count for with little known, but for a signal alone.
 
     Args:
         data: what to learn from.
@@ -173,16 +181,19 @@ def fit_without_each(
         raise ValueError(f"fusion={options.fusion} learns no weights: use fusion=learned")
     fits = _Fits.of(data, options, run)
     signals = split_signals(fits.parts, split or fits.split())
-    candidates, names = signals.candidates(), [*signals.names, BASE]
-    weights = learned_weights(candidates, names)
-    blend = fit_whole(fits.parts, data.graph, data.evidence, weights, signals.epochs).blend
+    candidates = signals.candidates()
+    weights, reliance = learned_blend(signals, candidates)
+    blend = fit_whole(
+        fits.parts, data.graph, data.evidence, weights, signals.epochs, reliance=reliance
+    ).blend
     whole = HybridModel(blend, _besides(data))
     without: dict[str, HybridModel] = {}
-    for position, name in enumerate(signals.names):
+    for position, name in enumerate(signals.kinds):
         features = np.delete(candidates.features, position, axis=0)
-        others = [other for other in names if other != name]
+        others = signals.kinds
+        del others[name]
         learned = learned_weights(replace(candidates, features=features), others)
-        without[name] = whole.reweighted(learned)
+        without[name] = whole.reweighted(learned | {BASE: weights[BASE]}, reliance)
     return whole, without, whole.alone()
 
 
@@ -205,10 +216,13 @@ def _fitted(
             raise TrainingError(f"{not_linear(name)}, or use fusion=rrf")
     if options.fusion == "learned":
         learned = learn(fits.parts, fits.split())
-        weights, epochs, tables = learned.weights, learned.epochs, learned.tables
+        weights, epochs = learned.weights, learned.epochs
+        tables, reliance = learned.tables, learned.reliance
     else:
-        weights, epochs, tables = options.weights, fits.best_epochs(), {}
-    blend = fit_whole(fits.parts, data.graph, data.evidence, weights, epochs, tables=tables).blend
+        weights, epochs, tables, reliance = options.weights, fits.best_epochs(), {}, ALIKE
+    blend = fit_whole(
+        fits.parts, data.graph, data.evidence, weights, epochs, tables=tables, reliance=reliance
+    ).blend
     return HybridModel(blend, _besides(data))
 
 

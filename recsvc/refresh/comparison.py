@@ -94,7 +94,7 @@ def change_since(
         signals = split_signals(parts, asked, learned.epochs, "for the gate")
     with run.step("compare"):
         found = (
-            _by_signals(signals, learned.weights, asked),
+            _by_signals(signals, learned, asked),
             _by_arrays(before, signals.split, asked),
         )
         change = paired_difference(*found, resamples=RESAMPLES)[f"ndcg@{K}"]
@@ -124,17 +124,17 @@ def change_by_seeing(
     return bootstrap({"ndcg": seeing - learned.validated.ndcg}, RESAMPLES, 0)["ndcg"]
 
 
-def _by_signals(
-    signals: SplitSignals, weights: Mapping[str, float], asked: ValidationSplit
-) -> Evaluation:
+def _by_signals(signals: SplitSignals, learned: Learned, asked: ValidationSplit) -> Evaluation:
     """How well the new weights and signals find what is asked for."""
     place = np.searchsorted(signals.split.users, asked.users)
-    factors = np.array([weights[name] for name in (*signals.names, BASE)], np.float32)
+    weights = np.array([learned.weights[name] for name in (*signals.kinds, BASE)], np.float32)
+    factors = weights[:, None] * signals.relied(learned.reliance)
 
     def score(rows: Int64[NDArray[np.int64], " n"]) -> Float32[NDArray[np.float32], "n items"]:
         found = np.zeros((len(rows), signals.split.kept.shape[1]), np.float32)
-        for factor, scores in zip(factors, signals.scores(place[rows]), strict=True):
-            found += factor * scores
+        own = place[rows]
+        for factor, scores in zip(factors[:, own], signals.scores(own), strict=True):
+            found += factor[:, None] * scores
         return found
 
     return _ranked(score, asked.held_out[asked.users], asked.kept[asked.users])

@@ -58,7 +58,8 @@ def _facts(candidate: Candidate) -> dict[str, Any]:
     learned = candidate.basis.learned
     return {
         "new_versions": candidate.numbers, "metrics": learned.metrics,
-        "weights": learned.weights, "counts": candidate.counts, "cut": candidate.cut,
+        "weights": learned.weights, "reliance": asdict(learned.reliance),
+        "counts": candidate.counts, "cut": candidate.cut,
         "coverage": coverage(candidate.blend.signals, candidate.known),
     }  # fmt: skip
 

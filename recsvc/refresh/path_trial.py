@@ -24,7 +24,9 @@ from recsvc.blend.fit import (
     Journal,
     Parts,
     SplitSignals,
+    learned_blend,
     learned_weights,
+    relied,
     split_signals,
     validation_accuracy,
 )
@@ -144,7 +146,13 @@ def try_metapath(
     walked = tried.walked(split.graph)
     raw = tried.validation_scores(split, order, walked)
     order = order[: raw.shape[0]]
-    measured = _measured(_with(signals, name, raw, order), name, progress)
+    signals = _with(signals, name, raw, order)
+    progress("candidates", 0, 1)
+    candidates = signals.candidates()
+    weights, reliance = learned_blend(signals, candidates)
+    candidates = relied(candidates, signals.relied(reliance))
+    progress("candidates", 1, 1)
+    measured = _measured(candidates, signals.kinds, name, weights, progress)
     asked, rows = tried.rows()
     return Trial(
         metapath=name,
@@ -188,17 +196,34 @@ def _with(
 ) -> SplitSignals:
     """The signals of some of the users, with the meta-path as the last one."""
     others = {path: scores[order] for path, scores in signals.paths.items() if path != name}
-    split = replace(signals.split, users=signals.split.users[order])
-    return replace(signals, split=split, paths=others | {name: raw})
+    return replace(
+        signals,
+        split=replace(signals.split, users=signals.split.users[order]),
+        given={kind: own[order] for kind, own in signals.given.items()},
+        signals=tuple(signal for signal in signals.signals if signal.name != name),
+        paths=others | {name: raw},
+    )
 
 
-def _measured(signals: SplitSignals, name: str, progress: Progress) -> dict[str, Any]:
-    """What the fields of `Trial` say that are measured on the validation users."""
-    progress("candidates", 0, 1)
-    candidates = signals.candidates()
-    progress("candidates", 1, 1)
-    names = [*signals.names, BASE]
-    without = [n for n, each in enumerate(names) if each != name]
+def _measured(
+    candidates: Candidates,
+    kinds: Mapping[str, EvidenceKind],
+    name: str,
+    weights: Mapping[str, float],
+    progress: Progress,
+) -> dict[str, Any]:
+    """What the fields of `Trial` say that are measured on the validation users.
+
+    Args:
+        candidates: with r_s(u) in their features, which are these signals, then the prior.
+        kinds: the evidence that each signal starts from.
+        name: of the meta-path, one of them.
+        weights: λ, learned on all users.
+        progress: told what is done.
+    """
+    others = dict(kinds)
+    del others[name]
+    without = [n for n, each in enumerate([*kinds, BASE]) if each != name]
     users = candidates.present.shape[0]
     found = {
         key: {metric: np.zeros(users) for metric in ("recall@20", "ndcg@20")}
@@ -206,11 +231,10 @@ def _measured(signals: SplitSignals, name: str, progress: Progress) -> dict[str,
     }
     folds = min(_FOLDS, users)
     progress("weights", 0, folds)
-    weights = learned_weights(candidates, names)
     for fold in range(folds):
         asked = np.arange(users) % folds == fold
-        for key, chosen in (("with", list(range(len(names)))), ("without", without)):
-            own = [names[n] for n in chosen]
+        for key, chosen in (("with", range(len(kinds) + 1)), ("without", without)):
+            own = kinds if key == "with" else others
             learned = learned_weights(_part(candidates, chosen, ~asked), own)
             by_user = validation_accuracy(_part(candidates, chosen, asked), learned)["hybrid"]
             for metric, values in by_user.items():

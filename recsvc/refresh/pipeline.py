@@ -27,6 +27,7 @@ from loaders.types import Edges, EmbeddingTable, HeteroGraph, Interactions
 from recsvc.blend.fit import fit_whole, learn
 from recsvc.blend.hold_out import held_out_mask, split_by
 from recsvc.blend.parts import Fitted, Learned, Validated, Vectors
+from recsvc.blend.reliance import Reliance
 from recsvc.errors import RecsvcError, RefreshError
 from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import unknown_kinds
@@ -63,6 +64,7 @@ KEPT = (
     Learned,
     Estimate,
     Validated,
+    Reliance,
 )
 
 
@@ -278,7 +280,7 @@ def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:
     graph, evidence, learned = basis.graph, basis.evidence, basis.learned
     whole = fit_whole(
         parts_of(run, graph, basis.options, basis.start), graph, evidence, learned.weights,
-        learned.epochs, same_rows(basis.start, graph), learned.tables,
+        learned.epochs, same_rows(basis.start, graph), learned.tables, learned.reliance,
     )  # fmt: skip
     blend, fitted = whole.blend, whole.fitted
     with_vectors = [n for n, each in fitted.items() if isinstance(each.kernel, Vectors)]
@@ -327,6 +329,7 @@ def _blend_facts(run: Run, candidate: Candidate) -> dict[str, Any]:
     validated = candidate.basis.learned.validated
     return {
         "sha256": candidate.sha256,
+        "reliance": asdict(candidate.basis.learned.reliance),
         "kinds": list(run.kinds(candidate.basis.graph)),
         "validation_users": validated.user.tolist(),
         "validation_ndcg": validated.ndcg.tolist(),

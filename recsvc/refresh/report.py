@@ -9,6 +9,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+from recsvc.blend.blend import LEAST_APART, LEAST_WEIGHT
 from recsvc.errors import NotFoundError
 from recsvc.event_kinds import shown_kind
 from recsvc.refresh.run_journal import read_manifest
@@ -195,8 +196,24 @@ def _weights(manifest: RunManifest) -> Section:
         rows.append((name, *map(_rounded, (new, old, change))))
     return Section(
         heading,
-        ("A weight of 0.002 is the least: the signal speaks where no other does.",),
+        (
+            f"A weight of {LEAST_WEIGHT} is the least, {LEAST_APART} of a signal that does not "
+            "start from items: it speaks where no other does.",
+            *_relied(manifest.reliance or {}),
+        ),
         (Table("λ by signal", ("signal", "new", "active before", "difference"), rows),),
+    )
+
+
+def _relied(reliance: Mapping[str, float]) -> tuple[str, ...]:
+    """What the weights count for with little known of a user."""
+    if not reliance:
+        return ()
+    return (
+        "Of a user of whom m items and n followed people are known, the weight of popularity, and "
+        f"of what starts from categories, counts (20/m)^{reliance['prior']:g} times, and that of "
+        f"what starts from followed people (20/m)^{reliance['follows']:g} · "
+        f"n^{reliance['people']:g} times.",
     )
 
 

@@ -106,6 +106,9 @@ class RunOutcome(_Facts):
     gate, as what follows."""
     weights: dict[str, float] | None = None
     """λ by signal."""
+    reliance: dict[str, float] | None = None
+    """By how much the parts of a score count for more or less with less known of a user: the
+    exponents `prior`, `follows` and `people`."""
     change: Estimate | None = None
     """By how much NDCG@20 is above that of the version that was active; null also where there was
     nothing to compare on."""

@@ -52,7 +52,11 @@ def keep_basis(run: "Run", candidate: "Candidate") -> None:
         read = evidence_ids(candidate.basis.graph)
         if any(set(ids).difference(there[kind]) for kind, ids in read.items()):
             return
-        for name in ("graph", *models, f"pagerank {PURPOSE}", f"paths {PURPOSE}"):
+        for name in (
+            "graph",
+            *models,
+            *(f"{what} {PURPOSE}" for what in ("pagerank", "rows", "paths")),
+        ):
             # A link: until the run is noted as ended, it may have to be resumed.
             os.link(step_file(run.record.folder, name), step_file(folder, name))
         manifest = run.record.manifest.model_dump_json(exclude_unset=True)

@@ -210,6 +210,8 @@ def all_rows(
     kinds: Sequence[str],
     size: int,
     progress: Progress,
+    *,
+    starts: Int64[NDArray[np.int64], " starts"] | None = None,
 ) -> sp.csr_matrix:
     """The rows of one meta-path over all evidence nodes, the `size` largest entries of each.
 
@@ -220,20 +222,67 @@ def all_rows(
         kinds: of events, those that speak for an item.
         size: entries kept per row.
         progress: told what is done.
+        starts: the evidence nodes whose rows are wanted, ascending; of a declared walk, those of
+            the others are empty.
 
     Returns:
         float32 [evidence nodes, items].
     """
     walk = catalogue()[f"metapaths/{name}"].walk
-    if walk is not None:
-        return walk_rows(walk, graph, kinds, size, partial(progress, name))
-    assert queries is not None, name
-    return queries.rows(name, graph, kinds, size, progress)
+    if walk is None:
+        assert queries is not None, name
+        return queries.rows(name, graph, kinds, size, progress)
+    rows = walk_rows(walk, graph, kinds, size, partial(progress, name), starts=starts)
+    if starts is None:
+        return rows
+    lengths = np.zeros(len(evidence_ids(graph)[metapath_kind(name)]) + 1, np.int64)
+    lengths[starts + 1] = np.diff(rows.indptr)
+    shape = (len(lengths) - 1, len(graph.items))
+    return sp.csr_matrix((rows.data, rows.indices, np.cumsum(lengths)), shape=shape)
 
 
 def evidence_ids(graph: HeteroGraph) -> dict[EvidenceKind, IdMap]:
     """The nodes that can be evidence, by kind."""
     return {"item": graph.items, "user": graph.users, "category": graph.categories}
+
+
+def held_out_rows(
+    queries: PathQueries | None,
+    graph: HeteroGraph,
+    evidence: Mapping[EvidenceKind, sp.csr_matrix],
+    *,
+    kinds: Sequence[str],
+    size: int,
+    progress: Progress,
+) -> dict[str, sp.csr_matrix]:
+    """The rows of validation users' evidence that know nothing of what is held out.
+
+    A declared walk is computed on the graph without all that is held out. A file whose header says
+    that it reads no interactions is run as it is.
+
+    Args:
+        queries: runs the files that declare no walk; without it they are left out.
+        graph: nodes and relationships, without what is held out.
+        evidence: evidence left to these users, by kind, [n, evidence nodes].
+        kinds: of events, those that speak for an item.
+        size: entries kept per row.
+        progress: told what is done.
+
+    Returns:
+        By meta-path, float32 [evidence nodes, items]; see `held_out_scores` for the others.
+    """
+    starts = {kind: np.unique(own.indices).astype(np.int64) for kind, own in evidence.items()}
+    return {
+        name: all_rows(queries, name, graph, kinds, size, progress, starts=starts[kind])
+        for name, kind in usable_metapaths(queries).items()
+        if not _reads_what_is_held_out(name)
+    }
+
+
+def _reads_what_is_held_out(name: str) -> bool:
+    """Whether rows can be had only from a database, and depend on interactions there."""
+    query = catalogue()[f"metapaths/{name}"]
+    return query.walk is None and (query.reads is None or "INTERACTED" in query.reads)
 
 
 def held_out_scores(
@@ -247,17 +296,15 @@ def held_out_scores(
     size: int,
     progress: Progress,
 ) -> dict[str, sp.csr_matrix]:
-    """Raw meta-path scores of validation users, by rows that know nothing of what is held out.
+    """Raw scores of validation users by the meta-paths that `held_out_rows` leaves out.
 
-    A declared walk is computed on the graph without all that is held out. So are the rows of a
-    file whose header says that it reads no interactions. Any other file is run for one user after
-    the other, without that user's held-out interactions.
+    Such a file is run for one user after the other, without that user's held-out interactions.
 
     Args:
         queries: runs the files that declare no walk; without it they are left out.
         graph: nodes and relationships, without what is held out.
         held_out: what is held out, [users, items].
-        evidence: evidence left to each user, by kind, [users, evidence nodes].
+        evidence: evidence left to these users, by kind, [n, evidence nodes].
         user_index: validation users.
         kinds: of events, those that speak for an item.
         size: entries kept per row.
@@ -268,13 +315,10 @@ def held_out_scores(
     """
     scores: dict[str, sp.csr_matrix] = {}
     for name, kind in usable_metapaths(queries).items():
-        query = catalogue()[f"metapaths/{name}"]
-        given = evidence[kind][user_index]
-        if query.walk is not None or (query.reads is not None and "INTERACTED" not in query.reads):
-            scores[name] = (given @ all_rows(queries, name, graph, kinds, size, progress)).tocsr()
-        else:
+        if _reads_what_is_held_out(name):
             assert queries is not None, name
             scores[name] = queries.held_out_scores(
-                name, graph, held_out, given, user_index, kinds=kinds, size=size, progress=progress
-            )
+                name, graph, held_out, evidence[kind], user_index, kinds=kinds, size=size,
+                progress=progress,
+            )  # fmt: skip
     return scores

@@ -218,6 +218,27 @@ def test_one_interaction_of_a_second_ago_is_enough_for_a_taste(service):
     assert _ids(without) == [item for item in popular if item != "t3-07"][:10]
 
 
+def test_one_interaction_of_years_ago_is_enough_for_a_taste_too(service):
+    """Weights mean something beside each other alone: the newest is never faded."""
+    now = {"event_id": "now", "user_id": "now", "item_id": "t2-07", "event": "purchase"}
+    then = {**now, "event_id": "then", "user_id": "then", "timestamp": "2009-05-01T10:00:00Z"}
+    _post_events(service, [now, then])
+    lists = [_recommend(service, user, k=10, explain="full") for user in ("now", "then")]
+    assert _ids(lists[0]) == _ids(lists[1])
+    assert sum(item.startswith("t2-") for item in _ids(lists[1])) >= 9
+    _check_counterfactuals(service, "then", lists[1], k=10)
+
+
+def test_who_only_dislikes_gets_what_is_popular_but_what_is_like_that(served, service):
+    event = {"event_id": "no", "user_id": "hater", "item_id": "t1-03", "event": "dislike"}
+    _post_events(service, [event])
+    document = _recommend(service, "hater", k=10, explain="full")
+    popular = [item for item in _popular(served) if not item.startswith("t1-")]
+    assert len(_ids(document)) == 10
+    assert set(_ids(document)) <= set(popular[:40])
+    _check_counterfactuals(service, "hater", document, k=10)
+
+
 @pytest.fixture(scope="module")
 def heavy(served, service, tmp_path_factory):
     """A user who looked at 10,000 items after the refresh, and then bought three of a taste."""

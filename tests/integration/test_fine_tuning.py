@@ -118,6 +118,7 @@ def test_a_refresh_goes_on_from_the_active_version(
     left_out = {
         "weights",
         "paths for validation",
+        "rows for validation",
         "resolve lightgcn",
         "rows of walk3 for validation",
     }

@@ -15,7 +15,12 @@ from recsvc.blend.hold_out import all_evidence
 from recsvc.evaluation.splits import without_pairs
 from recsvc.refresh.metapath_queries import Neo4jPaths
 from recsvc.signals import metapath
-from recsvc.signals.metapath import all_rows, held_out_scores
+from recsvc.signals.metapath import (
+    all_rows,
+    held_out_rows,
+    held_out_scores,
+    metapath_kind,
+)
 
 pytestmark = pytest.mark.neo4j
 
@@ -68,7 +73,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def _scores(gateway: Any, users: list[int]) -> dict[str, sp.csr_matrix]:
-    """What is held out: y from a."""
+    """What is held out: y from a. Scores by rows, where these can be had, and the others."""
     graph = extract_graph(gateway)
     held_out = sp.csr_matrix(([1.0], ([0], [graph.items.row("y")])), shape=(3, 4))
     left = without_pairs(graph, held_out)
@@ -76,12 +81,13 @@ def _scores(gateway: Any, users: list[int]) -> dict[str, sp.csr_matrix]:
     items = sp.csr_matrix(
         (np.ones(len(did), np.float32), (did.user_index, did.item_index)), shape=(3, 4)
     )
-    return held_out_scores(
-        Neo4jPaths(gateway), left, held_out, all_evidence(left, items), np.array(users),
-        kinds=KINDS,
-        size=10,
-        progress=lambda *_: None,
-    )  # fmt: skip
+    paths, given = Neo4jPaths(gateway), all_evidence(left, items, np.array(users))
+    how = {"kinds": KINDS, "size": 10, "progress": lambda *_: None}
+    by_rows = {
+        name: sp.csr_matrix(given[metapath_kind(name)] @ rows)
+        for name, rows in held_out_rows(paths, left, given, **how).items()
+    }
+    return by_rows | held_out_scores(paths, left, held_out, given, np.array(users), **how)
 
 
 @pytest.mark.usefixtures("way")

@@ -24,6 +24,7 @@ MARKED = TextSettings(
     people={"interaction": {"one": "KNOWN {count}", "other": "KNOWN {count}"}},
     linked={"one": "LINKED {count}", "other": "LINKED {count}"},
     because="BECAUSE {reasons}",
+    mostly_popular="MOSTLY {reasons}",
     many="MANY",
     popular="POPULAR",
     nothing="NOTHING",
@@ -76,7 +77,7 @@ class Carried:
 
     @property
     def reasons(self) -> bool:
-        return self.said.startswith("BECAUSE ")
+        return self.said.startswith(("BECAUSE ", "MOSTLY "))
 
 
 def carried(exact: ExactScores, evidence: Evidence) -> Iterator[Carried]:

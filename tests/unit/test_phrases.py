@@ -62,7 +62,7 @@ def test_texts_come_from_the_environment_and_win(
         ("language = 'tlh'", "text.language", "'tlh'.*such as en-GB"),
         ("language = '../en'", "text.language", "such as en-GB"),
         ("language = ''", "text.language", "such as en-GB"),
-        ("language = 'de'", "text", "'de'.*expected because, between, before_last, you"),
+        ("language = 'de'", "text", "'de'.*expected because, mostly_popular, between"),
         ("becuase = 'x'", "text.becuase", "not permitted"),
     ],
 )  # fmt: skip

@@ -202,6 +202,14 @@ def test_only_the_prior() -> None:
     assert say(*listens(Abba=0.001), base=5.0) == "Ranked by its popularity."
 
 
+def test_what_is_mostly_popular_says_so() -> None:
+    """By whether popularity is more than all that evidence adds, named or not."""
+    parts = [*listens(Abba=0.3, Blur=0.2), *followed(2, 0.1), *listens(Cher=-0.4)]
+    reasons = "you listened to Abba and Blur, and 2 people you follow know it."
+    assert say(*parts, base=0.69) == f"Because {reasons}"
+    assert say(*parts, base=0.71) == f"Popular, and a little because {reasons}"
+
+
 def test_many_small_parts() -> None:
     small = [Said("item", f"i{n}", 0.01, "listen") for n in range(60)]
     assert say(*small, base=0.2) == "Many small things speak for it."

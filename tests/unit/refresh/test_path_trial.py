@@ -1,34 +1,30 @@
 """What a meta-path adds is measured on users that its weight was not learned on."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from recsvc.blend.blend import Candidates
+from recsvc.blend.blend import BASE, Candidates
 from recsvc.refresh.path_trial import _measured
 
 USERS, ITEMS = 100, 30
 
 
-@dataclass(frozen=True)
-class MadeSignals:
+def made_candidates() -> Candidates:
     """A weak signal, and a meta-path that helps one user in five and leads the others astray."""
-
-    names: tuple[str, ...] = ("ridge", "path")
-
-    def candidates(self) -> Candidates:
-        generator = np.random.default_rng(0)
-        relevant = generator.random((USERS, ITEMS)) < 0.2
-        relevant[:, 0] = True
-        ridge = generator.random((USERS, ITEMS)) + 0.3 * relevant
-        helped = (np.arange(USERS) % 5 == 0)[:, None]
-        path = np.where(helped, relevant, ~relevant) + 0.01 * generator.random((USERS, ITEMS))
-        features = np.stack([ridge, path, np.zeros_like(ridge)]).astype(np.float32)
-        return Candidates(features, relevant, np.ones_like(relevant), relevant.sum(axis=1))
+    generator = np.random.default_rng(0)
+    relevant = generator.random((USERS, ITEMS)) < 0.2
+    relevant[:, 0] = True
+    ridge = generator.random((USERS, ITEMS)) + 0.3 * relevant
+    helped = (np.arange(USERS) % 5 == 0)[:, None]
+    path = np.where(helped, relevant, ~relevant) + 0.01 * generator.random((USERS, ITEMS))
+    features = np.stack([ridge, path, np.zeros_like(ridge)]).astype(np.float32)
+    return Candidates(features, relevant, np.ones_like(relevant), relevant.sum(axis=1))
 
 
 def test_what_helps_only_the_users_that_are_asked_adds_nothing() -> None:
     """Every fifth user is one of the five parts: learned on the others, λ is the least."""
-    found = _measured(MadeSignals(), "path", lambda _what, _done, _total: None)
+    found = _measured(
+        made_candidates(), {"ridge": "item", "path": "item"}, "path",
+        {"ridge": 1.0, "path": 0.5, BASE: 0.2}, lambda _what, _done, _total: None,
+    )  # fmt: skip
     assert found["alone"]["ndcg@20"].mean > 0.2
     assert abs(found["gain"]["ndcg@20"].mean) < 0.01

@@ -117,10 +117,10 @@ def prior(patch: pytest.MonkeyPatch) -> None:
 
 
 def paths(patch: pytest.MonkeyPatch) -> None:
-    scores = blend_fit.held_out_scores
+    rows = blend_fit.held_out_rows
     patch.setattr(
-        blend_fit, "held_out_scores", lambda gateway, _graph, *more, **named: scores(
-            gateway, GRAPH, *more, **named
+        blend_fit, "held_out_rows", lambda queries, _graph, *more, **named: rows(
+            queries, GRAPH, *more, **named
         ),
     )  # fmt: skip
 
