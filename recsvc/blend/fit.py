@@ -226,13 +226,19 @@ def learned_blend(
 ) -> tuple[dict[str, float], Reliance]:
     """λ by signal, on all that is known of the users; then λ_base and the exponents, on parts.
 
-    A meta-path that has raw scores alone takes no part in the second.
+    A meta-path that has raw scores alone takes no part in the second. What no validation user
+    follows or prefers cannot be weighed: for somebody who does, it stands beside popularity.
     """
     weights = learned_weights(candidates, signals.kinds)
     held_out = signals.split.held_out[signals.split.users]
     users = cut_users(signals.signals, weights, signals.prior, signals.given, held_out)
     base, reliance = learned_reliance(users, weights[BASE])
-    return weights | {BASE: base}, reliance
+    unheard = {
+        name: base
+        for (name, kind), values in zip(signals.kinds.items(), candidates.features, strict=False)
+        if kind != "item" and not values.any()
+    }
+    return weights | unheard | {BASE: base}, reliance
 
 
 def learned_weights(candidates: Candidates, kinds: Mapping[str, EvidenceKind]) -> dict[str, float]:

@@ -140,14 +140,17 @@ def test_the_path_that_knows_the_answer_is_given_the_weight() -> None:
     weights = fit_without_each(data, options, FitRun(seed=0), split)[0].weights
     leading = {"followed_user_item", "pagerank"}
     assert max(weights, key=weights.__getitem__) in leading
-    others = weights.keys() - leading - {BASE}
+    others = weights.keys() - leading - {BASE} - NOTHING_PREFERRED
     assert {weights[name] for name in others} <= {LEAST_WEIGHT, LEAST_APART}
+    assert {weights[name] for name in NOTHING_PREFERRED} == {weights[BASE]}
 
 
 def test_paths_that_the_graph_lacks_are_silent() -> None:
     plain = fitted(data_of(grouped()), models="walk3")
     silent = ("category_item", "item_category_item", "followed_user_item")
-    assert [plain.weights[n] for n in silent] == [LEAST_APART, LEAST_WEIGHT, LEAST_APART]
+    base = plain.weights[BASE]
+    assert base > LEAST_WEIGHT
+    assert [plain.weights[n] for n in silent] == [base, LEAST_WEIGHT, base]
 
 
 def test_kernels_are_cut_as_those_of_a_refresh() -> None:
