@@ -92,15 +92,14 @@ class Snapshot:
         return next((s.item_vectors for s in self.blend.signals if s.name == model), None)
 
     def alone(self, name: str) -> "Snapshot":
-        """The same with one signal only, at the weight 1 for everybody, and the prior.
+        """The same with one signal only, at the weight 1, and the prior.
 
         Raises:
             NotFoundError: there is no such signal.
         """
         for signal in self.blend.signals:
             if signal.name == name:
-                blend = Blend((signal,), (1.0,), self.blend.prior, self.blend.base_weight)
-                return replace(self, blend=blend)
+                return replace(self, blend=replace(self.blend, signals=(signal,), weights=(1.0,)))
         names = [signal.name for signal in self.blend.signals]
         raise NotFoundError(f"no signal {name!r} in this version: expected one of {names}")
 
