@@ -134,7 +134,7 @@ def _best_alone(ndcg: Mapping[str, float]) -> str:
 
 
 def ranked_together(models: Mapping[str, HybridModel], data: TrialData) -> Found:
-    """Blends of the same signals with different λ: the signals are asked once for each user."""
+    """Blends of the same signals or some of them: these are asked once for each user."""
     blend, besides = (one := next(iter(models.values()))).blend, one.besides
     parts: dict[str, list[Ranking]] = {name: [] for name in models}
     for users in np.array_split(data.users, -(-len(data.users) // USERS_AT_ONCE)):
@@ -142,13 +142,14 @@ def ranked_together(models: Mapping[str, HybridModel], data: TrialData) -> Found
             kind: known[users] for kind, known in besides.items()
         }
         given["item"] = data.evidence[users]
-        scores = [scaled_scores(signal, given[signal.kind]) for signal in blend.signals]
+        scores = {s.name: scaled_scores(s, given[s.kind]) for s in blend.signals}
         counts = effective_counts(given)
         for name, model in models.items():
             own, relied = model.blend, model.blend.reliance
             total = (own.base_weight * relied.base(counts[0]))[:, None] * own.prior
-            for signal, weight, values in zip(own.signals, own.weights, scores, strict=True):
-                total += (weight * relied.signal(signal.kind, *counts))[:, None] * values
+            for signal, weight in zip(own.signals, own.weights, strict=True):
+                factor = weight * relied.signal(signal.kind, *counts)
+                total += factor[:, None] * scores[signal.name]
             parts[name].append(_best(total.astype(np.float32), users, data))
     return {
         name: evaluate(

@@ -25,7 +25,7 @@ from recsvc.signals import Signal
 USUAL: Final = Reliance(prior=1.5, follows=0.5, people=0.25)
 USUAL_BASE: Final = 0.2
 """What is taken where too few users tell otherwise, and λ_base where it was learned as less: the
-best of the grid on Ciao, Last.fm, MovieLens and Gowalla together (docs/decisions/0027)."""
+best of the grid on Ciao, Last.fm, MovieLens and Gowalla together (docs/decisions/0028)."""
 
 _CUTS = (0, 1, 2, 3, 5, 10, 20)
 _USERS_OF_A_CUT = 500
