@@ -120,13 +120,13 @@ class ScoredUser:
         """See `best_items`: the same by these scores, of which few are made where bounds do."""
         if self.bounds is None:
             return best_items(self.scores, allowed, count)
-        rows = np.flatnonzero(allowed)
-        if len(rows) > max(count, _FEW):
+        if np.count_nonzero(allowed) > max(count, _FEW):
             near, error = self.near
             first = best_items(near, allowed, count)
             if not len(first):
                 return first
-            rows = rows[near[rows] >= near[first[-1]] - np.float32(2.0 * error)]
+            allowed = allowed & (near >= near[first[-1]] - np.float32(2.0 * error))
+        rows = np.flatnonzero(allowed)
         scores = np.concatenate(
             [self.exact(rows[at : at + _FEW]) for at in range(0, len(rows), _FEW)] or [np.zeros(0)]
         )
