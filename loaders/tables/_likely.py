@@ -20,7 +20,8 @@ _LIKELY: Mapping[str, str] = MappingProxyType(
         "timestamp": "time date datetime eventtime eventdate invoicedate orderdate purchasedate "
         "playedat viewedat createdat ts unixtime",
         "title": "name productname itemname moviename bookname description",
-        "name": "username fullname title category categoryname genre genrename tag tagname aisle "
+        "users.name": "username fullname",
+        "categories.name": "title category categoryname genre genrename tag tagname aisle "
         "department",
         "created_at": "created createdate releasedate published publishedat",
         "category_id": "category genreid genre tagid tag aisleid departmentid brandid brand",
@@ -30,7 +31,7 @@ _LIKELY: Mapping[str, str] = MappingProxyType(
         "related_id": "related relateditem relateditemid similarid otherid",
     }
 )
-"""By our name of a column, the likeliest first, as `_key` writes them."""
+"""By our name of a column, or of one table's, the likeliest first, as `_key` writes them."""
 
 
 def likely_columns(
@@ -46,7 +47,8 @@ def likely_columns(
     theirs = {_key(name): name for name in there}
     for name in missing:
         if name in spec.names:
-            for key in (_key(name), *_LIKELY.get(name, "").split()):
+            known = _LIKELY.get(name) or _LIKELY.get(f"{spec.name}.{name}", "")
+            for key in (_key(name), *known.split()):
                 if key in theirs:
                     yield name, theirs.pop(key)
                     break

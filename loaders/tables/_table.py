@@ -192,9 +192,8 @@ def _part(file: TableFile, header: _Header, warnings: list[str]) -> _Part:
         else:
             unused.append(theirs)
     warnings += twice.values()
-    warnings += _lookalikes(spec, file, names, there, types)
-    if not header.shared and spec.name not in header.mapping.only:
-        warnings += [f"{file.name}: column {theirs!r} is not used" for theirs in unused]
+    meant = header.shared or spec.name in header.mapping.only
+    warnings += _of_no_use(file, header, there, types, [] if meant else unused)
     return _Part(file, columns, types, there, unused)
 
 
@@ -237,19 +236,26 @@ def _refuse_bad_header(
         )
 
 
-def _lookalikes(
-    spec: TableSpec,
+def _of_no_use(
     file: TableFile,
-    names: Mapping[str, str],
+    header: _Header,
     there: Sequence[str],
     used: Collection[str],
+    unused: Sequence[str],
 ) -> Iterator[str]:
-    """A sentence for each column that becomes a property and is probably one of ours."""
+    """A sentence for each column that is not used, or a property and probably one of ours."""
+    spec, names = header.spec, header.names
+    properties = [name for name in used if name in there and name not in spec.names]
     ours = [name for name in spec.names if name not in there and name not in names]
-    for name, theirs in likely_columns(spec, ours, [each for each in used if each in there]):
-        if theirs not in spec.names:
-            option = map_option(spec, name, theirs)
-            yield f"{file.name}: column {theirs!r} becomes a property; as {name} it is {option}"
+    likely = {
+        theirs: f"; as {name} it is {map_option(spec, name, theirs)}"
+        for name, theirs in likely_columns(spec, ours, [*properties, *unused])
+    }
+    for theirs in properties:
+        if theirs in likely:
+            yield f"{file.name}: column {theirs!r} becomes a property{likely[theirs]}"
+    for theirs in unused:
+        yield f"{file.name}: column {theirs!r} is not used{likely.get(theirs, '')}"
 
 
 def _suggested(spec: TableSpec, names: Mapping[str, str], there: Sequence[str]) -> str:

@@ -622,6 +622,8 @@ def test_queries_of_the_guide(asked: Asked) -> None:
     near(neighbours, "user_id", dict(best(cosines(users, USER), len(neighbours))))
     for row in neighbours:
         assert row["items_in_common"] == len(shop.items[USER] & shop.items[row["user_id"]])
+    (versions,) = (rows for told, rows in found.items() if told.startswith("model version"))
+    assert versions == asked.ask("versions")
     assert len(found) == 4
 
 

@@ -18,6 +18,7 @@ from loaders.tables import (
     ITEMS,
     RELATED_ITEMS,
     SAME_NAMES,
+    USERS,
     Distinct,
     Rejected,
     Rejects,
@@ -186,6 +187,18 @@ def test_a_property_that_is_probably_one_of_ours_is_said(read: Read) -> None:
     assert read(b"item_id,name,price\nx,Lamp,5\n", "items.csv", ITEMS, mapped)[2] == ()
     only = parse_mapping([], only=["items.price"])
     assert read(b"item_id,name,price\nx,Lamp,5\n", "items.csv", ITEMS, only)[2] == ()
+
+
+def test_a_name_is_looked_for_among_those_of_its_table(read: Read) -> None:
+    users = b"user_id,category,title\na,gold,Dr\n"
+    assert read(users, "users.csv", USERS)[2] == ()
+    users = b"user_id,User Name\na,Ada\n"
+    (said,) = read(users, "users.csv", USERS)[2]
+    assert said.endswith("--map 'users.name=User Name'")
+    assert read(b"category_id,genre,x\n1,Folk,2\n", "categories.csv", CATEGORIES)[2] == (
+        "categories.csv: column 'genre' is not used; as name it is --map categories.name=genre",
+        "categories.csv: column 'x' is not used",
+    )
 
 
 def test_files_of_other_names_come_with_how_to_name_them(tmp_path: Path) -> None:
