@@ -149,7 +149,8 @@ class TestStaging:
         ]
         kinds = {row["kind:string"]: row["weight:double"] for row in read(folder, "related_to-*")}
         assert kinds == {"related": "9.0", "seen": "1.0"}
-        assert (reports["items"].read, reports["item_categories"].written) == (3, 3)
+        for name, read_and_different in {"items": (3, 2), "item_categories": (3, 2)}.items():
+            assert (reports[name].read, reports[name].written) == read_and_different
         assert reports["item_categories"].unlisted == 1
 
     def test_rows_with_an_id_count_once_and_beside_those_without(self, stage, tmp_path):
