@@ -292,8 +292,9 @@ def split_signals(
         for name in parts.options.models
     }  # fmt: skip
     signals = [each.signal(name, graph.items) for name, each in fitted.items()]
-    signals.append(_pagerank(parts, graph, kept, f"pagerank {purpose}")[0])
     given = all_evidence(graph, kept, split.users)
+    asked = np.unique(given["item"].indices).astype(np.int64)
+    signals.append(_pagerank(parts, graph, kept, f"pagerank {purpose}", asked)[0])
     signals += _path_signals(parts, graph, given, f"rows {purpose}")
     return SplitSignals(
         split, {name: each.epochs for name, each in fitted.items()}, given, tuple(signals),
@@ -379,16 +380,20 @@ def row_signals(
 
 
 def _pagerank(
-    parts: Parts, graph: HeteroGraph, evidence: sp.csr_matrix, what: str
+    parts: Parts,
+    graph: HeteroGraph,
+    evidence: sp.csr_matrix,
+    what: str,
+    items: Int64[NDArray[np.int64], " n"] | None = None,
 ) -> tuple[Signal, float]:
-    """PageRank's rows, and the share of their mass that was cut off."""
+    """PageRank's rows, of all items or of some, and the share of their mass that was cut off."""
     options = parts.options
 
     def rows() -> tuple[sp.csr_matrix, float]:
         with parts.journal.step(what):
             found, _, cut = pagerank_rows(
                 graph, evidence, damping=options.damping, epsilon=options.pagerank_epsilon,
-                size=options.row_size, progress=partial(parts.journal.told, what),
+                size=options.row_size, items=items, progress=partial(parts.journal.told, what),
             )  # fmt: skip
         return found, cut
 

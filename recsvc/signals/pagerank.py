@@ -17,6 +17,8 @@ from typing import Any, no_type_check
 import numba
 import numpy as np
 import scipy.sparse as sp
+from jaxtyping import Int64
+from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
 from recsvc.signals._selection import nth_largest
@@ -57,6 +59,7 @@ def pagerank_rows(
     damping: float,
     epsilon: float,
     size: int,
+    items: Int64[NDArray[np.int64], " n"] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[sp.csr_matrix, float, float]:
     """The personalized PageRank of every item, cut to its `size` largest entries on other items.
@@ -76,6 +79,7 @@ def pagerank_rows(
             1e-6. A row that has followed `MOST_LINKS` ends too, and may lack more: damping² at
             most.
         size: entries kept per row.
+        items: those whose rows are made, ascending; the rows of others are empty. All unless given.
         progress: told (done, total) in rows.
 
     Returns:
@@ -84,32 +88,35 @@ def pagerank_rows(
     """
     transition = transition_matrix(graph, evidence)
     n_users, n_items = evidence.shape
+    asked = np.arange(n_items) if items is None else items
+    count = len(asked)
     out = (
-        np.zeros((n_items, size), np.int32),
-        np.zeros((n_items, size), np.float32),
-        np.zeros(n_items, np.int64),
-        np.zeros((3, n_items), np.float64),
+        np.zeros((count, size), np.int32),
+        np.zeros((count, size), np.float32),
+        np.zeros(count, np.int64),
+        np.zeros((3, count), np.float64),
     )
     # A pass that takes all nodes leaves damping of what waits; of rounding something might stay.
     passes = ceil(log(epsilon) / log(damping))
-    begins = range(0, n_items, _ROWS_AT_ONCE)
+    begins = range(0, count, _ROWS_AT_ONCE)
     # numba's own parallel loops change how many threads torch uses in the same process, and
     # make the fits around this many times slower; threads of Python's do not.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         work = [
             pool.submit(
-                _push_rows, transition.indptr, transition.indices, n_users, begin,
-                min(begin + _ROWS_AT_ONCE, n_items), np.float32(damping), epsilon, passes,
-                *out,
+                _push_rows, transition.indptr, transition.indices, n_users, asked, begin,
+                min(begin + _ROWS_AT_ONCE, count), np.float32(damping), epsilon, passes, *out,
             )
             for begin in begins
         ]  # fmt: skip
         for begin, part in zip(begins, work, strict=True):
             part.result()
-            progress(min(begin + _ROWS_AT_ONCE, n_items), n_items)
+            progress(min(begin + _ROWS_AT_ONCE, count), count)
     columns, values, lengths, (missing, total, kept) = out
     filled = np.arange(size)[None, :] < lengths[:, None]
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    entries = np.zeros(n_items, np.int64)
+    entries[asked] = lengths
+    indptr = np.concatenate([[0], np.cumsum(entries)])
     rows = sp.csr_matrix((values[filled], columns[filled], indptr), shape=(n_items, n_items))
     cut = 1.0 - float(kept.sum() / total.sum()) if total.any() else 0.0
     return rows, float(missing.max(initial=0.0)), max(0.0, cut)
@@ -118,27 +125,28 @@ def pagerank_rows(
 @no_type_check  # numba compiles it: a run-time type checker must not wrap it
 @numba.njit(cache=True, nogil=True)
 def _push_rows(
-    indptr, indices, n_users, begin, end, damping, epsilon, passes, columns, values, lengths, mass
-):
-    """Fill in the rows of some items."""
+    indptr, indices, n_users, items, begin, end, damping, epsilon, passes, columns, values,
+    lengths, mass,
+):  # fmt: skip
+    """Fill in the rows of some of the items."""
     n_nodes = len(indptr) - 1
     # What has arrived at each node, and what of that waits: a difference would be of rounding.
     held = np.zeros((n_nodes, 2), np.float32)
     reached = np.empty(n_nodes, np.int32)
     rank = np.empty(n_nodes, np.float32)
     cost = np.empty(n_nodes, np.int32)
-    for item in range(begin, end):
-        seed = n_users + item
+    for row in range(begin, end):
+        seed = n_users + items[row]
         if indptr[seed] == indptr[seed + 1]:
             continue
-        count, mass[0, item] = _push(
+        count, mass[0, row] = _push(
             indptr, indices, n_users, seed, damping, epsilon, passes, held, reached, rank, cost
         )
         found = reached[:count]
         others = found[(found >= n_users) & (found != seed)]
-        lengths[item], mass[1, item], mass[2, item] = _keep_largest(
+        lengths[row], mass[1, row], mass[2, row] = _keep_largest(
             others - n_users, held[others, 0] * (np.float32(1.0) - damping),
-            columns[item], values[item],
+            columns[row], values[row],
         )  # fmt: skip
         for node in found:
             held[node] = np.float32(0.0)

@@ -91,6 +91,20 @@ def test_rows_keep_the_largest_on_other_items() -> None:
         np.testing.assert_array_equal(kept[kept > 0], row[kept > 0])
 
 
+def test_rows_of_some_items_are_those_of_all() -> None:
+    asked, told = np.array([0, 7, LONELY]), list[tuple[int, int]]()
+    options = {"damping": DAMPING, "epsilon": EPSILON, "size": 3}
+    whole, *_ = pagerank_rows(GRAPH, EVIDENCE, **options)
+    some, *_ = pagerank_rows(
+        GRAPH, EVIDENCE, **options, items=asked, progress=lambda *both: told.append(both)
+    )
+    others = np.setdiff1d(np.arange(N_ITEMS), asked)
+    np.testing.assert_array_equal(some[asked].toarray(), whole[asked].toarray())
+    assert whole[others].nnz
+    assert not some[others].nnz
+    assert told == [(len(asked), len(asked))]
+
+
 def test_item_nobody_has_is_an_empty_row_and_is_reached_by_none() -> None:
     rows, *_ = pagerank_rows(GRAPH, EVIDENCE, damping=DAMPING, epsilon=EPSILON, size=N_ITEMS)
     assert rows[LONELY].nnz == 0
