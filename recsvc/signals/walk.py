@@ -8,6 +8,7 @@ made for a block of rows at a time, each cut to its largest entries at once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,7 +19,9 @@ from loaders.types import HeteroGraph, Weights
 from loaders.walk import Hop, Label, Walk
 from recsvc.signals.rows import truncate_rows
 
-_ENTRIES_AT_ONCE = 4_000_000
+_THREADS = 2
+_ENTRIES_AT_ONCE = 2_000_000
+"""Of a product in each thread, before the largest are taken."""
 _Rows = Int64[NDArray[np.int64], " edges"]
 
 
@@ -47,8 +50,9 @@ def walk_rows(
     first, *others = _hop_matrices(walk, graph, kinds)
     if starts is not None:
         first = first[starts]
-    blocks = [sp.csr_matrix((0, len(graph.items))).astype(np.float32)]
-    for begin, end in _blocks(first, others):
+
+    def product(bounds: tuple[int, int]) -> sp.csr_matrix:
+        begin, end = bounds
         block = first[begin:end]
         for matrix in others:
             block = block @ matrix
@@ -56,8 +60,15 @@ def walk_rows(
             own = np.arange(begin, end) if starts is None else starts[begin:end]
             block = _without_itself(block, own)
         block.eliminate_zeros()
-        blocks.append(truncate_rows(sp.csr_matrix(block, dtype=np.float32), size)[0])
-        progress(end, first.shape[0])
+        return truncate_rows(sp.csr_matrix(block, dtype=np.float32), size)[0]
+
+    blocks = [sp.csr_matrix((0, len(graph.items))).astype(np.float32)]
+    bounds = list(_blocks(first, others))
+    # scipy multiplies without the interpreter's lock. Each thread holds a product whole.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for (_, end), block in zip(bounds, pool.map(product, bounds), strict=True):
+            blocks.append(block)
+            progress(end, first.shape[0])
     return sp.csr_matrix(sp.vstack(blocks, format="csr", dtype=np.float32))
 
 
