@@ -12,7 +12,8 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
 from recsvc.blend import fit as blend_fit
-from recsvc.blend.blend import Blend
+from recsvc.blend.blend import BASE, LEAST_WEIGHT, Blend
+from recsvc.blend.reliance import ALIKE
 from recsvc.errors import GateError
 from recsvc.refresh import pipeline as refresh
 from recsvc.refresh.run_manifest import RunManifest
@@ -95,8 +96,11 @@ def test_weights_that_are_no_good_are_refused_and_good_ones_are_not(
     with monkeypatch.context() as patch:
         patch.setattr(
             blend_fit,
-            "learn_weights",
-            lambda _found, names: (dict.fromkeys(names, 0.0) | {"base": 1.0}, 0),
+            "learned_blend",
+            lambda signals, _found: (
+                dict.fromkeys(signals.kinds, LEAST_WEIGHT) | {BASE: 1.0},
+                ALIKE,
+            ),
         )
         with pytest.raises(GateError, match=r"NDCG@20 is worse than the active version's by"):
             refreshed()

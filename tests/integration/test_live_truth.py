@@ -21,7 +21,7 @@ pytestmark = pytest.mark.neo4j
 
 Document = dict[str, Any]
 REQUESTS = 40
-POPULAR = "Ranked by its popularity."
+MOSTLY_POPULAR = "Popular, and a little because you like Kitchen."
 ONE_SHOP = pytest.mark.parametrize("odd", SEEDS[:1], indirect=True, scope="module")
 
 
@@ -222,8 +222,8 @@ def test_who_prefers_a_parent_gets_what_is_below_it(asking: Asking) -> None:
     assert document["degraded"] == []
     for item in document["items"]:
         assert item["item_id"] in shop.under("A")
-        # Nobody of the shop prefers anything, so validation gives the signal next to no weight.
-        assert item["explanation"]["text"] in ("Because you like Kitchen.", POPULAR)
+        # Nobody of the shop prefers anything, so the signal has the weight of popularity.
+        assert item["explanation"]["text"] in ("Because you like Kitchen.", MOSTLY_POPULAR)
         contributions = item["explanation"]["contributions"]
         assert {c["signal"] for c in contributions} == {"category_item"}
         paths = item["explanation"]["paths"]
