@@ -277,3 +277,15 @@ def test_no_signal_is_an_error_with_what_to_do() -> None:
     nothing = Candidates(none, padded, padded, np.ones(1, np.int64))
     with pytest.raises(TrainingError, match="more users are needed"):
         learn_weights(nothing, [])
+
+
+def test_few_users_lead_the_mean_of_halves_less_astray_than_one_ascent() -> None:
+    share = 0.4
+    one, mean = [], []
+    for seed in range(12):
+        candidates = planted(seed, share, users=120)
+        first, second, _ = fusion._ascend(candidates, 20)
+        one.append(second / (first + second) - share)
+        learned, _ = learn_weights(candidates, ["one", "two", "noise"])
+        mean.append(learned["two"] / (learned["one"] + learned["two"]) - share)
+    assert np.square(mean).mean() < 0.6 * np.square(one).mean()
