@@ -404,14 +404,14 @@ def test_the_notebook_runs_and_shows_the_answers(
         monkeypatch.setenv(name, str(tmp_path / name))
     text = notebook(questions(), values(load_settings().events))
     document = NotebookClient(nbformat.reads(text, as_version=4), timeout=60).execute()
-    shapes = [
-        re.search(r"shape: \((\d+), (\d+)\)", cell.outputs[0].data["text/plain"])
-        for cell in document.cells if cell.source.startswith("ask(")
-    ]  # fmt: skip
-    for question, shape in zip(questions(), shapes, strict=True):
+    cells = [cell for cell in document.cells if cell.source.startswith("ask(")]
+    for question, cell in zip(questions(), cells, strict=True):
+        *said, table = cell.outputs
+        shape = re.search(r"shape: \((\d+), (\d+)\)", table.data["text/plain"])
         assert shape, question.name
         rows = lastfm.gateway.run(question.query, **given(question.name, {}))
         assert (int(shape[1]), int(shape[2])) == (len(rows), len(question.query.returns))
+        assert "".join(each.text for each in said).strip() == ("" if rows else question.empty)
 
 
 def test_every_question_is_asked() -> None:
