@@ -155,7 +155,7 @@ class Store(Transport):
         item_ids = frozenset[str]().union(*(wanted for wanted, _ in asked))
         states = {state for _, state in asked}
         found, state = await self._read_live_items(item_ids, (), UNKNOWN.union(*states))
-        if state in states:
+        if state and state in states:
             self._known_items.keep(state, item_ids, found)
         return [found] * len(asked)
 
@@ -167,7 +167,8 @@ class Store(Transport):
             catalogue()["serve/live_items"], parameters, after, self.timeout_seconds
         )
         self.unread.note(row["unread"])
-        return live_items(row["items"]), state
+        # What cannot be read is counted whenever it is met: so it is not kept.
+        return live_items(row["items"]), UNKNOWN if row["unread"] else state
 
     async def category_scope(self, categories: Sequence[str], limit: int) -> CategoryScope:
         """What a filter by some categories means now, with its items where they are so few.
