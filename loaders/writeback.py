@@ -151,10 +151,21 @@ def write_vectors(
     return written
 
 
-def write_snapshot(gateway: Gateway, version: int, content: Iterable[Part]) -> int:
+def write_snapshot(
+    gateway: Gateway,
+    version: int,
+    content: Iterable[Part],
+    told: Callable[[int], None] = lambda _done: None,
+) -> int:
     """Store the arrays of one version of the blend, each part by itself; return how many.
 
     What an earlier attempt has stored of them is removed first.
+
+    Args:
+        gateway: the graph.
+        version: its number.
+        content: the parts.
+        told: how many are stored.
     """
     gateway.run(catalogue()["writeback/clear_parts"], version=version)
     query = catalogue()["writeback/snapshot_part"]
@@ -165,6 +176,7 @@ def write_snapshot(gateway: Gateway, version: int, content: Iterable[Part]) -> i
             content=part.content,
         )  # fmt: skip
         written += 1
+        told(written)
     return written
 
 

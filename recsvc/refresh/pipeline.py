@@ -42,7 +42,7 @@ from recsvc.refresh.learning import parts_of, require_memory, resolved_options, 
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.options import HYBRID, RefreshOptions
 from recsvc.refresh.parts import Progress, Run
-from recsvc.refresh.path_check import sample_faults
+from recsvc.refresh.path_check import Sampled, sample_faults
 from recsvc.refresh.run_journal import RUN_NAME, new_name, opened_run
 from recsvc.refresh.run_manifest import RunIdentity, RunManifest
 from recsvc.refresh.trial_basis import keep_basis
@@ -258,11 +258,11 @@ def _check_paths(run: Run, graph: HeteroGraph) -> None:
         CatalogueError: a file cannot be run, or does not give what it has to.
     """
     kinds, queries = run.kinds(graph), catalogue()
+    names, found = list(metapath_kinds()), list[Sampled]()
     with run.step("check meta-paths"):
-        found = [
-            sample_faults(run.gateway, queries, name, kinds, lambda: graph)
-            for name in metapath_kinds()
-        ]
+        for name in names:
+            found.append(sample_faults(run.gateway, queries, name, kinds, lambda: graph))
+            run.told("check meta-paths", len(found), len(names))
     faults = [fault for sampled in found for fault in sampled.faults]
     manifest = run.record.manifest
     odd = bool(manifest.unread_relationships or manifest.repeated_nodes)
@@ -310,7 +310,10 @@ def _write(run: Run, candidate: Candidate) -> None:
                 writeback.write_vectors(run.gateway, candidate.versions[name], table, run.told)
     with run.step("write snapshot"):
         number = candidate.versions[HYBRID].number
-        writeback.write_snapshot(run.gateway, number, candidate.content)
+        parts = candidate.content
+        writeback.write_snapshot(
+            run.gateway, number, parts, lambda done: run.told("write snapshot", done, len(parts))
+        )
     finished: list[tuple[writeback.Version, Mapping[str, Any]]] = []
     for name, version in candidate.versions.items():
         own = _blend_facts(run, candidate) if name == HYBRID else {"epochs": learned.epochs[name]}
