@@ -253,19 +253,22 @@ class ActiveBlend:
         sha256: of its arrays.
         weights: λ by signal.
         metrics: by signal, with the blend as `hybrid`, and metric: `mean`, `low` and `high`.
+        below_popularity: groups of users whom the popular list served significantly better.
     """
 
     version: int
     sha256: str
     weights: Mapping[str, float]
     metrics: Mapping[str, Mapping[str, Mapping[str, float]]]
+    below_popularity: Sequence[str]
 
 
 def active_blend(gateway: Gateway) -> ActiveBlend | None:
     """The active version of the blend; None where there is none."""
     for row in gateway.run(catalogue()["writeback/active_blend"]):
         weights, metrics = (json_object(row[name]) or {} for name in ("weights", "metrics"))
-        return ActiveBlend(row["version"], row["sha256"], weights, metrics)
+        below = row["below_popularity"]
+        return ActiveBlend(row["version"], row["sha256"], weights, metrics, below)
     return None
 
 

@@ -39,6 +39,7 @@ from recsvc.blend.hold_out import ValidationSplit, all_evidence
 from recsvc.blend.options import BlendOptions
 from recsvc.blend.parts import Fitted, Learned, Tables, Validated
 from recsvc.blend.reliance import ALIKE, Reliance, effective_counts
+from recsvc.evaluation.groups import by_items_known
 from recsvc.evaluation.metrics import accuracy, bootstrap
 from recsvc.evaluation.splits import id_numbers, row_numbers
 from recsvc.evidence import EvidenceKind
@@ -211,6 +212,10 @@ def _learn(parts: Parts, split: ValidationSplit) -> Learned:
         weights, reliance = learned_blend(signals, candidates)
         by_user = validation_accuracy(relied(candidates, signals.relied(reliance)), weights)
         metrics = {name: dict(bootstrap(values, 1000, 0)) for name, values in by_user.items()}
+        groups = by_items_known(
+            np.diff(split.kept.indptr)[split.users], by_user["hybrid"], by_user[BASE],
+            {name: by_user[name] for name in signals.kinds},
+        )  # fmt: skip
     validated = Validated(
         id_numbers(split.graph.users)[split.users],
         by_user["hybrid"]["ndcg@20"],
@@ -218,7 +223,7 @@ def _learn(parts: Parts, split: ValidationSplit) -> Learned:
     )
     little = split.held_out.nnz <= _LITTLE * split.kept.nnz
     tables = signals.tables if little else {}
-    return Learned(weights, signals.epochs, metrics, validated, tables, reliance)
+    return Learned(weights, signals.epochs, metrics, validated, groups, tables, reliance)
 
 
 def learned_blend(

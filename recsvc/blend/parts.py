@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.blend.reliance import ALIKE, Reliance
+from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 
@@ -74,6 +75,7 @@ class Learned:
         epochs: best number by model; 0 for one without epochs.
         metrics: Recall@20 and NDCG@20 by signal, and of the blend as `hybrid`.
         validated: how good the blend was for each validation user.
+        by_items_known: how good it was by how many items were known of a validation user.
         tables: `Fitted.tables` by model, where so little was held out that the fit on everything
             can go on from them.
         reliance: what the parts count for with little known of a user.
@@ -83,5 +85,6 @@ class Learned:
     epochs: Mapping[str, int]
     metrics: Mapping[str, Mapping[str, Estimate]]
     validated: Validated
+    by_items_known: tuple[UserGroup, ...] = ()
     tables: Mapping[str, Tables] = field(default_factory=dict[str, Tables])
     reliance: Reliance = ALIKE

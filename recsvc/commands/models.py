@@ -319,6 +319,8 @@ def refresh(
         )
     else:
         console.say(f"not compared with another version: {run.compared}")
+    for warning in run.warnings or ():
+        console.say(f"warning: {warning}")
     for objection in run.overridden or ():
         console.say(f"activated by force: {objection}")
     say_unknown_kinds(run.unknown_kinds or ())

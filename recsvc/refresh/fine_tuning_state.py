@@ -22,6 +22,7 @@ from loaders.types import Edges, HeteroGraph, IdMap
 from loaders.value_file import read_value, write_value
 from recsvc.blend.parts import Learned, Validated
 from recsvc.blend.reliance import Reliance
+from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
 from recsvc.evaluation.splits import id_numbers
 from recsvc.evidence import EvidenceKind
@@ -35,7 +36,7 @@ from recsvc.snapshot.arrays import Snapshot
 
 _STATES_KEPT = 2
 """That of the active version, and that of the one to which can be rolled back."""
-_CLASSES = (Learned, Estimate, Validated, Reliance)
+_CLASSES = (Learned, Estimate, Validated, UserGroup, Reliance)
 
 
 _AT_WORK: Final = (

@@ -8,12 +8,15 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from recsvc.blend.parts import Validated
+from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate, bootstrap
 from recsvc.signals import Signal
 
 _RESAMPLES = 2_000
 LEAST_COMMON = 30
 """Validation users that two versions need to share for their metrics to be compared."""
+_LEAST_GROUP = 20
+"""Users of a group that is compared with the popular list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,24 @@ def objections(
             f"(95% interval of the difference {change.low:.4f} to {change.high:.4f})"
         )
     return tuple(found)
+
+
+def below_popularity(groups: Sequence[UserGroup]) -> dict[str, str]:
+    """The groups of users whom the popular list serves significantly better, each in words.
+
+    Args:
+        groups: of the validation users; one of fewer than 20 says too little.
+    """
+    found: dict[str, str] = {}
+    for each in groups:
+        change = each.difference["ndcg@20"]
+        if each.users >= _LEAST_GROUP and change.high < 0.0:
+            found[each.group] = (
+                f"the popular list is better by {-change.mean:.4f} in NDCG@20 for the "
+                f"{each.users} validation users of whom {each.group} items are known "
+                f"(95% interval of the difference {change.low:.4f} to {change.high:.4f})"
+            )
+    return found
 
 
 def coverage(

@@ -10,7 +10,14 @@ from recsvc.errors import GateError
 from recsvc.refresh.candidate import Basis, Candidate, snapshot_of
 from recsvc.refresh.comparison import change_by_seeing, change_since
 from recsvc.refresh.fine_tuning import change_by_fine_tuning
-from recsvc.refresh.gate import Comparison, coverage, difference, not_finite, objections
+from recsvc.refresh.gate import (
+    Comparison,
+    below_popularity,
+    coverage,
+    difference,
+    not_finite,
+    objections,
+)
 from recsvc.refresh.list_diff import note_lists
 from recsvc.refresh.options import HYBRID
 from recsvc.refresh.parts import Run
@@ -37,7 +44,12 @@ def judge(run: Run, candidate: Candidate) -> Sequence[str]:
         change = comparison.change
         found = objections(signals, candidate.known, change, least_coverage=least)
         found = found or _worse_for_seeing(run, candidate)
-        run.record.note(objections=found, change=change, compared=comparison.how)
+        below, warnings = _below_popularity(candidate.basis, active)
+        found = (*found, *below)
+        run.record.note(objections=found, warnings=warnings, change=change, compared=comparison.how)
+        if warnings:
+            told = "the popular list serves some users better"
+            run.record.tell(told, level="warning", groups=warnings)
     basis, blend = candidate.basis, candidate.blend
     details = basis.extracted.details
     served = snapshot_of(
@@ -58,6 +70,7 @@ def _facts(candidate: Candidate) -> dict[str, Any]:
     learned = candidate.basis.learned
     return {
         "new_versions": candidate.numbers, "metrics": learned.metrics,
+        "by_items_known": learned.by_items_known,
         "weights": learned.weights, "reliance": asdict(learned.reliance),
         "counts": candidate.counts, "cut": candidate.cut,
         "coverage": coverage(candidate.blend.signals, candidate.known),
@@ -78,6 +91,22 @@ def _worse_for_seeing(run: Run, candidate: Candidate) -> tuple[str, ...]:
         f"them, NDCG@20 by {-change.mean:.4f} "
         f"(95% interval of the difference {change.low:.4f} to {change.high:.4f})",
     )
+
+
+def _below_popularity(
+    basis: Basis, active: writeback.ActiveBlend | None
+) -> tuple[list[str], list[str]]:
+    """Where the popular list is better: what the gate objects to, and what it warns of.
+
+    A group for which the active version is below the popular list too gains nothing if that
+    stays, and neither does anybody where no version is active.
+    """
+    if basis.start.state is not None:  # nothing was validated
+        return [], []
+    below = below_popularity(basis.learned.by_items_known)
+    alike = below.keys() if active is None else active.below_popularity
+    objected = [said for group, said in below.items() if group not in alike]
+    return objected, [said for group, said in below.items() if group in alike]
 
 
 def _compared(run: Run, basis: Basis) -> Comparison:

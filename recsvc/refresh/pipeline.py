@@ -29,6 +29,7 @@ from recsvc.blend.hold_out import held_out_mask, split_by
 from recsvc.blend.parts import Fitted, Learned, Validated, Vectors
 from recsvc.blend.reliance import Reliance
 from recsvc.errors import RecsvcError, RefreshError
+from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import evidence_matrix
@@ -37,6 +38,7 @@ from recsvc.models.parts import not_linear
 from recsvc.refresh.candidate import Basis, Candidate, Extracted, snapshot_of
 from recsvc.refresh.expected_time import in_words
 from recsvc.refresh.fine_tuning import chosen_start, leave_state
+from recsvc.refresh.gate import below_popularity
 from recsvc.refresh.judge import judge, refusal
 from recsvc.refresh.learning import parts_of, require_memory, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
@@ -65,6 +67,7 @@ KEPT = (
     Estimate,
     Validated,
     Reliance,
+    UserGroup,
 )
 
 
@@ -341,6 +344,7 @@ def _blend_facts(run: Run, candidate: Candidate) -> dict[str, Any]:
             name: {metric: asdict(estimate) for metric, estimate in found.items()}
             for name, found in candidate.basis.learned.metrics.items()
         },
+        "below_popularity": list(below_popularity(candidate.basis.learned.by_items_known)),
     }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from recsvc.blend.blend import LEAST_APART, LEAST_WEIGHT
 from recsvc.errors import NotFoundError
+from recsvc.evaluation.groups import UserGroup
+from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import shown_kind
 from recsvc.refresh.run_journal import read_manifest
 from recsvc.refresh.run_manifest import Metrics, RunAttempt, RunIdentity, RunManifest, RunStep
@@ -48,6 +50,7 @@ def refresh_sections(manifest: RunManifest, lists: SampledLists | None) -> list[
     return [
         _outcome(manifest),
         _metrics(manifest),
+        _by_items_known(manifest.by_items_known or ()),
         _weights(manifest),
         _steps(manifest.steps),
         _attempts(manifest.attempts),
@@ -66,6 +69,11 @@ def _outcome(manifest: RunManifest) -> Section:
     elif manifest.objections:
         sentences.append("What the gate objected to:")
     sentences += [f"{each}." for each in manifest.objections or ()]
+    if manifest.warnings:
+        sentences.append(
+            "What speaks against it, though what was active is no better, or nothing was active:"
+        )
+        sentences += [f"{each}." for each in manifest.warnings]
     if unknown := manifest.unknown_kinds:
         names = ", ".join(map(shown_kind, unknown))
         sentences.append(f"Kinds of events without a weight, which count nothing: {names}.")
@@ -161,9 +169,8 @@ def _metric_table(metric: str, names: Sequence[str], found: Metrics, before: Met
 
 
 def _estimated(metrics: Metrics, name: str, metric: str) -> tuple[Cell, ...]:
-    """Mean, and the ends of its interval."""
     each = metrics.get(name, {}).get(metric)
-    return tuple(round(value, 4) for value in astuple(each)) if each else (None,) * 3
+    return _ends(each) if each else (None,) * 3
 
 
 def _metric_plot(names: Sequence[str], found: Metrics, before: Metrics) -> Plot:
@@ -182,6 +189,38 @@ def _metric_plot(names: Sequence[str], found: Metrics, before: Metrics) -> Plot:
         [_signal(name) for name in names],
         series,
     )
+
+
+def _by_items_known(groups: Sequence[UserGroup]) -> Section:
+    """The blend beside the popular list, for users of whom much and little is known."""
+    heading = "By how many items are known of a user"
+    if not groups:
+        return Section(heading, ("The run ended before that was measured.",))
+    sentences = (
+        "NDCG@20 on the validation users by how many items are left of each, beside the popular "
+        "list for the same users. Where the whole interval of the difference is below 0, the "
+        "popular list serves that group better. The best signal is the one that alone does best "
+        "in the group. Intervals are 95%, by bootstrap over the users.",
+    )
+    metric = "ndcg@20"
+    rows: list[tuple[Cell, ...]] = [
+        (
+            each.group, each.users, *_ends(each.model[metric]),
+            round(each.popularity[metric].mean, 4), *_ends(each.difference[metric]),
+            each.best_part, round(each.part[metric].mean, 4) if each.best_part else None,
+        )
+        for each in groups
+    ]  # fmt: skip
+    columns = (
+        "items known", "users", "the blend", "low", "high", "popular list", "difference", "low",
+        "high", "best signal", "its NDCG@20",
+    )  # fmt: skip
+    return Section(heading, sentences, (Table("NDCG@20 by items known", columns, rows),))
+
+
+def _ends(found: Estimate) -> tuple[Cell, ...]:
+    """Mean, and the ends of its interval."""
+    return tuple(round(value, 4) for value in astuple(found))
 
 
 def _weights(manifest: RunManifest) -> Section:

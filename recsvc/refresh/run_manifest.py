@@ -11,6 +11,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
 
 State = Literal["unfinished", "activated", "failed"]
@@ -104,6 +105,9 @@ class RunOutcome(_Facts):
     metrics: Metrics | None = None
     """By signal, with the blend as `hybrid`, and metric, on the validation users; null until the
     gate, as what follows."""
+    by_items_known: list[UserGroup] | None = None
+    """How good the blend is by how many items are known of a validation user, beside the popular
+    list and the best of its signals alone."""
     weights: dict[str, float] | None = None
     """λ by signal."""
     reliance: dict[str, float] | None = None
@@ -117,6 +121,9 @@ class RunOutcome(_Facts):
     gate."""
     objections: list[str] | None = None
     """What the gate has against the new versions."""
+    warnings: list[str] | None = None
+    """What speaks against the new versions and keeps nothing from becoming active, as it speaks
+    against what was active too, or nothing was."""
     overridden: list[str] | None = None
     """What spoke against versions that were activated by force; null until they are active."""
     unknown_kinds: list[str] | None = None

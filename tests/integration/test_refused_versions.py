@@ -19,6 +19,7 @@ from recsvc.blend import fit as blend_fit
 from recsvc.blend.blend import Candidates, candidates_in_parts
 from recsvc.blend.parts import Fitted, Vectors
 from recsvc.errors import GateError
+from recsvc.evaluation.groups import PerUser, UserGroup, by_items_known
 from recsvc.refresh import learning
 from recsvc.refresh.learning import fit_model
 from recsvc.refresh.process import REFUSED
@@ -53,6 +54,14 @@ def spoilt(spoil: Callable[[Vectors], Vectors]) -> Callable[..., Fitted]:
     return fit
 
 
+def bad_for_all(
+    known: Any, model: PerUser, popularity: PerUser, parts: Any
+) -> tuple[UserGroup, ...]:
+    """Groups of which each is said to be served better by the popular list."""
+    worse = {metric: 0.5 * values - 0.01 for metric, values in popularity.items()}
+    return by_items_known(known, worse, popularity, parts)
+
+
 def newest_manifest(home: Path) -> dict[str, Any]:
     return orjson.loads(max(home.glob("refreshes/*/manifest.json")).read_bytes())
 
@@ -64,13 +73,21 @@ def test_a_worse_version_is_refused_and_what_was_active_stays(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    assert refreshed().change is None  # nothing to compare with
-    again = refreshed()
+    with monkeypatch.context() as patched:
+        patched.setattr(blend_fit, "by_items_known", bad_for_all)
+        first = refreshed()
+        assert first.change is None  # nothing to compare with
+        again = refreshed()
+    for bad in (first, again):  # nothing that is better could stay active
+        assert bad.objections == []
+        assert bad.warnings
+        assert all("the popular list is better by" in warning for warning in bad.warnings)
     assert again.change is not None
     assert (again.change.mean, again.overridden) == (0.0, [])  # the same graph, the same models
     before = served_arrays(graph)
-    monkeypatch.setattr(blend_fit, "candidates_in_parts", for_the_wrong_users)
-    code, out, err = command(*REFRESH)
+    with monkeypatch.context() as patched:
+        patched.setattr(blend_fit, "candidates_in_parts", for_the_wrong_users)
+        code, out, err = command(*REFRESH)
     assert (code, out) == (REFUSED, "")
     (line,) = [line for line in err.splitlines() if line.startswith("recsvc: ")]
     assert re.search(r"NDCG@20 is worse than the active version's by 0\.\d+ \(95% interval", line)
@@ -89,8 +106,18 @@ def test_a_worse_version_is_refused_and_what_was_active_stays(
     (objection,) = manifest["objections"]
     assert objection in manifest["error"]
     assert objection in line
-    monkeypatch.undo()
-    assert refreshed().versions == {"hybrid": 4, "fastrp": 4}
+    sound = refreshed()
+    assert (sound.versions, sound.warnings) == ({"hybrid": 4, "fastrp": 4}, [])
+    assert sound.by_items_known is not None
+    assert 30 < sum(group.users for group in sound.by_items_known) <= 60
+    monkeypatch.setattr(blend_fit, "by_items_known", bad_for_all)
+    code, _, err = command(*REFRESH)
+    assert code == REFUSED
+    assert "the popular list is better by" in err
+    manifest = newest_manifest(tmp_path / "home")
+    assert len(manifest["objections"]) == len(first.warnings or ())
+    assert manifest["warnings"] == []
+    assert active(graph) == {"fastrp": 4, "hybrid": 4}
     assert orphans(graph) == []
 
 

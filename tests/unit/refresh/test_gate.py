@@ -8,9 +8,10 @@ import scipy.sparse as sp
 
 from loaders.types import IdMap
 from recsvc.blend.parts import Validated
+from recsvc.evaluation.groups import METRICS, by_items_known
 from recsvc.evaluation.metrics import Estimate
 from recsvc.evaluation.splits import id_numbers
-from recsvc.refresh.gate import coverage, difference, objections
+from recsvc.refresh.gate import below_popularity, coverage, difference, objections
 from recsvc.signals import EmbeddingSignal, RowSignal
 
 N = 40
@@ -43,6 +44,23 @@ def test_a_significantly_worse_metric_is_named_with_its_interval():
     assert "worse" in reason
     assert "0.0200" in reason
     assert "-0.0300 to -0.0100" in reason
+
+
+def test_a_group_that_the_popular_list_serves_better_is_named():
+    known = np.repeat([1, 2, 3, 5], [30, 30, 19, 30])
+    popular = RNG.uniform(0.3, 0.6, len(known))
+    model = popular + RNG.normal(0.005, 0.01, len(known))
+    model[known == 1] += 0.1
+    model[known == 2] -= 0.1
+    model[known == 3] -= 0.1  # too few to say
+    values = (dict.fromkeys(METRICS, v) for v in (model, popular))
+    found = below_popularity(by_items_known(known, *values, {}))
+    assert found.keys() == {"2"}
+    change = (model - popular)[known == 2].mean()
+    assert found["2"].startswith(
+        f"the popular list is better by {-change:.4f} in NDCG@20 for the 30"
+    )
+    assert below_popularity(()) == {}
 
 
 def test_coverage_is_of_the_known_items_by_each_model_with_vectors_and_by_all():

@@ -80,6 +80,14 @@ MANIFEST: dict[str, Any] = {
             ("lightgcn", 0.1611), ("walk3", 0.14), ("base", 0.03), ("hybrid", 0.2034),
         )
     },
+    "by_items_known": [
+        {
+            "group": "4 to 6", "users": 40,
+            **{who: {m: estimate(mean) for m in ("ndcg@20", "recall@20")}
+               for who, mean in (("model", 0.2), ("popularity", 0.15), ("difference", 0.05))},
+            "best_part": "walk3", "part": {m: estimate(0.18) for m in ("ndcg@20", "recall@20")},
+        }
+    ],
     "weights": {"lightgcn": 0.6123, "walk3": 1.0, "base": 0.002},
     "coverage": {"lightgcn": 0.9988, "the blend": 1.0},
     "counts": {"users": 1892, "interactions": 92834},
@@ -163,6 +171,19 @@ def test_versions_that_cannot_be_compared_say_why() -> None:
     assert first == "No version of the blend was active to compare it with."
     broken = {name: value for name, value in REFUSED.items() if name != "change"}
     assert "ended before it could be compared" in section(broken, "What came").sentences[-1]
+
+
+def test_groups_of_users_stand_beside_the_popular_list() -> None:
+    (table,) = section(MANIFEST, "By how many").tables
+    assert rows(table) == {"4 to 6": (40, 0.2, 0.19, 0.22, 0.15, 0.05, 0.04, 0.07, "walk3", 0.18)}
+    assert "before that was measured" in section(EARLY, "By how many").sentences[0]
+
+
+def test_what_is_no_better_in_the_active_version_is_a_warning() -> None:
+    warned = MANIFEST | {"warnings": ["the popular list is better by 0.0100"]}
+    sentences = section(warned, "What came").sentences
+    assert "the popular list is better by 0.0100." in sentences
+    assert "What the gate objected to:" not in sentences
 
 
 def test_a_run_says_what_it_went_on_from() -> None:
