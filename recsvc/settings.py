@@ -33,6 +33,7 @@ from recsvc.event_kinds import EventSettings, default_events, merged_events
 from recsvc.phrases import TextSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+_ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
@@ -53,6 +54,18 @@ HostNames = Annotated[
     tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_listed), NoDecode
 ]
 """Names by which the service may be asked."""
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("expected an origin such as https://shop.example, without a path")
+    return text
+
+
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_listed), NoDecode
+]
+"""Sites, as a browser names them."""
 
 
 class TrackingSettings(BaseModel):
@@ -130,6 +143,9 @@ class Settings(BaseSettings):
     allowed_hosts: HostNames = ()
     """Names by which the service may be asked besides localhost and addresses, with commas between;
     `*.example.org` is every name below example.org."""
+    cors_origins: Origins = ()
+    """Origins of other sites whose pages may ask the service, with commas between, such as
+    `https://shop.example`."""
     keys_file: Path | None = None
     """The file with the API keys. Unset: `RECSVC_HOME/keys.json`."""
     max_connections: int = Field(default=500, ge=1)

@@ -219,6 +219,7 @@ def _service() -> "FastAPI":
         answer_cache=_answer_cache(settings, revisions),
         kit=kit(settings.events),
         allowed_hosts=settings.allowed_hosts,
+        cors_origins=settings.cors_origins,
     )
 
 

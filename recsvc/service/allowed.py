@@ -2,15 +2,16 @@
 
 import math
 import time
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsvc.service.keys import ApiKey, KeyRing
 from recsvc.service.keys import Scope as KeyScope
@@ -49,23 +50,37 @@ class Allowed:
         keys: the keys there are.
         requests_per_minute: most of one key, or of all together where none is needed; None: no
             limit.
+        origins: of other sites whose pages may ask as this service's own may.
     """
 
-    def __init__(self, app: ASGIApp, keys: KeyRing, requests_per_minute: int | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: KeyRing,
+        requests_per_minute: int | None,
+        origins: Collection[str] = (),
+    ) -> None:
         self._app = app
         self._keys = keys
+        self._origins = frozenset(origins)
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self._most = requests_per_minute
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
         wanted = needed_scope(scope["method"], scope["path"]) if scope["type"] == "http" else None
-        refused = None if wanted is None else await self._refused(scope, wanted)
+        if wanted is None:
+            await self._app(scope, receive, send)
+            return
+        refused = self._refused(scope, wanted)
+        if refused is None and self._most is not None:
+            refused, send = await self._counted(scope, send, self._most)
         await (refused or self._app)(scope, receive, send)
 
-    async def _refused(self, scope: Scope, wanted: KeyScope) -> Response | None:
+    def _refused(self, scope: Scope, wanted: KeyScope) -> Response | None:
         headers = Headers(scope=scope)
-        if scope["method"] not in _CHANGES_NOTHING and _from_another_site(headers):
+        known = headers.get("origin") in self._origins
+        if scope["method"] not in _CHANGES_NOTHING and not known and _from_another_site(headers):
             return problem(
                 scope, 403,
                 "a page of another site had a browser send this: only pages of this service may",
@@ -78,21 +93,31 @@ class Allowed:
             if not key.scope.covers(wanted):
                 return _too_narrow(scope, key, wanted)
             scope[_NAME] = key.name
-        return await self._too_many(scope)
+        return None
 
-    async def _too_many(self, scope: Scope) -> Response | None:
-        if self._most is None:
-            return None
-        limit, caller = RateLimitItemPerMinute(self._most), key_name(scope) or ""
-        if await self._limiter.hit(limit, caller):
-            return None
-        again, _ = await self._limiter.get_window_stats(limit, caller)
+    async def _counted(self, scope: Scope, send: Send, most: int) -> tuple[Response | None, Send]:
+        """What refuses a request that is one too many, and a way back that tells what is left."""
+        limit, caller = RateLimitItemPerMinute(most), key_name(scope) or ""
+        in_time = await self._limiter.hit(limit, caller)
+        again, left = await self._limiter.get_window_stats(limit, caller)
         seconds = max(1, math.ceil(again - time.time()))
-        return problem(
+        told = {
+            "RateLimit-Limit": str(most),
+            "RateLimit-Remaining": str(left),
+            "RateLimit-Reset": str(seconds),
+        }
+
+        async def telling(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(told)
+            await send(message)
+
+        refused = None if in_time else problem(
             scope, 429,
-            f"more than {self._most} requests in a minute: ask again in {seconds} seconds",
+            f"more than {most} requests in a minute: ask again in {seconds} seconds",
             headers={"Retry-After": str(seconds)},
         )  # fmt: skip
+        return refused, telling
 
 
 def _shown(headers: Headers) -> str:

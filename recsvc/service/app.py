@@ -3,9 +3,12 @@
 import asyncio
 import gc
 import importlib.util
+import re
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,7 +33,12 @@ from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.hosts import KnownHosts
 from recsvc.service.kept_answers import KeptAnswers
 from recsvc.service.keys import KeyRing
-from recsvc.service.observability import Metrics, Observed, configure_logging
+from recsvc.service.observability import (
+    REQUEST_ID_HEADER,
+    Metrics,
+    Observed,
+    configure_logging,
+)
 from recsvc.service.problems import HANDLERS, PROBLEM_JSON, REFUSALS, described, problem
 from recsvc.service.refreshes import Refreshes
 from recsvc.service.routes import (
@@ -66,6 +76,15 @@ _SCHEMES = {
     "header": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
 }
 """How a key comes."""
+_TAGS = [
+    {"name": "recommendations", "description": "Lists of items, and why each is on its list."},
+    {"name": "similar", "description": "Neighbours of items and of users."},
+    {"name": "search", "description": "What is in the graph, and what is known of a user."},
+    {"name": "events", "description": "What users do."},
+    {"name": "graph", "description": "Users, items, categories, and who follows whom."},
+    {"name": "models", "description": "Versions, and the refreshes that make them."},
+    {"name": "health", "description": "How the service is."},
+]
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -82,6 +101,7 @@ def create_app(
     answer_cache: AnswerCache | None = None,
     kit: Mapping[str, KitFile] | None = None,
     allowed_hosts: Sequence[str] = ("*",),
+    cors_origins: Sequence[str] = (),
 ) -> FastAPI:
     """The service on top of an engine, which it starts and stops.
 
@@ -96,6 +116,7 @@ def create_app(
         kit: files for analysts, by name.
         allowed_hosts: names it may be asked by, see `KnownHosts`; the service of a command takes
             those of the settings.
+        cors_origins: of other sites, whose pages may ask too, such as `https://shop.example`.
     """
     if not structlog.is_configured():
         configure_logging()
@@ -113,15 +134,24 @@ def create_app(
         title="recsvc",
         version=version("recsvc"),
         description="Recommendations from a Neo4j graph, each with an exact explanation.",
+        contact={"name": "recsvc"},
+        license_info={"name": "MIT", "identifier": "MIT"},
+        servers=[{"url": "/", "description": "The service that shows this document."}],
+        openapi_tags=_TAGS,
         lifespan=_lifespan,
         middleware=[
             Middleware(HeadAsGet),
             Middleware(EncodedPath),
             Middleware(Observed, metrics=metrics),
             Middleware(KnownHosts, names=allowed_hosts),
-            Middleware(Allowed, keys=keys, requests_per_minute=requests_per_minute),
+            *([Middleware(OtherSites, origins=cors_origins)] if cors_origins else ()),
+            Middleware(
+                Allowed, keys=keys, requests_per_minute=requests_per_minute, origins=cors_origins
+            ),
             Middleware(BodyLimit),
             Middleware(ReadableQuery),
+            # The lowest level takes the least time, which is the service's.
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
             *keeping,
         ],
         dependencies=[Depends(only_what_is_known)],
@@ -180,16 +210,40 @@ class _Service(FastAPI):
         without_key = [] if self.state.keys.needed else [{}]
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
-                if (scope := needed_scope(method.upper(), path)) is not None:
-                    operation["security"] = [
-                        *without_key,
-                        *({name: [scope]} for name in _SCHEMES),
-                    ]
+                scope = needed_scope(method.upper(), path)
+                operation["security"] = []
+                if scope is not None:
+                    operation["x-key-scope"] = scope
+                    operation["security"] = [*without_key, *({name: []} for name in _SCHEMES)]
                 for status, answer in operation["responses"].items():
                     if int(status) >= 400:
                         (schema,) = answer["content"].values()
                         answer["content"] = {PROBLEM_JSON: schema}
         return document
+
+
+class OtherSites(CORSMiddleware):
+    """Middleware: lets a browser show pages of some other sites what `/v1` answers them."""
+
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+        super().__init__(
+            app, allow_origins=tuple(origins), allow_methods=("GET", "PUT", "POST", "DELETE"),
+            allow_headers=("Authorization", KEY_HEADER, "Content-Type", REQUEST_ID_HEADER),
+            expose_headers=(
+                REQUEST_ID_HEADER, "Retry-After", "RateLimit-Limit", "RateLimit-Remaining",
+                "RateLimit-Reset",
+            ),
+        )  # fmt: skip
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI). What others ask is answered as if this were not there."""
+        from_known = scope["type"] == "http" and self.is_allowed_origin(
+            Headers(scope=scope).get("origin", "")
+        )
+        if from_known and scope["path"].startswith("/v1/"):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 class BodyLimit:
@@ -250,15 +304,27 @@ def _swagger_ui() -> Path | None:
 
 
 def _serve_docs(app: FastAPI, assets: Path) -> None:
+    shown = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="recsvc",
+        swagger_js_url="docs/swagger-ui-bundle.js",
+        swagger_css_url="docs/swagger-ui.css",
+        swagger_favicon_url="docs/favicon.png",
+    )
+    # The page begins itself with a script of its own; Swagger UI styles what it makes.
+    own = (
+        f"'sha256-{b64encode(sha256(script).digest()).decode()}'"
+        for script in re.findall(rb"<script>(.*?)</script>", bytes(shown.body), re.S)
+    )
+    shown.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self' {' '.join(own)}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
+
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="openapi.json",
-            title="recsvc",
-            swagger_js_url="docs/swagger-ui-bundle.js",
-            swagger_css_url="docs/swagger-ui.css",
-            swagger_favicon_url="docs/favicon.png",
-        )
+        return shown
 
     @app.get("/docs/{asset}", include_in_schema=False)
     def docs_asset(asset: str) -> Response:

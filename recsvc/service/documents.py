@@ -142,6 +142,8 @@ class RecommendationsDocument(_Answered):
 class EvidenceAnswerDocument(RecommendationsDocument):
     """A list of recommendations for evidence that came in the body."""
 
+    model_config = ConfigDict(json_schema_extra=None)  # the example is of a user's list
+
     unknown_kinds: list[str]
     """Kinds of events of the evidence that have no weight: they count nothing."""
 

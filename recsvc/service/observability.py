@@ -40,6 +40,8 @@ METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The variable in which prometheus_client looks for the folder that processes share."""
 
 _SANE_ID = re.compile(r"[\x20-\x7e]{1,128}")
+_ANSWERS = ("/v1/", "/health/", "/metrics")
+"""What holds at the moment only, and is somebody's: no cache between may keep it."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE = "none"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -182,7 +184,7 @@ class Observed:
             return
         request_id = _request_id(scope)
         token = request_id_var.set(request_id)
-        reply = _Reply(send, request_id)
+        reply = _Reply(send, request_id, kept_nowhere=scope["path"].startswith(_ANSWERS))
         started = time.perf_counter()
         try:
             await self._answer(scope, receive, reply)
@@ -219,11 +221,12 @@ class Observed:
 
 
 class _Reply:
-    """The way back to the caller: notes the status and adds the request id."""
+    """The way back to the caller: notes the status, adds the request id, and keeps caches out."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, *, kept_nowhere: bool) -> None:
         self._send = send
         self._request_id = request_id
+        self._kept_nowhere = kept_nowhere
         self.started = False
         self.status = 500
 
@@ -232,7 +235,10 @@ class _Reply:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._request_id
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID_HEADER] = self._request_id
+            if self._kept_nowhere:
+                headers.setdefault("Cache-Control", "no-store")
         await self._send(message)
 
 

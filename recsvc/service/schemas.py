@@ -89,7 +89,7 @@ Kind = Annotated[_KindText, BeforeValidator(text_of, json_schema_input_type=_Kin
 EvidenceName = Annotated[
     str,
     StringConstraints(
-        pattern=r"^(?s:(item|user|category):.+)$", max_length=MAX_ID_CHARACTERS + len("category:")
+        pattern=r"^(item|user|category):[\s\S]+$", max_length=MAX_ID_CHARACTERS + len("category:")
     ),
 ]
 """A piece of evidence: its kind, a colon and its id."""

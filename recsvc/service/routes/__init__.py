@@ -5,6 +5,7 @@ it is routed, which would let `a%2Fb` look like two segments. So `EncodedPath` g
 path as it was sent, and each `PathId` is decoded after the routing.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote_to_bytes
@@ -127,6 +128,7 @@ class PartsResponse(Response):
         await send({"type": "http.response.start", **start})
         for part in filter(None, self._parts):
             await send({"type": "http.response.body", "body": part, "more_body": True})
+            await asyncio.sleep(0)  # to compress all of them at once would hold up others too
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -142,6 +142,7 @@ def test_a_configured_log_is_left_alone(tmp_path: Path) -> None:
 class _Broken(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
         raise RuntimeError("half way")
 
 

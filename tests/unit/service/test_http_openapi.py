@@ -1,11 +1,13 @@
 """The OpenAPI document against the contract."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from jsonschema import Draft202012Validator
 
 from recsvc.service.documents import RecommendationsDocument
 from recsvc.service.problems import PROBLEM_JSON
@@ -139,3 +141,50 @@ async def test_it_is_served(client: httpx.AsyncClient, document: dict[str, Any])
     assert (await client.get("/redoc")).status_code == 404
     no_range = {"Range": "bytes=5-2"}
     assert (await client.get("/docs/swagger-ui.css", headers=no_range)).status_code == 200
+
+
+def schemas(node: Any) -> Iterator[dict[str, Any]]:
+    """Everything in a document that is an object."""
+    if isinstance(node, dict):
+        yield node
+        for part in node.values():
+            yield from schemas(part)
+    elif isinstance(node, list):
+        for part in node:
+            yield from schemas(part)
+
+
+def test_what_tools_for_openapi_ask_of_a_document(document: dict[str, Any]) -> None:
+    """Spectral's rules for OpenAPI and Redocly's recommended ones find nothing where this holds."""
+    assert document["servers"]
+    assert document["info"]["contact"]
+    assert document["info"]["license"]["identifier"] == "MIT"
+    tags = {tag["name"] for tag in document["tags"]}
+    ids: list[str] = []
+    for name, operation in operations(document).items():
+        assert set(operation["tags"]) <= tags, name
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert bool(operation["security"]) == ("/health/" not in name), name
+        assert (operation.get("x-key-scope") is not None) == bool(operation["security"])
+        assert any(status.startswith("2") for status in operation["responses"]), name
+        ids.append(operation["operationId"])
+    assert len(ids) == len(set(ids))
+
+
+def test_patterns_are_such_as_browsers_read(document: dict[str, Any]) -> None:
+    patterns = [
+        each["pattern"] for each in schemas(document) if isinstance(each.get("pattern"), str)
+    ]
+    assert patterns
+    assert not [pattern for pattern in patterns if re.search(r"\(\?[^:=!<]|\\[AZz]", pattern)]
+
+
+def test_an_example_is_what_its_schema_says(document: dict[str, Any]) -> None:
+    examples = 0
+    for name, schema in document["components"]["schemas"].items():
+        whole = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        for example in schema.get("examples", ()):
+            Draft202012Validator(whole).validate(example)
+            examples += 1
+    assert examples
