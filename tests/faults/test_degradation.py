@@ -151,7 +151,8 @@ async def test_all_that_a_request_reads_has_one_deadline(client, proxy, whole):
     check([found], whole)
     assert found.seconds > 1.7
     assert "evidence" not in found.degraded
-    assert {"availability", "paths"} <= set(found.degraded)
+    # What the items are may be known: nothing was committed since they were read.
+    assert "paths" in found.degraded
 
 
 async def test_connections_that_were_reset_cost_no_answer(client, proxy, whole):
