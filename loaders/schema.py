@@ -16,15 +16,15 @@ from loaders.catalogue import Query, catalogue
 from loaders.errors import Neo4jError, Neo4jServerError, QueryError
 from loaders.gateway import Gateway, Row
 
-Kind = Literal["CONSTRAINT", "FULLTEXT", "RANGE", "TEXT", "VECTOR"]
+Kind = Literal["CONSTRAINT", "FULLTEXT", "RANGE", "VECTOR"]
 Of = Literal["NODE", "RELATIONSHIP"]
 FullText = Mapping[str, str]
-"""Names of full-text indexes, by label."""
+"""Names of full-text indexes, by the name that we give each."""
 
 _TRIES = 3
 _PAUSE_SECONDS = 0.25
 _DECLARED = re.compile(
-    r"CREATE (?:(?P<constraint>CONSTRAINT)|(?P<type>FULLTEXT |TEXT |VECTOR )?INDEX) (?P<name>\w+) "
+    r"CREATE (?:(?P<constraint>CONSTRAINT)|(?P<type>FULLTEXT |VECTOR )?INDEX) (?P<name>\w+) "
     r"IF NOT EXISTS\s+FOR (?P<link>\(\)-)?[(\[](?P<variable>\w+):(?P<label>\w+)[)\]](?P<rest>.*)",
     re.DOTALL,
 )
@@ -87,7 +87,7 @@ def apply_schema(gateway: Gateway) -> FullText:
     Several processes may do so at once.
 
     Returns:
-        The names of the full-text indexes, by label: of one that was there before us, its own.
+        The names of the full-text indexes: of one that was there before us, its own.
 
     Raises:
         QueryError: the graph holds nodes that break a constraint, or something of somebody else is
@@ -174,10 +174,10 @@ def _to_make(item: SchemaItem) -> str:
 
 
 def full_text_names(rows: Iterable[Row]) -> FullText:
-    """The names of our full-text indexes among all indexes, by label."""
+    """The names of our full-text indexes among all indexes, by the name that we give each."""
     there = list(rows)
     return {
-        item.label: next((row["name"] for row in there if item.is_row(row)), item.name)
+        item.name: next((row["name"] for row in there if item.is_row(row)), item.name)
         for item in schema_items()
         if item.kind == "FULLTEXT"
     }

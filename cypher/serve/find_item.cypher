@@ -1,5 +1,5 @@
-// Items whose id begins with some text, or whose title has some words (in Lucene's syntax);
-// where nothing typed is a word, those whose title begins with it:
+// Items whose id begins with some text, or whose title has some words (in Lucene's
+// syntax; of the index of signs, where nothing typed is a word):
 // the one with this very id, those with this very title, then those with the most interactions.
 // Of more than 1,000 with these words, those are looked at that Lucene names.
 // mode: read
@@ -16,13 +16,6 @@ CALL () {
   WHERE words <> ''
   CALL db.index.fulltext.queryNodes($index, words, {limit: 1000}) YIELD node
   RETURN node AS item
-  UNION
-  WITH $words AS words
-  WHERE words = ''
-  MATCH (item:Item)
-  WHERE item.title STARTS WITH $prefix
-  RETURN item
-  LIMIT 1000
 }
 WITH item
 WHERE item.item_id IS :: STRING NOT NULL

@@ -1,5 +1,5 @@
-// Users whose id begins with some text, or whose name has some words (in Lucene's syntax);
-// where nothing typed is a word, those whose name begins with it:
+// Users whose id begins with some text, or whose name has some words (in Lucene's
+// syntax; of the index of signs, where nothing typed is a word):
 // the one with this very id, those with this very name, then those with the most interactions.
 // Of more than 1,000 with these words, those are looked at that Lucene names.
 // mode: read
@@ -16,13 +16,6 @@ CALL () {
   WHERE words <> ''
   CALL db.index.fulltext.queryNodes($index, words, {limit: 1000}) YIELD node
   RETURN node AS user
-  UNION
-  WITH $words AS words
-  WHERE words = ''
-  MATCH (user:User)
-  WHERE user.name STARTS WITH $prefix
-  RETURN user
-  LIMIT 1000
 }
 WITH user
 WHERE user.user_id IS :: STRING NOT NULL

@@ -79,6 +79,19 @@ def words_query(text: str) -> str:
     return " ".join(_either(text[slice(*word.span())]) for word in found)
 
 
+def signs_query(text: str) -> str:
+    """Nodes that have each of some signs, as `!!!`, or what begins like them.
+
+    The index is to hold what stands between blanks, as the analyzer `unicode_whitespace` does.
+
+    Args:
+        text: what was typed and has no word in it; the first ten pieces count.
+    """
+    pieces = text.split()[:_MOST_WORDS]
+    escaped = ("".join("\\" + sign for sign in piece) for piece in pieces)
+    return " ".join(f"+/{piece}.*/" for piece in escaped)
+
+
 def _either(word: str) -> str:
     return f'+("{word.lower()}" OR /{_pattern(_folded(word))}.*/)'
 

@@ -15,7 +15,7 @@ from loaders.schema import missing, statement_of
 from loaders.stored_json import json_object
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
-from recsvc.graph.fulltext_query import words_query
+from recsvc.graph.fulltext_query import signs_query, words_query
 from recsvc.graph.known_items import KnownItems
 from recsvc.graph.pasteable_cypher import path_parameters
 from recsvc.graph.read_coalescing import SharedReads
@@ -46,7 +46,7 @@ Step = tuple[str, Mapping[str, Any]]
 _JSON = ("options", "metrics", "signal_metrics")
 _TIMES = ("started_at", "graph_at", "ready_at", "activated_at", "retired_at")
 _VERSIONS_LIMIT = 200
-_LABELS: Mapping[EvidenceKind, str] = {"user": "User", "item": "Item", "category": "Category"}
+_NAMED: Mapping[EvidenceKind, str] = {"user": "name", "item": "title", "category": "name"}
 
 
 class Store(Transport):
@@ -353,8 +353,11 @@ class Store(Transport):
         Returns:
             id, title, and a count: of a user's items, an item's interactions, a category's items.
         """
-        query, words = catalogue()[f"serve/find_{kind}"], words_query(text)
-        index = (await self._full_text_names())[_LABELS[kind]] if words else ""
+        words, of = words_query(text), _NAMED[kind]
+        if not words:
+            words, of = signs_query(text), "signs"
+        index = (await self._full_text_names())[f"recsvc_{kind}_{of}"]
+        query = catalogue()[f"serve/find_{kind}"]
         return await self._run(query, prefix=text, words=words, index=index, limit=limit)
 
     async def users_at(self, share: float, limit: int) -> list[Row]:

@@ -107,7 +107,7 @@ async def test_a_graph_with_the_names_from_before_is_searched_by_them(bare: Neo4
         "CREATE FULLTEXT INDEX item_title FOR (i:Item) ON EACH [i.title] "
         "OPTIONS {indexConfig: {`fulltext.analyzer`: 'standard-folding'}}",
     )
-    assert apply_schema(bare)["Item"] == "item_title"
+    assert apply_schema(bare)["recsvc_item_title"] == "item_title"
     assert {"user_id", "item_title"} <= {row["name"] for row in indexes(bare)}
     assert len(indexes(bare)) == len(schema_items())
     text = "CREATE (:Item {item_id: 'b', title: 'Blue Train'})"

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from recsvc.graph.fulltext_query import words_query
+from recsvc.graph.fulltext_query import signs_query, words_query
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,8 @@ def test_the_beginning_of_a_word_fits_whatever_form_the_index_holds(
     assert [word for word in held if not re.fullmatch(pattern, word)] == []
     for other in ("bork", "bjxork", "rxexm", "xbjork"):
         assert not re.fullmatch(pattern, other)
+
+
+def test_signs_are_looked_for_as_they_are() -> None:
+    assert words_query("!!! /♥") == ""
+    assert signs_query(" !!!  /♥ ") == r"+/\!\!\!.*/ +/\/\♥.*/"
