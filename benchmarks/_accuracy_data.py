@@ -174,11 +174,16 @@ DATASETS: Mapping[str, Callable[[Path, Path, int], Split]] = {
 }
 
 
+_SHOPS = {"amazon": "amazon2018-small-5core", "retailrocket": "retailrocket-sslrec"}
+"""Folders of data sets that need nothing of their own."""
+_BESIDE = (ITEMS, CATEGORIES, ITEM_CATEGORIES)
+
+
 def cold_tables(name: str, data: Path, folder: Path, seed: int, split: Splitting) -> Split:
     """A data set, split another way.
 
     Args:
-        name: ciao, lastfm, ml-100k or sepgcn-gowalla.
+        name: ciao, lastfm, ml-100k, amazon, retailrocket or sepgcn-gowalla.
         data: holds a folder of each data set.
         folder: where the tables go.
         seed: of the split.
@@ -199,6 +204,10 @@ def cold_tables(name: str, data: Path, folder: Path, seed: int, split: Splitting
         ratings = table(source, INTERACTIONS).unique(PAIR, keep="first", maintain_order=True)
         liked = core(ratings.filter(pl.col("value") >= 3), 3)
         return _ciao_tables(source, folder, split(liked, seed), how)
+    if name in _SHOPS:
+        source = open_source(name, data / _SHOPS[name])
+        side = {spec: table(source, spec) for spec in _BESIDE if spec in source.specs}
+        return write(folder, *split(table(source, INTERACTIONS), seed), side, how)
     made = sepgcn_gowalla(data, folder, seed)
     every = pl.concat([pl.read_parquet(made.train), pl.read_parquet(made.test)])
     for path, part in zip((made.train, made.test), split(every, seed), strict=True):

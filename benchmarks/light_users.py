@@ -2,10 +2,11 @@
 
     python benchmarks/light_users.py DATASET [SEED] [--set hybrid.name=value …] [--data DIR]
 
-DATASET is ciao (ratings of 3 and more, products with 3 ratings, users with 5), lastfm, ml-100k or
-sepgcn-gowalla. Of 30% of the users 1 to 3 items are in the training table, of the others 80%; the
-rest is looked for, among all items but those of the training table. Differences are paired, over
-the users of a group, with 95% intervals by bootstrap. The best part is the best of that group.
+DATASET is ciao (ratings of 3 and more, products with 3 ratings, users with 5), lastfm, ml-100k,
+amazon (five small categories, 5-core), retailrocket or sepgcn-gowalla. Of 30% of the users 1 to 3
+items are in the training table, of the others 80%; the rest is looked for, among all items but
+those of the training table. Differences are paired, over the users of a group, with 95% intervals
+by bootstrap. The best part is the best of that group.
 """
 
 import argparse

@@ -7,10 +7,9 @@ so a λ means the same for everybody: one user's 3 listens and another's 300 end
 `r_s(u)` says what that is worth with so little or so much behind it: `recsvc.blend.reliance`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from recsvc.blend.bounds import ItemBounds
 from recsvc.blend.ranking import best_items
 from recsvc.blend.reliance import ALIKE, COUNTED, Reliance, effective_count, effective_counts
-from recsvc.errors import TrainingError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceRows
 from recsvc.signals.base import Signal
 
@@ -36,10 +34,6 @@ LEAST_APART = 0.02
 """The same of a signal that does not start from items. Validation users have many items, beside
 which followed users and categories are of little use; with few items they are of more."""
 
-PER_SIGNAL = 200
-"""Candidates that each signal gives each user while λ is learned."""
-SCORES_AT_ONCE = 8_000_000
-"""Scores of all items by all signals that are held at a time, while candidates are chosen."""
 
 LEAST_BOUNDED = 32_000_000
 """Numbers in the vectors of all items from where on reading them takes longer than all else."""
@@ -48,13 +42,6 @@ _FEW = 4_096
 _FLOAT32 = 2.0**-20
 """What a sum of some float32 numbers is wrong at most, of the sum of their sizes."""
 
-_STEPS = (
-    (0.0, 0.125, 0.25, 0.5, 0.7, 1.4, 2.0, 4.0, 8.0),
-    (0.8, 0.9, 1.1, 1.25),
-)
-"""Factors that are tried on a weight: far ones until none helps, then near ones."""
-_ROUNDS = 8
-_LEAST_GAIN = 1e-5
 _ROUNDING = 1e-6
 
 
@@ -343,236 +330,3 @@ def reciprocal_ranks(
         higher = len(listed) - np.searchsorted(ascending, row[listed], side="right")
         value[user, listed] = 1.0 / (constant + 1.0 + higher)
     return value
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """What λ is learned on: for each validation user, items and their value in each signal.
-
-    Attributes:
-        features: normalised signal values, padded with 0.
-        relevant: held out from this user.
-        present: False for padding.
-        n_relevant: held-out items of the user, among the candidates or not.
-    """
-
-    features: Float32[NDArray[np.float32], "signals users candidates"]
-    relevant: Bool[NDArray[np.bool_], "users candidates"]
-    present: Bool[NDArray[np.bool_], "users candidates"]
-    n_relevant: Int64[NDArray[np.int64], " users"]
-
-    def of_users(self, users: Int64[NDArray[np.int64], " n"]) -> "Candidates":
-        """Those of some of the users."""
-        return Candidates(
-            self.features[:, users], self.relevant[users], self.present[users],
-            self.n_relevant[users],
-        )  # fmt: skip
-
-
-def collect_candidates(
-    signal_scores: Sequence[Float32[NDArray[np.float32], "users items"]],
-    seen: Sequence[NDArray[np.int64]],
-    held_out: Sequence[NDArray[np.int64]],
-    *,
-    per_signal: int = PER_SIGNAL,
-) -> Candidates:
-    """The best unseen items of each signal, for each user; none where it says nothing.
-
-    Args:
-        signal_scores: normalised scores of each signal.
-        seen: rows of the items each user did something with, not ranked.
-        held_out: rows of the items held out from each user.
-        per_signal: items taken from each signal.
-    """
-    chosen = _best_of_each(signal_scores, seen, per_signal)
-    shape = (len(seen), max(map(len, chosen), default=0))
-    features = np.zeros((len(signal_scores), *shape), np.float32)
-    relevant, present = np.zeros(shape, bool), np.zeros(shape, bool)
-    for user, items in enumerate(chosen):
-        features[:, user, : len(items)] = np.stack(
-            [scores[user, items] for scores in signal_scores]
-        )
-        relevant[user, : len(items)] = np.isin(items, held_out[user])
-        present[user, : len(items)] = True
-    n_relevant = np.array([len(items) for items in held_out], np.int64)
-    return Candidates(features, relevant, present, n_relevant)
-
-
-def _best_of_each(
-    signal_scores: Sequence[Float32[NDArray[np.float32], "users items"]],
-    seen: Sequence[NDArray[np.int64]],
-    per_signal: int,
-) -> list[NDArray[np.int64]]:
-    n_items = signal_scores[0].shape[1]
-    take = min(per_signal, n_items)
-    chosen: list[NDArray[np.int64]] = []
-    for user in range(len(seen)):
-        wanted = np.zeros(n_items, bool)
-        for scores in signal_scores:
-            row = scores[user].copy()
-            if not row.any():
-                continue
-            row[seen[user]] = -np.inf
-            wanted[np.argpartition(-row, take - 1)[:take]] = True
-        wanted[seen[user]] = False
-        chosen.append(np.flatnonzero(wanted))
-    return chosen
-
-
-def candidates_in_parts(
-    score: Callable[[slice], Sequence[Float32[NDArray[np.float32], "users items"]]],
-    signals: int,
-    seen: sp.csr_matrix,
-    held_out: sp.csr_matrix,
-) -> Candidates:
-    """The same, with all items scored for some users at a time: only the candidates are kept.
-
-    Args:
-        score: normalised scores of each signal for some of the users.
-        signals: how many they are.
-        seen: what each user did something with, [users, items].
-        held_out: what is held out from each.
-    """
-    users, items = seen.shape
-    step = max(1, SCORES_AT_ONCE // (items * signals))
-    parts: list[Candidates] = []
-    for begin in range(0, users, step):
-        some = slice(begin, begin + step)
-        own, answers = (
-            [row.indices.astype(np.int64) for row in matrix[some]] for matrix in (seen, held_out)
-        )
-        parts.append(collect_candidates(score(some), own, answers))
-    return join_candidates(parts)
-
-
-def join_candidates(parts: Sequence[Candidates]) -> Candidates:
-    """The candidates of several groups of users as those of one group."""
-    width = max(part.present.shape[1] for part in parts)
-
-    def padded(arrays: Sequence[NDArray[Any]], axis: int) -> NDArray[Any]:
-        wide = [
-            np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, width - array.shape[-1])])
-            for array in arrays
-        ]
-        return np.concatenate(wide, axis=axis)
-
-    return Candidates(
-        padded([part.features for part in parts], 1),
-        padded([part.relevant for part in parts], 0),
-        padded([part.present for part in parts], 0),
-        np.concatenate([part.n_relevant for part in parts]),
-    )
-
-
-def learn_weights(
-    candidates: Candidates, names: Sequence[str], *, k: int = 20
-) -> tuple[dict[str, float], float]:
-    """λ by coordinate ascent on the mean NDCG@k of the validation users.
-
-    The ascent is done on halves of the users, drawn twice, and λ is the mean of what the four give:
-    each follows what its users happen to like, their mean less so (docs/decisions/0027). Where the
-    best single signal is better for all users together, it is taken alone.
-
-    Returns:
-        λ by signal name, the largest 1, and the NDCG@k reached.
-
-    Raises:
-        TrainingError: there is no signal.
-    """
-    if not names:
-        raise TrainingError(
-            "no signal can be made of what is left when a part is held out: more users are needed "
-            "who have an item in common"
-        )
-    generator = np.random.default_rng(0)
-    users = len(candidates.n_relevant)
-    halves = [
-        h for _ in range(2) for h in np.array_split(generator.permutation(users), 2) if len(h)
-    ]
-    mean = np.mean([_ascend(candidates.of_users(np.sort(half)), k) for half in halves], axis=0)
-    trials = [*np.eye(len(names)), mean]
-    reached = [
-        float(
-            _ndcg(candidates, np.tensordot(w.astype(np.float32), candidates.features, 1), k).mean()
-        )
-        for w in trials
-    ]
-    best = len(names) if reached[-1] == max(reached) else int(np.argmax(reached))
-    weights = trials[best] / trials[best].max()
-    return dict(zip(names, map(float, weights), strict=True)), reached[best]
-
-
-def _ascend(candidates: Candidates, k: int) -> Float64[NDArray[np.float64], " signals"]:
-    """λ by coordinate ascent, the largest 1.
-
-    It starts from the best single signal and tries a few factors on one weight at a time, first
-    far ones, then near ones, until none helps. A signal comes in only where it gains more than the
-    standard error of what it gains, so that a few users cannot let noise in. NDCG is what counts
-    and is flat nearly everywhere, which rules out gradients; there are only a handful of weights.
-    """
-    single = [_ndcg(candidates, values, k) for values in candidates.features]
-    first = int(np.argmax([ndcg.mean() for ndcg in single]))
-    weights = np.zeros(len(single))
-    weights[first] = 1.0
-    best = single[first]
-    for steps in _STEPS:
-        for _ in range(_ROUNDS):
-            before = best
-            for signal in range(len(weights)):
-                best = _improve(candidates, weights, signal, steps, best, k)
-            if best is before:
-                break
-    return weights / weights.max()
-
-
-def _improve(
-    candidates: Candidates,
-    weights: NDArray[np.float64],
-    signal: int,
-    steps: Sequence[float],
-    best: Float64[NDArray[np.float64], " users"],
-    k: int,
-) -> Float64[NDArray[np.float64], " users"]:
-    """Try the steps on one weight; changes `weights` in place and returns the best NDCG."""
-    enters = weights[signal] == 0.0
-    start = 0.25 * weights.max() if enters else weights[signal]
-    others = weights.copy()
-    others[signal] = 0.0
-    # float32 on both sides: a float64 product would be twice as much to move.
-    fixed = np.tensordot(others.astype(np.float32), candidates.features, axes=1)
-    before = best
-    for step in steps:
-        if not (step or others.any()):
-            continue
-        trial = fixed + np.float32(start * step) * candidates.features[signal]
-        ndcg = _ndcg(candidates, trial, k)
-        least = _standard_error(ndcg - before) if enters else 0.0
-        if ndcg.mean() > best.mean() + _LEAST_GAIN and ndcg.mean() > before.mean() + least:
-            best = ndcg
-            weights[signal] = start * step
-    return best
-
-
-def _standard_error(values: Float64[NDArray[np.float64], " users"]) -> float:
-    return float(values.std() / np.sqrt(len(values)))
-
-
-def _ndcg(
-    candidates: Candidates, values: Float32[NDArray[np.float32], "users candidates"], k: int
-) -> Float64[NDArray[np.float64], " users"]:
-    hits = top_hits(candidates, values, k)
-    k = hits.shape[1]
-    discount = 1.0 / np.log2(np.arange(2, k + 2))
-    ideal = np.cumsum(discount)[np.clip(candidates.n_relevant, 1, k) - 1]
-    return (hits @ discount) / ideal
-
-
-def top_hits(
-    candidates: Candidates, values: Float32[NDArray[np.float32], "users candidates"], k: int
-) -> Bool[NDArray[np.bool_], "users k"]:
-    """Whether the candidate at each rank is relevant, ranked by some values."""
-    scores = np.where(candidates.present, values, np.float32(-np.inf))
-    k = min(k, scores.shape[1])
-    top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
-    return np.take_along_axis(candidates.relevant, np.take_along_axis(top, order, 1), 1)

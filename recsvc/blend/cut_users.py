@@ -14,8 +14,9 @@ import scipy.sparse as sp
 from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
 
-from recsvc.blend.blend import BASE, Candidates, candidates_in_parts, scaled_scores, top_hits
+from recsvc.blend.blend import BASE, scaled_scores
 from recsvc.blend.reliance import Reliance, effective_counts
+from recsvc.blend.weights import Candidates, candidates_in_parts, top_hits
 from recsvc.evaluation.groups import BY_ITEMS_KNOWN
 from recsvc.evaluation.metrics import accuracy
 from recsvc.evaluation.splits import entries

@@ -22,23 +22,13 @@ from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
-from recsvc.blend.blend import (
-    BASE,
-    LEAST_APART,
-    LEAST_WEIGHT,
-    Blend,
-    Candidates,
-    candidates_in_parts,
-    learn_weights,
-    scaled_scores,
-    top_hits,
-    unit_rms,
-)
+from recsvc.blend.blend import BASE, LEAST_APART, LEAST_WEIGHT, Blend, scaled_scores, unit_rms
 from recsvc.blend.cut_users import cut_users, learned_reliance
 from recsvc.blend.hold_out import ValidationSplit, all_evidence
 from recsvc.blend.options import BlendOptions
 from recsvc.blend.parts import Fitted, Learned, Tables, Validated
 from recsvc.blend.reliance import ALIKE, Reliance, effective_counts
+from recsvc.blend.weights import Candidates, candidates_in_parts, learn_weights, top_hits
 from recsvc.evaluation.groups import by_items_known
 from recsvc.evaluation.metrics import accuracy, bootstrap
 from recsvc.evaluation.splits import id_numbers, row_numbers

@@ -16,7 +16,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph, IdMap
-from recsvc.blend.blend import BASE, LEAST_WEIGHT, PER_SIGNAL, SCORES_AT_ONCE, Blend
+from recsvc.blend.blend import BASE, LEAST_WEIGHT, Blend
 from recsvc.blend.cut_users import MOST_CUT_USERS
 from recsvc.blend.fit import (
     Journal,
@@ -31,6 +31,7 @@ from recsvc.blend.fit import (
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
 from recsvc.blend.parts import Fitted, Tables
 from recsvc.blend.reliance import ALIKE, Reliance
+from recsvc.blend.weights import PER_SIGNAL, SCORES_AT_ONCE
 from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
 from recsvc.evidence import EvidenceKind

@@ -19,7 +19,7 @@ from loaders.catalogue import Catalogue
 from loaders.gateway import Gateway, taken
 from loaders.types import HeteroGraph
 from loaders.value_file import read_value
-from recsvc.blend.blend import BASE, Candidates
+from recsvc.blend.blend import BASE
 from recsvc.blend.fit import (
     Journal,
     Parts,
@@ -31,6 +31,7 @@ from recsvc.blend.fit import (
     validation_accuracy,
 )
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
+from recsvc.blend.weights import Candidates
 from recsvc.evaluation.metrics import Estimate, bootstrap
 from recsvc.event_kinds import EventSettings, speaking_kinds
 from recsvc.evidence import EvidenceKind, evidence_matrix

@@ -311,7 +311,9 @@ def test_filter_diversity_sort_and_size(open_page: Open, client: httpx.Client) -
 def test_copies_can_be_used_elsewhere(
     open_page: Open, client: httpx.Client, served: Served
 ) -> None:
-    page = open_page(f"?user={USER}&without=item:i150&k=5")
+    removed = asked(client)[0]["explanation"]["counterfactual"]["without"]
+    without = [f"{each['kind']}:{each['id']}" for each in removed]
+    page = open_page(f"?user={USER}&k=5&" + "&".join(f"without={each}" for each in without))
     shown = listed(page)
     assert shown != ids(asked(client))[:5]
     page.get_by_role("button", name="Copy curl").click()
@@ -323,7 +325,7 @@ def test_copies_can_be_used_elsewhere(
     expect(page.get_by_role("button", name="Copied").last).to_be_visible()
     page.wait_for_timeout(100)
     cypher = page.evaluate("navigator.clipboard.readText()")
-    assert cypher == asked(client, without="item:i150", k=5)[0]["explanation"]["cypher"]
+    assert cypher == asked(client, without=without, k=5)[0]["explanation"]["cypher"]
     pasted = Query("tests/pasted", "", "read", {}, {}, cypher)
     assert served.gateway.run(pasted)
     page.get_by_role("button", name="Copy link", exact=True).click()

@@ -11,7 +11,7 @@ from loaders.parts import stored_parts
 from recsvc.blend.ranking import best_items
 from recsvc.evidence import Evidence
 from recsvc.explain.contributions import take_apart
-from recsvc.graph.rows import StoredUser, stored_user
+from recsvc.graph.rows import UNKNOWN, StoredUser, stored_user
 from recsvc.graph.store import SEEN_LIMIT
 from recsvc.recommend.query import stored_asker
 from recsvc.settings import EventSettings
@@ -86,7 +86,7 @@ class AnswerOracle:
         for user in users:
             limits = {"limit": _MOST_EVIDENCE, "seen_limit": SEEN_LIMIT}
             (row,) = gateway.run(query, user_ids=[user], **limits)
-            self._stored[user] = stored_user(row, _MOST_EVIDENCE)
+            self._stored[user] = stored_user(row, _MOST_EVIDENCE, UNKNOWN)
         self._snapshots: dict[int, Snapshot] = {}
         self._seeds: dict[int, int] = {}
         self._lists: dict[tuple[int, str, bool], Listed] = {}

@@ -16,8 +16,8 @@ from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.blend import fit as blend_fit
-from recsvc.blend.blend import Candidates, candidates_in_parts
 from recsvc.blend.parts import Fitted, Vectors
+from recsvc.blend.weights import Candidates, candidates_in_parts
 from recsvc.errors import GateError
 from recsvc.evaluation.groups import PerUser, UserGroup, by_items_known
 from recsvc.refresh import learning

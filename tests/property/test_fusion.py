@@ -9,17 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaders.types import IdMap
-from recsvc.blend import blend as fusion
-from recsvc.blend.blend import (
-    Blend,
+from recsvc.blend import weights as fusion
+from recsvc.blend.blend import Blend, unit_rms
+from recsvc.blend.reliance import effective_counts
+from recsvc.blend.weights import (
     Candidates,
     candidates_in_parts,
     collect_candidates,
     learn_weights,
     top_hits,
-    unit_rms,
 )
-from recsvc.blend.reliance import effective_counts
 from recsvc.errors import TrainingError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.signals import RowSignal

@@ -5,9 +5,9 @@ import pytest
 import scipy.sparse as sp
 
 from loaders.types import IdMap
-from recsvc.blend.blend import Candidates
 from recsvc.blend.cut_users import USUAL, USUAL_BASE, CutUsers, cut_users, learned_reliance
 from recsvc.blend.reliance import ALIKE, Reliance, effective_count, effective_counts
+from recsvc.blend.weights import Candidates
 from recsvc.signals import RowSignal
 
 ITEMS = 40

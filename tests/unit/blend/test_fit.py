@@ -5,11 +5,12 @@ import pytest
 import scipy.sparse as sp
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
-from recsvc.blend.blend import BASE, candidates_in_parts
+from recsvc.blend.blend import BASE
 from recsvc.blend.fit import Journal, Parts, fit_whole, learn, validation_accuracy
 from recsvc.blend.hold_out import held_out_mask, split_by
 from recsvc.blend.options import BlendOptions
 from recsvc.blend.parts import Fitted, Tables, Vectors
+from recsvc.blend.weights import candidates_in_parts
 from recsvc.evaluation.metrics import evaluate, top_k
 
 USERS, ITEMS = 30, 400

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from recsvc.blend.blend import BASE, Candidates
+from recsvc.blend.blend import BASE
+from recsvc.blend.weights import Candidates
 from recsvc.refresh.path_trial import _measured
 
 USERS, ITEMS = 100, 30
