@@ -34,8 +34,8 @@ MOST_CUT_USERS: Final = len(_CUTS) * _USERS_OF_A_CUT
 _LEAST_GROUP = 20
 _ROUNDS = 4
 _TRIED: Mapping[str, Sequence[float]] = {
-    BASE: (0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
-    "prior": (0.5, 1.0, 1.5, 2.0),
+    BASE: (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+    "prior": (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0),
     "follows": (0.0, 0.25, 0.5, 0.75, 1.0, 1.5),
     "people": (0.0, 0.25, 0.5, 0.75, 1.0),
 }

@@ -150,7 +150,8 @@ def learn_weights(
 
     The ascent is done on halves of the users, drawn twice, and λ is the mean of what the four give:
     each follows what its users happen to like, their mean less so (docs/decisions/0027). Where the
-    best single signal is better for all users together, it is taken alone.
+    best single signal is better for all users together, by more than the standard error of the
+    difference, it is taken alone.
 
     Returns:
         λ by signal name, the largest 1, and the NDCG@k reached.
@@ -170,15 +171,15 @@ def learn_weights(
     ]
     mean = np.mean([_ascend(candidates.of_users(np.sort(half)), k) for half in halves], axis=0)
     trials = [*np.eye(len(names)), mean]
-    reached = [
-        float(
-            _ndcg(candidates, np.tensordot(w.astype(np.float32), candidates.features, 1), k).mean()
-        )
-        for w in trials
+    ndcg = [
+        _ndcg(candidates, np.tensordot(tried.astype(np.float32), candidates.features, 1), k)
+        for tried in trials
     ]
-    best = len(names) if reached[-1] == max(reached) else int(np.argmax(reached))
+    single = int(np.argmax([each.mean() for each in ndcg[:-1]]))
+    gain = ndcg[single] - ndcg[-1]
+    best = single if gain.mean() > _standard_error(gain) else len(names)
     weights = trials[best] / trials[best].max()
-    return dict(zip(names, map(float, weights), strict=True)), reached[best]
+    return dict(zip(names, map(float, weights), strict=True)), float(ndcg[best].mean())
 
 
 def _ascend(candidates: Candidates, k: int) -> Float64[NDArray[np.float64], " signals"]:
