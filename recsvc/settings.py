@@ -44,27 +44,26 @@ def _listed(names: object) -> object:
     return names
 
 
-def _host_name(name: str) -> str:
-    if not _HOST.fullmatch(name):
-        raise ValueError("expected a name such as api.example.org or *.example.org, without a port")
-    return name
+def _of_form(form: re.Pattern[str], expected: str) -> AfterValidator:
+    def checked(text: str) -> str:
+        if not form.fullmatch(text):
+            raise ValueError(f"expected {expected}")
+        return text
+
+    return AfterValidator(checked)
 
 
-HostNames = Annotated[
-    tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_listed), NoDecode
+_HostName = Annotated[
+    str, _of_form(_HOST, "a name such as api.example.org or *.example.org, without a port")
 ]
+HostNames = Annotated[tuple[_HostName, ...], BeforeValidator(_listed), NoDecode]
 """Names by which the service may be asked."""
 
 
-def _origin(text: str) -> str:
-    if not _ORIGIN.fullmatch(text):
-        raise ValueError("expected an origin such as https://shop.example, without a path")
-    return text
-
-
-Origins = Annotated[
-    tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_listed), NoDecode
+_Origin = Annotated[
+    str, _of_form(_ORIGIN, "an origin such as https://shop.example, without a path")
 ]
+Origins = Annotated[tuple[_Origin, ...], BeforeValidator(_listed), NoDecode]
 """Sites, as a browser names them."""
 
 

@@ -110,6 +110,7 @@ The Beatles|The The|Not at All|दिल से|ที่รัก|İzmir|ΟΔΥ
 Ⅷ|x²|l’été|Москва Ёж|ğĞıI|ŉ|ǆ|ΐ|ᾳ|ſ|Å|తెలుగు|ខ្មែរ|አማርኛ|ᲥᲐᲠᲗᲣᲚᲘ|Եւրոպա և|བོད་ཡིག
 \u200bzero|a\u00adb|C++|AT&T|P!nk|blink-182|1.0|i̇|𝐁old|Ｆｕｌｌ|ﷺ|e\u0301\u0323|😀 smile
 !!!|...|—|♥|♪♫ ♪""".replace("\n", "|").split("|")  # noqa: RUF001
+"""What looks like another letter is what is tested."""
 
 
 def every_form(title: str) -> set[str]:

@@ -39,6 +39,12 @@ def test_planted_exponents_are_found(truth: Reliance) -> None:
     assert users.ndcg(*learned_reliance(users, 0.002)).mean() >= max(0.98, usual + 0.01)
 
 
+def test_popularity_may_count_for_more_with_more_known() -> None:
+    base, found = learned_reliance(made_users(60, Reliance(-1.0, 0.5, 0.25), 2.0), 0.002)
+    assert found.prior < 0.0
+    assert base > 0.5
+
+
 def test_what_is_usual_stays_where_groups_have_too_few_users() -> None:
     users = made_users(19, Reliance(0.0, 2.0, 0.0), 5.0)
     assert learned_reliance(users, 0.002) == (USUAL_BASE, USUAL)

@@ -50,6 +50,7 @@ def test_words(typed: str, words: list[str]) -> None:
         ("R.E.M.", ["r.e.m"]),
         ("l\u2019amour", ["l'amour", "l\u2019amour"]),
         ("STRASSE", ["straße", "strasse", "straßen"]),
+        ("\u0391\u0399", ["\u1fb3", "\u03b1\u03b9"]),  # a Greek iota below and beside
         ("ὈΔΥΣΣΕΎΣ", ["ὀδυσσεύς", "οδυσσευσ"]),
         ("8", ["8", "\uff18"]),
     ],
