@@ -27,8 +27,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) pip
 	@$(PIP) --group dev --editable ".[train,lastfm]"
-	@# An oracle of the tests, without the old numpy that it asks for and does not need.
-	@$(PIP) --no-deps node2vec
+	@# Tools of the tests, without the old numpy and typer that they ask for and do not need.
+	@$(PIP) --no-deps node2vec openapi-python-client
 	@touch $@
 
 demo: $(VENV)/.ready

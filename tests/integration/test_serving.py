@@ -1,7 +1,10 @@
 """The promises of CONTRACT §5 that exist so far, on the real service and a real Neo4j."""
 
 import http.client
+import shutil
+import subprocess
 import time
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote
 
@@ -308,3 +311,77 @@ def test_what_is_known_is_what_counts(served, service):
     assert service.client.get("/v1/users/nobody/evidence").status_code == 404
     fan = service.client.get("/v1/users/fan/evidence").json()["evidence"]
     assert [(each["kind"], each["id"]) for each in fan] == [("category", "c3")]
+
+
+@pytest.fixture
+def generated_client(service, tmp_path, monkeypatch):
+    """What a generator makes of `/openapi.json`: its models, and a function to ask an operation."""
+    from openapi_python_client import generate
+    from openapi_python_client.config import Config, ConfigFile, MetaType
+
+    name, url = "generated_client", str(service.client.base_url)
+    config = Config.from_sources(
+        ConfigFile(post_hooks=[]), MetaType.NONE, f"{url}/openapi.json", "utf-8",
+        overwrite=False, output_path=tmp_path / name,
+    )  # fmt: skip
+    assert generate(config=config) == []
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = {path.stem: path.parent.name for path in tmp_path.glob(f"{name}/api/*/[!_]*.py")}
+    document = service.client.get("/openapi.json").json()
+    described = [each for path in document["paths"].values() for each in path.values()]
+    assert modules.keys() == {operation["operationId"] for operation in described}
+    with import_module(f"{name}.client").Client(base_url=url) as client:
+
+        def ask(operation, *ids, **parameters):
+            module = import_module(f"{name}.api.{modules[operation]}.{operation}")
+            return module.sync_detailed(*ids, client=client, **parameters)
+
+        yield import_module(f"{name}.models"), ask
+
+
+def test_a_generated_client_does_what_an_integrator_does_first(generated_client):
+    models, ask = generated_client
+    answer = ask("recommend", "u11", k=3, explain=models.RecommendExplain.FULL).parsed
+    assert [item.rank for item in answer.items] == [1, 2, 3]
+    first = answer.items[0]
+    signals = first.signals.additional_properties
+    assert sum(signals.values()) == pytest.approx(first.score, rel=1e-4)
+    assert ask("explain", "u11", first.item_id).parsed.explanation.text == first.explanation.text
+
+    event = models.EventIn(user_id="u11", item_id=first.item_id, event="listen", event_id="made 1")
+    for new in (1, 0):
+        posted = ask("add_events", body=models.EventsRequest(events=[event])).parsed
+        assert (posted.received, posted.new) == (1, new)
+    later = ask("recommend", "u11", k=3).parsed
+    assert first.item_id not in {item.item_id for item in later.items}
+
+    odd = "a/b ü?"
+    assert ask("put_item", odd, body=models.ItemIn(title="Made", available=False)).parsed.id == odd
+    put = ask("get_item", odd).parsed
+    assert (put.item_id, put.title, put.available) == (odd, "Made", False)
+    assert ask("delete_item", odd).status_code == 204
+    gone = ask("get_item", odd)
+    assert isinstance(gone.parsed, models.ProblemDocument)
+    assert (gone.status_code, gone.parsed.status) == (404, 404)
+    assert odd in gone.parsed.detail
+    wrong = ask("recommend", "u11", k=0).parsed
+    assert [error.location for error in wrong.errors] == [["query", "k"]]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("npx") is None, reason="the linters are Node's, which is not here")
+@pytest.mark.parametrize(
+    "linter",
+    [
+        "@stoplight/spectral-cli@6.16.3 lint --ruleset ruleset.yaml --fail-severity hint",
+        "@redocly/cli@2.77.0 lint",
+    ],
+)
+def test_linters_of_openapi_find_nothing(service, tmp_path, linter):
+    (tmp_path / "ruleset.yaml").write_text('extends: ["spectral:oas"]\n')
+    (tmp_path / "openapi.json").write_bytes(service.client.get("/openapi.json").content)
+    command = ["npx", "--yes", *linter.split(), "openapi.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "warning" not in said.replace("Deprecation warning: Node.js", "")

@@ -172,6 +172,13 @@ def test_what_tools_for_openapi_ask_of_a_document(document: dict[str, Any]) -> N
     assert len(ids) == len(set(ids))
 
 
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    from openapi_spec_validator import validate
+
+    assert document["openapi"].startswith("3.1")
+    validate(document)
+
+
 def test_patterns_are_such_as_browsers_read(document: dict[str, Any]) -> None:
     patterns = [
         each["pattern"] for each in schemas(document) if isinstance(each.get("pattern"), str)
