@@ -29,7 +29,9 @@ class RefreshRequest(RequestBody):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"models": ["lightgcn", "ridge"]}]})
 
-    models: Annotated[tuple[LinearModel, ...], Field(max_length=20, strict=False)] = ()
+    models: (
+        Annotated[tuple[LinearModel, ...], Field(min_length=1, max_length=20, strict=False)] | None
+    ) = None
     """The models of the blend; left out, those of `recsvc refresh`."""
     force: bool = False
     """As `recsvc refresh --force`."""

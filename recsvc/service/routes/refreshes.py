@@ -48,7 +48,7 @@ async def begin_refresh(
     """Begin a refresh, or resume one that was interrupted; the answer comes after seconds."""
     wanted = body or RefreshRequest()
     name = await refreshes.begin(
-        engine, wanted.models, force=wanted.force, from_scratch=wanted.from_scratch
+        engine, wanted.models or (), force=wanted.force, from_scratch=wanted.from_scratch
     )
     response = json_response({"id": name, "state": "unfinished"}, status=202)
     response.headers["Location"] = f"/v1/refreshes/{name}"

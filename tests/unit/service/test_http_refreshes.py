@@ -209,7 +209,15 @@ async def test_neo4j_away_is_503(client: httpx.AsyncClient, fake: FakeEngine) ->
 
 
 @pytest.mark.parametrize(
-    "body", [{"models": ["popularity"]}, {"models": ["nonsense"]}, {"force": 1}, {"seed": 1}, []]
+    "body",
+    [
+        {"models": ["popularity"]},
+        {"models": ["nonsense"]},
+        {"models": []},
+        {"force": 1},
+        {"seed": 1},
+        [],
+    ],
 )
 async def test_what_is_not_as_described_is_refused(client: httpx.AsyncClient, body: Any) -> None:
     checked(await client.post("/v1/refreshes", json=body), 422)
