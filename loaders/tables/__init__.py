@@ -5,6 +5,7 @@ a named public data set (`loaders.datasets`). Tables come in batches, so that a 
 than memory. docs/tables.md says the same for those who write the files.
 """
 
+from loaders.tables._category_cells import CategoryCells
 from loaders.tables._check import as_table
 from loaders.tables._distinct import Distinct
 from loaders.tables._folder import FileTables, FolderTables, open_tables
@@ -45,6 +46,7 @@ __all__ = [
     "SAME_NAMES",
     "TABLES",
     "USERS",
+    "CategoryCells",
     "Column",
     "Distinct",
     "FileTables",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from loaders.errors import TableError
 from loaders.limits import MAX_KIND_CHARACTERS
+from loaders.tables._category_cells import ONE_EACH, CategoryCells
 from loaders.tables._cells import AS_DESCRIBED, Reading
 from loaders.tables._raw import Expected
 from loaders.tables._spec import DEFAULT_EVENT, TABLES, TableSpec
@@ -26,6 +27,7 @@ class TableMapping:
         drop: columns that are not used.
         null: by name of the table and the column in the file, the cells that count as empty.
         reading: what else counts for all cells.
+        categories: how a cell names more than one category.
     """
 
     files: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -34,6 +36,7 @@ class TableMapping:
     drop: Columns = field(default_factory=dict[str, frozenset[str]])
     null: Mapping[str, Columns] = field(default_factory=dict[str, Columns])
     reading: Reading = AS_DESCRIBED
+    categories: CategoryCells = ONE_EACH
 
     def file_name(self, spec: TableSpec) -> str:
         """What the file of a table is called, without its suffixes."""
@@ -68,6 +71,7 @@ def parse_mapping(
     event: str | None = None,
     date_format: str | None = None,
     null_ids: bool = False,
+    categories: CategoryCells = ONE_EACH,
 ) -> TableMapping:
     """A mapping from what is written on a command line.
 
@@ -82,6 +86,7 @@ def parse_mapping(
         event: the kind of interactions that name none; `interaction` where it is None.
         date_format: see `Reading`.
         null_ids: see `Reading`.
+        categories: how a cell names more than one category.
 
     Raises:
         TableError: a text is of another form, names a table or a column that there is not, or
@@ -110,7 +115,8 @@ def parse_mapping(
         raise TableError(f"{event!r} is no kind: expected 1 to {MAX_KIND_CHARACTERS} characters")
     form = check_format(date_format) if date_format is not None else None
     reading = Reading(form, null_ids, event)
-    return TableMapping(files, columns, _columns(only), _columns(drop), _nulls(null), reading)
+    left_out = _columns(only), _columns(drop), _nulls(null)
+    return TableMapping(files, columns, *left_out, reading, categories)
 
 
 def _nulls(texts: Sequence[str]) -> dict[str, Columns]:

@@ -44,6 +44,7 @@ class Table:
         self.warnings: list[str] = []
         self._spec = spec
         self._reading = mapping.reading
+        self._categories = mapping.categories
         self._nulls = mapping.null.get(spec.name, {})
         self._parts = [
             _part(file, _Header(spec, mapping, file.path in shared), self.warnings)
@@ -103,7 +104,8 @@ class Table:
         }
         rules = Rules(part.columns, self._reading, kinds, nulls)
         for batch in part.file.batches(list(ours), note):
-            raw = replace(batch, frame=batch.frame.rename(ours))
+            named = replace(batch, frame=batch.frame.rename(ours))
+            raw = self._categories.apply(named, self._spec)
             good = checked_batch(raw, self._spec, part.file.name, note, rules)
             pass_on()
             yield good

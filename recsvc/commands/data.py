@@ -91,6 +91,14 @@ def ingest(
             help="How times are written, such as '%d/%m/%Y %H:%M'; ms for milliseconds since 1970.",
         ),
     ] = None,
+    category_list: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="What is between several categories in one cell: '|'."),
+    ] = None,
+    category_path: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="What is between a category and one below it: ' > '."),
+    ] = None,
     keep_null_ids: Annotated[
         bool, typer.Option("--keep-null-ids", help="NULL, nan, None and the like are ids.")
     ] = False,
@@ -108,7 +116,7 @@ def ingest(
     from loaders.ingest import check
     from loaders.ingest import ingest as ingest_tables
     from loaders.ingest.bulk import bulk_ingest
-    from loaders.tables import parse_mapping
+    from loaders.tables import CategoryCells, parse_mapping
     from recsvc.settings_file import event_line
 
     if dry_run and bulk:
@@ -128,6 +136,7 @@ def ingest(
                 event=event,
                 date_format=date_format,
                 null_ids=keep_null_ids,
+                categories=CategoryCells(category_list, category_path),
             ),
             progress=bars,
         )

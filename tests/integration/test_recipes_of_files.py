@@ -116,6 +116,18 @@ def exports(folder: Path, page: list[list[str]]) -> set[tuple[str, str, float]]:
     return {(*pair, 4.0) for pair in pairs} | said
 
 
+def events(folder: Path, page: list[list[str]]) -> set[tuple[str, str, float]]:
+    header, *own = page[0]
+    pairs = liked(people("541312140"))
+    rows = [
+        f"2019-10-02 00:00:00 UTC,purchase,{i},Home > Room {i % 2} > Thing {i % 4},b,1.5,{u},s"
+        for u, i in pairs
+    ]
+    write(folder / "events.csv", header, own + rows)
+    said = {(row.split(",")[6], row.split(",")[2], 1.0) for row in own}
+    return {(u, str(i), 1.0) for u, i in pairs} | said
+
+
 def grocery(folder: Path, page: list[list[str]]) -> set[tuple[str, str, float]]:
     header, *own = page[0]
     pairs = [(u, i + 1) for u, i in liked(people("ada"))]
@@ -136,6 +148,7 @@ MAKERS: dict[str, Callable[[Path, list[list[str]]], set[tuple[str, str, float]]]
     'A ratings export with 0 for "not rated"': ratings,
     "A listening history": plays,
     "Exports of pandas and R with a nameless index": exports,
+    "A wide export of a shop's events": events,
     "A category tree with ids that collide": grocery,
 }
 INTERACTED = "MATCH (u:User)-[r:INTERACTED]->(i:Item) RETURN u.user_id AS user, i.item_id AS item, "
