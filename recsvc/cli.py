@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from loaders.errors import LoaderError
-from recsvc.commands import analyst, answers, data, database, keys, models, paths, schedule
+from recsvc.commands import analyst, answers, data, database, doctor, keys, models, paths, schedule
 from recsvc.commands._shared import end_as_by_ctrl_c
 from recsvc.errors import GateError, RecsvcError, SettingsError, file_error
 from recsvc.json_log import configure_json_log
@@ -76,6 +76,7 @@ app.command()(answers.batch_recommend)
 app.command()(answers.serve)
 
 app.command()(data.delete_user)
+app.command()(doctor.doctor)
 
 
 _INTERRUPTED = 130

@@ -73,13 +73,23 @@ def install_library(
     return read_library(target)
 
 
-def _install(target: Path, line: str, java_home: Path, run: Runner, progress: Progress) -> None:
+def find_maven() -> str:
+    """The program that brings the jars.
+
+    Raises:
+        LocalNeo4jError: there is none.
+    """
     maven = shutil.which("mvn")
     if maven is None:
         raise LocalNeo4jError(
             "no Maven (mvn) on PATH, which brings Neo4j's jars: install it (apt-get install "
             "maven, dnf install maven, brew install maven), or start a Docker engine"
         )
+    return maven
+
+
+def _install(target: Path, line: str, java_home: Path, run: Runner, progress: Progress) -> None:
+    maven = find_maven()
     for leftover in target.parent.glob("partial-lib-*"):
         shutil.rmtree(leftover)
     progress(f"installing Neo4j {neo4j_version(line)} with Maven (140 MB, a minute or two)")

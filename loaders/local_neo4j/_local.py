@@ -20,7 +20,13 @@ from loaders.local_neo4j._credentials import PasswordFile, log_in
 from loaders.local_neo4j._database import await_database, broken_database, database_state
 from loaders.local_neo4j._docker import DockerServer
 from loaders.local_neo4j._java import Java, JavaServer, find_java
-from loaders.local_neo4j._library import Library, install_library
+from loaders.local_neo4j._library import (
+    Library,
+    find_maven,
+    install_library,
+    library_folder,
+    read_library,
+)
 from loaders.local_neo4j._options import (
     HOST,
     LocalNeo4jOptions,
@@ -239,6 +245,32 @@ class LocalNeo4j:
                 self._stop(record, timeout_seconds)
                 return True
 
+    def check_ports(self) -> None:
+        """Make sure that a server that does not run yet can listen.
+
+        Raises:
+            LocalNeo4jError: a port is taken, or this user may not use it.
+        """
+        check_port(self._options.bolt_port, "RECSVC_BOLT_PORT")
+        check_port(self._options.http_port, "RECSVC_HTTP_PORT")
+
+    def runtime(self) -> str:
+        """What would run the server, in words; nothing is installed for that.
+
+        Raises:
+            LocalNeo4jError: there is neither a Docker engine nor a Java that it takes, or its jars
+                are not there and neither is Maven.
+        """
+        if self._docker.available():
+            return "a Docker engine"
+        java = find_java(_OLDEST_JAVA, self._run)
+        with _file_errors(self._folder):
+            library = library_folder(self._folder, self._options.version)
+            if not library.is_dir():
+                return f"Java {java.major} in {java.home}, and Maven in {find_maven()}"
+            java = find_java(read_library(library).java_major, self._run)
+        return f"Java {java.major} in {java.home}"
+
     def status(self) -> LocalNeo4jStatus:
         """What is known of the server, without waiting for anybody.
 
@@ -342,8 +374,7 @@ class LocalNeo4j:
     def _start(self, password: str, progress: Progress) -> ServerRecord:
         for name in ("data", "logs"):
             (self._folder / name).mkdir(exist_ok=True)
-        check_port(self._options.bolt_port, "RECSVC_BOLT_PORT")
-        check_port(self._options.http_port, "RECSVC_HTTP_PORT")
+        self.check_ports()
         check_data_version(self._folder, neo4j_version(self._options.version))
         started_before = any((self._folder / "data").iterdir())
         check_disk(

@@ -1,0 +1,128 @@
+"""`recsvc doctor` on broken set-ups: each line that is amiss says what to do."""
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from loaders.gateway import Neo4jGateway
+from loaders.local_neo4j import DEFAULT_LINE
+from loaders.local_neo4j._options import free_ports
+from loaders.schema import apply_schema, schema_items
+from tests.statement import statement
+
+pytestmark = [
+    pytest.mark.neo4j,
+    pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True, scope="session"),
+]
+
+ACTIVE = """
+CREATE (v:EmbeddingVersion {
+    model: 'hybrid', version: 3, status: 'active', graph_at: datetime() - duration({days: $days})
+})-[:HAS_PART]->(:SnapshotPart)
+"""
+Ask = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def amiss(
+    command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Ask:
+    """What is amiss, by check, with some variables set; nothing where all is well."""
+    monkeypatch.chdir(tmp_path)  # without a recsvc.toml
+    monkeypatch.setenv("RECSVC_PORT", str(free_ports(1)[0]))
+
+    def ask(**variables: str) -> dict[str, str]:
+        for name, value in variables.items():
+            monkeypatch.setenv(f"RECSVC_{name}", value)
+        code, out, err = command("doctor", "--json")
+        document = json.loads(out)
+        found = {each["check"]: each["said"] for each in document["checks"] if not each["ok"]}
+        assert (code, document["ok"], err) == (int(bool(found)), not found, "")
+        assert all("\n" not in said for said in found.values())
+        return found
+
+    return ask
+
+
+def local(amiss: Ask, **variables: str) -> dict[str, str]:
+    """Without an address: what is amiss with the Neo4j of this machine, of which none runs."""
+    bolt, http = map(str, free_ports(2))
+    given = {"NEO4J_URI": "", "NEO4J_PASSWORD": "", "BOLT_PORT": bolt, "HTTP_PORT": http}
+    return amiss(**{**given, **variables})
+
+
+def test_nothing_is_amiss_where_a_version_is_active(
+    gateway: Neo4jGateway, amiss: Ask, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    apply_schema(gateway)
+    statement(gateway, ACTIVE, days=2)
+    assert amiss() == {}
+    code, out, _ = command("doctor")
+    assert (code, out.count("\nok   ")) == (0, 8)
+    assert "ok   versions: hybrid 3, 2 days old" in out
+
+
+def test_an_old_version(gateway: Neo4jGateway, amiss: Ask) -> None:
+    apply_schema(gateway)
+    statement(gateway, ACTIVE, days=40)
+    found = amiss()
+    assert found.keys() == {"versions"}
+    assert "40 days old: recsvc refresh" in found["versions"]
+
+
+def test_an_empty_graph_whose_schema_lacks_something(gateway: Neo4jGateway, amiss: Ask) -> None:
+    apply_schema(gateway)
+    item = next(item for item in schema_items() if item.kind == "FULLTEXT")
+    statement(gateway, f"DROP INDEX {item.name}")
+    try:
+        found = amiss()
+    finally:
+        apply_schema(gateway)
+    assert found.keys() == {"schema", "versions"}
+    assert "1 are missing, recsvc ingest makes them" in found["schema"]
+    assert "recsvc refresh makes one" in found["versions"]
+
+
+def test_a_wrong_password(amiss: Ask) -> None:
+    found = amiss(NEO4J_PASSWORD="not the password")
+    assert found.keys() == {"neo4j"}
+    assert "set RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD" in found["neo4j"]
+    assert "not the password" not in found["neo4j"]
+
+
+def test_a_setting_that_cannot_be(amiss: Ask, tmp_path: Path) -> None:
+    (tmp_path / "recsvc.toml").write_text("[refresh]\nmodles = ['ease']\n")
+    found = amiss()
+    assert found.keys() == {"settings"}
+    assert "setting 'refresh.modles'" in found["settings"]
+
+
+def test_keys_that_are_gone(amiss: Ask, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "keys.json.made").touch()
+    assert "create keys" in local(amiss)["keys"]
+    (home / "keys.json").write_text("{")
+    assert "put back the file" in local(amiss)["keys"]
+    for name in ("keys.json", "keys.json.made"):
+        (home / name).unlink()
+    assert "recsvc keys create" in local(amiss, HOST="0.0.0.0")["keys"]
+
+
+def test_no_neo4j_and_a_port_that_is_taken(amiss: Ask) -> None:
+    assert "recsvc db up" in local(amiss)["neo4j"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found = local(amiss, HTTP_PORT=str(taken.getsockname()[1]))
+    assert found.keys() == {"ports", "neo4j"}
+    assert "choose another port with RECSVC_HTTP_PORT" in found["ports"]
+
+
+def test_a_home_that_is_no_folder_and_too_little_memory(amiss: Ask, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = local(amiss, HOME=str(tmp_path / "file" / "home"), NEO4J_HEAP_MEGABYTES="9999999")
+    assert {"disk", "machine"} <= found.keys()
+    assert "RECSVC_HOME" in found["disk"]
+    assert "lower RECSVC_NEO4J_HEAP_MEGABYTES" in found["machine"]
