@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+from recsvc.signals import pagerank
 from recsvc.signals.pagerank import MOST_LINKS, pagerank_rows, transition_matrix
 
 N_USERS, N_ITEMS, LONELY = 30, 20, 19
@@ -184,3 +185,30 @@ def test_transition_is_stochastic_symmetric_in_links_and_blind_to_weights() -> N
     other = EVIDENCE.copy()
     other.data[:] = 3.0
     assert abs(transition - transition_matrix(GRAPH, other)).max() == 0.0
+
+
+@pytest.mark.parametrize("size", [3, 60])
+def test_items_that_the_same_users_have_share_their_pushing(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Their rows are those that each would have alone, and only the same users make them alike."""
+    rng = np.random.default_rng(3)
+    users = np.concatenate([rng.integers(0, N_USERS, 45), rng.integers(0, N_USERS, 45)])
+    items = np.concatenate([np.arange(45), rng.integers(45, 60, 45)])  # most have one user
+    linked = sp.csr_matrix((np.ones(90, np.float32), (users, items)), shape=(N_USERS, 60))
+    graph = HeteroGraph(
+        GRAPH.users, IdMap([f"i{n:02}" for n in range(60)]), IdMap([]), Interactions.empty(),
+        follows=GRAPH.follows,
+    )  # fmt: skip
+
+    def rows() -> NDArray[np.float32]:
+        options = {"damping": DAMPING, "epsilon": EPSILON, "size": size}
+        return pagerank_rows(graph, linked, **options)[0].toarray()
+
+    shared = rows()
+    assert len(np.unique(pagerank._first_alike(linked))) < 45
+    for alike in (np.arange(60), np.zeros(60, np.int64)):
+        monkeypatch.setattr(pagerank, "_first_alike", lambda _evidence, alike=alike: alike)
+        alone = rows()
+        np.testing.assert_array_equal(shared > 0, alone > 0)
+        np.testing.assert_allclose(shared, alone, rtol=1e-5)
