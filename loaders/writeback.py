@@ -24,7 +24,7 @@ from loaders.types import EmbeddingTable, IdMap
 Slot = Literal["a", "b"]
 
 _VECTORS_PER_TRANSACTION = 1_000
-_ITEMS_PER_TRANSACTION = 200
+_ITEMS_PER_TRANSACTION = 500
 _SNAPSHOTS_KEPT = 2
 _VERSIONS_KEPT = 20
 """Of each model, the newest, besides those that hold something."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import neo4j
+import numpy as np
 import pytest
 
 from loaders.catalogue import Query, catalogue, with_one_parameter
@@ -15,6 +16,7 @@ from loaders.extract import metapath_rows
 from loaders.gateway import Neo4jAddress, Neo4jGateway, taken
 from loaders.schema import apply_schema
 from loaders.types import IdMap
+from loaders.writeback import Version, write_similar
 from recsvc.graph.pasteable_cypher import pasteable, path_parameters
 from tests.conftest import on_later_lines_long
 from tests.graph_hash import PAGES
@@ -353,3 +355,42 @@ def test_pasted_query_reads_the_ids_and_draws_the_paths(
     ids = [node.get("item_id", node.get("user_id")) for node in row["path"].nodes]
     assert ids == [hostile, hostile + "p", hostile + "q"]
     assert row["start"].nodes[0]["user_id"] == hostile
+
+
+def test_a_neighbour_that_stays_keeps_its_relationship(gateway: Neo4jGateway) -> None:
+    """All others go, a second one between the same items too."""
+    made = Query(
+        "tests/similar", "", "write", {}, {},
+        """
+        CREATE (:EmbeddingVersion {model: 'mf', version: 2, status: 'active'}),
+          (a:Item {item_id: 'a'}), (b:Item {item_id: 'b'}), (c:Item {item_id: 'c'}),
+          (d:Item {item_id: 'd'}),
+          (a)-[:SIMILAR {model: 'mf', score: 0.9, rank: 1, mark: 1}]->(b),
+          (a)-[:SIMILAR {model: 'mf', score: 0.8, rank: 2, mark: 1}]->(c),
+          (a)-[:SIMILAR {model: 'mf', score: 0.8, rank: 2, mark: 1}]->(c),
+          (a)-[:SIMILAR {model: 'lightgcn', score: 0.7, rank: 1, mark: 1}]->(d),
+          (b)-[:SIMILAR {model: 'mf', score: 0.9, rank: 1, mark: 1}]->(a)
+        """,
+    )  # fmt: skip
+    gateway.run(made)
+    items = IdMap(["a", "b", "c", "d"])
+    near = np.array([[2, 3], [-1, -1], [0, 1], [0, -1]])
+    scores = np.array([[0.75, 0.5], [0, 0], [0.5, 0.25], [0.5, 0]], np.float32)
+    stored = Query(
+        "tests/stored", "", "read", {}, {},
+        """
+        MATCH (item:Item)-[s:SIMILAR]->(other:Item)
+        RETURN item.item_id + s.model + s.rank AS at, [other.item_id, s.score, s.mark] AS near
+        ORDER BY at
+        """,
+    )  # fmt: skip
+    found = {
+        "alightgcn1": ["d", 0.7, 1], "amf1": ["c", 0.75, 1], "amf2": ["d", 0.5, None],
+        "cmf1": ["a", 0.5, None], "cmf2": ["b", 0.25, None], "dmf1": ["a", 0.5, None],
+    }  # fmt: skip
+    assert write_similar(gateway, Version("mf", 1, "a"), items, near, scores) == 0
+    for _ in range(2):
+        assert write_similar(gateway, Version("mf", 2, "b"), items, near, scores) == 5
+        rows = gateway.run(stored)
+        assert {row["at"]: row["near"] for row in rows} == found
+        assert len(rows) == len(found)
