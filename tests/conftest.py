@@ -386,13 +386,24 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def service(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def log_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the module's service says."""
+    return tmp_path_factory.mktemp("log") / "serve.log"
+
+
+@pytest.fixture(scope="module")
+def service(served: Served, log_file: Path) -> Iterator[Service]:
     """The real service, as a process of its own on a free port.
 
-    It keeps no answers: tests change the graph past it.
+    It keeps no answers: tests change the graph past it. Where the machine is busy it waits for
+    Neo4j, so that answers are whole.
     """
-    environment = {**served.environment, "RECSVC_ANSWER_CACHE_SECONDS": "0"}
-    with running_service(environment, tmp_path_factory.mktemp("log") / "serve.log") as service:
+    environment = {
+        **served.environment,
+        "RECSVC_ANSWER_CACHE_SECONDS": "0",
+        "RECSVC_REQUEST_TIMEOUT_SECONDS": "20",
+    }
+    with running_service(environment, log_file) as service:
         yield service
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from loaders.tables import (
 )
 from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.settings import load_settings
-from tests.conftest import Served, Service, running_service
+from tests.conftest import Served, Service
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -67,21 +67,6 @@ EDITS = st.lists(
     ),
     min_size=1, max_size=6, unique_by=lambda edit: edit[0],
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def log_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("log") / "serve.log"
-
-
-@pytest.fixture(scope="module")
-def service(served: Served, log_file: Path) -> Iterator[Service]:
-    environment = served.environment | {
-        "RECSVC_ANSWER_CACHE_SECONDS": "0",
-        "RECSVC_REQUEST_TIMEOUT_SECONDS": "20",
-    }
-    with running_service(environment, log_file) as service:
-        yield service
 
 
 @pytest.fixture(scope="module")

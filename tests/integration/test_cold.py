@@ -14,7 +14,7 @@ from loaders.catalogue import Query
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
 from recsvc.refresh.options import RefreshOptions
-from tests.conftest import refreshed, running_service
+from tests.conftest import refreshed
 
 pytestmark = pytest.mark.neo4j
 
@@ -63,18 +63,6 @@ def _tables(folder):
 def served(neo4j_address, session_gateway, tmp_path_factory):
     options = RefreshOptions(models=("itemknn",), validation_users=60)
     return refreshed(neo4j_address, session_gateway, tmp_path_factory, options, _tables)
-
-
-@pytest.fixture(scope="module")
-def service(served, tmp_path_factory):
-    """With time enough for each read where the machine is busy: an answer is to be whole."""
-    environment = {
-        **served.environment,
-        "RECSVC_ANSWER_CACHE_SECONDS": "0",
-        "RECSVC_REQUEST_TIMEOUT_SECONDS": "10",
-    }
-    with running_service(environment, tmp_path_factory.mktemp("log") / "serve.log") as service:
-        yield service
 
 
 def _recommend(service, user_id, **parameters):

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from loaders.catalogue import Query
-from tests.conftest import running_service
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -27,17 +26,6 @@ NEW = Query(
     ORDER BY user, other, item LIMIT 1
     """,
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def service(served, tmp_path_factory):
-    """Keeps no answers, and has time for whole ones on a machine where much else runs."""
-    environment = served.environment | {
-        "RECSVC_ANSWER_CACHE_SECONDS": "0",
-        "RECSVC_REQUEST_TIMEOUT_SECONDS": "20",
-    }
-    with running_service(environment, tmp_path_factory.mktemp("log") / "serve.log") as service:
-        yield service
 
 
 def _explained(service, user, item):

@@ -1,6 +1,6 @@
 """What this product itself keeps in the graph, and ids, edited by hand: everybody is answered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.report import build_report
 from recsvc.settings import load_settings
 from recsvc.snapshot.deletion import pending_deletions
-from tests.conftest import Served, Service, running_service
+from tests.conftest import Served, Service
 from tests.statement import statement
 from tests.waiting import until
 
@@ -27,19 +27,6 @@ pytestmark = pytest.mark.neo4j
 T = TypeVar("T")
 
 REFRESH_OPTIONS = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
-
-
-@pytest.fixture(scope="module")
-def log_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("log") / "serve.log"
-
-
-@pytest.fixture(scope="module")
-def service(served: Served, log_file: Path) -> Iterator[Service]:
-    with running_service(
-        served.environment | {"RECSVC_ANSWER_CACHE_SECONDS": "0"}, log_file
-    ) as service:
-        yield service
 
 
 @pytest.mark.parametrize(
