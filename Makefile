@@ -17,7 +17,7 @@ MAKEFLAGS += --jobs=3
 # These compile the loops of numba, which is kept: several workers would each compile them.
 COMPILING := tests/unit/blend tests/unit/evaluation tests/unit/models tests/unit/signals
 
-.PHONY: demo test compiling together alone test-all lint types bench docs clean
+.PHONY: demo test compiling together test-all lint types bench docs clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -34,17 +34,14 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: $(VENV)/.ready
 	@$(BIN)/python -m recsvc.commands.demo
 
-test: compiling lint types alone
+test: compiling lint types together
 
 compiling: $(VENV)/.ready
 	@$(BIN)/coverage erase
-	$(PYTEST) $(COVERAGE) -m "not alone and not long" $(COMPILING)
+	$(PYTEST) $(COVERAGE) -m "not long" $(COMPILING)
 
 together: compiling
-	$(PYTEST) $(COVERAGE) --numprocesses 3 --dist loadscope --no-loadscope-reorder -m "not alone and not long" $(addprefix --ignore=,$(COMPILING))
-
-alone: together
-	$(PYTEST) $(COVERAGE) -m "alone and not long" $$(grep --recursive --files-with-matches mark.alone tests --include 'test_*.py' | sort --reverse)
+	$(PYTEST) $(COVERAGE) --numprocesses 3 --dist loadscope --no-loadscope-reorder -m "not long" $(addprefix --ignore=,$(COMPILING))
 
 # Counting lines makes every test slower.
 test-all: COVERAGE := --cov --cov-append --cov-report=

@@ -6,6 +6,7 @@ only. And a small graph with six tastes in it, refreshed once a module, with the
 front.
 """
 
+import fcntl
 import gc
 import io
 import os
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -127,15 +129,36 @@ on_later_lines_long = pytest.mark.parametrize(
 """For a test of a file of `ON_EVERY_LINE` that takes long and whose like is there."""
 
 
+_ALONE = "alone"
+
+
+@cache
+def _has_tests_alone(file: Path) -> bool:
+    """Whether a file has tests that run alone: only workers, who import it, see the marks."""
+    return "mark.alone" in file.read_text(encoding="utf-8")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Begin no test while one that runs alone has not ended, in this worker or another."""
+    with Path(__file__).open("rb") as running:
+        alone = item.get_closest_marker("alone") is not None
+        fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        return (yield)
+
+
 class ByFileAndLine(LoadScopeScheduling):
     """Of several workers, one runs all tests of a file on the default line, with its own server.
 
     The files of browser tests, which share one graph, count as one, and so do those of analysts'
-    questions, those on the odd shop, and all tests on another line, whose server starts once.
+    questions, those on the odd shop, and all tests on another line, whose server starts once. So do
+    those with tests that run alone: they come last, when nobody has much else to do.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, name = nodeid.partition("::")
+        if _has_tests_alone(CHECKOUT / file):
+            return _ALONE
         file = re.sub("^tests/(browser|integration/analyst)/.*", r"\1", file)
         file = re.sub(r"^tests/integration/test_(odd_shop|speaking).*", "odd shop", file)
         others = (line for line in neo4j_versions() if line != DEFAULT_LINE)
@@ -149,6 +172,8 @@ class ByFileAndLine(LoadScopeScheduling):
         if node is self.nodes[-1]:
             lines = [scope for scope in self.workqueue if scope in neo4j_versions()]
             self.workqueue.move_to_end((lines or [*self.workqueue])[-1], last=False)
+        if _ALONE in self.workqueue:
+            self.workqueue.move_to_end(_ALONE)
         super()._assign_work_unit(node)
 
 
