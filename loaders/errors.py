@@ -5,6 +5,7 @@
     │   └── RejectedRowsError  rows were rejected: all of a table, or the caller asked for none
     ├── CatalogueError       a query file breaks the grammar, or does not do what it has to
     ├── LeaseLostError       another took the lease that was written under
+    ├── ForeignGraphError    the graph is not in our form, or not ours to write into
     └── Neo4jError
         ├── LocalNeo4jError  the Neo4j on this machine could not be started or stopped
         ├── QueryError       the statement or its values are at fault
@@ -65,6 +66,10 @@ class CatalogueError(LoaderError):
 
 class LeaseLostError(LoaderError):
     """Another took the lease that was written under; what is written from now on is theirs."""
+
+
+class ForeignGraphError(LoaderError):
+    """The graph is not in our form, or it is somebody else's and not ours to write into."""
 
 
 class Neo4jError(LoaderError):

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, LiteralString, Protocol
 
 import neo4j
 
@@ -13,6 +13,8 @@ from loaders.addresses import check_address, shown_address
 from loaders.catalogue import Query, catalogue
 from loaders.driver_errors import translated_errors
 from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError
+from loaders.graph_map import GraphMap
+from loaders.mapped import MappedGraph
 
 Row = dict[str, Any]
 
@@ -26,6 +28,7 @@ class Neo4jAddress:
         user: user name.
         password: password; empty when the server asks for none.
         database: database name; None is the user's home database.
+        graph: how it maps to ours, where it is the graph of somebody else.
 
     Raises:
         Neo4jUnavailableError: the address is none, or a user or password may be in it.
@@ -35,6 +38,7 @@ class Neo4jAddress:
     user: str
     password: str
     database: str | None = None
+    graph: MappedGraph | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -49,6 +53,14 @@ class Neo4jAddress:
     def shown(self) -> str:
         """The address as messages show it."""
         return shown_address(self.uri)
+
+    def statement(self, query: Query) -> LiteralString:
+        """The text of a query, as the graph there takes it.
+
+        Raises:
+            ForeignGraphError: it changes what is not ours.
+        """
+        return query.text if self.graph is None else self.graph.statement(query)
 
     @property
     def auth(self) -> tuple[str, str] | None:
@@ -79,6 +91,11 @@ class Transaction(Protocol):
 
 class Gateway(Protocol):
     """What batch code needs of Neo4j."""
+
+    @property
+    def graph(self) -> GraphMap | None:
+        """How the graph maps to ours, where it is the graph of somebody else."""
+        ...
 
     def run(self, query: Query, **parameters: Any) -> list[Row]:
         """Run one query in a transaction of its own and return all its rows."""
@@ -161,6 +178,11 @@ class Neo4jGateway(Closing):
             self._driver.close()
             raise
 
+    @property
+    def graph(self) -> GraphMap | None:
+        """See `Gateway.graph`."""
+        return self.address.graph.map if self.address.graph is not None else None
+
     def close(self) -> None:
         """Close every connection."""
         self._driver.close()
@@ -173,7 +195,9 @@ class Neo4jGateway(Closing):
         """
         if query.mode in ("schema", "autocommit"):
             with translated_errors(self.address.shown, query), self._session() as session:
-                statement = neo4j.Query(query.text, timeout=self._query_timeout_seconds)
+                statement = neo4j.Query(
+                    self.address.statement(query), timeout=self._query_timeout_seconds
+                )
                 return _rows(session.run(statement, checked(query, parameters)))
 
         def work(transaction: Transaction) -> list[Row]:
@@ -190,7 +214,9 @@ class Neo4jGateway(Closing):
             Neo4jError: the server is away, or refuses the statement.
         """
         with translated_errors(self.address.shown, query), self._session() as session:
-            statement = neo4j.Query("EXPLAIN " + query.text, timeout=self._query_timeout_seconds)
+            statement = neo4j.Query(
+                "EXPLAIN " + self.address.statement(query), timeout=self._query_timeout_seconds
+            )
             result = session.run(statement)
             columns = tuple(result.keys())
             return Plan(columns, writes=result.consume().query_type != "r")
@@ -234,7 +260,7 @@ class Neo4jGateway(Closing):
     ) -> Any:
         @neo4j.unit_of_work(timeout=timeout_seconds or self._query_timeout_seconds)
         def unit(transaction: neo4j.ManagedTransaction) -> Any:
-            return work(_OpenTransaction(transaction))
+            return work(_OpenTransaction(transaction, self.address))
 
         with translated_errors(self.address.shown, query), self._session() as session:
             return session.execute_write(unit) if writes else session.execute_read(unit)
@@ -255,11 +281,13 @@ class _RolledBackError(Exception):
 
 
 class _OpenTransaction:
-    def __init__(self, transaction: neo4j.ManagedTransaction | neo4j.Transaction) -> None:
-        self._transaction = transaction
+    def __init__(self, transaction: neo4j.ManagedTransaction, address: Neo4jAddress) -> None:
+        self._transaction, self._address = transaction, address
 
     def run(self, query: Query, **parameters: Any) -> list[Row]:
-        return _rows(self._transaction.run(query.text, checked(query, parameters)))
+        return _rows(
+            self._transaction.run(self._address.statement(query), checked(query, parameters))
+        )
 
 
 def _rows(result: neo4j.Result) -> list[Row]:

@@ -14,6 +14,7 @@ from typing import Any
 from loaders.catalogue import Query, catalogue
 from loaders.errors import LeaseLostError
 from loaders.gateway import Gateway, Plan, Row, Transaction
+from loaders.graph_map import GraphMap
 
 _LONGEST_SECONDS = 60.0
 """Of one write. A holder that is paused in the middle keeps all other writers waiting so long."""
@@ -81,6 +82,11 @@ class FencedGateway:
     gateway: Gateway
     holder: str
     fence: int
+
+    @property
+    def graph(self) -> GraphMap | None:
+        """See `Gateway.graph`."""
+        return self.gateway.graph
 
     def run(self, query: Query, **parameters: Any) -> list[Row]:
         """See `Gateway.run`.

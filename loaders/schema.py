@@ -127,6 +127,10 @@ def make_vector_index(gateway: Gateway, query: Query) -> None:
     """
     item = _item(query)
     refused = _make(gateway, [item]).get(item.name)
+    if gateway.graph is not None:  # its name begins as all of ours there: nobody else has it
+        if refused is not None:
+            raise refused
+        return
     there = gateway.run(catalogue()["ingest/indexes"])
     if not any(item.is_row(row) and row["name"] == item.name for row in there):
         raise _in_the_way(item, there, refused)

@@ -9,16 +9,17 @@ from typing import Any, Literal
 import orjson
 from typing_extensions import TypedDict
 
-from recsvc.evidence import EvidenceKind
-
 ExplainLevel = Literal["none", "summary", "full"]
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRef:
-    """A node of the graph: its kind, its id, and its title or name where it has one."""
+    """A node of the graph: its kind, its id, and its title or name where it has one.
 
-    kind: EvidenceKind
+    The kind is user, item or category; on a path also a label of somebody else's graph.
+    """
+
+    kind: str
     id: str | None
     title: str | None = None
 

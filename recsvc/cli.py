@@ -1,6 +1,6 @@
 """The commands, in the order in which data goes through the system.
 
-db up → ingest → report → extract → train, evaluate, tune → refresh
+db up → ingest or attach → report → extract → train, evaluate, tune → refresh
 → recommend, explain, similar → serve
 """
 
@@ -14,7 +14,18 @@ import structlog
 import typer
 
 from loaders.errors import LoaderError
-from recsvc.commands import analyst, answers, data, database, doctor, keys, models, paths, schedule
+from recsvc.commands import (
+    analyst,
+    answers,
+    attach,
+    data,
+    database,
+    doctor,
+    keys,
+    models,
+    paths,
+    schedule,
+)
 from recsvc.commands._shared import end_as_by_ctrl_c
 from recsvc.errors import GateError, RecsvcError, SettingsError, file_error
 from recsvc.json_log import configure_json_log
@@ -53,7 +64,9 @@ app.add_typer(metapaths, name="path")
 metapaths.command()(paths.check)
 metapaths.command(name="try")(paths.try_)
 
-# Tables → graph → arrays.
+# A graph of somebody else, tables → graph → arrays.
+app.command()(attach.attach)
+app.command()(attach.detach)
 app.command()(data.ingest)
 app.command()(data.report)
 app.command()(data.extract)

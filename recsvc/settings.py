@@ -27,6 +27,7 @@ from pydantic_settings import (
 )
 
 from loaders.addresses import check_address
+from loaders.graph_map import GraphMap
 from loaders.shared_files import checkout_root
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, default_events, merged_events
@@ -178,6 +179,8 @@ class Settings(BaseSettings):
     events: dict[str, EventSettings] = Field(default_factory=default_events)
     """Kinds of events, compared without case, `-`, `_` and spaces. A kind that is not named here
     counts nothing. Naming one leaves the others, and what is not said of this one, as they are."""
+    graph: GraphMap | None = None
+    """How the graph of somebody else maps to ours. Unset: it is in our form."""
     text: TextSettings = Field(default_factory=TextSettings)
     """What the sentence of an explanation is put together from."""
 

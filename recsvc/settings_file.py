@@ -11,6 +11,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from loaders.files import file_lock, whole_file
+from loaders.graph_map import GraphMap
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, kind_key, named_as, shown_kind
 from recsvc.settings import SETTINGS_FILE, read_settings_text
@@ -72,6 +73,31 @@ def write_model_options(model: str, values: Mapping[str, Any], path: Path | None
 def model_table(model: str, values: Mapping[str, Any]) -> str:
     """The table of `recsvc.toml` that gives a model these options."""
     return tomlkit.dumps({"models": {model: dict(values)}}).strip()
+
+
+def write_graph(graph: GraphMap, path: Path | None = None) -> None:
+    """Set `[graph]` in `recsvc.toml`, or in another file, which is made where there is none.
+
+    Raises:
+        SettingsError: the file cannot be read or written, is not TOML, or has a `[graph]`.
+    """
+    values = _graph_values(graph)
+
+    def add(document: MutableMapping[str, Any], _table: Callable[[], Any]) -> None:
+        if "graph" in document:
+            raise ValueError("it has a [graph] already")
+        document["graph"] = values
+
+    _change(path, add, f"at its end,\n{graph_tables(graph)}")
+
+
+def graph_tables(graph: GraphMap) -> str:
+    """The tables of `recsvc.toml` that map a graph."""
+    return tomlkit.dumps({"graph": _graph_values(graph)}).strip()
+
+
+def _graph_values(graph: GraphMap) -> dict[str, Any]:
+    return graph.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 
 
 _Add = Callable[[MutableMapping[str, Any], Callable[[], Any]], None]

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
+from loaders.mapped import MappedGraph
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.write_counters import Revisions
@@ -76,14 +78,27 @@ def neo4j_address(settings: Settings) -> Neo4jAddress:
         LocalNeo4jError: the settings name none and none runs on this machine.
     """
     if settings.neo4j_uri is None:
-        return local_neo4j(settings).address()
+        address = local_neo4j(settings).address()
+        mapped = settings.graph
+        return replace(
+            address, graph=_mapped(settings), database=mapped.database if mapped else None
+        )
     password = settings.neo4j_password
     return Neo4jAddress(
         settings.neo4j_uri,
         settings.neo4j_user,
         password.get_secret_value() if password else "",
-        settings.neo4j_database,
+        _database(settings),
+        _mapped(settings),
     )
+
+
+def _database(settings: Settings) -> str | None:
+    return (settings.graph and settings.graph.database) or settings.neo4j_database
+
+
+def _mapped(settings: Settings) -> MappedGraph | None:
+    return MappedGraph(settings.graph) if settings.graph is not None else None
 
 
 def open_gateway(settings: Settings) -> Neo4jGateway:

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
+from loaders.mapped import MappedGraph
 from recsvc.answer import NodeRef, Path
 from recsvc.blend.blend import Term
-from recsvc.evidence import EvidenceKind
 from recsvc.explain.contributions import ExactScores
 from recsvc.graph.pasteable_cypher import pasteable, path_parameters
 from recsvc.graph.rows import FoundPath
@@ -93,7 +93,10 @@ async def find_paths(
             return await store.paths(signal, asked, user_id, snapshot.kinds, limit=_PATHS_PER_PAIR)
 
     answers = await asyncio.gather(*(read(signal, pairs) for signal, pairs in wanted))
-    return await do(_drawn, wanted, answers, user_id, snapshot.kinds, nodes, len(exact.items))
+    graph = store.address.graph
+    return await do(
+        _drawn, wanted, answers, user_id, snapshot.kinds, nodes, len(exact.items), graph
+    )
 
 
 _Wanted = tuple[str, Sequence[_Pair]]
@@ -119,6 +122,7 @@ def _drawn(
     kinds: Sequence[str],
     nodes: Sequence[NodeRef],
     columns: int,
+    graph: MappedGraph | None,
 ) -> DrawnPaths:
     followed = frozenset(str(node.id) for node in nodes if node.kind == "user")
     named = followed | ({user_id} if user_id is not None else frozenset())
@@ -136,7 +140,7 @@ def _drawn(
             parameters = path_parameters(
                 list(dict.fromkeys(listed)), user_id, kinds, limit=_PATHS_PER_PAIR
             )
-            cypher[column].append(pasteable(signal, parameters))
+            cypher[column].append(pasteable(signal, parameters, graph))
     return {
         column: (_strongest_first(paths[column]), "\nUNION ALL\n".join(cypher[column]))
         for column in paths
@@ -199,7 +203,7 @@ def _path(found: FoundPath, scale: float, named: frozenset[str]) -> Path:
     )
 
 
-def _reference(kind: EvidenceKind, node_id: Any, name: Any, named: frozenset[str]) -> NodeRef:
+def _reference(kind: str, node_id: Any, name: Any, named: frozenset[str]) -> NodeRef:
     if kind == "user" and node_id not in named:
         return NodeRef("user", None)
     return NodeRef(kind, node_id, name)

@@ -27,6 +27,7 @@ from recsvc.answer import Path as GraphPath
 from recsvc.report.plot_style import FILL, INK, STYLE
 
 _MARKERS = {"user": "o", "item": "s", "category": "D"}
+_OTHER_MARKER = "^"
 _LINES: dict[str, Any] = {
     "INTERACTED": "solid",
     "FOLLOWS": (0, (7, 3)),
@@ -281,7 +282,7 @@ def _tell_contribution(axes: Axes, start: PlacedNode, end: PlacedNode, amount: s
 
 def _draw_node(axes: Axes, node: PlacedNode, *, asked: bool) -> None:
     axes.plot(
-        node.layer, node.height, marker=_MARKERS[node.node.kind], markersize=18,
+        node.layer, node.height, marker=_MARKERS.get(node.node.kind, _OTHER_MARKER), markersize=18,
         markerfacecolor=FILL if asked else "white", markeredgecolor=INK,
         markeredgewidth=2.5 if asked else 1.2, zorder=3,
     )  # fmt: skip
@@ -296,7 +297,7 @@ def _draw_legend(axes: Axes, nodes: Sequence[PlacedNode], steps: Sequence[DrawnS
     kinds = sorted({node.node.kind for node in nodes})
     types = sorted({step.kind for step in steps})
     shapes = [
-        Line2D([], [], linestyle="", marker=_MARKERS[kind], markersize=10,
+        Line2D([], [], linestyle="", marker=_MARKERS.get(kind, _OTHER_MARKER), markersize=10,
                markerfacecolor="white", markeredgecolor=INK, label=kind)
         for kind in kinds
     ]  # fmt: skip

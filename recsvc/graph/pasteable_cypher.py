@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from loaders.catalogue import Query, catalogue
 from loaders.gateway import checked, taken
+from loaders.mapped import MappedGraph
 
 _PARAMETER = re.compile(r"\$(\w+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -23,9 +25,19 @@ def path_parameters(
     }
 
 
-def pasteable(metapath: str, parameters: Mapping[str, Any]) -> str:
-    """The text of an explain query with its parameters written out, for Neo4j Browser."""
+def pasteable(
+    metapath: str, parameters: Mapping[str, Any], graph: MappedGraph | None = None
+) -> str:
+    """The text of an explain query with its parameters written out, for Neo4j Browser.
+
+    Args:
+        metapath: whose paths it draws.
+        parameters: those that it may take.
+        graph: how the graph maps to ours, where it is the graph of somebody else.
+    """
     query = catalogue()[f"explain/{metapath}"]
+    if graph is not None:
+        query = replace(query, text=graph.statement(query))
     return written_out(query, taken(query, parameters))
 
 

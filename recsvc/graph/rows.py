@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from loaders.gateway import Row
 from loaders.stored_json import json_object
-from recsvc.evidence import EvidenceKind
 
 Unread = tuple[str, str]
 """What cannot be read: of which kind, and what the database calls it inside."""
@@ -104,14 +103,15 @@ class FoundPath:
         evidence_id: the evidence node.
         item_id: the item.
         strength: what this path adds to the kernel.
-        nodes: (kind, id, name or title), in order, each once.
+        nodes: (kind, id, name or title), in order, each once. A node that is none of ours has its
+            label as its kind, and no id.
         steps: (type, place of its start among the nodes, place of its end).
     """
 
     evidence_id: str
     item_id: str
     strength: float
-    nodes: list[tuple[EvidenceKind, Any, Any]]
+    nodes: list[tuple[str, Any, Any]]
     steps: list[tuple[str, int, int]]
 
 
@@ -133,8 +133,8 @@ def found_path(
     evidence_id: str, item_id: str, strength: float, parts: Sequence[tuple[list[Any], list[Any]]]
 ) -> FoundPath:
     """A path, from what `cypher/serve/paths.cypher` collects of it."""
-    place: dict[tuple[EvidenceKind, Any], int] = {}
-    nodes: list[tuple[EvidenceKind, Any, Any]] = []
+    place: dict[tuple[str, Any], int] = {}
+    nodes: list[tuple[str, Any, Any]] = []
     steps: list[tuple[str, int, int]] = []
     for part, relationships in parts:
         places: list[int] = []

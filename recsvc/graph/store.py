@@ -318,6 +318,8 @@ class Store(Transport):
         Raises:
             Neo4jError: nothing is known of that: it does not answer.
         """
+        if self.address.graph is not None:
+            return  # its constraints and indexes are its owner's: `recsvc attach --check`
         rows = await self._run(catalogue()["ingest/indexes"])
         vectors = [
             catalogue()[f"writeback/{label}_vector_index[{version.model},{version.slot}]"]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 import neo4j
 import structlog
@@ -168,6 +168,8 @@ class Transport:
 
     async def _plan_writes(self) -> None:
         """Plan what writes, with the schema there; nothing is written, and nobody is locked out."""
+        if self.address.graph is not None:
+            return  # nothing is written for a request
         try:
             await self._schema_made()
         except Neo4jAwayError as error:
@@ -176,9 +178,7 @@ class Transport:
         for query in writes():
 
             async def explain(session: neo4j.AsyncSession, query: Query = query) -> None:
-                text = neo4j.Query(
-                    "EXPLAIN " + with_one_parameter(query.text), timeout=_PLANNING_SECONDS
-                )
+                text = neo4j.Query("EXPLAIN " + self._text(query), timeout=_PLANNING_SECONDS)
                 given = {"all": {}} if query.params else {}
                 await (await session.run(text, given)).consume()
 
@@ -193,12 +193,14 @@ class Transport:
         Raises:
             Neo4jError: nothing is known of that: it does not answer.
         """
+        if self.address.graph is not None:
+            return  # nothing is written for a request
         self._patience.refuse_if_away()
         query = catalogue()["write/try_write"]
 
         async def undone(session: neo4j.AsyncSession) -> None:
             async with await session.begin_transaction(timeout=self.timeout_seconds) as transaction:
-                await (await transaction.run(query.text)).consume()
+                await (await transaction.run(self.address.statement(query))).consume()
                 await transaction.rollback()
 
         try:
@@ -276,6 +278,8 @@ class Transport:
         Raises:
             Neo4jError: the graph cannot be written in time.
         """
+        for query, _ in steps:
+            self.address.statement(query)  # refused before anything is waited for
         self._patience.refuse_if_away(to_write=True)
         seconds = self.write_timeout_seconds
         try:
@@ -372,7 +376,7 @@ class Transport:
         """One read without a transaction around it: half the messages, and no second try."""
 
         async def work(session: neo4j.AsyncSession) -> tuple[list[Row], State]:
-            text = neo4j.Query(with_one_parameter(query.text), timeout=seconds)
+            text = neo4j.Query(self._text(query), timeout=seconds)
             result = await session.run(text, {"all": checked(query, parameters)})
             rows = [dict(record.items()) async for record in result]
             return rows, State((await session.last_bookmarks()).raw_values)
@@ -381,6 +385,9 @@ class Transport:
         return await self._in_session(
             work, default_access_mode=neo4j.READ_ACCESS, bookmarks=bookmarks
         )
+
+    def _text(self, query: Query) -> LiteralString:
+        return with_one_parameter(self.address.statement(query))
 
     async def _in_session(
         self, work: Callable[[neo4j.AsyncSession], Awaitable[_T]], **options: Any
@@ -420,10 +427,11 @@ class Transport:
         async def work(transaction: neo4j.AsyncManagedTransaction) -> list[list[Row]]:
             answers: list[list[Row]] = []
             if writing:
-                await transaction.run(catalogue()["ingest/write_lock"].text)
+                lock = catalogue()["ingest/write_lock"]
+                await transaction.run(self.address.statement(lock))
             for query, parameters in steps:
                 values = {"all": checked(query, parameters)}
-                result = await transaction.run(with_one_parameter(query.text), values)
+                result = await transaction.run(self._text(query), values)
                 answers.append([dict(record.items()) async for record in result])
                 check(answers[-1])
             return answers

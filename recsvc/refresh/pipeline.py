@@ -22,6 +22,7 @@ from loaders import writeback
 from loaders.catalogue import catalogue
 from loaders.errors import CatalogueError, LeaseLostError, LoaderError, Neo4jAwayError
 from loaders.extract import ItemDetails, extract_details, extract_graph
+from loaders.foreign_graph import require_form
 from loaders.gateway import Gateway
 from loaders.types import Edges, EmbeddingTable, HeteroGraph, Interactions
 from recsvc.blend.fit import fit_whole, learn
@@ -108,6 +109,7 @@ def refresh(
         LeaseLostError: another refresh took over.
         TrainingError: a model cannot be fitted.
         CatalogueError: a meta-path does not give what it has to.
+        ForeignGraphError: the graph is neither in our form nor as it is mapped.
         Neo4jError: the graph cannot be read or written.
     """
     for model in options.models:
@@ -122,6 +124,7 @@ def refresh(
         packages=environment(options.device)["packages"],
         from_scratch=from_scratch,
     )
+    require_form(gateway)  # before anything is written into a graph that is not meant
     with held_lease(gateway, seconds=lease_seconds, force=force, progress=progress) as lease:
         unfinished = writeback.unfinished_runs(gateway)
         try:

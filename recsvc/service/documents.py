@@ -9,14 +9,17 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from recsvc.evidence import EvidenceKind
 from recsvc.service.schemas import Count, Document
 
 
 class NodeDocument(Document):
-    """A node of the graph; `id` is null for a person the asker does not follow."""
+    """A node of the graph; `id` is null for a person the asker does not follow.
 
-    kind: EvidenceKind
+    `kind` is `user`, `item` or `category`. On a path in a graph that is mapped it may be the label
+    of another node in between, such as `order`, whose `id` is null.
+    """
+
+    kind: str
     id: str | None
     title: str | None
 

@@ -35,7 +35,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from loaders.errors import Neo4jAwayError
+from loaders.errors import ForeignGraphError, Neo4jAwayError
 from recsvc.errors import (
     FOLDER_ERRNOS,
     ActivationError,
@@ -228,6 +228,7 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     HTTPException: _http_error,
     NotFoundError: _not_found,
     ActivationError: _conflict,
+    ForeignGraphError: _conflict,
     RefreshRunningError: _conflict,
     RefreshError: _later,
     BusyError: _later,

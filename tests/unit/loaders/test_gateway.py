@@ -55,6 +55,8 @@ SERVER_SIDE = (
 class RecordingGateway:
     """Records what is run, and knows every index once it was made."""
 
+    graph = None
+
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.indexes: list[Row] = []

@@ -1,0 +1,104 @@
+"""The mapping of somebody else's graph is checked, and never becomes an injection."""
+
+import pytest
+from pydantic import ValidationError
+
+from loaders.graph_map import GraphMap, NodeMap, PathMap, parse_path, quoted, renamed
+from tests.mappings import MANY_WAYS
+
+NODES = {"user": {"label": "A", "id": "a"}, "item": {"label": "B", "id": "b"}}
+LINK = {"path": "(user)-[r:R]->(item)"}
+
+
+def test_path_has_its_types_directions_and_labels():
+    start, hops = parse_path("(user)-[:`HAS MADE`]->(order:Order)<-[line:IN|OF]-(item)")
+    assert start == "user"
+    assert [(h.name, h.types, h.forward, h.node, h.labels) for h in hops] == [
+        ("", "`HAS MADE`", True, "order", "Order"),
+        ("line", "IN|OF", False, "item", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "(user)",
+        "user-[:R]->(item)",
+        "(user)-[:R*1..3]->(item)",
+        "(user)-[:R {a: 1}]->(item)",
+        "(user)-->(item)",
+        "(user)-[:R]->(item) DETACH DELETE item",
+        "(user)-[:R]->(item:B {x: 1})",
+        "(user)-[:`R\\u0060]-() //`]->(item)",
+        "(item)-[:R]->(user)",
+    ],
+)
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ValidationError):
+        GraphMap.model_validate({**NODES, "interactions": [{"path": path}]})
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "r.a = 1 RETURN 1",
+        "EXISTS { (user) }",
+        "COUNT { (user)--() } > 1",
+        "r.a = 1; MATCH (n) DETACH DELETE n",
+        "apoc.cypher.runFirstColumn('x', {})",
+        "call(1)",
+        "r.a = $user_id",
+        "r.a = 1 // the rest",
+        "r.a = 1 /* the rest",
+        "r.a = '\\u0027 OR true'",
+        "other.a = 1",
+        "(r.a = 1",
+        "r.a = 1) OR (true",
+        "r.`a",
+        "",
+    ],
+)
+def test_conditions_are_of_a_closed_grammar(condition):
+    with pytest.raises(ValidationError):
+        PathMap(path="(user)-[r:R]->(item)", where=condition)
+
+
+def test_properties_and_functions_are_allowed_in_values():
+    value = "coalesce(r.`how many`, 1) * log(1 + abs(r.price)) - 3.5"
+    assert PathMap(path="(user)-[r:R]->(item)", value=value).value == value
+    assert renamed("r.a = 'r' AND user.r > 1", {"r": "r_1", "user": "u"}) == (
+        "r_1.a = 'r' AND u.r > 1"
+    )
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\\u0060b", "x" * 600])
+def test_names_that_could_end_early_are_refused(name):
+    with pytest.raises(ValidationError):
+        NodeMap(label=name, id="id")
+
+
+def test_any_other_name_is_quoted():
+    assert quoted("Order") == "Order"
+    assert quoted("a`b") == "`a``b`"
+    assert quoted("two words") == "`two words`"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"interactions": [LINK, LINK]}, "same event"),
+        ({"interactions": []}, "at least 1"),
+        ({"item_categories": [{"path": "(item)-[:R]->(category)"}]}, "needs a"),
+        ({"follows": [{"path": "(user)-[:R]->(item)"}]}, "from (user) to (other)"),
+        ({"interactions": [{"path": "(user)-[user:R]->(item)"}]}, "twice"),
+        ({"writes": "some"}, "writes"),
+    ],
+)
+def test_a_mapping_that_makes_no_sense_says_why(wrong, said):
+    with pytest.raises(ValidationError, match=said.replace("(", r"\(").replace(")", r"\)")):
+        GraphMap.model_validate({**NODES, "interactions": [LINK], **wrong})
+
+
+def test_labels_stand_for_ours():
+    assert MANY_WAYS.labels == {"User": "Customer", "Item": "Product", "Category": "Tag"}
