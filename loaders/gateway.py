@@ -62,6 +62,19 @@ class Neo4jAddress:
         """
         return query.text if self.graph is None else self.graph.statement(query)
 
+    def rows_from_disk(self, query: Query, parameters: Mapping[str, Any]) -> list[Row] | None:
+        """The rows of a query that is not asked of Neo4j; None where it is.
+
+        Raises:
+            OSError: a folder cannot be written or read.
+        """
+        return None if self.graph is None else self.graph.rows_from_disk(query, parameters)
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is ever written there."""
+        return self.graph is None or self.graph.versions is None
+
     @property
     def auth(self) -> tuple[str, str] | None:
         """What the driver takes as `auth`."""
@@ -193,6 +206,9 @@ class Neo4jGateway(Closing):
         Raises:
             Neo4jError: the server is away, too slow, or refuses the statement.
         """
+        kept = self.address.rows_from_disk(query, parameters)
+        if kept is not None:
+            return kept
         if query.mode in ("schema", "autocommit"):
             with translated_errors(self.address.shown, query), self._session() as session:
                 statement = neo4j.Query(
@@ -262,6 +278,7 @@ class Neo4jGateway(Closing):
         def unit(transaction: neo4j.ManagedTransaction) -> Any:
             return work(_OpenTransaction(transaction, self.address))
 
+        writes = writes and self.address.writes
         with translated_errors(self.address.shown, query), self._session() as session:
             return session.execute_write(unit) if writes else session.execute_read(unit)
 
@@ -285,9 +302,11 @@ class _OpenTransaction:
         self._transaction, self._address = transaction, address
 
     def run(self, query: Query, **parameters: Any) -> list[Row]:
-        return _rows(
-            self._transaction.run(self._address.statement(query), checked(query, parameters))
-        )
+        kept = self._address.rows_from_disk(query, parameters)
+        if kept is not None:
+            return kept
+        statement, given = self._address.statement(query), checked(query, parameters)
+        return _rows(self._transaction.run(statement, given))
 
 
 def _rows(result: neo4j.Result) -> list[Row]:

@@ -1,5 +1,5 @@
 """The graph of somebody else: queries written in its names."""
 
-from loaders.mapped._statement import MappedGraph, mapped_text
+from loaders.mapped._graph import MappedGraph, mapped_text
 
 __all__ = ["MappedGraph", "mapped_text"]

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from loaders.disk_versions import DiskVersions
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
 from loaders.mapped import MappedGraph
@@ -98,7 +99,9 @@ def _database(settings: Settings) -> str | None:
 
 
 def _mapped(settings: Settings) -> MappedGraph | None:
-    return MappedGraph(settings.graph) if settings.graph is not None else None
+    if settings.graph is None:
+        return None
+    return MappedGraph(settings.graph, DiskVersions(settings.home / "versions"))
 
 
 def open_gateway(settings: Settings) -> Neo4jGateway:

@@ -361,6 +361,10 @@ class Transport:
         seconds: float,
         after: State = UNKNOWN,
     ) -> tuple[list[Row], State]:
+        if not self.address.writes:
+            kept = await asyncio.to_thread(self.address.rows_from_disk, query, parameters)
+            if kept is not None:
+                return kept, UNKNOWN
         async with self._patience.deadline(query, seconds):
             try:
                 return await self._read_once(query, parameters, seconds, after)
