@@ -21,6 +21,7 @@ from recsvc.commands import console
 from recsvc.commands._shared import AsJson
 from recsvc.commands.connecting import local_neo4j, open_gateway
 from recsvc.errors import ApiKeyError, RecsvcError, RefreshError, SettingsError, file_error
+from recsvc.graph.mapping_check import check_mapping
 from recsvc.graph.store import all_versions
 from recsvc.refresh.options import HYBRID, refresh_options
 from recsvc.service.keys import key_file
@@ -191,7 +192,12 @@ def _database(gateway: Gateway) -> str:
 
 
 def _schema(gateway: Gateway) -> str:
-    """Whether our constraints and indexes are there."""
+    """Whether our constraints and indexes are there, or what a mapping names."""
+    if gateway.graph is not None:
+        found = check_mapping(gateway, gateway.graph)
+        if amiss := (*found.missing, *found.slow):
+            raise QueryError(f"of [graph] {len(amiss)} things are amiss: {amiss[0]}")
+        return "all that [graph] names is there, and indexes serve it"
     if lacking := missing(gateway.run(catalogue()["ingest/indexes"])):
         raise QueryError(f"{len(lacking)} are missing, recsvc ingest makes them: {lacking[0]}")
     return "every constraint and index is there"
