@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loaders.files import write_bytes
+from loaders.mapped import MappedGraph
 from recsvc.analyst.browser import guide, saved_queries, style
 from recsvc.analyst.notebook import notebook
 from recsvc.analyst.questions import questions, values
@@ -29,13 +30,16 @@ class KitFile:
     use: str
 
 
-def kit(events: Mapping[str, EventSettings]) -> dict[str, KitFile]:
+def kit(
+    events: Mapping[str, EventSettings], graph: MappedGraph | None = None
+) -> dict[str, KitFile]:
     """The files by name.
 
     Args:
         events: settings of the kinds of events, which one question takes.
+        graph: how the graph maps to ours, where it is the graph of somebody else.
     """
-    asked, given = questions(), values(events)
+    asked, given = questions(graph), values(events)
     return {
         "guide.html": KitFile(
             guide(asked, given).encode(), "text/html; charset=utf-8",
@@ -57,7 +61,11 @@ def kit(events: Mapping[str, EventSettings]) -> dict[str, KitFile]:
 
 
 def install(
-    folder: Path, events: Mapping[str, EventSettings], *, port: int
+    folder: Path,
+    events: Mapping[str, EventSettings],
+    *,
+    port: int,
+    graph: MappedGraph | None = None,
 ) -> dict[str, dict[str, str]]:
     """Write the files.
 
@@ -65,13 +73,14 @@ def install(
         folder: where to; made where it is not there.
         events: settings of the kinds of events.
         port: of the service.
+        graph: see `kit`.
 
     Returns:
         By name of the file: where it is, and what to do with it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     told: dict[str, dict[str, str]] = {}
-    for name, each in kit(events).items():
+    for name, each in kit(events, graph).items():
         file = folder / name
         write_bytes(file, each.content)
         # Browser takes guides from `localhost` and not from 127.0.0.1 unless it is told to.

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from loaders.catalogue import Query, catalogue
+from loaders.mapped import MappedGraph
 from recsvc.event_kinds import EventSettings, kind_key
 
 EXAMPLES: Mapping[str, Any] = MappingProxyType(
@@ -58,9 +59,16 @@ class Question:
     query: Query
 
 
-def questions() -> tuple[Question, ...]:
-    """All of them, those about one user first, then by name."""
-    found = [_question(query) for query in catalogue().folder("analyst")]
+def questions(graph: MappedGraph | None = None) -> tuple[Question, ...]:
+    """All of them, those about one user first, then by name.
+
+    Args:
+        graph: how the graph maps to ours, where it is the graph of somebody else.
+    """
+    queries = catalogue().folder("analyst")
+    if graph is not None:
+        queries = [replace(query, text=graph.statement(query)) for query in queries]
+    found = [_question(query) for query in queries]
     order = [topic for _, topic in _TOPICS] + [_OTHER_TOPIC]
     return tuple(sorted(found, key=lambda each: (order.index(each.topic), each.name)))
 

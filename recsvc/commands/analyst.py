@@ -14,7 +14,7 @@ from loaders.local_neo4j import LocalNeo4j, accounts_changed, copy_graph, forget
 from recsvc.analyst.kit import install as write_kit
 from recsvc.commands import console
 from recsvc.commands._shared import AsJson, print_document
-from recsvc.commands.connecting import analyst_folder, analyst_neo4j, local_neo4j
+from recsvc.commands.connecting import analyst_folder, analyst_neo4j, local_neo4j, mapped_graph
 from recsvc.refresh.places import COPY_FILE
 from recsvc.settings import load_settings
 
@@ -29,7 +29,8 @@ def install(
 ) -> None:
     """Write the guide, style, saved queries and notebook, and say how to use them."""
     settings = load_settings()
-    written = write_kit(out or analyst_folder(settings), settings.events, port=settings.port)
+    written = write_kit(out or analyst_folder(settings), settings.events, port=settings.port,
+                        graph=mapped_graph(settings))  # fmt: skip
     if as_json:
         console.print_json(written)
         return

@@ -27,7 +27,13 @@ from recsvc.commands._shared import (
     print_document,
     training_graph,
 )
-from recsvc.commands.connecting import make_engine, neo4j_address, open_revisions, with_engine
+from recsvc.commands.connecting import (
+    make_engine,
+    mapped_graph,
+    neo4j_address,
+    open_revisions,
+    with_engine,
+)
 from recsvc.errors import FOLDER_ERRNOS, SettingsError
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
@@ -217,7 +223,7 @@ def _service() -> "FastAPI":
         keys=key_ring(settings),
         requests_per_minute=settings.requests_per_minute,
         answer_cache=_answer_cache(settings, revisions),
-        kit=kit(settings.events),
+        kit=kit(settings.events, mapped_graph(settings)),
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
     )

@@ -82,7 +82,7 @@ def neo4j_address(settings: Settings) -> Neo4jAddress:
         address = local_neo4j(settings).address()
         mapped = settings.graph
         return replace(
-            address, graph=_mapped(settings), database=mapped.database if mapped else None
+            address, graph=mapped_graph(settings), database=mapped.database if mapped else None
         )
     password = settings.neo4j_password
     return Neo4jAddress(
@@ -90,7 +90,7 @@ def neo4j_address(settings: Settings) -> Neo4jAddress:
         settings.neo4j_user,
         password.get_secret_value() if password else "",
         _database(settings),
-        _mapped(settings),
+        mapped_graph(settings),
     )
 
 
@@ -98,7 +98,8 @@ def _database(settings: Settings) -> str | None:
     return (settings.graph and settings.graph.database) or settings.neo4j_database
 
 
-def _mapped(settings: Settings) -> MappedGraph | None:
+def mapped_graph(settings: Settings) -> MappedGraph | None:
+    """The graph of somebody else that the settings map; None where it is in our form."""
     if settings.graph is None:
         return None
     return MappedGraph(settings.graph, DiskVersions(settings.home / "versions"))
