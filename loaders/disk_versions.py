@@ -142,9 +142,25 @@ def _fail(books: _Books, given: Mapping[str, Any], *, own: bool) -> list[Row]:
         each for each in books.of("", "building", "ready") if (each["run"] == given["run"]) == own
     ]
     for each in found:
-        each |= {"status": "failed", "reason": given["reason"], "slot": None}
-        books.drop_parts(each)
+        each |= {"status": "failed", "reason": given["reason"]}
     return [{"failed": len(found)}]
+
+
+def _failed_slots(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
+    failed = {(each["model"], each["slot"]) for each in books.of("", "failed")}
+    others = {(e["model"], e["slot"]) for e in books.versions if e["status"] != "failed"}
+    return [{"model": m, "slot": slot} for m, slot in sorted(failed - others, key=str) if slot]
+
+
+def _leave_slot(books: _Books, given: Mapping[str, Any]) -> list[Row]:
+    found = [e for e in books.of(given["model"], "failed") if e["slot"] == given["slot"]]
+    for each in found:
+        each["slot"] = None
+    return [{"left": len(found)}]
+
+
+def _drop_failed(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
+    return [{"dropped": sum(map(books.drop_parts, books.of("hybrid", "failed")))}]
 
 
 def _ready(books: _Books, given: Mapping[str, Any]) -> list[Row]:
@@ -191,7 +207,8 @@ def _drop_versions(books: _Books, given: Mapping[str, Any]) -> list[Row]:
         newest = sorted(books.of(model), key=lambda each: -each["version"])
         old += [
             each for each in newest[given["keep"] :]
-            if each["status"] in ("retired", "failed") and not each.get("parts")
+            if each["status"] in ("retired", "failed")
+            and not each["slot"] and not each.get("parts")
         ]  # fmt: skip
     for each in old:
         books.versions.remove(each)
@@ -372,7 +389,9 @@ _ANSWERS: Mapping[str, tuple[_Answer, bool]] = {
     "writeback/unfinished_runs": (_unfinished, False),
     "writeback/fail_versions": (lambda books, given: _fail(books, given, own=True), True),
     "writeback/fail_unfinished": (lambda books, given: _fail(books, given, own=False), True),
-    "writeback/failed_slots": _always(),
+    "writeback/failed_slots": (_failed_slots, False),
+    "writeback/leave_slot": (_leave_slot, True),
+    "writeback/clear_vectors": _always({"cleared": 0}),
     "writeback/versions_ready": (_ready, True),
     "writeback/activate": (_activate, True),
     "writeback/active_blend": (_active_blend, False),
@@ -397,7 +416,7 @@ _ANSWERS: Mapping[str, tuple[_Answer, bool]] = {
     "serve/snapshot_part": (_part, False),
     "delete/stored_snapshots": (lambda books, _given: _stored(books, *_STORED), False),
     "delete/deletions": _always({"notes": [], "unread": []}),
-    "delete/drop_failed_parts": _always({"dropped": 0}),
+    "delete/drop_failed_parts": (_drop_failed, True),
     "delete/drop_left_parts": _always({"dropped": 0}),
     "delete/end_deletions": _always({"ended": 0}),
     "ingest/write_lock": _always(),
