@@ -158,7 +158,8 @@ class PathMap(BaseModel):
     event: str = "interaction"
     """The kind of event: a name, or a property of the pattern, such as `did.kind`."""
     value: str | None = None
-    """The weight: a property of the pattern, or what is reckoned from some. Unset: 1."""
+    """The weight: a property of the pattern, or what is reckoned from some. A name alone is a
+    property of the last relationship. Unset: 1."""
     timestamp: str | None = None
     """The time: a date or time, text as ISO 8601 has it, or Unix seconds or milliseconds."""
     where: str | None = None
@@ -171,9 +172,17 @@ class PathMap(BaseModel):
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """All variables of the path."""
+        """All variables of the path; the last relationship is `link` where it has no other name."""
         start, hops = self.hops
-        return (start, *(name for hop in hops for name in (hop.name, hop.node) if name))
+        named = (name for hop in hops for name in (hop.name, hop.node) if name)
+        return (start, *named, *(() if hops[-1].name else ("link",)))
+
+    def read(self, field: Literal["value", "timestamp"]) -> str | None:
+        """What gives the value or the time, with the variable that it is a property of."""
+        text: str | None = getattr(self, field)
+        if text is None or text in self.variables or not re.fullmatch(_NAME, text.strip()):
+            return text
+        return f"{self.hops[1][-1].name or 'link'}.{text.strip()}"
 
     @property
     def event_property(self) -> bool:
@@ -186,8 +195,8 @@ class PathMap(BaseModel):
         variables = self.variables
         if len(set(variables)) < len(variables):
             raise ValueError(f"path {self.path!r}: a variable stands in it twice")
-        for field in ("value", "timestamp", "where"):
-            text: str | None = getattr(self, field)
+        texts = (self.read("value"), self.read("timestamp"), self.where)
+        for field, text in zip(("value", "timestamp", "where"), texts, strict=True):
             if text is not None:
                 _check_expression(text, variables, field)
         if self.event_property:

@@ -129,6 +129,11 @@ def where_of(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(joined)}" if joined else ""
 
 
+def _last(path: PathMap) -> tuple[object, ...]:
+    last = path.hops[1][-1]
+    return last.types, last.forward, path.where, path.value, path.event
+
+
 def ways(graph: GraphMap, link: Link) -> list[Way]:
     """The paths that a relationship stands for; none where it is over several steps."""
     paths = {
@@ -138,6 +143,9 @@ def ways(graph: GraphMap, link: Link) -> list[Way]:
     }.get(link.type, ())
     if link.more:
         return []
+    # Paths that differ in the label of their end alone lead over the same relationships.
+    over = {(path.hops[0], path.hops[1][:-1], *_last(path)): path for path in reversed(paths)}
+    paths = tuple(path for path in paths if path in over.values())
     if link.forward is None:
         return [Way(path, forward) for path in paths for forward in (True, False)]
     return [Way(path, link.forward) for path in paths]
@@ -233,13 +241,14 @@ def _values(asked: set[str], path: PathMap, names: Mapping[str, str], last: str)
     if path.event_property:
         event = f"toStringOrNull({renamed(path.event, names)})"
     value, weight = "null", "1.0"
-    if path.value:
-        value = renamed(path.value, names)
+    if told := path.read("value"):
+        value = renamed(told, names)
         weight = (
             f"coalesce(toFloatOrNull({value}), "
             f"CASE WHEN {value} IS NULL THEN 1.0 ELSE 0.0 / 0.0 END)"
         )
-    time = _TIME.format(renamed(path.timestamp, names)) if path.timestamp else "null"
+    at = path.read("timestamp")
+    time = _TIME.format(renamed(at, names)) if at else "null"
     entries = {
         "event": event, "weight": weight, "value": value, "count": "1",
         "first_at": time, "last_at": time, "since": time, "inside": f"elementId({last})",

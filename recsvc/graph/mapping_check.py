@@ -80,7 +80,7 @@ def _properties(graph: GraphMap) -> set[str]:
     said = {name for each in nodes for name in (each.id, each.title) if name}
     texts = [graph.item.available, *(each.where for each in nodes)]
     for path in _paths(graph):
-        texts += [path.value, path.timestamp, path.where]
+        texts += [path.read("value"), path.read("timestamp"), path.where]
         texts += [path.event] if path.event_property else []
     return said.union(*map(_in_expression, filter(None, texts)))
 

@@ -72,6 +72,12 @@ def test_properties_and_functions_are_allowed_in_values():
     )
 
 
+def test_a_name_alone_is_a_property_of_the_last_relationship():
+    assert PathMap(path="(user)-[r:R]->(item)", value="stars").read("value") == "r.stars"
+    path = PathMap(path="(user)-[:R]->(item)", value="`my stars`", timestamp="user.at")
+    assert (path.read("value"), path.read("timestamp")) == ("link.`my stars`", "user.at")
+
+
 @pytest.mark.parametrize("name", ["", " ", "a\\u0060b", "x" * 600])
 def test_names_that_could_end_early_are_refused(name):
     with pytest.raises(ValidationError):
