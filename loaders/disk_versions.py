@@ -6,6 +6,7 @@ parts. Vectors and `SIMILAR` are not written at all.
 """
 
 import json
+import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ Row = dict[str, Any]
 Version = dict[str, Any]
 
 _TIMES = ("started_at", "ready_at", "activated_at", "retired_at", "graph_at")
+_VECTORS = re.compile(r"writeback/\w+_vector(s|_index)\[")
+"""Queries of vectors, which are not kept."""
 _PER_USER = ("validation_users", "validation_ndcg", "validation_asked")
 _STORED = ("ready", "active", "retired")
 
@@ -37,7 +40,7 @@ class DiskVersions:
     @staticmethod
     def answers(name: str) -> bool:
         """Whether a query is answered here, and not by Neo4j."""
-        return name.partition("[")[0] in _ANSWERS
+        return name in _ANSWERS or _VECTORS.match(name) is not None
 
     def run(self, name: str, parameters: Mapping[str, Any]) -> list[Row]:
         """The rows of a query.
@@ -45,7 +48,9 @@ class DiskVersions:
         Raises:
             OSError: the folder cannot be written or read.
         """
-        answer, writes = _ANSWERS[name.partition("[")[0]]
+        if _VECTORS.match(name):
+            return [{"written": 0, "cleared": 0}]
+        answer, writes = _ANSWERS[name]
         if not writes and not self._folder.is_dir():
             return answer(_Books({"versions": [], "lease": {}}, self._folder), parameters)
         with self._books(writes=writes) as books:
@@ -391,7 +396,6 @@ _ANSWERS: Mapping[str, tuple[_Answer, bool]] = {
     "writeback/fail_unfinished": (lambda books, given: _fail(books, given, own=False), True),
     "writeback/failed_slots": (_failed_slots, False),
     "writeback/leave_slot": (_leave_slot, True),
-    "writeback/clear_vectors": _always({"cleared": 0}),
     "writeback/versions_ready": (_ready, True),
     "writeback/activate": (_activate, True),
     "writeback/active_blend": (_active_blend, False),
@@ -403,10 +407,6 @@ _ANSWERS: Mapping[str, tuple[_Answer, bool]] = {
     "writeback/drop_validation": _always({"dropped": 0}),
     "writeback/clear_parts": (_clear_parts, True),
     "writeback/snapshot_part": (_put_part, True),
-    "writeback/item_vectors": _always({"written": 0}),
-    "writeback/user_vectors": _always({"written": 0}),
-    "writeback/item_vector_index": _always(),
-    "writeback/user_vector_index": _always(),
     "writeback/similar": _always({"written": 0}),
     "serve/active_versions": (_active, False),
     "serve/versions": (_all_versions, False),

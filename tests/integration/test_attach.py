@@ -2,15 +2,17 @@
 
 import csv
 import json
+import os
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loaders.catalogue import Query, catalogue
+from loaders.catalogue import Query, catalogue, planned_once
 from loaders.errors import ForeignGraphError
 from loaders.gateway import Neo4jAddress, Neo4jGateway, Row
 from loaders.graph_map import GraphMap
@@ -20,6 +22,7 @@ from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
 from tests.conftest import _DELETE_ALL, recsvc, running_service
 from tests.graph_hash import graph_hash
+from tests.mappings import MANY_WAYS, MOVIES, NORTHWIND
 
 pytestmark = pytest.mark.neo4j
 
@@ -209,8 +212,6 @@ def test_what_a_customer_buys_counts_at_once(
 def test_the_service_answers_and_refuses_to_write(
     refreshed: GraphMap, run: Run, tmp_path: Path, neo4j_address: Neo4jAddress
 ) -> None:
-    import os
-
     with running_service(dict(os.environ), tmp_path / "serve.log") as service:
         client = service.client
         answer = client.get("/v1/users/ALFKI/recommendations")
@@ -260,15 +261,25 @@ def test_nothing_is_written_for_a_user_who_may_only_read(
     assert graph_hash(gateway) == before
 
 
-def test_every_query_of_requests_is_planned_in_other_names(
+@pytest.mark.long
+@pytest.mark.parametrize("graph", [NORTHWIND, MOVIES, MANY_WAYS], ids=["shop", "movies", "many"])
+def test_every_query_is_planned_in_other_names(
+    graph: GraphMap, session_gateway: Neo4jGateway, neo4j_address: Neo4jAddress
+) -> None:
+    with Neo4jGateway(replace(neo4j_address, graph=MappedGraph(graph))) as gateway:
+        for query in catalogue().values():
+            try:
+                gateway.address.statement(query)
+            except ForeignGraphError:
+                continue
+            if query.mode in ("read", "write") and not query.name.startswith("ingest/"):
+                gateway.plan(planned_once(query))
+
+
+def test_queries_of_requests_are_planned_in_other_names(
     session_gateway: Neo4jGateway, neo4j_address: Neo4jAddress
 ) -> None:
-    from dataclasses import replace
-
-    from tests.mappings import MANY_WAYS
-
-    address = replace(neo4j_address, graph=MappedGraph(MANY_WAYS))
-    with Neo4jGateway(address) as gateway:
+    with Neo4jGateway(replace(neo4j_address, graph=MappedGraph(MANY_WAYS))) as gateway:
         for name in ("serve/user_evidence", "explain/item_user_item", "metapaths/item_user_item",
                      "extract/interacted", "serve/find_user"):  # fmt: skip
-            gateway.plan(replace(catalogue()[name], params={}))
+            gateway.plan(planned_once(catalogue()[name]))

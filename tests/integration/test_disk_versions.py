@@ -70,7 +70,11 @@ STEPS: list[tuple[str, dict[str, Any]]] = [
 def without_times(rows: list[Row]) -> list[Row]:
     return [
         {
-            name: without_times([value])[0] if isinstance(value, dict) else value
+            name: without_times([value])[0]
+            if isinstance(value, dict)
+            else sorted(value)
+            if name == "runs"
+            else value
             for name, value in sorted(row.items())
             if not name.endswith("_at") and value is not None
         }

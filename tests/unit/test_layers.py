@@ -27,6 +27,8 @@ REACH_CYPHER = {
     "recsvc/refresh/path_check.py": "meta-paths, run for a few pieces of evidence",
     "recsvc/refresh/path_trial.py": "one meta-path, measured",
     "recsvc/refresh/pipeline.py": "all meta-paths, to be checked",
+    "recsvc/commands/doctor.py": "which Neo4j answers, and what is not there of its schema",
+    "recsvc/graph/mapping_check.py": "what a mapping of somebody else's graph finds there",
     "recsvc/commands/paths.py": "a meta-path from a file that somebody names",
 }
 REACH_NEO4J = {
