@@ -30,3 +30,17 @@ def require_form(gateway: Gateway) -> None:
         f"this graph has no :{label} that counts by [graph] in recsvc.toml: "
         "`recsvc attach --check` says what was found"
     )
+
+
+def refuse_own_form(gateway: Gateway) -> None:
+    """Go on only if a graph needs a mapping.
+
+    Raises:
+        ForeignGraphError: it is in our form, or empty.
+        Neo4jError: it cannot be read.
+    """
+    (row,) = gateway.run(catalogue()["extract/form"])
+    if row["users"] and row["items"]:
+        raise ForeignGraphError("the graph has :User and :Item in our form: it needs no mapping")
+    if not row["others"]:
+        raise ForeignGraphError("the graph is empty: `recsvc ingest` brings data in")

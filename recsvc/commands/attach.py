@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from loaders.errors import ForeignGraphError
+from loaders.foreign_graph import refuse_own_form
 from loaders.gateway import Neo4jGateway
 from loaders.graph_survey import survey
 from recsvc.commands import console
@@ -44,6 +45,7 @@ def attach(
         )
     bare = dataclasses.replace(neo4j_address(settings), graph=None)
     with Neo4jGateway(bare) as gateway:
+        refuse_own_form(gateway)
         proposal = propose(survey(gateway))
     write_graph(proposal.graph, out)
     table = graph_tables(proposal.graph)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loaders.catalogue import catalogue
+from loaders.errors import ForeignGraphError
 from loaders.gateway import Gateway
 from loaders.graph_map import GraphMap, PathMap, quoted
 from loaders.graph_survey import survey
@@ -29,7 +30,8 @@ def check_mapping(gateway: Gateway, graph: GraphMap) -> MappingCheck:
     """Compare a mapping with the graph that a gateway reads by it; nothing is changed.
 
     Raises:
-        Neo4jError: the graph cannot be read.
+        ForeignGraphError: what it says would be written and not read.
+        Neo4jError: the graph cannot be read, or Neo4j does not take what the mapping says.
     """
     (known,) = gateway.run(catalogue()["attach/known"])
     names = (
@@ -42,7 +44,10 @@ def check_mapping(gateway: Gateway, graph: GraphMap) -> MappingCheck:
         for what, wanted, there in names
         for name in sorted(wanted - set(there))
     ]
-    found: dict[str, int] = dict(gateway.run(catalogue()["attach/counts"])[0])
+    counts = catalogue()["attach/counts"]
+    if gateway.plan(counts).writes:  # its grammar lets nothing through that does
+        raise ForeignGraphError("[graph] makes a statement that writes: nothing was run")
+    found: dict[str, int] = dict(gateway.run(counts)[0])
     wanted = ["users", "items", "interactions"]
     wanted += ["categories", "in_category"] if graph.item_categories else []
     wanted += ["follows"] if graph.follows else []
