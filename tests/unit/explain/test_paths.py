@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders.catalogue import catalogue
+from loaders.gateway import Neo4jAddress
 from loaders.types import IdMap
 from recsvc.answer import NodeRef, Path
 from recsvc.blend.blend import Blend, Term
@@ -34,6 +35,8 @@ Links = Mapping[str, Sequence[tuple[str, float]]]
 
 class FakeStore:
     """Answers `paths` from a table, and records the evidence it is asked about."""
+
+    address = Neo4jAddress("bolt://localhost", "neo4j", "")
 
     def __init__(self, links: Links, *, backwards: bool = False) -> None:
         self.links, self.backwards = links, backwards
