@@ -55,7 +55,7 @@ def judge(run: Run, candidate: Candidate) -> Sequence[str]:
     served = snapshot_of(
         basis.graph, details, basis.evidence, blend, candidate.numbers, run.kinds(basis.graph)
     )
-    note_lists(run, active, served, basis.graph, basis.extracted.at)
+    note_lists(run, active, served, basis.graph, basis.extracted.at, basis.start.before)
     return found
 
 

@@ -128,22 +128,21 @@ def fit_model(
     what = f"fit {name} {purpose}".rstrip()
     state = start.state if start else None
 
+    most: int = epochs or getattr(options, "epochs", 0)  # of those that may stop early
+
     def fit() -> Fitted:
         with run.step(what):
-            model, report = MODELS[name].fit(
-                data,
-                options,
-                FitRun(
-                    # Other walks than those that it has learned from already.
-                    run.options.seed + (state.in_a_row + 1 if state else bool(tables)),
-                    validation,
-                    run.options.device,
-                    epochs,
-                    lambda record: run.told(what, record.epoch, epochs or 0),
-                    run.record.checkpoint(what),
-                    state.placed_tables(name, data.graph, data.evidence) if state else tables,
-                ),
+            asked = FitRun(
+                # Other walks than those that it has learned from already.
+                run.options.seed + (state.in_a_row + 1 if state else bool(tables)),
+                validation,
+                run.options.device,
+                epochs,
+                lambda record: run.told(what, record.epoch, asked.fine_tuning_epochs(most)),
+                run.record.checkpoint(what),
+                state.placed_tables(name, data.graph, data.evidence) if state else tables,
             )
+            model, report = MODELS[name].fit(data, options, asked)
             if report.interrupted:
                 raise KeyboardInterrupt  # the model so far is no use: the others are not fitted
         return as_part(model, report, data.graph.items, run.options.kernel_size, run)

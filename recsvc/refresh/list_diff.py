@@ -24,6 +24,7 @@ from recsvc.errors import RecsvcError
 from recsvc.evaluation.metrics import bootstrap
 from recsvc.evaluation.splits import id_numbers
 from recsvc.recommend.batch import batch_evidence, recommend_all
+from recsvc.refresh.options import HYBRID
 from recsvc.refresh.parts import Run
 from recsvc.refresh.sampled_lists import (
     ListedItem,
@@ -44,7 +45,12 @@ _RESAMPLES = 2_000
 
 
 def note_lists(
-    run: Run, active: ActiveBlend | None, new: Snapshot, graph: HeteroGraph, at: float
+    run: Run,
+    active: ActiveBlend | None,
+    new: Snapshot,
+    graph: HeteroGraph,
+    at: float,
+    known: Snapshot | None = None,
 ) -> None:
     """Keep with the run what it changes for a sample of users.
 
@@ -56,6 +62,8 @@ def note_lists(
         new: what is about to be served.
         graph: what it was learned from.
         at: when that was read, in Unix seconds.
+        known: a version whose arrays are in memory: that is read from Neo4j only if it is not the
+            active one.
 
     Raises:
         LeaseLostError: another refresh took over.
@@ -67,7 +75,7 @@ def note_lists(
         return
     with run.step("lists"):
         try:
-            with _unpacked(run.gateway, active, folder) as before:
+            with _arrays_of(run.gateway, active, folder, known) as before:
                 lists = changed_lists(active.version, before, new, graph, run.events, at)
             _keep(run.gateway, folder, lists, graph)
         except Exception as error:  # whatever it is, the versions are as good without the page
@@ -156,8 +164,13 @@ def _listed(item_ids: Sequence[str], now: Snapshot) -> tuple[ListedItem, ...]:
 
 
 @contextmanager
-def _unpacked(gateway: Gateway, active: ActiveBlend, folder: Path) -> Generator[Snapshot]:
+def _arrays_of(
+    gateway: Gateway, active: ActiveBlend, folder: Path, known: Snapshot | None
+) -> Generator[Snapshot]:
     """The arrays of the active version, mapped from files: of most of them little is read."""
+    if known is not None and known.versions[HYBRID] == active.version:
+        yield known
+        return
     place = folder / "active"
     shutil.rmtree(place, ignore_errors=True)
     try:

@@ -234,20 +234,22 @@ def _basis(run: Run, *, from_scratch: bool) -> Basis:
     if unknown := unknown_kinds(graph.interactions.events, run.events):
         run.record.note(unknown_kinds=unknown)
         run.record.tell("kinds of events without a weight count nothing", kinds=unknown)
-    _check_paths(run, graph)
     if (paths := of_all_kinds()) and not set(graph.interactions.events) <= set(run.kinds(graph)):
         run.record.tell("meta-paths that do not take $kinds count every kind of event", paths=paths)
     evidence = evidence_matrix(graph, run.events, now=extracted.at)
     require_memory(run, graph, evidence)
     start = chosen_start(run, graph, evidence, from_scratch=from_scratch)
-    if start.state is not None:
-        options = {n: MODELS[n].options(**own) for n, own in start.state.options.items()}
-        run.record.note(model_options=dict(start.state.options))
-        return Basis(extracted, evidence, start, options, start.state.learned)
-    expected = in_words(run.options.models, evidence.nnz, sum(evidence.shape))
+    tuned = start.state is not None
+    expected = in_words(run.options.models, evidence.nnz, sum(evidence.shape), tuned=tuned)
     run.record.note(expected=expected)
     run.record.tell(expected)
     run.told(expected, 1, 1)
+    if start.state is not None:
+        # The files of meta-paths are those that the refresh from scratch has checked.
+        options = {n: MODELS[n].options(**own) for n, own in start.state.options.items()}
+        run.record.note(model_options=dict(start.state.options))
+        return Basis(extracted, evidence, start, options, start.state.learned)
+    _check_paths(run, graph)
     options = resolved_options(run, graph, evidence)
     run.record.note(
         model_options={name: own.model_dump(mode="json") for name, own in options.items()}

@@ -17,10 +17,14 @@ from loaders.writeback import Version
 from recsvc.blend import fit as blend_fit
 from recsvc.errors import GateError
 from recsvc.models import FitRun, ModelSpec
+from recsvc.models.lightgcn import LightGCNOptions
+from recsvc.refresh import list_diff
 from recsvc.refresh.fine_tuning_state import forget_node, read_state
 from recsvc.refresh.options import RefreshOptions
+from recsvc.refresh.parts import Progress
 from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_manifest import RunManifest
+from recsvc.refresh.sampled_lists import read_lists
 from recsvc.settings import load_settings
 from recsvc.signals import RowSignal
 from recsvc.snapshot import arrays as snapshots
@@ -59,9 +63,18 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refreshed(graph: Neo4jGateway, home: Path) -> Refreshes:
-    def run(*, from_scratch: bool = False, force: bool = False, **options: Any) -> RunManifest:
+    def run(
+        *,
+        from_scratch: bool = False,
+        force: bool = False,
+        progress: Progress = lambda _what, _done, _total: None,
+        **options: Any,
+    ) -> RunManifest:
         chosen = OPTIONS.model_copy(update=options)
-        return refresh(graph, chosen, EVENTS, home=home, force=force, from_scratch=from_scratch)
+        return refresh(
+            graph, chosen, EVENTS, home=home, force=force, from_scratch=from_scratch,
+            progress=progress,
+        )  # fmt: skip
 
     return run
 
@@ -105,17 +118,33 @@ def vectors(found: Snapshot) -> np.ndarray:
 
 @pytest.mark.usefixtures("later")
 def test_a_refresh_goes_on_from_the_active_version(
-    graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path
-) -> None:
+    graph: Neo4jGateway, refreshed: Refreshes, home: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folders_of_lists: list[Path] = []
+    unpack = list_diff.unpack
+
+    def noted(parts: Any, sha256: str, folder: Path) -> None:
+        folders_of_lists.append(folder)
+        unpack(parts, sha256, folder)
+
+    monkeypatch.setattr(list_diff, "unpack", noted)
     write(tmp_path / "tables", "interactions", "user_id,item_id", ["u010,i44", "u998,i98"])
-    first = refreshed()
+    told: list[tuple[str, int, int]] = []
+    first = refreshed(progress=lambda *each: told.append(each))
+    assert ("fit lightgcn for validation", 1, LightGCNOptions().epochs) in told
     assert first.start == "from scratch: no version is active"
     before = snapshot(graph, first)
     take_in(graph, tmp_path / "tables")
-    second = refreshed()
+    told.clear()
+    second = refreshed(progress=lambda *each: told.append(each))
+    assert ("fit lightgcn", 1, 1) in told, "a tenth of the epochs"
     assert second.start.startswith("fine-tuned from hybrid 1: 0.")
     assert {row["start"] for row in graph.run(STARTS)} == {second.start}
+    assert second.expected is not None
+    assert second.expected.startswith("about 10 s expected on two cores")
     left_out = {
+        "check meta-paths",
         "weights",
         "paths for validation",
         "rows for validation",
@@ -124,10 +153,13 @@ def test_a_refresh_goes_on_from_the_active_version(
     }
     assert first.seconds.keys() & left_out
     assert not second.seconds.keys() & left_out
+    assert not folders_of_lists
+    assert read_lists(home / "refreshes" / second.run) is not None
     assert second.weights == first.weights
     after = snapshot(graph, second)
     aligned = np.vecdot(vectors(before), vectors(after))
     anew = snapshot(graph, refreshed(seed=1))
+    assert folders_of_lists
     turned = np.vecdot(vectors(before), vectors(anew))
     assert aligned.min() > 0.9
     assert np.median(turned) < 0.5

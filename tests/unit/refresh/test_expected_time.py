@@ -22,5 +22,12 @@ def test_the_dearest_model_and_those_not_measured_are_named() -> None:
         "about 13 min expected on two cores, 38% of it for lightgcn"
     )
     assert in_words(("mf", "ridge"), 1000, 200) == (
-        "about 1 min expected on two cores; mf not counted"
+        "about 10 s expected on two cores; mf not counted"
     )
+
+
+def test_a_fine_tuned_refresh_takes_a_part_of_that() -> None:
+    """On Last.fm the steps that are left were measured as some 20 seconds."""
+    assert in_words(DEFAULTS, 92_834, 19_914, tuned=True) == "about 20 s expected on two cores"
+    scratch, tuned = (expected_seconds(DEFAULTS, 92_834, 19_914, tuned=t) for t in (False, True))
+    assert 2.5 < scratch / tuned < 4.0
