@@ -12,6 +12,9 @@ from typing import NamedTuple, no_type_check
 import numba
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from recsvc.models._walks import Walks, next_random
@@ -111,6 +114,35 @@ def _alias(share):
     return share, other
 
 
+_LINE_BYTES, _LINES = 64, 4  # of a processor's cache, and how many are fetched; it goes on itself
+
+
+@intrinsic
+@no_type_check
+def _fetch(typing, table, row):
+    """Ask for a row of a table without waiting for it.
+
+    Tables larger than the cache are read at random places, and each waits for memory in its turn.
+    """
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(table)(context, builder, arguments[0])
+        place = context.cast(builder, arguments[1], row, types.intp)
+        stride = cgutils.unpack_tuple(builder, array.strides)[0]
+        begin = builder.mul(place, stride)
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        form = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], form)
+        data = builder.bitcast(array.data, byte)
+        how = [ir.Constant(number, each) for each in (1, 3, 1)]  # to write, to stay, data
+        for line in range(_LINES):
+            offset = ir.Constant(begin.type, _LINE_BYTES * line)
+            builder.call(fetch, [builder.gep(data, [builder.add(begin, offset)]), *how])
+        return context.get_dummy_value()
+
+    return types.void(table, row), generate
+
+
 # Put into the caller as they are: passing the arrays on takes as long as the arithmetic.
 @numba.njit(fastmath=_FAST, inline="always")
 @no_type_check
@@ -154,12 +186,15 @@ def _around(walks, row, first, last, node):
 @no_type_check
 def _train_walks(walks, centre, context, share, other, window, negatives, alphas, state):
     gradient = np.empty(centre.shape[1], np.float32)
+    far = np.empty(negatives * _DRAWS, np.int64)
     one, none = np.float32(1.0), np.float32(0.0)
     loss, pairs = 0.0, 0
     for row in range(len(walks)):
         alpha = np.float32(alphas[0] + (alphas[1] - alphas[0]) * row / len(walks))
         length = 0
         while length < walks.shape[1] and walks[row, length] >= 0:
+            _fetch(centre, walks[row, length])
+            _fetch(context, walks[row, length])
             length += 1
         for place in range(length):
             state, drawn = next_random(state)
@@ -167,13 +202,16 @@ def _train_walks(walks, centre, context, share, other, window, negatives, alphas
             first, last = max(0, place - reach), min(length, place + reach + 1)
             c = walks[row, place]
             gradient[:] = 0.0
+            count = last - first - 1
+            draws = len(far) if count else 0
+            for k in range(draws):
+                state, far[k] = _draw(share, other, state)
+                _fetch(context, far[k])
             for near in range(first, last):
                 if near != place:
                     o = walks[row, near]
                     loss += _step(centre, context, gradient, c, o, one, alpha)
-            count = last - first - 1
-            for _ in range(negatives * _DRAWS if count else 0):
-                state, n = _draw(share, other, state)
+            for n in far[:draws]:
                 # For each pair of which it is a negative, and not the context itself.
                 times = count - _around(walks, row, first, last, n) + (n == c)
                 weight = np.float32(times / _DRAWS)
