@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
 from recsvc.blend.blend import BASE, LEAST_APART, LEAST_WEIGHT, Blend, scaled_scores, unit_rms
-from recsvc.blend.cut_users import cut_users, learned_reliance
+from recsvc.blend.cut_users import USUAL, USUAL_BASE, cut_users, learned_reliance
 from recsvc.blend.hold_out import ValidationSplit, all_evidence
 from recsvc.blend.options import BlendOptions
 from recsvc.blend.parts import Fitted, Learned, Tables, Validated
@@ -51,6 +51,8 @@ _T = TypeVar("_T")
 _LITTLE = 0.02
 """Of what is left: held out at most so much, a fit on everything goes on from the one on what is
 left. On Last.fm, where it is 0.05, that loses accuracy (docs/decisions/0026)."""
+LEAST_USERS = 10
+"""Validation users that it takes to learn λ: what fewer happen to like says too little."""
 
 
 class Journal:
@@ -189,6 +191,8 @@ class Whole:
 def learn(parts: Parts, split: ValidationSplit) -> Learned:
     """Make the signals from what is left, and learn epochs and weights on what is held out.
 
+    Where that is too little to learn from, they are the usual ones, and nothing is measured.
+
     Raises:
         TrainingError: a model cannot be fitted.
     """
@@ -196,9 +200,18 @@ def learn(parts: Parts, split: ValidationSplit) -> Learned:
 
 
 def _learn(parts: Parts, split: ValidationSplit) -> Learned:
+    if len(split.users) < LEAST_USERS:
+        least = max(5, int(0.5 / parts.options.held_out_share) + 1)
+        return _usual(
+            parts, split,
+            f"{len(split.users)} users have {least} different items or more, {LEAST_USERS} are "
+            "needed",
+        )  # fmt: skip
     signals = split_signals(parts, split)
     with parts.journal.step("weights"):
         candidates = signals.candidates()
+        if not candidates.features.any():
+            return _usual(parts, split, "no signal finds anything of what is held out")
         weights, reliance = learned_blend(signals, candidates)
         by_user = validation_accuracy(relied(candidates, signals.relied(reliance)), weights)
         metrics = {name: dict(bootstrap(values, 1000, 0)) for name, values in by_user.items()}
@@ -214,6 +227,24 @@ def _learn(parts: Parts, split: ValidationSplit) -> Learned:
     little = split.held_out.nnz <= _LITTLE * split.kept.nnz
     tables = signals.tables if little else {}
     return Learned(weights, signals.epochs, metrics, validated, groups, tables, reliance)
+
+
+def _usual(parts: Parts, split: ValidationSplit, why: str) -> Learned:
+    """The weights of a blend that nothing can be learned for.
+
+    Signals that start from items share 1 among them. Others stand beside popularity, which counts
+    what is usual, and so does with little known.
+    """
+    models = parts.options.models if split.kept.nnz else ()
+    kinds: dict[str, EvidenceKind] = dict.fromkeys((*models, PAGERANK), "item")
+    kinds |= usable_metapaths(parts.queries)
+    share = 1.0 / sum(kind == "item" for kind in kinds.values())
+    weights = {name: share if kind == "item" else USUAL_BASE for name, kind in kinds.items()}
+    nobody, number = np.zeros(0, np.int64), np.zeros(0)
+    return Learned(
+        weights | {BASE: USUAL_BASE}, {}, {}, Validated(nobody, number, nobody),
+        reliance=USUAL, unlearned=why,
+    )  # fmt: skip
 
 
 def learned_blend(
@@ -310,6 +341,8 @@ def fit_whole(
 ) -> Whole:
     """Make every signal from everything, and put them together.
 
+    Without any evidence there is nothing to fit a model to, and none takes part.
+
     Args:
         parts: how.
         graph: nodes and relationships.
@@ -327,7 +360,7 @@ def fit_whole(
         name: parts.fit(
             name, graph, evidence, epochs=epochs.get(name) or None, start=tables.get(name, ())
         )
-        for name in parts.options.models
+        for name in (parts.options.models if evidence.nnz else ())
     }
     of_rows, cut = row_signals(parts, graph, evidence, earlier_rows)
     signals = (*(each.signal(name, graph.items) for name, each in fitted.items()), *of_rows)

@@ -79,6 +79,7 @@ class Learned:
         tables: `Fitted.tables` by model, where so little was held out that the fit on everything
             can go on from them.
         reliance: what the parts count for with little known of a user.
+        unlearned: why λ and the exponents are the usual ones; "" where they were learned.
     """
 
     weights: Mapping[str, float]
@@ -88,3 +89,4 @@ class Learned:
     by_items_known: tuple[UserGroup, ...] = ()
     tables: Mapping[str, Tables] = field(default_factory=dict[str, Tables])
     reliance: Reliance = ALIKE
+    unlearned: str = ""

@@ -306,6 +306,8 @@ def refresh(
     console.say(run.start or "")
     console.print_mapping("active versions", run.versions or {})
     weights = run.weights or {}
+    if run.unlearned:
+        console.say(f"the weights are the usual ones, as they cannot be learned: {run.unlearned}")
     rows = [
         (name, weights.get(name, ""), *(found[m].mean for m in ("recall@20", "ndcg@20")))
         for name, found in (run.metrics or {}).items()

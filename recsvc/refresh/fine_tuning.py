@@ -90,6 +90,8 @@ def _chosen(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> dict[str, 
     state = read_state(home_of(run), active.run)
     if state is None or not state.tables or manifest is None:
         return _scratch(f"{name} left nothing on this machine to go on from")
+    if state.learned.unlearned:
+        return _scratch(f"the weights of {name} were not learned")
     if _asked(manifest) != _asked(run.record.manifest) or state.paths != metapath_digests():
         return _scratch(f"options, events, packages or meta-paths are others than for {name}")
     if _was_refused(run, name):

@@ -46,10 +46,16 @@ def judge(run: Run, candidate: Candidate) -> Sequence[str]:
         found = found or _worse_for_seeing(run, candidate)
         below, warnings = _below_popularity(candidate.basis, active)
         found = (*found, *below)
+        if candidate.basis.learned.unlearned:
+            # Of so little, vectors may all be alike: there is nothing better to be had.
+            found, warnings = (), [*found, *warnings]
         run.record.note(objections=found, warnings=warnings, change=change, compared=comparison.how)
+        if candidate.basis.learned.unlearned:
+            told = "the weights of the blend are the usual ones, as they cannot be learned"
+            run.record.tell(told, level="warning", reason=candidate.basis.learned.unlearned)
         if warnings:
-            told = "the popular list serves some users better"
-            run.record.tell(told, level="warning", groups=warnings)
+            told = "something speaks against the new versions"
+            run.record.tell(told, level="warning", warnings=warnings)
     basis, blend = candidate.basis, candidate.blend
     details = basis.extracted.details
     served = snapshot_of(
@@ -72,6 +78,7 @@ def _facts(candidate: Candidate) -> dict[str, Any]:
         "new_versions": candidate.numbers, "metrics": learned.metrics,
         "by_items_known": learned.by_items_known,
         "weights": learned.weights, "reliance": asdict(learned.reliance),
+        "unlearned": learned.unlearned or None,
         "counts": candidate.counts, "cut": candidate.cut,
         "coverage": coverage(candidate.blend.signals, candidate.known),
     }  # fmt: skip
@@ -80,7 +87,7 @@ def _facts(candidate: Candidate) -> dict[str, Any]:
 def _worse_for_seeing(run: Run, candidate: Candidate) -> tuple[str, ...]:
     """Whether what is to be served finds what it has seen worse than what had not seen it."""
     basis = candidate.basis
-    if basis.start.state is not None:  # nothing was validated
+    if basis.start.state is not None or basis.learned.unlearned:  # nothing was validated
         return ()
     arguments = (run, basis.graph, basis.evidence, basis.learned, candidate.blend)
     change = change_by_seeing(*arguments)
@@ -119,6 +126,8 @@ def _compared(run: Run, basis: Basis) -> Comparison:
         return Comparison(None, "no version is active")
     if basis.start.state is not None:
         return change_by_fine_tuning(run, basis)
+    if basis.learned.unlearned:
+        return Comparison(None, f"nothing was validated: {basis.learned.unlearned}")
     since = change_since(run, basis.graph, basis.evidence, basis.options, basis.learned, active)
     if since.change is not None:
         return since

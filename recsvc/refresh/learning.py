@@ -51,7 +51,10 @@ def require_memory(run: Run, graph: HeteroGraph, evidence: sp.csr_matrix) -> Non
 def resolved_options(
     run: Run, graph: HeteroGraph, evidence: sp.csr_matrix
 ) -> dict[str, ModelOptions]:
-    """The options of each model, what they leave open chosen once: both fits are to be alike."""
+    """The options of each model, what they leave open chosen once: both fits are to be alike.
+
+    Without any evidence no model is fitted, and there are none.
+    """
     data = TrainingData(graph, evidence)
 
     def resolve(name: str) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def resolved_options(
 
     return {
         name: MODELS[name].options(**run.kept(f"resolve {name}", partial(resolve, name)))
-        for name in run.options.models
+        for name in (run.options.models if evidence.nnz else ())
     }
 
 

@@ -32,6 +32,7 @@ from recsvc.blend.fit import (
 )
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
 from recsvc.blend.weights import Candidates
+from recsvc.errors import RefreshError
 from recsvc.evaluation.metrics import Estimate, bootstrap
 from recsvc.event_kinds import EventSettings, speaking_kinds
 from recsvc.evidence import EvidenceKind, evidence_matrix
@@ -137,6 +138,10 @@ def try_metapath(
     evidence = evidence_matrix(graph, events, now=extracted.at)
     kinds = speaking_kinds(graph.interactions.events, events)
     split = split_by(held_out_mask(graph, evidence, options, options.seed), graph, evidence)
+    if not len(split.users):
+        raise RefreshError(
+            "no user has enough items to hold some out: a meta-path cannot be measured"
+        )
     signals = split_signals(Parts(options, kinds, basis.fit, None, basis), split, purpose=PURPOSE)
     progress("read the last refresh", 1, 1)
     names: dict[EvidenceKind, Sequence[str]] = {

@@ -322,11 +322,12 @@ def _write(run: Run, candidate: Candidate) -> None:
         writeback.write_snapshot(
             run.gateway, number, parts, lambda done: run.told("write snapshot", done, len(parts))
         )
+    epochs = {**{name: each.epochs for name, each in candidate.fitted.items()}, **learned.epochs}
     finished: list[tuple[writeback.Version, Mapping[str, Any]]] = []
     for name, version in candidate.versions.items():
-        own = _blend_facts(run, candidate) if name == HYBRID else {"epochs": learned.epochs[name]}
+        own = _blend_facts(run, candidate) if name == HYBRID else {"epochs": epochs[name]}
         known = {
-            "metrics": {m: e.mean for m, e in learned.metrics[name].items()},
+            "metrics": {m: e.mean for m, e in learned.metrics.get(name, {}).items()},
             "weights": learned.weights,
             "start": candidate.basis.start.reason,
             "seconds": sum(run.record.manifest.seconds.values()),

@@ -238,10 +238,16 @@ def _weights(manifest: RunManifest) -> Section:
         (
             f"A weight of {LEAST_WEIGHT} is the least, {LEAST_APART} of a signal that does not "
             "start from items: it speaks where no other does.",
+            *_unlearned(manifest),
             *_relied(manifest.reliance or {}),
         ),
         (Table("λ by signal", ("signal", "new", "active before", "difference"), rows),),
     )
+
+
+def _unlearned(manifest: RunManifest) -> tuple[str, ...]:
+    why = manifest.unlearned
+    return (f"These are the usual weights. They could not be learned: {why}.",) if why else ()
 
 
 def _relied(reliance: Mapping[str, float]) -> tuple[str, ...]:

@@ -110,6 +110,8 @@ class RunOutcome(_Facts):
     list and the best of its signals alone."""
     weights: dict[str, float] | None = None
     """λ by signal."""
+    unlearned: str | None = None
+    """Why `weights` and `reliance` are the usual ones; null where they were learned."""
     reliance: dict[str, float] | None = None
     """By how much the parts of a score count for more or less with less known of a user: the
     exponents `prior`, `follows` and `people`."""

@@ -71,3 +71,35 @@ def test_the_fit_on_everything_goes_on_where_little_was_held_out(
     fit_whole(parts, graph, evidence, learned.weights, learned.epochs, tables=learned.tables)
     assert [bool(start) for start in starts] == [False, goes_on]
     assert set(learned.tables) == ({"lightgcn"} if goes_on else set())
+
+
+@pytest.mark.parametrize("able", [9, 10])
+def test_weights_are_learned_from_ten_users_on(able: int) -> None:
+    rng = np.random.default_rng(0)
+    liked = np.zeros((30, 20), bool)
+    for user in range(30):
+        liked[user, rng.choice(20, 6 if user < able else 4, replace=False)] = True
+    row, column = np.nonzero(liked)
+    none = np.zeros(len(row))
+    did = Interactions(row, column, none.astype(np.int8), none + 1.0, none, ("interaction",))
+    users, items = (IdMap([f"{n:03}" for n in range(size)]) for size in (30, 20))
+    graph = HeteroGraph(users, items, IdMap(()), did, Edges.empty(), Edges.empty())
+    evidence = sp.csr_matrix((none + 1.0, (row, column)), shape=(30, 20), dtype=np.float32)
+
+    def fit(name, graph, evidence, purpose="", *, held_out=None, epochs=None, start=()) -> Fitted:
+        return Fitted(sp.csr_matrix(evidence.T @ evidence), 0)
+
+    options = BlendOptions(models=("ease",))
+    parts = Parts(options, ("interaction",), fit, None, Journal())
+    split = split_by(held_out_mask(graph, evidence, options, 0), graph, evidence)
+    learned = learn(parts, split)
+    if able == 9:
+        assert learned.unlearned == "9 users have 5 different items or more, 10 are needed"
+        assert learned.metrics == {}
+    else:
+        assert learned.unlearned == ""
+        assert learned.metrics.keys() > {"hybrid", "ease"}
+    whole = fit_whole(
+        parts, graph, evidence, learned.weights, learned.epochs, reliance=learned.reliance
+    )
+    assert min(whole.blend.weights) > 0.0

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.blend.blend import BASE, LEAST_APART, LEAST_WEIGHT
+from recsvc.blend.cut_users import USUAL, USUAL_BASE
 from recsvc.blend.hold_out import ValidationSplit, split_by
 from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
@@ -317,10 +318,13 @@ def test_the_memory_is_that_of_the_parts_and_more() -> None:
     assert module.memory_bytes(data, HybridOptions(models=("walk3",))) > one
 
 
-def test_nothing_to_hold_out_is_said() -> None:
+def test_with_nothing_to_hold_out_the_weights_are_the_usual_ones() -> None:
     data = data_of(np.eye(4, dtype=np.float32))
-    with pytest.raises(TrainingError, match="no user has 5 items or more"):
-        fitted(data, models="walk3")
+    usual = fitted(data, models="walk3")
+    of_items = {usual.weights[name] for name in ("walk3", "pagerank", "item_user_item")}
+    assert len(of_items) == 1
+    assert usual.weights["followed_user_item"] == usual.weights["base"] == USUAL_BASE
+    assert usual.blend.reliance == USUAL
     fitted(data, models="walk3", fusion="weighted", weights="walk3=1")
 
 
