@@ -1,4 +1,5 @@
 import fcntl
+import re
 import shutil
 import socket
 import threading
@@ -9,15 +10,43 @@ from pathlib import Path
 import pytest
 
 from loaders.errors import LocalNeo4jError, Neo4jUnavailableError
+from loaders.local_neo4j._library import library_folder
 from tests.unit.loaders.local_neo4j.helpers import (
     DIES,
+    ENGINE,
     SLEEPS,
+    RecordingRunner,
     has_ended,
     local,
+    make_server_jar,
     stranger,
     write_record,
 )
 from tests.waiting import PATIENCE_SECONDS
+
+
+class TestRuntime:
+    def test_what_would_run_it_is_named_and_nothing_is_brought(self, java_on_path, tmp_path):
+        java_on_path("exit 0")
+        home = tmp_path / "home"
+        assert re.fullmatch(r"Java 17 in .*jdk, and Maven in .*mvn", local(home).runtime())
+        assert local(home, RecordingRunner(ENGINE)).runtime() == "a Docker engine"
+        assert not home.exists()
+        assert not (tmp_path / "maven.log").exists()
+
+    def test_a_missing_maven_is_named(self, java_on_path, programs, tmp_path):
+        java_on_path("exit 0")
+        (programs / "mvn").unlink()
+        with pytest.raises(LocalNeo4jError, match=r"no Maven .*: install it"):
+            local(tmp_path / "home").runtime()
+
+    def test_jars_that_want_a_newer_java_say_which(self, java_on_path, tmp_path):
+        java_on_path("exit 0")
+        library = library_folder(tmp_path / "home" / "neo4j", "5.26")
+        library.mkdir(parents=True)
+        make_server_jar(library / "neo4j-5.26.31.jar", class_format=44 + 55)
+        with pytest.raises(LocalNeo4jError, match="Java 55"):
+            local(tmp_path / "home").runtime()
 
 
 class TestStartingJava:
