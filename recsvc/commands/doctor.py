@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
 from typing import TypeVar
 
 import psutil
-import requests
 import typer
 
 from loaders.catalogue import catalogue
@@ -160,12 +160,15 @@ def _ports(settings: Settings) -> str:
 
 def _is_served(settings: Settings) -> bool:
     """Whether the service answers where it is to listen."""
-    host = f"[{settings.host}]" if settings.host.version == 6 else str(settings.host)
+    # Not by way of a proxy that the environment names.
+    connection = HTTPConnection(str(settings.host), settings.port, timeout=2.0)
     try:
-        url = f"http://{host}:{settings.port}/health/live"
-        return requests.get(url, timeout=2.0).json() == {"status": "live"}
-    except (requests.RequestException, ValueError):
+        connection.request("GET", "/health/live")
+        return connection.getresponse().read(64) == b'{"status":"live"}'
+    except (OSError, HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 def _keys(settings: Settings) -> str:
@@ -211,6 +214,8 @@ def _versions(gateway: Gateway) -> str:
         raise RefreshError("no version of the blend is active: recsvc refresh makes one")
     if not blend.get("stored"):
         raise RefreshError("the arrays of the active version are gone: recsvc refresh makes others")
+    if "graph_at" not in blend:
+        raise RefreshError("how old the active version is cannot be read: recsvc refresh")
     days = (datetime.now(UTC) - datetime.fromisoformat(blend["graph_at"])).days
     if days > _OLD_DAYS:
         raise RefreshError(

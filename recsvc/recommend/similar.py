@@ -22,7 +22,10 @@ NO_ITEM_VECTOR: Final = (
     "this item has no vector: nobody had it at the last refresh, and nobody who has it now has "
     "another item that has one"
 )
-NO_USER_VECTOR: Final = "this user has no vector: they liked nothing at the last refresh"
+NO_OTHER_ITEM: Final = "no other item that is available has a vector"
+NO_USER_VECTOR: Final = (
+    "this user, or everybody else, has no vector: liked nothing at the last refresh"
+)
 
 
 async def similar_items(
@@ -61,7 +64,8 @@ async def similar_items(
         SimilarNode(snapshot.items[i], item.title, float(cosine[i]), rank)
         for rank, (i, item) in enumerate(found.items(), start=1)
     )
-    return SimilarAnswer(item_id, model, version, items, degraded=degraded)
+    reason = None if items else NO_OTHER_ITEM
+    return SimilarAnswer(item_id, model, version, items, reason, degraded=degraded)
 
 
 async def _best_live(

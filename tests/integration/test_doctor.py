@@ -1,6 +1,7 @@
 """`recsvc doctor` on broken set-ups: each line that is amiss says what to do."""
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
 from loaders.local_neo4j._options import free_ports
 from loaders.schema import apply_schema, schema_items
+from tests.conftest import running_service
 from tests.statement import statement
 
 pytestmark = [
@@ -84,6 +86,16 @@ def test_an_empty_graph_whose_schema_lacks_something(gateway: Neo4jGateway, amis
     assert found.keys() == {"schema", "versions"}
     assert "1 are missing, recsvc ingest makes them" in found["schema"]
     assert "recsvc refresh makes one" in found["versions"]
+
+
+def test_a_service_that_answers_has_its_port(
+    gateway: Neo4jGateway, amiss: Ask, environment: dict[str, str], tmp_path: Path
+) -> None:
+    apply_schema(gateway)
+    log = tmp_path / "log"
+    with running_service({**os.environ, **environment}, log, until="/health/live") as service:
+        found = amiss(PORT=str(service.client.base_url.port))
+    assert found.keys() == {"versions"}
 
 
 def test_a_wrong_password(amiss: Ask) -> None:
