@@ -195,6 +195,9 @@ class Shop:
             listed = [item["item_id"] for item in answer["items"]]
             left = self.eligible - self.seen(user)
             assert answer["degraded"] == []
+            assert (f"{len(left)} of 20:" in self.run("recommend", user, "-k", "20")) == (
+                len(left) < 20
+            )
             assert len(set(listed)) == len(listed) == min(20, len(left)), (user, left)
             assert set(listed) <= left
             for item in answer["items"]:
