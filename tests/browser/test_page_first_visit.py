@@ -45,7 +45,7 @@ def test_an_example_is_a_click(open_page: Open, client: httpx.Client) -> None:
     page = open_page()
     example = page.locator(".examples button").first
     name, counted = example.inner_text().split(" · ")
-    assert re.fullmatch(r"[\d,]+ interactions?", counted)
+    assert re.fullmatch(r"[\d,]+ items?", counted)
     example.click()
     page.wait_for_url("**/?user=*")
     user = parse_qs(urlsplit(page.url).query)["user"][0]
@@ -135,7 +135,7 @@ def test_what_is_not_known_is_not_claimed(open_page: Open, client: httpx.Client)
 
 
 @pytest.mark.parametrize("width", [360, pytest.param(1440, marks=pytest.mark.long)])
-def test_a_title_without_a_space_makes_nothing_wider(
+def test_a_title_without_a_space_makes_nothing_wider_or_longer(
     open_page: Open, client: httpx.Client, width: int
 ) -> None:
     page = open_page(viewport={"width": width, "height": 900})
@@ -143,10 +143,16 @@ def test_a_title_without_a_space_makes_nothing_wider(
     for item in answer["items"]:
         item["title"] = LONG
         item["explanation"]["text"] = f"Because you bought {LONG}."
+        evidence = {"kind": "item", "id": "i1", "title": LONG}
+        item["explanation"]["contributions"][0]["evidence"] = evidence
+        item["explanation"]["counterfactual"] = {"without": [evidence], "replaced_by": "i2"}
     told(page, answer)
     page.goto(page.url + f"?user={USER}")
     expect(page.locator(".detail[data-whole]")).to_be_visible()
     assert page.evaluate("document.scrollingElement.scrollWidth") == width
+    beyond = "parts => parts.filter(p => p.offsetWidth > p.parentElement.clientWidth).length"
+    assert page.locator(".parts").evaluate_all(beyond) == 0
+    assert len(page.locator(".counterfactual").inner_text()) < 2 * len(LONG) / 3
 
 
 def test_what_has_no_time_is_not_sorted_by_it(open_page: Open) -> None:

@@ -3,7 +3,7 @@
 import { bar, colourOf, scaleOf } from './bars.js';
 import { copyButton } from './copy.js';
 import { h } from './dom.js';
-import { keyOf, nameOf, score, signed, words } from './format.js';
+import { keyOf, nameOf, score, shortened, signed, words } from './format.js';
 import { graphOf } from './graph.js';
 import { meaningOf } from './meaning.js';
 import { current, go } from './state.js';
@@ -12,6 +12,7 @@ import { titleOf } from './titles.js';
 /** @typedef {import('./list.js').Item} Item */
 
 const FIRST_ROWS = 6;
+const LONGEST = 80;
 const NO_PATHS = 'No path of the graph is among the reasons.';
 const NOT_READ = 'Not known: Neo4j did not answer in time.';
 
@@ -90,9 +91,9 @@ function rowOf({ name, parts, sum }, scale) {
  * @param {{without: {kind: string, id: string | null, title: string | null}[], replaced_by: string}} found
  */
 function counterfactualOf({ without, replaced_by: other }) {
-  const named = new Intl.ListFormat('en').format(without.map(nameOf));
+  const named = new Intl.ListFormat('en').format(without.map((node) => shortened(nameOf(node), LONGEST)));
   const instead = h('b', {}, other);
-  titleOf('item', other).then((title) => { instead.textContent = title; }, () => {}); // else its id stays
+  titleOf('item', other).then((title) => { instead.textContent = shortened(title, LONGEST); }, () => {}); // else its id stays
   const away = () => go({ without: [...new Set([...current().without, ...without.map(keyOf)])] });
   return h('p', { class: 'counterfactual' },
     h('span', {}, 'Without ', h('b', {}, named), ' it would not be in this list, and ', instead, ' would.'),

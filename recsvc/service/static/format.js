@@ -68,5 +68,8 @@ export function nameOf(node) {
   return node.kind === 'item' ? node.id : `${node.kind} ${node.id}`;
 }
 
+/** A name that would fill a picture or a sentence by itself, cut. @param {string} name @param {number} longest */
+export const shortened = (name, longest) => (name.length > longest ? `${name.slice(0, longest - 1)}…` : name);
+
 /** How evidence is named in `without`. @param {{kind: string, id: string | null}} node */
 export const keyOf = (node) => `${node.kind}:${node.id}`;

@@ -5,7 +5,7 @@
  */
 
 import { freshId, h, svg } from './dom.js';
-import { nameOf, signed } from './format.js';
+import { nameOf, shortened, signed } from './format.js';
 
 /**
  * @typedef {{kind: string, id: string | null, title: string | null}} PathNode
@@ -145,7 +145,7 @@ function lineOf({ from, to, types, forward, sum, number }, widest) {
 /** @param {Dot} dot */
 function nodeOf(dot) {
   const { kind, layer, name, people, sum, x, y } = dot;
-  const shown = name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name;
+  const shown = shortened(name, LONGEST);
   const label = `${name}${layer ? `: ${signed(sum)} on the paths over it` : ''}`;
   return svg('g', { class: `dot ${kind}${people ? ' people' : ''}`, tabindex: 0, role: 'img', 'aria-label': label },
     mark(kind, x, y, layer === 0 || layer === LAST ? 8 : 6),

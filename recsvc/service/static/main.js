@@ -13,7 +13,7 @@ import { versions } from './versions.js';
 
 /** @typedef {import('./state.js').State} State */
 
-/** Users of whom those with the most interactions are examples. */
+/** Users of whom those with the most items are examples. */
 const DRAWN = 20;
 const EXAMPLES = 3;
 const VIEWS = { recommendations, compare, versions };
@@ -82,8 +82,8 @@ function start() {
 const someoneNew = () => go({ ...anew, view: 'new' });
 
 /** @param {{id: string, title: string | null, count: number}} user */
-const exampleOf = ({ id, title, count: interactions }) => h('button', { type: 'button', class: 'quiet', onclick: () => lookAt(id) },
-  h('b', {}, title ?? id), ` · ${count(interactions)} ${interactions === 1 ? 'interaction' : 'interactions'}`);
+const exampleOf = ({ id, title, count: items }) => h('button', { type: 'button', class: 'quiet', onclick: () => lookAt(id) },
+  h('b', {}, title ?? id), ` · ${count(items)} ${items === 1 ? 'item' : 'items'}`);
 
 /** What a view is made for; another of it is another view. @param {State} state */
 const kindOf = ({ view, user, item }) => JSON.stringify([view, user, item]);

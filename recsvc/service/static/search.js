@@ -7,7 +7,7 @@ import { count } from './format.js';
 /** @typedef {{id: string, title: string | null, count: number}} Found */
 
 const PAUSE_MS = 120;
-const COUNTED = { users: 'interactions', items: 'interactions', categories: 'items' };
+const COUNTED = { users: 'items', items: 'interactions', categories: 'items' };
 
 /**
  * @param {Object} options
