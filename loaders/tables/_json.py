@@ -28,6 +28,7 @@ from loaders.tables._text import estimated_lines, open_blocks
 FROM_AN_ARRAY = "an array becomes that by jq -c '.[]'"
 """How to get a file of JSON Lines."""
 _CONSTANTS = {"NaN": None}
+_ARRAY = re.compile(rb"\s*\[\s*(\{|$)")
 _NAME_END = re.compile(rb'"\s*:')
 
 
@@ -80,6 +81,11 @@ class JsonTable:
     def _find_types(self) -> dict[str, pl.DataType]:
         values: defaultdict[str, set[type]] = defaultdict(set)
         elements: defaultdict[str, set[type]] = defaultdict(set)
+        # Of an array over several lines, one without a comma could be taken for the only row.
+        if _ARRAY.match(next((line for block in self._blocks() for _, line in block), b"")):
+            raise TableError(
+                f"{self.path} is a JSON array: expected one object on each line ({FROM_AN_ARRAY})"
+            )
         for block in self._blocks():
             for _, line in block:
                 try:

@@ -52,7 +52,7 @@ class Reason(StrEnum):
         "for the column"
     )
     ITSELF = "'{}' is the {} too: expected another id"
-    NOT_UTF8 = "is not valid UTF-8"
+    NOT_UTF8 = "is not valid UTF-8: save the file as UTF-8"
     NUL = "holds a NUL character: the file is damaged, or not UTF-8 text"
     CELLS = "{} cells: expected {}, as in the header"
     LONG_CELL = f"a cell longer than {MAX_CELL_CHARACTERS:,} characters: is a quote left open?"

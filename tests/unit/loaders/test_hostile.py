@@ -128,5 +128,5 @@ def test_a_latin_1_file_loses_only_the_rows_that_are_not_ascii(
     frame, rejected = read_csv(text.encode("latin-1"))
     assert frame["user_id"].to_list() == ["plain", "also plain"]
     assert [(r.line, r.column, r.reason) for r in rejected] == [
-        (3, "user_id", "is not valid UTF-8")
+        (3, "user_id", "is not valid UTF-8: save the file as UTF-8")
     ]

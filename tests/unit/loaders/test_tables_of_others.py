@@ -114,7 +114,7 @@ def test_damage_in_a_column_that_nobody_reads_costs_no_row(read: Read) -> None:
     latin = "user_id,item_id,city\na,x,München\nb,\0y,Ulm\nc,z,Ulm\n".encode("latin-1")
     _, rejected, _ = read(latin)
     assert rejected == [
-        "interactions.csv, line 2, column city: is not valid UTF-8",
+        "interactions.csv, line 2, column city: is not valid UTF-8: save the file as UTF-8",
         "interactions.csv, line 3, column item_id: holds a NUL character: the file is damaged, "
         "or not UTF-8 text",
     ]
@@ -211,8 +211,11 @@ def test_files_of_other_names_come_with_how_to_name_them(tmp_path: Path) -> None
         assert both.row_count(INTERACTIONS) == 2
 
 
-def test_a_json_array_comes_with_how_to_make_lines_of_it(tmp_path: Path) -> None:
-    (tmp_path / "interactions.jsonl").write_text('[{"user_id": "a", "item_id": "x"}]')
+@pytest.mark.parametrize("line_end", ["", "\n"])
+def test_a_json_array_comes_with_how_to_make_lines_of_it(tmp_path: Path, line_end: str) -> None:
+    objects = ('{"user_id": "a", "item_id": "x"}', ",", '{"user_id": "a", "item_id": "y"}')
+    array = line_end.join(["[", objects[0] + objects[1], objects[2], "]"])
+    (tmp_path / "interactions.jsonl").write_text(array)
     with pytest.raises(TableError, match=r"jq -c '\.\[\]'"):
         open_tables(str(tmp_path))
     (tmp_path / "interactions.jsonl").rename(tmp_path / "interactions.json")

@@ -211,7 +211,7 @@ class TestRejectedRows:
         frame, rejected = read_csv(data)
         assert frame["user_id"].to_list() == ["é"]
         assert [(r.line, r.column, r.reason) for r in rejected] == [
-            (2, "item_id", "is not valid UTF-8"),
+            (2, "item_id", "is not valid UTF-8: save the file as UTF-8"),
             (3, "user_id", "holds a NUL character: the file is damaged, or not UTF-8 text"),
         ]
         assert [r.row for r in rejected] == ["a,\ufffd\ufffdb", "c\ufffd,d"]
@@ -303,7 +303,7 @@ class TestRejectedRows:
         frame, rejected = read_table(tmp_path, INTERACTIONS)
         assert frame["user_id"].to_list() == ["a", "c"]
         assert [(r.line, r.column, r.reason) for r in rejected] == [
-            (2, "item_id", "is not valid UTF-8")
+            (2, "item_id", "is not valid UTF-8: save the file as UTF-8")
         ]
         assert rejected[0].row == '{"user_id":"b","item_id":"\ufffd"}'
 

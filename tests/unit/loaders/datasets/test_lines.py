@@ -41,7 +41,7 @@ def test_damaged_lines() -> None:
     rows, lines, rejected = read("é,1\n".encode() + b"\xe9,2\n\x00,3\n4,4\n")
     assert (rows, lines) == ([("é", "1"), ("4", "4")], [1, 4])
     assert [(line, reason[:19]) for line, _, reason in rejected] == [
-        (2, "is not valid UTF-8"),
+        (2, "is not valid UTF-8:"),
         (3, "holds a NUL charact"),
     ]
 
