@@ -133,7 +133,7 @@ export function recommendations(place, first) {
     replace(body, items.length ? listOfItems(now, before) : nothing());
     warn(degraded);
     if (focused) /** @type {HTMLElement | null} */ (body.querySelector(`[data-item="${CSS.escape(focused)}"]`))?.focus();
-    say(`${items.length} recommendations.${before ? ` Without ${current().without.length} pieces of evidence.` : ''}`);
+    say(`${items.length} recommendations.${before ? ` Pieces of evidence left out: ${current().without.length}.` : ''}`);
   }
 
   /** Say what Neo4j had no time for. @param {string[]} degraded */
