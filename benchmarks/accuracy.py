@@ -148,7 +148,7 @@ def ranked_together(models: Mapping[str, HybridModel], data: TrialData) -> Found
             own, relied = model.blend, model.blend.reliance
             total = (own.base_weight * relied.base(counts[0]))[:, None] * own.prior
             for signal, weight in zip(own.signals, own.weights, strict=True):
-                factor = weight * relied.signal(signal.kind, *counts)
+                factor = weight * relied.signal(signal.name, signal.kind, *counts)
                 total += factor[:, None] * scores[signal.name]
             parts[name].append(_best(total.astype(np.float32), users, data))
     return {

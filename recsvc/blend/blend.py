@@ -233,7 +233,7 @@ class Blend:
                 # Likes and dislikes may cancel each other up to rounding.
                 rms *= rms > _ROUNDING * np.sqrt(signal.mean_square(whole))
             if rms:
-                relied = float(self.reliance.signal(signal.kind, *counts))
+                relied = float(self.reliance.signal(signal.name, signal.kind, *counts))
                 spoken.append((signal, weight * relied / float(rms), rows))
         return ScoredUser(self.prior, base, counted, tuple(spoken), self.bounds)
 
@@ -252,7 +252,8 @@ class Blend:
             if weight and evidence[signal.kind].nnz:
                 given = evidence[signal.kind]
                 raw = signal.batch_scores(given)
-                factor = weight * self.reliance.signal(signal.kind, *counts) * unit_rms(raw)
+                relied = self.reliance.signal(signal.name, signal.kind, *counts)
+                factor = weight * relied * unit_rms(raw)
                 if (given.data < 0).any():
                     factor = factor * _speaks(raw, signal.batch_scores(abs(given)))
                 scores += factor[:, None].astype(np.float32) * raw

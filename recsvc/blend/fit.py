@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
@@ -31,7 +31,7 @@ from recsvc.blend.reliance import ALIKE, Reliance, effective_counts
 from recsvc.blend.weights import Candidates, candidates_in_parts, learn_weights, top_hits
 from recsvc.evaluation.groups import by_items_known
 from recsvc.evaluation.metrics import accuracy, bootstrap
-from recsvc.evaluation.splits import id_numbers, row_numbers
+from recsvc.evaluation.splits import MANY, id_numbers, row_numbers
 from recsvc.evidence import EvidenceKind
 from recsvc.signals import RowSignal, Signal
 from recsvc.signals.metapath import (
@@ -163,8 +163,17 @@ class SplitSignals:
     def relied(self, reliance: Reliance) -> Float32[NDArray[np.float32], "signals users"]:
         """r_s(u) of each signal, and of the prior, for the users of the split."""
         counts = effective_counts(self.given)
-        factors = [reliance.signal(kind, *counts) for kind in self.kinds.values()]
+        factors = [reliance.signal(*signal, *counts) for signal in self.kinds.items()]
         return np.array([*factors, reliance.base(counts[0])], np.float32)
+
+    @property
+    def many(self) -> Bool[NDArray[np.bool_], " users"]:
+        """The users that λ is learned on: those with many items, or all where those are few.
+
+        With few items the parts say much the same, and less of what λ is to tell.
+        """
+        many = self.split.has_many
+        return many if many.sum() >= LEAST_USERS else np.ones_like(many)
 
     def candidates(self) -> Candidates:
         """What λ is learned on; its features are the signals, then the prior."""
@@ -200,13 +209,13 @@ def learn(parts: Parts, split: ValidationSplit) -> Learned:
 
 
 def _learn(parts: Parts, split: ValidationSplit) -> Learned:
-    if len(split.users) < LEAST_USERS:
-        least = max(5, int(0.5 / parts.options.held_out_share) + 1)
+    able = int(split.has_many.sum())
+    if able < LEAST_USERS:
         return _usual(
-            parts, split,
-            f"{len(split.users)} users have {least} different items or more, {LEAST_USERS} are "
-            "needed",
-        )  # fmt: skip
+            parts,
+            split,
+            f"{able} users have {MANY} different items or more, {LEAST_USERS} are needed",
+        )
     signals = split_signals(parts, split)
     with parts.journal.step("weights"):
         candidates = signals.candidates()
@@ -255,7 +264,7 @@ def learned_blend(
     A meta-path that has raw scores alone takes no part in the second. What no validation user
     follows or prefers cannot be weighed: for somebody who does, it stands beside popularity.
     """
-    weights = learned_weights(candidates, signals.kinds)
+    weights = usual_weights(signals, candidates, signals.kinds)
     held_out = signals.split.held_out[signals.split.users]
     users = cut_users(signals.signals, weights, signals.prior, signals.given, held_out)
     base, reliance = learned_reliance(users, weights[BASE])
@@ -265,6 +274,29 @@ def learned_blend(
         if kind != "item" and not values.any()
     }
     return weights | unheard | {BASE: base}, reliance
+
+
+def usual_weights(
+    signals: SplitSignals, candidates: Candidates, kinds: Mapping[str, EvidenceKind]
+) -> dict[str, float]:
+    """λ by signal, learned on the users with many items.
+
+    It is learned without factors. What followed users say then counts for what is usual, so its λ
+    is divided by the mean of that factor.
+
+    Args:
+        signals: whose users these are.
+        candidates: of all of them; their features are some of the signals, then the prior.
+        kinds: the evidence that each of these signals starts from.
+    """
+    weights = learned_weights(candidates.of_users(np.flatnonzero(signals.many)), kinds)
+    counts = effective_counts(signals.given)[:, signals.many]
+    follow = counts[:, counts[1] > 0.0]
+    for name, kind in kinds.items():
+        if kind == "user" and follow.size:
+            mean = float(USUAL.signal(name, kind, *follow).mean())
+            weights[name] = max(LEAST_APART, weights[name] / mean)
+    return weights
 
 
 def learned_weights(candidates: Candidates, kinds: Mapping[str, EvidenceKind]) -> dict[str, float]:

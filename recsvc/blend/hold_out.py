@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
 from recsvc.blend.options import BlendOptions
-from recsvc.evaluation.splits import entries, hold_out_again, id_numbers, without_pairs
+from recsvc.evaluation.splits import MANY, entries, hold_out_again, id_numbers, without_pairs
 from recsvc.evidence import EvidenceKind
 
 
@@ -28,6 +28,12 @@ class ValidationSplit:
     graph: HeteroGraph
     kept: sp.csr_matrix
     held_out: sp.csr_matrix
+
+    @property
+    def has_many(self) -> Bool[NDArray[np.bool_], " validation"]:
+        """Whether a validation user had many items, of which a share is held out."""
+        count = np.diff(self.kept.indptr) + np.diff(self.held_out.indptr)
+        return count[self.users] >= MANY
 
 
 def split_by(

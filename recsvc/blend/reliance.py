@@ -5,10 +5,11 @@ whom much is known. Of a user who has m items and follows n people, each 1 at le
 
     r_base(u)     = (20 / m)^prior            also of signals that start from categories
     r_follows(u)  = (20 / m)^follows · n^people
-    r_items(u)    = 1
+    r_s(u)        = max(1, 20 / m)^items_s      of a signal s that starts from items
 
 so that somebody with one item gets mostly what is popular and what is known otherwise, and somebody
-with twenty what λ says. m is the effective count of the weights that are above 0 (Kish 1965,
+with twenty what λ says. items_s is 0 unless with few items this signal clearly says more than the
+others, or less. m is the effective count of the weights that are above 0 (Kish 1965,
 "Survey Sampling", §11.7): m equal ones count as m, and one beside many that are small as hardly
 more than 1, since what they add up to is hardly more than that one.
 
@@ -16,7 +17,7 @@ more than 1, since what they add up to is hardly more than that one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
@@ -40,30 +41,43 @@ class Reliance:
         prior: of what the prior, and what is said of categories, counts for more with less known.
         follows: the same of what is said of followed users.
         people: of what that counts for more with more of them.
+        items: of what a signal that starts from items counts for more with less known, by name; 0
+            of one that is not named.
     """
 
     prior: float = 0.0
     follows: float = 0.0
     people: float = 0.0
+    items: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def base(self, items: Float64[NDArray[np.float64], "*n"]) -> Float64[NDArray[np.float64], "*n"]:
         """r_base of n users with so many items."""
-        return (_USUAL_ITEMS / np.maximum(items, 1.0)) ** self.prior
+        return _less_known(items) ** self.prior
 
     def signal(
         self,
+        name: str,
         kind: EvidenceKind,
         items: Float64[NDArray[np.float64], "*n"],
         people: Float64[NDArray[np.float64], "*n"],
     ) -> Float64[NDArray[np.float64], "*n"]:
-        """r_s of n users with so many items and followed users, for a signal of one kind."""
+        """r_s of n users with so many items and followed users.
+
+        Args:
+            name: of the signal.
+            kind: of the evidence that it starts from.
+            items: effective counts, as `effective_counts` gives them.
+            people: the same of followed users.
+        """
         if kind == "item":
-            return np.ones_like(items)
+            return np.maximum(_less_known(items), 1.0) ** self.items.get(name, 0.0)
         if kind == "category":
             return self.base(items)
-        return (_USUAL_ITEMS / np.maximum(items, 1.0)) ** self.follows * (
-            np.maximum(people, 1.0) ** self.people
-        )
+        return _less_known(items) ** self.follows * np.maximum(people, 1.0) ** self.people
+
+
+def _less_known(items: Float64[NDArray[np.float64], "*n"]) -> Float64[NDArray[np.float64], "*n"]:
+    return _USUAL_ITEMS / np.maximum(items, 1.0)
 
 
 ALIKE = Reliance()

@@ -103,6 +103,8 @@ def candidates_in_parts(
     signals: int,
     seen: sp.csr_matrix,
     held_out: sp.csr_matrix,
+    *,
+    per_signal: int = PER_SIGNAL,
 ) -> Candidates:
     """The same, with all items scored for some users at a time: only the candidates are kept.
 
@@ -111,6 +113,7 @@ def candidates_in_parts(
         signals: how many they are.
         seen: what each user did something with, [users, items].
         held_out: what is held out from each.
+        per_signal: items taken from each signal.
     """
     users, items = seen.shape
     step = max(1, SCORES_AT_ONCE // (items * signals))
@@ -120,7 +123,7 @@ def candidates_in_parts(
         own, answers = (
             [row.indices.astype(np.int64) for row in matrix[some]] for matrix in (seen, held_out)
         )
-        parts.append(collect_candidates(score(some), own, answers))
+        parts.append(collect_candidates(score(some), own, answers, per_signal=per_signal))
     return join_candidates(parts)
 
 

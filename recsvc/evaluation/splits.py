@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph, Interactions
 
+MANY = 5
+"""Items from which on a share of them is held out."""
+
 
 def hold_out(
     interactions: Interactions | sp.csr_matrix,
     fraction: float = 0.2,
     *,
-    minimum: int = 5,
+    minimum: int = MANY,
     seed: int,
 ) -> Bool[NDArray[np.bool_], " edges"]:
     """Hold out a random part of each user's items.
@@ -75,21 +78,24 @@ def hold_out_again(
     fraction: float,
     *,
     most_users: int,
-    minimum: int = 5,
+    minimum: int = MANY,
     seed: int,
 ) -> Bool[NDArray[np.bool_], " edges"]:
     """Hold out as `hold_out` does, of some users, and mostly the same when the graph has grown.
 
     A hash of the user and the seed chooses the users, and one of the user, the item and the seed
     their items: the lowest are taken. So another user or item takes the place of at most one.
+    Users with fewer than `minimum` items are chosen apart, as many again. Each user who is chosen
+    loses one item at least and keeps one.
 
     Args:
         matrix: whose stored entries are the interactions, [users, items].
         users: see `id_numbers`.
         items: the same.
         fraction: share of a user's items to hold out, above 0 and below 1.
-        most_users: users of whom something is held out, at most.
-        minimum: users with fewer items keep them all.
+        most_users: users of whom something is held out, at most, of those with `minimum` items
+            and of those with 2 or more but fewer.
+        minimum: from how many items on a user has many.
         seed: decides which.
 
     Returns:
@@ -97,13 +103,15 @@ def hold_out_again(
     """
     user_hash = _mixed(users.view(np.uint64), np.array([seed % 2**64], np.uint64))
     count = np.diff(matrix.indptr).astype(np.int64)
-    able = np.flatnonzero((count >= minimum) & (_wanted(count, fraction) > 0))
     chosen = np.zeros(len(users), np.bool_)
-    chosen[able[np.argsort(user_hash[able], kind="stable")[:most_users]]] = True
+    for few in (False, True):
+        of_these = np.flatnonzero((count >= 2) & ((count < minimum) == few))
+        chosen[of_these[np.argsort(user_hash[of_these], kind="stable")[:most_users]]] = True
     owner = np.repeat(np.arange(len(users)), count)
     mask = chosen[owner]
     place = _mixed(items.view(np.uint64)[matrix.indices[mask]], user_hash[owner[mask]])
-    mask[mask] = _held_out_pairs(owner[mask], place, fraction, minimum)
+    wanted = np.maximum(1, _wanted(count[chosen], fraction))
+    mask[mask] = _first_of_each(owner[mask], place, wanted)
     return mask
 
 
@@ -177,11 +185,19 @@ def _held_out_pairs(
     minimum: int,
 ) -> Bool[NDArray[np.bool_], " pairs"]:
     """Of different pairs that are sorted by user, those of each user that come first."""
+    count = np.unique(user, return_counts=True)[1]
+    return _first_of_each(user, place, np.where(count < minimum, 0, _wanted(count, fraction)))
+
+
+def _first_of_each(
+    user: Int64[NDArray[np.int64], " pairs"],
+    place: Float64[NDArray[np.float64], " pairs"] | UInt64[NDArray[np.uint64], " pairs"],
+    wanted: Int64[NDArray[np.int64], " users"],
+) -> Bool[NDArray[np.bool_], " pairs"]:
+    """So many of the pairs of each user who has any, which are sorted by user."""
     order = np.lexsort((place, user))
     _, begin, count = np.unique(user, return_index=True, return_counts=True)
     rank = np.arange(len(user)) - np.repeat(begin, count)
-    wanted = _wanted(count, fraction)
-    wanted[count < minimum] = 0
     mask = np.zeros(len(user), np.bool_)
     mask[order] = rank < np.repeat(wanted, count)
     return mask

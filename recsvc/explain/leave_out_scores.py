@@ -134,7 +134,10 @@ class LeaveOneOutScores:
         base = self._base * self._reliance.base(after[0]) / self._reliance.base(before[0])
         change = np.ones((len(self._spoken), len(sets)))
         for number, (signal, _, _) in enumerate(self._spoken):
-            relied = (self._reliance.signal(signal.kind, *counts) for counts in (after, before))
+            relied = (
+                self._reliance.signal(signal.name, signal.kind, *counts)
+                for counts in (after, before)
+            )
             change[number] = np.divide(*relied)
         return base, change
 

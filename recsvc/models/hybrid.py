@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph, IdMap
 from recsvc.blend.blend import BASE, LEAST_WEIGHT, Blend
-from recsvc.blend.cut_users import MOST_CUT_USERS
+from recsvc.blend.cut_users import MOST_CUT_USERS, PER_SIGNAL_OF_PART
 from recsvc.blend.fit import (
     Journal,
     Parts,
     fit_whole,
     learn,
     learned_blend,
-    learned_weights,
     row_signals,
     split_signals,
+    usual_weights,
 )
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
 from recsvc.blend.parts import Fitted, Tables
@@ -119,10 +119,11 @@ def memory_bytes(data: TrainingData, options: HybridOptions) -> int:
         lists = len(options.models) + len(paths) + 2
         # Two float32 of each value while chunks are joined, four arrays of one while λ is tried.
         width = min(items, lists * PER_SIGNAL) * (8 * lists + 16)
-        held += min(options.validation_users, users) * width + 8 * SCORES_AT_ONCE
-        # The same of the three kinds of evidence and the prior, of users with part of theirs.
-        cut = min(options.validation_users, users) + MOST_CUT_USERS
-        held += cut * min(items, 4 * PER_SIGNAL) * (8 * 4 + 16)
+        asked = min(2 * options.validation_users, users)
+        held += asked * width + 8 * SCORES_AT_ONCE
+        # The same of users with part of their evidence, of whom there are fewer candidates.
+        cut = (asked + MOST_CUT_USERS) * min(items, lists * PER_SIGNAL_OF_PART)
+        held += cut * (8 * lists + 16)
     return held
 
 
@@ -193,7 +194,7 @@ def fit_without_each(
         features = np.delete(candidates.features, position, axis=0)
         others = signals.kinds
         del others[name]
-        learned = learned_weights(replace(candidates, features=features), others)
+        learned = usual_weights(signals, replace(candidates, features=features), others)
         without[name] = whole.reweighted(learned | {BASE: weights[BASE]}, reliance)
     return whole, without, whole.alone()
 

@@ -158,7 +158,7 @@ def try_metapath(
     weights, reliance = learned_blend(signals, candidates)
     candidates = relied(candidates, signals.relied(reliance))
     progress("candidates", 1, 1)
-    measured = _measured(candidates, signals.kinds, name, weights, progress)
+    measured = _measured(candidates, signals.kinds, signals.many, name, weights, progress)
     asked, rows = tried.rows()
     return Trial(
         metapath=name,
@@ -214,6 +214,7 @@ def _with(
 def _measured(
     candidates: Candidates,
     kinds: Mapping[str, EvidenceKind],
+    many: Bool[NDArray[np.bool_], " users"],
     name: str,
     weights: Mapping[str, float],
     progress: Progress,
@@ -223,6 +224,7 @@ def _measured(
     Args:
         candidates: with r_s(u) in their features, which are these signals, then the prior.
         kinds: the evidence that each signal starts from.
+        many: the users that λ is learned on.
         name: of the meta-path, one of them.
         weights: λ, learned on all users.
         progress: told what is done.
@@ -241,7 +243,7 @@ def _measured(
         asked = np.arange(users) % folds == fold
         for key, chosen in (("with", range(len(kinds) + 1)), ("without", without)):
             own = kinds if key == "with" else others
-            learned = learned_weights(_part(candidates, chosen, ~asked), own)
+            learned = learned_weights(_part(candidates, chosen, ~asked & many), own)
             by_user = validation_accuracy(_part(candidates, chosen, asked), learned)["hybrid"]
             for metric, values in by_user.items():
                 found[key][metric][asked] = values

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recsvc.blend.blend import LEAST_APART, LEAST_WEIGHT
+from recsvc.blend.reliance import Reliance
 from recsvc.errors import NotFoundError
 from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
@@ -239,7 +240,7 @@ def _weights(manifest: RunManifest) -> Section:
             f"A weight of {LEAST_WEIGHT} is the least, {LEAST_APART} of a signal that does not "
             "start from items: it speaks where no other does.",
             *_unlearned(manifest),
-            *_relied(manifest.reliance or {}),
+            *_relied(manifest.reliance),
         ),
         (Table("λ by signal", ("signal", "new", "active before", "difference"), rows),),
     )
@@ -250,16 +251,20 @@ def _unlearned(manifest: RunManifest) -> tuple[str, ...]:
     return (f"These are the usual weights. They could not be learned: {why}.",) if why else ()
 
 
-def _relied(reliance: Mapping[str, float]) -> tuple[str, ...]:
+def _relied(reliance: Reliance | None) -> tuple[str, ...]:
     """What the weights count for with little known of a user."""
-    if not reliance:
+    if reliance is None:
         return ()
-    return (
+    said = (
         "Of a user of whom m items and n followed people are known, the weight of popularity, and "
-        f"of what starts from categories, counts (20/m)^{reliance['prior']:g} times, and that of "
-        f"what starts from followed people (20/m)^{reliance['follows']:g} · "
-        f"n^{reliance['people']:g} times.",
+        f"of what starts from categories, counts (20/m)^{reliance.prior:g} times, and that of "
+        f"what starts from followed people (20/m)^{reliance.follows:g} · "
+        f"n^{reliance.people:g} times."
     )
+    if not reliance.items:
+        return (said,)
+    named = ", ".join(f"{name} (20/m)^{each:g}" for name, each in reliance.items.items())
+    return (said, f"With fewer than 20 items, of what starts from items, {named} times.")
 
 
 def _lists(manifest: RunManifest, lists: SampledLists | None) -> Section:

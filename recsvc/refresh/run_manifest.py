@@ -11,6 +11,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from recsvc.blend.reliance import Reliance
 from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
 
@@ -112,9 +113,8 @@ class RunOutcome(_Facts):
     """λ by signal."""
     unlearned: str | None = None
     """Why `weights` and `reliance` are the usual ones; null where they were learned."""
-    reliance: dict[str, float] | None = None
-    """By how much the parts of a score count for more or less with less known of a user: the
-    exponents `prior`, `follows` and `people`."""
+    reliance: Reliance | None = None
+    """By how much the parts of a score count for more or less with less known of a user."""
     change: Estimate | None = None
     """By how much NDCG@20 is above that of the version that was active; null also where there was
     nothing to compare on."""

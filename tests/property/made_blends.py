@@ -51,7 +51,9 @@ def blends(draw: st.DrawFn) -> Blend:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     weights = draw(st.tuples(*[st.sampled_from([0.0, 0.1, 1.0])] * 4))
     exponents = draw(st.tuples(*[st.sampled_from([0.0, 0.5, 1.0, 2.0])] * 3))
-    return made_blend(rng, IDS, weights, draw(st.sampled_from([0.001, 0.5])), Reliance(*exponents))
+    of_items = {"lightgcn": draw(st.sampled_from([-0.5, 0.0, 1.0]))}
+    reliance = Reliance(*exponents, of_items)
+    return made_blend(rng, IDS, weights, draw(st.sampled_from([0.001, 0.5])), reliance)
 
 
 @st.composite

@@ -100,7 +100,7 @@ def test_every_signal_counts_by_its_weight_whatever_the_size_of_the_evidence(
         for term in blend.terms(blend.score(louder), items):
             place = [signal.name for signal in blend.signals].index(term.signal)
             rms = np.sqrt(np.mean(term.values.sum(axis=0) ** 2))
-            relied = blend.reliance.signal(blend.signals[place].kind, *known)
+            relied = blend.reliance.signal(term.signal, blend.signals[place].kind, *known)
             assert rms == pytest.approx(blend.weights[place] * relied, rel=1e-3)
 
 

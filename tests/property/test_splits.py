@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -106,8 +108,20 @@ def test_held_out_again_each_user_loses_their_share_and_keeps_one(
     losers = [user for user, _ in held(matrix, fraction, seed, minimum=minimum)]
     lost = np.bincount(np.array(losers, np.int64), minlength=9)
     for user, count in enumerate(np.diff(matrix.indptr)):
-        expected = min(round(int(count) * fraction), count - 1) if count >= max(minimum, 1) else 0
+        expected = min(max(1, round(int(count) * fraction)), count - 1) if count else 0
         assert lost[user] == expected
+
+
+@given(st.integers(1, 4), st.integers(0, 9), SEEDS)
+def test_users_with_few_items_are_chosen_apart(most_users, light, seed) -> None:
+    """Of nine users some have 4 items, the others 10."""
+    count = [4 if user < light else 10 for user in range(9)]
+    matrix = numbered([(user, item) for user in range(9) for item in range(count[user])])
+    lost = Counter(user for user, _ in held(matrix, 0.3, seed, most_users=most_users))
+    few, many = ({u: n for u, n in lost.items() if (u < light) == own} for own in (True, False))
+    assert (len(few), len(many)) == (min(light, most_users), min(9 - light, most_users))
+    assert set(few.values()) <= {1}
+    assert set(many.values()) <= {3}
 
 
 @given(PAIRS, st.tuples(st.integers(0, 8), st.integers(0, 29)), FRACTIONS, SEEDS)

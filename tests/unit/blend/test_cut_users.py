@@ -8,35 +8,52 @@ from loaders.types import IdMap
 from recsvc.blend.cut_users import USUAL, USUAL_BASE, CutUsers, cut_users, learned_reliance
 from recsvc.blend.reliance import ALIKE, Reliance, effective_count, effective_counts
 from recsvc.blend.weights import Candidates
+from recsvc.evidence import EvidenceKind
 from recsvc.signals import RowSignal
 
 ITEMS = 40
+KINDS: dict[str, EvidenceKind] = {
+    "one": "item", "follows": "user", "prefers": "category", "other": "item",
+}  # fmt: skip
 
 
 def made_users(each: int, truth: Reliance, base: float) -> CutUsers:
     """As many users with 1, 3, 10 and 30 items; relevant is what comes first by these numbers."""
     rng = np.random.default_rng(3)
     counts = np.repeat([1, 3, 10, 30], each)
-    features = rng.random((4, len(counts), ITEMS)).astype(np.float32)
+    features = rng.random((len(KINDS) + 1, len(counts), ITEMS)).astype(np.float32)
     features[2] = 0.0  # nobody prefers a category
     known = np.stack([counts, rng.integers(0, 9, len(counts))]).astype(np.float64)
-    values = (
-        features[0] + truth.signal("user", *known)[:, None] * features[1]
-        + base * truth.base(known[0])[:, None] * features[3]
-    )  # fmt: skip
+    factors = [truth.signal(*signal, *known) for signal in KINDS.items()]
+    factors.append(base * truth.base(known[0]))
+    values = sum(factor[:, None] * own for factor, own in zip(factors, features, strict=True))
     relevant = values >= np.sort(values, axis=1)[:, -5:-4]
     candidates = Candidates(
         features, relevant, np.ones_like(relevant), relevant.sum(axis=1).astype(np.int64)
     )
-    return CutUsers(candidates, known, counts, np.arange(len(counts)))
+    weighed = ("one", "other")
+    return CutUsers(candidates, KINDS, weighed, known, counts, np.arange(len(counts)))
 
 
-@pytest.mark.parametrize("truth", [ALIKE, Reliance(2.0, 1.0, 1.0), Reliance(1.0, 0.0, 0.5)])
+def ndcg(users: CutUsers, base: float, reliance: Reliance) -> float:
+    return float(users.ndcg(users.values(users.factors(base, reliance))).mean())
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        ALIKE,
+        Reliance(2.0, 1.0, 1.0),
+        Reliance(1.0, 0.0, 0.5),
+        Reliance(1.5, 0.5, 0.25, {"one": 1.0}),
+        Reliance(1.0, 0.5, 0.25, {"one": 0.5, "other": -0.5}),
+    ],
+)
 def test_planted_exponents_are_found(truth: Reliance) -> None:
     users = made_users(60, truth, 0.2)
-    assert users.ndcg(0.2, truth).mean() == pytest.approx(1.0)
-    usual = users.ndcg(USUAL_BASE, USUAL).mean()
-    assert users.ndcg(*learned_reliance(users, 0.002)).mean() >= max(0.98, usual + 0.01)
+    assert ndcg(users, 0.2, truth) == pytest.approx(1.0)
+    usual = ndcg(users, USUAL_BASE, USUAL)
+    assert ndcg(users, *learned_reliance(users, 0.002)) >= max(0.98, usual + 0.01)
 
 
 def test_popularity_may_count_for_more_with_more_known() -> None:
@@ -58,6 +75,13 @@ def test_what_gains_no_more_than_its_error_is_not_taken() -> None:
     users.candidates.features[1, 0] = users.candidates.relevant[0]
     _, found = learned_reliance(users, 0.002)
     assert (found.follows, found.people) == (USUAL.follows, USUAL.people)
+
+
+def test_a_signal_of_which_one_item_says_more_counts_for_more_with_few() -> None:
+    _, found = learned_reliance(made_users(60, Reliance(1.5, 0.5, 0.25, {"one": 1.0}), 0.2), 0.2)
+    assert found.items.keys() <= {"one", "other"}
+    assert all(found.items.values())
+    assert found.items.get("one", 0.0) > found.items.get("other", 0.0)
 
 
 def test_users_are_asked_with_part_of_their_items_for_what_was_held_out() -> None:
@@ -103,11 +127,13 @@ def test_many_small_weights_beside_a_large_one_count_hardly_more_than_it() -> No
 
 
 def test_the_less_is_known_the_more_popularity_counts() -> None:
-    relied = Reliance(prior=1.5, follows=0.5, people=0.25)
+    relied = Reliance(prior=1.5, follows=0.5, people=0.25, items={"one": 0.5})
     items = np.array([0.0, 1.0, 5.0, 20.0, 80.0])
     base = relied.base(items)
     assert base.tolist() == pytest.approx([20**1.5, 20**1.5, 8.0, 1.0, 0.125])
-    assert relied.signal("category", items, items).tolist() == base.tolist()
-    assert relied.signal("item", items, items).tolist() == [1.0] * 5
-    follows = relied.signal("user", items, np.full(5, 16.0))
+    assert relied.signal("prefers", "category", items, items).tolist() == base.tolist()
+    assert relied.signal("other", "item", items, items).tolist() == [1.0] * 5
+    one = relied.signal("one", "item", items, items)
+    assert one.tolist() == pytest.approx([20**0.5, 20**0.5, 2.0, 1.0, 1.0])
+    follows = relied.signal("follows", "user", items, np.full(5, 16.0))
     assert follows.tolist() == pytest.approx([2 * 20**0.5, 2 * 20**0.5, 4.0, 2.0, 1.0])

@@ -103,3 +103,26 @@ def test_weights_are_learned_from_ten_users_on(able: int) -> None:
         parts, graph, evidence, learned.weights, learned.epochs, reliance=learned.reliance
     )
     assert min(whole.blend.weights) > 0.0
+
+
+def test_people_with_few_items_are_validated_too() -> None:
+    """As many as of those with many: the gate and the page see their groups."""
+    rng = np.random.default_rng(1)
+    each = np.repeat([3, 10], 40)
+    row = np.repeat(np.arange(len(each)), each)
+    column = np.concatenate([np.sort(rng.choice(50, n, replace=False)) for n in each])
+    none = np.zeros(len(row))
+    did = Interactions(row, column, none.astype(np.int8), none + 1.0, none, ("interaction",))
+    users, items = (IdMap([f"{n:03}" for n in range(size)]) for size in (len(each), 50))
+    graph = HeteroGraph(users, items, IdMap(()), did, Edges.empty(), Edges.empty())
+    evidence = sp.csr_matrix((none + 1.0, (row, column)), (len(each), 50), dtype=np.float32)
+
+    def fit(name, graph, evidence, purpose="", *, held_out=None, epochs=None, start=()) -> Fitted:
+        sizes = [(len(ids), 4) for ids in (graph.users, graph.items, graph.items)]
+        return Fitted(Vectors(*[rng.normal(size=size).astype(np.float32) for size in sizes]), 3)
+
+    options = BlendOptions(models=("lightgcn",), validation_users=30)
+    parts = Parts(options, ("interaction",), fit, None, Journal())
+    learned = learn(parts, split_by(held_out_mask(graph, evidence, options, 0), graph, evidence))
+    groups = {group.group: group.users for group in learned.by_items_known}
+    assert groups == {"2": 30, "7 to 14": 30}

@@ -23,8 +23,10 @@ def made_candidates() -> Candidates:
 
 def test_what_helps_only_the_users_that_are_asked_adds_nothing() -> None:
     """Every fifth user is one of the five parts: learned on the others, λ is the least."""
+    candidates = made_candidates()
+    many = np.ones(len(candidates.n_relevant), bool)
     found = _measured(
-        made_candidates(), {"ridge": "item", "path": "item"}, "path",
+        candidates, {"ridge": "item", "path": "item"}, many, "path",
         {"ridge": 1.0, "path": 0.5, BASE: 0.2}, lambda _what, _done, _total: None,
     )  # fmt: skip
     assert found["alone"]["ndcg@20"].mean > 0.2

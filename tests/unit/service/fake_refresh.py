@@ -40,7 +40,7 @@ MANIFEST: dict[str, Any] = {
         }
     ],
     "weights": {"lightgcn": 1.0, "base": 0.2},
-    "reliance": {"prior": 1.5, "follows": 0.5, "people": 0.25},
+    "reliance": {"prior": 1.5, "follows": 0.5, "people": 0.25, "items": {"ridge": -0.25}},
     "change": {"mean": 0.012, "low": 0.004, "high": 0.02},
     "compared": "on what 412 users did since, unseen by both",
     "objections": [],

@@ -77,7 +77,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_round_trip_gives_the_same_scores_bit_for_bit(folder: Path) -> None:
     made = made_snapshot()
-    made = replace(made, blend=replace(made.blend, reliance=Reliance(1.5, 0.5, 0.25)))
+    made = replace(
+        made, blend=replace(made.blend, reliance=Reliance(1.5, 0.5, 0.25, {"walk3": 0.5}))
+    )
     unpack(*pack(made), folder)
     loaded = load(folder)
     assert loaded.blend.reliance == made.blend.reliance
