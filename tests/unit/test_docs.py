@@ -146,6 +146,57 @@ def test_every_decision_has_its_four_parts_and_a_number_of_its_own() -> None:
         assert {"What was measured", "What was considered"} & set(headings) or number == 7, page
 
 
+RUN_BY = {
+    "README.md csv": "unit/test_docs.py::test_the_tables_of_the_readme_are_read",
+    "README.md cypher": "integration/test_odd_shop_analyst.py::test_queries_of_the_guide",
+    "README.md json": "unit/test_docs.py::test_the_parts_of_the_example_add_up",
+    "README.md sh": "unit/service/test_http_docs.py::"
+    "test_the_requests_of_the_readme_and_of_a_deletion_are_answered",
+    "docs/analysts.md cypher": "integration/test_odd_shop_analyst.py::test_queries_of_the_guide",
+    "docs/attach.md toml": "integration/test_attach.py::"
+    "test_the_mapping_that_is_proposed_is_that_of_the_guide",
+    "docs/evaluate.md sh": "unit/test_docs.py::test_the_commands_of_the_page_run",
+    "docs/explanations.md json": "unit/test_docs.py::test_the_parts_of_the_example_add_up",
+    "docs/explanations.md toml": "unit/explain/test_sentence.py::"
+    "test_the_translation_of_the_guide_says_every_sentence",
+    "docs/extract.md python": "unit/test_docs.py::"
+    "test_the_python_of_extracting_and_of_the_report_runs",
+    "docs/http.md json": "unit/service/test_http_docs.py::test_an_example",
+    "docs/http.md sh": "unit/service/test_http_docs.py::test_an_example",
+    "docs/keys.md sh": "unit/test_docs.py::test_the_commands_of_keys_run",
+    "docs/metapaths.md cypher": "unit/test_docs.py::"
+    "test_the_metapath_of_the_guide_runs_and_its_paths_add_up",
+    "docs/metapaths.md sh": "unit/test_docs.py::test_the_check_of_the_guide_finds_nothing",
+    "docs/python.md python": "unit/test_exported_members.py::test_the_examples_of_the_guide_run",
+    "docs/recipes.md csv": "integration/test_recipes_of_files.py::test_a_dry_run_takes_the_files",
+    "docs/recipes.md sh": "integration/test_recipes_of_files.py::"
+    "test_from_file_to_explained_answer",
+    "docs/report.md python": "unit/test_docs.py::"
+    "test_the_python_of_extracting_and_of_the_report_runs",
+    "docs/settings.md toml": "unit/test_docs.py::test_the_settings_example_is_read",
+    "docs/tables.md csv": "unit/test_docs.py::test_the_rejected_rows_of_the_guide_are_written_so",
+    "docs/train.md sh": "unit/test_docs.py::test_the_commands_of_the_page_run",
+}
+"""What a page shows, by page and language, and the test that runs it.
+
+A block without a language is what a command printed: the only one is an answer on Last.fm, cut.
+Indented lines are taken by `test_every_command_shown_is_taken`, without being run: most of them
+need a machine of their own, such as `recsvc serve`.
+"""
+
+
+def test_every_snippet_has_a_test_that_runs_it() -> None:
+    shown = {
+        f"{page} {language}"
+        for page, text in PAGES.items()
+        for language in re.findall(r"^```(\w+)\n", text, re.MULTILINE)
+    }
+    assert shown == RUN_BY.keys()
+    for test in RUN_BY.values():
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), test
+
+
 # --- commands, settings, options --------------------------------------------------------------
 
 
@@ -449,6 +500,20 @@ def with_the_example(tmp_path: Path) -> Catalogue:
     for path, text in found:
         (tmp_path / path).write_text(text, encoding="utf-8")
     return Catalogue(tmp_path)
+
+
+@pytest.mark.neo4j
+@pytest.mark.usefixtures("with_the_example", "made_graph")
+def test_the_check_of_the_guide_finds_nothing(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check, tried = blocks("docs/metapaths.md", "sh")[0].splitlines()
+    *command, file = shlex.split(check)[1:]
+    assert tried == check.replace(" check ", " try ")  # as tests/integration/test_path_trial.py
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, [*command, str(tmp_path / file.removeprefix("cypher/"))])
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.neo4j
