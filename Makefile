@@ -26,9 +26,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (several GB with torch; about 3 minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) pip
-	@$(PIP) --group dev --editable ".[train,lastfm]"
-	@# Tools of the tests, without the old numpy and typer that they ask for and do not need.
-	@$(PIP) --no-deps node2vec openapi-python-client
+	@$(PIP) --group dev --editable ".[train]"
+	@# The Last.fm graph, without pandas, which the driver of Neo4j imports in every process where
+	@# it is there. Tools of the tests, without the old numpy and typer that they ask for.
+	@$(PIP) --no-deps graphdatascience node2vec openapi-python-client
 	@touch $@
 
 demo: $(VENV)/.ready
