@@ -140,9 +140,6 @@ class ItemIn(_DescribedIn):
         return PutNode("item", item_id, properties, self._own_links("categories"))
 
 
-_Ids = Annotated[list[NewId], Field(max_length=MAX_LINKS), at_most(MAX_LINKS)]
-
-
 class CategoryIn(RequestBody):
     """A category."""
 
