@@ -135,8 +135,14 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
     return Counter(element.tag for element in parsed(page).iter())
 
 
-def test_page_says_the_numbers(tmp_path: Path) -> None:
-    said = text_of(parsed(written(FULL, tmp_path)))
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of the whole report."""
+    return written(FULL, tmp_path_factory.mktemp("full"))
+
+
+def test_page_says_the_numbers(page: str) -> None:
+    said = text_of(parsed(page))
     for text in (
         "6 users, 5 items and 3 categories", "60% of all pairs (the density)", "Blue Song",
         "Items without a title: 1 of 5.", "1,234,567", "4,321,000", "from 2019-11-03 to 2020-02-01",
@@ -146,8 +152,8 @@ def test_page_says_the_numbers(tmp_path: Path) -> None:
         assert text in said
 
 
-def test_every_table_has_a_caption_and_equal_rows(tmp_path: Path) -> None:
-    tables = list(parsed(written(FULL, tmp_path)).iter("table"))
+def test_every_table_has_a_caption_and_equal_rows(page: str) -> None:
+    tables = list(parsed(page).iter("table"))
     assert len(tables) == sum(len(section.tables) for section in sections(FULL)) == 15
     for table in tables:
         caption = table.find("caption")
@@ -157,9 +163,9 @@ def test_every_table_has_a_caption_and_equal_rows(tmp_path: Path) -> None:
         assert all(head.get("scope") in ("row", "col") for head in table.iter("th"))
 
 
-def test_every_plot_has_a_title_a_description_and_labelled_axes(tmp_path: Path) -> None:
+def test_every_plot_has_a_title_a_description_and_labelled_axes(page: str) -> None:
     plots = [plot for section in sections(FULL) for plot in section.plots]
-    drawn = list(parsed(written(FULL, tmp_path)).iter("svg"))
+    drawn = list(parsed(page).iter("svg"))
     assert len(plots) == len(drawn) == 7
     for plot, svg in zip(plots, drawn, strict=True):
         assert svg.get("role") == "img"
@@ -173,8 +179,8 @@ def test_every_plot_has_a_title_a_description_and_labelled_axes(tmp_path: Path) 
             assert name in texts
 
 
-def test_lines_differ_without_colour(tmp_path: Path) -> None:
-    svg = next(parsed(written(FULL, tmp_path)).iter("svg"))
+def test_lines_differ_without_colour(page: str) -> None:
+    svg = next(parsed(page).iter("svg"))
     styles = [path.get("style", "") for path in svg.iter("path")]
     lines = [style for style in styles if "stroke-width: 1.5" in style]
     assert {"stroke-dasharray" in style for style in lines} == {True, False}
@@ -204,8 +210,7 @@ def test_page_asks_nothing_of_any_host(tmp_path: Path, report: Report) -> None:
     assert "@import" not in page
 
 
-def test_ids_are_unique_and_all_that_is_referred_to_exists(tmp_path: Path) -> None:
-    page = written(FULL, tmp_path)
+def test_ids_are_unique_and_all_that_is_referred_to_exists(page: str) -> None:
     ids = [element.get("id") for element in parsed(page).iter() if element.get("id")]
     assert len(ids) == len(set(ids))
     referred = re.findall(r'(?:url\(|href=")#([^)"]+)', page)
@@ -213,10 +218,10 @@ def test_ids_are_unique_and_all_that_is_referred_to_exists(tmp_path: Path) -> No
     assert set(referred) <= set(ids)
 
 
-def test_same_report_gives_the_same_file(tmp_path: Path) -> None:
-    assert written(FULL, tmp_path) == written(FULL, tmp_path)
+def test_same_report_gives_the_same_file(page: str, tmp_path: Path) -> None:
+    assert written(FULL, tmp_path) == page
     other = replace(FULL, item_quality=ItemQuality(2, 0, 0))
-    assert written(FULL, tmp_path) != written(other, tmp_path)
+    assert written(other, tmp_path) != page
 
 
 def test_empty_graph_is_told_in_sentences(tmp_path: Path) -> None:
