@@ -12,7 +12,6 @@ import io
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -44,6 +43,7 @@ from loaders.local_neo4j import (
 )
 from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
+from loaders.local_neo4j._options import free_ports
 from loaders.shared_files import checkout_root
 from loaders.tables import FolderTables
 from recsvc import cli
@@ -432,14 +432,20 @@ def service(served: Served, log_file: Path) -> Iterator[Service]:
         yield service
 
 
+def own_client(service: Service) -> httpx.Client:
+    """A client with a connection of its own, so that any process of the service may get it.
+
+    Without TLS: all authorities' certificates, which take 20 ms to read, are of no use here.
+    """
+    return httpx.Client(base_url=service.client.base_url, timeout=30, verify=False)
+
+
 @contextmanager
 def running_service(
     environment: Mapping[str, str], log_file: Path, *arguments: str, until: str = "/health/ready"
 ) -> Iterator[Service]:
     """`recsvc serve` on a free port, from when it is ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "recsvc", "serve", *arguments],

@@ -128,7 +128,7 @@ def test_a_command_that_reads_does_its_work(served: Served, home: Home, tmp_path
         assert "Traceback" not in told
 
 
-@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.long), "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_the_service_answers_reads_and_takes_events(
     served: Served, home: Home, tmp_path: Path, workers: str
 ) -> None:

@@ -20,7 +20,7 @@ from recsvc.errors import ActivationError, GateError, NotFoundError
 from recsvc.refresh import learning
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.snapshot.activation import activate, roll_back
-from tests.conftest import Service, running_service
+from tests.conftest import Service, own_client, running_service
 from tests.forked_refresh import served_arrays
 from tests.integration.conftest import Links, active
 from tests.integration.test_refused_versions import one_direction, spoilt
@@ -59,15 +59,15 @@ def answered(client: httpx.Client, **options: int) -> dict[str, Any]:
     return {"versions": answer["versions"], "scores": scores}
 
 
-def everywhere(client: httpx.Client, expected: dict[str, Any]) -> None:
+def everywhere(service: Service, expected: dict[str, Any]) -> None:
     """Wait until every process of the service gives an answer: over new connections, to each."""
 
     def given() -> bool:
-        with httpx.Client(base_url=client.base_url, timeout=30) as other:
+        with own_client(service) as other:
             return answered(other) == expected
 
     until(lambda: all(given() for _ in range(12)))
-    assert answered(client) == expected
+    assert answered(service.client) == expected
 
 
 def alike(links: Links, others: Links) -> bool:
@@ -100,7 +100,7 @@ def test_services_go_back_and_forth_with_all_that_one_refresh_made(
         assert answered(client, version=2) == second
         assert second["scores"] != pytest.approx(first["scores"])
         assert not alike(second_links, links)
-        assert_back(command, client, first)
+        assert_back(command, service, first)
         assert answered(client, version=2) == second
         assert similar(client) == near
         assert relationships("SIMILAR") == links
@@ -117,12 +117,12 @@ def test_services_go_back_and_forth_with_all_that_one_refresh_made(
 
 
 def assert_back(
-    command: Callable[..., tuple[int, str, str]], client: httpx.Client, first: dict[str, Any]
+    command: Callable[..., tuple[int, str, str]], service: Service, first: dict[str, Any]
 ) -> None:
     """The command goes back, and every process of the service with it."""
     code, out, err = command("rollback", "fastrp", "--json")
     assert (code, orjson.loads(out)) == (0, {"versions": {"fastrp": 1, "hybrid": 1}}), err
-    everywhere(client, first)
+    everywhere(service, first)
 
 
 def check_moments(gateway: Neo4jGateway) -> None:
@@ -139,10 +139,10 @@ def check_http(service: Service, first: dict[str, Any], second: dict[str, Any]) 
     client = service.client
     activated = client.post("/v1/models/fastrp/activate", json={"version": 2})
     assert activated.json() == {"versions": {"fastrp": 2, "hybrid": 2}}
-    everywhere(client, second)
+    everywhere(service, second)
     back = client.post("/v1/models/hybrid/rollback")
     assert (back.status_code, back.json()) == (200, {"versions": {"fastrp": 1, "hybrid": 1}})
-    everywhere(client, first)
+    everywhere(service, first)
     refused = client.post("/v1/models/hybrid/rollback")
     assert refused.status_code == 409
     assert (

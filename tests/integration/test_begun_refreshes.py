@@ -16,7 +16,7 @@ import pytest
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.service.refresh_schemas import RefreshDocument
-from tests.conftest import Service, running_service
+from tests.conftest import Service, own_client, running_service
 from tests.forked_refresh import VERSIONS, make_graph
 from tests.waiting import until
 
@@ -60,8 +60,8 @@ def service(environment: dict[str, str], log: Path) -> Iterator[Service]:
 
 
 def told(service: Service, name: str) -> dict[str, Any]:
-    # A connection of its own, so that either process may be the one that is asked.
-    response = httpx.get(service.client.base_url.join(f"/v1/refreshes/{name}"), timeout=30)
+    with own_client(service) as client:
+        response = client.get(f"/v1/refreshes/{name}")
     assert response.status_code == 200, response.text
     RefreshDocument.model_validate(response.json())
     return response.json()

@@ -1,7 +1,6 @@
 """`ingest --bulk` with the real importer: the same graph as online, whatever cuts it off."""
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from loaders.ingest import IngestReport, ingest
 from loaders.ingest.bulk import bulk_ingest
 from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
+from loaders.local_neo4j._options import free_ports
 from loaders.shared_files import checkout_root
 from loaders.tables import (
     CATEGORIES,
@@ -203,13 +203,6 @@ def without_docker(command, **how):
     return run_command(command, **how)
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A new home, in a folder whose name makes it hard, with the jars of the checkout."""
@@ -222,7 +215,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_local(home: Path, neo4j_line: str) -> Iterator[Callable[[], LocalNeo4j]]:
-    bolt_port, http_port = free_ports()
+    bolt_port, http_port = free_ports(2)
     options = LocalNeo4jOptions(
         home, bolt_port, http_port, heap_megabytes=512, page_cache_megabytes=64, version=neo4j_line
     )
@@ -321,7 +314,7 @@ def test_cut_off_at_any_stage_it_is_never_served_and_the_next_completes_it(
     rows = [f"u{n % 999},i{n % 777},2.5" for n in range(30_000)]
     text = "user_id,item_id,value\n" + "\n".join(rows)
     source = write(tmp_path / "tables", interactions=text)
-    ports = [str(number) for number in free_ports()]
+    ports = [str(number) for number in free_ports(2)]
     command = [
         sys.executable,
         "-c",

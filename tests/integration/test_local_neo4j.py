@@ -26,6 +26,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
 from loaders.local_neo4j._java import find_java
+from loaders.local_neo4j._options import free_ports
 from loaders.shared_files import checkout_root
 from tests.conftest import running_service
 
@@ -34,13 +35,6 @@ pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
 def without_docker(command, **how):
     return CommandResult(NOT_FOUND) if command[0] == "docker" else run_command(command, **how)
-
-
-def free_ports():
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
 
 
 def local(home, ports, password=None, version="5.26", read_only=False):
@@ -92,7 +86,7 @@ def first(tmp_path_factory):
     """A running Neo4j, in a home that has jars from now on: the checkout's, or Maven's."""
     home = tmp_path_factory.mktemp("first") / "hömé of tests"
     link_jars((checkout_root() or Path.cwd()) / ".recsvc", home)
-    server = local(home, free_ports())
+    server = local(home, free_ports(2))
     server.up()
     yield server
     server.down()
@@ -107,7 +101,7 @@ def make_local(first, tmp_path):
         home = tmp_path / name
         if not home.exists():
             link_jars(first.status().home, home)
-        made.append(local(home, ports or free_ports(), **how))
+        made.append(local(home, ports or free_ports(2), **how))
         return made[-1]
 
     yield make
@@ -182,13 +176,13 @@ class TestRunning:
     def test_a_second_up_returns_the_same_at_once_even_with_other_ports(self, first):
         pid = first.status().pid
         began = time.monotonic()
-        assert local(first.status().home, free_ports()).up() == first.address()
+        assert local(first.status().home, free_ports(2)).up() == first.address()
         assert time.monotonic() - began < 5
         assert first.status().pid == pid
 
     def test_another_home_on_its_ports_is_refused_and_it_goes_on(self, first, make_local):
         bolt_port = int(first.address().uri.rsplit(":", 1)[1])
-        other = make_local(ports=(bolt_port, free_ports()[1]))
+        other = make_local(ports=(bolt_port, free_ports(2)[1]))
         with pytest.raises(LocalNeo4jError, match=f"port {bolt_port} .*RECSVC_BOLT_PORT"):
             other.up()
         assert query(first.address(), "RETURN 1 AS one") == [{"one": 1}]
@@ -204,7 +198,7 @@ def test_what_was_written_survives_a_stop_a_kill_and_new_ports(make_local):
     with pytest.raises(Neo4jUnavailableError, match="recsvc db up"):
         server.address()
 
-    moved = make_local(ports=free_ports())
+    moved = make_local(ports=free_ports(2))
     after = moved.up()
     assert after.uri != before.uri
     assert after.password == before.password
@@ -242,7 +236,7 @@ def test_after_a_kill_two_at_once_start_one_with_what_was_written(first):
     )
     # Different ports, so that a second server would not fail for want of a port.
     commands = [
-        [sys.executable, "-c", program, str(first.status().home), *map(str, free_ports())]
+        [sys.executable, "-c", program, str(first.status().home), *map(str, free_ports(2))]
         for _ in range(2)
     ]
     both = [
@@ -264,7 +258,7 @@ def test_the_password_can_be_given_changed_and_lost(make_local):
     """Each start takes the data to the password it is asked for, if any that it knows fits."""
     given = make_local(password="given-at-first")
     assert given.up().password == "given-at-first"
-    ports = free_ports()
+    ports = free_ports(2)
     kept = make_local(ports=ports)
     assert kept.up().password == "given-at-first"
 
@@ -288,7 +282,7 @@ def test_one_that_is_read_only_takes_no_change_and_tells_nothing_of_this_machine
     """As the copy for analysts, which is in `tests/integration/test_analyst_copy.py`."""
     query(first.address(), "MERGE (:Kept)")
     assert first.down()
-    server = local(first.status().home, free_ports(), read_only=True)
+    server = local(first.status().home, free_ports(2), read_only=True)
     address = server.up()
     for change in ("CREATE (:User)", "MATCH (n) DETACH DELETE n",
                    "CREATE INDEX FOR (n:User) ON (n.name)"):  # fmt: skip
@@ -315,7 +309,7 @@ def test_one_that_is_read_only_takes_no_change_and_tells_nothing_of_this_machine
 
 def test_memory_that_java_cannot_have_is_an_error_with_its_words(first, tmp_path):
     link_jars(first.status().home, tmp_path / "home")
-    bolt_port, http_port = free_ports()
+    bolt_port, http_port = free_ports(2)
     options = LocalNeo4jOptions(
         home=tmp_path / "home", bolt_port=bolt_port, http_port=http_port, heap_megabytes=10**9
     )

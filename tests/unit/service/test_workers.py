@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from recsvc.service.workers import why_replaced
-from tests.conftest import Service, running_service
+from tests.conftest import Service, own_client, running_service
 from tests.waiting import PATIENCE_SECONDS, until
 
 
@@ -37,8 +37,13 @@ def two_workers(folder: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with two_workers(tmp_path_factory.mktemp("service")) as service:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[Service]:
+    with two_workers(folder) as service:
         yield service
 
 
@@ -67,39 +72,14 @@ def requests_counted(service: Service) -> int:
 
 def test_both_answer_and_each_tells_the_metrics_of_all(service: Service) -> None:
     before = requests_counted(service)
-    url = service.client.base_url.join("/health/live")
     for _ in range(40):
-        httpx.get(url)
+        with own_client(service) as client:
+            client.get("/health/live")
     assert len(answering(service)) == 2
     # Asked over many connections, so of both: the sum is the same at each.
     for _ in range(10):
-        with httpx.Client(base_url=service.client.base_url) as client:
+        with own_client(service) as client:
             assert requests_counted(Service(client, service.process)) == before + 40
-
-
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGKILL]
-)
-def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
-    with two_workers(tmp_path) as service:
-        everyone = psutil.Process(service.process.pid).children(recursive=True)
-        assert len(answering(service)) == 2
-        service.process.send_signal(number)
-        service.process.wait(PATIENCE_SECONDS)
-    _, left = psutil.wait_procs(everyone, timeout=PATIENCE_SECONDS)
-    assert not left
-
-
-def test_one_that_was_ended_is_replaced_and_the_log_says_so(tmp_path: Path) -> None:
-    with two_workers(tmp_path) as service:
-        first, second = answering(service)
-        first.suspend()
-        time.sleep(1)  # it is being asked, and will not answer
-        first.kill()
-        log = logged(tmp_path, "a process was replaced")
-        (line,) = [json.loads(each) for each in log.splitlines() if "was replaced" in each]
-        assert (line["pid"], line["reason"]) == (first.pid, "it was ended by SIGKILL")
-        assert {each.pid for each in answering(service)} == {line["by"], second.pid}
 
 
 @pytest.mark.long
@@ -161,7 +141,7 @@ def asked(client: httpx.Client) -> httpx.Response:
 
 @pytest.mark.parametrize("_burst", range(2))  # one process does not win every race
 def test_connections_that_are_opened_at_once_are_dealt_out(service: Service, _burst: int) -> None:
-    clients = [httpx.Client(base_url=service.client.base_url) for _ in range(40)]
+    clients = [own_client(service) for _ in range(40)]
     try:
         with ThreadPoolExecutor(len(clients)) as pool:
             answers = pool.map(asked, clients)
@@ -186,3 +166,35 @@ def test_an_address_that_is_taken_is_said(service: Service) -> None:
     assert other.returncode != 0
     assert b"Address already in use" in other.stderr
     assert len(answering(service)) == 2
+
+
+def test_one_that_was_ended_is_replaced_and_the_log_says_so(service: Service, folder: Path) -> None:
+    first, second = answering(service)
+    first.suspend()
+    time.sleep(1)  # it is being asked, and will not answer
+    first.kill()
+    log = logged(folder, "a process was replaced")
+    (line,) = [json.loads(each) for each in log.splitlines() if "was replaced" in each]
+    assert (line["pid"], line["reason"]) == (first.pid, "it was ended by SIGKILL")
+    assert {each.pid for each in answering(service)} == {line["by"], second.pid}
+
+
+def ended(service: Service, number: signal.Signals) -> None:
+    """Send a signal, and wait until no process is left."""
+    everyone = psutil.Process(service.process.pid).children(recursive=True)
+    assert len(answering(service)) == 2
+    service.process.send_signal(number)
+    service.process.wait(PATIENCE_SECONDS)
+    _, left = psutil.wait_procs(everyone, timeout=PATIENCE_SECONDS)
+    assert not left
+
+
+@pytest.mark.long
+def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as service:
+        ended(service, signal.SIGINT)
+
+
+def test_a_kill_leaves_no_process(service: Service) -> None:
+    """The last one: it ends the service of the others."""
+    ended(service, signal.SIGKILL)

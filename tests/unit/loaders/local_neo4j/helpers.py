@@ -1,7 +1,6 @@
 """What the tests of the local Neo4j share: programs that are none, and a recording runner."""
 
 import json
-import socket
 import subprocess
 import zipfile
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import psutil
 
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
+from loaders.local_neo4j._options import free_ports
 from tests.waiting import until
 
 SECRET = "a-secret-of-tests"
@@ -80,16 +80,11 @@ def make_server_jar(path, main_class="org.neo4j.server.CommunityEntryPoint", cla
         )
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def options_for(home, **changes):
+    bolt_port, http_port = free_ports(2)
     values = {
-        "bolt_port": free_port(),
-        "http_port": free_port(),
+        "bolt_port": bolt_port,
+        "http_port": http_port,
         "start_timeout_seconds": 0.5,
     }
     return LocalNeo4jOptions(home=home, **(values | changes))

@@ -8,10 +8,10 @@ import pytest
 from loaders.errors import LocalNeo4jError
 from loaders.local_neo4j import copy_graph, forget_data, free_port_after
 from loaders.local_neo4j._command import CommandResult
+from loaders.local_neo4j._options import free_ports
 from tests.unit.loaders.local_neo4j.helpers import (
     ENGINE,
     RecordingRunner,
-    free_port,
     local,
     write_record,
 )
@@ -106,7 +106,7 @@ def test_a_port_that_is_taken_is_passed_over():
         taken.listen()
         port = taken.getsockname()[1]
         assert free_port_after(port - 1, {port + 1}) > port + 1
-    port = free_port()
+    (port,) = free_ports(1)
     assert free_port_after(port - 1, ()) == port
     with pytest.raises(LocalNeo4jError, match="RECSVC_BOLT_PORT"):
         free_port_after(65_535, ())
