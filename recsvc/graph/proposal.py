@@ -23,7 +23,8 @@ _USERS = re.compile(
 )
 _ITEMS = re.compile(
     "item|product|movie|film|book|song|track|album|artist|article|video|game|recipe|restaurant|"
-    "business|course|listing|hotel|app|post|paper|job|show|title|podcast|place|event|drug",
+    "business|course|listing|hotel|app|post|paper|job|show|title|podcast|place|event|drug|question|"
+    "document|photo|image|page",
     re.IGNORECASE,
 )
 _EVENTS = (
@@ -148,14 +149,19 @@ def _score(survey: Survey, way: _Way) -> float:
     """How much a way looks like what users do with items."""
     named = 4.0 * bool(_USERS.search(way.user)) + 3.0 * bool(_ITEMS.search(way.item))
     against = 4.0 * bool(_ITEMS.search(way.user)) + 4.0 * bool(_USERS.search(way.item))
-    known = 2.0 * any(_event_of(link.type) for link, _ in way.links)
+    known = 2.0 * bool(_event_of(way))
     said = _said(survey, way)
     told = 2.0 * ("timestamp" in said) + 1.0 * ("value" in said)
     return named - against + known + told + math.log10(way.count) - 0.5 * len(way.links)
 
 
-def _event_of(type_: str) -> str:
-    return next((event for form, event in _EVENTS if re.search(form, type_, re.IGNORECASE)), "")
+def _event_of(way: _Way) -> str:
+    """The kind of event that types and labels on the way speak of; "" where they speak of none."""
+    for name in (*(link.type for link, _ in way.links), *way.middle):
+        for form, event in _EVENTS:
+            if re.search(form, name, re.IGNORECASE):
+                return event
+    return ""
 
 
 def _said(survey: Survey, way: _Way) -> dict[str, Any]:
@@ -234,6 +240,7 @@ def _key(survey: Survey, label: str, properties: Sequence[Property]) -> Property
         )
     return min(able, key=lambda each: (
         each.name not in keys,
+        each.name.startswith("_"),
         not re.search(rf"^({label})?_?(id|key|uuid|code|number)$", each.name, re.IGNORECASE),
         not each.name.lower().endswith("id"),
         each.name,
@@ -264,9 +271,7 @@ def _interactions(
     """A path for each way from users to items, each with an event of its own."""
     known, taken = default_events(), set[str]()
     for way in ways:
-        types = [_event_of(link.type) for link, _ in way.links]
-        event = next(filter(None, types), "") or named_as(way.links[-1][0].type, known) or ""
-        event = event or "interaction"
+        event = _event_of(way) or named_as(way.links[-1][0].type, known) or "interaction"
         if event in taken:
             event = way.links[-1][0].type.lower()
         taken.add(event)
