@@ -36,7 +36,9 @@ _EVENTS = (
     ("cart|basket", "cart"), ("download", "download"), ("return|refund", "return"),
 )  # fmt: skip
 _RATING = re.compile("rating|stars?|score|grade|points", re.IGNORECASE)
-_VALUE = re.compile("quantity|amount|count|plays?|weight|units|minutes", re.IGNORECASE)
+_VALUE = re.compile(
+    "(.*_)?(quantity|qty|amount|count|plays?|weight|units|minutes)|.*[a-z](Count|Quantity|Amount)"
+)
 _TIME = re.compile("time|date|when|_at$|[a-z]At$|^on$|^at$|since|created", re.IGNORECASE)
 _TITLE = re.compile("title|name|label|headline", re.IGNORECASE)
 _MOST_CATEGORIES_SHARE = 0.5
@@ -174,7 +176,7 @@ def _said(survey: Survey, way: _Way) -> dict[str, Any]:
             said.setdefault("rating", (own, round(2 * found.mean) / 2))
         elif found.is_time or (_TIME.search(found.name) and _may_be_time(found)):
             said.setdefault("timestamp", own)
-        elif found.is_number and _VALUE.search(found.name):
+        elif found.is_number and _VALUE.fullmatch(found.name):
             said.setdefault("value", own)
     if "rating" in said:
         own, middle = said["rating"]
