@@ -199,15 +199,14 @@ class Writer:
     def _existing(kind: str, branch: Branch, where: Sequence[str], new: Sequence[str]) -> str:
         if not branch.maps:
             return f"{kind} {{ {branch.read('', where, ())} }}"
-        read = branch.read("MATCH", where, ())
+        # What is asked of a relationship is read off its path at once: a map for each would cost.
+        plain = replace(branch, maps={})
+        read = plain.read("MATCH", [_inlined(each, branch.maps) for each in where], ())
         if kind != "COUNT":
             return f"{kind} {{ {read} RETURN 1 AS met }}"
         # Neo4j takes no sum within a subquery that is within an expression: each path is looked at.
         ends = [name for name in new if name not in branch.maps]
-        events = [f"{name}.event" for name, each in branch.maps.items() if "event" in each.values]
-        if COUNTED in branch.maps:
-            read = replace(branch, maps={}).read("MATCH", where, ())
-            events = [branch.maps[COUNTED].values["event"]]
+        events = [each.values["event"] for each in branch.maps.values() if "event" in each.values]
         columns = [*ends, *(f"{event} AS event" for event in events)] or ["1 AS met"]
         return f"{kind} {{ {read} RETURN DISTINCT {', '.join(columns)} }}"
 
@@ -384,3 +383,12 @@ def _part_by_part(text: str, paths: dict[str, list[str]]) -> str:
     paths[name] = [f"{name}_{number}" for number in range(1, len(parts) + 1)]
     named = zip(paths[name], [first, *parts[1:]], strict=True)
     return " MATCH ".join(f"{part} = {pattern}" for part, pattern in named)
+
+
+def _inlined(condition: str, maps: Mapping[str, Map]) -> str:
+    """A condition with what it asks of relationships written out."""
+    for name, each in maps.items():
+        condition = re.sub(
+            rf"\b{name}\.(\w+)", lambda found, of=each: of.values.get(found[1], "null"), condition
+        )
+    return condition
