@@ -11,7 +11,7 @@ from loaders.errors import CategoryCycleError, QueryError, SumBeyondError
 from loaders.gateway import Gateway, Neo4jAddress, Row, taken
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.parts import Part, PartName
-from loaders.schema import missing, statement_of
+from loaders.schema import missing
 from loaders.stored_json import json_object
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
@@ -257,7 +257,8 @@ class Store(Transport):
             index = f"user_embedding_{name}_{slot}"
             if index not in str(error):
                 raise
-            makes = statement_of(catalogue()[f"writeback/user_vector_index[{name},{slot}]"])
+            makes = catalogue()[f"writeback/user_vector_index[{name},{slot}]"]
+            makes = " ".join(self.address.statement(makes).split())
             raise NotFoundError(
                 f"no vector index {index} in the graph: somebody dropped it, and {makes} makes it"
             ) from error

@@ -209,6 +209,7 @@ def test_what_a_customer_buys_counts_at_once(
         write(gateway, "MATCH ()-[r:ORDERS {test: true}]->() DELETE r")
 
 
+@pytest.mark.long
 def test_the_service_answers_and_refuses_to_write(
     refreshed: GraphMap, run: Run, tmp_path: Path, neo4j_address: Neo4jAddress
 ) -> None:
@@ -241,6 +242,7 @@ def test_detach_takes_away_all_that_was_written(
     assert not [name for name in names if name.startswith("recsvc_") and "embedding" in name]
 
 
+@pytest.mark.long
 def test_nothing_is_written_for_a_user_who_may_only_read(
     attached: GraphMap, run: Run, northwind: tuple[Neo4jGateway, int], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

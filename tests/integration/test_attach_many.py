@@ -92,6 +92,7 @@ def test_what_is_extracted_meets_the_conditions(graph: HeteroGraph) -> None:
     assert len(pairs) == 2 * (CUSTOMERS - 5)
 
 
+@pytest.mark.long
 def test_a_refresh_finds_that_paths_add_up_to_rows(
     shop: tuple[Neo4jGateway, Neo4jAddress], tmp_path: Path
 ) -> None:
