@@ -257,8 +257,8 @@ class Store(Transport):
             index = f"user_embedding_{name}_{slot}"
             if index not in str(error):
                 raise
-            makes = catalogue()[f"writeback/user_vector_index[{name},{slot}]"]
-            makes = " ".join(self.address.statement(makes).split())
+            index_query = catalogue()[f"writeback/user_vector_index[{name},{slot}]"]
+            makes = " ".join(self.address.statement(index_query).split())
             raise NotFoundError(
                 f"no vector index {index} in the graph: somebody dropped it, and {makes} makes it"
             ) from error
