@@ -7,7 +7,7 @@ what the query asks of it: so all else in the query stays as it is.
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -40,6 +40,7 @@ from loaders.mapped._tokens import (
     text_of,
     tokens_of,
 )
+from loaders.walk import ENDS
 
 
 class Writer:
@@ -225,6 +226,8 @@ class Writer:
             if not link.type and link.variable in self._links:
                 link.type, link.variable = self._links[link.variable], ""
         mapped = [link for link in links if ways(self._graph, link)]
+        for pattern in patterns:
+            _label_ends(pattern, mapped, scope)
         if counted and len(mapped) == 1 and mapped[0].type == "INTERACTED":
             mapped[0].variable = mapped[0].variable or COUNTED
         named = [link for link in mapped if link.type == "INTERACTED" and link.variable]
@@ -383,6 +386,20 @@ def _part_by_part(text: str, paths: dict[str, list[str]]) -> str:
     paths[name] = [f"{name}_{number}" for number in range(1, len(parts) + 1)]
     named = zip(paths[name], [first, *parts[1:]], strict=True)
     return " MATCH ".join(f"{part} = {pattern}" for part, pattern in named)
+
+
+def _label_ends(pattern: Sequence[Element], mapped: Sequence[Link], scope: Collection[str]) -> None:
+    """Give new nodes at the ends of mapped relationships the label that ours have there.
+
+    A relationship of somebody else's graph may lead to what is no item, or none that counts.
+    """
+    for place, link in enumerate(pattern):
+        if not (isinstance(link, Link) and any(link is each for each in mapped)):
+            continue
+        ends = ENDS[link.type] if link.forward is not False else ENDS[link.type][::-1]
+        for node, label in zip((pattern[place - 1], pattern[place + 1]), ends, strict=True):
+            if isinstance(node, Node) and not node.label and node.variable not in scope:
+                node.label = label
 
 
 def _inlined(condition: str, maps: Mapping[str, Map]) -> str:

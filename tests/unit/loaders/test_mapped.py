@@ -50,7 +50,7 @@ def test_ids_are_looked_up_as_text_and_as_numbers():
 def test_an_interaction_over_several_steps_is_one_relationship():
     text = statement(NORTHWIND, "extract/interacted")
     assert text.startswith(
-        "MATCH (user:Customer)-[:PURCHASED]->(order_1:Order)-[line_1:ORDERS]->(item) "
+        "MATCH (user:Customer)-[:PURCHASED]->(order_1:Order)-[line_1:ORDERS]->(item:Product) "
         "WHERE user.customerID IN ("
     )
     assert "WITH item, user, 'purchase' AS event_1" in text
