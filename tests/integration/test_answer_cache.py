@@ -16,7 +16,7 @@ import pytest
 
 from loaders.catalogue import Query
 from recsvc.refresh.options import RefreshOptions
-from tests.conftest import Served, Service, running_service
+from tests.conftest import Served, Service, own_client, running_service
 
 pytestmark = pytest.mark.neo4j
 
@@ -49,7 +49,7 @@ def ids(client: httpx.Client, user: str, k: int) -> list[str]:
     return [item["item_id"] for item in answer["items"]]
 
 
-def read(url: str, seed: int, until: Event) -> list[tuple[float, list[str]]]:
+def read(service: Service, seed: int, until: Event) -> list[tuple[float, list[str]]]:
     """Ask for one user's recommendations, over connections to any of the processes.
 
     Returns:
@@ -58,7 +58,7 @@ def read(url: str, seed: int, until: Event) -> list[tuple[float, list[str]]]:
     chance = random.Random(seed)
     seen: list[tuple[float, list[str]]] = []
     while not until.is_set():
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with own_client(service) as client:
             for _ in range(10):
                 sent = time.monotonic()
                 seen.append((sent, ids(client, USER, chance.choice(SIZES))))
@@ -74,10 +74,9 @@ def raced(
         (time the writer had its 200, item) of each write, and what the readers got.
     """
     until, chance = Event(), random.Random(1)
-    url = str(service.client.base_url)
     writes: list[tuple[float, str]] = []
     with ThreadPoolExecutor(READERS) as threads:
-        readers = [threads.submit(read, url, seed, until) for seed in range(READERS)]
+        readers = [threads.submit(read, service, seed, until) for seed in range(READERS)]
         try:
             for _ in range(ROUNDS):
                 best = ids(service.client, USER, SIZES[-1])[0]
@@ -124,8 +123,8 @@ def asked_twice(service: Service, user: str) -> list[dict[str, Any]]:
     """One answer of each of many connections, so of both processes."""
 
     def ask(_: int) -> dict[str, Any]:
-        url = service.client.base_url.join(f"/v1/users/{user}/recommendations")
-        answer = httpx.get(url, timeout=30).json()
+        with own_client(service) as client:
+            answer = client.get(f"/v1/users/{user}/recommendations").json()
         return {name: answer[name] for name in answer.keys() - {"request_id", "took_ms"}}
 
     with ThreadPoolExecutor(8) as threads:

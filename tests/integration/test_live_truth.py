@@ -12,7 +12,7 @@ import httpx
 import polars as pl
 import pytest
 
-from tests.conftest import running_service
+from tests.conftest import Service, own_client, running_service
 from tests.integration.conftest import OddServed
 from tests.odd_shop import SEEDS, in_path
 from tests.statement import statement
@@ -28,23 +28,25 @@ ONE_SHOP = pytest.mark.parametrize("odd", SEEDS[:1], indirect=True, scope="modul
 class Asking:
     """The processes of a service; each request is a connection of its own, so any may answer."""
 
-    def __init__(self, url: str, odd: OddServed) -> None:
-        self.url, self.odd = url, odd
+    def __init__(self, service: Service, odd: OddServed) -> None:
+        self.service, self.odd = service, odd
+
+    def request(self, method: str, path: str, **content: Any) -> httpx.Response:
+        with own_client(self.service) as client:
+            return client.request(method, f"/v1/{path}", **content)
 
     def get(self, *path: str, status: int = 200, **parameters: Any) -> Document:
-        url = f"{self.url}/v1/" + "/".join(in_path(part) for part in path)
-        answer = httpx.get(url, params=parameters, timeout=30)
+        answer = self.request("GET", "/".join(map(in_path, path)), params=parameters)
         assert answer.status_code == status, (path, parameters, answer.text)
         return answer.json()
 
     def post(self, path: str, body: Document, status: int = 200) -> Document:
-        answer = httpx.post(f"{self.url}/v1/{path}", json=body, timeout=30)
+        answer = self.request("POST", path, json=body)
         assert answer.status_code == status, (path, answer.text)
         return answer.json()
 
     def put(self, *path: str, **body: Any) -> None:
-        url = f"{self.url}/v1/" + "/".join(in_path(part) for part in path)
-        answer = httpx.put(url, json=body, timeout=30)
+        answer = self.request("PUT", "/".join(map(in_path, path)), json=body)
         assert answer.status_code in (200, 201), answer.text
 
     def ids(self, user: str, **parameters: Any) -> list[str]:
@@ -64,7 +66,7 @@ def asking(odd: OddServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     }
     log = tmp_path_factory.mktemp("log") / "serve.log"
     with running_service(environment, log, "--workers", "2") as service:
-        yield Asking(str(service.client.base_url), odd)
+        yield Asking(service, odd)
 
 
 @pytest.fixture(scope="module")
