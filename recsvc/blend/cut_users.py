@@ -30,7 +30,7 @@ USUAL_BASE: Final = 0.2
 best of the grid on Ciao, Last.fm, MovieLens and Gowalla together (docs/decisions/0028)."""
 
 _CUTS = (0, 1, 2, 3, 5, 10, 20)
-_USERS_OF_A_CUT = 400
+_USERS_OF_A_CUT = 500
 MOST_CUT_USERS: Final = len(_CUTS) * _USERS_OF_A_CUT
 _LEAST_GROUP = 20
 _ROUNDS = 4
