@@ -66,7 +66,8 @@ def held_out_pairs(
     width = len(columns)
     row, column = seen_matrix(test).nonzero()
     weights = evidence_matrix(test, events, now=newest_time(test), dislikes=True)
-    says = np.asarray(weights[row, column]).ravel()
+    # Without any pair scipy gives a matrix in place of an array.
+    says = np.asarray(weights[row, column]).ravel() if len(row) else np.zeros(0)
     user = train.users.rows(list(test.users))[row]
     pair = user * width + np.array([columns[item_id] for item_id in test.items], np.int64)[column]
     seen_user, seen_item = seen_matrix(train).nonzero()

@@ -194,6 +194,7 @@ def test_what_is_not_to_be_found_is_left_out_and_counted(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
+        ("", "it has none"),
         ("stranger,i000,", "1 of users who are not in the training table"),
         ("u000,never seen,return", "1 that speak against the item"),
         ("u000,never seen,borrowed", "1 that count nothing"),
