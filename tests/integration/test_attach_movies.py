@@ -13,7 +13,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from tests.conftest import _DELETE_ALL, recsvc
 from tests.graph_hash import graph_hash
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.long]
+pytestmark = [pytest.mark.neo4j, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 def write(gateway: Neo4jGateway, text: str, rows: list[dict[str, object]]) -> None:
@@ -76,6 +76,8 @@ def test_from_a_database_of_movies_to_explained_recommendations(
     assert recsvc("attach").returncode == 0
     written = Path("recsvc.toml").read_text(encoding="utf-8")
     assert 'value = "rated.rating - 3.5"' in written
+    models = '\n[refresh]\nmodels = ["fastrp", "walk3"]\nvalidation_users = 100\n'
+    Path("recsvc.toml").write_text(written + models, encoding="utf-8")
     checked = json.loads(recsvc("attach", "--check", "--json").stdout)
     assert checked["found"]["interactions"] == 100_836
     assert checked["missing"] == []
