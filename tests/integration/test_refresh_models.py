@@ -69,7 +69,7 @@ def test_a_model_without_vectors_is_in_the_blend_as_rows(
         gateway, options, load_settings().events, home=tmp_path,
         progress=lambda *one: told.append(one),
     )  # fmt: skip
-    assert report.expected == "about 1 min expected on two cores; walk3, fastrp not counted"
+    assert report.expected == "about 10 s expected on two cores; walk3, fastrp not counted"
     assert (report.expected, 1, 1) in told
     assert {("rows of walk3", 45, 45), ("check meta-paths", 4, 4)} <= set(told)
     (parts,) = {total for what, _, total in told if what == "write snapshot" and total > 1}
