@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,8 @@ def test_from_a_database_of_movies_to_explained_recommendations(
 
     assert recsvc("attach").returncode == 0
     written = Path("recsvc.toml").read_text(encoding="utf-8")
-    assert 'value = "rated.rating - 3.5"' in written
+    guide = Path(__file__).parents[2].joinpath("docs", "attach.md").read_text(encoding="utf-8")
+    assert tomllib.loads(written) == tomllib.loads(guide.split("```toml\n")[2].split("```")[0])
     models = '\n[refresh]\nmodels = ["fastrp", "walk3"]\nvalidation_users = 100\n'
     Path("recsvc.toml").write_text(written + models, encoding="utf-8")
     checked = json.loads(recsvc("attach", "--check", "--json").stdout)
