@@ -51,6 +51,9 @@ NOT_RUN = {
     "analyst down": "as db down",
     "path check": "reads the graph alone, as recommend",
     "path try": "reads what a refresh left, as report",
+    "attach": "writes no more than recsvc.toml, as ingest --event-weight",
+    "detach": "writes into a mapped graph alone",
+    "doctor": "says so, in tests of its own",
 }
 """Why others are left out."""
 

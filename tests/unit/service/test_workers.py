@@ -33,6 +33,8 @@ def two_workers(folder: Path) -> Iterator[Service]:
     }
     log = folder / "log"
     with running_service(environment, log, "--workers", "2", until="/health/live") as service:
+        # One answers before the other has begun to listen.
+        until(lambda: sum(connections(each, service, "LISTEN") for each in answering(service)) == 2)
         yield service
 
 
@@ -56,6 +58,13 @@ def answering(service: Service) -> list[psutil.Process]:
             if "spawn_main" in " ".join(each.cmdline()):
                 found.append(each)
     return found
+
+
+def connections(process: psutil.Process, service: Service, status: str) -> int:
+    port = service.client.base_url.port
+    return sum(
+        each.status == status and each.laddr.port == port for each in process.net_connections("tcp")
+    )
 
 
 def logged(folder: Path, what: str) -> str:
@@ -127,14 +136,6 @@ def test_all_that_a_service_says_is_json(tmp_path: Path) -> None:
         assert "event" in json.loads(line), line
 
 
-def connections(process: psutil.Process, service: Service) -> int:
-    port = service.client.base_url.port
-    return sum(
-        each.status == psutil.CONN_ESTABLISHED and each.laddr.port == port
-        for each in process.net_connections("tcp")
-    )
-
-
 def asked(client: httpx.Client) -> httpx.Response:
     return client.get("/health/live")
 
@@ -146,7 +147,7 @@ def test_connections_that_are_opened_at_once_are_dealt_out(service: Service, _bu
         with ThreadPoolExecutor(len(clients)) as pool:
             answers = pool.map(asked, clients)
             assert [answer.status_code for answer in answers] == [200] * len(clients)
-        shares = [connections(each, service) for each in answering(service)]
+        shares = [connections(each, service, "ESTABLISHED") for each in answering(service)]
     finally:
         for client in clients:
             client.close()
