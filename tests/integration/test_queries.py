@@ -66,7 +66,7 @@ EVERYTHING = Query(
         ready_at: datetime(), activated_at: datetime(), retired_at: datetime(), locked: true,
         validation_users: [1], validation_ndcg: [1.0], validation_asked: [1],
         overridden: ['o'], seconds: 1.0, kinds: ['e'],
-        weights: '{}', signal_metrics: '{}', below_popularity: ['1']})
+        weights: '{}', reliance: '{}', signal_metrics: '{}', below_popularity: ['1']})
       -[:HAS_PART]->(:SnapshotPart {entry: '', number: 0, sha256: '', content: ''})
     """,
 )  # fmt: skip
