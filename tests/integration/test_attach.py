@@ -258,7 +258,8 @@ def test_nothing_is_written_for_a_user_who_may_only_read(
     attached: GraphMap, run: Run, northwind: tuple[Neo4jGateway, int], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    gateway, before = northwind
+    gateway, _ = northwind
+    before = graph_hash(gateway)
     text = Path("recsvc.toml").read_text(encoding="utf-8")
     quiet = text.replace("[graph.user]", '[graph]\nwrites = "none"\n\n[graph.user]', 1)
     (tmp_path / "recsvc.toml").write_text(quiet, encoding="utf-8")
