@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recsvc.blend.blend import BASE, LEAST_WEIGHT, scaled_scores
 from recsvc.blend.reliance import Reliance, effective_counts
-from recsvc.blend.weights import Candidates, candidates_in_parts, top_hits
+from recsvc.blend.weights import Candidates, candidates_in_parts, random_halves, top_hits
 from recsvc.evaluation.groups import BY_ITEMS_KNOWN
 from recsvc.evaluation.metrics import accuracy
 from recsvc.evaluation.splits import entries
@@ -166,11 +166,10 @@ def learned_reliance(users: CutUsers, base: float) -> tuple[float, Reliance]:
         base: λ_base as it was learned on whole evidence.
     """
     start = max(base, USUAL_BASE), USUAL
-    shares, generator = users.shares(), np.random.default_rng(0)
+    shares = users.shares()
     if not shares.any():
         return start
-    orders = (generator.permutation(users.user.max() + 1) for _ in range(2))
-    halves = [np.isin(users.user, half) for order in orders for half in np.array_split(order, 2)]
+    halves = [np.isin(users.user, half) for half in random_halves(int(users.user.max()) + 1)]
     found = [_searched(users.of(half), shares[half], *start) for half in halves]
     mean = {
         name: float(np.mean([getattr(reliance, name) for _, reliance in found]))

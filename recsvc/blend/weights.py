@@ -167,11 +167,7 @@ def learn_weights(
             "no signal can be made of what is left when a part is held out: more users are needed "
             "who have an item in common"
         )
-    generator = np.random.default_rng(0)
-    users = len(candidates.n_relevant)
-    halves = [
-        h for _ in range(2) for h in np.array_split(generator.permutation(users), 2) if len(h)
-    ]
+    halves = random_halves(len(candidates.n_relevant))
     mean = np.mean([_ascend(candidates.of_users(np.sort(half)), k) for half in halves], axis=0)
     trials = [*np.eye(len(names)), mean]
     ndcg = [
@@ -183,6 +179,16 @@ def learn_weights(
     best = single if gain.mean() > _standard_error(gain) else len(names)
     weights = trials[best] / trials[best].max()
     return dict(zip(names, map(float, weights), strict=True)), float(ndcg[best].mean())
+
+
+def random_halves(users: int) -> list[Int64[NDArray[np.int64], " half"]]:
+    """Two halves of so many users, drawn at random, and two more, each time the same.
+
+    Of one user it is twice that one.
+    """
+    generator = np.random.default_rng(0)
+    drawn = (np.array_split(generator.permutation(users), 2) for _ in range(2))
+    return [half for halves in drawn for half in halves if len(half)]
 
 
 def _ascend(candidates: Candidates, k: int) -> Float64[NDArray[np.float64], " signals"]:

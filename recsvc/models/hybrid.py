@@ -3,7 +3,7 @@
     score(u, i) = Σ_s λ_s · r_s(u) · n_s(u) · Σ_j e_j · K_s(j, i)  +  λ_base · r_base(u) · prior_i
 
 See `recsvc.blend.blend.Blend`. The parts are other models, PageRank over users and items, and the
-meta-paths that declare a walk; `recsvc.blend.fit` makes and weighs them.
+meta-paths that declare a walk; `recsvc.blend.fit` makes them, and `recsvc.blend.learn` weighs them.
 """
 
 from collections.abc import Mapping
@@ -18,17 +18,9 @@ from numpy.typing import NDArray
 from loaders.types import HeteroGraph, IdMap
 from recsvc.blend.blend import BASE, LEAST_WEIGHT, Blend
 from recsvc.blend.cut_users import MOST_CUT_USERS, PER_SIGNAL_OF_PART
-from recsvc.blend.fit import (
-    Journal,
-    Parts,
-    fit_whole,
-    learn,
-    learned_blend,
-    row_signals,
-    split_signals,
-    usual_weights,
-)
+from recsvc.blend.fit import Journal, Parts, fit_whole, row_signals, split_signals
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
+from recsvc.blend.learn import learn, learned_blend, usual_weights
 from recsvc.blend.parts import Fitted, Tables
 from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.blend.weights import PER_SIGNAL, SCORES_AT_ONCE

@@ -1,6 +1,6 @@
 """How a refresh makes the parts of its blend: in steps, which an interrupted run resumes.
 
-What is learned from them is in `recsvc.blend.fit`.
+What is learned from them is in `recsvc.blend.learn`.
 """
 
 from collections.abc import Callable, Mapping

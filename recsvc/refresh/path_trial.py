@@ -20,17 +20,9 @@ from loaders.gateway import Gateway, taken
 from loaders.types import HeteroGraph
 from loaders.value_file import read_value
 from recsvc.blend.blend import BASE
-from recsvc.blend.fit import (
-    Journal,
-    Parts,
-    SplitSignals,
-    learned_blend,
-    learned_weights,
-    relied,
-    split_signals,
-    validation_accuracy,
-)
+from recsvc.blend.fit import Journal, Parts, SplitSignals, split_signals
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
+from recsvc.blend.learn import learned_blend, learned_weights, relied, validation_accuracy
 from recsvc.blend.weights import Candidates
 from recsvc.errors import RefreshError
 from recsvc.evaluation.metrics import Estimate, bootstrap

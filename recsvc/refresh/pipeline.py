@@ -25,8 +25,9 @@ from loaders.extract import ItemDetails, extract_details, extract_graph
 from loaders.foreign_graph import require_form
 from loaders.gateway import Gateway
 from loaders.types import Edges, EmbeddingTable, HeteroGraph, Interactions
-from recsvc.blend.fit import fit_whole, learn
+from recsvc.blend.fit import fit_whole
 from recsvc.blend.hold_out import held_out_mask, split_by
+from recsvc.blend.learn import learn
 from recsvc.blend.parts import Fitted, Learned, Validated, Vectors
 from recsvc.blend.reliance import Reliance
 from recsvc.errors import RecsvcError, RefreshError

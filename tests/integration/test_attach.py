@@ -8,13 +8,12 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from loaders.catalogue import Query, catalogue, planned_once
+from loaders.catalogue import catalogue, planned_once
 from loaders.errors import ForeignGraphError
-from loaders.gateway import Neo4jAddress, Neo4jGateway, Row
+from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.graph_map import GraphMap
 from loaders.mapped import MappedGraph
 from recsvc.refresh.options import RefreshOptions
@@ -23,6 +22,7 @@ from recsvc.settings import load_settings
 from tests.conftest import _DELETE_ALL, recsvc, running_service
 from tests.graph_hash import graph_hash
 from tests.mappings import MANY_WAYS, MOVIES, NORTHWIND
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
@@ -52,15 +52,6 @@ def rows(path: Path) -> list[dict[str, str]]:
         ]
 
 
-def write(gateway: Neo4jGateway, text: str, **parameters: Any) -> list[Row]:
-    query = Query("tests/write", "", "write", dict.fromkeys(parameters, "any"), {}, text)  # type: ignore[arg-type]
-    return gateway.run(query, **parameters)
-
-
-def read(gateway: Neo4jGateway, text: str) -> list[Row]:
-    return gateway.run(Query("tests/read", "", "read", {}, {}, text))  # type: ignore[arg-type]
-
-
 def indexes(gateway: Neo4jGateway) -> set[str]:
     return {row["name"] for row in gateway.run(catalogue()["ingest/indexes"])}
 
@@ -79,11 +70,11 @@ def northwind(
     session_gateway.run(_DELETE_ALL)
     folder = shared_data / "northwind"
     for label, file in NODES.items():
-        write(session_gateway, f"UNWIND $rows AS row CREATE (n:{label}) SET n = row",
+        statement(session_gateway, f"UNWIND $rows AS row CREATE (n:{label}) SET n = row",
               rows=rows(folder / f"{file}.csv"))  # fmt: skip
     for text in LINKS:
-        write(session_gateway, text)
-    write(session_gateway, LINES, rows=rows(folder / "order-details.csv"))
+        statement(session_gateway, text)
+    statement(session_gateway, LINES, rows=rows(folder / "order-details.csv"))
     return session_gateway, graph_hash(session_gateway)
 
 
@@ -161,10 +152,10 @@ def test_a_refresh_writes_under_names_of_ours(
     refreshed: GraphMap, northwind: tuple[Neo4jGateway, int]
 ) -> None:
     gateway, _ = northwind
-    labels = {row["label"] for row in read(
+    labels = {row["label"] for row in statement(
         gateway, "MATCH (n) UNWIND labels(n) AS label RETURN DISTINCT label")}  # fmt: skip
     assert {label for label in labels if not label.startswith("recsvc_")} == {*NODES}
-    (row,) = read(gateway, "MATCH (p:Product) WHERE p.recsvc_embedding_fastrp_a IS NOT NULL "
+    (row,) = statement(gateway, "MATCH (p:Product) WHERE p.recsvc_embedding_fastrp_a IS NOT NULL "
                            "RETURN count(p) AS count")  # fmt: skip
     assert row["count"] == 77
 
@@ -176,12 +167,12 @@ def test_lists_are_of_available_products_that_the_customer_did_not_buy(
     assert done.returncode == 0, done.stderr
     listed = {each["item_id"] for each in json.loads(done.stdout)["items"]}
     assert len(listed) == 20
-    (bought,) = read(
+    (bought,) = statement(
         northwind[0],
         "MATCH (:Customer {customerID: 'ALFKI'})-[:PURCHASED]->()-[:ORDERS]->(p) "
         "RETURN collect(p.productID) AS ids",
     )
-    (gone,) = read(
+    (gone,) = statement(
         northwind[0], "MATCH (p:Product {discontinued: '1'}) RETURN collect(p.productID) AS ids"
     )
     assert not listed & {*bought["ids"], *gone["ids"]}
@@ -201,7 +192,7 @@ def test_paths_lead_over_the_owners_nodes_and_can_be_pasted(
     assert {"item", "order"} <= kinds
     assert {"PURCHASED", "ORDERS"} <= types
     assert "INTERACTED" not in explanation["cypher"]
-    drawn = read(northwind[0], explanation["cypher"])
+    drawn = statement(northwind[0], explanation["cypher"])
     assert len(drawn) > 0
     assert all(row["path"] is not None for row in drawn)
 
@@ -211,14 +202,14 @@ def test_what_a_customer_buys_counts_at_once(
 ) -> None:
     gateway, _ = northwind
     best = json.loads(run("recommend", "ALFKI", "--json").stdout)["items"][0]["item_id"]
-    write(gateway, "MATCH (c:Customer {customerID: 'ALFKI'})-[:PURCHASED]->(o:Order) "
+    statement(gateway, "MATCH (c:Customer {customerID: 'ALFKI'})-[:PURCHASED]->(o:Order) "
                    "WITH o LIMIT 1 MATCH (p:Product {productID: $id}) "
                    "CREATE (o)-[:ORDERS {quantity: 1, test: true}]->(p)", id=best)  # fmt: skip
     try:
         listed = json.loads(run("recommend", "ALFKI", "--json").stdout)["items"]
         assert best not in {each["item_id"] for each in listed}
     finally:
-        write(gateway, "MATCH ()-[r:ORDERS {test: true}]->() DELETE r")
+        statement(gateway, "MATCH ()-[r:ORDERS {test: true}]->() DELETE r")
 
 
 @pytest.mark.long

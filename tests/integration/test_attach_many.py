@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loaders.catalogue import Query
 from loaders.extract import extract_graph
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.mapped import MappedGraph
@@ -20,15 +19,11 @@ from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
 from tests.conftest import _DELETE_ALL
 from tests.mappings import MANY_WAYS
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
 CUSTOMERS, PRODUCTS = 60, 40
-
-
-def write(gateway: Neo4jGateway, text: str, rows: list[dict[str, Any]]) -> None:
-    query = Query("tests/write", "", "write", {"rows": "list[map]"}, {}, text)  # type: ignore[arg-type]
-    gateway.run(query, rows=rows)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +35,16 @@ def shop(
     gateway.run(_DELETE_ALL)
     people = [{"id": n, "name": f"C{n}", "active": n > 0} for n in range(CUSTOMERS)]
     goods = [{"id": n, "full name": f"P{n}", "price": float(n > 0)} for n in range(PRODUCTS)]
-    write(gateway, "UNWIND $rows AS row CREATE (n:Customer) SET n = row", people)
-    write(gateway, "UNWIND $rows AS row CREATE (n:Product) SET n = row", goods)
+    statement(gateway, "UNWIND $rows AS row CREATE (n:Customer) SET n = row", rows=people)
+    statement(gateway, "UNWIND $rows AS row CREATE (n:Product) SET n = row", rows=goods)
     tags = [{"id": n, "tag": f"t{n % 4}"} for n in range(PRODUCTS)]
-    write(gateway, "UNWIND $rows AS row MATCH (p:Product {id: row.id}) "
-                   "MERGE (t:Tag {name: row.tag}) "
-                   "CREATE (p)-[:TAGGED]->(t)", tags)  # fmt: skip
+    statement(
+        gateway,
+        "UNWIND $rows AS row MATCH (p:Product {id: row.id}) "
+        "MERGE (t:Tag {name: row.tag}) "
+        "CREATE (p)-[:TAGGED]->(t)",
+        rows=tags,
+    )
     orders: list[dict[str, Any]] = []
     seen: list[dict[str, Any]] = []
     for customer in range(CUSTOMERS):
@@ -57,17 +56,27 @@ def shop(
             {"id": customer, "item": int(item), "kind": "view" if rng.random() < 0.7 else "click"}
             for item in rng.choice(PRODUCTS, 4, replace=False)
         ]
-    write(gateway, "UNWIND $rows AS row MATCH (c:Customer {id: row.id}) "
-                   "CREATE (c)-[:PURCHASED]->(o:Order {paid: row.paid}) WITH o, row "
-                   "UNWIND row.items AS item MATCH (p:Product {id: item}) "
-                   "CREATE (o)-[:ORDERS]->(p)",
-          orders)  # fmt: skip
-    write(gateway, "UNWIND $rows AS row MATCH (c:Customer {id: row.id}) "
-                   "MATCH (p:Product {id: row.item}) CREATE (p)-[:VIEWED_BY {kind: row.kind}]->(c)",
-          seen)  # fmt: skip
+    statement(
+        gateway,
+        "UNWIND $rows AS row MATCH (c:Customer {id: row.id}) "
+        "CREATE (c)-[:PURCHASED]->(o:Order {paid: row.paid}) WITH o, row "
+        "UNWIND row.items AS item MATCH (p:Product {id: item}) "
+        "CREATE (o)-[:ORDERS]->(p)",
+        rows=orders,
+    )
+    statement(
+        gateway,
+        "UNWIND $rows AS row MATCH (c:Customer {id: row.id}) "
+        "MATCH (p:Product {id: row.item}) CREATE (p)-[:VIEWED_BY {kind: row.kind}]->(c)",
+        rows=seen,
+    )
     known = [{"one": n, "two": n + 4} for n in range(CUSTOMERS - 4)]
-    write(gateway, "UNWIND $rows AS row MATCH (a:Customer {id: row.one}) "
-                   "MATCH (b:Customer {id: row.two}) CREATE (a)-[:KNOWS]->(b)", known)  # fmt: skip
+    statement(
+        gateway,
+        "UNWIND $rows AS row MATCH (a:Customer {id: row.one}) "
+        "MATCH (b:Customer {id: row.two}) CREATE (a)-[:KNOWS]->(b)",
+        rows=known,
+    )
     address = replace(neo4j_address, graph=MappedGraph(MANY_WAYS))
     with Neo4jGateway(address) as mapped:
         yield mapped, address
@@ -86,7 +95,7 @@ def test_what_is_extracted_meets_the_conditions(graph: HeteroGraph) -> None:
     triples = set(zip(did.user_index.tolist(), did.item_index.tolist(), did.event_index.tolist(),
                       strict=True))  # fmt: skip
     assert len(triples) == len(did)
-    # Whoever knows somebody is known by them.
+    # The mapping gives KNOWS no direction, so each pair is there both ways.
     pairs = set(zip(graph.follows.source.tolist(), graph.follows.target.tolist(), strict=True))
     assert pairs == {(b, a) for a, b in pairs}
     assert len(pairs) == 2 * (CUSTOMERS - 5)

@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from loaders.catalogue import Query
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from tests.conftest import _DELETE_ALL, recsvc
 from tests.graph_hash import graph_hash
+from tests.statement import statement
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 def write(gateway: Neo4jGateway, text: str, rows: list[dict[str, object]]) -> None:
-    query = Query("tests/write", "", "write", {"rows": "list[map]"}, {}, text)  # type: ignore[arg-type]
     for start in range(0, len(rows), 20_000):
-        gateway.run(query, rows=rows[start : start + 20_000])
+        statement(gateway, text, rows=rows[start : start + 20_000])
 
 
 def test_from_a_database_of_movies_to_explained_recommendations(
@@ -53,10 +52,10 @@ def test_from_a_database_of_movies_to_explained_recommendations(
     write(session_gateway, "UNWIND $rows AS row CREATE (:User {userId: row.id})",
           [{"id": user} for user in users])  # fmt: skip
     for label, key in (("User", "userId"), ("Movie", "movieId")):
-        session_gateway.run(Query(
-            "tests/key", "", "schema", {}, {},
-            f"CREATE INDEX {label.lower()}_key IF NOT EXISTS FOR (n:{label}) ON (n.{key})",  # type: ignore[arg-type]
-        ))  # fmt: skip
+        statement(
+            session_gateway,
+            f"CREATE INDEX {label.lower()}_key IF NOT EXISTS FOR (n:{label}) ON (n.{key})",
+        )
     write(
         session_gateway,
         "UNWIND $rows AS row MATCH (u:User {userId: row.user}) "
@@ -96,6 +95,4 @@ def test_from_a_database_of_movies_to_explained_recommendations(
     assert recsvc("detach").returncode == 0
     assert graph_hash(session_gateway) == before
     for label in ("user", "movie"):
-        session_gateway.run(
-            Query("tests/key", "", "schema", {}, {}, f"DROP INDEX {label}_key IF EXISTS")  # type: ignore[arg-type]
-        )
+        statement(session_gateway, f"DROP INDEX {label}_key IF EXISTS")

@@ -12,6 +12,7 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
 from recsvc.blend import fit as blend_fit
+from recsvc.blend import learn as blend_learn
 from recsvc.blend.blend import BASE, LEAST_WEIGHT, Blend
 from recsvc.blend.reliance import ALIKE
 from recsvc.errors import GateError
@@ -95,7 +96,7 @@ def test_weights_that_are_no_good_are_refused_and_good_ones_are_not(
     """As weights that were learned by a leak."""
     with monkeypatch.context() as patch:
         patch.setattr(
-            blend_fit,
+            blend_learn,
             "learned_blend",
             lambda signals, _found: (
                 dict.fromkeys(signals.kinds, LEAST_WEIGHT) | {BASE: 1.0},

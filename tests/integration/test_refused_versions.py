@@ -16,6 +16,7 @@ from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.blend import fit as blend_fit
+from recsvc.blend import learn as blend_learn
 from recsvc.blend.parts import Fitted, Vectors
 from recsvc.blend.weights import Candidates, candidates_in_parts
 from recsvc.errors import GateError
@@ -74,7 +75,7 @@ def test_a_worse_version_is_refused_and_what_was_active_stays(
     tmp_path: Path,
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(blend_fit, "by_items_known", bad_for_all)
+        patched.setattr(blend_learn, "by_items_known", bad_for_all)
         first = refreshed()
         assert first.change is None  # nothing to compare with
         again = refreshed()
@@ -111,7 +112,7 @@ def test_a_worse_version_is_refused_and_what_was_active_stays(
     assert sound.by_items_known is not None
     assert 30 < sum(group.users for group in sound.by_items_known) <= 60
     assert orphans(graph) == []
-    monkeypatch.setattr(blend_fit, "by_items_known", bad_for_all)
+    monkeypatch.setattr(blend_learn, "by_items_known", bad_for_all)
     code, _, err = command(*REFRESH)
     assert code == REFUSED
     assert "the popular list is better by" in err

@@ -6,8 +6,9 @@ import scipy.sparse as sp
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.blend.blend import BASE
-from recsvc.blend.fit import Journal, Parts, fit_whole, learn, validation_accuracy
+from recsvc.blend.fit import Journal, Parts, fit_whole
 from recsvc.blend.hold_out import held_out_mask, split_by
+from recsvc.blend.learn import learn, validation_accuracy
 from recsvc.blend.options import BlendOptions
 from recsvc.blend.parts import Fitted, Tables, Vectors
 from recsvc.blend.weights import candidates_in_parts

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.blend import fit as blend_fit
+from recsvc.blend import learn as blend_learn
 from recsvc.blend.blend import BASE
 from recsvc.blend.hold_out import all_evidence, held_out_mask, split_by
 from recsvc.blend.parts import Fitted, Learned, Validated, Vectors
@@ -76,7 +77,7 @@ def ndcg(home: Path) -> dict[str, float]:
         run = Run(None, OPTIONS, EVENTS, lambda *_: None, lease, record)
         options = {name: MODELS[name].options() for name in MODEL_NAMES}
         split = split_by(held_out_mask(GRAPH, EVIDENCE, OPTIONS, OPTIONS.seed), GRAPH, EVIDENCE)
-        metrics = blend_fit.learn(learning.parts_of(run, GRAPH, options), split).metrics
+        metrics = blend_learn.learn(learning.parts_of(run, GRAPH, options), split).metrics
     return {name: found["ndcg@20"].mean for name, found in metrics.items()}
 
 
