@@ -6,9 +6,9 @@ import scipy.sparse as sp
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
 from recsvc.blend.blend import BASE
-from recsvc.blend.fit import Journal, Parts, fit_whole
+from recsvc.blend.fit import Journal, Parts, SplitSignals, fit_whole
 from recsvc.blend.hold_out import held_out_mask, split_by
-from recsvc.blend.learn import learn, validation_accuracy
+from recsvc.blend.learn import learn, usual_weights, validation_accuracy
 from recsvc.blend.options import BlendOptions
 from recsvc.blend.parts import Fitted, Tables, Vectors
 from recsvc.blend.weights import candidates_in_parts
@@ -127,3 +127,31 @@ def test_people_with_few_items_are_validated_too() -> None:
     learned = learn(parts, split_by(held_out_mask(graph, evidence, options, 0), graph, evidence))
     groups = {group.group: group.users for group in learned.by_items_known}
     assert groups == {"2": 30, "7 to 14": 30}
+
+
+def test_what_followed_people_say_counts_as_much_as_it_was_learned_with() -> None:
+    """λ is learned without factors; with five items and four people that factor is 2√2."""
+    every, items = np.arange(USERS), np.arange(USERS * 6) % ITEMS
+    evidence = sp.csr_matrix(
+        (np.ones(USERS * 6, np.float32), (np.repeat(every, 6), items)), shape=(USERS, ITEMS)
+    )
+    users, ids = (IdMap([f"{n:03}" for n in range(size)]) for size in (USERS, ITEMS))
+    none = np.zeros(USERS * 6)
+    did = Interactions(
+        np.repeat(every, 6), items, none.astype(np.int8), none + 1.0, none, ("interaction",)
+    )
+    graph = HeteroGraph(users, ids, IdMap(()), did, Edges.empty(), Edges.empty())
+    split = split_by(np.arange(evidence.nnz) % 6 == 0, graph, evidence)
+    follows = sp.csr_matrix(np.tile(np.arange(USERS) < 4, (USERS, 1)), dtype=np.float32)
+    given = {"item": split.kept, "user": follows, "category": sp.csr_matrix((USERS, 0))}
+    signals = SplitSignals(
+        split, {}, given, (), {"followed_user_item": split.held_out},
+        np.zeros(ITEMS, np.float32), {},
+    )  # fmt: skip
+    raw = split.held_out.toarray()
+    scores = [raw, np.zeros_like(raw)]
+    candidates = candidates_in_parts(
+        lambda some: [each[some] for each in scores], 2, split.kept, split.held_out
+    )
+    weights = usual_weights(signals, candidates, {"followed_user_item": "user"})
+    assert weights["followed_user_item"] == pytest.approx(1 / (2 * 2**0.5))
