@@ -22,43 +22,47 @@ class ExactScores:
         items: rows of the items.
         parts: name of each signal, and what it adds to each item.
         base: what no evidence carries.
-        diversity: what each item loses by being like one above it; None where that is not counted.
+        adjustments: name of each part that is added after the blend, and what it adds to each item.
         terms: per signal, what each piece of evidence adds to each item; empty where nobody asks.
     """
 
     items: Int64[NDArray[np.int64], " k"]
     parts: tuple[tuple[str, Float64[NDArray[np.float64], " k"]], ...]
     base: Float64[NDArray[np.float64], " k"]
-    diversity: Float64[NDArray[np.float64], " k"] | None = None
+    adjustments: tuple[tuple[str, Float64[NDArray[np.float64], " k"]], ...] = ()
     terms: tuple[Term, ...] = ()
 
     @property
     def carried_by_none(self) -> Float64[NDArray[np.float64], " k"]:
         """The part of each score that no evidence carries."""
-        return self.base if self.diversity is None else self.base + self.diversity
+        return self.base + sum(values for _, values in self.adjustments)
 
     @property
-    def undiversified(self) -> Float64[NDArray[np.float64], " k"]:
-        """The score of each item before it loses anything by being like others."""
+    def blended(self) -> Float64[NDArray[np.float64], " k"]:
+        """The score of each item by the blend alone, before any adjustment."""
         return self.base + sum((values for _, values in self.parts), np.zeros(len(self.items)))
 
     @property
     def scores(self) -> Float64[NDArray[np.float64], " k"]:
         """The sum of all parts of each item."""
-        return self.undiversified if self.diversity is None else self.undiversified + self.diversity
+        return self.blended + sum(values for _, values in self.adjustments)
+
+    def adjusted(self, name: str, values: Float64[NDArray[np.float64], " k"]) -> "ExactScores":
+        """The same with one more part that is added after the blend."""
+        return replace(self, adjustments=(*self.adjustments, (name, values)))
 
     def take(self, columns: Int64[NDArray[np.int64], " n"]) -> "ExactScores":
         """Some of the items, in the order given, without terms."""
-        parts = tuple((signal, values[columns]) for signal, values in self.parts)
-        diversity = None if self.diversity is None else self.diversity[columns]
-        return ExactScores(self.items[columns], parts, self.base[columns], diversity)
+        parts, adjustments = (
+            tuple((name, values[columns]) for name, values in some)
+            for some in (self.parts, self.adjustments)
+        )
+        return ExactScores(self.items[columns], parts, self.base[columns], adjustments)
 
     def signals(self, column: int) -> dict[str, float]:
-        """What each signal adds to one item; the values add up to its score."""
-        parts = {signal: float(values[column]) for signal, values in self.parts}
-        if self.diversity is not None:
-            parts[DIVERSITY] = float(self.diversity[column])
-        return parts | {BASE: float(self.base[column])}
+        """What each part adds to one item; the values add up to its score."""
+        named = (*self.parts, *self.adjustments, (BASE, self.base))
+        return {name: float(values[column]) for name, values in named}
 
     def with_terms(self, blend: Blend, scored: ScoredUser) -> "ExactScores":
         """The same with what each piece of evidence adds."""

@@ -6,7 +6,6 @@ again would show.
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from recsvc.blend.blend import ScoredUser
 from recsvc.blend.ranking import best_items, maximal_marginal_relevance, sort_by_score
 from recsvc.evidence import Evidence
-from recsvc.explain.contributions import ExactScores, take_apart
+from recsvc.explain.contributions import DIVERSITY, ExactScores, take_apart
 from recsvc.explain.counterfactual import Removal, find_removals
 from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
 from recsvc.graph.rows import CategoryScope, LiveItem
@@ -134,7 +133,7 @@ class Listing:
         They do where it is too short without them, or has items that more speaks against than for.
         """
         few = len(exact.items) < self.query.k
-        return self.newcomers is None and (few or bool((exact.undiversified < 0).any()))
+        return self.newcomers is None and (few or bool((exact.blended < 0).any()))
 
     def left_out_ids(self) -> frozenset[str]:
         """Ids of the items that are not to be listed: seen, or named by the query."""
@@ -254,7 +253,7 @@ class Listing:
         order, similarity = maximal_marginal_relevance(
             scores, vectors, self.query.k, weight, reach=_reach
         )
-        return replace(exact.take(order), diversity=-weight * similarity)
+        return exact.take(order).adjusted(DIVERSITY, -weight * similarity)
 
     def _vectors(self, rows: Int64[NDArray[np.int64], " n"]) -> NDArray[np.float64]:
         """What tells how alike items are: an embedding, or where there is none their categories."""

@@ -42,6 +42,20 @@ def test_contributions_and_remainder_add_up_to_the_score(
         assert of[int(str(contribution.evidence.id))] == contribution.value
 
 
+def test_adjustments_are_parts_of_the_score_that_no_evidence_carries() -> None:
+    parts = exact(0.5, term("one", {0: 1.0, 1: -0.25}))
+    blended = parts.scores[0]
+    parts = parts.adjusted("rule", np.array([2.0])).adjusted("diversity", np.array([-0.75]))
+    assert parts.blended[0] == blended
+    assert parts.signals(0) == {"one": 0.75, "rule": 2.0, "diversity": -0.75, BASE: 0.5}
+    assert parts.scores[0] == sum(parts.signals(0).values())
+    listed, remainder = contributions(
+        parts, 0, [NodeRef("item", "a"), NodeRef("item", "b")], limit=1
+    )
+    assert sum(c.value for c in listed) + remainder == parts.scores[0]
+    assert parts.take(np.array([0])).signals(0) == parts.signals(0)
+
+
 def test_contributions_of_equal_size_have_one_order() -> None:
     nodes = [NodeRef("item", name) for name in "abc"]
     parts = exact(0.0, term("z", {2: 1.0, 0: -1.0}), term("a", {1: 1.0}))
