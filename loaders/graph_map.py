@@ -41,9 +41,14 @@ def quoted(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z_]\w*", name) else "`" + name.replace("`", "``") + "`"
 
 
-def _name(text: str) -> str:
+def is_name(text: str) -> bool:
+    """Whether a label, type or property can stand in a statement, quoted."""
     # Neo4j reads \\u0060 as a back-tick before it looks for where a name ends.
-    if not text.strip() or "\\" in text or len(text) > 512:
+    return bool(text.strip()) and "\\" not in text and "\0" not in text and len(text) <= 512
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
         raise ValueError(f"{text!r} is no name of a label or property")
     return text
 

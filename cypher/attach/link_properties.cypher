@@ -1,9 +1,9 @@
 // Properties of a sample of the relationships of a type: on how many they are, how many values they
-// have, of which types, one of them, and the mean of numbers.
+// have, of which types, one of them, and the mean of numbers. INTERACTED stands for the type.
 // mode: read
-// params: type: str, sample: int
+// params: sample: int
 // returns: name: str, count: int, different: int, types: list[str], example: any, mean: float
-MATCH ()-[r:$($type)]->()
+MATCH ()-[r:INTERACTED]->()
 WITH r LIMIT $sample
 UNWIND keys(r) AS name
 WITH name, r[name] AS value

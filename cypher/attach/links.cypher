@@ -1,10 +1,16 @@
-// Between which labels there are relationships of which types, and how many.
+// Where the relationships of a type lead from nodes of a label: the labels at both ends of a sample,
+// and how many there are, by Neo4j's own count. User and INTERACTED stand for label and type.
 // mode: read
-// returns: source: str, type: str, target: str, count: int
-MATCH (a)-[r]->(b)
-WHERE NOT type(r) STARTS WITH 'recsvc_'
-WITH head([label IN labels(a) WHERE NOT label STARTS WITH 'recsvc_']) AS source, type(r) AS type,
+// params: sample: int
+// returns: pairs: list[map], total: int
+MATCH (a:User)-[r:INTERACTED]->(b)
+WITH a, b
+LIMIT $sample
+WITH head([label IN labels(a) WHERE NOT label STARTS WITH 'recsvc_']) AS source,
      head([label IN labels(b) WHERE NOT label STARTS WITH 'recsvc_']) AS target, count(*) AS count
-WHERE source IS NOT NULL AND target IS NOT NULL
-RETURN source, type, target, count
-ORDER BY count DESC, source, type, target
+WITH collect({source: source, target: target, count: count}) AS pairs
+CALL () {
+  MATCH (:User)-[r:INTERACTED]->()
+  RETURN count(r) AS total
+}
+RETURN pairs, total

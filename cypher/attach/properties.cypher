@@ -1,9 +1,9 @@
 // Properties of a sample of the nodes with a label: on how many they are, how many values they
-// have, of which types, and one of them.
+// have, of which types, and one of them. User stands for the label.
 // mode: read
-// params: label: str, sample: int
+// params: sample: int
 // returns: name: str, count: int, different: int, types: list[str], example: any
-MATCH (n:$($label))
+MATCH (n:User)
 WITH n LIMIT $sample
 UNWIND keys(n) AS name
 WITH name, n[name] AS value

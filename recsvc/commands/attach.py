@@ -81,7 +81,7 @@ def _check(settings: Settings, as_json: bool) -> None:
 
 
 def _print_check(found: MappingCheck) -> None:
-    console.print_mapping("found by [graph]", {
+    console.print_mapping(r"found by \[graph]", {
         name.replace("_", " "): count for name, count in found.found.items()
     })  # fmt: skip
     for line in found.missing:

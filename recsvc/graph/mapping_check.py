@@ -8,7 +8,7 @@ from loaders.catalogue import catalogue
 from loaders.errors import ForeignGraphError
 from loaders.gateway import Gateway
 from loaders.graph_map import GraphMap, PathMap, quoted
-from loaders.graph_survey import survey
+from loaders.graph_survey import indexed_properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def check_mapping(gateway: Gateway, graph: GraphMap) -> MappingCheck:
     wanted += ["categories", "in_category"] if graph.item_categories else []
     wanted += ["follows"] if graph.follows else []
     missing += [f"no {name.replace('_', ' ')} were found" for name in wanted if not found[name]]
-    indexed = survey(gateway).indexed
+    _, indexed = indexed_properties(gateway)
     nodes = (graph.user, graph.item, *graph.category.values())
     slow = [
         f"no index serves :{node.label}({node.id}): CREATE CONSTRAINT FOR "

@@ -322,11 +322,11 @@ def _categories(survey: Survey, best: _Way, middle: set[str], reasons: list[str]
             continue
         arrow = f"-[:{quoted(link.type)}]->" if on else f"<-[:{quoted(link.type)}]-"
         paths.append({"path": f"(item){arrow}(category:{quoted(other)})"})
-        reasons.append(f":{other} ({there:,}) groups items over {link.type} ({link.count:,})")
+        reasons.append(f":{other} ({there:,}) groups items over {link.type} ({link.counted})")
     return {"category": kinds, "item_categories": paths} if kinds else {}
 
 
 def _follows(survey: Survey, user: str, reasons: list[str]) -> list[dict[str, str]]:
     found = [link for link in survey.links if link.source == link.target == user]
-    reasons += [f":{user} follow each other over {each.type} ({each.count:,})" for each in found]
+    reasons += [f":{user} follow each other over {each.type} ({each.counted})" for each in found]
     return [{"path": f"(user)-[:{quoted(link.type)}]->(other)"} for link in found]

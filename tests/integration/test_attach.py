@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import neo4j
 import pytest
 
 from loaders.catalogue import catalogue, planned_once
 from loaders.errors import ForeignGraphError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.graph_map import GraphMap
+from loaders.graph_survey import _named, survey
 from loaders.mapped import MappedGraph
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
@@ -22,6 +24,7 @@ from recsvc.settings import load_settings
 from tests.conftest import _DELETE_ALL, recsvc, running_service
 from tests.graph_hash import graph_hash
 from tests.mappings import MANY_WAYS, MOVIES, NORTHWIND
+from tests.plans import operators
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -123,6 +126,46 @@ def test_the_mapping_that_is_proposed_is_that_of_the_guide(attached: GraphMap) -
     guide = Path(__file__).parents[2].joinpath("docs", "attach.md").read_text(encoding="utf-8")
     table = guide.split("```toml\n")[1].split("```")[0]
     assert attached == GraphMap.model_validate(tomllib.loads(table)["graph"])
+
+
+def test_relationships_are_counted_and_not_read(
+    northwind: tuple[Neo4jGateway, int], neo4j_address: Neo4jAddress
+) -> None:
+    gateway, _ = northwind
+    found = {(link.source, link.type, link.target): link for link in survey(gateway).links}
+    assert {ends: (link.count, link.about) for ends, link in found.items()} == {
+        ("Order", "ORDERS", "Product"): (2155, False),
+        ("Customer", "PURCHASED", "Order"): (830, False),
+        ("Product", "PART_OF", "Category"): (77, False),
+        ("Supplier", "SUPPLIES", "Product"): (77, False),
+    }
+    with (
+        neo4j.GraphDatabase.driver(neo4j_address.uri, auth=neo4j_address.auth) as driver,
+        driver.session() as session,
+    ):
+        for query in (_named("attach/label", User="Order"),
+                      _named("attach/links", User="Order", INTERACTED="ORDERS")):  # fmt: skip
+            plan = session.run(f"EXPLAIN {query.text}", sample=1).consume().plan
+            assert {"NodeCountFromCountStore", "RelationshipCountFromCountStore"} & operators(plan)
+            assert not {"AllNodesScan", "DirectedAllRelationshipsScan"} & operators(plan)
+
+
+def test_where_ends_of_a_type_differ_a_sample_tells_about_how_many(
+    northwind: tuple[Neo4jGateway, int],
+) -> None:
+    gateway, before = northwind
+    label = "odd`) DETACH DELETE (n"
+    statement(gateway, f"UNWIND range(1, 2000) AS n CREATE (:Odd {{id: n}})-[:SUPPLIES]->"
+              f"(:`{label.replace('`', '``')}` {{id: n}})")  # fmt: skip
+    try:
+        seen = survey(gateway)
+        counts = {(link.source, link.type, link.target): link.counted for link in seen.links}
+        assert counts["Odd", "SUPPLIES", label] == "about 2,000"
+        assert counts["Supplier", "SUPPLIES", "Product"] == "77"
+        assert [each.name for each in seen.properties(label)] == ["id"]
+    finally:
+        statement(gateway, f"MATCH (n:Odd|`{label.replace('`', '``')}`) DETACH DELETE n")
+    assert graph_hash(gateway) == before
 
 
 def test_check_counts_and_names_what_no_index_serves(attached: GraphMap, run: Run) -> None:

@@ -1,5 +1,6 @@
 """What is proposed for graphs that nobody has described."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -21,8 +22,9 @@ class FakeGateway:
     def __init__(self, properties: Properties) -> None:
         self.properties = properties
 
-    def run(self, query: Query, *, sample: int, **named: str) -> list[Row]:
-        (name,) = named.values()
+    def run(self, query: Query, *, sample: int) -> list[Row]:
+        named = re.search(r"[(\[][nr]:(?:`([^`]+)`|(\w+))[)\]]", query.text)
+        name = named and (named[1] or named[2])
         kinds = {str: "STRING", int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
         return [
             {
@@ -30,7 +32,7 @@ class FakeGateway:
                 "different": sample if key.lower().endswith(("id", "isbn")) else sample // 2,
                 "mean": value if isinstance(value, int | float) else None,
             }
-            for key, value in self.properties.get(name, {}).items()
+            for key, value in self.properties.get(name or "", {}).items()
         ]  # fmt: skip
 
 
