@@ -100,7 +100,8 @@ class Answer:
     """A list of recommendations.
 
     `unknown` names evidence, such as `item:55`, that the request named and the graph does not have.
-    `source` is not written; it is None where no user's evidence was read.
+    `source` is not written; it is None where no user's evidence was read. `recommendation_id`
+    names a list that was made for somebody, see `recsvc.outcomes.recommendation_id`.
     """
 
     request_id: str
@@ -112,6 +113,7 @@ class Answer:
     items: tuple[RankedItem, ...]
     unknown: tuple[str, ...] = ()
     source: Source | None = None
+    recommendation_id: str | None = None
 
     def with_unknown(self, unknown: tuple[str, ...]) -> "Answer":
         """The same with what the request named and is nowhere: anybody may bring it."""
@@ -151,6 +153,9 @@ def writable(answer: Answer | SimilarAnswer) -> dict[str, Any]:
     document = _members(answer)
     if isinstance(answer, Answer):
         del document["source"], document["items"]  # the items come last
+        named = document.pop("recommendation_id")
+        if named is not None:
+            document = {"request_id": answer.request_id, "recommendation_id": named} | document
         document["items"] = [_writable_item(item) for item in answer.items]
     return document
 

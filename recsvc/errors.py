@@ -6,6 +6,7 @@
     ├── BusyError             too much is asked for at the same time
     ├── TooMuchError          one request asks for more than can be answered in time
     ├── NotFoundError         a user, item, model or version does not exist
+    ├── RecommendationIdError  an id names no answer of this service, or none with that item
     ├── TrainingError         a model cannot be fitted on this data, or its loss went wrong
     ├── RefreshError          a refresh could not be completed
     │   ├── GateError           its version is not good enough to become active
@@ -65,6 +66,10 @@ class TooMuchError(RecsvcError):
 
 class NotFoundError(RecsvcError):
     """A user, item, model or version that does not exist."""
+
+
+class RecommendationIdError(RecsvcError):
+    """An id names no answer of this service, or one that has not what is said of it."""
 
 
 class TrainingError(RecsvcError):

@@ -77,6 +77,16 @@ class TrackingSettings(BaseModel):
     """Tracking URI of MLflow. Unset: runs are not tracked."""
 
 
+class OutcomeSettings(BaseModel):
+    """What followed answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    secret: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Under which the ids of answers are signed, 16 characters or more: the same for all services
+    of one graph. Unset: made once and kept in `RECSVC_HOME/recommendation_ids`."""
+
+
 SETTINGS_FILE = "recsvc.toml"
 """The file of settings, in the folder where a command is started."""
 
@@ -179,6 +189,8 @@ class Settings(BaseSettings):
     events: dict[str, EventSettings] = Field(default_factory=default_events)
     """Kinds of events, compared without case, `-`, `_` and spaces. A kind that is not named here
     counts nothing. Naming one leaves the others, and what is not said of this one, as they are."""
+    outcomes: OutcomeSettings = Field(default_factory=OutcomeSettings)
+    """What followed answers."""
     graph: GraphMap | None = None
     """How the graph of somebody else maps to ours. Unset: it is in our form."""
     text: TextSettings = Field(default_factory=TextSettings)

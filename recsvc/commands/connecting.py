@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
 from loaders.mapped import MappedGraph
 from recsvc.graph.store import Store
+from recsvc.outcomes.recommendation_id import RecommendationIds, kept_secret
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.write_counters import Revisions
 from recsvc.refresh.places import ANALYST, forget_here
@@ -159,8 +160,25 @@ def make_engine(
         text=settings.text,
         max_evidence=settings.max_evidence,
         revisions=revisions,
+        ids=recommendation_ids(settings),
         forget_elsewhere=partial(forget_here, settings.home),
     )
+
+
+def recommendation_ids(settings: Settings) -> RecommendationIds:
+    """The ids of answers, under the secret of the settings or of RECSVC_HOME.
+
+    Where that folder cannot be written, nobody can read the ids of this process.
+
+    Raises:
+        SettingsError: the file of the secret holds none.
+    """
+    stated = settings.outcomes.secret
+    if stated is not None:
+        return RecommendationIds(stated.get_secret_value().encode())
+    with suppress(OSError):
+        return RecommendationIds(kept_secret(settings.home / "recommendation_ids"))
+    return RecommendationIds()
 
 
 @asynccontextmanager

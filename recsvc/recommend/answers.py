@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from recsvc.explain.contributions import ExactScores
 from recsvc.explain.paths import DrawnPaths, find_paths
 from recsvc.explain.sentence import sentences
 from recsvc.graph.store import Store
+from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.phrases import TextSettings
 from recsvc.recommend.build_answer import (
     Reasons,
@@ -35,9 +37,10 @@ request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 class Answers:
     """Makes answers of lists, with what the graph holds of their items now."""
 
-    def __init__(self, store: Store, text: TextSettings) -> None:
+    def __init__(self, store: Store, text: TextSettings, ids: RecommendationIds) -> None:
         self._store = store
         self._text = text
+        self._ids = ids
 
     async def of(
         self,
@@ -80,7 +83,14 @@ class Answers:
             answer = await do(
                 answer_of, listing, exact, reasons, _request_id(), started, first_rank=rank
             )
-            return with_newcomers(answer, listing, self._text.newcomer)
+            answer = with_newcomers(answer, listing, self._text.newcomer)
+            return answer if only is not None else self._named(answer)
+
+    def _named(self, answer: Answer) -> Answer:
+        """A list with the id by which outcomes tell of it."""
+        origin = Origin(answer.versions.get("hybrid", 0), answer.user_id)
+        contents = self._ids.contents(origin, [item.item_id for item in answer.items])
+        return replace(answer, recommendation_id=self._ids.issue(contents))
 
     async def _reasons(self, listing: Listing, exact: ExactScores, whole: ExactScores) -> Reasons:
         """Why some items are in a list, or would be.

@@ -24,6 +24,7 @@ from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind
 from recsvc.graph.rows import ActiveVersion, CategoryScope, PendingDeletions, StoredNode, StoredUser
 from recsvc.graph.store import Store
+from recsvc.outcomes.recommendation_id import RecommendationIds
 from recsvc.phrases import TextSettings
 from recsvc.recommend.activator import Activations
 from recsvc.recommend.active_snapshot import Serving
@@ -56,7 +57,11 @@ _ENGLISH = TextSettings()
 
 
 class Engine:
-    """Answers requests from the active snapshot and the live graph."""
+    """Answers requests from the active snapshot and the live graph.
+
+    Attributes:
+        ids: make and read the `recommendation_id` of answers.
+    """
 
     def __init__(
         self,
@@ -67,12 +72,14 @@ class Engine:
         max_evidence: int,
         text: TextSettings = _ENGLISH,
         revisions: Revisions | None = None,
+        ids: RecommendationIds | None = None,
         forget_elsewhere: Callable[[EvidenceKind, str], object] | None = None,
     ) -> None:
         self._store = store
         self._forget_elsewhere = forget_elsewhere
         self._events = events
-        self._answers = Answers(store, text)
+        self.ids = ids or RecommendationIds()
+        self._answers = Answers(store, text, self.ids)
         self._max_evidence = max_evidence
         self._serving = Serving(store, snapshot_folder)
         self._graph = GraphWriter(store, self._serving, revisions)

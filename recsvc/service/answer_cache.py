@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from recsvc.answer import Answer, Source, writable
+from recsvc.outcomes.recommendation_id import contents_of
 from recsvc.recommend.write_counters import Revisions
 
 Asked = tuple[str, bytes]
@@ -20,10 +21,15 @@ _ITEMS_AT_ONCE = 25
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The JSON of an answer around what is each request's own: its id and its time."""
+    """The JSON of an answer around what is each request's own: its ids and its time.
+
+    Attributes:
+        contents: what the ids of this list have in common, see `RecommendationIds.contents`.
+    """
 
     middle: bytes
     end: bytes
+    contents: bytes
 
     @classmethod
     def of(cls, answer: Answer) -> "Served":
@@ -34,7 +40,7 @@ class Served:
         cut = names.index("took_ms")
         middle, end = (
             orjson.dumps({name: document[name] for name in part})[1:-1]
-            for part in (names[1:cut], names[cut + 1 :])
+            for part in (names[2:cut], names[cut + 1 :])
         )
         # Part by part: to write megabytes at once would hold up all threads.
         parts = b",".join(
@@ -42,21 +48,29 @@ class Served:
             for at in range(0, len(items), _ITEMS_AT_ONCE)
         )
         rest = b"," + end if end else b""
-        return cls(b"," + middle + b',"took_ms":', rest + b',"items":[' + parts + b"]}")
+        return cls(
+            b"," + middle + b',"took_ms":', rest + b',"items":[' + parts + b"]}",
+            contents_of(document["recommendation_id"]),
+        )  # fmt: skip
 
-    def body(self, request_id: str, took_ms: float) -> bytes:
+    def body(self, request_id: str, recommendation_id: str, took_ms: float) -> bytes:
         """The answer to one request."""
         return b"".join(
             (
-                b'{"request_id":', orjson.dumps(request_id), self.middle, orjson.dumps(took_ms),
-                self.end,
+                b'{"request_id":', orjson.dumps(request_id), b',"recommendation_id":"',
+                recommendation_id.encode(), b'"', self.middle, orjson.dumps(took_ms), self.end,
             )
         )  # fmt: skip
 
 
+def first_body(served: Served, answer: Answer) -> bytes:
+    """The answer to the request that it was made for."""
+    return served.body(answer.request_id, answer.recommendation_id or "", answer.took_ms)
+
+
 def answer_json(answer: Answer) -> bytes:
     """An answer as one JSON document."""
-    return Served.of(answer).body(answer.request_id, answer.took_ms)
+    return first_body(Served.of(answer), answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +149,7 @@ class AnswerCache:
         if source is None:
             return
         places = self._revisions.places(source.users, anything=source.anybody)
-        texts = (*key, served.middle, served.end)
+        texts = (*key, served.middle, served.end, served.contents)
         size = _ENTRY_BYTES + sum(map(len, texts)) + _PLACE_BYTES * len(places)
         if size > self._max_bytes:
             return

@@ -104,6 +104,7 @@ class RecommendationsDocument(_Answered):
             "examples": [
                 {
                     "request_id": "5f0c",
+                    "recommendation_id": "AWkw…",
                     "user_id": "2",
                     "k": 1,
                     "versions": {"hybrid": 3, "lightgcn": 3},
@@ -138,6 +139,9 @@ class RecommendationsDocument(_Answered):
         }
     )
 
+    recommendation_id: str
+    """Names this list; `POST /v1/outcomes` and `POST /v1/events` take it. It says who was answered
+    and is signed: it can be read, and not be changed."""
     k: Count
     items: list[RankedItemDocument]
 

@@ -70,7 +70,8 @@ class KeptAnswers:
         else:
             scope["route"] = self._route
             took_ms = round((time.perf_counter() - started) * 1000, 3)
-            await _send(served.body(request_id_var.get(), took_ms), send)
+            named = self._engine.ids.issue(served.contents)
+            await _send(served.body(request_id_var.get(), named, took_ms), send)
 
     def _found(self, asked: "Asked") -> Served | None:
         snapshot = _snapshot(self._engine)

@@ -111,7 +111,8 @@ def _answer(service: Service, path: str, parameters: dict[str, Any]) -> dict[str
     assert answer.status_code == 200, (path, parameters, answer.text)
     document = answer.json()
     assert document.get("degraded", []) == []
-    return {n: v for n, v in document.items() if n not in ("request_id", "took_ms")}
+    own = ("request_id", "recommendation_id", "took_ms")
+    return {n: v for n, v in document.items() if n not in own}
 
 
 def _check_sums(document: dict[str, Any]) -> None:

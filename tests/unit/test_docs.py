@@ -23,7 +23,13 @@ from loaders.tables import Rejects, graph_from_tables
 from recsvc.cli import app
 from recsvc.phrases import Phrase, TextSettings
 from recsvc.refresh.options import RefreshOptions, refresh_options
-from recsvc.settings import EventSettings, Settings, TrackingSettings, load_settings
+from recsvc.settings import (
+    EventSettings,
+    OutcomeSettings,
+    Settings,
+    TrackingSettings,
+    load_settings,
+)
 from recsvc.signals.metapath import _KIND_BY_PREFIX
 from recsvc.signals.walk import walk_rows
 from recsvc.training.experiment import read_training_data
@@ -268,6 +274,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def test_every_field_of_tracking_is_documented_with_its_default() -> None:
     check_table(section("docs/settings.md", "Tracking"), defaults(TrackingSettings))
+    check_table(section("docs/loop.md", "Settings"), defaults(OutcomeSettings))
 
 
 @pytest.mark.parametrize(

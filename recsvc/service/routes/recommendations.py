@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from recsvc.answer import Answer, explanation_document
 from recsvc.recommend.workshop import WORKSHOP
-from recsvc.service.answer_cache import Served, answer_json
+from recsvc.service.answer_cache import Served, answer_json, first_body
 from recsvc.service.documents import (
     BatchDocument,
     EvidenceAnswerDocument,
@@ -50,8 +50,7 @@ async def recommend(
     # What is drawn in full exists in the graph at the moment of each answer.
     if options.explain != "full" and not answer.degraded:
         offer(request.scope, served, answer.source)
-    body = served.body(answer.request_id, answer.took_ms)
-    return Response(body, media_type="application/json")
+    return Response(first_body(served, answer), media_type="application/json")
 
 
 @router.post(

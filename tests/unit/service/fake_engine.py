@@ -18,6 +18,7 @@ from recsvc.answer import (
 from recsvc.event_kinds import default_events, unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
+from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.answers import request_id_var
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.graph_writer import Change, Outcome
@@ -78,6 +79,8 @@ class FakeEngine:
         default_factory=lambda: StoredNode({"name": "A name"}, [("24", 1.0)])
     )
 
+    ids: RecommendationIds = field(default_factory=lambda: RecommendationIds(bytes(32)))
+
     @property
     def engine(self) -> Engine:
         return cast(Engine, self)
@@ -135,7 +138,8 @@ class FakeEngine:
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
         self._called("explain", user_id, item_id)
-        return self._answer(user_id, RecommendationQuery(k=1, explain="full"))
+        answer = self._answer(user_id, RecommendationQuery(k=1, explain="full"))
+        return replace(answer, recommendation_id=None)
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         self._called("similar_items", item_id, k, model)
@@ -192,6 +196,8 @@ class FakeEngine:
         signals = {"lightgcn": 0.9, "pagerank": 0.3, "base": 0.1}
         explanation = EXPLANATIONS[query.explain]
         item = RankedItem("289", "Britney Spears", 1, 1.3, signals, explanation)
+        contents = self.ids.contents(Origin(self.versions["hybrid"], user_id), ["289"])
         return Answer(
-            request_id_var.get(), user_id, query.k, self.versions, self.degraded, 6.1, (item,)
-        )
+            request_id_var.get(), user_id, query.k, self.versions, self.degraded, 6.1, (item,),
+            recommendation_id=self.ids.issue(contents),
+        )  # fmt: skip

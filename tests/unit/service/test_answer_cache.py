@@ -6,12 +6,15 @@ from dataclasses import replace
 import pytest
 
 from recsvc.answer import Answer, RankedItem, Source, as_document
+from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.write_counters import Revisions
 from recsvc.service.answer_cache import AnswerCache, Served, answer_json
 
 SNAPSHOT = object()
 KEY = ("/v1/users/ann/recommendations", b"k=5")
-SERVED = Served(b',"k":5,"took_ms":', b',"items":[]}')
+SERVED = Served(b',"k":5,"took_ms":', b',"items":[]}', b"")
+IDS = RecommendationIds()
+NAMED = IDS.issue(IDS.contents(Origin(3, "ann"), ["289"]))
 
 
 class Clock:
@@ -103,14 +106,14 @@ def test_the_least_recently_used_goes_first(revisions: Revisions, clock: Clock) 
         keep(cache, key)
     assert len(cache) == 3
     assert cache.find(keys[0], SNAPSHOT) is SERVED
-    keep(cache, keys[3], served=Served(b"x" * 1_000, b""))
+    keep(cache, keys[3], served=Served(b"x" * 1_000, b"", b""))
     assert [cache.find(key, SNAPSHOT) is not None for key in keys] == [True, False, False, True]
     assert cache.size <= 3_000
 
 
 def test_an_answer_larger_than_all_is_not_kept(cache: AnswerCache) -> None:
     keep(cache)
-    keep(cache, ("/other", b""), served=Served(b"x" * 100_000, b""))
+    keep(cache, ("/other", b""), served=Served(b"x" * 100_000, b"", b""))
     assert cache.find(("/other", b""), SNAPSHOT) is None
     assert cache.find(KEY, SNAPSHOT) is SERVED
 
@@ -128,7 +131,7 @@ def test_the_bound_is_what_it_takes(revisions: Revisions, clock: Clock) -> None:
     tracemalloc.start()
     try:
         for n in range(2_000):
-            texts = Served(b"m" * (50 + n % 7), b"e" * (900 + n % 11))
+            texts = Served(b"m" * (50 + n % 7), b"e" * (900 + n % 11), b"c" * (40 + n % 5))
             users = tuple(f"user {n} {m}" for m in range(n % 30))
             keep(cache, (f"/v1/users/{n}/recommendations", b"k=%d" % n), users, texts)
         taken, _ = tracemalloc.get_traced_memory()
@@ -140,18 +143,22 @@ def test_the_bound_is_what_it_takes(revisions: Revisions, clock: Clock) -> None:
 
 ANSWER = Answer(
     "a\"b,\"took_ms\":", "ann", 5, {"took_ms": 3, "hybrid": 2}, (), 6.1,
-    (RankedItem("289", "Britney", 1, 1.5, {"base": 1.5}),),
+    (RankedItem("289", "Britney", 1, 1.5, {"base": 1.5}),), recommendation_id=NAMED,
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("request_id", ["abc", 'x","took_ms":1', "~ \\"])
 def test_a_body_is_the_answer_with_its_own_id_and_time(request_id: str) -> None:
     served = Served.of(ANSWER)
-    body = json.loads(served.body(request_id, 0.25))
-    own = replace(ANSWER, request_id=request_id, took_ms=0.25)
-    assert body == json.loads(Served.of(own).body(own.request_id, own.took_ms))
-    names = ["request_id", "user_id", "k", "versions", "degraded", "took_ms", "unknown", "items"]
-    assert list(body) == names
+    another = IDS.issue(served.contents)
+    body = json.loads(served.body(request_id, another, 0.25))
+    own = replace(ANSWER, request_id=request_id, recommendation_id=another, took_ms=0.25)
+    assert body == json.loads(answer_json(own)) == as_document(own)
+    assert IDS.read(another).origin == IDS.read(NAMED).origin
+    assert list(body) == [
+        "request_id", "recommendation_id", "user_id", "k", "versions", "degraded", "took_ms",
+        "unknown", "items",
+    ]  # fmt: skip
     assert (body["request_id"], body["took_ms"], body["user_id"]) == (request_id, 0.25, "ann")
     assert body["items"][0]["item_id"] == "289"
     assert body["versions"] == {"took_ms": 3, "hybrid": 2}
@@ -159,7 +166,7 @@ def test_a_body_is_the_answer_with_its_own_id_and_time(request_id: str) -> None:
 
 def test_the_json_of_a_long_answer_is_that_of_all_its_parts() -> None:
     items = tuple(RankedItem(f"i{n}", None, n, 1.0 / n, {"base": 1.0 / n}) for n in range(1, 112))
-    answer = Answer("r", "ann", 111, {"hybrid": 3}, (), 1.5, items, ("item:x",))
+    answer = Answer("r", "ann", 111, {"hybrid": 3}, (), 1.5, items, ("item:x",), None, NAMED)
     assert json.loads(answer_json(answer)) == as_document(answer)
     empty = replace(answer, items=())
     assert json.loads(answer_json(empty)) == as_document(empty)

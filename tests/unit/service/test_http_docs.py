@@ -17,7 +17,17 @@ ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "http.md").read_text()
 README = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"```sh\n(curl .*?)```\n```json\n(.*?)```", PAGE, re.DOTALL)
-MADE = {"request_id", "took_ms", "score", "contribution", "value", "title", "k", "versions"}
+MADE = {
+    "request_id",
+    "recommendation_id",
+    "took_ms",
+    "score",
+    "contribution",
+    "value",
+    "title",
+    "k",
+    "versions",
+}
 """Members whose values differ from one answer to the next."""
 PUT = StoredNode(
     {"title": "Britney Spears", "created_at": "1998-10-23T00:00:00+00:00", "price": 9.5},

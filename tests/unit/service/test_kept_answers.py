@@ -12,6 +12,7 @@ import structlog
 
 from recsvc.answer import Answer, Source
 from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.outcomes.recommendation_id import Origin
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.write_counters import Revisions
 from recsvc.service.answer_cache import AnswerCache
@@ -87,6 +88,10 @@ async def test_the_same_question_is_answered_once(
     assert (first.headers["X-Request-Id"], again.headers["X-Request-Id"]) == ("one", "two")
     one, two = first.json(), again.json()
     assert (one.pop("request_id"), two.pop("request_id")) == ("one", "two")
+    own = [fake.ids.read(each.pop("recommendation_id")) for each in (one, two)]
+    assert own[0].name != own[1].name
+    assert own[0].origin == own[1].origin == Origin(3, "old")
+    assert own[0].fingerprints == own[1].fingerprints
     assert list(first.json()) == list(again.json())
     assert one.pop("took_ms") == 6.1
     assert two.pop("took_ms") not in (None, 6.1)

@@ -1,0 +1,1 @@
+"""What followed an answer, and the id by which it is told."""

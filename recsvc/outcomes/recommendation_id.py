@@ -1,0 +1,221 @@
+"""`recommendation_id`: what an answer was, in a signed text that every worker can read.
+
+    id      = base64url(payload ‖ HMAC-SHA256(secret, payload)[:16]), without padding
+    payload = form (1 byte) ‖ Unix seconds (4) ‖ nonce (9) ‖ n (1) ‖ n fingerprints (2 each) ‖ JSON
+
+A fingerprint is BLAKE2b of an item's id under the same secret, of two bytes; the items are the
+first 100 of the list, in their order. The JSON has the version of the blend, and where there is one
+the user, the scenario with its revision, the experiment with its variant, and the propensities of
+the places that were explored. Nothing is stored when an answer is made. The id can be read by those
+who have it: it is signed, not secret.
+"""
+
+import binascii
+import hmac
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from struct import Struct
+from typing import Any, Final
+
+import orjson
+
+from loaders.files import file_lock, write_bytes
+from recsvc.errors import RecommendationIdError, SettingsError
+
+MAX_PLACES: Final = 100
+"""How many items of a list an id knows."""
+MAX_ID_CHARACTERS: Final = 8_192
+"""Most characters of an id; one of a user with a long id in a script of its own has 4,500."""
+MIN_SECRET_BYTES: Final = 16
+
+_FORM = 1
+_HEAD = Struct(">BI9s")
+_MAC_BYTES = 16
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What made an answer, and for whom.
+
+    Attributes:
+        version: of the blend.
+        user_id: who asked; None for a session.
+        scenario: name of the scenario; None where there was none.
+        revision: of the scenario.
+        experiment: name of the experiment; None where there was none.
+        variant: the one the user has in it.
+        propensities: by place from 1, the chance with which its item was put there; all others
+            have 1.
+    """
+
+    version: int
+    user_id: str | None = None
+    scenario: str | None = None
+    revision: int | None = None
+    experiment: str | None = None
+    variant: str | None = None
+    propensities: Mapping[int, float] = field(default_factory=dict[int, float])
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """An answer, as its id tells it.
+
+    Attributes:
+        name: a short text that no other answer has.
+        at: when it was sent, in Unix seconds.
+        origin: what made it.
+        fingerprints: of its items, in their order.
+    """
+
+    name: str
+    at: int
+    origin: Origin
+    fingerprints: tuple[bytes, ...]
+
+
+class RecommendationIds:
+    """Makes ids under a secret, and reads those that were made under it.
+
+    Args:
+        secret: `MIN_SECRET_BYTES` or more; a new one where none is given, so that only this
+            process can read its ids.
+    """
+
+    def __init__(self, secret: bytes | None = None) -> None:
+        self._secret = secret or secrets.token_bytes(_SECRET_BYTES)
+        self._fingerprint = blake2b(key=self._secret[:64], digest_size=2)
+
+    def contents(self, origin: Origin, item_ids: Sequence[str]) -> bytes:
+        """What all ids of the same list have in common; `issue` makes one of it."""
+        marks = b"".join(map(self._mark, item_ids[:MAX_PLACES]))
+        return bytes([len(marks) // 2]) + marks + orjson.dumps(_written(origin))
+
+    def issue(self, contents: bytes) -> str:
+        """A new id for an answer that is sent now, given its `contents`."""
+        payload = _HEAD.pack(_FORM, int(time.time()), secrets.token_bytes(9)) + contents
+        return urlsafe_b64encode(payload + self._mac(payload)).rstrip(b"=").decode()
+
+    def read(self, recommendation_id: str) -> Recommendation:
+        """What an id tells.
+
+        Raises:
+            RecommendationIdError: it was not made under this secret.
+        """
+        whole = _decoded(recommendation_id)
+        payload, mac = whole[:-_MAC_BYTES], whole[-_MAC_BYTES:]
+        if len(payload) <= _HEAD.size or not hmac.compare_digest(mac, self._mac(payload)):
+            raise RecommendationIdError(
+                "expected a recommendation_id of an answer of this service: this is none, or it "
+                "was changed, or another service made it"
+            )
+        _, at, nonce = _HEAD.unpack_from(payload)
+        count = payload[_HEAD.size]
+        begin = _HEAD.size + 1
+        end = begin + 2 * count
+        marks = tuple(payload[place : place + 2] for place in range(begin, end, 2))
+        return Recommendation(
+            urlsafe_b64encode(nonce).decode(), at, _origin(orjson.loads(payload[end:])), marks
+        )
+
+    def place(self, shown: Recommendation, item_id: str, stated: int | None = None) -> int:
+        """The place of an item in an answer, from 1.
+
+        Args:
+            shown: the answer.
+            item_id: of the item.
+            stated: the place that is said to be the item's, if any.
+
+        Raises:
+            RecommendationIdError: the item was not there, or not at that place.
+        """
+        mark = self._mark(item_id)
+        if mark not in shown.fingerprints:
+            raise RecommendationIdError(
+                f"expected an item of this answer: {item_id!r} is not among its "
+                f"{len(shown.fingerprints)} first"
+            )
+        if stated is None:
+            return shown.fingerprints.index(mark) + 1
+        if stated > len(shown.fingerprints) or shown.fingerprints[stated - 1] != mark:
+            raise RecommendationIdError(
+                f"expected the place of {item_id!r} in this answer, "
+                f"{shown.fingerprints.index(mark) + 1}, or none: came {stated}"
+            )
+        return stated
+
+    def _mark(self, item_id: str) -> bytes:
+        hashed = self._fingerprint.copy()
+        hashed.update(item_id.encode("utf-8", "surrogatepass"))
+        return hashed.digest()
+
+    def _mac(self, payload: bytes) -> bytes:
+        return hmac.digest(self._secret, payload, "sha256")[:_MAC_BYTES]
+
+
+def contents_of(recommendation_id: str) -> bytes:
+    """The `RecommendationIds.contents` of an id that this process has made."""
+    return _decoded(recommendation_id)[_HEAD.size : -_MAC_BYTES]
+
+
+def kept_secret(path: Path) -> bytes:
+    """The secret of a file, which is made where it is missing.
+
+    Raises:
+        SettingsError: the file holds none.
+        OSError: it cannot be read or made.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(path.with_name(f"{path.name}.lock")):
+            if not path.exists():
+                write_bytes(path, secrets.token_bytes(_SECRET_BYTES))
+                path.chmod(0o600)
+    secret = path.read_bytes()
+    if len(secret) < MIN_SECRET_BYTES:
+        raise SettingsError(
+            f"{path} holds {len(secret)} bytes, expected at least {MIN_SECRET_BYTES}: remove it, "
+            "and another is made; outcomes of answers made before are refused then"
+        )
+    return secret
+
+
+_NAMES: Final = {
+    "v": "version", "u": "user_id", "s": "scenario", "r": "revision", "e": "experiment",
+    "w": "variant",
+}  # fmt: skip
+
+
+def _written(origin: Origin) -> dict[str, Any]:
+    values = {short: getattr(origin, name) for short, name in _NAMES.items()}
+    document = {short: value for short, value in values.items() if value is not None}
+    if origin.propensities:
+        document["p"] = [[place, chance] for place, chance in sorted(origin.propensities.items())]
+    return document
+
+
+def _origin(document: dict[str, Any]) -> Origin:
+    propensities = dict(document.pop("p", ()))
+    return Origin(
+        **{_NAMES[short]: value for short, value in document.items()}, propensities=propensities
+    )
+
+
+def _decoded(recommendation_id: str) -> bytes:
+    """The bytes of an id, nothing where it is no base64url as it is written here."""
+    text = recommendation_id.translate(_TO_BASE64)
+    try:
+        whole = binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+    except ValueError:
+        return b""
+    same = urlsafe_b64encode(whole).rstrip(b"=").decode() == recommendation_id
+    return whole if same else b""
+
+
+_TO_BASE64 = str.maketrans("-_", "+/")

@@ -1,0 +1,115 @@
+import stat
+import threading
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsvc.errors import RecommendationIdError, SettingsError
+from recsvc.outcomes.recommendation_id import (
+    MAX_ID_CHARACTERS,
+    MAX_PLACES,
+    Origin,
+    RecommendationIds,
+    contents_of,
+    kept_secret,
+)
+
+IDS = RecommendationIds(bytes(32))
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=512)
+ORIGINS = st.builds(
+    Origin,
+    st.integers(0, 2**31),
+    st.none() | TEXT,
+    st.none() | TEXT,
+    st.none() | st.integers(1, 2**31),
+    st.none() | TEXT,
+    st.none() | TEXT,
+    st.dictionaries(st.integers(1, MAX_PLACES), st.floats(0.001, 0.999), max_size=5),
+)
+ITEMS = st.lists(TEXT, max_size=8, unique=True)
+
+
+@given(ORIGINS, ITEMS)
+def test_an_id_tells_what_it_was_made_of(origin: Origin, items: list[str]) -> None:
+    read = IDS.read(IDS.issue(IDS.contents(origin, items)))
+    assert read.origin == origin
+    places = [IDS.place(read, item) for item in items]
+    same = [IDS.place(read, item, place) for place, item in enumerate(items, start=1)]
+    assert same == list(range(1, len(items) + 1))
+    assert all(read.fingerprints[p - 1] == read.fingerprints[n] for n, p in enumerate(places))
+
+
+def test_the_longest_id_is_within_its_limit() -> None:
+    origin = Origin(2**31, "\U0001f600" * 512, "s" * 100, 2**31, "e" * 100, "v" * 100)
+    made = IDS.issue(IDS.contents(origin, [f"i{n}" for n in range(500)]))
+    assert len(made) <= MAX_ID_CHARACTERS
+    assert IDS.read(made).origin == origin
+    control = IDS.issue(IDS.contents(Origin(1, "\x01" * 512), []))
+    assert len(control) <= MAX_ID_CHARACTERS
+
+
+def test_each_answer_has_an_id_of_its_own() -> None:
+    contents = IDS.contents(Origin(3, "2"), ["a", "b"])
+    one, two = IDS.issue(contents), IDS.issue(contents)
+    assert contents_of(one) == contents_of(two) == contents
+    assert IDS.read(one).name != IDS.read(two).name
+
+
+@pytest.mark.parametrize("text", ["", "x", "AAAA", "é" * 40, "=" * 40, "A" * 5000, "A B-C", "AQ=="])
+def test_what_is_no_id_is_refused(text: str) -> None:
+    with pytest.raises(RecommendationIdError, match="expected a recommendation_id"):
+        IDS.read(text)
+
+
+def test_an_id_that_was_changed_is_refused() -> None:
+    made = IDS.issue(IDS.contents(Origin(3, "2"), ["a", "b"]))
+    whole = urlsafe_b64decode(made + "=" * (-len(made) % 4))
+    for place in range(len(whole)):
+        forged = bytearray(whole)
+        forged[place] ^= 1
+        with pytest.raises(RecommendationIdError):
+            IDS.read(urlsafe_b64encode(bytes(forged)).rstrip(b"=").decode())
+    for other in (made[:-1], made + "A", made + "=", made + "\n", made.swapcase()):
+        with pytest.raises(RecommendationIdError):
+            IDS.read(other)
+
+
+def test_an_id_of_another_instance_is_refused() -> None:
+    made = IDS.issue(IDS.contents(Origin(3, "2"), ["a"]))
+    with pytest.raises(RecommendationIdError, match="another service"):
+        RecommendationIds().read(made)
+
+
+def test_an_item_that_was_not_there_or_not_at_that_place_is_refused() -> None:
+    read = IDS.read(IDS.issue(IDS.contents(Origin(3), [f"i{n}" for n in range(150)])))
+    assert IDS.place(read, "i99") == 100
+    with pytest.raises(RecommendationIdError, match="'i100' is not among its 100 first"):
+        IDS.place(read, "i100")
+    with pytest.raises(RecommendationIdError, match="in this answer, 8, or none: came 7"):
+        IDS.place(read, "i7", 7)
+    with pytest.raises(RecommendationIdError, match="came 200"):
+        IDS.place(read, "i7", 200)
+
+
+def test_a_secret_is_made_once_for_all_and_for_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "home" / "recommendation_ids"
+    made: list[bytes] = []
+    threads = [threading.Thread(target=lambda: made.append(kept_secret(path))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 8
+    assert {len(each) for each in made} == {32}
+    assert set(made) == {path.read_bytes()}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_without_a_secret_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "recommendation_ids"
+    path.write_bytes(b"short")
+    with pytest.raises(SettingsError, match="holds 5 bytes, expected at least 16"):
+        kept_secret(path)
