@@ -59,6 +59,8 @@ MAX_CONTAINERS: Final = 20_000
 """Most lists and objects in a body."""
 MAX_EVENTS: Final = 1_000
 """Most events in one request."""
+MAX_OUTCOMES: Final = 1_000
+"""Most outcomes in one request."""
 MAX_EVIDENCE: Final = 1_000
 """Most pieces of evidence in one request."""
 MAX_BATCH: Final = 100

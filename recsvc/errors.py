@@ -69,7 +69,15 @@ class NotFoundError(RecsvcError):
 
 
 class RecommendationIdError(RecsvcError):
-    """An id names no answer of this service, or one that has not what is said of it."""
+    """An id names no answer of this service, or one that has not what is said of it.
+
+    Attributes:
+        field: what of the outcome that is told is at fault.
+    """
+
+    def __init__(self, message: str, field: str = "recommendation_id") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class TrainingError(RecsvcError):

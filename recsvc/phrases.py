@@ -86,6 +86,7 @@ _PLACEHOLDER = {
     "unlike": "names",
     "people": "count",
     "linked": "count",
+    "shown": "count",
 }
 """The placeholder of each setting; the others take none."""
 _GENERAL = {"you": "interaction", "like": "category", "people": "interaction"}
@@ -138,6 +139,13 @@ class TextSettings(BaseModel):
     """It came into the graph after the refresh."""
     seen: str = "You know it already."
     """The user did something with the item: this comes before why it would be recommended."""
+    shown: Phrase = Field(
+        default_factory=lambda: {
+            "one": "Shown {count} time lately.",
+            "other": "Shown {count} times lately.",
+        }
+    )
+    """The item was shown to the user and loses by that: this comes after why it is recommended."""
 
     @property
     def locale(self) -> Locale:
@@ -173,7 +181,7 @@ class TextSettings(BaseModel):
         return given
 
     @field_validator("because", "mostly_popular", "between", "before_last", "unlike", "linked",
-                     "many", "popular", "nothing", "newcomer", "seen")  # fmt: skip
+                     "many", "popular", "nothing", "newcomer", "seen", "shown")  # fmt: skip
     @classmethod
     def _filled(cls, phrase: Phrase, info: ValidationInfo) -> Phrase:
         _check_phrase("", phrase, info)

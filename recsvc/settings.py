@@ -82,6 +82,14 @@ class OutcomeSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    keep_days: int = Field(default=90, ge=1, le=3650)
+    """How long outcomes are kept, in days. A refresh deletes older ones, and so does `recsvc
+    outcomes prune`."""
+    fatigue: float = Field(default=0.0, ge=0.0, le=100.0)
+    """How much an item loses that was shown to a user again and again and not acted on, in units of
+    the spread of their best scores. 0: nothing, and nothing is read for it."""
+    fatigue_half_life_days: float = Field(default=7.0, gt=0.0, le=365.0)
+    """After how many days having been shown counts half."""
     secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     """Under which the ids of answers are signed, 16 characters or more: the same for all services
     of one graph. Unset: made once and kept in `RECSVC_HOME/recommendation_ids`."""

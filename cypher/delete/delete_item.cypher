@@ -1,5 +1,5 @@
-// Deletes items with their relationships, embeddings and ledger entries, and leaves a note of each
-// for the copies of arrays. Each row has `id` and its `digest`.
+// Deletes items with their relationships, embeddings, ledger entries and outcomes, and leaves a note
+// of each for the copies of arrays. Each row has `id` and its `digest`.
 // mode: write
 // params: rows: list[map]
 // returns: id: str
@@ -10,6 +10,11 @@ CALL (row) {
   MATCH (entry:Event {item_id: row.id})
   DELETE entry
   RETURN count(*) AS entries
+}
+CALL (row) {
+  MATCH (o:Outcome {item_id: row.id})
+  DELETE o
+  RETURN count(*) AS outcomes
 }
 CREATE (:Deletion {note: randomUUID(), kind: 'item', digest: row.digest,
                   at: datetime()})

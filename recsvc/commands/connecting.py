@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,9 @@ from loaders.disk_versions import DiskVersions
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
 from loaders.mapped import MappedGraph
+from recsvc.graph.outcome_store import prune_outcomes
 from recsvc.graph.store import Store
+from recsvc.outcomes.outcome import CLOCK_SKEW
 from recsvc.outcomes.recommendation_id import RecommendationIds, kept_secret
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.write_counters import Revisions
@@ -161,8 +164,21 @@ def make_engine(
         max_evidence=settings.max_evidence,
         revisions=revisions,
         ids=recommendation_ids(settings),
+        outcomes=settings.outcomes,
         forget_elsewhere=partial(forget_here, settings.home),
     )
+
+
+def prune_old(gateway: Neo4jGateway, settings: Settings) -> int:
+    """Delete outcomes that are older than the settings keep them. Returns how many.
+
+    Raises:
+        Neo4jError: the graph cannot be written.
+    """
+    if gateway.graph is not None:
+        return 0  # somebody else's, in which none are stored
+    kept = timedelta(days=settings.outcomes.keep_days) + CLOCK_SKEW
+    return prune_outcomes(gateway, datetime.now(UTC) - kept)
 
 
 def recommendation_ids(settings: Settings) -> RecommendationIds:
@@ -232,6 +248,7 @@ def refresh_graph(
     from recsvc.refresh.pipeline import refresh  # what it learns with is not for who answers
 
     with open_gateway(settings) as gateway:
+        prune_old(gateway, settings)
         return refresh(
             gateway, options, settings.events, home=settings.home,
             lease_seconds=settings.refresh_lease_seconds, force=force, from_scratch=from_scratch,

@@ -43,6 +43,12 @@ class ExactScores:
         return self.base + sum((values for _, values in self.parts), np.zeros(len(self.items)))
 
     @property
+    def undiversified(self) -> Float64[NDArray[np.float64], " k"]:
+        """The score of each item but for what it loses by being like others."""
+        own = (values for name, values in self.adjustments if name != DIVERSITY)
+        return self.blended + sum(own)
+
+    @property
     def scores(self) -> Float64[NDArray[np.float64], " k"]:
         """The sum of all parts of each item."""
         return self.blended + sum(values for _, values in self.adjustments)

@@ -37,12 +37,15 @@ class Listed:
         allowed: which items may be in it.
         known: items that are known to exist and to be available, or not allowed.
         own: for each piece of evidence, the row of the item that leaves with it; -1 for none.
+        faded: what each item loses after the blend, whatever the evidence, at most 0; None where
+            no item does.
     """
 
     items: Int64[NDArray[np.int64], " k"]
     allowed: Bool[NDArray[np.bool_], " items"]
     known: Bool[NDArray[np.bool_], " items"]
     own: Int64[NDArray[np.int64], " evidence"]
+    faded: Float64[NDArray[np.float64], " items"] | None = None
 
 
 class LeaveOneOutScores:
@@ -63,6 +66,7 @@ class LeaveOneOutScores:
         self._reliance, self._counted = blend.reliance, scored.counted
         self._prior = blend.prior.astype(np.float64)[self.items]
         self._base = scored.base
+        self._faded = 0.0 if listed.faded is None else listed.faded[self.items]
         column = np.full(len(listed.allowed), -1, np.int64)
         column[self.items] = np.arange(len(self.items))
         self._own = np.where(listed.own >= 0, column[listed.own], -1)
@@ -109,6 +113,7 @@ class LeaveOneOutScores:
         # λ_s · r_s(u) · n_s(u); 0 where nothing is left
         factors = self._factor * change * np.sqrt(ratio)
         scores = base[:, None] * self._prior + factors.T @ self._raw - self._taken(sets, factors)
+        scores += self._faded  # others lose nothing or something: their bound stays one
         own = self._own[sets]
         number, _ = np.nonzero(own >= 0)
         scores[number, own[own >= 0]] = -np.inf

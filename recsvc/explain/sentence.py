@@ -87,7 +87,7 @@ def sentences(
         for (count, value), phrase in ((carried.known, know), (carried.linked, text.linked)):
             number = int(count[column])
             if number and value[column] >= carried.least[column]:
-                reasons.append(_filled(phrase, number, text, count=str(number)))
+                reasons.append(filled(phrase, number, text, count=str(number)))
                 break
         by_evidence = carried.strength[column] > carried.base[column]
         if reasons:
@@ -162,14 +162,12 @@ def _by_phrase(
     for phrase, node in named:
         groups.setdefault(str(phrase), (phrase, {}))[1][shown_name(node)] = None
     return [
-        _filled(
-            phrase, len(names), text, **{placeholder: format_list([*names], locale=text.locale)}
-        )
+        filled(phrase, len(names), text, **{placeholder: format_list([*names], locale=text.locale)})
         for phrase, names in groups.values()
     ]
 
 
-def _filled(phrase: Phrase, number: int, text: TextSettings, **words: str) -> str:
+def filled(phrase: Phrase, number: int, text: TextSettings, **words: str) -> str:
     """The phrase in the plural form of `number`. What is put in is never read as a template."""
     if not isinstance(phrase, str):
         phrase = phrase.get(text.locale.plural_form(number), phrase["other"])

@@ -17,6 +17,7 @@ from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
 from recsvc.graph.fulltext_query import signs_query, words_query
 from recsvc.graph.known_items import KnownItems
+from recsvc.graph.outcome_store import OutcomeStore, outcomes_step
 from recsvc.graph.pasteable_cypher import path_parameters
 from recsvc.graph.read_coalescing import SharedReads
 from recsvc.graph.rows import (
@@ -36,7 +37,7 @@ from recsvc.graph.rows import (
     pending_of,
     stored_user,
 )
-from recsvc.graph.transport import WRITE_SECONDS, Transport
+from recsvc.graph.transport import WRITE_SECONDS
 from recsvc.graph.unreadable import UnreadNotes
 
 SEEN_LIMIT = 50_000
@@ -49,7 +50,7 @@ _VERSIONS_LIMIT = 200
 _NAMED: Mapping[EvidenceKind, str] = {"user": "name", "item": "title", "category": "name"}
 
 
-class Store(Transport):
+class Store(OutcomeStore):
     """What is read and written, query by query.
 
     Attributes:
@@ -276,8 +277,12 @@ class Store(Transport):
         properties = {name: _json_value(value) for name, value in sorted(rows[0]["properties"])}
         return StoredNode(properties, [(link, weight) for link, weight in rows[0]["links"]])
 
-    async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Write events; they are committed when this returns. Returns the ids of the new ones.
+    async def add_events(
+        self, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Mapping[str, Any]] = ()
+    ) -> list[str]:
+        """Write events, and the outcomes that some of them are, in one transaction.
+
+        They are committed when this returns. Returns the ids of the new events.
 
         Raises:
             SumBeyondError: they would take a sum beyond its limit; none of them is written.
@@ -285,7 +290,8 @@ class Store(Transport):
         """
         query = catalogue()["ingest/events"]
         parameters = {"rows": [event_row(row) for row in rows], "limit": MAX_AMOUNT}
-        (answer,) = await self._write([(query, parameters)], _refuse_beyond)
+        steps = [(query, parameters), *([outcomes_step(outcomes)] if outcomes else ())]
+        answer = (await self._write(steps, _refuse_beyond))[0]
         return answer[0]["event_ids"] if answer else []
 
     async def write(self, steps: Sequence[Step]) -> list[list[Row]]:
@@ -390,7 +396,7 @@ class Store(Transport):
 def _refuse_beyond(rows: list[Row]) -> None:
     """Refuse what `cypher/ingest/events.cypher` has done, where a sum is beyond its limit."""
     for row in rows:
-        if row["beyond"]:
+        if row.get("beyond"):
             raise SumBeyondError(row["beyond"])
 
 

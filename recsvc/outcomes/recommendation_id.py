@@ -139,14 +139,16 @@ class RecommendationIds:
         if mark not in shown.fingerprints:
             raise RecommendationIdError(
                 f"expected an item of this answer: {item_id!r} is not among its "
-                f"{len(shown.fingerprints)} first"
+                f"{len(shown.fingerprints)} first",
+                "item_id",
             )
         if stated is None:
             return shown.fingerprints.index(mark) + 1
         if stated > len(shown.fingerprints) or shown.fingerprints[stated - 1] != mark:
             raise RecommendationIdError(
                 f"expected the place of {item_id!r} in this answer, "
-                f"{shown.fingerprints.index(mark) + 1}, or none: came {stated}"
+                f"{shown.fingerprints.index(mark) + 1}, or none: came {stated}",
+                "position",
             )
         return stated
 

@@ -15,7 +15,7 @@ from recsvc.answer import Answer
 from recsvc.errors import NotFoundError
 from recsvc.explain.contributions import ExactScores
 from recsvc.explain.paths import DrawnPaths, find_paths
-from recsvc.explain.sentence import sentences
+from recsvc.explain.sentence import filled, sentences
 from recsvc.graph.store import Store
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.phrases import TextSettings
@@ -63,7 +63,7 @@ class Answers:
             whole = exact = await do(listing.exact)
             if only is not None:
                 # It has to exist; its place depends on what comes before it.
-                before = listing.before(float(listing.scored.scores[only[0]]))
+                before = listing.before(listing.score_of(int(only[0])))
                 asked = np.union1d(asked, np.append(before, only))
                 exact = listing.exact_of(int(only[0]))
             live, reasons = await asyncio.gather(
@@ -108,9 +108,15 @@ class Answers:
             large, sentences, exact, asker.evidence, asker.nodes, self._text,
             people_event=listing.snapshot.event,
         )  # fmt: skip
-        items = (listing.snapshot.items[row] for row in exact.items.tolist())
+        items = [listing.snapshot.items[row] for row in exact.items.tolist()]
         said = [
             f"{self._text.seen} {reason}" if item in asker.evidence.seen else reason
+            for item, reason in zip(items, said, strict=True)
+        ]
+        said = [
+            f"{reason} {_shown(asker.shown[item].count, self._text)}"
+            if item in asker.shown
+            else reason
             for item, reason in zip(items, said, strict=True)
         ]
         if listing.query.explain == "summary":
@@ -144,6 +150,10 @@ class Answers:
         """
         item, rank = await live_newcomer(self._store, listing, item_id)
         return newcomer_answer(listing, item, rank, self._text.newcomer, _request_id(), started)
+
+
+def _shown(count: int, text: TextSettings) -> str:
+    return filled(text.shown, count, text, count=str(count))
 
 
 def _request_id() -> str:

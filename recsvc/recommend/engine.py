@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind
 from recsvc.graph.rows import ActiveVersion, CategoryScope, PendingDeletions, StoredNode, StoredUser
 from recsvc.graph.store import Store
+from recsvc.outcomes import outcome as told
+from recsvc.outcomes.fatigue import Shown, shown_items
 from recsvc.outcomes.recommendation_id import RecommendationIds
 from recsvc.phrases import TextSettings
 from recsvc.recommend.activator import Activations
@@ -47,13 +50,14 @@ from recsvc.recommend.readiness import Readiness
 from recsvc.recommend.similar import similar_items, similar_users
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.recommend.write_counters import Revisions
-from recsvc.settings import EventSettings
+from recsvc.settings import EventSettings, OutcomeSettings
 from recsvc.snapshot.arrays import Snapshot
 from recsvc.snapshot.deletion import DeletedNode
 
 _T = TypeVar("_T")
 _USERS_AT_ONCE = 8
 _ENGLISH = TextSettings()
+_OUTCOMES = OutcomeSettings()
 
 
 class Engine:
@@ -73,16 +77,18 @@ class Engine:
         text: TextSettings = _ENGLISH,
         revisions: Revisions | None = None,
         ids: RecommendationIds | None = None,
+        outcomes: OutcomeSettings = _OUTCOMES,
         forget_elsewhere: Callable[[EvidenceKind, str], object] | None = None,
     ) -> None:
         self._store = store
         self._forget_elsewhere = forget_elsewhere
         self._events = events
+        self._outcomes = outcomes
         self.ids = ids or RecommendationIds()
         self._answers = Answers(store, text, self.ids)
         self._max_evidence = max_evidence
         self._serving = Serving(store, snapshot_folder)
-        self._graph = GraphWriter(store, self._serving, revisions)
+        self._graph = GraphWriter(store, self._serving, revisions, fades=outcomes.fatigue > 0.0)
         self._activations = Activations(store, self._serving)
 
     async def start(self) -> None:
@@ -274,13 +280,36 @@ class Engine:
         with self._store.one_request():
             return await similar_users(self._store, active, user_id, k)
 
-    async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Write events; they are committed when this returns. Returns how many were new.
+    async def add_events(
+        self, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[told.Outcome] = ()
+    ) -> int:
+        """Write events, and the outcomes that some of them are, in one transaction.
+
+        They are committed when this returns. Returns how many events were new.
 
         Raises:
             Neo4jError: they could not be committed in time; sent again, each still counts once.
         """
-        return await self._graph.add_events(rows)
+        return await self._graph.add_events(rows, [each.row() for each in outcomes])
+
+    def outcome_reader(self, received: datetime) -> told.OutcomeReader:
+        """What makes outcomes of what a request tells.
+
+        Args:
+            received: when it came.
+        """
+        return told.OutcomeReader(self.ids, keep_days=self._outcomes.keep_days, received=received)
+
+    async def add_outcomes(self, outcomes: Sequence[told.Outcome]) -> tuple[int, int]:
+        """Store outcomes; they are committed when this returns.
+
+        Returns:
+            How many were new, and how many were dropped: their user or item was deleted.
+
+        Raises:
+            Neo4jError: they could not be committed in time; sent again, each still counts once.
+        """
+        return await self._graph.add_outcomes([each.row() for each in outcomes])
 
     def unknown_kinds(self, kinds: Iterable[str]) -> list[str]:
         """Those of some kinds of events that have no weight, so that they count nothing."""
@@ -388,17 +417,28 @@ class Engine:
         Without Neo4j nothing is known about them.
         """
         try:
-            stored = await self._store.user(user_id, limit=self._max_evidence)
+            stored, shown = await asyncio.gather(
+                self._store.user(user_id, limit=self._max_evidence), self._shown(user_id)
+            )
         except Neo4jAwayError:
             return Asker(user_id, Evidence(), degraded=("evidence",)), snapshot
         counts = {other: count for other, _, count in stored.follows}
         asker = stored_asker(user_id, stored, self._events, limit=self._max_evidence)
+        asker = replace(asker, shown=shown) if shown else asker
         try:
             live = await with_live_rows(self._store, snapshot, counts, asker.evidence)
         except Neo4jAwayError:
             return replace(asker, degraded=("live evidence",)), snapshot
         source = asker.source and replace(asker.source, anybody=by_anybody(snapshot, live))
         return replace(asker, source=source), live
+
+    async def _shown(self, user_id: str) -> dict[str, Shown]:
+        """How items were shown to a user lately; nothing is read where that does not matter."""
+        fatigue, days = self._outcomes.fatigue, self._outcomes.fatigue_half_life_days
+        if not fatigue:
+            return {}
+        rows = await self._store.shown(user_id, told.SHOWN, timedelta(days=days))
+        return shown_items(rows, fatigue)
 
     async def _unknown(self, named: Sequence[EvidenceKey], snapshot: Snapshot) -> tuple[str, ...]:
         """What a request names and is nowhere, as far as the graph can be asked."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from recsvc.evidence import EvidenceKind
 from recsvc.graph.group_commit import GroupCommit
 from recsvc.graph.store import Step, Store
+from recsvc.outcomes.outcome import count_told
 from recsvc.recommend.active_snapshot import Serving
 from recsvc.recommend.deletion_queue import Deleter
 from recsvc.recommend.write_counters import Revisions
@@ -62,6 +63,19 @@ class DropFollow:
 Change = PutNode | PutFollow | DropFollow
 
 
+@dataclass(frozen=True, slots=True)
+class _NewEvents:
+    """Events of one request, and the outcomes that some of them are.
+
+    Attributes:
+        rows: as `cypher/ingest/events.cypher` takes them.
+        outcomes: as `cypher/write/outcomes.cypher` takes them.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    outcomes: Sequence[Mapping[str, Any]] = ()
+
+
 class GraphWriter:
     """The queues of one service, and the writing of what they hold.
 
@@ -69,17 +83,27 @@ class GraphWriter:
         store: where it is written.
         serving: what a deletion has loaded again.
         revisions: where writes are noted; nowhere where nothing keeps answers.
+        fades: whether what was shown changes the answers of its users.
 
     Attributes:
         deletions: the queue of deletions.
     """
 
-    def __init__(self, store: Store, serving: Serving, revisions: Revisions | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        serving: Serving,
+        revisions: Revisions | None = None,
+        *,
+        fades: bool = False,
+    ) -> None:
+        self._fades = fades
         self._store = store
         self._serving = serving
         self._revisions = revisions
         seconds = store.write_timeout_seconds
         self._events = GroupCommit(self._commit_events, timeout_seconds=seconds)
+        self._outcomes = GroupCommit(self._commit_outcomes, timeout_seconds=seconds)
         self._changes = GroupCommit(self._commit_changes, timeout_seconds=seconds)
         self.deletions = Deleter(store, serving, lambda: self._noted(anybody=True))
 
@@ -89,24 +113,41 @@ class GraphWriter:
 
     async def stop(self) -> None:
         """Take no more writes, and commit those that wait."""
-        for queue in (self._events, self._changes):
+        for queue in (self._events, self._outcomes, self._changes):
             await queue.close()
         await self.deletions.stop()
 
-    async def add_events(self, rows: Sequence[Mapping[str, Any]]) -> int:
+    async def add_events(
+        self, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Mapping[str, Any]] = ()
+    ) -> int:
         """See `Engine.add_events`."""
-        return await self._events.submit(rows, rows=len(rows))
+        events = _NewEvents(rows, outcomes)
+        return await self._events.submit(events, rows=len(events.rows) + len(events.outcomes))
+
+    async def add_outcomes(self, rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        """See `Engine.add_outcomes`."""
+        return await self._outcomes.submit(rows, rows=len(rows))
 
     async def change(self, change: Change) -> Outcome:
         """See `Engine.change`."""
         rows = 1 + len(change.links or ()) if isinstance(change, PutNode) else 1
         return await self._changes.submit(change, rows=rows)
 
-    async def _commit_events(self, requests: Sequence[Sequence[Mapping[str, Any]]]) -> list[int]:
-        rows = [row for request in requests for row in request]
+    async def _commit_events(self, requests: Sequence[_NewEvents]) -> list[int]:
+        rows = [row for request in requests for row in request.rows]
+        outcomes = [row for request in requests for row in request.outcomes]
         with self._noted({row["user_id"] for row in rows}):
-            counted = await self._store.add_events(rows)
-        return count_new(requests, counted)
+            counted = await self._store.add_events(rows, outcomes)
+        return count_new([request.rows for request in requests], counted)
+
+    async def _commit_outcomes(
+        self, requests: Sequence[Sequence[Mapping[str, Any]]]
+    ) -> list[tuple[int, int]]:
+        rows = [row for request in requests for row in request]
+        users = {row["user_id"] for row in rows if self._fades and row["user_id"] is not None}
+        with self._noted(users) if users else contextlib.nullcontext():
+            known, made = await self._store.add_outcomes(rows)
+        return count_told(requests, known, made)
 
     async def _commit_changes(self, changes: Sequence[Change]) -> list[Outcome]:
         users = changed_users(changes)

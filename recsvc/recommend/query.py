@@ -10,6 +10,7 @@ from recsvc.answer import ExplainLevel, NodeRef, Source
 from recsvc.errors import TooMuchError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
 from recsvc.graph.rows import UNKNOWN, State, StoredUser
+from recsvc.outcomes.fatigue import Shown
 from recsvc.settings import EventSettings
 
 MOST_WORK: Final = 8_000_000
@@ -88,6 +89,7 @@ class Asker:
         degraded: what could not be read.
         source: whose evidence it is; None where none was read.
         state: of the graph when the evidence had been read.
+        shown: by item, how it was shown to them lately; empty where nothing fades.
     """
 
     user_id: str | None
@@ -96,6 +98,7 @@ class Asker:
     degraded: tuple[str, ...] = ()
     source: Source | None = None
     state: State = UNKNOWN
+    shown: Mapping[str, Shown] = field(default_factory=dict[str, Shown])
 
     @cached_property
     def nodes(self) -> tuple[NodeRef, ...]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.blend.blend import ScoredUser
@@ -18,6 +18,7 @@ from recsvc.explain.contributions import DIVERSITY, ExactScores, take_apart
 from recsvc.explain.counterfactual import Removal, find_removals
 from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
 from recsvc.graph.rows import CategoryScope, LiveItem
+from recsvc.outcomes.fatigue import FATIGUE, SPREAD_ITEMS
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.snapshot.arrays import Snapshot
 
@@ -46,7 +47,8 @@ class Listing:
         asker: for whom, without what the query leaves out.
         query: what is asked for.
         scope: what its categories mean now; None where it names none, or nobody could tell.
-        scored: the scores of all items.
+        scored: the scores of all items by the blend.
+        faded: what each item loses by having been shown, at most 0; None where none does.
         newcomers: (id, title) of items that may be listed and have no score before the next
             refresh; None where nobody has looked for them.
     """
@@ -64,6 +66,9 @@ class Listing:
         self.scope = scope
         self.scored = snapshot.blend.score(self.asker.evidence)
         self._pool = _reach(query.k) if query.diversity else query.k + _SPARE
+        self.faded = self._what_fades(asker)
+        if self.faded is not None:  # of so many more by the blend the best of the list are sure
+            self._pool += np.count_nonzero(self.faded)
         self._spare = _SPARE_FOR_REMOVALS if query.explain == "full" else _SPARE
         self.newcomers: tuple[tuple[str, str | None], ...] | None = None
         self.by_anybody = False
@@ -133,7 +138,7 @@ class Listing:
         They do where it is too short without them, or has items that more speaks against than for.
         """
         few = len(exact.items) < self.query.k
-        return self.newcomers is None and (few or bool((exact.blended < 0).any()))
+        return self.newcomers is None and (few or bool((exact.undiversified < 0).any()))
 
     def left_out_ids(self) -> frozenset[str]:
         """Ids of the items that are not to be listed: seen, or named by the query."""
@@ -150,7 +155,7 @@ class Listing:
 
     def exact_of(self, row: int) -> ExactScores:
         """One item, listed or not, its score taken apart."""
-        return self._told(take_apart(self.snapshot.blend, self.scored, np.array([row])))
+        return self._told(self._taken_apart(self.scored, np.array([row])))
 
     def _told(self, exact: ExactScores) -> ExactScores:
         """The same with what each piece of evidence adds, where that is explained."""
@@ -174,7 +179,7 @@ class Listing:
 
         It counts what is there, of what nobody was asked about what was there at the refresh.
         """
-        scores = self.scored.scores
+        scores = self._final
         before = scores > scores[row]
         before[:row] |= scores[:row] == scores[row]
         return int((before & self._wanted & self._there).sum()) + 1
@@ -185,7 +190,7 @@ class Listing:
         Args:
             newcomers: how many others come before it, by id.
         """
-        before = self._wanted & self._there & (self.scored.scores >= 0.0)
+        before = self._wanted & self._there & (self._final >= 0.0)
         return int(before.sum()) + newcomers + 1
 
     def leave_one_out(
@@ -195,7 +200,7 @@ class Listing:
         nodes, rows = self.asker.evidence.nodes, self.snapshot.items
         own = [rows.row(node.id) if node.kind == "item" else -1 for node in nodes]
         known = self._asked | ~self._wanted
-        listed = Listed(items, self._allowed, known, np.array(own, np.int64))
+        listed = Listed(items, self._allowed, known, np.array(own, np.int64), self.faded)
         blend, evidence = self.snapshot.blend, self.asker.evidence
         return listed, LeaveOneOutScores(blend, evidence, self.scored, listed)
 
@@ -242,10 +247,10 @@ class Listing:
         self, scored: ScoredUser, allowed: Bool[NDArray[np.bool_], " items"]
     ) -> ExactScores:
         rows = np.sort(scored.best(allowed, self._pool))
-        exact = take_apart(self.snapshot.blend, scored, rows)
+        exact = self._taken_apart(scored, rows)
         if not self.query.diversity:
             return exact.take(sort_by_score(rows, exact.scores)[: self.query.k])
-        exact = exact.take(sort_by_score(rows, exact.scores))
+        exact = exact.take(sort_by_score(rows, exact.scores)[: _reach(self.query.k)])
         scores = exact.scores
         near = scores[:_DIVERSE_POOL]
         weight = self.query.diversity * float(np.ptp(near)) if len(near) else 0.0
@@ -254,6 +259,39 @@ class Listing:
             scores, vectors, self.query.k, weight, reach=_reach
         )
         return exact.take(order).adjusted(DIVERSITY, -weight * similarity)
+
+    def _taken_apart(self, scored: ScoredUser, rows: Int64[NDArray[np.int64], " n"]) -> ExactScores:
+        """The scores of some items, with what they lose by having been shown."""
+        exact = take_apart(self.snapshot.blend, scored, rows)
+        return exact if self.faded is None else exact.adjusted(FATIGUE, self.faded[rows])
+
+    def _what_fades(self, asker: Asker) -> Float64[NDArray[np.float64], " items"] | None:
+        """What each item loses by having been shown; None where none does.
+
+        Evidence that the query leaves out counts for the unit: so the same items lose as much when
+        it is asked again without some.
+        """
+        rows = self.snapshot.items.rows([*asker.shown])
+        if not (rows >= 0).any():
+            return None
+        scored = self.scored
+        if self.query.without:
+            scored = self.snapshot.blend.score(asker.evidence)
+        best = scored.best(np.ones(len(self.snapshot.items), bool), SPREAD_ITEMS)
+        first, last = scored.exact(best[[0, -1]]).tolist()
+        faded = np.zeros(len(self.snapshot.items))
+        loss = np.array([each.loss for each in asker.shown.values()])
+        faded[rows[rows >= 0]] = -(first - last) * loss[rows >= 0]
+        return faded
+
+    @property
+    def _final(self) -> Float32[NDArray[np.float32], " items"] | Float64[NDArray[np.float64], " i"]:
+        """The scores of all items, with what they lose by having been shown."""
+        return self.scored.scores if self.faded is None else self.scored.scores + self.faded
+
+    def score_of(self, row: int) -> float:
+        """The score of an item, nearly."""
+        return float(self._final[row])
 
     def _vectors(self, rows: Int64[NDArray[np.int64], " n"]) -> NDArray[np.float64]:
         """What tells how alike items are: an embedding, or where there is none their categories."""

@@ -50,6 +50,7 @@ from recsvc.service.routes import (
     health,
     models,
     nodes,
+    outcomes,
     page,
     recommendations,
     search,
@@ -81,6 +82,7 @@ _TAGS = [
     {"name": "similar", "description": "Neighbours of items and of users."},
     {"name": "search", "description": "What is in the graph, and what is known of a user."},
     {"name": "events", "description": "What users do."},
+    {"name": "outcomes", "description": "What followed answers."},
     {"name": "graph", "description": "Users, items, categories, and who follows whom."},
     {"name": "models", "description": "Versions, and the refreshes that make them."},
     {"name": "health", "description": "How the service is."},
@@ -164,7 +166,7 @@ def create_app(
     )
     app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
     app.state.keys = keys
-    routed = (recommendations, search, similar, events, nodes, follows, models, runs)
+    routed = (recommendations, search, similar, events, outcomes, nodes, follows, models, runs)
     for module in routed:
         app.include_router(module.router, responses=described(*REFUSALS))
     for module in (health, page):

@@ -104,7 +104,7 @@ class RecommendationsDocument(_Answered):
             "examples": [
                 {
                     "request_id": "5f0c",
-                    "recommendation_id": "AWkw…",
+                    "recommendation_id": "AWkwAbCd",
                     "user_id": "2",
                     "k": 1,
                     "versions": {"hybrid": 3, "lightgcn": 3},
@@ -201,6 +201,17 @@ class EventsDocument(Document):
     unknown_kinds: list[str]
     """Kinds of these events that have no weight: they are stored and count nothing until a setting
     gives them one."""
+
+
+class OutcomesDocument(Document):
+    """The outcomes are in Neo4j, for good."""
+
+    received: int
+    """Outcomes in the request."""
+    new: int
+    """Those that were not known."""
+    dropped: int
+    """Those whose user or item is not in the graph any more: nothing is stored of them."""
 
 
 class WrittenDocument(Document):

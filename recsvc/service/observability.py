@@ -30,6 +30,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from recsvc.answer import Answer
 from recsvc.json_log import configure_json_log
+from recsvc.outcomes.outcome import metric_kind
 from recsvc.recommend.answers import request_id_var
 from recsvc.service.allowed import key_name
 from recsvc.service.problems import problem
@@ -116,6 +117,12 @@ class Metrics:
             "Events, stored or given as evidence, whose kind has no weight: they count nothing.",
             registry=self.registry,
         )
+        self._outcomes = Counter(
+            "recsvc_outcomes",
+            "Outcomes of answers that were told, by kind; kinds of callers' own are `other`.",
+            ("kind",),
+            registry=self.registry,
+        )
         self._versions: dict[str, int] = {}
         ProcessCollector(registry=self.registry)
         self.registry.register(served)
@@ -151,6 +158,11 @@ class Metrics:
         unknown = unknown_kinds(kinds)
         self._unknown.inc(sum(kind in unknown for kind in kinds))
         return unknown
+
+    def observe_outcomes(self, kinds: Sequence[str]) -> None:
+        """Count outcomes."""
+        for kind in kinds:
+            self._outcomes.labels(metric_kind(kind)).inc()
 
     def observe_answer(self, answer: Answer) -> None:
         """Count what an answer left out, and note its versions."""

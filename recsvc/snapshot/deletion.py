@@ -1,6 +1,7 @@
 """Deletion of users, items and categories with all that is derived from them.
 
-The node goes in one transaction, with its relationships, embeddings and ledger entries, and a
+Outcomes go first, a part at a time; then the node goes in one transaction, with its relationships,
+embeddings, ledger entries and the outcomes that came meanwhile, and a
 `(:Deletion)` note stays that names it by a digest. Then every stored snapshot is rewritten without
 it, and only then the note is removed. So what was interrupted is known, and finished by the next
 deletion or refresh, or by any service, which looks from time to time.
@@ -35,6 +36,7 @@ from loaders.parts import PartName, digest_of, stored_names, stored_part
 from recsvc.errors import DeletionPendingError, NotFoundError, SnapshotError
 from recsvc.evaluation.splits import id_numbers
 from recsvc.evidence import EvidenceKind
+from recsvc.graph.outcome_store import drop_outcomes
 from recsvc.graph.rows import PendingDeletions, pending_of
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.forgetting import Kept, ids_in, rewritten
@@ -108,6 +110,9 @@ def delete_each(
     Raises:
         Neo4jError: the graph cannot be written.
     """
+    for node in sorted(set(nodes)):
+        if node.kind != "category":  # their number has no bound, so they go part by part
+            drop_outcomes(gateway, f"{node.kind}_id", node.id)
     found: set[DeletedNode] = {
         cast(DeletedNode, node)
         for node in gateway.write(lambda transaction: _remove(transaction, set(nodes)))

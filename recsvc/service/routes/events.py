@@ -17,6 +17,7 @@ from recsvc.service.cells import KindText, Number, OptionalId, Time
 from recsvc.service.documents import EventsDocument
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, json_response
+from recsvc.service.routes.outcomes import RecommendationId, checked
 from recsvc.service.schemas import NewId, RequestBody, at_most
 
 router = APIRouter(tags=["events"])
@@ -36,6 +37,19 @@ class EventIn(RequestBody):
     a user's values for an item and kind of event."""
     timestamp: Time = None
     """ISO 8601 or Unix seconds, between 1970-01-02 and tomorrow; left out, the time of receipt."""
+
+    recommendation_id: RecommendationId | None = None
+    """Of the answer that had the item: the event then is an outcome of it too, of this kind."""
+
+    def outcome(self) -> dict[str, Any]:
+        """The event as `OutcomeReader.outcome` takes it."""
+        return {
+            "recommendation_id": self.recommendation_id,
+            "user_id": self.user_id,
+            "item_id": self.item_id,
+            "kind": self.event or "interaction",
+            "at": self.timestamp,
+        }
 
     def row(self, received: datetime) -> dict[str, Any]:
         """The event as `cypher/ingest/events.cypher` takes it."""
@@ -102,10 +116,20 @@ async def add_events(body: EventsBody, engine: EngineDep, metrics: MetricsDep) -
     """Store events. When this answers 200 they are in Neo4j, for good."""
     received = datetime.now(UTC)
     rows = [event.row(received) for event in body.events]
+    outcomes = checked(
+        engine.outcome_reader(received),
+        [
+            (("events", place), event.outcome())
+            for place, event in enumerate(body.events)
+            if event.recommendation_id is not None
+        ],
+        {"at": "timestamp"},
+    )
     try:
-        new = await engine.add_events(rows)
+        new = await engine.add_events(rows, outcomes)
     except SumBeyondError as error:
         raise RequestValidationError(list(_beyond(rows, error.event_ids))) from None
+    metrics.observe_outcomes([each.kind for each in outcomes])
     unknown = metrics.observe_kinds([row["event"] for row in rows], engine.unknown_kinds)
     return json_response({"received": len(rows), "new": new, "unknown_kinds": unknown})
 

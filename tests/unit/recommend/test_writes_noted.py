@@ -30,9 +30,13 @@ class FakeStore(Store):
         if self.error is not None:
             raise self.error
 
-    async def add_events(self, rows: Sequence[Any]) -> list[str]:
+    async def add_events(self, rows: Sequence[Any], outcomes: Sequence[Any] = ()) -> list[str]:
         self._commit()
         return [row["event_id"] for row in rows]
+
+    async def add_outcomes(self, rows: Sequence[Any]) -> tuple[set[str], set[str]]:
+        self._commit()
+        return {row["outcome_id"] for row in rows}, set()
 
     async def write(self, steps: Sequence[Any]) -> list[list[dict[str, Any]]]:
         self._commit()
@@ -98,3 +102,14 @@ async def test_a_write_of_unknown_outcome_is_noted_too(
     with pytest.raises(Neo4jTimeoutError):
         await writer.change(PutNode("item", "i", {}))
     assert ended(revisions, 1) == set(USERS)
+
+
+@pytest.mark.parametrize("fades", [True, False])
+async def test_outcomes_end_the_answers_of_their_users_where_items_fade(
+    store: FakeStore, revisions: Revisions, fades: bool
+) -> None:
+    writer = GraphWriter(store, cast(Serving, None), revisions, fades=fades)
+    rows = [{"outcome_id": f"o{n}", "user_id": user} for n, user in enumerate(("ann", None))]
+    assert await writer.add_outcomes(rows) == (0, 0)
+    assert ended(revisions, 0) == ({"ann"} if fades else set())
+    await writer.stop()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, cast
 
 from recsvc.answer import (
@@ -18,6 +19,7 @@ from recsvc.answer import (
 from recsvc.event_kinds import default_events, unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
+from recsvc.outcomes import outcome as told
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.answers import request_id_var
 from recsvc.recommend.engine import Engine
@@ -149,9 +151,16 @@ class FakeEngine:
         self._called("similar_users", user_id, k, model)
         return SimilarAnswer(user_id, "lightgcn", 3, (SimilarNode("7", None, 0.9, 1),))
 
-    async def add_events(self, rows: list[dict[str, Any]]) -> int:
-        self._called("add_events", rows)
+    async def add_events(self, rows: list[dict[str, Any]], outcomes: Sequence[told.Outcome]) -> int:
+        self._called("add_events", rows, *([outcomes] if outcomes else []))
         return len({row["event_id"] for row in rows})
+
+    def outcome_reader(self, received: datetime) -> told.OutcomeReader:
+        return told.OutcomeReader(self.ids, keep_days=90, received=received)
+
+    async def add_outcomes(self, outcomes: Sequence[told.Outcome]) -> tuple[int, int]:
+        self._called("add_outcomes", outcomes)
+        return len({each.outcome_id for each in outcomes}), 0
 
     def unknown_kinds(self, kinds: Iterable[str]) -> list[str]:
         return unknown_kinds(kinds, default_events())

@@ -39,6 +39,7 @@ POST /v1/recommendations/batch
 """
 WRITES = """
 POST   /v1/events
+POST   /v1/outcomes
 PUT    /v1/users/{id}
 PUT    /v1/items/{id}
 PUT    /v1/categories/{id}

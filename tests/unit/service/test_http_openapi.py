@@ -20,6 +20,7 @@ GET    /v1/users/{user_id}/recommendations/{item_id}/explanation
 GET    /v1/items/{item_id}/similar
 GET    /v1/users/{user_id}/similar
 POST   /v1/events
+POST   /v1/outcomes
 PUT    /v1/users/{id}
 GET    /v1/users/{id}
 DELETE /v1/users/{id}
@@ -40,7 +41,7 @@ GET    /health/live
 GET    /health/ready
 GET    /metrics
 """
-"""The routes of CONTRACT §5."""
+"""The routes of CONTRACT §5 and §6."""
 
 BEYOND = {
     "GET /v1/refreshes/{id}/report": "the page of a run, for people",

@@ -8,8 +8,16 @@ import pytest
 from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError, QueryError
 from loaders.limits import MAX_BODY_BYTES
 from recsvc.errors import ActivationError, NotFoundError, SnapshotError
+from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.service.documents import ProblemDocument
 from tests.unit.service.fake_engine import FakeEngine
+
+IDS = RecommendationIds(bytes(32))
+OUTCOME = {
+    "recommendation_id": IDS.issue(IDS.contents(Origin(3, "2"), ["289"])),
+    "item_id": "289",
+    "kind": "click",
+}
 
 ASKS: dict[str, Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]] = {
     "recommend": lambda c: c.get("/v1/users/2/recommendations"),
@@ -20,6 +28,7 @@ ASKS: dict[str, Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]] = {
     "similar_items": lambda c: c.get("/v1/items/55/similar"),
     "similar_users": lambda c: c.get("/v1/users/2/similar"),
     "add_events": lambda c: c.post("/v1/events", json=[{"user_id": "2", "item_id": "55"}]),
+    "add_outcomes": lambda c: c.post("/v1/outcomes", json={"outcomes": [OUTCOME]}),
     "change": lambda c: c.put("/v1/users/2", json={}),
     "node": lambda c: c.get("/v1/items/55"),
     "delete": lambda c: c.delete("/v1/categories/24"),

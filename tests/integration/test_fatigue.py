@@ -1,0 +1,178 @@
+"""Items that were shown and not acted on lose a part of their score, on a real Neo4j."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from recsvc.graph.store import Store
+from recsvc.recommend.engine import Engine
+from recsvc.service.app import create_app
+from recsvc.service.refreshes import Refreshes
+from recsvc.settings import OutcomeSettings, load_settings
+from tests.conftest import Served, key_ring
+from tests.integration.conftest import QUICK
+from tests.statement import statement
+
+pytestmark = pytest.mark.neo4j
+
+REFRESH_OPTIONS = QUICK
+DROP = "MATCH (o:Outcome) DELETE o"
+ALL = 500
+
+
+class CountingStore(Store):
+    """Counts how often what was shown is read."""
+
+    looked = 0
+
+    async def shown(self, *arguments: Any, **more: Any) -> Any:
+        self.looked += 1
+        return await super().shown(*arguments, **more)
+
+
+@asynccontextmanager
+async def serving(
+    served: Served, folder: Path, fatigue: float
+) -> AsyncIterator[tuple[httpx.AsyncClient, CountingStore]]:
+    store = CountingStore(served.address, timeout_seconds=30.0)
+    engine = Engine(
+        store, snapshot_folder=folder / "snapshots", events=load_settings().events,
+        max_evidence=1000, outcomes=OutcomeSettings(fatigue=fatigue),
+    )  # fmt: skip
+    app = create_app(engine, refreshes=Refreshes(folder), keys=key_ring(folder))
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://s", timeout=60) as client,
+    ):
+        yield client, store
+
+
+async def ask(client: httpx.AsyncClient, user: str = "u1", **parameters: Any) -> dict[str, Any]:
+    answer = await client.get(f"/v1/users/{user}/recommendations", params=parameters)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def ids(answer: dict[str, Any]) -> list[str]:
+    return [item["item_id"] for item in answer["items"]]
+
+
+async def show(
+    client: httpx.AsyncClient, answer: dict[str, Any], times: dict[str, int], kind: str, **more: Any
+) -> None:
+    outcomes = [
+        {"outcome_id": f"{kind} {item} {n} {answer['recommendation_id'][:20]}", "item_id": item,
+         "kind": kind, "recommendation_id": answer["recommendation_id"]} | more
+        for item, count in times.items()
+        for n in range(count)
+    ]  # fmt: skip
+    told = await client.post("/v1/outcomes", json={"outcomes": outcomes})
+    assert (told.status_code, told.json()["new"]) == (200, len(outcomes)), told.text
+
+
+def check_sums(answer: dict[str, Any]) -> None:
+    for item in answer["items"]:
+        assert sum(item["signals"].values()) == pytest.approx(item["score"], rel=1e-4)
+        explanation = item["explanation"]
+        listed = sum(each["value"] for each in explanation["contributions"])
+        assert listed + explanation["remainder"] == pytest.approx(item["score"], rel=1e-4)
+
+
+async def test_what_was_shown_in_vain_fades_exactly(served: Served, tmp_path: Path) -> None:
+    statement(served.gateway, DROP)
+    async with serving(served, tmp_path, 0.8) as (client, _):
+        whole = await ask(client, k=ALL)
+        unseen = await ask(client, k=ALL, exclude_seen=False)
+        spread = unseen["items"][0]["score"] - unseen["items"][99]["score"]
+        first = ids(whole)
+        times = {first[0]: 4, first[2]: 1, first[7]: 2}
+        await show(client, whole, times, "impression")
+        faded = await ask(client, k=ALL)
+        lost = {item: -0.8 * (1 - 2.0**-n) * spread for item, n in times.items()}
+        expected = {i["item_id"]: i["score"] + lost.get(i["item_id"], 0.0) for i in whole["items"]}
+        assert len(ids(faded)) == len(first)
+        for item in faded["items"]:
+            assert item["score"] == pytest.approx(expected[item["item_id"]], abs=1e-4 * spread)
+            part = item["signals"].get("fatigue", 0.0)
+            assert part == pytest.approx(lost.get(item["item_id"], 0.0), abs=1e-3 * spread)
+        scores = [item["score"] for item in faded["items"]]
+        assert scores == sorted(scores, reverse=True)
+        assert ids(faded).index(first[0]) > 3
+        check_sums(faded)
+        for k in (1, 3, 10):
+            assert ids(await ask(client, k=k)) == ids(faded)[:k]
+        said = {i["item_id"]: i["explanation"]["text"] for i in faded["items"]}
+        assert said[first[0]].endswith(" Shown 4 times lately.")
+        assert said[first[2]].endswith(" Shown 1 time lately.")
+        assert "Shown" not in said[first[1]]
+        path = f"/v1/users/u1/recommendations/{first[0]}/explanation"
+        alone = (await client.get(path)).json()
+        assert alone["rank"] == ids(faded).index(first[0]) + 1
+        assert alone["score"] == pytest.approx(expected[first[0]], abs=1e-3 * spread)
+
+
+async def test_a_counterfactual_holds_when_items_fade(served: Served, tmp_path: Path) -> None:
+    statement(served.gateway, DROP)
+    async with serving(served, tmp_path, 0.5) as (client, _):
+        checked = 0
+        for user in ("u1", "u50", "u120"):
+            whole = await ask(client, user, k=20)
+            await show(client, whole, dict.fromkeys(ids(whole)[::2], 3), "impression")
+            answer = await ask(client, user, k=5, explain="full")
+            check_sums(answer)
+            for item in answer["items"]:
+                found = item["explanation"]["counterfactual"]
+                if found is None:
+                    continue
+                names = [f"{each['kind']}:{each['id']}" for each in found["without"]]
+                without = await ask(client, user, k=5, without=names)
+                assert item["item_id"] not in ids(without)
+                assert found["replaced_by"] in ids(without)
+                checked += 1
+        assert checked > 4
+
+
+async def test_an_action_and_time_end_it_and_a_diverse_list_keeps_its_promises(
+    served: Served, tmp_path: Path
+) -> None:
+    statement(served.gateway, DROP)
+    async with serving(served, tmp_path, 1.0) as (client, store):
+        whole = await ask(client, k=30)
+        clicked, old, *_ = first = ids(whole)
+        early = (datetime.now(UTC) - timedelta(minutes=4)).isoformat()
+        await show(client, whole, {clicked: 5, old: 5, first[3]: 2}, "impression", at=early)
+        await show(client, whole, {first[4]: 1}, "dismissal")
+        assert ids(await ask(client, k=30))[:2] != first[:2]
+        await show(client, whole, {clicked: 1}, "click")
+        back = "MATCH (o:Outcome {item_id: $item}) SET o.at = o.at - duration('P36D')"
+        statement(served.gateway, back, item=old)
+        answer = await ask(client, k=ALL)
+        assert ids(answer)[:2] == first[:2]
+        assert {i["item_id"] for i in answer["items"] if "Shown" in i["explanation"]["text"]} == {
+            first[3], first[4],
+        }  # fmt: skip
+        diverse = await ask(client, k=20, diversity=0.7)
+        check_sums(diverse)
+        assert len(set(ids(diverse))) == 20
+        assert ids(await ask(client, k=4, diversity=0.7)) == ids(diverse)[:4]
+        batch = await client.post("/v1/recommendations/batch", json={"user_ids": ["u1"], "k": ALL})
+        assert ids(batch.json()["answers"][0]) == ids(answer)
+        assert store.looked > 5
+
+
+async def test_without_fatigue_nothing_is_read(served: Served, tmp_path: Path) -> None:
+    statement(served.gateway, DROP)
+    async with serving(served, tmp_path, 0.0) as (client, store):
+        whole = await ask(client, k=10)
+        await show(client, whole, {ids(whole)[0]: 9}, "impression")
+        again = await asyncio.gather(*(ask(client, k=10) for _ in range(3)))
+        assert [ids(each) for each in again] == [ids(whole)] * 3
+        assert store.looked == 0
+        assert all("fatigue" not in item["signals"] for item in again[0]["items"])
