@@ -50,8 +50,10 @@ class Service:
 
 
 @contextmanager
-def service(environment: Mapping[str, str], *arguments: str) -> Generator[Service]:
-    """Start `recsvc serve` on a free port; it is stopped at the end."""
+def service(
+    environment: Mapping[str, str], *arguments: str, until: str = "/health/ready"
+) -> Generator[Service]:
+    """Start `recsvc serve` on a free port, until this address answers; it is stopped at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -63,18 +65,18 @@ def service(environment: Mapping[str, str], *arguments: str) -> Generator[Servic
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            _until_ready(client)
+            _until_ready(client, until)
             yield Service(client, process.pid, time.perf_counter() - started)
     finally:
         process.terminate()
         process.wait(timeout=20)
 
 
-def _until_ready(client: httpx.Client) -> None:
+def _until_ready(client: httpx.Client, path: str) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            if client.get("/health/ready").status_code == 200:
+            if client.get(path).status_code == 200:
                 return
         except httpx.TransportError:
             pass

@@ -23,6 +23,7 @@ from recsvc.commands import (
     doctor,
     keys,
     models,
+    outcomes,
     paths,
     schedule,
 )
@@ -63,6 +64,11 @@ metapaths = typer.Typer(help="Meta-paths, checked and tried.", no_args_is_help=T
 app.add_typer(metapaths, name="path")
 metapaths.command()(paths.check)
 metapaths.command(name="try")(paths.try_)
+
+told = typer.Typer(help="What followed answers.", no_args_is_help=True)
+app.add_typer(told, name="outcomes")
+told.command()(outcomes.stats)
+told.command()(outcomes.prune)
 
 # A graph of somebody else, tables → graph → arrays.
 app.command()(attach.attach)

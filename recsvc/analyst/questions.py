@@ -19,6 +19,7 @@ EXAMPLES: Mapping[str, Any] = MappingProxyType(
         "model": "lightgcn",
         "other_model": "node2vec",
         "steps": ["view", "cart", "purchase"],
+        "kind": "click",
         "days": 30,
         "sample": 100,
         "nearest": 10,

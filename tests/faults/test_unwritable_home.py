@@ -37,6 +37,8 @@ READING = {
     "similar": ["similar", "i1"],
     "batch-recommend": ["batch-recommend", "--out", "OUT/all.jsonl"],
     "keys list": ["keys", "list"],
+    "outcomes stats": ["outcomes", "stats"],
+    "outcomes prune": ["outcomes", "prune"],
     "train": ["train", "popularity", "--out", "OUT/model"],
 }
 """What needs nothing of it, or what is there."""

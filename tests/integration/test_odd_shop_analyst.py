@@ -6,6 +6,7 @@ Each answer is counted again from the tables in plain Python.
 import math
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
@@ -33,6 +34,7 @@ from tests.odd_shop_asked import (
     Asked,
     asked_shop,
 )
+from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
@@ -577,6 +579,77 @@ def test_versions(asked: Asked) -> None:
     assert {(row["model"], row["status"]) for row in rows} == {
         (model, "active") for model in ("hybrid", MODEL, OTHER_MODEL)
     }
+
+
+PLANTED = """
+UNWIND $rows AS row
+CREATE (o:Outcome {recommendation: row[0], item_id: row[1], position: row[2], kind: row[3]})
+SET o.user_id = row[4], o.version = row[5], o.at = datetime() - duration({days: row[6]}),
+    o.answered_at = o.at, o.outcome_id = row[0] + row[1] + row[3]
+"""
+
+
+@pytest.fixture
+def outcomes(asked: Asked) -> Iterator[list[tuple[Any, ...]]]:
+    """Three answers of ten items, the last of a session and forty days old."""
+    items = sorted(asked.shop.titles)[:10]
+    rows = [
+        (answer, item, place, kind, user, version, days)
+        for answer, user, version, days in (
+            ("r1", USER, 3, 1), ("r2", USER, 4, 2), ("r3", None, 4, 40),
+        )
+        for place, item in enumerate(items, start=1)
+        for kind in ("impression", "click", "purchase")
+        if kind == "impression" or (kind == "click" and place % (2 if answer == "r1" else 3) == 0)
+        or (kind == "purchase" and place == 6)
+    ]  # fmt: skip
+    statement(asked.gateway, PLANTED, rows=[list(row) for row in rows])
+    yield rows
+    statement(asked.gateway, "MATCH (o:Outcome) DELETE o")
+
+
+def test_outcome_kinds(asked: Asked, outcomes: list[tuple[Any, ...]]) -> None:
+    count = Counter(kind for _, _, _, kind, *_ in outcomes)
+    rows = asked.ask("outcome_kinds")
+    assert [(row["kind"], row["outcomes"]) for row in rows] == count.most_common()
+    assert [(row["answers"], row["users"]) for row in rows] == [(3, 1)] * 3
+
+
+def test_rates(asked: Asked, outcomes: list[tuple[Any, ...]]) -> None:
+    recent = [row for row in outcomes if row[6] < 30]
+    for kind in ("click", "purchase"):
+        shown, acted = (
+            Counter(place for _, _, place, what, *_ in recent if what == wanted)
+            for wanted in ("impression", kind)
+        )
+        rows = asked.ask("rates_by_position", kind=kind)
+        assert [(r["position"], r["shown"], r["acted"]) for r in rows] == [
+            (place, shown[place], acted[place]) for place in range(1, 11)
+        ]
+        assert all(row["rate"] == row["acted"] / row["shown"] for row in rows)
+    rows = asked.ask("rates_by_version", kind="click")
+    assert [(r["version"], r["scenario"], r["shown"], r["acted"]) for r in rows] == [
+        (4, None, 10, 3), (3, None, 10, 5),
+    ]  # fmt: skip
+    assert [r["shown"] for r in asked.ask("rates_by_version", days=60)] == [20, 10]
+
+
+def test_what_was_shown(asked: Asked, outcomes: list[tuple[Any, ...]]) -> None:
+    recent = [row for row in outcomes if row[6] < 30]
+    acted = {item for _, item, _, kind, *_ in recent if kind != "impression"}
+    vain = sorted({item for _, item, *_ in recent} - acted)
+    rows = asked.ask("shown_in_vain")
+    assert [(row["item_id"], row["shown"], row["users"]) for row in rows] == [
+        (item, 2, 1) for item in vain
+    ]
+    rows = asked.ask("shown_to_user", limit=100)
+    told = [(r["answer"], r["position"], r["item_id"], r["kinds"]) for r in rows]
+    assert told == [
+        (answer, place, item, sorted(k for a, i, _, k, *_ in outcomes if (a, i) == (answer, item)))
+        for answer in ("r1", "r2")
+        for place, item in enumerate(sorted(asked.shop.titles)[:10], start=1)
+    ]
+    assert all(row["title"] == (asked.shop.titles[row["item_id"]] or None) for row in rows)
 
 
 def test_every_question_can_be_asked_about_anybody_and_nothing(asked: Asked) -> None:

@@ -391,6 +391,28 @@ def test_every_answer_is_bounded(lastfm: Lastfm) -> None:
             assert len(few) <= (6 if question.name == "draw_user" else 2), question.name
 
 
+SHOWN = """
+UNWIND [['289', 1, 'impression'], ['289', 1, 'click'], ['701', 2, 'impression']] AS row
+CREATE (:Outcome {
+  outcome_id: row[0] + row[2], recommendation: 'r', version: 3, user_id: '2', item_id: row[0],
+  position: row[1], kind: row[2], at: datetime(), answered_at: datetime()
+})
+"""
+
+
+def test_outcomes(lastfm: Lastfm) -> None:
+    rows = lastfm.ask_planted("outcome_kinds", SHOWN)
+    assert [(row["kind"], row["outcomes"]) for row in rows] == [("impression", 2), ("click", 1)]
+    rows = lastfm.ask_planted("rates_by_position", SHOWN)
+    assert [(row["position"], row["rate"]) for row in rows] == [(1, 1.0), (2, 0.0)]
+    (row,) = lastfm.ask_planted("rates_by_version", SHOWN)
+    assert (row["version"], row["shown"], row["acted"]) == (3, 2, 1)
+    (row,) = lastfm.ask_planted("shown_in_vain", SHOWN)
+    assert (row["item_id"], row["title"], row["shown"]) == ("701", "Shakira", 1)
+    rows = lastfm.ask_planted("shown_to_user", SHOWN)
+    assert [row["kinds"] for row in rows] == [["click", "impression"], ["impression"]]
+
+
 def test_the_notebook_runs_and_shows_the_answers(
     lastfm: Lastfm,
     neo4j_address: Neo4jAddress,
