@@ -30,6 +30,8 @@ from loaders.tables._reasons import Reason
 from loaders.tables._spec import DEFAULT_EVENT, Kind
 from loaders.tables._times import check_stored_time, check_time, is_text
 
+_GROUPED = r"^[+-]?\d{1,3}(\.\d{3})+(,\d*)?$"
+"""1.234,5: points between thousands."""
 _TRUE, _FALSE = ["true", "1", "yes"], ["false", "0", "no"]
 
 
@@ -41,11 +43,13 @@ class Reading:
         date_format: the form of times (`check_format`).
         null_ids: whether NULL, nan and the like are ids.
         event: the kind of interactions that name none.
+        decimal_comma: whether numbers in text are written as 1.234,5.
     """
 
     date_format: str | None = None
     null_ids: bool = False
     event: str = DEFAULT_EVENT
+    decimal_comma: bool = False
 
 
 AS_DESCRIBED = Reading()
@@ -131,15 +135,19 @@ def _check_kind(column: pl.Series, _: Reading) -> Checked:
     return Checked(text, _too_long(text, MAX_KIND_CHARACTERS, Reason.LONG_KIND))
 
 
-def _check_number(column: pl.Series, _: Reading) -> Checked:
+def _check_number(column: pl.Series, reading: Reading) -> Checked:
     if not (column.dtype.is_numeric() or is_text(column.dtype)):
         raise WrongTypeError
-    given = _trimmed(column) if is_text(column.dtype) else column
-    values = given.cast(pl.Float64, strict=False)
+    given = written = _trimmed(column) if is_text(column.dtype) else column
+    if reading.decimal_comma and is_text(column.dtype):
+        plain = given.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+        grouped = given.str.contains(_GROUPED) | ~given.str.contains(".", literal=True)
+        written = plain.zip_with(grouped, plain.clear(len(plain)))
+    values = written.cast(pl.Float64, strict=False)
     wrong = given.is_not_null() & ~values.is_finite().fill_null(value=False)
     problems = problems_where(wrong, given, Reason.NOT_A_NUMBER)
     if is_text(column.dtype):
-        comma = given.str.contains(r"^[+-]?\d+,\d+$").fill_null(value=False)
+        comma = wrong & given.str.contains(r"^[+-]?[\d.]*\d,\d+$").fill_null(value=False)
         problems = first_problem(problems_where(comma, given, Reason.COMMA), problems)
     beyond = problems_where(values.abs() > MAX_AMOUNT, given, Reason.BEYOND)
     return Checked(values, first_problem(problems, beyond))

@@ -71,6 +71,7 @@ def parse_mapping(
     event: str | None = None,
     date_format: str | None = None,
     null_ids: bool = False,
+    decimal_comma: bool = False,
     categories: CategoryCells = ONE_EACH,
 ) -> TableMapping:
     """A mapping from what is written on a command line.
@@ -86,6 +87,7 @@ def parse_mapping(
         event: the kind of interactions that name none; `interaction` where it is None.
         date_format: see `Reading`.
         null_ids: see `Reading`.
+        decimal_comma: see `Reading`.
         categories: how a cell names more than one category.
 
     Raises:
@@ -114,7 +116,7 @@ def parse_mapping(
     if not 0 < len(event) <= MAX_KIND_CHARACTERS:
         raise TableError(f"{event!r} is no kind: expected 1 to {MAX_KIND_CHARACTERS} characters")
     form = check_format(date_format) if date_format is not None else None
-    reading = Reading(form, null_ids, event)
+    reading = Reading(form, null_ids, event, decimal_comma)
     left_out = _columns(only), _columns(drop), _nulls(null)
     return TableMapping(files, columns, *left_out, reading, categories)
 

@@ -23,7 +23,7 @@ class Reason(StrEnum):
     BIG_ID = "'{}' is too large to be told exactly as a number: write it as text"
     BOOLEAN_ID = "'{}' is a boolean: expected text or a whole number"
     NOT_A_NUMBER = "'{}' is not a finite number"
-    COMMA = "'{}' is not a finite number: write a point, as in 1.5"
+    COMMA = "'{}' is not a finite number: write a point, as in 1.5, or say --decimal-comma"
     BEYOND = f"'{{}}' is beyond ±{MAX_AMOUNT:,.0f}"
     SUM_BEYOND = f"the sum of {{}} values of '{{}}', '{{}}', '{{}}' is beyond ±{MAX_AMOUNT:,.0f}"
     NOT_A_TIME = (

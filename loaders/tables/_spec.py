@@ -96,6 +96,7 @@ USERS = TableSpec(
     (_node("user_id", "User"), Column("name", "text")),
     describes="user_id",
     properties=True,
+    reserved=("retracted_at",),
 )
 CATEGORIES = TableSpec(
     "categories",

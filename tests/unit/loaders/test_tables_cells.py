@@ -322,3 +322,17 @@ class TestItemsAndUsers:
         write_tables(users=f"user_id,{column}\nu,1\n")
         with pytest.raises(TableError, match=rf"property.*--drop users\.{column}"):
             FolderTables(tmp_path)
+
+
+def test_numbers_with_a_comma(write_tables: WriteTables) -> None:
+    """A point stands between thousands only; elsewhere it would be read as a hundredth of it."""
+    cells = ["12,5", " 1.234,50 ", "-1.234.567", "1234,5", "7", "12.5", "1.23", "1,2,3", ",5", ""]
+    rows = "".join(f'u,i{n},"{cell}"\n' for n, cell in enumerate(cells))
+    folder = write_tables(interactions=f"user_id,item_id,value\n{rows}")
+    mapping = parse_mapping([], decimal_comma=True)
+    tables, rejected = FolderTables(folder, mapping), list[Rejected]()
+    read = pl.concat(list(tables.batches(INTERACTIONS, rejected.append)))
+    assert dict(zip(read["item_id"], read["value"], strict=True)) == {
+        "i0": 12.5, "i1": 1234.5, "i3": 1234.5, "i4": 7.0, "i8": 0.5, "i9": None,
+    }  # fmt: skip
+    assert [each.line for each in rejected] == [4, 7, 8, 9]

@@ -546,3 +546,25 @@ def test_a_table_has_so_many_columns_at_most(read_bytes: Callable[..., Any]) -> 
     lines = json_lines(*({"user_id": "u", "item_id": "i", name: 1} for name in many))
     with pytest.raises(TableError, match="more than 10,000 columns"):
         read_bytes("interactions.jsonl", lines)
+
+
+def test_ids_that_look_alike_are_told_apart(tmp_path: Path, read_table: ReadTable) -> None:
+    """Text is taken as it is written, in every form; a number is its digits, whole or refused."""
+    texts = ["1", "1.0", "01", "1e3", "1E3", "+1", " 1"]
+    frame = pl.DataFrame({"user_id": texts, "item_id": texts})
+    numbers = '{"user_id": 1, "item_id": 1.0}\n{"user_id": 1e3, "item_id": "1e3"}\n'
+    forms: dict[str, Callable[[Path], object]] = {
+        "csv": frame.write_csv,
+        "jsonl": frame.write_ndjson,
+        "parquet": frame.write_parquet,
+    }
+    for suffix, write in forms.items():
+        folder = tmp_path / suffix
+        folder.mkdir()
+        write(folder / f"interactions.{suffix}")
+        read, rejected = read_table(folder, INTERACTIONS)
+        assert (read["user_id"].to_list(), rejected) == (texts, [])
+    (tmp_path / "interactions.jsonl").write_text(numbers + '{"user_id": 1.5, "item_id": 1}\n')
+    read, (half,) = read_table(tmp_path, INTERACTIONS)
+    assert read.select("user_id", "item_id").rows() == [("1", "1"), ("1000", "1e3")]
+    assert half.line == 3

@@ -144,7 +144,11 @@ class TestRejectedRows:
             ("u,i,,inf,", "value", "'inf' is not a finite number"),
             ("u,i,,NaN,", "value", "'NaN' is not a finite number"),
             ("u,i,,1e999,", "value", "'1e999' is not a finite number"),
-            ('u,i,,"1,5",', "value", "'1,5' is not a finite number: write a point, as in 1.5"),
+            (
+                'u,i,,"1,5",',
+                "value",
+                "'1,5' is not a finite number: write a point, as in 1.5, or say --decimal-comma",
+            ),
             ("u,i,,,soon", "timestamp", f"'soon' {NO_TIME}"),
             ("u,i,,,2020-02-30", "timestamp", f"'2020-02-30' {NO_TIME}"),
             ("u,i,,,1e18", "timestamp", "'1e18' is after tomorrow"),
