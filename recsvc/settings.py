@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from difflib import get_close_matches
 from importlib.resources.abc import Traversable
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -217,6 +218,22 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, _SettingsFile(settings_cls))
 
 
+def _no_such_setting(where: str) -> str:
+    """What is said of a name that is no setting; in the environment only nested ones are read."""
+    first, *rest = where.split(".")
+    nested: dict[str, type[BaseModel]] = {
+        "events": EventSettings,
+        "text": TextSettings,
+        "tracking": TrackingSettings,
+        "outcomes": OutcomeSettings,
+    }
+    names = nested[first].model_fields if rest and first in nested else Settings.model_fields
+    near = get_close_matches((first, *rest)[-1], names, 1)
+    meant = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}."
+    variable = f" (or the variable RECSVC_{where.upper().replace('.', '__')})" if rest else ""
+    return f"there is no setting {where!r}: {meant} Correct it in recsvc.toml{variable}"
+
+
 def load_settings() -> Settings:
     """Read and check all settings.
 
@@ -235,6 +252,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(_no_such_setting(where)) from None
         raise SettingsError(
             f"setting {where!r}: {first['msg']}: correct it in the environment "
             f"(RECSVC_{where.upper().replace('.', '__')}) or in recsvc.toml"

@@ -202,7 +202,11 @@ def _schema(gateway: Gateway) -> str:
             raise QueryError(f"of [graph] {len(amiss)} things are amiss: {amiss[0]}")
         return "all that [graph] names is there, and indexes serve it"
     if lacking := missing(gateway.run(catalogue()["ingest/indexes"])):
-        raise QueryError(f"{len(lacking)} are missing, recsvc ingest makes them: {lacking[0]}")
+        first = lacking[0].partition(" is not there")[0]
+        others = f", and so are {len(lacking) - 1} others" if len(lacking) > 1 else ""
+        raise QueryError(
+            f"{first} is missing{others}: the next recsvc ingest makes what is missing"
+        )
     return "every constraint and index is there"
 
 

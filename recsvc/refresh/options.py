@@ -47,9 +47,10 @@ def refresh_options(settings: Settings, given: Mapping[str, Any]) -> RefreshOpti
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "models"
+        wrong = "there is no such option" if first["type"] == "extra_forbidden" else first["msg"]
         source = "setting 'refresh." if where in settings.refresh and where not in given else "'"
         raise SettingsError(
-            f"{source}{where}' = {first['input']!r}: {first['msg']}: expected one of "
+            f"{source}{where}' = {first['input']!r}: {wrong}: expected one of "
             f"{', '.join(RefreshOptions.model_fields)} with a value in its range"
         ) from None
 

@@ -84,7 +84,8 @@ def test_an_empty_graph_whose_schema_lacks_something(gateway: Neo4jGateway, amis
     finally:
         apply_schema(gateway)
     assert found.keys() == {"schema", "versions"}
-    assert "1 are missing, recsvc ingest makes them" in found["schema"]
+    said = f"{item.name} on {item} is missing: the next recsvc ingest makes what is missing"
+    assert said in found["schema"]
     assert "recsvc refresh makes one" in found["versions"]
 
 
@@ -110,6 +111,19 @@ def test_a_setting_that_cannot_be(amiss: Ask, tmp_path: Path) -> None:
     found = amiss()
     assert found.keys() == {"settings"}
     assert "setting 'refresh.modles'" in found["settings"]
+    for text, said in (
+        (
+            "prot = 8000",
+            "there is no setting 'prot': did you mean 'port'? Correct it in recsvc.toml",
+        ),
+        ("[events.view]\nwieght = 2", "no setting 'events.view.wieght': did you mean 'weight'? "),
+        (
+            "[text]\nzzz = 'z'",
+            "there is no setting 'text.zzz': expected one of language, because, ",
+        ),
+    ):
+        (tmp_path / "recsvc.toml").write_text(text)
+        assert said in amiss()["settings"]
 
 
 def test_keys_that_are_gone(amiss: Ask, tmp_path: Path) -> None:
