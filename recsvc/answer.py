@@ -100,6 +100,7 @@ class Answer:
     """A list of recommendations.
 
     `unknown` names evidence, such as `item:55`, that the request named and the graph does not have.
+    `short` says why there are fewer than k items; it is left out where there are k.
     `source` is not written; it is None where no user's evidence was read. `recommendation_id`
     names a list that was made for somebody, see `recsvc.outcomes.recommendation_id`.
     """
@@ -114,6 +115,7 @@ class Answer:
     unknown: tuple[str, ...] = ()
     source: Source | None = None
     recommendation_id: str | None = None
+    short: str | None = None
 
     def with_unknown(self, unknown: tuple[str, ...]) -> "Answer":
         """The same with what the request named and is nowhere: anybody may bring it."""
@@ -156,6 +158,8 @@ def writable(answer: Answer | SimilarAnswer) -> dict[str, Any]:
         named = document.pop("recommendation_id")
         if named is not None:
             document = {"request_id": answer.request_id, "recommendation_id": named} | document
+        if answer.short is None:
+            del document["short"]
         document["items"] = [_writable_item(item) for item in answer.items]
     return document
 

@@ -94,6 +94,7 @@ app.command()(answers.similar)
 app.command()(answers.batch_recommend)
 app.command()(answers.serve)
 
+app.command()(data.retract)
 app.command()(data.delete_user)
 app.command()(doctor.doctor)
 

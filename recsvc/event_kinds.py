@@ -21,6 +21,8 @@ class EventSettings(BaseModel):
     """How much the stored weight counts: 0 not at all (a listen is a listen), 1 in proportion."""
     half_life_days: float | None = Field(default=None, gt=0.0)
     """Days after which an interaction counts half; unset, age does not matter."""
+    hides: bool = False
+    """Whether the item never comes back for a user after an event of this kind."""
 
 
 NOTHING = EventSettings(weight=0.0)
@@ -42,6 +44,7 @@ _WEIGHTS: Mapping[float, str] = MappingProxyType({
           "dislike unlike thumbs_down downvote not_interested hide dismiss block report "
           "disliked unliked downvoted hidden dismissed blocked reported",
 })  # fmt: skip
+_HIDING = frozenset({"hide", "hidden", "block", "blocked"})
 _EXPONENTS: Mapping[float, str] = MappingProxyType({
     0.3: "listen play stream scrobble watch",
     0.5: "rating review",
@@ -52,7 +55,7 @@ def default_events() -> dict[str, EventSettings]:
     """The kinds that have a weight from the start."""
     exponents = {name: value for value, names in _EXPONENTS.items() for name in names.split()}
     return {
-        name: EventSettings(weight=weight, exponent=exponents.get(name, 0.0))
+        name: EventSettings(weight=weight, exponent=exponents.get(name, 0.0), hides=name in _HIDING)
         for weight, names in _WEIGHTS.items()
         for name in names.split()
     }

@@ -1,7 +1,7 @@
 """What is known about one user, as weighted nodes of the graph."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -46,10 +46,12 @@ class Evidence:
     Attributes:
         nodes: the evidence, at most one node for each kind and id.
         seen: ids of all items the user did anything with.
+        hidden: of these, those that never come back: see `EventSettings.hides`.
     """
 
     nodes: tuple[EvidenceNode, ...] = ()
     seen: frozenset[str] = field(default=frozenset())
+    hidden: frozenset[str] = field(default=frozenset())
 
     def rows(self, kind: EvidenceKind, ids: IdMap) -> "EvidenceRows":
         """The evidence of one kind that `ids` knows, as rows."""
@@ -161,6 +163,22 @@ def item_evidence(
             event = (max if value > 0.0 else min)(did)[1]
             nodes.append(EvidenceNode("item", item_id, value, event))
     return nodes
+
+
+def hidden_items(
+    did: Collection[tuple[str, str]], events: Mapping[str, EventSettings]
+) -> frozenset[str]:
+    """Those of the items that a user did something with that are hidden from them.
+
+    Args:
+        did: (item_id, event).
+        events: settings by kind of event.
+    """
+    kinds = {event for _, event in did}
+    hiding = {event for event in kinds if (kind := find_kind(event, events)) and kind.hides}
+    return (
+        frozenset(item_id for item_id, event in did if event in hiding) if hiding else frozenset()
+    )
 
 
 def newest_time(graph: HeteroGraph) -> float:

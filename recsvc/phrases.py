@@ -139,6 +139,10 @@ class TextSettings(BaseModel):
     """It came into the graph after the refresh."""
     seen: str = "You know it already."
     """The user did something with the item: this comes before why it would be recommended."""
+    disliked: str = "You do not like it."
+    """The same where what the user did speaks against the item."""
+    hidden: str = "You hid it."
+    """The same where the item never comes back."""
     shown: Phrase = Field(
         default_factory=lambda: {
             "one": "Shown {count} time lately.",
@@ -181,7 +185,8 @@ class TextSettings(BaseModel):
         return given
 
     @field_validator("because", "mostly_popular", "between", "before_last", "unlike", "linked",
-                     "many", "popular", "nothing", "newcomer", "seen", "shown")  # fmt: skip
+                     "many", "popular", "nothing", "newcomer", "seen", "disliked",
+                     "hidden", "shown")  # fmt: skip
     @classmethod
     def _filled(cls, phrase: Phrase, info: ValidationInfo) -> Phrase:
         _check_phrase("", phrase, info)

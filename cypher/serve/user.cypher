@@ -4,7 +4,8 @@
 // returns: properties: list[list[any]], links: list[list[any]]
 MATCH (u:User {user_id: $id})
 RETURN
-  [name IN keys(u) WHERE NOT name STARTS WITH 'embedding_' | [name, u[name]]] AS properties,
+  [name IN keys(u) WHERE name <> 'retracted_at' AND NOT name STARTS WITH 'embedding_'
+   | [name, u[name]]] AS properties,
   COLLECT {
     MATCH (u)-[r:PREFERS]->(c:Category)
     WHERE -1e6 <= coalesce(r.weight, 1.0) <= 1e6 AND c.category_id IS :: STRING NOT NULL

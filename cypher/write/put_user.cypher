@@ -4,7 +4,7 @@
 // params: rows: list[map]
 UNWIND $rows AS row
 MATCH (u:User {user_id: row.id})
-FOREACH (name IN [name IN keys(u) WHERE name <> 'user_id' AND NOT name STARTS WITH 'embedding_'] |
+FOREACH (name IN [name IN keys(u) WHERE NOT name IN ['user_id', 'retracted_at'] AND NOT name STARTS WITH 'embedding_'] |
   REMOVE u[name])
 SET u += row.properties
 WITH u, row

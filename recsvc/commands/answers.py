@@ -68,9 +68,6 @@ def recommend(user: str, k: Count = 10, as_json: AsJson = False) -> None:
         console.print_json(as_document(answer))
     else:
         console.print_answer(answer)
-        if len(answer.items) < k:
-            left = len(answer.items)
-            console.print_line(f"{left} of {k}: no other item is available and new to this user")
 
 
 def explain(

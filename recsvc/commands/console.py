@@ -116,6 +116,8 @@ def print_answer(answer: Answer) -> None:
         out.print(Text(f"     {parts}", style="dim"))
         for path in (item.explanation.paths or ())[:3]:
             out.print(Text(f"     {path.contribution:+.4f}  {_drawn(path)}", style="cyan"))
+    if answer.short is not None:
+        print_line(answer.short)
 
 
 def print_sections(sections: "Sequence[Section]") -> None:

@@ -22,7 +22,7 @@ from recsvc.commands._shared import (
 from recsvc.commands.connecting import local_neo4j, open_gateway, open_writing_gateway
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, unknown_kinds
-from recsvc.graph.store import all_versions
+from recsvc.graph.store import all_versions, take_back
 from recsvc.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ def ingest(
             help="How times are written, such as '%d/%m/%Y %H:%M'; ms for milliseconds since 1970.",
         ),
     ] = None,
+    decimal_comma: Annotated[
+        bool, typer.Option("--decimal-comma", help="Numbers are written as 1.234,5.")
+    ] = False,
     category_list: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="What is between several categories in one cell: '|'."),
@@ -136,6 +139,7 @@ def ingest(
                 event=event,
                 date_format=date_format,
                 null_ids=keep_null_ids,
+                decimal_comma=decimal_comma,
                 categories=CategoryCells(category_list, category_path),
             ),
             progress=bars,
@@ -290,6 +294,23 @@ def delete_user(
             for told in forget_here(settings.home, "user", user):
                 console.say(told)
     print_document({"deleted": user}, f"user {user} is deleted", as_json=as_json)
+
+
+def retract(
+    user: Annotated[str, typer.Argument(help="Id of the user.")],
+    item: Annotated[str, typer.Argument(help="Id of the item.")],
+    event: Annotated[str | None, typer.Option(help="Kind of event; without it, all kinds.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back what a user did with an item."""
+    from recsvc.recommend.graph_writer import nothing_to_take_back
+
+    with open_writing_gateway(load_settings()) as gateway:
+        kinds = take_back(gateway, user, item, event)
+    if not kinds:
+        raise nothing_to_take_back(user, item, event)
+    told = f"{', '.join(kinds)} of user {user} with item {item} is taken back"
+    print_document({"user_id": user, "item_id": item, "events": kinds}, told, as_json=as_json)
 
 
 def _print_report(report: "IngestReport", *, dry_run: bool) -> None:

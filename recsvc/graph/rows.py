@@ -27,7 +27,8 @@ class StoredUser:
 
     Attributes:
         interactions: (item_id, event, stored weight, Unix seconds or None), newest first.
-        follows: (user_id, name or None, number of their interactions).
+        follows: (user_id, name or None, number of their interactions or -2 where they took some
+            back).
         prefers: (category_id, weight, name or None, kind or None).
         titles: of the items of these interactions that have one, but for the oldest.
         unread: what cannot be read and is left out.

@@ -197,6 +197,16 @@ class Store(OutcomeStore):
         )  # fmt: skip
         return [(row["item_id"], row["title"]) for row in rows]
 
+    async def items_left(
+        self, categories: Sequence[str], seen: Sequence[str], excluded: Sequence[str]
+    ) -> Row:
+        """How many items there are now: see `cypher/serve/items_left.cypher`."""
+        (row,) = await self._run(
+            catalogue()["serve/items_left"], category_ids=list(categories), seen=list(seen),
+            excluded=list(excluded),
+        )  # fmt: skip
+        return row
+
     def has_metapath(self, name: str) -> bool:
         """Whether there still is a file of a meta-path, and Neo4j takes it."""
         return self._has(f"metapaths/{name}")
@@ -417,6 +427,26 @@ def unknown_users(gateway: Gateway, user_ids: Sequence[str]) -> list[str]:
     (row,) = gateway.run(query, user_ids=list(user_ids), item_ids=[], category_ids=[])
     known = set(row["user_ids"])
     return [user_id for user_id in user_ids if user_id not in known]
+
+
+def take_back(gateway: Gateway, user_id: str, item_id: str, event: str | None = None) -> list[str]:
+    """Take back what a user did with an item, for a command.
+
+    Args:
+        gateway: the graph.
+        user_id: who did it.
+        item_id: with what.
+        event: the kind of event; all kinds where it is None.
+
+    Returns:
+        The kinds that were taken back, as the graph spells them.
+
+    Raises:
+        Neo4jError: the graph cannot be written.
+    """
+    rows = [{"user_id": user_id, "item_id": item_id, "event": event}]
+    taken = gateway.run(catalogue()["write/retract"], rows=rows)
+    return sorted(kind for row in taken for kind in row["events"])
 
 
 def all_versions(gateway: Gateway) -> list[Row]:

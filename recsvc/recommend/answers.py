@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from loaders.errors import Neo4jAwayError
 from recsvc.answer import Answer
 from recsvc.errors import NotFoundError
+from recsvc.evidence import Evidence
 from recsvc.explain.contributions import ExactScores
 from recsvc.explain.paths import DrawnPaths, find_paths
 from recsvc.explain.sentence import filled, sentences
@@ -26,7 +27,7 @@ from recsvc.recommend.build_answer import (
     newcomer_answer,
     with_newcomers,
 )
-from recsvc.recommend.live_truth import add_newcomers, live_newcomer, live_rows
+from recsvc.recommend.live_truth import add_newcomers, live_newcomer, live_rows, why_short
 from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.workshop import WORKSHOP
 
@@ -84,7 +85,11 @@ class Answers:
                 answer_of, listing, exact, reasons, _request_id(), started, first_rank=rank
             )
             answer = with_newcomers(answer, listing, self._text.newcomer)
-            return answer if only is not None else self._named(answer)
+            if only is not None:
+                return answer
+            if len(answer.items) < answer.k:
+                answer = replace(answer, short=await why_short(self._store, listing, answer))
+            return self._named(answer)
 
     def _named(self, answer: Answer) -> Answer:
         """A list with the id by which outcomes tell of it."""
@@ -110,7 +115,7 @@ class Answers:
         )  # fmt: skip
         items = [listing.snapshot.items[row] for row in exact.items.tolist()]
         said = [
-            f"{self._text.seen} {reason}" if item in asker.evidence.seen else reason
+            self._known_text(asker.evidence, item) + reason
             for item, reason in zip(items, said, strict=True)
         ]
         said = [
@@ -131,6 +136,19 @@ class Answers:
             return Reasons((*asker.degraded, "paths"), said, {}, removals)
         return Reasons(asker.degraded, said, paths, removals)
 
+    def _known_text(self, evidence: Evidence, item_id: str) -> str:
+        """What comes before the reasons for an item that the user did something with."""
+        if item_id not in evidence.seen:
+            return ""
+        if item_id in evidence.hidden:
+            return f"{self._text.hidden} "
+        disliked = any(
+            node.weight < 0.0
+            for node in evidence.nodes
+            if (node.kind, node.id) == ("item", item_id)
+        )
+        return f"{self._text.disliked if disliked else self._text.seen} "
+
     async def _paths(self, listing: Listing, exact: ExactScores) -> DrawnPaths | None:
         asker = listing.asker
         try:
@@ -149,7 +167,8 @@ class Answers:
             Neo4jError: the graph cannot be read in time.
         """
         item, rank = await live_newcomer(self._store, listing, item_id)
-        return newcomer_answer(listing, item, rank, self._text.newcomer, _request_id(), started)
+        text = self._known_text(listing.asker.evidence, item_id) + self._text.newcomer
+        return newcomer_answer(listing, item, rank, text, _request_id(), started)
 
 
 def _shown(count: int, text: TextSettings) -> str:

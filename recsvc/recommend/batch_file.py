@@ -24,10 +24,19 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """How many lists were written, and in what time."""
+    """What was written, and in what time.
+
+    Attributes:
+        users: whose lists.
+        recommendations: rows.
+        missing: how many more rows there would be if each list had as many as were asked for: no
+            other item is available and new to these users.
+        seconds: that it took.
+    """
 
     users: int
     recommendations: int
+    missing: int
     seconds: float
 
 
@@ -65,7 +74,8 @@ def write_recommendations(
     write = _write_parquet if out.suffix == ".parquet" else _write_json_lines
     with whole_file(out) as part:
         count = write(part, _groups(lists, len(user_ids), snapshot, progress))
-    return BatchReport(len(user_ids), count, time.perf_counter() - started)
+    missing = len(user_ids) * k - count
+    return BatchReport(len(user_ids), count, missing, time.perf_counter() - started)
 
 
 def _groups(

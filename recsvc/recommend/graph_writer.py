@@ -1,4 +1,4 @@
-"""What the service writes: events, users, items, categories, follows, and deletions.
+"""What the service writes: events, users, items, categories, follows, retractions, deletions.
 
 Each kind of write has a queue of its own and goes into few transactions
 (`recsvc.graph.group_commit`). Every transaction takes the lock of all writers, so the queues,
@@ -8,10 +8,12 @@ services beside this one and loads wait for each other instead of dead-locking.
 import contextlib
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from recsvc.errors import NotFoundError
+from recsvc.event_kinds import shown_kind
 from recsvc.evidence import EvidenceKind
 from recsvc.graph.group_commit import GroupCommit
 from recsvc.graph.store import Step, Store
@@ -22,7 +24,7 @@ from recsvc.recommend.write_counters import Revisions
 
 Outcome = Literal["made", "kept", "removed", "missing"]
 """What became of a change: `kept` where the node or follow was there, `missing` where something
-that has to be there is not."""
+that has to be there is not, as an interaction that is to be taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,22 @@ class DropFollow:
     other_id: str
 
 
-Change = PutNode | PutFollow | DropFollow
+@dataclass(frozen=True, slots=True)
+class Retract:
+    """Take back what a user did with an item: of one kind of event, or of all where it is None."""
+
+    user_id: str
+    item_id: str
+    event: str | None = None
+
+
+Change = PutNode | PutFollow | DropFollow | Retract
+
+
+def nothing_to_take_back(user_id: str, item_id: str, event: str | None) -> NotFoundError:
+    """What is said where a retraction is `missing`."""
+    did = "did nothing" if event is None else f"has no {shown_kind(event)}"
+    return NotFoundError(f"user {user_id!r} {did} with item {item_id!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +199,7 @@ def count_new(requests: Sequence[Sequence[Mapping[str, Any]]], counted: Iterable
 def changed_users(changes: Iterable[Change]) -> set[str]:
     """The users whose evidence, or whose name, changes."""
     return {
-        change.user_id if isinstance(change, PutFollow | DropFollow) else change.id
+        change.id if isinstance(change, PutNode) else change.user_id
         for change in changes
         if not concerns_anybody(change)
     }
@@ -197,7 +214,9 @@ def steps(changes: Sequence[Change]) -> list[Step]:
     """The queries that make changes, in one transaction and in the end as if one by one."""
     puts = _puts(changes)
     moved = [row["id"] for row in puts.get("category", ()) if row["links"]]
+    retracted = [asdict(change) for change in changes if isinstance(change, Retract)]
     return [
+        *([("write/retract", {"rows": retracted})] if retracted else ()),
         ("write/nodes", _nodes(changes)),
         *((f"write/put_{kind}", {"rows": rows}) for kind, rows in puts.items()),
         *([("write/own_ancestors", {"category_ids": moved})] if moved else ()),
@@ -209,7 +228,9 @@ def outcomes(
     changes: Sequence[Change], answers: Sequence[Sequence[Mapping[str, Any]]]
 ) -> list[Outcome]:
     """What became of each change, given what the queries of `steps` returned."""
-    nodes, follows = answers[0], answers[-1]
+    retracts = any(isinstance(change, Retract) for change in changes)
+    nodes, follows = answers[int(retracts)], answers[-1]
+    done = _retracted(answers[0]) if retracts else {}
     known = {row["id"] for row in nodes if row["kind"] == "user"}
     made = {(row["kind"], row["id"]) for row in nodes if row["made"]}
     following = {(row["user_id"], row["other_id"]): row["existed"] for row in follows}
@@ -219,8 +240,21 @@ def outcomes(
             node = (change.kind, change.id)
             found.append("made" if node in made else "kept")
             made.discard(node)
+        elif isinstance(change, Retract):
+            found.append("removed" if done.pop(change, None) else "missing")
         else:
             found.append(_follow_outcome(change, known, following))
+    return found
+
+
+def _retracted(rows: Sequence[Mapping[str, Any]]) -> dict[Retract, bool]:
+    """Whether each retraction took something back: all of a batch meet what was there before it."""
+    taken: set[tuple[str, str, str]] = set()
+    found: dict[Retract, bool] = {}
+    for row in rows:
+        new = {(row["user_id"], row["item_id"], event) for event in row["events"]} - taken
+        taken |= new
+        found[Retract(row["user_id"], row["item_id"], row["kind"])] = bool(new)
     return found
 
 
@@ -245,7 +279,7 @@ def _nodes(changes: Sequence[Change]) -> dict[str, list[dict[str, Any]]]:
             make[change.kind][change.id] = True
             for category_id, _ in change.links or ():
                 make["category"][category_id] = True
-        else:
+        elif not isinstance(change, Retract):
             for user_id in (change.user_id, change.other_id):
                 make["user"].setdefault(user_id, False)
     names = {"user": "users", "item": "items", "category": "categories"}
@@ -275,7 +309,7 @@ def _follows(changes: Sequence[Change]) -> list[dict[str, Any]]:
     """One row for each pair: what its changes come to."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for change in changes:
-        if isinstance(change, PutNode):
+        if not isinstance(change, PutFollow | DropFollow):
             continue
         row = rows.setdefault(
             (change.user_id, change.other_id),

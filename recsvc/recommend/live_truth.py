@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from loaders.errors import Neo4jAwayError
 from loaders.limits import MAX_ANSWERS
+from recsvc.answer import Answer
 from recsvc.errors import NotFoundError
 from recsvc.graph.rows import CategoryScope, LiveItem
 from recsvc.graph.store import Store
@@ -24,6 +25,7 @@ from recsvc.recommend.ranked_list import Listing, members_limit
 from recsvc.snapshot.arrays import Snapshot
 
 _ITEMS_AT_ONCE = 5_000
+_NOT_TOLD = "Neo4j did not tell in time whether there are others"
 
 
 async def live_scope(
@@ -87,6 +89,40 @@ async def add_newcomers(store: Store, listing: Listing) -> None:
     except Neo4jAwayError:
         return
     listing.newcomers = tuple(found[: query.k])
+
+
+async def why_short(store: Store, listing: Listing, answer: Answer) -> str:
+    """Why an answer has fewer than k items.
+
+    The counts are those of the graph now. Where they do not add up to the list, because it is being
+    written or was not read, they are left out.
+    """
+    came = f"{len(answer.items)} of {answer.k}"
+    query, scope = listing.query, listing.scope
+    if {"availability", "categories"}.intersection(answer.degraded):
+        return f"{came}: {_NOT_TOLD}"
+    seen = listing.seen_ids()
+    try:
+        left = await store.items_left(
+            scope.categories if scope else (), sorted(seen), sorted(listing.left_out_ids() - seen)
+        )
+    except Neo4jAwayError:
+        return f"{came}: {_NOT_TOLD}"
+    seen_by = "in the evidence" if answer.user_id is None else "seen by this user"
+    if not query.exclude_seen:
+        seen_by = "hidden by this user"
+    where = "these categories have" if query.categories else "the graph has"
+    reasons = {
+        seen_by: left["seen"],
+        "left out by the request": left["excluded"],
+        "not available": left["unavailable"],
+    }
+    if left["items"] - sum(reasons.values()) != len(answer.items):
+        return f"{came}: {where} no other item that may be listed"
+    told = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items() if number)
+    noun = "item" if left["items"] == 1 else "items"
+    there = f"{where} {left['items']:,} {noun}" if left["items"] else f"{where} no items"
+    return f"{came}: {there}, of these {told}" if told else f"{came}: {there}"
 
 
 async def live_newcomer(

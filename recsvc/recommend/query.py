@@ -8,7 +8,7 @@ from typing import Final
 
 from recsvc.answer import ExplainLevel, NodeRef, Source
 from recsvc.errors import TooMuchError
-from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
+from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, hidden_items, item_evidence
 from recsvc.graph.rows import UNKNOWN, State, StoredUser
 from recsvc.outcomes.fatigue import Shown
 from recsvc.settings import EventSettings
@@ -165,7 +165,8 @@ def stated_asker(
     """
     rows = [(each.item_id, each.event, each.weight, None) for each in stated]
     nodes = tuple(item_evidence(rows, events, now=time.time()))
-    evidence = Evidence(nodes, frozenset(each.item_id for each in stated))
+    hidden = hidden_items([(each.item_id, each.event) for each in stated], events)
+    evidence = Evidence(nodes, frozenset(each.item_id for each in stated), hidden)
     return Asker(None, evidence, {"item": titles})
 
 
@@ -194,10 +195,11 @@ def stored_asker(
         ),
     )
     seen = frozenset(row[0] for row in stored.interactions)
+    hidden = hidden_items([(item_id, event) for item_id, event, *_ in stored.interactions], events)
     names: dict[EvidenceKind, Mapping[str, str | None]] = {
         "item": stored.titles,
         "user": {other: name for other, name, _ in stored.follows},
         "category": {category: name for category, _, name, _ in stored.prefers},
     }
     source = Source(frozenset([user_id, *(other for other, _, _ in stored.follows)]))
-    return Asker(user_id, Evidence(nodes, seen), names, (), source, stored.state)
+    return Asker(user_id, Evidence(nodes, seen, hidden), names, (), source, stored.state)

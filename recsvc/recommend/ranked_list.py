@@ -140,14 +140,16 @@ class Listing:
         few = len(exact.items) < self.query.k
         return self.newcomers is None and (few or bool((exact.undiversified < 0).any()))
 
+    def seen_ids(self) -> frozenset[str]:
+        """Ids of the items that are not to be listed because of what the user did with them."""
+        evidence = self.asker.evidence
+        return evidence.seen if self.query.exclude_seen else evidence.hidden
+
     def left_out_ids(self) -> frozenset[str]:
         """Ids of the items that are not to be listed: seen, or named by the query."""
         query = self.query
-        return frozenset((
-            *query.exclude,
-            *(node_id for kind, node_id in query.without if kind == "item"),
-            *(self.asker.evidence.seen if query.exclude_seen else ()),
-        ))  # fmt: skip
+        named = (node_id for kind, node_id in query.without if kind == "item")
+        return self.seen_ids().union(query.exclude, named)
 
     def exact(self) -> ExactScores:
         """The list, best first, its scores taken apart."""

@@ -1,5 +1,6 @@
 """Bodies of requests that write users, items, categories and follows."""
 
+import re
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
@@ -32,11 +33,11 @@ Links = Annotated[
 """Categories as `{"category_id", "weight"}` or as bare ids."""
 
 
-_RESERVED: Final = "embedding_"
+_RESERVED: Final = re.compile("embedding_|retracted_at$")
 _PROPERTY_NAMES: Final[dict[str, JsonValue]] = {
     "minLength": 1,
     "maxLength": MAX_NAME_CHARACTERS,
-    "pattern": rf"^(?!{_RESERVED})[^\u0000]+$",
+    "pattern": rf"^(?!{_RESERVED.pattern})[^\u0000]+$",
 }
 """JSON Schema of the names that `_DescribedIn` takes."""
 
@@ -62,7 +63,7 @@ class _DescribedIn(RequestBody):
                     "a property's name has 1 to {most} characters, none of them NUL",
                     {"most": MAX_NAME_CHARACTERS},
                 )
-            if name.startswith(_RESERVED):
+            if _RESERVED.match(name):
                 raise PydanticCustomError(
                     "reserved", "this name of a property is reserved: choose another"
                 )

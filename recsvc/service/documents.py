@@ -144,6 +144,8 @@ class RecommendationsDocument(_Answered):
     and is signed: it can be read, and not be changed."""
     k: Count
     items: list[RankedItemDocument]
+    short: str | None = None
+    """Why there are fewer than `k` items; absent where there are `k`."""
 
 
 class EvidenceAnswerDocument(RecommendationsDocument):

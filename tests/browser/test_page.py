@@ -308,6 +308,17 @@ def test_filter_diversity_sort_and_size(open_page: Open, client: httpx.Client) -
     expect(page.get_by_role("combobox", name="Sort", exact=True)).to_have_value("title")
 
 
+def test_a_short_list_says_why(open_page: Open, client: httpx.Client) -> None:
+    asked_for = {"k": 100, "category": "x3"}
+    answer = client.get(f"/v1/users/{USER}/recommendations", params=asked_for).json()
+    page = open_page(f"?user={USER}&category=x3&k=100")
+    expect(page.locator(".row")).to_have_count(len(answer["items"]))
+    expect(page.locator(".short")).to_contain_text(answer["short"])
+    page.get_by_role("button", name="All categories").click()
+    expect(page.locator(".row")).to_have_count(100)
+    expect(page.locator(".short")).to_have_count(0)
+
+
 def test_copies_can_be_used_elsewhere(
     open_page: Open, client: httpx.Client, served: Served
 ) -> None:

@@ -134,6 +134,24 @@ def asked_twice(service: Service, user: str) -> list[dict[str, Any]]:
         return list(threads.map(ask, range(32)))
 
 
+def test_what_is_taken_back_is_so_in_every_process(several: Service) -> None:
+    """Also for u9, who follows u3: what u3 did is read anew for them, with other roundings."""
+    before = {user: asked_twice(several, user)[0] for user in ("u3", "u9")}
+    item = before["u3"]["items"][0]["item_id"]
+    event = {"user_id": "u3", "item_id": item, "event": "dislike"}
+    several.client.post("/v1/events", json=[event]).raise_for_status()
+    for answer in asked_twice(several, "u3"):
+        assert item not in [each["item_id"] for each in answer["items"]]
+    path = f"/v1/users/u3/interactions/{item}"
+    assert several.client.delete(path, params={"event": "dislike"}).status_code == 204
+    assert all(answer == before["u3"] for answer in asked_twice(several, "u3"))
+    scores = [(item["item_id"], item["score"]) for item in before["u9"]["items"]]
+    for answer in asked_twice(several, "u9"):
+        assert [item["item_id"] for item in answer["items"]] == [item for item, _ in scores]
+        for item, (_, score) in zip(answer["items"], scores, strict=True):
+            assert item["score"] == pytest.approx(score, rel=1e-5)
+
+
 def test_processes_give_the_same_answers(several: Service) -> None:
     before = kept(several)
     for user in ("u1", "u2"):

@@ -271,6 +271,7 @@ def test_the_service_answers_and_refuses_to_write(
             client.post("/v1/events", json={"events": [event]}),
             client.put("/v1/items/21", json={"title": "Other"}),
             client.delete("/v1/users/ALFKI"),
+            client.delete("/v1/users/ALFKI/interactions/21"),
         ):
             assert refused.status_code == 409, refused.text
             assert "somebody else's" in refused.json()["detail"]

@@ -209,3 +209,126 @@ def test_nothing_of_before_stays_of_a_user_who_is_deleted_under_events(served, s
         )
         assert f'"{user}"'.encode() not in b"".join(part["content"] for part in parts)
         assert statement(served.gateway, "MATCH (n:Deletion) RETURN n") == []
+
+
+# --- dislikes, hiding and taking back ---------------------------------------------------------
+
+LISTS = {"k": 50, "explain": "full"}
+
+
+def _answer(service, user, **options):
+    """A list without what is each request's own."""
+    answer = service.client.get(f"/v1/users/{user}/recommendations", params={**LISTS, **options})
+    assert answer.status_code == 200, answer.text
+    own = ("request_id", "recommendation_id", "took_ms")
+    return {n: v for n, v in answer.json().items() if n not in own}
+
+
+def _ids(answer):
+    return [item["item_id"] for item in answer["items"]]
+
+
+def _post(service, name, user, item, event, new=1):
+    row = {"event_id": name, "user_id": user, "item_id": item, "event": event}
+    answer = service.client.post("/v1/events", json=[row])
+    assert (answer.status_code, answer.json()["new"]) == (200, new)
+
+
+def _take_back(service, user, item, *, status=204, **options):
+    answer = service.client.delete(f"/v1/users/{user}/interactions/{item}", params=options)
+    assert answer.status_code == status, answer.text
+
+
+def test_a_dislike_counts_at_once_and_is_taken_back_to_the_last_bit(service):
+    user = "u20"
+    before = _answer(service, user)
+    item = _ids(before)[0]
+    _post(service, "no-1", user, item, "dislike")
+    after = _answer(service, user)
+    assert item not in _ids(after)
+    scores = {each["item_id"]: each["score"] for each in before["items"]}
+    less = [
+        each["item_id"] for each in after["items"] if each["score"] < scores.get(each["item_id"], 0)
+    ]
+    assert less
+    told = _explained(service, user, less[0])["explanation"]["contributions"]
+    assert any(each["evidence"]["id"] == item and each["value"] < 0 for each in told)
+    assert _explained(service, user, item)["explanation"]["text"].startswith("You do not like it. ")
+    known = service.client.get(f"/v1/users/{user}/evidence").json()["evidence"]
+    assert [each["weight"] for each in known if each["id"] == item] == [-1.0]
+    _take_back(service, user, item, event="Dis-Like")
+    assert _answer(service, user) == before
+    _post(service, "no-1", user, item, "dislike", new=0)  # sent again, it stays taken back
+    assert _answer(service, user) == before
+
+
+def test_only_what_is_there_is_taken_back(served, service):
+    _post(service, "two-1", "u26", "i2", "listen")
+    _post(service, "two-2", "u26", "i2", "like")
+    _take_back(service, "u26", "i2", event="purchase", status=404)
+    _take_back(service, "u26", "i2", event="like")
+    _take_back(service, "u26", "i2", event="like", status=404)
+    _take_back(service, "u26", "i2")
+    for user, item in (("u26", "i2"), ("nobody", "i2"), ("u26", "nothing")):
+        _take_back(service, user, item, status=404)
+    _take_back(service, "u26", "i2", kind="like", status=422)
+    _post(service, "two-3", "u26", "i2", "like")
+    assert served.run("retract", "u26", "i2", "--event", "LIKE", "--json").returncode == 0
+    again = served.run("retract", "u26", "i2")
+    assert (again.returncode, again.stderr) == (
+        1, "recsvc: user 'u26' did nothing with item 'i2'\n",
+    )  # fmt: skip
+    properties = service.client.get("/v1/users/u26").json()
+    assert properties.keys() == {"user_id", "preferences"}
+
+
+@pytest.mark.parametrize("kind", ["hide", "BLOCK"])
+def test_a_hidden_item_never_comes_back(service, kind):
+    user = "u32"
+    before = _answer(service, user, exclude_seen=False)
+    item = _ids(before)[0]
+    _post(service, f"hide-{kind}", user, item, kind)
+    session = {"evidence": [{"item_id": item, "event": kind}], "k": 50, "exclude_seen": False}
+    lists = [
+        _answer(service, user, k=500, explain="none"),
+        whole := _answer(service, user, k=500, explain="none", exclude_seen=False),
+        _answer(service, user, exclude_seen=False, diversity=0.5),
+        _answer(service, user, exclude_seen=False, without=f"item:{item}"),
+        service.client.post("/v1/recommendations", json=session).json(),
+        service.client.post(
+            "/v1/recommendations/batch",
+            json={"user_ids": [user], "k": 50, "exclude_seen": False},
+        ).json()["answers"][0],
+    ]
+    assert all(answer["items"] and item not in _ids(answer) for answer in lists)
+    assert whole["short"].endswith("of these 1 hidden by this user")
+    told = _explained(service, user, item)["explanation"]["text"]
+    assert told.startswith("You hid it. ")
+    _post(service, f"hide-new-{kind}", user, f"made by {kind}", kind)
+    told = _explained(service, user, f"made by {kind}")["explanation"]["text"]
+    assert told == "You hid it. It is new: nothing is known of it before the next refresh."
+    assert service.client.delete(f"/v1/items/made by {kind}").status_code == 204
+    _take_back(service, user, item, event=kind)
+    assert _answer(service, user, exclude_seen=False) == before
+
+
+def test_followers_see_what_is_taken_back_though_as_much_is_there_as_before(served, service):
+    (found,) = statement(
+        served.gateway,
+        "MATCH (user:User)-[:FOLLOWS]->(other:User)-[:INTERACTED]->(had:Item), (new:Item) "
+        "WHERE other.user_id STARTS WITH 'u' AND had.item_id STARTS WITH 'i' "
+        "AND new.item_id STARTS WITH 'i' AND NOT (other)-[:INTERACTED]->(new) "
+        "AND NOT (user)-[:INTERACTED]->(had) "
+        "RETURN user.user_id AS user, other.user_id AS other, had.item_id AS had, "
+        "new.item_id AS new ORDER BY user, other, had, new LIMIT 1",
+    )
+    user, other, had, new = (found[name] for name in ("user", "other", "had", "new"))
+    before = _answer(service, user)
+    assert _by(_explained(service, user, had), other)
+    _post(service, "swap", other, new, "listen")
+    _take_back(service, other, had)
+    assert _by(_explained(service, user, new), other)
+    assert not _by(_explained(service, user, had), other)
+    _take_back(service, other, new)
+    _post(service, "back", other, had, "listen")
+    assert _ids(_answer(service, user)) == _ids(before)

@@ -63,7 +63,7 @@ def test_texts_come_from_the_environment_and_win(
         ("language = '../en'", "text.language", "such as en-GB"),
         ("language = ''", "text.language", "such as en-GB"),
         ("language = 'de'", "text", "'de'.*expected because, mostly_popular, between"),
-        ("becuase = 'x'", "text.becuase", "not permitted"),
+        ("becuase = 'x'", "text.becuase", "did you mean 'because'"),
     ],
 )  # fmt: skip
 def test_error_names_the_setting_what_came_and_what_is_known(

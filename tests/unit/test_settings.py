@@ -110,7 +110,6 @@ def test_no_default_kind_is_named_twice() -> None:
         ("RECSVC_PORT", "many", "port"),
         ("RECSVC_REQUEST_TIMEOUT_SECONDS", "-1", "request_timeout_seconds"),
         ("RECSVC_EVENTS__VIEW__WEIGHT", "101", "events.view.weight"),
-        ("RECSVC_EVENTS__VIEW__WIEGHT", "1", "events.view.wieght"),
         ("RECSVC_EVENTS__VIEW__HALF_LIFE_DAYS", "0", "events.view.half_life_days"),
     ],
 )

@@ -1,11 +1,11 @@
-"""Events."""
+"""Events, and taking back what they made."""
 
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -13,14 +13,22 @@ from starlette.responses import Response
 
 from loaders.errors import SumBeyondError
 from loaders.limits import MAX_AMOUNT, MAX_EVENTS, MAX_KINDS
+from recsvc.recommend.graph_writer import Retract, nothing_to_take_back
 from recsvc.service.cells import KindText, Number, OptionalId, Time
 from recsvc.service.documents import EventsDocument
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, MetricsDep, json_response
+from recsvc.service.routes import EngineDep, MetricsDep, NodeId, PathId, json_response
 from recsvc.service.routes.outcomes import RecommendationId, checked
-from recsvc.service.schemas import NewId, RequestBody, at_most
+from recsvc.service.schemas import Document, Kind, NewId, RequestBody, at_most
 
 router = APIRouter(tags=["events"])
+
+
+class RetractOptions(Document):
+    """What of the interactions of a user with an item is taken back."""
+
+    event: Kind | None = None
+    """The kind of event; left out, all kinds."""
 
 
 class EventIn(RequestBody):
@@ -132,6 +140,26 @@ async def add_events(body: EventsBody, engine: EngineDep, metrics: MetricsDep) -
     metrics.observe_outcomes([each.kind for each in outcomes])
     unknown = metrics.observe_kinds([row["event"] for row in rows], engine.unknown_kinds)
     return json_response({"received": len(rows), "new": new, "unknown_kinds": unknown})
+
+
+@router.delete(
+    "/v1/users/{id}/interactions/{item_id}",
+    status_code=204,
+    responses=described(404, 422, 503),
+)
+async def take_back(
+    user_id: NodeId,
+    item_id: PathId,
+    options: Annotated[RetractOptions, Query()],
+    engine: EngineDep,
+) -> Response:
+    """Take back what a user did with an item. Committed when this answers.
+
+    The events behind it stay known by their `event_id`: sent again, they do not count again.
+    """
+    if await engine.change(Retract(user_id, item_id, options.event)) == "missing":
+        raise nothing_to_take_back(user_id, item_id, options.event)
+    return Response(status_code=204)
 
 
 def _beyond(rows: Sequence[dict[str, Any]], event_ids: Collection[str]) -> Iterator[dict[str, Any]]:

@@ -130,7 +130,7 @@ export function recommendations(place, first) {
     replace(status, `${count(items.length)} items in ${took.toFixed(1)} ms · ${named.join(', ')}`);
     controls.sortBy(signalsOf(items));
     const focused = document.activeElement?.closest('[data-item]')?.getAttribute('data-item');
-    replace(body, items.length ? listOfItems(now, before) : nothing());
+    replace(body, items.length > 0 && listOfItems(now, before), shortOf(now));
     warn(degraded);
     if (focused) /** @type {HTMLElement | null} */ (body.querySelector(`[data-item="${CSS.escape(focused)}"]`))?.focus();
     say(`${items.length} recommendations.${before ? ` Pieces of evidence left out: ${current().without.length}.` : ''}`);
@@ -162,10 +162,11 @@ export function recommendations(place, first) {
 /** Which list. @param {State} state */
 const asksOf = (state) => JSON.stringify(listOf(state));
 
-function nothing() {
+/** Why there are fewer items than were asked for. @param {import('./list.js').Answer} answer */
+function shortOf({ short }) {
   const { category } = current();
-  return h('div', { class: 'note' },
-    h('p', {}, category.length ? 'Nothing in these categories is left to recommend.' : 'There is nothing left to recommend.'),
+  return short !== undefined && h('div', { class: 'note short' },
+    h('p', {}, short),
     category.length > 0 && h('button', { type: 'button', onclick: () => go({ category: [] }) }, 'All categories'));
 }
 

@@ -10,7 +10,14 @@ from loaders.gateway import Neo4jAddress
 from recsvc.graph.rows import PendingDeletions
 from recsvc.graph.store import Store
 from recsvc.recommend.active_snapshot import Serving
-from recsvc.recommend.graph_writer import Change, DropFollow, GraphWriter, PutFollow, PutNode
+from recsvc.recommend.graph_writer import (
+    Change,
+    DropFollow,
+    GraphWriter,
+    PutFollow,
+    PutNode,
+    Retract,
+)
 from recsvc.recommend.write_counters import Revisions
 
 USERS = ("ann", "bob", "cem")
@@ -42,7 +49,8 @@ class FakeStore(Store):
         self._commit()
         nodes = [{"kind": "user", "id": user, "made": False} for user in USERS]
         follows = [{"user_id": "ann", "other_id": "bob", "existed": False}]
-        return [nodes, *([] for _ in steps[1:-1]), follows]
+        found = {"write/nodes": nodes, "write/follows": follows}
+        return [found.get(name, []) for name, _ in steps]
 
     async def pending_deletions(self) -> PendingDeletions:
         return PendingDeletions(0)
@@ -78,6 +86,7 @@ CHANGES: list[tuple[Change, set[str]]] = [
     (PutNode("user", "ann", {}, (("24", 1.0),)), {"ann"}),
     (PutFollow("ann", "bob"), {"ann"}),
     (DropFollow("ann", "bob"), {"ann"}),
+    (Retract("ann", "i"), {"ann"}),
     (PutNode("item", "i", {}), set(USERS)),
     (PutNode("category", "ann", {}), set(USERS)),
 ]

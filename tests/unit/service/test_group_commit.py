@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from loaders.errors import Neo4jTimeoutError, Neo4jUnavailableError, QueryError
 from recsvc.graph.group_commit import GroupCommit
-from recsvc.recommend.graph_writer import DropFollow, PutFollow, PutNode, count_new, outcomes, steps
+from recsvc.recommend.graph_writer import (
+    DropFollow,
+    PutFollow,
+    PutNode,
+    Retract,
+    count_new,
+    outcomes,
+    steps,
+)
 
 
 class Commits:
@@ -173,3 +181,18 @@ def test_outcomes_follow_the_order_of_the_changes() -> None:
     follows = [{"user_id": "a", "other_id": "b", "existed": True}]
     found = outcomes(changes, [nodes, [], follows])
     assert found == ["kept", "removed", "missing", "made", "missing", "made", "kept"]
+
+
+def test_what_is_taken_back_is_taken_back_once() -> None:
+    """All retractions of a batch meet what was there before it."""
+    one, every, none = Retract("a", "i", "like"), Retract("a", "i"), Retract("b", "i")
+    changes = [one, PutNode("user", "a", {}), one, every, every, none]
+    name, given = steps(changes)[0]
+    assert (name, len(given["rows"])) == ("write/retract", 5)
+    taken = [
+        {"user_id": "a", "item_id": "i", "kind": "like", "events": ["like"]},
+        {"user_id": "a", "item_id": "i", "kind": None, "events": ["like", "view"]},
+    ]
+    nodes = [{"kind": "user", "id": "a", "made": True}]
+    found = outcomes(changes, [taken, nodes, [], []])
+    assert found == ["removed", "made", "missing", "removed", "missing", "missing"]

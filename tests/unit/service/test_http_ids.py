@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsvc.recommend.graph_writer import DropFollow
+from recsvc.recommend.graph_writer import DropFollow, Retract
 from tests.unit.service.fake_engine import FakeEngine
 
 HOSTILE_IDS = [
@@ -96,6 +96,8 @@ async def ask_all(client: httpx.AsyncClient, id_: str) -> None:
         assert response.status_code == 200, response.text
     response = await client.delete(f"/v1/users/{path}/follows/{path}")
     assert response.status_code == 204, response.text
+    response = await client.delete(f"/v1/users/{path}/interactions/{path}?event=like")
+    assert response.status_code == 204, response.text
 
 
 def asked(fake: FakeEngine) -> list[tuple[object, ...]]:
@@ -105,7 +107,12 @@ def asked(fake: FakeEngine) -> list[tuple[object, ...]]:
 def expected(id_: str) -> list[tuple[object, ...]]:
     asks: list[tuple[object, ...]]
     asks = [(name, id_) for name in ("recommend", "similar_users", "similar_items", "explain")]
-    return [*asks, ("node", "category"), ("change", DropFollow(id_, id_))]
+    return [
+        *asks,
+        ("node", "category"),
+        ("change", DropFollow(id_, id_)),
+        ("change", Retract(id_, id_, "like")),
+    ]
 
 
 @pytest.mark.parametrize("id_", HOSTILE_IDS)

@@ -32,6 +32,7 @@ GET    /v1/categories/{id}
 DELETE /v1/categories/{id}
 PUT    /v1/users/{id}/follows/{other_id}
 DELETE /v1/users/{id}/follows/{other_id}
+DELETE /v1/users/{id}/interactions/{item_id}
 GET    /v1/models
 POST   /v1/models/{model}/activate
 POST   /v1/models/{model}/rollback
