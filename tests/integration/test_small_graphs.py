@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True, scope="session"),
 ]
 
+RIDGE = {"RECSVC_REFRESH": '{"models": ["ridge"]}'}
 SHORT = ("nobody with five",)
 """What `make test` refreshes."""
 LEARNED = {
@@ -129,7 +130,7 @@ class Shop:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command; what is not an error of ours goes on through it."""
         return Served(self.address, self.gateway, None, self.folder / "home", self.folder).run(
-            *arguments
+            *arguments, **self.variables
         )
 
     def run(self, *arguments: str) -> str:
@@ -304,6 +305,8 @@ def shop(
 )
 def test_a_small_graph_is_refreshed_and_answers(name: str, shop: Callable[[Tables], Shop]) -> None:
     made = shop(NAMED[name])
+    if name in SHORT:
+        made.variables = RIDGE
     manifest = made.everything()
     assert (manifest["unlearned"] is None) == (name in LEARNED)
     if name not in SHORT:
@@ -364,8 +367,8 @@ def test_some_small_graphs_are_refreshed(
     tables: Tables, neo4j_address: Neo4jAddress, session_gateway: Neo4jGateway,
     tmp_path_factory: pytest.TempPathFactory, service: httpx.Client,
 ) -> None:  # fmt: skip
-    folder, ridge = tmp_path_factory.mktemp("shop"), {"RECSVC_REFRESH": '{"models": ["ridge"]}'}
-    Shop(neo4j_address, session_gateway, folder, service, tables, 1, ridge).everything()
+    folder = tmp_path_factory.mktemp("shop")
+    Shop(neo4j_address, session_gateway, folder, service, tables, 1, RIDGE).everything()
 
 
 @pytest.mark.long
