@@ -25,7 +25,8 @@ _NOT_CODE = re.compile(
 _TYPES = re.compile(r"-\s*\[\s*\w*\s*:\s*(\w+(?:\|\w+)*)")
 _ANY_TYPE = re.compile(r"-\s*\[\s*\w*\s*[\]*{]|-\s*-")
 _PARAMETER = re.compile(r"\$(\w+)")
-_CODE_PARAMETER = re.compile(rf"{_NOT_CODE.pattern}|\$(?P<name>\w+)", re.DOTALL)
+CODE_PARAMETER = re.compile(rf"{_NOT_CODE.pattern}|\$(?P<name>\w+)", re.DOTALL)
+"""A parameter, whose name it gives, or what may hold a dollar sign that is none."""
 _PLACEHOLDER = re.compile(r"<<\w+>>")
 _EACH = re.compile(r"(\w+)\s*=\s*(.+)")
 
@@ -78,7 +79,7 @@ def with_one_parameter(text: LiteralString) -> LiteralString:
         return f"$all.{found['name']}" if found["name"] else found[0]
 
     # Made from one checked text in a way that adds no value to it.
-    return cast(LiteralString, _CODE_PARAMETER.sub(in_map, text))
+    return cast(LiteralString, CODE_PARAMETER.sub(in_map, text))
 
 
 def planned_once(query: Query) -> Query:

@@ -9,7 +9,9 @@ _VECTORS_PER_TRANSACTION = 1_000
 
 
 def remove_ours(gateway: Gateway) -> dict[str, int]:
-    """Remove versions, their arrays, the lease, vectors, their indexes and `SIMILAR`.
+    """Remove versions, their arrays, the lease, vectors, their indexes, `SIMILAR` and the ledger.
+
+    What was written over HTTP as the owner's nodes and relationships stays.
 
     Returns:
         How many of each.
@@ -26,6 +28,12 @@ def remove_ours(gateway: Gateway) -> dict[str, int]:
         return removed
     named = catalogue()
     removed["nodes"] = gateway.run(named["attach/drop_versions"])[0]["dropped"]
+    for label in ("Event", "Outcome"):
+        removed["nodes"] += gateway.run(named[f"attach/drop_notes[{label}]"])[0]["dropped"]
+    if graph.writes == "all":
+        for query in catalogue().folder("attach"):
+            if query.name.startswith(("attach/drop_constraint", "attach/drop_index")):
+                gateway.run(query)
     removed["similar"] = gateway.run(named["attach/drop_similar"])[0]["dropped"]
     for model in EMBEDDING_MODELS:
         for slot in ("a", "b"):

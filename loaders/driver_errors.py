@@ -161,7 +161,7 @@ def _of_server(
     code, message = error.code or "", error.message or ""
     if "TransactionTimedOut" in code:
         return Neo4jTimeoutError(f"Neo4j at {uri} ran out of time{where}")
-    if refused := _refused_value(where, message):
+    if refused := _refused_value(where, code, message):
         return refused
     if code.startswith(_OURS) and "critical error" not in message:
         return QueryError(f"Neo4j refused a statement{where}: {code}: {message}")
@@ -173,7 +173,7 @@ def _of_server(
     )
 
 
-def _refused_value(where: str, message: str) -> RefusedValueError | None:
+def _refused_value(where: str, code: str, message: str) -> RefusedValueError | None:
     """The same error where it names the property whose value is refused."""
     if found := _TOO_LARGE.search(message):
         names = [name.strip("` ") for name in found["properties"].split(",")]
@@ -181,6 +181,9 @@ def _refused_value(where: str, message: str) -> RefusedValueError | None:
     elif found := _NOT_UNIQUE.search(message):
         names = _NAME.findall(found["properties"])
         why = "another node has this value, and a constraint has it be unique"
+    elif "ConstraintValidationFailed" in code:
+        names = _NAME.findall(message) or ["some property"]
+        why = f"a constraint of the graph on {', '.join(names)} is not kept"
     else:
         return None
     text = f"Neo4j refused a value of {', '.join(names)}{where}: {why}"

@@ -62,6 +62,15 @@ class Neo4jAddress:
         """
         return query.text if self.graph is None else self.graph.statement(query)
 
+    def check_written(self, query: Query, parameters: Mapping[str, Any]) -> None:
+        """Go on only if the graph there can take what a query is given.
+
+        Raises:
+            ForeignGraphError: a mapping does not say how to write it.
+        """
+        if self.graph is not None:
+            self.graph.check(query, parameters)
+
     def rows_from_disk(self, query: Query, parameters: Mapping[str, Any]) -> list[Row] | None:
         """The rows of a query that is not asked of Neo4j; None where it is.
 
@@ -306,6 +315,7 @@ class _OpenTransaction:
         if kept is not None:
             return kept
         statement, given = self._address.statement(query), checked(query, parameters)
+        self._address.check_written(query, given)
         return _rows(self._transaction.run(statement, given))
 
 

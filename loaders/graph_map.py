@@ -28,6 +28,7 @@ _FUNCTION = re.compile(
     "round|sign|size|split|sqrt|substring|to(integer|float|string)(ornull)?|tolower|toupper|trim",
     re.IGNORECASE,
 )
+_TRUTH = ("true", "false")
 _NAME = r"(?:[^\W\d]\w*|`[^`]+`)"
 _NAMES = rf"{_NAME}(?:\s*\|\s*:?{_NAME})*"
 _NODE = re.compile(rf"\(\s*(?P<name>[^\W\d]\w*)?\s*(?::\s*(?P<of>{_NAMES}))?\s*\)")
@@ -38,7 +39,11 @@ _HOP = re.compile(
 
 def quoted(name: str) -> str:
     """A label, type or property as Cypher takes it, whatever characters it has."""
-    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else "`" + name.replace("`", "``") + "`"
+    return (
+        name
+        if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)
+        else "`" + name.replace("`", "``") + "`"
+    )
 
 
 def is_name(text: str) -> bool:
@@ -93,6 +98,60 @@ def renamed(text: str, names: Mapping[str, str]) -> str:
         names.get(part, part) if kind == "variable" else part
         for kind, part in expression_parts(text)
     )
+
+
+def settable(text: str, variable: str) -> dict[str, str] | None:
+    """What makes a condition true: literals by property, both as Cypher writes them.
+
+    Returns:
+        None: it is more than properties of the variable that equal something, joined by AND.
+    """
+    found: dict[str, str] = {}
+    parts = [each for each in expression_parts(text) if each[0] != "space"]
+    while parts:
+        name, parts = _property(parts, variable)
+        signed = parts[1:2] == [("sign", "-")]
+        value = parts[1 + signed : 2 + signed]
+        literal = value and (
+            value[0][0] == "number"
+            or (not signed and (value[0][0] == "string" or value[0][1].lower() in _TRUTH))
+        )
+        if name is None or parts[:1] != [("sign", "=")] or not literal:
+            return None
+        word = value[0][1]
+        found[quoted(name)] = "-" * signed + (word if value[0][0] == "string" else word.lower())
+        parts = parts[2 + signed :]
+        if parts and (parts[0][1].upper() != "AND" or len(parts) == 1):
+            return None
+        parts = parts[1:]
+    return found
+
+
+def read_property(text: str, variable: str, *, shifted: bool) -> str | None:
+    """The property of a variable that an expression is.
+
+    Args:
+        text: the expression.
+        variable: the variable.
+        shifted: a number may be added to it, or taken from it.
+
+    Returns:
+        None: it is something else.
+    """
+    parts = [each for each in expression_parts(text) if each[0] != "space"]
+    name, rest = _property(parts, variable)
+    moved = len(rest) == 2 and rest[0][1] in ("+", "-") and rest[1][0] == "number"
+    return name if not rest or (shifted and moved) else None
+
+
+def _property(
+    parts: list[tuple[str, str]], variable: str
+) -> tuple[str | None, list[tuple[str, str]]]:
+    """The property of a variable that an expression begins with, and what comes after it."""
+    begins = parts[:2] == [("variable", variable), ("sign", ".")]
+    if not begins or len(parts) < 3 or parts[2][0] not in ("word", "quoted"):
+        return None, parts
+    return parts[2][1].strip("`"), parts[3:]
 
 
 def _check_expression(text: str, variables: Sequence[str], field: str) -> None:

@@ -10,13 +10,14 @@ from loaders.errors import ForeignGraphError
 from loaders.graph_map import PREFIX, GraphMap
 from loaders.mapped._paths import LINKED
 from loaders.mapped._statement import Writer
+from loaders.mapped._writes import Writes
 
 _ONES = re.compile(rf":(?:User|Item|Category|{'|'.join(LINKED)})\b")
 _OWN = re.compile(
     r"\b(?:(?:user_|item_)?embedding_|(?:EmbeddingVersion|SnapshotPart|RefreshLease|WriteLock|"
     r"Deletion|Event|Outcome|HAS_PART|HAS_NEXT_PART|HAD_PART|SIMILAR)\b)"
 )
-_MADE = re.compile(r"(?<=CONSTRAINT )recsvc_(?=\w+ IF NOT EXISTS)")
+_MADE = re.compile(r"(CONSTRAINT |INDEX )recsvc_(?=\w+ IF NOT EXISTS)")
 # Looks at indexes of ours for what speaks: they are not there, and each look would read everything.
 _SPEAKING = re.compile(
     r"(?://[^\n]*\n)*CALL \(speaking\) \{.*?\n\}\nWITH speaking, [^\n]*\n"
@@ -34,6 +35,11 @@ _OWNERS = re.compile(
     r"extract/without_held_out"
 )
 """Queries that change nodes and relationships of the graph's owner."""
+_BY_MAPPING = re.compile(
+    r"ingest/events$|write/(?:nodes|follows|outcomes|put_\w+)$|delete/delete_|"
+    r"schema/(?:event_|outcome_|write_lock)"
+)
+"""Those of them that a mapping may say how to make, and what they need."""
 
 
 class MappedGraph:
@@ -48,6 +54,7 @@ class MappedGraph:
         self.map = graph
         self.versions = versions if graph.writes == "none" else None
         self._texts: dict[str, str] = {}
+        self._writes = Writes(graph)
 
     def statement(self, query: Query) -> LiteralString:
         """The text of a query, as this graph takes it; values stay parameters.
@@ -56,15 +63,29 @@ class MappedGraph:
             ForeignGraphError: it changes what belongs to the graph's owner.
         """
         owners = _OWNERS if self.versions is None else _ALL
-        if query.mode != "read" and owners.match(query.name):
+        by_mapping = self.map.writes == "all" and _BY_MAPPING.match(query.name)
+        if query.mode != "read" and owners.match(query.name) and not by_mapping:
+            all_ = "" if self.map.writes == "all" else (
+                f', or set writes = "all" in [graph], which is {self.map.writes!r}')  # fmt: skip
             raise ForeignGraphError(
                 "the graph is somebody else's, which [graph] in recsvc.toml maps: it is read, and "
-                "not written. Write to it as its owner does: what is there counts at once"
+                "not written. Write to it as its owner does, and what is there counts at once"
+                + all_
             )
         if query.text not in self._texts:
-            self._texts[query.text] = mapped_text(self.map, query.text)
+            own = self._writes.text(query.name) if by_mapping else None
+            self._texts[query.text] = own or mapped_text(self.map, query.text)
         # What the mapping brings is checked: quoted names, and expressions of a closed grammar.
         return cast(LiteralString, self._texts[query.text])
+
+    def check(self, query: Query, parameters: Mapping[str, Any]) -> None:
+        """Go on only if the mapping says how to write what a query is given.
+
+        Raises:
+            ForeignGraphError: it does not; the message says why.
+        """
+        if self.map.writes == "all":
+            self._writes.check(query.name, parameters)
 
     def rows_from_disk(self, query: Query, parameters: Mapping[str, Any]) -> list[Row] | None:
         """The rows of a query of versions, where they are kept in a folder; else None.
@@ -79,9 +100,10 @@ class MappedGraph:
 
 def mapped_text(graph: GraphMap, text: str) -> str:
     """A statement of `cypher/`, as the graph of somebody else takes it."""
+    text = _MADE.sub(r"\1recsvc_own_", text)
     if graph.writes != "all":
-        text = _MADE.sub("recsvc_own_", text)
         text = _OWN.sub(lambda found: PREFIX + found[0], text)
+    text = re.sub(r"(?<=:)(Event|Outcome)\b", rf"{PREFIX}\1", text)
     if not _ONES.search(text):
         return text
     text = _SPEAKING.sub("WITH speaking AS kinds", text)

@@ -15,6 +15,11 @@ def as_text(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def number_of(wanted: str) -> str:
+    """The whole number that an id as text is; null where it is none, as `01` is not."""
+    return f"CASE WHEN toString(toIntegerOrNull({wanted})) = {wanted} THEN toInteger({wanted}) END"
+
+
 class Names:
     """What stands for nodes and their properties in one statement."""
 
@@ -54,9 +59,7 @@ class Names:
         nodes = list(self._nodes(label).values())
         if len(nodes) != 1:
             return f"{self._id(name, label)} = {wanted}"
-        number = f"CASE WHEN toString(toIntegerOrNull({wanted})) = {wanted} " \
-                 f"THEN toInteger({wanted}) END"  # fmt: skip
-        return f"{name}.{quoted(nodes[0].id)} IN [{wanted}, {number}]"
+        return f"{name}.{quoted(nodes[0].id)} IN [{wanted}, {number_of(wanted)}]"
 
     def _id(self, name: str, label: str) -> str:
         nodes = self._nodes(label)

@@ -13,7 +13,12 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from loaders.errors import Neo4jServerError, Neo4jTimeoutError, QueryError
+from loaders.errors import (
+    ForeignGraphError,
+    Neo4jServerError,
+    Neo4jTimeoutError,
+    QueryError,
+)
 
 _Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
@@ -106,7 +111,7 @@ class GroupCommit(Generic[_Request, _Answer]):
     async def _answer(self, batch: Sequence[_Waiting[_Request, _Answer]]) -> None:
         try:
             answers = await self._commit([entry.request for entry in batch])
-        except (QueryError, Neo4jServerError) as error:
+        except (QueryError, Neo4jServerError, ForeignGraphError) as error:
             # One of them may be at fault, or something it needs was deleted at this moment: each
             # half gets a transaction of its own, until the others have come through.
             _log.warning("a batch of writes was refused", requests=len(batch), reason=str(error))

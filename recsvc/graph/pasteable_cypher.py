@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from loaders.catalogue import Query, catalogue
+from loaders.catalogue import CODE_PARAMETER, Query, catalogue
 from loaders.gateway import checked, taken
 from loaders.mapped import MappedGraph
 
-_PARAMETER = re.compile(r"\$(\w+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -47,7 +46,9 @@ def written_out(query: Query, parameters: Mapping[str, Any]) -> str:
     It is shown, never run by us: what we run takes its values as parameters.
     """
     values = checked(query, parameters)
-    return _PARAMETER.sub(lambda match: _literal(values[match[1]]), query.text)
+    return CODE_PARAMETER.sub(
+        lambda found: _literal(values[found["name"]]) if found["name"] else found[0], query.text
+    )
 
 
 def _literal(value: Any) -> str:

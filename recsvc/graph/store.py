@@ -7,7 +7,13 @@ import neo4j
 
 from loaders.catalogue import catalogue
 from loaders.embedding_models import EMBEDDING_MODELS
-from loaders.errors import CategoryCycleError, QueryError, SumBeyondError
+from loaders.errors import (
+    CategoryCycleError,
+    ForeignGraphError,
+    QueryError,
+    RefusedValueError,
+    SumBeyondError,
+)
 from loaders.gateway import Gateway, Neo4jAddress, Row, taken
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.parts import Part, PartName
@@ -298,10 +304,16 @@ class Store(OutcomeStore):
             SumBeyondError: they would take a sum beyond its limit; none of them is written.
             Neo4jError: the graph cannot be written in time.
         """
-        query = catalogue()["ingest/events"]
-        parameters = {"rows": [event_row(row) for row in rows], "limit": MAX_AMOUNT}
-        steps = [(query, parameters), *([outcomes_step(outcomes)] if outcomes else ())]
-        answer = (await self._write(steps, _refuse_beyond))[0]
+        events = {"rows": [event_row(row) for row in rows], "limit": MAX_AMOUNT}
+        steps = [(catalogue()["ingest/events"], events)]
+        if self.address.graph is not None:
+            # Somebody else's graph tells what is missing, and whether it can be made.
+            ids = {name: [{"id": each, "make": True} for each in sorted({r[key] for r in rows})]
+                   for name, key in (("users", "user_id"), ("items", "item_id"))}  # fmt: skip
+            steps.insert(0, (catalogue()["write/nodes"], {**ids, "categories": []}))
+        counted = len(steps) - 1
+        steps += [outcomes_step(outcomes)] if outcomes else []
+        answer = (await self._write(steps, _refuse_beyond))[counted]
         return answer[0]["event_ids"] if answer else []
 
     async def write(self, steps: Sequence[Step]) -> list[list[Row]]:
@@ -405,13 +417,29 @@ class Store(OutcomeStore):
 
 def _refuse_beyond(rows: list[Row]) -> None:
     """Refuse what `cypher/ingest/events.cypher` has done, where a sum is beyond its limit."""
+    _refuse_nodes(rows)
     for row in rows:
         if row.get("beyond"):
             raise SumBeyondError(row["beyond"])
 
 
+def _refuse_nodes(rows: list[Row]) -> None:
+    """Refuse what somebody else's graph has no place for."""
+    for row in rows:
+        why = row.get("refused")
+        if why == "number":
+            raise RefusedValueError(
+                f"the id {row['id']!r} of a {row['kind']} is no whole number",
+                properties=[f"{row['kind']}_id"],
+                why=f"ids of {row['kind']}s are whole numbers in this graph: expected one",
+            )
+        if why:
+            raise ForeignGraphError(f"{row['kind']} {row['id']!r} cannot be written: {why}")
+
+
 def _refuse_cycles(rows: list[Row]) -> None:
     """Refuse what `cypher/write/own_ancestors.cypher` finds."""
+    _refuse_nodes(rows)
     for row in rows:
         if "own_ancestor" in row:
             raise CategoryCycleError(f"the category {row['own_ancestor']!r} is its own ancestor")

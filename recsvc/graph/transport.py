@@ -87,6 +87,12 @@ class Transport:
         """Whether Neo4j is known not to answer: nobody waits for it."""
         return self._patience.away
 
+    @property
+    def _writes_nodes(self) -> bool:
+        """Whether users, items and what is between them are ever written for a request."""
+        graph = self.address.graph
+        return graph is None or graph.map.writes == "all"
+
     async def open(self) -> None:
         """Make the driver; connections are opened when they are needed."""
         self._driver = neo4j.AsyncGraphDatabase.driver(
@@ -168,7 +174,7 @@ class Transport:
 
     async def _plan_writes(self) -> None:
         """Plan what writes, with the schema there; nothing is written, and nobody is locked out."""
-        if self.address.graph is not None:
+        if not self._writes_nodes:
             return  # nothing is written for a request
         try:
             await self._schema_made()
@@ -193,7 +199,7 @@ class Transport:
         Raises:
             Neo4jError: nothing is known of that: it does not answer.
         """
-        if self.address.graph is not None:
+        if not self._writes_nodes:
             return  # nothing is written for a request
         self._patience.refuse_if_away()
         query = catalogue()["write/try_write"]
@@ -278,8 +284,9 @@ class Transport:
         Raises:
             Neo4jError: the graph cannot be written in time.
         """
-        for query, _ in steps:
-            self.address.statement(query)  # refused before anything is waited for
+        for query, parameters in steps:  # refused before anything is waited for
+            self.address.statement(query)
+            self.address.check_written(query, parameters)
         self._patience.refuse_if_away(to_write=True)
         seconds = self.write_timeout_seconds
         try:

@@ -5,6 +5,8 @@
     a key that is not for this, another site's page   403
     invalid request, body that cannot be read         422, with the fields at fault
     TooMuchError                                      422
+    RefusedValueError                                 422
+    ForeignGraphError                                 409
     NotFoundError, unknown address                    404
     ActivationError, RefreshRunningError              409
     method an address does not have                   405, with Allow
@@ -35,7 +37,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from loaders.errors import ForeignGraphError, Neo4jAwayError
+from loaders.errors import ForeignGraphError, Neo4jAwayError, RefusedValueError
 from recsvc.errors import (
     FOLDER_ERRNOS,
     ActivationError,
@@ -210,6 +212,12 @@ async def _later(request: Request, error: Exception) -> Response:
     return unavailable(request.scope, str(error))
 
 
+async def _refused_value(request: Request, error: RefusedValueError) -> Response:
+    errors = [{"location": ["body"], "detail": _writable(error.why)}]
+    named = f"{', '.join(sorted(error.properties))}: " if error.properties else ""
+    return problem(request.scope, 422, f"{named}{error.why}", errors=errors)
+
+
 async def _too_much(request: Request, error: Exception) -> Response:
     errors = [{"location": ["body"], "detail": str(error)}]
     return problem(request.scope, 422, str(error), errors=errors)
@@ -233,6 +241,7 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     RefreshError: _later,
     BusyError: _later,
     TooMuchError: _too_much,
+    RefusedValueError: _refused_value,
     Neo4jAwayError: _neo4j_away,
     SnapshotError: _no_snapshot,
     DeletionPendingError: _deletion_pending,

@@ -311,7 +311,11 @@ def test_nothing_is_written_for_a_user_who_may_only_read(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("graph", [NORTHWIND, MOVIES, MANY_WAYS], ids=["shop", "movies", "many"])
+@pytest.mark.parametrize(
+    "graph",
+    [NORTHWIND, MOVIES, MANY_WAYS, MOVIES.model_copy(update={"writes": "all"})],
+    ids=["shop", "movies", "many", "written"],
+)
 def test_every_query_is_planned_in_other_names(
     graph: GraphMap, session_gateway: Neo4jGateway, neo4j_address: Neo4jAddress
 ) -> None:

@@ -19,6 +19,7 @@ from loaders.errors import (
     Neo4jTimeoutError,
     Neo4jUnavailableError,
     QueryError,
+    RefusedValueError,
 )
 from loaders.gateway import (
     Gateway,
@@ -120,7 +121,7 @@ def test_checked_refuses_any_other_names(parameters: dict[str, Any]) -> None:
             Neo4jTimeoutError,
         ),
         (server_error("Neo.ClientError.Statement.SyntaxError"), QueryError),
-        (server_error("Neo.ClientError.Schema.ConstraintValidationFailed"), QueryError),
+        (server_error("Neo.ClientError.Schema.ConstraintValidationFailed"), RefusedValueError),
         (server_error("Neo.DatabaseError.Schema.ConstraintCreationFailed"), QueryError),
         (server_error("Neo.ClientError.Procedure.ProcedureCallFailed"), QueryError),
         *((server_error(code), Neo4jServerError) for code in SERVER_SIDE),

@@ -1,9 +1,22 @@
 """The mapping of somebody else's graph is checked, and never becomes an injection."""
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from loaders.graph_map import GraphMap, NodeMap, PathMap, parse_path, quoted, renamed
+from loaders.graph_map import (
+    GraphMap,
+    NodeMap,
+    PathMap,
+    parse_path,
+    quoted,
+    read_property,
+    renamed,
+    settable,
+)
 from tests.mappings import MANY_WAYS
 
 NODES = {"user": {"label": "A", "id": "a"}, "item": {"label": "B", "id": "b"}}
@@ -62,6 +75,66 @@ def test_what_is_no_path_is_refused(path):
 def test_conditions_are_of_a_closed_grammar(condition):
     with pytest.raises(ValidationError):
         PathMap(path="(user)-[r:R]->(item)", where=condition)
+
+
+PIECES = st.sampled_from([
+    "r.a", "r.`a b`", "user", "item.x", " = ", "=", "1", "'t'", '"t"', " AND ", " OR ", "NOT ",
+    "(", ")", "[", "]", ",", ".", " + ", "-", "--", "//", "/*", "*/", "{", "}", ";", "$x", "\\",
+    "\\u0027", "`", "'", '"', "\n", "coalesce(", "toFloat(", "CALL", "CALL {", "db.labels()",
+    " RETURN 1",
+    "DELETE r", "DETACH DELETE r", "SET r.a", "MATCH (n)", "LOAD CSV FROM 'x' AS y",
+    "EXISTS { (r) }",
+    "COUNT", "COLLECT", "apoc.x(", "UNION", "reduce(", "[x IN ", " WHERE ", "<", ">", "|", ":A",
+])  # fmt: skip
+CLAUSES = re.compile(
+    r"(?<!\.)(?<!\w)(CALL|RETURN|DELETE|DETACH|SET|MATCH|MERGE|CREATE|LOAD|UNION|EXISTS|COUNT|COLLECT|"
+    r"WHERE|REMOVE|FOREACH|UNWIND|USE|FINISH|YIELD|WITH(?!\s))(?!\w)|[{}$;|:\\\\]|//|/\*",
+    re.IGNORECASE,
+)
+
+
+@given(st.lists(PIECES, min_size=1, max_size=9).map("".join))
+def test_what_is_taken_is_an_expression_and_nothing_else(text):
+    try:
+        path = PathMap(path="(user)-[r:R]->(item)", where=text, value=text, timestamp=text)
+    except ValidationError:
+        return
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "", path.where)
+    assert not CLAUSES.search(bare), bare
+    assert bare.count("(") == bare.count(")")
+    assert not set("'\"`") & set(bare)
+
+
+@given(st.text(max_size=20))
+def test_a_quoted_name_ends_where_it_ends(name):
+    text = quoted(name)
+    assert re.fullmatch(r"[A-Za-z_][A-Za-z_0-9]*|`(?:[^`]|``)*`", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("r.a = 1", {"a": "1"}),
+        ("r.`a b` = 'x' and r.c = TRUE AND r.d = -2.5", {"`a b`": "'x'", "c": "true", "d": "-2.5"}),
+        ("r.a > 1", None),
+        ("r.a = r.b", None),
+        ("r.a = 1 OR r.b = 2", None),
+        ("NOT r.a = 1", None),
+        ("user.a = 1", None),
+        ("r.a = -'x'", None),
+        ("(r.a = 1)", None),
+    ],
+)
+def test_conditions_that_can_be_set(text, found):
+    assert settable(text, "r") == found
+
+
+def test_what_a_value_is_read_off():
+    assert read_property("r.a", "r", shifted=False) == "a"
+    assert read_property("r.`a b` - 3.5", "r", shifted=True) == "a b"
+    assert read_property("r.a - 3.5", "r", shifted=False) is None
+    assert read_property("r.a * 2", "r", shifted=True) is None
+    assert read_property("coalesce(r.a, 1)", "r", shifted=True) is None
 
 
 def test_properties_and_functions_are_allowed_in_values():

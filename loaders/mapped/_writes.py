@@ -1,0 +1,524 @@
+"""What is written into the graph of somebody else: statements in its names, and what is refused.
+
+They take the parameters and return the columns of the files under `cypher/` that they stand for.
+A refusal says why, and what its owner or the caller can do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loaders.errors import ForeignGraphError
+from loaders.graph_map import (
+    PREFIX,
+    GraphMap,
+    Hop,
+    NodeMap,
+    PathMap,
+    quoted,
+    read_property,
+    renamed,
+    settable,
+)
+from loaders.mapped._names import as_text, number_of
+
+Rows = Sequence[Mapping[str, Any]]
+
+_SAMPLED = 1_000
+_TIME_KIND = (
+    "CASE WHEN {0} IS :: INTEGER NOT NULL OR {0} IS :: FLOAT NOT NULL "
+    "THEN CASE WHEN abs({0}) < 1e11 THEN 'seconds' ELSE 'milliseconds' END "
+    "WHEN {0} IS :: STRING NOT NULL THEN 'text' WHEN {0} IS :: DATE NOT NULL THEN 'date' "
+    "WHEN {0} IS :: LOCAL DATETIME NOT NULL THEN 'local' ELSE 'zoned' END"
+)
+_TIME_AS = (
+    "CASE {kind} WHEN 'seconds' THEN {at}.epochSeconds WHEN 'milliseconds' THEN {at}.epochMillis "
+    "WHEN 'text' THEN toString({at}) WHEN 'date' THEN date({at}) "
+    "WHEN 'local' THEN localdatetime({at}) ELSE {at} END"
+)
+_NUMBER_AS = (
+    "CASE WHEN {whole} AND {value} = floor({value}) THEN toInteger({value}) "
+    "ELSE toFloat({value}) END"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Nodes of a label of ours that one part of a mapping describes.
+
+    Attributes:
+        name: user, item or category.
+        node: how they are mapped.
+        before: what their ids begin with for us: the kind, where there are several of categories.
+    """
+
+    name: str
+    node: NodeMap
+    before: str = ""
+
+    @property
+    def label(self) -> str:
+        """Quoted."""
+        return quoted(self.node.label)
+
+    @property
+    def key(self) -> str:
+        """The property with the id, quoted."""
+        return quoted(self.node.id)
+
+    def id_of(self, ours: str) -> str:
+        """The id in the graph, as text."""
+        return f"substring({ours}, {len(self.before)})" if self.before else ours
+
+    def is_one(self, ours: str) -> str:
+        """That an id of ours is one of these."""
+        return f"{ours} STARTS WITH {as_text(self.before)}" if self.before else "true"
+
+    def has(self, name: str, ours: str) -> str:
+        """That a node has an id of ours, and counts."""
+        own = self.id_of(ours)
+        met = f" AND {self.met(name)}" if self.node.where else ""
+        return f"{name}.{self.key} IN [{own}, {number_of(own)}]{met}"
+
+    def met(self, name: str) -> str:
+        """That a node counts."""
+        return f"({renamed(self.node.where, {self.name: name})})" if self.node.where else "true"
+
+    @property
+    def settings(self) -> Mapping[str, str] | None:
+        """What has to be set on a new one, so that it counts; None: that cannot be told."""
+        return settable(self.node.where, self.name) if self.node.where else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A path of one relationship that can be made.
+
+    Attributes:
+        hop: the relationship.
+        settings: what it has to have, so that it counts.
+        value: property with the value; None where there is none.
+        time: likewise with the time.
+        event: the kind; None where a property has it.
+        event_property: likewise.
+    """
+
+    hop: Hop
+    settings: Mapping[str, str]
+    value: str | None
+    time: str | None
+    event: str | None
+    event_property: str | None
+
+    def pattern(self, start: str, end: str, inner: str = "") -> str:
+        """As it is matched; what has no direction in the mapping has none."""
+        back, on = ("<", "") if self.hop.forward is False else ("", ">" * bool(self.hop.forward))
+        return f"({start}){back}-[{inner}:{self.hop.types}]-{on}({end})"
+
+    def made(self, start: str, end: str, inner: str = "", properties: str = "") -> str:
+        """As it is made: what has no direction leads from the start."""
+        back, on = ("<", "") if self.hop.forward is False else ("", ">")
+        more = f" {{{properties}}}" if properties else ""
+        return f"({start}){back}-[{inner}:{self.hop.types}{more}]-{on}({end})"
+
+
+class Writes:
+    """The statements that write into one graph."""
+
+    def __init__(self, graph: GraphMap) -> None:
+        self._graph = graph
+        categories = graph.category
+        self._kinds = {
+            "user": [_Kind("user", graph.user)],
+            "item": [_Kind("item", graph.item)],
+            "category": [
+                _Kind("category", node, f"{kind}:" if len(categories) > 1 else "")
+                for kind, node in categories.items()
+            ],
+        }
+        self._texts: dict[str, Callable[[], str]] = {
+            "ingest/events": self._events,
+            "write/nodes": self._nodes,
+            "write/follows": self._follows,
+            **{f"write/put_{kind}": lambda kind=kind: self._put(kind) for kind in self._kinds},
+        }
+
+    def text(self, name: str) -> str | None:
+        """The statement that stands for a query; None where the file of it serves."""
+        return self._texts[name]() if name in self._texts else None
+
+    # What is refused.
+
+    def check(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Go on only if the mapping says how to write what a query is given.
+
+        Raises:
+            ForeignGraphError: it does not; the message says why, and what to do.
+        """
+        rows: Rows = parameters.get("rows", ())
+        if name == "write/nodes":
+            for row in parameters["categories"]:
+                self._kind_of_category(row["id"])
+        elif name == "ingest/events" and rows:
+            self._check_events(rows)
+        elif name == "write/follows" and rows:
+            (step,) = self._one(self._graph.follows, "follows")
+            if not step.time and any(row["since"] is not None for row in rows):
+                raise _refusal("since", "[[graph.follows]] names no timestamp for it")
+        elif name.startswith("write/put_"):
+            self._check_puts(name.removeprefix("write/put_"), rows)
+        elif name.startswith("delete/delete_"):
+            self._check_deletion(name.removeprefix("delete/delete_"))
+
+    def _check_events(self, rows: Rows) -> None:
+        events = {path.event: path for path in self._graph.interactions if not path.event_property}
+        others = [path for path in self._graph.interactions if path.event_property]
+        for event in {row["event"] for row in rows}:
+            path = events.get(event) or next(iter(others), None)
+            if path is None:
+                raise _refusal(
+                    f"an event {event!r}",
+                    f"[[graph.interactions]] has {', '.join(map(repr, sorted(events)))}",
+                )
+            step = _step(path)
+            if not step.value and any(
+                row["value"] is not None for row in rows if row["event"] == event
+            ):
+                raise _refusal(
+                    f"a value of {event!r}", "its path names no property for it: leave it out"
+                )
+
+    def _check_puts(self, kind: str, rows: Rows) -> None:
+        for row in rows:
+            links, properties = row["links"], row["properties"]
+            if links and kind == "item":
+                if len(self._kinds["category"]) != 1:
+                    raise _refusal("categories of an item", "there are several kinds of them")
+                (step,) = self._one(self._graph.item_categories, "item_categories")
+                if not step.value and any(link["weight"] != 1 for link in links):
+                    raise _refusal("the weight of a category", "its path names no value for it")
+            elif links:
+                raise _refusal("preferences and parents", "[graph] has nothing for them")
+            if kind == "category" and properties.get("kind") is not None:
+                name = next(k for k, v in self._graph.category.items()
+                            if v is self._kind_of_category(row["id"]).node)  # fmt: skip
+                if properties["kind"] != name:
+                    raise _refusal(f"the kind {properties['kind']!r}", f"it is {name!r}")
+            if kind == "item" and properties.get("available") is not None:
+                self._available(available=properties["available"])
+
+    def _check_deletion(self, kind: str) -> None:
+        graph = self._graph
+        paths = {
+            "user": (*graph.interactions, *graph.follows),
+            "item": (*graph.interactions, *graph.item_categories),
+            "category": graph.item_categories,
+        }[kind]
+        for path in paths:
+            if len(path.hops[1]) > 1:
+                raise _refusal(
+                    f"to delete a {kind}",
+                    f"what lies between on {path.path} would be left: delete it as its owner does",
+                )
+
+    def _kind_of_category(self, ours: str) -> _Kind:
+        for kind in self._kinds["category"]:
+            if ours.startswith(kind.before):
+                return kind
+        known = ", ".join(repr(kind.before) for kind in self._kinds["category"])
+        why = f"expected an id that begins with one of {known}" if known else "[graph] has none"
+        raise _refusal(f"the category {ours!r}", why)
+
+    def _one(self, paths: Sequence[PathMap], name: str) -> list[_Step]:
+        if len(paths) != 1:
+            raise _refusal(name, f"[graph] has {len(paths)} paths for {name}: one can be written")
+        return [_step(paths[0])]
+
+    def _available(self, *, available: bool) -> tuple[str, str] | None:
+        """The property that says it, and its value as text; None where there is none."""
+        condition = self._graph.item.available
+        found = settable(condition, "item") if condition else {}
+        if found is not None and len(found) == 1:
+            ((name, value),) = found.items()
+            if value in ("true", "false"):
+                return name, str((value == "true") == available).lower()
+            if available:
+                return name, value
+        elif not condition and available:
+            return None
+        raise _refusal(
+            f"available: {str(available).lower()}",
+            f"[graph.item] has available = {condition!r}"
+            if condition
+            else "[graph.item] has no `available`",
+        )
+
+    # Statements.
+
+    def _nodes(self) -> str:
+        parts = [
+            self._nodes_of(kind, rows)
+            for name, rows in (("user", "users"), ("item", "items"), ("category", "categories"))
+            for kind in self._kinds[name]
+        ]
+        union = "\nUNION ALL\n".join(parts)
+        return f"CALL () {{\n{union}\n}}\nRETURN kind, id, made, refused"
+
+    def _nodes_of(self, kind: _Kind, rows: str) -> str:
+        settings = kind.settings
+        able = "true" if settings is not None else "false"
+        own = kind.id_of("row.id")
+        put = "".join(f" SET new.{name} = {value}" for name, value in (settings or {}).items())
+        why = f"a node with this id is there, and is no {kind.name} by `where`"
+        cannot = (
+            f"`where` of its label cannot be set on a new {kind.name}: make it as its owner does"
+        )
+        return (
+            f"  WITH {_sampled(f'(n:{kind.label})', f'n.{kind.key}', '{0} IS :: INTEGER NOT NULL')}"
+            f" AS sampled\n"
+            f"  UNWIND ${rows} AS row\n"
+            f"  WITH sampled, row WHERE {kind.is_one('row.id')}\n"
+            f"  WITH coalesce(sampled, false) AS whole, row, {own} AS id,\n"
+            f"    {number_of(own)} AS number\n"
+            f"  CALL (id, number) {{\n"
+            f"    OPTIONAL MATCH (n:{kind.label}) WHERE n.{kind.key} IN [id, number]\n"
+            f"    RETURN count(n) > 0 AS known, coalesce(any(met IN collect({kind.met('n')}) "
+            f"WHERE met), false) AS counts\n"
+            f"  }}\n"
+            f"  WITH row, id, number, whole, known, counts, NOT known AND row.make AND {able} AND "
+            f"(number IS NOT NULL OR NOT whole) AS makes\n"
+            f"  FOREACH (_ IN CASE WHEN makes THEN [1] ELSE [] END |\n"
+            f"    MERGE (new:{kind.label} {{{kind.key}: CASE WHEN whole THEN number ELSE id END}})"
+            f"{put})\n"
+            f"  WITH row, makes, counts, CASE\n"
+            f"    WHEN makes OR counts THEN null WHEN known THEN {as_text(why)}\n"
+            f"    WHEN NOT {able} THEN {as_text(cannot)} ELSE 'number' END AS why\n"
+            f"  WHERE counts OR row.make\n"
+            f"  RETURN {as_text(kind.name)} AS kind, row.id AS id, makes AS made, why AS refused"
+        )
+
+    def _put(self, name: str) -> str:
+        return "\n".join(self._put_of(kind) for kind in self._kinds[name]) or _NOTHING
+
+    def _put_of(self, kind: _Kind) -> str:
+        ours = "title" if kind.name == "item" else "name"
+        title = kind.node.title
+        kept = {kind.key} | ({"kind"} if kind.name == "category" else set())
+        moved = ""
+        if title is not None and title != ours:
+            named = quoted(title)
+            moved = f"  SET n.{named} = coalesce(row.properties.{ours}, before.{named})\n"
+            kept.add(ours)
+        if kind.name == "item" and self._graph.item.available:
+            kept.add("available")
+        # What the caller names counts; the id and what has another name there stays.
+        stays = ", ".join(f"n.{name} = before.{name}" for name in sorted(kept))
+        return (
+            f"CALL () {{\n  UNWIND $rows AS row\n  WITH row WHERE {kind.is_one('row.id')}\n"
+            f"  MATCH (n:{kind.label}) WHERE {kind.has('n', 'row.id')}\n"
+            f"  WITH row, n, n {{.*}} AS before\n"
+            f"  SET n += row.properties\n  SET {stays}\n{moved}"
+            f"{self._put_available(kind)}{self._put_links(kind)}}}"
+        )
+
+    def _put_available(self, kind: _Kind) -> str:
+        if kind.name != "item" or not self._graph.item.available:
+            return ""
+        found = settable(self._graph.item.available, "item")
+        if found is None or len(found) != 1:
+            return ""  # refused where it is given
+        ((name, value),) = found.items()
+        said = f"(row.properties.available = {value})" if value in ("true", "false") else value
+        return (
+            f"  SET n.{name} = CASE WHEN row.properties.available IS NULL "
+            f"THEN before.{name} ELSE {said} END\n"
+        )
+
+    def _put_links(self, kind: _Kind) -> str:
+        paths = self._graph.item_categories
+        if kind.name != "item" or len(paths) != 1 or len(self._kinds["category"]) != 1:
+            return ""
+        try:
+            step = _step(paths[0])
+        except ForeignGraphError:
+            return ""
+        (category,) = self._kinds["category"]
+        own = "[link IN row.links | link.category_id]"
+        numbers = f"[id IN {own} WHERE {number_of('id')} IS NOT NULL | toInteger(id)]"
+        put = "".join(f" SET r.{name} = {value}" for name, value in step.settings.items())
+        put += f" SET r.{step.value} = link.weight" if step.value else ""
+        return (
+            f"  WITH row, n WHERE row.links IS NOT NULL\n"
+            f"  CALL (row, n) {{\n"
+            f"    OPTIONAL MATCH {step.pattern('n', f'c:{category.label}', 'old')}\n"
+            f"      WHERE NOT c.{category.key} IN ({own} + {numbers})\n"
+            f"    DELETE old\n    RETURN count(*) AS removed\n  }}\n"
+            f"  UNWIND row.links AS link\n"
+            f"  MATCH (c:{category.label}) WHERE {category.has('c', 'link.category_id')}\n"
+            f"  MERGE {step.made('n', 'c', 'r')}{put}\n"
+        )
+
+    def _follows(self) -> str:
+        try:
+            (step,) = self._one(self._graph.follows, "follows")
+        except ForeignGraphError:
+            return _NOTHING
+        (user,) = self._kinds["user"]
+        put = "".join(f" SET r.{name} = {value}" for name, value in step.settings.items())
+        first = ""
+        if step.time:
+            first = f"WITH {_time_sampled(step)} AS time_kind\n"
+            at = _TIME_AS.format(kind="time_kind", at="row.since")
+            put += (
+                f" SET r.{step.time} = CASE WHEN row.since IS NOT NULL THEN {at} "
+                f"WHEN row.anew THEN null ELSE r.{step.time} END"
+            )
+        kind = ", time_kind" if step.time else ""
+        return (
+            f"{first}UNWIND $rows AS row\n"
+            f"CALL (row) {{ MATCH (u:{user.label}) WHERE {user.has('u', 'row.user_id')} "
+            f"RETURN u LIMIT 1 }}\n"
+            f"CALL (row) {{ MATCH (other:{user.label}) WHERE {user.has('other', 'row.other_id')} "
+            f"RETURN other LIMIT 1 }}\n"
+            f"OPTIONAL MATCH {step.pattern('u', 'other', 'known')}\n"
+            f"WITH row, u, other, collect(known) AS known{kind}\n"
+            f"FOREACH (old IN CASE WHEN row.follow THEN [] ELSE known END | DELETE old)\n"
+            f"FOREACH (_ IN CASE WHEN row.follow AND known = [] THEN [1] ELSE [] END |\n"
+            f"  MERGE {step.made('u', 'other')})\n"
+            f"WITH row, u, other, known{kind}\n"
+            f"CALL (row, u, other{kind}) {{\n"
+            f"  WITH * WHERE row.follow\n"
+            f"  MATCH {step.pattern('u', 'other', 'r')}\n"
+            f"  WITH r, row{kind} LIMIT 1\n"
+            f"  SET r.recsvc_none = null{put}\n}}\n"
+            f"RETURN row.user_id AS user_id, row.other_id AS other_id, size(known) > 0 AS existed"
+        )
+
+    def _events(self) -> str:
+        paths = [path for path in self._graph.interactions if not path.event_property]
+        paths += [path for path in self._graph.interactions if path.event_property][:1]
+        steps = [step for step in map(_step_or_none, paths) if step is not None]
+        (user,), (item,) = self._kinds["user"], self._kinds["item"]
+        sampled, made = list[str](), list[str]()
+        names = [step.event for step in steps if step.event is not None]
+        for number, step in enumerate(steps):
+            which = f"row.event = {as_text(step.event)}" if step.event is not None else (
+                f"NOT row.event IN [{', '.join(map(as_text, names))}]")  # fmt: skip
+            values = dict(step.settings)
+            if step.event_property:
+                values[step.event_property] = "row.event"
+            if step.value:
+                sampled.append(f"coalesce({_whole_sampled(step)}, false) AS whole_{number}")
+                values[step.value] = _NUMBER_AS.format(whole=f"whole_{number}", value="row.value")
+            if step.time:
+                sampled.append(f"{_time_sampled(step)} AS time_{number}")
+                values[step.time] = _TIME_AS.format(kind=f"time_{number}", at="at")
+            inner = ", ".join(f"{name}: {value}" for name, value in values.items())
+            pattern = step.made("user", "item", properties=inner)
+            made.append(f"FOREACH (_ IN CASE WHEN {which} THEN [1] ELSE [] END | CREATE {pattern})")
+        kinds = "".join(f", {each.rpartition(' AS ')[2]}" for each in sampled)
+        first = f"WITH {', '.join(sampled)}\n" if sampled else ""
+        return (
+            f"{first}UNWIND $rows AS candidate\n"
+            f"WITH candidate.event_id AS event_id, head(collect(candidate)) AS row{kinds}\n"
+            f"ORDER BY event_id\n"
+            f"MERGE (entry:{LEDGER} {{event_id: event_id}})\n"
+            f"ON CREATE SET entry.user_id = row.user_id, entry.item_id = row.item_id,\n"
+            f"  entry.uncounted = true\n"
+            f"WITH entry, row{kinds} WHERE entry.uncounted = true\n"
+            f"REMOVE entry.uncounted\n"
+            f"WITH row{kinds}, CASE WHEN row.at IS NOT NULL THEN "
+            f"datetime({{epochSeconds: row.at[0], nanosecond: row.at[1]}}) END AS at\n"
+            f"CALL (row) {{ MATCH (user:{user.label}) WHERE {user.has('user', 'row.user_id')} "
+            f"RETURN user LIMIT 1 }}\n"
+            f"CALL (row) {{ MATCH (item:{item.label}) WHERE {item.has('item', 'row.item_id')} "
+            f"RETURN item LIMIT 1 }}\n"
+            + "\n".join(made)
+            + "\nRETURN count(*) AS counted, collect(row.event_id) AS event_ids, [] AS beyond"
+        )
+
+
+LEDGER = PREFIX + "Event"
+"""The label of the entries that make an event count once; it is ours whatever `writes` is."""
+_NOTHING = "UNWIND [] AS nothing RETURN nothing"
+"""A statement for what is refused before it is run, unless there is nothing to write."""
+
+
+def _refusal(what: str, why: str) -> ForeignGraphError:
+    return ForeignGraphError(
+        f"{what} cannot be written: the graph is somebody else's, and {why} (docs/attach.md)"
+    )
+
+
+def _step_or_none(path: PathMap) -> _Step | None:
+    try:
+        return _step(path)
+    except ForeignGraphError:
+        return None
+
+
+def _step(path: PathMap) -> _Step:
+    """A path as it can be made.
+
+    Raises:
+        ForeignGraphError: the mapping does not say how.
+    """
+    _, hops = path.hops
+    what = f"what {path.path} stands for"
+    if len(hops) > 1:
+        raise _refusal(what, f"the path has {len(hops)} relationships: write the nodes between as "
+                       "its owner does, it counts at once")  # fmt: skip
+    hop = hops[0]
+    if "|" in hop.types:
+        raise _refusal(what, "its relationship has one of several types")
+    name = hop.name or "link"
+    settings = settable(path.where, name) if path.where else {}
+    if settings is None:
+        raise _refusal(what, f"its condition {path.where!r} is more than properties of the "
+                       "relationship that equal something")  # fmt: skip
+    kind = read_property(path.event, name, shifted=False) if path.event_property else None
+    if kind is None and path.event_property:
+        raise _refusal(what, f"its event {path.event!r} is no property of the relationship")
+    return _Step(
+        hop,
+        settings,
+        _own(path, "value", name),
+        _own(path, "timestamp", name),
+        None if path.event_property else path.event,
+        quoted(kind) if kind is not None else None,
+    )
+
+
+def _own(path: PathMap, field: Any, name: str) -> str | None:
+    """The property of the relationship that a value or time is read off; None where it has none.
+
+    Raises:
+        ForeignGraphError: it is more than a property, to which a number is added or from which one
+            is taken.
+    """
+    text = path.read(field)
+    if text is None:
+        return None
+    found = read_property(text, name, shifted=field == "value")
+    if found is None:
+        raise _refusal(
+            f"what {path.path} stands for", f"its {field} {text!r} is no property of {name}"
+        )
+    return quoted(found)
+
+
+def _sampled(pattern: str, value: str, kind: str) -> str:
+    """Of what kind the first value is that the graph has of a property; null where it has none."""
+    variable = value.partition(".")[0]
+    return (
+        f"head(COLLECT {{ MATCH {pattern} WITH {variable} LIMIT {_SAMPLED} "
+        f"WHERE {value} IS NOT NULL RETURN {kind.format(value)} LIMIT 1 }})"
+    )
+
+
+def _whole_sampled(step: _Step) -> str:
+    return _sampled(step.pattern("", "", "r"), f"r.{step.value}", "{0} IS :: INTEGER NOT NULL")
+
+
+def _time_sampled(step: _Step) -> str:
+    return _sampled(step.pattern("", "", "r"), f"r.{step.time}", _TIME_KIND)
