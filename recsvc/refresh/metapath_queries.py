@@ -15,10 +15,11 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from loaders.catalogue import Catalogue, Query, catalogue
+from loaders.errors import ForeignGraphError
 from loaders.extract import Progress, metapath_rows
 from loaders.gateway import Gateway, Transaction
 from loaders.types import HeteroGraph, IdMap
-from recsvc.signals.metapath import evidence_ids, metapath_kind
+from recsvc.signals.metapath import evidence_ids, metapath_kind, run_without_held_out
 from recsvc.signals.rows import truncate_rows
 
 _MOST_AT_ONCE = 25
@@ -28,6 +29,27 @@ _LOCKED_SECONDS = 0.2
 
 def _largest(size: int) -> Callable[[sp.csr_matrix], sp.csr_matrix]:
     return lambda rows: truncate_rows(rows, size)[0]
+
+
+def refuse_undeclared(gateway: Gateway) -> None:
+    """Go on only if every meta-path can be validated on the graph.
+
+    Raises:
+        ForeignGraphError: the graph is somebody else's, and of a file only a transaction that
+            deletes what is held out would tell how good it is.
+    """
+    for name in run_without_held_out():
+        _refuse_undeclared(gateway, name)
+
+
+def _refuse_undeclared(gateway: Gateway, name: str) -> None:
+    if gateway.graph is not None:
+        raise ForeignGraphError(
+            f"cypher/metapaths/{name}.cypher declares no walk, so to validate it held-out "
+            "interactions would have to be deleted and rolled back, which is not done in a graph "
+            "that [graph] maps: declare its walk, or, where it can be said as none, take the file "
+            "away (docs/metapaths.md)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +104,7 @@ class Neo4jPaths:
         interactions have been deleted. No user is begun later than `until`, in seconds of
         `time.monotonic`: those that are left have no row.
         """
+        _refuse_undeclared(self.gateway, name)
         work = _HeldOut(self, name, graph, held_out, kinds, size)
         return work.scores(given, user_index, progress, until)
 

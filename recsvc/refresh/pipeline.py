@@ -44,6 +44,7 @@ from recsvc.refresh.gate import below_popularity
 from recsvc.refresh.judge import judge, refusal
 from recsvc.refresh.learning import parts_of, require_memory, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
+from recsvc.refresh.metapath_queries import refuse_undeclared
 from recsvc.refresh.options import HYBRID, RefreshOptions
 from recsvc.refresh.parts import Progress, Run
 from recsvc.refresh.path_check import Sampled, sample_faults
@@ -126,6 +127,7 @@ def refresh(
         from_scratch=from_scratch,
     )
     require_form(gateway)  # before anything is written into a graph that is not meant
+    refuse_undeclared(gateway)
     with held_lease(gateway, seconds=lease_seconds, force=force, progress=progress) as lease:
         unfinished = writeback.unfinished_runs(gateway)
         try:
