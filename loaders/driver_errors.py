@@ -60,13 +60,14 @@ _CURES = (
     _Cure(
         "DatabaseNotFound",
         "the graph database that the settings name is not there",
-        "correct RECSVC_NEO4J_DATABASE, or unset it for the user's home database",
+        "correct RECSVC_NEO4J_DATABASE, or database in [graph], or unset it for the user's home "
+        "database",
     ),
     _Cure(
         "ReadOnly",
         "the graph database is read-only",
         "write to another one, or let this one be written (server.databases.default_to_read_only, "
-        "server.databases.read_only)",
+        'server.databases.read_only); of a mapped graph writes = "none" in [graph] writes nothing',
     ),
     _Cure(
         "NotALeader",
@@ -87,7 +88,8 @@ _CURES = (
     _Cure(
         "Security.",
         "the graph database does not let this service do that",
-        "grant its user what it needs, or name another user in RECSVC_NEO4J_USER",
+        "grant its user what it needs, or name another user in RECSVC_NEO4J_USER; of a mapped "
+        'graph writes = "none" in [graph] writes nothing',
     ),
     _Cure(
         "TransactionLog",

@@ -1,9 +1,10 @@
 // One category's own properties and its parents.
 // mode: read
 // params: id: str, limit: int
-// returns: properties: list[list[any]], links: list[list[any]]
+// returns: named: any, properties: list[list[any]], links: list[list[any]]
 MATCH (c:Category {category_id: $id})
 RETURN
+  c.name AS named,
   [name IN keys(c) WHERE NOT name STARTS WITH 'embedding_' | [name, c[name]]] AS properties,
   COLLECT {
     MATCH (c)-[:SUBCATEGORY_OF]->(parent:Category)

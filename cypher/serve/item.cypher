@@ -1,9 +1,10 @@
 // One item's own properties and categories, strongest first.
 // mode: read
 // params: id: str, limit: int
-// returns: properties: list[list[any]], links: list[list[any]]
+// returns: named: any, properties: list[list[any]], links: list[list[any]]
 MATCH (i:Item {item_id: $id})
 RETURN
+  i.title AS named,
   [name IN keys(i) WHERE NOT name STARTS WITH 'embedding_' | [name, i[name]]] AS properties,
   COLLECT {
     MATCH (i)-[r:IN_CATEGORY]->(c:Category)

@@ -1,9 +1,10 @@
 // One user's own properties and categories, strongest first.
 // mode: read
 // params: id: str, limit: int
-// returns: properties: list[list[any]], links: list[list[any]]
+// returns: named: any, properties: list[list[any]], links: list[list[any]]
 MATCH (u:User {user_id: $id})
 RETURN
+  u.name AS named,
   [name IN keys(u) WHERE name <> 'retracted_at' AND NOT name STARTS WITH 'embedding_'
    | [name, u[name]]] AS properties,
   COLLECT {

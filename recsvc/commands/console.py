@@ -167,8 +167,12 @@ def _told(evidence: NodeRef, item_id: str) -> str:
 
 
 def _drawn(path: Any) -> str:
-    names = [node.title or (node.id if node.id is not None else "someone") for node in path.nodes]
-    return " > ".join(names)
+    return " > ".join(node.title or node.id or _without_id(node.kind) for node in path.nodes)
+
+
+def _without_id(kind: str) -> str:
+    """A person that the user does not follow, or what lies between in a mapped graph."""
+    return "someone" if kind == "user" else kind
 
 
 def _shown(value: object) -> str:

@@ -183,8 +183,10 @@ def _subtitle(explanation: Explanation) -> str:
 
 
 def _name(node: NodeRef) -> str:
-    if node.id is None:
-        return "someone"
+    if (
+        node.id is None
+    ):  # of a mapped graph a path may lead over what is no person, such as an order
+        return "someone" if node.kind == "user" else node.kind
     return node.title or f"{node.kind} {node.id}"
 
 

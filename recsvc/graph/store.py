@@ -291,6 +291,8 @@ class Store(OutcomeStore):
         if not rows:
             raise NotFoundError(f"no {kind} {node_id!r} in the graph")
         properties = {name: _json_value(value) for name, value in sorted(rows[0]["properties"])}
+        if self.address.graph is not None and rows[0]["named"] is not None:
+            properties = {_NAMED[kind]: _json_value(rows[0]["named"])} | properties
         return StoredNode(properties, [(link, weight) for link, weight in rows[0]["links"]])
 
     async def add_events(

@@ -3,6 +3,7 @@
 A short form is in `tests/integration/test_local_neo4j.py`.
 """
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,10 @@ import pytest
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
 from recsvc.refresh.options import RefreshOptions
-from tests.conftest import CHECKOUT, _docker_answers, refreshed, running_service
+from recsvc.settings_file import graph_tables
+from tests.conftest import CHECKOUT, _docker_answers, recsvc, refreshed, running_service
+from tests.graph_hash import graph_hash
+from tests.mappings import MOVIES
 from tests.statement import statement
 from tests.waiting import until
 
@@ -75,3 +79,50 @@ def test_it_is_said_before_anybody_writes_and_until_it_is_over(
 
 def _http_port(server: LocalNeo4j) -> int:
     return int(str(server.status().browser_url).split(":")[2].split("/")[0])
+
+
+def test_a_mapped_graph_needs_no_rights_but_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if _docker_answers():
+        pytest.skip("Neo4j would run in Docker, whose port a restart keeps by another way")
+    home = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
+    with scratch_server(home, heap_megabytes=512) as server:
+        address = server.address()
+        with Neo4jGateway(address) as gateway:
+            statement(
+                gateway, "UNWIND range(1, 30) AS n CREATE (:Movie {movieId: n, title: 'm' + n})"
+            )
+            statement(
+                gateway,
+                "UNWIND range(1, 40) AS n CREATE (u:User {userId: n}) WITH u, n "
+                "UNWIND range(1, 8) AS k MATCH (m:Movie {movieId: 1 + (n * k + k * k) % 30}) "
+                "CREATE (u)-[:RATED {rating: 5.0, timestamp: 1700000000 + k}]->(m)",
+            )
+            before = graph_hash(gateway)
+        ports = (int(str(address.uri).rpartition(":")[2]), _http_port(server))
+        options = LocalNeo4jOptions(server.folder.parent, *ports, heap_megabytes=512)
+        server.down()
+        LocalNeo4j(replace(options, read_only=True)).up()
+        for name, value in (("HOME", str(tmp_path / "home")), ("NEO4J_URI", address.uri),
+                            ("NEO4J_USER", address.user),
+                            ("NEO4J_PASSWORD", address.password)):  # fmt: skip
+            monkeypatch.setenv(f"RECSVC_{name}", value)
+        monkeypatch.chdir(tmp_path)
+        models = '\n[refresh]\nmodels = ["fastrp", "walk3"]\nvalidation_users = 20\n'
+        for writes in ("own", "none"):
+            graph = MOVIES.model_copy(update={"writes": writes, "item_categories": (),
+                                              "category": {}})  # fmt: skip
+            Path("recsvc.toml").write_text(graph_tables(graph) + models, encoding="utf-8")
+            assert recsvc("attach", "--check").returncode == 0
+            done = recsvc("refresh")
+            if writes == "own":
+                assert done.returncode == 1
+                assert 'of a mapped graph writes = "none" in [graph] writes nothing' in done.stderr
+                assert "Traceback" not in done.stderr
+            else:
+                assert done.returncode == 0, done.stderr
+        listed = json.loads(recsvc("recommend", "1", "-k", "5", "--json").stdout)
+        assert len(listed["items"]) == 5
+        with Neo4jGateway(address) as gateway:
+            assert graph_hash(gateway) == before

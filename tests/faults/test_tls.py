@@ -1,5 +1,7 @@
 """A server that speaks TLS with a certificate nobody vouches for, met as it is and as it is not."""
 
+import asyncio
+import json
 import os
 import shutil
 import socket
@@ -17,14 +19,19 @@ from loaders.catalogue import Query
 from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import _java, scratch_server
+from loaders.mapped import MappedGraph
 from recsvc.graph.store import Store
+from recsvc.settings_file import graph_tables
 from tests.conftest import CHECKOUT, _docker_answers, recsvc
+from tests.mappings import MOVIES
+from tests.statement import statement
 
 ONE = Query("tests/one", "", "read", {}, {"one": "int"}, "RETURN 1 AS one")
 CONFIGURATION = """\
 dbms.ssl.policy.bolt.enabled=true
 dbms.ssl.policy.bolt.base_directory={folder}
 server.bolt.tls_level=OPTIONAL
+initial.dbms.default_database=shop
 """
 SAID = "the certificate of Neo4j at {uri} is not trusted (self-signed certificate): "
 
@@ -68,6 +75,47 @@ def by(address: Neo4jAddress, scheme: str) -> Neo4jAddress:
 def test_who_says_that_it_may_be_self_signed_is_let_in(address: Neo4jAddress, scheme: str) -> None:
     with Neo4jGateway(by(address, scheme)) as gateway:
         assert gateway.run(ONE) == [{"one": 1}]
+
+
+@pytest.mark.neo4j
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_mapped_graph_is_in_a_database_of_another_name(
+    address: Neo4jAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Neo4jGateway(address) as gateway:
+        statement(
+            gateway,
+            "CREATE (:User {userId: 1})-[:RATED {rating: 4.0, timestamp: 1}]->"
+            "(:Movie {movieId: 2, title: 'Two'})-[:IN_GENRE]->(:Genre {name: 'g'})",
+        )
+    shop = MOVIES.model_copy(update={"database": "shop"})
+    for name, value in (("HOME", str(tmp_path)), ("NEO4J_USER", address.user),
+                        ("NEO4J_PASSWORD", address.password)):  # fmt: skip
+        monkeypatch.setenv(f"RECSVC_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    for database, counted in (("shop", 0), ("neo4j", 1)):
+        graph = shop.model_copy(update={"database": database})
+        Path("recsvc.toml").write_text(graph_tables(graph), encoding="utf-8")
+        for scheme in ("bolt", "neo4j", "bolt+ssc", "neo4j+ssc"):
+            monkeypatch.setenv("RECSVC_NEO4J_URI", by(address, scheme).uri)
+            said = recsvc("attach", "--check", "--json")
+            assert said.returncode == counted, said.stderr
+            if counted:
+                assert "correct RECSVC_NEO4J_DATABASE, or database in [graph]" in said.stderr
+            else:
+                assert json.loads(said.stdout)["found"]["interactions"] == 1
+    of_service = replace(by(address, "neo4j+ssc"), database="shop", graph=MappedGraph(shop))
+
+    async def items() -> list[str]:
+        store = Store(of_service, timeout_seconds=20.0)
+        await store.open()
+        try:
+            return [item for item, *_ in (await store.user("1", limit=9)).interactions]
+        finally:
+            await store.close()
+
+    assert asyncio.run(items()) == ["2"]
 
 
 @pytest.fixture

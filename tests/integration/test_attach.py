@@ -265,7 +265,8 @@ def test_the_service_answers_and_refuses_to_write(
         assert answer.status_code == 200
         assert len(answer.json()["items"]) == 10
         assert client.get("/v1/items/21/similar").status_code == 200
-        assert client.get("/v1/items/21").json()["productName"]
+        item = client.get("/v1/items/21").json()
+        assert item["title"] == item["productName"]
         event = {"event_id": "e", "user_id": "ALFKI", "item_id": "21"}
         for refused in (
             client.post("/v1/events", json={"events": [event]}),

@@ -155,7 +155,9 @@ async def test_put_sets_what_is_given_under_the_owners_names(
     )  # fmt: skip
     assert row["n"] == {"filmId": "f1", "label": "Uno", "on": False, "year": 1999}
     assert row["genres"] == [["Drama", "x"], ["New", None]]
-    assert (await client.get("/v1/items/f1")).json()["categories"][0]["category_id"] == "Drama"
+    shown = (await client.get("/v1/items/f1")).json()
+    assert shown["categories"][0]["category_id"] == "Drama"
+    assert shown["title"] == shown["label"] == "Uno"
     answer = await client.put("/v1/categories/New", json={"name": "N", "parent_id": "Drama"})
     assert answer.status_code == 409
     assert (await client.put("/v1/categories/Odd", json={})).status_code == 201
@@ -241,7 +243,7 @@ async def test_names_of_a_mapping_are_names(
 ) -> None:
     films.run(_DELETE_ALL)
     for number, name in enumerate(HOSTILE):
-        node = {"id": name, "title": f"{name} t", "where": "{}.ok = '} RETURN 1 //'"}
+        node = {"id": name, "title": f"{name} t", "where": "{}.ok = '} RETURN 1'"}
         graph = GraphMap.model_validate({
             "writes": "all",
             "user": {**node, "label": f"U{name}", "where": node["where"].replace("{}", "user")},
@@ -264,7 +266,7 @@ async def test_names_of_a_mapping_are_names(
         shown = pasteable("item_user_item", path_parameters([(name, name)], name, [name], limit=1),
                           mapped)  # fmt: skip
         assert statement(films, shown) == []
-    assert statement(films, "MATCH (n) WHERE n.ok = '} RETURN 1 //' RETURN count(n) AS n") == [
+    assert statement(films, "MATCH (n) WHERE n.ok = '} RETURN 1' RETURN count(n) AS n") == [
         {"n": 2 * len(HOSTILE)}
     ]
 

@@ -64,7 +64,7 @@ export const words = (name) => name.replaceAll('_', ' ');
  */
 export function nameOf(node) {
   if (node.title) return node.title;
-  if (node.id === null) return 'somebody';
+  if (node.id === null) return node.kind === 'user' ? 'somebody' : node.kind;
   return node.kind === 'item' ? node.id : `${node.kind} ${node.id}`;
 }
 

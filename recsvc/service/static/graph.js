@@ -1,7 +1,8 @@
 /**
  * The paths behind a recommendation, drawn in layers: the user, what they did, who or what links, the
  * item. A person whom the user does not follow has no id: those behind one piece of evidence are
- * drawn as one node with their number.
+ * drawn as one node with their number. In a graph that is mapped a path may be longer, and lead over
+ * what has no id, such as orders: they are drawn likewise.
  */
 
 import { freshId, h, svg } from './dom.js';
@@ -12,7 +13,7 @@ import { nameOf, shortened, signed } from './format.js';
  * @typedef {{type: string, from: number, to: number}} Step
  * @typedef {{contribution: number, nodes: PathNode[], relationships: Step[]}} Path
  * @typedef {{key: string, kind: string, layer: number, people: number, name: string,
- *   sum: number, x: number, y: number}} Dot
+ *   sum: number, x: number, y: number, longest: number}} Dot
  * @typedef {{from: Dot, to: Dot, types: Map<string, number>, forward: boolean, sum: number,
  *   number: number}} Link
  */
@@ -23,6 +24,11 @@ const MARGIN = 22;
 const COLUMNS = [36, 190, 440, 640];
 const LAST = COLUMNS.length - 1;
 const LONGEST = 24;
+const LONGEST_BETWEEN_MANY = 13;
+
+/** The place of each layer from the left. @param {number} last the number of the last one. */
+const columnsOf = (last) => (last === LAST ? COLUMNS
+  : Array.from({ length: last + 1 }, (_, layer) => COLUMNS[0] + (layer * (WIDTH - 20 - COLUMNS[0])) / last));
 
 
 /**
@@ -34,8 +40,9 @@ export function layered(paths) {
   const dots = new Map();
   /** @type {Map<string, Link>} */
   const links = new Map();
+  const last = Math.max(LAST, ...paths.map(({ nodes }) => layerOf(nodes, nodes.length - 1)));
   for (const { contribution, nodes, relationships } of paths) {
-    const on = nodes.map((_, index) => dotOf(dots, nodes, index, contribution));
+    const on = nodes.map((_, index) => dotOf(dots, nodes, index, contribution, last));
     for (const { type, from, to } of relationships) {
       const forward = on[from].layer <= on[to].layer;
       const [a, b] = forward ? [on[from], on[to]] : [on[to], on[from]];
@@ -48,29 +55,38 @@ export function layered(paths) {
       links.set(key, link);
     }
   }
-  return { dots: [...dots.values()], links: [...links.values()] };
+  return { dots: [...dots.values()], links: [...links.values()], last };
 }
+
+/**
+ * How many steps from the left a node is; somebody new is no node of the graph.
+ * @param {PathNode[]} nodes
+ * @param {number} index
+ */
+const layerOf = (nodes, index) => index + (nodes[0].kind === 'user' ? 0 : 1);
 
 /**
  * @param {Map<string, Dot>} dots
  * @param {PathNode[]} nodes
  * @param {number} index
  * @param {number} contribution
+ * @param {number} last the layer of what all paths lead to.
  */
-function dotOf(dots, nodes, index, contribution) {
+function dotOf(dots, nodes, index, contribution, last) {
   const node = nodes[index];
-  const first = nodes[0].kind === 'user' ? 0 : 1; // somebody new is no node of the graph
-  const layer = index === nodes.length - 1 ? LAST : first + index;
+  const layer = index === nodes.length - 1 ? last : layerOf(nodes, index);
   const unnamed = node.id === null;
   const behind = unnamed ? `somebody ${nodes[index - 1]?.kind}:${nodes[index - 1]?.id}` : node.id;
   const key = `${layer} ${node.kind} ${behind}`;
   const dot = dots.get(key) ?? {
     key, kind: node.kind, layer, people: 0, name: nameOf(node), sum: 0, x: 0, y: 0,
+    longest: last === LAST ? LONGEST : LONGEST_BETWEEN_MANY,
   };
   dot.sum += contribution;
   if (unnamed) {
     dot.people += 1;
-    dot.name = dot.people === 1 ? 'somebody' : `${dot.people} people`;
+    const many = node.kind === 'user' ? 'people' : `${node.kind}s`;
+    dot.name = dot.people === 1 ? nameOf(node) : `${dot.people} ${many}`;
   }
   dots.set(key, dot);
   return dot;
@@ -82,8 +98,8 @@ function dotOf(dots, nodes, index, contribution) {
  * @param {string} item what they lead to.
  */
 export function graphOf(paths, item) {
-  const { dots, links } = layered(paths);
-  const height = place(dots);
+  const { dots, links, last } = layered(paths);
+  const height = place(dots, last);
   const told = h('p', { class: 'told', id: freshId('told') }, 'Point at a line or a node, or go through them with Tab.');
   /** @param {Set<Link>} some @param {string} text @param {Element} element */
   const pointed = (some, text, element) => {
@@ -107,22 +123,23 @@ export function graphOf(paths, item) {
   for (const [link, line] of drawn) drawing.append(pointed(new Set([link]), line.textContent ?? '', line));
   for (const dot of dots) {
     const own = new Set(links.filter((link) => link.from === dot || link.to === dot));
-    const element = nodeOf(dot);
+    const element = nodeOf(dot, last);
     drawing.append(pointed(own, element.getAttribute('aria-label') ?? '', element));
   }
   return h('figure', { class: 'paths' }, h('div', { class: 'scroll' }, drawing), told);
 }
 
-/** Give each node its place; the height of the whole. @param {Dot[]} dots */
-function place(dots) {
-  const layers = COLUMNS.map((_, layer) => dots.filter((dot) => dot.layer === layer));
+/** Give each node its place; the height of the whole. @param {Dot[]} dots @param {number} last */
+function place(dots, last) {
+  const columns = columnsOf(last);
+  const layers = columns.map((_, layer) => dots.filter((dot) => dot.layer === layer));
   const rows = Math.max(...layers.map((layer) => layer.length));
   const height = 2 * MARGIN + ROW * Math.max(rows, 2);
   layers.forEach((layer, number) => {
-    if (number && number < LAST) layer.sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum));
+    if (number && number < last) layer.sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum));
     const step = (height - 2 * MARGIN) / layer.length;
     layer.forEach((dot, index) => {
-      dot.x = COLUMNS[number];
+      dot.x = columns[number];
       dot.y = MARGIN + step * (index + 0.5);
     });
   });
@@ -142,14 +159,14 @@ function lineOf({ from, to, types, forward, sum, number }, widest) {
     svg('title', {}, text), svg('path', { d, class: 'reach' }), line);
 }
 
-/** @param {Dot} dot */
-function nodeOf(dot) {
+/** @param {Dot} dot @param {number} last */
+function nodeOf(dot, last) {
   const { kind, layer, name, people, sum, x, y } = dot;
-  const shown = shortened(name, LONGEST);
+  const shown = shortened(name, dot.longest);
   const label = `${name}${layer ? `: ${signed(sum)} on the paths over it` : ''}`;
   return svg('g', { class: `dot ${kind}${people ? ' people' : ''}`, tabindex: 0, role: 'img', 'aria-label': label },
-    mark(kind, x, y, layer === 0 || layer === LAST ? 8 : 6),
-    svg('text', { x, y: y - 12, 'text-anchor': layer === LAST ? 'end' : layer ? 'middle' : 'start', dx: layer === LAST ? 12 : layer ? 0 : -12 }, shown),
+    mark(kind, x, y, layer === 0 || layer === last ? 8 : 6),
+    svg('text', { x, y: y - 12, 'text-anchor': layer === last ? 'end' : layer ? 'middle' : 'start', dx: layer === last ? 12 : layer ? 0 : -12 }, shown),
     svg('rect', { class: 'reach', x: x - 30, y: y - 24, width: 60, height: 34 }));
 }
 
