@@ -28,12 +28,10 @@ def remove_ours(gateway: Gateway) -> dict[str, int]:
         return removed
     named = catalogue()
     removed["nodes"] = gateway.run(named["attach/drop_versions"])[0]["dropped"]
-    for label in ("Event", "Outcome"):
-        removed["nodes"] += gateway.run(named[f"attach/drop_notes[{label}]"])[0]["dropped"]
-    if graph.writes == "all":
-        for query in catalogue().folder("attach"):
-            if query.name.startswith(("attach/drop_constraint", "attach/drop_index")):
-                gateway.run(query)
+    removed["nodes"] += gateway.run(named["attach/drop_events"])[0]["dropped"]
+    for query in named.folder("attach") if graph.writes == "all" else ():
+        if query.name.startswith(("attach/drop_constraint", "attach/drop_index")):
+            gateway.run(query)
     removed["similar"] = gateway.run(named["attach/drop_similar"])[0]["dropped"]
     for model in EMBEDDING_MODELS:
         for slot in ("a", "b"):

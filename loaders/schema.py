@@ -97,7 +97,7 @@ def apply_schema(gateway: Gateway) -> FullText:
     there = gateway.run(catalogue()["ingest/indexes"])
     refused: dict[str, Neo4jError] = {}
     if gateway.graph is not None:  # of somebody else: only what its own entries need
-        own = re.compile("schema/(write_lock|event_|outcome_)")
+        own = re.compile("schema/(write_lock|event_)")
         refused = _make(gateway, (each for each in schema_items() if own.match(each.query.name)))
         for error in refused.values():
             raise error

@@ -1,4 +1,4 @@
 // Removes a constraint that writing into the graph of somebody else needs.
 // mode: autocommit
-// each: name = event_id | outcome_id | write_lock
+// each: name = event_id | write_lock
 DROP CONSTRAINT recsvc_own_<<name>> IF EXISTS

@@ -36,8 +36,8 @@ _OWNERS = re.compile(
 )
 """Queries that change nodes and relationships of the graph's owner."""
 _BY_MAPPING = re.compile(
-    r"ingest/events$|write/(?:nodes|follows|outcomes|put_\w+)$|delete/delete_|"
-    r"schema/(?:event_|outcome_|write_lock)"
+    r"ingest/events$|write/(?:nodes|follows|put_\w+)$|delete/delete_|"
+    r"schema/(?:event_|write_lock)"
 )
 """Those of them that a mapping may say how to make, and what they need."""
 
@@ -103,6 +103,7 @@ def mapped_text(graph: GraphMap, text: str) -> str:
     text = _MADE.sub(r"\1recsvc_own_", text)
     if graph.writes != "all":
         text = _OWN.sub(lambda found: PREFIX + found[0], text)
+    # The owner may have such nodes, with a `user_id` too.
     text = re.sub(r"(?<=:)(Event|Outcome)\b", rf"{PREFIX}\1", text)
     if not _ONES.search(text):
         return text

@@ -92,6 +92,14 @@ def test_what_is_ours_begins_with_a_prefix_and_what_is_not_mapped_is_nowhere():
     )
 
 
+def test_the_ledger_and_outcomes_are_ours_whatever_is_written():
+    everything = MOVIES.model_copy(update={"writes": "all"})
+    text = statement(everything, "delete/delete_user")
+    assert "(entry:recsvc_Event {user_id: row.id})" in text
+    assert "(o:recsvc_Outcome {user_id: row.id})" in text
+    assert "MERGE (entry:recsvc_Event" in statement(everything, "ingest/events")
+
+
 @pytest.mark.parametrize(
     "name",
     ["ingest/events", "ingest/interactions", "write/put_item", "write/follows", "write/nodes",
