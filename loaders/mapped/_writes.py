@@ -465,7 +465,7 @@ def _step(path: PathMap) -> _Step:
     """
     _, hops = path.hops
     what = f"what {path.path} stands for"
-    if len(hops) > 1:
+    if len(hops) != 1:
         raise _refusal(what, f"the path has {len(hops)} relationships: write the nodes between as "
                        "its owner does, it counts at once")  # fmt: skip
     hop = hops[0]

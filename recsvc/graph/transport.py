@@ -17,6 +17,7 @@ import structlog
 
 from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.errors import (
+    ForeignGraphError,
     Neo4jAwayError,
     Neo4jError,
     Neo4jServerError,
@@ -182,6 +183,10 @@ class Transport:
             self.write_trouble = error.reason
             raise
         for query in writes():
+            try:
+                self.address.statement(query)
+            except ForeignGraphError:
+                continue  # somebody else's graph does not take it
 
             async def explain(session: neo4j.AsyncSession, query: Query = query) -> None:
                 text = neo4j.Query("EXPLAIN " + self._text(query), timeout=_PLANNING_SECONDS)
