@@ -67,7 +67,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/accuracy.py gowalla --protocol published walk3 gfcf chebycf lightgcn
 
 docs: $(VENV)/.ready
-	$(BIN)/python -m pytest tests/unit/test_docs.py
+	$(BIN)/python -m pytest tests/unit/test_docs.py tests/unit/test_docs_queries.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -47,5 +48,22 @@ def read_csv(
 
     def read(text: str | bytes) -> Read:
         return read_table(write_tables(interactions=text), INTERACTIONS)
+
+    return read
+
+
+@pytest.fixture
+def read_bytes(tmp_path: Path, read_table: Callable[[Path, TableSpec], Read]) -> Callable[..., Any]:
+    """Reads bytes as a file of a name: its good rows, and the others by line, column, reason."""
+
+    def read(name: str, data: bytes, spec: TableSpec = INTERACTIONS) -> Any:
+        (tmp_path / "interactions.csv").write_text("user_id,item_id\n")
+        if spec is INTERACTIONS:
+            (tmp_path / "interactions.csv").unlink()
+        (tmp_path / name).write_bytes(data)
+        frame, rejected = read_table(tmp_path, spec)
+        assert {each.file for each in rejected} <= {name}
+        assert {each.table for each in rejected} <= {spec.name}
+        return frame, [(each.line, each.column, each.reason) for each in rejected]
 
     return read
