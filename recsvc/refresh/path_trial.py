@@ -28,6 +28,7 @@ from recsvc.errors import RefreshError
 from recsvc.evaluation.metrics import Estimate, bootstrap
 from recsvc.event_kinds import EventSettings, speaking_kinds
 from recsvc.evidence import EvidenceKind, evidence_matrix
+from recsvc.explain.path_clauses import path_in_clauses
 from recsvc.graph.pasteable_cypher import path_parameters
 from recsvc.graph.rows import found_path
 from recsvc.refresh.metapath_queries import Neo4jPaths
@@ -394,7 +395,7 @@ class _Tried:
         for path in strongest_paths(walk, graph, self.kinds, pairs):
             start, *others = zip(kinds, path, strict=True)
             on = ["somebody" if kind == "user" else self._named(kind, row) for kind, row in others]
-            words.append(_sentence([self._named(*start), *on], steps))
+            words.append(path_in_clauses([self._named(*start), *on], steps))
         return words
 
     def _named(self, kind: EvidenceKind, row: int) -> str:
@@ -423,28 +424,7 @@ class _Tried:
             steps.append((step, start == at))
             at = end if start == at else start
             order.append(names[at])
-        return _sentence(order, steps)
+        return path_in_clauses(order, steps)
 
 
 _KINDS: Mapping[str, EvidenceKind] = {"User": "user", "Item": "item", "Category": "category"}
-_CLAUSES: Mapping[tuple[str, bool], str] = {
-    ("INTERACTED", True): "who has {}",
-    ("INTERACTED", False): "which {} has",
-    ("FOLLOWS", True): "who follows {}",
-    ("FOLLOWS", False): "whom {} follows",
-    ("PREFERS", True): "who prefers {}",
-    ("PREFERS", False): "which {} prefers",
-    ("IN_CATEGORY", True): "which is in {}",
-    ("IN_CATEGORY", False): "which holds {}",
-    ("SUBCATEGORY_OF", True): "which is below {}",
-    ("SUBCATEGORY_OF", False): "which is above {}",
-}
-
-
-def _sentence(names: Sequence[str], steps: Sequence[tuple[str, bool]]) -> str:
-    """A path as one clause after the other."""
-    clauses = [
-        _CLAUSES.get(step, "which is linked with {}").format(name)
-        for step, name in zip(steps, names[1:], strict=True)
-    ]
-    return ", ".join([names[0], *clauses])
