@@ -18,9 +18,10 @@ process from Neo4j's Maven artifacts (`deploy/neo4j/pom.xml`). Everything it kee
 """
 
 from loaders.local_neo4j._copy import GraphCopy, accounts_changed, copy_graph, forget_data
-from loaders.local_neo4j._local import LocalNeo4j, LocalNeo4jStatus
+from loaders.local_neo4j._local import LocalNeo4j
 from loaders.local_neo4j._options import LocalNeo4jOptions, free_port_after
 from loaders.local_neo4j._scratch import scratch_server
+from loaders.local_neo4j._status import LocalNeo4jStatus
 from loaders.local_neo4j._versions import DEFAULT_LINE, neo4j_versions
 
 __all__ = [

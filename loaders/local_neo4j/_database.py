@@ -16,6 +16,7 @@ from loaders.errors import (
     Neo4jUnavailableError,
 )
 from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.local_neo4j._options import http_answers
 from loaders.local_neo4j._torn_log import REPAIR_ADVICE, DebugLog
 
 _PAUSE_SECONDS = 0.25
@@ -127,3 +128,12 @@ def _gateway(address: Neo4jAddress) -> Neo4jGateway:
 
 def _words(status: str, message: str | None) -> str:
     return f"{status}: {' '.join(message.split())}" if message else status
+
+
+def await_http(port: int, deadline: float, alive: Callable[[], bool]) -> bool:
+    """Whether HTTP answers before the deadline, while the server lives."""
+    while alive() and time.monotonic() < deadline:
+        if http_answers(port):
+            return True
+        time.sleep(0.1)
+    return False

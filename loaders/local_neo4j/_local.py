@@ -4,7 +4,7 @@ import fcntl
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,12 @@ from loaders.errors import (
 from loaders.gateway import Neo4jAddress
 from loaders.local_neo4j._command import CommandResult, Progress, Runner, run_command
 from loaders.local_neo4j._credentials import PasswordFile, log_in
-from loaders.local_neo4j._database import await_database, broken_database, database_state
+from loaders.local_neo4j._database import (
+    await_database,
+    await_http,
+    broken_database,
+    database_state,
+)
 from loaders.local_neo4j._docker import DockerServer
 from loaders.local_neo4j._java import Java, JavaServer, find_java
 from loaders.local_neo4j._library import (
@@ -27,14 +32,9 @@ from loaders.local_neo4j._library import (
     library_folder,
     read_library,
 )
-from loaders.local_neo4j._options import (
-    HOST,
-    LocalNeo4jOptions,
-    check_disk,
-    check_port,
-    http_answers,
-)
-from loaders.local_neo4j._record import How, ServerRecord, read_record, record_path
+from loaders.local_neo4j._options import HOST, LocalNeo4jOptions, check_disk, check_port
+from loaders.local_neo4j._record import ServerRecord, read_record, record_path
+from loaders.local_neo4j._status import LocalNeo4jStatus
 from loaders.local_neo4j._torn_log import DebugLog
 from loaders.local_neo4j._versions import check_data_version, neo4j_version, write_data_version
 
@@ -49,31 +49,6 @@ _HALF_LOADED = "half-loaded"
 
 Administer = Callable[..., CommandResult]
 """Runs `neo4j-admin database` with some arguments, in a folder, with the lock inherited."""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalNeo4jStatus:
-    """What is known of the Neo4j on this machine.
-
-    Attributes:
-        running: whether its process or container lives; it may still be starting.
-        home: folder of all state.
-        password_file: where the password is kept; not there before the first start.
-        how: what runs it; None, as all below, when it does not run.
-        pid: its process id; None in Docker.
-        uri: its address for drivers.
-        browser_url: where Neo4j Browser is.
-        version: version of Neo4j.
-    """
-
-    running: bool
-    home: Path
-    password_file: Path
-    how: How | None = None
-    pid: int | None = None
-    uri: str | None = None
-    browser_url: str | None = None
-    version: str | None = None
 
 
 class LocalNeo4j:
@@ -413,7 +388,7 @@ class LocalNeo4j:
         deadline = time.monotonic() + timeout_seconds
         alive = self._java.alive if record.how == "java" else lambda: True
         answers = log_in(address, kept=kept, timeout_seconds=timeout_seconds, alive=alive)
-        if answers and _wait_for_http(record.http_port, deadline, alive):
+        if answers and await_http(record.http_port, deadline, alive):
             state = await_database(address, deadline, alive)
             if not state.answers:
                 raise broken_database(self._folder, state)
@@ -458,14 +433,6 @@ class LocalNeo4j:
 
 def _uri(record: ServerRecord) -> str:
     return f"bolt://{HOST}:{record.bolt_port}"
-
-
-def _wait_for_http(port: int, deadline: float, alive: Callable[[], bool]) -> bool:
-    while alive() and time.monotonic() < deadline:
-        if http_answers(port):
-            return True
-        time.sleep(0.1)
-    return False
 
 
 @contextmanager
