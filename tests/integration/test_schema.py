@@ -16,7 +16,7 @@ from loaders.schema import apply_schema, schema_items
 from loaders.types import EmbeddingTable, IdMap
 from loaders.writeback import Version, write_vectors
 from recsvc.graph.store import Store
-from tests.conftest import on_later_lines_long, running_service
+from tests.conftest import make_indexes, on_later_lines_long, running_service
 
 pytestmark = pytest.mark.neo4j
 
@@ -55,7 +55,7 @@ def bare(gateway: Neo4jGateway) -> Iterator[Neo4jGateway]:
     yield gateway
     gateway.run(Query("tests/empty", "", "write", {}, {}, "MATCH (n) DETACH DELETE n"))
     drop()
-    apply_schema(gateway)
+    make_indexes(gateway)
 
 
 def indexes(gateway: Neo4jGateway) -> list[Row]:
