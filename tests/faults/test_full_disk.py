@@ -41,7 +41,7 @@ def test_a_refresh_says_so_and_goes_on_when_there_is_room(
 ) -> None:
     expected = served_arrays(gateway)
     places: set[frozenset[str]] = set()
-    for largest_file in (0, *(750 * 2**power for power in range(12))):
+    for largest_file in (0, *(750 * 4**power for power in range(7))):
         told = forked.refresh(largest_file=largest_file, **QUICK)
         if told["status"] == 0:
             break

@@ -93,7 +93,8 @@ class Copy:
 
     def __init__(self, served, root: Path) -> None:
         for folder in ("loaders", "recsvc", "cypher"):
-            ignored = shutil.ignore_patterns("__pycache__")
+            # What was compiled is taken along, but for what is being written by others.
+            ignored = shutil.ignore_patterns("*.pyc.*")
             shutil.copytree(CHECKOUT / folder, root / folder, ignore=ignored)
         shutil.copy(CHECKOUT / "pyproject.toml", root)
         self.served = served

@@ -32,7 +32,8 @@ class Copy:
 
     def __init__(self, root: Path) -> None:
         for folder in ("loaders", "recsvc", "cypher"):
-            ignored = shutil.ignore_patterns("__pycache__")
+            # What was compiled is taken along, but for what is being written by others.
+            ignored = shutil.ignore_patterns("*.pyc.*")
             shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
         shutil.copy(ROOT / "pyproject.toml", root)
         self.root = root
