@@ -212,12 +212,18 @@ class FactorLearner(ABC):
     ) -> Float32[Tensor, " batch"]:
         options = self._options
         positive = (user * item).sum(1) / options.temperature
-        negative = LogSumExp.apply(
-            user / options.temperature,
+        # All examples of a user are compared with the same: that is worked out once.
+        distinct, place = torch.unique(positives.user, return_inverse=True)
+        one = place.new_empty(len(distinct)).scatter_(
+            0, place, torch.arange(len(place), device=place.device)
+        )
+        of_user = LogSumExp.apply(
+            user.index_select(0, one) / options.temperature,
             other,
             negatives.weight,
-            self._sampler.owned_shared(positives.user, negatives.item),
+            self._sampler.owned_shared(distinct, negatives.item),
         )
+        negative = of_user.index_select(0, place)
         if options.loss == "sampled_softmax":
             return sampled_softmax(positive, negative)
         return bilateral_softmax(positive, negative, options.negative_weight)
