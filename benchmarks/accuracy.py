@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy.py DATASET [MODEL …] [--protocol published|validated]
                                   [--seeds 0 1 2] [--set model.name=value …] [--each] [--data DIR]
+                                  [--save FILE] [--against FILE]
 
 The data sets are gowalla (LightGCN's published split), lastfm, ml-100k, sepgcn-gowalla (split by
 time) and ciao; DIR holds a folder of each. All items are ranked but those of the training part, for
@@ -12,6 +13,10 @@ published ones) and the training.
 `--each` measures `hybrid` with, and without, each of its signals, and each signal alone. λ is
 learned again without the signal; nothing is fitted again. Differences are paired, over the same
 users. Over several seeds a user's values are averaged first, and the interval is over users.
+
+`--save` writes each user's values into a file, and `--against` compares with such a file, paired
+over the same users. So two states of the code are compared: with PYTHONPATH set to a checkout of
+the older one, this script measures that one.
 """
 
 import argparse
@@ -19,7 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -52,6 +57,18 @@ METRICS = ("recall@20", "ndcg@20")
 Found = Mapping[str, Evaluation]
 
 
+class Means(NamedTuple):
+    """Values by metric, a mean over seeds for each user.
+
+    Attributes:
+        users: their ids, ascending.
+        values: one for each of them.
+    """
+
+    users: Sequence[str]
+    values: Mapping[str, NDArray[np.float64]]
+
+
 def main() -> None:
     """Split, fit, rank, measure; print a line for each model and seed."""
     options = _arguments()
@@ -66,8 +83,13 @@ def main() -> None:
             hold_out = read_hold_out(options.dataset, options.data, seed)
             found |= _each(data, chosen, hold_out)
         _collect(every, found, data)
+    means = _means(every)
     if len(options.seeds) > 1:
-        _print_pooled(every, options.seeds)
+        _print_pooled(means, options.seeds)
+    if options.against:
+        _print_against(means, options.against)
+    if options.save:
+        _save(means, options.save)
 
 
 def _arguments() -> argparse.Namespace:
@@ -80,6 +102,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--each", action="store_true", help="what each signal of hybrid adds")
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write each user's values")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="compare with saved values")
     options = parser.parse_args()
     if not options.models and not options.each:
         options.models = sorted(MODELS)
@@ -187,29 +211,56 @@ def _collect(
             by_user[data.graph.users[user]].append(dict(zip(METRICS, value, strict=True)))
 
 
-def _print_pooled(
-    every: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]],
-    seeds: Sequence[int],
-) -> None:
-    """Means over seeds, the interval over users."""
-    print(f"\nseeds {', '.join(map(str, seeds))} together", flush=True)
-    means = {
-        shown: {
-            name: np.array(
-                [np.mean([v[name] for v in by_user[user]]) for user in sorted(by_user)], np.float64
-            )
-            for name in METRICS
-        }
+def _means(every: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]) -> dict[str, Means]:
+    """The means over seeds, by what was measured."""
+    return {
+        shown: Means(
+            users := sorted(by_user),
+            {
+                name: np.array([np.mean([v[name] for v in by_user[u]]) for u in users], np.float64)
+                for name in METRICS
+            },
+        )
         for shown, by_user in every.items()
     }
-    for shown, columns in means.items():
-        _print_line(shown, bootstrap(columns, 1000, 0), "")
+
+
+def _save(means: Mapping[str, Means], path: Path) -> None:
+    arrays = {f"{shown}/users": np.array(each.users) for shown, each in means.items()}
+    for shown, each in means.items():
+        arrays |= {f"{shown}/{name}": values for name, values in each.values.items()}
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _print_against(means: Mapping[str, Means], path: Path) -> None:
+    """By how much what was measured is above what is in a file.
+
+    Raises:
+        ValueError: they are of different users.
+    """
+    print(f"\nabove {path.name}", flush=True)
+    with np.load(path) as before:
+        for shown, own in means.items():
+            if f"{shown}/users" not in before:
+                continue
+            if before[f"{shown}/users"].tolist() != list(own.users):
+                raise ValueError(f"{path} has other users: give the same data set and seeds")
+            by = {name: own.values[name] - before[f"{shown}/{name}"] for name in METRICS}
+            _print_line(shown, bootstrap(by, 1000, 0), "", "+.4f")
+
+
+def _print_pooled(means: Mapping[str, Means], seeds: Sequence[int]) -> None:
+    """Means over seeds, the interval over users."""
+    print(f"\nseeds {', '.join(map(str, seeds))} together", flush=True)
+    for shown, each in means.items():
+        _print_line(shown, bootstrap(each.values, 1000, 0), "")
     if not any(name.endswith(" alone") for name in means):
         return
     others = {f"  {n.removeprefix('without ')} adds": n for n in means if n.startswith("without ")}
-    best = _best_alone({name: float(columns["ndcg@20"].mean()) for name, columns in means.items()})
+    best = _best_alone({name: float(each.values["ndcg@20"].mean()) for name, each in means.items()})
     for shown, other in {**others, f"  above {best}": best}.items():
-        by = {name: means["hybrid"][name] - means[other][name] for name in METRICS}
+        by = {name: means["hybrid"].values[name] - means[other].values[name] for name in METRICS}
         _print_line(shown, bootstrap(by, 1000, 0), "", "+.4f")
 
 
