@@ -5,121 +5,25 @@ A refusal says why, and what its owner or the caller can do.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from loaders.errors import ForeignGraphError
-from loaders.graph_map import (
-    PREFIX,
-    GraphMap,
-    Hop,
-    NodeMap,
-    PathMap,
-    quoted,
-    read_property,
-    renamed,
-    settable,
-)
+from loaders.graph_map import PREFIX, GraphMap, PathMap, quoted, settable
 from loaders.mapped._names import as_text, number_of
+from loaders.mapped._writable import (
+    NUMBER_AS,
+    TIME_AS,
+    Kind,
+    Step,
+    refusal,
+    sampled_kind,
+    step_of,
+    step_or_none,
+    time_sampled,
+    whole_sampled,
+)
 
 Rows = Sequence[Mapping[str, Any]]
-
-_SAMPLED = 1_000
-_TIME_KIND = (
-    "CASE WHEN {0} IS :: INTEGER NOT NULL OR {0} IS :: FLOAT NOT NULL "
-    "THEN CASE WHEN abs({0}) < 1e11 THEN 'seconds' ELSE 'milliseconds' END "
-    "WHEN {0} IS :: STRING NOT NULL THEN 'text' WHEN {0} IS :: DATE NOT NULL THEN 'date' "
-    "WHEN {0} IS :: LOCAL DATETIME NOT NULL THEN 'local' ELSE 'zoned' END"
-)
-_TIME_AS = (
-    "CASE {kind} WHEN 'seconds' THEN {at}.epochSeconds WHEN 'milliseconds' THEN {at}.epochMillis "
-    "WHEN 'text' THEN toString({at}) WHEN 'date' THEN date({at}) "
-    "WHEN 'local' THEN localdatetime({at}) ELSE {at} END"
-)
-_NUMBER_AS = (
-    "CASE WHEN {whole} AND {value} = floor({value}) THEN toInteger({value}) "
-    "ELSE toFloat({value}) END"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """Nodes of a label of ours that one part of a mapping describes.
-
-    Attributes:
-        name: user, item or category.
-        node: how they are mapped.
-        before: what their ids begin with for us: the kind, where there are several of categories.
-    """
-
-    name: str
-    node: NodeMap
-    before: str = ""
-
-    @property
-    def label(self) -> str:
-        """Quoted."""
-        return quoted(self.node.label)
-
-    @property
-    def key(self) -> str:
-        """The property with the id, quoted."""
-        return quoted(self.node.id)
-
-    def id_of(self, ours: str) -> str:
-        """The id in the graph, as text."""
-        return f"substring({ours}, {len(self.before)})" if self.before else ours
-
-    def is_one(self, ours: str) -> str:
-        """That an id of ours is one of these."""
-        return f"{ours} STARTS WITH {as_text(self.before)}" if self.before else "true"
-
-    def has(self, name: str, ours: str) -> str:
-        """That a node has an id of ours, and counts."""
-        own = self.id_of(ours)
-        met = f" AND {self.met(name)}" if self.node.where else ""
-        return f"{name}.{self.key} IN [{own}, {number_of(own)}]{met}"
-
-    def met(self, name: str) -> str:
-        """That a node counts."""
-        return f"({renamed(self.node.where, {self.name: name})})" if self.node.where else "true"
-
-    @property
-    def settings(self) -> Mapping[str, str] | None:
-        """What has to be set on a new one, so that it counts; None: that cannot be told."""
-        return settable(self.node.where, self.name) if self.node.where else {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A path of one relationship that can be made.
-
-    Attributes:
-        hop: the relationship.
-        settings: what it has to have, so that it counts.
-        value: property with the value; None where there is none.
-        time: likewise with the time.
-        event: the kind; None where a property has it.
-        event_property: likewise.
-    """
-
-    hop: Hop
-    settings: Mapping[str, str]
-    value: str | None
-    time: str | None
-    event: str | None
-    event_property: str | None
-
-    def pattern(self, start: str, end: str, inner: str = "") -> str:
-        """As it is matched; what has no direction in the mapping has none."""
-        back, on = ("<", "") if self.hop.forward is False else ("", ">" * bool(self.hop.forward))
-        return f"({start}){back}-[{inner}:{self.hop.types}]-{on}({end})"
-
-    def made(self, start: str, end: str, inner: str = "", properties: str = "") -> str:
-        """As it is made: what has no direction leads from the start."""
-        back, on = ("<", "") if self.hop.forward is False else ("", ">")
-        more = f" {{{properties}}}" if properties else ""
-        return f"({start}){back}-[{inner}:{self.hop.types}{more}]-{on}({end})"
 
 
 class Writes:
@@ -129,10 +33,10 @@ class Writes:
         self._graph = graph
         categories = graph.category
         self._kinds = {
-            "user": [_Kind("user", graph.user)],
-            "item": [_Kind("item", graph.item)],
+            "user": [Kind("user", graph.user)],
+            "item": [Kind("item", graph.item)],
             "category": [
-                _Kind("category", node, f"{kind}:" if len(categories) > 1 else "")
+                Kind("category", node, f"{kind}:" if len(categories) > 1 else "")
                 for kind, node in categories.items()
             ],
         }
@@ -164,7 +68,7 @@ class Writes:
         elif name == "write/follows" and rows:
             (step,) = self._one(self._graph.follows, "follows")
             if not step.time and any(row["since"] is not None for row in rows):
-                raise _refusal("since", "[[graph.follows]] names no timestamp for it")
+                raise refusal("since", "[[graph.follows]] names no timestamp for it")
         elif name.startswith("write/put_"):
             self._check_puts(name.removeprefix("write/put_"), rows)
         elif name.startswith("delete/delete_"):
@@ -176,15 +80,15 @@ class Writes:
         for event in {row["event"] for row in rows}:
             path = events.get(event) or next(iter(others), None)
             if path is None:
-                raise _refusal(
+                raise refusal(
                     f"an event {event!r}",
                     f"[[graph.interactions]] has {', '.join(map(repr, sorted(events)))}",
                 )
-            step = _step(path)
+            step = step_of(path)
             if not step.value and any(
                 row["value"] is not None for row in rows if row["event"] == event
             ):
-                raise _refusal(
+                raise refusal(
                     f"a value of {event!r}", "its path names no property for it: leave it out"
                 )
 
@@ -193,17 +97,17 @@ class Writes:
             links, properties = row["links"], row["properties"]
             if links and kind == "item":
                 if len(self._kinds["category"]) != 1:
-                    raise _refusal("categories of an item", "there are several kinds of them")
+                    raise refusal("categories of an item", "there are several kinds of them")
                 (step,) = self._one(self._graph.item_categories, "item_categories")
                 if not step.value and any(link["weight"] != 1 for link in links):
-                    raise _refusal("the weight of a category", "its path names no value for it")
+                    raise refusal("the weight of a category", "its path names no value for it")
             elif links:
-                raise _refusal("preferences and parents", "[graph] has nothing for them")
+                raise refusal("preferences and parents", "[graph] has nothing for them")
             if kind == "category" and properties.get("kind") is not None:
                 name = next(k for k, v in self._graph.category.items()
                             if v is self._kind_of_category(row["id"]).node)  # fmt: skip
                 if properties["kind"] != name:
-                    raise _refusal(f"the kind {properties['kind']!r}", f"it is {name!r}")
+                    raise refusal(f"the kind {properties['kind']!r}", f"it is {name!r}")
             if kind == "item" and properties.get("available") is not None:
                 self._available(available=properties["available"])
 
@@ -216,23 +120,23 @@ class Writes:
         }[kind]
         for path in paths:
             if len(path.hops[1]) > 1:
-                raise _refusal(
+                raise refusal(
                     f"to delete a {kind}",
                     f"what lies between on {path.path} would be left: delete it as its owner does",
                 )
 
-    def _kind_of_category(self, ours: str) -> _Kind:
+    def _kind_of_category(self, ours: str) -> Kind:
         for kind in self._kinds["category"]:
             if ours.startswith(kind.before):
                 return kind
         known = ", ".join(repr(kind.before) for kind in self._kinds["category"])
         why = f"expected an id that begins with one of {known}" if known else "[graph] has none"
-        raise _refusal(f"the category {ours!r}", why)
+        raise refusal(f"the category {ours!r}", why)
 
-    def _one(self, paths: Sequence[PathMap], name: str) -> list[_Step]:
+    def _one(self, paths: Sequence[PathMap], name: str) -> list[Step]:
         if len(paths) != 1:
-            raise _refusal(name, f"[graph] has {len(paths)} paths for {name}: one can be written")
-        return [_step(paths[0])]
+            raise refusal(name, f"[graph] has {len(paths)} paths for {name}: one can be written")
+        return [step_of(paths[0])]
 
     def _available(self, *, available: bool) -> tuple[str, str] | None:
         """The property that says it, and its value as text; None where there is none."""
@@ -246,7 +150,7 @@ class Writes:
                 return name, value
         elif not condition and available:
             return None
-        raise _refusal(
+        raise refusal(
             f"available: {str(available).lower()}",
             f"[graph.item] has available = {condition!r}"
             if condition
@@ -264,7 +168,7 @@ class Writes:
         union = "\nUNION ALL\n".join(parts)
         return f"CALL () {{\n{union}\n}}\nRETURN kind, id, made, refused"
 
-    def _nodes_of(self, kind: _Kind, rows: str) -> str:
+    def _nodes_of(self, kind: Kind, rows: str) -> str:
         settings = kind.settings
         able = "true" if settings is not None else "false"
         own = kind.id_of("row.id")
@@ -273,9 +177,9 @@ class Writes:
         cannot = (
             f"`where` of its label cannot be set on a new {kind.name}: make it as its owner does"
         )
+        whole = sampled_kind(f"(n:{kind.label})", f"n.{kind.key}", "{0} IS :: INTEGER NOT NULL")
         return (
-            f"  WITH {_sampled(f'(n:{kind.label})', f'n.{kind.key}', '{0} IS :: INTEGER NOT NULL')}"
-            f" AS sampled\n"
+            f"  WITH {whole} AS sampled\n"
             f"  UNWIND ${rows} AS row\n"
             f"  WITH sampled, row WHERE {kind.is_one('row.id')}\n"
             f"  WITH coalesce(sampled, false) AS whole, row, {own} AS id,\n"
@@ -300,7 +204,7 @@ class Writes:
     def _put(self, name: str) -> str:
         return "\n".join(self._put_of(kind) for kind in self._kinds[name]) or _NOTHING
 
-    def _put_of(self, kind: _Kind) -> str:
+    def _put_of(self, kind: Kind) -> str:
         ours = "title" if kind.name == "item" else "name"
         title = kind.node.title
         kept = {kind.key} | ({"kind"} if kind.name == "category" else set())
@@ -321,7 +225,7 @@ class Writes:
             f"{self._put_available(kind)}{self._put_links(kind)}}}"
         )
 
-    def _put_available(self, kind: _Kind) -> str:
+    def _put_available(self, kind: Kind) -> str:
         if kind.name != "item" or not self._graph.item.available:
             return ""
         found = settable(self._graph.item.available, "item")
@@ -334,12 +238,12 @@ class Writes:
             f"THEN before.{name} ELSE {said} END\n"
         )
 
-    def _put_links(self, kind: _Kind) -> str:
+    def _put_links(self, kind: Kind) -> str:
         paths = self._graph.item_categories
         if kind.name != "item" or len(paths) != 1 or len(self._kinds["category"]) != 1:
             return ""
         try:
-            step = _step(paths[0])
+            step = step_of(paths[0])
         except ForeignGraphError:
             return ""
         (category,) = self._kinds["category"]
@@ -367,8 +271,8 @@ class Writes:
         put = "".join(f" SET r.{name} = {value}" for name, value in step.settings.items())
         first = ""
         if step.time:
-            first = f"WITH {_time_sampled(step)} AS time_kind\n"
-            at = _TIME_AS.format(kind="time_kind", at="row.since")
+            first = f"WITH {time_sampled(step)} AS time_kind\n"
+            at = TIME_AS.format(kind="time_kind", at="row.since")
             put += (
                 f" SET r.{step.time} = CASE WHEN row.since IS NOT NULL THEN {at} "
                 f"WHEN row.anew THEN null ELSE r.{step.time} END"
@@ -397,7 +301,7 @@ class Writes:
     def _events(self) -> str:
         paths = [path for path in self._graph.interactions if not path.event_property]
         paths += [path for path in self._graph.interactions if path.event_property][:1]
-        steps = [step for step in map(_step_or_none, paths) if step is not None]
+        steps = [step for step in map(step_or_none, paths) if step is not None]
         (user,), (item,) = self._kinds["user"], self._kinds["item"]
         sampled, made = list[str](), list[str]()
         names = [step.event for step in steps if step.event is not None]
@@ -408,11 +312,11 @@ class Writes:
             if step.event_property:
                 values[step.event_property] = "row.event"
             if step.value:
-                sampled.append(f"coalesce({_whole_sampled(step)}, false) AS whole_{number}")
-                values[step.value] = _NUMBER_AS.format(whole=f"whole_{number}", value="row.value")
+                sampled.append(f"coalesce({whole_sampled(step)}, false) AS whole_{number}")
+                values[step.value] = NUMBER_AS.format(whole=f"whole_{number}", value="row.value")
             if step.time:
-                sampled.append(f"{_time_sampled(step)} AS time_{number}")
-                values[step.time] = _TIME_AS.format(kind=f"time_{number}", at="at")
+                sampled.append(f"{time_sampled(step)} AS time_{number}")
+                values[step.time] = TIME_AS.format(kind=f"time_{number}", at="at")
             inner = ", ".join(f"{name}: {value}" for name, value in values.items())
             pattern = step.made("user", "item", properties=inner)
             made.append(f"FOREACH (_ IN CASE WHEN {which} THEN [1] ELSE [] END | CREATE {pattern})")
@@ -442,83 +346,3 @@ LEDGER = PREFIX + "Event"
 """The label of the entries that make an event count once; it is ours whatever `writes` is."""
 _NOTHING = "UNWIND [] AS nothing RETURN nothing"
 """A statement for what is refused before it is run, unless there is nothing to write."""
-
-
-def _refusal(what: str, why: str) -> ForeignGraphError:
-    return ForeignGraphError(
-        f"{what} cannot be written: the graph is somebody else's, and {why} (docs/attach.md)"
-    )
-
-
-def _step_or_none(path: PathMap) -> _Step | None:
-    try:
-        return _step(path)
-    except ForeignGraphError:
-        return None
-
-
-def _step(path: PathMap) -> _Step:
-    """A path as it can be made.
-
-    Raises:
-        ForeignGraphError: the mapping does not say how.
-    """
-    _, hops = path.hops
-    what = f"what {path.path} stands for"
-    if len(hops) != 1:
-        raise _refusal(what, f"the path has {len(hops)} relationships: write the nodes between as "
-                       "its owner does, it counts at once")  # fmt: skip
-    hop = hops[0]
-    if "|" in hop.types:
-        raise _refusal(what, "its relationship has one of several types")
-    name = hop.name or "link"
-    settings = settable(path.where, name) if path.where else {}
-    if settings is None:
-        raise _refusal(what, f"its condition {path.where!r} is more than properties of the "
-                       "relationship that equal something")  # fmt: skip
-    kind = read_property(path.event, name, shifted=False) if path.event_property else None
-    if kind is None and path.event_property:
-        raise _refusal(what, f"its event {path.event!r} is no property of the relationship")
-    return _Step(
-        hop,
-        settings,
-        _own(path, "value", name),
-        _own(path, "timestamp", name),
-        None if path.event_property else path.event,
-        quoted(kind) if kind is not None else None,
-    )
-
-
-def _own(path: PathMap, field: Any, name: str) -> str | None:
-    """The property of the relationship that a value or time is read off; None where it has none.
-
-    Raises:
-        ForeignGraphError: it is more than a property, to which a number is added or from which one
-            is taken.
-    """
-    text = path.read(field)
-    if text is None:
-        return None
-    found = read_property(text, name, shifted=field == "value")
-    if found is None:
-        raise _refusal(
-            f"what {path.path} stands for", f"its {field} {text!r} is no property of {name}"
-        )
-    return quoted(found)
-
-
-def _sampled(pattern: str, value: str, kind: str) -> str:
-    """Of what kind the first value is that the graph has of a property; null where it has none."""
-    variable = value.partition(".")[0]
-    return (
-        f"head(COLLECT {{ MATCH {pattern} WITH {variable} LIMIT {_SAMPLED} "
-        f"WHERE {value} IS NOT NULL RETURN {kind.format(value)} LIMIT 1 }})"
-    )
-
-
-def _whole_sampled(step: _Step) -> str:
-    return _sampled(step.pattern("", "", "r"), f"r.{step.value}", "{0} IS :: INTEGER NOT NULL")
-
-
-def _time_sampled(step: _Step) -> str:
-    return _sampled(step.pattern("", "", "r"), f"r.{step.time}", _TIME_KIND)
