@@ -186,5 +186,5 @@ def whole_sampled(step: Step) -> str:
 
 
 def time_sampled(step: Step) -> str:
-    """Of what kind the owner's times are: `seconds`, `milliseconds`, `text`, `date`, …"""
+    """Of what kind the owner's times are: such as `seconds` or `text`."""
     return sampled_kind(step.pattern("", "", "r"), f"r.{step.time}", _TIME_KIND)
