@@ -1,9 +1,8 @@
 // All that is known about some users: what they did (newest and strongest first), whom they
 // follow, what they prefer. Of a followed user who took something back the number of interactions
-// is -2: equal numbers would not say that they are the same (in brackets, since Neo4j warns of a
-// property that no node has yet). The last entry of each is the
-// database's own id of what cannot be read, null where all of it can; the weight of a relationship
-// that cannot be read is null.
+// is -2: equal numbers would not say that they are the same. (Neo4j warns of a property by name
+// that no node has yet.) The last entry of each is the database's own id of what cannot be read,
+// null where all of it can; the weight of a relationship that cannot be read is null.
 // mode: read
 // params: user_ids: list[str], limit: int, seen_limit: int
 // returns: user_id: str, inside: str, interactions: list[list[any]], follows: list[list[any]], prefers: list[list[any]]
@@ -27,7 +26,7 @@ RETURN
     MATCH (user)-[r:FOLLOWS]->(other:User)
     WHERE other <> user
     RETURN [other.user_id, nullIf(toStringOrNull(other.name), 'NaN'),
-            CASE WHEN other['retracted_at'] IS NULL THEN COUNT { (other)-[:INTERACTED]->() } ELSE -2 END,
+            CASE WHEN 'retracted_at' IN keys(other) THEN -2 ELSE COUNT { (other)-[:INTERACTED]->() } END,
             CASE WHEN NOT other.user_id IS :: STRING NOT NULL THEN elementId(other) END]
     ORDER BY other.user_id
     LIMIT $limit
