@@ -175,4 +175,8 @@ async def test_without_fatigue_nothing_is_read(served: Served, tmp_path: Path) -
         again = await asyncio.gather(*(ask(client, k=10) for _ in range(3)))
         assert [ids(each) for each in again] == [ids(whole)] * 3
         assert store.looked == 0
+        session = await client.post("/v1/recommendations", json={"evidence": [{"item_id": "i1"}]})
+        await show(client, session.json(), {ids(session.json())[3]: 1}, "click")
+        (row,) = statement(served.gateway, "MATCH (o:Outcome {kind: 'click'}) RETURN o {.*} AS o")
+        assert (row["o"]["position"], "user_id" in row["o"]) == (4, False)
         assert all("fatigue" not in item["signals"] for item in again[0]["items"])

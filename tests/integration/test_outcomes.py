@@ -1,16 +1,19 @@
 """What followed answers: over HTTP, in a real Neo4j, through the service in this process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from loaders.gateway import Neo4jGateway
+from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.schema import apply_schema
 from recsvc.graph import outcome_store
 from recsvc.graph.outcome_store import prune_outcomes
@@ -21,6 +24,7 @@ from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import OutcomeSettings, load_settings
 from tests.conftest import key_ring
+from tests.faults.tcp_proxy import tcp_proxy
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -47,10 +51,10 @@ def shop(gateway: Neo4jGateway) -> Neo4jGateway:
 
 @asynccontextmanager
 async def serving(
-    gateway: Neo4jGateway, folder: Path, **settings: Any
+    gateway: Neo4jGateway, folder: Path, *, address: Neo4jAddress | None = None, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     engine = Engine(
-        Store(gateway.address, timeout_seconds=20.0),
+        Store(address or gateway.address, timeout_seconds=20.0),
         snapshot_folder=folder,
         events=load_settings().events,
         max_evidence=100,
@@ -279,6 +283,56 @@ async def test_old_outcomes_are_pruned_part_by_part(
     assert prune_outcomes(shop, datetime.now(UTC) - timedelta(days=90)) == 10
     assert prune_outcomes(shop, datetime.now(UTC) - timedelta(days=90)) == 0
     assert sorted(each["position"] for each in kept(shop)) == [1, 2]
+
+
+async def test_nothing_is_lost_while_neo4j_is_away(shop: Neo4jGateway, tmp_path: Path) -> None:
+    rows = [
+        {"recommendation_id": answered(), "item_id": item, "kind": "impression"} for item in ITEMS
+    ]
+    where = urlsplit(shop.address.uri)
+    with tcp_proxy(where.hostname or "", where.port or 0) as proxy:
+        address = replace(shop.address, uri=f"bolt://127.0.0.1:{proxy.port}")
+        async with serving(shop, tmp_path, address=address) as client:
+            await tell(client, rows[0])
+            proxy.refuses()
+            proxy.cut()
+            refused = await client.post("/v1/outcomes", json={"outcomes": rows})
+            assert refused.status_code == 503
+            assert int(refused.headers["Retry-After"]) > 0
+            proxy.passes()
+            told = [{"new": None}]
+            for _ in range(100):
+                again = await client.post("/v1/outcomes", json={"outcomes": rows})
+                if again.status_code == 200:
+                    told.append(again.json())
+                    break
+                await asyncio.sleep(0.1)
+    assert told[-1] == {"received": 12, "new": 11, "dropped": 0}
+    assert len(kept(shop)) == 12
+
+
+async def test_the_commands_count_and_prune(
+    client: httpx.AsyncClient,
+    shop: Neo4jGateway,
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    assert command("outcomes", "stats")[0] == 0
+    assert "no outcome was told yet" in command("outcomes", "stats")[2]
+    named = answered(scenario="home", revision=2)
+    shown = [{"recommendation_id": named, "item_id": each, "kind": "impression"} for each in ITEMS]
+    await tell(client, *shown, shown[1] | {"kind": "click"})
+    found = json.loads(command("outcomes", "stats", "--json")[1])
+    assert [(each["kind"], each["outcomes"]) for each in found["kinds"]] == [
+        ("impression", 12), ("click", 1),
+    ]  # fmt: skip
+    assert [each["rate"] for each in found["by_position"]] == [0.0, 1.0] + [0.0] * 10
+    (made,) = found["by_version"]
+    assert (made["version"], made["scenario"], made["shown"], made["acted"]) == (3, "home", 12, 1)
+    code, table, _ = command("outcomes", "stats", "--kind", "purchase", "--days", "7")
+    assert (code, "purchase" in table) == (0, True)
+    statement(shop, "MATCH (o:Outcome {kind: 'impression'}) SET o.at = o.at - duration('P91D')")
+    assert json.loads(command("outcomes", "prune", "--json")[1]) == {"pruned": 12}
+    assert [each["kind"] for each in kept(shop)] == ["click"]
 
 
 async def test_metrics_count_kinds_and_no_text_of_callers(client: httpx.AsyncClient) -> None:

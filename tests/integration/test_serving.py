@@ -348,6 +348,12 @@ def test_a_generated_client_does_what_an_integrator_does_first(generated_client)
     assert sum(signals.values()) == pytest.approx(first.score, rel=1e-4)
     assert ask("explain", "u11", first.item_id).parsed.explanation.text == first.explanation.text
 
+    shown = models.OutcomeIn(
+        recommendation_id=answer.recommendation_id, item_id=first.item_id, kind="impression"
+    )
+    for new in (1, 0):
+        told = ask("add_outcomes", body=models.OutcomesRequest(outcomes=[shown])).parsed
+        assert (told.received, told.new, told.dropped) == (1, new, 0)
     event = models.EventIn(user_id="u11", item_id=first.item_id, event="listen", event_id="made 1")
     for new in (1, 0):
         posted = ask("add_events", body=models.EventsRequest(events=[event])).parsed

@@ -24,7 +24,7 @@ from recsvc.graph.rows import ActiveVersion
 from recsvc.refresh.process import REFUSED
 from recsvc.refresh.schedule import crontab
 from recsvc.service.app import create_app
-from recsvc.settings import Settings
+from recsvc.settings import OutcomeSettings, Settings
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes
@@ -106,6 +106,7 @@ def test_every_setting_exists() -> None:
         used |= set(re.findall(r"RECSVC_\w+", path.read_text()))
     for service in OURS:
         used |= service["environment"].keys()
+    names |= {f"RECSVC_OUTCOMES__{name.upper()}" for name in OutcomeSettings.model_fields}
     assert used <= names
     assert {"RECSVC_HOME", "RECSVC_NEO4J_URI", "RECSVC_NEO4J_PASSWORD"} <= used
 
@@ -314,6 +315,7 @@ async def exposed(tmp_path: Path) -> dict[str, set[str]]:
     fake.active_versions = {"hybrid": version}
     service = create_app(fake.engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path))
     service.state.metrics.observe_kept(kept=True)
+    service.state.metrics.observe_outcomes(["click"])
     transport = httpx.ASGITransport(app=service)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         await client.get("/v1/users/2/recommendations")

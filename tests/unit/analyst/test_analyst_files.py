@@ -73,7 +73,8 @@ def test_a_question_is_one_line_and_its_answer_bounded(question: Question) -> No
     assert "apoc." not in question.query.text
     assert "gds." not in question.query.text
     bounded = {"limit", "steps"} & question.query.params.keys()
-    known = {"coverage", "data_quality", "popularity_deciles"}  # as many rows as there are kinds
+    # As many rows as there are kinds, or places in a list.
+    known = {"coverage", "data_quality", "popularity_deciles", "rates_by_position"}
     assert bounded or question.name in known
     assert question.query.params.keys() <= GIVEN.keys()
 
