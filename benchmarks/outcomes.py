@@ -114,6 +114,7 @@ def main() -> None:
         environment = {
             "RECSVC_HOME": folder, "RECSVC_NEO4J_URI": address.uri, "RECSVC_NEO4J_USER": user,
             "RECSVC_NEO4J_PASSWORD": password, "RECSVC_OUTCOMES__SECRET": SECRET,
+            "RECSVC_WRITE_TIMEOUT_SECONDS": "60",
         }  # fmt: skip
         with service(environment, until="/health/live") as running:
             url = str(running.client.base_url)

@@ -23,7 +23,7 @@ from recsvc.commands._shared import (
     say_unknown_kinds,
     training_graph,
 )
-from recsvc.commands.connecting import open_gateway
+from recsvc.commands.connecting import open_gateway, prune_old
 from recsvc.event_kinds import unknown_kinds
 from recsvc.graph.store import all_versions
 from recsvc.json_log import logs_json
@@ -292,6 +292,7 @@ def refresh(
     name = name or new_name()
     try:
         with open_gateway(settings) as gateway, console.progress_bars() as bars:
+            prune_old(gateway, settings)
             run = run_refresh(
                 gateway, options, settings.events, home=settings.home,
                 lease_seconds=settings.refresh_lease_seconds, force=force,

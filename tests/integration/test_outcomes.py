@@ -333,6 +333,11 @@ async def test_the_commands_count_and_prune(
     statement(shop, "MATCH (o:Outcome {kind: 'impression'}) SET o.at = o.at - duration('P91D')")
     assert json.loads(command("outcomes", "prune", "--json")[1]) == {"pruned": 12}
     assert [each["kind"] for each in kept(shop)] == ["click"]
+    # A refresh does it before it begins, here with nothing to learn from.
+    statement(shop, "MATCH (o:Outcome) SET o.at = o.at - duration('P91D')")
+    statement(shop, "MATCH (n:User|Item) DELETE n")
+    assert command("refresh", "--model", "popularity")[0] == 1
+    assert kept(shop) == []
 
 
 async def test_metrics_count_kinds_and_no_text_of_callers(client: httpx.AsyncClient) -> None:
