@@ -95,7 +95,7 @@ def measure(url: str, path: str, body: Body, options: argparse.Namespace, seed: 
 
 def main() -> None:
     """Print the rates of all rounds, and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--callers", type=int, default=4)

@@ -68,7 +68,7 @@ class Listing:
         self._pool = _reach(query.k) if query.diversity else query.k + _SPARE
         self.faded = self._what_fades(asker)
         if self.faded is not None:  # of so many more by the blend the best of the list are sure
-            self._pool += np.count_nonzero(self.faded)
+            self._pool += int(np.count_nonzero(self.faded))
         self._spare = _SPARE_FOR_REMOVALS if query.explain == "full" else _SPARE
         self.newcomers: tuple[tuple[str, str | None], ...] | None = None
         self.by_anybody = False
