@@ -11,6 +11,8 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
+from recsvc.evaluation.exposure import coverage, places_of
+
 CUTS = (5, 10, 20, 50)
 """Lengths of the list at which the metrics are taken."""
 
@@ -161,8 +163,8 @@ def evaluate(
     for k in cuts:
         values = accuracy(hits[:, :k], answers) | {"novelty": _novelty(items[:, :k], information)}
         per_user |= {f"{name}@{k}": values[name] for name in USER_METRICS}
-    coverage = {k: _coverage(items[:, :k], held_out.shape[1]) for k in cuts}
-    return Evaluation(users, per_user, bootstrap(per_user, resamples, seed), coverage)
+    covered = {k: coverage(places_of(items[:, :k], held_out.shape[1])) for k in cuts}
+    return Evaluation(users, per_user, bootstrap(per_user, resamples, seed), covered)
 
 
 def mean_ndcg(
@@ -266,9 +268,3 @@ def _novelty(
     present = items >= 0
     total = np.where(present, information[items], 0.0).sum(axis=1)
     return total / np.maximum(present.sum(axis=1), 1)
-
-
-def _coverage(items: Int64[NDArray[np.int64], "users k"], item_count: int) -> float:
-    return (
-        float(np.count_nonzero(np.bincount(items[items >= 0], minlength=item_count))) / item_count
-    )

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Int64
 from numpy.typing import NDArray
 
+from recsvc.evaluation.exposure import gini
+
 _CURVE_POINTS = 100
 
 
@@ -51,18 +53,9 @@ def distribution(numbers: Int64[NDArray[np.int64], " nodes"]) -> Distribution | 
         p90=p90,
         p99=p99,
         highest=int(ascending[-1]),
-        gini=_gini(ascending),
+        gini=gini(ascending),
         curve=_curve(ascending),
     )
-
-
-def _gini(ascending: Int64[NDArray[np.int64], " nodes"]) -> float:
-    """Σᵢ (2i − n − 1)·xᵢ / (n·Σᵢ xᵢ), i from 1; 0 where every number is 0."""
-    count, total = len(ascending), float(ascending.sum())
-    if total == 0.0:
-        return 0.0
-    factor = 2.0 * np.arange(1, count + 1) - count - 1
-    return float(factor @ ascending) / (count * total)
 
 
 def _curve(ascending: Int64[NDArray[np.int64], " nodes"]) -> tuple[tuple[int, float], ...]:

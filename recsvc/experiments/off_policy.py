@@ -1,0 +1,134 @@
+"""What another policy would have earned, estimated from what was shown by the one that ran.
+
+The item-position model (Li, Abbasi-Yadkori, Kveton, Muthukrishnan, Vinay & Wen 2018, "Offline
+evaluation of ranking policies with click models", §4.2): what follows an item at a place depends on
+the asker, the item and the place, not on the other items. Each place of an answer has a weight,
+
+    w = π(item, place | asker) / π_0(item, place | asker)
+
+the chance of the item there under the policy asked about over that under the one that ran. Values
+are sums over the places of an answer, as a mean over answers. The unit of the intervals is the
+user: all answers of one user count as one draw.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy.typing import NDArray
+
+_Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoggedPlaces:
+    """Places of answers that were shown, a row for each.
+
+    Attributes:
+        user: number of the user, from 0.
+        answer: number of the answer, from 0 without a gap.
+        place: from 0.
+        reward: what followed: 1 for a click, or money.
+        propensity: π_0 of the item that was shown there, above 0.
+        target: π of that item, 0 where the other policy never shows it there.
+    """
+
+    user: Int64[NDArray[np.int64], " n"]
+    answer: Int64[NDArray[np.int64], " n"]
+    place: Int64[NDArray[np.int64], " n"]
+    reward: Float64[NDArray[np.float64], " n"]
+    propensity: Float64[NDArray[np.float64], " n"]
+    target: Float64[NDArray[np.float64], " n"]
+
+    def __post_init__(self) -> None:
+        if not len(self.user):
+            raise ValueError("no place was logged: nothing to estimate from")
+        if not (self.propensity > 0.0).all():
+            raise ValueError("a propensity is not above 0, of an item that was shown")
+
+    @property
+    def weight(self) -> Float64[NDArray[np.float64], " n"]:
+        """π / π_0 of each row."""
+        return self.target / self.propensity
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyValue:
+    """The mean reward of an answer under a policy.
+
+    Attributes:
+        mean: the estimate.
+        low: lower end of its 95% interval, by users.
+        high: upper end.
+        effective_places: (Σ w)² / Σ w²: how many rows weigh in. Below some hundreds the interval,
+            which takes sums over users to be normal, is not to be relied on.
+    """
+
+    mean: float
+    low: float
+    high: float
+    effective_places: float
+
+
+def inverse_propensity(log: LoggedPlaces) -> PolicyValue:
+    """IPS: 1/m · Σ w · r over m answers. Without bias where π_0 shows all that π does."""
+    return _value(log, log.weight * log.reward)
+
+
+def self_normalized(log: LoggedPlaces) -> PolicyValue:
+    """SNIPS: at each place Σ w · r / Σ w, times the share of answers that have the place.
+
+    The mean of w at a place is 1, whatever the policies are (Swaminathan & Joachims 2015, "The
+    self-normalized estimator for counterfactual learning", §4): to divide by what it came out as
+    takes away most of its variance, for a bias that vanishes with the number of answers. The
+    interval is that of the ratios by the delta method. A place where no weight is above 0 adds
+    nothing.
+    """
+    weight = log.weight
+    rows = np.bincount(log.place)
+    total = np.bincount(log.place, weight)
+    earned = np.bincount(log.place, weight * log.reward)
+    spoken = total > 0.0
+    mean = np.divide(earned, total, out=np.zeros_like(total), where=spoken)
+    scale = np.divide(rows, total, out=np.zeros_like(total), where=spoken)
+    # Each row is its place's mean, and what its weighted reward is off from it.
+    residual = scale[log.place] * weight * (log.reward - mean[log.place])
+    return _value(log, mean[log.place] + residual)
+
+
+def doubly_robust(
+    log: LoggedPlaces,
+    predicted: Float64[NDArray[np.float64], " n"],
+    predicted_target: Float64[NDArray[np.float64], " n"],
+) -> PolicyValue:
+    """DR: a model of the reward, and IPS of what it is wrong by.
+
+        1/m · Σ [ Σ_i π(i, place) · q(i, place)  +  w · (r - q(item, place)) ]
+
+    Without bias where the propensities or the model are right (Dudík, Langford & Li 2011, "Doubly
+    robust policy evaluation and learning", §3, at each place).
+
+    Args:
+        log: what was shown.
+        predicted: q of the item that was shown.
+        predicted_target: Σ_i π(i, place) · q(i, place), over all items.
+    """
+    return _value(log, predicted_target + log.weight * (log.reward - predicted))
+
+
+def _value(log: LoggedPlaces, earned: Float64[NDArray[np.float64], " n"]) -> PolicyValue:
+    """The mean over answers of sums of rows, its variance that of a ratio of sums over users."""
+    answers = int(log.answer.max()) + 1
+    mean = float(earned.sum()) / answers
+    first = np.unique(log.answer, return_index=True)[1]
+    of_user = np.bincount(log.user, earned)
+    answers_of_user = np.bincount(log.user[first], minlength=len(of_user))
+    present = answers_of_user > 0
+    users = int(present.sum())
+    off = (of_user - mean * answers_of_user)[present]
+    spread = float(off @ off) * users / max(1, users - 1) / answers**2
+    radius = _Z95 * float(np.sqrt(spread)) if users > 1 else float("inf")
+    weight = log.weight
+    squares = float(weight @ weight)
+    effective = float(weight.sum()) ** 2 / squares if squares else 0.0
+    return PolicyValue(mean, mean - radius, mean + radius, effective)
