@@ -51,13 +51,15 @@ def test_a_pair_more_is_another_data_set(tmp_path: Path) -> None:
     train = tmp_path / "interactions.csv"
     again = train.read_text().splitlines()
     hashes: list[str] = []
-    for rows in ([*again, again[1]], [*again, "u000,new"], [again[0], *reversed(again[1:])]):
+    twice = [f"{again[0]},event", *(f"{row},view" for row in again[1:]), f"{again[1]},buy"]
+    others = [*again, "u000,new"]
+    for rows in ([*again, again[1]], others, [again[0], *reversed(again[1:])], twice):
         train.write_text("\n".join(rows) + "\n")
         graph = graph_from_tables(FolderTables(tmp_path), lambda _rejected: None)
         hashes.append(data_sha256(graph))
     assert hashes[0] == before
     assert hashes[1] != before
-    assert hashes[2] == before
+    assert hashes[2:] == [before, before]
 
 
 def test_the_configuration_of_the_data_set_is_found(shipped: Path, tmp_path: Path) -> None:
