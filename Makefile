@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 # Three workers for two cores, since each often waits for its Neo4j. Each has one thread, and a Java
 # that compiles quickly rather than well, with room for all that it compiles: Java 17 clears away a
-# small one over and over.
+# small one over and over. It takes the classes of Neo4j as they are.
 JAVA := -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m
+JAVA += -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote
 PYTEST := OMP_NUM_THREADS=1 JDK_JAVA_OPTIONS="$(JAVA)" $(BIN)/python -m pytest
 # The tests start hundreds of processes, each of which would compile all modules.
 unexport PYTHONDONTWRITEBYTECODE
