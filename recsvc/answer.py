@@ -72,7 +72,10 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class RankedItem:
-    """One recommended item; `signals` add up to `score`."""
+    """One recommended item; `signals` add up to `score`.
+
+    `placed_by` says which rule of a scenario put it at its place; None where its score did.
+    """
 
     item_id: str
     title: str | None
@@ -80,6 +83,22 @@ class RankedItem:
     score: float
     signals: dict[str, float]
     explanation: Explanation | None = None
+    placed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioUsed:
+    """The scenario that a list was made by.
+
+    Attributes:
+        name: its name; None for one that is only tried.
+        revision: the revision of it.
+        notes: which rules could not be kept, and which filters leave too little.
+    """
+
+    name: str | None
+    revision: int | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +122,7 @@ class Answer:
     `short` says why there are fewer than k items; it is left out where there are k.
     `source` is not written; it is None where no user's evidence was read. `recommendation_id`
     names a list that was made for somebody, see `recsvc.outcomes.recommendation_id`.
+    `scenario` is left out where the list was made without one.
     """
 
     request_id: str
@@ -116,6 +136,7 @@ class Answer:
     source: Source | None = None
     recommendation_id: str | None = None
     short: str | None = None
+    scenario: ScenarioUsed | None = None
 
     def with_unknown(self, unknown: tuple[str, ...]) -> "Answer":
         """The same with what the request named and is nowhere: anybody may bring it."""
@@ -160,12 +181,17 @@ def writable(answer: Answer | SimilarAnswer) -> dict[str, Any]:
             document = {"request_id": answer.request_id, "recommendation_id": named} | document
         if answer.short is None:
             del document["short"]
-        document["items"] = [_writable_item(item) for item in answer.items]
+        if answer.scenario is None:
+            del document["scenario"]
+        document["items"] = [item_document(item) for item in answer.items]
     return document
 
 
-def _writable_item(item: RankedItem) -> dict[str, Any]:
+def item_document(item: RankedItem) -> dict[str, Any]:
+    """An item as orjson can write it."""
     members = _members(item)
+    if item.placed_by is None:
+        del members["placed_by"]
     if item.explanation is None:
         del members["explanation"]
     elif item.explanation.paths is None:

@@ -25,6 +25,7 @@ from recsvc.commands import (
     models,
     outcomes,
     paths,
+    scenarios,
     schedule,
 )
 from recsvc.commands._shared import end_as_by_ctrl_c
@@ -69,6 +70,15 @@ told = typer.Typer(help="What followed answers.", no_args_is_help=True)
 app.add_typer(told, name="outcomes")
 told.command()(outcomes.stats)
 told.command()(outcomes.prune)
+
+lists = typer.Typer(help="Scenarios: how lists are made.", no_args_is_help=True)
+app.add_typer(lists, name="scenarios")
+lists.command(name="list")(scenarios.list_)
+lists.command()(scenarios.show)
+lists.command()(scenarios.put)
+lists.command(name="try")(scenarios.try_)
+lists.command()(scenarios.rollback)
+lists.command()(scenarios.delete)
 
 # A graph of somebody else, tables → graph → arrays.
 app.command()(attach.attach)

@@ -151,6 +151,15 @@ class TextSettings(BaseModel):
     )
     """The item was shown to the user and loses by that: this comes after why it is recommended."""
 
+    home_people: str = "From people you follow"
+    """The title of a row: people the user follows carry most of its scores."""
+    home_new: str = "New for you"
+    """The title of a row of what came lately."""
+    home_popular: str = "Popular now"
+    """The title of a row of what is popular."""
+    promoted: str = "Promoted."
+    """A rule of a scenario brings it forward: this comes before why it would be recommended."""
+
     @property
     def locale(self) -> Locale:
         """How the language joins a list and counts."""
@@ -186,7 +195,8 @@ class TextSettings(BaseModel):
 
     @field_validator("because", "mostly_popular", "between", "before_last", "unlike", "linked",
                      "many", "popular", "nothing", "newcomer", "seen", "disliked",
-                     "hidden", "shown")  # fmt: skip
+                     "hidden", "shown", "promoted",
+                     "home_people", "home_new", "home_popular")  # fmt: skip
     @classmethod
     def _filled(cls, phrase: Phrase, info: ValidationInfo) -> Phrase:
         _check_phrase("", phrase, info)

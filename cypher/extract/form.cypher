@@ -10,5 +10,6 @@ RETURN
   EXISTS {
     (node)
     WHERE NOT node:EmbeddingVersion AND NOT node:SnapshotPart AND NOT node:RefreshLease
-      AND NOT node:Deletion AND NOT node:Event AND NOT node:Outcome AND NOT node:Category
+      AND NOT node:Deletion AND NOT node:Event AND NOT node:Outcome AND NOT node:Scenario
+      AND NOT node:Category
   } AS others

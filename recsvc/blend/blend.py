@@ -265,6 +265,13 @@ class Blend:
         """Name of each signal that speaks, and what all its evidence adds to each of `items`."""
         return tuple((s.name, factor * s.sums(rows, items)) for s, factor, rows in scored.spoken)
 
+    def weighted(self, factors: Mapping[str, float]) -> "Blend":
+        """The same with the weights of some signals, and of `base`, multiplied by a factor."""
+        names = [signal.name for signal in self.signals]
+        weights = (w * factors.get(n, 1.0) for n, w in zip(names, self.weights, strict=True))
+        base = self.base_weight * factors.get(BASE, 1.0)
+        return replace(self, weights=tuple(weights), base_weight=base)
+
     def alone(self) -> dict[str, "Blend"]:
         """Each signal as a blend of its own; the prior orders what it says nothing about."""
         return {

@@ -59,11 +59,20 @@ GRACE_SECONDS = 5
 """How long what is under way may take when the service is told to end."""
 
 
-def recommend(user: str, k: Count = 10, as_json: AsJson = False) -> None:
+ScenarioOption = Annotated[str | None, typer.Option(help="A stored scenario.")]
+
+
+def recommend(
+    user: str,
+    k: Annotated[int | None, typer.Option("-k", min=1, max=500, help="How many; 10.")] = None,
+    scenario: ScenarioOption = None,
+    as_json: AsJson = False,
+) -> None:
     """The best items for a user, and why."""
-    answer = with_engine(
-        load_settings(), lambda engine: engine.recommend(user, RecommendationQuery(k=k))
-    )
+    query = RecommendationQuery(scenario=scenario)
+    if k is not None:
+        query = dataclasses.replace(query, k=k, stated=frozenset({"k"}))
+    answer = with_engine(load_settings(), lambda engine: engine.recommend(user, query))
     if as_json:
         console.print_json(as_document(answer))
     else:
@@ -121,13 +130,24 @@ def batch_recommend(
     users: Annotated[
         Path | None, typer.Option(help="File with one user id per line; all users without it.")
     ] = None,
+    scenario: ScenarioOption = None,
     as_json: AsJson = False,
 ) -> None:
     """The best items of many users, into one file."""
-    from recsvc.recommend.batch_file import write_recommendations
+    from recsvc.recommend.batch_file import write_answers, write_recommendations
 
     settings = load_settings()
     listed = None if users is None else listed_users(settings, users)
+
+    if scenario is not None:
+        ids = listed or list(training_graph(settings, None).users)
+        query = RecommendationQuery(k=k, explain="none", scenario=scenario, stated=frozenset({"k"}))
+        with console.progress_bars() as bars:
+            report = with_engine(
+                settings, lambda engine: write_answers(out, engine, query, ids, bars)
+            )
+        print_document(dataclasses.asdict(report) | {"out": str(out)}, "written", as_json=as_json)
+        return
 
     async def loaded(engine: Engine) -> "tuple[HeteroGraph, Snapshot, list[str]]":
         _ = engine.snapshot  # it ends here where there is none

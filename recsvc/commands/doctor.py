@@ -24,6 +24,7 @@ from recsvc.errors import ApiKeyError, RecsvcError, RefreshError, SettingsError,
 from recsvc.graph.mapping_check import check_mapping
 from recsvc.graph.store import all_versions
 from recsvc.refresh.options import HYBRID, refresh_options
+from recsvc.scenarios.stored import stored_scenarios
 from recsvc.service.keys import key_file
 from recsvc.service.listening import check_address
 from recsvc.settings import Settings, load_settings
@@ -241,8 +242,19 @@ _OF_THE_MACHINE: Mapping[str, Callable[[Settings], str]] = {
     "ports": _ports,
     "keys": _keys,
 }
+
+
+def _scenarios(gateway: Gateway) -> str:
+    """Whether the stored scenarios can be read."""
+    stored = stored_scenarios(gateway)
+    if amiss := [each.trouble for each in stored if each.trouble]:
+        raise SettingsError(f"{'; '.join(amiss)}: recsvc scenarios put or rollback")
+    return f"{len(stored)} are stored" if stored else "none is stored"
+
+
 _OF_THE_GRAPH: Mapping[str, Callable[[Gateway], str]] = {
     "neo4j": _database,
     "schema": _schema,
     "versions": _versions,
+    "scenarios": _scenarios,
 }

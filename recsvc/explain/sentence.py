@@ -174,6 +174,13 @@ def filled(phrase: Phrase, number: int, text: TextSettings, **words: str) -> str
     return phrase.format(**words)
 
 
+def because_of(node: NodeRef, event: str | None, text: TextSettings) -> str:
+    """The title of what is recommended because of one item, without a full stop."""
+    phrase = _of(text.you, event, "interaction")
+    reason = filled(phrase, 1, text, items=shown_name(node))
+    return text.because.format(reasons=reason).removesuffix(".")
+
+
 def _joined(reasons: Sequence[str], text: TextSettings) -> str:
     *first, last = reasons
     return f"{text.between.join(first)}{text.before_last}{last}" if first else last

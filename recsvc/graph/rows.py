@@ -51,11 +51,17 @@ class LiveItem:
         title: None where it has none.
         available: whether it may be listed.
         inside: whether it is in one of the categories that were asked about.
+        matches: which conditions of a scenario it meets, where these were asked about.
+        groups: the values it has of each thing that items may share.
+        times: some of its times, in Unix seconds; None where it has none.
     """
 
     title: str | None
     available: bool
     inside: bool = False
+    matches: tuple[bool, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+    times: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,19 @@ def live_items(rows: Sequence[Sequence[Any]]) -> dict[str, LiveItem]:
         for item_id, title, available, inside in rows
         if item_id is not None  # it was deleted meanwhile
     }
+
+
+def scenario_items(rows: Sequence[Sequence[Any]]) -> dict[str, LiveItem]:
+    """Items by id, from what `cypher/serve/scenario_items.cypher` collects of them."""
+    return {
+        item_id: LiveItem(
+            title or None, available, inside, tuple(matches),
+            tuple(tuple(value for value in values or () if value is not None) for values in groups),
+            tuple(times),
+        )
+        for item_id, title, available, inside, matches, groups, times in rows
+        if item_id is not None  # it was deleted meanwhile
+    }  # fmt: skip
 
 
 def active_version(row: Mapping[str, Any]) -> ActiveVersion:

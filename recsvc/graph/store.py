@@ -43,6 +43,7 @@ from recsvc.graph.rows import (
     pending_of,
     stored_user,
 )
+from recsvc.graph.scenario_store import ScenarioStore
 from recsvc.graph.transport import WRITE_SECONDS
 from recsvc.graph.unreadable import UnreadNotes
 
@@ -56,7 +57,7 @@ _VERSIONS_LIMIT = 200
 _NAMED: Mapping[EvidenceKind, str] = {"user": "name", "item": "title", "category": "name"}
 
 
-class Store(OutcomeStore):
+class Store(OutcomeStore, ScenarioStore):
     """What is read and written, query by query.
 
     Attributes:

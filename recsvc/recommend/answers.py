@@ -24,11 +24,19 @@ from recsvc.recommend.build_answer import (
     Reasons,
     Removals,
     answer_of,
+    laid_out,
     newcomer_answer,
     with_newcomers,
 )
-from recsvc.recommend.live_truth import add_newcomers, live_newcomer, live_rows, why_short
+from recsvc.recommend.live_truth import (
+    add_newcomers,
+    live_newcomer,
+    live_rows,
+    settle_rules,
+    why_short,
+)
 from recsvc.recommend.ranked_list import Listing
+from recsvc.recommend.ruled_list import RuledListing
 from recsvc.recommend.workshop import WORKSHOP
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
@@ -58,6 +66,27 @@ class Answers:
         Raises:
             NotFoundError: the one item is not in the graph any more.
         """
+        do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
+        if isinstance(listing, RuledListing):
+            if await settle_rules(self._store, listing, do):
+                return await self._ruled(listing, started)
+            listing = await do(listing.without_rules)
+        return await self._plain(listing, started, only)
+
+    async def _ruled(self, listing: RuledListing, started: float) -> Answer:
+        """The answer that shows a list under a scenario, whose items are certain."""
+        do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
+        exact = await do(listing.exact)
+        reasons = await self._reasons(listing, exact, exact)
+        answer = await do(answer_of, listing, exact, reasons, _request_id(), started)
+        answer = laid_out(answer, listing, self._text)
+        if len(answer.items) < answer.k:
+            answer = replace(answer, short=_short_by_rules(answer))
+        return self._named(answer)
+
+    async def _plain(
+        self, listing: Listing, started: float, only: Int64[NDArray[np.int64], "1"] | None
+    ) -> Answer:
         do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
         while True:
             asked = await do(listing.assume)
@@ -93,7 +122,10 @@ class Answers:
 
     def _named(self, answer: Answer) -> Answer:
         """A list with the id by which outcomes tell of it."""
-        origin = Origin(answer.versions.get("hybrid", 0), answer.user_id)
+        used = answer.scenario
+        name, revision = (used.name, used.revision) if used is not None else (None, None)
+        version = answer.versions.get("hybrid", 0)
+        origin = Origin(version, answer.user_id, scenario=name, revision=revision)
         contents = self._ids.contents(origin, [item.item_id for item in answer.items])
         return replace(answer, recommendation_id=self._ids.issue(contents))
 
@@ -173,6 +205,14 @@ class Answers:
 
 def _shown(count: int, text: TextSettings) -> str:
     return filled(text.shown, count, text, count=str(count))
+
+
+def _short_by_rules(answer: Answer) -> str:
+    """Why a list under a scenario has fewer than k items."""
+    filters = [note for note in (answer.scenario.notes if answer.scenario else ())
+               if note.startswith("filter ")]  # fmt: skip
+    why = "; ".join(filters) or "no other item is available and new to this user"
+    return f"{len(answer.items)} of {answer.k}: {why}"
 
 
 def _request_id() -> str:

@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 from loaders.files import whole_file
 from loaders.types import HeteroGraph
 from recsvc.recommend.batch import UserList, batch_evidence, recommend_all
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import EventSettings
 from recsvc.snapshot.arrays import Snapshot
 
 _USERS_PER_GROUP = 1_000
+_USERS_AT_ONCE = 50
 _SCHEMA = pa.schema(
     [("user_id", pa.string()), ("item_id", pa.string()), ("rank", pa.int32()),
      ("score", pa.float32())]
@@ -76,6 +79,48 @@ def write_recommendations(
         count = write(part, _groups(lists, len(user_ids), snapshot, progress))
     missing = len(user_ids) * k - count
     return BatchReport(len(user_ids), count, missing, time.perf_counter() - started)
+
+
+async def write_answers(
+    out: Path,
+    engine: Engine,
+    query: RecommendationQuery,
+    user_ids: Sequence[str],
+    progress: Callable[[str, int, int], None],
+) -> BatchReport:
+    """The same of lists that the graph is asked about one by one, as under a scenario.
+
+    Args:
+        out: `.parquet` or `.jsonl`.
+        engine: makes the lists.
+        query: what is asked for.
+        user_ids: whose lists.
+        progress: told what is done.
+
+    Raises:
+        NotFoundError: there is no such scenario.
+        OSError: the file cannot be written.
+    """
+    started = time.perf_counter()
+    groups: list[dict[str, list[object]]] = []
+    users = 0
+    for at in range(0, len(user_ids), _USERS_AT_ONCE):
+        some = user_ids[at : at + _USERS_AT_ONCE]
+        answers, _ = await engine.recommend_many(some, query, lambda answer: answer)
+        columns: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
+        for answer in answers:
+            columns["user_id"] += [answer.user_id] * len(answer.items)
+            columns["item_id"] += [item.item_id for item in answer.items]
+            columns["rank"] += [item.rank for item in answer.items]
+            columns["score"] += [item.score for item in answer.items]
+        groups.append(columns)
+        users += len(answers)
+        progress("users", at + len(some), len(user_ids))
+    write = _write_parquet if out.suffix == ".parquet" else _write_json_lines
+    with whole_file(out) as part:
+        count = write(part, iter(groups))
+    missing = users * query.k - count
+    return BatchReport(users, count, missing, time.perf_counter() - started)
 
 
 def _groups(

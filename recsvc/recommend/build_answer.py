@@ -5,12 +5,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from recsvc.answer import Answer, Counterfactual, Explanation, RankedItem, Source
+from recsvc.answer import (
+    Answer,
+    Counterfactual,
+    Explanation,
+    RankedItem,
+    ScenarioUsed,
+    Source,
+)
 from recsvc.blend.blend import BASE
 from recsvc.explain.contributions import DIVERSITY, ExactScores, contributions
 from recsvc.explain.counterfactual import Removal
 from recsvc.explain.paths import DrawnPaths
+from recsvc.phrases import TextSettings
 from recsvc.recommend.ranked_list import Listing
+from recsvc.recommend.ruled_list import RULE, Newcomer, RuledListing
+from recsvc.scenarios.placing import PROMOTES
 
 _LISTED = {"summary": 5, "full": 50}
 
@@ -79,7 +89,14 @@ def answer_of(
         took_ms=round((time.perf_counter() - started) * 1000, 3),
         items=items,
         source=_source(listing),
+        scenario=_scenario(listing),
     )
+
+
+def _scenario(listing: Listing) -> ScenarioUsed | None:
+    if not isinstance(listing, RuledListing):
+        return None
+    return ScenarioUsed(listing.plan.name, listing.plan.revision, listing.notes())
 
 
 def _source(listing: Listing) -> Source | None:
@@ -102,6 +119,35 @@ def with_newcomers(answer: Answer, listing: Listing, text: str) -> Answer:
     every = [*items[:place], *added, *items[place:]][:k]
     ranked = tuple(replace(item, rank=rank) for rank, item in enumerate(every, start=1))
     return replace(answer, items=ranked)
+
+
+def laid_out(answer: Answer, listing: RuledListing, text: TextSettings) -> Answer:
+    """The list as a scenario lays it out, newcomers among it, with why each item is at its place.
+
+    Args:
+        answer: shows the items that have a score, in their order.
+        listing: the list.
+        text: what is said of newcomers, and of what a rule brings forward.
+    """
+    items: list[RankedItem] = []
+    for place, each in enumerate(listing.layout):
+        if isinstance(each, Newcomer):
+            raised = listing.raised(each)
+            item = _newcomer(listing, each.item_id, each.title, text.newcomer, raised)
+        else:
+            item = answer.items[each]
+        why = listing.placed_by(place)
+        if item.signals.get(RULE, 0.0) > 0.0 or (why or "").startswith(PROMOTES):
+            item = _promoted(item, text.promoted)
+        items.append(replace(item, rank=place + 1, placed_by=why))
+    return replace(answer, items=tuple(items))
+
+
+def _promoted(item: RankedItem, said: str) -> RankedItem:
+    explanation = item.explanation
+    if explanation is None:
+        return item
+    return replace(item, explanation=replace(explanation, text=f"{said} {explanation.text}"))
 
 
 def newcomer_answer(
@@ -133,10 +179,14 @@ def newcomer_answer(
     )
 
 
-def _newcomer(listing: Listing, item_id: str, title: str | None, text: str) -> RankedItem:
-    whole = Explanation(text, (), 0.0, (), None, "")
-    shown = {"none": None, "summary": Explanation(text, (), 0.0), "full": whole}
-    return RankedItem(item_id, title, 0, 0.0, {BASE: 0.0}, shown[listing.query.explain])
+def _newcomer(
+    listing: Listing, item_id: str, title: str | None, text: str, raised: float = 0.0
+) -> RankedItem:
+    whole = Explanation(text, (), raised, (), None, "")
+    shown = {"none": None, "summary": Explanation(text, (), raised), "full": whole}
+    parts = {RULE: raised} if isinstance(listing, RuledListing) and listing.plan.adjusts else {}
+    signals = parts | {BASE: 0.0}
+    return RankedItem(item_id, title, 0, raised, signals, shown[listing.query.explain])
 
 
 def _explanation(

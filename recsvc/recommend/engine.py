@@ -9,8 +9,9 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ from recsvc.recommend.active_snapshot import Serving
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.fresh_rows import by_anybody, with_live_rows
 from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
+from recsvc.recommend.home import BEST, Home, home_of, new_items, popular_items
 from recsvc.recommend.live_truth import live_scope, live_titles, snapshot_now
 from recsvc.recommend.query import (
     MOST_UNKNOWN,
@@ -47,9 +49,13 @@ from recsvc.recommend.query import (
 )
 from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.readiness import Readiness
+from recsvc.recommend.ruled_list import RuledListing
 from recsvc.recommend.similar import similar_items, similar_users
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.recommend.write_counters import Revisions
+from recsvc.scenarios.document import Scenario
+from recsvc.scenarios.plan import Plan, plan_of
+from recsvc.scenarios.stored import StoredScenarios
 from recsvc.settings import EventSettings, OutcomeSettings
 from recsvc.snapshot.arrays import Snapshot
 from recsvc.snapshot.deletion import DeletedNode
@@ -65,6 +71,7 @@ class Engine:
 
     Attributes:
         ids: make and read the `recommendation_id` of answers.
+        scenarios: the stored scenarios.
     """
 
     def __init__(
@@ -83,6 +90,7 @@ class Engine:
         self._store = store
         self._forget_elsewhere = forget_elsewhere
         self._events = events
+        self._text = text
         self._outcomes = outcomes
         self.ids = ids or RecommendationIds()
         self._answers = Answers(store, text, self.ids)
@@ -90,30 +98,42 @@ class Engine:
         self._serving = Serving(store, snapshot_folder)
         self._graph = GraphWriter(store, self._serving, revisions, fades=outcomes.fatigue > 0.0)
         self._activations = Activations(store, self._serving)
+        self.scenarios = StoredScenarios(store, self._graph.note_scenario)
 
     async def start(self) -> None:
         """Connect, load the active snapshot, and watch for a new one."""
         await self._store.open()
         await self._serving.start()
+        await self.scenarios.start()
         self._graph.start()
 
     async def stop(self) -> None:
         """Commit the writes that wait, stop watching and close every connection."""
         await self._graph.stop()
+        await self.scenarios.stop()
         await self._activations.stop()
         await self._serving.stop()
         await self._store.close()
 
-    async def recommend(self, user_id: str, query: RecommendationQuery) -> Answer:
+    async def recommend(
+        self, user_id: str, query: RecommendationQuery, *, scenario: Scenario | None = None
+    ) -> Answer:
         """The best items for a user of the graph.
 
+        Args:
+            user_id: the user.
+            query: what is asked for.
+            scenario: one that is only tried, in the place of a stored one.
+
         Raises:
-            NotFoundError: there is no such user, version, signal or category.
+            NotFoundError: there is no such user, version, signal, category or scenario.
             BusyError: it is large, and as much as can be done is in hand.
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        chosen = await self._chosen(query)
+        asked = self._asked(query, scenario)
+        query = asked.query
+        chosen = asked.weighted(await self._chosen(query))
         with self._store.one_request():
             (asker, snapshot), scope, unknown = await asyncio.gather(
                 self._asker(user_id, chosen),
@@ -121,8 +141,27 @@ class Engine:
                 self._unknown(query.named(), chosen),
             )
             with WORKSHOP.room(asker.work(query)):
-                listing = await _listing(snapshot, asker, query, scope)
+                listing = await _listing(snapshot, asker, asked, scope)
                 return (await self._answers.of(listing, started)).with_unknown(unknown)
+
+    async def home(self, user_id: str) -> Home:
+        """Several titled rows for a user, no item twice.
+
+        Raises:
+            NotFoundError: there is no such user.
+            BusyError: as much as can be done is in hand.
+            SnapshotError: nothing has been refreshed yet.
+        """
+        snapshot = self.snapshot
+        signals = [signal.name for signal in snapshot.blend.signals]
+        query = RecommendationQuery(k=BEST)
+        best, new, popular, (asker, _) = await asyncio.gather(
+            self.recommend(user_id, query),
+            self.recommend(user_id, query, scenario=new_items()),
+            self.recommend(user_id, query, scenario=popular_items(signals)),
+            self._asker(user_id, snapshot),
+        )
+        return home_of(best, new, popular, asker.evidence, self._text)
 
     async def recommend_many(
         self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], _T]
@@ -143,7 +182,9 @@ class Engine:
             BusyError: they are large, and as much as can be done is in hand.
         """
         at_once = asyncio.Semaphore(_USERS_AT_ONCE)
-        chosen = await self._chosen(query)
+        asked = self._asked(query)
+        query = asked.query
+        chosen = asked.weighted(await self._chosen(query))
         known: dict[str, tuple[Asker, Snapshot]] = {}
         taken: dict[str, _T] = {}
 
@@ -157,7 +198,7 @@ class Engine:
                 started = time.perf_counter()
                 asker, snapshot = known.pop(user_id)
                 with self._store.one_request():
-                    listing = await _listing(snapshot, asker, query, scope)
+                    listing = await _listing(snapshot, asker, asked, scope)
                     made = (await self._answers.of(listing, started)).with_unknown(nowhere)
                 taken[user_id] = await WORKSHOP.do(asker.is_large(query), take, made)
 
@@ -185,7 +226,9 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        snapshot = await self._chosen(query)
+        asked = self._asked(query)
+        query = asked.query
+        snapshot = asked.weighted(await self._chosen(query))
         named: list[EvidenceKey] = [("item", each.item_id) for each in evidence]
         with self._store.one_request():
             titles, scope, unknown = await asyncio.gather(
@@ -195,7 +238,7 @@ class Engine:
             )
             asker = stated_asker(evidence, titles, self._events)
             with WORKSHOP.room(asker.work(query)):
-                listing = await _listing(snapshot, asker, query, scope)
+                listing = await _listing(snapshot, asker, asked, scope)
                 return (await self._answers.of(listing, started)).with_unknown(unknown)
 
     async def snapshot_now(self, item_ids: Iterable[str]) -> tuple[Snapshot, list[str]]:
@@ -248,7 +291,7 @@ class Engine:
         asker, snapshot = await self._asker(user_id, self.snapshot)
         query = RecommendationQuery(explain="full")
         with WORKSHOP.room(asker.work(query)):
-            listing = await _listing(snapshot, asker, query)
+            listing = await _listing(snapshot, asker, AskedFor(query))
             row = snapshot.items.row(item_id)
             if row < 0:
                 return await self._answers.of_newcomer(listing, item_id, started)
@@ -402,7 +445,26 @@ class Engine:
             found["writes"] = self._store.write_trouble
         if self._store.schema_trouble:
             found["schema"] = self._store.schema_trouble
+        if self.scenarios.trouble:
+            found["scenario"] = self.scenarios.trouble
         return found
+
+    def _asked(self, query: RecommendationQuery, scenario: Scenario | None = None) -> "AskedFor":
+        """What a query asks for under its scenario, or under one that is tried.
+
+        Raises:
+            NotFoundError: there is no such scenario.
+        """
+        now = datetime.now(UTC)
+        if scenario is not None:
+            return AskedFor(query.under(scenario), plan_of(scenario, now))
+        if query.scenario is None:
+            return AskedFor(query)
+        current = self.scenarios.find(query.scenario)
+        plan = None if current is None else current.plan(now)
+        if plan is None:
+            return AskedFor(query, degraded=("scenario",))
+        return AskedFor(query.under(plan.document), plan)
 
     async def _chosen(self, query: RecommendationQuery) -> Snapshot:
         """The arrays that a query asks for."""
@@ -478,12 +540,36 @@ class Engine:
         return self._serving.snapshot
 
 
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """A query, and what its scenario does.
+
+    Attributes:
+        query: with what the scenario says and the caller does not.
+        plan: what the scenario does now; None where there is none.
+        degraded: the scenario, where it cannot be read.
+    """
+
+    query: RecommendationQuery
+    plan: Plan | None = None
+    degraded: tuple[str, ...] = ()
+
+    def weighted(self, snapshot: Snapshot) -> Snapshot:
+        """The arrays with the weights of the scenario."""
+        if self.plan is None or not self.plan.document.weights:
+            return snapshot
+        return replace(snapshot, blend=snapshot.blend.weighted(self.plan.document.weights))
+
+
 async def _listing(
-    snapshot: Snapshot,
-    asker: Asker,
-    query: RecommendationQuery,
-    scope: CategoryScope | None = None,
+    snapshot: Snapshot, asker: Asker, asked: AskedFor, scope: CategoryScope | None = None
 ) -> Listing:
+    query, degraded = asked.query, asked.degraded
     if query.categories and scope is None:
-        asker = replace(asker, degraded=(*asker.degraded, "categories"))
-    return await WORKSHOP.do(asker.is_large(query), Listing, snapshot, asker, query, scope)
+        degraded = (*degraded, "categories")
+    if degraded:
+        asker = replace(asker, degraded=(*asker.degraded, *degraded))
+    do = partial(WORKSHOP.do, asker.is_large(query))
+    if asked.plan is None:
+        return await do(Listing, snapshot, asker, query, scope)
+    return await do(RuledListing, snapshot, asker, query, scope, asked.plan)

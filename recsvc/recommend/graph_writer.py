@@ -134,6 +134,11 @@ class GraphWriter:
             await queue.close()
         await self.deletions.stop()
 
+    def note_scenario(self) -> None:
+        """Note that answers under a scenario may be others than before."""
+        with self._noted(anybody=True):
+            pass
+
     async def add_events(
         self, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Mapping[str, Any]] = ()
     ) -> int:

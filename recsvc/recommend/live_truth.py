@@ -7,8 +7,9 @@ how it was at the refresh.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -22,10 +23,15 @@ from recsvc.graph.rows import CategoryScope, LiveItem
 from recsvc.graph.store import Store
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.ranked_list import Listing, members_limit
+from recsvc.recommend.ruled_list import RuledListing
 from recsvc.snapshot.arrays import Snapshot
 
 _ITEMS_AT_ONCE = 5_000
 _NOT_TOLD = "Neo4j did not tell in time whether there are others"
+_MOST_NEWCOMERS = 10_000
+"""Items that came since the refresh, of which a list under a scenario is made."""
+
+Do = Callable[..., Awaitable[Any]]
 
 
 async def live_scope(
@@ -61,14 +67,63 @@ async def live_rows(
 ) -> list[LiveItem | None] | None:
     """What some items of a list are now; None where nobody can tell."""
     ids = [listing.snapshot.items[row] for row in rows.tolist()]
-    scope = listing.scope
     try:
-        live = await store.live_items(
-            ids, scope.categories if scope and scope.items is None else (), listing.asker.state
-        )
+        live = await _live_items(store, listing, ids)
     except Neo4jAwayError:
         return None
     return [live.get(item_id) for item_id in ids]
+
+
+async def _live_items(
+    store: Store, listing: Listing, ids: Collection[str]
+) -> Mapping[str, LiveItem]:
+    scope, state = listing.scope, listing.asker.state
+    inside = scope.categories if scope and scope.items is None else ()
+    if not isinstance(listing, RuledListing):
+        return await store.live_items(ids, inside, state)
+    plan, live = listing.plan, dict[str, LiveItem]()
+    for at in range(0, len(some := list(ids)), _ITEMS_AT_ONCE):
+        live |= await store.scenario_items(
+            some[at : at + _ITEMS_AT_ONCE], inside, plan.parameters, plan.key, state
+        )
+    return live
+
+
+async def settle_rules(store: Store, listing: RuledListing, do: Do) -> bool:
+    """Ask about items until the list under a scenario is certain; False where nobody can tell.
+
+    Args:
+        store: the graph.
+        listing: the list.
+        do: runs what takes long where it keeps nobody waiting.
+    """
+    try:
+        if pinned := listing.pinned_newcomers():
+            listing.add_newcomers(dict(await _live_items(store, listing, pinned)))
+        while len(rows := await do(listing.unsure)):
+            ids = [listing.snapshot.items[row] for row in rows.tolist()]
+            live = await _live_items(store, listing, ids)
+            await do(listing.settle, rows, [live.get(item_id) for item_id in ids])
+        if listing.wants_newcomers(listing.exact()):
+            listing.by_anybody = True  # whatever is written may bring one more
+            listing.add_newcomers(await _ruled_newcomers(store, listing))
+            listing.newcomers = ()
+    except Neo4jAwayError:
+        return False
+    return True
+
+
+async def _ruled_newcomers(store: Store, listing: RuledListing) -> dict[str, LiveItem]:
+    """All items that came since the refresh, as far as the query lets them in."""
+    scope, left_out = listing.scope, listing.left_out_ids()
+    items = listing.snapshot.items
+    if scope is not None and scope.items is not None:
+        new = sorted(each for each in scope.items - left_out if items.row(each) < 0)
+    else:
+        categories = scope.categories if scope else ()
+        found = await store.other_items([*items, *left_out], categories, _MOST_NEWCOMERS)
+        new = [item_id for item_id, _ in found]
+    return dict(await _live_items(store, listing, new))
 
 
 async def add_newcomers(store: Store, listing: Listing) -> None:

@@ -11,6 +11,7 @@ from recsvc.errors import TooMuchError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, hidden_items, item_evidence
 from recsvc.graph.rows import UNKNOWN, State, StoredUser
 from recsvc.outcomes.fatigue import Shown
+from recsvc.scenarios.document import Scenario
 from recsvc.settings import EventSettings
 
 MOST_WORK: Final = 8_000_000
@@ -23,6 +24,9 @@ LARGE_WORK: Final = 20_000
 _WORK_OF_ANY = 100
 _WORK_OF_ANY_LIST = 10
 _WORK_OF_FULL = 8
+
+STATED: Final = frozenset({"k", "diversity", "exclude_seen"})
+"""What a request may say against a scenario."""
 
 EvidenceKey = tuple[EvidenceKind, str]
 """Kind and outer id of a piece of evidence."""
@@ -42,6 +46,9 @@ class RecommendationQuery:
         without: evidence to answer without; an item among it is not recommended either.
         signal: the one signal that counts; all where it is None.
         version: the version of the blend; the active one where it is None.
+        scenario: name of a stored scenario; its rules count, and its values where `stated` does not
+            name them.
+        stated: what the caller said and no scenario changes, of k, diversity and exclude_seen.
     """
 
     k: int = 10
@@ -53,6 +60,16 @@ class RecommendationQuery:
     without: tuple[EvidenceKey, ...] = ()
     signal: str | None = None
     version: int | None = None
+    scenario: str | None = None
+    stated: frozenset[str] = frozenset()
+
+    def under(self, scenario: Scenario) -> "RecommendationQuery":
+        """The same with what a scenario says and the caller does not."""
+        said = {"k": scenario.k, "diversity": scenario.diversity}
+        said |= {"exclude_seen": scenario.exclude_seen}
+        return replace(
+            self, **{n: v for n, v in said.items() if v is not None and n not in self.stated}
+        )
 
     def named(self) -> tuple[EvidenceKey, ...]:
         """What it names by id that is to be left out."""

@@ -65,7 +65,7 @@ class Listing:
         self.query = query
         self.scope = scope
         self.scored = snapshot.blend.score(self.asker.evidence)
-        self._pool = _reach(query.k) if query.diversity else query.k + _SPARE
+        self._pool = reach(query.k) if query.diversity else query.k + _SPARE
         self.faded = self._what_fades(asker)
         if self.faded is not None:  # of so many more by the blend the best of the list are sure
             self._pool += int(np.count_nonzero(self.faded))
@@ -220,8 +220,12 @@ class Listing:
             return self._ranked(scored, allowed).items
 
         budget = _RANKED_AGAIN if len(exact.items) <= _FEW_ITEMS else _RANKED_AGAIN // 4
-        plain = not self.query.diversity
-        return find_removals(leave_one_out, listed, rank_again, plain=plain, budget=budget)
+        return find_removals(leave_one_out, listed, rank_again, plain=self._plain, budget=budget)
+
+    @property
+    def _plain(self) -> bool:
+        """Whether the list is in the order of the blend's scores."""
+        return not self.query.diversity
 
     def _may_be_listed(self) -> Bool[NDArray[np.bool_], " items"]:
         allowed = self._in_categories()
@@ -252,13 +256,13 @@ class Listing:
         exact = self._taken_apart(scored, rows)
         if not self.query.diversity:
             return exact.take(sort_by_score(rows, exact.scores)[: self.query.k])
-        exact = exact.take(sort_by_score(rows, exact.scores)[: _reach(self.query.k)])
+        exact = exact.take(sort_by_score(rows, exact.scores)[: reach(self.query.k)])
         scores = exact.scores
         near = scores[:_DIVERSE_POOL]
         weight = self.query.diversity * float(np.ptp(near)) if len(near) else 0.0
         vectors = self._vectors(exact.items)
         order, similarity = maximal_marginal_relevance(
-            scores, vectors, self.query.k, weight, reach=_reach
+            scores, vectors, self.query.k, weight, reach=reach
         )
         return exact.take(order).adjusted(DIVERSITY, -weight * similarity)
 
@@ -303,7 +307,7 @@ class Listing:
         return self.snapshot.in_category[rows].toarray().astype(np.float64)
 
 
-def _reach(count: int) -> int:
+def reach(count: int) -> int:
     """From how many of the best items the `count`-th of a diverse list is chosen."""
     return max(_DIVERSE_POOL, _DIVERSE_FACTOR * count)
 

@@ -1,6 +1,7 @@
 """Who may ask for what: keys, pages of other sites, and how much in a minute."""
 
 import math
+import re
 import time
 from collections.abc import Collection
 from typing import Final
@@ -22,6 +23,8 @@ _NAME = "recsvc.key"
 _ADMIN = ("/v1/models", "/v1/refreshes")
 _QUESTIONS = frozenset({"/v1/recommendations", "/v1/recommendations/batch"})
 """What is asked with POST and changes nothing."""
+_SCENARIOS = "/v1/scenarios/"
+_TRIES = re.compile(r"/v1/scenarios/[^/]+/try")
 _CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -33,7 +36,10 @@ def needed_scope(method: str, path: str) -> KeyScope | None:
         return None
     if any(path == each or path.startswith(f"{each}/") for each in _ADMIN):
         return KeyScope.ADMIN
-    reads = method in _CHANGES_NOTHING or (method == "POST" and path in _QUESTIONS)
+    question = path in _QUESTIONS or _TRIES.fullmatch(path) is not None
+    reads = method in _CHANGES_NOTHING or (method == "POST" and question)
+    if not reads and path.startswith(_SCENARIOS):
+        return KeyScope.ADMIN
     return KeyScope.READ if reads else KeyScope.WRITE
 
 

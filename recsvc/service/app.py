@@ -48,11 +48,13 @@ from recsvc.service.routes import (
     events,
     follows,
     health,
+    home,
     models,
     nodes,
     outcomes,
     page,
     recommendations,
+    scenarios,
     search,
     similar,
 )
@@ -84,6 +86,7 @@ _TAGS = [
     {"name": "events", "description": "What users do."},
     {"name": "outcomes", "description": "What followed answers."},
     {"name": "graph", "description": "Users, items, categories, and who follows whom."},
+    {"name": "scenarios", "description": "How the lists of one place of a shop are made."},
     {"name": "models", "description": "Versions, and the refreshes that make them."},
     {"name": "health", "description": "How the service is."},
 ]
@@ -166,7 +169,19 @@ def create_app(
     )
     app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
     app.state.keys = keys
-    routed = (recommendations, search, similar, events, outcomes, nodes, follows, models, runs)
+    routed = (
+        recommendations,
+        search,
+        similar,
+        events,
+        outcomes,
+        nodes,
+        follows,
+        models,
+        runs,
+        scenarios,
+        home,
+    )
     for module in routed:
         app.include_router(module.router, responses=described(*REFUSALS))
     for module in (health, page):

@@ -5,10 +5,11 @@ a contract test holds them against the models here.
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from recsvc.scenarios.document import Scenario
 from recsvc.service.schemas import Count, Document
 
 
@@ -80,6 +81,18 @@ class RankedItemDocument(Document):
     signals: dict[str, float]
     explanation: ExplanationDocument | None = None
     """Absent with `explain=none`."""
+    placed_by: str | None = None
+    """The rule of a scenario that put it at its place. Absent where its score did."""
+
+
+class ScenarioUsedDocument(Document):
+    """The scenario that a list was made by."""
+
+    name: str | None
+    """Null for one that is only tried."""
+    revision: int | None
+    notes: list[str]
+    """Quotas that could not be kept, and filters that leave too little."""
 
 
 class _Answered(Document):
@@ -94,6 +107,8 @@ class _Answered(Document):
     degraded: list[str]
     """What had to be left out: Neo4j was away, or a deadline passed."""
     took_ms: float
+    scenario: ScenarioUsedDocument | None = None
+    """Absent where the list was made without one."""
 
 
 class RecommendationsDocument(_Answered):
@@ -146,6 +161,29 @@ class RecommendationsDocument(_Answered):
     items: list[RankedItemDocument]
     short: str | None = None
     """Why there are fewer than `k` items; absent where there are `k`."""
+
+
+class HomeRowDocument(Document):
+    """Items that belong together, best first; `rank` is that in the row."""
+
+    kind: Literal["because", "people", "new", "popular"]
+    title: str
+    evidence: NodeDocument | None
+    """What its items are there for; null where that is not one thing."""
+    recommendation_id: str | None
+    """Of the list that they come from: what outcomes of this row are told by."""
+    items: list[RankedItemDocument]
+
+
+class HomeDocument(Document):
+    """Several titled rows for a user, no item twice."""
+
+    request_id: str
+    user_id: str
+    versions: dict[str, int]
+    degraded: list[str]
+    took_ms: float
+    rows: list[HomeRowDocument]
 
 
 class EvidenceAnswerDocument(RecommendationsDocument):
@@ -301,6 +339,57 @@ class ActivatedDocument(Document):
 
     versions: dict[str, int]
     """The number of the version, by model."""
+
+
+class ScenarioDocument(Document):
+    """A stored scenario."""
+
+    name: str
+    revision: int
+    """Its number; each change makes the next one."""
+    at: datetime | None
+    """When it was stored."""
+    scenario: Scenario | None
+    """Null where somebody edited it and it cannot be read."""
+    trouble: str | None
+    """Then why."""
+    revisions: list[int]
+    """The revisions that are kept, newest first."""
+
+
+class ScenariosDocument(Document):
+    """All stored scenarios, without their earlier revisions."""
+
+    scenarios: list[ScenarioDocument]
+
+
+class ScenarioWrittenDocument(Document):
+    """It is in Neo4j, and counts in this process from now on; in others within a second."""
+
+    name: str
+    revision: int
+
+
+class MoveDocument(Document):
+    """An item that a scenario moves."""
+
+    item_id: str
+    title: str | None
+    before: int | None
+    """Its rank without what is tried; null where it was not in the list."""
+    after: int | None
+    """Its rank under what is tried; null where it is not in the list."""
+    why: str
+
+
+class TriedDocument(Document):
+    """Two lists for one user."""
+
+    before: RecommendationsDocument
+    """Under the stored scenario of this name; without any where there is none."""
+    after: RecommendationsDocument
+    """Under the scenario that is tried."""
+    moves: list[MoveDocument]
 
 
 class HealthDocument(Document):

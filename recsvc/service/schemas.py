@@ -26,7 +26,8 @@ from loaders.limits import (
 )
 from recsvc.answer import ExplainLevel
 from recsvc.evidence import EvidenceKind
-from recsvc.recommend.query import EvidenceKey, RecommendationQuery, StatedEvidence
+from recsvc.recommend.query import STATED, EvidenceKey, RecommendationQuery, StatedEvidence
+from recsvc.scenarios.document import Scenario
 
 
 def text_of(value: object) -> object:
@@ -114,6 +115,10 @@ VersionNumber = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(_whole)]
 """The number of a version."""
 
 
+ScenarioName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+"""The name of a scenario."""
+
+
 class Document(BaseModel):
     """What goes in or out, with no other fields than these."""
 
@@ -166,6 +171,10 @@ class RecommendationOptions(Document):
     version: VersionNumber | None = None
     """The version of `hybrid` to answer from; left out, the active one."""
 
+    scenario: ScenarioName | None = None
+    """The stored scenario that the list is made by. What the request says of `k`, `diversity` and
+    `exclude_seen` wins over what the scenario says."""
+
     def query(self) -> RecommendationQuery:
         """The same as the engine takes it."""
         return RecommendationQuery(
@@ -178,6 +187,8 @@ class RecommendationOptions(Document):
             without=tuple(_evidence_key(name) for name in self.without),
             signal=self.signal,
             version=self.version,
+            scenario=self.scenario,
+            stated=frozenset(self.model_fields_set & STATED) if self.scenario else frozenset(),
         )
 
 
@@ -223,6 +234,17 @@ class EvidenceRequest(RequestBody, RecommendationOptions):
     evidence: Annotated[
         list[EvidenceIn], Field(min_length=1, max_length=MAX_EVIDENCE), at_most(MAX_EVIDENCE)
     ]
+
+
+class ScenarioIn(RequestBody, Scenario):
+    """A scenario that is to be stored."""
+
+
+class TryRequest(RequestBody):
+    """A scenario that is tried on a user."""
+
+    scenario: Scenario
+    user_id: Id
 
 
 class BatchRequest(RequestBody, RecommendationOptions):

@@ -63,6 +63,7 @@ EVERYTHING = Query(
       (:Outcome {outcome_id: 'o', recommendation: 'r', user_id: 'u', item_id: 'i', kind: 'k',
         position: 1, version: 1, scenario: 's', revision: 1, variant: 'v', at: datetime(),
         answered_at: datetime()}),
+      (:Scenario {name: 's', revision: 1, document: '{}', at: datetime()}),
       (:EmbeddingVersion {model: 'hybrid', version: 1, slot: 'a', status: 'active', seed: 1,
         options: '{}', weights: '{}', metrics: '{}', sha256: '', reason: '', run: 'r',
         started_at: datetime(), activation: 1,

@@ -79,7 +79,12 @@ def _one_spelling(raw_path: bytes) -> str:
     return "/".join(quote(unquote_to_bytes(segment), safe="") for segment in segments)
 
 
-def _decoded(segment: str) -> str:
+def decoded(segment: str) -> str:
+    """A segment of a path, which comes percent-encoded.
+
+    Raises:
+        PydanticCustomError: it is not UTF-8.
+    """
     try:
         return unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
@@ -88,13 +93,13 @@ def _decoded(segment: str) -> str:
 
 _DESCRIPTION: Final = "Any characters, percent-encoded."
 
-PathId = Annotated[IdText, BeforeValidator(_decoded), Path(description=_DESCRIPTION)]
+PathId = Annotated[IdText, BeforeValidator(decoded), Path(description=_DESCRIPTION)]
 """An id in a path."""
-NodeId = Annotated[IdText, BeforeValidator(_decoded), Path(alias="id", description=_DESCRIPTION)]
+NodeId = Annotated[IdText, BeforeValidator(decoded), Path(alias="id", description=_DESCRIPTION)]
 """The id of the node an address is about."""
 NewNodeId = Annotated[
     IdText,
-    BeforeValidator(_decoded),
+    BeforeValidator(decoded),
     AfterValidator(names_one),
     Path(alias="id", description=_DESCRIPTION, json_schema_extra=NAMES_ONE),
 ]

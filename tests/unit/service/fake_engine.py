@@ -24,8 +24,10 @@ from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.answers import request_id_var
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.graph_writer import Change, Outcome
+from recsvc.recommend.home import Home, HomeRow
 from recsvc.recommend.query import Asker, RecommendationQuery, StatedEvidence
 from recsvc.recommend.readiness import Readiness
+from recsvc.scenarios.document import Scenario
 
 KYLIE = NodeRef("item", "55", "Kylie Minogue")
 
@@ -98,9 +100,17 @@ class FakeEngine:
     async def stop(self) -> None:
         self._called("stop")
 
-    async def recommend(self, user_id: str, query: RecommendationQuery) -> Answer:
-        self._called("recommend", user_id, query)
+    async def recommend(
+        self, user_id: str, query: RecommendationQuery, *, scenario: Scenario | None = None
+    ) -> Answer:
+        self._called("recommend", user_id, query, *([scenario] if scenario else []))
         return self._answer(user_id, query)
+
+    async def home(self, user_id: str) -> Home:
+        self._called("home", user_id)
+        best = self._answer(user_id, RecommendationQuery(k=1))
+        row = HomeRow("because", "Because you listened to Kylie Minogue", KYLIE, None, best.items)
+        return Home(best, self.degraded, (row,))
 
     async def recommend_for(
         self, evidence: Sequence[StatedEvidence], query: RecommendationQuery

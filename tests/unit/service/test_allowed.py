@@ -22,6 +22,10 @@ PATH = "/v1/users/2/recommendations"
 ROLL_BACK = "/v1/models/hybrid/rollback"
 EVENTS = [{"user_id": "2", "item_id": "289"}]
 READS = """
+GET    /v1/users/{user_id}/home
+GET    /v1/scenarios
+GET    /v1/scenarios/{name}
+POST   /v1/scenarios/{name}/try
 GET  /metrics
 GET  /v1/users
 GET  /v1/items
@@ -50,6 +54,9 @@ DELETE /v1/categories/{id}
 DELETE /v1/users/{id}/follows/{other_id}
 """
 ADMINS = """
+PUT    /v1/scenarios/{name}
+DELETE /v1/scenarios/{name}
+POST   /v1/scenarios/{name}/rollback
 GET  /v1/models
 POST /v1/models/{model}/activate
 POST /v1/models/{model}/rollback

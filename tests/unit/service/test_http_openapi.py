@@ -19,8 +19,12 @@ POST   /v1/recommendations/batch
 GET    /v1/users/{user_id}/recommendations/{item_id}/explanation
 GET    /v1/items/{item_id}/similar
 GET    /v1/users/{user_id}/similar
+GET    /v1/users/{user_id}/home
 POST   /v1/events
 POST   /v1/outcomes
+PUT    /v1/scenarios/{name}
+GET    /v1/scenarios/{name}
+DELETE /v1/scenarios/{name}
 PUT    /v1/users/{id}
 GET    /v1/users/{id}
 DELETE /v1/users/{id}
@@ -45,6 +49,9 @@ GET    /metrics
 """The routes of CONTRACT §5 and §6."""
 
 BEYOND = {
+    "GET /v1/scenarios": "all of them",
+    "POST /v1/scenarios/{name}/rollback": "an earlier revision",
+    "POST /v1/scenarios/{name}/try": "what one would change",
     "GET /v1/refreshes/{id}/report": "the page of a run, for people",
     "GET /v1/users": "the page at /",
     "GET /v1/items": "the page at /",
@@ -82,7 +89,7 @@ def test_parameters_are_those_of_the_contract(document: dict[str, Any]) -> None:
     route = operations(document)["GET /v1/users/{user_id}/recommendations"]
     parameters = {each["name"]: each["schema"] for each in route["parameters"]}
     wanted = {"user_id", "k", "category", "exclude_seen", "explain", "diversity", "exclude"}
-    assert parameters.keys() == wanted | {"without", "signal", "version"}
+    assert parameters.keys() == wanted | {"without", "signal", "version", "scenario"}
     assert parameters["k"].items() >= {"default": 10, "minimum": 1, "maximum": 500}.items()
     assert parameters["exclude_seen"]["default"] is True
     assert parameters["explain"]["default"] == "summary"

@@ -24,6 +24,7 @@ ASKS: dict[str, Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]] = {
     "recommend_for": lambda c: c.post(
         "/v1/recommendations", json={"evidence": [{"item_id": "55"}]}
     ),
+    "home": lambda c: c.get("/v1/users/2/home"),
     "explain": lambda c: c.get("/v1/users/2/recommendations/289/explanation"),
     "similar_items": lambda c: c.get("/v1/items/55/similar"),
     "similar_users": lambda c: c.get("/v1/users/2/similar"),

@@ -1,0 +1,142 @@
+"""What scenarios read from and write to Neo4j."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from loaders.catalogue import catalogue
+from loaders.gateway import Row
+from recsvc.errors import NotFoundError, TooMuchError
+from recsvc.graph.known_items import KnownItems
+from recsvc.graph.rows import UNKNOWN, LiveItem, State, scenario_items
+from recsvc.graph.transport import Transport
+from recsvc.graph.unreadable import UnreadNotes
+
+MOST_REVISIONS: Final = 20
+"""Revisions of a scenario that are kept."""
+MOST_SCENARIOS: Final = 200
+_MOST_KNOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRevision:
+    """A scenario as it is stored.
+
+    Attributes:
+        name: of the scenario.
+        revision: its number, from 1.
+        document: JSON; None where it cannot be read.
+        at: since when; None where that cannot be read.
+    """
+
+    name: str
+    revision: int
+    document: str | None
+    at: datetime | None
+
+
+class ScenarioStore(Transport):
+    """The queries of scenarios.
+
+    Attributes:
+        unread: what was met that cannot be read.
+    """
+
+    unread: UnreadNotes
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._known_of_scenarios: dict[str, KnownItems] = {}
+
+    async def scenario_items(
+        self,
+        item_ids: Collection[str],
+        categories: Sequence[str],
+        asked: Mapping[str, Any],
+        key: str,
+        state: State = UNKNOWN,
+    ) -> dict[str, LiveItem]:
+        """Those of the items that exist, as they are now, with what a scenario asks of them.
+
+        Args:
+            item_ids: which items.
+            categories: see `Store.live_items`.
+            asked: parameters of `cypher/serve/scenario_items.cypher`.
+            key: of these parameters: what was read with it in the same state is not read again.
+            state: of the graph now, where that was read for the same answer.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        known = {} if categories else self._known_of_scenario(key).of(state)
+        missing = [item_id for item_id in item_ids if item_id not in known]
+        found: Mapping[str, LiveItem] = {}
+        if missing:
+            parameters = {"item_ids": missing, "category_ids": list(categories), **asked}
+            query = catalogue()["serve/scenario_items"]
+            (row,), read = await self._run_after(query, parameters, state, self.timeout_seconds)
+            self.unread.note(row["unread"])
+            found = scenario_items(row["items"])
+            if state and read == state and not categories and not row["unread"]:
+                self._known_of_scenario(key).keep(state, missing, found)
+        return {i: item for i in item_ids if (item := found.get(i) or known.get(i)) is not None}
+
+    def _known_of_scenario(self, key: str) -> KnownItems:
+        known = self._known_of_scenarios
+        if key not in known and len(known) >= _MOST_KNOWN:
+            del known[next(iter(known))]
+        return known.setdefault(key, KnownItems())
+
+    async def scenarios(self) -> list[StoredRevision]:
+        """The newest revision of every scenario, by name."""
+        return revisions_of(await self._run(catalogue()["scenario/all"], limit=MOST_SCENARIOS))
+
+    async def scenario_revisions(self, name: str) -> list[StoredRevision]:
+        """The kept revisions of a scenario, newest first; none where there is no such."""
+        rows = await self._run(catalogue()["scenario/revisions"], name=name)
+        return revisions_of([{**row, "name": name} for row in rows])
+
+    async def put_scenario(self, name: str, document: str, *, from_revision: int = 0) -> int:
+        """Store a document, or that of an earlier revision, as the next revision: its number.
+
+        Raises:
+            NotFoundError: there is no such earlier revision.
+            TooMuchError: there are as many scenarios as there may be.
+            Neo4jError: the graph cannot be written in time.
+        """
+        query = catalogue()["scenario/put"]
+        ((row,),) = await self._write([
+            (query, {
+                "name": name, "document": document, "from_revision": from_revision,
+                "keep": MOST_REVISIONS, "limit": MOST_SCENARIOS,
+            })
+        ])  # fmt: skip
+        if row["names"] >= MOST_SCENARIOS:
+            raise TooMuchError(
+                f"{MOST_SCENARIOS} scenarios are stored, as many as there may be: delete one"
+            )
+        if not row["revision"]:
+            raise NotFoundError(f"no revision {from_revision} of a scenario {name!r} is kept")
+        return row["revision"]
+
+    async def delete_scenario(self, name: str) -> None:
+        """Delete a scenario with all its revisions.
+
+        Raises:
+            NotFoundError: there is no such.
+            Neo4jError: the graph cannot be written in time.
+        """
+        ((row,),) = await self._write([(catalogue()["scenario/delete"], {"name": name})])
+        if not row["deleted"]:
+            raise NotFoundError(f"no scenario {name!r} is stored")
+
+
+def revisions_of(rows: Sequence[Row]) -> list[StoredRevision]:
+    """Scenarios, from rows of `cypher/scenario/`."""
+    return [
+        StoredRevision(
+            row["name"], row["revision"], row["document"], row["at"] and row["at"].to_native()
+        )
+        for row in rows
+    ]

@@ -1,0 +1,129 @@
+"""Several titled rows for a user, no item twice: what carries their scores, what is new, popular.
+
+The best items are dealt out by the piece of evidence that carries most of each score: a row for
+each of the liked items that carry most in all, one for the people the user follows. Then comes what
+is new, and what is popular.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from recsvc.answer import Answer, NodeRef, RankedItem
+from recsvc.evidence import Evidence
+from recsvc.explain.sentence import because_of
+from recsvc.phrases import TextSettings
+from recsvc.scenarios.document import Condition, Scenario
+
+ROW_ITEMS: Final = 10
+"""Most items of a row."""
+BEST: Final = 100
+"""How many of the best, new and popular items rows are made of."""
+_LEAST_ITEMS = 3
+_BECAUSE_ROWS = 3
+_NEW_DAYS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class HomeRow:
+    """One row.
+
+    Attributes:
+        kind: `because`, `people`, `new` or `popular`.
+        title: what stands above it.
+        evidence: what its items are there for; None where that is not one thing.
+        recommendation_id: of the list that they come from, for outcomes.
+        items: best first, ranked within the row.
+    """
+
+    kind: str
+    title: str
+    evidence: NodeRef | None
+    recommendation_id: str | None
+    items: tuple[RankedItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What is shown to a user who asks for nothing in particular.
+
+    Attributes:
+        best: the answer that rows of evidence are dealt out of.
+        degraded: what could not be read for any row.
+        rows: in their order.
+    """
+
+    best: Answer
+    degraded: tuple[str, ...]
+    rows: tuple[HomeRow, ...]
+
+
+def new_items() -> Scenario:
+    """What came lately."""
+    newer = Condition.model_validate({"property": "created_at", "newer_than_days": _NEW_DAYS})
+    return Scenario(filters=[newer])
+
+
+def popular_items(signals: Iterable[str]) -> Scenario:
+    """What is popular, whoever asks: all signals count nothing."""
+    return Scenario(weights=dict.fromkeys(signals, 0.0))
+
+
+def home_of(
+    best: Answer, new: Answer, popular: Answer, evidence: Evidence, text: TextSettings
+) -> Home:
+    """The rows, those of evidence first.
+
+    Args:
+        best: the best items of the user, with contributions.
+        new: the best of what came lately.
+        popular: what is popular.
+        evidence: of the user.
+        text: what titles are put together from.
+    """
+    listed: set[str] = set()
+    rows: list[HomeRow] = []
+
+    def add(
+        kind: str, title: str, answer: Answer, items: Iterable[RankedItem],
+        node: NodeRef | None = None,
+    ) -> None:  # fmt: skip
+        left = [item for item in items if item.item_id not in listed][:ROW_ITEMS]
+        if len(left) >= _LEAST_ITEMS:
+            listed.update(item.item_id for item in left)
+            ranked = tuple(replace(item, rank=rank) for rank, item in enumerate(left, start=1))
+            rows.append(HomeRow(kind, title, node, answer.recommendation_id, ranked))
+
+    carried, people = _dealt(best.items)
+    totals = {node: sum(value for _, value in some) for node, some in carried.items()}
+    event = {node.id: node.event for node in evidence.nodes if node.kind == "item"}
+    for node in sorted(totals, key=lambda each: (-totals[each], str(each.id)))[:_BECAUSE_ROWS]:
+        title = because_of(node, event.get(str(node.id)), text)
+        add("because", title, best, (item for item, _ in carried[node]), node)
+    add("people", text.home_people, best, people)
+    add("new", text.home_new, new, new.items)
+    add("popular", text.home_popular, popular, popular.items)
+    degraded = dict.fromkeys(each for answer in (best, new, popular) for each in answer.degraded)
+    return Home(best, tuple(degraded), tuple(rows))
+
+
+def _dealt(
+    items: Sequence[RankedItem],
+) -> tuple[dict[NodeRef, list[tuple[RankedItem, float]]], list[RankedItem]]:
+    """Items by the liked item that carries most of each, and those that people carry most of."""
+    carried: defaultdict[NodeRef, list[tuple[RankedItem, float]]] = defaultdict(list)
+    people: list[RankedItem] = []
+    for item in items:
+        by_node: defaultdict[NodeRef | None, float] = defaultdict(float)
+        for each in item.explanation.contributions if item.explanation else ():
+            if each.evidence.kind in ("item", "user"):
+                by_node[each.evidence if each.evidence.kind == "item" else None] += each.value
+        node = max(by_node, key=lambda each: by_node[each], default=None)
+        if not by_node or by_node[node] <= 0.0:
+            continue
+        if node is None:
+            people.append(item)
+        else:
+            carried[node].append((item, by_node[node]))
+    return carried, people

@@ -1,0 +1,303 @@
+"""The list for one request under a scenario. Reads nothing.
+
+Which items meet the conditions of a scenario is asked of the graph, for the best items by the blend
+first. No item can gain more than all boosts together. So once every place is filled by an item
+with a score above
+
+    max blend score of what was not asked + Σ boosts,
+
+no other item belongs into the list, and what was not asked need not be. Where a quota cannot be
+kept, or too few items are left, all have been asked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from numpy.typing import NDArray
+
+from recsvc.blend.blend import ScoredUser
+from recsvc.blend.ranking import best_items, sort_by_score
+from recsvc.explain.contributions import DIVERSITY, ExactScores
+from recsvc.graph.rows import CategoryScope, LiveItem
+from recsvc.recommend.query import Asker, RecommendationQuery
+from recsvc.recommend.ranked_list import Listing, reach
+from recsvc.scenarios.facts import Facts
+from recsvc.scenarios.placing import Counted, Placed, placed
+from recsvc.scenarios.plan import Plan
+from recsvc.snapshot.arrays import Snapshot
+
+RULE = "rule"
+"""Name of the part of a score that rules and freshness add."""
+
+_ROUNDING = 1e-5
+"""Scores that are nearer than this share of theirs may be ordered otherwise in float32."""
+_MOST_AT_ONCE = 20_000
+_MOST_DEPTH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """An item that came since the refresh, and may be listed.
+
+    Attributes:
+        item_id: its id.
+        title: its title.
+        row: in the facts of the list.
+    """
+
+    item_id: str
+    title: str | None
+    row: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ruled:
+    """A list that was placed.
+
+    Attributes:
+        exact: the items that have a score, in the order of the list, with the part `rule`.
+        order: of each place, the column in `exact`, or −1 − n for the n-th newcomer.
+        placed: the same with its reasons.
+        deepest: the lowest score that the list depends on; what is below cannot change it.
+        enough: whether as many candidates were there as it is made from.
+    """
+
+    exact: ExactScores
+    order: tuple[int, ...]
+    placed: Placed
+    deepest: float
+    enough: bool
+
+
+class RuledListing(Listing):
+    """The list for one request under a scenario.
+
+    Attributes:
+        plan: what the scenario does now.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        asker: Asker,
+        query: RecommendationQuery,
+        scope: CategoryScope | None,
+        plan: Plan,
+    ) -> None:
+        super().__init__(snapshot, asker, query, scope)
+        self.plan = plan
+        self._facts = Facts(plan, len(snapshot.items))
+        self._floor = np.inf
+        self._in_order = 0
+        self._ruled: _Ruled | None = None
+        self._new: list[Newcomer] = []
+        self._pinned = [(snapshot.items.row(item_id), place) for item_id, place in plan.pins]
+
+    def without_rules(self) -> Listing:
+        """The list without the scenario, where nobody can tell what its conditions ask."""
+        asker = replace(self.asker, degraded=(*self.asker.degraded, "scenario"))
+        return Listing(self.snapshot, asker, self.query, self.scope)
+
+    def pinned_newcomers(self) -> list[str]:
+        """Pinned items that the snapshot lacks."""
+        left_out = self.left_out_ids()
+        return [i for (i, _), (row, _) in zip(self.plan.pins, self._pinned, strict=True)
+                if row < 0 and i not in left_out]  # fmt: skip
+
+    def unsure(self) -> Int64[NDArray[np.int64], " n"]:
+        """Items that have to be asked about before the list is certain; none where it is."""
+        asked = self._first_asked() if not self._in_order else np.zeros(0, np.int64)
+        while not len(asked):
+            self._ruled = self._rule(self.scored, self._may_come_now())
+            if self._is_certain(self._ruled):
+                self.plan.depth[0] = min(self._in_order, _MOST_DEPTH)
+                break
+            rows = self._reach_further()
+            asked = np.sort(rows[~self._asked[rows]])
+        return asked
+
+    def _first_asked(self) -> Int64[NDArray[np.int64], " n"]:
+        pins = [row for row, _ in self._pinned if row >= 0 and self._wanted[row]]
+        more = [self._reach_further(), np.array(pins, np.int64)]
+        if self.query.explain == "full":
+            # Without all of their evidence somebody gets what is popular: removals have to know.
+            likely = self._wanted & self._there
+            more.append(best_items(self.snapshot.blend.prior, likely, self._pool))
+        return np.unique(np.concatenate(more))
+
+    def _reach_further(self) -> Int64[NDArray[np.int64], " n"]:
+        """The best of what was not reached yet in the order of the scores."""
+        left = self._wanted & ~self._assumed
+        rows = self.scored.best(left, self._step(left))
+        self._assumed[rows] = True
+        self._in_order += max(1, len(rows))
+        whole = len(rows) == int(left.sum())
+        self._floor = -np.inf if whole else float(self.scored.exact(rows[-1:])[0])
+        return rows
+
+    def _step(self, left: Bool[NDArray[np.bool_], " items"]) -> int:
+        """How many more items are asked about."""
+        if not self._in_order:
+            return max(self._pool, self.plan.depth[0])
+        step, ruled = 3 * self._in_order, self._ruled
+        if ruled is None or self.scored.bounds is not None or not ruled.enough:
+            return step
+        least = ruled.deepest - self.plan.most_raised
+        near = int((left & (self.scored.scores >= np.float32(least - self._tie(least)))).sum())
+        return min(near + 1, _MOST_AT_ONCE)
+
+    def _is_certain(self, ruled: _Ruled) -> bool:
+        if self._floor == -np.inf:
+            return True
+        most = self._floor + self.plan.most_raised
+        return ruled.enough and not ruled.placed.relaxed and ruled.deepest > most + self._tie(most)
+
+    @staticmethod
+    def _tie(score: float) -> float:
+        return _ROUNDING * max(1e-3, abs(score)) if np.isfinite(score) else 0.0
+
+    def settle(self, rows: Int64[NDArray[np.int64], " n"], live: Sequence[LiveItem | None]) -> bool:
+        """Take in what some items are now."""
+        self._facts.take(rows.tolist(), live)
+        return super().settle(rows, live)
+
+    def add_newcomers(self, found: dict[str, LiveItem]) -> None:
+        """Take in items that came since the refresh."""
+        known = {each.item_id for each in self._new}
+        first = self._facts.grow(len(found))
+        for row, (item_id, item) in enumerate(sorted(found.items()), start=first):
+            self._facts.take([row], [item])
+            if item.available and self._facts.passes[row] and item_id not in known:
+                self._new.append(Newcomer(item_id, item.title, row))
+        self._new.sort(key=lambda each: each.item_id)
+        self._ruled = self._rule(self.scored, self._may_come_now())
+
+    def wants_newcomers(self, exact: ExactScores) -> bool:
+        """Whether items that came since the refresh may belong into this list."""
+        if self.newcomers is not None or self._ruled is None:
+            return False
+        if self.query.explain == "full":
+            return True  # without some evidence one may come in
+        short = not self._ruled.enough or bool(self._ruled.placed.relaxed)
+        return short or self._ruled.deepest <= self.plan.most_raised
+
+    def exact(self) -> ExactScores:
+        """The items of the list that have a score, in its order, taken apart."""
+        assert self._ruled is not None
+        return self._told(self._ruled.exact)
+
+    @property
+    def layout(self) -> tuple[int | Newcomer, ...]:
+        """What stands at each place: a column of `exact`, or a newcomer."""
+        assert self._ruled is not None
+        return tuple(each if each >= 0 else self._new[-1 - each] for each in self._ruled.order)
+
+    def placed_by(self, place: int) -> str | None:
+        """Why an item stands at a place, from 0; None where its score is the reason."""
+        assert self._ruled is not None
+        return self._ruled.placed.reasons.get(place)
+
+    def raised(self, newcomer: Newcomer) -> float:
+        """What rules add to a newcomer."""
+        return float(self._facts.raised(np.array([newcomer.row]))[0])
+
+    def notes(self) -> tuple[str, ...]:
+        """What somebody who wrote the scenario wants to know of this list."""
+        assert self._ruled is not None
+        notes = [f"left aside: {each}" for each in self._ruled.placed.relaxed]
+        if len(self._ruled.order) < self.query.k and self.plan.filters:
+            rows = np.flatnonzero(self._asked & self._wanted & self._there)
+            for place, refused in zip(self.plan.filters, self._facts.refused(rows), strict=True):
+                said, left = self.plan.conditions[place].said(), len(rows) - refused
+                notes.append(f"filter {said}: leaves {left} of {len(rows)} items")
+        signals = {signal.name for signal in self.snapshot.blend.signals} | {"base"}
+        unknown = sorted(self.plan.document.weights.keys() - signals)
+        return (*notes, *(f"weights: no signal {name!r} in this version" for name in unknown))
+
+    @property
+    def _plain(self) -> bool:
+        return False
+
+    def _may_come_now(self) -> Bool[NDArray[np.bool_], " items"]:
+        return self._wanted & self._asked & self._there & self._facts.passes[: len(self._there)]
+
+    @property
+    def _allowed(self) -> Bool[NDArray[np.bool_], " items"]:
+        passes = self._facts.passes[: len(self._there)]
+        return self._wanted & ((self._there & passes) | ~self._asked)
+
+    def _ranked(
+        self, scored: ScoredUser, allowed: Bool[NDArray[np.bool_], " items"]
+    ) -> ExactScores:
+        """The list by other scores; last an item that may be in it and was not asked about."""
+        ruled = self._rule(scored, allowed & self._asked)
+        unasked = scored.best(allowed & ~self._asked, 1)
+        if len(unasked):
+            most = float(scored.exact(unasked)[0]) + self.plan.most_raised
+            certain = ruled.enough and not ruled.placed.relaxed
+            if not certain or ruled.deepest <= most + self._tie(most):
+                items = np.append(ruled.exact.items, unasked)
+                return self._taken_apart(scored, items)
+        return ruled.exact
+
+    def _rule(self, scored: ScoredUser, may: Bool[NDArray[np.bool_], " items"]) -> _Ruled:
+        """Fill the places from the items that may come, and the newcomers."""
+        rows = np.flatnonzero(may)
+        exact = self._taken_apart(scored, rows)
+        if self.plan.adjusts:
+            exact = exact.adjusted(RULE, self._facts.raised(rows))
+        new = np.array([each.row for each in self._new], np.int64)
+        scores = np.concatenate([exact.scores, self._facts.raised(new)])
+        order = sort_by_score(np.arange(len(scores)), scores)
+        candidates = np.concatenate([rows, new])[order]
+        scores = scores[order]
+        k, depth = self.query.k, len(order)
+        weight, vectors = 0.0, None
+        if self.query.diversity:
+            weight, vectors = self._diversity(rows, len(new), scores, order)
+            depth = min(depth, reach(k))
+        place_of = {int(candidate): n for n, candidate in enumerate(candidates.tolist())}
+        pinned = self._pinned_rows()
+        pins = {place: place_of[row] for row, place in pinned if row in place_of}
+        counted: list[Counted] = self._facts.counted(candidates)
+        found = placed(scores, k, pins, counted, vectors=vectors, weight=weight, reach=reach)
+        entries = order[found.order]
+        columns = entries[entries < len(rows)]
+        listed = exact.take(columns)
+        if self.query.diversity:
+            alike = found.similarity[entries < len(rows)]
+            listed = listed.adjusted(DIVERSITY, -weight * alike)
+        number, layout = 0, list[int]()
+        for entry in entries.tolist():
+            layout.append(number if entry < len(rows) else len(rows) - 1 - entry)
+            number += entry < len(rows)
+        deepest = found.lowest
+        enough = len(layout) == k
+        if self.query.diversity:
+            enough = enough and len(order) >= reach(k)
+            deepest = min(deepest, float(scores[depth - 1])) if depth else deepest
+        return _Ruled(listed, tuple(layout), found, deepest, enough)
+
+    def _pinned_rows(self) -> list[tuple[int, int]]:
+        rows = {each.item_id: each.row for each in self._new}
+        return [
+            (row if row >= 0 else rows.get(item_id, -1), place)
+            for (item_id, _), (row, place) in zip(self.plan.pins, self._pinned, strict=True)
+        ]
+
+    def _diversity(
+        self,
+        rows: Int64[NDArray[np.int64], " n"],
+        newcomers: int,
+        scores: Float64[NDArray[np.float64], " m"],
+        order: Int64[NDArray[np.int64], " m"],
+    ) -> tuple[float, Any]:
+        """What an item loses that is just like one above it, and what tells how alike they are."""
+        near = scores[: reach(0)]
+        weight = self.query.diversity * float(np.ptp(near)) if len(near) else 0.0
+        vectors = self._vectors(rows)
+        vectors = np.pad(vectors, ((0, newcomers), (0, 0)))
+        return weight, vectors[order]

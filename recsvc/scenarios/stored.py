@@ -1,0 +1,225 @@
+"""The stored scenarios as one process knows them: read, watched, and written.
+
+What a process writes it knows at once; what others wrote, within `_WATCH_SECONDS`. A stored
+document that cannot be read is named and left aside: answers are made without it.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from loaders.catalogue import catalogue
+from loaders.errors import Neo4jError
+from loaders.gateway import Gateway
+from recsvc.errors import NotFoundError
+from recsvc.graph.scenario_store import (
+    MOST_SCENARIOS,
+    ScenarioStore,
+    StoredRevision,
+    revisions_of,
+)
+from recsvc.scenarios.document import Scenario
+from recsvc.scenarios.plan import Plan, plan_of
+
+_WATCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentScenario:
+    """A stored scenario.
+
+    Attributes:
+        stored: as it is stored.
+        scenario: its document; None where that cannot be read.
+        trouble: then why.
+        depth: see `Plan.depth`.
+    """
+
+    stored: StoredRevision
+    scenario: Scenario | None
+    trouble: str | None = None
+    depth: list[int] = field(default_factory=lambda: [0])
+
+    def plan(self, now: datetime) -> Plan | None:
+        """What it does at a moment; None where it cannot be read."""
+        if self.scenario is None:
+            return None
+        name, revision = self.stored.name, self.stored.revision
+        return plan_of(self.scenario, now, name=name, revision=revision, depth=self.depth)
+
+
+class StoredScenarios:
+    """Keeps the stored scenarios at hand.
+
+    Args:
+        store: the graph.
+        changed: told whenever answers under a scenario may be others than before.
+
+    Attributes:
+        known: whether they have been read.
+    """
+
+    def __init__(self, store: ScenarioStore, changed: Callable[[], None]) -> None:
+        self._store = store
+        self._changed = changed
+        self._current: dict[str, CurrentScenario] = {}
+        self._looked = datetime.now(UTC)
+        self._watcher: asyncio.Task[None] | None = None
+        self.known = False
+
+    async def start(self) -> None:
+        """Read them, and watch for changes."""
+        with contextlib.suppress(Neo4jError):
+            await self.reload()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            with contextlib.suppress(Neo4jError):  # it is looked at again soon
+                await self.reload()
+
+    async def reload(self) -> None:
+        """Take in what is stored now.
+
+        Raises:
+            Neo4jError: it cannot be read.
+        """
+        stored = {each.name: each for each in await self._store.scenarios()}
+        before, self._looked = self._looked, datetime.now(UTC)
+        same = {n: c for n, c in self._current.items() if stored.get(n) == c.stored}
+        changed = len(same) < len(self._current) or len(same) < len(stored)
+        if changed:
+            new = {name: _read(each) for name, each in stored.items() if name not in same}
+            self._current = same | new
+        if (changed and self.known) or self._crossed(before, self._looked):
+            self._changed()
+        self.known = True
+
+    def _crossed(self, before: datetime, now: datetime) -> bool:
+        """Whether a rule began or ended to count between two moments."""
+        return any(
+            before < end <= now
+            for each in self._current.values()
+            if each.scenario is not None
+            for end in each.scenario.boundaries()
+        )
+
+    def current(self) -> list[CurrentScenario]:
+        """All of them, by name."""
+        return [self._current[name] for name in sorted(self._current)]
+
+    def find(self, name: str) -> CurrentScenario | None:
+        """A scenario; None where nothing is known of any.
+
+        Raises:
+            NotFoundError: there is no such.
+        """
+        if name in self._current:
+            return self._current[name]
+        if not self.known:
+            return None
+        raise NotFoundError(f"no scenario {name!r} is stored")
+
+    async def revision(self, name: str, revision: int | None) -> tuple[CurrentScenario, list[int]]:
+        """A kept revision of a scenario, the newest where None, and the numbers of all of them.
+
+        Raises:
+            NotFoundError: there is no such.
+            Neo4jError: the graph cannot be read in time.
+        """
+        kept = await self._store.scenario_revisions(name)
+        chosen = next((each for each in kept if revision in (None, each.revision)), None)
+        if chosen is None:
+            which = f"revision {revision} of a " if kept else ""
+            raise NotFoundError(f"no {which}scenario {name!r} is stored")
+        return _read(chosen), [each.revision for each in kept]
+
+    @property
+    def trouble(self) -> str | None:
+        """Which stored scenarios cannot be read, and why; None where all can."""
+        return "; ".join(each.trouble for each in self.current() if each.trouble) or None
+
+    async def put(self, name: str, scenario: Scenario) -> int:
+        """Store a document as the next revision: its number.
+
+        Raises:
+            TooMuchError: there are as many scenarios as there may be.
+            Neo4jError: the graph cannot be written in time.
+        """
+        document = json.dumps(scenario.document(), ensure_ascii=False)
+        with self._noted():
+            revision = await self._store.put_scenario(name, document)
+        await self.reload()
+        return revision
+
+    async def roll_back(self, name: str, revision: int | None) -> int:
+        """Store an earlier revision, or the one before, as the next one: its number.
+
+        Raises:
+            NotFoundError: there is no such scenario or revision.
+            Neo4jError: the graph cannot be written in time.
+        """
+        if revision is None:
+            kept = await self._store.scenario_revisions(name)
+            if len(kept) < 2:
+                raise NotFoundError(f"no earlier revision of a scenario {name!r} is kept")
+            revision = kept[1].revision
+        with self._noted():
+            made = await self._store.put_scenario(name, "", from_revision=revision)
+        await self.reload()
+        return made
+
+    async def delete(self, name: str) -> None:
+        """Delete a scenario with all its revisions.
+
+        Raises:
+            NotFoundError: there is no such.
+            Neo4jError: the graph cannot be written in time.
+        """
+        with self._noted():
+            await self._store.delete_scenario(name)
+        await self.reload()
+
+    @contextlib.contextmanager
+    def _noted(self) -> Generator[None]:
+        try:
+            yield
+        finally:  # one that failed may have been committed too
+            self._changed()
+
+
+def stored_scenarios(gateway: Gateway) -> list[CurrentScenario]:
+    """All stored scenarios, for a command.
+
+    Raises:
+        Neo4jError: the graph cannot be read.
+    """
+    rows = gateway.run(catalogue()["scenario/all"], limit=MOST_SCENARIOS)
+    return [_read(each) for each in revisions_of(rows)]
+
+
+def _read(stored: StoredRevision) -> CurrentScenario:
+    named = f"scenario {stored.name!r}, revision {stored.revision}"
+    if stored.document is None:
+        return CurrentScenario(stored, None, f"{named}: its document is no text")
+    try:
+        return CurrentScenario(stored, Scenario.model_validate(json.loads(stored.document)))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        return CurrentScenario(stored, None, f"{named}: {where}: {first['msg']}")
+    except (ValueError, RecursionError):
+        return CurrentScenario(stored, None, f"{named}: its document is not JSON")

@@ -1,0 +1,273 @@
+"""Scenarios on the real service and a real Neo4j."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from loaders.catalogue import Query
+from tests.integration.conftest import QUICK
+
+pytestmark = pytest.mark.neo4j
+
+REFRESH_OPTIONS = QUICK
+
+
+def _run(served, text):
+    return served.gateway.run(Query("test/scenario", "", "write", {}, {}, text))
+
+
+@pytest.fixture(scope="module")
+def shop(service, served):
+    """Items have a brand, a price, some tags and an age; one came since the refresh."""
+    _run(
+        served,
+        "MATCH (i:Item) WITH i, toInteger(substring(i.item_id, 1)) AS n "
+        "SET i.brand = 'b' + toString(n % 5), i.price = toFloat(n % 10), "
+        "i.tags = ['t' + toString(n % 3)], i.created_at = datetime() - duration({days: n}) ",
+    )
+    _run(
+        served,
+        "CREATE (:Item {item_id: 'new', title: 'New song', brand: 'b0', price: 1.0, "
+        "created_at: datetime()})",
+    )
+    rows = _run(served, "MATCH (i:Item) RETURN i.item_id AS id, properties(i) AS p")
+    return {row["id"]: row["p"] for row in rows}
+
+
+def _put(service, name, document):
+    answer = service.client.put(f"/v1/scenarios/{name}", json=document)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["revision"]
+
+
+def _list(service, user="u3", **parameters):
+    answer = service.client.get(f"/v1/users/{user}/recommendations", params=parameters)
+    assert answer.status_code == 200, answer.text
+    document = answer.json()
+    assert document["degraded"] == []
+    for item in document["items"]:
+        assert sum(item["signals"].values()) == pytest.approx(item["score"], rel=1e-4, abs=1e-6)
+        explanation = item["explanation"]
+        parts = [c["value"] for c in explanation["contributions"]] + [explanation["remainder"]]
+        assert sum(parts) == pytest.approx(item["score"], rel=1e-4, abs=1e-6)
+    return document
+
+
+def _ids(document):
+    return [item["item_id"] for item in document["items"]]
+
+
+SINCE = datetime.now(UTC) - timedelta(days=20)
+CONDITIONS = [
+    ({"property": "brand", "equals": "b2"}, lambda p: p["brand"] == "b2"),
+    ({"property": "brand", "in": ["b2", "b3"], "not": True}, lambda p: p["brand"] not in "b2 b3"),
+    ({"property": "price", "range": {"min": 3, "max": 5}}, lambda p: 3 <= p["price"] <= 5),
+    ({"property": "price", "equals": 4}, lambda p: p["price"] == 4),
+    ({"property": "tags", "equals": "t1"}, lambda p: "t1" in p.get("tags", [])),
+    ({"property": "nowhere", "exists": False}, lambda _: True),
+    ({"property": "brand", "equals": 7}, lambda _: False),
+    ({"property": "created_at", "newer_than_days": 30.5},
+     lambda p: (datetime.now(UTC) - p["created_at"].to_native()).days <= 30),
+    ({"property": "created_at", "range": {"min": SINCE.isoformat()}},
+     lambda p: p["created_at"].to_native() >= SINCE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("condition", "meets"), CONDITIONS)
+def test_a_filter_leaves_what_meets_it(service, shop, condition, meets):
+    _put(service, "filtered", {"filters": [condition]})
+    answer = _list(service, k=500, scenario="filtered", exclude_seen=False)
+    assert set(_ids(answer)) == {item for item, p in shop.items() if meets(p)}
+    assert answer["scenario"]["name"] == "filtered"
+    if not answer["items"]:
+        assert "leaves 0 of" in answer["scenario"]["notes"][0]
+
+
+def test_a_category_holds_what_is_below_it(service, served, shop):
+    _run(
+        served,
+        "MATCH (c:Category {category_id: 'c1'}) MERGE (p:Category {category_id: 'above'}) "
+        "MERGE (c)-[:SUBCATEGORY_OF]->(p)",
+    )
+    _put(service, "below", {"filters": [{"category": ["above"]}]})
+    named = _list(service, k=500, category="c1", exclude_seen=False)
+    assert set(_ids(_list(service, k=500, scenario="below", exclude_seen=False))) == set(
+        _ids(named)
+    )
+    assert named["items"]
+
+
+def test_rules_place_and_score_what_they_say(service, shop):
+    rules = [
+        {"kind": "pin", "item_id": "new", "place": 2},
+        {"kind": "boost", "where": [{"property": "brand", "equals": "b1"}], "amount": 0.5},
+        {"kind": "bury", "where": [{"property": "price", "range": {"min": 8}}], "amount": 0.75},
+        {"kind": "at_most", "count": 2, "same": {"property": "brand"}, "within": 8},
+        {"kind": "at_least", "count": 1, "within": 6,
+         "where": [{"property": "created_at", "newer_than_days": 10}]},
+    ]  # fmt: skip
+    _put(service, "ruled", {"rules": rules, "k": 12})
+    answer = _list(service, scenario="ruled")
+    assert answer["k"] == len(answer["items"]) == 12
+    plain = {item["item_id"]: item for item in _list(service, k=500)["items"]}
+    second = answer["items"][1]
+    assert (second["item_id"], second["placed_by"]) == ("new", "pin: place 2")
+    assert second["explanation"]["text"].startswith("Promoted.")
+    brands = [shop[item]["brand"] for item in _ids(answer)[:8]]
+    assert max(map(brands.count, brands)) <= 2
+    for item in answer["items"]:
+        mine = shop[item["item_id"]]
+        expected = 0.5 * (mine["brand"] == "b1") - 0.75 * (mine["price"] >= 8)
+        assert item["signals"]["rule"] == pytest.approx(expected)
+        if item["item_id"] in plain:
+            before = plain[item["item_id"]]["score"]
+            assert item["score"] == pytest.approx(before + expected, abs=1e-5)
+    assert _ids(_list(service, scenario="ruled", k=5)) == _ids(answer)[:5]
+    whole = _list(service, scenario="ruled", k=5, explain="full")
+    assert _ids(whole) == _ids(answer)[:5]
+    for item in whole["items"]:
+        found = item["explanation"]["counterfactual"]
+        if found:
+            without = [f"{node['kind']}:{node['id']}" for node in found["without"]]
+            again = _ids(_list(service, scenario="ruled", k=5, without=without))
+            assert item["item_id"] not in again
+            assert found["replaced_by"] in again
+
+
+def test_a_change_of_a_property_counts_at_once(service, served, shop):
+    _put(service, "brand", {"filters": [{"property": "brand", "equals": "b9"}]})
+    assert _ids(_list(service, scenario="brand")) == []
+    _run(served, "MATCH (i:Item {item_id: 'new'}) SET i.brand = 'b9'")
+    try:
+        assert _ids(_list(service, scenario="brand")) == ["new"]
+    finally:
+        _run(served, "MATCH (i:Item {item_id: 'new'}) SET i.brand = 'b0'")
+
+
+def test_what_the_request_says_wins(service, shop):
+    _put(service, "said", {"k": 3, "exclude_seen": False, "weights": {"base": 0, "nothing": 2}})
+    answer = _list(service, scenario="said")
+    assert len(answer["items"]) == 3
+    assert {item["signals"]["base"] for item in answer["items"]} == {0.0}
+    assert answer["scenario"]["notes"] == ["weights: no signal 'nothing' in this version"]
+    assert len(_list(service, scenario="said", k=4)["items"]) == 4
+    assert _ids(_list(service, scenario="said", exclude_seen=True)) != _ids(answer)
+
+
+def test_sessions_and_batches_take_a_scenario(service, shop):
+    _put(service, "cheap", {"filters": [{"property": "price", "range": {"max": 2}}]})
+    body = {"evidence": [{"item_id": "i1"}], "scenario": "cheap"}
+    session = service.client.post("/v1/recommendations", json=body).json()
+    body = {"user_ids": ["u1", "u2"], "scenario": "cheap", "k": 5}
+    batch = service.client.post("/v1/recommendations/batch", json=body).json()
+    for answer in (session, *batch["answers"]):
+        assert answer["items"]
+        assert all(shop[item]["price"] <= 2 for item in _ids(answer))
+
+
+def test_revisions_are_kept_and_taken_back(service, shop):
+    client = service.client
+    for number in range(22):
+        revision = _put(service, "many", {"k": number + 1})
+    assert revision == 22
+    stored = client.get("/v1/scenarios/many").json()
+    assert stored["scenario"] == {"k": 22}
+    assert stored["revisions"] == list(range(22, 2, -1))
+    assert client.get("/v1/scenarios/many", params={"revision": 3}).json()["scenario"] == {"k": 3}
+    assert client.get("/v1/scenarios/many", params={"revision": 2}).status_code == 404
+    assert client.post("/v1/scenarios/many/rollback").json()["revision"] == 23
+    assert len(_list(service, scenario="many")["items"]) == 21
+    back = client.post("/v1/scenarios/many/rollback", params={"revision": 5})
+    assert back.json()["revision"] == 24
+    assert len(_list(service, scenario="many")["items"]) == 5
+    names = [each["name"] for each in client.get("/v1/scenarios").json()["scenarios"]]
+    assert "many" in names
+    assert client.delete("/v1/scenarios/many").status_code == 204
+    assert client.delete("/v1/scenarios/many").status_code == 404
+    missing = client.get("/v1/users/u3/recommendations", params={"scenario": "many"})
+    assert missing.status_code == 404
+
+
+def test_a_stored_document_that_cannot_be_read_breaks_no_answer(service, served, shop):
+    _put(service, "edited", {"k": 2})
+    _run(served, "MATCH (s:Scenario {name: 'edited'}) SET s.document = '{\"k\": \"many\"}'")
+    assert "k: " in service.client.get("/v1/scenarios/edited").json()["trouble"]
+    service.client.get("/v1/scenarios")  # it looks again
+    answer = service.client.get(
+        "/v1/users/u3/recommendations", params={"scenario": "edited"}
+    ).json()
+    assert answer["degraded"] == ["scenario"]
+    assert len(answer["items"]) == 10
+    assert "edited" in service.client.get("/health/ready").json()["degraded"]["scenario"]
+    service.client.delete("/v1/scenarios/edited")
+
+
+BAD = [
+    ({"filter": []}, ["filter"]),
+    ({"filters": [{"property": "price"}]}, ["filters", 0]),
+    ({"filters": [{"property": "price", "range": {"min": 1, "below": 3}}]},
+     ["filters", 0, "range", "below"]),
+    ({"rules": [{"kind": "pin", "item_id": "i1", "place": 0}]}, ["rules", 0, "pin", "place"]),
+    ({"rules": [{"kind": "boost", "where": [], "amount": 1}]}, ["rules", 0, "boost", "where"]),
+    ({"rules": [{"kind": "push"}]}, ["rules", 0]),
+    ({"rules": [{"kind": "pin", "item_id": "i1", "place": 1, "from": "2026-01-01"}]},
+     ["rules", 0, "pin", "from"]),
+    ({"weights": {"lightgcn": -1}}, ["weights", "lightgcn"]),
+    ({"k": 501}, ["k"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "place"), BAD)
+def test_a_document_that_says_nonsense_is_refused_with_its_place(service, document, place):
+    answer = service.client.put("/v1/scenarios/bad", json=document)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["location"] == ["body", *place]
+
+
+def test_a_trial_shows_both_lists_and_stores_nothing(service, shop):
+    service.client.delete("/v1/scenarios/tried")
+    rule = {"kind": "pin", "item_id": "new", "place": 1}
+    body = {"scenario": {"rules": [rule]}, "user_id": "u3"}
+    tried = service.client.post("/v1/scenarios/tried/try", json=body).json()
+    assert _ids(tried["after"])[0] == "new"
+    assert _ids(tried["after"])[1:] == _ids(tried["before"])[:9]
+    first = tried["moves"][0]
+    assert (first["item_id"], first["before"], first["after"]) == ("new", None, 1)
+    assert first["why"] == "pin: place 1"
+    assert service.client.get("/v1/scenarios/tried").status_code == 404
+
+
+def test_a_rule_counts_from_its_beginning_to_its_end(service, shop):
+    now = datetime.now(UTC)
+    pin = {"kind": "pin", "item_id": "new", "place": 1}
+    for first, last, counts in ((-2, 2, True), (1, 2, False), (-2, -1, False)):
+        window = {
+            "from": (now + timedelta(hours=first)).isoformat(),
+            "until": (now + timedelta(hours=last)).isoformat(),
+        }
+        _put(service, "timed", {"rules": [pin | window]})
+        assert (_ids(_list(service, scenario="timed"))[0] == "new") is counts
+    assert json.loads(service.client.get("/v1/scenarios/timed").text)["scenario"]["rules"]
+
+
+def test_a_home_has_titled_rows_without_an_item_twice(service, shop):
+    answer = service.client.get("/v1/users/u3/home").json()
+    assert answer["degraded"] == []
+    kinds = [row["kind"] for row in answer["rows"]]
+    assert kinds[0] == "because"
+    assert {"new", "popular"} <= set(kinds)
+    assert answer["rows"][0]["title"].startswith("Because you listened to Song ")
+    ids = [item["item_id"] for row in answer["rows"] for item in row["items"]]
+    assert len(set(ids)) == len(ids)
+    since = datetime.now(UTC) - timedelta(days=31)
+    for row in answer["rows"]:
+        assert 3 <= len(row["items"]) <= 10
+        assert [item["rank"] for item in row["items"]] == list(range(1, len(row["items"]) + 1))
+        assert all(item["explanation"]["text"] for item in row["items"])
+        if row["kind"] == "new":
+            assert all(shop[i["item_id"]]["created_at"].to_native() > since for i in row["items"])
+        if row["kind"] == "because":
+            name = f"{row['evidence']['kind']}:{row['evidence']['id']}"
+            assert name.startswith("item:")
+    assert service.client.get("/v1/users/nobody/home").status_code == 404
