@@ -20,6 +20,14 @@ HALF_LIVES: Final = 5
 class OutcomeStore(Transport):
     """What a request reads and writes of outcomes."""
 
+    def check_takes_outcomes(self) -> None:
+        """See that outcomes can be stored here, before they wait with what others write.
+
+        Raises:
+            ForeignGraphError: the graph is somebody else's.
+        """
+        self.address.statement(catalogue()["write/outcomes"])
+
     async def add_outcomes(self, rows: Sequence[Mapping[str, Any]]) -> tuple[set[str], set[str]]:
         """Store outcomes; they are committed when this returns.
 

@@ -143,11 +143,14 @@ class GraphWriter:
         self, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Mapping[str, Any]] = ()
     ) -> int:
         """See `Engine.add_events`."""
+        if outcomes:
+            self._store.check_takes_outcomes()
         events = _NewEvents(rows, outcomes)
         return await self._events.submit(events, rows=len(events.rows) + len(events.outcomes))
 
     async def add_outcomes(self, rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
         """See `Engine.add_outcomes`."""
+        self._store.check_takes_outcomes()
         return await self._outcomes.submit(rows, rows=len(rows))
 
     async def change(self, change: Change) -> Outcome:

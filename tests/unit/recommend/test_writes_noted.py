@@ -1,12 +1,14 @@
 """Whose answers a write ends: before its caller hears of it, and where it failed half-way too."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
-from loaders.errors import Neo4jTimeoutError
+from loaders.errors import ForeignGraphError, Neo4jTimeoutError
 from loaders.gateway import Neo4jAddress
+from loaders.mapped import MappedGraph
 from recsvc.graph.rows import PendingDeletions
 from recsvc.graph.store import Store
 from recsvc.recommend.active_snapshot import Serving
@@ -19,6 +21,7 @@ from recsvc.recommend.graph_writer import (
     Retract,
 )
 from recsvc.recommend.write_counters import Revisions
+from tests.mappings import MOVIES
 
 USERS = ("ann", "bob", "cem")
 
@@ -111,6 +114,21 @@ async def test_a_write_of_unknown_outcome_is_noted_too(
     with pytest.raises(Neo4jTimeoutError):
         await writer.change(PutNode("item", "i", {}))
     assert ended(revisions, 1) == set(USERS)
+
+
+async def test_outcomes_of_a_graph_of_others_are_refused_before_they_wait_with_events(
+    writer: GraphWriter, store: FakeStore
+) -> None:
+    graph = MappedGraph(MOVIES.model_copy(update={"writes": "all"}))
+    store.address = replace(store.address, graph=graph)
+    outcome = {"outcome_id": "o", "user_id": "ann"}
+    with pytest.raises(ForeignGraphError):
+        await writer.add_outcomes([outcome])
+    event = {"event_id": "e", "user_id": "ann"}
+    with pytest.raises(ForeignGraphError):
+        await writer.add_events([event], [outcome])
+    assert store.noted_at_commit is None
+    assert await writer.add_events([event]) == 1
 
 
 @pytest.mark.parametrize("fades", [True, False])
