@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from recsvc.cli import app
+from recsvc.commands._shared import device_of
 from recsvc.errors import RecsvcError
 from recsvc.training.published import data_sha256
 from tests.faults.small_disk import largest_file
@@ -281,3 +282,12 @@ def test_wrong_usage_is_told(arguments: tuple[str, ...], says: str) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert says in re.sub(r"[\s│]+", " ", result.stderr)
+
+
+@pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
+def test_a_gpu_is_taken_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, there: bool, device: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: there)
+    assert device_of(None) == device
+    assert device_of("cpu") == "cpu"
