@@ -20,8 +20,8 @@ from tests.conftest import Served, Service, own_client, running_service
 
 pytestmark = pytest.mark.neo4j
 
-ROUNDS = 12
-READERS = 6
+ROUNDS = 8
+READERS = 4
 SIZES = range(40, 60)
 USER = "u5"
 REFRESH_OPTIONS = RefreshOptions(models=("gfcf",), validation_users=20)
