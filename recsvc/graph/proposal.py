@@ -173,14 +173,14 @@ def _said(survey: Survey, way: _Way) -> dict[str, Any]:
     for variable, found in places:
         own = f"{variable}.{quoted(found.name)}"
         if found.is_number and _RATING.search(found.name) and found.mean is not None:
+            # Measured: subtracting a mean, of all or of the user, loses a quarter (docs/attach.md).
             said.setdefault("rating", (own, round(2 * found.mean) / 2))
         elif found.is_time or (_TIME.search(found.name) and _may_be_time(found)):
             said.setdefault("timestamp", own)
         elif found.is_number and _VALUE.fullmatch(found.name):
             said.setdefault("value", own)
     if "rating" in said:
-        own, middle = said["rating"]
-        said["value"] = f"{own} - {middle:g}"
+        said["value"] = said["rating"][0]
     return said
 
 
@@ -286,8 +286,9 @@ def _interactions(
         )
         if rating is not None:
             reasons.append(
-                f"{rating[1]:g} is about the mean of {rating[0]}: what is below counts against an "
-                "item; change it in value where likes begin elsewhere"
+                f"{rating[0]} is taken as it is, so a low one counts a little; value = "
+                f'"{rating[0]} - {rating[1]:g}", about its mean, has what is below count against '
+                "an item, and was measured to be worse"
             )
         yield {"path": path, "event": event, **said}
 

@@ -71,7 +71,7 @@ def test_orders_lead_from_customers_to_products_and_views_do_too() -> None:
     assert [each.path for each in found.item_categories] == ["(item)-[:IN]->(category:Category)"]
 
 
-def test_what_is_below_the_mean_of_ratings_speaks_against_an_item() -> None:
+def test_a_rating_is_taken_as_it_is_and_its_mean_is_told() -> None:
     found = proposed(
         {"Reader": 50, "Book": 80, "Author": 30},
         [("Reader", "RATED", "Book", 400), ("Author", "WROTE", "Book", 80),
@@ -81,8 +81,8 @@ def test_what_is_below_the_mean_of_ratings_speaks_against_an_item() -> None:
     )  # fmt: skip
     graph = found.graph
     assert (graph.user.id, graph.item.id) == ("uuid", "isbn")
-    assert graph.interactions[0].value == "rated.stars - 3.5"
-    assert any("counts against an item" in reason for reason in found.reasons)
+    assert (graph.interactions[0].event, graph.interactions[0].value) == ("rating", "rated.stars")
+    assert any('"rated.stars - 3.5", about its mean' in reason for reason in found.reasons)
     assert [each.path for each in graph.follows] == ["(user)-[:KNOWS]->(other)"]
     assert list(graph.category) == ["author"]
 
