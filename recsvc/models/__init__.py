@@ -22,8 +22,10 @@ from recsvc.models.base import (
     Progress,
     Range,
     SearchSpace,
+    Told,
     TrainingData,
     Validation,
+    untold,
 )
 
 __all__ = [
@@ -94,14 +96,18 @@ class ModelSpec:
         """Whether a fitted one is a kernel over a user's items; imports the model's libraries."""
         return cast(bool, getattr(self._module(), "LINEAR", True))
 
-    def resolved(self, data: TrainingData, options: ModelOptions, seed: int) -> ModelOptions:
+    def resolved(
+        self, data: TrainingData, options: ModelOptions, seed: int, told: Told = untold
+    ) -> ModelOptions:
         """The options with what they leave open chosen on the data, where the model does so.
 
         A fit does it by itself. Fits on a part and on the whole that are to be alike take what
         was resolved once, on the whole.
         """
         resolve = getattr(self._module(), "resolved", None)
-        return options if resolve is None else cast(ModelOptions, resolve(data, options, seed))
+        if resolve is None:
+            return options
+        return cast(ModelOptions, resolve(data, options, seed, told))
 
     def memory_bytes(self, data: TrainingData, options: ModelOptions) -> int:
         """Estimate of what a fit holds in arrays at its peak; imports the model's libraries."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from loaders.types import IdMap
-from recsvc.models.base import TrainingData
+from recsvc.models.base import Told, TrainingData, untold
 from recsvc.signals.degrees import degrees, power
 from recsvc.signals.operator import FilterKernel, OperatorSignal
 
@@ -22,6 +22,8 @@ _COLUMNS_AT_ONCE = 32
 _LARGEST_GROWTH = 1e6
 _MOST_PASSES = 50
 _SMALLEST_EIGENVALUE = 1e-6
+PASSES = 100
+"""What the search for singular vectors is in `Told`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +68,7 @@ def normalised(
 
 
 def singular_vectors(
-    matrix: sp.csr_matrix, rank: int, seed: int, *, tolerance: float = 1e-3
+    matrix: sp.csr_matrix, rank: int, seed: int, *, tolerance: float = 1e-3, told: Told = untold
 ) -> Float32[NDArray[np.float32], "columns rank"]:
     """Right singular vectors of the `rank` largest singular values, none of which is above 1.
 
@@ -77,6 +79,13 @@ def singular_vectors(
     value, which lets what is above c grow and nothing else, and is made orthonormal again. It
     ends when no wanted vector has a residual ‖Ax − λx‖ above the tolerance. The products take
     nearly all of the time; Lanczos would spend it on orthogonal vectors one at a time.
+
+    Args:
+        matrix: M.
+        rank: how many.
+        seed: of the first block.
+        tolerance: largest residual.
+        told: how far the residual has come, of `PASSES` in all.
 
     Returns:
         Orthonormal columns, largest first; fewer where the matrix itself has a smaller rank.
@@ -89,7 +98,7 @@ def singular_vectors(
         values, vectors = np.linalg.eigh(gram)
         values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank].astype(np.float32)
     else:
-        values, vectors = _largest(short, rank, width, np.random.default_rng(seed), tolerance)
+        values, vectors = _largest(short, rank, width, np.random.default_rng(seed), tolerance, told)
     kept = values > _SMALLEST_EIGENVALUE
     values, vectors = values[kept], vectors[:, kept]
     if short is matrix:
@@ -108,16 +117,22 @@ def _largest(
     width: int,
     generator: np.random.Generator,
     tolerance: float,
+    told: Told,
 ) -> tuple[Float64[NDArray[np.float64], " rank"], Float32[NDArray[np.float32], "rows rank"]]:
     """Largest eigenvalues and eigenvectors of short · shortᵀ."""
     tall = sp.csr_matrix(short.T)
     block = generator.standard_normal((short.shape[0], width), np.float32)
     values, block, residual = _ritz(short, tall, block)
+    first = worst = float(residual[:rank].max())
     for _ in range(_MOST_PASSES):
-        if residual[:rank].max() <= tolerance:
+        if worst <= tolerance:
             break
+        # Each pass divides the residual by about the same.
+        come = np.log(max(1.0, first / worst)) / np.log(first / tolerance)
+        told(round(PASSES * come), PASSES)
         block = _grow(short, tall, block, max(float(values[-1]), _SMALLEST_EIGENVALUE))
         values, block, residual = _ritz(short, tall, block)
+        worst = float(residual[:rank].max())
     return values[:rank], block[:, :rank]
 
 

@@ -162,6 +162,14 @@ def silent(record: EpochRecord) -> None:
     """Report no progress."""
 
 
+Told = Callable[[int, int], None]
+"""Told (done, total) of work that has no epochs."""
+
+
+def untold(done: int, total: int) -> None:
+    """Report no progress."""
+
+
 @dataclass(frozen=True, slots=True)
 class FitReport:
     """How a fit went.
@@ -204,6 +212,7 @@ class FitRun:
         epochs: this many instead of the options' number, such as the best number of an earlier
             fit; for a model without epochs it means nothing.
         progress: is told each epoch.
+        told: is told how far a fit without epochs is.
         checkpoint: file from which training goes on, if it is there, and in which it is kept up to
             date; for a model without epochs it means nothing.
         start: `FitReport.tables` of an earlier fit, its rows put where the nodes are now; NaN where
@@ -216,6 +225,7 @@ class FitRun:
     device: str = "cpu"
     epochs: int | None = None
     progress: Progress = silent
+    told: Told = untold
     checkpoint: Path | None = None
     start: Tables = ()
 

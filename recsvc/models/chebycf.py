@@ -73,7 +73,7 @@ def fit(data: TrainingData, options: ChebyCFOptions, run: FitRun) -> tuple[Filte
     items = degrees(data.evidence, 0)
     vectors = np.zeros((len(items), 0), np.float32)
     if options.rank > 0 and options.alpha > 0.0:
-        vectors = singular_vectors(matrix, options.rank, run.seed)
+        vectors = singular_vectors(matrix, options.rank, run.seed, told=run.told)
     before = power(items, -options.beta).astype(np.float32)
     after = power(items, options.beta).astype(np.float32)
     kernel = FilterKernel(

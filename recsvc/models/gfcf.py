@@ -57,7 +57,7 @@ def fit(data: TrainingData, options: GFCFOptions, run: FitRun) -> tuple[FilterMo
     require_evidence(data)
     matrix = normalised(data.evidence, 0.5, 0.5)
     items = degrees(data.evidence, 0)
-    vectors = singular_vectors(matrix, options.rank, run.seed)
+    vectors = singular_vectors(matrix, options.rank, run.seed, told=run.told)
     ones = np.ones(len(items), np.float32)
     kernel = FilterKernel(
         (matrix, matrix.T.tocsr()),

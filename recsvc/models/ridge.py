@@ -13,14 +13,22 @@ from pydantic import Field
 
 from recsvc.evaluation.metrics import mean_ndcg
 from recsvc.evaluation.splits import entries, hold_out
-from recsvc.models._spectral import FilterModel, chebyshev_series, filter_bytes, singular_vectors
+from recsvc.models._spectral import (
+    PASSES,
+    FilterModel,
+    chebyshev_series,
+    filter_bytes,
+    singular_vectors,
+)
 from recsvc.models.base import (
     FitReport,
     FitRun,
     ModelOptions,
     Range,
+    Told,
     TrainingData,
     require_evidence,
+    untold,
 )
 from recsvc.signals.degrees import degrees, power
 from recsvc.signals.operator import FilterKernel
@@ -91,7 +99,7 @@ def fit(data: TrainingData, options: RidgeOptions, run: FitRun) -> tuple[FilterM
     start = perf_counter()
     require_evidence(data)
     chosen = resolved(data, options, run.seed)
-    spectrum = _Spectrum.of(data.evidence, chosen, run.seed)
+    spectrum = _Spectrum.of(data.evidence, chosen, run.seed, run.told)
     kernel = spectrum.kernel(chosen.l2 or _CHOICES["l2"][1], chosen.popularity or 0.0)
     report = FitReport.without_epochs(start, memory_bytes(data, options))
     return FilterModel("ridge", kernel), report
@@ -116,7 +124,9 @@ class _Spectrum:
     vectors: Float32[NDArray[np.float32], "items rank"]
 
     @classmethod
-    def of(cls, evidence: sp.csr_matrix, options: RidgeOptions, seed: int) -> "_Spectrum":
+    def of(
+        cls, evidence: sp.csr_matrix, options: RidgeOptions, seed: int, told: Told
+    ) -> "_Spectrum":
         """Of normalised evidence."""
         scaled = _relative(evidence)
         count = np.diff(scaled.indptr).astype(np.float64)
@@ -125,7 +135,7 @@ class _Spectrum:
         users = sp.diags(power(count, -options.user_exponent))
         matrix = sp.csr_matrix(users @ scaled @ sp.diags(before))
         matrix = sp.csr_matrix(matrix / _largest_singular_value(matrix, seed), dtype=np.float32)
-        vectors = singular_vectors(matrix, options.rank, seed, tolerance=_TOLERANCE)
+        vectors = singular_vectors(matrix, options.rank, seed, tolerance=_TOLERANCE, told=told)
         values = np.square(np.asarray(matrix @ vectors), dtype=np.float64).sum(axis=0)
         return cls(matrix, before.astype(np.float32), degree, values, vectors)
 
@@ -147,7 +157,9 @@ class _Spectrum:
         return FilterKernel(steps, line, self.before, after, source, target)
 
 
-def resolved(data: TrainingData, options: RidgeOptions, seed: int) -> RidgeOptions:
+def resolved(
+    data: TrainingData, options: RidgeOptions, seed: int, told: Told = untold
+) -> RidgeOptions:
     """The options with what they leave open; where nobody has enough items, 0.2 and 0."""
     open_names = [name for name in _CHOICES if getattr(options, name) is None]
     if not open_names:
@@ -163,10 +175,13 @@ def resolved(data: TrainingData, options: RidgeOptions, seed: int) -> RidgeOptio
         options.model_copy(update=dict(zip(open_names, values, strict=True)))
         for values in product(*(_CHOICES[name] for name in open_names))
     ]
-    spectrum, ndcg = _Spectrum.of(kept, options, seed), np.zeros(len(tried))
+    total = PASSES + len(sample)
+    spectrum = _Spectrum.of(kept, options, seed, lambda done, _passes: told(done, total))
+    ndcg = np.zeros(len(tried))
     step = max(1, _SCORES_AT_ONCE // kept.shape[1])
     for begin in range(0, len(sample), step):
         users = sample[begin : begin + step]
+        told(PASSES + begin, total)
         ndcg += len(users) * _ndcg(spectrum, tried, kept[users], held_out[users])
     return tried[int(np.argmax(ndcg))]
 

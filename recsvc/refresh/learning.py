@@ -60,8 +60,9 @@ def resolved_options(
     def resolve(name: str) -> dict[str, Any]:
         spec = MODELS[name]
         given = spec.options_of(run.options.options.get(name, {}))
-        with run.step(f"resolve {name}"):
-            return spec.resolved(data, given, run.options.seed).model_dump(mode="json")
+        with run.step(what := f"resolve {name}"):
+            told = partial(run.told, what)
+            return spec.resolved(data, given, run.options.seed, told).model_dump(mode="json")
 
     return {
         name: MODELS[name].options(**run.kept(f"resolve {name}", partial(resolve, name)))
@@ -142,6 +143,7 @@ def fit_model(
                 run.options.device,
                 epochs,
                 lambda record: run.told(what, record.epoch, asked.fine_tuning_epochs(most)),
+                partial(run.told, what),
                 run.record.checkpoint(what),
                 state.placed_tables(name, data.graph, data.evidence) if state else tables,
             )

@@ -49,6 +49,18 @@ def test_the_iteration_finds_the_singular_vectors_of_a_dense_svd(turned: bool) -
     assert np.linalg.svd(exact[:, :8].T @ vectors, compute_uv=False).min() > 0.999
 
 
+def test_the_search_tells_how_far_it_has_come() -> None:
+    generator = np.random.default_rng(0)
+    dense = (generator.random((300, 500)) < 0.05).astype(np.float32)
+    told: list[tuple[int, int]] = []
+    matrix = normalised(type(made_evidence())(dense), 0.5, 0.5)
+    singular_vectors(matrix, 12, seed=0, tolerance=1e-5, told=lambda *each: told.append(each))
+    done = [each for each, _ in told]
+    assert done == sorted(done)
+    assert len(set(done)) > 2
+    assert done[-1] <= told[-1][1]
+
+
 def test_the_seed_decides_the_start() -> None:
     generator = np.random.default_rng(0)
     matrix = normalised(
