@@ -41,15 +41,22 @@ def transition_matrix(graph: HeteroGraph, evidence: sp.csr_matrix) -> sp.csr_mat
         float64 [users + items, users + items]; users first. A node without neighbours has an
         empty row.
     """
-    n_users = len(graph.users)
-    seen = evidence.astype(bool).astype(np.float64)
-    follows = graph.follows.matrix(n_users, n_users, weighted=False)
-    friends = sp.csr_matrix(follows + follows.T).astype(bool).astype(np.float64)
-    blocks: Any = [[friends, seen], [seen.T, None]]  # scipy-stubs know no empty block
-    adjacency = sp.csr_matrix(sp.bmat(blocks, format="csr", dtype=np.float64))
+    adjacency = _adjacency(graph, evidence).astype(np.float64)
     degree = np.asarray(adjacency.sum(axis=1)).ravel()
     scale = np.divide(1.0, degree, out=np.zeros_like(degree), where=degree > 0)
     return (sp.diags(scale) @ adjacency).tocsr()
+
+
+def _adjacency(graph: HeteroGraph, evidence: sp.csr_matrix) -> sp.csr_matrix:
+    """Who and what are linked, a byte each: int8 [users + items, users + items]."""
+    n_users = len(graph.users)
+    seen = evidence.astype(bool).astype(np.int8)
+    follows = graph.follows.matrix(n_users, n_users, weighted=False)
+    friends = sp.csr_matrix(follows + follows.T).astype(bool).astype(np.int8)
+    blocks: Any = [[friends, seen], [seen.T, None]]  # scipy-stubs know no empty block
+    links = sp.csr_matrix(sp.bmat(blocks, format="csr", dtype=np.int8))
+    links.eliminate_zeros()
+    return links
 
 
 def pagerank_rows(
@@ -86,7 +93,7 @@ def pagerank_rows(
         float32 [items, items], the same for any number of threads; the largest mass a row lacked
         before it was cut; and the share of all mass on other items that was cut off.
     """
-    transition = transition_matrix(graph, evidence)
+    links = _adjacency(graph, evidence)
     n_users, n_items = evidence.shape
     twin = _first_alike(evidence)
     asked = np.arange(n_items) if items is None else items
@@ -106,7 +113,7 @@ def pagerank_rows(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         work = [
             pool.submit(
-                _push_rows, transition.indptr, transition.indices, n_users, asked, twin,
+                _push_rows, links.indptr, links.indices, n_users, asked, twin,
                 order[begin : begin + _ROWS_AT_ONCE], np.float32(damping), epsilon, passes, *out,
             )
             for begin in begins
