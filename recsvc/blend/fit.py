@@ -77,6 +77,7 @@ class FitModel(Protocol):
         held_out: sp.csr_matrix | None = None,
         epochs: int | None = None,
         start: Tables = (),
+        share: float = 1.0,
     ) -> Fitted:
         """Fit it, or take what an earlier attempt has fitted.
 
@@ -88,6 +89,7 @@ class FitModel(Protocol):
             held_out: chooses the number of epochs, [users, items].
             epochs: their number.
             start: tables that the fit goes on from, instead of a beginning of its own.
+            share: of its training, how much there is then.
 
         Raises:
             TrainingError: it cannot be fitted, or is not linear in a user's items.
@@ -234,6 +236,7 @@ def fit_whole(
     epochs: Mapping[str, int],
     earlier_rows: Callable[[str], sp.csr_matrix | None] = lambda _path: None,
     tables: Mapping[str, Tables] = MappingProxyType({}),
+    share: float = 1.0,
     reliance: Reliance = ALIKE,
 ) -> Whole:
     """Make every signal from everything, and put them together.
@@ -248,6 +251,7 @@ def fit_whole(
         epochs: by model; 0 for one without epochs.
         earlier_rows: the rows of a meta-path, where they are known already.
         tables: that the fits go on from, by model; see `Learned.tables`.
+        share: see `Learned.share`.
         reliance: what the parts count for with little known.
 
     Raises:
@@ -255,7 +259,12 @@ def fit_whole(
     """
     fitted = {
         name: parts.fit(
-            name, graph, evidence, epochs=epochs.get(name) or None, start=tables.get(name, ())
+            name,
+            graph,
+            evidence,
+            epochs=epochs.get(name) or None,
+            start=tables.get(name, ()),
+            share=share,
         )
         for name in (parts.options.models if evidence.nnz else ())
     }

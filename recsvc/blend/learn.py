@@ -24,9 +24,9 @@ from recsvc.evidence import EvidenceKind
 from recsvc.signals.metapath import usable_metapaths
 from recsvc.signals.pagerank import PAGERANK
 
-_LITTLE = 0.02
-"""Of what is left: held out at most so much, a fit on everything goes on from the one on what is
-left. On Last.fm, where it is 0.05, that loses accuracy (docs/decisions/0026)."""
+_SHARES = ((0.02, 0.1), (0.1, 0.5))
+"""Where at most so much is held out, of what is left, a fit on everything goes on from the one on
+what is left, for so much of its training (docs/decisions/0026)."""
 
 
 def learn(parts: Parts, split: ValidationSplit) -> Learned:
@@ -65,9 +65,10 @@ def _learn(parts: Parts, split: ValidationSplit) -> Learned:
         by_user["hybrid"]["ndcg@20"],
         row_numbers(split.held_out[split.users], id_numbers(split.graph.items)),
     )
-    little = split.held_out.nnz <= _LITTLE * split.kept.nnz
-    tables = signals.tables if little else {}
-    return Learned(weights, signals.epochs, metrics, validated, groups, tables, reliance)
+    held_out = split.held_out.nnz / split.kept.nnz
+    share = next((share for most, share in _SHARES if held_out <= most), 1.0)
+    tables = signals.tables if share < 1.0 else {}
+    return Learned(weights, signals.epochs, metrics, validated, groups, tables, share, reliance)
 
 
 def _usual(parts: Parts, split: ValidationSplit, why: str) -> Learned:

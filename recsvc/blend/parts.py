@@ -78,6 +78,7 @@ class Learned:
         by_items_known: how good it was by how many items were known of a validation user.
         tables: `Fitted.tables` by model, where so little was held out that the fit on everything
             can go on from them.
+        share: of a fit's training, how much there is when it goes on from them.
         reliance: what the parts count for with little known of a user.
         unlearned: why λ and the exponents are the usual ones; "" where they were learned.
     """
@@ -88,5 +89,6 @@ class Learned:
     validated: Validated
     by_items_known: tuple[UserGroup, ...] = ()
     tables: Mapping[str, Tables] = field(default_factory=dict[str, Tables])
+    share: float = 1.0
     reliance: Reliance = ALIKE
     unlearned: str = ""

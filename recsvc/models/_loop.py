@@ -28,9 +28,9 @@ from recsvc.models.base import (
 )
 
 _VALIDATION_USERS = 4096
-_FINE_TUNING_RATE = 0.25
-"""Of the step size, where vectors are there already: the first steps of Adam are as long for
-numbers that need no change as for others."""
+_FINE_TUNING_RATES = (0.1, 0.5), (0.25, 0.5)
+"""Of the step size, for a tenth and for half of the training, where vectors are there already: the
+first steps of Adam are as long for numbers that need no change as for others."""
 
 
 class TrainerOptions(ModelOptions):
@@ -188,7 +188,7 @@ def train(
     rate = options.learning_rate
     if run.start:
         learner.start_from(run.start)
-        rate *= _FINE_TUNING_RATE
+        rate *= float(np.interp(run.share, *_FINE_TUNING_RATES))
     optimizer = Adam(learner.parameters(), rate)
     epochs = run.fine_tuning_epochs(run.epochs or options.epochs)
     state = open_state(learner, optimizer.moments, options, run)

@@ -216,8 +216,8 @@ class FitRun:
         checkpoint: file from which training goes on, if it is there, and in which it is kept up to
             date; for a model without epochs it means nothing.
         start: `FitReport.tables` of an earlier fit, its rows put where the nodes are now; NaN where
-            a node is new. Training goes on from there, for `FINE_TUNING_SHARE` of what `epochs`
-            says; for a model without epochs it means nothing.
+            a node is new. Training goes on from there; for a model without epochs it means nothing.
+        share: of what `epochs` says, how much training there is then.
     """
 
     seed: int
@@ -228,10 +228,11 @@ class FitRun:
     told: Told = untold
     checkpoint: Path | None = None
     start: Tables = ()
+    share: float = FINE_TUNING_SHARE
 
     def fine_tuning_epochs(self, epochs: int) -> int:
         """Epochs of a fit that would take so many from its beginning."""
-        return max(1, round(epochs * FINE_TUNING_SHARE)) if self.start else epochs
+        return max(1, round(epochs * self.share)) if self.start else epochs
 
 
 @runtime_checkable

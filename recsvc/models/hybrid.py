@@ -211,11 +211,19 @@ def _fitted(
     if options.fusion == "learned":
         learned = learn(fits.parts, fits.split())
         weights, epochs = learned.weights, learned.epochs
-        tables, reliance = learned.tables, learned.reliance
+        tables, share, reliance = learned.tables, learned.share, learned.reliance
     else:
-        weights, epochs, tables, reliance = options.weights, fits.best_epochs(), {}, ALIKE
+        weights, epochs = options.weights, fits.best_epochs()
+        tables, share, reliance = {}, 1.0, ALIKE
     blend = fit_whole(
-        fits.parts, data.graph, data.evidence, weights, epochs, tables=tables, reliance=reliance
+        fits.parts,
+        data.graph,
+        data.evidence,
+        weights,
+        epochs,
+        tables=tables,
+        share=share,
+        reliance=reliance,
     ).blend
     return HybridModel(blend, _besides(data))
 
@@ -275,6 +283,7 @@ class _Fits:
         held_out: sp.csr_matrix | None = None,
         epochs: int | None = None,
         start: Tables = (),
+        share: float = 1.0,
     ) -> tuple[FittedModel, FitReport]:
         """Fit one model."""
         run = replace(
@@ -283,6 +292,7 @@ class _Fits:
             epochs=epochs,
             checkpoint=None,
             start=start,
+            share=share,
             # Other walks than those that it has learned from already.
             seed=self.run.seed + bool(start),
         )
@@ -303,10 +313,11 @@ class _Fits:
         held_out: sp.csr_matrix | None = None,
         epochs: int | None = None,
         start: Tables = (),
+        share: float = 1.0,
     ) -> Fitted:
         """See `recsvc.blend.fit.FitModel`."""
         model, report = self.model(
-            name, graph, evidence, held_out=held_out, epochs=epochs, start=start
+            name, graph, evidence, held_out=held_out, epochs=epochs, start=start, share=share
         )
         return as_part(model, report, graph.items, self.options.kernel_size, Journal())
 

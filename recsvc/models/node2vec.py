@@ -223,7 +223,7 @@ def fit(
 
 
 def _fine_tuning(options: Node2VecOptions, run: FitRun) -> tuple[Node2VecOptions, FitRun]:
-    """One pass over as many walks as there are passes over a walk in a tenth of a fit."""
+    """One pass over as many walks as there are passes over a walk in its share of a fit."""
     passes = options.walks_per_node * (run.epochs or options.epochs)
     changes = {
         "walks_per_node": run.fine_tuning_epochs(passes),

@@ -17,6 +17,7 @@ from recsvc.errors import RefreshError
 from recsvc.models import MODELS, FitRun, ModelOptions, TrainingData, Validation
 from recsvc.models._hybrid_options import HybridOptions
 from recsvc.models._memory import available_bytes
+from recsvc.models.base import FINE_TUNING_SHARE
 from recsvc.models.parts import as_part
 from recsvc.refresh.fine_tuning_state import Start, digests_of
 from recsvc.refresh.metapath_queries import Neo4jPaths
@@ -91,11 +92,12 @@ def parts_of(
         held_out: sp.csr_matrix | None = None,
         epochs: int | None = None,
         start: Tables = (),
+        share: float = 1.0,
     ) -> Fitted:
         validation = None if held_out is None else Validation(held_out)
         return fit_model(
             run, name, TrainingData(graph, evidence), options[name], purpose,
-            validation=validation, epochs=epochs, start=before, tables=start,
+            validation=validation, epochs=epochs, start=before, tables=start, share=share,
         )  # fmt: skip
 
     return Parts(run.options, run.kinds(graph), fit, Neo4jPaths(run.gateway), run)
@@ -112,6 +114,7 @@ def fit_model(
     epochs: int | None = None,
     start: Start | None = None,
     tables: Tables = (),
+    share: float = 1.0,
 ) -> Fitted:
     """Fit one model, or take what an earlier attempt has fitted.
 
@@ -125,6 +128,7 @@ def fit_model(
         epochs: their number, of a fit from scratch.
         start: what the refresh goes on from, if it does.
         tables: what this fit goes on from, where the refresh begins from scratch.
+        share: of its training, how much there is then.
 
     Raises:
         TrainingError: it cannot be fitted, or is not linear in a user's items.
@@ -146,6 +150,7 @@ def fit_model(
                 partial(run.told, what),
                 run.record.checkpoint(what),
                 state.placed_tables(name, data.graph, data.evidence) if state else tables,
+                FINE_TUNING_SHARE if state else share,
             )
             model, report = MODELS[name].fit(data, options, asked)
             if report.interrupted:

@@ -291,7 +291,8 @@ def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:
     graph, evidence, learned = basis.graph, basis.evidence, basis.learned
     whole = fit_whole(
         parts_of(run, graph, basis.options, basis.start), graph, evidence, learned.weights,
-        learned.epochs, same_rows(basis.start, graph), learned.tables, learned.reliance,
+        learned.epochs, same_rows(basis.start, graph), learned.tables, learned.share,
+        learned.reliance,
     )  # fmt: skip
     blend, fitted = whole.blend, whole.fitted
     with_vectors = [n for n, each in fitted.items() if isinstance(each.kernel, Vectors)]

@@ -10,7 +10,7 @@ from recsvc.blend.fit import Journal, Parts, SplitSignals, fit_whole
 from recsvc.blend.hold_out import held_out_mask, split_by
 from recsvc.blend.learn import learn, usual_weights, validation_accuracy
 from recsvc.blend.options import BlendOptions
-from recsvc.blend.parts import Fitted, Tables, Vectors
+from recsvc.blend.parts import Fitted, Vectors
 from recsvc.blend.weights import candidates_in_parts
 from recsvc.evaluation.metrics import evaluate, top_k
 
@@ -45,10 +45,8 @@ def test_metrics_are_those_of_ranking_all_items() -> None:
             np.testing.assert_allclose(values, expected[metric])
 
 
-@pytest.mark.parametrize(("share", "goes_on"), [(0.1, True), (0.5, False)])
-def test_the_fit_on_everything_goes_on_where_little_was_held_out(
-    share: float, goes_on: bool
-) -> None:
+@pytest.mark.parametrize(("share", "left"), [(0.1, 0.1), (0.4, 0.5), (0.9, 1.0)])
+def test_the_fit_on_everything_goes_on_where_little_was_held_out(share: float, left: float) -> None:
     """From the tables of the fit that found the epochs; else from a beginning of its own."""
     rng = np.random.default_rng(0)
     row, column = np.nonzero(rng.random((120, 100)) < 0.3)
@@ -57,10 +55,10 @@ def test_the_fit_on_everything_goes_on_where_little_was_held_out(
     users, items = (IdMap([f"{n:03}" for n in range(size)]) for size in (120, 100))
     graph = HeteroGraph(users, items, IdMap(()), did, Edges.empty(), Edges.empty())
     evidence = sp.csr_matrix((none + 1.0, (row, column)), shape=(120, 100), dtype=np.float32)
-    starts: list[Tables] = []
+    starts: list[tuple[bool, float]] = []
 
-    def fit(name, graph, evidence, purpose="", *, held_out=None, epochs=None, start=()) -> Fitted:
-        starts.append(start)
+    def fit(name, graph, evidence, purpose="", *, start=(), share=1.0, **_more) -> Fitted:
+        starts.append((bool(start), share))
         sizes = [(len(ids), 4) for ids in (graph.users, graph.items, graph.items)]
         vectors = [rng.normal(size=size).astype(np.float32) for size in sizes]
         return Fitted(Vectors(*vectors), 3, tables=(vectors[0],))
@@ -69,9 +67,10 @@ def test_the_fit_on_everything_goes_on_where_little_was_held_out(
     parts = Parts(options, ("interaction",), fit, None, Journal())
     split = split_by(held_out_mask(graph, evidence, options, 0), graph, evidence)
     learned = learn(parts, split)
-    fit_whole(parts, graph, evidence, learned.weights, learned.epochs, tables=learned.tables)
-    assert [bool(start) for start in starts] == [False, goes_on]
-    assert set(learned.tables) == ({"lightgcn"} if goes_on else set())
+    given = learned.weights, learned.epochs
+    fit_whole(parts, graph, evidence, *given, tables=learned.tables, share=learned.share)
+    assert starts == [(False, 1.0), (left < 1.0, left)]
+    assert set(learned.tables) == ({"lightgcn"} if left < 1.0 else set())
 
 
 @pytest.mark.parametrize("able", [9, 10])
@@ -87,7 +86,7 @@ def test_weights_are_learned_from_ten_users_on(able: int) -> None:
     graph = HeteroGraph(users, items, IdMap(()), did, Edges.empty(), Edges.empty())
     evidence = sp.csr_matrix((none + 1.0, (row, column)), shape=(30, 20), dtype=np.float32)
 
-    def fit(name, graph, evidence, purpose="", *, held_out=None, epochs=None, start=()) -> Fitted:
+    def fit(name, graph, evidence, purpose="", **_more) -> Fitted:
         return Fitted(sp.csr_matrix(evidence.T @ evidence), 0)
 
     options = BlendOptions(models=("ease",))
@@ -118,7 +117,7 @@ def test_people_with_few_items_are_validated_too() -> None:
     graph = HeteroGraph(users, items, IdMap(()), did, Edges.empty(), Edges.empty())
     evidence = sp.csr_matrix((none + 1.0, (row, column)), (len(each), 50), dtype=np.float32)
 
-    def fit(name, graph, evidence, purpose="", *, held_out=None, epochs=None, start=()) -> Fitted:
+    def fit(name, graph, evidence, purpose="", **_more) -> Fitted:
         sizes = [(len(ids), 4) for ids in (graph.users, graph.items, graph.items)]
         return Fitted(Vectors(*[rng.normal(size=size).astype(np.float32) for size in sizes]), 3)
 
