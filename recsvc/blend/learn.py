@@ -14,7 +14,7 @@ from recsvc.blend.blend import BASE, LEAST_APART, LEAST_WEIGHT
 from recsvc.blend.cut_users import USUAL, USUAL_BASE, cut_users, learned_reliance
 from recsvc.blend.fit import LEAST_USERS, Parts, SplitSignals, split_signals
 from recsvc.blend.hold_out import ValidationSplit
-from recsvc.blend.parts import Learned, Validated
+from recsvc.blend.parts import Learned, Tables, Validated
 from recsvc.blend.reliance import Reliance, effective_counts
 from recsvc.blend.weights import Candidates, learn_weights, top_hits
 from recsvc.evaluation.groups import by_items_known
@@ -65,10 +65,15 @@ def _learn(parts: Parts, split: ValidationSplit) -> Learned:
         by_user["hybrid"]["ndcg@20"],
         row_numbers(split.held_out[split.users], id_numbers(split.graph.items)),
     )
-    held_out = split.held_out.nnz / split.kept.nnz
+    goes_on = tables_to_go_on(signals)
+    return Learned(weights, signals.epochs, metrics, validated, groups, *goes_on, reliance)
+
+
+def tables_to_go_on(signals: SplitSignals) -> tuple[Mapping[str, Tables], float]:
+    """What the fits on everything go on from, by model, and for how much of a fit's training."""
+    held_out = signals.split.held_out.nnz / signals.split.kept.nnz
     share = next((share for most, share in _SHARES if held_out <= most), 1.0)
-    tables = signals.tables if share < 1.0 else {}
-    return Learned(weights, signals.epochs, metrics, validated, groups, tables, share, reliance)
+    return (signals.tables if share < 1.0 else {}), share
 
 
 def _usual(parts: Parts, split: ValidationSplit, why: str) -> Learned:

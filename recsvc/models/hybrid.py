@@ -20,7 +20,7 @@ from recsvc.blend.blend import BASE, LEAST_WEIGHT, Blend
 from recsvc.blend.cut_users import MOST_CUT_USERS, PER_SIGNAL_OF_PART
 from recsvc.blend.fit import Journal, Parts, fit_whole, row_signals, split_signals
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
-from recsvc.blend.learn import learn, learned_blend, usual_weights
+from recsvc.blend.learn import learn, learned_blend, tables_to_go_on, usual_weights
 from recsvc.blend.parts import Fitted, Tables
 from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.blend.weights import PER_SIGNAL, SCORES_AT_ONCE
@@ -177,9 +177,11 @@ def fit_without_each(
     signals = split_signals(fits.parts, split or fits.split())
     candidates = signals.candidates()
     weights, reliance = learned_blend(signals, candidates)
+    tables, share = tables_to_go_on(signals)
     blend = fit_whole(
-        fits.parts, data.graph, data.evidence, weights, signals.epochs, reliance=reliance
-    ).blend
+        fits.parts, data.graph, data.evidence, weights, signals.epochs,
+        tables=tables, share=share, reliance=reliance,
+    ).blend  # fmt: skip
     whole = HybridModel(blend, _besides(data))
     without: dict[str, HybridModel] = {}
     for position, name in enumerate(signals.kinds):
