@@ -230,7 +230,7 @@ def _save(means: Mapping[str, Means], path: Path) -> None:
     for shown, each in means.items():
         arrays |= {f"{shown}/{name}": values for name, values in each.values.items()}
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _print_against(means: Mapping[str, Means], path: Path) -> None:
