@@ -24,7 +24,7 @@ from recsvc.evidence import EvidenceKind
 from recsvc.signals.metapath import usable_metapaths
 from recsvc.signals.pagerank import PAGERANK
 
-_SHARES = ((0.02, 0.1), (0.1, 0.5))
+_SHARES = ((0.02, 0.1), (0.06, 0.5))
 """Where at most so much is held out, of what is left, a fit on everything goes on from the one on
 what is left, for so much of its training (docs/decisions/0026)."""
 
