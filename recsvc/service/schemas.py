@@ -115,7 +115,7 @@ VersionNumber = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(_whole)]
 """The number of a version."""
 
 
-ScenarioName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+ScenarioName = IdText
 """The name of a scenario."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from recsvc.answer import (
@@ -19,6 +19,7 @@ from recsvc.answer import (
 from recsvc.event_kinds import default_events, unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
+from recsvc.graph.scenario_store import StoredRevision
 from recsvc.outcomes import outcome as told
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.answers import request_id_var
@@ -28,6 +29,7 @@ from recsvc.recommend.home import Home, HomeRow
 from recsvc.recommend.query import Asker, RecommendationQuery, StatedEvidence
 from recsvc.recommend.readiness import Readiness
 from recsvc.scenarios.document import Scenario
+from recsvc.scenarios.stored import CurrentScenario
 
 KYLIE = NodeRef("item", "55", "Kylie Minogue")
 
@@ -68,9 +70,41 @@ VERSION = {
 }
 
 
+class FakeScenarios:
+    """One scenario, whatever its name."""
+
+    scenario = Scenario(k=5)
+
+    def _current(self, name: str) -> CurrentScenario:
+        stored = StoredRevision(name, 2, "", datetime(2026, 11, 30, 3, tzinfo=UTC))
+        return CurrentScenario(stored, self.scenario)
+
+    async def reload(self) -> None:
+        pass
+
+    def current(self) -> list[CurrentScenario]:
+        return [self._current("front")]
+
+    def find(self, name: str) -> CurrentScenario:
+        return self._current(name)
+
+    async def revision(self, name: str, revision: int | None) -> tuple[CurrentScenario, list[int]]:
+        return self._current(name), [2, 1]
+
+    async def put(self, name: str, scenario: Scenario) -> int:
+        return 3
+
+    async def roll_back(self, name: str, revision: int | None) -> int:
+        return 3
+
+    async def delete(self, name: str) -> None:
+        pass
+
+
 @dataclass
 class FakeEngine:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
+    scenarios: FakeScenarios = field(default_factory=FakeScenarios)
     error: Exception | None = None
     degraded: tuple[str, ...] = ()
     versions: dict[str, int] = field(default_factory=lambda: {"hybrid": 3, "lightgcn": 3})
