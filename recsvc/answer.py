@@ -102,6 +102,19 @@ class ScenarioUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class VariantUsed:
+    """The variant of an experiment that a list was made by.
+
+    Attributes:
+        experiment: name of the experiment.
+        name: of the variant.
+    """
+
+    experiment: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Whose evidence an answer is made from: what they do ends it.
 
@@ -122,7 +135,8 @@ class Answer:
     `short` says why there are fewer than k items; it is left out where there are k.
     `source` is not written; it is None where no user's evidence was read. `recommendation_id`
     names a list that was made for somebody, see `recsvc.outcomes.recommendation_id`.
-    `scenario` is left out where the list was made without one.
+    `scenario` is left out where the list was made without one, and `variant` where no experiment
+    runs.
     """
 
     request_id: str
@@ -137,6 +151,7 @@ class Answer:
     recommendation_id: str | None = None
     short: str | None = None
     scenario: ScenarioUsed | None = None
+    variant: VariantUsed | None = None
 
     def with_unknown(self, unknown: tuple[str, ...]) -> "Answer":
         """The same with what the request named and is nowhere: anybody may bring it."""
@@ -176,6 +191,8 @@ def writable(answer: Answer | SimilarAnswer) -> dict[str, Any]:
     document = _members(answer)
     if isinstance(answer, Answer):
         del document["source"], document["items"]  # the items come last
+        if answer.variant is None:
+            del document["variant"]
         named = document.pop("recommendation_id")
         if named is not None:
             document = {"request_id": answer.request_id, "recommendation_id": named} | document

@@ -21,6 +21,8 @@ from recsvc.commands import (
     data,
     database,
     doctor,
+    experiments,
+    exposure,
     keys,
     models,
     outcomes,
@@ -54,6 +56,14 @@ app.add_typer(analysts, name="analyst")
 analysts.command()(analyst.install)
 analysts.command()(analyst.up)
 analysts.command()(analyst.down)
+
+trials = typer.Typer(help="Which variant of lists is better.", no_args_is_help=True)
+app.add_typer(trials, name="experiments")
+trials.command(name="list")(experiments.list_)
+trials.command()(experiments.put)
+trials.command()(experiments.results)
+trials.command()(experiments.stop)
+trials.command()(experiments.delete)
 
 api_keys = typer.Typer(help="API keys of the HTTP service.", no_args_is_help=True)
 app.add_typer(api_keys, name="keys")
@@ -101,6 +111,7 @@ app.command()(models.rollback)
 app.command()(answers.recommend)
 app.command()(answers.explain)
 app.command()(answers.similar)
+app.command()(exposure.exposure)
 app.command()(answers.batch_recommend)
 app.command()(answers.serve)
 

@@ -11,6 +11,7 @@
     ├── RefreshError          a refresh could not be completed
     │   ├── GateError           its version is not good enough to become active
     │   └── RefreshRunningError  another one is at work
+    ├── ExperimentRunningError  another one runs for the same lists
     ├── ActivationError       a version cannot be made active as things are
     ├── SnapshotError         no version is active, or its arrays cannot be read
     └── DeletionPendingError  a node is gone, and some stored arrays still name it
@@ -94,6 +95,10 @@ class GateError(RefreshError):
 
 class RefreshRunningError(RefreshError):
     """A refresh is wanted while another is at work."""
+
+
+class ExperimentRunningError(RecsvcError):
+    """Another experiment runs for the same lists."""
 
 
 class ActivationError(RecsvcError):

@@ -11,5 +11,6 @@ RETURN
     (node)
     WHERE NOT node:EmbeddingVersion AND NOT node:SnapshotPart AND NOT node:RefreshLease
       AND NOT node:Deletion AND NOT node:Event AND NOT node:Outcome AND NOT node:Scenario
+      AND NOT node:Experiment
       AND NOT node:Category
   } AS others

@@ -11,6 +11,8 @@ from recsvc.graph.transport import Transport
 
 _PER_TRANSACTION: Final = 5_000
 _MOST_ROWS: Final = 200
+MOST_PLACES: Final = 200_000
+"""Most items whose impressions are counted."""
 MAX_SHOWN: Final = 1_000
 """Most outcomes of a user that are looked at for what was shown to them, the newest."""
 HALF_LIVES: Final = 5
@@ -62,6 +64,16 @@ class OutcomeStore(Transport):
             since=int(now - HALF_LIVES * half), half_life=half, limit=MAX_SHOWN,
         )  # fmt: skip
         return {row["item_id"]: (row["count"], row["weight"]) for row in rows}
+
+    async def shown_places(self, since: datetime) -> dict[str, int]:
+        """How often each item was shown from a time on; of very many items those shown most.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        query = catalogue()["serve/shown_places"]
+        rows = await self._run(query, since=since, limit=MOST_PLACES)
+        return {row["item_id"]: row["places"] for row in rows}
 
 
 def outcomes_step(rows: Sequence[Mapping[str, Any]]) -> tuple[Query, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Everything a request reads from and writes to Neo4j. Every call has a deadline."""
 
+import random
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from loaders.schema import missing
 from loaders.stored_json import json_object
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
+from recsvc.graph.experiment_store import ExperimentStore
 from recsvc.graph.fulltext_query import signs_query, words_query
 from recsvc.graph.known_items import KnownItems
 from recsvc.graph.outcome_store import OutcomeStore, outcomes_step
@@ -57,7 +59,7 @@ _VERSIONS_LIMIT = 200
 _NAMED: Mapping[EvidenceKind, str] = {"user": "name", "item": "title", "category": "name"}
 
 
-class Store(OutcomeStore, ScenarioStore):
+class Store(OutcomeStore, ScenarioStore, ExperimentStore):
     """What is read and written, query by query.
 
     Attributes:
@@ -398,6 +400,25 @@ class Store(OutcomeStore, ScenarioStore):
         """Users from a place among all, from 0 to 1; the same as `find` returns."""
         users = (await self._run(catalogue()["serve/user_count"]))[0]["users"]
         return await self._run(catalogue()["serve/users_at"], place=int(share * users), limit=limit)
+
+    async def sample_users(self, count: int) -> list[str]:
+        """Ids of some users, drawn by chance; all where they are no more."""
+        users = (await self._run(catalogue()["serve/user_count"]))[0]["users"]
+        # Twice as many and some more are drawn, so that they are hardly ever too few.
+        share = min(1.0, (2.0 * count + 20.0) / max(1, users))
+        limit = 4 * count + 40
+        rows = await self._run(catalogue()["serve/sample_users"], share=share, limit=limit)
+        ids = [row["user_id"] for row in rows]
+        return random.sample(ids, min(count, len(ids)))
+
+    async def places_by_value(
+        self, item_property: str, places: Mapping[str, int], limit: int
+    ) -> list[Row]:
+        """See `cypher/serve/places_by_value.cypher`."""
+        return await self._run(
+            catalogue()["serve/places_by_value"], property=item_property, places=dict(places),
+            limit=limit,
+        )  # fmt: skip
 
     async def snapshot_parts(self, version: int) -> AsyncIterator[Part]:
         """The packed arrays of one version of the blend, part by part.

@@ -81,15 +81,21 @@ class Serving:
         """Whether there is a snapshot to answer from."""
         return self._snapshot is not None
 
-    async def version(self, version: int) -> Snapshot:
+    async def version(self, version: int, *, look: bool = True) -> Snapshot:
         """The arrays of a version of the blend, to compare it with the active one.
+
+        Args:
+            version: of the blend.
+            look: whether it is asked of the graph which arrays are stored now; else what was seen
+                a second ago counts, as for the active version.
 
         Raises:
             NotFoundError: no arrays of it are stored.
             SnapshotError: what is stored is damaged.
             Neo4jError: it cannot be read.
         """
-        sha256 = (await self._store.stored_versions()).get(version)
+        stored = await self._store.stored_versions() if look else self._stored
+        sha256 = stored.get(version)
         if sha256 is None:
             raise NotFoundError(
                 f"no arrays of version {version} of the blend are stored: those of the active "

@@ -126,6 +126,8 @@ class Answers:
         name, revision = (used.name, used.revision) if used is not None else (None, None)
         version = answer.versions.get("hybrid", 0)
         origin = Origin(version, answer.user_id, scenario=name, revision=revision)
+        if (variant := answer.variant) is not None:
+            origin = replace(origin, experiment=variant.experiment, variant=variant.name)
         contents = self._ids.contents(origin, [item.item_id for item in answer.items])
         return replace(answer, recommendation_id=self._ids.issue(contents))
 

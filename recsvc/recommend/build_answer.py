@@ -90,6 +90,7 @@ def answer_of(
         items=items,
         source=_source(listing),
         scenario=_scenario(listing),
+        variant=listing.query.variant,
     )
 
 

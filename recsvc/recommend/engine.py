@@ -33,6 +33,8 @@ from recsvc.phrases import TextSettings
 from recsvc.recommend.activator import Activations
 from recsvc.recommend.active_snapshot import Serving
 from recsvc.recommend.answers import Answers
+from recsvc.recommend.experiments import Experiments
+from recsvc.recommend.exposure import MeasuredExposure, measure, places_of_answers
 from recsvc.recommend.fresh_rows import by_anybody, with_live_rows
 from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
 from recsvc.recommend.home import BEST, Home, home_of, new_items, popular_items
@@ -72,6 +74,7 @@ class Engine:
     Attributes:
         ids: make and read the `recommendation_id` of answers.
         scenarios: the stored scenarios.
+        experiments: which variant an answer is made by.
     """
 
     def __init__(
@@ -99,12 +102,15 @@ class Engine:
         self._graph = GraphWriter(store, self._serving, revisions, fades=outcomes.fatigue > 0.0)
         self._activations = Activations(store, self._serving)
         self.scenarios = StoredScenarios(store, self._graph.note_scenario)
+        self.experiments = Experiments(store)
+        self._made_from: tuple[object, object] | None = None
 
     async def start(self) -> None:
         """Connect, load the active snapshot, and watch for a new one."""
         await self._store.open()
         await self._serving.start()
         await self.scenarios.start()
+        await self.experiments.start()
         self._graph.start()
 
     async def stop(self) -> None:
@@ -112,6 +118,7 @@ class Engine:
         await self._graph.stop()
         await self.scenarios.stop()
         await self._activations.stop()
+        await self.experiments.stop()
         await self._serving.stop()
         await self._store.close()
 
@@ -131,9 +138,10 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        asked = self._asked(query, scenario)
+        if scenario is None:
+            query = self.experiments.now.under(user_id, query)
+        chosen, asked = await self._chosen_under(self._asked(query, scenario))
         query = asked.query
-        chosen = asked.weighted(await self._chosen(query))
         with self._store.one_request():
             (asker, snapshot), scope, unknown = await asyncio.gather(
                 self._asker(user_id, chosen),
@@ -181,10 +189,22 @@ class Engine:
             TooMuchError: all answers together take too long.
             BusyError: they are large, and as much as can be done is in hand.
         """
+        trials, together = self.experiments.now, dict[RecommendationQuery, list[str]]()
+        for user_id in user_ids:
+            together.setdefault(trials.under(user_id, query), []).append(user_id)
+        taken: dict[str, _T] = {}
+        for own, some in together.items():
+            taken |= await self._of_each(some, own, take)
+        unknown = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in taken]
+        return [taken[user_id] for user_id in user_ids if user_id in taken], unknown
+
+    async def _of_each(
+        self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], _T]
+    ) -> dict[str, _T]:
+        """What is kept of the answer of each of some users, all under one variant."""
         at_once = asyncio.Semaphore(_USERS_AT_ONCE)
-        asked = self._asked(query)
+        chosen, asked = await self._chosen_under(self._asked(query))
         query = asked.query
-        chosen = asked.weighted(await self._chosen(query))
         known: dict[str, tuple[Asker, Snapshot]] = {}
         taken: dict[str, _T] = {}
 
@@ -212,8 +232,7 @@ class Engine:
         work = check_work(query, pieces, sum(user_id in known for user_id in user_ids))
         with WORKSHOP.room(work):
             await asyncio.gather(*map(answer, [user_id for user_id in users if user_id in known]))
-        unknown = [user_id for user_id in users if user_id not in taken]
-        return [taken[user_id] for user_id in user_ids if user_id in taken], unknown
+        return taken
 
     async def recommend_for(
         self, evidence: Sequence[StatedEvidence], query: RecommendationQuery
@@ -274,6 +293,44 @@ class Engine:
         """See `recsvc.graph.store.Store.users_at`."""
         with self._store.one_request():
             return await self._store.users_at(share, limit)
+
+    async def exposure_of_answers(
+        self, users: int, k: int, item_property: str | None
+    ) -> tuple[int, MeasuredExposure]:
+        """How the places of lists of some users are spread, as they would be answered now.
+
+        Args:
+            users: of how many, drawn anew.
+            k: length of each list.
+            item_property: of items, whose values are told apart; None for none.
+
+        Returns:
+            The number of lists, and the measures.
+
+        Raises:
+            SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the graph cannot be read in time.
+            TooMuchError: all answers together take too long.
+            BusyError: they are large, and as much as can be done is in hand.
+        """
+        lists, places = await places_of_answers(self, self._store, users, k)
+        return lists, await measure(self._store, self.snapshot, places, item_property)
+
+    async def exposure_of_impressions(
+        self, days: int, item_property: str | None
+    ) -> MeasuredExposure:
+        """How the impressions of the last days are spread over items.
+
+        Args:
+            days: how many.
+            item_property: of items, whose values are told apart; None for none.
+
+        Raises:
+            SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the graph cannot be read in time.
+        """
+        places = await self._store.shown_places(datetime.now(UTC) - timedelta(days=days))
+        return await measure(self._store, self.snapshot, places, item_property)
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
         """Why a user is or would be recommended an item: any item of the graph.
@@ -470,8 +527,23 @@ class Engine:
         """The arrays that a query asks for."""
         snapshot = self.snapshot
         if query.version is not None:
-            snapshot = await self._serving.version(query.version)
+            look = query.variant is None
+            snapshot = await self._serving.version(query.version, look=look)
         return snapshot if query.signal is None else snapshot.alone(query.signal)
+
+    async def _chosen_under(self, asked: "AskedFor") -> "tuple[Snapshot, AskedFor]":
+        """The arrays that are asked for, and what is asked.
+
+        Where those of a variant cannot be had, since a refresh took their place or Neo4j is away,
+        the answer is made without the experiment.
+        """
+        try:
+            return asked.weighted(await self._chosen(asked.query)), asked
+        except (NotFoundError, Neo4jAwayError):
+            if asked.query.variant is None:
+                raise
+        asked = replace(asked, query=replace(asked.query, version=None, variant=None))
+        return asked.weighted(await self._chosen(asked.query)), asked
 
     async def _asker(self, user_id: str, snapshot: Snapshot) -> tuple[Asker, Snapshot]:
         """What is known about a user now, and the arrays with what those they follow did.
@@ -529,6 +601,18 @@ class Engine:
         if model not in names:
             raise NotFoundError(f"no embedding model {model!r} is active: expected one of {names}")
         return model
+
+    @property
+    def made_from(self) -> object:
+        """What answers are made from besides the graph: another object once that is another.
+
+        Raises:
+            SnapshotError: nothing has been refreshed yet.
+        """
+        now, before = (self.snapshot, self.experiments.now), self._made_from
+        if before is None or any(a is not b for a, b in zip(now, before, strict=True)):
+            self._made_from = now
+        return self._made_from
 
     @property
     def snapshot(self) -> Snapshot:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
-from recsvc.answer import ExplainLevel, NodeRef, Source
+from recsvc.answer import ExplainLevel, NodeRef, Source, VariantUsed
 from recsvc.errors import TooMuchError
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, hidden_items, item_evidence
 from recsvc.graph.rows import UNKNOWN, State, StoredUser
@@ -49,6 +49,7 @@ class RecommendationQuery:
         scenario: name of a stored scenario; its rules count, and its values where `stated` does not
             name them.
         stated: what the caller said and no scenario changes, of k, diversity and exclude_seen.
+        variant: of the experiment that it is answered under.
     """
 
     k: int = 10
@@ -62,6 +63,7 @@ class RecommendationQuery:
     version: int | None = None
     scenario: str | None = None
     stated: frozenset[str] = frozenset()
+    variant: VariantUsed | None = None
 
     def under(self, scenario: Scenario) -> "RecommendationQuery":
         """The same with what a scenario says and the caller does not."""

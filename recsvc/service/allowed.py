@@ -20,7 +20,7 @@ from recsvc.service.problems import problem
 
 KEY_HEADER: Final = "X-API-Key"
 _NAME = "recsvc.key"
-_ADMIN = ("/v1/models", "/v1/refreshes")
+_ADMIN = ("/v1/models", "/v1/refreshes", "/v1/experiments")
 _QUESTIONS = frozenset({"/v1/recommendations", "/v1/recommendations/batch"})
 """What is asked with POST and changes nothing."""
 _SCENARIOS = "/v1/scenarios/"

@@ -46,6 +46,8 @@ from recsvc.service.routes import (
     HeadAsGet,
     ReadableQuery,
     events,
+    experiments,
+    exposure,
     follows,
     health,
     home,
@@ -87,6 +89,8 @@ _TAGS = [
     {"name": "outcomes", "description": "What followed answers."},
     {"name": "graph", "description": "Users, items, categories, and who follows whom."},
     {"name": "scenarios", "description": "How the lists of one place of a shop are made."},
+    {"name": "experiments", "description": "Which variant is better."},
+    {"name": "exposure", "description": "How evenly items come to be seen."},
     {"name": "models", "description": "Versions, and the refreshes that make them."},
     {"name": "health", "description": "How the service is."},
 ]
@@ -170,18 +174,9 @@ def create_app(
     app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
     app.state.keys = keys
     routed = (
-        recommendations,
-        search,
-        similar,
-        events,
-        outcomes,
-        nodes,
-        follows,
-        models,
-        runs,
-        scenarios,
-        home,
-    )
+        recommendations, search, similar, events, outcomes, experiments, exposure, nodes, follows,
+        models, runs, scenarios, home,
+    )  # fmt: skip
     for module in routed:
         app.include_router(module.router, responses=described(*REFUSALS))
     for module in (health, page):

@@ -95,6 +95,15 @@ class ScenarioUsedDocument(Document):
     """Quotas that could not be kept, and filters that leave too little."""
 
 
+class VariantDocument(Document):
+    """The variant of an experiment that a list was made by."""
+
+    experiment: str
+    """Name of the experiment."""
+    name: str
+    """Of the variant."""
+
+
 class _Answered(Document):
     request_id: str
     """The same as the header `X-Request-Id`."""
@@ -109,6 +118,8 @@ class _Answered(Document):
     took_ms: float
     scenario: ScenarioUsedDocument | None = None
     """Absent where the list was made without one."""
+    variant: VariantDocument | None = None
+    """Absent where no experiment runs, or the user is in none of its variants."""
 
 
 class RecommendationsDocument(_Answered):
@@ -427,3 +438,47 @@ class ProblemDocument(Document):
     """Only with status 422: the first hundred fields that are wrong."""
     reasons: dict[str, Any] | None = None
     """Only from `/health/ready`: what is not ready, by part."""
+
+
+class ShareDocument(Document):
+    """What some of the items have."""
+
+    items: int
+    """How many they are."""
+    places: float
+    """Their share of all places."""
+    catalogue: float
+    """Their share of all items."""
+
+
+class SpreadDocument(Document):
+    """How places are spread over items."""
+
+    places: int
+    """How many they are."""
+    gini: float
+    """0 where all items have as many places, towards 1 where one has all."""
+    coverage: float
+    """Share of the items that have a place at all."""
+    deciles: list[ShareDocument]
+    """The tenth of the items that most people have, the next tenth, and so on."""
+    by_value: dict[str, ShareDocument]
+    """By value of the property, the one with the most items first, 100 at most; an empty text
+    stands for no value. Empty without `property`."""
+
+
+class AnswersSpreadDocument(SpreadDocument):
+    """How the places of lists are spread over items."""
+
+    lists: int
+    """How many lists."""
+
+
+class ExposureDocument(Document):
+    """How evenly items come to be seen."""
+
+    versions: dict[str, int]
+    answers: AnswersSpreadDocument
+    """Of what would be answered now."""
+    shown: SpreadDocument
+    """Of the impressions that were told."""

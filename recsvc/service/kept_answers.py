@@ -106,7 +106,7 @@ def _is_for_recommendations(scope: Scope) -> bool:
 def _snapshot(engine: Engine) -> object:
     """What is served, or None."""
     try:
-        return engine.snapshot
+        return engine.made_from
     except SnapshotError:
         return None
 

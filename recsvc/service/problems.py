@@ -9,6 +9,7 @@
     ForeignGraphError                                 409
     NotFoundError, unknown address                    404
     ActivationError, RefreshRunningError              409
+    ExperimentRunningError                            409
     method an address does not have                   405, with Allow
     body above the limit                              413
     another host                                      421
@@ -43,6 +44,7 @@ from recsvc.errors import (
     ActivationError,
     BusyError,
     DeletionPendingError,
+    ExperimentRunningError,
     NotFoundError,
     RefreshError,
     RefreshRunningError,
@@ -236,6 +238,7 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     HTTPException: _http_error,
     NotFoundError: _not_found,
     ActivationError: _conflict,
+    ExperimentRunningError: _conflict,
     ForeignGraphError: _conflict,
     RefreshRunningError: _conflict,
     RefreshError: _later,

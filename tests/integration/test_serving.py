@@ -1,6 +1,7 @@
 """The promises of CONTRACT §5 that exist so far, on the real service and a real Neo4j."""
 
 import http.client
+import json
 import shutil
 import subprocess
 import time
@@ -11,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from loaders.catalogue import Query
+from recsvc.experiments.assignment import Assignment
 from tests.waiting import until
 
 pytestmark = pytest.mark.neo4j
@@ -261,6 +263,69 @@ def test_a_new_version_is_served_without_a_restart(served, service):
     statuses = {(m["model"], m["version"]): m["status"] for m in models["models"]}
     assert statuses["hybrid", before["hybrid"]] == "retired"
     assert statuses["hybrid", after["hybrid"]] == "active"
+
+
+def test_an_experiment_compares_two_versions_and_ends(served, service):
+    http, users = service.client, [f"u{n}" for n in range(240)]
+    blends = [v["version"] for v in http.get("/v1/models").json()["models"]
+              if v["model"] == "hybrid"]  # fmt: skip
+    new, old = sorted(blends, reverse=True)[:2]
+    body = {"variants": [{"name": "now", "share": 0.5},
+                         {"name": "before", "share": 0.5, "version": old}]}  # fmt: skip
+    assert http.put("/v1/experiments/blend", json=body).status_code == 200
+    assert http.put("/v1/experiments/other", json=body).status_code == 409
+    body["variants"][1]["version"] = new + 9
+    assert http.put("/v1/experiments/blend", json=body).status_code == 404
+
+    def answers():
+        found = []
+        for at in range(0, len(users), 80):
+            asked = {"user_ids": users[at : at + 80], "k": 2, "explain": "none"}
+            found += http.post("/v1/recommendations/batch", json=asked).json()["answers"]
+        assert [each["user_id"] for each in found] == users
+        return found
+
+    count, outcomes = {"now": 0, "before": 0}, []
+    assignment = Assignment.of("blend", {"now": 0.5, "before": 0.5})
+    for number, answer in enumerate(answers()):
+        variant = assignment.variant(answer["user_id"])
+        assert answer["variant"] == {"experiment": "blend", "name": variant}
+        assert answer["versions"]["hybrid"] == {"now": new, "before": old}[variant]
+        count[variant] += 1
+        of = {"recommendation_id": answer["recommendation_id"]}
+        outcomes += [of | {"item_id": item["item_id"], "kind": "impression"}
+                     for item in answer["items"]]  # fmt: skip
+        if variant == "before" or number % 3:
+            outcomes.append(of | {"item_id": answer["items"][0]["item_id"], "kind": "click"})
+    assert _recommend(service, "u7")["variant"]["name"] == assignment.variant("u7")
+    told = http.post("/v1/outcomes", json={"outcomes": outcomes}).json()
+    assert told == {"received": len(outcomes), "new": len(outcomes), "dropped": 0}
+    found = http.get("/v1/experiments/blend/results").json()
+    (result,) = found["results"]
+    now, before = result["variants"]
+    assert [each["users"] for each in (now, before)] == [count["now"], count["before"]]
+    assert (before["shown"], before["rate"]) == (2 * count["before"], 0.5)
+    assert now["difference"] is None
+    assert (
+        0.0
+        < before["difference"]["low"]
+        < before["difference"]["mean"]
+        == pytest.approx(0.5 - now["rate"])
+    )
+    assert not result["mismatch"]
+    assert json.loads(served.run("experiments", "results", "blend", "--json").stdout) == found
+    each = http.get("/v1/experiments/blend/results", params={"segment": "user_id"}).json()
+    assert {part["value"] for part in each["results"]} == set(users)
+    shown = http.get("/v1/exposure", params={"users": 5}).json()["shown"]
+    assert shown["places"] == sum(each["kind"] == "impression" for each in outcomes)
+    # It is stopped: everybody gets the other version, and none is counted any more.
+    stopped = http.post("/v1/experiments/blend/stop", json={"promote": "before"}).json()
+    assert (stopped["promoted"], stopped["stopped_at"] is None) == ("before", False)
+    assert {answer["versions"]["hybrid"] for answer in answers()} == {old}
+    assert "variant" not in _recommend(service, "u7")
+    assert http.delete("/v1/experiments/blend").status_code == 204
+    assert _recommend(service, "u7")["versions"]["hybrid"] == new
+    assert served.run("experiments", "results", "blend").returncode == 1
 
 
 def test_a_signal_alone_answers_what_it_adds_to_the_blend(service):

@@ -18,6 +18,7 @@ REACH_CYPHER = {
     "recsvc/graph/outcome_store.py": "the same, of outcomes",
     "recsvc/graph/scenario_store.py": "the same, of scenarios",
     "recsvc/scenarios/stored.py": "scenarios, for a command",
+    "recsvc/graph/experiment_store.py": "the same, of experiments",
     "recsvc/graph/transport.py": "runs it, and has it planned ahead",
     "recsvc/graph/circuit_breaker.py": "names the query that came too late",
     "recsvc/graph/pasteable_cypher.py": "the explain queries as text for people",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from recsvc.answer import (
@@ -16,14 +16,21 @@ from recsvc.answer import (
     SimilarAnswer,
     SimilarNode,
 )
+from recsvc.evaluation.exposure import Exposure, Share
 from recsvc.event_kinds import default_events, unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
+from recsvc.experiments.document import Experiment
+from recsvc.experiments.results import Results, results
+from recsvc.experiments.sequential import UserSums
+from recsvc.graph.experiment_store import StoredExperiment
 from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
 from recsvc.graph.scenario_store import StoredRevision
 from recsvc.outcomes import outcome as told
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.answers import request_id_var
 from recsvc.recommend.engine import Engine
+from recsvc.recommend.experiments import KnownExperiment, Trials
+from recsvc.recommend.exposure import MeasuredExposure
 from recsvc.recommend.graph_writer import Change, Outcome
 from recsvc.recommend.home import Home, HomeRow
 from recsvc.recommend.query import Asker, RecommendationQuery, StatedEvidence
@@ -101,6 +108,55 @@ class FakeScenarios:
         pass
 
 
+BEGAN = datetime(2025, 11, 22, tzinfo=UTC)
+DOCUMENT = Experiment.model_validate_json("""{"variants": [
+    {"name": "now", "share": 0.5}, {"name": "before", "share": 0.5, "version": 2}]}""")
+
+
+@dataclass
+class FakeExperiments:
+    """Those of the engine: one, of which some users came back."""
+
+    calls: list[tuple[Any, ...]]
+    now: Trials = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.now = Trials({"blend": self._known()})
+
+    def _known(self, promoted: str | None = None) -> KnownExperiment:
+        stopped = BEGAN + timedelta(days=30) if promoted else None
+        stored = StoredExperiment("blend", 1, "", BEGAN, stopped, promoted)
+        return KnownExperiment(stored, DOCUMENT, DOCUMENT.assignment("blend"))
+
+    async def reload(self) -> None:
+        self.calls.append(("reload",))
+
+    async def put(self, name: str, document: Experiment) -> KnownExperiment:
+        self.calls.append(("put", name, document))
+        return self._known()
+
+    async def find(self, name: str) -> KnownExperiment:
+        self.calls.append(("find", name))
+        return self._known()
+
+    async def end(self, name: str, promoted: str | None) -> KnownExperiment:
+        self.calls.append(("end", name, promoted))
+        return self._known(promoted)
+
+    async def delete(self, name: str) -> None:
+        self.calls.append(("delete", name))
+
+    async def results(
+        self, name: str, kind: str | None, segment: str | None
+    ) -> tuple[KnownExperiment, dict[str, Results]]:
+        self.calls.append(("results", name, kind, segment))
+        sums = {
+            "now": UserSums(1000, 400, 10_000.0, 500.0, 110_000.0, 5_500.0, 700.0),
+            "before": UserSums(1000, 480, 10_000.0, 700.0, 110_000.0, 7_700.0, 1_000.0),
+        }
+        return self._known(), {"SE" if segment else "": results(DOCUMENT, sums)}
+
+
 @dataclass
 class FakeEngine:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
@@ -118,6 +174,10 @@ class FakeEngine:
     )
 
     ids: RecommendationIds = field(default_factory=lambda: RecommendationIds(bytes(32)))
+
+    @property
+    def experiments(self) -> FakeExperiments:
+        return FakeExperiments(self.calls)
 
     @property
     def engine(self) -> Engine:
@@ -181,6 +241,24 @@ class FakeEngine:
     async def users_at(self, share: float, limit: int) -> list[dict[str, Any]]:
         self._called("users_at", share, limit)
         return [FOUND["user"]]
+
+    async def exposure_of_answers(
+        self, users: int, k: int, item_property: str | None
+    ) -> tuple[int, MeasuredExposure]:
+        self._called("exposure_of_answers", users, k, item_property)
+        return users, self._measured(users * k, item_property)
+
+    async def exposure_of_impressions(
+        self, days: int, item_property: str | None
+    ) -> MeasuredExposure:
+        self._called("exposure_of_impressions", days, item_property)
+        return self._measured(1200, item_property)
+
+    def _measured(self, places: int, item_property: str | None) -> MeasuredExposure:
+        even = Share(items=10, places=0.1, catalogue=0.1)
+        by_value = {"Mute": Share(60, 0.4, 0.6), "": Share(40, 0.6, 0.4)}
+        spread = Exposure(places=places, gini=0.0, coverage=1.0, deciles=(even,) * 10)
+        return MeasuredExposure(self.versions, spread, by_value if item_property else {})
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
         self._called("explain", user_id, item_id)

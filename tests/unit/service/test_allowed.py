@@ -38,6 +38,7 @@ GET  /v1/users/{user_id}/recommendations
 GET  /v1/users/{user_id}/recommendations/{item_id}/explanation
 GET  /v1/users/{user_id}/similar
 GET  /v1/items/{item_id}/similar
+GET  /v1/exposure
 POST /v1/recommendations
 POST /v1/recommendations/batch
 """
@@ -52,11 +53,18 @@ DELETE /v1/users/{id}
 DELETE /v1/items/{id}
 DELETE /v1/categories/{id}
 DELETE /v1/users/{id}/follows/{other_id}
+DELETE /v1/users/{id}/interactions/{item_id}
 """
 ADMINS = """
 PUT    /v1/scenarios/{name}
 DELETE /v1/scenarios/{name}
 POST   /v1/scenarios/{name}/rollback
+GET    /v1/experiments
+PUT    /v1/experiments/{name}
+GET    /v1/experiments/{name}
+DELETE /v1/experiments/{name}
+GET    /v1/experiments/{name}/results
+POST   /v1/experiments/{name}/stop
 GET  /v1/models
 POST /v1/models/{model}/activate
 POST /v1/models/{model}/rollback

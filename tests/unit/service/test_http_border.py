@@ -101,6 +101,8 @@ async def test_the_shortest_and_the_longest_id_in_every_path(
         example: dict[str, Any] = {"version": 1} if path.endswith("activate") else {}
         if path.endswith("try"):
             example = {"scenario": {}, "user_id": "2"}
+        if (method, path) == ("PUT", "/v1/experiments/{name}"):
+            example = {"variants": [{"name": name, "share": 0.5} for name in "ab"]}
         body = {"json": example} if "requestBody" in operation else {}
         others = re.sub("{(?!" + place + "})\\w+}", "2", path)
         answer = await client.request(method, others.replace(f"{{{place}}}", id_), **body)

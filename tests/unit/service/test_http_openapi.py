@@ -42,6 +42,12 @@ POST   /v1/models/{model}/activate
 POST   /v1/models/{model}/rollback
 POST   /v1/refreshes
 GET    /v1/refreshes/{id}
+PUT    /v1/experiments/{name}
+GET    /v1/experiments/{name}
+DELETE /v1/experiments/{name}
+GET    /v1/experiments/{name}/results
+POST   /v1/experiments/{name}/stop
+GET    /v1/exposure
 GET    /health/live
 GET    /health/ready
 GET    /metrics
@@ -58,6 +64,7 @@ BEYOND = {
     "GET /v1/categories": "the page at /",
     "GET /v1/users/{user_id}/evidence": "the page at /",
     "GET /v1/refreshes": "the page at /",
+    "GET /v1/experiments": "which there are",
 }
 """Routes that the contract does not have, and what for."""
 OTHER_MEDIA = {"GET /metrics": "text/plain", "GET /v1/refreshes/{id}/report": "text/html"}

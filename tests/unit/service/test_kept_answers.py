@@ -38,7 +38,7 @@ class SlowEngine(FakeEngine):
         self.go_on.set()
 
     @property
-    def snapshot(self) -> object:
+    def made_from(self) -> object:
         if self.served is None:
             raise SnapshotError("none")
         return self.served

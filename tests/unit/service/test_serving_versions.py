@@ -85,6 +85,15 @@ async def test_one_that_was_rewritten_is_read_again(serving: Serving, store: Fak
     assert again.blend.prior.tolist() == [3.0, 3.0]
 
 
+async def test_without_a_look_what_was_seen_last_counts(serving: Serving, store: FakeStore) -> None:
+    first = await serving.version(1, look=False)
+    store.packed[1] = rewritten()
+    assert await serving.version(1, look=False) is first
+    await serving.reload()
+    again = await serving.version(1, look=False)
+    assert again.blend.prior.tolist() == [3.0, 3.0]
+
+
 async def test_one_that_was_rewritten_is_let_go_of(serving: Serving, store: FakeStore) -> None:
     await serving.version(1)
     assert serving._other is not None

@@ -1,0 +1,100 @@
+"""Experiments, for people at a terminal."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from recsvc.commands import console
+from recsvc.commands._shared import AsJson, print_document
+from recsvc.commands.connecting import with_engine
+from recsvc.errors import SettingsError
+from recsvc.experiments.document import Experiment
+from recsvc.experiments.sequential import Difference
+from recsvc.recommend.engine import Engine
+from recsvc.recommend.experiments import KnownExperiment
+from recsvc.service.routes.experiments import results_document, told
+from recsvc.settings import load_settings
+
+
+def list_(as_json: AsJson = False) -> None:
+    """All experiments, by name."""
+
+    async def read(engine: Engine) -> list[KnownExperiment]:
+        await engine.experiments.reload()
+        return list(engine.experiments.now.known.values())
+
+    known = with_engine(load_settings(), read)
+    if as_json:
+        console.print_json({"experiments": [told(each) for each in known]})
+        return
+    rows = [
+        (
+            each.stored.name,
+            each.stored.revision,
+            "yes" if each.runs else "no",
+            ", ".join(f"{v.name} {v.share:g}" for v in each.document.variants),
+        )
+        for each in known
+    ]
+    console.print_table("experiments", ("name", "revision", "runs", "variants"), rows)
+
+
+def put(name: str, file: Path, as_json: AsJson = False) -> None:
+    """Have an experiment run from now on: a JSON file as PUT /v1/experiments/NAME takes it."""
+    try:
+        document = Experiment.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise SettingsError(f"{file}: {where}: {first['msg']}") from None
+    known = with_engine(load_settings(), lambda engine: engine.experiments.put(name, document))
+    print_document(told(known), f"{name} runs", as_json=as_json)
+
+
+def stop(
+    name: str,
+    promote: Annotated[
+        str | None, typer.Option(help="A variant that everybody gets from now on.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop an experiment."""
+    known = with_engine(load_settings(), lambda engine: engine.experiments.end(name, promote))
+    print_document(told(known), f"{name} is stopped", as_json=as_json)
+
+
+def delete(name: str, as_json: AsJson = False) -> None:
+    """Delete an experiment; the outcomes of its answers stay."""
+    with_engine(load_settings(), lambda engine: engine.experiments.delete(name))
+    print_document({"deleted": name}, f"{name} is deleted", as_json=as_json)
+
+
+def results(
+    name: str,
+    kind: Annotated[str | None, typer.Option(help="Of outcomes, such as purchase.")] = None,
+    segment: Annotated[str | None, typer.Option(help="A property of users.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How often an item that was shown was acted on, by variant."""
+    known, found = with_engine(
+        load_settings(), lambda engine: engine.experiments.results(name, kind, segment)
+    )
+    if as_json:
+        console.print_json(results_document(known, kind, found, segment))
+        return
+    for value, each in found.items():
+        if each.mismatch:
+            console.say("users came to the variants unlike their shares: do not compare the rates")
+        rows = [
+            (r.variant, r.users, r.shown, r.followed, round(r.rate, 5), _interval(r.difference))
+            for r in each.variants
+        ]
+        title = f"{name}: {kind or known.document.kind}{f', {segment} {value}' if segment else ''}"
+        columns = ("variant", "users", "shown", "followed", "rate", "difference")
+        console.print_table(title, columns, rows)
+
+
+def _interval(apart: Difference | None) -> str:
+    return "" if apart is None else f"{apart.mean:+.5f} ({apart.low:+.5f} to {apart.high:+.5f})"

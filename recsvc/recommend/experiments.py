@@ -1,0 +1,219 @@
+"""Which experiments run, and under which variant a request is answered.
+
+A request takes `Experiments.now` once and keeps it: an experiment that begins or ends meanwhile
+mixes nothing. What runs is read every second, and at once where this process changes it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import structlog
+from pydantic import ValidationError
+
+from loaders.errors import Neo4jError
+from recsvc.answer import VariantUsed
+from recsvc.errors import NotFoundError
+from recsvc.experiments.assignment import Assignment
+from recsvc.experiments.document import Experiment, Variant
+from recsvc.experiments.results import Results, results
+from recsvc.experiments.sequential import UserSums
+from recsvc.graph.experiment_store import StoredExperiment
+from recsvc.graph.store import Store
+from recsvc.recommend.query import RecommendationQuery
+
+_WATCH_SECONDS = 1.0
+_EVERY_LIST = ""
+"""The one place there is: all lists of users."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownExperiment:
+    """An experiment that is stored.
+
+    Attributes:
+        stored: what is stored.
+        document: the same, read.
+        assignment: who gets which variant.
+    """
+
+    stored: StoredExperiment
+    document: Experiment
+    assignment: Assignment
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs."""
+        return self.stored.stopped_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """The experiments at one moment.
+
+    Attributes:
+        known: by name.
+    """
+
+    known: Mapping[str, KnownExperiment] = field(default_factory=dict[str, KnownExperiment])
+
+    def under(self, user_id: str, query: RecommendationQuery) -> RecommendationQuery:
+        """What a user's query is answered as.
+
+        One that names a version or a signal is answered as it says, outside of any experiment.
+        """
+        if query.version is not None or query.signal is not None:
+            return query
+        for each in self.known.values():
+            if each.runs:
+                name = each.assignment.variant(user_id)
+                used = VariantUsed(each.stored.name, name) if name else None
+                return _answered_by(query, each.document.variant(name or ""), used)
+        for each in self.known.values():
+            if each.stored.promoted is not None:
+                return _answered_by(query, each.document.variant(each.stored.promoted), None)
+        return query
+
+
+def _answered_by(
+    query: RecommendationQuery, variant: Variant | None, used: VariantUsed | None
+) -> RecommendationQuery:
+    return query if variant is None else replace(query, version=variant.version, variant=used)
+
+
+class Experiments:
+    """Keeps what runs at hand, and changes it.
+
+    Attributes:
+        now: what is stored, as it was seen last; replaced whole.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._watcher: asyncio.Task[None] | None = None
+        self._seen: list[StoredExperiment] = []
+        self.now = Trials()
+
+    async def start(self) -> None:
+        """Read what is stored, and watch it."""
+        await self._try_to_reload()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            await self._try_to_reload()
+
+    async def _try_to_reload(self) -> None:
+        with contextlib.suppress(Neo4jError):  # it is read again soon; until then it stays
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Take over what is stored now.
+
+        Raises:
+            Neo4jError: it cannot be read.
+        """
+        stored = await self._store.experiments()
+        if stored == self._seen:
+            return
+        known: dict[str, KnownExperiment] = {}
+        for each in stored:
+            try:
+                document = Experiment.model_validate_json(each.document or "")
+            except ValidationError:
+                _log.warning("a stored experiment cannot be read", experiment=each.name)
+                continue
+            known[each.name] = KnownExperiment(each, document, document.assignment(each.name))
+        self._seen, self.now = stored, Trials(known)
+
+    async def put(self, name: str, document: Experiment) -> KnownExperiment:
+        """Have an experiment run from now on.
+
+        Raises:
+            NotFoundError: no arrays of a version are stored.
+            ExperimentRunningError: another one runs.
+            TooMuchError: there are as many as there may be.
+            Neo4jError: it cannot be stored in time.
+        """
+        wanted = {v.version for v in document.variants if v.version is not None}
+        for version in sorted(wanted - (await self._store.stored_versions()).keys()):
+            raise NotFoundError(
+                f"no arrays of version {version} of the blend are stored: those of the active "
+                "version are, and of the one before"
+            )
+        await self._store.put_experiment(name, document.model_dump_json(), _EVERY_LIST)
+        return await self.find(name)
+
+    async def end(self, name: str, promoted: str | None) -> KnownExperiment:
+        """Stop an experiment, and have everybody get a variant from then on, where one is named.
+
+        Raises:
+            NotFoundError: there is no such experiment, or no such variant.
+            Neo4jError: it cannot be stored in time.
+        """
+        known = await self.find(name)
+        if promoted is not None and known.document.variant(promoted) is None:
+            raise NotFoundError(f"experiment {name!r} has no variant {promoted!r}")
+        await self._store.stop_experiment(name, promoted)
+        return await self.find(name)
+
+    async def delete(self, name: str) -> None:
+        """Delete an experiment; its outcomes stay.
+
+        Raises:
+            NotFoundError: there is no such.
+            Neo4jError: it cannot be written in time.
+        """
+        await self._store.delete_experiment(name)
+        await self.reload()
+
+    async def find(self, name: str) -> KnownExperiment:
+        """An experiment as it is stored now.
+
+        Raises:
+            NotFoundError: there is no such that can be read.
+            Neo4jError: it cannot be read in time.
+        """
+        await self.reload()
+        if (known := self.now.known.get(name)) is None:
+            raise NotFoundError(f"no experiment {name!r} is stored")
+        return known
+
+    async def results(
+        self, name: str, kind: str | None, segment: str | None
+    ) -> tuple[KnownExperiment, dict[str, Results]]:
+        """What came out of an experiment since it began.
+
+        Args:
+            name: of the experiment.
+            kind: of outcomes, in place of that of the document.
+            segment: a property of users; None: all together.
+
+        Returns:
+            The experiment, and the results by value of the property, the one with the most users
+            first; under the empty text where all are together.
+
+        Raises:
+            NotFoundError: there is no such experiment.
+            Neo4jError: it cannot be read in time.
+        """
+        known = await self.find(name)
+        begun = known.stored.at or datetime.now(UTC)
+        rows = await self._store.experiment_sums(name, kind or known.document.kind, begun, segment)
+        sums: dict[str, dict[str, UserSums]] = {} if segment else {"": {}}
+        for row in rows:
+            own = sums.setdefault(row["value"], {})
+            own[row["variant"]] = UserSums(**{name: row[name] for name in UserSums.__slots__})
+        return known, {value: results(known.document, own) for value, own in sums.items()}

@@ -1,0 +1,83 @@
+"""How the places of answers are spread over items: of a sample of users, as they would be now."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from recsvc.answer import Answer
+from recsvc.evaluation.exposure import Exposure, Share, exposure, shares
+from recsvc.recommend.query import RecommendationQuery
+from recsvc.snapshot.arrays import Snapshot
+
+if TYPE_CHECKING:
+    from recsvc.graph.store import Store
+    from recsvc.recommend.engine import Engine
+
+_MOST_VALUES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredExposure:
+    """How some places are spread.
+
+    Attributes:
+        versions: by model, of what is served.
+        exposure: over the items of the active version that were available at its refresh.
+        by_value: by value of a property, the one with the most items first; empty where none was
+            asked about.
+    """
+
+    versions: Mapping[str, int]
+    exposure: Exposure
+    by_value: Mapping[str, Share]
+
+
+async def places_of_answers(
+    engine: "Engine", store: "Store", users: int, k: int
+) -> tuple[int, Counter[str]]:
+    """How many answers some users get, who are drawn anew, and how many places each item has there.
+
+    Raises:
+        SnapshotError: nothing has been refreshed yet.
+        Neo4jError: the graph cannot be read in time.
+        TooMuchError: all answers together take too long.
+        BusyError: they are large, and as much as can be done is in hand.
+    """
+    query = RecommendationQuery(k=k, explain="none")
+    lists, _ = await engine.recommend_many(await store.sample_users(users), query, _item_ids)
+    return len(lists), Counter(item_id for items in lists for item_id in items)
+
+
+async def measure(
+    store: "Store", snapshot: Snapshot, places: Mapping[str, int], item_property: str | None
+) -> MeasuredExposure:
+    """Measure how places are spread.
+
+    Args:
+        store: the graph, which has the property.
+        snapshot: whose items count.
+        places: of each item that has some.
+        item_property: of items, whose values are told apart; None for none.
+
+    Raises:
+        Neo4jError: the graph cannot be read in time.
+    """
+    rows = snapshot.items.rows(list(places))
+    known = rows >= 0
+    of_item = np.zeros(len(snapshot.items), np.int64)
+    of_item[rows[known]] = np.fromiter(places.values(), np.int64)[known]
+    counted = snapshot.available | (of_item > 0)
+    measured = exposure(of_item[counted], snapshot.item_people[counted])
+    if item_property is None:
+        return MeasuredExposure(snapshot.versions, measured, {})
+    found = await store.places_by_value(item_property, places, _MOST_VALUES)
+    of_group = shares([row["items"] for row in found], [row["places"] for row in found])
+    names = (row["value"] for row in found)
+    return MeasuredExposure(snapshot.versions, measured, dict(zip(names, of_group, strict=True)))
+
+
+def _item_ids(answer: Answer) -> list[str]:
+    return [item.item_id for item in answer.items]

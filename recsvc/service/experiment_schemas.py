@@ -1,0 +1,118 @@
+"""What goes in and out about experiments."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from recsvc.experiments.document import Experiment, Name, OutcomeName, Variant
+from recsvc.service.schemas import Document, RequestBody
+
+PropertyName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+class ExperimentIn(RequestBody, Experiment):
+    """Two or more ways to make lists."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "variants": [
+                        {"name": "now", "share": 0.5},
+                        {"name": "before", "share": 0.5, "version": 2},
+                    ],
+                    "kind": "click",
+                }
+            ]
+        }
+    )
+
+    def experiment(self) -> Experiment:
+        """The same as it is stored."""
+        return Experiment(variants=self.variants, kind=self.kind, effect=self.effect)
+
+
+class StopIn(RequestBody):
+    """How an experiment ends."""
+
+    promote: Name | None = None
+    """A variant that everybody gets from now on, until the experiment is deleted or another one
+    runs; left out, all get what they would without an experiment."""
+
+
+class StoredExperimentDocument(Document):
+    """An experiment, and whether it runs."""
+
+    name: str
+    revision: int
+    """How often it was stored."""
+    began_at: str | None
+    stopped_at: str | None
+    """Null while it runs."""
+    promoted: str | None
+    """The variant that everybody gets since it ended."""
+    variants: list[Variant]
+    kind: str
+    effect: float
+
+
+class ExperimentsDocument(Document):
+    """All experiments, by name."""
+
+    experiments: list[StoredExperimentDocument]
+
+
+class ResultsOptions(Document):
+    """Which results."""
+
+    kind: OutcomeName | None = None
+    """The kind of outcome, such as `purchase`; left out, that of the experiment."""
+    segment: PropertyName | None = None
+    """A property of users, such as `country`: results for each of its values."""
+
+
+class DifferenceDocument(Document):
+    """A difference to the first variant, with an interval that holds at all looks together."""
+
+    mean: float
+    low: float
+    high: float
+    p_value: Annotated[float, Field(ge=0.0, le=1.0)]
+    """Smallest level at which the interval leaves out 0."""
+
+
+class VariantResultDocument(Document):
+    """What came out of one variant."""
+
+    variant: str
+    users: int
+    """To whom something was shown."""
+    shown: int
+    """How many items, each once for each answer."""
+    followed: int
+    """For how many of these an outcome of the kind followed."""
+    rate: float
+    difference: DifferenceDocument | None
+    """Null for the first variant, and before 50 users of both have an outcome."""
+
+
+class ResultDocument(Document):
+    """What came out, of all users or of those of a segment."""
+
+    value: str
+    """Of the property; empty where all are together, or the users have none."""
+    variants: list[VariantResultDocument]
+    sample_ratio_p_value: float
+    mismatch: bool
+    """Users came to the variants so unlike their shares that the rates must not be compared."""
+
+
+class ResultsDocument(Document):
+    """What came out of an experiment since it began."""
+
+    experiment: str
+    revision: int
+    began_at: str | None
+    kind: str
+    segment: str | None
+    results: list[ResultDocument]

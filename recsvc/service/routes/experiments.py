@@ -1,0 +1,109 @@
+"""Experiments: which variant is better."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from recsvc.experiments.results import Results
+from recsvc.recommend.experiments import KnownExperiment
+from recsvc.service.experiment_schemas import (
+    ExperimentIn,
+    ExperimentsDocument,
+    ResultsDocument,
+    ResultsOptions,
+    StopIn,
+    StoredExperimentDocument,
+)
+from recsvc.service.problems import described
+from recsvc.service.routes import EngineDep, PathId, json_response
+
+router = APIRouter(tags=["experiments"])
+
+ExperimentName = Annotated[PathId, Path(alias="name")]
+
+
+@router.get("/v1/experiments", response_model=ExperimentsDocument, responses=described(503))
+async def list_experiments(engine: EngineDep) -> Response:
+    """All experiments, by name."""
+    await engine.experiments.reload()
+    known = engine.experiments.now.known.values()
+    return json_response({"experiments": [told(each) for each in known]})
+
+
+@router.put(
+    "/v1/experiments/{name}",
+    response_model=StoredExperimentDocument,
+    responses=described(404, 409, 413, 422, 503),
+)
+async def put_experiment(name: ExperimentName, body: ExperimentIn, engine: EngineDep) -> Response:
+    """Have an experiment run from now on. Of one that is there, the results begin anew."""
+    return json_response(told(await engine.experiments.put(name, body.experiment())))
+
+
+@router.get(
+    "/v1/experiments/{name}",
+    response_model=StoredExperimentDocument,
+    responses=described(404, 422, 503),
+)
+async def get_experiment(name: ExperimentName, engine: EngineDep) -> Response:
+    """An experiment, and whether it runs."""
+    return json_response(told(await engine.experiments.find(name)))
+
+
+@router.delete("/v1/experiments/{name}", status_code=204, responses=described(404, 422, 503))
+async def delete_experiment(name: ExperimentName, engine: EngineDep) -> Response:
+    """Delete an experiment. The outcomes of its answers stay."""
+    await engine.experiments.delete(name)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/v1/experiments/{name}/stop",
+    response_model=StoredExperimentDocument,
+    responses=described(404, 413, 422, 503),
+)
+async def stop_experiment(name: ExperimentName, body: StopIn, engine: EngineDep) -> Response:
+    """Stop an experiment; everybody gets the promoted variant from then on, where one is named."""
+    return json_response(told(await engine.experiments.end(name, body.promote)))
+
+
+@router.get(
+    "/v1/experiments/{name}/results",
+    response_model=ResultsDocument,
+    responses=described(404, 422, 503),
+)
+async def get_results(
+    name: ExperimentName, options: Annotated[ResultsOptions, Query()], engine: EngineDep
+) -> Response:
+    """How often an item that was shown was acted on, by variant."""
+    known, found = await engine.experiments.results(name, options.kind, options.segment)
+    return json_response(results_document(known, options.kind, found, options.segment))
+
+
+def told(known: KnownExperiment) -> dict[str, Any]:
+    """An experiment as JSON-ready values."""
+    stored = known.stored
+    return {
+        "name": stored.name,
+        "revision": stored.revision,
+        "began_at": stored.at and stored.at.isoformat(),
+        "stopped_at": stored.stopped_at and stored.stopped_at.isoformat(),
+        "promoted": stored.promoted,
+        **known.document.model_dump(mode="json"),
+    }
+
+
+def results_document(
+    known: KnownExperiment, kind: str | None, found: dict[str, Results], segment: str | None
+) -> dict[str, Any]:
+    """Results as JSON-ready values."""
+    return {
+        "experiment": known.stored.name,
+        "revision": known.stored.revision,
+        "began_at": known.stored.at and known.stored.at.isoformat(),
+        "kind": kind or known.document.kind,
+        "segment": segment,
+        "results": [{"value": value, **asdict(each)} for value, each in found.items()],
+    }

@@ -1,0 +1,39 @@
+"""How evenly items come to be seen."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from recsvc.recommend.exposure import MeasuredExposure
+from recsvc.service.documents import ExposureDocument
+from recsvc.service.problems import described
+from recsvc.service.routes import EngineDep, json_response
+from recsvc.service.schemas import ExposureOptions
+
+router = APIRouter(tags=["exposure"])
+
+
+@router.get("/v1/exposure", response_model=ExposureDocument, responses=described(422, 503))
+async def exposure(options: Annotated[ExposureOptions, Query()], engine: EngineDep) -> Response:
+    """How places are spread over items: of answers to a sample of users, and of impressions."""
+    lists, answers = await engine.exposure_of_answers(options.users, options.k, options.property)
+    shown = await engine.exposure_of_impressions(options.days, options.property)
+    return json_response(exposure_document(lists, answers, shown))
+
+
+def exposure_document(
+    lists: int, answers: MeasuredExposure, shown: MeasuredExposure
+) -> dict[str, Any]:
+    """Both as JSON-ready values."""
+    return {
+        "versions": dict(answers.versions),
+        "answers": {"lists": lists, **_spread(answers)},
+        "shown": _spread(shown),
+    }
+
+
+def _spread(found: MeasuredExposure) -> dict[str, Any]:
+    by_value = {value: asdict(share) for value, share in found.by_value.items()}
+    return {**asdict(found.exposure), "by_value": by_value}

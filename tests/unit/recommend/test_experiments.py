@@ -1,0 +1,50 @@
+"""Under which variant a request is answered."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from recsvc.answer import VariantUsed
+from recsvc.experiments.document import Experiment, Variant
+from recsvc.graph.experiment_store import StoredExperiment
+from recsvc.recommend.experiments import KnownExperiment, Trials
+from recsvc.recommend.query import RecommendationQuery
+
+QUERY = RecommendationQuery(k=5)
+AT = datetime(2025, 11, 22, tzinfo=UTC)
+DOCUMENT = Experiment(
+    variants=[Variant(name="now", share=0.4), Variant(name="before", share=0.4, version=2)]
+)
+USERS = [f"u{n}" for n in range(200)]
+
+
+def known(name: str, *, stopped: bool = False, promoted: str | None = None) -> Trials:
+    stored = StoredExperiment(name, 1, "", AT, AT if stopped else None, promoted)
+    return Trials({name: KnownExperiment(stored, DOCUMENT, DOCUMENT.assignment(name))})
+
+
+def test_each_user_gets_the_variant_of_their_hash_or_none() -> None:
+    trials, assignment = known("blend"), DOCUMENT.assignment("blend")
+    versions = {"now": None, "before": 2}
+    seen: set[str | None] = set()
+    for user in USERS:
+        name = assignment.variant(user)
+        used = None if name is None else VariantUsed("blend", name)
+        version = versions.get(name or "")
+        assert trials.under(user, QUERY) == replace(QUERY, version=version, variant=used)
+        seen.add(name)
+    assert seen == {"now", "before", None}
+
+
+def test_a_query_that_names_what_it_is_answered_from_is_outside() -> None:
+    for query in (replace(QUERY, version=1), replace(QUERY, signal="ease")):
+        assert all(known("blend").under(user, query) == query for user in USERS)
+
+
+def test_after_the_end_all_get_the_promoted_variant_or_what_they_got_before() -> None:
+    stopped = known("blend", stopped=True)
+    promoted = known("blend", stopped=True, promoted="before")
+    for user in USERS[:20]:
+        assert stopped.under(user, QUERY) == QUERY
+        assert promoted.under(user, QUERY) == replace(QUERY, version=2)
+    both = Trials({**promoted.known, **known("next").known})  # what runs comes first
+    assert {v and v.experiment for u in USERS if (v := both.under(u, QUERY).variant)} == {"next"}
