@@ -100,7 +100,7 @@ class RefreshRun:
         self.note(steps=[*self.manifest.steps, entry])
         self.tell("step begun", step=name)
         started = time.perf_counter()
-        _forget_peak()
+        forget_peak()
         try:
             yield
             entry.state = "done"
@@ -109,7 +109,7 @@ class RefreshRun:
             raise
         finally:
             entry.seconds = time.perf_counter() - started
-            entry.memory_bytes = _peak_bytes()
+            entry.memory_bytes = peak_bytes()
             told = entry.model_dump(include={"state", "seconds", "memory_bytes"})
             self.tell("step ended", step=name, **told)
             self.note()
@@ -336,14 +336,14 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """Have Linux count the peak of this process's memory from now on."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak_bytes() -> int | None:
-    """The most memory this process held since `_forget_peak`; None where no system tells it."""
+def peak_bytes() -> int | None:
+    """The most memory this process held since `forget_peak`; None where no system tells it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
