@@ -271,3 +271,34 @@ def test_a_home_has_titled_rows_without_an_item_twice(service, shop):
             name = f"{row['evidence']['kind']}:{row['evidence']['id']}"
             assert name.startswith("item:")
     assert service.client.get("/v1/users/nobody/home").status_code == 404
+
+
+def test_commands_store_try_and_take_back(service, served, shop, tmp_path):
+    file = tmp_path / "cheap.json"
+    file.write_text('{"filters": [{"property": "price", "range": {"max": 2}}], "k": 4}')
+
+    def done(*arguments):
+        said = served.run(*arguments)
+        assert said.returncode == 0, said.stderr
+        return json.loads(said.stdout)
+
+    assert done("scenarios", "put", str(file), "--name", "shelf", "--json")["revision"] == 1
+    assert done("scenarios", "show", "shelf") == json.loads(file.read_text())
+    listed = done("scenarios", "list", "--json")["scenarios"]
+    assert "shelf" in [each["name"] for each in listed]
+    answer = done("recommend", "u3", "--scenario", "shelf", "--json")
+    assert len(answer["items"]) == 4
+    assert all(shop[item]["price"] <= 2 for item in _ids(answer))
+    tried = done("scenarios", "try", str(file), "u3", "--json")
+    assert _ids(tried["after"]) == _ids(answer)
+    users, out = tmp_path / "users.txt", tmp_path / "lists.jsonl"
+    users.write_text("u3\nu4\n")
+    options = ("--users", str(users), "-k", "4", "--scenario", "shelf", "--json")
+    assert done("batch-recommend", "--out", str(out), *options)["recommendations"] == 8
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["item_id"] for row in rows if row["user_id"] == "u3"] == _ids(answer)
+    file.write_text('{"k": 0}')
+    refused = served.run("scenarios", "put", str(file))
+    assert refused.returncode == 1
+    assert "k: " in refused.stderr
+    assert done("scenarios", "delete", "shelf", "--json") == {"deleted": "shelf"}
