@@ -208,6 +208,8 @@ class Listing:
 
     def removals(self, exact: ExactScores) -> tuple[Removal | None, ...]:
         """For each item of the list, without which evidence it would not be in it."""
+        if not len(exact.items):
+            return ()
         listed, leave_one_out = self.leave_one_out(exact.items)
         blend, evidence = self.snapshot.blend, self.asker.evidence
 

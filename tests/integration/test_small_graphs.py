@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
@@ -362,6 +362,7 @@ def drawn(examples: int) -> Callable[..., Any]:
 
 
 @drawn(2)
+@example(tables={"users": [("1",)]})  # a session of an unknown item, where there is no item at all
 @given(tables=small_graphs().filter(bool))
 def test_some_small_graphs_are_refreshed(
     tables: Tables, neo4j_address: Neo4jAddress, session_gateway: Neo4jGateway,
