@@ -5,7 +5,8 @@
 Users and items have tastes that only the simulation knows. A user who looks at place j of a list
 (with a chance of 1/j^0.6) clicks by how well the item fits. What users once found by themselves is
 ingested and refreshed twice: first with nine of ten items of each user replaced by popular ones,
-then as it was. So the second version is better, by a difference that the simulation knows.
+then with their own besides. Which version is better, and by how much, the simulation knows: it
+prints the true means.
 
 The shop runs an experiment of the second version against the first through `PUT /v1/experiments`,
 tells what was shown and clicked through `POST /v1/outcomes`, and looks at the results every
@@ -185,7 +186,7 @@ def _run(client: httpx.Client, shop: Shop, days: int) -> None:
     for name, each in sorted(clicks.items()):
         print(f"{name} | {len(each):,} | {np.mean(each):.3f}")
     print(
-        f"the experiment found the planted difference on day {found_on or 'none'}; true means: "
+        f"the second version was found to be better on day {found_on or 'none'}; true means: "
         + ", ".join(f"{name} {np.mean(each):.3f}" for name, each in sorted(truth.items()))
     )
     result = client.get("/v1/experiments/shop/results").json()["results"][0]
