@@ -90,5 +90,5 @@ def _question(query: Query) -> Question:
 
 def values(events: Mapping[str, EventSettings]) -> dict[str, Any]:
     """A value for every parameter: `EXAMPLES`, and the settings of the kinds of events."""
-    by_key = {kind_key(name): each.model_dump() for name, each in events.items()}
+    by_key = {kind_key(name): each.model_dump(exclude={"hides"}) for name, each in events.items()}
     return {**EXAMPLES, "events": by_key}

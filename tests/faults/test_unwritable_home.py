@@ -39,6 +39,9 @@ READING = {
     "keys list": ["keys", "list"],
     "outcomes stats": ["outcomes", "stats"],
     "outcomes prune": ["outcomes", "prune"],
+    "scenarios list": ["scenarios", "list"],
+    "experiments list": ["experiments", "list"],
+    "exposure": ["exposure"],
     "train": ["train", "popularity", "--out", "OUT/model"],
 }
 """What needs nothing of it, or what is there."""
@@ -56,6 +59,16 @@ NOT_RUN = {
     "attach": "writes no more than recsvc.toml, as ingest --event-weight",
     "detach": "writes into a mapped graph alone",
     "doctor": "says so, in tests of its own",
+    "retract": "writes into the graph alone",
+    "scenarios show": "reads the graph alone, as scenarios list",
+    "scenarios try": "as recommend",
+    "scenarios put": "writes into the graph alone",
+    "scenarios rollback": "as scenarios put",
+    "scenarios delete": "as scenarios put",
+    "experiments results": "reads the graph alone, as experiments list",
+    "experiments put": "writes into the graph alone",
+    "experiments stop": "as experiments put",
+    "experiments delete": "as experiments put",
 }
 """Why others are left out."""
 

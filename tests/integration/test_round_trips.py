@@ -30,7 +30,10 @@ SET = Query(
 TOUCH = Query(
     "tests/touch", "", "write", {}, {}, "MATCH (i:Item {item_id: 'i0'}) SET i.touched = timestamp()"
 )
-BESIDE = ("serve/active_versions", "serve/stored_versions", "delete/deletions", "ingest/indexes")
+BESIDE = (
+    "serve/active_versions", "serve/stored_versions", "delete/deletions", "ingest/indexes",
+    "scenario/all", "experiment/all",
+)  # fmt: skip
 """What is read by tasks that run beside requests."""
 
 
