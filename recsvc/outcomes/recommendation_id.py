@@ -1,9 +1,9 @@
 """`recommendation_id`: what an answer was, in a signed text that every worker can read.
 
     id      = base64url(payload ‖ HMAC-SHA256(secret, payload)[:16]), without padding
-    payload = form (1 byte) ‖ Unix seconds (4) ‖ nonce (9) ‖ n (1) ‖ n fingerprints (2 each) ‖ JSON
+    payload = form (1 byte) ‖ Unix seconds (4) ‖ nonce (9) ‖ n (1) ‖ n fingerprints (3 each) ‖ JSON
 
-A fingerprint is BLAKE2b of an item's id under the same secret, of two bytes; the items are the
+A fingerprint is BLAKE2b of an item's id under the same secret, of three bytes; the items are the
 first 100 of the list, in their order. The JSON has the version of the blend, and where there is one
 the user, the scenario with its revision, the experiment with its variant, and the propensities of
 the places that were explored. Nothing is stored when an answer is made. The id can be read by those
@@ -37,6 +37,7 @@ _FORM = 1
 _HEAD = Struct(">BI9s")
 _MAC_BYTES = 16
 _SECRET_BYTES = 32
+_MARK_BYTES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,12 @@ class RecommendationIds:
 
     def __init__(self, secret: bytes | None = None) -> None:
         self._secret = secret or secrets.token_bytes(_SECRET_BYTES)
-        self._fingerprint = blake2b(key=self._secret[:64], digest_size=2)
+        self._fingerprint = blake2b(key=self._secret[:64], digest_size=_MARK_BYTES)
 
     def contents(self, origin: Origin, item_ids: Sequence[str]) -> bytes:
         """What all ids of the same list have in common; `issue` makes one of it."""
         marks = b"".join(map(self._mark, item_ids[:MAX_PLACES]))
-        return bytes([len(marks) // 2]) + marks + orjson.dumps(_written(origin))
+        return bytes([len(marks) // _MARK_BYTES]) + marks + orjson.dumps(_written(origin))
 
     def issue(self, contents: bytes) -> str:
         """A new id for an answer that is sent now, given its `contents`."""
@@ -118,8 +119,10 @@ class RecommendationIds:
         _, at, nonce = _HEAD.unpack_from(payload)
         count = payload[_HEAD.size]
         begin = _HEAD.size + 1
-        end = begin + 2 * count
-        marks = tuple(payload[place : place + 2] for place in range(begin, end, 2))
+        end = begin + _MARK_BYTES * count
+        marks = tuple(
+            payload[place : place + _MARK_BYTES] for place in range(begin, end, _MARK_BYTES)
+        )
         return Recommendation(
             urlsafe_b64encode(nonce).decode(), at, _origin(orjson.loads(payload[end:])), marks
         )
