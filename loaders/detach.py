@@ -29,9 +29,11 @@ def remove_ours(gateway: Gateway) -> dict[str, int]:
     named = catalogue()
     removed["nodes"] = gateway.run(named["attach/drop_versions"])[0]["dropped"]
     removed["nodes"] += gateway.run(named["attach/drop_events"])[0]["dropped"]
-    for query in named.folder("attach") if graph.writes == "all" else ():
-        if query.name.startswith(("attach/drop_constraint", "attach/drop_index")):
-            gateway.run(query)
+    if graph.writes == "all":
+        for constraint in ("event_id", "write_lock"):
+            gateway.run(named[f"attach/drop_constraint[{constraint}]"])
+        for index in ("event_user", "event_item"):
+            gateway.run(named[f"attach/drop_index[{index}]"])
     removed["similar"] = gateway.run(named["attach/drop_similar"])[0]["dropped"]
     for model in EMBEDDING_MODELS:
         for slot in ("a", "b"):

@@ -69,10 +69,11 @@ class Writes:
             (step,) = self._one(self._graph.follows, "follows")
             if not step.time and any(row["since"] is not None for row in rows):
                 raise refusal("since", "[[graph.follows]] names no timestamp for it")
-        elif name.startswith("write/put_"):
-            self._check_puts(name.removeprefix("write/put_"), rows)
-        elif name.startswith("delete/delete_"):
-            self._check_deletion(name.removeprefix("delete/delete_"))
+        for kind in self._kinds:
+            if name == f"write/put_{kind}":
+                self._check_puts(kind, rows)
+            elif name == f"delete/delete_{kind}":
+                self._check_deletion(kind)
 
     def _check_events(self, rows: Rows) -> None:
         events = {path.event: path for path in self._graph.interactions if not path.event_property}

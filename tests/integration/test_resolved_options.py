@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,10 +31,10 @@ def test_the_fit_for_validation_and_the_last_one_take_the_same_options(
     resolve, fit = ModelSpec.resolved, ModelSpec.fit
 
     def recorded_resolve(
-        spec: ModelSpec, data: TrainingData, options: ModelOptions, seed: int
+        spec: ModelSpec, data: TrainingData, options: ModelOptions, *more: Any
     ) -> ModelOptions:
         # Not what either fit would choose by itself.
-        chosen = resolve(spec, data, options, seed).model_copy(
+        chosen = resolve(spec, data, options, *more).model_copy(
             update={"l2": 0.7, "popularity": 0.1}
         )
         resolved.append(chosen)

@@ -42,7 +42,7 @@ class Twice:
 
     def __init__(self, gateway: Neo4jGateway) -> None:
         self._gateway = gateway
-        self.run, self.read = gateway.run, gateway.read
+        self.run, self.read, self.graph = gateway.run, gateway.read, gateway.graph
 
     def run_rolled_back(self, work: Any, **more: Any) -> Any:
         def again(transaction: Any) -> Any:
