@@ -167,6 +167,8 @@ def create_app(
         exception_handlers=HANDLERS,
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
+        # A scenario is written as it is read: one schema, as generated clients want it.
+        separate_input_output_schemas=False,
         docs_url=None if assets else "/docs",
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
