@@ -47,13 +47,6 @@ CALL (evidence) {
 }
 UNWIND item_ids AS item_id
 MATCH (item:Item {item_id: item_id})
-WITH *, CASE
-  WHEN kinds IS NULL THEN COUNT { (item)<-[:INTERACTED]-() }
-  ELSE COUNT {
-    (item)<-[r:INTERACTED]-()
-    WHERE coalesce(r.event, 'interaction') IN kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
-  }
-END AS item_links
 CALL (evidence, kinds, strongest, item) {
   // Joined from both ends: without the hint the items of each person are looked through in turn.
   MATCH path = (evidence)<-[r1:INTERACTED]-(person:User)-[r2:INTERACTED]->(item)
@@ -63,18 +56,26 @@ CALL (evidence, kinds, strongest, item) {
       OR coalesce(r1.event, 'interaction') IN kinds AND 0 < coalesce(r1.weight, 1.0) <= 1e6)
     AND (kinds IS NULL
       OR coalesce(r2.event, 'interaction') IN kinds AND 0 < coalesce(r2.weight, 1.0) <= 1e6)
-  WITH kinds, person, head(collect(path)) AS path
-  WITH kinds, person, path, CASE
-    WHEN kinds IS NULL THEN COUNT { (person)-[:INTERACTED]->() }
-    ELSE COUNT {
-      (person)-[r:INTERACTED]->()
-      WHERE coalesce(r.event, 'interaction') IN kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
-    }
-  END AS person_links
-  ORDER BY person_links, person.user_id
+  RETURN person, head(collect(path)) AS path
+}
+// Once for each person, however many pairs they are between.
+WITH kinds, person, collect([evidence_id, evidence_links, start, item, path]) AS pairs
+WITH kinds, person, pairs, CASE
+  WHEN kinds IS NULL THEN COUNT { (person)-[:INTERACTED]->() }
+  ELSE COUNT {
+    (person)-[r:INTERACTED]->()
+    WHERE coalesce(r.event, 'interaction') IN kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
+  }
+END AS person_links
+ORDER BY person_links, person.user_id
+UNWIND pairs AS pair
+WITH kinds, pair[0] AS evidence_id, pair[1] AS evidence_links, pair[2] AS start, pair[3] AS item,
+     collect([person, person_links, pair[4]]) AS people
+CALL (kinds, item, people) {
   // What is within the cap of a person takes a look at all they did: so one after the other, until
-  // there are enough. The limit keeps the planner from looking before it sorts.
-  LIMIT 100
+  // there are enough.
+  UNWIND people[..100] AS one
+  WITH kinds, item, one[0] AS person, one[1] AS person_links, one[2] AS path
   WHERE person_links <= 100 OR item IN COLLECT {
     MATCH (person)-[r:INTERACTED]->(any:Item)
     WHERE person_links > 100 AND (kinds IS NULL
@@ -84,10 +85,20 @@ CALL (evidence, kinds, strongest, item) {
     LIMIT 100
     RETURN any
   }
-  WITH path, person_links
-  LIMIT $limit
   RETURN path, person_links
+  LIMIT $limit
 }
-RETURN evidence_id, item_id,
-       person_links ^ -0.7 * evidence_links ^ -0.7 * item_links ^ -0.4 AS strength, start, path
+// And once for each item.
+WITH kinds, item, collect([evidence_id, evidence_links, start, path, person_links]) AS paths
+WITH item, paths, CASE
+  WHEN kinds IS NULL THEN COUNT { (item)<-[:INTERACTED]-() }
+  ELSE COUNT {
+    (item)<-[r:INTERACTED]-()
+    WHERE coalesce(r.event, 'interaction') IN kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6
+  }
+END AS item_links
+UNWIND paths AS one
+RETURN one[0] AS evidence_id, item.item_id AS item_id,
+       one[4] ^ -0.7 * one[1] ^ -0.7 * item_links ^ -0.4 AS strength, one[2] AS start,
+       one[3] AS path
 ORDER BY item_id, evidence_id, strength DESC
