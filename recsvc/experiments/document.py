@@ -13,6 +13,7 @@ MAX_VARIANTS = 10
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
 """Of a variant: letters, digits and `_.-`."""
+ScenarioName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 OutcomeName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KIND_CHARACTERS)]
 
 
@@ -30,6 +31,8 @@ class Variant(_Part):
     """Of all users."""
     version: Annotated[int, Field(ge=1, le=2**31)] | None = None
     """The version of the blend; the active one where it is left out."""
+    scenario: ScenarioName | None = None
+    """The scenario its lists are made under; that of the request where it is left out."""
 
 
 class Experiment(_Part):
@@ -39,6 +42,8 @@ class Experiment(_Part):
     """The first one is what the others are compared with."""
     kind: OutcomeName = "click"
     """The kind of outcome that is to follow an impression."""
+    scenario: ScenarioName | None = None
+    """It is about the lists that are asked for under this scenario; left out, under none."""
     effect: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] = 0.1
     """The relative difference that is looked for: the interval is narrowest for such."""
 

@@ -138,9 +138,8 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        if scenario is None:
-            query = self.experiments.now.under(user_id, query)
-        chosen, asked = await self._chosen_under(self._asked(query, scenario))
+        trial = query if scenario is not None else self.experiments.now.under(user_id, query)
+        chosen, asked = await self._chosen_under(trial, query, scenario)
         query = asked.query
         with self._store.one_request():
             (asker, snapshot), scope, unknown = await asyncio.gather(
@@ -194,16 +193,20 @@ class Engine:
             together.setdefault(trials.under(user_id, query), []).append(user_id)
         taken: dict[str, _T] = {}
         for own, some in together.items():
-            taken |= await self._of_each(some, own, take)
+            taken |= await self._of_each(some, own, query, take)
         unknown = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in taken]
         return [taken[user_id] for user_id in user_ids if user_id in taken], unknown
 
     async def _of_each(
-        self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], _T]
+        self,
+        user_ids: Sequence[str],
+        trial: RecommendationQuery,
+        query: RecommendationQuery,
+        take: Callable[[Answer], _T],
     ) -> dict[str, _T]:
         """What is kept of the answer of each of some users, all under one variant."""
         at_once = asyncio.Semaphore(_USERS_AT_ONCE)
-        chosen, asked = await self._chosen_under(self._asked(query))
+        chosen, asked = await self._chosen_under(trial, query)
         query = asked.query
         known: dict[str, tuple[Asker, Snapshot]] = {}
         taken: dict[str, _T] = {}
@@ -523,27 +526,37 @@ class Engine:
             return AskedFor(query, degraded=("scenario",))
         return AskedFor(query.under(plan.document), plan)
 
-    async def _chosen(self, query: RecommendationQuery) -> Snapshot:
-        """The arrays that a query asks for."""
+    async def _chosen(self, query: RecommendationQuery, *, look: bool = True) -> Snapshot:
+        """The arrays that a query asks for; see `Serving.version`."""
         snapshot = self.snapshot
         if query.version is not None:
-            look = query.variant is None
             snapshot = await self._serving.version(query.version, look=look)
         return snapshot if query.signal is None else snapshot.alone(query.signal)
 
-    async def _chosen_under(self, asked: "AskedFor") -> "tuple[Snapshot, AskedFor]":
+    async def _chosen_under(
+        self,
+        trial: RecommendationQuery,
+        query: RecommendationQuery,
+        scenario: Scenario | None = None,
+    ) -> "tuple[Snapshot, AskedFor]":
         """The arrays that are asked for, and what is asked.
 
-        Where those of a variant cannot be had, since a refresh took their place or Neo4j is away,
-        the answer is made without the experiment.
+        Where those of an experiment cannot be had, since a refresh took their place, its scenario
+        was deleted or Neo4j is away, the answer is made without the experiment.
+
+        Args:
+            trial: what is asked under the experiments; `query` itself where there are none.
+            query: what the caller asked.
+            scenario: one that is only tried.
         """
         try:
-            return asked.weighted(await self._chosen(asked.query)), asked
+            asked = self._asked(trial, scenario)
+            return asked.weighted(await self._chosen(asked.query, look=trial is query)), asked
         except (NotFoundError, Neo4jAwayError):
-            if asked.query.variant is None:
+            if trial is query:
                 raise
-        asked = replace(asked, query=replace(asked.query, version=None, variant=None))
-        return asked.weighted(await self._chosen(asked.query)), asked
+        asked = self._asked(query)
+        return asked.weighted(await self._chosen(query)), asked
 
     async def _asker(self, user_id: str, snapshot: Snapshot) -> tuple[Asker, Snapshot]:
         """What is known about a user now, and the arrays with what those they follow did.

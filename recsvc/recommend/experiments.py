@@ -25,8 +25,6 @@ from recsvc.graph.store import Store
 from recsvc.recommend.query import RecommendationQuery
 
 _WATCH_SECONDS = 1.0
-_EVERY_LIST = ""
-"""The one place there is: all lists of users."""
 
 _log = structlog.get_logger()
 
@@ -50,6 +48,11 @@ class KnownExperiment:
         """Whether it runs."""
         return self.stored.stopped_at is None
 
+    @property
+    def place(self) -> str:
+        """Which lists it is about: those under this scenario, or under none."""
+        return self.document.scenario or ""
+
 
 @dataclass(frozen=True, slots=True)
 class Trials:
@@ -62,18 +65,19 @@ class Trials:
     known: Mapping[str, KnownExperiment] = field(default_factory=dict[str, KnownExperiment])
 
     def under(self, user_id: str, query: RecommendationQuery) -> RecommendationQuery:
-        """What a user's query is answered as.
+        """What a user's query is answered as: the query itself outside of any experiment.
 
-        One that names a version or a signal is answered as it says, outside of any experiment.
+        One that names a version or a signal is answered as it says.
         """
         if query.version is not None or query.signal is not None:
             return query
-        for each in self.known.values():
+        about = [each for each in self.known.values() if each.place == (query.scenario or "")]
+        for each in about:
             if each.runs:
                 name = each.assignment.variant(user_id)
                 used = VariantUsed(each.stored.name, name) if name else None
                 return _answered_by(query, each.document.variant(name or ""), used)
-        for each in self.known.values():
+        for each in about:
             if each.stored.promoted is not None:
                 return _answered_by(query, each.document.variant(each.stored.promoted), None)
         return query
@@ -82,7 +86,10 @@ class Trials:
 def _answered_by(
     query: RecommendationQuery, variant: Variant | None, used: VariantUsed | None
 ) -> RecommendationQuery:
-    return query if variant is None else replace(query, version=variant.version, variant=used)
+    if variant is None:
+        return query
+    scenario = variant.scenario or query.scenario
+    return replace(query, version=variant.version, scenario=scenario, variant=used)
 
 
 class Experiments:
@@ -142,7 +149,7 @@ class Experiments:
         """Have an experiment run from now on.
 
         Raises:
-            NotFoundError: no arrays of a version are stored.
+            NotFoundError: no arrays of a version, or no such scenario, are stored.
             ExperimentRunningError: another one runs.
             TooMuchError: there are as many as there may be.
             Neo4jError: it cannot be stored in time.
@@ -153,7 +160,12 @@ class Experiments:
                 f"no arrays of version {version} of the blend are stored: those of the active "
                 "version are, and of the one before"
             )
-        await self._store.put_experiment(name, document.model_dump_json(), _EVERY_LIST)
+        named = {document.scenario, *(v.scenario for v in document.variants)} - {None}
+        stored = {each.name for each in await self._store.scenarios()} if named else set[str]()
+        for scenario in sorted(str(each) for each in named if each not in stored):
+            raise NotFoundError(f"no scenario {scenario!r} is stored")
+        place = document.scenario or ""
+        await self._store.put_experiment(name, document.model_dump_json(), place)
         return await self.find(name)
 
     async def end(self, name: str, promoted: str | None) -> KnownExperiment:

@@ -29,7 +29,9 @@ class ExperimentIn(RequestBody, Experiment):
 
     def experiment(self) -> Experiment:
         """The same as it is stored."""
-        return Experiment(variants=self.variants, kind=self.kind, effect=self.effect)
+        return Experiment(
+            variants=self.variants, kind=self.kind, scenario=self.scenario, effect=self.effect
+        )
 
 
 class StopIn(RequestBody):
@@ -53,6 +55,8 @@ class StoredExperimentDocument(Document):
     """The variant that everybody gets since it ended."""
     variants: list[Variant]
     kind: str
+    scenario: str | None
+    """It is about the lists that are asked for under this scenario; null: under none."""
     effect: float
 
 

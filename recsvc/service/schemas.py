@@ -115,8 +115,8 @@ VersionNumber = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(_whole)]
 """The number of a version."""
 
 
-ScenarioName = IdText
-"""The name of a scenario."""
+ScenarioName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+"""The name of a scenario: short, since each `recommendation_id` has it."""
 
 
 class Document(BaseModel):

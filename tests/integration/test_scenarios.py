@@ -302,3 +302,31 @@ def test_commands_store_try_and_take_back(service, served, shop, tmp_path):
     assert refused.returncode == 1
     assert "k: " in refused.stderr
     assert done("scenarios", "delete", "shelf", "--json") == {"deleted": "shelf"}
+
+
+def test_an_experiment_compares_two_scenarios(service, shop):
+    _put(service, "plain", {"k": 3})
+    _put(service, "short", {"k": 2})
+    variants = [{"name": "three", "share": 0.5},
+                {"name": "two", "share": 0.5, "scenario": "short"}]  # fmt: skip
+    about = "/v1/experiments/length"
+    document = {"scenario": "plain", "variants": variants}
+    missing = {"scenario": "nowhere", "variants": variants}
+    assert service.client.put(about, json=missing).status_code == 404
+    assert service.client.put(about, json=document).status_code == 200
+    seen = set()
+    for number in range(12):
+        answer = _list(service, f"u{number}", scenario="plain")
+        name = answer["variant"]["name"]
+        made_by = {"three": ("plain", 3), "two": ("short", 2)}[name]
+        assert (answer["scenario"]["name"], len(answer["items"])) == made_by
+        seen.add(name)
+        assert "variant" not in _list(service, f"u{number}")
+        assert "variant" not in _list(service, f"u{number}", scenario="short")
+    assert seen == {"three", "two"}
+    assert service.client.post(f"{about}/stop", json={"promote": "two"}).status_code == 200
+    assert {len(_list(service, f"u{n}", scenario="plain")["items"]) for n in range(12)} == {2}
+    # What was promoted is gone: lists are made as they are asked for.
+    assert service.client.delete("/v1/scenarios/short").status_code == 204
+    assert {len(_list(service, f"u{n}", scenario="plain")["items"]) for n in range(12)} == {3}
+    assert service.client.delete(about).status_code == 204

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from pydantic import BeforeValidator, StringConstraints
 from starlette.responses import Response
 
 from recsvc.experiments.results import Results
@@ -17,11 +18,17 @@ from recsvc.service.experiment_schemas import (
     StoredExperimentDocument,
 )
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, PathId, json_response
+from recsvc.service.routes import EngineDep, decoded, json_response
 
 router = APIRouter(tags=["experiments"])
 
-ExperimentName = Annotated[PathId, Path(alias="name")]
+ExperimentName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    BeforeValidator(decoded),
+    Path(alias="name", description="Any characters, percent-encoded."),
+]
+"""The name of an experiment: short, since each `recommendation_id` has it."""
 
 
 @router.get("/v1/experiments", response_model=ExperimentsDocument, responses=described(503))

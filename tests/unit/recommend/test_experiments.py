@@ -48,3 +48,25 @@ def test_after_the_end_all_get_the_promoted_variant_or_what_they_got_before() ->
         assert promoted.under(user, QUERY) == replace(QUERY, version=2)
     both = Trials({**promoted.known, **known("next").known})  # what runs comes first
     assert {v and v.experiment for u in USERS if (v := both.under(u, QUERY).variant)} == {"next"}
+
+
+def test_it_is_about_the_lists_of_one_scenario_and_each_has_its_own() -> None:
+    document = DOCUMENT.model_copy(
+        update={
+            "scenario": "front",
+            "variants": [Variant(name="now", share=0.5),
+                         Variant(name="bold", share=0.5, scenario="front bold")],
+        }
+    )  # fmt: skip
+    stored = StoredExperiment("of front", 1, "", AT, None, None)
+    of_front = KnownExperiment(stored, document, document.assignment("of front"))
+    trials = Trials({**known("blend").known, "of front": of_front})
+    front = replace(QUERY, scenario="front")
+    asked = {trials.under(user, front).scenario for user in USERS}
+    assert asked == {"front", "front bold"}
+    for user in USERS:
+        assert trials.under(user, QUERY) == known("blend").under(user, QUERY)
+        used = trials.under(user, front).variant
+        assert used == VariantUsed("of front", of_front.assignment.variant(user) or "")
+    elsewhere = replace(QUERY, scenario="basket")
+    assert all(trials.under(user, elsewhere) == elsewhere for user in USERS)
