@@ -4,7 +4,6 @@ A request takes `Experiments.now` once and keeps it: an experiment that begins o
 mixes nothing. What runs is read every second, and at once where this process changes it.
 """
 
-import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,9 +21,8 @@ from recsvc.experiments.results import Results, results
 from recsvc.experiments.sequential import UserSums
 from recsvc.graph.experiment_store import StoredExperiment
 from recsvc.graph.store import Store
+from recsvc.graph.watch import Watch
 from recsvc.recommend.query import RecommendationQuery
-
-_WATCH_SECONDS = 1.0
 
 _log = structlog.get_logger()
 
@@ -101,30 +99,19 @@ class Experiments:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._watcher: asyncio.Task[None] | None = None
+        self._watch = Watch(self.reload)
         self._seen: list[StoredExperiment] = []
         self.now = Trials()
 
     async def start(self) -> None:
         """Read what is stored, and watch it."""
-        await self._try_to_reload()
-        self._watcher = asyncio.create_task(self._watch())
+        with contextlib.suppress(Neo4jError):  # it is read again soon; until then it stays
+            await self.reload()
+        self._watch.start()
 
     async def stop(self) -> None:
         """Stop watching."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            await self._try_to_reload()
-
-    async def _try_to_reload(self) -> None:
-        with contextlib.suppress(Neo4jError):  # it is read again soon; until then it stays
-            await self.reload()
+        await self._watch.stop()
 
     async def reload(self) -> None:
         """Take over what is stored now.

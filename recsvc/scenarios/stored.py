@@ -1,10 +1,9 @@
 """The stored scenarios as one process knows them: read, watched, and written.
 
-What a process writes it knows at once; what others wrote, within `_WATCH_SECONDS`. A stored
+What a process writes it knows at once; what others wrote, at the next look of its watch. A stored
 document that cannot be read is named and left aside: answers are made without it.
 """
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Generator
@@ -23,10 +22,9 @@ from recsvc.graph.scenario_store import (
     StoredRevision,
     revisions_of,
 )
+from recsvc.graph.watch import Watch
 from recsvc.scenarios.document import Scenario
 from recsvc.scenarios.plan import Plan, plan_of
-
-_WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +67,18 @@ class StoredScenarios:
         self._changed = changed
         self._current: dict[str, CurrentScenario] = {}
         self._looked = datetime.now(UTC)
-        self._watcher: asyncio.Task[None] | None = None
+        self._watch = Watch(self.reload)
         self.known = False
 
     async def start(self) -> None:
         """Read them, and watch for changes."""
         with contextlib.suppress(Neo4jError):
             await self.reload()
-        self._watcher = asyncio.create_task(self._watch())
+        self._watch.start()
 
     async def stop(self) -> None:
         """Stop watching."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            with contextlib.suppress(Neo4jError):  # it is looked at again soon
-                await self.reload()
+        await self._watch.stop()
 
     async def reload(self) -> None:
         """Take in what is stored now.
