@@ -13,7 +13,7 @@ from tests.browser.conftest import PATIENCE_MS
 from tests.browser.reading import FULL, USER, asked
 from tests.conftest import Server
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
+pytestmark = [pytest.mark.neo4j, pytest.mark.browser, pytest.mark.long]
 
 DROP = """([name, content]) => {
   const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
@@ -71,7 +71,6 @@ def test_the_cypher_of_an_answer_is_drawn(
     connected.screenshot(path=screenshots / "neo4j-browser.png")
 
 
-@pytest.mark.long
 def test_the_guide_is_played_and_a_click_asks_a_question(
     connected: Page, client: httpx.Client, screenshots: Path
 ) -> None:
@@ -87,7 +86,6 @@ def test_the_guide_is_played_and_a_click_asks_a_question(
     connected.screenshot(path=screenshots / "neo4j-browser-guide.png")
 
 
-@pytest.mark.long
 def test_the_style_is_loaded(connected: Page, client: httpx.Client) -> None:
     run(connected, f":style http://localhost:{client.base_url.port}/analyst/style.grass")
     run(connected, f"MATCH (u:User {{user_id: '{USER}'}}) RETURN u")
@@ -98,7 +96,6 @@ def test_the_style_is_loaded(connected: Page, client: httpx.Client) -> None:
     expect(connected.get_by_test_id("frame").first.locator("svg g.node")).to_contain_text("m1")
 
 
-@pytest.mark.long
 def test_saved_queries_are_dropped_into_it(connected: Page, client: httpx.Client) -> None:
     content = client.get("/analyst/saved-queries.zip").content
     connected.evaluate(DROP, ["saved-queries.zip", base64.b64encode(content).decode()])
