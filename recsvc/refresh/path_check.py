@@ -27,6 +27,8 @@ from recsvc.snapshot.deletion import existing
 
 TIME_LIMIT_SECONDS: Final = 10.0
 """What the file may take for all pieces of evidence of the sample together."""
+REFRESH_LIMIT_SECONDS: Final = 60.0
+"""The same in a refresh: it waits for a busy Neo4j rather than blame a file that is sound."""
 SAMPLE: Final = 8
 """Pieces of evidence."""
 _FIRST_NODES = 10_000
@@ -91,7 +93,12 @@ def plan_faults(gateway: Gateway, query: Query) -> list[Fault]:
 
 
 def sample_faults(
-    gateway: Gateway, queries: Catalogue, name: str, kinds: Sequence[str], graph: ReadGraph
+    gateway: Gateway,
+    queries: Catalogue,
+    name: str,
+    kinds: Sequence[str],
+    graph: ReadGraph,
+    time_limit_seconds: float | None = None,
 ) -> Sampled:
     """What is wrong with what a meta-path gives for a few pieces of evidence.
 
@@ -101,13 +108,15 @@ def sample_faults(
         name: of the meta-path.
         kinds: of events, those that speak for an item.
         graph: the graph as arrays; asked for once, where a walk is declared.
+        time_limit_seconds: for each query; None: `TIME_LIMIT_SECONDS`.
 
     Raises:
         Neo4jAwayError: the graph does not answer.
     """
     parameters = {"kind": metapath_kind(name), "first": _FIRST_NODES, "sample": SAMPLE}
     evidence = gateway.run(queries["extract/evidence_sample"], **parameters)[0]["ids"]
-    sample = _Sample(gateway, queries, name, kinds, evidence)
+    limit = TIME_LIMIT_SECONDS if time_limit_seconds is None else time_limit_seconds
+    sample = _Sample(gateway, queries, name, kinds, evidence, limit)
     found = Sampled(evidence=evidence)
     if not evidence:
         return found
@@ -144,6 +153,7 @@ class _Sample:
     name: str
     kinds: Sequence[str]
     evidence: Sequence[str]
+    time_limit_seconds: float
 
     @property
     def path(self) -> Query:
@@ -296,7 +306,7 @@ class _Sample:
         try:
             return self.gateway.read(
                 lambda transaction: transaction.run(query, all=given),
-                timeout_seconds=TIME_LIMIT_SECONDS,
+                timeout_seconds=self.time_limit_seconds,
             )
         except QueryError as error:
             # The file's text begins on the second line of what it was put into.
@@ -304,7 +314,7 @@ class _Sample:
             raise _FaultError(*(alone or [_refused(file, error, above=1)])) from None
         except Neo4jTimeoutError:
             said = (
-                f"stopped after {TIME_LIMIT_SECONDS:.0f} s for {len(self.evidence)} evidence "
+                f"stopped after {self.time_limit_seconds:.0f} s for {len(self.evidence)} evidence "
                 "nodes: put a cap on every hop"
             )
         except Neo4jServerError as error:  # such as one that needs more memory than there is

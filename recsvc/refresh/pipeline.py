@@ -47,7 +47,7 @@ from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.metapath_queries import refuse_undeclared
 from recsvc.refresh.options import HYBRID, RefreshOptions
 from recsvc.refresh.parts import Progress, Run
-from recsvc.refresh.path_check import Sampled, sample_faults
+from recsvc.refresh.path_check import REFRESH_LIMIT_SECONDS, Sampled, sample_faults
 from recsvc.refresh.run_journal import RUN_NAME, new_name, opened_run
 from recsvc.refresh.run_manifest import RunIdentity, RunManifest
 from recsvc.refresh.trial_basis import keep_basis
@@ -272,7 +272,11 @@ def _check_paths(run: Run, graph: HeteroGraph) -> None:
     names, found = list(metapath_kinds()), list[Sampled]()
     with run.step("check meta-paths"):
         for name in names:
-            found.append(sample_faults(run.gateway, queries, name, kinds, lambda: graph))
+            found.append(
+                sample_faults(
+                    run.gateway, queries, name, kinds, lambda: graph, REFRESH_LIMIT_SECONDS
+                )
+            )
             run.told("check meta-paths", len(found), len(names))
     faults = [fault for sampled in found for fault in sampled.faults]
     manifest = run.record.manifest
