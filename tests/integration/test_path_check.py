@@ -208,3 +208,13 @@ def test_a_refresh_refuses_it_before_it_fits_anything(
     (manifest,) = newest_manifests(tmp_path / "home")
     assert manifest.state == "failed"
     assert [step.name for step in manifest.steps] == ["begin", "extract", "check meta-paths"]
+
+
+def test_a_refresh_says_how_long_it_waits(made: Neo4jGateway, check: Check, tmp_path: Path) -> None:
+    check()
+    file = tmp_path / "metapaths" / f"{NAME}.cypher"
+    file.write_text(METAPATH.replace("RETURN evidence_id", f"{ENDLESS}RETURN evidence_id"))
+    queries = Catalogue(CHECKOUT / "cypher", {f"metapaths/{NAME}": file})
+    (fault,) = path_check.sample_faults(made, queries, NAME, ("Listen",), pytest.fail, 0.3).faults
+    assert "stopped after 0 s" in str(fault)
+    assert path_check.REFRESH_LIMIT_SECONDS > path_check.TIME_LIMIT_SECONDS
