@@ -30,7 +30,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
-from loaders.catalogue import Query, catalogue
+from loaders.catalogue import catalogue
 from loaders.errors import LocalNeo4jError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
@@ -51,6 +51,7 @@ from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.service.keys import KeyFile, KeyRing
 from recsvc.settings import load_settings
+from tests.prepared_graph import _DELETE_ALL, prepared
 from tests.waiting import PATIENCE_SECONDS
 
 CHECKOUT = checkout_root()
@@ -74,10 +75,6 @@ settings.register_profile("tests", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("tests")
 
 _HTTP_PORT = 7474
-_DELETE_ALL = Query(
-    "tests/delete_all", "Empties the database.", "autocommit", {}, {},
-    "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS",
-)  # fmt: skip
 
 
 def _docker_answers() -> bool:
@@ -390,12 +387,37 @@ def served(
     session_gateway: Neo4jGateway,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Served:
-    """The made graph, ingested into an emptied database and refreshed.
+    """The made graph, refreshed; see `prepared`.
 
     A module says with its `REFRESH_OPTIONS` how, where that matters.
     """
     options = getattr(request.module, "REFRESH_OPTIONS", RefreshOptions(validation_users=60))
-    return refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+    return once_refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+
+
+def once_refreshed(
+    address: Neo4jAddress,
+    gateway: Neo4jGateway,
+    folders: pytest.TempPathFactory,
+    options: RefreshOptions,
+) -> Served:
+    """The made graph as it was when it was first refreshed with these options.
+
+    Args:
+        address: the Neo4j of the session.
+        gateway: the same, with all constraints and indexes.
+        folders: where the tables and the home get theirs.
+        options: of the refresh.
+    """
+    folder, events = folders.mktemp("tables"), load_settings().events
+    _write_tables(folder)
+
+    def make(home: Path) -> RunManifest:
+        ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
+        return refresh(gateway, options, events, home=home)
+
+    report, home = prepared(gateway, folders, (options, events), folder, make)
+    return Served(address, gateway, report, home, folder)
 
 
 def refreshed(

@@ -24,7 +24,7 @@ from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import Settings, load_settings
-from tests.conftest import Served, Server, Service, refreshed, running_service
+from tests.conftest import Served, Server, Service, once_refreshed, running_service
 from tests.faults.answer_oracle import AnswerOracle, Findings, wanted_of
 from tests.faults.steady_load import WANTED, Answered, SteadyLoad, Wanted, answer, callers
 from tests.faults.tcp_proxy import TcpProxy, tcp_proxy
@@ -48,7 +48,7 @@ def graph(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     options = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
-    yield refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+    yield once_refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
     # A read is tried again, and finds the connections to a Neo4j that was killed.
     session_gateway.run(catalogue()["serve/active_versions"])
 

@@ -15,10 +15,11 @@ from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
-from tests.conftest import _DELETE_ALL, Served, recsvc
+from tests.conftest import Served, recsvc
 from tests.forked_refresh import VERSIONS, make_graph
 from tests.graph_hash import graph_hash
 from tests.odd_shop import SEEDS, OddShop, odd_shop
+from tests.prepared_graph import prepared
 
 QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 ODD = RefreshOptions(models=("fastrp", "mf", "walk3"), validation_users=60)
@@ -131,12 +132,17 @@ def odd(
         same = kept.seed == request.param and kept.served.address == neo4j_address
         if same and graph_hash(session_gateway) == kept.graph_hash:
             return kept
-    folder, home = tmp_path_factory.mktemp("shop"), tmp_path_factory.mktemp("home")
+    folder, events = tmp_path_factory.mktemp("shop"), load_settings().events
     shop = odd_shop(folder, request.param)
-    session_gateway.run(_DELETE_ALL)
-    rejects = folder / "rejects.csv"
-    loaded = ingest(session_gateway, FolderTables(folder), rejects=rejects)
-    report = refresh(session_gateway, ODD, load_settings().events, home=home)
+
+    def make(home: Path) -> tuple[IngestReport, RunManifest]:
+        rejects = folder / "rejects.csv"
+        loaded = ingest(session_gateway, FolderTables(folder), rejects=rejects)
+        return loaded, refresh(session_gateway, ODD, events, home=home)
+
+    (loaded, report), home = prepared(
+        session_gateway, tmp_path_factory, (ODD, events), folder, make
+    )
     served = Served(neo4j_address, session_gateway, report, home, folder)
     odd = OddServed(shop, served, loaded, request.param, graph_hash(session_gateway))
     _KEPT_ODD.append(odd)

@@ -5,8 +5,10 @@ import csv
 import pytest
 
 from loaders.catalogue import Query
+from tests.graph_hash import graph_hash
 from tests.integration.conftest import OddServed
 from tests.integration.test_odd_shop_routes import relationships
+from tests.prepared_graph import read_all, write_all
 
 pytestmark = pytest.mark.neo4j
 
@@ -59,3 +61,9 @@ def test_only_rows_that_cannot_be_taken_are_rejected(odd: OddServed) -> None:
     with odd.loaded.rejects.open(encoding="utf-8", newline="") as file:
         told = {next(csv.reader([row["row"]]))[0]: row["column"] for row in csv.DictReader(file)}
     assert told == odd.shop.rejected
+
+
+def test_what_is_read_and_written_again_is_the_same(odd: OddServed) -> None:
+    """As other modules of tests get this graph."""
+    write_all(odd.served.gateway, *read_all(odd.served.gateway))
+    assert graph_hash(odd.served.gateway) == odd.graph_hash
