@@ -272,7 +272,8 @@ async def test_nothing_piles_up_behind_a_silent_neo4j(graph, proxy):
             asked = [engine.recommend("u1", RecommendationQuery()) for _ in range(64)]
             answers = await asyncio.gather(*asked)
             assert {each.degraded for each in answers} == {("evidence", "availability")}
-            assert len(asyncio.all_tasks()) <= tasks + 2  # what asks whether it is back
+            left = [task for task in asyncio.all_tasks() if not task.cancelling()]
+            assert len(left) <= tasks + 2  # what asks whether it is back
     finally:
         await engine.stop()
         proxy.passes()
