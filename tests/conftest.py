@@ -51,7 +51,7 @@ from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.service.keys import KeyFile, KeyRing
 from recsvc.settings import load_settings
-from tests.prepared_graph import _DELETE_ALL, prepared
+from tests.prepared_graph import DELETE_ALL, prepared
 from tests.waiting import PATIENCE_SECONDS
 
 CHECKOUT = checkout_root()
@@ -279,7 +279,7 @@ def make_indexes(gateway: Neo4jGateway) -> None:
 @pytest.fixture
 def gateway(session_gateway: Neo4jGateway) -> Neo4jGateway:
     """A gateway to an emptied database; constraints and indexes stay."""
-    session_gateway.run(_DELETE_ALL)
+    session_gateway.run(DELETE_ALL)
     return session_gateway
 
 
@@ -430,7 +430,7 @@ def refreshed(
     """A made graph, ingested into an emptied database and refreshed with some options."""
     folder = folders.mktemp("tables")
     write_tables(folder)
-    gateway.run(_DELETE_ALL)
+    gateway.run(DELETE_ALL)
     ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
     home = folders.mktemp("home")
     report = refresh(gateway, options, load_settings().events, home=home)

@@ -45,7 +45,7 @@ _MAKE_RELATIONSHIPS = Query(
     "MATCH (b) WHERE elementId(b) = row.end "
     "CREATE (a)-[r:$(row.type)]->(b) SET r = row.properties",
 )  # fmt: skip
-_DELETE_ALL = Query(
+DELETE_ALL = Query(
     "tests/delete_all", "Empties the database.", "autocommit", {}, {},
     "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS",
 )  # fmt: skip
@@ -61,7 +61,7 @@ def read_all(gateway: Neo4jGateway) -> tuple[Rows, Rows]:
 
 def write_all(gateway: Neo4jGateway, nodes: Rows, relationships: Rows) -> None:
     """Empty the database, and make what was read; constraints and indexes stay as they are."""
-    gateway.run(_DELETE_ALL)
+    gateway.run(DELETE_ALL)
     ids: dict[str, str] = {}
     for first in range(0, len(nodes), _PER_TRANSACTION):
         rows = nodes[first : first + _PER_TRANSACTION]
@@ -101,7 +101,7 @@ def prepared(
     with kept.with_suffix(".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
-            gateway.run(_DELETE_ALL)
+            gateway.run(DELETE_ALL)
             made = make(home)
             shutil.copytree(home, kept.with_suffix(".home"))
             kept.write_bytes(pickle.dumps((made, *read_all(gateway))))

@@ -66,7 +66,7 @@ def new_items() -> Scenario:
 
 
 def popular_items(signals: Iterable[str]) -> Scenario:
-    """What is popular, whoever asks: all signals count nothing."""
+    """The list that is the same for everybody: popularity alone counts."""
     return Scenario(weights=dict.fromkeys(signals, 0.0))
 
 

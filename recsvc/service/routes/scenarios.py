@@ -91,7 +91,7 @@ async def try_scenario_on(name: _Name, body: TryRequest, engine: EngineDep) -> R
 
 
 async def scenario_document(engine: Engine, name: str, revision: int | None) -> dict[str, Any]:
-    """A scenario as it is told of.
+    """A scenario as JSON-ready values.
 
     Raises:
         NotFoundError: there is no such scenario, or revision of it.
