@@ -31,6 +31,13 @@ def test_the_variance_of_a_rate_is_that_of_users_drawn_again() -> None:
     assert sums.variance > 2 * sums.rate * (1 - sums.rate) / shown.sum()
 
 
+def test_the_variance_over_users_is_that_of_a_sample() -> None:
+    """One number shown to each: then it is the usual variance of a mean."""
+    followed = [0.0, 1.0, 1.0, 4.0]
+    expected = np.var(followed, ddof=1) / len(followed)
+    assert UserSums.of([1.0] * 4, followed).variance == pytest.approx(expected)
+
+
 def test_the_interval_is_that_of_the_paper() -> None:
     # One number for each user: V = σ̂²/t, and t·ρ² is what s has to be.
     control = UserSums.of([1.0] * 400, [1.0] * 100 + [0.0] * 300)

@@ -9,10 +9,10 @@ from typing import Any, Self
 import neo4j
 import pytest
 
-from loaders.catalogue import catalogue
+from loaders.catalogue import Query, catalogue
 from loaders.errors import Neo4jError, Neo4jTimeoutError, Neo4jUnavailableError, QueryError
 from loaders.gateway import Neo4jAddress
-from recsvc.graph.pasteable_cypher import pasteable, path_parameters
+from recsvc.graph.pasteable_cypher import pasteable, path_parameters, written_out
 from recsvc.graph.store import Store
 
 HOSTILE_IDS = [
@@ -52,6 +52,13 @@ def test_someone_the_graph_does_not_know_is_null_and_the_limit_a_number() -> Non
     assert "{user_id: null}" in text
     assert "LIMIT 12" in text
     assert "$" not in text
+
+
+def test_a_key_that_is_no_identifier_is_quoted() -> None:
+    query = Query("tests/map", "", "read", {"map": "map"}, {}, "RETURN $map AS map")
+    assert written_out(query, {"map": {"a": 1, "it`s a": 2}}) == (
+        "RETURN {a: 1, `it``s a`: 2} AS map"
+    )
 
 
 def test_every_explain_query_can_be_pasted() -> None:

@@ -101,6 +101,14 @@ def test_the_ledger_and_outcomes_are_ours_whatever_is_written():
     assert "MERGE (entry:recsvc_Event" in statement(everything, "ingest/events")
 
 
+def test_of_several_kinds_of_categories_each_is_written_to_by_its_own_ids():
+    text = statement(NORTHWIND.model_copy(update={"writes": "all"}), "write/put_category")
+    category, supplier = text.split("MATCH (n:Supplier)")
+    assert "row.id STARTS WITH 'category:'" in category
+    assert "row.id STARTS WITH 'supplier:'" in category.partition("MATCH (n:Category)")[2]
+    assert "n.supplierID IN [substring(row.id, 9)" in supplier
+
+
 @pytest.mark.parametrize(
     "name",
     ["ingest/events", "ingest/interactions", "write/put_item", "write/follows", "write/nodes",
