@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from recsvc.scenarios.document import Scenario
 from recsvc.service.schemas import Count, Document
 
 
@@ -352,57 +351,6 @@ class ActivatedDocument(Document):
     """The number of the version, by model."""
 
 
-class ScenarioDocument(Document):
-    """A stored scenario."""
-
-    name: str
-    revision: int
-    """Its number; each change makes the next one."""
-    at: datetime | None
-    """When it was stored."""
-    scenario: Scenario | None
-    """Null where somebody edited it and it cannot be read."""
-    trouble: str | None
-    """Then why."""
-    revisions: list[int]
-    """The revisions that are kept, newest first."""
-
-
-class ScenariosDocument(Document):
-    """All stored scenarios, without their earlier revisions."""
-
-    scenarios: list[ScenarioDocument]
-
-
-class ScenarioWrittenDocument(Document):
-    """It is in Neo4j, and counts in this process from now on; in others within a second."""
-
-    name: str
-    revision: int
-
-
-class MoveDocument(Document):
-    """An item that a scenario moves."""
-
-    item_id: str
-    title: str | None
-    before: int | None
-    """Its rank without what is tried; null where it was not in the list."""
-    after: int | None
-    """Its rank under what is tried; null where it is not in the list."""
-    why: str
-
-
-class TriedDocument(Document):
-    """Two lists for one user."""
-
-    before: RecommendationsDocument
-    """Under the stored scenario of this name; without any where there is none."""
-    after: RecommendationsDocument
-    """Under the scenario that is tried."""
-    moves: list[MoveDocument]
-
-
 class HealthDocument(Document):
     """The service runs."""
 
@@ -438,47 +386,3 @@ class ProblemDocument(Document):
     """Only with status 422: the first hundred fields that are wrong."""
     reasons: dict[str, Any] | None = None
     """Only from `/health/ready`: what is not ready, by part."""
-
-
-class ShareDocument(Document):
-    """What some of the items have."""
-
-    items: int
-    """How many they are."""
-    places: float
-    """Their share of all places."""
-    catalogue: float
-    """Their share of all items."""
-
-
-class SpreadDocument(Document):
-    """How places are spread over items."""
-
-    places: int
-    """How many they are."""
-    gini: float
-    """0 where all items have as many places, towards 1 where one has all."""
-    coverage: float
-    """Share of the items that have a place at all."""
-    deciles: list[ShareDocument]
-    """The tenth of the items that most people have, the next tenth, and so on."""
-    by_value: dict[str, ShareDocument]
-    """By value of the property, the one with the most items first, 100 at most; an empty text
-    stands for no value. Empty without `property`."""
-
-
-class AnswersSpreadDocument(SpreadDocument):
-    """How the places of lists are spread over items."""
-
-    lists: int
-    """How many lists."""
-
-
-class ExposureDocument(Document):
-    """How evenly items come to be seen."""
-
-    versions: dict[str, int]
-    answers: AnswersSpreadDocument
-    """Of what would be answered now."""
-    shown: SpreadDocument
-    """Of the impressions that were told."""

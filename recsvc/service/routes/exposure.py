@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from recsvc.recommend.exposure import MeasuredExposure
-from recsvc.service.documents import ExposureDocument
+from recsvc.service.exposure_schemas import ExposureDocument
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, json_response
 from recsvc.service.schemas import ExposureOptions

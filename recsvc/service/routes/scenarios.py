@@ -10,14 +10,14 @@ from recsvc.answer import as_document
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.scenario_trial import try_scenario
 from recsvc.scenarios.stored import CurrentScenario
-from recsvc.service.documents import (
+from recsvc.service.problems import described
+from recsvc.service.routes import EngineDep, decoded, json_response
+from recsvc.service.scenario_schemas import (
     ScenarioDocument,
     ScenariosDocument,
     ScenarioWrittenDocument,
     TriedDocument,
 )
-from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, decoded, json_response
 from recsvc.service.schemas import ScenarioIn, ScenarioName, TryRequest, VersionNumber
 
 router = APIRouter(tags=["scenarios"])

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from recsvc.service.documents import ExposureDocument
+from recsvc.service.exposure_schemas import ExposureDocument
 from tests.unit.service.fake_engine import FakeEngine
 
 

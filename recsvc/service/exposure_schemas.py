@@ -1,0 +1,47 @@
+"""What goes out about exposure."""
+
+from recsvc.service.schemas import Document
+
+
+class ShareDocument(Document):
+    """What some of the items have."""
+
+    items: int
+    """How many they are."""
+    places: float
+    """Their share of all places."""
+    catalogue: float
+    """Their share of all items."""
+
+
+class SpreadDocument(Document):
+    """How places are spread over items."""
+
+    places: int
+    """How many they are."""
+    gini: float
+    """0 where all items have as many places, towards 1 where one has all."""
+    coverage: float
+    """Share of the items that have a place at all."""
+    deciles: list[ShareDocument]
+    """The tenth of the items that most people have, the next tenth, and so on."""
+    by_value: dict[str, ShareDocument]
+    """By value of the property, the one with the most items first, 100 at most; an empty text
+    stands for no value. Empty without `property`."""
+
+
+class AnswersSpreadDocument(SpreadDocument):
+    """How the places of lists are spread over items."""
+
+    lists: int
+    """How many lists."""
+
+
+class ExposureDocument(Document):
+    """How evenly items come to be seen."""
+
+    versions: dict[str, int]
+    answers: AnswersSpreadDocument
+    """Of what would be answered now."""
+    shown: SpreadDocument
+    """Of the impressions that were told."""
