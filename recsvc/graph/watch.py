@@ -4,17 +4,21 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from loaders.errors import Neo4jError
 
 WATCH_SECONDS = 1.0
 _CLOSING_SECONDS = 3.0
+
+_log = structlog.get_logger()
 
 
 class Watch:
     """Looks every `WATCH_SECONDS`; a look that fails is taken again.
 
     Args:
-        look: what to do each time; what is not a `Neo4jError` ends the watch.
+        look: what to do each time. What is not a `Neo4jError` is logged.
     """
 
     def __init__(self, look: Callable[[], Awaitable[object]]) -> None:
@@ -45,5 +49,10 @@ class Watch:
                 async with asyncio.timeout(WATCH_SECONDS):
                     await self._stopping.wait()
                 return
-            with contextlib.suppress(Neo4jError):  # it is looked at again soon
+            try:
                 await self._look()
+            except Neo4jError:
+                continue  # it is looked at again soon
+            except Exception:
+                # Somebody may have stored by hand what nobody thought of: others are still seen.
+                _log.exception("a look at what is stored failed")

@@ -99,7 +99,7 @@ async def settle_rules(store: Store, listing: RuledListing, do: Do) -> bool:
     """
     try:
         if pinned := listing.pinned_newcomers():
-            listing.add_newcomers(dict(await _live_items(store, listing, pinned)))
+            listing.add_newcomers(await _inside(store, listing, pinned))
         while len(rows := await do(listing.unsure)):
             ids = [listing.snapshot.items[row] for row in rows.tolist()]
             live = await _live_items(store, listing, ids)
@@ -111,6 +111,18 @@ async def settle_rules(store: Store, listing: RuledListing, do: Do) -> bool:
     except Neo4jAwayError:
         return False
     return True
+
+
+async def _inside(store: Store, listing: RuledListing, ids: Collection[str]) -> dict[str, LiveItem]:
+    """Those of some items that came since the refresh that are in the categories of the query."""
+    scope = listing.scope
+    if scope is None:
+        ids = () if listing.query.categories else ids
+    elif scope.items is not None:
+        ids = [item_id for item_id in ids if item_id in scope.items]
+    found = await _live_items(store, listing, ids)
+    asked = listing.asks_inside
+    return {item_id: item for item_id, item in found.items() if item.inside or not asked}
 
 
 async def _ruled_newcomers(store: Store, listing: RuledListing) -> dict[str, LiveItem]:

@@ -140,8 +140,9 @@ class RuledListing(Listing):
 
     def _step(self, left: Bool[NDArray[np.bool_], " items"]) -> int:
         """How many more items are asked about."""
-        if not self._in_order:
-            return max(self._pool, self.plan.depth[0])
+        if not self._in_order:  # removals have to know what comes in after the list
+            spare = self._spare if self.query.explain == "full" else 0
+            return max(self._pool + spare, self.plan.depth[0])
         step, ruled = 3 * self._in_order, self._ruled
         if ruled is None or self.scored.bounds is not None or not ruled.enough:
             return step

@@ -140,6 +140,9 @@ class _Timed(_Part):
 
     @model_validator(mode="after")
     def _begins_before_it_ends(self) -> Self:
+        for moment in (self.from_, self.until):
+            if moment is not None and not 1 < moment.year < 9999:  # else UTC may have no such year
+                raise ValueError("expected from and until in the years 2 to 9998")
         if self.from_ is not None and self.until is not None and self.from_ >= self.until:
             raise ValueError("expected from before until")
         return self

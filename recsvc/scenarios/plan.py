@@ -230,9 +230,11 @@ def _asked(condition: Condition) -> dict[str, Any]:
 
 
 def _time(value: object) -> datetime | None:
-    """A text as a time, where it is one; without an offset it is UTC."""
+    """A text as a time in UTC, where it is one of a year that Neo4j can be asked about."""
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        if at is None:
+            return None
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return at if at is None or at.tzinfo is not None else at.replace(tzinfo=UTC)

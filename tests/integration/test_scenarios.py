@@ -330,3 +330,30 @@ def test_an_experiment_compares_two_scenarios(service, shop):
     assert service.client.delete("/v1/scenarios/short").status_code == 204
     assert {len(_list(service, f"u{n}", scenario="plain")["items"]) for n in range(12)} == {3}
     assert service.client.delete(about).status_code == 204
+
+
+def test_a_pinned_newcomer_is_only_in_lists_of_its_categories(service, served, shop):
+    rules = [{"kind": "pin", "item_id": "just in", "place": 1}]
+    _put(service, "pinned", {"rules": rules})
+    put = service.client.put("/v1/items/just in", json={"categories": [{"category_id": "c1"}]})
+    assert put.is_success
+    try:
+        assert _ids(_list(service, scenario="pinned", k=3))[0] == "just in"
+        assert _ids(_list(service, scenario="pinned", k=3, category="c1"))[0] == "just in"
+        assert "just in" not in _ids(_list(service, scenario="pinned", k=500, category="c2"))
+    finally:
+        assert service.client.delete("/v1/items/just in").status_code == 204
+
+
+def test_a_scenario_that_changes_nothing_has_the_counterfactuals_of_none(service, shop):
+    _put(service, "nothing", {})
+    for user in ("u3", "u7", "u20"):
+        plain, under = (
+            [item["explanation"]["counterfactual"]
+             for item in _list(service, user, k=5, explain="full", **more)["items"]]
+            for more in ({}, {"scenario": "nothing"})
+        )  # fmt: skip
+        assert any(plain)
+        single = [(p, u) for p, u in zip(plain, under, strict=True)
+                  if p is not None and len(p["without"]) == 1]  # fmt: skip
+        assert all(u is not None and len(u["without"]) == 1 for _, u in single)

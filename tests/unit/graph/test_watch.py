@@ -55,7 +55,8 @@ async def test_a_look_that_does_not_end_is_cut_off(monkeypatch: pytest.MonkeyPat
     assert cut_off.is_set()
 
 
-async def test_a_look_that_fails_is_taken_again() -> None:
+@pytest.mark.parametrize("error", [Neo4jUnavailableError("away"), OverflowError("a stored date")])
+async def test_a_look_that_fails_is_taken_again(error: Exception) -> None:
     looks = 0
     again = asyncio.Event()
 
@@ -64,7 +65,7 @@ async def test_a_look_that_fails_is_taken_again() -> None:
         looks += 1
         if looks == 2:
             again.set()
-        raise Neo4jUnavailableError("away")
+        raise error
 
     watching = Watch(look)
     await watching.stop()

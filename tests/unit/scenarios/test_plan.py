@@ -1,5 +1,8 @@
 from datetime import UTC, datetime
 
+import pytest
+from pydantic import ValidationError
+
 from recsvc.scenarios.document import Scenario
 from recsvc.scenarios.plan import plan_of
 
@@ -18,3 +21,28 @@ def test_what_is_boosted_gains_and_what_is_buried_loses() -> None:
         0.5, -1.5, 0.0,
     ]  # fmt: skip
     assert plan.most_raised == 0.5
+
+
+@pytest.mark.parametrize(
+    "window",
+    [{"until": "9999-12-31T23:59:59-05:00"}, {"from": "0001-01-01T00:00:00+14:00"}],
+)
+def test_a_moment_that_is_none_in_utc_is_refused(window: dict[str, str]) -> None:
+    rule = {"kind": "boost", "where": [CHEAP], "amount": 0.5}
+    with pytest.raises(ValidationError, match="years 2 to 9998"):
+        Scenario.model_validate({"rules": [rule | window]})
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"range": {"min": "0001-01-01T00:00:00+14:00", "max": "9999-12-31T23:59:59-12:00"}},
+        {"in": ["9999-12-31T23:59:59.5-23:59", "x"]},
+        {"equals": "0001-01-01T00:00:00+14:00"},
+    ],
+)
+def test_a_text_that_is_no_time_in_utc_is_a_text(condition: dict[str, object]) -> None:
+    scenario = Scenario.model_validate({"filters": [{"property": "created_at"} | condition]})
+    (asked,) = plan_of(scenario, NOW).parameters["conditions"]
+    values = [*asked["values"], asked["low"], asked["high"], asked["low_at"], asked["high_at"]]
+    assert not any(isinstance(value, datetime) for value in values)
