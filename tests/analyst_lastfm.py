@@ -21,7 +21,7 @@ from loaders.writeback import activate, begin_version, mark_ready, write_similar
 from recsvc.analyst.questions import values
 from recsvc.settings import load_settings
 from recsvc.signals.neighbours import nearest_items
-from tests.conftest import _DELETE_ALL
+from tests.prepared_graph import DELETE_ALL
 
 USER, OTHER, ITEM, OTHER_ITEM = "2", "275", "289", "701"
 """Those of the examples."""
@@ -91,7 +91,7 @@ def given(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def load_lastfm(gateway: Neo4jGateway, rejects: Path) -> Lastfm:
     """Last.fm alone in the graph, with versions of made vectors."""
     tables = LastfmTables()
-    gateway.run(_DELETE_ALL)
+    gateway.run(DELETE_ALL)
     ingest(gateway, tables, rejects=rejects)
 
     def frame(spec: Any) -> pl.DataFrame:

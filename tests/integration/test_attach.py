@@ -21,10 +21,11 @@ from loaders.mapped import MappedGraph
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
-from tests.conftest import _DELETE_ALL, recsvc, running_service
+from tests.conftest import recsvc, running_service
 from tests.graph_hash import graph_hash
 from tests.mappings import MANY_WAYS, MOVIES, NORTHWIND
 from tests.plans import operators
+from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -70,7 +71,7 @@ def northwind(
     session_gateway: Neo4jGateway, shared_data: Path, indexes_before: set[str]
 ) -> tuple[Neo4jGateway, int]:
     """The shop, and the hash of its graph."""
-    session_gateway.run(_DELETE_ALL)
+    session_gateway.run(DELETE_ALL)
     folder = shared_data / "northwind"
     for label, file in NODES.items():
         statement(session_gateway, f"UNWIND $rows AS row CREATE (n:{label}) SET n = row",

@@ -17,8 +17,8 @@ from recsvc.graph.store import Store
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
-from tests.conftest import _DELETE_ALL
 from tests.mappings import MANY_WAYS
+from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -32,7 +32,7 @@ def shop(
 ) -> Iterator[tuple[Neo4jGateway, Neo4jAddress]]:
     """The shop, read by its mapping; ids are numbers, one customer is not active."""
     gateway, rng = session_gateway, np.random.default_rng(5)
-    gateway.run(_DELETE_ALL)
+    gateway.run(DELETE_ALL)
     people = [{"id": n, "name": f"C{n}", "active": n > 0} for n in range(CUSTOMERS)]
     goods = [{"id": n, "full name": f"P{n}", "price": float(n > 0)} for n in range(PRODUCTS)]
     statement(gateway, "UNWIND $rows AS row CREATE (n:Customer) SET n = row", rows=people)

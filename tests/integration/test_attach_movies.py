@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from tests.conftest import _DELETE_ALL, recsvc
+from tests.conftest import recsvc
 from tests.graph_hash import graph_hash
+from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.long, pytest.mark.timeout(900)]
@@ -29,7 +30,7 @@ def test_from_a_database_of_movies_to_explained_recommendations(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    session_gateway.run(_DELETE_ALL)
+    session_gateway.run(DELETE_ALL)
     with tarfile.open(shared_data / "ml-latest-small" / "ml-latest-small.tar.xz") as archive:
 
         def table(name: str) -> list[dict[str, str]]:

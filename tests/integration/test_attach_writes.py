@@ -20,7 +20,8 @@ from recsvc.recommend.engine import Engine
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
-from tests.conftest import _DELETE_ALL, key_ring
+from tests.conftest import key_ring
+from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -44,7 +45,7 @@ FILMS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def films(session_gateway: Neo4jGateway) -> Iterator[Neo4jGateway]:
-    session_gateway.run(_DELETE_ALL)
+    session_gateway.run(DELETE_ALL)
     statement(
         session_gateway,
         "CREATE (a:Person {personId: 1, kind: 'm', `full``name`: 'Ann', email: 'a@x.org'}), "
@@ -241,7 +242,7 @@ HOSTILE = (
 async def test_names_of_a_mapping_are_names(
     films: Neo4jGateway, neo4j_address: Neo4jAddress
 ) -> None:
-    films.run(_DELETE_ALL)
+    films.run(DELETE_ALL)
     for number, name in enumerate(HOSTILE):
         node = {"id": name, "title": f"{name} t", "where": "{}.ok = '} RETURN 1'"}
         graph = GraphMap.model_validate({

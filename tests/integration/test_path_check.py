@@ -16,8 +16,9 @@ from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_journal import newest_manifests
 from recsvc.settings import load_settings
 from recsvc.signals import metapath
-from tests.conftest import _DELETE_ALL, CHECKOUT, recsvc
+from tests.conftest import CHECKOUT, recsvc
 from tests.integration.conftest import QUICK
+from tests.prepared_graph import DELETE_ALL
 
 pytestmark = pytest.mark.neo4j
 
@@ -61,7 +62,7 @@ LEFT = Query("tests/left", "", "read", {}, {}, "MATCH (n) RETURN count(n) AS n, 
 
 @pytest.fixture(scope="module")
 def made(session_gateway: Neo4jGateway) -> Neo4jGateway:
-    session_gateway.run(_DELETE_ALL)
+    session_gateway.run(DELETE_ALL)
     apply_schema(session_gateway)
     session_gateway.run(MAKE)
     return session_gateway

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from loaders.gateway import Neo4jGateway
-from tests.conftest import _DELETE_ALL, CHECKOUT, recsvc
+from tests.conftest import CHECKOUT, recsvc
+from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement
 
 PAGE = (CHECKOUT / "docs" / "recipes.md").read_text(encoding="utf-8")
@@ -207,7 +208,7 @@ def test_from_file_to_explained_answer(
             monkeypatch.setenv(name, value)
     (tmp_path / "recsvc.toml").write_text('[refresh]\nmodels = ["ridge"]\n')
     commands, expected = recipe
-    gateway.run(_DELETE_ALL)
+    gateway.run(DELETE_ALL)
     *loads, refresh, recommend = commands
     for command in loads:
         run(command)

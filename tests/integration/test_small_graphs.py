@@ -21,7 +21,8 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.analyst.questions import questions, values
 from recsvc.settings import load_settings
-from tests.conftest import _DELETE_ALL, Served, running_service
+from tests.conftest import Served, running_service
+from tests.prepared_graph import DELETE_ALL
 from tests.shop_asking import ShopAsking
 
 pytestmark = [
@@ -148,7 +149,7 @@ class Shop:
             schema = dict.fromkeys(COLUMNS[name], pl.String)
             text = [tuple(None if v is None else str(v) for v in row) for row in rows]
             pl.DataFrame(text, schema=schema, orient="row").write_csv(self.folder / f"{name}.csv")
-        self.gateway.run(_DELETE_ALL)
+        self.gateway.run(DELETE_ALL)
         self._ingest()
         manifest = self.told("refresh")
         assert manifest["state"] == "activated"

@@ -11,7 +11,7 @@ from loaders.catalogue import catalogue
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.schema import apply_schema
 from recsvc.graph.pasteable_cypher import path_parameters
-from tests.conftest import _DELETE_ALL
+from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -43,7 +43,7 @@ Rows = dict[tuple[str, str], float]
 @pytest.fixture(scope="module")
 def shop(session_gateway: Neo4jGateway) -> Neo4jGateway:
     """30 users and 20 items, below every cap; all that anybody did speaks."""
-    session_gateway.run(_DELETE_ALL)
+    session_gateway.run(DELETE_ALL)
     apply_schema(session_gateway)
     statement(session_gateway, MADE)
     return session_gateway
