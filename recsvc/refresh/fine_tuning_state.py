@@ -28,6 +28,7 @@ from recsvc.evaluation.splits import id_numbers
 from recsvc.evidence import EvidenceKind
 from recsvc.refresh.run_journal import (
     STATE_FILE,
+    deletions_locked,
     ended_runs,
     forget_unfinished,
     locked_run,
@@ -253,11 +254,12 @@ def forget_node(home: Path, kind: EvidenceKind, identifier: str) -> str:
         OSError: a file cannot be written.
     """
     at_work = forget_unfinished(home)
-    for folder in ended_runs(home):
-        with locked_run(folder, wait=True):
-            state = read_state(home, folder.name)
-            if state is not None and state.knows(kind, identifier):
-                write_value(folder / STATE_FILE, state.without(kind, [identifier]))
+    with deletions_locked(home):
+        for folder in ended_runs(home):
+            with locked_run(folder, wait=True):
+                state = read_state(home, folder.name)
+                if state is not None and state.knows(kind, identifier):
+                    write_value(folder / STATE_FILE, state.without(kind, [identifier]))
     return _AT_WORK if at_work else ""
 
 

@@ -7,6 +7,8 @@
       deleted           something was deleted that the run has read; gone when the run has ended
       state.npz         what the next refresh can go on from, see `recsvc.refresh.fine_tuning_state`
 
+Beside the runs, `deletions` is locked by the deletion that goes through them.
+
 The next refresh with the same options resumes an interrupted run. A paused process still has the
 lock, so another that takes over from it starts anew in a folder of its own, and the two never write
 into the same files.
@@ -242,13 +244,14 @@ def forget_unfinished(home: Path) -> bool:
         Whether somebody works on one.
     """
     at_work = False
-    for folder in _folders(home):
-        with locked_run(folder) as free:
-            if free:
-                _clear(folder)
-            else:
-                at_work = True
-                (folder / _MARK).touch(mode=0o600)
+    with deletions_locked(home):
+        for folder in _folders(home):
+            with locked_run(folder) as free:
+                if free:
+                    _clear(folder)
+                else:
+                    at_work = True
+                    (folder / _MARK).touch(mode=0o600)
     return at_work
 
 
@@ -258,11 +261,12 @@ def clear_marked(home: Path) -> None:
     Raises:
         OSError: it cannot be removed.
     """
-    for folder in _folders(home):
-        if (folder / _MARK).exists():
-            with locked_run(folder) as free:
-                if free:
-                    _clear(folder)
+    with deletions_locked(home):
+        for folder in _folders(home):
+            if (folder / _MARK).exists():
+                with locked_run(folder) as free:
+                    if free:
+                        _clear(folder)
 
 
 def ended_runs(home: Path) -> list[Path]:
@@ -330,6 +334,15 @@ def _manifest(folder: Path) -> RunManifest | None:
 def locked_run(folder: Path, *, wait: bool = False) -> AbstractContextManager[bool]:
     """Hold the lock of the run that has a folder; see `file_lock`."""
     return file_lock(folder / "lock", wait=wait)
+
+
+def deletions_locked(home: Path) -> AbstractContextManager[object]:
+    """One deletion after the other goes through the runs below one `RECSVC_HOME`.
+
+    Each holds the lock of every run for a moment, which another would take for a refresh at work.
+    """
+    folder = home / "refreshes"
+    return file_lock(folder / "deletions") if folder.is_dir() else contextlib.nullcontext()
 
 
 def _now() -> str:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,15 @@ def test_a_run_that_read_what_was_deleted_meanwhile_is_cleared_and_not_resumed(r
     with runs.open() as run:
         assert run.name != name
     assert not (folder / "graph.npz").exists()
+
+
+def test_deletions_at_the_same_time_are_no_refresh_at_work(runs: Runs) -> None:
+    for graph in range(30):
+        runs.begun(graph=graph)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(forget_unfinished, [runs.home] * 64))
+    assert not any(found)
+    assert not list((runs.home / "refreshes").glob("*/deleted"))
 
 
 def test_a_service_clears_what_such_a_run_left(runs: Runs) -> None:
