@@ -12,7 +12,7 @@
     │   ├── GateError           its version is not good enough to become active
     │   └── RefreshRunningError  another one is at work
     ├── ExperimentRunningError  another one runs for the same lists
-    ├── ActivationError       a version cannot be made active as things are
+    ├── ActivationError       a version or a revision cannot be made active as things are
     ├── SnapshotError         no version is active, or its arrays cannot be read
     └── DeletionPendingError  a node is gone, and some stored arrays still name it
 
@@ -102,7 +102,7 @@ class ExperimentRunningError(RecsvcError):
 
 
 class ActivationError(RecsvcError):
-    """A version cannot be made active as things are: what it is served from is gone."""
+    """A version, or a revision of a scenario, cannot be used: it is gone or cannot be read."""
 
 
 class SnapshotError(RecsvcError):

@@ -1,13 +1,14 @@
 // Every stored scenario, each in its newest revision; null is what cannot be read of it.
 // mode: read
-// params: limit: int
+// params: limit: int, longest: int
 // returns: name: str, revision: int, document: str, at: datetime
 MATCH (s:Scenario)
 WHERE s.name IS :: STRING NOT NULL AND s.revision IS :: INTEGER NOT NULL
 WITH s ORDER BY s.revision DESC
 WITH s.name AS name, collect(s)[0] AS newest
 RETURN name, newest.revision AS revision,
-       CASE WHEN newest.document IS :: STRING THEN newest.document END AS document,
+       CASE WHEN newest.document IS :: STRING AND size(newest.document) <= $longest
+         THEN newest.document END AS document,
        CASE WHEN newest.at IS :: ZONED DATETIME THEN newest.at END AS at
 ORDER BY name
 LIMIT $limit

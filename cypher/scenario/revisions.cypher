@@ -1,10 +1,10 @@
 // The kept revisions of a scenario, newest first; null is what cannot be read of one.
 // mode: read
-// params: name: str
+// params: name: str, longest: int
 // returns: revision: int, document: str, at: datetime
 MATCH (s:Scenario {name: $name})
 WHERE s.revision IS :: INTEGER NOT NULL
 RETURN s.revision AS revision,
-       CASE WHEN s.document IS :: STRING THEN s.document END AS document,
+       CASE WHEN s.document IS :: STRING AND size(s.document) <= $longest THEN s.document END AS document,
        CASE WHEN s.at IS :: ZONED DATETIME THEN s.at END AS at
 ORDER BY revision DESC

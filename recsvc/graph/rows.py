@@ -54,6 +54,7 @@ class LiveItem:
         matches: which conditions of a scenario it meets, where these were asked about.
         groups: the values it has of each thing that items may share.
         times: some of its times, in Unix seconds; None where it has none.
+        deep: whether categories are above it that are not looked at.
     """
 
     title: str | None
@@ -62,6 +63,7 @@ class LiveItem:
     matches: tuple[bool, ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
     times: tuple[float | None, ...] = ()
+    deep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +197,28 @@ def scenario_items(rows: Sequence[Sequence[Any]]) -> dict[str, LiveItem]:
     return {
         item_id: LiveItem(
             title or None, available, inside, tuple(matches),
-            tuple(tuple(value for value in values or () if value is not None) for values in groups),
-            tuple(times),
+            tuple(_shared(values) for values in groups),
+            tuple(times), deep,
         )
-        for item_id, title, available, inside, matches, groups, times in rows
+        for item_id, title, available, inside, matches, groups, times, deep in rows
         if item_id is not None  # it was deleted meanwhile
     }  # fmt: skip
+
+
+def _shared(values: Sequence[Any]) -> tuple[str, ...]:
+    """What an item may share with others, each once: one text for what is equal in Cypher.
+
+    There 4 is 4.0, and is neither '4' nor true.
+    """
+    return tuple(dict.fromkeys(_text_of(value) for value in values if value is not None))
+
+
+def _text_of(value: str | float) -> str:
+    if isinstance(value, str):
+        return f"'{value}'"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if float(value).is_integer() else str(value)
 
 
 def active_version(row: Mapping[str, Any]) -> ActiveVersion:

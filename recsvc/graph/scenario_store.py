@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from loaders.catalogue import catalogue
 from loaders.gateway import Row
+from loaders.limits import MAX_BODY_BYTES
 from recsvc.errors import NotFoundError, TooMuchError
 from recsvc.graph.known_items import KnownItems
 from recsvc.graph.rows import UNKNOWN, LiveItem, State, scenario_items
@@ -16,6 +17,10 @@ from recsvc.graph.unreadable import UnreadNotes
 MOST_REVISIONS: Final = 20
 """Revisions of a scenario that are kept."""
 MOST_SCENARIOS: Final = 200
+LONGEST_DOCUMENT: Final = 4 * MAX_BODY_BYTES
+"""Characters of a stored document: more than any body comes to, so that another was put by hand."""
+NEWEST: Final = {"limit": MOST_SCENARIOS, "longest": LONGEST_DOCUMENT}
+"""Parameters of `cypher/scenario/all.cypher`."""
 _MOST_KNOWN = 20
 
 
@@ -90,11 +95,12 @@ class ScenarioStore(Transport):
 
     async def scenarios(self) -> list[StoredRevision]:
         """The newest revision of every scenario, by name."""
-        return revisions_of(await self._run(catalogue()["scenario/all"], limit=MOST_SCENARIOS))
+        return revisions_of(await self._run(catalogue()["scenario/all"], **NEWEST))
 
     async def scenario_revisions(self, name: str) -> list[StoredRevision]:
         """The kept revisions of a scenario, newest first; none where there is no such."""
-        rows = await self._run(catalogue()["scenario/revisions"], name=name)
+        query = catalogue()["scenario/revisions"]
+        rows = await self._run(query, name=name, longest=LONGEST_DOCUMENT)
         return revisions_of([{**row, "name": name} for row in rows])
 
     async def put_scenario(self, name: str, document: str, *, from_revision: int = 0) -> int:

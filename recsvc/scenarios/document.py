@@ -74,6 +74,11 @@ class Range(_Part):
     def _has_an_end(self) -> Self:
         if self.min is None and self.max is None:
             raise ValueError("expected min, max or both")
+        if isinstance(self.min, str) != isinstance(self.max, str) and None not in (
+            self.min,
+            self.max,
+        ):
+            raise ValueError("expected min and max to be two numbers, or two texts")
         return self
 
 
@@ -222,20 +227,7 @@ class AtLeast(_Timed):
         return self
 
 
-class AtLeastShare(_Timed):
-    """What meets the conditions gets at least a share of the first places, by its scores.
-
-    The items that are missing gain the least that brings them there, as the part `fairness`.
-    """
-
-    kind: Literal["at_least_share"]
-    share: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
-    """Of the first `within` places, rounded up to whole ones."""
-    where: Where
-    within: Count
-
-
-Rule = Annotated[Pin | Boost | Bury | AtMost | AtLeast | AtLeastShare, Field(discriminator="kind")]
+Rule = Annotated[Pin | Boost | Bury | AtMost | AtLeast, Field(discriminator="kind")]
 
 
 class Freshness(_Part):

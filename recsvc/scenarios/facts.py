@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.graph.rows import LiveItem
@@ -22,6 +22,7 @@ class Facts:
 
     Attributes:
         passes: whether each meets all filters.
+        deep: whether categories are above one of them that are not looked at.
     """
 
     def __init__(self, plan: Plan, size: int) -> None:
@@ -31,6 +32,7 @@ class Facts:
         self._raised = np.zeros(size)
         self._values: list[dict[int, tuple[str, ...]]] = [{} for _ in plan.groups]
         self.passes = np.zeros(size, bool)
+        self.deep = False
 
     def grow(self, more: int) -> int:
         """Make room for so many more items; the row of the first of them."""
@@ -47,6 +49,7 @@ class Facts:
             if item is None:
                 self._met[:, row] = self.passes[row] = False
                 continue
+            self.deep = self.deep or item.deep
             met = plan.matches(list(item.matches), list(item.times))
             self._met[:, row] = met
             self.passes[row] = all(met[each] for each in plan.filters)
@@ -64,13 +67,9 @@ class Facts:
         return [
             Counted(quota, None, [self._values[quota.group].get(row, ()) for row in rows.tolist()])
             if quota.where is None
-            else Counted(quota, self.meets(quota.where, rows))
+            else Counted(quota, np.asarray(self._met[list(quota.where)][:, rows].all(axis=0)))
             for quota in self._plan.quotas
         ]
-
-    def meets(self, where: Sequence[int], rows: Rows) -> Bool[NDArray[np.bool_], " n"]:
-        """Which of some items meet all of some conditions."""
-        return np.asarray(self._met[list(where)][:, rows].all(axis=0))
 
     def refused(self, rows: Rows) -> list[int]:
         """How many of some items each filter refuses."""

@@ -12,6 +12,7 @@ place: of the quotas in their order each is kept with which, and with those kept
 item is allowed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -35,7 +36,7 @@ class Counted:
     Attributes:
         quota: the rule.
         matches: the candidates it counts; None where it counts each shared value on its own.
-        values: then the values of each candidate.
+        values: then the values of each candidate, each once.
     """
 
     quota: Quota
@@ -52,7 +53,8 @@ class Placed:
         reasons: by place in the list, from 0, why an item stands there, where that is not its
             score.
         similarity: how alike each one was to those before it.
-        relaxed: the quotas that were left aside somewhere.
+        relaxed: whether quotas were left aside somewhere.
+        unkept: the quotas that the list does not keep, each with what it has and why.
         lowest: the lowest score of what is not pinned; inf where there is none, and -inf where a
             pinned item stands at an earlier place since nothing else was left.
     """
@@ -60,7 +62,8 @@ class Placed:
     order: Int64[NDArray[np.int64], " k"]
     reasons: Mapping[int, str]
     similarity: Float64[NDArray[np.float64], " k"]
-    relaxed: tuple[str, ...]
+    relaxed: bool
+    unkept: tuple[str, ...]
     lowest: float
 
 
@@ -99,14 +102,15 @@ class _Places:
         reach: Callable[[int], int] | None,
     ) -> None:
         self._scores, self._weight, self._reach = scores, weight, reach
-        self._pins = dict(pins)
+        self._pinned, self._pins = dict(pins), dict(pins)
+        self._quotas = quotas
         self._left = np.ones(len(scores), bool)
         self._left[list(pins.values())] = False
         self._counters = [_Counter(each, self._pins) for each in quotas]
         self._held: dict[int, str] = {}
         self._similarity = np.zeros(len(scores))
         self._unit = None if vectors is None else _unit(vectors)
-        self._relaxed: dict[str, None] = {}
+        self._relaxed = False
 
     def fill(self, k: int) -> Placed:
         order: list[int] = []
@@ -133,7 +137,48 @@ class _Places:
                 self._similarity[self._left] = np.maximum(self._similarity[self._left], alike)
         rows = np.array(order, np.int64)
         similarity = self._similarity[rows]
-        return Placed(rows, reasons, similarity, tuple(self._relaxed), lowest)
+        unkept = tuple(
+            f"{each.quota.said}: {why}"
+            for each in self._quotas
+            if (
+                why := self._missed(each, rows, k)
+                if each.quota.at_least
+                else self._passed(each, rows)
+            )
+        )
+        return Placed(rows, reasons, similarity, self._relaxed, unkept, lowest)
+
+    def _missed(self, counted: Counted, rows: Int64[NDArray[np.int64], " k"], k: int) -> str | None:
+        """Why a list has too few items that a quota counts; None where it has enough."""
+        quota, matches = counted.quota, counted.matches
+        assert matches is not None
+        within = quota.within or k
+        having = int(matches[rows[:within]].sum())
+        if having >= quota.count:
+            return None
+        pinned = [item for place, item in self._pinned.items() if place <= within]
+        every, all_known = int(matches.sum()), self._relaxed or len(rows) < k
+        if within - len(pinned) + int(matches[pinned].sum()) < quota.count:
+            why = "pinned items have its places"
+        elif all_known and every < quota.count:
+            why = f"{every} such {'item' if every == 1 else 'items'} may be listed"
+        elif len(rows) < within:
+            why = f"the list ends at place {len(rows)}"
+        else:
+            why = "other rules have its places"
+        return f"{having} of {quota.count}, {why}"
+
+    def _passed(self, counted: Counted, rows: Int64[NDArray[np.int64], " k"]) -> str | None:
+        """Why a list has too many items that a quota counts; None where it has not."""
+        quota = counted.quota
+        window = rows[: quota.within].tolist()
+        pinned = set(self._pinned.values())
+        most, value = _most_shared(counted, window)
+        if most <= quota.count:
+            return None
+        by_pins, _ = _most_shared(counted, [item for item in window if item in pinned])
+        why = "by pinned items" if by_pins > quota.count else "no other item was left there"
+        return f"{most}{value and f' with {value}'}, {why}"
 
     def _choose(self, place: int) -> tuple[int, str | None]:
         """The item of a place, and why it stands there where that is not its score."""
@@ -185,10 +230,10 @@ class _Places:
             if narrower.any():
                 allowed = narrower
             elif counter in due:
-                self._relaxed |= dict.fromkeys(each.said for each in due)
+                self._relaxed = True
             else:
                 broken.append(counter.said)
-        self._relaxed |= dict.fromkeys(broken)
+        self._relaxed = self._relaxed or bool(broken)
         return allowed, f"left aside: {'; '.join(broken)}" if broken else None
 
     def _best(self, allowed: Mask, place: int) -> int:
@@ -252,6 +297,15 @@ class _Counter:
 
     def _close(self, items: Mask) -> None:
         self.open = self.open & ~items
+
+
+def _most_shared(counted: Counted, items: Sequence[int]) -> tuple[int, str]:
+    """How many of some items a quota counts together, and the value they share, if it is one."""
+    if counted.matches is not None:
+        return int(counted.matches[np.array(items, np.int64)].sum()), ""
+    shared = Counter(value for item in items for value in counted.values[item])
+    (value, most), *_ = shared.most_common(1) or [("", 0)]
+    return most, value
 
 
 def _any_of(counters: Sequence[_Counter]) -> Mask:

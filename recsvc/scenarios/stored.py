@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from loaders.catalogue import catalogue
 from loaders.errors import Neo4jError
 from loaders.gateway import Gateway
-from recsvc.errors import NotFoundError
+from recsvc.errors import ActivationError, NotFoundError, TooMuchError
 from recsvc.graph.scenario_store import (
-    MOST_SCENARIOS,
+    LONGEST_DOCUMENT,
+    NEWEST,
     ScenarioStore,
     StoredRevision,
     revisions_of,
@@ -25,6 +26,9 @@ from recsvc.graph.scenario_store import (
 from recsvc.graph.watch import Watch
 from recsvc.scenarios.document import Scenario
 from recsvc.scenarios.plan import Plan, plan_of
+
+_NO_DOCUMENT = f"is no text of at most {LONGEST_DOCUMENT:,} characters"
+_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +149,12 @@ class StoredScenarios:
         """Store a document as the next revision: its number.
 
         Raises:
-            TooMuchError: there are as many scenarios as there may be.
+            TooMuchError: there are as many scenarios as there may be, or it is too long.
             Neo4jError: the graph cannot be written in time.
         """
         document = json.dumps(scenario.document(), ensure_ascii=False)
+        if len(document) > LONGEST_DOCUMENT:
+            raise TooMuchError(f"the document is not stored: it {_NO_DOCUMENT}")
         with self._noted():
             revision = await self._store.put_scenario(name, document)
         await self.reload()
@@ -159,6 +165,7 @@ class StoredScenarios:
 
         Raises:
             NotFoundError: there is no such scenario or revision.
+            ActivationError: it cannot be read.
             Neo4jError: the graph cannot be written in time.
         """
         if revision is None:
@@ -166,6 +173,9 @@ class StoredScenarios:
             if len(kept) < 2:
                 raise NotFoundError(f"no earlier revision of a scenario {name!r} is kept")
             revision = kept[1].revision
+        chosen, _ = await self.revision(name, revision)
+        if chosen.trouble is not None:
+            raise ActivationError(f"{chosen.trouble}: choose another revision")
         with self._noted():
             made = await self._store.put_scenario(name, "", from_revision=revision)
         await self.reload()
@@ -196,19 +206,19 @@ def stored_scenarios(gateway: Gateway) -> list[CurrentScenario]:
     Raises:
         Neo4jError: the graph cannot be read.
     """
-    rows = gateway.run(catalogue()["scenario/all"], limit=MOST_SCENARIOS)
+    rows = gateway.run(catalogue()["scenario/all"], **NEWEST)
     return [_read(each) for each in revisions_of(rows)]
 
 
 def _read(stored: StoredRevision) -> CurrentScenario:
     named = f"scenario {stored.name!r}, revision {stored.revision}"
     if stored.document is None:
-        return CurrentScenario(stored, None, f"{named}: its document is no text")
+        return CurrentScenario(stored, None, f"{named}: its document {_NO_DOCUMENT}")
     try:
         return CurrentScenario(stored, Scenario.model_validate(json.loads(stored.document)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
+        where = ".".join(str(part)[:_SHOWN] for part in first["loc"]) or "document"
         return CurrentScenario(stored, None, f"{named}: {where}: {first['msg']}")
     except (ValueError, RecursionError):
         return CurrentScenario(stored, None, f"{named}: its document is not JSON")

@@ -60,7 +60,7 @@ async def put_scenario(name: _Name, body: ScenarioIn, engine: EngineDep) -> Resp
 @router.post(
     "/v1/scenarios/{name}/rollback",
     response_model=ScenarioWrittenDocument,
-    responses=described(404, 422, 503),
+    responses=described(404, 409, 422, 503),
 )
 async def roll_back_scenario(
     name: _Name, engine: EngineDep, revision: Annotated[VersionNumber | None, Query()] = None
