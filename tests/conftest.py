@@ -147,17 +147,19 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 class ByFileAndLine(LoadScopeScheduling):
     """Of several workers, one runs all tests of a file on the default line, with its own server.
 
-    The files of browser tests, which share one graph, count as one, and so do those of analysts'
-    questions, those on the odd shop, and all tests on another line, whose server starts once. So do
-    those with tests that run alone: they come last, when nobody has much else to do.
+    The files of browser tests, which share one graph, count as one, and so do those on the odd
+    shop, and all tests on another line, whose server starts once. So do those with tests that run
+    alone: they come last, when nobody has much else to do.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, name = nodeid.partition("::")
         if _has_tests_alone(CHECKOUT / file):
             return _ALONE
-        file = re.sub("^tests/(browser|integration/analyst)/.*", r"\1", file)
-        file = re.sub(r"^tests/integration/test_(odd_shop|speaking).*", "odd shop", file)
+        file = re.sub("^tests/browser/.*", "browser", file)
+        file = re.sub(
+            r"^tests/integration/(analyst/|test_odd_shop|test_speaking).*", "odd shop", file
+        )
         others = (line for line in neo4j_versions() if line != DEFAULT_LINE)
         return next((line for line in others if re.search(rf"[\[-]{line}[\]-]", name)), file)
 

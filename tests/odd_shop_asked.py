@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from loaders.catalogue import Query, catalogue
 from loaders.gateway import Neo4jGateway, Row
@@ -55,17 +56,37 @@ class Asked:
     other_vectors: Mapping[str, Any]
     near: tuple[Row, ...]
 
-    def ask(self, name: str, **parameters: Any) -> list[Row]:
-        """The answer to a question, with values of this shop but for some."""
-        known = values(load_settings().events) | {
+    @property
+    def values(self) -> dict[str, Any]:
+        """A value of this shop for every parameter of a question."""
+        return values(load_settings().events) | {
             "user_id": USER, "other_id": OTHER, "item_id": ITEM, "other_item_id": OTHER_ITEM,
             "model": MODEL, "other_model": OTHER_MODEL, "limit": 20,
-        } | parameters  # fmt: skip
-        query = catalogue()[f"analyst/{name}"]
-        assert parameters.keys() <= query.params.keys()
-        rows = self.gateway.run(query, **{key: known[key] for key in query.params})
+        }  # fmt: skip
+
+    def ask(self, name: str, **parameters: Any) -> list[Row]:
+        """The answer to a question, with values of this shop but for some."""
+        query, given = self._question(name, parameters)
+        rows = self.gateway.run(query, **given)
         assert all(row.keys() == query.returns.keys() for row in rows)
         return rows
+
+    def ask_planted(self, name: str, planted: str, **parameters: Any) -> list[Row]:
+        """The same in a graph that has some more."""
+        write = Query("tests/planted", "", "write", {}, {}, planted)  # pyright: ignore[reportArgumentType]
+        query, given = self._question(name, parameters)
+
+        def work(transaction: Any) -> list[Row]:
+            transaction.run(write)
+            return transaction.run(query, **given)
+
+        return self.gateway.run_rolled_back(work)
+
+    def _question(self, name: str, parameters: Mapping[str, Any]) -> tuple[Query, dict[str, Any]]:
+        query = catalogue()[f"analyst/{name}"]
+        assert parameters.keys() <= query.params.keys()
+        known = self.values | parameters
+        return query, {key: known[key] for key in query.params}
 
     @property
     def people(self) -> dict[str, int]:
@@ -115,3 +136,36 @@ def asked_shop(gateway: Neo4jGateway, shop: OddShop) -> Asked:
     # Who had the deleted item alone is a user still.
     left.__dict__["users"] = shop.users
     return Asked(gateway, left, vectors, other, tuple(gateway.run(SIMILAR)))
+
+
+def kinds(rows: list[Row], key: str = "category_id", kind: str = "kind") -> bool:
+    """Whether each category has its kind."""
+    return all(row[kind] == KIND.get(row[key]) for row in rows)
+
+
+def best(scores: Mapping[Any, float], limit: int = 20) -> list[tuple[Any, float]]:
+    """The highest first; ties by id."""
+    return sorted(scores.items(), key=lambda pair: (-round(pair[1], 9), pair[0]))[:limit]
+
+
+def pairs(rows: list[Row], key: str, value: str) -> list[tuple[Any, Any]]:
+    return [(row[key], pytest.approx(row[value], rel=1e-6)) for row in rows]
+
+
+def ids(path: Any) -> list[str]:
+    return [n.get("user_id") or n.get("item_id") or n.get("category_id") for n in path.nodes]
+
+
+def cosines(vectors: Mapping[str, Any], to: str) -> dict[str, float]:
+    own = vectors[to] / np.linalg.norm(vectors[to])
+    return {i: float(v @ own / np.linalg.norm(v)) for i, v in vectors.items() if i != to}
+
+
+def near(rows: list[Row], key: str, expected: Mapping[str, float]) -> None:
+    """The index is approximate and keeps vectors quantized."""
+    found = {row[key]: row["cosine"] for row in rows}
+    assert len(rows) == len(expected)
+    assert len(found.keys() & expected.keys()) >= 0.8 * len(expected)
+    for each in found.keys() & expected.keys():
+        assert found[each] == pytest.approx(expected[each], abs=0.02)
+    assert list(found.values()) == sorted(found.values(), reverse=True)

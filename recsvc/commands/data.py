@@ -22,7 +22,8 @@ from recsvc.commands._shared import (
 from recsvc.commands.connecting import local_neo4j, open_gateway, open_writing_gateway
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, unknown_kinds
-from recsvc.graph.store import all_versions, take_back
+from recsvc.graph.store import take_back
+from recsvc.graph.version_store import all_versions
 from recsvc.settings import Settings, load_settings
 
 if TYPE_CHECKING:

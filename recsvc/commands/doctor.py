@@ -22,7 +22,7 @@ from recsvc.commands._shared import AsJson
 from recsvc.commands.connecting import local_neo4j, open_gateway
 from recsvc.errors import ApiKeyError, RecsvcError, RefreshError, SettingsError, file_error
 from recsvc.graph.mapping_check import check_mapping
-from recsvc.graph.store import all_versions
+from recsvc.graph.version_store import all_versions
 from recsvc.refresh.options import HYBRID, refresh_options
 from recsvc.scenarios.stored import stored_scenarios
 from recsvc.service.keys import key_file

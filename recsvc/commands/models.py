@@ -25,7 +25,7 @@ from recsvc.commands._shared import (
 )
 from recsvc.commands.connecting import open_gateway, prune_old
 from recsvc.event_kinds import unknown_kinds
-from recsvc.graph.store import all_versions
+from recsvc.graph.version_store import all_versions
 from recsvc.json_log import logs_json
 from recsvc.settings import SETTINGS_FILE, load_settings
 from recsvc.settings_file import model_table, write_model_options

@@ -1,33 +1,27 @@
 """Everything a request reads from and writes to Neo4j. Every call has a deadline."""
 
 import random
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from typing import Any, cast
-
-import neo4j
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from loaders.catalogue import catalogue
 from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.errors import (
-    CategoryCycleError,
-    ForeignGraphError,
     QueryError,
-    RefusedValueError,
-    SumBeyondError,
 )
 from loaders.gateway import Gateway, Neo4jAddress, Row, taken
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
-from loaders.parts import Part, PartName
 from loaders.schema import missing
-from loaders.stored_json import json_object
-from recsvc.errors import NotFoundError, SnapshotError
+from recsvc.errors import NotFoundError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
 from recsvc.graph.experiment_store import ExperimentStore
 from recsvc.graph.fulltext_query import signs_query, words_query
+from recsvc.graph.json_values import json_value
 from recsvc.graph.known_items import KnownItems
 from recsvc.graph.outcome_store import OutcomeStore, outcomes_step
 from recsvc.graph.pasteable_cypher import path_parameters
 from recsvc.graph.read_coalescing import SharedReads
+from recsvc.graph.refused_writes import refuse_beyond, refuse_cycles
 from recsvc.graph.rows import (
     UNKNOWN,
     ActiveVersion,
@@ -38,7 +32,6 @@ from recsvc.graph.rows import (
     State,
     StoredNode,
     StoredUser,
-    active_version,
     event_row,
     found_path,
     live_items,
@@ -46,20 +39,18 @@ from recsvc.graph.rows import (
     stored_user,
 )
 from recsvc.graph.scenario_store import ScenarioStore
-from recsvc.graph.transport import WRITE_SECONDS
+from recsvc.graph.sessions import WRITE_SECONDS
 from recsvc.graph.unreadable import UnreadNotes
+from recsvc.graph.version_store import VersionStore
 
 SEEN_LIMIT = 50_000
 Step = tuple[str, Mapping[str, Any]]
 """Name of a query and its parameters."""
 
-_JSON = ("options", "metrics", "signal_metrics")
-_TIMES = ("started_at", "graph_at", "ready_at", "activated_at", "retired_at")
-_VERSIONS_LIMIT = 200
 _NAMED: Mapping[EvidenceKind, str] = {"user": "name", "item": "title", "category": "name"}
 
 
-class Store(OutcomeStore, ScenarioStore, ExperimentStore):
+class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
     """What is read and written, query by query.
 
     Attributes:
@@ -293,9 +284,9 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore):
         rows = await self._run(catalogue()[f"serve/{kind}"], id=node_id, limit=MAX_LINKS)
         if not rows:
             raise NotFoundError(f"no {kind} {node_id!r} in the graph")
-        properties = {name: _json_value(value) for name, value in sorted(rows[0]["properties"])}
+        properties = {name: json_value(value) for name, value in sorted(rows[0]["properties"])}
         if self.address.graph is not None and rows[0]["named"] is not None:
-            properties = {_NAMED[kind]: _json_value(rows[0]["named"])} | properties
+            properties = {_NAMED[kind]: json_value(rows[0]["named"])} | properties
         return StoredNode(properties, [(link, weight) for link, weight in rows[0]["links"]])
 
     async def add_events(
@@ -318,7 +309,7 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore):
             steps.insert(0, (catalogue()["write/nodes"], {**ids, "categories": []}))
         counted = len(steps) - 1
         steps += [outcomes_step(outcomes)] if outcomes else []
-        answer = (await self._write(steps, _refuse_beyond))[counted]
+        answer = (await self._write(steps, refuse_beyond))[counted]
         return answer[0]["event_ids"] if answer else []
 
     async def write(self, steps: Sequence[Step]) -> list[list[Row]]:
@@ -330,18 +321,13 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore):
             Neo4jError: the graph cannot be written in time.
         """
         queries = [(catalogue()[name], parameters) for name, parameters in steps]
-        return await self._write(queries, _refuse_cycles)
+        return await self._write(queries, refuse_cycles)
 
     async def pending_deletions(self) -> PendingDeletions:
         """The deletions that have not been finished in all stored snapshots."""
         (row,) = await self._run(catalogue()["delete/deletions"])
         self.unread.note(row["unread"])
         return pending_of(row["notes"])
-
-    async def active_versions(self) -> dict[str, ActiveVersion]:
-        """The active version of every model, by name."""
-        rows = await self._run(catalogue()["serve/active_versions"])
-        return {row["model"]: active_version(row) for row in rows}
 
     async def look_at_schema(self, active: Iterable[ActiveVersion]) -> None:
         """Take in which constraints and indexes are not there, for `schema_trouble`.
@@ -363,25 +349,10 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore):
         ]
         self.schema_trouble = "; ".join(missing(rows, vectors)) or None
 
-    async def stored_versions(self) -> dict[int, str]:
-        """SHA-256 of the stored arrays of the blend that can be served, by version."""
-        rows = await self._run(catalogue()["serve/stored_versions"])
-        return {row["version"]: row["sha256"] for row in rows}
-
-    async def known_snapshots(self) -> list[tuple[int, str]]:
-        """Version and SHA-256 of all arrays of the blend that this graph has or had."""
-        rows = await self._run(catalogue()["serve/known_snapshots"])
-        return [(row["version"], row["sha256"]) for row in rows]
-
     async def refresh_holder(self) -> str | None:
         """Who works on a refresh of this graph, as its lease says; None where nobody does."""
         rows = await self._run(catalogue()["lease/holder"])
         return rows[0]["holder"] if rows else None
-
-    async def versions(self) -> list[Row]:
-        """The newest versions of all models, as JSON-ready values."""
-        rows = await self._run(catalogue()["serve/versions"], limit=_VERSIONS_LIMIT)
-        return [_plain(row["properties"]) for row in rows]
 
     async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[Row]:
         """Nodes by the beginning of their id, or by words of their title or name.
@@ -420,54 +391,6 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore):
             limit=limit,
         )  # fmt: skip
 
-    async def snapshot_parts(self, version: int) -> AsyncIterator[Part]:
-        """The packed arrays of one version of the blend, part by part.
-
-        Raises:
-            SnapshotError: it has none, or others by now.
-        """
-        rows = await self._run(catalogue()["serve/snapshot_parts"], version=version)
-        if not rows:
-            raise SnapshotError(f"hybrid {version} has no stored arrays: run `recsvc refresh`")
-        query = catalogue()["serve/snapshot_part"]
-        for name in sorted(PartName(row["entry"], row["number"], row["sha256"]) for row in rows):
-            found = await self._run(
-                query, version=version, entry=name.entry, number=name.number, sha256=name.sha256
-            )
-            if not found:
-                raise SnapshotError(f"the arrays of hybrid {version} were rewritten meanwhile")
-            yield Part(name.entry, name.number, found[0]["content"])
-
-
-def _refuse_beyond(rows: list[Row]) -> None:
-    """Refuse what `cypher/ingest/events.cypher` has done, where a sum is beyond its limit."""
-    _refuse_nodes(rows)
-    for row in rows:
-        if row.get("beyond"):
-            raise SumBeyondError(row["beyond"])
-
-
-def _refuse_nodes(rows: list[Row]) -> None:
-    """Refuse what somebody else's graph has no place for."""
-    for row in rows:
-        why = row.get("refused")
-        if why == "number":
-            raise RefusedValueError(
-                f"the id {row['id']!r} of a {row['kind']} is no whole number",
-                properties=[f"{row['kind']}_id"],
-                why=f"ids of {row['kind']}s are whole numbers in this graph: expected one",
-            )
-        if why:
-            raise ForeignGraphError(f"{row['kind']} {row['id']!r} cannot be written: {why}")
-
-
-def _refuse_cycles(rows: list[Row]) -> None:
-    """Refuse what `cypher/write/own_ancestors.cypher` finds."""
-    _refuse_nodes(rows)
-    for row in rows:
-        if "own_ancestor" in row:
-            raise CategoryCycleError(f"the category {row['own_ancestor']!r} is its own ancestor")
-
 
 def unknown_users(gateway: Gateway, user_ids: Sequence[str]) -> list[str]:
     """Those of some users that are not in the graph, in their order, for a command.
@@ -499,48 +422,3 @@ def take_back(gateway: Gateway, user_id: str, item_id: str, event: str | None = 
     rows = [{"user_id": user_id, "item_id": item_id, "event": event}]
     taken = gateway.run(catalogue()["write/retract"], rows=rows)
     return sorted(kind for row in taken for kind in row["events"])
-
-
-def all_versions(gateway: Gateway) -> list[Row]:
-    """What `Store.versions` gives, for a command.
-
-    Raises:
-        Neo4jError: the graph cannot be read.
-    """
-    rows = gateway.run(catalogue()["serve/versions"], limit=_VERSIONS_LIMIT)
-    return [_plain(row["properties"]) for row in rows]
-
-
-def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """A version's properties as JSON-ready values; the texts that hold JSON are read.
-
-    `unreadable` names those that cannot be read, where there are any.
-    """
-    values = {
-        name: _readable(name, value)
-        for name, value in sorted(properties.items())
-        if value is not None
-    }
-    unreadable = [name for name, value in values.items() if value is None]
-    readable = {name: value for name, value in values.items() if value is not None}
-    return readable | ({"unreadable": unreadable} if unreadable else {})
-
-
-def _readable(name: str, value: Any) -> Any:
-    """A property of a version as a JSON-ready value; None where it cannot be read."""
-    if name in _JSON:
-        return json_object(value)
-    if name in _TIMES and not isinstance(value, neo4j.time.DateTime):
-        return None
-    return _json_value(value)
-
-
-def _json_value(value: Any) -> Any:
-    """A stored value as JSON has it: a time as it is, what JSON has no form for as text."""
-    if isinstance(value, neo4j.time.DateTime):
-        return value.to_native().isoformat()
-    if isinstance(value, list):
-        values = cast("list[Any]", value)  # of one type, as Neo4j keeps them, and maybe long
-        plain = not values or isinstance(values[0], str | int | float)
-        return values if plain else [_json_value(each) for each in values]
-    return value if isinstance(value, str | int | float | None) else str(value)

@@ -1,21 +1,19 @@
-"""How reads and writes get to Neo4j: connections, deadlines, planning, the schema.
+"""What is planned and made ahead, so that reads and writes of requests are in time.
 
-One driver per event loop, opened by `open` and closed by `close`. The first writer has the
-schema made, and all others wait for that.
+The first writer has the schema made, and all others wait for that.
 """
 
 import asyncio
 import re
-from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
-from typing import Any, LiteralString, TypeVar
+from typing import Any
 
 import neo4j
 import structlog
 
-from loaders.catalogue import Query, catalogue, with_one_parameter
+from loaders.catalogue import Query, catalogue
 from loaders.errors import (
     ForeignGraphError,
     Neo4jAwayError,
@@ -24,35 +22,23 @@ from loaders.errors import (
     Neo4jUnavailableError,
     QueryError,
 )
-from loaders.gateway import Neo4jAddress, Neo4jGateway, Row, checked, taken
+from loaders.gateway import Neo4jAddress, Neo4jGateway, Row, taken
 from loaders.schema import FullText, apply_schema, full_text_names
-from recsvc.graph.circuit_breaker import Patience
 from recsvc.graph.pasteable_cypher import path_parameters
-from recsvc.graph.read_coalescing import SharedReads
-from recsvc.graph.rows import UNKNOWN, State
+from recsvc.graph.sessions import WRITE_SECONDS, Sessions
 
-WRITE_SECONDS = 10.0
-"""Deadline of a write, unless another one is set."""
-_CONNECTIONS = 100
 _PLANNING_SECONDS = 30.0
-_DELETED = "Neo.ClientError.Statement.EntityNotFound"
-_RETIRING_SECONDS = 0.05
 _LINE = re.compile(r"\bline (\d+),")
 _NO_SCHEMA = "a constraint or index that writes need cannot be made in the graph database"
 
-_T = TypeVar("_T")
-_Key = TypeVar("_Key")
 
 _log = structlog.get_logger()
 
 
-class Transport:
-    """Asynchronous reads and writes with a deadline each.
+class Transport(Sessions):
+    """Reads and writes, whose queries are planned ahead and whose schema is made.
 
     Attributes:
-        address: where Neo4j is.
-        timeout_seconds: the deadline of reads; those in `one_request` have it together.
-        write_timeout_seconds: the deadline of a write.
         write_trouble: why the last write failed, or the last try to write, where the server's side
             was at fault.
     """
@@ -64,29 +50,16 @@ class Transport:
         timeout_seconds: float,
         write_timeout_seconds: float = WRITE_SECONDS,
     ) -> None:
-        self.address = address
-        self.timeout_seconds = timeout_seconds
-        self.write_timeout_seconds = max(timeout_seconds, write_timeout_seconds)
+        super().__init__(
+            address, timeout_seconds=timeout_seconds, write_timeout_seconds=write_timeout_seconds
+        )
         self.write_trouble: str | None = None
         self._refusal: str | None = None
-        self._driver: neo4j.AsyncDriver | None = None
-        self._writes_on = Counter[neo4j.AsyncDriver]()
-        self._retiring: set[asyncio.Task[None]] = set()
-        self._patience = Patience(address.shown, self._probe)
         self._planning: asyncio.Task[None] | None = None
         self._plans_paths = False
         self._left_out: set[str] = set()
         self._schema: asyncio.Task[FullText] | None = None
         self._full_text: FullText | None = None
-
-    def one_request(self) -> AbstractContextManager[None]:
-        """Everything read in the block has one deadline."""
-        return self._patience.one_request()
-
-    @property
-    def away(self) -> bool:
-        """Whether Neo4j is known not to answer: nobody waits for it."""
-        return self._patience.away
 
     @property
     def _writes_nodes(self) -> bool:
@@ -94,28 +67,12 @@ class Transport:
         graph = self.address.graph
         return graph is None or graph.map.writes == "all"
 
-    async def open(self) -> None:
-        """Make the driver; connections are opened when they are needed."""
-        self._driver = neo4j.AsyncGraphDatabase.driver(
-            self.address.uri,
-            auth=self.address.auth,
-            max_connection_pool_size=_CONNECTIONS,
-            connection_timeout=self.timeout_seconds,
-            connection_acquisition_timeout=self.timeout_seconds,
-            # Below the deadline, so that a server that is away is told from one that is slow.
-            max_transaction_retry_time=self.timeout_seconds / 4,
-            notifications_min_severity="OFF",
-            user_agent="recsvc",
-        )
-
     async def close(self) -> None:
         """Close every connection."""
-        await self._patience.close()
+        await self._patience.close()  # whose probe may begin to plan
         if self._planning is not None:
             self._planning.cancel()
-        await asyncio.gather(*self._retiring)
-        if self._driver is not None:
-            await self._driver.close()
+        await super().close()
 
     async def warm_up(self) -> None:
         """Let Neo4j plan the queries of requests, which takes it a second each the first time.
@@ -252,29 +209,6 @@ class Transport:
             self._full_text = full_text_names(await self._run(catalogue()["ingest/indexes"]))
         return self._full_text
 
-    async def _run(
-        self, query: Query, *, timeout_seconds: float | None = None, **parameters: Any
-    ) -> list[Row]:
-        seconds = timeout_seconds or self.timeout_seconds
-        return (await self._run_after(query, parameters, UNKNOWN, seconds))[0]
-
-    async def _run_after(
-        self, query: Query, parameters: Mapping[str, Any], after: State, seconds: float
-    ) -> tuple[list[Row], State]:
-        """The rows of a read that sees all that was committed before a state, and its own state.
-
-        Where both are the same, the rows are those of that state: Neo4j tells the newest commit
-        when a read ends, and waits for commits up to a bookmark that it is given.
-        """
-        self._patience.refuse_if_away()
-        return await self._asked(query, parameters, seconds, after)
-
-    async def _shared(self, name: str, reads: SharedReads[_Key, _T], key: _Key) -> _T:
-        """What is read for one request, maybe together with what others want."""
-        self._patience.refuse_if_away()
-        async with self._patience.deadline(catalogue()[name], self.timeout_seconds):
-            return await reads.ask(key)
-
     async def _write(
         self,
         steps: Sequence[tuple[Query, Mapping[str, Any]]],
@@ -306,16 +240,8 @@ class Transport:
         return answers
 
     async def _probe(self) -> None:
-        """Ask on a new connection: none of the old ones may work, and waiting on each is long."""
-        old = self._opened()
-        await self.open()
-        if self._writes_on[old]:
-            self._retire_later(old)
-        else:
-            await self._retire(old)
-        query = catalogue()["serve/user_evidence"]
-        async with self._patience.deadline(query, self.timeout_seconds):
-            await self._opened().verify_connectivity()
+        """See `Sessions._probe`; then have queries planned."""
+        await super()._probe()
         # It may have been started again, and has planned nothing then; it may be another one. What
         # each answer needs comes first.
         self._schema = self._full_text = None
@@ -338,125 +264,6 @@ class Transport:
                 f"Neo4j at {self.address.shown} answers again and plans its queries of paths first"
             )
 
-    @contextmanager
-    def _kept_open(self) -> Generator[None]:
-        """Have the driver closed no earlier than the block ends, which writes with it."""
-        driver = self._opened()
-        self._writes_on[driver] += 1
-        try:
-            yield
-        finally:
-            self._writes_on[driver] -= 1
-
-    def _retire_later(self, driver: neo4j.AsyncDriver) -> None:
-        """Close a driver when the writes on it are over: cut off, they would fail for nothing."""
-
-        async def wait() -> None:
-            while self._writes_on[driver]:  # noqa: ASYNC110 - rare, and no write has to tell
-                await asyncio.sleep(_RETIRING_SECONDS)
-            await self._retire(driver)
-
-        task = asyncio.create_task(wait())
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
-
-    async def _retire(self, driver: neo4j.AsyncDriver) -> None:
-        del self._writes_on[driver]
-        with suppress(TimeoutError, RuntimeError):  # the latter as in `_in_session`
-            async with asyncio.timeout(self.timeout_seconds):
-                await driver.close()
-
-    async def _asked(
-        self,
-        query: Query,
-        parameters: Mapping[str, Any],
-        seconds: float,
-        after: State = UNKNOWN,
-    ) -> tuple[list[Row], State]:
-        if not self.address.writes:
-            kept = await asyncio.to_thread(self.address.rows_from_disk, query, parameters)
-            if kept is not None:
-                return kept, UNKNOWN
-        async with self._patience.deadline(query, seconds):
-            try:
-                return await self._read_once(query, parameters, seconds, after)
-            except (neo4j.exceptions.DriverError, neo4j.exceptions.Neo4jError) as error:
-                if not (error.is_retryable() or _was_deleted_meanwhile(error)):
-                    raise
-            (rows,) = await self._transact([(query, parameters)], seconds)
-            return rows, UNKNOWN
-
-    async def _read_once(
-        self, query: Query, parameters: Mapping[str, Any], seconds: float, after: State
-    ) -> tuple[list[Row], State]:
-        """One read without a transaction around it: half the messages, and no second try."""
-
-        async def work(session: neo4j.AsyncSession) -> tuple[list[Row], State]:
-            text = neo4j.Query(self._text(query), timeout=seconds)
-            result = await session.run(text, {"all": checked(query, parameters)})
-            rows = [dict(record.items()) async for record in result]
-            return rows, State((await session.last_bookmarks()).raw_values)
-
-        bookmarks = neo4j.Bookmarks.from_raw_values(after)
-        return await self._in_session(
-            work, default_access_mode=neo4j.READ_ACCESS, bookmarks=bookmarks
-        )
-
-    def _text(self, query: Query) -> LiteralString:
-        return with_one_parameter(self.address.statement(query))
-
-    async def _in_session(
-        self, work: Callable[[neo4j.AsyncSession], Awaitable[_T]], **options: Any
-    ) -> _T:
-        """What some work in a session comes to.
-
-        To write on a connection that the server reset is a RuntimeError in uvloop. The driver does
-        not know it and would count the connection as in use for ever: here it is dropped.
-        """
-        for _ in range(_CONNECTIONS + 1):
-            async with self._opened().session(database=self.address.database, **options) as session:
-                try:
-                    return await work(session)
-                except RuntimeError:
-                    session.cancel()
-        raise neo4j.exceptions.ServiceUnavailable("every connection had been reset")
-
-    def _opened(self) -> neo4j.AsyncDriver:
-        if self._driver is None:
-            raise RuntimeError("Store.open() has not been called")
-        return self._driver
-
-    async def _transact(
-        self,
-        steps: Sequence[tuple[Query, Mapping[str, Any]]],
-        seconds: float,
-        check: Callable[[list[Row]], None] = lambda _: None,
-    ) -> list[list[Row]]:
-        """The rows of each query; all are run in one transaction.
-
-        One that writes waits for the other writers, as those of `loaders.gateway` do. Where
-        `check` raises, all is rolled back.
-        """
-        writing = any(query.mode == "write" for query, _ in steps)
-
-        @neo4j.unit_of_work(timeout=seconds)
-        async def work(transaction: neo4j.AsyncManagedTransaction) -> list[list[Row]]:
-            answers: list[list[Row]] = []
-            if writing:
-                lock = catalogue()["ingest/write_lock"]
-                await transaction.run(self.address.statement(lock))
-            for query, parameters in steps:
-                values = {"all": checked(query, parameters)}
-                result = await transaction.run(self._text(query), values)
-                answers.append([dict(record.items()) async for record in result])
-                check(answers[-1])
-            return answers
-
-        async def managed(session: neo4j.AsyncSession) -> list[list[Row]]:
-            return await (session.execute_write if writing else session.execute_read)(work)
-
-        return await self._in_session(managed)
-
 
 def _heard(task: asyncio.Task[Any]) -> None:
     """Take in how a task ended that nobody may wait for any more."""
@@ -470,10 +277,3 @@ def writes() -> tuple[Query, ...]:
     lock, events = catalogue()["ingest/write_lock"], catalogue()["ingest/events"]
     others = (*catalogue().folder("write"), *catalogue().folder("delete"))
     return (events, lock, *(query for query in others if query.mode == "write"))
-
-
-def _was_deleted_meanwhile(
-    error: neo4j.exceptions.DriverError | neo4j.exceptions.Neo4jError,
-) -> bool:
-    """Whether a read met something that another transaction was deleting."""
-    return isinstance(error, neo4j.exceptions.Neo4jError) and error.code == _DELETED

@@ -14,6 +14,7 @@ from recsvc.answer import (
     Source,
 )
 from recsvc.blend.blend import BASE
+from recsvc.blend.fairness import FAIRNESS
 from recsvc.explain.contributions import DIVERSITY, ExactScores, contributions
 from recsvc.explain.counterfactual import Removal
 from recsvc.explain.paths import DrawnPaths
@@ -133,12 +134,13 @@ def laid_out(answer: Answer, listing: RuledListing, text: TextSettings) -> Answe
     items: list[RankedItem] = []
     for place, each in enumerate(listing.layout):
         if isinstance(each, Newcomer):
-            raised = listing.raised(each)
-            item = _newcomer(listing, each.item_id, each.title, text.newcomer, raised)
+            parts = listing.parts_of(each)
+            item = _newcomer(listing, each.item_id, each.title, text.newcomer, parts)
         else:
             item = answer.items[each]
         why = listing.placed_by(place)
-        if item.signals.get(RULE, 0.0) > 0.0 or (why or "").startswith(PROMOTES):
+        gained = max(item.signals.get(part, 0.0) for part in (RULE, FAIRNESS))
+        if gained > 0.0 or (why or "").startswith(PROMOTES):
             item = _promoted(item, text.promoted)
         items.append(replace(item, rank=place + 1, placed_by=why))
     return replace(answer, items=tuple(items))
@@ -181,12 +183,12 @@ def newcomer_answer(
 
 
 def _newcomer(
-    listing: Listing, item_id: str, title: str | None, text: str, raised: float = 0.0
+    listing: Listing, item_id: str, title: str | None, text: str, parts: Mapping[str, float] = {}
 ) -> RankedItem:
+    raised = sum(parts.values())
     whole = Explanation(text, (), raised, (), None, "")
     shown = {"none": None, "summary": Explanation(text, (), raised), "full": whole}
-    parts = {RULE: raised} if isinstance(listing, RuledListing) and listing.plan.adjusts else {}
-    signals = parts | {BASE: 0.0}
+    signals = {**parts, BASE: 0.0}
     return RankedItem(item_id, title, 0, raised, signals, shown[listing.query.explain])
 
 

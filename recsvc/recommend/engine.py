@@ -8,62 +8,56 @@ When Neo4j does not answer in time the answer still comes, and `degraded` names 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.errors import Neo4jAwayError
 from loaders.gateway import Row
 from recsvc.answer import Answer, SimilarAnswer
 from recsvc.errors import NotFoundError
 from recsvc.event_kinds import unknown_kinds
-from recsvc.evidence import Evidence, EvidenceKind
-from recsvc.graph.rows import ActiveVersion, CategoryScope, PendingDeletions, StoredNode, StoredUser
+from recsvc.evidence import EvidenceKind
+from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
 from recsvc.graph.store import Store
 from recsvc.outcomes import outcome as told
-from recsvc.outcomes.fatigue import Shown, shown_items
 from recsvc.outcomes.recommendation_id import RecommendationIds
 from recsvc.phrases import TextSettings
 from recsvc.recommend.activator import Activations
 from recsvc.recommend.active_snapshot import Serving
 from recsvc.recommend.answers import Answers
+from recsvc.recommend.asker_reader import AskerReader
 from recsvc.recommend.experiments import Experiments
-from recsvc.recommend.exposure import MeasuredExposure, measure, places_of_answers
-from recsvc.recommend.fresh_rows import by_anybody, with_live_rows
+from recsvc.recommend.exposure import (
+    MeasuredExposure,
+    exposure_of_answers,
+    exposure_of_impressions,
+)
 from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
 from recsvc.recommend.home import BEST, Home, home_of, new_items, popular_items
 from recsvc.recommend.live_truth import live_scope, live_titles, snapshot_now
+from recsvc.recommend.many_users import answer_each
 from recsvc.recommend.query import (
-    MOST_UNKNOWN,
     Asker,
     EvidenceKey,
     RecommendationQuery,
     StatedEvidence,
-    check_work,
     stated_asker,
-    stored_asker,
 )
-from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.readiness import Readiness
-from recsvc.recommend.ruled_list import RuledListing
-from recsvc.recommend.similar import similar_items, similar_users
+from recsvc.recommend.resolved_query import QueryResolver, ResolvedQuery
+from recsvc.recommend.similar import embedding_model, similar_items, similar_users
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.recommend.write_counters import Revisions
 from recsvc.scenarios.document import Scenario
-from recsvc.scenarios.plan import Plan, plan_of
 from recsvc.scenarios.stored import StoredScenarios
 from recsvc.settings import EventSettings, OutcomeSettings
 from recsvc.snapshot.arrays import Snapshot
 from recsvc.snapshot.deletion import DeletedNode
 
 _T = TypeVar("_T")
-_USERS_AT_ONCE = 8
 _ENGLISH = TextSettings()
 _OUTCOMES = OutcomeSettings()
 
@@ -97,11 +91,12 @@ class Engine:
         self._outcomes = outcomes
         self.ids = ids or RecommendationIds()
         self._answers = Answers(store, text, self.ids)
-        self._max_evidence = max_evidence
+        self._askers = AskerReader(store, events, outcomes, max_evidence)
         self._serving = Serving(store, snapshot_folder)
         self._graph = GraphWriter(store, self._serving, revisions, fades=outcomes.fatigue > 0.0)
         self._activations = Activations(store, self._serving)
         self.scenarios = StoredScenarios(store, self._graph.note_scenario)
+        self._queries = QueryResolver(self._serving, self.scenarios)
         self.experiments = Experiments(store)
         self._made_from: tuple[object, object] | None = None
 
@@ -139,16 +134,16 @@ class Engine:
         """
         started = time.perf_counter()
         trial = query if scenario is not None else self.experiments.now.under(user_id, query)
-        chosen, asked = await self._chosen_under(trial, query, scenario)
+        chosen, asked = await self._queries.resolve(trial, query, scenario)
         query = asked.query
         with self._store.one_request():
             (asker, snapshot), scope, unknown = await asyncio.gather(
-                self._asker(user_id, chosen),
+                self._askers.asker(user_id, chosen),
                 live_scope(self._store, chosen, query),
-                self._unknown(query.named(), chosen),
+                self._askers.unknown(query.named(), chosen),
             )
             with WORKSHOP.room(asker.work(query)):
-                listing = await _listing(snapshot, asker, asked, scope)
+                listing = await asked.listing(snapshot, asker, scope)
                 return (await self._answers.of(listing, started)).with_unknown(unknown)
 
     async def home(self, user_id: str) -> Home:
@@ -166,7 +161,7 @@ class Engine:
             self.recommend(user_id, query),
             self.recommend(user_id, query, scenario=new_items()),
             self.recommend(user_id, query, scenario=popular_items(signals)),
-            self._asker(user_id, snapshot),
+            self._askers.asker(user_id, snapshot),
         )
         return home_of(best, new, popular, asker.evidence, self._text)
 
@@ -193,49 +188,13 @@ class Engine:
             together.setdefault(trials.under(user_id, query), []).append(user_id)
         taken: dict[str, _T] = {}
         for own, some in together.items():
-            taken |= await self._of_each(some, own, query, take)
+            chosen, asked = await self._queries.resolve(own, query)
+            taken |= await answer_each(
+                some, chosen, asked, take,
+                store=self._store, askers=self._askers, answers=self._answers,
+            )  # fmt: skip
         unknown = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in taken]
         return [taken[user_id] for user_id in user_ids if user_id in taken], unknown
-
-    async def _of_each(
-        self,
-        user_ids: Sequence[str],
-        trial: RecommendationQuery,
-        query: RecommendationQuery,
-        take: Callable[[Answer], _T],
-    ) -> dict[str, _T]:
-        """What is kept of the answer of each of some users, all under one variant."""
-        at_once = asyncio.Semaphore(_USERS_AT_ONCE)
-        chosen, asked = await self._chosen_under(trial, query)
-        query = asked.query
-        known: dict[str, tuple[Asker, Snapshot]] = {}
-        taken: dict[str, _T] = {}
-
-        async def ask(user_id: str) -> None:
-            async with at_once:
-                with self._store.one_request(), suppress(NotFoundError):
-                    known[user_id] = await self._asker(user_id, chosen)
-
-        async def answer(user_id: str) -> None:
-            async with at_once:
-                started = time.perf_counter()
-                asker, snapshot = known.pop(user_id)
-                with self._store.one_request():
-                    listing = await _listing(snapshot, asker, asked, scope)
-                    made = (await self._answers.of(listing, started)).with_unknown(nowhere)
-                taken[user_id] = await WORKSHOP.do(asker.is_large(query), take, made)
-
-        users = list(dict.fromkeys(user_ids))
-        with self._store.one_request():
-            scope, nowhere = await asyncio.gather(
-                live_scope(self._store, chosen, query), self._unknown(query.named(), chosen)
-            )
-        await asyncio.gather(*map(ask, users))
-        pieces = [len(asker.evidence.nodes) for asker, _ in known.values()]
-        work = check_work(query, pieces, sum(user_id in known for user_id in user_ids))
-        with WORKSHOP.room(work):
-            await asyncio.gather(*map(answer, [user_id for user_id in users if user_id in known]))
-        return taken
 
     async def recommend_for(
         self, evidence: Sequence[StatedEvidence], query: RecommendationQuery
@@ -248,19 +207,18 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        asked = self._asked(query)
+        snapshot, asked = await self._queries.resolve(query, query)
         query = asked.query
-        snapshot = asked.weighted(await self._chosen(query))
         named: list[EvidenceKey] = [("item", each.item_id) for each in evidence]
         with self._store.one_request():
             titles, scope, unknown = await asyncio.gather(
                 live_titles(self._store, snapshot, {each.item_id for each in evidence}),
                 live_scope(self._store, snapshot, query),
-                self._unknown([*named, *query.named()], snapshot),
+                self._askers.unknown([*named, *query.named()], snapshot),
             )
             asker = stated_asker(evidence, titles, self._events)
             with WORKSHOP.room(asker.work(query)):
-                listing = await _listing(snapshot, asker, asked, scope)
+                listing = await asked.listing(snapshot, asker, scope)
                 return (await self._answers.of(listing, started)).with_unknown(unknown)
 
     async def snapshot_now(self, item_ids: Iterable[str]) -> tuple[Snapshot, list[str]]:
@@ -277,16 +235,8 @@ class Engine:
         self._store.unread.heard = heard
 
     async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
-        """What counts as evidence of a user, and what the graph holds of them.
-
-        Raises:
-            NotFoundError: there is no such user.
-            SnapshotError: nothing has been refreshed yet.
-            Neo4jError: the graph cannot be read in time.
-        """
-        limit = self._max_evidence
-        stored = await self._store.user(user_id, limit=limit)
-        return stored_asker(user_id, stored, self._events, limit=limit), stored
+        """See `recsvc.recommend.asker_reader.AskerReader.known`."""
+        return await self._askers.known(user_id)
 
     async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[Row]:
         """See `recsvc.graph.store.Store.find`."""
@@ -300,40 +250,14 @@ class Engine:
     async def exposure_of_answers(
         self, users: int, k: int, item_property: str | None
     ) -> tuple[int, MeasuredExposure]:
-        """How the places of lists of some users are spread, as they would be answered now.
-
-        Args:
-            users: of how many, drawn anew.
-            k: length of each list.
-            item_property: of items, whose values are told apart; None for none.
-
-        Returns:
-            The number of lists, and the measures.
-
-        Raises:
-            SnapshotError: nothing has been refreshed yet.
-            Neo4jError: the graph cannot be read in time.
-            TooMuchError: all answers together take too long.
-            BusyError: they are large, and as much as can be done is in hand.
-        """
-        lists, places = await places_of_answers(self, self._store, users, k)
-        return lists, await measure(self._store, self.snapshot, places, item_property)
+        """See `recsvc.recommend.exposure.exposure_of_answers`."""
+        return await exposure_of_answers(self, self._store, users, k, item_property)
 
     async def exposure_of_impressions(
         self, days: int, item_property: str | None
     ) -> MeasuredExposure:
-        """How the impressions of the last days are spread over items.
-
-        Args:
-            days: how many.
-            item_property: of items, whose values are told apart; None for none.
-
-        Raises:
-            SnapshotError: nothing has been refreshed yet.
-            Neo4jError: the graph cannot be read in time.
-        """
-        places = await self._store.shown_places(datetime.now(UTC) - timedelta(days=days))
-        return await measure(self._store, self.snapshot, places, item_property)
+        """See `recsvc.recommend.exposure.exposure_of_impressions`."""
+        return await exposure_of_impressions(self._store, self.snapshot, days, item_property)
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
         """Why a user is or would be recommended an item: any item of the graph.
@@ -348,10 +272,10 @@ class Engine:
 
     async def _explained(self, user_id: str, item_id: str) -> Answer:
         started = time.perf_counter()
-        asker, snapshot = await self._asker(user_id, self.snapshot)
+        asker, snapshot = await self._askers.asker(user_id, self.snapshot)
         query = RecommendationQuery(explain="full")
         with WORKSHOP.room(asker.work(query)):
-            listing = await _listing(snapshot, asker, AskedFor(query))
+            listing = await ResolvedQuery(query).listing(snapshot, asker)
             row = snapshot.items.row(item_id)
             if row < 0:
                 return await self._answers.of_newcomer(listing, item_id, started)
@@ -365,7 +289,7 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
             Neo4jError: the neighbourhood of a new item cannot be read in time.
         """
-        name = self._embedding_model(model)
+        name = embedding_model(self.snapshot, model)
         with self._store.one_request():
             return await similar_items(self._store, self.snapshot, name, item_id, k)
 
@@ -377,7 +301,7 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
             Neo4jError: the graph cannot be read in time.
         """
-        active = self._serving.active.get(self._embedding_model(model))
+        active = self._serving.active.get(embedding_model(self.snapshot, model))
         if active is None or active.slot is None:
             raise NotFoundError(f"no active version of {model or 'any embedding model'}")
         with self._store.one_request():
@@ -427,12 +351,7 @@ class Engine:
         return await self._graph.change(change)
 
     async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
-        """What its owner knows about a user, item or category.
-
-        Raises:
-            NotFoundError: there is no such node.
-            Neo4jError: the graph cannot be read in time.
-        """
+        """See `recsvc.graph.store.Store.node`."""
         return await self._store.node(kind, node_id)
 
     async def delete(self, kind: EvidenceKind, node_id: str) -> None:
@@ -449,11 +368,7 @@ class Engine:
                 await asyncio.to_thread(self._forget_elsewhere, kind, node_id)
 
     async def pending_deletions(self) -> PendingDeletions:
-        """The deletions that are not finished in all stored arrays.
-
-        Raises:
-            Neo4jError: the graph cannot be read in time.
-        """
+        """See `recsvc.graph.store.Store.pending_deletions`."""
         return await self._store.pending_deletions()
 
     @property
@@ -479,11 +394,7 @@ class Engine:
         return self._serving.active
 
     async def refresh_holder(self) -> str | None:
-        """Who works on a refresh of this graph; None where nobody does.
-
-        Raises:
-            Neo4jError: the graph cannot be read in time.
-        """
+        """See `recsvc.graph.store.Store.refresh_holder`."""
         return await self._store.refresh_holder()
 
     async def ready(self) -> Readiness:
@@ -509,112 +420,6 @@ class Engine:
             found["scenario"] = self.scenarios.trouble
         return found
 
-    def _asked(self, query: RecommendationQuery, scenario: Scenario | None = None) -> "AskedFor":
-        """What a query asks for under its scenario, or under one that is tried.
-
-        Raises:
-            NotFoundError: there is no such scenario.
-        """
-        now = datetime.now(UTC)
-        if scenario is not None:
-            return AskedFor(query.under(scenario), plan_of(scenario, now))
-        if query.scenario is None:
-            return AskedFor(query)
-        current = self.scenarios.find(query.scenario)
-        plan = None if current is None else current.plan(now)
-        if plan is None:
-            return AskedFor(query, degraded=("scenario",))
-        return AskedFor(query.under(plan.document), plan)
-
-    async def _chosen(self, query: RecommendationQuery, *, look: bool = True) -> Snapshot:
-        """The arrays that a query asks for; see `Serving.version`."""
-        snapshot = self.snapshot
-        if query.version is not None:
-            snapshot = await self._serving.version(query.version, look=look)
-        return snapshot if query.signal is None else snapshot.alone(query.signal)
-
-    async def _chosen_under(
-        self,
-        trial: RecommendationQuery,
-        query: RecommendationQuery,
-        scenario: Scenario | None = None,
-    ) -> "tuple[Snapshot, AskedFor]":
-        """The arrays that are asked for, and what is asked.
-
-        Where those of an experiment cannot be had, since a refresh took their place, its scenario
-        was deleted or Neo4j is away, the answer is made without the experiment.
-
-        Args:
-            trial: what is asked under the experiments; `query` itself where there are none.
-            query: what the caller asked.
-            scenario: one that is only tried.
-        """
-        try:
-            asked = self._asked(trial, scenario)
-            return asked.weighted(await self._chosen(asked.query, look=trial is query)), asked
-        except (NotFoundError, Neo4jAwayError):
-            if trial is query:
-                raise
-        asked = self._asked(query)
-        return asked.weighted(await self._chosen(query)), asked
-
-    async def _asker(self, user_id: str, snapshot: Snapshot) -> tuple[Asker, Snapshot]:
-        """What is known about a user now, and the arrays with what those they follow did.
-
-        Without Neo4j nothing is known about them.
-        """
-        try:
-            stored, shown = await asyncio.gather(
-                self._store.user(user_id, limit=self._max_evidence), self._shown(user_id)
-            )
-        except Neo4jAwayError:
-            return Asker(user_id, Evidence(), degraded=("evidence",)), snapshot
-        counts = {other: count for other, _, count in stored.follows}
-        asker = stored_asker(user_id, stored, self._events, limit=self._max_evidence)
-        asker = replace(asker, shown=shown) if shown else asker
-        try:
-            live = await with_live_rows(self._store, snapshot, counts, asker.evidence)
-        except Neo4jAwayError:
-            return replace(asker, degraded=("live evidence",)), snapshot
-        source = asker.source and replace(asker.source, anybody=by_anybody(snapshot, live))
-        return replace(asker, source=source), live
-
-    async def _shown(self, user_id: str) -> dict[str, Shown]:
-        """How items were shown to a user lately; nothing is read where that does not matter."""
-        fatigue, days = self._outcomes.fatigue, self._outcomes.fatigue_half_life_days
-        if not fatigue:
-            return {}
-        rows = await self._store.shown(user_id, told.SHOWN, timedelta(days=days))
-        return shown_items(rows, fatigue)
-
-    async def _unknown(self, named: Sequence[EvidenceKey], snapshot: Snapshot) -> tuple[str, ...]:
-        """What a request names and is nowhere, as far as the graph can be asked."""
-        ids = {"item": snapshot.items, "category": snapshot.categories}
-        new: list[EvidenceKey] = [
-            (k, each) for k, each in dict.fromkeys(named) if k == "user" or each not in ids[k]
-        ]
-        if not new:
-            return ()
-        try:
-            there = await self._store.known(new)
-        except Neo4jAwayError:
-            return ()
-        missing = [f"{kind}:{each}" for kind, each in new if (kind, each) not in there]
-        return tuple(missing[:MOST_UNKNOWN])
-
-    def _embedding_model(self, model: str | None) -> str:
-        names = [name for name in self.snapshot.versions if name != "hybrid"]
-        if not names:
-            raise NotFoundError(
-                "no model with vectors is active, which tell what is near: refresh with one of "
-                f"{', '.join(EMBEDDING_MODELS)}"
-            )
-        if model is None and names:
-            return names[0]
-        if model not in names:
-            raise NotFoundError(f"no embedding model {model!r} is active: expected one of {names}")
-        return model
-
     @property
     def made_from(self) -> object:
         """What answers are made from besides the graph: another object once that is another.
@@ -635,38 +440,3 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         return self._serving.snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class AskedFor:
-    """A query, and what its scenario does.
-
-    Attributes:
-        query: with what the scenario says and the caller does not.
-        plan: what the scenario does now; None where there is none.
-        degraded: the scenario, where it cannot be read.
-    """
-
-    query: RecommendationQuery
-    plan: Plan | None = None
-    degraded: tuple[str, ...] = ()
-
-    def weighted(self, snapshot: Snapshot) -> Snapshot:
-        """The arrays with the weights of the scenario."""
-        if self.plan is None or not self.plan.document.weights:
-            return snapshot
-        return replace(snapshot, blend=snapshot.blend.weighted(self.plan.document.weights))
-
-
-async def _listing(
-    snapshot: Snapshot, asker: Asker, asked: AskedFor, scope: CategoryScope | None = None
-) -> Listing:
-    query, degraded = asked.query, asked.degraded
-    if query.categories and scope is None:
-        degraded = (*degraded, "categories")
-    if degraded:
-        asker = replace(asker, degraded=(*asker.degraded, *degraded))
-    do = partial(WORKSHOP.do, asker.is_large(query))
-    if asked.plan is None:
-        return await do(Listing, snapshot, asker, query, scope)
-    return await do(RuledListing, snapshot, asker, query, scope, asked.plan)

@@ -3,17 +3,18 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from recsvc.answer import Answer
 from recsvc.evaluation.exposure import Exposure, Share, exposure, shares
+from recsvc.graph.store import Store
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.snapshot.arrays import Snapshot
 
 if TYPE_CHECKING:
-    from recsvc.graph.store import Store
     from recsvc.recommend.engine import Engine
 
 _MOST_VALUES: Final = 100
@@ -35,10 +36,20 @@ class MeasuredExposure:
     by_value: Mapping[str, Share]
 
 
-async def places_of_answers(
-    engine: "Engine", store: "Store", users: int, k: int
-) -> tuple[int, Counter[str]]:
-    """How many answers some users get, who are drawn anew, and how many places each item has there.
+async def exposure_of_answers(
+    engine: "Engine", store: Store, users: int, k: int, item_property: str | None
+) -> tuple[int, MeasuredExposure]:
+    """How the places of lists of some users are spread, as they would be answered now.
+
+    Args:
+        engine: makes the lists.
+        store: the graph.
+        users: of how many, drawn anew.
+        k: length of each list.
+        item_property: of items, whose values are told apart; None for none.
+
+    Returns:
+        The number of lists, and the measures.
 
     Raises:
         SnapshotError: nothing has been refreshed yet.
@@ -48,23 +59,31 @@ async def places_of_answers(
     """
     query = RecommendationQuery(k=k, explain="none")
     lists, _ = await engine.recommend_many(await store.sample_users(users), query, _item_ids)
-    return len(lists), Counter(item_id for items in lists for item_id in items)
+    places = Counter(item_id for items in lists for item_id in items)
+    return len(lists), await _measured(store, engine.snapshot, places, item_property)
 
 
-async def measure(
-    store: "Store", snapshot: Snapshot, places: Mapping[str, int], item_property: str | None
+async def exposure_of_impressions(
+    store: Store, snapshot: Snapshot, days: int, item_property: str | None
 ) -> MeasuredExposure:
-    """Measure how places are spread.
+    """How the impressions of the last days are spread over items.
 
     Args:
-        store: the graph, which has the property.
+        store: the graph.
         snapshot: whose items count.
-        places: of each item that has some.
+        days: how many.
         item_property: of items, whose values are told apart; None for none.
 
     Raises:
         Neo4jError: the graph cannot be read in time.
     """
+    places = await store.shown_places(datetime.now(UTC) - timedelta(days=days))
+    return await _measured(store, snapshot, places, item_property)
+
+
+async def _measured(
+    store: Store, snapshot: Snapshot, places: Mapping[str, int], item_property: str | None
+) -> MeasuredExposure:
     rows = snapshot.items.rows(list(places))
     known = rows >= 0
     of_item = np.zeros(len(snapshot.items), np.int64)

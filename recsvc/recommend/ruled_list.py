@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.blend.blend import ScoredUser
+from recsvc.blend.fairness import FAIRNESS, fairness_parts
 from recsvc.blend.ranking import best_items, sort_by_score
 from recsvc.explain.contributions import DIVERSITY, ExactScores
 from recsvc.graph.rows import CategoryScope, LiveItem
@@ -63,6 +64,7 @@ class _Ruled:
         placed: the same with its reasons.
         deepest: the lowest score that the list depends on; what is below cannot change it.
         enough: whether as many candidates were there as it is made from.
+        lifted: what the newcomers gain as their group's share, in their order.
     """
 
     exact: ExactScores
@@ -70,6 +72,7 @@ class _Ruled:
     placed: Placed
     deepest: float
     enough: bool
+    lifted: tuple[float, ...]
 
 
 class RuledListing(Listing):
@@ -204,9 +207,15 @@ class RuledListing(Listing):
         assert self._ruled is not None
         return self._ruled.placed.reasons.get(place)
 
-    def raised(self, newcomer: Newcomer) -> float:
-        """What rules add to a newcomer."""
-        return float(self._facts.raised(np.array([newcomer.row]))[0])
+    def parts_of(self, newcomer: Newcomer) -> dict[str, float]:
+        """What rules add to a newcomer, by the name of the part."""
+        assert self._ruled is not None
+        parts: dict[str, float] = {}
+        if self.plan.adjusts:
+            parts[RULE] = float(self._facts.raised(np.array([newcomer.row]))[0])
+        if self.plan.lifts:
+            parts[FAIRNESS] = self._ruled.lifted[self._new.index(newcomer)]
+        return parts
 
     def notes(self) -> tuple[str, ...]:
         """What somebody who wrote the scenario wants to know of this list."""
@@ -258,8 +267,12 @@ class RuledListing(Listing):
             exact = exact.adjusted(RULE, self._facts.raised(rows))
         new = np.array([each.row for each in self._new], np.int64)
         scores = np.concatenate([exact.scores, self._facts.raised(new)])
+        candidates = np.concatenate([rows, new])
+        lifted, least = self._lifted(candidates, scores)
+        if self.plan.lifts:
+            exact, scores = exact.adjusted(FAIRNESS, lifted[: len(rows)]), scores + lifted
         order = sort_by_score(np.arange(len(scores)), scores)
-        candidates = np.concatenate([rows, new])[order]
+        candidates = candidates[order]
         scores = scores[order]
         k, depth = self.query.k, len(order)
         weight, vectors = 0.0, None
@@ -281,12 +294,38 @@ class RuledListing(Listing):
         for entry in entries.tolist():
             layout.append(number if entry < len(rows) else len(rows) - 1 - entry)
             number += entry < len(rows)
-        deepest = found.lowest
-        enough = len(layout) == k
+        deepest = min(found.lowest, least)
+        enough = len(layout) == k and least > -np.inf
         if self.query.diversity:
             enough = enough and len(order) >= reach(k)
             deepest = min(deepest, float(scores[depth - 1])) if depth else deepest
-        return _Ruled(listed, tuple(layout), found, deepest, enough)
+        of_new = tuple(lifted[len(rows) :].tolist())
+        return _Ruled(listed, tuple(layout), found, deepest, enough, of_new)
+
+    def _lifted(
+        self, candidates: Int64[NDArray[np.int64], " n"], scores: Float64[NDArray[np.float64], " n"]
+    ) -> tuple[Float64[NDArray[np.float64], " n"], float]:
+        """What candidates gain as the share of their group, and the lowest score this depends on.
+
+        That is the lowest of those that make up a share: what is not known yet and is below cannot
+        be among them, and outside of the group cannot come before them. It is -inf where a group
+        has fewer. Pins stand where they stand, so that the share is one of the other places.
+        """
+        lifted, least = np.zeros(len(scores)), np.inf
+        place_of = dict(self._pinned_rows()) if self.plan.lifts else {}
+        place = np.array([place_of.get(row, 0) for row in candidates.tolist()] if place_of else 0)
+        free = np.broadcast_to(place == 0, candidates.shape)
+        for quota in self.plan.lifts:
+            group, within = self._facts.meets(quota.where or (), candidates), quota.within or 0
+            before = ~free & (place <= within)
+            wanted = quota.count - int((group & before).sum())
+            places = within - int(before.sum())
+            now = scores + lifted
+            own = -np.sort(-now[group & free])
+            if wanted > 0:
+                least = min(least, float(own[wanted - 1]) if wanted <= len(own) else -np.inf)
+            lifted[free] += fairness_parts(now[free], group[free], wanted, places)
+        return lifted, least
 
     def _pinned_rows(self) -> list[tuple[int, int]]:
         rows = {each.item_id: each.row for each in self._new}

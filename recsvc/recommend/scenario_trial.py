@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from recsvc.answer import Answer, RankedItem
+from recsvc.blend.fairness import FAIRNESS
 from recsvc.errors import NotFoundError
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
@@ -69,8 +70,9 @@ def _why(old: RankedItem | None, new: RankedItem | None) -> str:
         return new.placed_by
     parts = old.signals if old is not None else {}
     if old is None:
-        raised = new.signals.get(RULE, 0.0)
-        return f"rule {raised:+.3g}" if raised else "others make room for it"
+        raised = {name: new.signals.get(name, 0.0) for name in (RULE, FAIRNESS)}
+        said = [f"{name} {value:+.3g}" for name, value in raised.items() if value]
+        return ", ".join(said) or "others make room for it"
     changed = {
         name: new.signals.get(name, 0.0) - parts.get(name, 0.0)
         for name in dict.fromkeys((*new.signals, *parts))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
+from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.errors import Neo4jAwayError
 from recsvc.answer import SimilarAnswer, SimilarNode
 from recsvc.blend.ranking import best_items
@@ -26,6 +27,25 @@ NO_OTHER_ITEM: Final = "no other item that is available has a vector"
 NO_USER_VECTOR: Final = (
     "this user, or everybody else, has no vector: liked nothing at the last refresh"
 )
+
+
+def embedding_model(snapshot: Snapshot, model: str | None) -> str:
+    """The name of a model with vectors that is active: the one that is asked for, or the first.
+
+    Raises:
+        NotFoundError: there is none, or no such.
+    """
+    names = [name for name in snapshot.versions if name != "hybrid"]
+    if not names:
+        raise NotFoundError(
+            "no model with vectors is active, which tell what is near: refresh with one of "
+            f"{', '.join(EMBEDDING_MODELS)}"
+        )
+    if model is None:
+        return names[0]
+    if model not in names:
+        raise NotFoundError(f"no embedding model {model!r} is active: expected one of {names}")
+    return model
 
 
 async def similar_items(

@@ -227,7 +227,20 @@ class AtLeast(_Timed):
         return self
 
 
-Rule = Annotated[Pin | Boost | Bury | AtMost | AtLeast, Field(discriminator="kind")]
+class AtLeastShare(_Timed):
+    """What meets the conditions gets at least a share of the first places, by its scores.
+
+    The items that are missing gain the least that brings them there, as the part `fairness`.
+    """
+
+    kind: Literal["at_least_share"]
+    share: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+    """Of the first `within` places, rounded up to whole ones."""
+    where: Where
+    within: Count
+
+
+Rule = Annotated[Pin | Boost | Bury | AtMost | AtLeast | AtLeastShare, Field(discriminator="kind")]
 
 
 class Freshness(_Part):

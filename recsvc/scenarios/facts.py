@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.graph.rows import LiveItem
@@ -67,9 +67,13 @@ class Facts:
         return [
             Counted(quota, None, [self._values[quota.group].get(row, ()) for row in rows.tolist()])
             if quota.where is None
-            else Counted(quota, np.asarray(self._met[list(quota.where)][:, rows].all(axis=0)))
+            else Counted(quota, self.meets(quota.where, rows))
             for quota in self._plan.quotas
         ]
+
+    def meets(self, where: Sequence[int], rows: Rows) -> Bool[NDArray[np.bool_], " n"]:
+        """Which of some items meet all of some conditions."""
+        return np.asarray(self._met[list(where)][:, rows].all(axis=0))
 
     def refused(self, rows: Rows) -> list[int]:
         """How many of some items each filter refuses."""

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from recsvc.blend.fairness import least_items
 from recsvc.scenarios.document import (
     AtLeast,
+    AtLeastShare,
     AtMost,
     Boost,
     Bury,
@@ -32,6 +34,7 @@ class Quota:
         where: places of its conditions in `Plan.asked`; None where it counts what is shared.
         group: place in `Plan.groups` of what is shared.
         said: the rule in words.
+        lifts: whether the items that it counts gain what brings as many as it wants forward.
     """
 
     at_least: bool
@@ -40,6 +43,7 @@ class Quota:
     where: tuple[int, ...] | None
     group: int
     said: str
+    lifts: bool = False
 
 
 @dataclass(frozen=True)  # without slots, which leave no room for what is made once
@@ -91,6 +95,11 @@ class Plan:
     def key(self) -> str:
         """The same for what asks the same of items."""
         return repr(self.parameters)
+
+    @cached_property
+    def lifts(self) -> tuple[Quota, ...]:
+        """The quotas whose items gain what brings them forward."""
+        return tuple(quota for quota in self.quotas if quota.lifts)
 
     @property
     def adjusts(self) -> bool:
@@ -176,8 +185,11 @@ def plan_of(
                 groups.append(rule.same)
             same = rule.same if isinstance(rule, AtMost) else None
             group = groups.index(same) if same is not None else -1
+            lifts = isinstance(rule, AtLeastShare)
+            at_least = lifts or isinstance(rule, AtLeast)
+            count = least_items(rule.share, rule.within) if lifts else rule.count
             quotas.append(
-                Quota(isinstance(rule, AtLeast), rule.count, rule.within, where, group, _said(rule))
+                Quota(at_least, count, rule.within, where, group, _said(rule), lifts=lifts)
             )
     return Plan(
         name, revision, scenario, now.timestamp(), tuple(known), filters, tuple(raises),
@@ -198,12 +210,15 @@ def _by_place(pins: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
     return tuple((taken[place], place) for place in sorted(taken))
 
 
-def _said(rule: AtMost | AtLeast) -> str:
-    many = f"{'at least' if isinstance(rule, AtLeast) else 'at most'} {rule.count}"
+def _said(rule: AtMost | AtLeast | AtLeastShare) -> str:
+    same = rule.same if isinstance(rule, AtMost) else None
+    if isinstance(rule, AtLeastShare):
+        many = f"at least {100 * rule.share:g}%"
+    else:
+        many = f"{'at least' if isinstance(rule, AtLeast) else 'at most'} {rule.count}"
     if rule.where is not None:
         what = f"with {' and '.join(each.said() for each in rule.where)}"
     else:
-        same = rule.same
         what = f"of the same {(same and (same.property or same.category_kind)) or ''}"
     return f"{many} {what}{f' in the first {rule.within}' if rule.within else ''}"
 

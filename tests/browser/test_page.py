@@ -420,10 +420,11 @@ VIEWS = {
     "list": f"?user={USER}",
     "what-if": f"?user={USER}&without=item:i150&without=item:i155&diversity=0.3",
     "new": "?item=i31&item=i32&item=i35",
+    "home": f"?user={USER}&view=home",
     "compare": f"?user={USER}&view=compare&by=signal:fastrp&other=signal:walk3",
     "versions": "?view=versions",
 }
-READY = {"start": ".start", "compare": ".sides", "versions": ".run .steps"}
+READY = {"start": ".start", "home": ".shelf", "compare": ".sides", "versions": ".run .steps"}
 
 
 def seen(page: Page, name: str) -> None:

@@ -127,23 +127,28 @@ def odd(
     session_gateway: Neo4jGateway,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> OddServed:
-    """One odd shop for all tests of a module; the one before is taken if its graph is as it was."""
+    """One odd shop for all tests of a module."""
+    return odd_served(request.param, neo4j_address, session_gateway, tmp_path_factory)
+
+
+def odd_served(
+    seed: int, address: Neo4jAddress, gateway: Neo4jGateway, folders: pytest.TempPathFactory
+) -> OddServed:
+    """An odd shop; the one before is taken if its graph is as it was."""
     for kept in _KEPT_ODD[-1:]:
-        same = kept.seed == request.param and kept.served.address == neo4j_address
-        if same and graph_hash(session_gateway) == kept.graph_hash:
+        same = kept.seed == seed and kept.served.address == address
+        if same and graph_hash(gateway) == kept.graph_hash:
             return kept
-    folder, events = tmp_path_factory.mktemp("shop"), load_settings().events
-    shop = odd_shop(folder, request.param)
+    folder, events = folders.mktemp("shop"), load_settings().events
+    shop = odd_shop(folder, seed)
 
     def make(home: Path) -> tuple[IngestReport, RunManifest]:
         rejects = folder / "rejects.csv"
-        loaded = ingest(session_gateway, FolderTables(folder), rejects=rejects)
-        return loaded, refresh(session_gateway, ODD, events, home=home)
+        loaded = ingest(gateway, FolderTables(folder), rejects=rejects)
+        return loaded, refresh(gateway, ODD, events, home=home)
 
-    (loaded, report), home = prepared(
-        session_gateway, tmp_path_factory, (ODD, events), folder, make
-    )
-    served = Served(neo4j_address, session_gateway, report, home, folder)
-    odd = OddServed(shop, served, loaded, request.param, graph_hash(session_gateway))
+    (loaded, report), home = prepared(gateway, folders, (ODD, events), folder, make)
+    served = Served(address, gateway, report, home, folder)
+    odd = OddServed(shop, served, loaded, seed, graph_hash(gateway))
     _KEPT_ODD.append(odd)
     return odd

@@ -4,11 +4,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loaders.catalogue import Catalogue, Query
 from loaders.errors import CatalogueError
+from loaders.extract import extract_graph
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.schema import apply_schema
 from recsvc.refresh import path_check, pipeline
@@ -56,6 +58,16 @@ MAKE = Query(
     "UNWIND range(0, 11) AS user UNWIND range(0, 5) AS item WITH user, (user + item) % 9 AS item "
     "MERGE (u:User {user_id: 'u' + user}) MERGE (i:Item {item_id: 'i' + item}) "
     "CREATE (u)-[:INTERACTED {event: 'Listen', weight: 1.0, count: 1}]->(i)",
+)  # fmt: skip
+COMES = Query(
+    "tests/comes", "", "write", {"user": "str", "of": "int"}, {},
+    "MATCH (i:Item) WHERE toInteger(right(i.item_id, 1)) / 4 = $of "
+    "MERGE (u:User {user_id: $user}) "
+    "CREATE (u)-[:INTERACTED {event: 'Listen', weight: 1.0, count: 1}]->(i)",
+)  # fmt: skip
+GO = Query(
+    "tests/go", "", "write", {}, {},
+    "MATCH (u:User) WHERE u.user_id STARTS WITH 'late' DETACH DELETE u",
 )  # fmt: skip
 LEFT = Query("tests/left", "", "read", {}, {}, "MATCH (n) RETURN count(n) AS n, sum(n.x) AS x")
 
@@ -141,6 +153,32 @@ def test_paths_that_do_not_add_up_are_said_of_the_file_that_draws_them(check: Ch
     (fault,) = check(drawn=EXPLAIN.replace("1.0 AS strength", "1000.0 AS strength"))[1]
     assert fault.startswith(f"explain/{NAME}.cypher:11: the paths do not add up")
     assert re.search(r"item 'i\d': (\d) paths with (\1)000 of \1;", fault), fault
+
+
+def test_a_graph_that_changes_meanwhile_is_no_fault_of_a_file(
+    made: Neo4jGateway, check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check(drawn=EXPLAIN)[0] == 0
+    drawn, kinds = 0, ("metapaths", "explain")
+    asked_for = path_check.path_parameters
+
+    def changed_before(*given: Any, **named: Any) -> dict[str, Any]:  # other pairs each time
+        nonlocal drawn
+        drawn += 1
+        made.run(COMES, user=f"late{drawn}", of=drawn % 2)
+        return asked_for(*given, **named)
+
+    monkeypatch.setattr(path_check, "path_parameters", changed_before)
+    files = {f"{kind}/{NAME}": tmp_path / kind / f"{NAME}.cypher" for kind in kinds}
+    queries = Catalogue(CHECKOUT / "cypher", files)
+    try:
+        found = path_check.sample_faults(
+            made, queries, NAME, ("Listen",), lambda: extract_graph(made)
+        )
+    finally:
+        made.run(GO)
+    assert found.faults == []
+    assert drawn > 1  # paths did not add up at first
 
 
 @pytest.mark.usefixtures("made")

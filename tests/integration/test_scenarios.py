@@ -135,6 +135,36 @@ def test_rules_place_and_score_what_they_say(service, shop):
             assert found["replaced_by"] in again
 
 
+def test_a_group_gets_its_share_as_a_part_of_the_score(service, shop):
+    brand = {"property": "brand", "equals": "b4"}
+    rule = {"kind": "at_least_share", "share": 0.45, "within": 10, "where": [brand]}
+    _put(service, "fair", {"rules": [rule]})
+    plain = {item["item_id"]: item for item in _list(service, k=500)["items"]}
+    answer = _list(service, scenario="fair", k=20)
+    mine = [shop[item]["brand"] == "b4" for item in _ids(answer)]
+    assert sum(mine[:10]) == 5 > sum(shop[item]["brand"] == "b4" for item in [*plain][:10])
+    for item in answer["items"]:
+        gained = item["signals"]["fairness"]
+        assert item["score"] == pytest.approx(plain[item["item_id"]]["score"] + gained, abs=1e-5)
+        assert bool(gained) == item["explanation"]["text"].startswith("Promoted.")
+    gained = [item["signals"]["fairness"] for item in answer["items"][:10]]
+    assert len({round(each, 6) for each in gained}) == 2
+    assert [each > 0 for each in gained] == mine[:10]
+    scores = [item["score"] for item in answer["items"]]
+    assert scores == sorted(scores, reverse=True)
+    assert not any("placed_by" in item for item in answer["items"])
+    whole = _list(service, scenario="fair", k=5, explain="full")
+    assert _ids(whole) == _ids(answer)[:5]
+    found = [item["explanation"]["counterfactual"] for item in whole["items"]]
+    assert any(found)
+    for item, one in zip(_ids(whole), found, strict=True):
+        if one is not None:
+            without = [f"{each['kind']}:{each['id']}" for each in one["without"]]
+            again = _ids(_list(service, scenario="fair", k=5, without=without))
+            assert item not in again
+            assert one["replaced_by"] in again
+
+
 def test_a_change_of_a_property_counts_at_once(service, served, shop):
     _put(service, "brand", {"filters": [{"property": "brand", "equals": "b9"}]})
     assert _ids(_list(service, scenario="brand")) == []

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaders.types import IdMap
+from recsvc.blend.fairness import fairness_parts
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.explain.contributions import take_apart
 from recsvc.graph.rows import LiveItem
@@ -74,6 +75,10 @@ RULE = st.one_of(
               st.integers(0, 3), WHERE, st.none() | PLACE),
     st.builds(lambda n, w, m: {"kind": "at_least", "count": min(n, m), "within": m, "where": w},
               st.integers(1, 3), WHERE, PLACE),
+    SHARE := st.builds(
+        lambda s, w, m: {"kind": "at_least_share", "share": s, "within": m, "where": w},
+        st.sampled_from([0.1, 0.5, 1.0]), WHERE, PLACE,
+    ),
 )  # fmt: skip
 SCENARIO = st.fixed_dictionaries({
     "filters": st.lists(CONDITION, max_size=1),
@@ -148,7 +153,7 @@ class Asked:
     def _shown(self, place: int, each: int | Newcomer) -> Shown:
         why = self.listing.placed_by(place)
         if isinstance(each, Newcomer):
-            return Shown(each.item_id, self.listing.raised(each), why)
+            return Shown(each.item_id, sum(self.listing.parts_of(each).values()), why)
         row = int(self.exact.items[each])
         return Shown(ITEMS[row], float(self.exact.scores[each]), why)
 
@@ -177,10 +182,23 @@ def eligible(asked: Asked) -> dict[int, float]:
         and (not query.exclude_seen or f"i{row:02}" not in asked.asker.evidence.seen)
         and all(meets(plan.conditions[c], shop, row) for c in plan.filters)
     ]
-    return {
+    scores = {
         row: (float(blended[row]) if row < N_ITEMS else 0.0) + raised(plan, shop, row)
         for row in rows
     }
+    pins = {int(i[1:]): place for i, place in plan.pins if int(i[1:]) in scores}
+    free = [row for row in rows if row not in pins]
+    for quota in plan.lifts:
+        met = {row: all(meets(plan.conditions[c], shop, row) for c in quota.where or ())
+               for row in rows}  # fmt: skip
+        within = quota.within or 0
+        pinned = [met[row] for row, place in pins.items() if place <= within]
+        parts = fairness_parts(
+            np.array([scores[row] for row in free]), np.array([met[row] for row in free], bool),
+            quota.count - sum(pinned), within - len(pinned),
+        )  # fmt: skip
+        scores |= {row: scores[row] + part for row, part in zip(free, parts.tolist(), strict=True)}
+    return scores
 
 
 class Naive:
@@ -239,6 +257,9 @@ class Naive:
         return {"it"} if met else set()
 
 
+SHARES = st.fixed_dictionaries({"rules": st.lists(SHARE, min_size=1, max_size=2)})
+
+
 def kept(asked: Asked, quota: Quota) -> bool:
     """Whether the list has as many items as a quota says."""
     naive = Naive(asked)
@@ -249,7 +270,7 @@ def kept(asked: Asked, quota: Quota) -> bool:
 
 
 @settings(max_examples=150, deadline=None)
-@given(shops(), SCENARIO, st.integers(1, 12), st.booleans())
+@given(shops(), SCENARIO | SHARES, st.integers(1, 12), st.booleans())
 def test_a_list_is_that_of_looking_at_every_item(
     shop: Shop, document: dict[str, Any], k: int, exclude_seen: bool
 ) -> None:
@@ -265,6 +286,15 @@ def test_a_list_is_that_of_looking_at_every_item(
         assert (quota.said in told) is not kept(asked, quota)
     by_score = [each.score for each in asked.shown if each.why is None]
     assert by_score == sorted(by_score, reverse=True)
+    naive = Naive(asked)
+    for quota in asked.plan.lifts:
+        rows = [int(each) for each in naive.ids[: quota.within]]
+        had = sum(bool(naive.counts(quota, row)) for row in rows)
+        there = sum(bool(naive.counts(quota, row)) for row in scores)
+        pins = [int(i[1:]) for i, place in asked.plan.pins if place <= (quota.within or 0)]
+        room = len(rows) - sum(not naive.counts(quota, row) for row in pins if row in scores)
+        whole = len(rows) == quota.within and not asked.listing.notes()
+        assert not whole or had >= min(quota.count, there, room)
     for column in range(len(asked.exact.items)):
         parts = asked.exact.signals(column)
         assert sum(parts.values()) == pytest.approx(asked.exact.scores[column], abs=1e-9)
@@ -292,7 +322,7 @@ def test_few_items_are_asked_where_boosts_are_small() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(shops(), SCENARIO, st.integers(1, 5))
+@given(shops(), SCENARIO | SHARES, st.integers(1, 5))
 def test_counterfactuals_hold_under_the_same_scenario(
     shop: Shop, document: dict[str, Any], k: int
 ) -> None:

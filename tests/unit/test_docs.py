@@ -150,11 +150,12 @@ def test_every_decision_has_its_four_parts_and_a_number_of_its_own() -> None:
 
 RUN_BY = {
     "README.md csv": "unit/test_docs.py::test_the_tables_of_the_readme_are_read",
-    "README.md cypher": "integration/test_odd_shop_analyst.py::test_queries_of_the_guide",
+    "README.md cypher": "integration/analyst/test_analyst_questions.py::test_queries_of_the_guide",
     "README.md json": "unit/test_docs.py::test_the_parts_of_the_example_add_up",
     "README.md sh": "unit/service/test_http_docs.py::"
     "test_the_requests_of_the_readme_and_of_a_deletion_are_answered",
-    "docs/analysts.md cypher": "integration/test_odd_shop_analyst.py::test_queries_of_the_guide",
+    "docs/analysts.md cypher": "integration/analyst/test_analyst_questions.py::"
+    "test_queries_of_the_guide",
     "docs/attach.md toml": "integration/test_attach.py::"
     "test_the_mapping_that_is_proposed_is_that_of_the_guide",
     "docs/evaluate.md sh": "unit/test_docs.py::test_the_commands_of_the_page_run",

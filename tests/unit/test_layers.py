@@ -19,7 +19,9 @@ REACH_CYPHER = {
     "recsvc/graph/scenario_store.py": "the same, of scenarios",
     "recsvc/scenarios/stored.py": "scenarios, for a command",
     "recsvc/graph/experiment_store.py": "the same, of experiments",
-    "recsvc/graph/transport.py": "runs it, and has it planned ahead",
+    "recsvc/graph/sessions.py": "runs it",
+    "recsvc/graph/transport.py": "has it planned ahead",
+    "recsvc/graph/version_store.py": "the same, of versions",
     "recsvc/graph/circuit_breaker.py": "names the query that came too late",
     "recsvc/graph/pasteable_cypher.py": "the explain queries as text for people",
     "recsvc/snapshot/activation.py": "which versions are active, for the service or a command",
@@ -36,8 +38,9 @@ REACH_CYPHER = {
     "recsvc/commands/paths.py": "a meta-path from a file that somebody names",
 }
 REACH_NEO4J = {
-    "recsvc/graph/store.py": "reads the times that come",
-    "recsvc/graph/transport.py": "runs what comes and goes at request time",
+    "recsvc/graph/json_values.py": "reads the times that come",
+    "recsvc/graph/sessions.py": "runs what comes and goes at request time",
+    "recsvc/graph/transport.py": "has it planned",
 }
 
 

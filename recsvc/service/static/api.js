@@ -82,6 +82,9 @@ export const post = (path, body) => answer({ method: 'POST', path, body });
 /** An id as part of a path. @param {string} id */
 const part = (id) => encodeURIComponent(id);
 
+/** @param {string} id @returns {Ask} */
+export const homeOf = (id) => ({ method: 'GET', path: `v1/users/${part(id)}/home` });
+
 /** @param {string} id */
 export const evidenceOf = (id) => get(`v1/users/${part(id)}/evidence`);
 

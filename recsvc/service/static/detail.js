@@ -27,9 +27,7 @@ export function detailOf(item, degraded) {
   return h('div', { class: 'detail', 'data-whole': whole },
     h('p', { class: 'they-read' }, 'What they are told'),
     h('p', { class: 'sentence' }, text),
-    h('div', { class: 'columns' },
-      h('section', {}, h('h4', {}, 'By signal'), signalsOf(item)),
-      h('section', {}, h('h4', {}, 'By evidence'), partsOf(item))),
+    sumsOf(item),
     h('h4', {}, 'Paths in the graph'),
     paths?.length ? graphOf(paths, item.title ?? item.item_id) : h('p', { class: 'none' }, !whole ? 'Reading…' : unread ? NOT_READ : NO_PATHS),
     counterfactual ? counterfactualOf(counterfactual)
@@ -38,6 +36,11 @@ export function detailOf(item, degraded) {
       cypher && copyButton('Copy as Cypher', () => cypher),
       whole && copyButton('Copy link to this', () => location.href)));
 }
+
+/** What adds up to the score of an item, told in two ways. @param {Item} item */
+export const sumsOf = (item) => h('div', { class: 'columns' },
+  h('section', {}, h('h4', {}, 'By signal'), signalsOf(item)),
+  h('section', {}, h('h4', {}, 'By evidence'), partsOf(item)));
 
 /** What each signal adds, the largest first. @param {Item} item */
 function signalsOf({ signals }) {

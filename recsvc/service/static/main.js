@@ -4,6 +4,7 @@ import { randomUsers } from './api.js';
 import { compare } from './compare.js';
 import { h, replace, say, trouble } from './dom.js';
 import { count } from './format.js';
+import { home } from './home.js';
 import { askWhenWanted } from './keydialog.js';
 import { newcomer } from './newcomer.js';
 import { recommendations } from './recommendations.js';
@@ -16,7 +17,10 @@ import { versions } from './versions.js';
 /** Users of whom those with the most items are examples. */
 const DRAWN = 20;
 const EXAMPLES = 3;
-const VIEWS = { recommendations, compare, versions };
+/** What is shown of somebody. @type {Object<string, (place: Element, state: State) => ((state: State) => void) | void>} */
+const OF_SOMEBODY = { recommendations, home, compare };
+/** What is shown of the service. @type {Object<string, (place: Element, ending: AbortSignal, state: State) => void>} */
+const OF_ALL = { versions };
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const who = /** @type {HTMLElement} */ (document.getElementById('who'));
 
@@ -26,7 +30,7 @@ let update;
 let ending = new AbortController();
 
 /** @param {string} id */
-const lookAt = (id) => go({ ...anew, user: id, view: current().view === 'compare' ? 'compare' : 'recommendations' });
+const lookAt = (id) => go({ ...anew, user: id, view: current().view in OF_SOMEBODY ? current().view : 'recommendations' });
 
 async function random() {
   try {
@@ -42,7 +46,7 @@ async function random() {
 function show(state) {
   document.querySelectorAll('nav a').forEach((link) => {
     const view = link.getAttribute('data-view') ?? '';
-    link.setAttribute('href', addressOf({ ...state, view }));
+    link.setAttribute('href', addressOf({ ...state, view, about: null }));
     if (view === state.view) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   });
@@ -54,13 +58,14 @@ function mount(state) {
   ending.abort();
   ending = new AbortController();
   show(state);
-  const starting = !['versions', 'new'].includes(state.view) && state.user === null && !state.item.length;
+  const nobody = state.user === null && (state.view === 'home' || !state.item.length);
+  const starting = !(state.view in OF_ALL) && state.view !== 'new' && nobody;
   who.hidden = starting;
   update = undefined;
-  if (state.view === 'versions') update = versions(main, ending.signal);
+  if (state.view in OF_ALL) OF_ALL[state.view](main, ending.signal, state);
   else if (state.view === 'new') newcomer(main);
   else if (starting) start();
-  else update = VIEWS[state.view === 'compare' ? 'compare' : 'recommendations'](main, state);
+  else update = (OF_SOMEBODY[state.view] ?? recommendations)(main, state);
 }
 
 function start() {
@@ -86,7 +91,7 @@ const exampleOf = ({ id, title, count: items }) => h('button', { type: 'button',
   h('b', {}, title ?? id), ` · ${count(items)} ${items === 1 ? 'item' : 'items'}`);
 
 /** What a view is made for; another of it is another view. @param {State} state */
-const kindOf = ({ view, user, item }) => JSON.stringify([view, user, item]);
+const kindOf = ({ view, user, about, item }) => JSON.stringify([view, user, about, item]);
 
 replace(who,
   searchField({ what: 'users', label: 'User', placeholder: 'User: id or name', chosen: ({ id }) => lookAt(id) }),
@@ -101,7 +106,7 @@ document.addEventListener('click', (event) => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const view = link.getAttribute('data-view');
-  go(view ? { view } : { ...anew, view: 'recommendations' });
+  go(view ? { view, about: null } : { ...anew, view: 'recommendations' });
 });
 askWhenWanted();
 watch((state, before) => {

@@ -2,8 +2,9 @@
 
 /**
  * @typedef {Object} State
- * @property {string} view `recommendations`, `new`, `compare` or `versions`.
+ * @property {string} view `recommendations`, `new`, or another of the head of the page.
  * @property {string | null} user A user of the graph.
+ * @property {string | null} about The item, scenario or experiment that a view is about.
  * @property {string[]} item What somebody new says they like.
  * @property {number} k
  * @property {string[]} category
@@ -17,7 +18,7 @@
 
 /** @type {State} */
 const FIRST = {
-  view: 'recommendations', user: null, item: [], k: 10, category: [], diversity: 0, without: [],
+  view: 'recommendations', user: null, about: null, item: [], k: 10, category: [], diversity: 0, without: [],
   by: '', other: '', sort: 'rank', open: null,
 };
 const LISTS = ['item', 'category', 'without'];
@@ -58,7 +59,7 @@ export function addressOf(state) {
 export const current = () => now;
 
 /** The same for somebody else: evidence, filters of theirs and what is open do not stay. */
-export const anew = { user: null, item: [], without: [], open: null };
+export const anew = { user: null, about: null, item: [], without: [], open: null };
 
 /**
  * Look at something else.

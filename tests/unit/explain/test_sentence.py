@@ -18,7 +18,7 @@ from recsvc.event_kinds import default_events
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, item_evidence
 from recsvc.explain.sentence import LONGEST_NAME, sentences, shown_name
 from recsvc.phrases import TextSettings
-from recsvc.recommend.engine import RecommendationQuery
+from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import Settings
 from recsvc.snapshot.arrays import Snapshot, folder_name, pack, unpack
 from tests.exact_scores import exact_scores

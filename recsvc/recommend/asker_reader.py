@@ -1,0 +1,97 @@
+"""What the graph knows of those who ask, and of what they name."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from loaders.errors import Neo4jAwayError
+from recsvc.evidence import Evidence
+from recsvc.graph.rows import StoredUser
+from recsvc.graph.store import Store
+from recsvc.outcomes.fatigue import Shown, shown_items
+from recsvc.outcomes.outcome import SHOWN
+from recsvc.recommend.fresh_rows import by_anybody, with_live_rows
+from recsvc.recommend.query import MOST_UNKNOWN, Asker, EvidenceKey, stored_asker
+from recsvc.settings import EventSettings, OutcomeSettings
+from recsvc.snapshot.arrays import Snapshot
+
+
+class AskerReader:
+    """Reads who asks.
+
+    Args:
+        store: the graph.
+        events: settings by kind of event.
+        outcomes: settings of what items lose by being shown.
+        max_evidence: most items that count as evidence, the newest.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        events: Mapping[str, EventSettings],
+        outcomes: OutcomeSettings,
+        max_evidence: int,
+    ) -> None:
+        self._store = store
+        self._events = events
+        self._outcomes = outcomes
+        self._limit = max_evidence
+
+    async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
+        """What counts as evidence of a user, and what the graph holds of them.
+
+        Raises:
+            NotFoundError: there is no such user.
+            Neo4jError: the graph cannot be read in time.
+        """
+        stored = await self._store.user(user_id, limit=self._limit)
+        return stored_asker(user_id, stored, self._events, limit=self._limit), stored
+
+    async def asker(self, user_id: str, snapshot: Snapshot) -> tuple[Asker, Snapshot]:
+        """What is known about a user now, and the arrays with what those they follow did.
+
+        Without Neo4j nothing is known about them.
+
+        Raises:
+            NotFoundError: there is no such user.
+        """
+        try:
+            stored, shown = await asyncio.gather(
+                self._store.user(user_id, limit=self._limit), self._shown(user_id)
+            )
+        except Neo4jAwayError:
+            return Asker(user_id, Evidence(), degraded=("evidence",)), snapshot
+        counts = {other: count for other, _, count in stored.follows}
+        asker = stored_asker(user_id, stored, self._events, limit=self._limit)
+        asker = replace(asker, shown=shown) if shown else asker
+        try:
+            live = await with_live_rows(self._store, snapshot, counts, asker.evidence)
+        except Neo4jAwayError:
+            return replace(asker, degraded=("live evidence",)), snapshot
+        source = asker.source and replace(asker.source, anybody=by_anybody(snapshot, live))
+        return replace(asker, source=source), live
+
+    async def unknown(self, named: Sequence[EvidenceKey], snapshot: Snapshot) -> tuple[str, ...]:
+        """What a request names and is nowhere, as far as the graph can be asked."""
+        ids = {"item": snapshot.items, "category": snapshot.categories}
+        new: list[EvidenceKey] = [
+            (k, each) for k, each in dict.fromkeys(named) if k == "user" or each not in ids[k]
+        ]
+        if not new:
+            return ()
+        try:
+            there = await self._store.known(new)
+        except Neo4jAwayError:
+            return ()
+        missing = [f"{kind}:{each}" for kind, each in new if (kind, each) not in there]
+        return tuple(missing[:MOST_UNKNOWN])
+
+    async def _shown(self, user_id: str) -> dict[str, Shown]:
+        """How items were shown to a user lately; nothing is read where that does not matter."""
+        fatigue, days = self._outcomes.fatigue, self._outcomes.fatigue_half_life_days
+        if not fatigue:
+            return {}
+        rows = await self._store.shown(user_id, SHOWN, timedelta(days=days))
+        return shown_items(rows, fatigue)
