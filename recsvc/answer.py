@@ -108,10 +108,12 @@ class VariantUsed:
     Attributes:
         experiment: name of the experiment.
         name: of the variant.
+        revision: of the experiment.
     """
 
     experiment: str
     name: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@
     ├── RefreshError          a refresh could not be completed
     │   ├── GateError           its version is not good enough to become active
     │   └── RefreshRunningError  another one is at work
-    ├── ExperimentRunningError  another one runs for the same lists
+    ├── ExperimentRunningError  one runs that does not go with what is asked
     ├── ActivationError       a version or a revision cannot be made active as things are
     ├── SnapshotError         no version is active, or its arrays cannot be read
     └── DeletionPendingError  a node is gone, and some stored arrays still name it
@@ -98,7 +98,7 @@ class RefreshRunningError(RefreshError):
 
 
 class ExperimentRunningError(RecsvcError):
-    """Another experiment runs for the same lists."""
+    """An experiment runs for the same lists, or makes lists by what is to be deleted."""
 
 
 class ActivationError(RecsvcError):

@@ -1,19 +1,25 @@
-// Stores an experiment, which runs from now on; of one that is there it is the next revision. It is
-// not stored where another one runs for the same lists, or `limit` others are there.
+// Stores an experiment, which runs from now on, and ends what was promoted for the same lists. Of
+// one that is there, or was deleted, it is the next revision. It is not stored where another one
+// runs for the same lists, a scenario is missing, or `limit` others are there.
 // mode: write
-// params: name: str, document: str, place: str, limit: int
-// returns: revision: int, running: str, others: int
+// params: name: str, document: str, place: str, scenarios: list[str], limit: int
+// returns: revision: int, at: datetime, running: str, missing: str, others: int
 CALL () {
   MATCH (other:Experiment)
-  WHERE other.name <> $name
+  WHERE other.name <> $name AND other.document IS NOT NULL
+  WITH other, other.place = $place AS same
   RETURN count(*) AS others,
-         collect(CASE WHEN other.place = $place AND other.stopped_at IS NULL THEN other.name END)[0]
-           AS running
+         collect(CASE WHEN same AND other.stopped_at IS NULL THEN other.name END)[0] AS running,
+         collect(CASE WHEN same AND other.promoted IS NOT NULL AND other.promoted_until IS NULL
+           THEN other END) AS promoted
 }
+WITH *, [each IN $scenarios WHERE NOT EXISTS { (:Scenario {name: each}) }][0] AS missing,
+     datetime.realtime() AS at
 OPTIONAL MATCH (old:Experiment {name: $name})
-WITH others, running, coalesce(old.revision, 0) + 1 AS revision
-FOREACH (_ IN CASE WHEN running IS NULL AND others < $limit THEN [1] ELSE [] END |
+WITH *, coalesce(old.revision, 0) + 1 AS revision
+FOREACH (_ IN CASE WHEN running IS NULL AND missing IS NULL AND others < $limit THEN [1] ELSE [] END |
   MERGE (e:Experiment {name: $name})
-  SET e.revision = revision, e.document = $document, e.place = $place, e.at = datetime.realtime()
-  REMOVE e.stopped_at, e.promoted)
-RETURN revision, running, others
+  SET e = {name: $name, revision: revision, document: $document, place: $place,
+           scenarios: $scenarios, at: at}
+  FOREACH (other IN promoted | SET other.promoted_until = at))
+RETURN revision, at, running, missing, others

@@ -1,7 +1,22 @@
-// Stops an experiment, if it runs; from then on everybody gets the promoted variant, if any.
+// Stops an experiment, if it runs; from then on everybody gets the promoted variant, if any, and no
+// other one that was promoted for the same lists. Nothing is promoted where another one runs for
+// these.
 // mode: write
 // params: name: str, promoted: str
-// returns: stopped: int
+// returns: running: str, name: str, revision: int, document: str, at: datetime, stopped_at: datetime, promoted: str, promoted_until: datetime
 MATCH (e:Experiment {name: $name})
-SET e.stopped_at = coalesce(e.stopped_at, datetime.realtime()), e.promoted = $promoted
-RETURN count(*) AS stopped
+WHERE e.document IS :: STRING NOT NULL
+CALL (e) {
+  MATCH (other:Experiment {place: e.place})
+  WHERE other.name <> e.name AND $promoted IS NOT NULL
+  RETURN collect(CASE WHEN other.stopped_at IS NULL THEN other.name END)[0] AS running,
+         collect(CASE WHEN other.promoted IS NOT NULL AND other.promoted_until IS NULL
+           THEN other END) AS others
+}
+WITH e, running, others, datetime.realtime() AS now
+FOREACH (_ IN CASE WHEN running IS NULL THEN [1] ELSE [] END |
+  SET e.stopped_at = coalesce(e.stopped_at, now), e.promoted = $promoted
+  REMOVE e.promoted_until
+  FOREACH (other IN others | SET other.promoted_until = now))
+RETURN running, e.name AS name, e.revision AS revision, e.document AS document, e.at AS at,
+       e.stopped_at AS stopped_at, e.promoted AS promoted, e.promoted_until AS promoted_until

@@ -141,7 +141,9 @@ def batch_recommend(
 
     if scenario is not None:
         ids = listed or list(training_graph(settings, None).users)
-        query = RecommendationQuery(k=k, explain="none", scenario=scenario, stated=frozenset({"k"}))
+        query = RecommendationQuery(
+            k=k, explain="none", scenario=scenario, stated=frozenset({"k"}), in_experiments=False
+        )
         with console.progress_bars() as bars:
             report = with_engine(
                 settings, lambda engine: write_answers(out, engine, query, ids, bars)

@@ -33,12 +33,12 @@ def list_(as_json: AsJson = False) -> None:
         (
             each.stored.name,
             each.stored.revision,
-            "yes" if each.runs else "no",
+            _state(each),
             ", ".join(f"{v.name} {v.share:g}" for v in each.document.variants),
         )
         for each in known
     ]
-    console.print_table("experiments", ("name", "revision", "runs", "variants"), rows)
+    console.print_table("experiments", ("name", "revision", "state", "variants"), rows)
 
 
 def put(name: str, file: Path, as_json: AsJson = False) -> None:
@@ -78,22 +78,34 @@ def results(
     as_json: AsJson = False,
 ) -> None:
     """How often an item that was shown was acted on, by variant."""
-    known, found = with_engine(
+    found = with_engine(
         load_settings(), lambda engine: engine.experiments.results(name, kind, segment)
     )
     if as_json:
-        console.print_json(results_document(known, kind, found, segment))
+        console.print_json(results_document(found, kind, segment))
         return
-    for value, each in found.items():
+    kind = kind or found.experiment.document.kind
+    for value, each in found.by_value.items():
         if each.mismatch:
             console.say("users came to the variants unlike their shares: do not compare the rates")
         rows = [
             (r.variant, r.users, r.shown, r.followed, round(r.rate, 5), _interval(r.difference))
             for r in each.variants
         ]
-        title = f"{name}: {kind or known.document.kind}{f', {segment} {value}' if segment else ''}"
+        title = f"{name}: {kind}{f', {segment} {value}' if segment else ''}"
         columns = ("variant", "users", "shown", "followed", "rate", "difference")
         console.print_table(title, columns, rows)
+    if found.left_out:
+        console.say(f"{found.left_out} more values of {segment}, with fewer users, are left out")
+
+
+def _state(known: KnownExperiment) -> str:
+    if known.runs:
+        return "runs"
+    promoted = known.stored.promoted
+    if promoted is None:
+        return "stopped"
+    return f"{promoted} promoted" if known.decides else f"stopped, {promoted} was promoted"
 
 
 def _interval(apart: Difference | None) -> str:

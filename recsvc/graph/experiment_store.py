@@ -1,5 +1,6 @@
 """What experiments read from and write to Neo4j."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,7 +11,11 @@ from recsvc.errors import ExperimentRunningError, NotFoundError, TooMuchError
 from recsvc.graph.transport import Transport
 
 MOST_EXPERIMENTS: Final = 100
-_MOST_ROWS: Final = 500
+MOST_SEGMENTS: Final = 50
+"""Values of a property that results are told of, those with the most users."""
+_EARLY_SECONDS: Final = 600
+"""How much earlier an outcome may be than the experiment it is of: clocks differ."""
+_TIMES: Final = ("at", "stopped_at", "promoted_until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +24,13 @@ class StoredExperiment:
 
     Attributes:
         name: of the experiment.
-        revision: how often it was stored.
+        revision: how often it, and those of its name that were deleted, were stored.
         document: JSON; None where it cannot be read.
         at: since when it runs; None where that cannot be read.
         stopped_at: until when it ran; None where it runs.
         promoted: the variant that everybody gets since; None where there is none.
+        promoted_until: until when they got it: then another one began, or was promoted, for the
+            same lists; None where they get it still.
     """
 
     name: str
@@ -32,6 +39,7 @@ class StoredExperiment:
     at: datetime | None
     stopped_at: datetime | None
     promoted: str | None
+    promoted_until: datetime | None = None
 
 
 class ExperimentStore(Transport):
@@ -44,50 +52,57 @@ class ExperimentStore(Transport):
             Neo4jError: the graph cannot be read in time.
         """
         rows = await self._run(catalogue()["experiment/all"], limit=MOST_EXPERIMENTS)
-        times = ("at", "stopped_at")
-        return [
-            StoredExperiment(**row | {name: row[name] and row[name].to_native() for name in times})
-            for row in rows
-        ]
+        return [_stored(row) for row in rows]
 
-    async def put_experiment(self, name: str, document: str, place: str) -> int:
-        """Store an experiment, which runs from now on: its revision.
+    async def put_experiment(
+        self, name: str, document: str, place: str, scenarios: Collection[str]
+    ) -> StoredExperiment:
+        """Store an experiment, which runs from now on, as it is stored then.
 
         Args:
             name: of the experiment.
             document: JSON.
             place: which lists it is about; one experiment runs for each place.
+            scenarios: names of those that lists are made by.
 
         Raises:
+            NotFoundError: a scenario is not stored.
             ExperimentRunningError: another one runs for this place.
             TooMuchError: there are as many as there may be.
             Neo4jError: the graph cannot be written in time.
         """
         parameters = {
-            "name": name, "document": document, "place": place, "limit": MOST_EXPERIMENTS,
+            "name": name, "document": document, "place": place, "scenarios": sorted(scenarios),
+            "limit": MOST_EXPERIMENTS,
         }  # fmt: skip
         ((row,),) = await self._write([(catalogue()["experiment/put"], parameters)])
-        if row["running"] is not None:
-            raise ExperimentRunningError(
-                f"the experiment {row['running']!r} runs for the same lists: stop it first"
-            )
+        if row["missing"] is not None:
+            raise NotFoundError(f"no scenario {row['missing']!r} is stored")
+        _refuse_beside(row["running"])
         if row["others"] >= MOST_EXPERIMENTS:
             raise TooMuchError(
                 f"{MOST_EXPERIMENTS} experiments are stored, as many as there may be: delete one"
             )
-        return row["revision"]
+        return StoredExperiment(name, row["revision"], document, row["at"].to_native(), None, None)
 
-    async def stop_experiment(self, name: str, promoted: str | None) -> None:
-        """Stop an experiment, and have everybody get a variant from then on.
+    async def stop_experiment(self, name: str, promoted: str | None) -> StoredExperiment:
+        """Stop an experiment, and have everybody get a variant from then on, where one is named.
+
+        Returns:
+            It as it is stored then.
 
         Raises:
             NotFoundError: there is no such.
+            ExperimentRunningError: a variant is named, and another one runs for the same lists.
             Neo4jError: the graph cannot be written in time.
         """
         parameters = {"name": name, "promoted": promoted}
-        ((row,),) = await self._write([(catalogue()["experiment/stop"], parameters)])
-        if not row["stopped"]:
+        (rows,) = await self._write([(catalogue()["experiment/stop"], parameters)])
+        if not rows:
             raise NotFoundError(f"no experiment {name!r} is stored")
+        row = dict(rows[0])
+        _refuse_beside(row.pop("running"))
+        return _stored(row)
 
     async def delete_experiment(self, name: str) -> None:
         """Delete an experiment; its outcomes stay.
@@ -101,14 +116,29 @@ class ExperimentStore(Transport):
             raise NotFoundError(f"no experiment {name!r} is stored")
 
     async def experiment_sums(
-        self, name: str, kind: str, since: datetime, segment: str | None
+        self, experiment: StoredExperiment, kind: str, segment: str | None
     ) -> list[Row]:
-        """See `cypher/experiment/sums.cypher`. An answer tells the second it was made in.
+        """See `cypher/experiment/sums.cypher`.
 
         Raises:
             Neo4jError: the graph cannot be read in time.
         """
+        # Answers are of its revision; the time only spares those who look for older ones.
+        begun = experiment.at.timestamp() if experiment.at else 0.0
         return await self._run(
-            catalogue()["experiment/sums"], name=name, kind=kind, since=int(since.timestamp()),
-            segment=segment or "", limit=_MOST_ROWS,
+            catalogue()["experiment/sums"], name=experiment.name, revision=experiment.revision,
+            kind=kind, segment=segment or "", since=max(0, int(begun) - _EARLY_SECONDS),
+            limit=MOST_SEGMENTS,
         )  # fmt: skip
+
+
+def _stored(row: Row) -> StoredExperiment:
+    times = {name: row[name] and row[name].to_native() for name in _TIMES}
+    return StoredExperiment(**row | times)
+
+
+def _refuse_beside(running: str | None) -> None:
+    if running is not None:
+        raise ExperimentRunningError(
+            f"the experiment {running!r} runs for the same lists: stop it first"
+        )

@@ -8,7 +8,7 @@ from typing import Any, Final
 from loaders.catalogue import catalogue
 from loaders.gateway import Row
 from loaders.limits import MAX_BODY_BYTES
-from recsvc.errors import NotFoundError, TooMuchError
+from recsvc.errors import ExperimentRunningError, NotFoundError, TooMuchError
 from recsvc.graph.known_items import KnownItems
 from recsvc.graph.rows import UNKNOWN, LiveItem, State, scenario_items
 from recsvc.graph.transport import Transport
@@ -131,9 +131,14 @@ class ScenarioStore(Transport):
 
         Raises:
             NotFoundError: there is no such.
+            ExperimentRunningError: an experiment runs that makes lists by it.
             Neo4jError: the graph cannot be written in time.
         """
         ((row,),) = await self._write([(catalogue()["scenario/delete"], {"name": name})])
+        if row["used_by"] is not None:
+            raise ExperimentRunningError(
+                f"the experiment {row['used_by']!r} runs and makes lists by {name!r}: stop it first"
+            )
         if not row["deleted"]:
             raise NotFoundError(f"no scenario {name!r} is stored")
 

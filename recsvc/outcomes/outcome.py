@@ -48,6 +48,7 @@ class Outcome:
             "scenario": origin.scenario,
             "revision": origin.revision,
             "experiment": origin.experiment,
+            "experiment_revision": origin.experiment_revision,
             "variant": origin.variant,
             "propensity": origin.propensities.get(self.position, 1.0),
         }

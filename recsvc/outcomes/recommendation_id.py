@@ -5,9 +5,9 @@
 
 A fingerprint is BLAKE2b of an item's id under the same secret, of three bytes; the items are the
 first 100 of the list, in their order. The JSON has the version of the blend, and where there is one
-the user, the scenario with its revision, the experiment with its variant, and the propensities of
-the places that were explored. Nothing is stored when an answer is made. The id can be read by those
-who have it: it is signed, not secret.
+the user, the scenario with its revision, the experiment with its revision and variant, and the
+propensities of the places that were explored. Nothing is stored when an answer is made. The id can
+be read by those who have it: it is signed, not secret.
 """
 
 import binascii
@@ -50,6 +50,7 @@ class Origin:
         scenario: name of the scenario; None where there was none.
         revision: of the scenario.
         experiment: name of the experiment; None where there was none.
+        experiment_revision: of the experiment.
         variant: the one the user has in it.
         propensities: by place from 1, the chance with which its item was put there; all others
             have 1.
@@ -60,6 +61,7 @@ class Origin:
     scenario: str | None = None
     revision: int | None = None
     experiment: str | None = None
+    experiment_revision: int | None = None
     variant: str | None = None
     propensities: Mapping[int, float] = field(default_factory=dict[int, float])
 
@@ -193,7 +195,7 @@ def kept_secret(path: Path) -> bytes:
 
 _NAMES: Final = {
     "v": "version", "u": "user_id", "s": "scenario", "r": "revision", "e": "experiment",
-    "w": "variant",
+    "f": "experiment_revision", "w": "variant",
 }  # fmt: skip
 
 

@@ -86,15 +86,21 @@ class Serving:
 
         Args:
             version: of the blend.
-            look: whether it is asked of the graph which arrays are stored now; else what was seen
-                a second ago counts, as for the active version.
+            look: whether it is asked of the graph which arrays are stored now; else, and while
+                Neo4j is away, what was seen last counts, as for the active version.
 
         Raises:
             NotFoundError: no arrays of it are stored.
             SnapshotError: what is stored is damaged.
             Neo4jError: it cannot be read.
         """
-        stored = await self._store.stored_versions() if look else self._stored
+        stored = self._stored
+        if look:
+            try:
+                stored = await self._store.stored_versions()
+            except Neo4jAwayError:
+                if version not in stored:
+                    raise
         sha256 = stored.get(version)
         if sha256 is None:
             raise NotFoundError(

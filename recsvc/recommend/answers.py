@@ -127,7 +127,10 @@ class Answers:
         version = answer.versions.get("hybrid", 0)
         origin = Origin(version, answer.user_id, scenario=name, revision=revision)
         if (variant := answer.variant) is not None:
-            origin = replace(origin, experiment=variant.experiment, variant=variant.name)
+            origin = replace(
+                origin, experiment=variant.experiment, experiment_revision=variant.revision,
+                variant=variant.name,
+            )  # fmt: skip
         contents = self._ids.contents(origin, [item.item_id for item in answer.items])
         return replace(answer, recommendation_id=self._ids.issue(contents))
 

@@ -91,7 +91,7 @@ def answer_of(
         items=items,
         source=_source(listing),
         scenario=_scenario(listing),
-        variant=listing.query.variant,
+        variant=None if reasons.degraded else listing.query.variant,
     )
 
 

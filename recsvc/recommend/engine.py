@@ -40,6 +40,7 @@ from recsvc.recommend.home import BEST, Home, home_of, new_items, popular_items
 from recsvc.recommend.live_truth import live_scope, live_titles, snapshot_now
 from recsvc.recommend.many_users import answer_each
 from recsvc.recommend.query import (
+    STATED,
     Asker,
     EvidenceKey,
     RecommendationQuery,
@@ -156,7 +157,7 @@ class Engine:
         """
         snapshot = self.snapshot
         signals = [signal.name for signal in snapshot.blend.signals]
-        query = RecommendationQuery(k=BEST)
+        query = RecommendationQuery(k=BEST, stated=STATED)
         best, new, popular, (asker, _) = await asyncio.gather(
             self.recommend(user_id, query),
             self.recommend(user_id, query, scenario=new_items()),

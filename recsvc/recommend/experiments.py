@@ -4,6 +4,7 @@ A request takes `Experiments.now` once and keeps it: an experiment that begins o
 mixes nothing. What runs is read every second, and at once where this process changes it.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,13 +17,15 @@ from loaders.errors import Neo4jError
 from recsvc.answer import VariantUsed
 from recsvc.errors import NotFoundError
 from recsvc.experiments.assignment import Assignment
-from recsvc.experiments.document import Experiment, Variant
+from recsvc.experiments.document import Experiment
 from recsvc.experiments.results import Results, results
 from recsvc.experiments.sequential import UserSums
 from recsvc.graph.experiment_store import StoredExperiment
 from recsvc.graph.store import Store
 from recsvc.graph.watch import Watch
 from recsvc.recommend.query import RecommendationQuery
+
+_NOT_STOPPED = datetime.max.replace(tzinfo=UTC)
 
 _log = structlog.get_logger()
 
@@ -47,6 +50,13 @@ class KnownExperiment:
         return self.stored.stopped_at is None
 
     @property
+    def decides(self) -> bool:
+        """Whether it decides how lists are made: it runs, or what was promoted counts still."""
+        return self.runs or (
+            self.stored.promoted is not None and self.stored.promoted_until is None
+        )
+
+    @property
     def place(self) -> str:
         """Which lists it is about: those under this scenario, or under none."""
         return self.document.scenario or ""
@@ -67,27 +77,40 @@ class Trials:
 
         One that names a version or a signal is answered as it says.
         """
-        if query.version is not None or query.signal is not None:
+        named = query.version is not None or query.signal is not None
+        if named or not query.in_experiments:
             return query
-        about = [each for each in self.known.values() if each.place == (query.scenario or "")]
-        for each in about:
-            if each.runs:
-                name = each.assignment.variant(user_id)
-                used = VariantUsed(each.stored.name, name) if name else None
-                return _answered_by(query, each.document.variant(name or ""), used)
-        for each in about:
-            if each.stored.promoted is not None:
-                return _answered_by(query, each.document.variant(each.stored.promoted), None)
-        return query
+        place = query.scenario or ""
+        decides = [each for each in self.known.values() if each.decides and each.place == place]
+        # There is one at most, unless somebody has written to the graph by hand.
+        decides.sort(key=lambda each: each.stored.stopped_at or _NOT_STOPPED)
+        if not decides:
+            return query
+        deciding = decides[-1]
+        stored = deciding.stored
+        name = deciding.assignment.variant(user_id) if deciding.runs else stored.promoted
+        variant = deciding.document.variant(name or "")
+        if variant is None:
+            return query
+        used = VariantUsed(stored.name, variant.name, stored.revision) if deciding.runs else None
+        scenario = variant.scenario or query.scenario
+        return replace(query, version=variant.version, scenario=scenario, variant=used)
 
 
-def _answered_by(
-    query: RecommendationQuery, variant: Variant | None, used: VariantUsed | None
-) -> RecommendationQuery:
-    if variant is None:
-        return query
-    scenario = variant.scenario or query.scenario
-    return replace(query, version=variant.version, scenario=scenario, variant=used)
+@dataclass(frozen=True, slots=True)
+class ExperimentResults:
+    """What came out of an experiment since it began.
+
+    Attributes:
+        experiment: the experiment.
+        by_value: by value of a property of users, the one with the most users first; under the
+            empty text where all are together.
+        left_out: how many more values there are.
+    """
+
+    experiment: KnownExperiment
+    by_value: Mapping[str, Results]
+    left_out: int
 
 
 class Experiments:
@@ -100,6 +123,7 @@ class Experiments:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._watch = Watch(self.reload)
+        self._looking = asyncio.Lock()
         self._seen: list[StoredExperiment] = []
         self.now = Trials()
 
@@ -119,18 +143,17 @@ class Experiments:
         Raises:
             Neo4jError: it cannot be read.
         """
-        stored = await self._store.experiments()
-        if stored == self._seen:
-            return
-        known: dict[str, KnownExperiment] = {}
-        for each in stored:
-            try:
-                document = Experiment.model_validate_json(each.document or "")
-            except ValidationError:
-                _log.warning("a stored experiment cannot be read", experiment=each.name)
-                continue
-            known[each.name] = KnownExperiment(each, document, document.assignment(each.name))
-        self._seen, self.now = stored, Trials(known)
+        async with self._looking:  # what was read first never takes the place of what came later
+            stored = await self._store.experiments()
+            if stored == self._seen:
+                return
+            known: dict[str, KnownExperiment] = {}
+            for each in stored:
+                try:
+                    known[each.name] = _known(each)
+                except ValidationError:
+                    _log.warning("a stored experiment cannot be read", experiment=each.name)
+            self._seen, self.now = stored, Trials(known)
 
     async def put(self, name: str, document: Experiment) -> KnownExperiment:
         """Have an experiment run from now on.
@@ -147,26 +170,28 @@ class Experiments:
                 f"no arrays of version {version} of the blend are stored: those of the active "
                 "version are, and of the one before"
             )
-        named = {document.scenario, *(v.scenario for v in document.variants)} - {None}
-        stored = {each.name for each in await self._store.scenarios()} if named else set[str]()
-        for scenario in sorted(str(each) for each in named if each not in stored):
-            raise NotFoundError(f"no scenario {scenario!r} is stored")
-        place = document.scenario or ""
-        await self._store.put_experiment(name, document.model_dump_json(), place)
-        return await self.find(name)
+        scenarios = {document.scenario, *(v.scenario for v in document.variants)}
+        stored = await self._store.put_experiment(
+            name, document.model_dump_json(), document.scenario or "",
+            [each for each in scenarios if each is not None],
+        )  # fmt: skip
+        await self.reload()
+        return _known(stored)
 
     async def end(self, name: str, promoted: str | None) -> KnownExperiment:
         """Stop an experiment, and have everybody get a variant from then on, where one is named.
 
         Raises:
             NotFoundError: there is no such experiment, or no such variant.
+            ExperimentRunningError: a variant is named, and another one runs for the same lists.
             Neo4jError: it cannot be stored in time.
         """
         known = await self.find(name)
         if promoted is not None and known.document.variant(promoted) is None:
             raise NotFoundError(f"experiment {name!r} has no variant {promoted!r}")
-        await self._store.stop_experiment(name, promoted)
-        return await self.find(name)
+        stored = await self._store.stop_experiment(name, promoted)
+        await self.reload()
+        return _known(stored)
 
     async def delete(self, name: str) -> None:
         """Delete an experiment; its outcomes stay.
@@ -190,29 +215,31 @@ class Experiments:
             raise NotFoundError(f"no experiment {name!r} is stored")
         return known
 
-    async def results(
-        self, name: str, kind: str | None, segment: str | None
-    ) -> tuple[KnownExperiment, dict[str, Results]]:
+    async def results(self, name: str, kind: str | None, segment: str | None) -> ExperimentResults:
         """What came out of an experiment since it began.
 
         Args:
             name: of the experiment.
             kind: of outcomes, in place of that of the document.
-            segment: a property of users; None: all together.
-
-        Returns:
-            The experiment, and the results by value of the property, the one with the most users
-            first; under the empty text where all are together.
+            segment: a property of users, of whose values those with the most users are told; None:
+                all together.
 
         Raises:
             NotFoundError: there is no such experiment.
             Neo4jError: it cannot be read in time.
         """
         known = await self.find(name)
-        begun = known.stored.at or datetime.now(UTC)
-        rows = await self._store.experiment_sums(name, kind or known.document.kind, begun, segment)
+        kind = kind or known.document.kind
+        rows = await self._store.experiment_sums(known.stored, kind, segment)
         sums: dict[str, dict[str, UserSums]] = {} if segment else {"": {}}
         for row in rows:
             own = sums.setdefault(row["value"], {})
             own[row["variant"]] = UserSums(**{name: row[name] for name in UserSums.__slots__})
-        return known, {value: results(known.document, own) for value, own in sums.items()}
+        found = {value: results(known.document, own) for value, own in sums.items()}
+        left_out = rows[0]["values"] - len(found) if rows else 0
+        return ExperimentResults(known, found, left_out)
+
+
+def _known(stored: StoredExperiment) -> KnownExperiment:
+    document = Experiment.model_validate_json(stored.document or "")
+    return KnownExperiment(stored, document, document.assignment(stored.name))

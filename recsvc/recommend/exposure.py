@@ -57,7 +57,7 @@ async def exposure_of_answers(
         TooMuchError: all answers together take too long.
         BusyError: they are large, and as much as can be done is in hand.
     """
-    query = RecommendationQuery(k=k, explain="none")
+    query = RecommendationQuery(k=k, explain="none", in_experiments=False)
     lists, _ = await engine.recommend_many(await store.sample_users(users), query, _item_ids)
     places = Counter(item_id for items in lists for item_id in items)
     return len(lists), await _measured(store, engine.snapshot, places, item_property)

@@ -26,7 +26,7 @@ _WORK_OF_ANY_LIST = 10
 _WORK_OF_FULL = 8
 
 STATED: Final = frozenset({"k", "diversity", "exclude_seen"})
-"""What a request may say against a scenario."""
+"""What a request may say against a scenario, one that an experiment chose too."""
 
 EvidenceKey = tuple[EvidenceKind, str]
 """Kind and outer id of a piece of evidence."""
@@ -49,6 +49,7 @@ class RecommendationQuery:
         scenario: name of a stored scenario; its rules count, and its values where `stated` does not
             name them.
         stated: what the caller said and no scenario changes, of k, diversity and exclude_seen.
+        in_experiments: whether experiments may have it answered by one of their variants.
         variant: of the experiment that it is answered under.
     """
 
@@ -63,6 +64,7 @@ class RecommendationQuery:
     version: int | None = None
     scenario: str | None = None
     stated: frozenset[str] = frozenset()
+    in_experiments: bool = True
     variant: VariantUsed | None = None
 
     def under(self, scenario: Scenario) -> "RecommendationQuery":

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from loaders.errors import Neo4jAwayError
-from recsvc.errors import NotFoundError
+from loaders.errors import Neo4jError
+from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.graph.rows import CategoryScope
 from recsvc.recommend.active_snapshot import Serving
 from recsvc.recommend.query import Asker, RecommendationQuery
@@ -77,8 +77,8 @@ class QueryResolver:
     ) -> tuple[Snapshot, ResolvedQuery]:
         """The arrays that are asked for, and what is asked.
 
-        Where those of an experiment cannot be had, since a refresh took their place, its scenario
-        was deleted or Neo4j is away, the answer is made without the experiment.
+        Where those of an experiment cannot be had, since a refresh took their place, they cannot
+        be read, its scenario is gone or Neo4j is away, the answer is made without the experiment.
 
         Args:
             trial: what is asked under the experiments; `query` itself where there are none.
@@ -89,9 +89,11 @@ class QueryResolver:
             NotFoundError: there is no such version, signal or scenario.
             SnapshotError: nothing has been refreshed yet.
         """
+        if query.scenario is not None:
+            self._scenarios.find(query.scenario)  # whatever a variant has in its place
         try:
             return await self._resolved(trial, scenario, look=trial is query)
-        except (NotFoundError, Neo4jAwayError):
+        except (NotFoundError, SnapshotError, Neo4jError, OSError):
             if trial is query:
                 raise
         return await self._resolved(query, None, look=True)

@@ -36,7 +36,7 @@ async def try_scenario(
     except NotFoundError:
         stored = None
     before, after = await asyncio.gather(
-        engine.recommend(user_id, RecommendationQuery(scenario=stored)),
+        engine.recommend(user_id, RecommendationQuery(scenario=stored, in_experiments=False)),
         engine.recommend(user_id, RecommendationQuery(), scenario=scenario),
     )
     return before, after, moves(before, after)

@@ -186,6 +186,7 @@ class StoredScenarios:
 
         Raises:
             NotFoundError: there is no such.
+            ExperimentRunningError: an experiment runs that makes lists by it.
             Neo4jError: the graph cannot be written in time.
         """
         with self._noted():

@@ -101,6 +101,8 @@ class VariantDocument(Document):
     """Name of the experiment."""
     name: str
     """Of the variant."""
+    revision: int
+    """Of the experiment."""
 
 
 class _Answered(Document):
@@ -118,7 +120,8 @@ class _Answered(Document):
     scenario: ScenarioUsedDocument | None = None
     """Absent where the list was made without one."""
     variant: VariantDocument | None = None
-    """Absent where no experiment runs, or the user is in none of its variants."""
+    """Absent where no experiment runs, the user is in none of its variants, or something is
+    `degraded`."""
 
 
 class RecommendationsDocument(_Answered):

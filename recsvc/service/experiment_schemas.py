@@ -39,7 +39,7 @@ class StopIn(RequestBody):
 
     promote: Name | None = None
     """A variant that everybody gets from now on, until the experiment is deleted or another one
-    runs; left out, all get what they would without an experiment."""
+    runs or is promoted; left out, all get what they would without an experiment."""
 
 
 class StoredExperimentDocument(Document):
@@ -47,12 +47,15 @@ class StoredExperimentDocument(Document):
 
     name: str
     revision: int
-    """How often it was stored."""
+    """How often it, and those of its name that were deleted, were stored."""
     began_at: str | None
     stopped_at: str | None
     """Null while it runs."""
     promoted: str | None
     """The variant that everybody gets since it ended."""
+    promoted_until: str | None
+    """Until when they got it: then another experiment began, or was promoted, for the same lists.
+    Null while they get it."""
     variants: list[Variant]
     kind: str
     scenario: str | None
@@ -72,7 +75,8 @@ class ResultsOptions(Document):
     kind: OutcomeName | None = None
     """The kind of outcome, such as `purchase`; left out, that of the experiment."""
     segment: PropertyName | None = None
-    """A property of users, such as `country`: results for each of its values."""
+    """A property of users, such as `country`: results for each of its values, of the 50 with the
+    most users."""
 
 
 class DifferenceDocument(Document):
@@ -120,3 +124,6 @@ class ResultsDocument(Document):
     kind: str
     segment: str | None
     results: list[ResultDocument]
+    """With `segment` those of its 50 values with the most users."""
+    left_out: int
+    """How many more values there are."""

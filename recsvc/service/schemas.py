@@ -188,7 +188,7 @@ class RecommendationOptions(Document):
             signal=self.signal,
             version=self.version,
             scenario=self.scenario,
-            stated=frozenset(self.model_fields_set & STATED) if self.scenario else frozenset(),
+            stated=frozenset(self.model_fields_set & STATED),
         )
 
 

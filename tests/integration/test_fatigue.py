@@ -1,22 +1,14 @@
 """Items that were shown and not acted on lose a part of their score, on a real Neo4j."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
-from recsvc.graph.store import Store
-from recsvc.recommend.engine import Engine
-from recsvc.service.app import create_app
-from recsvc.service.refreshes import Refreshes
-from recsvc.settings import OutcomeSettings, load_settings
-from tests.conftest import Served, key_ring
+from tests.conftest import Served
 from tests.integration.conftest import QUICK
+from tests.integration.in_process import ask, check_sums, ids, serving, show
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -26,68 +18,9 @@ DROP = "MATCH (o:Outcome) DELETE o"
 ALL = 500
 
 
-class CountingStore(Store):
-    """Counts how often what was shown is read."""
-
-    looked = 0
-
-    async def shown(self, *arguments: Any, **more: Any) -> Any:
-        self.looked += 1
-        return await super().shown(*arguments, **more)
-
-
-@asynccontextmanager
-async def serving(
-    served: Served, folder: Path, fatigue: float
-) -> AsyncIterator[tuple[httpx.AsyncClient, CountingStore]]:
-    store = CountingStore(served.address, timeout_seconds=30.0)
-    engine = Engine(
-        store, snapshot_folder=folder / "snapshots", events=load_settings().events,
-        max_evidence=1000, outcomes=OutcomeSettings(fatigue=fatigue),
-    )  # fmt: skip
-    app = create_app(engine, refreshes=Refreshes(folder), keys=key_ring(folder))
-    transport = httpx.ASGITransport(app=app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://s", timeout=60) as client,
-    ):
-        yield client, store
-
-
-async def ask(client: httpx.AsyncClient, user: str = "u1", **parameters: Any) -> dict[str, Any]:
-    answer = await client.get(f"/v1/users/{user}/recommendations", params=parameters)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def ids(answer: dict[str, Any]) -> list[str]:
-    return [item["item_id"] for item in answer["items"]]
-
-
-async def show(
-    client: httpx.AsyncClient, answer: dict[str, Any], times: dict[str, int], kind: str, **more: Any
-) -> None:
-    outcomes = [
-        {"outcome_id": f"{kind} {item} {n} {answer['recommendation_id'][:20]}", "item_id": item,
-         "kind": kind, "recommendation_id": answer["recommendation_id"]} | more
-        for item, count in times.items()
-        for n in range(count)
-    ]  # fmt: skip
-    told = await client.post("/v1/outcomes", json={"outcomes": outcomes})
-    assert (told.status_code, told.json()["new"]) == (200, len(outcomes)), told.text
-
-
-def check_sums(answer: dict[str, Any]) -> None:
-    for item in answer["items"]:
-        assert sum(item["signals"].values()) == pytest.approx(item["score"], rel=1e-4)
-        explanation = item["explanation"]
-        listed = sum(each["value"] for each in explanation["contributions"])
-        assert listed + explanation["remainder"] == pytest.approx(item["score"], rel=1e-4)
-
-
 async def test_what_was_shown_in_vain_fades_exactly(served: Served, tmp_path: Path) -> None:
     statement(served.gateway, DROP)
-    async with serving(served, tmp_path, 0.8) as (client, _):
+    async with serving(served, tmp_path, 0.8) as (client, *_):
         whole = await ask(client, k=ALL)
         unseen = await ask(client, k=ALL, exclude_seen=False)
         spread = unseen["items"][0]["score"] - unseen["items"][99]["score"]
@@ -120,7 +53,7 @@ async def test_what_was_shown_in_vain_fades_exactly(served: Served, tmp_path: Pa
 
 async def test_a_counterfactual_holds_when_items_fade(served: Served, tmp_path: Path) -> None:
     statement(served.gateway, DROP)
-    async with serving(served, tmp_path, 0.5) as (client, _):
+    async with serving(served, tmp_path, 0.5) as (client, *_):
         checked = 0
         for user in ("u1", "u50", "u120"):
             whole = await ask(client, user, k=20)
@@ -143,7 +76,7 @@ async def test_an_action_and_time_end_it_and_a_diverse_list_keeps_its_promises(
     served: Served, tmp_path: Path
 ) -> None:
     statement(served.gateway, DROP)
-    async with serving(served, tmp_path, 1.0) as (client, store):
+    async with serving(served, tmp_path, 1.0) as (client, store, _):
         whole = await ask(client, k=30)
         clicked, old, *_ = first = ids(whole)
         early = (datetime.now(UTC) - timedelta(minutes=4)).isoformat()
@@ -169,7 +102,7 @@ async def test_an_action_and_time_end_it_and_a_diverse_list_keeps_its_promises(
 
 async def test_without_fatigue_nothing_is_read(served: Served, tmp_path: Path) -> None:
     statement(served.gateway, DROP)
-    async with serving(served, tmp_path, 0.0) as (client, store):
+    async with serving(served, tmp_path, 0.0) as (client, store, _):
         whole = await ask(client, k=10)
         await show(client, whole, {ids(whole)[0]: 9}, "impression")
         again = await asyncio.gather(*(ask(client, k=10) for _ in range(3)))

@@ -92,8 +92,9 @@ async def test_an_outcome_is_kept_beside_what_made_the_answer(
     client: httpx.AsyncClient, shop: Neo4jGateway
 ) -> None:
     named = answered(
-        scenario="home", revision=4, experiment="e", variant="b", propensities={2: 0.25}
-    )
+        scenario="home", revision=4, experiment="e", experiment_revision=7, variant="b",
+        propensities={2: 0.25},
+    )  # fmt: skip
     at = datetime.now(UTC).replace(microsecond=0)
     told = {"recommendation_id": named, "item_id": "i1", "kind": "click", "at": at.isoformat()}
     assert await tell(client, told) == {"received": 1, "new": 1, "dropped": 0}
@@ -104,7 +105,8 @@ async def test_an_outcome_is_kept_beside_what_made_the_answer(
     assert outcome == {
         "outcome_id": f"{name}:click:i1", "recommendation": name, "user_id": "ann",
         "item_id": "i1", "kind": "click", "position": 2, "version": 3, "scenario": "home",
-        "revision": 4, "experiment": "e", "variant": "b", "propensity": 0.25,
+        "revision": 4, "experiment": "e", "experiment_revision": 7, "variant": "b",
+        "propensity": 0.25,
     }  # fmt: skip
 
 

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BeforeValidator, StringConstraints
 from starlette.responses import Response
 
-from recsvc.experiments.results import Results
-from recsvc.recommend.experiments import KnownExperiment
+from recsvc.recommend.experiments import ExperimentResults, KnownExperiment
 from recsvc.service.experiment_schemas import (
     ExperimentIn,
     ExperimentsDocument,
@@ -69,7 +68,7 @@ async def delete_experiment(name: ExperimentName, engine: EngineDep) -> Response
 @router.post(
     "/v1/experiments/{name}/stop",
     response_model=StoredExperimentDocument,
-    responses=described(404, 413, 422, 503),
+    responses=described(404, 409, 413, 422, 503),
 )
 async def stop_experiment(name: ExperimentName, body: StopIn, engine: EngineDep) -> Response:
     """Stop an experiment; everybody gets the promoted variant from then on, where one is named."""
@@ -85,8 +84,8 @@ async def get_results(
     name: ExperimentName, options: Annotated[ResultsOptions, Query()], engine: EngineDep
 ) -> Response:
     """How often an item that was shown was acted on, by variant."""
-    known, found = await engine.experiments.results(name, options.kind, options.segment)
-    return json_response(results_document(known, options.kind, found, options.segment))
+    found = await engine.experiments.results(name, options.kind, options.segment)
+    return json_response(results_document(found, options.kind, options.segment))
 
 
 def told(known: KnownExperiment) -> dict[str, Any]:
@@ -98,19 +97,22 @@ def told(known: KnownExperiment) -> dict[str, Any]:
         "began_at": stored.at and stored.at.isoformat(),
         "stopped_at": stored.stopped_at and stored.stopped_at.isoformat(),
         "promoted": stored.promoted,
+        "promoted_until": stored.promoted_until and stored.promoted_until.isoformat(),
         **known.document.model_dump(mode="json"),
     }
 
 
 def results_document(
-    known: KnownExperiment, kind: str | None, found: dict[str, Results], segment: str | None
+    found: ExperimentResults, kind: str | None, segment: str | None
 ) -> dict[str, Any]:
     """Results as JSON-ready values."""
+    known = found.experiment
     return {
         "experiment": known.stored.name,
         "revision": known.stored.revision,
         "began_at": known.stored.at and known.stored.at.isoformat(),
         "kind": kind or known.document.kind,
         "segment": segment,
-        "results": [{"value": value, **asdict(each)} for value, each in found.items()],
+        "results": [{"value": value, **asdict(each)} for value, each in found.by_value.items()],
+        "left_out": found.left_out,
     }

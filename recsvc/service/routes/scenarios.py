@@ -70,7 +70,7 @@ async def roll_back_scenario(
     return json_response({"name": name, "revision": made})
 
 
-@router.delete("/v1/scenarios/{name}", status_code=204, responses=described(404, 422, 503))
+@router.delete("/v1/scenarios/{name}", status_code=204, responses=described(404, 409, 422, 503))
 async def delete_scenario(name: _Name, engine: EngineDep) -> Response:
     """Delete a scenario with all its revisions."""
     await engine.scenarios.delete(name)

@@ -26,6 +26,7 @@ ORIGINS = st.builds(
     st.none() | TEXT,
     st.none() | st.integers(1, 2**31),
     st.none() | TEXT,
+    st.none() | st.integers(1, 2**31),
     st.none() | TEXT,
     st.dictionaries(st.integers(1, MAX_PLACES), st.floats(0.001, 0.999), max_size=5),
 )
@@ -43,7 +44,7 @@ def test_an_id_tells_what_it_was_made_of(origin: Origin, items: list[str]) -> No
 
 
 def test_the_longest_id_is_within_its_limit() -> None:
-    origin = Origin(2**31, "\U0001f600" * 512, "s" * 100, 2**31, "e" * 100, "v" * 100)
+    origin = Origin(2**31, "\U0001f600" * 512, "s" * 100, 2**31, "e" * 100, 2**31, "v" * 100)
     made = IDS.issue(IDS.contents(origin, [f"i{n}" for n in range(500)]))
     assert len(made) <= MAX_ID_CHARACTERS
     assert IDS.read(made).origin == origin

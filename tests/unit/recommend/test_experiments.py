@@ -1,7 +1,7 @@
 """Under which variant a request is answered."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from recsvc.answer import VariantUsed
 from recsvc.experiments.document import Experiment, Variant
@@ -17,8 +17,16 @@ DOCUMENT = Experiment(
 USERS = [f"u{n}" for n in range(200)]
 
 
-def known(name: str, *, stopped: bool = False, promoted: str | None = None) -> Trials:
-    stored = StoredExperiment(name, 1, "", AT, AT if stopped else None, promoted)
+def known(
+    name: str,
+    *,
+    stopped: bool = False,
+    promoted: str | None = None,
+    until: datetime | None = None,
+    days: int = 0,
+) -> Trials:
+    ended = AT + timedelta(days=days) if stopped else None
+    stored = StoredExperiment(name, 3, "", AT, ended, promoted, until)
     return Trials({name: KnownExperiment(stored, DOCUMENT, DOCUMENT.assignment(name))})
 
 
@@ -28,7 +36,7 @@ def test_each_user_gets_the_variant_of_their_hash_or_none() -> None:
     seen: set[str | None] = set()
     for user in USERS:
         name = assignment.variant(user)
-        used = None if name is None else VariantUsed("blend", name)
+        used = None if name is None else VariantUsed("blend", name, 3)
         version = versions.get(name or "")
         assert trials.under(user, QUERY) == replace(QUERY, version=version, variant=used)
         seen.add(name)
@@ -36,7 +44,8 @@ def test_each_user_gets_the_variant_of_their_hash_or_none() -> None:
 
 
 def test_a_query_that_names_what_it_is_answered_from_is_outside() -> None:
-    for query in (replace(QUERY, version=1), replace(QUERY, signal="ease")):
+    for outside in ({"version": 1}, {"signal": "ease"}, {"in_experiments": False}):
+        query = replace(QUERY, **outside)
         assert all(known("blend").under(user, query) == query for user in USERS)
 
 
@@ -48,6 +57,19 @@ def test_after_the_end_all_get_the_promoted_variant_or_what_they_got_before() ->
         assert promoted.under(user, QUERY) == replace(QUERY, version=2)
     both = Trials({**promoted.known, **known("next").known})  # what runs comes first
     assert {v and v.experiment for u in USERS if (v := both.under(u, QUERY).variant)} == {"next"}
+
+
+def test_of_two_promotions_the_one_that_still_counts_decides() -> None:
+    over = known("a", stopped=True, promoted="before", until=AT)
+    last = known("b", stopped=True, promoted="now", days=1)
+    for trials in (over.known | last.known, last.known | over.known):
+        assert all(Trials(trials).under(user, QUERY) == QUERY for user in USERS[:5])
+    # Nobody has ended the first one, as where somebody wrote by hand: the last one decides.
+    first = known("a", stopped=True, promoted="before")
+    for trials in (first.known | last.known, last.known | first.known):
+        assert all(Trials(trials).under(user, QUERY) == QUERY for user in USERS[:5])
+    assert over.under("u1", QUERY) == QUERY
+    assert first.under("u1", QUERY) == replace(QUERY, version=2)
 
 
 def test_it_is_about_the_lists_of_one_scenario_and_each_has_its_own() -> None:
@@ -67,6 +89,6 @@ def test_it_is_about_the_lists_of_one_scenario_and_each_has_its_own() -> None:
     for user in USERS:
         assert trials.under(user, QUERY) == known("blend").under(user, QUERY)
         used = trials.under(user, front).variant
-        assert used == VariantUsed("of front", of_front.assignment.variant(user) or "")
+        assert used == VariantUsed("of front", of_front.assignment.variant(user) or "", 1)
     elsewhere = replace(QUERY, scenario="basket")
     assert all(trials.under(user, elsewhere) == elsewhere for user in USERS)

@@ -20,7 +20,7 @@ from recsvc.evaluation.exposure import Exposure, Share
 from recsvc.event_kinds import default_events, unknown_kinds
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.experiments.document import Experiment
-from recsvc.experiments.results import Results, results
+from recsvc.experiments.results import results
 from recsvc.experiments.sequential import UserSums
 from recsvc.graph.experiment_store import StoredExperiment
 from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
@@ -29,7 +29,7 @@ from recsvc.outcomes import outcome as told
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.answers import request_id_var
 from recsvc.recommend.engine import Engine
-from recsvc.recommend.experiments import KnownExperiment, Trials
+from recsvc.recommend.experiments import ExperimentResults, KnownExperiment, Trials
 from recsvc.recommend.exposure import MeasuredExposure
 from recsvc.recommend.graph_writer import Change, Outcome
 from recsvc.recommend.home import Home, HomeRow
@@ -146,15 +146,14 @@ class FakeExperiments:
     async def delete(self, name: str) -> None:
         self.calls.append(("delete", name))
 
-    async def results(
-        self, name: str, kind: str | None, segment: str | None
-    ) -> tuple[KnownExperiment, dict[str, Results]]:
+    async def results(self, name: str, kind: str | None, segment: str | None) -> ExperimentResults:
         self.calls.append(("results", name, kind, segment))
         sums = {
             "now": UserSums(1000, 400, 10_000.0, 500.0, 110_000.0, 5_500.0, 700.0),
             "before": UserSums(1000, 480, 10_000.0, 700.0, 110_000.0, 7_700.0, 1_000.0),
         }
-        return self._known(), {"SE" if segment else "": results(DOCUMENT, sums)}
+        found = {"SE" if segment else "": results(DOCUMENT, sums)}
+        return ExperimentResults(self._known(), found, 0)
 
 
 @dataclass

@@ -42,7 +42,9 @@ async def test_results_are_what_the_openapi_document_says(
 ) -> None:
     asked = {"kind": "purchase", "segment": "country"}
     answer = await client.get("/v1/experiments/blend/results", params=asked)
-    (result,) = ResultsDocument.model_validate(answer.json()).results
+    found = ResultsDocument.model_validate(answer.json())
+    (result,) = found.results
+    assert found.left_out == 0
     assert result.value == "SE"
     now, before = result.variants
     assert now.difference is None
