@@ -1,11 +1,11 @@
 // Counts events, each once for good: one whose `event_id` has an `(:Event)` already is left out,
 // also when it stands twice in `rows` or another transaction brings it at the same moment.
 // Each row has event_id, user_id, item_id, event, and value, `at` (whole seconds since 1970 and
-// nanoseconds) and further properties, which may be null. Missing users and items are made.
-// `event_ids` names those that were counted; `beyond` those of interactions whose sum of values is
-// now larger than `limit` either way, for which the caller has to roll back. What somebody wrote by
-// hand into an interaction and cannot be read is missing, and replaced; of a sum then counts what
-// the ledger has.
+// nanoseconds), `outcome_id` (of the outcome that the event is) and further properties, which may be
+// null. Missing users and items are made. `event_ids` names those that were counted; `beyond` those
+// of interactions whose sum of values is now larger than `limit` either way, for which the caller
+// has to roll back. What somebody wrote by hand into an interaction and cannot be read is missing,
+// and replaced; of a sum then counts what the ledger has.
 // mode: write
 // params: rows: list[map], limit: float
 // returns: counted: int, event_ids: list[str], beyond: list[str]
@@ -17,7 +17,8 @@ WITH event_id, row,
        THEN datetime({epochSeconds: row.at[0], nanosecond: row.at[1]}) END AS at
 MERGE (entry:Event {event_id: event_id})
 ON CREATE SET
-  entry.user_id = row.user_id, entry.item_id = row.item_id, entry.at = at, entry.uncounted = true
+  entry.user_id = row.user_id, entry.item_id = row.item_id, entry.at = at,
+  entry.outcome_id = row.outcome_id, entry.uncounted = true
 WITH entry, row, at
 WHERE entry.uncounted = true
 REMOVE entry.uncounted

@@ -300,16 +300,18 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
             SumBeyondError: they would take a sum beyond its limit; none of them is written.
             Neo4jError: the graph cannot be written in time.
         """
-        events = {"rows": [event_row(row) for row in rows], "limit": MAX_AMOUNT}
-        steps = [(catalogue()["ingest/events"], events)]
+        first = {each["event_id"]: each for each in reversed(outcomes)}
+        told = {event_id: {"outcome_id": each["outcome_id"]} for event_id, each in first.items()}
+        events = [event_row(row) | told.get(row["event_id"], {}) for row in rows]
+        steps = [(catalogue()["ingest/events"], {"rows": events, "limit": MAX_AMOUNT})]
         if self.address.graph is not None:
             # Somebody else's graph tells what is missing, and whether it can be made.
             ids = {name: [{"id": each, "make": True} for each in sorted({r[key] for r in rows})]
                    for name, key in (("users", "user_id"), ("items", "item_id"))}  # fmt: skip
             steps.insert(0, (catalogue()["write/nodes"], {**ids, "categories": []}))
-        counted = len(steps) - 1
-        steps += [outcomes_step(outcomes)] if outcomes else []
-        answer = (await self._write(steps, refuse_beyond))[counted]
+        if first:  # before the events, which tell whether they are new
+            steps.insert(0, outcomes_step([*first.values()]))
+        *_, answer = await self._write(steps, refuse_beyond)
         return answer[0]["event_ids"] if answer else []
 
     async def write(self, steps: Sequence[Step]) -> list[list[Row]]:

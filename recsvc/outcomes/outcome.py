@@ -28,6 +28,7 @@ class Outcome:
         at: when.
         position: the place of the item in the answer, from 1.
         answer: the answer.
+        event_id: of the event that it is; None for one that is none.
     """
 
     outcome_id: str
@@ -36,6 +37,7 @@ class Outcome:
     at: datetime
     position: int
     answer: Recommendation
+    event_id: str | None = None
 
     def row(self) -> dict[str, Any]:
         """The outcome as `cypher/write/outcomes.cypher` takes it."""
@@ -56,6 +58,7 @@ class Outcome:
             "outcome_id": self.outcome_id,
             "user_id": origin.user_id,
             "item_id": self.item_id,
+            "event_id": self.event_id,
             "at": int(self.at.timestamp() * 1000),
             "answered_at": self.answer.at * 1000,
             "properties": {name: value for name, value in properties.items() if value is not None},
@@ -88,6 +91,7 @@ class OutcomeReader:
         at: datetime | None = None,
         outcome_id: str | None = None,
         user_id: str | None = None,
+        event_id: str | None = None,
     ) -> Outcome:
         """An outcome.
 
@@ -99,6 +103,7 @@ class OutcomeReader:
             at: when; now where nobody says.
             outcome_id: its id. Without one, the same item and kind of one answer count once.
             user_id: who is said to have been answered, where somebody says.
+            event_id: of the event that it is, where it is one.
 
         Raises:
             RecommendationIdError: that cannot be, and which field is at fault.
@@ -116,7 +121,7 @@ class OutcomeReader:
                 "at",
             )
         own = outcome_id or f"{answer.name}:{kind}:{item_id}"
-        return Outcome(own, item_id, kind, when, place, answer)
+        return Outcome(own, item_id, kind, when, place, answer, event_id)
 
     def _answer(self, recommendation_id: str) -> Recommendation:
         if recommendation_id not in self._read:

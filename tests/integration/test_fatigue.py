@@ -15,6 +15,7 @@ pytestmark = pytest.mark.neo4j
 
 REFRESH_OPTIONS = QUICK
 DROP = "MATCH (o:Outcome) DELETE o"
+LEDGER = "MATCH (e:Event) WHERE e.event_id IN $events DELETE e"
 ALL = 500
 
 
@@ -113,3 +114,107 @@ async def test_without_fatigue_nothing_is_read(served: Served, tmp_path: Path) -
         (row,) = statement(served.gateway, "MATCH (o:Outcome {kind: 'click'}) RETURN o {.*} AS o")
         assert (row["o"]["position"], "user_id" in row["o"]) == (4, False)
         assert all("fatigue" not in item["signals"] for item in again[0]["items"])
+
+
+async def test_taking_an_event_back_takes_its_outcome_and_the_answer_is_what_it_was(
+    served: Served, tmp_path: Path
+) -> None:
+    statement(served.gateway, DROP)
+    kinds = "MATCH (o:Outcome) WHERE o.kind <> 'impression' RETURN o.kind AS kind ORDER BY kind"
+    async with serving(served, tmp_path, 1.0) as (client, *_):
+        whole = await ask(client, "u9", k=30)
+        item, other = ids(whole)[:2]
+        earlier = (datetime.now(UTC) - timedelta(minutes=4)).isoformat()
+        await show(client, whole, {item: 3, other: 3}, "impression", at=earlier)
+        faded = ids(await ask(client, "u9", k=30))
+        assert faded.index(item) > 0
+        named = {"user_id": "u9", "recommendation_id": whole["recommendation_id"]}
+        events = [
+            named | {"event_id": "bought", "item_id": item, "event": "Purchase"},
+            named | {"event_id": "viewed", "item_id": item, "event": "view"},
+            named | {"event_id": "other", "item_id": other, "event": "purchase"},
+        ]
+        taken_back = f"/v1/users/u9/interactions/{item}"
+        try:
+            assert (await client.post("/v1/events", json=events)).json()["new"] == 3
+            told = [row["kind"] for row in statement(served.gateway, kinds)]
+            assert told == ["Purchase", "purchase", "view"]
+            assert item not in ids(await ask(client, "u9", k=30))
+            back = await client.delete(taken_back, params={"event": "purchase"})
+            assert back.status_code == 204
+            told = [row["kind"] for row in statement(served.gateway, kinds)]
+            assert told == ["purchase", "view"]
+            assert (await client.delete(taken_back)).status_code == 204
+            # What is sent again was known, and stays taken back with its outcome.
+            assert (await client.post("/v1/events", json=events)).json()["new"] == 0
+            assert statement(served.gateway, kinds) == [{"kind": "purchase"}]
+            assert (await client.delete(f"/v1/users/u9/interactions/{other}")).status_code == 204
+            assert ids(await ask(client, "u9", k=30)) == faded
+            again = [events[0] | {"event_id": "bought again"}]
+            assert (await client.post("/v1/events", json=again)).json()["new"] == 1
+            assert statement(served.gateway, kinds) == [{"kind": "Purchase"}]
+        finally:
+            await client.delete(taken_back)
+            statement(
+                served.gateway, LEDGER, events=[*(e["event_id"] for e in events), "bought again"]
+            )
+
+
+async def test_a_list_under_a_scenario_fades_exactly_and_keeps_its_promises(
+    served: Served, tmp_path: Path
+) -> None:
+    statement(served.gateway, DROP)
+    async with serving(served, tmp_path, 0.8) as (client, *_):
+        first = ids(await ask(client, k=ALL))
+        rules = [
+            {"kind": "pin", "item_id": first[6], "place": 3},
+            {"kind": "boost", "amount": 0.4,
+             "where": [{"property": "item_id", "in": first[1:60:2]}]},
+            {"kind": "bury", "amount": 0.3, "where": [{"property": "item_id", "in": first[:4]}]},
+            {"kind": "at_most", "count": 2, "within": 8,
+             "where": [{"property": "item_id", "in": first[:12]}]},
+        ]  # fmt: skip
+        await client.put("/v1/scenarios/tired", json={"rules": rules})
+        try:
+            plain = await ask(client, k=ALL, scenario="tired")
+            score = {item["item_id"]: item["score"] for item in plain["items"]}
+            unseen = (await ask(client, k=ALL, exclude_seen=False))["items"]
+            spread = unseen[0]["score"] - unseen[99]["score"]
+            times = {ids(plain)[0]: 3, ids(plain)[2]: 2, first[1]: 1, first[9]: 4}
+            await show(client, await ask(client, k=100), times, "impression")
+            faded = await ask(client, k=ALL, scenario="tired")
+            check_sums(faded)
+            assert len(ids(faded)) == len(ids(plain)) == len(set(ids(faded)))
+            for item in faded["items"]:
+                lost = -0.8 * (1 - 2.0 ** -times.get(item["item_id"], 0)) * spread
+                part = item["signals"].get("fatigue", 0.0)
+                assert part == pytest.approx(lost, abs=1e-3 * spread)
+                expected = score[item["item_id"]] + lost
+                assert item["score"] == pytest.approx(expected, abs=1e-3 * spread)
+            assert ids(faded)[2] == first[6]  # a pin stands whatever its score
+            free = [i["score"] for i in faded["items"] if "placed_by" not in i]
+            assert free == sorted(free, reverse=True)
+            for k in (1, 3, 8, 20):
+                assert ids(await ask(client, k=k, scenario="tired")) == ids(faded)[:k]
+            checked = 0
+            for user in ("u1", "u50", "u120"):
+                if user != "u1":
+                    shown = await ask(client, user, k=20)
+                    await show(client, shown, dict.fromkeys(ids(shown)[::2], 3), "impression")
+                whole = await ask(client, user, k=8, scenario="tired", explain="full")
+                check_sums(whole)
+                assert ids(whole) == ids(await ask(client, user, k=8, scenario="tired"))
+                for item in whole["items"]:
+                    if found := item["explanation"]["counterfactual"]:
+                        names = [f"{each['kind']}:{each['id']}" for each in found["without"]]
+                        asked = {"k": 8, "scenario": "tired", "without": names}
+                        without = ids(await ask(client, user, **asked))
+                        assert item["item_id"] not in without
+                        assert found["replaced_by"] in without
+                        checked += 1
+            assert checked > 4
+            diverse = await ask(client, k=20, scenario="tired", diversity=0.6)
+            check_sums(diverse)
+            assert ids(await ask(client, k=6, scenario="tired", diversity=0.6)) == ids(diverse)[:6]
+        finally:
+            await client.delete("/v1/scenarios/tired")

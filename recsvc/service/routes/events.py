@@ -49,14 +49,15 @@ class EventIn(RequestBody):
     recommendation_id: RecommendationId | None = None
     """Of the answer that had the item: the event then is an outcome of it too, of this kind."""
 
-    def outcome(self) -> dict[str, Any]:
-        """The event as `OutcomeReader.outcome` takes it."""
+    def outcome(self, event_id: str) -> dict[str, Any]:
+        """The event, under its id, as `OutcomeReader.outcome` takes it."""
         return {
             "recommendation_id": self.recommendation_id,
             "user_id": self.user_id,
             "item_id": self.item_id,
             "kind": self.event or "interaction",
             "at": self.timestamp,
+            "event_id": event_id,
         }
 
     def row(self, received: datetime) -> dict[str, Any]:
@@ -127,8 +128,8 @@ async def add_events(body: EventsBody, engine: EngineDep, metrics: MetricsDep) -
     outcomes = checked(
         engine.outcome_reader(received),
         [
-            (("events", place), event.outcome())
-            for place, event in enumerate(body.events)
+            (("events", place), event.outcome(row["event_id"]))
+            for place, (event, row) in enumerate(zip(body.events, rows, strict=True))
             if event.recommendation_id is not None
         ],
         {"at": "timestamp"},
@@ -155,7 +156,8 @@ async def take_back(
 ) -> Response:
     """Take back what a user did with an item. Committed when this answers.
 
-    The events behind it stay known by their `event_id`: sent again, they do not count again.
+    The events behind it stay known by their `event_id`: sent again, they do not count again. The
+    outcomes that they are go with it.
     """
     if await engine.change(Retract(user_id, item_id, options.event)) == "missing":
         raise nothing_to_take_back(user_id, item_id, options.event)
