@@ -183,7 +183,7 @@ class Whole:
         blend: what answers are made from.
         fitted: by model.
         cut: share of the weight of its rows that was cut off, by model without vectors, and of
-            PageRank.
+            PageRank where they were made.
     """
 
     blend: Blend
@@ -249,7 +249,7 @@ def fit_whole(
         evidence: weights of all users, [users, items].
         weights: λ by signal; 0 of one that is not named.
         epochs: by model; 0 for one without epochs.
-        earlier_rows: the rows of a meta-path, where they are known already.
+        earlier_rows: the rows of PageRank or a meta-path, where they are known already.
         tables: that the fits go on from, by model; see `Learned.tables`.
         share: see `Learned.share`.
         reliance: what the parts count for with little known.
@@ -290,13 +290,18 @@ def row_signals(
         parts: how.
         graph: nodes and relationships.
         evidence: weights of all users, [users, items].
-        earlier_rows: the rows of a meta-path, where they are known already.
+        earlier_rows: the rows of PageRank or a meta-path, where they are known already.
 
     Returns:
-        The signals, and of PageRank's rows the share of their mass that was cut off.
+        The signals, and the share of the mass of PageRank's rows that was cut off, where they were
+        made.
     """
-    ids = evidence_ids(graph)
-    pagerank, cut = _pagerank(parts, graph, evidence, PAGERANK)
+    ids, cut = evidence_ids(graph), dict[str, float]()
+    earlier = earlier_rows(PAGERANK)
+    if earlier is None:
+        pagerank, cut[PAGERANK] = _pagerank(parts, graph, evidence, PAGERANK)
+    else:
+        pagerank = RowSignal(PAGERANK, "item", graph.items, earlier, parts.options.damping)
 
     def rows(name: str) -> sp.csr_matrix:
         with parts.journal.step(name):
@@ -306,11 +311,11 @@ def row_signals(
             size, told = parts.options.row_size, parts.journal.told
             return all_rows(parts.queries, name, graph, parts.kinds, size, told)
 
-    signals = [pagerank]
+    signals: list[Signal] = [pagerank]
     for name, kind in usable_metapaths(parts.queries).items():
         found = parts.journal.kept(name, partial(rows, name))
         signals.append(RowSignal(name, kind, ids[kind], found))
-    return signals, {PAGERANK: cut}
+    return signals, cut
 
 
 def _pagerank(

@@ -207,9 +207,10 @@ def train(
         if not state.history:
             raise
         interrupted = True
-    for table, kept in zip(learner.parameters(), state.kept, strict=True):
-        table.data.copy_(kept)
-    tables = tuple(table.cpu().numpy() for table in state.kept)
+    if state.kept:
+        for table, kept in zip(learner.parameters(), state.kept, strict=True):
+            table.data.copy_(kept)
+    tables = tuple(table.detach().cpu().numpy().copy() for table in learner.parameters())
     return Trained(
         learner.model(), state.epoch, state.metric, tuple(state.history), interrupted, tables
     )

@@ -217,7 +217,8 @@ class FitRun:
             date; for a model without epochs it means nothing.
         start: `FitReport.tables` of an earlier fit, its rows put where the nodes are now; NaN where
             a node is new. Training goes on from there; for a model without epochs it means nothing.
-        share: of what `epochs` says, how much training there is then.
+        share: of what `epochs` says, how much training there is then; 0 for none: the model is
+            that of these tables.
     """
 
     seed: int
@@ -232,7 +233,9 @@ class FitRun:
 
     def fine_tuning_epochs(self, epochs: int) -> int:
         """Epochs of a fit that would take so many from its beginning."""
-        return max(1, round(epochs * self.share)) if self.start else epochs
+        if not self.start:
+            return epochs
+        return max(1, round(epochs * self.share)) if self.share else 0
 
 
 @runtime_checkable

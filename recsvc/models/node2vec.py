@@ -206,6 +206,10 @@ def fit(
     """
     start = perf_counter()
     require_evidence(data)
+    needed = memory_bytes(data, options)
+    if run.start and not run.share:
+        model = _model(NodeVectors(*run.start), data.evidence, options.popularity_discount)
+        return model, Trained(model, 0, None, (), tables=run.start).report(start, needed)
     if run.start:
         options, run = _fine_tuning(options, run)
     weights = homogeneous_graph(data, options.followed())
@@ -219,7 +223,7 @@ def fit(
         run.seed,
     )
     trained = _fit_skip_gram(skip_gram, data, options, run)
-    return trained.model, trained.report(start, memory_bytes(data, options))
+    return trained.model, trained.report(start, needed)
 
 
 def _fine_tuning(options: Node2VecOptions, run: FitRun) -> tuple[Node2VecOptions, FitRun]:

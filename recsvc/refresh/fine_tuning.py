@@ -73,7 +73,8 @@ def chosen_start(
         )
     # Who was deleted by another machine is in the state of this one still.
     gone = set(state.users).difference(graph.users)
-    return Start(chosen["reason"], state.without("user", gone), before)
+    unchanged = state.learned_from(graph, evidence)
+    return Start(chosen["reason"], state.without("user", gone), before, unchanged)
 
 
 def _scratch(why: str) -> dict[str, Any]:

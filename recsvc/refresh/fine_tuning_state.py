@@ -119,6 +119,18 @@ class WarmState:
         )  # fmt: skip
         return np.isin(_pair_keys(evidence), _pair_keys(old), assume_unique=True)
 
+    def learned_from(self, graph: HeteroGraph, evidence: sp.csr_matrix) -> bool:
+        """Whether it is of this very graph: the same nodes, relationships and weights."""
+        then, now = self.evidence, evidence
+        return (
+            (self.users, self.items, self.categories)
+            == (graph.users, graph.items, graph.categories)
+            and np.array_equal(then.indptr, now.indptr)
+            and np.array_equal(then.indices, now.indices)
+            and np.array_equal(then.data, now.data)
+            and self.digests == digests_of(graph)
+        )
+
     def knows(self, kind: EvidenceKind, identifier: str) -> bool:
         """Whether it holds something of a node."""
         maps = {"user": self.users, "item": self.items, "category": self.categories}
@@ -165,11 +177,13 @@ class Start:
         reason: for that, or for beginning from scratch.
         state: what the active version's refresh left; None from scratch.
         before: the active version's arrays; None from scratch.
+        unchanged: whether the graph is as that refresh read it.
     """
 
     reason: str
     state: WarmState | None = None
     before: Snapshot | None = None
+    unchanged: bool = False
 
 
 def moved(
@@ -195,7 +209,7 @@ def moved(
 
 
 def digests_of(graph: HeteroGraph) -> dict[str, str]:
-    """A digest of the relationships of each type but `INTERACTED`: ids at their ends, and weights.
+    """A digest of the relationships of each type: ids at their ends, kinds of events, and weights.
 
     The same relationships have the same one, whatever other nodes there are.
     """
@@ -206,18 +220,30 @@ def digests_of(graph: HeteroGraph) -> dict[str, str]:
     }
 
     def digest(edges: Edges, source: str, target: str) -> str:
-        found = hashlib.sha256(numbers[source][edges.source].tobytes())
-        found.update(numbers[target][edges.target].tobytes())
-        found.update(edges.weight.tobytes())
-        return found.hexdigest()
+        return _digest(numbers[source][edges.source], numbers[target][edges.target], edges.weight)
 
+    did = graph.interactions
+    kinds = id_numbers(IdMap(did.events))
     return {
+        "INTERACTED": _digest(
+            numbers["user"][did.user_index],
+            numbers["item"][did.item_index],
+            kinds[did.event_index],
+            did.weight,
+        ),
         "FOLLOWS": digest(graph.follows, "user", "user"),
         "PREFERS": digest(graph.prefers, "user", "category"),
         "IN_CATEGORY": digest(graph.in_category, "item", "category"),
         "SUBCATEGORY_OF": digest(graph.subcategory_of, "category", "category"),
         "RELATED_TO": digest(graph.related_to, "item", "item"),
     }
+
+
+def _digest(*columns: NDArray[Any]) -> str:
+    found = hashlib.sha256()
+    for column in columns:
+        found.update(column.tobytes())
+    return found.hexdigest()
 
 
 def keep_state(folder: Path, state: WarmState) -> None:

@@ -19,10 +19,11 @@ from recsvc.models._hybrid_options import HybridOptions
 from recsvc.models._memory import available_bytes
 from recsvc.models.base import FINE_TUNING_SHARE
 from recsvc.models.parts import as_part
-from recsvc.refresh.fine_tuning_state import Start, digests_of
+from recsvc.refresh.fine_tuning_state import Start, WarmState, digests_of
 from recsvc.refresh.metapath_queries import Neo4jPaths
 from recsvc.refresh.parts import Run
-from recsvc.signals.metapath import evidence_ids, metapath_kinds, metapath_reads
+from recsvc.signals.metapath import evidence_ids, metapath_reads
+from recsvc.signals.pagerank import PAGERANK
 from recsvc.signals.rows import ROWS
 
 
@@ -149,8 +150,8 @@ def fit_model(
                 lambda record: run.told(what, record.epoch, asked.fine_tuning_epochs(most)),
                 partial(run.told, what),
                 run.record.checkpoint(what),
-                state.placed_tables(name, data.graph, data.evidence) if state else tables,
-                FINE_TUNING_SHARE if state else share,
+                _first_tables(start, state, name, data) if start and state else tables,
+                (0.0 if start and start.unchanged else FINE_TUNING_SHARE) if state else share,
             )
             model, report = MODELS[name].fit(data, options, asked)
             if report.interrupted:
@@ -161,23 +162,36 @@ def fit_model(
 
 
 def same_rows(start: Start, graph: HeteroGraph) -> Callable[[str], sp.csr_matrix | None]:
-    """Gives the active version's rows of a meta-path, if nothing that they depend on has changed.
+    """Gives the active version's rows of PageRank or a meta-path, where they would be the same.
 
     Args:
         start: what the refresh goes on from.
         graph: as it is now.
     """
-    kinds, ids = metapath_kinds(), evidence_ids(graph)
+    state, before = start.state, start.before
+    if state is None or before is None:
+        return lambda _name: None
+    ids, now = evidence_ids(graph), digests_of(graph)
+    signals = {signal.name: signal for signal in before.blend.signals}
 
-    def rows(path: str) -> sp.csr_matrix | None:
-        reads = metapath_reads(path)
-        if start.state is None or start.before is None or reads is None:
+    def same(name: str) -> bool:
+        if name == PAGERANK:
+            return start.unchanged
+        reads = metapath_reads(name)
+        return reads is not None and all(state.digests.get(type_) == now[type_] for type_ in reads)
+
+    def rows(name: str) -> sp.csr_matrix | None:
+        signal = signals.get(name)
+        if signal is None or not same(name):
             return None
-        now = digests_of(graph)
-        signal = next((one for one in start.before.blend.signals if one.name == path), None)
-        if signal is None or any(start.state.digests[r] != now[r] for r in reads):
-            return None
-        items, own = start.before.items.rows(graph.items), ids[kinds[path]]
+        items, own = before.items.rows(graph.items), ids[signal.kind]
         return signal.reindexed(own, signal.ids.rows(own), items).arrays().get(ROWS)
 
     return rows
+
+
+def _first_tables(start: Start, state: WarmState, name: str, data: TrainingData) -> Tables:
+    """What the fit of a model goes on from."""
+    if start.unchanged:
+        return tuple(state.tables.get(name, ()))
+    return state.placed_tables(name, data.graph, data.evidence)

@@ -159,7 +159,8 @@ class RunManifest(RunOutcome):
     counts: dict[str, int] = {}
     """Nodes, relationships and vectors."""
     cut: dict[str, float] = {}
-    """Share of its kernel's weight that was cut off, by model without vectors, and of PageRank."""
+    """Share of its kernel's weight that was cut off, by model without vectors, and of PageRank
+    where its rows were made."""
     lists_error: str | None = None
     """Why it is not known what changes for a sample of users."""
     sha256: str = ""

@@ -175,7 +175,8 @@ def of_all_kinds() -> list[str]:
 
 def metapath_reads(name: str) -> frozenset[str] | None:
     """Types of relationships that all rows depend on, besides ids; None where it is not said."""
-    return catalogue()[f"metapaths/{name}"].reads
+    query = catalogue()[f"metapaths/{name}"]
+    return query.walk.types if query.reads is None and query.walk is not None else query.reads
 
 
 def metapath_digests() -> dict[str, str]:

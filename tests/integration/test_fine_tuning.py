@@ -29,7 +29,7 @@ from recsvc.settings import load_settings
 from recsvc.signals import RowSignal
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.activation import roll_back
-from recsvc.snapshot.arrays import Snapshot
+from recsvc.snapshot.arrays import MANIFEST, Snapshot
 from recsvc.snapshot.arrays import read as read_snapshot
 from recsvc.snapshot.deletion import delete_user
 from tests.forked_refresh import VERSIONS, make_graph
@@ -38,6 +38,12 @@ pytestmark = pytest.mark.neo4j
 
 EVENTS = load_settings().events
 OPTIONS = RefreshOptions(models=("lightgcn", "walk3"), validation_users=60, fine_tune_below=0.5)
+SLOTS = Query(
+    "tests/slots", "", "read", {}, {},
+    "MATCH (n:User|Item) WHERE n.embedding_lightgcn_a IS NOT NULL "
+    "RETURN count(n) AS nodes, sum(CASE WHEN n.embedding_lightgcn_a = n.embedding_lightgcn_b "
+    "AND n.embedding_node2vec_a = n.embedding_node2vec_b THEN 0 ELSE 1 END) AS others",
+)  # fmt: skip
 STARTS = Query(
     "tests/starts", "", "read", {}, {},
     "MATCH (v:EmbeddingVersion {status: 'active'}) RETURN v.start AS start",
@@ -197,13 +203,33 @@ def test_rows_are_taken_over_only_while_what_they_read_is_the_same(
     monkeypatch.setattr(blend_fit, "all_rows", noted)
     refreshed()
     computed.clear()
-    refreshed()
+    write(tmp_path / "listens", "interactions", "user_id,item_id", ["u010,i44"])
+    take_in(graph, tmp_path / "listens")
+    assert "pagerank" in refreshed().seconds
     assert sorted(computed) == ["followed_user_item", "item_user_item"]
     computed.clear()
     write(tmp_path / "more", "item_categories", "item_id,category_id", ["i00,c1"])
     take_in(graph, tmp_path / "more")
     assert refreshed().start.startswith("fine-tuned")
-    assert "item_category_item" in computed
+    assert sorted(computed) == ["category_item", "item_category_item"]
+
+
+def test_where_nothing_changed_the_new_version_is_as_the_active_one(
+    graph: Neo4jGateway, refreshed: Refreshes
+) -> None:
+    """Nothing is trained, and PageRank's rows are not made: its step is not there."""
+    models = ("lightgcn", "node2vec", "walk3")
+    first, again = (refreshed(models=models) for _ in range(2))
+    assert again.start.startswith("fine-tuned from hybrid 1: 0.00%")
+    assert "pagerank" in first.seconds
+    assert "pagerank" not in again.seconds
+    before, after = (
+        {p.name for p in stored_parts(graph, each.versions["hybrid"]) if p.entry != MANIFEST}
+        for each in (first, again)
+    )
+    assert before == after
+    (row,) = graph.run(SLOTS)
+    assert row == {"nodes": 105, "others": 0}
 
 
 @pytest.mark.usefixtures("later")

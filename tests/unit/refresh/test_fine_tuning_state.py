@@ -122,6 +122,21 @@ def test_a_digest_is_of_the_ids_at_the_ends_and_the_weights() -> None:
         assert changed["FOLLOWS"] == digests_of(before)["FOLLOWS"]
 
 
+def test_a_state_knows_the_graph_that_it_is_of() -> None:
+    graph, evidence = graph_of(USERS, ITEMS), sp.csr_matrix(DID)
+    state = replace(made(), digests=digests_of(graph))
+    assert state.learned_from(graph, evidence)
+    heard = Interactions(*(np.array([0]),) * 3, np.ones(1), np.full(1, np.nan), ("play",))
+    for others in (
+        (graph_of((*USERS, "u9"), ITEMS), sp.vstack([evidence, sp.csr_matrix((1, 4))])),
+        (graph, evidence * 2.0),
+        (graph, sp.csr_matrix(DID[::-1])),
+        (replace(graph, follows=links((0, 1, 1.0))), evidence),
+        (replace(graph, interactions=heard), evidence),
+    ):
+        assert not state.learned_from(others[0], sp.csr_matrix(others[1]))
+
+
 def ended(home: Path, name: str) -> Path:
     folder = home / "refreshes" / name
     folder.mkdir(parents=True)
