@@ -75,6 +75,16 @@ class OutcomeStore(Transport):
         rows = await self._run(query, since=since, limit=MOST_PLACES)
         return {row["item_id"]: row["places"] for row in rows}
 
+    async def item_outcomes(self, item_id: str, since: datetime) -> dict[str, int]:
+        """How many outcomes of each kind an item has from a time on.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        query = catalogue()["serve/item_outcomes"]
+        rows = await self._run(query, item_id=item_id, since=since, limit=_MOST_ROWS)
+        return {row["kind"]: row["number"] for row in rows}
+
 
 def outcomes_step(rows: Sequence[Mapping[str, Any]]) -> tuple[Query, dict[str, Any]]:
     """The query that stores outcomes, and its parameters: of several of one id the first."""

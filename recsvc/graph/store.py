@@ -384,6 +384,12 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
         ids = [row["user_id"] for row in rows]
         return random.sample(ids, min(count, len(ids)))
 
+    async def likely_users(self, item_id: str, other_ids: Sequence[str], limit: int) -> list[str]:
+        """See `cypher/serve/likely_users.cypher`."""
+        query = catalogue()["serve/likely_users"]
+        rows = await self._run(query, item_id=item_id, other_ids=list(other_ids), limit=limit)
+        return [row["user_id"] for row in rows]
+
     async def places_by_value(
         self, item_property: str, places: Mapping[str, int], limit: int
     ) -> list[Row]:

@@ -29,6 +29,7 @@ from recsvc.recommend.activator import Activations
 from recsvc.recommend.active_snapshot import Serving
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader
+from recsvc.recommend.audience import Audience, audience
 from recsvc.recommend.experiments import Experiments
 from recsvc.recommend.exposure import (
     MeasuredExposure,
@@ -259,6 +260,10 @@ class Engine:
     ) -> MeasuredExposure:
         """See `recsvc.recommend.exposure.exposure_of_impressions`."""
         return await exposure_of_impressions(self._store, self.snapshot, days, item_property)
+
+    async def audience(self, item_id: str, users: int, k: int, days: int) -> Audience:
+        """See `recsvc.recommend.audience.audience`."""
+        return await audience(self, self._store, item_id, users, k, days)
 
     async def explain(self, user_id: str, item_id: str) -> Answer:
         """Why a user is or would be recommended an item: any item of the graph.

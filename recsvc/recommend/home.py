@@ -102,7 +102,8 @@ def home_of(
         title = because_of(node, event.get(str(node.id)), text)
         add("because", title, best, (item for item, _ in carried[node]), node)
     add("people", text.home_people, best, people)
-    add("new", text.home_new, new, new.items)
+    if "scenario" not in new.degraded:  # else nobody could tell what is new
+        add("new", text.home_new, new, new.items)
     add("popular", text.home_popular, popular, popular.items)
     degraded = dict.fromkeys(each for answer in (best, new, popular) for each in answer.degraded)
     return Home(best, tuple(degraded), tuple(rows))

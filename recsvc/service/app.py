@@ -45,6 +45,7 @@ from recsvc.service.routes import (
     EncodedPath,
     HeadAsGet,
     ReadableQuery,
+    audience,
     events,
     experiments,
     exposure,
@@ -176,8 +177,8 @@ def create_app(
     app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
     app.state.keys = keys
     routed = (
-        recommendations, search, similar, events, outcomes, experiments, exposure, nodes, follows,
-        models, runs, scenarios, home,
+        recommendations, search, similar, events, outcomes, experiments, exposure, audience, nodes,
+        follows, models, runs, scenarios, home,
     )  # fmt: skip
     for module in routed:
         app.include_router(module.router, responses=described(*REFUSALS))

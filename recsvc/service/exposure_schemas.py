@@ -1,5 +1,6 @@
 """What goes out about exposure."""
 
+from recsvc.service.documents import RankedItemDocument
 from recsvc.service.schemas import Document
 
 
@@ -45,3 +46,32 @@ class ExposureDocument(Document):
     """Of what would be answered now."""
     shown: SpreadDocument
     """Of the impressions that were told."""
+
+
+class HeldDocument(Document):
+    """In how many lists an item stands."""
+
+    lists: int
+    """Of how many users, drawn by chance."""
+    holding: int
+    """How many of these lists have the item."""
+
+
+class ReceiverDocument(Document):
+    """The item as it stands in the list of a user."""
+
+    user_id: str
+    item: RankedItemDocument
+
+
+class AudienceDocument(Document):
+    """Who would get an item, and how often it is seen."""
+
+    item_id: str
+    versions: dict[str, int]
+    answers: HeldDocument
+    outcomes: dict[str, int]
+    """How many of each kind were told, such as `impression` and `click`."""
+    users: list[ReceiverDocument]
+    """In whose lists it stands first, 10 at most, of those who were drawn and 50 who have items
+    like it. Where it is not among the first 100 items of anybody, there is none."""

@@ -206,15 +206,20 @@ class SimilarOptions(Document):
     """The embedding model; left out, the service chooses."""
 
 
-class ExposureOptions(Document):
-    """Of which lists exposure is measured."""
+class AudienceOptions(Document):
+    """Of which lists and outcomes the places are counted."""
 
     users: Annotated[int, Field(ge=1, le=500)] = 100
     """Of how many users, drawn anew for each answer."""
     k: Count = 10
     """How many items of the list of each."""
     days: Annotated[int, Field(ge=1, le=3650)] = 30
-    """Of which last days impressions count."""
+    """Of which last days outcomes count."""
+
+
+class ExposureOptions(AudienceOptions):
+    """Of which lists exposure is measured."""
+
     property: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     """A property of items, such as `brand`: what the items of each of its values have."""
 

@@ -422,9 +422,16 @@ VIEWS = {
     "new": "?item=i31&item=i32&item=i35",
     "home": f"?user={USER}&view=home",
     "compare": f"?user={USER}&view=compare&by=signal:fastrp&other=signal:walk3",
+    "item": "?view=item&about=i31",
     "versions": "?view=versions",
 }
-READY = {"start": ".start", "home": ".shelf", "compare": ".sides", "versions": ".run .steps"}
+READY = {
+    "start": ".start",
+    "home": ".shelf",
+    "compare": ".sides",
+    "item": ".exposure",
+    "versions": ".run .steps",
+}
 
 
 def seen(page: Page, name: str) -> None:

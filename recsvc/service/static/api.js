@@ -86,6 +86,15 @@ const part = (id) => encodeURIComponent(id);
 export const homeOf = (id) => ({ method: 'GET', path: `v1/users/${part(id)}/home` });
 
 /** @param {string} id */
+export const itemOf = (id) => `v1/items/${part(id)}`;
+
+/** @param {string} id */
+export const audienceOf = (id) => `v1/items/${part(id)}/audience`;
+
+/** @param {string} id */
+export const similarTo = (id) => `v1/items/${part(id)}/similar`;
+
+/** @param {string} id */
 export const evidenceOf = (id) => get(`v1/users/${part(id)}/evidence`);
 
 /**

@@ -5,6 +5,7 @@ import { copyButton } from './copy.js';
 import { h } from './dom.js';
 import { keyOf, nameOf, score, shortened, signed, words } from './format.js';
 import { graphOf } from './graph.js';
+import { linkToItem } from './link.js';
 import { meaningOf } from './meaning.js';
 import { current, go } from './state.js';
 import { titleOf } from './titles.js';
@@ -33,6 +34,7 @@ export function detailOf(item, degraded) {
     counterfactual ? counterfactualOf(counterfactual)
       : whole && !degraded.length && h('p', { class: 'counterfactual' }, 'No set of up to five pieces of evidence was found without which it would leave this list.'),
     h('p', { class: 'copies' },
+      linkToItem(item.item_id, 'About this item'),
       cypher && copyButton('Copy as Cypher', () => cypher),
       whole && copyButton('Copy link to this', () => location.href)));
 }

@@ -2,6 +2,7 @@
 
 const NUMBER = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 const SMALL = new Intl.NumberFormat('en', { maximumSignificantDigits: 1 });
+const SHARE = new Intl.NumberFormat('en', { style: 'percent', maximumSignificantDigits: 3 });
 const DAY = new Intl.DateTimeFormat('en', { dateStyle: 'medium' });
 const MOMENT = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
 const AGO = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
@@ -11,6 +12,9 @@ const UNITS = /** @type {[Intl.RelativeTimeFormatUnit, number][]} */ ([
 
 /** A count. @param {number} value */
 export const count = (value) => NUMBER.format(value);
+
+/** A share. @param {number} value */
+export const percent = (value) => SHARE.format(value);
 
 /** How much a piece of evidence counts, to three digits. @param {number} value */
 export function weight(value) {

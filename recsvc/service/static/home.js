@@ -6,6 +6,7 @@ import { copyButton, curlOf } from './copy.js';
 import { sumsOf } from './detail.js';
 import { freshId, h, replace, say, trouble } from './dom.js';
 import { count } from './format.js';
+import { linkToItem } from './link.js';
 import { signalsOf } from './list.js';
 
 /** @typedef {import('./state.js').State} State */
@@ -68,7 +69,7 @@ function shelfOf({ kind, title, items }) {
     opened?.setAttribute('aria-expanded', 'false');
     opened = opened === button ? null : button;
     opened?.setAttribute('aria-expanded', 'true');
-    replace(why, h('h4', {}, nameOf(item)), h('p', { class: 'sentence' }, item.explanation.text), sumsOf(item));
+    replace(why, h('h4', {}, nameOf(item)), h('p', { class: 'sentence' }, item.explanation.text), sumsOf(item), h('p', {}, linkToItem(item.item_id, 'About this item')));
     if (opened) button.closest('li')?.after(why);
     else why.remove();
   }

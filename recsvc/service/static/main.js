@@ -5,11 +5,12 @@ import { compare } from './compare.js';
 import { h, replace, say, trouble } from './dom.js';
 import { count } from './format.js';
 import { home } from './home.js';
+import { item } from './item.js';
 import { askWhenWanted } from './keydialog.js';
 import { newcomer } from './newcomer.js';
 import { recommendations } from './recommendations.js';
 import { searchField } from './search.js';
-import { addressOf, anew, current, go, watch } from './state.js';
+import { addressOf, anew, current, go, read, watch } from './state.js';
 import { versions } from './versions.js';
 
 /** @typedef {import('./state.js').State} State */
@@ -20,7 +21,7 @@ const EXAMPLES = 3;
 /** What is shown of somebody. @type {Object<string, (place: Element, state: State) => ((state: State) => void) | void>} */
 const OF_SOMEBODY = { recommendations, home, compare };
 /** What is shown of the service. @type {Object<string, (place: Element, ending: AbortSignal, state: State) => void>} */
-const OF_ALL = { versions };
+const OF_ALL = { item, versions };
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const who = /** @type {HTMLElement} */ (document.getElementById('who'));
 
@@ -50,7 +51,7 @@ function show(state) {
     if (view === state.view) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   });
-  document.title = [state.user ?? (state.item.length ? 'someone new' : null), 'recsvc'].filter(Boolean).join(' · ');
+  document.title = [state.about ?? state.user ?? (state.item.length ? 'someone new' : null), 'recsvc'].filter(Boolean).join(' · ');
 }
 
 /** @param {State} state */
@@ -102,9 +103,13 @@ document.getElementById('skip')?.addEventListener('click', (event) => {
   /** @type {HTMLElement} */ (main.querySelector('.items .row') ?? main).focus();
 });
 document.addEventListener('click', (event) => {
-  const link = /** @type {Element} */ (event.target).closest?.('nav a, #home');
+  const link = /** @type {Element} */ (event.target).closest?.('nav a, #home, a.within');
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
+  if (link.matches('.within')) {
+    go(read(new URL(/** @type {HTMLAnchorElement} */ (link).href).search));
+    return;
+  }
   const view = link.getAttribute('data-view');
   go(view ? { view, about: null } : { ...anew, view: 'recommendations' });
 });

@@ -1,4 +1,4 @@
-/** What items and categories are called, each asked for once. */
+/** What items, categories and users are called, each asked for once. */
 
 import { get } from './api.js';
 
@@ -13,15 +13,14 @@ export const called = (key) => known.get(key) ?? key.slice(key.indexOf(':') + 1)
 
 /**
  * The same, asked for where it is not known.
- * @param {'item' | 'category'} kind
+ * @param {'item' | 'category' | 'user'} kind
  * @param {string} id
  * @returns {Promise<string>}
  */
 export async function titleOf(kind, id) {
   const key = `${kind}:${id}`;
   if (!known.has(key)) {
-    const address = kind === 'item' ? 'v1/items' : 'v1/categories';
-    const { title, name } = await get(`${address}/${encodeURIComponent(id)}`);
+    const { title, name } = await get(`v1/${kind === 'category' ? 'categories' : `${kind}s`}/${encodeURIComponent(id)}`);
     known.set(key, String(title ?? name ?? id));
   }
   return called(key);

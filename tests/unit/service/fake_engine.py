@@ -28,6 +28,7 @@ from recsvc.graph.scenario_store import StoredRevision
 from recsvc.outcomes import outcome as told
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.answers import request_id_var
+from recsvc.recommend.audience import Audience
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.experiments import ExperimentResults, KnownExperiment, Trials
 from recsvc.recommend.exposure import MeasuredExposure
@@ -252,6 +253,12 @@ class FakeEngine:
     ) -> MeasuredExposure:
         self._called("exposure_of_impressions", days, item_property)
         return self._measured(1200, item_property)
+
+    async def audience(self, item_id: str, users: int, k: int, days: int) -> Audience:
+        self._called("audience", item_id, users, k, days)
+        item = self._answer("2", RecommendationQuery(k=1)).items[0]
+        seen = {"impression": 40, "click": 3}
+        return Audience(self.versions, users, 1, (("2", replace(item, item_id=item_id)),), seen)
 
     def _measured(self, places: int, item_property: str | None) -> MeasuredExposure:
         even = Share(items=10, places=0.1, catalogue=0.1)

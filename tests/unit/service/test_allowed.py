@@ -39,6 +39,7 @@ GET  /v1/users/{user_id}/recommendations/{item_id}/explanation
 GET  /v1/users/{user_id}/similar
 GET  /v1/items/{item_id}/similar
 GET  /v1/exposure
+GET  /v1/items/{item_id}/audience
 POST /v1/recommendations
 POST /v1/recommendations/batch
 """

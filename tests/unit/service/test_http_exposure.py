@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from recsvc.service.exposure_schemas import ExposureDocument
+from recsvc.service.exposure_schemas import AudienceDocument, ExposureDocument
 from tests.unit.service.fake_engine import FakeEngine
 
 
@@ -32,3 +32,15 @@ async def test_what_it_cannot_measure_is_refused(
     response = await client.get("/v1/exposure", params=asked)
     assert response.status_code == 422
     assert fake.calls == []
+
+
+async def test_who_would_get_an_item(client: httpx.AsyncClient, fake: FakeEngine) -> None:
+    asked = {"users": 7, "k": 3, "days": 2}
+    response = await client.get("/v1/items/a%2Fb/audience", params=asked)
+    document = AudienceDocument.model_validate(response.json())
+    assert (document.answers.lists, document.outcomes["click"]) == (7, 3)
+    assert document.users[0].item.item_id == "a/b"
+    await client.get("/v1/items/289/audience")
+    assert fake.calls == [("audience", "a/b", 7, 3, 2), ("audience", "289", 100, 10, 30)]
+    for wrong in ({"users": 501}, {"property": "label"}):
+        assert (await client.get("/v1/items/289/audience", params=wrong)).status_code == 422

@@ -63,6 +63,7 @@ BEYOND = {
     "GET /v1/items": "the page at /",
     "GET /v1/categories": "the page at /",
     "GET /v1/users/{user_id}/evidence": "the page at /",
+    "GET /v1/items/{item_id}/audience": "the page at /",
     "GET /v1/refreshes": "the page at /",
     "GET /v1/experiments": "which there are",
 }

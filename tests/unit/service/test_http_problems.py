@@ -26,6 +26,7 @@ ASKS: dict[str, Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]] = {
     ),
     "home": lambda c: c.get("/v1/users/2/home"),
     "explain": lambda c: c.get("/v1/users/2/recommendations/289/explanation"),
+    "audience": lambda c: c.get("/v1/items/55/audience"),
     "similar_items": lambda c: c.get("/v1/items/55/similar"),
     "similar_users": lambda c: c.get("/v1/users/2/similar"),
     "add_events": lambda c: c.post("/v1/events", json=[{"user_id": "2", "item_id": "55"}]),

@@ -1,0 +1,34 @@
+"""Who would get an item."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from recsvc.answer import item_document
+from recsvc.service.exposure_schemas import AudienceDocument
+from recsvc.service.problems import described
+from recsvc.service.routes import EngineDep, PathId, json_response
+from recsvc.service.schemas import AudienceOptions
+
+router = APIRouter(tags=["exposure"])
+
+
+@router.get(
+    "/v1/items/{item_id}/audience",
+    response_model=AudienceDocument,
+    responses=described(404, 422, 503),
+)
+async def item_audience(
+    item_id: PathId, options: Annotated[AudienceOptions, Query()], engine: EngineDep
+) -> Response:
+    """In whose lists an item stands first, in how many it stands, and what followed it."""
+    found = await engine.audience(item_id, options.users, options.k, options.days)
+    document = {
+        "item_id": item_id,
+        "versions": dict(found.versions),
+        "answers": {"lists": found.lists, "holding": found.holding},
+        "outcomes": dict(found.outcomes),
+        "users": [{"user_id": user, "item": item_document(item)} for user, item in found.users],
+    }
+    return json_response(document)
