@@ -287,7 +287,8 @@ def test_a_list_is_that_of_looking_at_every_item(
     by_score = [each.score for each in asked.shown if each.why is None]
     assert by_score == sorted(by_score, reverse=True)
     naive = Naive(asked)
-    for quota in asked.plan.lifts:
+    alone = len([quota for quota in asked.plan.quotas if quota.at_least]) == 1
+    for quota in asked.plan.lifts if alone else ():  # of several all need not be possible
         rows = [int(each) for each in naive.ids[: quota.within]]
         had = sum(bool(naive.counts(quota, row)) for row in rows)
         there = sum(bool(naive.counts(quota, row)) for row in scores)
