@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import time
-from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +12,7 @@ import pytest
 
 from loaders.catalogue import Query
 from recsvc.experiments.assignment import Assignment
+from tests.generated_client import made_client
 from tests.waiting import until
 
 pytestmark = pytest.mark.neo4j
@@ -246,30 +246,42 @@ def test_the_service_process_has_not_loaded_torch(service):
         assert library not in maps
 
 
-def test_a_new_version_is_served_without_a_restart(served, service):
-    before = service.client.get("/v1/users/u0/recommendations").json()["versions"]
-    # The gate may find one model alone worse than three.
-    done = served.run("refresh", "--model", "lightgcn", "--force", "--json")
-    assert done.returncode == 0, done.stderr
+def _served_version(service):
+    return service.client.get("/v1/users/u0/recommendations").json()["versions"]["hybrid"]
 
-    def others():
-        versions = service.client.get("/v1/users/u0/recommendations").json()["versions"]
-        return versions if versions["hybrid"] != before["hybrid"] else None
 
-    after = until(others)
-    assert after["hybrid"] == before["hybrid"] + 1
-    assert "node2vec" not in after
+@pytest.fixture
+def newer(served, service):
+    """The versions of the blend before and now: until the test ends LightGCN alone is served."""
+    http, before = service.client, _served_version(service)
+    known = {(m["model"], m["version"]) for m in http.get("/v1/models").json()["models"]}
+    if ("hybrid", before + 1) in known:
+        answer = http.post("/v1/models/hybrid/activate", json={"version": before + 1})
+        assert answer.status_code == 200
+    else:  # the gate may find one model alone worse than three
+        done = served.run("refresh", "--model", "lightgcn", "--force", "--json")
+        assert done.returncode == 0, done.stderr
+    until(lambda: _served_version(service) == before + 1)
+    yield before, before + 1
+    assert http.post("/v1/models/hybrid/rollback").status_code == 200
+    until(lambda: _served_version(service) == before)
+
+
+def test_a_new_version_is_served_without_a_restart(service, newer):
+    before, after = newer
+    versions = service.client.get("/v1/users/u0/recommendations").json()["versions"]
+    assert versions["hybrid"] == after
+    assert "node2vec" not in versions
     models = service.client.get("/v1/models").json()
     statuses = {(m["model"], m["version"]): m["status"] for m in models["models"]}
-    assert statuses["hybrid", before["hybrid"]] == "retired"
-    assert statuses["hybrid", after["hybrid"]] == "active"
+    assert statuses["hybrid", before] == "retired"
+    assert statuses["hybrid", after] == "active"
 
 
-def test_an_experiment_compares_two_versions_and_ends(served, service):
+def test_an_experiment_compares_two_versions_and_ends(served, service, newer):
     http, users = service.client, [f"u{n}" for n in range(240)]
-    blends = [v["version"] for v in http.get("/v1/models").json()["models"]
-              if v["model"] == "hybrid"]  # fmt: skip
-    new, old = sorted(blends, reverse=True)[:2]
+    old, new = newer
+    shown_before = http.get("/v1/exposure", params={"users": 5}).json()["shown"]["places"]
     body = {"variants": [{"name": "now", "share": 0.5},
                          {"name": "before", "share": 0.5, "version": old}]}  # fmt: skip
     assert http.put("/v1/experiments/blend", json=body).status_code == 200
@@ -317,8 +329,8 @@ def test_an_experiment_compares_two_versions_and_ends(served, service):
     each = http.get("/v1/experiments/blend/results", params={"segment": "user_id"}).json()
     assert len({part["value"] for part in each["results"]} & set(users)) == 50
     assert each["left_out"] == len(users) - 50
-    shown = http.get("/v1/exposure", params={"users": 5}).json()["shown"]
-    assert shown["places"] == sum(each["kind"] == "impression" for each in outcomes)
+    shown = http.get("/v1/exposure", params={"users": 5}).json()["shown"]["places"]
+    assert shown - shown_before == sum(each["kind"] == "impression" for each in outcomes)
     # It is stopped: everybody gets the other version, and none is counted any more.
     stopped = http.post("/v1/experiments/blend/stop", json={"promote": "before"}).json()
     assert (stopped["promoted"], stopped["stopped_at"] is None) == ("before", False)
@@ -381,38 +393,19 @@ def test_what_is_known_is_what_counts(served, service):
 
 @pytest.fixture
 def generated_client(service, tmp_path, monkeypatch):
-    """What a generator makes of `/openapi.json`: its models, and a function to ask an operation."""
-    from openapi_python_client import generate
-    from openapi_python_client.config import Config, ConfigFile, MetaType
-
-    name, url = "generated_client", str(service.client.base_url)
-    config = Config.from_sources(
-        ConfigFile(post_hooks=[]), MetaType.NONE, f"{url}/openapi.json", "utf-8",
-        overwrite=False, output_path=tmp_path / name,
-    )  # fmt: skip
-    assert generate(config=config) == []
     monkeypatch.syspath_prepend(tmp_path)
-    modules = {path.stem: path.parent.name for path in tmp_path.glob(f"{name}/api/*/[!_]*.py")}
-    document = service.client.get("/openapi.json").json()
-    described = [each for path in document["paths"].values() for each in path.values()]
-    assert modules.keys() == {operation["operationId"] for operation in described}
-    with import_module(f"{name}.client").Client(base_url=url) as client:
-
-        def ask(operation, *ids, **parameters):
-            module = import_module(f"{name}.api.{modules[operation]}.{operation}")
-            return module.sync_detailed(*ids, client=client, **parameters)
-
-        yield import_module(f"{name}.models"), ask
+    with made_client(service.client, tmp_path) as client:
+        yield client
 
 
 def test_a_generated_client_does_what_an_integrator_does_first(generated_client):
     models, ask = generated_client
-    answer = ask("recommend", "u11", k=3, explain=models.RecommendExplain.FULL).parsed
+    answer = ask("recommend", "u12", k=3, explain=models.RecommendExplain.FULL).parsed
     assert [item.rank for item in answer.items] == [1, 2, 3]
     first = answer.items[0]
     signals = first.signals.additional_properties
     assert sum(signals.values()) == pytest.approx(first.score, rel=1e-4)
-    assert ask("explain", "u11", first.item_id).parsed.explanation.text == first.explanation.text
+    assert ask("explain", "u12", first.item_id).parsed.explanation.text == first.explanation.text
 
     shown = models.OutcomeIn(
         recommendation_id=answer.recommendation_id, item_id=first.item_id, kind="impression"
@@ -420,11 +413,11 @@ def test_a_generated_client_does_what_an_integrator_does_first(generated_client)
     for new in (1, 0):
         told = ask("add_outcomes", body=models.OutcomesRequest(outcomes=[shown])).parsed
         assert (told.received, told.new, told.dropped) == (1, new, 0)
-    event = models.EventIn(user_id="u11", item_id=first.item_id, event="listen", event_id="made 1")
+    event = models.EventIn(user_id="u12", item_id=first.item_id, event="listen", event_id="made 1")
     for new in (1, 0):
         posted = ask("add_events", body=models.EventsRequest(events=[event])).parsed
         assert (posted.received, posted.new) == (1, new)
-    later = ask("recommend", "u11", k=3).parsed
+    later = ask("recommend", "u12", k=3).parsed
     assert first.item_id not in {item.item_id for item in later.items}
 
     odd = "a/b ü?"
@@ -436,7 +429,7 @@ def test_a_generated_client_does_what_an_integrator_does_first(generated_client)
     assert isinstance(gone.parsed, models.ProblemDocument)
     assert (gone.status_code, gone.parsed.status) == (404, 404)
     assert odd in gone.parsed.detail
-    wrong = ask("recommend", "u11", k=0).parsed
+    wrong = ask("recommend", "u12", k=0).parsed
     assert [error.location for error in wrong.errors] == [["query", "k"]]
 
 
