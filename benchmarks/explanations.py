@@ -5,21 +5,20 @@
 It needs a Neo4j with a data set loaded and refreshed: `make demo` for Last.fm; for another one
 `recsvc ingest ciao --from FOLDER` and `recsvc refresh --model ridge`. It only reads, and starts a
 service of its own. Whatever an answer claims is checked through HTTP or in Neo4j, not by the code
-that made it. Recency, popularity and diversity of the paths are in `_linking_paths.py`.
+that made it.
 """
 
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 from _environment import describe
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks._linking_paths import print_linking_paths
 from benchmarks._service import Service, service, users_with_interactions
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jGateway
@@ -73,7 +72,6 @@ def main() -> None:
             for user in track(chosen, console=Console(stderr=True)):
                 _check(gateway, served, user, options.k, rng, found)
         _print(found, *_existing(gateway, found))
-        print_linking_paths(settings, gateway, chosen, options.k, options.seed)
 
 
 def _check(
@@ -177,7 +175,8 @@ def _existing(gateway: Neo4jGateway, found: Findings) -> tuple[int, int]:
     """Paths that were shown, and how many of them Neo4j has."""
     shown = existing = 0
     for (nodes, steps), ids in found.paths.items():
-        query = Query("benchmark/paths", "", "read", {"rows": "list[any]"}, {}, _text(nodes, steps))
+        text: LiteralString = _text(nodes, steps)  # pyright: ignore[reportAssignmentType] (names of ours)
+        query = Query("benchmark/paths", "", "read", {"rows": "list[any]"}, {}, text)
         for begin in range(0, len(ids), 1000):
             part = ids[begin : begin + 1000]
             shown += len(part)

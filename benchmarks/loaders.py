@@ -4,8 +4,8 @@
     python benchmarks/loaders.py extract ingest       some of it
 
 `extract`, `ingest` and `write-back` work on the Gowalla graph (../shared/data/lightgcn-gowalla),
-`bulk` and `memory` on made interactions, `group-commit` on posted events. Every part starts an
-empty Neo4j of its own and removes it. Several rounds each; medians.
+`bulk` and `memory` on made interactions. Every part starts an empty Neo4j of its own and removes
+it. Several rounds each; medians.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from pathlib import Path
 
 from _environment import describe
 
-from benchmarks._group_commit import group_commit
 from benchmarks._loaders_bulk import bulk, memory
 from benchmarks._loaders_gowalla import extract, ingest, write_back
 from loaders.shared_files import checkout_root
@@ -26,7 +25,6 @@ PARTS: Mapping[str, Callable[[Path], None]] = {
     "write-back": write_back,
     "bulk": bulk,
     "memory": memory,
-    "group-commit": group_commit,
 }
 
 

@@ -1,6 +1,6 @@
 """Speed of models and of evaluation, each beside a peer or the naive way, in one run.
 
-    python benchmarks/models.py [lightgcn] [walks] [spectral] [evaluation]
+    python benchmarks/models.py [lightgcn] [spectral] [evaluation]
 
 Accuracy is measured by accuracy.py.
 """
@@ -10,12 +10,12 @@ import importlib
 
 from _environment import describe
 
-PARTS = ("lightgcn", "walks", "spectral", "evaluation")
+PARTS = ("lightgcn", "spectral", "evaluation")
 
 
 def main() -> None:
     """Run the parts that are named, or all."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=PARTS)
     parts = parser.parse_args().parts
     print(describe(), flush=True)
