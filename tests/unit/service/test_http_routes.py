@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from recsvc.recommend.engine import Engine
-from recsvc.recommend.query import RecommendationQuery, StatedEvidence
+from recsvc.recommend.query import STATED, RecommendationQuery, StatedEvidence
 from recsvc.recommend.readiness import Readiness
 from recsvc.service.documents import (
     BatchDocument,
@@ -47,7 +47,9 @@ async def test_recommendations_pass_every_option_on(
     ]
     await client.get("/v1/users/2/recommendations", params=httpx.QueryParams(options))
     without = (("item", "55"), ("category", "a:b/ü"))
-    query = RecommendationQuery(500, ("pop", "a/b ü"), False, "none", 0.25, ("1", "2"), without)
+    query = RecommendationQuery(
+        500, ("pop", "a/b ü"), False, "none", 0.25, ("1", "2"), without, stated=STATED
+    )
     assert fake.calls == [("recommend", "2", query)]
 
 
@@ -86,7 +88,8 @@ async def test_recommendations_for_stated_evidence(
     assert response.json()["user_id"] is None
     evidence = [StatedEvidence("55", "interaction", 1.0), StatedEvidence("89", "listen", -2.0)]
     without = (("item", "a:b"), ("user", "7"), ("category", "24"))
-    query = RecommendationQuery(3, ("pop",), True, "full", 0.5, ("1",), without)
+    said = frozenset({"k", "diversity"})
+    query = RecommendationQuery(3, ("pop",), True, "full", 0.5, ("1",), without, stated=said)
     assert fake.calls == [("recommend_for", evidence, query)]
 
 
@@ -97,7 +100,7 @@ async def test_recommendations_for_many_users(client: httpx.AsyncClient, fake: F
     BatchDocument.model_validate(response.json())
     assert [answer["user_id"] for answer in response.json()["answers"]] == ["2", "3"]
     assert response.json()["unknown"] == ["nobody"]
-    query = RecommendationQuery(4, explain="none")
+    query = RecommendationQuery(4, explain="none", stated=frozenset({"k"}))
     assert fake.calls == [("recommend_many", ["2", "3", "nobody"], query)]
 
 
