@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from recsvc.answer import Answer, Source, writable
+from recsvc.answer import Answer, Source, VariantUsed, writable
 from recsvc.outcomes.recommendation_id import contents_of
 from recsvc.recommend.write_counters import Revisions
 
@@ -25,11 +25,13 @@ class Served:
 
     Attributes:
         contents: what the ids of this list have in common, see `RecommendationIds.contents`.
+        variant: of an experiment; None outside of any.
     """
 
     middle: bytes
     end: bytes
     contents: bytes
+    variant: VariantUsed | None = None
 
     @classmethod
     def of(cls, answer: Answer) -> "Served":
@@ -50,7 +52,7 @@ class Served:
         rest = b"," + end if end else b""
         return cls(
             b"," + middle + b',"took_ms":', rest + b',"items":[' + parts + b"]}",
-            contents_of(document["recommendation_id"]),
+            contents_of(document["recommendation_id"]), answer.variant,
         )  # fmt: skip
 
     def body(self, request_id: str, recommendation_id: str, took_ms: float) -> bytes:

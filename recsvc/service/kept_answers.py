@@ -69,6 +69,7 @@ class KeptAnswers:
             await self._make(asked, scope, receive, send)
         else:
             scope["route"] = self._route
+            self._metrics.observe_variant(served.variant)
             took_ms = round((time.perf_counter() - started) * 1000, 3)
             named = self._engine.ids.issue(served.contents)
             await _send(served.body(request_id_var.get(), named, took_ms), send)

@@ -28,7 +28,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, WrappedLogger
 
-from recsvc.answer import Answer
+from recsvc.answer import Answer, VariantUsed
 from recsvc.json_log import configure_json_log
 from recsvc.outcomes.outcome import metric_kind
 from recsvc.recommend.answers import request_id_var
@@ -45,6 +45,8 @@ _ANSWERS = ("/v1/", "/health/", "/metrics")
 """What holds at the moment only, and is somebody's: no cache between may keep it."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE = "none"
+_MOST_VARIANTS = 200
+"""Variants that a process counts by name, those of all experiments that it ever knew together."""
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _log = structlog.get_logger()
@@ -123,6 +125,13 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
+        self._variants = Counter(
+            "recsvc_variant_answers",
+            "Recommendations that were answered under an experiment, by its variant.",
+            ("experiment", "variant"),
+            registry=self.registry,
+        )
+        self._named_variants: set[tuple[str, str]] = set()
         self._versions: dict[str, int] = {}
         ProcessCollector(registry=self.registry)
         self.registry.register(served)
@@ -164,8 +173,19 @@ class Metrics:
         for kind in kinds:
             self._outcomes.labels(metric_kind(kind)).inc()
 
+    def observe_variant(self, used: VariantUsed | None) -> None:
+        """Count an answer under an experiment: of very many variants the first by their names."""
+        if used is None:
+            return
+        labels = (used.experiment, used.name)
+        if len(self._named_variants) < _MOST_VARIANTS:
+            self._named_variants.add(labels)
+        named = labels in self._named_variants
+        self._variants.labels(*(labels if named else ("other", "other"))).inc()
+
     def observe_answer(self, answer: Answer) -> None:
-        """Count what an answer left out, and note its versions."""
+        """Count an answer by its variant and by what it left out, and note its versions."""
+        self.observe_variant(answer.variant)
         for what in answer.degraded:
             self._degraded.labels(what).inc()
         if answer.versions != self._versions:

@@ -18,6 +18,7 @@ import typer
 import yaml
 
 from loaders.shared_files import checkout_root
+from recsvc.answer import VariantUsed
 from recsvc.cli import app
 from recsvc.commands.answers import GRACE_SECONDS
 from recsvc.graph.rows import ActiveVersion
@@ -316,6 +317,7 @@ async def exposed(tmp_path: Path) -> dict[str, set[str]]:
     service = create_app(fake.engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path))
     service.state.metrics.observe_kept(kept=True)
     service.state.metrics.observe_outcomes(["click"])
+    service.state.metrics.observe_variant(VariantUsed("blend", "now", 1))
     transport = httpx.ASGITransport(app=service)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         await client.get("/v1/users/2/recommendations")

@@ -15,6 +15,7 @@ from recsvc.answer import (
     RankedItem,
     SimilarAnswer,
     SimilarNode,
+    VariantUsed,
 )
 from recsvc.evaluation.exposure import Exposure, Share
 from recsvc.event_kinds import default_events, unknown_kinds
@@ -163,6 +164,7 @@ class FakeEngine:
     scenarios: FakeScenarios = field(default_factory=FakeScenarios)
     error: Exception | None = None
     degraded: tuple[str, ...] = ()
+    variant: VariantUsed | None = None
     versions: dict[str, int] = field(default_factory=lambda: {"hybrid": 3, "lightgcn": 3})
     readiness: Readiness = field(default_factory=Readiness)
     troubles: dict[str, str] = field(default_factory=dict)
@@ -336,5 +338,5 @@ class FakeEngine:
         contents = self.ids.contents(Origin(self.versions["hybrid"], user_id), ["289"])
         return Answer(
             request_id_var.get(), user_id, query.k, self.versions, self.degraded, 6.1, (item,),
-            recommendation_id=self.ids.issue(contents),
+            recommendation_id=self.ids.issue(contents), variant=self.variant,
         )  # fmt: skip

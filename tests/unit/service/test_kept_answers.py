@@ -1,6 +1,7 @@
 """Answers that are served again, over a made engine that counts how often it is asked."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,11 +11,12 @@ import httpx
 import pytest
 import structlog
 
-from recsvc.answer import Answer, Source
+from recsvc.answer import Answer, Source, VariantUsed
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.outcomes.recommendation_id import Origin
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.write_counters import Revisions
+from recsvc.service import observability
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
@@ -76,6 +78,26 @@ async def client(
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
     structlog.reset_defaults()
+
+
+async def test_kept_answers_are_counted_by_their_variant_too(
+    client: httpx.AsyncClient, fake: SlowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observability, "_MOST_VARIANTS", 2)
+    for number, (experiment, variant) in enumerate(
+        [("blend", "now"), ("blend", "before"), ("third", "now"), ("blend", "now")]
+    ):
+        fake.variant = VariantUsed(experiment, variant, 1)
+        for _ in range(3):
+            await client.get(PATH, params={"k": number + 1})
+    fake.variant = None
+    await client.get(PATH, params={"k": 9})
+    metrics = (await client.get("/metrics")).text
+    counts = re.findall(r'_variant_answers_total{experiment="(.*)",variant="(.*)"} (.*)', metrics)
+    assert fake.asked == 5
+    assert sorted(counts) == [
+        ("blend", "before", "3.0"), ("blend", "now", "6.0"), ("other", "other", "3.0"),
+    ]  # fmt: skip
 
 
 async def test_the_same_question_is_answered_once(
