@@ -123,10 +123,12 @@ class Source:
     Attributes:
         users: the user and those they follow.
         anybody: whether what anybody does may change the answer.
+        until: Unix seconds when a rule begins or ends to count, which changes it too.
     """
 
     users: frozenset[str]
     anybody: bool = False
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

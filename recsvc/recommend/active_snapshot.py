@@ -87,7 +87,8 @@ class Serving:
         Args:
             version: of the blend.
             look: whether it is asked of the graph which arrays are stored now; else, and while
-                Neo4j is away, what was seen last counts, as for the active version.
+                Neo4j is away, what was seen last counts, if anything was, as for the active
+                version.
 
         Raises:
             NotFoundError: no arrays of it are stored.
@@ -95,7 +96,7 @@ class Serving:
             Neo4jError: it cannot be read.
         """
         stored = self._stored
-        if look:
+        if look or not stored:
             try:
                 stored = await self._store.stored_versions()
             except Neo4jAwayError:

@@ -103,7 +103,10 @@ def _scenario(listing: Listing) -> ScenarioUsed | None:
 
 def _source(listing: Listing) -> Source | None:
     source = listing.asker.source
-    return replace(source, anybody=True) if source and listing.by_anybody else source
+    if source is None:
+        return None
+    until = listing.plan.until if isinstance(listing, RuledListing) else None
+    return replace(source, anybody=source.anybody or listing.by_anybody, until=until)
 
 
 def with_newcomers(answer: Answer, listing: Listing, text: str) -> Answer:

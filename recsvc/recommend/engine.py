@@ -135,7 +135,8 @@ class Engine:
             SnapshotError: nothing has been refreshed yet.
         """
         started = time.perf_counter()
-        trial = query if scenario is not None else self.experiments.now.under(user_id, query)
+        trials = await self.experiments.trials()
+        trial = query if scenario is not None else trials.under(user_id, query)
         chosen, asked = await self._queries.resolve(trial, query, scenario)
         query = asked.query
         with self._store.one_request():
@@ -185,7 +186,7 @@ class Engine:
             TooMuchError: all answers together take too long.
             BusyError: they are large, and as much as can be done is in hand.
         """
-        trials, together = self.experiments.now, dict[RecommendationQuery, list[str]]()
+        trials, together = await self.experiments.trials(), dict[RecommendationQuery, list[str]]()
         for user_id in user_ids:
             together.setdefault(trials.under(user_id, query), []).append(user_id)
         taken: dict[str, _T] = {}

@@ -124,7 +124,7 @@ class Experiments:
         self._store = store
         self._watch = Watch(self.reload)
         self._looking = asyncio.Lock()
-        self._seen: list[StoredExperiment] = []
+        self._seen: list[StoredExperiment] | None = None
         self.now = Trials()
 
     async def start(self) -> None:
@@ -132,6 +132,17 @@ class Experiments:
         with contextlib.suppress(Neo4jError):  # it is read again soon; until then it stays
             await self.reload()
         self._watch.start()
+
+    async def trials(self) -> Trials:
+        """`now`; a process that began while Neo4j was away reads it with its first request."""
+        if self._seen is None and not self._store.away:
+            if self._looking.locked():
+                async with self._looking:
+                    pass  # somebody reads it
+            else:
+                with contextlib.suppress(Neo4jError):
+                    await self.reload()
+        return self.now
 
     async def stop(self) -> None:
         """Stop watching."""

@@ -1,6 +1,6 @@
 """The document of a scenario: what an operator writes, checked."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
@@ -271,10 +271,11 @@ class Scenario(_Part):
     freshness: Freshness | None = None
     rules: Annotated[list[Rule], Field(max_length=MAX_RULES)] = []
 
-    def boundaries(self) -> list[datetime]:
-        """The moments at which a rule begins or ends to count."""
+    def next_boundary(self, now: datetime) -> float | None:
+        """When the next rule begins or ends to count, in Unix seconds; None where none does."""
         ends = [end for rule in self.rules for end in (rule.from_, rule.until)]
-        return [end.astimezone(UTC) for end in ends if end is not None]
+        coming = [end.timestamp() for end in ends if end is not None and end > now]
+        return min(coming, default=None)
 
     def document(self) -> dict[str, Any]:
         """The same as JSON-ready values, what is not said left out."""

@@ -55,6 +55,7 @@ class Plan:
         revision: of it.
         document: what it was made from.
         now: the moment, in Unix seconds.
+        until: when the next rule begins or ends to count, in Unix seconds; None where none does.
         conditions: what is asked of each item, each once.
         filters: places of the filters among these.
         raises: (places of conditions, amount): what meets them all gains it.
@@ -69,6 +70,7 @@ class Plan:
     revision: int | None
     document: Scenario
     now: float
+    until: float | None
     conditions: tuple[Condition, ...]
     filters: tuple[int, ...]
     raises: tuple[tuple[tuple[int, ...], float], ...]
@@ -192,9 +194,9 @@ def plan_of(
                 Quota(at_least, count, rule.within, where, group, _said(rule), lifts=lifts)
             )
     return Plan(
-        name, revision, scenario, now.timestamp(), tuple(known), filters, tuple(raises),
-        scenario.freshness, _by_place(pins), tuple(quotas), tuple(groups),
-        [0] if depth is None else depth,
+        name, revision, scenario, now.timestamp(), scenario.next_boundary(now),
+        tuple(known), filters, tuple(raises), scenario.freshness, _by_place(pins),
+        tuple(quotas), tuple(groups), [0] if depth is None else depth,
     )  # fmt: skip
 
 

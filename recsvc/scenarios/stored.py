@@ -8,7 +8,7 @@ import contextlib
 import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -70,7 +70,6 @@ class StoredScenarios:
         self._store = store
         self._changed = changed
         self._current: dict[str, CurrentScenario] = {}
-        self._looked = datetime.now(UTC)
         self._watch = Watch(self.reload)
         self.known = False
 
@@ -91,24 +90,13 @@ class StoredScenarios:
             Neo4jError: it cannot be read.
         """
         stored = {each.name: each for each in await self._store.scenarios()}
-        before, self._looked = self._looked, datetime.now(UTC)
         same = {n: c for n, c in self._current.items() if stored.get(n) == c.stored}
-        changed = len(same) < len(self._current) or len(same) < len(stored)
-        if changed:
+        if len(same) < len(self._current) or len(same) < len(stored):
             new = {name: _read(each) for name, each in stored.items() if name not in same}
             self._current = same | new
-        if (changed and self.known) or self._crossed(before, self._looked):
-            self._changed()
+            if self.known:
+                self._changed()
         self.known = True
-
-    def _crossed(self, before: datetime, now: datetime) -> bool:
-        """Whether a rule began or ended to count between two moments."""
-        return any(
-            before < end <= now
-            for each in self._current.values()
-            if each.scenario is not None
-            for end in each.scenario.boundaries()
-        )
 
     def current(self) -> list[CurrentScenario]:
         """All of them, by name."""

@@ -155,7 +155,10 @@ class AnswerCache:
         size = _ENTRY_BYTES + sum(map(len, texts)) + _PLACE_BYTES * len(places)
         if size > self._max_bytes:
             return
-        self._entries[key] = _Entry(served, number, places, began + self._seconds, size)
+        expires = began + self._seconds
+        if source.until is not None:
+            expires = min(expires, time.monotonic() + source.until - time.time())
+        self._entries[key] = _Entry(served, number, places, expires, size)
         self.size += size
         while self.size > self._max_bytes:
             self._drop(next(iter(self._entries)))

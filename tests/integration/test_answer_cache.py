@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -242,3 +243,24 @@ def test_what_a_command_wrote_is_answered_when_it_is_done(
     subprocess.run(command, env=dict(served.environment), check=True, capture_output=True)
     for _ in range(4):
         assert before[0] not in ids(several.client, "u9", 5)
+
+
+def test_a_rule_ends_at_its_moment_in_every_process(several: Service) -> None:
+    end = time.time() + 1.5
+    until = datetime.fromtimestamp(end, UTC).isoformat()
+    pin = {"kind": "pin", "item_id": ids(several.client, USER, 40)[-1], "place": 1, "until": until}
+    put = several.client.put("/v1/scenarios/ends", json={"rules": [pin]})
+    assert put.is_success, put.text
+    pinned: list[bool] = []
+    after: list[bool] = []
+    while (sent := time.time()) < end + 0.5:
+        with own_client(several) as client:
+            asked = {"scenario": "ends", "k": "5", "explain": "none"}
+            answer = client.get(f"/v1/users/{USER}/recommendations", params=asked)
+        if answer.status_code == 404:
+            continue  # the other process has not looked yet
+        first = answer.json()["items"][0]["item_id"]
+        (pinned if sent < end else after).append(first == pin["item_id"])
+    assert any(pinned)
+    assert after
+    assert not any(after)

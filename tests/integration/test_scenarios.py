@@ -469,3 +469,9 @@ def test_categories_are_looked_at_ten_levels_up(service, served, shop):
             assert "categories: more than 10 levels" in answer["scenario"]["notes"][-1]
     finally:
         _run(served, "MATCH (c:Category) WHERE c.category_id STARTS WITH 'level ' DETACH DELETE c")
+
+
+def test_what_does_not_say_whether_it_is_available_is(service, shop):
+    found = service.client.get("/v1/exposure", params={"property": "available", "users": 1}).json()
+    by_value = found["answers"]["by_value"]
+    assert {value: share["items"] for value, share in by_value.items()} == {"true": len(shop)}

@@ -153,6 +153,11 @@ async def test_what_was_rewritten_while_it_was_read_ahead_goes(make: Any, tmp_pa
     assert on_disk(tmp_path) == [2]
 
 
+async def test_before_the_first_look_it_is_asked_which_versions_are_stored(make: Any) -> None:
+    """As in a process that began without Neo4j, and still has queries planned."""
+    assert (await make(FakeStore(1, 2)).version(1, look=False)).versions == {"hybrid": 1}
+
+
 async def test_of_several_processes_one_reads_a_version(make: Any) -> None:
     store = FakeStore(1)
     store.reading_seconds = 0.3

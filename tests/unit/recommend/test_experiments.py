@@ -1,12 +1,13 @@
 """Under which variant a request is answered."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from recsvc.answer import VariantUsed
 from recsvc.experiments.document import Experiment, Variant
 from recsvc.graph.experiment_store import StoredExperiment
-from recsvc.recommend.experiments import KnownExperiment, Trials
+from recsvc.recommend.experiments import Experiments, KnownExperiment, Trials
 from recsvc.recommend.query import RecommendationQuery
 
 QUERY = RecommendationQuery(k=5)
@@ -92,3 +93,24 @@ def test_it_is_about_the_lists_of_one_scenario_and_each_has_its_own() -> None:
         assert used == VariantUsed("of front", of_front.assignment.variant(user) or "", 1)
     elsewhere = replace(QUERY, scenario="basket")
     assert all(trials.under(user, elsewhere) == elsewhere for user in USERS)
+
+
+class FakeStore:
+    """A graph that is away at first."""
+
+    away = True
+    reads = 0
+
+    async def experiments(self) -> list[StoredExperiment]:
+        self.reads += 1
+        return [StoredExperiment("blend", 1, DOCUMENT.model_dump_json(), AT, None, None)]
+
+
+async def test_a_process_that_began_without_neo4j_reads_what_runs_with_its_first_request() -> None:
+    store = FakeStore()
+    experiments = Experiments(store)  # pyright: ignore[reportArgumentType] - only what is read
+    assert not (await experiments.trials()).known
+    store.away = False
+    several = await asyncio.gather(*(experiments.trials() for _ in range(3)))
+    assert [set(each.known) for each in several] == [{"blend"}] * 3
+    assert store.reads == 1

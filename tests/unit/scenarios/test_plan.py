@@ -46,3 +46,12 @@ def test_a_text_that_is_no_time_in_utc_is_a_text(condition: dict[str, object]) -
     (asked,) = plan_of(scenario, NOW).parameters["conditions"]
     values = [*asked["values"], asked["low"], asked["high"], asked["low_at"], asked["high_at"]]
     assert not any(isinstance(value, datetime) for value in values)
+
+
+def test_a_plan_counts_until_the_next_rule_begins_or_ends() -> None:
+    rule = {"kind": "boost", "where": [CHEAP], "amount": 0.5}
+    times = {"from": "2025-11-21T00:00:00Z", "until": "2025-11-24T00:00:00Z"}
+    coming = {"from": "2025-11-23T01:00:00+01:00"}
+    scenario = Scenario.model_validate({"rules": [rule | times, rule | coming]})
+    assert plan_of(scenario, NOW).until == datetime(2025, 11, 23, tzinfo=UTC).timestamp()
+    assert plan_of(scenario, datetime(2025, 11, 24, tzinfo=UTC)).until is None

@@ -1,5 +1,6 @@
 import json
 import sys
+import time
 import tracemalloc
 from dataclasses import replace
 
@@ -90,6 +91,15 @@ def test_its_time_counts_from_the_reading(cache: AnswerCache, clock: Clock) -> N
     assert cache.find(KEY, SNAPSHOT) is SERVED
     clock.now = 105.1
     assert cache.find(KEY, SNAPSHOT) is None
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(-0.5, False), (60.0, True)])
+def test_it_ends_where_a_rule_begins_or_ends(
+    cache: AnswerCache, seconds: float, kept: bool
+) -> None:
+    source = Source(frozenset({"ann"}), until=time.time() + seconds)
+    cache.keep(KEY, SNAPSHOT, SERVED, source, cache.begin(), 100.0)
+    assert (cache.find(KEY, SNAPSHOT) is not None) is kept
 
 
 def test_another_snapshot_drops_all(cache: AnswerCache) -> None:
