@@ -34,7 +34,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/.ready
-	@$(BIN)/python -m recsvc.commands.demo
+	@$(BIN)/recsvc demo
 
 test: compiling lint types together
 

@@ -20,6 +20,7 @@ from recsvc.commands import (
     attach,
     data,
     database,
+    demo,
     doctor,
     experiments,
     exposure,
@@ -118,6 +119,8 @@ app.command()(answers.serve)
 app.command()(data.retract)
 app.command()(data.delete_user)
 app.command()(doctor.doctor)
+
+app.command(hidden=True)(demo.demo)
 
 
 _INTERRUPTED = 130

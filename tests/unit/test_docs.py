@@ -70,7 +70,7 @@ def commands(group: Any, path: str) -> Iterator[str]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{path} {name}")
-        else:
+        elif not command.hidden:  # as that of `make demo`
             yield f"{path} {name}"
 
 
