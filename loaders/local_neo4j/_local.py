@@ -275,8 +275,11 @@ class LocalNeo4j:
         except (Neo4jAwayError, LocalNeo4jError) as error:
             return f"does not answer: {error}"
 
-    def address(self) -> Neo4jAddress:
+    def address(self, *, stopped: bool = False) -> Neo4jAddress:
         """The address of the running server.
+
+        Args:
+            stopped: also of one that ran here and is stopped: where the next start puts it.
 
         Raises:
             Neo4jUnavailableError: none runs.
@@ -285,7 +288,10 @@ class LocalNeo4j:
         self._refuse_half_loaded()
         with _file_errors(self._folder):
             record = self._running()
-            password = self._options.password or self._password_file.read()
+            kept = self._password_file.read()
+        password = self._options.password or kept
+        if record is None and stopped and kept and password:
+            return Neo4jAddress(_uri(self._options), self._options.user, password)
         if record is None:
             raise Neo4jUnavailableError(
                 f"no Neo4j runs from {self._folder}: start one with `recsvc db up`, or set "
@@ -431,8 +437,8 @@ class LocalNeo4j:
             yield lock.fileno()
 
 
-def _uri(record: ServerRecord) -> str:
-    return f"bolt://{HOST}:{record.bolt_port}"
+def _uri(server: ServerRecord | LocalNeo4jOptions) -> str:
+    return f"bolt://{HOST}:{server.bolt_port}"
 
 
 @contextmanager

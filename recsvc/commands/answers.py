@@ -190,7 +190,7 @@ def serve(
     if workers == 1:
         uvicorn.run(service(), **options)
         return
-    neo4j_address(settings)  # what is wrong is said once here, not by each process
+    neo4j_address(settings, stopped=True)  # what is wrong is said once here, not by each process
     if revisions := _revisions(settings):
         revisions.close()
     application = f"{__name__}:{service.__name__}"
@@ -238,7 +238,7 @@ def _service() -> "FastAPI":
     revisions = _revisions(settings)
     if revisions is None:
         _log.warning("RECSVC_HOME cannot be written: no answer is kept", home=str(settings.home))
-    engine = make_engine(settings, settings.request_timeout_seconds, revisions)
+    engine = make_engine(settings, settings.request_timeout_seconds, revisions, stopped=True)
     return create_app(
         engine,
         refreshes=Refreshes(settings.home),

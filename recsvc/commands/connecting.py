@@ -76,14 +76,18 @@ def analyst_folder(settings: Settings) -> Path:
     return settings.home / ANALYST
 
 
-def neo4j_address(settings: Settings) -> Neo4jAddress:
+def neo4j_address(settings: Settings, *, stopped: bool = False) -> Neo4jAddress:
     """The Neo4j that the settings name, else the one on this machine, if it runs.
+
+    Args:
+        settings: where it is.
+        stopped: also the one on this machine that is stopped, for what does without it meanwhile.
 
     Raises:
         LocalNeo4jError: the settings name none and none runs on this machine.
     """
     if settings.neo4j_uri is None:
-        address = local_neo4j(settings).address()
+        address = local_neo4j(settings).address(stopped=stopped)
         mapped = settings.graph
         return replace(
             address, graph=mapped_graph(settings), database=mapped.database if mapped else None
@@ -144,6 +148,8 @@ def make_engine(
     settings: Settings,
     timeout_seconds: float = _PATIENCE_SECONDS,
     revisions: Revisions | None = None,
+    *,
+    stopped: bool = False,
 ) -> Engine:
     """An engine on that Neo4j, not started.
 
@@ -151,10 +157,11 @@ def make_engine(
         settings: where it is, and what counts.
         timeout_seconds: deadline of each read.
         revisions: where its writes are noted, for those who keep answers.
+        stopped: see `neo4j_address`.
     """
     return Engine(
         Store(
-            neo4j_address(settings),
+            neo4j_address(settings, stopped=stopped),
             timeout_seconds=timeout_seconds,
             write_timeout_seconds=settings.write_timeout_seconds,
         ),

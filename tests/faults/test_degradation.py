@@ -6,6 +6,7 @@ it lacks nothing is what was answered before. Once Neo4j is back, so are whole a
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -24,7 +25,7 @@ from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import Settings, load_settings
-from tests.conftest import Served, Server, Service, once_refreshed, running_service
+from tests.conftest import Served, Server, Service, once_refreshed, own_client, running_service
 from tests.faults.answer_oracle import AnswerOracle, Findings, wanted_of
 from tests.faults.steady_load import WANTED, Answered, SteadyLoad, Wanted, answer, callers
 from tests.faults.tcp_proxy import TcpProxy, tcp_proxy
@@ -238,6 +239,41 @@ def test_what_is_there_without_neo4j(service, proxy, whole):
         "new": 1,
         "unknown_kinds": [],
     }
+
+
+@pytest.mark.long
+def test_a_local_neo4j_that_is_stopped_keeps_no_process_from_starting(
+    graph, service, proxy, tmp_path
+):
+    home, local = tmp_path / "home", tmp_path / "home" / "neo4j"
+    shutil.copytree(graph.home / "snapshots", home / "snapshots")
+    (home / "snapshots" / "address").unlink(missing_ok=True)
+    local.mkdir()
+    (local / "password").write_text(graph.address.password)
+    environment = {k: v for k, v in graph.environment.items() if not k.startswith("RECSVC_NEO4J")}
+    environment |= {"RECSVC_HOME": str(home), "RECSVC_BOLT_PORT": str(proxy.port)}
+    _refused(proxy)
+    with running_service(environment, tmp_path / "log", "--workers", "2") as of_local:
+
+        def degraded() -> list[str]:
+            with own_client(of_local) as client:
+                answer = client.get("/v1/users/u1/recommendations")
+            return answer.json()["degraded"]
+
+        assert degraded() == ["evidence", "availability"]
+        first = min(_workers(of_local))
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(_workers(of_local) - {first}) == 2)
+        assert "cannot start" not in (tmp_path / "log").read_text()
+        proxy.passes()
+        until(lambda: not any(degraded() for _ in range(10)))
+
+
+def _workers(service: Service) -> set[int]:
+    """The processes that answer."""
+    children = psutil.Process(service.process.pid).children()
+    commands = {each.pid: each.as_dict(["cmdline"])["cmdline"] or [] for each in children}
+    return {pid for pid, command in commands.items() if "spawn_main" in " ".join(command)}
 
 
 async def test_64_callers_of_a_silent_neo4j_are_all_answered(client, proxy, service, whole):

@@ -160,6 +160,16 @@ class TestNothingRuns:
         with pytest.raises(Neo4jUnavailableError, match="recsvc db up"):
             local(tmp_path / "home").address()
 
+    def test_one_that_is_stopped_is_where_the_next_start_puts_it(self, tmp_path):
+        with pytest.raises(Neo4jUnavailableError, match="recsvc db up"):
+            local(tmp_path / "home").address(stopped=True)  # none was ever here
+        (tmp_path / "home" / "neo4j").mkdir(parents=True)
+        (tmp_path / "home" / "neo4j" / "password").write_text("kept")
+        neo4j = local(tmp_path / "home")
+        assert neo4j.address(stopped=True).password == "kept"
+        with pytest.raises(Neo4jUnavailableError, match="recsvc db up"):
+            neo4j.address()
+
     def test_status_has_only_the_places(self, tmp_path):
         status = local(tmp_path / "home").status()
         assert (status.running, status.how, status.pid, status.uri) == (False, None, None, None)
