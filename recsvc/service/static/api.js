@@ -14,10 +14,12 @@ export class Problem extends Error {
   /**
    * @param {number} status
    * @param {string} detail
+   * @param {{location: (string | number)[], detail: string}[]} [errors] of a 422: which fields.
    */
-  constructor(status, detail) {
+  constructor(status, detail, errors = []) {
     super(detail);
     this.status = status;
+    this.errors = errors;
   }
 }
 
@@ -60,8 +62,8 @@ async function respond({ method, path, body, unasked }, signal) {
   }
   if (response.ok) return response;
   if (response.status === 401 && !unasked) wantKey();
-  const { detail } = await response.json().catch(() => ({}));
-  throw new Problem(response.status, sentence(detail ?? response.statusText));
+  const { detail, errors } = await response.json().catch(() => ({}));
+  throw new Problem(response.status, sentence(detail ?? response.statusText), errors);
 }
 
 /** @param {string} text */
@@ -84,6 +86,9 @@ const part = (id) => encodeURIComponent(id);
 
 /** @param {string} id @returns {Ask} */
 export const homeOf = (id) => ({ method: 'GET', path: `v1/users/${part(id)}/home` });
+
+/** @param {string} name @param {number} [revision] */
+export const scenarioOf = (name, revision) => `v1/scenarios/${part(name)}${revision === undefined ? '' : `?revision=${revision}`}`;
 
 /** @param {string} id */
 export const itemOf = (id) => `v1/items/${part(id)}`;

@@ -9,6 +9,7 @@ import { item } from './item.js';
 import { askWhenWanted } from './keydialog.js';
 import { newcomer } from './newcomer.js';
 import { recommendations } from './recommendations.js';
+import { scenarios } from './scenarios.js';
 import { searchField } from './search.js';
 import { addressOf, anew, current, go, read, watch } from './state.js';
 import { versions } from './versions.js';
@@ -21,7 +22,7 @@ const EXAMPLES = 3;
 /** What is shown of somebody. @type {Object<string, (place: Element, state: State) => ((state: State) => void) | void>} */
 const OF_SOMEBODY = { recommendations, home, compare };
 /** What is shown of the service. @type {Object<string, (place: Element, ending: AbortSignal, state: State) => void>} */
-const OF_ALL = { item, versions };
+const OF_ALL = { item, scenarios, versions };
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const who = /** @type {HTMLElement} */ (document.getElementById('who'));
 
