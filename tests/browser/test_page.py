@@ -423,6 +423,8 @@ VIEWS = {
     "home": f"?user={USER}&view=home",
     "compare": f"?user={USER}&view=compare&by=signal:fastrp&other=signal:walk3",
     "item": "?view=item&about=i31",
+    "scenario": f"?view=scenarios&about=new one&user={USER}",
+    "experiments": "?view=experiments",
     "versions": "?view=versions",
 }
 READY = {
@@ -430,6 +432,8 @@ READY = {
     "home": ".shelf",
     "compare": ".sides",
     "item": ".exposure",
+    "scenario": ".trial li",
+    "experiments": ".panel .list",
     "versions": ".run .steps",
 }
 

@@ -1,11 +1,14 @@
 """The page for what comes after an answer: rows, items, scenarios, experiments."""
 
+import json
+from typing import Any
+
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Open
-from tests.browser.reading import USER, added, asked, written
+from tests.browser.reading import USER, added, asked, violations, written
 from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
@@ -77,3 +80,136 @@ def test_text_of_the_graph_is_never_markup(open_page: Open, client: httpx.Client
     expect(page.get_by_text("It is not among the first 100 items")).to_be_visible()
     assert page.locator("main img").count() == 0
     client.delete("/v1/items/evil").raise_for_status()
+
+
+WRONG = """{
+  "k": 3,
+  "rules": [{"kind": "pin", "item_id": "i31", "place": 0}],
+  "filter": []
+}"""
+
+
+def fill(page: Page, document: dict[str, Any] | str) -> None:
+    """Write a document."""
+    text = document if isinstance(document, str) else json.dumps(document, indent=2)
+    page.get_by_role("textbox", name="The document of").fill(text)
+
+
+def confirm(page: Page, action: str) -> None:
+    page.get_by_role("button", name=action, exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name=action.split(" to")[0]).click()
+
+
+def test_a_scenario_is_told_what_is_wrong_where_it_is(open_page: Open) -> None:
+    page = open_page(f"?user={USER}&view=scenarios", errors=True)
+    page.get_by_role("textbox", name="A new one").fill("front/page")
+    page.get_by_role("button", name="Write it").click()
+    expect(page.get_by_text("Not stored yet")).to_be_visible()
+    fill(page, WRONG)
+    faults = page.get_by_role("list", name="What is wrong").get_by_role("listitem")
+    expect(faults.first).to_contain_text("Line 3")
+    expect(faults).to_contain_text(["rules.0.pin.place: ", "filter: "])
+    expect(page.locator(".editor mark")).to_have_text(['"place": 0', '"filter": []'])
+    page.get_by_role("button", name="Line 3").press("Enter")
+    assert page.evaluate("getSelection().toString()") == '"place": 0'
+    fill(page, '{\n"k" 3}')
+    expect(faults).to_have_text(["Line 2 expected a colon, found “3”"], use_inner_text=True)
+
+
+def test_a_scenario_is_tried_stored_and_rolled_back(open_page: Open, client: httpx.Client) -> None:
+    last = asked(client, explain="none")[-1]["item_id"]
+    first = {"k": 4, "rules": [{"kind": "pin", "item_id": last, "place": 2}]}
+    page = open_page(f"?user={USER}&view=scenarios&about=front")
+    fill(page, first)
+    tried = client.post("/v1/scenarios/front/try", json={"scenario": first, "user_id": USER}).json()
+    rows = page.locator(".trial li")
+    expect(rows).to_have_count(4)
+    for item, row in zip(tried["after"]["items"], rows.all(), strict=True):
+        expect(row).to_have_attribute("data-item", item["item_id"])
+    expect(rows.nth(1)).to_contain_text("▲ 8 from 10")
+    expect(rows.nth(1)).to_contain_text("pin: place 2")
+    expect(page.locator(".gone li")).to_have_count(sum(m["after"] is None for m in tried["moves"]))
+    confirm(page, "Store")
+    expect(page.locator(".note")).to_have_text("Stored as revision 1.")
+    expect(page.locator(".status b")).to_have_text("Nothing moves")
+    fill(page, {"k": 3})
+    confirm(page, "Store")
+    expect(page.locator(".note")).to_have_text("Stored as revision 2.")
+    page.get_by_label("Revision").select_option("1")
+    confirm(page, "Roll back to it")
+    expect(page.locator(".note")).to_have_text("Revision 1 is stored as revision 3.")
+    stored = client.get("/v1/scenarios/front").json()
+    assert (stored["revision"], stored["scenario"]) == (3, first)
+    page.get_by_role("link", name="All scenarios").click()
+    expect(page.locator(".stored li")).to_contain_text(["front1 rule, k 4 · revision 3"])
+    page.get_by_role("link", name="front", exact=True).click()
+    confirm(page, "Delete")
+    expect(page.get_by_text("Not stored yet")).to_be_visible()
+    assert client.get("/v1/scenarios/front").status_code == 404
+
+
+def shown_to_everybody(client: httpx.Client, scenario: str) -> None:
+    """Impressions and clicks of lists of everybody: most of the second variant are clicked."""
+    body = {"k": 1, "explain": "none", "scenario": scenario}
+    answers: list[dict[str, Any]] = []
+    for first in range(0, 240, 80):
+        users = [f"u{number}" for number in range(first, first + 80)]
+        answer = client.post("/v1/recommendations/batch", json={**body, "user_ids": users})
+        answers += answer.json()["answers"]
+    outcomes: list[dict[str, Any]] = []
+    for number, answer in enumerate(answers):
+        told = {"recommendation_id": answer["recommendation_id"]}
+        told |= {"item_id": answer["items"][0]["item_id"]}
+        outcomes.append({**told, "outcome_id": f"s{number}", "kind": "impression"})
+        if number % 10 < (9 if answer["variant"]["name"] == "long" else 5):
+            outcomes.append({**told, "outcome_id": f"c{number}", "kind": "click"})
+    client.post("/v1/outcomes", json={"outcomes": outcomes}).raise_for_status()
+
+
+def test_an_experiment_is_looked_at_and_stopped(open_page: Open, client: httpx.Client) -> None:
+    client.put("/v1/scenarios/shelf", json={"k": 5}).raise_for_status()
+    variants = [{"name": "now", "share": 0.5}, {"name": "long", "share": 0.5, "version": 1}]
+    body = {"variants": variants, "scenario": "shelf"}
+    client.put("/v1/experiments/blend", json=body).raise_for_status()
+    shown_to_everybody(client, "shelf")
+    page = open_page("?view=experiments")
+    expect(page.locator(".stored li")).to_contain_text(["now 50%, long 50%"])
+    page.get_by_role("link", name="blend").click()
+    (found,) = client.get("/v1/experiments/blend/results").json()["results"]
+    for result in found["variants"]:
+        row = page.locator(f"[data-variant={result['variant']}]")
+        expect(row).to_contain_text(f"{result['followed']} of {result['shown']}")
+    better = page.locator("[data-variant=long] .verdict")
+    low = 100 * found["variants"][1]["difference"]["low"]
+    expect(better).to_contain_text("better")
+    expect(better).to_contain_text(f", +{low:.3g} to +")
+    assert violations(page) == []
+
+    def skewed(route: Route) -> None:
+        answer = route.fetch().json()
+        answer["results"][0] |= {"mismatch": True, "sample_ratio_p_value": 1e-9}
+        route.fulfill(json=answer)
+
+    page.route("**/results?*", skewed)
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("Do not compare these rates")
+    expect(better).to_contain_text("not comparable")
+    page.get_by_label("Then everybody gets").select_option("long")
+    confirm(page, "Stop")
+    expect(page.get_by_text("It is stopped. Everybody gets long from now on.")).to_be_visible()
+    assert client.get("/v1/experiments/blend").json()["promoted"] == "long"
+    expect(page.get_by_text("stopped, long promoted")).to_be_visible()
+    for path in ("/v1/experiments/blend", "/v1/scenarios/shelf"):
+        client.delete(path).raise_for_status()
+
+
+def test_the_metrics_of_versions_are_drawn(open_page: Open, client: httpx.Client) -> None:
+    page = open_page("?view=versions")
+    models = client.get("/v1/models").json()["models"]
+    chart = page.locator(".charts figure", has_text="ndcg@20")
+    titles = chart.locator("circle title")
+    expect(titles).to_have_count(sum("ndcg@20" in each.get("metrics", {}) for each in models))
+    told = " ".join(titles.all_text_contents())
+    for each in models:
+        mean = each["metrics"]["ndcg@20"]
+        assert f"{each['model']} {each['version']} ({each['status']}): {mean:.4f}, " in told

@@ -90,6 +90,9 @@ export const homeOf = (id) => ({ method: 'GET', path: `v1/users/${part(id)}/home
 /** @param {string} name @param {number} [revision] */
 export const scenarioOf = (name, revision) => `v1/scenarios/${part(name)}${revision === undefined ? '' : `?revision=${revision}`}`;
 
+/** @param {string} name */
+export const experimentOf = (name) => `v1/experiments/${part(name)}`;
+
 /** @param {string} id */
 export const itemOf = (id) => `v1/items/${part(id)}`;
 

@@ -3,12 +3,10 @@
 import { answer, get, listOf } from './api.js';
 import { h, replace } from './dom.js';
 import { words } from './format.js';
+import { NO_SIGNALS } from './meaning.js';
 
 /** @typedef {import('./state.js').State} State */
 /** @typedef {{value: string, label: string}} Choice */
-
-/** Signals add up to a score beside these parts, which do not answer alone. */
-const NO_SIGNALS = ['base', 'diversity'];
 
 /** All signals of the active version. @type {Choice} */
 export const ALL = { value: '', label: 'all signals' };

@@ -3,6 +3,7 @@
 const NUMBER = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 const SMALL = new Intl.NumberFormat('en', { maximumSignificantDigits: 1 });
 const SHARE = new Intl.NumberFormat('en', { style: 'percent', maximumSignificantDigits: 3 });
+const POINTS = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 const DAY = new Intl.DateTimeFormat('en', { dateStyle: 'medium' });
 const MOMENT = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
 const AGO = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
@@ -15,6 +16,9 @@ export const count = (value) => NUMBER.format(value);
 
 /** A share. @param {number} value */
 export const percent = (value) => SHARE.format(value);
+
+/** A difference of shares in points of a percent, with its sign. @param {number} value */
+export const points = (value) => `${value < 0 ? '−' : '+'}${POINTS.format(Math.abs(100 * value))}`;
 
 /** How much a piece of evidence counts, to three digits. @param {number} value */
 export function weight(value) {

@@ -4,6 +4,7 @@ import { bar, legend, scaleOf } from './bars.js';
 import { detailOf } from './detail.js';
 import { h } from './dom.js';
 import { score } from './format.js';
+import { NO_SIGNALS } from './meaning.js';
 import { current, go } from './state.js';
 
 /**
@@ -24,7 +25,7 @@ export function signalsOf(/** @type {Item[]} */ items) {
   for (const { signals } of items) {
     for (const [name, value] of Object.entries(signals)) sums.set(name, (sums.get(name) ?? 0) + Math.abs(value));
   }
-  const last = (/** @type {string} */ name) => Number(name === 'base' || name === 'diversity');
+  const last = (/** @type {string} */ name) => Number(NO_SIGNALS.includes(name));
   return [...sums.keys()].sort((a, b) => last(a) - last(b) || (sums.get(b) ?? 0) - (sums.get(a) ?? 0));
 }
 

@@ -4,6 +4,7 @@ import { randomUsers } from './api.js';
 import { compare } from './compare.js';
 import { h, replace, say, trouble } from './dom.js';
 import { count } from './format.js';
+import { experiments } from './experiments.js';
 import { home } from './home.js';
 import { item } from './item.js';
 import { askWhenWanted } from './keydialog.js';
@@ -22,7 +23,7 @@ const EXAMPLES = 3;
 /** What is shown of somebody. @type {Object<string, (place: Element, state: State) => ((state: State) => void) | void>} */
 const OF_SOMEBODY = { recommendations, home, compare };
 /** What is shown of the service. @type {Object<string, (place: Element, ending: AbortSignal, state: State) => void>} */
-const OF_ALL = { item, scenarios, versions };
+const OF_ALL = { item, scenarios, experiments, versions };
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const who = /** @type {HTMLElement} */ (document.getElementById('who'));
 

@@ -16,7 +16,13 @@ const MEANINGS = {
   category_item: 'It is in a category that they prefer.',
   base: 'It is popular with everybody. No piece of evidence adds this part.',
   diversity: 'It is like the items above it, so it comes later. This part is there only where the list is asked to be diverse.',
+  rule: 'Rules of a scenario raise or lower it.',
+  fatigue: 'It was shown to them lately, and they did nothing with it.',
+  fairness: 'A group of items has a least share of the first places. This lets it come earlier.',
 };
+
+/** Parts of a score that are no signals: they do not answer alone. */
+export const NO_SIGNALS = ['base', 'diversity', 'rule', 'fatigue', 'fairness', 'exploration'];
 
 /** What a part of a score means, in a sentence. @param {string} signal */
 export const meaningOf = (signal) => MEANINGS[signal] ?? 'A model or a meta-path that this service was given.';

@@ -1,11 +1,11 @@
 /** Scenarios: those that are stored, one as text, what it would change for somebody, its revisions. */
 
 import { answer, get, randomUsers, scenarioOf } from './api.js';
-import { bar, scaleOf } from './bars.js';
+import { bar, legend, scaleOf } from './bars.js';
 import { copyButton } from './copy.js';
 import { confirmed, h, labelled, replace, say, trouble } from './dom.js';
 import { jsonEditor } from './editor.js';
-import { ago, count, moment, score } from './format.js';
+import { ago, count, moment, score, words } from './format.js';
 import { NoJson, placeOf, placesOf } from './jsonplaces.js';
 import { linkTo } from './link.js';
 import { signalsOf } from './list.js';
@@ -51,7 +51,7 @@ function all(place) {
   async function load() {
     try {
       const { scenarios: found } = /** @type {{scenarios: Stored[]}} */ (await get('v1/scenarios'));
-      replace(body, found.length ? tableOf(found) : h('p', { class: 'none' }, 'None is stored yet.'));
+      replace(body, found.length ? listOf(found) : h('p', { class: 'none' }, 'None is stored yet.'));
     } catch (error) {
       replace(body, trouble(error, load));
     }
@@ -60,18 +60,15 @@ function all(place) {
 }
 
 /** @param {Stored[]} found */
-const tableOf = (found) => h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Stored scenarios' },
-  h('table', { class: 'grid' },
-    h('thead', {}, h('tr', {}, ['Name', 'Revision', 'Stored', 'What it does'].map((name) => h('th', { scope: 'col' }, name)))),
-    h('tbody', {}, found.map(({ name, revision, at, scenario, trouble: why }) => h('tr', {},
-      h('th', { scope: 'row' }, linkTo({ about: name }, name)), h('td', {}, revision),
-      h('td', {}, at && h('time', { datetime: at, title: moment(at) }, ago(at))),
-      h('td', {}, scenario ? doesOf(scenario) : h('span', { class: 'state failed' }, why)))))));
+const listOf = (found) => h('ul', { class: 'stored' }, found.map(({ name, revision, at, scenario, trouble: why }) => h('li', {},
+  linkTo({ about: name }, name),
+  h('small', {}, scenario ? doesOf(scenario) : h('span', { class: 'state failed' }, why), ` · revision ${revision}, stored `,
+    at && h('time', { datetime: at, title: moment(at) }, ago(at))))));
 
 /** What a document does, in a few words. @param {Object<string, any>} document */
 function doesOf({ filters = [], rules = [], ...others }) {
   const number = (/** @type {any[]} */ some, /** @type {string} */ name) => some.length > 0 && `${count(some.length)} ${name}${some.length === 1 ? '' : 's'}`;
-  return [number(filters, 'filter'), number(rules, 'rule'), ...Object.keys(others).map((name) => name.replaceAll('_', ' '))].filter(Boolean).join(', ') || 'nothing';
+  return [number(filters, 'filter'), number(rules, 'rule'), ...Object.entries(others).map(([name, value]) => `${words(name)}${typeof value === 'object' ? '' : ` ${value}`}`)].filter(Boolean).join(', ') || 'nothing';
 }
 
 /**
@@ -113,22 +110,18 @@ function one(place, ending, name, first) {
   /** @param {number} [revision] */
   async function load(revision) {
     try {
-      const found = /** @type {Stored} */ (await get(scenarioOf(name, revision)));
-      [newest] = found.revisions;
-      stored = found.scenario ? JSON.stringify(found.scenario, null, 2) : FIRST_TEXT;
-      if (found.trouble) replace(said, h('p', { class: 'note bad' }, found.trouble));
-      replace(revisions, found.revisions.map((each) => h('option', { value: each }, each === newest ? `${each} (newest)` : each)));
-      revisions.value = String(found.revision);
-      replace(status, found.at && ['Stored ', h('time', { datetime: found.at, title: moment(found.at) }, ago(found.at))]);
+      const { scenarios: known } = /** @type {{scenarios: Stored[]}} */ (await get('v1/scenarios'));
+      const there = known.some((each) => each.name === name);
+      const found = there ? /** @type {Stored} */ (await get(scenarioOf(name, revision))) : null;
+      newest = found?.revisions[0] ?? 0;
+      stored = found?.scenario ? JSON.stringify(found.scenario, null, 2) : FIRST_TEXT;
+      if (found?.trouble) replace(said, h('p', { class: 'note bad' }, found.trouble));
+      replace(revisions, found === null ? h('option', {}, 'none') : found.revisions.map((each) => h('option', { value: each }, each === newest ? `${each} (newest)` : each)));
+      if (found !== null) revisions.value = String(found.revision);
+      replace(status, found === null ? 'Not stored yet' : found.at && ['Stored ', h('time', { datetime: found.at, title: moment(found.at) }, ago(found.at))]);
     } catch (error) {
-      if (/** @type {{status?: number}} */ (error).status !== 404) {
-        replace(said, trouble(error, () => load(revision)));
-        return;
-      }
-      newest = 0;
-      stored = FIRST_TEXT;
-      replace(revisions, h('option', {}, 'none'));
-      replace(status, 'Not stored yet');
+      replace(said, trouble(error, () => load(revision)));
+      return;
     }
     editor.write((revision === undefined && drafts.get(name)) || stored);
     arrange();
@@ -257,6 +250,7 @@ function trialOf({ after, moves }, newest) {
     degraded.length > 0 && h('p', { class: 'note bad', role: 'alert' }, `Neo4j did not answer in time, so this is left out: ${degraded.join(', ')}.`),
     h('p', { class: 'status' }, h('b', {}, moves.length ? `${count(moves.length)} move` : 'Nothing moves'), ` ${against}`),
     [...(scenario?.notes ?? []), ...(short ? [short] : [])].map((note) => h('p', { class: 'note' }, note)),
+    legend(names),
     h('ol', { class: 'trial' }, items.map((item, index) => {
       const move = moved.get(item.item_id);
       const why = item.placed_by ?? move?.why;

@@ -4,6 +4,7 @@ import { get, post } from './api.js';
 import { confirmed, h, replace, say, trouble } from './dom.js';
 import { ago, duration, moment } from './format.js';
 import { refreshes } from './refreshes.js';
+import { trendOf } from './trend.js';
 
 /**
  * @typedef {{model: string, version: number, status: string, slot?: string, stored?: boolean,
@@ -23,16 +24,18 @@ const HYBRID = 'hybrid';
 export function versions(place, ending) {
   const said = h('div', {});
   const body = h('div', { class: 'list' }, h('p', { class: 'none' }, 'Reading…'));
+  const trend = h('div', {});
   const runs = h('section', { class: 'refreshes' });
   const back = h('button', { type: 'button', onclick: rollBack }, 'Roll back');
   replace(place, h('div', { class: 'versions' },
     h('section', {},
-      h('div', { class: 'heading' }, h('h2', {}, 'Versions'), back), said, body),
+      h('div', { class: 'heading' }, h('h2', {}, 'Versions'), back), said, body, trend),
     runs));
 
   async function load() {
     try {
-      const { models } = await get('v1/models');
+      const [{ models }, known] = await Promise.all([get('v1/models'), get('v1/refreshes').catch(() => ({ refreshes: [] }))]);
+      replace(trend, trendOf(models, METRICS, known.refreshes));
       replace(body, models.length ? tableOf(models, activate) : empty());
       back.disabled = models.filter((/** @type {Version} */ each) => each.model === HYBRID && each.stored).length < 2;
     } catch (error) {

@@ -1,0 +1,192 @@
+/** Experiments: which there are, what came out of one, and its end. */
+
+import { experimentOf, get, post } from './api.js';
+import { copyButton } from './copy.js';
+import { confirmed, h, labelled, replace, say, trouble } from './dom.js';
+import { ago, count, moment, percent, points } from './format.js';
+import { linkTo } from './link.js';
+
+/**
+ * @typedef {{name: string, share: number, version: number | null, scenario: string | null}} Variant
+ * @typedef {{name: string, revision: number, began_at: string | null, stopped_at: string | null,
+ *   promoted: string | null, promoted_until?: string | null, variants: Variant[], kind: string,
+ *   scenario: string | null}} Experiment
+ * @typedef {{mean: number, low: number, high: number, p_value: number}} Difference
+ * @typedef {{variant: string, users: number, shown: number, followed: number, rate: number,
+ *   difference: Difference | null}} Result
+ * @typedef {{value: string, variants: Result[], sample_ratio_p_value: number, mismatch: boolean}} Part
+ */
+
+/**
+ * The view, in a place of the page.
+ * @param {Element} place
+ * @param {AbortSignal} _ending
+ * @param {import('./state.js').State} state
+ */
+export function experiments(place, _ending, { about }) {
+  if (about === null) all(place);
+  else one(place, about);
+}
+
+/** @param {Element} place */
+function all(place) {
+  const body = h('div', { class: 'list' }, h('p', { class: 'none' }, 'Reading…'));
+  replace(place, h('section', { class: 'panel' },
+    h('div', { class: 'heading' }, h('h2', {}, 'Experiments')),
+    h('p', { class: 'none' }, 'An experiment answers users in two or more ways and says which is better. One begins with `recsvc experiments put`, or PUT /v1/experiments/{name}.'), body));
+
+  async function load() {
+    try {
+      const { experiments: found } = /** @type {{experiments: Experiment[]}} */ (await get('v1/experiments'));
+      replace(body, found.length ? listOf(found) : h('p', { class: 'none' }, 'There is none.'));
+    } catch (error) {
+      replace(body, trouble(error, load));
+    }
+  }
+  load();
+}
+
+/** @param {Experiment[]} found */
+const listOf = (found) => h('ul', { class: 'stored' }, found.map((each) => h('li', {},
+  linkTo({ about: each.name }, each.name), stateOf(each),
+  h('small', {}, 'began ', timeOf(each.began_at), ` · lists ${listsOf(each)} · `,
+    each.variants.map(({ name, share }) => `${name} ${percent(share)}`).join(', ')))));
+
+/** @param {Experiment} experiment */
+function stateOf({ stopped_at: stopped, promoted, promoted_until: until }) {
+  if (stopped === null) return h('span', { class: 'state running' }, 'running');
+  return h('span', { class: promoted && !until ? 'state active' : 'state' }, promoted && !until ? `stopped, ${promoted} promoted` : 'stopped');
+}
+
+/** @param {Experiment} experiment */
+const listsOf = ({ scenario }) => (scenario === null ? 'without a scenario' : `of the scenario ${scenario}`);
+
+/** @param {string | null} at */
+const timeOf = (at) => at !== null && h('time', { datetime: at, title: moment(at) }, ago(at));
+
+/** @param {Element} place @param {string} name */
+function one(place, name) {
+  const said = h('div', {});
+  const status = h('p', { class: 'status' });
+  const body = h('div', { class: 'list' }, h('p', { class: 'none' }, 'Reading…'));
+  const kind = h('input', { type: 'text', maxlength: 100, autocomplete: 'off', onchange: results });
+  const segment = h('input', { type: 'text', maxlength: 100, autocomplete: 'off', placeholder: 'such as country', onchange: results });
+  const promote = h('select', {});
+  const stop = h('button', { type: 'button', onclick: end }, 'Stop');
+  replace(place, h('div', { class: 'about' },
+    h('section', { class: 'panel' },
+      h('div', { class: 'heading' }, h('h2', {}, name), status, h('span', { class: 'copies' }, linkTo({ about: null }, 'All experiments'), copyButton('Copy link', () => location.href))),
+      h('div', { class: 'controls' }, labelled('Then everybody gets', promote), stop), said),
+    h('section', { class: 'panel', 'aria-label': 'Results' },
+      h('div', { class: 'heading' }, h('h2', {}, 'Results'),
+        h('div', { class: 'controls' }, labelled('What is to follow', kind), labelled('By a property of users', segment))), body)));
+  /** @type {Experiment | null} */
+  let known = null;
+
+  async function load() {
+    try {
+      known = /** @type {Experiment} */ (await get(experimentOf(name)));
+      const { began_at: began, stopped_at: stopped, promoted, promoted_until: until, variants, revision } = known;
+      replace(status, stateOf(known), ` lists ${listsOf(known)} · revision ${revision}, began `, timeOf(began), stopped !== null && [' · stopped ', timeOf(stopped)]);
+      replace(promote, h('option', { value: '' }, 'no variant'), variants.map((each) => h('option', { value: each.name }, each.name)));
+      promote.value = (!until && promoted) || '';
+      stop.textContent = stopped === null ? 'Stop' : 'Change';
+      kind.value ||= known.kind;
+      await results();
+    } catch (error) {
+      replace(body, trouble(error, load));
+    }
+  }
+
+  async function results() {
+    if (known === null) return;
+    body.setAttribute('aria-busy', 'true');
+    try {
+      const query = new URLSearchParams({ kind: kind.value.trim() || known.kind });
+      if (segment.value.trim()) query.set('segment', segment.value.trim());
+      const { results: parts, left_out: more = 0 } = /** @type {{results: Part[], left_out?: number}} */ (await get(`${experimentOf(name)}/results?${query}`));
+      const found = parts.flatMap(({ variants }) => variants);
+      const { variants } = known;
+      replace(body, h('p', { class: 'none' }, told(query.get('kind') ?? '', variants[0].name)),
+        parts.map((part) => partOf(part, variants, widest(found), query.has('segment'))),
+        more > 0 && h('p', { class: 'none' }, `${count(more)} more values of the property have fewer users.`));
+      say(found.map(({ variant, rate }) => `${variant} ${percent(rate)}`).join(', '));
+    } catch (error) {
+      replace(body, trouble(error, results));
+    }
+    body.removeAttribute('aria-busy');
+  }
+
+  async function end() {
+    const chosen = promote.value || null;
+    const then = chosen === null ? 'Everybody gets what they would without it.' : `Everybody gets ${chosen} from now on.`;
+    const running = known?.stopped_at === null;
+    if (!await confirmed(running ? `Stop ${name}?` : 'Change what everybody gets?', then, running ? 'Stop' : 'Change')) return;
+    try {
+      await post(`${experimentOf(name)}/stop`, { promote: chosen });
+      replace(said, h('p', { class: 'note' }, `It is stopped. ${then}`));
+      say(`It is stopped. ${then}`);
+      await load();
+    } catch (error) {
+      replace(said, trouble(error));
+    }
+  }
+
+  load();
+}
+
+/** @param {string} kind @param {string} first */
+const told = (kind, first) => `For how many of the items that were shown an outcome ${kind} followed. `
+  + `Differences are to ${first}. Their intervals hold however often you look.`;
+
+/** How far from 0 intervals go. @param {Result[]} found */
+const widest = (found) => Math.max(1e-9, ...found.flatMap(({ difference: d }) => (d ? [-d.low, d.high, Math.abs(d.mean)] : [])));
+
+/** @param {Part} part @param {Variant[]} variants @param {number} most @param {boolean} segmented */
+function partOf({ value, variants, mismatch, sample_ratio_p_value: p }, known, most, segmented) {
+  const users = variants.reduce((sum, each) => sum + each.users, 0);
+  return h('section', { class: 'outcome' },
+    segmented && h('h3', {}, value || 'no value'),
+    mismatch && h('p', { class: 'note bad', role: 'alert' },
+      `Do not compare these rates: of ${count(users)} users, ${variants.map((each, index) => `${count(each.users)} came to ${each.variant} (its share is ${percent(known[index].share)})`).join(' and ')}. By chance this is as rare as ${level(p)}. Look for lists of one variant that are not shown, or not told of.`),
+    h('ul', {}, variants.map((each, index) => variantOf(each, known[index], most, mismatch, index === 0))));
+}
+
+/** @param {Result} result @param {Variant} variant @param {number} most @param {boolean} mismatch @param {boolean} first */
+function variantOf({ variant, users, shown, followed, rate, difference }, { share, version, scenario }, most, mismatch, first) {
+  const gets = [version !== null && `version ${version}`, scenario !== null && `scenario ${scenario}`].filter(Boolean).join(', ');
+  return h('li', { 'data-variant': variant },
+    h('span', { class: 'title' }, h('b', {}, variant), h('small', {}, [percent(share), ' of users', gets && ` · ${gets}`].filter(Boolean).join(''))),
+    h('span', { class: 'rate' }, h('b', {}, shown ? percent(rate) : 'nothing shown yet'), h('small', {}, `${count(followed)} of ${count(shown)} · ${count(users)} ${users === 1 ? 'user' : 'users'}`)),
+    difference && intervalOf(difference, most),
+    !difference && !first && h('span', { class: 'verdict' }, h('small', {}, 'Compared once 50 users of both have an outcome.')),
+    difference && h('span', { class: 'verdict' }, h('b', { class: mismatch ? '' : verdictOf(difference) }, mismatch ? 'not comparable' : VERDICTS[verdictOf(difference)]),
+      h('small', {}, `${points(difference.mean)} points, ${points(difference.low)} to ${points(difference.high)} · p ${level(difference.p_value)}`)));
+}
+
+/** @type {Object<string, string>} */
+const VERDICTS = { better: 'better', worse: 'worse', open: 'not decided yet' };
+
+/** @param {Difference} difference */
+function verdictOf({ low, high }) {
+  if (low > 0) return 'better';
+  return high < 0 ? 'worse' : 'open';
+}
+
+/** A level of a test, as people read it. @param {number} p */
+const level = (p) => (p < 0.001 ? '< 0.001' : p.toFixed(3));
+
+/**
+ * An interval on a scale with 0 in the middle; what it says stands beside it.
+ * @param {Difference} difference
+ * @param {number} most
+ */
+function intervalOf({ mean, low, high }, most) {
+  const at = (/** @type {number} */ value) => 50 + (50 * value) / most;
+  const range = h('i', { class: 'range' });
+  range.style.left = `${at(low)}%`;
+  range.style.width = `${at(high) - at(low)}%`;
+  const point = h('i', { class: 'point' });
+  point.style.left = `${at(mean)}%`;
+  return h('span', { class: 'interval', 'aria-hidden': 'true' }, range, point);
+}
