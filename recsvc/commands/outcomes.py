@@ -28,7 +28,7 @@ def stats(
     for title, rows in (
         ("outcomes by kind", found["kinds"]),
         (f"shown, and then {kind}, by position, last {days} days", found["by_position"]),
-        ("the same by version, scenario and variant", found["by_version"]),
+        ("the same by version, scenario, experiment and variant", found["by_version"]),
     ):
         if rows:
             columns = list(rows[0])

@@ -88,6 +88,16 @@ def test_rates(asked: Asked, outcomes: list[tuple[Any, ...]]) -> None:
         (4, None, 10, 3), (3, None, 10, 5),
     ]  # fmt: skip
     assert [r["shown"] for r in asked.ask("rates_by_version", days=60)] == [20, 10]
+    # Variants of two experiments may have one name.
+    name = (
+        "MATCH (o:Outcome {version: 3}) "
+        "SET o.variant = 'now', o.experiment = CASE WHEN o.position > 4 THEN 'a' ELSE 'b' END"
+    )
+    statement(asked.gateway, name)
+    rows = asked.ask("rates_by_version")
+    assert [(r["experiment"], r["variant"], r["shown"]) for r in rows] == [
+        (None, None, 10), ("a", "now", 6), ("b", "now", 4),
+    ]  # fmt: skip
 
 
 def test_what_was_shown(asked: Asked, outcomes: list[tuple[Any, ...]]) -> None:
