@@ -53,6 +53,8 @@ _IDLE_SECONDS = 75
 """How long a connection may be idle: longer than clients and proxies keep one, 60 seconds mostly.
 Were it closed first here, that could meet a request that was just sent."""
 
+_FILE_ITEMS = 20
+
 _log = structlog.get_logger()
 
 GRACE_SECONDS = 5
@@ -126,7 +128,10 @@ def batch_recommend(
             help="File to write: .parquet or .jsonl.", callback=file_to_write(".parquet", ".jsonl")
         ),
     ],
-    k: Count = 20,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", min=1, max=500, help="How many; what the scenario says, or 20."),
+    ] = None,
     users: Annotated[
         Path | None, typer.Option(help="File with one user id per line; all users without it.")
     ] = None,
@@ -140,10 +145,11 @@ def batch_recommend(
     listed = None if users is None else listed_users(settings, users)
 
     if scenario is not None:
-        ids = listed or list(training_graph(settings, None).users)
+        ids = list(training_graph(settings, None).users) if listed is None else listed
         query = RecommendationQuery(
-            k=k, explain="none", scenario=scenario, stated=frozenset({"k"}), in_experiments=False
-        )
+            k=k or _FILE_ITEMS, explain="none", scenario=scenario, in_experiments=False,
+            stated=frozenset({"k"} if k else ()),
+        )  # fmt: skip
         with console.progress_bars() as bars:
             report = with_engine(
                 settings, lambda engine: write_answers(out, engine, query, ids, bars)
@@ -159,7 +165,7 @@ def batch_recommend(
     graph, snapshot, newcomers = with_engine(settings, loaded)
     with console.progress_bars() as bars:
         report = write_recommendations(
-            out, graph, snapshot, newcomers, settings.events, k, listed, bars
+            out, graph, snapshot, newcomers, settings.events, k or _FILE_ITEMS, listed, bars
         )
     print_document(dataclasses.asdict(report) | {"out": str(out)}, "written", as_json=as_json)
 

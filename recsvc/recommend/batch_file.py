@@ -103,12 +103,13 @@ async def write_answers(
     """
     started = time.perf_counter()
     groups: list[dict[str, list[object]]] = []
-    users = 0
+    users, wanted = 0, 0
     for at in range(0, len(user_ids), _USERS_AT_ONCE):
         some = user_ids[at : at + _USERS_AT_ONCE]
         answers, _ = await engine.recommend_many(some, query, lambda answer: answer)
         columns: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
         for answer in answers:
+            wanted += answer.k
             columns["user_id"] += [answer.user_id] * len(answer.items)
             columns["item_id"] += [item.item_id for item in answer.items]
             columns["rank"] += [item.rank for item in answer.items]
@@ -119,8 +120,7 @@ async def write_answers(
     write = _write_parquet if out.suffix == ".parquet" else _write_json_lines
     with whole_file(out) as part:
         count = write(part, iter(groups))
-    missing = users * query.k - count
-    return BatchReport(users, count, missing, time.perf_counter() - started)
+    return BatchReport(users, count, wanted - count, time.perf_counter() - started)
 
 
 def _groups(

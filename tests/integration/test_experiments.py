@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from recsvc.experiments.assignment import Assignment
+from recsvc.experiments.document import Experiment, Variant
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.scenario_trial import try_scenario
 from recsvc.scenarios.document import Scenario
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.neo4j
 
 REFRESH_OPTIONS = QUICK
 USERS = [f"u{n}" for n in range(60)]
+DOCUMENT = Experiment(variants=[Variant(name="now", share=0.5), Variant(name="before", share=0.5)])
 CLEAN = "MATCH (n:Outcome|Scenario|Experiment) DELETE n"
 NOTHING = {"filters": [{"property": "nowhere", "exists": True}]}
 
@@ -135,6 +137,24 @@ async def test_what_was_promoted_last_counts_until_another_one_begins(
     }  # fmt: skip
     assert (await client.delete("/v1/experiments/z first")).status_code == 204
     assert await k() == 10
+
+
+def test_the_list_of_experiments_says_which_promotion_counts(served: Served) -> None:
+    plant = """
+        UNWIND [['a', null, null], ['b', 'now', null], ['c', 'now', datetime()],
+                ['d', null, null]] AS row
+        CREATE (e:Experiment {name: row[0], revision: 1, document: $document, at: datetime(),
+                              promoted: row[1], promoted_until: row[2]})
+        SET e.stopped_at = CASE WHEN row[0] <> 'a' THEN datetime() END
+        """
+    statement(served.gateway, CLEAN)
+    statement(served.gateway, plant, document=DOCUMENT.model_dump_json())
+    table = served.run("experiments", "list", COLUMNS="200").stdout
+    statement(served.gateway, CLEAN)
+    rows = [[cell.strip() for cell in line.split("│")] for line in table.splitlines()]
+    assert {row[1]: row[3] for row in rows if len(row) > 4} == {
+        "a": "runs", "b": "now promoted", "c": "stopped, now was promoted", "d": "stopped",
+    }  # fmt: skip
 
 
 async def test_a_scenario_that_an_experiment_uses_stays_and_one_that_is_gone_harms_nobody(
