@@ -13,8 +13,7 @@ from recsvc.errors import SettingsError
 from recsvc.experiments.document import Experiment
 from recsvc.experiments.sequential import Difference
 from recsvc.recommend.engine import Engine
-from recsvc.recommend.experiments import KnownExperiment
-from recsvc.service.routes.experiments import results_document, told
+from recsvc.recommend.experiments import KnownExperiment, results_document, told
 from recsvc.settings import load_settings
 
 

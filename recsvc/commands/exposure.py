@@ -8,8 +8,7 @@ from recsvc.commands import console
 from recsvc.commands._shared import AsJson, Count
 from recsvc.commands.connecting import with_engine
 from recsvc.recommend.engine import Engine
-from recsvc.recommend.exposure import MeasuredExposure
-from recsvc.service.routes.exposure import exposure_document
+from recsvc.recommend.exposure import MeasuredExposure, exposure_document
 from recsvc.settings import load_settings
 
 

@@ -7,8 +7,9 @@ mixes nothing. What runs is read every second, and at once where this process ch
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -254,3 +255,33 @@ class Experiments:
 def _known(stored: StoredExperiment) -> KnownExperiment:
     document = Experiment.model_validate_json(stored.document or "")
     return KnownExperiment(stored, document, document.assignment(stored.name))
+
+
+def told(known: KnownExperiment) -> dict[str, Any]:
+    """An experiment as JSON-ready values."""
+    stored = known.stored
+    return {
+        "name": stored.name,
+        "revision": stored.revision,
+        "began_at": stored.at and stored.at.isoformat(),
+        "stopped_at": stored.stopped_at and stored.stopped_at.isoformat(),
+        "promoted": stored.promoted,
+        "promoted_until": stored.promoted_until and stored.promoted_until.isoformat(),
+        **known.document.model_dump(mode="json"),
+    }
+
+
+def results_document(
+    found: ExperimentResults, kind: str | None, segment: str | None
+) -> dict[str, Any]:
+    """Results as JSON-ready values."""
+    known = found.experiment
+    return {
+        "experiment": known.stored.name,
+        "revision": known.stored.revision,
+        "began_at": known.stored.at and known.stored.at.isoformat(),
+        "kind": kind or known.document.kind,
+        "segment": segment,
+        "results": [{"value": value, **asdict(each)} for value, each in found.by_value.items()],
+        "left_out": found.left_out,
+    }

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -100,3 +100,19 @@ async def _measured(
 
 def _item_ids(answer: Answer) -> list[str]:
     return [item.item_id for item in answer.items]
+
+
+def exposure_document(
+    lists: int, answers: MeasuredExposure, shown: MeasuredExposure
+) -> dict[str, Any]:
+    """Both as JSON-ready values."""
+    return {
+        "versions": dict(answers.versions),
+        "answers": {"lists": lists, **_spread(answers)},
+        "shown": _spread(shown),
+    }
+
+
+def _spread(found: MeasuredExposure) -> dict[str, Any]:
+    by_value = {value: asdict(share) for value, share in found.by_value.items()}
+    return {**asdict(found.exposure), "by_value": by_value}

@@ -1,13 +1,12 @@
 """Experiments: which variant is better."""
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BeforeValidator, StringConstraints
 from starlette.responses import Response
 
-from recsvc.recommend.experiments import ExperimentResults, KnownExperiment
+from recsvc.recommend.experiments import results_document, told
 from recsvc.service.experiment_schemas import (
     ExperimentIn,
     ExperimentsDocument,
@@ -86,33 +85,3 @@ async def get_results(
     """How often an item that was shown was acted on, by variant."""
     found = await engine.experiments.results(name, options.kind, options.segment)
     return json_response(results_document(found, options.kind, options.segment))
-
-
-def told(known: KnownExperiment) -> dict[str, Any]:
-    """An experiment as JSON-ready values."""
-    stored = known.stored
-    return {
-        "name": stored.name,
-        "revision": stored.revision,
-        "began_at": stored.at and stored.at.isoformat(),
-        "stopped_at": stored.stopped_at and stored.stopped_at.isoformat(),
-        "promoted": stored.promoted,
-        "promoted_until": stored.promoted_until and stored.promoted_until.isoformat(),
-        **known.document.model_dump(mode="json"),
-    }
-
-
-def results_document(
-    found: ExperimentResults, kind: str | None, segment: str | None
-) -> dict[str, Any]:
-    """Results as JSON-ready values."""
-    known = found.experiment
-    return {
-        "experiment": known.stored.name,
-        "revision": known.stored.revision,
-        "began_at": known.stored.at and known.stored.at.isoformat(),
-        "kind": kind or known.document.kind,
-        "segment": segment,
-        "results": [{"value": value, **asdict(each)} for value, each in found.by_value.items()],
-        "left_out": found.left_out,
-    }

@@ -1,12 +1,11 @@
 """How evenly items come to be seen."""
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from recsvc.recommend.exposure import MeasuredExposure
+from recsvc.recommend.exposure import exposure_document
 from recsvc.service.exposure_schemas import ExposureDocument
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, json_response
@@ -21,19 +20,3 @@ async def exposure(options: Annotated[ExposureOptions, Query()], engine: EngineD
     lists, answers = await engine.exposure_of_answers(options.users, options.k, options.property)
     shown = await engine.exposure_of_impressions(options.days, options.property)
     return json_response(exposure_document(lists, answers, shown))
-
-
-def exposure_document(
-    lists: int, answers: MeasuredExposure, shown: MeasuredExposure
-) -> dict[str, Any]:
-    """Both as JSON-ready values."""
-    return {
-        "versions": dict(answers.versions),
-        "answers": {"lists": lists, **_spread(answers)},
-        "shown": _spread(shown),
-    }
-
-
-def _spread(found: MeasuredExposure) -> dict[str, Any]:
-    by_value = {value: asdict(share) for value, share in found.by_value.items()}
-    return {**asdict(found.exposure), "by_value": by_value}
