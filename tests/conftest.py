@@ -10,7 +10,6 @@ import fcntl
 import gc
 import io
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,17 +17,13 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
-import polars as pl
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadScopeScheduling
 
 from loaders.catalogue import catalogue
 from loaders.errors import LocalNeo4jError
@@ -52,6 +47,8 @@ from recsvc.refresh.run_manifest import RunManifest
 from recsvc.service.keys import KeyFile, KeyRing
 from recsvc.settings import load_settings
 from tests.prepared_graph import DELETE_ALL, prepared
+from tests.scheduling import ByFileAndLine
+from tests.taste_tables import write_tables
 from tests.waiting import PATIENCE_SECONDS
 
 CHECKOUT = checkout_root()
@@ -126,15 +123,6 @@ on_later_lines_long = pytest.mark.parametrize(
 """For a test of a file of `ON_EVERY_LINE` that takes long and whose like is there."""
 
 
-_ALONE = "alone"
-
-
-@cache
-def _has_tests_alone(file: Path) -> bool:
-    """Whether a file has tests that run alone: only workers, who import it, see the marks."""
-    return "mark.alone" in file.read_text(encoding="utf-8")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Begin no test while one that runs alone has not ended, in this worker or another."""
@@ -142,38 +130,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         alone = item.get_closest_marker("alone") is not None
         fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         return (yield)
-
-
-class ByFileAndLine(LoadScopeScheduling):
-    """Of several workers, one runs all tests of a file on the default line, with its own server.
-
-    The files of browser tests, which share one graph, count as one, and so do those on the odd
-    shop, and all tests on another line, whose server starts once. So do those with tests that run
-    alone: they come last, when nobody has much else to do.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        file, _, name = nodeid.partition("::")
-        if _has_tests_alone(CHECKOUT / file):
-            return _ALONE
-        file = re.sub("^tests/browser/.*", "browser", file)
-        file = re.sub(
-            r"^tests/integration/(analyst/|test_odd_shop|test_speaking).*", "odd shop", file
-        )
-        others = (line for line in neo4j_versions() if line != DEFAULT_LINE)
-        return next((line for line in others if re.search(rf"[\[-]{line}[\]-]", name)), file)
-
-    def _assign_work_unit(self, node: Any) -> None:
-        """Have one worker begin with other lines and what needs no Neo4j.
-
-        It may then need no server of the default line, which takes half a minute to start and plan.
-        """
-        if node is self.nodes[-1]:
-            lines = [scope for scope in self.workqueue if scope in neo4j_versions()]
-            self.workqueue.move_to_end((lines or [*self.workqueue])[-1], last=False)
-        if _ALONE in self.workqueue:
-            self.workqueue.move_to_end(_ALONE)
-        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndLine:
@@ -304,9 +260,6 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-TASTES, USERS_EACH, ITEMS_EACH = 6, 40, 30
-
-
 @dataclass(frozen=True)
 class Served:
     """A refreshed graph and how to reach it."""
@@ -348,40 +301,6 @@ def recsvc(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
-def _write_tables(folder: Path) -> None:
-    """Users have one of six tastes; four of a taste at a time follow each other and share more."""
-    rng = np.random.default_rng(7)
-    interactions, follows, categories = [], [], []
-    for user in range(TASTES * USERS_EACH):
-        taste, circle = user % TASTES, user // (4 * TASTES)
-        shared = taste * ITEMS_EACH + (3 * circle + np.arange(8)) % ITEMS_EACH
-        own = rng.choice(shared, 6, replace=False), taste * ITEMS_EACH + rng.choice(ITEMS_EACH, 6)
-        other = rng.choice(TASTES * ITEMS_EACH, 2, replace=False)
-        items = sorted({*own[0].tolist(), *own[1].tolist(), *other.tolist()})
-        interactions += [(f"u{user}", f"i{item}", "listen") for item in items]
-        first = circle * 4 * TASTES + taste
-        circle_members = range(first, first + 4 * TASTES, TASTES)
-        follows += [(f"u{user}", f"u{friend}") for friend in circle_members if friend != user]
-    for item in range(TASTES * ITEMS_EACH):
-        categories += [(f"i{item}", f"c{item // ITEMS_EACH}"), (f"i{item}", f"x{item % 7}")]
-    pl.DataFrame(interactions, schema=["user_id", "item_id", "event"], orient="row").write_csv(
-        folder / "interactions.csv"
-    )
-    pl.DataFrame(follows, schema=["follower_id", "followee_id"], orient="row").write_csv(
-        folder / "follows.csv"
-    )
-    pl.DataFrame(categories, schema=["item_id", "category_id"], orient="row").write_csv(
-        folder / "item_categories.csv"
-    )
-    items = [f"i{item}" for item in range(TASTES * ITEMS_EACH)]
-    pl.DataFrame({"item_id": items, "title": [f"Song {i}" for i in items]}).write_csv(
-        folder / "items.csv"
-    )
-    pl.DataFrame({"user_id": ["fan", "newcomer"], "category_id": ["c3", "c1"]}).write_csv(
-        folder / "preferences.csv"
-    )
-
-
 @pytest.fixture(scope="module")
 def served(
     request: pytest.FixtureRequest,
@@ -412,7 +331,7 @@ def once_refreshed(
         options: of the refresh.
     """
     folder, events = folders.mktemp("tables"), load_settings().events
-    _write_tables(folder)
+    write_tables(folder)
 
     def make(home: Path) -> RunManifest:
         ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
@@ -427,11 +346,11 @@ def refreshed(
     gateway: Neo4jGateway,
     folders: pytest.TempPathFactory,
     options: RefreshOptions,
-    write_tables: Callable[[Path], None] = _write_tables,
+    tables: Callable[[Path], None] = write_tables,
 ) -> Served:
     """A made graph, ingested into an emptied database and refreshed with some options."""
     folder = folders.mktemp("tables")
-    write_tables(folder)
+    tables(folder)
     gateway.run(DELETE_ALL)
     ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
     home = folders.mktemp("home")

@@ -17,7 +17,8 @@ from loaders.tables import FolderTables
 from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.service.keys import KeyFile
 from recsvc.settings import load_settings
-from tests.conftest import Served, _write_tables, refreshed, running_service
+from tests.conftest import Served, refreshed, running_service
+from tests.taste_tables import write_tables
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MANY = 10_000
@@ -27,7 +28,7 @@ QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 
 def _write_named(folder: Path) -> None:
     """The made graph, with names, times and a dislike."""
-    _write_tables(folder)
+    write_tables(folder)
     rows = pl.read_csv(folder / "interactions.csv")
     days = pl.Series("timestamp", range(len(rows))) * 3600 + 1_700_000_000
     rows.with_columns(days).write_csv(folder / "interactions.csv")

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from loaders.catalogue import Query
-from recsvc.refresh.options import RefreshOptions
 from tests.conftest import Served, Service, own_client, running_service
+from tests.integration.conftest import QUICK
 
 pytestmark = pytest.mark.neo4j
 
@@ -25,8 +25,7 @@ ROUNDS = 8
 READERS = 4
 SIZES = range(40, 60)
 USER = "u5"
-REFRESH_OPTIONS = RefreshOptions(models=("gfcf",), validation_users=20)
-"""A model that is fitted at once."""
+REFRESH_OPTIONS = QUICK
 
 
 @pytest.fixture(scope="module")

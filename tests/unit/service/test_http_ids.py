@@ -68,6 +68,8 @@ def parser(request: pytest.FixtureRequest) -> str:
 async def server(app: FastAPI, parser: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a real server on a free port of loopback."""
     listening = socket.create_server(("127.0.0.1", 0))
+    # As uvloop does: else each answer in two parts waits for the client's late acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(app, access_log=False, log_config=None, http=parser)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
