@@ -4,6 +4,7 @@ What a process writes it knows at once; what others wrote, at the next look of i
 document that cannot be read is named and left aside: answers are made without it.
 """
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Generator
@@ -71,6 +72,7 @@ class StoredScenarios:
         self._changed = changed
         self._current: dict[str, CurrentScenario] = {}
         self._watch = Watch(self.reload)
+        self._looking = asyncio.Lock()
         self.known = False
 
     async def start(self) -> None:
@@ -89,14 +91,15 @@ class StoredScenarios:
         Raises:
             Neo4jError: it cannot be read.
         """
-        stored = {each.name: each for each in await self._store.scenarios()}
-        same = {n: c for n, c in self._current.items() if stored.get(n) == c.stored}
-        if len(same) < len(self._current) or len(same) < len(stored):
-            new = {name: _read(each) for name, each in stored.items() if name not in same}
-            self._current = same | new
-            if self.known:
-                self._changed()
-        self.known = True
+        async with self._looking:  # what was read first never takes the place of what came later
+            stored = {each.name: each for each in await self._store.scenarios()}
+            same = {n: c for n, c in self._current.items() if stored.get(n) == c.stored}
+            if len(same) < len(self._current) or len(same) < len(stored):
+                new = {name: _read(each) for name, each in stored.items() if name not in same}
+                self._current = same | new
+                if self.known:
+                    self._changed()
+            self.known = True
 
     def current(self) -> list[CurrentScenario]:
         """All of them, by name."""

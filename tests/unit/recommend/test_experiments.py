@@ -3,12 +3,17 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
 
 from recsvc.answer import VariantUsed
 from recsvc.experiments.document import Experiment, Variant
 from recsvc.graph.experiment_store import StoredExperiment
+from recsvc.graph.scenario_store import StoredRevision
 from recsvc.recommend.experiments import Experiments, KnownExperiment, Trials
 from recsvc.recommend.query import RecommendationQuery
+from recsvc.scenarios.stored import StoredScenarios
 
 QUERY = RecommendationQuery(k=5)
 AT = datetime(2025, 11, 22, tzinfo=UTC)
@@ -93,6 +98,44 @@ def test_it_is_about_the_lists_of_one_scenario_and_each_has_its_own() -> None:
         assert used == VariantUsed("of front", of_front.assignment.variant(user) or "", 1)
     elsewhere = replace(QUERY, scenario="basket")
     assert all(trials.under(user, elsewhere) == elsewhere for user in USERS)
+
+
+class SlowStore:
+    """A graph whose first read takes until it may end."""
+
+    def __init__(self) -> None:
+        self.revision = 1
+        self.reading, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def experiments(self) -> list[StoredExperiment]:
+        read = self.revision
+        if not self.reading.is_set():
+            self.reading.set()
+            await self.may_end.wait()
+        return [StoredExperiment("blend", read, DOCUMENT.model_dump_json(), AT, None, None)]
+
+    async def scenarios(self) -> list[StoredRevision]:
+        (read,) = await self.experiments()
+        return [StoredRevision("front", read.revision, "{}", AT)]
+
+
+@pytest.mark.parametrize("kind", ["experiments", "scenarios"])
+async def test_what_was_read_early_and_came_late_does_not_take_the_place_of_what_is_newer(
+    kind: str,
+) -> None:
+    store = cast(Any, SlowStore())
+    experiments, scenarios = Experiments(store), StoredScenarios(store, lambda: None)
+    watched = {"experiments": experiments, "scenarios": scenarios}[kind]
+    early = asyncio.create_task(watched.reload())
+    await store.reading.wait()
+    store.revision = 2
+    late = asyncio.create_task(watched.reload())
+    await asyncio.sleep(0)  # it begins
+    store.may_end.set()
+    await asyncio.gather(early, late)
+    known = [each.stored.revision for each in experiments.now.known.values()]
+    known += [each.stored.revision for each in scenarios.current()]
+    assert known == [2]
 
 
 class FakeStore:
