@@ -39,7 +39,7 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_server
 from loaders.tables import FolderTables
-from recsvc.experiments.exploration import explore
+from recsvc.experiments.exploration import draw
 from recsvc.experiments.off_policy import LoggedPlaces, inverse_propensity, self_normalized
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
@@ -208,15 +208,18 @@ def _outside(
         )
         return "second, unexplored", shop.clicks(user, rows[:K])
     seed = f"{user} {day}".encode()
-    shown = explore(
-        rows[:K], rows[K:], EXPLORED, seed, lambda left: np.full(len(left), 1 / len(left))
+    drawn = draw(
+        np.ones(K, bool), len(rows) - K, EXPLORED, seed, lambda own: np.full(len(own), 1 / len(own))
     )
-    clicked = shop.clicks(user, shown.items)
+    shown = rows[:K].copy()
+    for place, number in drawn.candidates.items():
+        shown[place] = rows[K + number]
+    clicked = shop.clicks(user, shown)
     log.user.append(user)
-    log.items.append(shown.items)
+    log.items.append(shown)
     log.ranked.append(rows[:K])
     log.clicked.append(clicked)
-    log.propensity.append(shown.propensity)
+    log.propensity.append(drawn.propensity)
     return "second, explored", clicked
 
 

@@ -159,6 +159,8 @@ class TextSettings(BaseModel):
     """The title of a row of what is popular."""
     promoted: str = "Promoted."
     """A rule of a scenario brings it forward: this comes before why it would be recommended."""
+    tried_out: str = "Tried out: little is known of it yet."
+    """It was drawn for a place of exploration: this comes before why it would be recommended."""
 
     @property
     def locale(self) -> Locale:
@@ -195,7 +197,7 @@ class TextSettings(BaseModel):
 
     @field_validator("because", "mostly_popular", "between", "before_last", "unlike", "linked",
                      "many", "popular", "nothing", "newcomer", "seen", "disliked",
-                     "hidden", "shown", "promoted",
+                     "hidden", "shown", "promoted", "tried_out",
                      "home_people", "home_new", "home_popular")  # fmt: skip
     @classmethod
     def _filled(cls, phrase: Phrase, info: ValidationInfo) -> Phrase:

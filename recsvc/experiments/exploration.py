@@ -2,7 +2,7 @@
 
 The places of a list are taken in blocks of ⌊1/ε⌋, ε being the share of places to explore. In each
 block one place at most is explored, each with the chance ε, and gets an item drawn by one of three
-distributions over the candidates:
+distributions over the candidates of its block:
 
 - `uniform`: all alike.
 - `linucb`: the one whose reward may be the largest (Li, Chu, Langford & Schapire 2010, "A
@@ -16,7 +16,7 @@ What decides is a seed, such as the nonce of an answer: the same seed, the same 
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
@@ -26,6 +26,8 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 Explorer = Literal["uniform", "linucb", "thompson"]
+Features = Mapping[str, float]
+"""What is known of an item that is tried out, by name."""
 
 _DRAWS: Final = 256
 _UNSURE: Final = 1.0
@@ -62,6 +64,19 @@ class LinearRewards:
             self.precision + features.T @ features, self.response + features.T @ rewards
         )
 
+    @classmethod
+    def learned(
+        cls, shown: Sequence[tuple[Features, float]], names: Sequence[str]
+    ) -> "LinearRewards":
+        """What items that were shown say.
+
+        Args:
+            shown: the features of each, and its reward.
+            names: of the features that count, in their order; one that an item lacks is 0.
+        """
+        features = feature_rows([each for each, _ in shown], names)
+        return cls.unknown(len(names)).after(features, np.array([reward for _, reward in shown]))
+
     def expected(self, features: Candidates) -> Float64[NDArray[np.float64], " m"]:
         """xᵀ·A⁻¹·b."""
         return features @ np.linalg.solve(self.precision, self.response)
@@ -79,6 +94,12 @@ class LinearRewards:
     def _root(self) -> Float64[NDArray[np.float64], "dim dim"]:
         """L with L·Lᵀ = A."""
         return np.asarray(np.linalg.cholesky(self.precision), np.float64)
+
+
+def feature_rows(items: Sequence[Features], names: Sequence[str]) -> Candidates:
+    """The features of some items, a row for each."""
+    rows = [[item.get(name, 0.0) for name in names] for item in items]
+    return np.array(rows, np.float64).reshape(len(items), len(names))
 
 
 def _uniform(features: Candidates, _: LinearRewards) -> Chances:
@@ -105,70 +126,67 @@ EXPLORERS: Final[Mapping[Explorer, Callable[[Candidates, LinearRewards], Chances
 """The chance of each candidate, from what is known of it."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ExploredList:
-    """A list with explored places.
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What is tried out at the first places of a list.
 
     Attributes:
-        items: rows of the items, in order.
-        explored: which places are.
-        propensity: the chance that each place had its item, given the places before.
+        candidates: by place, from 0, which candidate is tried out there.
+        propensity: the chance with which each place has the item that it has.
     """
 
-    items: Int64[NDArray[np.int64], " k"]
-    explored: NDArray[np.bool_]
-    propensity: Float64[NDArray[np.float64], " k"]
+    candidates: Mapping[int, int]
+    propensity: Float64[NDArray[np.float64], " places"]
 
 
-def explore(
-    ranked: Int64[NDArray[np.int64], " k"],
-    candidates: Int64[NDArray[np.int64], " m"],
+def draw(
+    may: NDArray[np.bool_],
+    candidates: int,
     share: float,
     seed: bytes,
     chances: Callable[[Int64[NDArray[np.int64], " n"]], Chances],
-) -> ExploredList:
-    """Give some places of a list to candidates.
+) -> Draws:
+    """Which candidates are tried out at which places.
 
-    An explored item takes the place of the item that was there, which is then not listed. A place
-    that is not explored has the chance 1 - ε, an explored one ε times that of its item among the
-    candidates that no place before has. Where no candidate is left, nothing is explored.
+    Every block of places has candidates of its own: of m blocks the b-th draws from every m-th
+    one, beginning with the b-th. So no item is drawn twice, and what one block draws says nothing
+    about the others: the chance of an item at a place is ε times its chance in its block,
+    whatever else was drawn, and 1 - ε that of the item that stands there otherwise.
 
     Args:
-        ranked: rows of the items of the list without exploration.
-        candidates: rows of items to explore, none of them in the list.
-        share: ε, from 0 to 1.
+        may: at which places something may be tried out, a truth value for each.
+        candidates: how many items may be tried out.
+        share: ε, above 0, to 1.
         seed: decides; as good as random.
-        chances: of n of the candidates, by their positions.
+        chances: of some candidates, by their numbers.
 
     Raises:
-        ValueError: the share is not from 0 to 1.
+        ValueError: the share is not above 0, or above 1.
     """
-    if not 0.0 <= share <= 1.0:
-        raise ValueError(f"share of explored places: expected 0 to 1, got {share}")
-    items, explored = ranked.copy(), np.zeros(len(ranked), bool)
-    propensity = np.ones(len(ranked))
-    if not share:
-        return ExploredList(items, explored, propensity)
+    if not 0.0 < share <= 1.0:
+        raise ValueError(f"share of explored places: expected above 0, to 1, got {share}")
     exact = Fraction(str(share))
-    block = math.floor(1 / exact)
-    left = np.arange(len(candidates))
-    for number, begin in enumerate(range(0, len(ranked), block)):
-        if not len(left):
+    length = math.floor(1 / exact)
+    begins = range(0, len(may), length)
+    tried: dict[int, int] = {}
+    propensity = np.ones(len(may))
+    for number, begin in enumerate(begins):
+        own = np.arange(number, candidates, len(begins))
+        if not len(own):
             break
-        end = min(begin + block, len(ranked))
-        propensity[begin:end] = 1.0 - share
+        block = slice(begin, min(begin + length, len(may)))
+        propensity[block] -= share * may[block]
         which, among = _two_uniforms(seed, number)
-        # [0, ε) explores the first place of the block, [ε, 2ε) the second, and so on.
+        # [0, ε) tries something out at the first place of the block, [ε, 2ε) at the second, …
         place = begin + math.floor(which / exact)
-        if place >= end or place - begin >= block:
+        if place >= block.stop or not may[place]:
             continue
-        chance = chances(left)
+        chance = chances(own)
         drawn = int(np.searchsorted(np.cumsum(chance), float(among) * chance.sum(), side="right"))
         drawn = min(drawn, int(np.flatnonzero(chance)[-1]))
-        items[place], explored[place] = candidates[left[drawn]], True
+        tried[place] = int(own[drawn])
         propensity[place] = share * chance[drawn] / chance.sum()
-        left = np.delete(left, drawn)
-    return ExploredList(items, explored, propensity)
+    return Draws(tried, propensity)
 
 
 def _two_uniforms(seed: bytes, number: int) -> tuple[Fraction, Fraction]:

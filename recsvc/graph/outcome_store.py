@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from loaders.catalogue import Query, catalogue
 from loaders.gateway import Gateway, taken
+from loaders.stored_json import json_object
 from recsvc.graph.transport import Transport
 
 _PER_TRANSACTION: Final = 5_000
@@ -84,6 +85,31 @@ class OutcomeStore(Transport):
         query = catalogue()["serve/item_outcomes"]
         rows = await self._run(query, item_id=item_id, since=since, limit=_MOST_ROWS)
         return {row["kind"]: row["number"] for row in rows}
+
+    async def tried_out(
+        self, scenario: str, kind: str, limit: int
+    ) -> list[tuple[Mapping[str, float], float]]:
+        """What was tried out under a scenario, the newest answers first.
+
+        Args:
+            scenario: its name.
+            kind: of the outcome that counts.
+            limit: how many items that were shown.
+
+        Returns:
+            What was known of each item, and 1 where the outcome followed, else 0.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        query = catalogue()["serve/tried_out"]
+        rows = await self._run(query, scenario=scenario, kind=kind, limit=limit)
+        known = [(json_object(row["tried"]), row["reward"]) for row in rows]
+        return [
+            ({name: value for name, value in each.items() if isinstance(value, float)}, reward)
+            for each, reward in known
+            if each is not None
+        ]
 
 
 def outcomes_step(rows: Sequence[Mapping[str, Any]]) -> tuple[Query, dict[str, Any]]:

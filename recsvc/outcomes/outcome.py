@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import orjson
+
 from recsvc.errors import RecommendationIdError
 from recsvc.outcomes.recommendation_id import Recommendation, RecommendationIds
 
@@ -54,6 +56,8 @@ class Outcome:
             "variant": origin.variant,
             "propensity": origin.propensities.get(self.position, 1.0),
         }
+        if (tried := origin.tried.get(self.position)) is not None:
+            properties["tried"] = orjson.dumps(tried).decode()
         return {
             "outcome_id": self.outcome_id,
             "user_id": origin.user_id,

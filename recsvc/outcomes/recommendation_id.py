@@ -5,9 +5,10 @@
 
 A fingerprint is BLAKE2b of an item's id under the same secret, of three bytes; the items are the
 first 100 of the list, in their order. The JSON has the version of the blend, and where there is one
-the user, the scenario with its revision, the experiment with its revision and variant, and the
-propensities of the places that were explored. Nothing is stored when an answer is made. The id can
-be read by those who have it: it is signed, not secret.
+the user, the scenario with its revision, the experiment with its revision and variant, the
+propensities of the places where something may be tried out, and what was known of items that were.
+Nothing is stored when an answer is made. The id can be read by those who have it: it is signed, not
+secret.
 """
 
 import binascii
@@ -54,6 +55,7 @@ class Origin:
         variant: the one the user has in it.
         propensities: by place from 1, the chance with which its item was put there; all others
             have 1.
+        tried: by place from 1, what was known of the item that was tried out there, by name.
     """
 
     version: int
@@ -64,6 +66,7 @@ class Origin:
     experiment_revision: int | None = None
     variant: str | None = None
     propensities: Mapping[int, float] = field(default_factory=dict[int, float])
+    tried: Mapping[int, Mapping[str, float]] = field(default_factory=dict[int, Mapping[str, float]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class RecommendationIds:
 
     def contents(self, origin: Origin, item_ids: Sequence[str]) -> bytes:
         """What all ids of the same list have in common; `issue` makes one of it."""
-        marks = b"".join(map(self._mark, item_ids[:MAX_PLACES]))
+        marks = b"".join(map(self.mark, item_ids[:MAX_PLACES]))
         return bytes([len(marks) // _MARK_BYTES]) + marks + orjson.dumps(_written(origin))
 
     def issue(self, contents: bytes) -> str:
@@ -140,7 +143,7 @@ class RecommendationIds:
         Raises:
             RecommendationIdError: the item was not there, or not at that place.
         """
-        mark = self._mark(item_id)
+        mark = self.mark(item_id)
         if mark not in shown.fingerprints:
             raise RecommendationIdError(
                 f"expected an item of this answer: {item_id!r} is not among its "
@@ -157,7 +160,8 @@ class RecommendationIds:
             )
         return stated
 
-    def _mark(self, item_id: str) -> bytes:
+    def mark(self, item_id: str) -> bytes:
+        """The fingerprint of an item."""
         hashed = self._fingerprint.copy()
         hashed.update(item_id.encode("utf-8", "surrogatepass"))
         return hashed.digest()
@@ -204,14 +208,15 @@ def _written(origin: Origin) -> dict[str, Any]:
     document = {short: value for short, value in values.items() if value is not None}
     if origin.propensities:
         document["p"] = [[place, chance] for place, chance in sorted(origin.propensities.items())]
+    if origin.tried:
+        document["x"] = [[place, dict(own)] for place, own in sorted(origin.tried.items())]
     return document
 
 
 def _origin(document: dict[str, Any]) -> Origin:
-    propensities = dict(document.pop("p", ()))
-    return Origin(
-        **{_NAMES[short]: value for short, value in document.items()}, propensities=propensities
-    )
+    propensities, tried = dict(document.pop("p", ())), dict(document.pop("x", ()))
+    named = {_NAMES[short]: value for short, value in document.items()}
+    return Origin(**named, propensities=propensities, tried=tried)
 
 
 def _decoded(recommendation_id: str) -> bytes:

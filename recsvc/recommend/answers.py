@@ -36,7 +36,7 @@ from recsvc.recommend.live_truth import (
     why_short,
 )
 from recsvc.recommend.ranked_list import Listing
-from recsvc.recommend.ruled_list import RuledListing
+from recsvc.recommend.ruled_list import RuledListing, Tried
 from recsvc.recommend.workshop import WORKSHOP
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
@@ -82,7 +82,10 @@ class Answers:
         answer = laid_out(answer, listing, self._text)
         if len(answer.items) < answer.k:
             answer = replace(answer, short=_short_by_rules(answer))
-        return self._named(answer)
+        if listing.tried is None:
+            return self._named(answer)
+        # Each answer is drawn anew: none is kept for somebody who asks again.
+        return self._named(replace(answer, source=None), listing.tried)
 
     async def _plain(
         self, listing: Listing, started: float, only: Int64[NDArray[np.int64], "1"] | None
@@ -120,8 +123,13 @@ class Answers:
                 answer = replace(answer, short=await why_short(self._store, listing, answer))
             return self._named(answer)
 
-    def _named(self, answer: Answer) -> Answer:
-        """A list with the id by which outcomes tell of it."""
+    def _named(self, answer: Answer, tried: Tried | None = None) -> Answer:
+        """A list with the id by which outcomes tell of it.
+
+        Args:
+            answer: the list.
+            tried: what it tries out.
+        """
         used = answer.scenario
         name, revision = (used.name, used.revision) if used is not None else (None, None)
         version = answer.versions.get("hybrid", 0)
@@ -131,6 +139,12 @@ class Answers:
                 origin, experiment=variant.experiment, experiment_revision=variant.revision,
                 variant=variant.name,
             )  # fmt: skip
+        if tried is not None:
+            origin = replace(
+                origin,
+                propensities={place + 1: chance for place, chance in tried.propensities.items()},
+                tried={place + 1: known for place, known in tried.known.items()},
+            )
         contents = self._ids.contents(origin, [item.item_id for item in answer.items])
         return replace(answer, recommendation_id=self._ids.issue(contents))
 

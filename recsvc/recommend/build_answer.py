@@ -20,7 +20,7 @@ from recsvc.explain.counterfactual import Removal
 from recsvc.explain.paths import DrawnPaths
 from recsvc.phrases import TextSettings
 from recsvc.recommend.ranked_list import Listing
-from recsvc.recommend.ruled_list import RULE, Newcomer, RuledListing
+from recsvc.recommend.ruled_list import RULE, TRIED_OUT, Newcomer, RuledListing
 from recsvc.scenarios.placing import PROMOTES
 
 _LISTED = {"summary": 5, "full": 50}
@@ -132,24 +132,26 @@ def laid_out(answer: Answer, listing: RuledListing, text: TextSettings) -> Answe
     Args:
         answer: shows the items that have a score, in their order.
         listing: the list.
-        text: what is said of newcomers, and of what a rule brings forward.
+        text: what is said of newcomers, of what a rule brings forward, and of what is tried out.
     """
     items: list[RankedItem] = []
     for place, each in enumerate(listing.layout):
         if isinstance(each, Newcomer):
-            parts = listing.parts_of(each)
+            parts = listing.parts_of(each, place)
             item = _newcomer(listing, each.item_id, each.title, text.newcomer, parts)
         else:
             item = answer.items[each]
         why = listing.placed_by(place)
         gained = max(item.signals.get(part, 0.0) for part in (RULE, FAIRNESS))
         if gained > 0.0 or (why or "").startswith(PROMOTES):
-            item = _promoted(item, text.promoted)
+            item = _said_first(item, text.promoted)
+        if (why or "").startswith(TRIED_OUT):
+            item = _said_first(item, text.tried_out)
         items.append(replace(item, rank=place + 1, placed_by=why))
     return replace(answer, items=tuple(items))
 
 
-def _promoted(item: RankedItem, said: str) -> RankedItem:
+def _said_first(item: RankedItem, said: str) -> RankedItem:
     explanation = item.explanation
     if explanation is None:
         return item

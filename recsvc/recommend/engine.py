@@ -31,6 +31,7 @@ from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader
 from recsvc.recommend.audience import Audience, audience
 from recsvc.recommend.experiments import Experiments
+from recsvc.recommend.exploring import Explorations
 from recsvc.recommend.exposure import (
     MeasuredExposure,
     exposure_of_answers,
@@ -71,6 +72,7 @@ class Engine:
         ids: make and read the `recommendation_id` of answers.
         scenarios: the stored scenarios.
         experiments: which variant an answer is made by.
+        explorations: what was learned from items that were tried out.
     """
 
     def __init__(
@@ -98,7 +100,8 @@ class Engine:
         self._graph = GraphWriter(store, self._serving, revisions, fades=outcomes.fatigue > 0.0)
         self._activations = Activations(store, self._serving)
         self.scenarios = StoredScenarios(store, self._graph.note_scenario)
-        self._queries = QueryResolver(self._serving, self.scenarios)
+        self.explorations = Explorations(store, self.scenarios, self._serving, self.ids)
+        self._queries = QueryResolver(self._serving, self.scenarios, self.explorations)
         self.experiments = Experiments(store)
         self._made_from: tuple[object, object] | None = None
 
@@ -108,11 +111,13 @@ class Engine:
         await self._serving.start()
         await self.scenarios.start()
         await self.experiments.start()
+        self.explorations.start()
         self._graph.start()
 
     async def stop(self) -> None:
         """Commit the writes that wait, stop watching and close every connection."""
         await self._graph.stop()
+        await self.explorations.stop()
         await self.scenarios.stop()
         await self._activations.stop()
         await self.experiments.stop()

@@ -98,8 +98,8 @@ async def settle_rules(store: Store, listing: RuledListing, do: Do) -> bool:
         do: runs what takes long where it keeps nobody waiting.
     """
     try:
-        if pinned := listing.pinned_newcomers():
-            listing.add_newcomers(await _inside(store, listing, pinned))
+        if named := listing.named_newcomers():
+            listing.add_newcomers(await _inside(store, listing, named))
         while len(rows := await do(listing.unsure)):
             ids = [listing.snapshot.items[row] for row in rows.tolist()]
             live = await _live_items(store, listing, ids)

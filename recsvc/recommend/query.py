@@ -51,6 +51,7 @@ class RecommendationQuery:
         stated: what the caller said and no scenario changes, of k, diversity and exclude_seen.
         in_experiments: whether experiments may have it answered by one of their variants.
         variant: of the experiment that it is answered under.
+        recommendation_id: of an earlier answer: the places of exploration are drawn as for it.
     """
 
     k: int = 10
@@ -66,6 +67,7 @@ class RecommendationQuery:
     stated: frozenset[str] = frozenset()
     in_experiments: bool = True
     variant: VariantUsed | None = None
+    recommendation_id: str | None = None
 
     def under(self, scenario: Scenario) -> "RecommendationQuery":
         """The same with what a scenario says and the caller does not."""

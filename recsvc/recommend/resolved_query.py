@@ -11,6 +11,7 @@ from loaders.errors import Neo4jError
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.graph.rows import CategoryScope
 from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.exploring import Explorations, Exploring
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.ruled_list import RuledListing
@@ -29,11 +30,13 @@ class ResolvedQuery:
         query: with what the scenario says and the caller does not.
         plan: what the scenario does now; None where there is none.
         degraded: the scenario, where it cannot be read.
+        exploring: what it may try out; None where nothing may be.
     """
 
     query: RecommendationQuery
     plan: Plan | None = None
     degraded: tuple[str, ...] = ()
+    exploring: Exploring | None = None
 
     def weighted(self, snapshot: Snapshot) -> Snapshot:
         """The arrays with the weights of the scenario."""
@@ -59,15 +62,18 @@ class ResolvedQuery:
         do = partial(WORKSHOP.do, asker.is_large(self.query))
         if self.plan is None:
             return await do(Listing, snapshot, asker, self.query, scope)
-        return await do(RuledListing, snapshot, asker, self.query, scope, self.plan)
+        return await do(RuledListing, snapshot, asker, self.query, scope, self.plan, self.exploring)
 
 
 class QueryResolver:
     """Finds the scenario and the arrays that queries ask for."""
 
-    def __init__(self, serving: Serving, scenarios: StoredScenarios) -> None:
+    def __init__(
+        self, serving: Serving, scenarios: StoredScenarios, explorations: Explorations
+    ) -> None:
         self._serving = serving
         self._scenarios = scenarios
+        self._explorations = explorations
 
     async def resolve(
         self,
@@ -87,6 +93,7 @@ class QueryResolver:
 
         Raises:
             NotFoundError: there is no such version, signal or scenario.
+            RecommendationIdError: it names an earlier answer that is none.
             SnapshotError: nothing has been refreshed yet.
         """
         if query.scenario is not None:
@@ -119,11 +126,15 @@ class QueryResolver:
         """
         now = datetime.now(UTC)
         if scenario is not None:
-            return ResolvedQuery(query.under(scenario), plan_of(scenario, now))
+            return self._planned(query, plan_of(scenario, now))
         if query.scenario is None:
             return ResolvedQuery(query)
         current = self._scenarios.find(query.scenario)
         plan = None if current is None else current.plan(now)
         if plan is None:
             return ResolvedQuery(query, degraded=("scenario",))
-        return ResolvedQuery(query.under(plan.document), plan)
+        return self._planned(query, plan)
+
+    def _planned(self, query: RecommendationQuery, plan: Plan) -> ResolvedQuery:
+        exploring = self._explorations.exploring(plan, query)
+        return ResolvedQuery(query.under(plan.document), plan, exploring=exploring)

@@ -10,8 +10,10 @@ no other item belongs into the list, and what was not asked need not be. Where a
 kept, or too few items are left, all have been asked.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,10 @@ from numpy.typing import NDArray
 from recsvc.blend.blend import ScoredUser
 from recsvc.blend.fairness import FAIRNESS, fairness_parts
 from recsvc.blend.ranking import best_items, sort_by_score
+from recsvc.experiments.exploration import Draws, Features
 from recsvc.explain.contributions import DIVERSITY, ExactScores
 from recsvc.graph.rows import CategoryScope, LiveItem
+from recsvc.recommend.exploring import EXPLORATION, NEXT, Explorer, Exploring
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.recommend.ranked_list import Listing, reach
 from recsvc.scenarios.facts import Facts
@@ -30,6 +34,8 @@ from recsvc.scenarios.placing import Counted, Placed, placed
 from recsvc.scenarios.plan import Plan
 from recsvc.snapshot.arrays import Snapshot
 
+TRIED_OUT = "exploration: tried out "
+"""How the reason begins why an item stands where it is tried out."""
 RULE = "rule"
 """Name of the part of a score that rules and freshness add."""
 
@@ -65,6 +71,7 @@ class _Ruled:
         deepest: the lowest score that the list depends on; what is below cannot change it.
         enough: whether as many candidates were there as it is made from.
         lifted: what the newcomers gain as their group's share, in their order.
+        tried: what is tried out; None where nothing may be.
     """
 
     exact: ExactScores
@@ -73,6 +80,25 @@ class _Ruled:
     deepest: float
     enough: bool
     lifted: tuple[float, ...]
+    tried: "Tried | None"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tried:
+    """What a list tries out.
+
+    Attributes:
+        rows: of the items that are tried out at the first places, by place from 0, also of those
+            that a list of this length does not reach.
+        known: what is known of each item that is tried out, by place.
+        gains: what brings it to its place, by place.
+        propensities: of the places where something may be tried out, by place.
+    """
+
+    rows: Mapping[int, int]
+    known: Mapping[int, Features]
+    gains: Mapping[int, float]
+    propensities: Mapping[int, float]
 
 
 class RuledListing(Listing):
@@ -80,6 +106,7 @@ class RuledListing(Listing):
 
     Attributes:
         plan: what the scenario does now.
+        explorer: what may be tried out; None where nothing may.
     """
 
     def __init__(
@@ -89,9 +116,11 @@ class RuledListing(Listing):
         query: RecommendationQuery,
         scope: CategoryScope | None,
         plan: Plan,
+        exploring: Exploring | None = None,
     ) -> None:
         super().__init__(snapshot, asker, query, scope)
         self.plan = plan
+        self.explorer = None if exploring is None else Explorer(snapshot, asker, exploring)
         self._facts = Facts(plan, len(snapshot.items))
         self._floor = np.inf
         self._in_order = 0
@@ -105,11 +134,12 @@ class RuledListing(Listing):
         asker = replace(self.asker, degraded=(*self.asker.degraded, "scenario"))
         return Listing(self.snapshot, asker, self.query, self.scope)
 
-    def pinned_newcomers(self) -> list[str]:
-        """Pinned items that the snapshot lacks."""
-        left_out = self.left_out_ids()
-        return [i for (i, _), (row, _) in zip(self.plan.pins, self._pinned, strict=True)
-                if row < 0 and i not in left_out]  # fmt: skip
+    def named_newcomers(self) -> list[str]:
+        """Items that the snapshot lacks and that are pinned or may be tried out."""
+        left_out, items = self.left_out_ids(), self.snapshot.items
+        tried = self.explorer.newcomers if self.explorer is not None else ()
+        named = dict.fromkeys((*(item_id for item_id, _ in self.plan.pins), *tried))
+        return [i for i in named if items.row(i) < 0 and i not in left_out]
 
     def unsure(self) -> Int64[NDArray[np.int64], " n"]:
         """Items that have to be asked about before the list is certain; none where it is."""
@@ -126,6 +156,9 @@ class RuledListing(Listing):
     def _first_asked(self) -> Int64[NDArray[np.int64], " n"]:
         pins = [row for row, _ in self._pinned if row >= 0 and self._wanted[row]]
         more = [self._reach_further(), np.array(pins, np.int64)]
+        if self.explorer is not None:
+            pool = np.append(self.explorer.cold, self._near(self.scored, self._wanted))
+            more.append(pool[self._wanted[pool]])
         if self.query.explain == "full":
             # Without all of their evidence somebody gets what is popular: removals have to know.
             likely = self._wanted & self._there
@@ -207,15 +240,22 @@ class RuledListing(Listing):
         assert self._ruled is not None
         return self._ruled.placed.reasons.get(place)
 
-    def parts_of(self, newcomer: Newcomer) -> dict[str, float]:
-        """What rules add to a newcomer, by the name of the part."""
+    def parts_of(self, newcomer: Newcomer, place: int) -> dict[str, float]:
+        """What rules add to a newcomer at a place, from 0, by the name of the part."""
         assert self._ruled is not None
         parts: dict[str, float] = {}
         if self.plan.adjusts:
             parts[RULE] = float(self._facts.raised(np.array([newcomer.row]))[0])
         if self.plan.lifts:
             parts[FAIRNESS] = self._ruled.lifted[self._new.index(newcomer)]
+        if self._ruled.tried is not None:
+            parts[EXPLORATION] = self._ruled.tried.gains.get(place, 0.0)
         return parts
+
+    @property
+    def tried(self) -> Tried | None:
+        """What the list tries out; None where nothing may be."""
+        return None if self._ruled is None else self._ruled.tried
 
     def notes(self) -> tuple[str, ...]:
         """What somebody who wrote the scenario wants to know of this list."""
@@ -249,7 +289,7 @@ class RuledListing(Listing):
         self, scored: ScoredUser, allowed: Bool[NDArray[np.bool_], " items"]
     ) -> ExactScores:
         """The list by other scores; last an item that may be in it and was not asked about."""
-        ruled = self._rule(scored, allowed & self._asked)
+        ruled = self._rule(scored, allowed & self._asked, self.tried)
         unasked = scored.best(allowed & ~self._asked, 1)
         if len(unasked):
             most = float(scored.exact(unasked)[0]) + self.plan.most_raised
@@ -259,8 +299,35 @@ class RuledListing(Listing):
                 return self._taken_apart(scored, items)
         return ruled.exact
 
-    def _rule(self, scored: ScoredUser, may: Bool[NDArray[np.bool_], " items"]) -> _Ruled:
-        """Fill the places from the items that may come, and the newcomers."""
+    def _fixed(
+        self, rows: Int64[NDArray[np.int64], " m"], drawn: Tried | None
+    ) -> Mapping[int, int] | None:
+        """Which of some items are tried out, by place, where that was drawn before."""
+        assert self.explorer is not None
+        again, number = self.explorer.again, {row: n for n, row in enumerate(rows.tolist())}
+        if drawn is not None:
+            before = drawn.rows
+        elif again is not None:
+            new = {each.row: each.item_id for each in self._new}
+            items = self.snapshot.items
+            before = again.rows({row: new[row] if row in new else items[row] for row in number})
+        else:
+            return None
+        return {place: number[row] for place, row in before.items() if row in number}
+
+    def _rule(
+        self,
+        scored: ScoredUser,
+        may: Bool[NDArray[np.bool_], " items"],
+        drawn: Tried | None = None,
+    ) -> _Ruled:
+        """Fill the places from the items that may come, and the newcomers.
+
+        Args:
+            scored: the scores.
+            may: which items may come.
+            drawn: what is tried out; None where that is not drawn yet.
+        """
         rows = np.flatnonzero(may)
         exact = self._taken_apart(scored, rows)
         if self.plan.adjusts:
@@ -276,31 +343,93 @@ class RuledListing(Listing):
         scores = scores[order]
         k, depth = self.query.k, len(order)
         weight, vectors = 0.0, None
+        explorer = self.explorer
+        filled = k if explorer is None else max(k, explorer.document.within)
         if self.query.diversity:
             weight, vectors = self._diversity(rows, len(new), scores, order)
-            depth = min(depth, reach(k))
+            depth = min(depth, reach(filled))
         place_of = {int(candidate): n for n, candidate in enumerate(candidates.tolist())}
         pinned = self._pinned_rows()
         pins = {place: place_of[row] for row, place in pinned if row in place_of}
         counted: list[Counted] = self._facts.counted(candidates)
-        found = placed(scores, k, pins, counted, vectors=vectors, weight=weight, reach=reach)
+        fill = partial(placed, scores, vectors=vectors, weight=weight, reach=reach)
+        found, tried = fill(filled, pins, counted), None
+        deepest = min(found.lowest, least)
+        enough = len(found.order) == filled and least > -np.inf
+        if explorer is not None:
+            gone = self._may_come_now() & ~may
+            near = self._near(scored, self._wanted & ~gone)
+            may_try = self._may_be_tried(candidates, near, pins, counted, found)
+            places = _may_be_replaced(found, pins, counted, explorer.document.within)
+            fixed = self._fixed(candidates[may_try], drawn)
+            draws, known = explorer.draws(places, exact, order[may_try], fixed)
+            new_at = {place: int(may_try[n]) for place, n in draws.candidates.items()}
+            found, gains = _with_tried(found, new_at, scores, pins, weight, draws, k,
+                                       lambda pins: fill(k, pins, counted))  # fmt: skip
+            tried = Tried(
+                {place: int(candidates[new]) for place, new in new_at.items()},
+                {place: known[place] for place in gains}, gains,
+                {p: c for p, c in enumerate(draws.propensity.tolist()[:k]) if c < 1.0},
+            )  # fmt: skip
         entries = order[found.order]
         columns = entries[entries < len(rows)]
         listed = exact.take(columns)
         if self.query.diversity:
             alike = found.similarity[entries < len(rows)]
             listed = listed.adjusted(DIVERSITY, -weight * alike)
+        if tried is not None:
+            gained = np.array([tried.gains.get(p, 0.0) for p in range(len(entries))], np.float64)
+            listed = listed.adjusted(EXPLORATION, gained[entries < len(rows)])
         number, layout = 0, list[int]()
         for entry in entries.tolist():
             layout.append(number if entry < len(rows) else len(rows) - 1 - entry)
             number += entry < len(rows)
-        deepest = min(found.lowest, least)
-        enough = len(layout) == k and least > -np.inf
         if self.query.diversity:
-            enough = enough and len(order) >= reach(k)
+            enough = enough and len(order) >= reach(filled)
             deepest = min(deepest, float(scores[depth - 1])) if depth else deepest
         of_new = tuple(lifted[len(rows) :].tolist())
-        return _Ruled(listed, tuple(layout), found, deepest, enough, of_new)
+        return _Ruled(listed, tuple(layout), found, deepest, enough, of_new, tried)
+
+    def _near(
+        self, scored: ScoredUser, wanted: Bool[NDArray[np.bool_], " items"]
+    ) -> Int64[NDArray[np.int64], " m"]:
+        """The best items by the blend: the places where something may be tried out, and more."""
+        assert self.explorer is not None
+        return scored.best(wanted, self.explorer.document.within + NEXT)
+
+    def _may_be_tried(
+        self,
+        candidates: Int64[NDArray[np.int64], " n"],
+        near: Int64[NDArray[np.int64], " m"],
+        pins: Mapping[int, int],
+        counted: Sequence[Counted],
+        found: Placed,
+    ) -> Int64[NDArray[np.int64], " m"]:
+        """Positions of the candidates that may be tried out without breaking a quota.
+
+        What is among the best by the blend, and what is cold or new. An *at most* quota has to be
+        kept whatever the other places try out, so an item is left out that it might refuse.
+        """
+        assert self.explorer is not None
+        document = self.explorer.document
+        new = len(self.snapshot.items)
+        pool = np.zeros(new + 1, bool)
+        pool[near] = pool[self.explorer.cold] = pool[new] = True
+        may = pool[np.minimum(candidates, new)]
+        may[[*found.order[: document.within].tolist(), *pins.values()]] = False
+        blocks = -(-document.within // int(1.0 / document.share + 1e-9))
+        head = found.order[: document.within].tolist()
+        for each in counted:
+            if each.quota.at_least:
+                continue
+            if each.matches is not None:
+                may &= ~each.matches
+                continue
+            having = Counter(value for position in head for value in each.values[position])
+            for position in np.flatnonzero(may).tolist():
+                own = each.values[position]
+                may[position] = all(having[v] + blocks <= each.quota.count for v in own)
+        return np.flatnonzero(may)
 
     def _lifted(
         self, candidates: Int64[NDArray[np.int64], " n"], scores: Float64[NDArray[np.float64], " n"]
@@ -347,3 +476,61 @@ class RuledListing(Listing):
         vectors = self._vectors(rows)
         vectors = np.pad(vectors, ((0, newcomers), (0, 0)))
         return weight, vectors[order]
+
+
+def _may_be_replaced(
+    found: Placed, pins: Mapping[int, int], counted: Sequence[Counted], within: int
+) -> Bool[NDArray[np.bool_], " places"]:
+    """At which of the first places an item may be tried out: of no pin, and of no quota."""
+    head = found.order[:within]
+    may = ~np.isin(head, list(pins.values()))
+    for each in counted:
+        if each.quota.at_least and each.matches is not None:
+            may &= ~each.matches[head]
+    return np.asarray(may)
+
+
+def _with_tried(
+    found: Placed,
+    new_at: Mapping[int, int],
+    scores: Float64[NDArray[np.float64], " n"],
+    pins: Mapping[int, int],
+    weight: float,
+    draws: Draws,
+    k: int,
+    fill: Callable[[Mapping[int, int]], Placed],
+) -> tuple[Placed, Mapping[int, float]]:
+    """The first k places with what is tried out, and what that gains, by place.
+
+    It stands with the score of the item whose place it takes. That item comes after the explored
+    places, if anywhere: these are filled anew.
+
+    Args:
+        found: the list without it.
+        new_at: positions of candidates by place, from 0.
+        scores: of the candidates.
+        pins: see `placed`.
+        weight: what a candidate loses that is just like one before it.
+        draws: what was drawn.
+        k: how many places are wanted.
+        fill: fills k places around some pins.
+    """
+    head = len(draws.propensity)
+    final = scores[found.order] - weight * found.similarity
+    gains = {p: float(final[p] - scores[new]) for p, new in new_at.items() if p < k}
+    order, similarity = found.order[:head].copy(), found.similarity[:head].copy()
+    for place, new in new_at.items():
+        order[place], similarity[place] = new, 0.0
+    reasons = {place: why for place, why in found.reasons.items() if place < min(k, head)}
+    reasons |= {p: f"{TRIED_OUT}with a chance of {draws.propensity[p]:.3g}" for p in gains}
+    if k <= head or not new_at:
+        order = np.concatenate([order, found.order[head:]])[:k]
+        similarity = np.concatenate([similarity, found.similarity[head:]])[:k]
+        reasons |= {place: why for place, why in found.reasons.items() if head <= place < k}
+        return replace(found, order=order, similarity=similarity, reasons=reasons), gains
+    fixed = {place: one for place, one in pins.items() if place > head}
+    after = fill(fixed | dict(enumerate(order.tolist(), start=1)))
+    reasons |= {place: why for place, why in after.reasons.items() if place >= head}
+    similarity = np.concatenate([similarity, after.similarity[head:]])
+    relaxed, lowest = found.relaxed or after.relaxed, min(found.lowest, after.lowest)
+    return Placed(after.order, reasons, similarity, relaxed, after.unkept, lowest), gains

@@ -12,12 +12,14 @@ from pydantic import (
     model_validator,
 )
 
-from loaders.limits import MAX_ANSWERS, MAX_ID_CHARACTERS
+from loaders.limits import MAX_ANSWERS, MAX_ID_CHARACTERS, MAX_KIND_CHARACTERS
 
 MAX_FILTERS = 20
 MAX_RULES = 50
 MAX_WHERE = 5
 MAX_VALUES = 100
+MAX_EXPLORED = 100
+"""As many places as a `recommendation_id` knows."""
 MAX_RAISE = 1_000.0
 """Largest amount of a boost, a bury or of freshness, in the units of a score."""
 
@@ -252,6 +254,18 @@ class Freshness(_Part):
     """The time that the age is counted from."""
 
 
+class Exploration(_Part):
+    """Some places are for items of which little is known, each with a chance that is kept."""
+
+    share: Annotated[float, Field(gt=0.0, le=0.5, allow_inf_nan=False)]
+    """Of the first `within` places."""
+    within: Annotated[int, Field(ge=1, le=MAX_EXPLORED), BeforeValidator(_whole)] = 10
+    by: Literal["thompson", "linucb", "uniform"] = "thompson"
+    """How the items are chosen that are tried out."""
+    kind: Annotated[str, StringConstraints(min_length=1, max_length=MAX_KIND_CHARACTERS)] = "click"
+    """The kind of outcome that they are to earn."""
+
+
 class Scenario(_Part):
     """How the lists of one place of a shop are made."""
 
@@ -270,6 +284,8 @@ class Scenario(_Part):
     """What λ of a signal is multiplied by, by its name; 1 where it is not named."""
     freshness: Freshness | None = None
     rules: Annotated[list[Rule], Field(max_length=MAX_RULES)] = []
+    exploration: Exploration | None = None
+    """Nothing is tried out where it is left out."""
 
     def next_boundary(self, now: datetime) -> float | None:
         """When the next rule begins or ends to count, in Unix seconds; None where none does."""

@@ -4,7 +4,7 @@
     no key, or none of this service                   401
     a key that is not for this, another site's page   403
     invalid request, body that cannot be read         422, with the fields at fault
-    TooMuchError                                      422
+    TooMuchError, RecommendationIdError               422
     RefusedValueError                                 422
     ForeignGraphError                                 409
     NotFoundError, unknown address                    404
@@ -46,6 +46,7 @@ from recsvc.errors import (
     DeletionPendingError,
     ExperimentRunningError,
     NotFoundError,
+    RecommendationIdError,
     RefreshError,
     RefreshRunningError,
     SnapshotError,
@@ -220,6 +221,12 @@ async def _refused_value(request: Request, error: RefusedValueError) -> Response
     return problem(request.scope, 422, f"{named}{error.why}", errors=errors)
 
 
+async def _no_answer(request: Request, error: RecommendationIdError) -> Response:
+    where = "query" if request.method == "GET" else "body"
+    found = [{"loc": (where, error.field), "msg": str(error), "type": "outcome"}]
+    return await _invalid(request, RequestValidationError(found))
+
+
 async def _too_much(request: Request, error: Exception) -> Response:
     errors = [{"location": ["body"], "detail": str(error)}]
     return problem(request.scope, 422, str(error), errors=errors)
@@ -244,6 +251,7 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     RefreshError: _later,
     BusyError: _later,
     TooMuchError: _too_much,
+    RecommendationIdError: _no_answer,
     RefusedValueError: _refused_value,
     Neo4jAwayError: _neo4j_away,
     SnapshotError: _no_snapshot,

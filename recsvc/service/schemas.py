@@ -26,6 +26,7 @@ from loaders.limits import (
 )
 from recsvc.answer import ExplainLevel
 from recsvc.evidence import EvidenceKind
+from recsvc.outcomes import recommendation_id as ids
 from recsvc.recommend.query import STATED, EvidenceKey, RecommendationQuery, StatedEvidence
 from recsvc.scenarios.document import Scenario
 
@@ -174,6 +175,11 @@ class RecommendationOptions(Document):
     scenario: ScenarioName | None = None
     """The stored scenario that the list is made by. What the request says of `k`, `diversity` and
     `exclude_seen` wins over what the scenario says."""
+    recommendation_id: (
+        Annotated[str, StringConstraints(min_length=1, max_length=ids.MAX_ID_CHARACTERS)] | None
+    ) = None
+    """Of an earlier answer under this scenario: what it tried out is drawn again, so that it can be
+    explained, or asked again without some evidence."""
 
     def query(self) -> RecommendationQuery:
         """The same as the engine takes it."""
@@ -189,6 +195,7 @@ class RecommendationOptions(Document):
             version=self.version,
             scenario=self.scenario,
             stated=frozenset(self.model_fields_set & STATED),
+            recommendation_id=self.recommendation_id,
         )
 
 

@@ -1,11 +1,15 @@
 """Scenarios on the real service and a real Neo4j."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from loaders.catalogue import Query
+from recsvc.graph.store import Store
+from recsvc.recommend.engine import Engine
+from recsvc.settings import load_settings
 from tests.integration.conftest import QUICK
 
 pytestmark = pytest.mark.neo4j
@@ -163,6 +167,78 @@ def test_a_group_gets_its_share_as_a_part_of_the_score(service, shop):
             again = _ids(_list(service, scenario="fair", k=5, without=without))
             assert item not in again
             assert one["replaced_by"] in again
+
+
+def test_some_places_are_tried_out_and_what_follows_is_learned(service, served, shop):
+    _put(service, "curious", {"exploration": {"share": 0.5, "within": 6, "by": "uniform"}})
+    plain = _ids(_list(service, k=6))
+    lists = [_list(service, scenario="curious", k=6) for _ in range(12)]
+    for answer in lists:
+        assert len(set(_ids(answer))) == 6
+        for place, item in enumerate(answer["items"]):
+            if "placed_by" not in item:
+                assert (item["item_id"], item["signals"]["exploration"]) == (plain[place], 0.0)
+                continue
+            assert item["placed_by"].startswith("exploration: tried out with a chance of ")
+            assert item["explanation"]["text"].startswith("Tried out: ")
+            assert item["item_id"] not in plain
+    tried = [[item for item in answer["items"] if "placed_by" in item] for answer in lists]
+    assert len({item["item_id"] for some in tried for item in some}) > 3
+    one = next(n for n, some in enumerate(tried) if some)
+    named = lists[one]["recommendation_id"]
+    # The same is drawn for the id, in full and for a shorter list, and where something is left out.
+    whole = _list(service, scenario="curious", k=6, explain="full", recommendation_id=named)
+    assert _ids(whole) == _ids(lists[one])
+    short = _list(service, scenario="curious", k=3, recommendation_id=named)
+    assert _ids(short) == _ids(whole)[:3]
+    found = [item["explanation"]["counterfactual"] for item in whole["items"]]
+    assert any(found)
+    for item, counterfactual in zip(_ids(whole), found, strict=True):
+        if counterfactual is not None:
+            without = [f"{each['kind']}:{each['id']}" for each in counterfactual["without"]]
+            again = _list(
+                service, scenario="curious", k=6, without=without, recommendation_id=named
+            )
+            assert item not in _ids(again)
+            assert counterfactual["replaced_by"] in _ids(again)
+    refused = service.client.get(
+        "/v1/users/u3/recommendations", params={"scenario": "curious", "recommendation_id": "x"}
+    )
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["location"] == ["query", "recommendation_id"]
+
+    outcomes = [{"recommendation_id": answer["recommendation_id"], "item_id": item["item_id"],
+                 "kind": "impression"} for answer in lists for item in answer["items"]]  # fmt: skip
+    clicked = {"recommendation_id": named, "item_id": tried[one][0]["item_id"], "kind": "click"}
+    told = service.client.post("/v1/outcomes", json={"outcomes": [*outcomes, clicked]})
+    assert told.json()["new"] == len(outcomes) + 1
+    rows = _run(served, "MATCH (o:Outcome {scenario: 'curious', kind: 'impression'}) RETURN "
+                        "o.item_id AS item, o.propensity AS chance, o.tried AS tried")  # fmt: skip
+    assert sum(row["tried"] is not None for row in rows) == sum(map(len, tried))
+    tries = []
+    for row in rows:
+        known = {} if row["tried"] is None else json.loads(row["tried"])
+        assert row["chance"] < 0.5 if known else row["chance"] == 0.5
+        tries.append(known.keys())
+    names, known = asyncio.run(_learned(served, "curious"))
+    assert all(each in (set(), set(names)) for each in tries)
+    of_one = names.index("one")
+    assert known.precision[of_one, of_one] == 1.0 + sum(map(len, tried))
+    assert known.response[of_one] == 1.0
+
+
+async def _learned(served, name):
+    engine = Engine(
+        Store(served.address, timeout_seconds=20.0), snapshot_folder=served.home,
+        events=load_settings().events, max_evidence=100,
+    )  # fmt: skip
+    await engine.start()
+    try:
+        await engine.explorations.learn()
+        assert "new" in engine.explorations.newcomers
+        return engine.explorations.rewards[name]
+    finally:
+        await engine.stop()
 
 
 def test_a_change_of_a_property_counts_at_once(service, served, shop):

@@ -16,6 +16,7 @@ from recsvc.blend.fairness import fairness_parts
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.explain.contributions import take_apart
 from recsvc.graph.rows import LiveItem
+from recsvc.recommend.exploring import Exploring
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.recommend.ruled_list import Newcomer, RuledListing
 from recsvc.scenarios.document import Condition, Scenario
@@ -120,7 +121,13 @@ class Shown:
 class Asked:
     """A list under a scenario, asked of a shop as the service does."""
 
-    def __init__(self, shop: Shop, scenario: Scenario, query: RecommendationQuery) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        scenario: Scenario,
+        query: RecommendationQuery,
+        exploring: Exploring | None = None,
+    ) -> None:
         nodes = tuple(EvidenceNode("item", each, 1.0) for each in list(IDS["item"])[:4])
         ids = {**IDS, "item": ITEMS}
         blend = made_blend(np.random.default_rng(shop.seed), ids)
@@ -133,10 +140,10 @@ class Asked:
         self.asker = Asker("u", Evidence(nodes, seen))
         self.plan = plan_of(scenario, NOW)
         self.shop, self.query = shop, query
-        self.listing = RuledListing(self.snapshot, self.asker, query, None, self.plan)
+        self.listing = RuledListing(self.snapshot, self.asker, query, None, self.plan, exploring)
         self.asked = 0
         listing = self.listing
-        pinned = [i for i in listing.pinned_newcomers() if int(i[1:]) < N_ITEMS + 3]
+        pinned = [i for i in listing.named_newcomers() if int(i[1:]) < N_ITEMS + 3]
         listing.add_newcomers({i: self.live(int(i[1:])) for i in pinned})
         while len(rows := listing.unsure()):
             self.asked += len(rows)
@@ -153,7 +160,7 @@ class Asked:
     def _shown(self, place: int, each: int | Newcomer) -> Shown:
         why = self.listing.placed_by(place)
         if isinstance(each, Newcomer):
-            return Shown(each.item_id, sum(self.listing.parts_of(each).values()), why)
+            return Shown(each.item_id, sum(self.listing.parts_of(each, place).values()), why)
         row = int(self.exact.items[each])
         return Shown(ITEMS[row], float(self.exact.scores[each]), why)
 

@@ -1,70 +1,69 @@
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from recsvc.experiments.exploration import EXPLORERS, ExploredList, LinearRewards, explore
+from recsvc.experiments.exploration import EXPLORERS, Draws, LinearRewards, draw
 from recsvc.experiments.off_policy import LoggedPlaces, inverse_propensity
 
-RANKED, CANDIDATES = np.arange(8), np.array([20, 21, 22, 23])
-CHANCES = np.array([0.4, 0.3, 0.2, 0.1])
-BLOCK = 5
+MAY = np.array([True, True, False, True, True, True, True, True])
+CHANCES = np.array([0.4, 0.3, 0.2, 0.05, 0.05])
 
 
-def explored(seed: int, share: float = 0.2, ranked: np.ndarray = RANKED) -> ExploredList:
-    return explore(ranked, CANDIDATES, share, seed.to_bytes(8), lambda left: CHANCES[left])
+def drawn(seed: int, share: float = 0.2, may: np.ndarray = MAY) -> Draws:
+    return draw(may, len(CHANCES), share, seed.to_bytes(8), lambda own: CHANCES[own])
+
+
+def items(draws: Draws) -> list[int]:
+    """Candidates from 100 on, elsewhere the place."""
+    return [100 + draws.candidates.get(p, p - 100) for p in range(len(draws.propensity))]
 
 
 def test_each_item_is_at_a_place_as_often_as_its_propensity_says() -> None:
-    seen: Counter[tuple[tuple[int, ...], int]] = Counter()
-    tries: Counter[tuple[int, ...]] = Counter()
-    said: defaultdict[tuple[tuple[int, ...], int], set[float]] = defaultdict(set)
-    for seed in range(10_000):
-        found = explored(seed)
-        new = found.items[found.explored]
-        assert len(new) == len(set(new.tolist())) <= 2
-        for place, item in enumerate(found.items.tolist()):
-            # Of what comes before, only the blocks before this one decide what is left to draw.
-            before = slice(place // BLOCK * BLOCK)
-            drawn = (*found.items[before][found.explored[before]].tolist(), -1 - place)
-            seen[drawn, item] += 1
-            tries[drawn] += 1
-            said[drawn, item].add(float(found.propensity[place]))
-    for (drawn, item), count in seen.items():
-        (propensity,) = said[drawn, item]
-        deviation = np.sqrt(propensity * (1 - propensity) / tries[drawn])
-        assert abs(count / tries[drawn] - propensity) < 4.5 * deviation, (drawn, item)
+    said: dict[tuple[int, int], float] = {}
+    seen: Counter[tuple[int, int]] = Counter()
+    n = 20_000
+    for seed in range(n):
+        draws = drawn(seed)
+        tried = [*draws.candidates.values()]
+        assert len(tried) == len(set(tried)) <= 2
+        for key, chance in zip(enumerate(items(draws)), draws.propensity.tolist(), strict=True):
+            seen[key] += 1
+            assert said.setdefault(key, chance) == chance
+    for key, chance in said.items():
+        deviation = np.sqrt(chance * (1 - chance) / n)
+        assert abs(seen[key] / n - chance) <= 4.5 * deviation, key
+    # Every item that may come is named, and no place has a gap.
+    for place, may in enumerate(MAY):
+        assert sum(c for (p, _), c in said.items() if p == place) == pytest.approx(1.0)
+        assert len([key for key in said if key[0] == place]) == (4 - place // 5 if may else 1)
 
 
-def test_the_same_seed_gives_the_same_list_and_a_longer_one_begins_with_it() -> None:
-    for seed in range(50):
-        found, longer = explored(seed), explored(seed, ranked=np.arange(12))
-        assert found.items.tolist() == longer.items[:8].tolist()
-        assert found.propensity.tolist() == longer.propensity[:8].tolist()
+def test_the_same_seed_draws_the_same() -> None:
+    assert items(drawn(7)) == items(drawn(7))
+    assert len({tuple(items(drawn(seed))) for seed in range(50)}) > 5
 
 
-def test_without_a_share_or_a_candidate_the_list_is_as_it_was() -> None:
-    none = explore(RANKED, CANDIDATES[:0], 0.2, b"seed", lambda left: CHANCES[left])
-    for found in (explored(1, share=0.0), none):
-        assert found.items.tolist() == RANKED.tolist()
-        assert found.propensity.tolist() == [1.0] * len(RANKED)
-        assert not found.explored.any()
-    with pytest.raises(ValueError, match=r"expected 0 to 1, got 1\.5"):
-        explored(1, share=1.5)
+def test_without_a_candidate_nothing_is_tried_out() -> None:
+    none = draw(MAY, 0, 0.2, b"seed", lambda own: CHANCES[own])
+    assert not none.candidates
+    assert none.propensity.tolist() == [1.0] * len(MAY)
+    with pytest.raises(ValueError, match=r"to 1, got 1\.5"):
+        drawn(1, share=1.5)
 
 
 def test_the_log_of_exploration_tells_what_a_list_without_it_earns() -> None:
-    reward = np.linspace(1.0, 0.2, 24)
-    rows = [explored(seed) for seed in range(3_000)]
-    items = np.concatenate([found.items for found in rows])
-    answer, place = np.divmod(np.arange(len(items)), len(RANKED))
-    propensity = np.concatenate([found.propensity for found in rows])
-    target = (items == RANKED[place]).astype(float)
+    reward = np.linspace(1.0, 0.2, 105)
+    rows = [drawn(seed) for seed in range(3_000)]
+    shown = np.concatenate([items(draws) for draws in rows])
+    answer, place = np.divmod(np.arange(len(shown)), len(MAY))
+    propensity = np.concatenate([draws.propensity for draws in rows])
+    target = (shown == place).astype(float)
     value = inverse_propensity(
-        LoggedPlaces(answer, answer, place, reward[items], propensity, target)
+        LoggedPlaces(answer, answer, place, reward[shown], propensity, target)
     )
-    assert value.low < reward[RANKED].sum() < value.high
+    assert value.low < reward[: len(MAY)].sum() < value.high
 
 
 def shown(seed: int) -> tuple[np.ndarray, LinearRewards]:
@@ -99,3 +98,11 @@ def test_thompson_draws_each_as_often_as_it_is_the_best() -> None:
 
 def test_uniform_has_no_favourite() -> None:
     assert EXPLORERS["uniform"](np.zeros((4, 2)), LinearRewards.unknown(2)).tolist() == [0.25] * 4
+
+
+def test_what_was_shown_is_learned_by_name() -> None:
+    rows = [({"a": 2.0, "gone": 9.0}, 1.0), ({"b": 3.0}, 0.0)]
+    rewards = LinearRewards.learned(rows, ["a", "b"])
+    assert rewards.precision.tolist() == [[5.0, 0.0], [0.0, 10.0]]
+    assert rewards.response.tolist() == [2.0, 0.0]
+    assert LinearRewards.learned([], ["a"]).precision.tolist() == [[1.0]]

@@ -97,7 +97,13 @@ def test_parameters_are_those_of_the_contract(document: dict[str, Any]) -> None:
     route = operations(document)["GET /v1/users/{user_id}/recommendations"]
     parameters = {each["name"]: each["schema"] for each in route["parameters"]}
     wanted = {"user_id", "k", "category", "exclude_seen", "explain", "diversity", "exclude"}
-    assert parameters.keys() == wanted | {"without", "signal", "version", "scenario"}
+    assert parameters.keys() == wanted | {
+        "without",
+        "signal",
+        "version",
+        "scenario",
+        "recommendation_id",
+    }
     assert parameters["k"].items() >= {"default": 10, "minimum": 1, "maximum": 500}.items()
     assert parameters["exclude_seen"]["default"] is True
     assert parameters["explain"]["default"] == "summary"

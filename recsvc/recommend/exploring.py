@@ -1,0 +1,257 @@
+"""Exploration of a scenario: which items may be tried out, and what was learned from them.
+
+What is learned is read again every minute from the outcomes that are kept, by each process for
+itself: a request writes nothing. It is small, one matrix for each scenario that explores.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+import numpy as np
+from jaxtyping import Int64
+from numpy.typing import NDArray
+
+from recsvc.blend.blend import BASE
+from recsvc.errors import SnapshotError
+from recsvc.experiments.exploration import (
+    EXPLORERS,
+    Candidates,
+    Draws,
+    Features,
+    LinearRewards,
+    draw,
+)
+from recsvc.explain.contributions import ExactScores
+from recsvc.graph.store import Store
+from recsvc.graph.watch import Watch
+from recsvc.outcomes.recommendation_id import Recommendation, RecommendationIds
+from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.query import Asker, RecommendationQuery
+from recsvc.scenarios.document import Exploration
+from recsvc.scenarios.plan import Plan
+from recsvc.scenarios.stored import StoredScenarios
+from recsvc.snapshot.arrays import Snapshot
+
+EXPLORATION: Final = "exploration"
+"""Name of the part of a score that brings an item to the place where it is tried out."""
+NEXT: Final = 50
+"""How many of the best items by the blend may be tried out, beside as many as there are places."""
+COLD: Final = 50
+"""How many of the cold items may be tried out for one user, and as many of those that are new."""
+
+_COLD_PEOPLE: Final = 5
+"""An item is cold that fewer people have."""
+_LEARN_SECONDS: Final = 60.0
+_MOST_SHOWN: Final = 20_000
+_MOST_NEW: Final = 1_000
+_NEW, _ONE = "new", "one"
+
+
+@dataclass(frozen=True, slots=True)
+class Exploring:
+    """What a query may try out, and what is known of it.
+
+    Attributes:
+        document: of the scenario.
+        rewards: what was learned, of features of these names; None before anything was.
+        newcomers: ids of items that came since the refresh.
+        again: an earlier answer, whose draws are drawn again.
+        seed: what is drawn by; None: each list is drawn anew.
+    """
+
+    document: Exploration
+    rewards: tuple[tuple[str, ...], LinearRewards] | None = None
+    newcomers: tuple[str, ...] = ()
+    again: "Again | None" = None
+    seed: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """An earlier answer, as its id tells it.
+
+    Attributes:
+        answer: what it was.
+        mark: the fingerprint of an item, as the answer has those of its items.
+    """
+
+    answer: Recommendation
+    mark: Callable[[str], bytes]
+
+    def rows(self, items: Mapping[int, str]) -> Mapping[int, int]:
+        """What it tried out, by place from 0, of some items by row."""
+        row_of = {self.mark(item_id): row for row, item_id in items.items()}
+        marks = {
+            place - 1: self.answer.fingerprints[place - 1] for place in self.answer.origin.tried
+        }
+        return {place: row_of[mark] for place, mark in marks.items() if mark in row_of}
+
+
+class Explorer:
+    """What may be tried out in one list.
+
+    Attributes:
+        document: of the scenario.
+        again: an earlier answer, whose draws are drawn again.
+        cold: rows of the cold items that may be, others for each user and version.
+        newcomers: ids of those that came since the refresh.
+    """
+
+    def __init__(self, snapshot: Snapshot, asker: Asker, exploring: Exploring) -> None:
+        self._snapshot = snapshot
+        self._rewards = exploring.rewards
+        self.document = exploring.document
+        self.again = exploring.again
+        self._seed = exploring.seed or secrets.token_bytes(16)
+        who = asker.user_id or " ".join(node.id for node in asker.evidence.nodes)
+        named = f"{snapshot.versions.get('hybrid', 0)} {who}".encode("utf-8", "surrogatepass")
+        drawn = np.random.default_rng(int.from_bytes(blake2b(named, digest_size=8).digest()))
+        cold = np.flatnonzero(snapshot.item_people < _COLD_PEOPLE)
+        self.cold = drawn.permutation(cold)[:COLD]
+        new = drawn.permutation(len(exploring.newcomers))[:COLD].tolist()
+        self.newcomers = tuple(exploring.newcomers[number] for number in new)
+
+    def draws(
+        self,
+        may: NDArray[np.bool_],
+        exact: ExactScores,
+        candidates: Int64[NDArray[np.int64], " m"],
+        fixed: Mapping[int, int] | None = None,
+    ) -> tuple[Draws, Mapping[int, Features]]:
+        """What is tried out at which of the first places, and what is known of it, by place.
+
+        Args:
+            may: at which places something may be.
+            exact: the scores of items, taken apart.
+            candidates: columns of `exact`; what is beyond them came since the refresh.
+            fixed: which of the candidates are tried out, by place; None: that is drawn.
+        """
+        names = feature_names(self._snapshot)
+        rewards = LinearRewards.unknown(len(names))
+        if self._rewards is not None and self._rewards[0] == names:
+            rewards = self._rewards[1]
+        features = self._features(exact, candidates, names)
+        chances = EXPLORERS[self.document.by]
+        if fixed is None:
+            draws = draw(
+                may, len(candidates), self.document.share, self._seed,
+                lambda own: chances(features[own], rewards),
+            )  # fmt: skip
+        else:
+            chance = self.again.answer.origin.propensities if self.again is not None else {}
+            propensity = np.array([chance.get(p, 1.0) for p in range(1, len(may) + 1)], np.float64)
+            draws = Draws({p: n for p, n in fixed.items() if may[p : p + 1].any()}, propensity)
+        known = {
+            place: dict(zip(names, features[number].round(4).tolist(), strict=True))
+            for place, number in draws.candidates.items()
+        }
+        return draws, known
+
+    def _features(
+        self,
+        exact: ExactScores,
+        candidates: Int64[NDArray[np.int64], " m"],
+        names: Sequence[str],
+    ) -> Candidates:
+        """The parts of the items' scores by the blend, and how new they are: 1/√(1 + people)."""
+        features = np.zeros((len(candidates), len(names)))
+        scored = candidates < len(exact.items)
+        columns = candidates[scored]
+        parts = {**dict(exact.parts), BASE: exact.base}
+        for number, name in enumerate(names):
+            if name in parts:
+                features[scored, number] = parts[name][columns]
+        people = np.zeros(len(candidates))
+        people[scored] = self._snapshot.item_people[exact.items[columns]]
+        features[:, names.index(_NEW)] = (1.0 + people) ** -0.5
+        features[:, names.index(_ONE)] = 1.0
+        return features
+
+
+def feature_names(snapshot: Snapshot) -> tuple[str, ...]:
+    """What is known of an item that may be tried out, by name."""
+    return (*(signal.name for signal in snapshot.blend.signals), BASE, _NEW, _ONE)
+
+
+class Explorations:
+    """Keeps at hand what was learned for each scenario that explores.
+
+    Attributes:
+        rewards: by scenario, names of features and what is known of them.
+        newcomers: ids of items that came since the refresh; none where no scenario explores.
+    """
+
+    def __init__(
+        self, store: Store, scenarios: StoredScenarios, serving: Serving, ids: RecommendationIds
+    ) -> None:
+        self._store = store
+        self._scenarios = scenarios
+        self._serving = serving
+        self._ids = ids
+        self._watch = Watch(self._look)
+        self._seen: frozenset[str] = frozenset()
+        self._next = 0.0
+        self.rewards: Mapping[str, tuple[tuple[str, ...], LinearRewards]] = {}
+        self.newcomers: tuple[str, ...] = ()
+
+    def start(self) -> None:
+        """Begin to learn."""
+        self._watch.start()
+
+    async def stop(self) -> None:
+        """Learn no more."""
+        await self._watch.stop()
+
+    def exploring(self, plan: Plan, query: RecommendationQuery) -> Exploring | None:
+        """What a query under a scenario may try out; None where it tries out nothing.
+
+        Raises:
+            RecommendationIdError: it names an answer that is none.
+        """
+        named = query.recommendation_id
+        again = Again(self._ids.read(named), self._ids.mark) if named is not None else None
+        document = plan.document.exploration
+        if document is None:
+            return None
+        return Exploring(document, self.rewards.get(plan.name or ""), self.newcomers, again)
+
+    async def _look(self) -> None:
+        """Learn where that was a minute ago, or another scenario explores."""
+        explores = frozenset(self._explores())
+        if explores == self._seen and time.monotonic() < self._next:
+            return
+        self._seen, self._next = explores, time.monotonic() + _LEARN_SECONDS
+        await self.learn()
+
+    async def learn(self) -> None:
+        """Take in what followed so far.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        explores = self._explores()
+        try:
+            snapshot = self._serving.snapshot
+        except SnapshotError:
+            return
+        names = feature_names(snapshot)
+        learned: dict[str, tuple[tuple[str, ...], LinearRewards]] = {}
+        for name, document in explores.items():
+            shown = await self._store.tried_out(name, document.kind, _MOST_SHOWN)
+            learned[name] = names, LinearRewards.learned(shown, names)
+        new: Sequence[tuple[str, str | None]] = ()
+        if explores:
+            new = await self._store.other_items([*snapshot.items], (), _MOST_NEW)
+        self.rewards, self.newcomers = learned, tuple(item_id for item_id, _ in new)
+
+    def _explores(self) -> dict[str, Exploration]:
+        """The scenarios that explore."""
+        return {
+            each.stored.name: each.scenario.exploration
+            for each in self._scenarios.current()
+            if each.scenario is not None and each.scenario.exploration is not None
+        }

@@ -1,0 +1,143 @@
+"""Lists under a scenario that explores, against the same lists without exploration."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
+from recsvc.recommend.exploring import Again, Exploring
+from recsvc.recommend.query import RecommendationQuery
+from recsvc.recommend.ruled_list import TRIED_OUT
+from recsvc.scenarios.document import Exploration, Scenario
+from tests.property.test_scenarios import (
+    ITEMS,
+    N_ITEMS,
+    SCENARIO,
+    Asked,
+    Naive,
+    Shop,
+    shops,
+)
+
+IDS = RecommendationIds()
+NEW = tuple(f"i{n}" for n in range(N_ITEMS, N_ITEMS + 3))
+
+
+def asked(
+    shop: Shop, document: dict[str, Any], seed: int, by: str = "thompson", within: int = 8,
+    again: Again | None = None, **query: Any,
+) -> Asked:  # fmt: skip
+    explores = Exploration.model_validate({"share": 0.3, "within": within, "by": by})
+    exploring = Exploring(explores, None, NEW, again, seed.to_bytes(9))
+    return Asked(shop, Scenario.model_validate(document), RecommendationQuery(**query), exploring)
+
+
+def told(lists: Asked) -> Again:
+    """What the id of a list says of it."""
+    tried = lists.listing.tried
+    assert tried is not None
+    origin = Origin(
+        1, "u", propensities={p + 1: c for p, c in tried.propensities.items()},
+        tried={p + 1: known for p, known in tried.known.items()},
+    )  # fmt: skip
+    return Again(IDS.read(IDS.issue(IDS.contents(origin, lists.ids()))), IDS.mark)
+
+
+def plain(shop: Shop, document: dict[str, Any], **query: Any) -> Asked:
+    return Asked(shop, Scenario.model_validate(document), RecommendationQuery(**query))
+
+
+EXPLORER = st.sampled_from(["thompson", "linucb", "uniform"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(shops(), SCENARIO, st.integers(1, 12), st.sampled_from([0.0, 0.6]), EXPLORER,
+       st.integers(0, 9))  # fmt: skip
+def test_a_list_that_explores_keeps_its_promises(
+    shop: Shop, document: dict[str, Any], k: int, diversity: float, by: str, seed: int
+) -> None:
+    long = asked(shop, document, seed, by, k=12, diversity=diversity)
+    short = asked(shop, document, seed, by, k=k, diversity=diversity)
+    without = plain(shop, document, k=12, diversity=diversity)
+    assert short.ids() == long.ids()[:k]
+    assert len(set(long.ids())) == len(long.ids()) == len(without.ids())
+    # Quotas hold as they do without, and what is pinned stays where it is.
+    naive = Naive(long)
+    for quota in long.plan.quotas:
+        within = quota.within or 12
+        if quota.said in " ".join((*long.listing.notes(), *without.listing.notes())):
+            continue
+        had, before = (
+            Counter(v for i in each.ids()[:within] for v in naive.counts(quota, int(i[1:])))
+            for each in (long, without)
+        )
+        if quota.at_least:
+            assert had["it"] >= min(quota.count, before["it"])
+        else:
+            assert max(had.values(), default=0) <= max(quota.count, *before.values(), 0)
+    for place, each in enumerate(without.shown):
+        if (each.why or "").startswith("pin"):
+            assert long.ids()[place] == each.item_id
+    for column in range(len(long.exact.items)):
+        parts = long.exact.signals(column)
+        assert sum(parts.values()) == pytest.approx(long.exact.scores[column], abs=1e-9)
+    for place, each in enumerate(long.shown):
+        if (each.why or "").startswith(TRIED_OUT):
+            assert place < 8
+            assert each.item_id not in without.ids()[:8]
+            assert each.score == pytest.approx(without.shown[place].score, abs=1e-9)
+
+
+def test_what_is_tried_out_comes_as_often_as_its_propensity_says() -> None:
+    n = N_ITEMS + 3
+    shop = Shop(["red"] * n, [1.0] * n, [None] * n, [True] * n, 3)
+    said: dict[tuple[int, str], float] = {}
+    seen: Counter[tuple[int, str]] = Counter()
+    times = 500
+    for seed in range(times):
+        lists = asked(shop, {}, seed, "uniform", within=4, k=4)
+        tried = lists.listing.tried
+        assert tried is not None
+        for key in enumerate(lists.ids()):
+            seen[key] += 1
+            chance = tried.propensities.get(key[0], 1.0)
+            assert said.setdefault(key, chance) == pytest.approx(chance)
+    assert {item for _, item in seen} & {*NEW}
+    assert len(said) > 60
+    for (place, item), chance in said.items():
+        deviation = np.sqrt(chance * (1 - chance) / times)
+        assert abs(seen[place, item] / times - chance) <= 4.5 * deviation, (place, item)
+
+
+@settings(max_examples=30, deadline=None)
+@given(shops(), SCENARIO, st.integers(1, 5), st.integers(0, 9))
+def test_counterfactuals_hold_where_the_same_is_drawn(
+    shop: Shop, document: dict[str, Any], k: int, seed: int
+) -> None:
+    lists = asked(shop, document, seed, k=k, explain="full")
+    removals = lists.listing.removals(lists.exact)
+    for row, removal in zip(lists.exact.items.tolist(), removals, strict=True):
+        if removal is None:
+            continue
+        nodes = [lists.asker.evidence.nodes[p] for p in removal.positions]
+        without = tuple((node.kind, node.id) for node in nodes)
+        again = asked(shop, document, 10, again=told(lists), k=k, without=without).ids()
+        assert ITEMS[row] not in again
+        assert ITEMS[removal.replaced_by] in again
+
+
+@settings(max_examples=30, deadline=None)
+@given(shops(), SCENARIO, st.integers(1, 12), st.integers(0, 9))
+def test_what_was_tried_out_can_be_asked_again(
+    shop: Shop, document: dict[str, Any], k: int, seed: int
+) -> None:
+    lists = asked(shop, document, seed, "uniform", k=k)
+    again = asked(shop, document, 11, "thompson", again=told(lists), k=k, explain="full")
+    assert again.ids() == lists.ids()
+    assert again.listing.tried is not None
+    assert lists.listing.tried is not None
+    assert again.listing.tried.propensities == lists.listing.tried.propensities
