@@ -72,7 +72,7 @@ function one(place, name) {
   const kind = h('input', { type: 'text', maxlength: 100, autocomplete: 'off', onchange: results });
   const segment = h('input', { type: 'text', maxlength: 100, autocomplete: 'off', placeholder: 'such as country', onchange: results });
   const promote = h('select', {});
-  const stop = h('button', { type: 'button', onclick: end }, 'Stop');
+  const stop = h('button', { type: 'button', disabled: true, onclick: end }, 'Stop');
   replace(place, h('div', { class: 'about' },
     h('section', { class: 'panel' },
       h('div', { class: 'heading' }, h('h2', {}, name), status, h('span', { class: 'copies' }, linkTo({ about: null }, 'All experiments'), copyButton('Copy link', () => location.href))),
@@ -91,6 +91,7 @@ function one(place, name) {
       replace(promote, h('option', { value: '' }, 'no variant'), variants.map((each) => h('option', { value: each.name }, each.name)));
       promote.value = (!until && promoted) || '';
       stop.textContent = stopped === null ? 'Stop' : 'Change';
+      stop.disabled = false;
       kind.value ||= known.kind;
       await results();
     } catch (error) {

@@ -44,14 +44,28 @@ export function item(place, _ending, { about }) {
   const who = h('section', { class: 'panel' });
   const seen = h('section', { class: 'panel' });
   const near = h('section', { class: 'panel' });
-  replace(place, h('div', { class: 'about' }, h('div', { class: 'find' }, field), what, h('div', { class: 'halves' }, who, h('div', {}, seen, near))));
-  fill(what, 'An item', () => get(itemOf(about)), (found) => whatItIs(about, found));
-  fill(near, 'What is like it', () => get(similarTo(about)), neighbours);
-  replace(seen, h('h2', {}, SEEN), h('p', { class: 'none' }, 'Reading…'));
-  fill(who, 'Who would get it', () => get(audienceOf(about)), (/** @type {Audience} */ found) => {
-    replace(seen, h('h2', {}, SEEN), exposure(found));
-    return receivers(about, found);
+  const others = h('div', { class: 'halves', hidden: true }, who, h('div', {}, seen, near));
+  replace(place, h('div', { class: 'about' }, h('div', { class: 'find' }, field), what, others));
+  fill(what, 'An item', () => get(itemOf(about)), (found) => {
+    others.hidden = false;
+    fill(near, 'What is like it', () => get(similarTo(about)), neighbours);
+    fill(who, 'Who would get it', audience, (/** @type {Audience} */ answer) => receivers(about, answer));
+    return whatItIs(about, found);
   });
+
+  /** Tells how often it is seen too. @returns {Promise<Audience>} */
+  async function audience() {
+    seen.hidden = false;
+    replace(seen, h('h2', {}, SEEN), h('p', { class: 'none' }, 'Reading…'));
+    try {
+      const found = await get(audienceOf(about ?? ''));
+      replace(seen, h('h2', {}, SEEN), exposure(found));
+      return found;
+    } catch (error) {
+      seen.hidden = true;
+      throw error;
+    }
+  }
 }
 
 /**
