@@ -62,7 +62,6 @@ types: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/loaders.py
 	$(BIN)/python benchmarks/ingest_faults.py
-	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/explanations.py
 	$(BIN)/python benchmarks/accuracy.py gowalla --protocol published walk3 gfcf chebycf lightgcn

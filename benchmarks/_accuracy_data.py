@@ -7,7 +7,7 @@ made of what is held out.
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +42,6 @@ PAIR = ["user_id", "item_id"]
 LASTFM = "hetrec2011-lastfm-2k"
 HOLD_OUT = 1000
 """Added to the seed of a split for the split inside its training part."""
-
-
-Splitting = Callable[[pl.DataFrame, int], tuple[pl.DataFrame, pl.DataFrame]]
-"""Interactions and a seed to a training and a test part."""
 
 
 @dataclass(frozen=True)
@@ -172,47 +168,6 @@ DATASETS: Mapping[str, Callable[[Path, Path, int], Split]] = {
     "sepgcn-gowalla": sepgcn_gowalla,
     "ciao": ciao,
 }
-
-
-_SHOPS = {"amazon": "amazon2018-small-5core", "retailrocket": "retailrocket-sslrec"}
-"""Folders of data sets that need nothing of their own."""
-_BESIDE = (ITEMS, CATEGORIES, ITEM_CATEGORIES)
-
-
-def cold_tables(name: str, data: Path, folder: Path, seed: int, split: Splitting) -> Split:
-    """A data set, split another way.
-
-    Args:
-        name: ciao, lastfm, ml-100k, amazon, retailrocket or sepgcn-gowalla.
-        data: holds a folder of each data set.
-        folder: where the tables go.
-        seed: of the split.
-        split: gives what is learned from, and what is to be found.
-
-    Raises:
-        TableError: a file of the data set cannot be read.
-    """
-    how = f"seed {seed}"
-    if name == "lastfm":
-        train, test = split(table(LastfmTables(data / LASTFM), INTERACTIONS), seed)
-        return _lastfm_tables(data, folder, (train, test, test), how)
-    if name == "ml-100k":
-        ratings = table(open_source("movielens-100k", data / "ml-100k"), INTERACTIONS)
-        return write(folder, *split(ratings, seed), {}, how)
-    if name == "ciao":
-        source = open_source("ciao", data / "ciao")
-        ratings = table(source, INTERACTIONS).unique(PAIR, keep="first", maintain_order=True)
-        liked = core(ratings.filter(pl.col("value") >= 3), 3)
-        return _ciao_tables(source, folder, split(liked, seed), how)
-    if name in _SHOPS:
-        source = open_source(name, data / _SHOPS[name])
-        side = {spec: table(source, spec) for spec in _BESIDE if spec in source.specs}
-        return write(folder, *split(table(source, INTERACTIONS), seed), side, how)
-    made = sepgcn_gowalla(data, folder, seed)
-    every = pl.concat([pl.read_parquet(made.train), pl.read_parquet(made.test)])
-    for path, part in zip((made.train, made.test), split(every, seed), strict=True):
-        part.write_parquet(path)
-    return replace(made, how=how)
 
 
 def read_split(name: str, data: Path, seed: int) -> tuple[Split, TrialData]:

@@ -4,8 +4,8 @@
                                  [--minutes 10]
 
 It needs a Neo4j with a data set loaded and refreshed (`make demo` for Last.fm), and wrk. It only
-reads, and starts a service of its own that keeps no answers (serving_cache.py measures those that
-are kept). Neo4j, the service and the load run on the same machine.
+reads, and starts a service of its own that keeps no answers. Neo4j, the service and the load
+run on the same machine.
 """
 
 import argparse
