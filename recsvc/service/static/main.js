@@ -110,6 +110,8 @@ document.addEventListener('click', (event) => {
   event.preventDefault();
   if (link.matches('.within')) {
     go(read(new URL(/** @type {HTMLAnchorElement} */ (link).href).search));
+    scrollTo(0, 0); // what was clicked is gone
+    main.focus({ preventScroll: true });
     return;
   }
   const view = link.getAttribute('data-view');

@@ -17,6 +17,7 @@ const MEANINGS = {
   base: 'It is popular with everybody. No piece of evidence adds this part.',
   diversity: 'It is like the items above it, so it comes later. This part is there only where the list is asked to be diverse.',
   rule: 'Rules of a scenario raise or lower it.',
+  exploration: 'It was drawn for this place, to find out more about it.',
   fatigue: 'It was shown to them lately, and they did nothing with it.',
   fairness: 'A group of items has a least share of the first places. This lets it come earlier.',
 };
