@@ -6,6 +6,7 @@ out, and the arrays of the active version are older. Where the new signals lack 
 that the active version had, they are made once more without these pairs alone.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,7 @@ from recsvc.refresh.gate import LEAST_COMMON, Comparison
 from recsvc.refresh.learning import parts_of
 from recsvc.refresh.parts import Run
 from recsvc.snapshot import arrays as snapshots
-from recsvc.snapshot.arrays import Snapshot
+from recsvc.snapshot.arrays import Snapshot, folder_name
 
 K = 20
 """Length of the lists that are compared."""
@@ -199,7 +200,12 @@ def in_rows_of(graph: HeteroGraph, before: Snapshot) -> Blend:
 
 
 def stored_arrays(run: Run, version: int, sha256: str) -> Snapshot | None:
-    """The arrays of a version; None where they are not stored, or were rewritten."""
+    """The arrays of a version; None where they are not stored, or were rewritten.
+
+    Those that are served on this machine are on its disk already.
+    """
+    with contextlib.suppress(SnapshotError):
+        return snapshots.load(home_of(run) / "snapshots" / folder_name(version, sha256))
     content = stored_parts(run.gateway, version)
     try:
         return snapshots.read(content, sha256)

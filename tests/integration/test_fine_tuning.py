@@ -11,7 +11,7 @@ from loaders import writeback
 from loaders.catalogue import Query
 from loaders.gateway import Gateway, Neo4jGateway
 from loaders.ingest import ingest
-from loaders.parts import stored_parts
+from loaders.parts import stored_names, stored_parts
 from loaders.tables import FolderTables
 from loaders.writeback import Version
 from recsvc.blend import fit as blend_fit
@@ -29,7 +29,7 @@ from recsvc.settings import load_settings
 from recsvc.signals import RowSignal
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.activation import roll_back
-from recsvc.snapshot.arrays import MANIFEST, Snapshot
+from recsvc.snapshot.arrays import MANIFEST, Snapshot, folder_name, unpack
 from recsvc.snapshot.arrays import read as read_snapshot
 from recsvc.snapshot.deletion import delete_user
 from tests.forked_refresh import VERSIONS, make_graph
@@ -38,6 +38,7 @@ pytestmark = pytest.mark.neo4j
 
 EVENTS = load_settings().events
 OPTIONS = RefreshOptions(models=("lightgcn", "walk3"), validation_users=60, fine_tune_below=0.5)
+DAMAGE = Query("tests/damage", "", "write", {}, {}, "MATCH (part:SnapshotPart) REMOVE part.content")
 SLOTS = Query(
     "tests/slots", "", "read", {}, {},
     "MATCH (n:User|Item) WHERE n.embedding_lightgcn_a IS NOT NULL "
@@ -215,16 +216,24 @@ def test_rows_are_taken_over_only_while_what_they_read_is_the_same(
 
 
 def test_where_nothing_changed_the_new_version_is_as_the_active_one(
-    graph: Neo4jGateway, refreshed: Refreshes
+    graph: Neo4jGateway, refreshed: Refreshes, home: Path
 ) -> None:
-    """Nothing is trained, and PageRank's rows are not made: its step is not there."""
+    """Nothing is trained, and PageRank's rows are not made: its step is not there.
+
+    The arrays that are served on the same machine are not read from Neo4j: there they are damaged.
+    """
     models = ("lightgcn", "node2vec", "walk3")
-    first, again = (refreshed(models=models) for _ in range(2))
+    first = refreshed(models=models)
+    number, sha256 = first.versions["hybrid"], first.sha256
+    folder = home / "snapshots" / folder_name(number, sha256)
+    unpack(stored_parts(graph, number), sha256, folder)
+    graph.run(DAMAGE)
+    again = refreshed(models=models)
     assert again.start.startswith("fine-tuned from hybrid 1: 0.00%")
     assert "pagerank" in first.seconds
     assert "pagerank" not in again.seconds
     before, after = (
-        {p.name for p in stored_parts(graph, each.versions["hybrid"]) if p.entry != MANIFEST}
+        {name for name in stored_names(graph, each.versions["hybrid"]) if name.entry != MANIFEST}
         for each in (first, again)
     )
     assert before == after
