@@ -69,6 +69,7 @@ def test_every_file_of_the_schema_is_made_and_found_under_our_prefix(bare: Neo4j
     assert all(name.startswith("recsvc_") for name in names)
 
 
+@on_later_lines_long
 def test_several_at_once_make_it_once(bare: Neo4jGateway) -> None:
     together = threading.Barrier(4)
 
@@ -82,6 +83,7 @@ def test_several_at_once_make_it_once(bare: Neo4jGateway) -> None:
     assert len(indexes(bare)) == len(schema_items())
 
 
+@on_later_lines_long
 async def test_names_of_others_are_left_and_ours_are_made_beside_them(bare: Neo4jGateway) -> None:
     """Also the names that ours had once."""
     ddl(bare, "CREATE CONSTRAINT user_id FOR (c:Customer) REQUIRE c.user_id IS UNIQUE")
@@ -100,6 +102,7 @@ async def test_names_of_others_are_left_and_ours_are_made_beside_them(bare: Neo4
     assert await found_by_title(bare.address) == ["b"]
 
 
+@on_later_lines_long
 async def test_a_graph_with_the_names_from_before_is_searched_by_them(bare: Neo4jGateway) -> None:
     ddl(bare, "CREATE CONSTRAINT user_id FOR (u:User) REQUIRE u.user_id IS UNIQUE")
     ddl(

@@ -1,0 +1,63 @@
+"""Each view of the page, for those who cannot see it and on a phone."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Open
+from tests.browser.reading import (
+    USER,
+    violations,
+)
+
+pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
+
+VIEWS = {
+    "start": "",
+    "list": f"?user={USER}",
+    "what-if": f"?user={USER}&without=item:i150&without=item:i155&diversity=0.3",
+    "new": "?item=i31&item=i32&item=i35",
+    "home": f"?user={USER}&view=home",
+    "compare": f"?user={USER}&view=compare&by=signal:fastrp&other=signal:walk3",
+    "item": "?view=item&about=i31",
+    "scenario": f"?view=scenarios&about=new one&user={USER}",
+    "experiments": "?view=experiments",
+    "versions": "?view=versions",
+}
+READY = {
+    "start": ".start",
+    "home": ".shelf",
+    "compare": ".sides",
+    "item": ".exposure",
+    "scenario": ".trial li",
+    "experiments": ".panel .list",
+    "versions": ".run .steps",
+}
+
+
+def seen(page: Page, name: str) -> None:
+    """Wait until a view is there."""
+    expect(page.locator(READY.get(name, ".detail[data-whole]")).first).to_be_visible()
+    expect(page.locator("[aria-busy]")).to_have_count(0)
+    page.wait_for_timeout(100)
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
+def test_axe_finds_nothing_serious(open_page: Open, scheme: str, screenshots: Any) -> None:
+    page = open_page(color_scheme=scheme)
+    for name, address in VIEWS.items():
+        page.goto(page.url.partition("?")[0] + address)
+        seen(page, name)
+        page.screenshot(path=screenshots / f"{name}-{scheme}.png", full_page=True)
+        assert violations(page) == [], name
+
+
+@pytest.mark.long
+def test_a_phone_shows_all_in_its_width(open_page: Open, screenshots: Any) -> None:
+    page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    for name, address in VIEWS.items():
+        page.goto(page.url.partition("?")[0] + address)
+        seen(page, name)
+        page.screenshot(path=screenshots / f"{name}-phone.png", full_page=True)
+        assert page.evaluate("document.scrollingElement.scrollWidth") == 390, name
