@@ -90,10 +90,11 @@ def explain(
             help="File to draw it into: .svg or .png.", callback=file_to_write(".svg", ".png")
         ),
     ] = None,
+    scenario: ScenarioOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Why a user is, or would be, recommended an item."""
-    answer = with_engine(load_settings(), lambda engine: engine.explain(user, item))
+    answer = with_engine(load_settings(), lambda engine: engine.explain(user, item, scenario))
     if picture is not None:
         from recsvc.explain.picture import write_picture
 

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from loaders.errors import Neo4jAwayError
+from loaders.limits import MAX_ANSWERS
 from recsvc.answer import Answer
 from recsvc.errors import NotFoundError
 from recsvc.evidence import Evidence
@@ -27,16 +28,19 @@ from recsvc.recommend.build_answer import (
     laid_out,
     newcomer_answer,
     with_newcomers,
+    with_place,
 )
 from recsvc.recommend.live_truth import (
+    Do,
     add_newcomers,
+    live_item,
     live_newcomer,
     live_rows,
     settle_rules,
     why_short,
 )
 from recsvc.recommend.ranked_list import Listing
-from recsvc.recommend.ruled_list import RuledListing, Tried
+from recsvc.recommend.ruled_list import Newcomer, RuledListing, Tried
 from recsvc.recommend.workshop import WORKSHOP
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
@@ -51,27 +55,40 @@ class Answers:
         self._text = text
         self._ids = ids
 
-    async def of(
-        self,
-        listing: Listing,
-        started: float,
-        *,
-        only: Int64[NDArray[np.int64], "1"] | None = None,
-    ) -> Answer:
-        """The answer that shows a list, or one item and its place.
+    async def of(self, listing: Listing, started: float) -> Answer:
+        """The answer that shows a list.
 
         It is made while Neo4j tells what the items are now; where that was assumed wrongly, once
         more.
-
-        Raises:
-            NotFoundError: the one item is not in the graph any more.
         """
         do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
         if isinstance(listing, RuledListing):
             if await settle_rules(self._store, listing, do):
                 return await self._ruled(listing, started)
             listing = await do(listing.without_rules)
-        return await self._plain(listing, started, only)
+        return await self._plain(listing, started)
+
+    async def of_item(self, listing: Listing, item_id: str, started: float) -> Answer:
+        """The answer that shows one item, and its place in a list.
+
+        Args:
+            listing: the list, not settled.
+            item_id: the item.
+            started: `time.perf_counter` when the request came.
+
+        Raises:
+            NotFoundError: there is no such item.
+            Neo4jError: the graph cannot be read in time, and the item came after the refresh.
+        """
+        if isinstance(listing, RuledListing):
+            answer = await self._one_ruled(listing, item_id, started)
+            if answer is not None:
+                return answer
+            listing = listing.without_rules()
+        row = listing.snapshot.items.row(item_id)
+        if row < 0:
+            return await self._newcomer(listing, item_id, started)
+        return await self._plain(listing, started, np.array([row]))
 
     async def _ruled(self, listing: RuledListing, started: float) -> Answer:
         """The answer that shows a list under a scenario, whose items are certain."""
@@ -88,8 +105,13 @@ class Answers:
         return self._named(replace(answer, source=None), listing.tried)
 
     async def _plain(
-        self, listing: Listing, started: float, only: Int64[NDArray[np.int64], "1"] | None
+        self, listing: Listing, started: float, only: Int64[NDArray[np.int64], "1"] | None = None
     ) -> Answer:
+        """The answer that shows a list without rules, or one item and its place.
+
+        Raises:
+            NotFoundError: the one item is not in the graph any more.
+        """
         do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
         while True:
             asked = await do(listing.assume)
@@ -210,7 +232,52 @@ class Answers:
         except Neo4jAwayError:
             return None
 
-    async def of_newcomer(self, listing: Listing, item_id: str, started: float) -> Answer:
+    async def _one_ruled(
+        self, listing: RuledListing, item_id: str, started: float
+    ) -> Answer | None:
+        """One item under a scenario, with what rules add; None where nobody can tell what they do.
+
+        Its place is that in the longest list, or its rank by score where it is in none.
+
+        Raises:
+            NotFoundError: there is no such item.
+        """
+        row = listing.snapshot.items.row(item_id)
+        do = partial(WORKSHOP.do, listing.asker.is_large(replace(listing.query, k=MAX_ANSWERS)))
+        whole = await do(listing.of_length, MAX_ANSWERS)
+        try:
+            live = await live_item(self._store, whole, item_id)
+        except Neo4jAwayError:
+            return None
+        if row >= 0:
+            whole.settle(np.array([row]), [live])
+        if not await settle_rules(self._store, whole, do):
+            return None
+        place = whole.listed_at(item_id)
+        if row < 0:
+            newcomer = whole.newcomer(item_id) or Newcomer(item_id, live.title, whole.look_at(live))
+            row, named = newcomer.row, (item_id, live.title)
+            text = self._known_text(whole.asker.evidence, item_id) + self._text.newcomer
+            answer = newcomer_answer(
+                whole, named, 1, text, _request_id(), started, whole.parts_of(newcomer, 0)
+            )
+        else:
+            exact = await do(whole.exact_of, row)
+            reasons = await self._reasons(whole, exact, exact.take(np.zeros(0, np.int64)))
+            if place is not None and place <= listing.query.k:
+                top = await do(listing.of_length, listing.query.k)
+                removals = await self._removals_under(top, do)
+                reasons = replace(reasons, removals=removals)
+            answer = await do(answer_of, whole, exact, reasons, _request_id(), started)
+        return with_place(replace(answer, k=listing.query.k), whole, place, row, self._text)
+
+    async def _removals_under(self, listing: RuledListing, do: Do) -> Removals:
+        """Without which evidence the items of a list would not be in it; none where unknown."""
+        if not await settle_rules(self._store, listing, do):
+            return {}
+        return await asyncio.to_thread(_removals, listing, await do(listing.exact))
+
+    async def _newcomer(self, listing: Listing, item_id: str, started: float) -> Answer:
         """An item that came after the refresh, as a list shows it that is long enough.
 
         Raises:

@@ -141,14 +141,39 @@ def laid_out(answer: Answer, listing: RuledListing, text: TextSettings) -> Answe
             item = _newcomer(listing, each.item_id, each.title, text.newcomer, parts)
         else:
             item = answer.items[each]
-        why = listing.placed_by(place)
-        gained = max(item.signals.get(part, 0.0) for part in (RULE, FAIRNESS))
-        if gained > 0.0 or (why or "").startswith(PROMOTES):
-            item = _said_first(item, text.promoted)
-        if (why or "").startswith(TRIED_OUT):
-            item = _said_first(item, text.tried_out)
-        items.append(replace(item, rank=place + 1, placed_by=why))
+        items.append(_at_place(item, place + 1, listing.placed_by(place), text))
     return replace(answer, items=tuple(items))
+
+
+def with_place(
+    answer: Answer, listing: RuledListing, place: int | None, row: int, text: TextSettings
+) -> Answer:
+    """The answer about one item under a scenario, with its place and why it is there.
+
+    Args:
+        answer: shows the item.
+        listing: the list it is in, or is left out of.
+        place: in the list, from 1; None where it is left out.
+        row: of the item in the facts of the list.
+        text: what is said of what a rule brings forward.
+    """
+    rank, why, notes = place, None, tuple[str, ...]()
+    if place is not None:
+        why = listing.placed_by(place - 1)
+    else:
+        notes = listing.refusals(row)
+    item = _at_place(answer.items[0], rank or listing.place(row), why, text)
+    plan = listing.plan
+    return replace(answer, items=(item,), scenario=ScenarioUsed(plan.name, plan.revision, notes))
+
+
+def _at_place(item: RankedItem, place: int, why: str | None, text: TextSettings) -> RankedItem:
+    gained = max(item.signals.get(part, 0.0) for part in (RULE, FAIRNESS))
+    if gained > 0.0 or (why or "").startswith(PROMOTES):
+        item = _said_first(item, text.promoted)
+    if (why or "").startswith(TRIED_OUT):
+        item = _said_first(item, text.tried_out)
+    return replace(item, rank=place, placed_by=why)
 
 
 def _said_first(item: RankedItem, said: str) -> RankedItem:
@@ -165,6 +190,7 @@ def newcomer_answer(
     text: str,
     request_id: str,
     started: float,
+    parts: Mapping[str, float] = {},
 ) -> Answer:
     """The answer about one item that came after the refresh.
 
@@ -175,6 +201,7 @@ def newcomer_answer(
         text: what is said of it.
         request_id: of the request.
         started: `time.perf_counter` when it came.
+        parts: what rules add to it.
     """
     return Answer(
         request_id=request_id,
@@ -183,7 +210,7 @@ def newcomer_answer(
         versions=dict(listing.snapshot.versions),
         degraded=listing.asker.degraded,
         took_ms=round((time.perf_counter() - started) * 1000, 3),
-        items=(replace(_newcomer(listing, *item, text), rank=rank),),
+        items=(replace(_newcomer(listing, *item, text, parts), rank=rank),),
     )
 
 

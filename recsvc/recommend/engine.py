@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from loaders.errors import Neo4jAwayError
 from loaders.gateway import Row
 from recsvc.answer import Answer, SimilarAnswer
@@ -50,7 +48,7 @@ from recsvc.recommend.query import (
     stated_asker,
 )
 from recsvc.recommend.readiness import Readiness
-from recsvc.recommend.resolved_query import QueryResolver, ResolvedQuery
+from recsvc.recommend.resolved_query import QueryResolver
 from recsvc.recommend.similar import embedding_model, similar_items, similar_users
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.recommend.write_counters import Revisions
@@ -271,27 +269,30 @@ class Engine:
         """See `recsvc.recommend.audience.audience`."""
         return await audience(self, self._store, item_id, users, k, days)
 
-    async def explain(self, user_id: str, item_id: str) -> Answer:
+    async def explain(self, user_id: str, item_id: str, scenario: str | None = None) -> Answer:
         """Why a user is or would be recommended an item: any item of the graph.
 
+        Args:
+            user_id: the user.
+            item_id: the item.
+            scenario: the stored scenario of the list that it is or would be in.
+
         Raises:
-            NotFoundError: there is no such user or item.
+            NotFoundError: there is no such user, item or scenario.
             BusyError: it is large, and as much as can be done is in hand.
             SnapshotError: nothing has been refreshed yet.
         """
         with self._store.one_request():
-            return await self._explained(user_id, item_id)
+            return await self._explained(user_id, item_id, scenario)
 
-    async def _explained(self, user_id: str, item_id: str) -> Answer:
+    async def _explained(self, user_id: str, item_id: str, scenario: str | None) -> Answer:
         started = time.perf_counter()
-        asker, snapshot = await self._askers.asker(user_id, self.snapshot)
-        query = RecommendationQuery(explain="full")
-        with WORKSHOP.room(asker.work(query)):
-            listing = await ResolvedQuery(query).listing(snapshot, asker)
-            row = snapshot.items.row(item_id)
-            if row < 0:
-                return await self._answers.of_newcomer(listing, item_id, started)
-            return await self._answers.of(listing, started, only=np.array([row]))
+        query = RecommendationQuery(explain="full", scenario=scenario)
+        chosen, asked = await self._queries.resolve(query, query)
+        asker, snapshot = await self._askers.asker(user_id, chosen)
+        with WORKSHOP.room(asker.work(asked.query)):
+            listing = await asked.listing(snapshot, asker)
+            return await self._answers.of_item(listing, item_id, started)
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         """See `recsvc.recommend.similar.similar_items`.

@@ -89,6 +89,19 @@ async def _live_items(
     return live
 
 
+async def live_item(store: Store, listing: RuledListing, item_id: str) -> LiveItem:
+    """An item as it is now, with what a scenario asks of it.
+
+    Raises:
+        NotFoundError: there is no such item.
+        Neo4jError: the graph cannot be read in time.
+    """
+    found = await _live_items(store, listing, [item_id])
+    if item_id not in found:
+        raise NotFoundError(f"no item {item_id!r} in the graph")
+    return found[item_id]
+
+
 async def settle_rules(store: Store, listing: RuledListing, do: Do) -> bool:
     """Ask about items until the list under a scenario is certain; False where nobody can tell.
 

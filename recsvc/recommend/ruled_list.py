@@ -134,6 +134,11 @@ class RuledListing(Listing):
         asker = replace(self.asker, degraded=(*self.asker.degraded, "scenario"))
         return Listing(self.snapshot, asker, self.query, self.scope)
 
+    def of_length(self, k: int) -> "RuledListing":
+        """The list of another length, not settled, without what is tried out."""
+        query = replace(self.query, k=k)
+        return RuledListing(self.snapshot, self.asker, query, self.scope, self.plan)
+
     def named_newcomers(self) -> list[str]:
         """Items that the snapshot lacks and that are pinned or may be tried out."""
         left_out, items = self.left_out_ids(), self.snapshot.items
@@ -229,6 +234,64 @@ class RuledListing(Listing):
         assert self._ruled is not None
         return self._told(self._ruled.exact)
 
+    def exact_of(self, row: int) -> ExactScores:
+        """One item with what rules add, its score taken apart; with all parts where it is listed.
+
+        An item that is not listed has to be settled.
+        """
+        assert self._ruled is not None
+        listed = np.flatnonzero(self._ruled.exact.items == row)
+        if len(listed):
+            return self._told(self._ruled.exact.take(listed))
+        exact = self._taken_apart(self.scored, np.array([row]))
+        if self.plan.adjusts:
+            exact = exact.adjusted(RULE, self._facts.raised(exact.items))
+        return self._told(exact)
+
+    def listed_at(self, item_id: str) -> int | None:
+        """The place of an item, from 1; None where it is not listed."""
+        assert self._ruled is not None
+        items, listed = self.snapshot.items, self._ruled.exact.items
+        ids = (
+            each.item_id if isinstance(each, Newcomer) else items[int(listed[each])]
+            for each in self.layout
+        )
+        return next((place for place, each in enumerate(ids, start=1) if each == item_id), None)
+
+    def newcomer(self, item_id: str) -> Newcomer | None:
+        """An item that came since the refresh and may be listed; None where it is none."""
+        return next((each for each in self._new if each.item_id == item_id), None)
+
+    def look_at(self, newcomer: LiveItem) -> int:
+        """Take in an item that came since the refresh and may not be listed: its row."""
+        row = self._facts.grow(1)
+        self._facts.take([row], [newcomer])
+        return row
+
+    def place(self, row: int) -> int:
+        """The rank by score of an item that is not listed, by its row in the facts.
+
+        See `Listing.place`; what nobody was asked about counts by the blend.
+        """
+        every = np.arange(len(self.snapshot.items))
+        new = np.array([each.row for each in self._new], np.int64)
+        scores = self._final + self._facts.raised(every)
+        own = scores[row] if row < len(every) else self._facts.raised(np.array([row]))[0]
+        before = scores > own
+        before[:row] |= scores[:row] == own
+        may = self._wanted & self._there & (self._facts.passes[: len(every)] | ~self._asked)
+        return int((before & may).sum()) + int((self._facts.raised(new) > own).sum()) + 1
+
+    def refusals(self, row: int) -> tuple[str, ...]:
+        """Which filters an item does not meet, by its row in the facts."""
+        refused = self._facts.refused(np.array([row]))
+        said = (self.plan.conditions[each].said() for each in self.plan.filters)
+        return tuple(
+            f"filter {each}: leaves out this item"
+            for each, number in zip(said, refused, strict=True)
+            if number
+        )
+
     @property
     def layout(self) -> tuple[int | Newcomer, ...]:
         """What stands at each place: a column of `exact`, or a newcomer."""
@@ -246,7 +309,7 @@ class RuledListing(Listing):
         parts: dict[str, float] = {}
         if self.plan.adjusts:
             parts[RULE] = float(self._facts.raised(np.array([newcomer.row]))[0])
-        if self.plan.lifts:
+        if self.plan.lifts and newcomer in self._new:
             parts[FAIRNESS] = self._ruled.lifted[self._new.index(newcomer)]
         if self._ruled.tried is not None:
             parts[EXPLORATION] = self._ruled.tried.gains.get(place, 0.0)

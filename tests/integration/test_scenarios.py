@@ -552,3 +552,47 @@ def test_what_does_not_say_whether_it_is_available_is(service, shop):
     found = service.client.get("/v1/exposure", params={"property": "available", "users": 1}).json()
     by_value = found["answers"]["by_value"]
     assert {value: share["items"] for value, share in by_value.items()} == {"true": len(shop)}
+
+
+def test_an_item_is_explained_as_it_is_under_a_scenario(service, served, shop):
+    rules = [
+        {"kind": "pin", "item_id": "new", "place": 2},
+        {"kind": "boost", "where": [{"property": "brand", "equals": "b1"}], "amount": 0.5},
+        {"kind": "at_most", "count": 2, "same": {"property": "brand"}, "within": 8},
+    ]
+    filters = [{"property": "price", "range": {"max": 8}}]
+    _put(service, "explained", {"rules": rules, "filters": filters, "k": 8})
+
+    def explained(item, user="u3"):
+        about = f"/v1/users/{user}/recommendations/{item}/explanation"
+        answer = service.client.get(about, params={"scenario": "explained"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    every = _list(service, scenario="explained", k=500)
+    whole = _list(service, scenario="explained", explain="full")["items"]
+    # What stands after the list of the scenario has no counterfactual in it.
+    for item in [*whole, every["items"][20]]:
+        found = explained(item["item_id"])
+        assert found["scenario"] == {**every["scenario"], "notes": []}
+        assert found["degraded"] == []
+        if item in whole:
+            assert found["explanation"] == item["explanation"]
+        for part in ("rank", "title", "signals", "score"):
+            assert found[part] == item[part]
+        assert found.get("placed_by") == item.get("placed_by")
+    # One that is left out has its rank by score, and the filter that does it.
+    dear = next(i for i, p in shop.items() if p["price"] == 9 and i not in _ids(every))
+    found = explained(dear)
+    assert found["scenario"]["notes"] == ["filter price in ..8.0: leaves out this item"]
+    assert sum(found["signals"].values()) == pytest.approx(found["score"], rel=1e-4, abs=1e-6)
+    better = [item for item in every["items"] if item["score"] > found["score"]]
+    assert found["rank"] == len(better) + 1
+    _run(served, "MATCH (i:Item {item_id: 'new'}) SET i.price = 9.0, i.brand = 'b1'")
+    try:
+        found = explained("new")
+    finally:
+        _run(served, "MATCH (i:Item {item_id: 'new'}) SET i.price = 1.0, i.brand = 'b0'")
+    assert (found["score"], len(found["scenario"]["notes"])) == (0.5, 1)
+    about = "/v1/users/u3/recommendations/i1/explanation"
+    assert service.client.get(about, params={"scenario": "none"}).status_code == 404

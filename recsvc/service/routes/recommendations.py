@@ -19,7 +19,12 @@ from recsvc.service.documents import (
 from recsvc.service.kept_answers import offer
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, PartsResponse, PathId, json_response
-from recsvc.service.schemas import BatchRequest, EvidenceRequest, RecommendationOptions
+from recsvc.service.schemas import (
+    BatchRequest,
+    EvidenceRequest,
+    RecommendationOptions,
+    ScenarioName,
+)
 
 router = APIRouter(tags=["recommendations"])
 
@@ -100,9 +105,10 @@ async def recommend_for_many(
     responses=described(404, 422, 503),
 )
 async def explain(
-    user_id: PathId, item_id: PathId, engine: EngineDep, metrics: MetricsDep
-) -> Response:
+    user_id: PathId, item_id: PathId, engine: EngineDep, metrics: MetricsDep,
+    scenario: Annotated[ScenarioName | None, Query()] = None,
+) -> Response:  # fmt: skip
     """Why a user is, or would be, recommended an item: any item, in full."""
-    answer = await engine.explain(user_id, item_id)
+    answer = await engine.explain(user_id, item_id, scenario)
     metrics.observe_answer(answer)
     return json_response(explanation_document(answer))

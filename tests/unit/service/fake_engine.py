@@ -268,7 +268,7 @@ class FakeEngine:
         spread = Exposure(places=places, gini=0.0, coverage=1.0, deciles=(even,) * 10)
         return MeasuredExposure(self.versions, spread, by_value if item_property else {})
 
-    async def explain(self, user_id: str, item_id: str) -> Answer:
+    async def explain(self, user_id: str, item_id: str, scenario: str | None = None) -> Answer:
         self._called("explain", user_id, item_id)
         answer = self._answer(user_id, RecommendationQuery(k=1, explain="full"))
         return replace(answer, recommendation_id=None)
