@@ -1,23 +1,24 @@
 """Who would get an item: those in whose lists it stands, or nearest to it; how often it is seen."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from recsvc.answer import Answer, RankedItem
-from recsvc.errors import NotFoundError
+from recsvc.errors import NotFoundError, TooMuchError
 from recsvc.graph.store import Store
 from recsvc.recommend.query import RecommendationQuery
 
 if TYPE_CHECKING:
     from recsvc.recommend.engine import Engine
 
+_Place = tuple[str, RankedItem | None]
 _NEIGHBOURS: Final = 20
 _LIKELY_USERS: Final = 50
 _REACH: Final = 100
-"""How far down a list the item is looked for."""
+"""How far down the lists of likely users the item is looked for."""
 _MOST_USERS: Final = 10
 
 
@@ -51,14 +52,15 @@ async def audience(
         store: the graph.
         item_id: the item.
         users: how many are drawn by chance.
-        k: length of a list; the item is looked for in the first 100 items in any case.
+        k: length of a list. Of those who have items like it the first 100 items are looked at in
+            any case.
         days: of which last days outcomes count.
 
     Raises:
         NotFoundError: there is no such item.
         SnapshotError: nothing has been refreshed yet.
         Neo4jError: the graph cannot be read in time.
-        TooMuchError: all answers together take too long.
+        TooMuchError: the answers to those who are drawn take too long together.
         BusyError: they are large, and as much as can be done is in hand.
     """
     if item_id not in await store.live_items([item_id]):
@@ -69,24 +71,37 @@ async def audience(
         store.item_outcomes(item_id, datetime.now(UTC) - timedelta(days=days)),
     )
 
-    def place(answer: Answer) -> tuple[str, RankedItem | None]:
+    def place(answer: Answer) -> _Place:
         found = (item for item in answer.items if item.item_id == item_id)
         return answer.user_id or "", next(found, None)
 
-    reach = max(k, _REACH)
-    query = RecommendationQuery(k=reach, explain="none")
-    places, _ = await engine.recommend_many(list(dict.fromkeys((*drawn, *likely))), query, place)
-    rank = {user_id: item.rank for user_id, item in places if item is not None}
-    lists = [user_id for user_id in drawn if user_id in dict(places)]
+    query = RecommendationQuery(k=k, explain="none")
+    lists, _ = await engine.recommend_many(drawn, query, place)
+    further = replace(query, k=max(k, _REACH))
+    places = dict(lists) | dict(await _as_many_as_may_be(engine, likely, further, place))
+    rank = {user_id: item.rank for user_id, item in places.items() if item is not None}
     best = sorted(rank, key=lambda user_id: (rank[user_id], user_id))[:_MOST_USERS]
-    explained, _ = await engine.recommend_many(best, RecommendationQuery(k=reach), place)
+    told = RecommendationQuery(k=max((rank[user_id] for user_id in best), default=1))
+    explained = await _as_many_as_may_be(engine, best, told, place)
     return Audience(
         engine.snapshot.versions,
         lists=len(lists),
-        holding=sum(rank.get(user_id, reach + 1) <= k for user_id in lists),
+        holding=sum(item is not None for _, item in lists),
         users=tuple((user_id, item) for user_id, item in explained if item is not None),
         outcomes=outcomes,
     )
+
+
+async def _as_many_as_may_be(
+    engine: "Engine", users: list[str], query: RecommendationQuery, take: Callable[[Answer], _Place]
+) -> list[_Place]:
+    """What is kept of the answers to some users; to the first half where all take too long."""
+    while users:
+        try:
+            return (await engine.recommend_many(users, query, take))[0]
+        except TooMuchError:
+            users = users[: len(users) // 2]
+    return []
 
 
 async def _likely_users(engine: "Engine", store: Store, item_id: str) -> list[str]:

@@ -73,5 +73,5 @@ class AudienceDocument(Document):
     outcomes: dict[str, int]
     """How many of each kind were told, such as `impression` and `click`."""
     users: list[ReceiverDocument]
-    """In whose lists it stands first, 10 at most, of those who were drawn and 50 who have items
-    like it. Where it is not among the first 100 items of anybody, there is none."""
+    """In whose lists it stands first, 10 at most: of those who were drawn, and of 50 who have items
+    like it, of whose lists the first 100 items are looked at."""

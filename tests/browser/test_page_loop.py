@@ -78,7 +78,7 @@ def test_text_of_the_graph_is_never_markup(open_page: Open, client: httpx.Client
     page = open_page("?view=item&about=evil")
     expect(page.locator(".about h2").first).to_have_text(evil)
     expect(page.locator(".figures dd")).to_have_text(evil)
-    expect(page.get_by_text("It is not among the first 100 items")).to_be_visible()
+    expect(page.get_by_text("and not among the first 100 items")).to_be_visible()
     assert page.locator("main img").count() == 0
 
 

@@ -115,7 +115,7 @@ function categoryOf(id) {
 function receivers(id, { users, answers }) {
   if (!users.length) {
     return [h('h2', {}, 'Who would get it'), h('p', { class: 'none' },
-      `It is not among the first 100 items of anybody of those who were asked about: ${count(answers.lists)} people drawn by chance, and up to 50 who have items like it.`)];
+      `It is in no list of ${count(answers.lists)} people drawn by chance, and not among the first 100 items of up to 50 who have items like it.`)];
   }
   const items = users.map((each) => each.item);
   const names = signalsOf(items);
