@@ -1,4 +1,4 @@
-"""The service in this process, on the made graph, and what tests ask of it."""
+"""The service in this process, and what tests ask of it on the made graph."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +15,18 @@ from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import OutcomeSettings, load_settings
 from tests.conftest import Served, key_ring
+
+
+@asynccontextmanager
+async def client_of(engine: Engine, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the service with an engine, whose keys and runs are in a folder."""
+    app = create_app(engine, refreshes=Refreshes(folder), keys=key_ring(folder))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://service", timeout=60) as client,
+    ):
+        yield client
 
 
 class CountingStore(Store):
@@ -43,12 +55,7 @@ async def serving(
         store, snapshot_folder=folder / "snapshots", events=load_settings().events,
         max_evidence=1000, outcomes=OutcomeSettings(fatigue=fatigue),
     )  # fmt: skip
-    app = create_app(engine, refreshes=Refreshes(folder), keys=key_ring(folder))
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://s", timeout=60) as client,
-    ):
+    async with client_of(engine, folder) as client:
         yield client, store, engine
 
 

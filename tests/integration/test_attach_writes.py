@@ -17,10 +17,8 @@ from loaders.mapped import MappedGraph
 from recsvc.graph.pasteable_cypher import pasteable, path_parameters
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
-from recsvc.service.app import create_app
-from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
-from tests.conftest import key_ring
+from tests.integration.in_process import client_of
 from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement
 
@@ -68,12 +66,7 @@ def films(session_gateway: Neo4jGateway) -> Iterator[Neo4jGateway]:
 async def serving(address: Neo4jAddress, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     engine = Engine(Store(address, timeout_seconds=20.0), snapshot_folder=folder,
                     events=load_settings().events, max_evidence=100)  # fmt: skip
-    app = create_app(engine, refreshes=Refreshes(folder), keys=key_ring(folder))
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://service", timeout=30) as client,
-    ):
+    async with client_of(engine, folder) as client:
         yield client
 
 

@@ -21,11 +21,9 @@ from recsvc.graph.outcome_store import prune_outcomes
 from recsvc.graph.store import Store
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.engine import Engine
-from recsvc.service.app import create_app
-from recsvc.service.refreshes import Refreshes
 from recsvc.settings import OutcomeSettings, load_settings
-from tests.conftest import key_ring
 from tests.faults.tcp_proxy import tcp_proxy
+from tests.integration.in_process import client_of
 from tests.statement import statement
 from tests.waiting import PATIENCE_SECONDS
 
@@ -63,12 +61,7 @@ async def serving(
         ids=IDS,
         outcomes=OutcomeSettings(**settings),
     )
-    app = create_app(engine, refreshes=Refreshes(folder), keys=key_ring(folder))
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://service", timeout=30) as client,
-    ):
+    async with client_of(engine, folder) as client:
         yield client
 
 

@@ -24,10 +24,8 @@ from loaders.tables import INTERACTIONS, FolderTables, TableMapping, parse_mappi
 from recsvc.evidence import evidence_matrix
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
-from recsvc.service.app import create_app
-from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
-from tests.conftest import key_ring
+from tests.integration.in_process import client_of
 from tests.odd_shop import odd_shop
 
 pytestmark = pytest.mark.neo4j
@@ -55,12 +53,9 @@ def ask(gateway: Neo4jGateway, tmp_path: Path) -> Iterator[Ask]:
     engine = Engine(
         store, snapshot_folder=tmp_path, events=load_settings().events, max_evidence=100
     )
-    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    client = httpx.AsyncClient(transport=transport, base_url="http://service", timeout=60)
-    lifespan = app.router.lifespan_context(app)
+    service = client_of(engine, tmp_path)
     with asyncio.Runner() as runner:
-        runner.run(lifespan.__aenter__())
+        client = runner.run(service.__aenter__())
 
         def asked(*requests: tuple[str, str, Any]) -> Any:
             async def all_of_them() -> list[httpx.Response]:
@@ -78,8 +73,7 @@ def ask(gateway: Neo4jGateway, tmp_path: Path) -> Iterator[Ask]:
             return answers if len(answers) > 1 else answers[0]
 
         yield asked
-        runner.run(client.aclose())
-        runner.run(lifespan.__aexit__(None, None, None))
+        runner.run(service.__aexit__(None, None, None))
 
 
 def stored(gateway: Neo4jGateway) -> list[tuple[Any, ...]]:

@@ -16,10 +16,8 @@ from loaders.schema import apply_schema
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.graph_writer import PutNode
-from recsvc.service.app import create_app
-from recsvc.service.refreshes import Refreshes
 from recsvc.settings import load_settings
-from tests.conftest import key_ring
+from tests.integration.in_process import client_of
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -59,12 +57,7 @@ def engine(store: CountingStore, tmp_path: Path) -> Engine:
 
 @pytest.fixture
 async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(engine, refreshes=Refreshes(tmp_path), keys=key_ring(tmp_path))
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://service", timeout=30) as client,
-    ):
+    async with client_of(engine, tmp_path) as client:
         yield client
 
 
