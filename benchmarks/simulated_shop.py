@@ -2,28 +2,34 @@
 
     python benchmarks/simulated_shop.py [--days 30] [--users 600] [--seed 0]
 
-Users and items have tastes that only the simulation knows. A user who looks at place j of a list
-(with a chance of 1/j^0.6) clicks by how well the item fits. What users once found by themselves is
+Users and items belong to communities that only the simulation knows. A user who looks at place j of
+a list (with a chance of 1/j^0.6) clicks by how good the item is, if it is of their community, and
+hardly ever else. A tenth of the items came lately: nobody has them yet. What users found before is
 ingested and refreshed twice: first with nine of ten items of each user replaced by popular ones,
-then with their own besides. Which version is better, and by how much, the simulation knows: it
-prints the true means.
+then with their own. Which version is better, and by how much, the simulation knows: `true` is the
+mean of what its lists earn.
 
 The shop runs an experiment of the second version against the first through `PUT /v1/experiments`,
 tells what was shown and clicked through `POST /v1/outcomes`, and looks at the results every
-evening. A third of the users are in no variant. Half of these see lists with exploration, half
-popular or random lists. From the log of the explored lists it is estimated what they would have
-earned without exploration, and what the first version would have earned.
+evening. The users in no variant see popular lists, random ones, or those of two scenarios that
+explore a tenth of their places, by Thompson sampling and evenly. From the log of these
+`recsvc experiments estimate` says what both versions would have earned without exploration. In the
+end what was clicked is ingested too and refreshed once more.
 
 It starts a Neo4j and a service of its own and takes both away.
 """
 
 import argparse
 import io
+import json
 import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +45,14 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_server
 from loaders.tables import FolderTables
-from recsvc.experiments.exploration import draw
-from recsvc.experiments.off_policy import LoggedPlaces, inverse_propensity, self_normalized
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
 
-ITEMS, DIM, K, CANDIDATES = 400, 6, 10, 50
+ITEMS, NEW, COMMUNITIES, K, FOUND = 400, 40, 8, 10, 12
 VISITS, EXPLORED = 0.5, 0.1
 """Chance that a user comes on a day; share of places that are explored."""
+SCENARIOS = {"curious": "thompson", "even": "uniform"}
 _AT_ONCE, _OUTCOMES = 100, 900
 
 Rows = Int64[NDArray[np.int64], " k"]
@@ -58,12 +63,13 @@ class Shop:
 
     def __init__(self, users: int, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
-        self.taste = self.rng.normal(size=(users, DIM))
-        self.kind = self.rng.normal(size=(ITEMS, DIM))
-        self.quality = self.rng.normal(size=ITEMS)
-        fit = self.taste @ self.kind.T / np.sqrt(DIM) + 0.5 * self.quality
-        self.liking = 0.6 / (1.0 + np.exp(-2.0 * (fit - 1.5)))
+        own = self.rng.integers(COMMUNITIES, size=users)
+        kind = self.rng.integers(COMMUNITIES, size=ITEMS)
+        self.quality = self.rng.beta(1.0, 2.0, size=ITEMS)
+        self.liking = np.where(own[:, None] == kind, 0.1 + 0.5 * self.quality, 0.005)
         self.looks = np.arange(1, K + 1) ** -0.6
+        self.known = ITEMS - NEW
+        """Rows of items from here on are new."""
 
     def clicks(self, user: int, items: Rows) -> NDArray[np.bool_]:
         """Which places of a list are clicked."""
@@ -75,36 +81,37 @@ class Shop:
 
     def found_before(self, *, noise: float) -> Iterator[tuple[str, str]]:
         """What each user once found: by taste, a share of it by quality alone."""
-        by_quality = np.exp(self.quality)
-        for user, liking in enumerate(self.liking):
-            own = self.rng.choice(ITEMS, 12, replace=False, p=liking / liking.sum())
-            other = self.rng.choice(ITEMS, 12, replace=False, p=by_quality / by_quality.sum())
-            for item in set(np.where(self.rng.random(12) < noise, other, own).tolist()):
+        good = self.quality[: self.known] ** 2
+        for user, liking in enumerate(self.liking[:, : self.known]):
+            own = self.rng.choice(self.known, FOUND, replace=False, p=liking / liking.sum())
+            other = self.rng.choice(self.known, FOUND, replace=False, p=good / good.sum())
+            for item in set(np.where(self.rng.random(FOUND) < noise, other, own).tolist()):
                 yield f"u{user}", f"i{item}"
 
 
-@dataclass
-class Log:
-    """What explored lists showed."""
+class Tally:
+    """Of each kind of list what was clicked, and what it was to earn."""
 
-    user: list[int] = field(default_factory=list)
-    items: list[Rows] = field(default_factory=list)
-    ranked: list[Rows] = field(default_factory=list)
-    clicked: list[NDArray[np.bool_]] = field(default_factory=list)
-    propensity: list[Float64[NDArray[np.float64], " k"]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.clicked: defaultdict[str, list[float]] = defaultdict(list)
+        self.true: defaultdict[str, list[float]] = defaultdict(list)
+        self.tried: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
 
-    def places(self, targets: Sequence[Rows]) -> LoggedPlaces:
-        """The same for estimates of a policy that shows these lists."""
-        items = np.concatenate(self.items)
-        answer, place = np.divmod(np.arange(len(items)), K)
-        return LoggedPlaces(
-            user=np.array(self.user)[answer],
-            answer=answer,
-            place=place,
-            reward=np.concatenate(self.clicked).astype(np.float64),
-            propensity=np.concatenate(self.propensity),
-            target=(items == np.concatenate(targets)).astype(np.float64),
-        )
+    def add(self, name: str, shop: Shop, user: int, items: Rows) -> NDArray[np.bool_]:
+        """A list that a user looks at: what they click."""
+        clicked = shop.clicks(user, items)
+        self.clicked[name].append(float(clicked.sum()))
+        self.true[name].append(float(shop.expected(user, items).sum()))
+        return clicked
+
+    def print(self) -> None:
+        """A row for each kind of list."""
+        print("list | lists | clicks of a list | true")
+        for name, each in sorted(self.clicked.items()):
+            print(f"{name} | {len(each):,} | {np.mean(each):.3f} | {np.mean(self.true[name]):.3f}")
+        print("tried out by | part of the days | places | chance of a click at the first place")
+        for (name, part), each in sorted(self.tried.items()):
+            print(f"{name} | {part} of 3 | {len(each):,} | {np.mean(each):.3f}")
 
 
 def main() -> None:
@@ -127,144 +134,175 @@ def main() -> None:
         }  # fmt: skip
         with Neo4jGateway(address) as gateway:
             for noise in (0.9, 0.0):
-                _learn(gateway, shop, Path(folder), noise)
-        with service(environment) as running:
-            _run(running.client, shop, options.days)
+                _learn(gateway, Path(folder), shop.found_before(noise=noise))
+            with service(environment) as running:
+                clicked = _run(running.client, shop, options.days)
+                _estimate(running.client, shop, environment)
+                _after(running.client, shop, lambda: _learn(gateway, Path(folder), clicked))
 
 
-def _learn(gateway: Neo4jGateway, shop: Shop, home: Path, noise: float) -> None:
-    tables = home / f"tables-{noise}"
-    tables.mkdir()
-    found = list(shop.found_before(noise=noise))
-    pl.DataFrame(found, schema=["user_id", "item_id"], orient="row").write_csv(
-        tables / "interactions.csv"
-    )
-    items = [f"i{item}" for item in range(ITEMS)]
-    pl.DataFrame({"item_id": items}).write_csv(tables / "items.csv")
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+def _learn(gateway: Neo4jGateway, home: Path, found: Iterable[tuple[str, str]]) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()),
+    ):
+        tables = Path(folder)
+        pairs = pl.DataFrame([*found], schema=["user_id", "item_id"], orient="row")
+        pairs.write_csv(tables / "interactions.csv")
+        items = [f"i{item}" for item in range(ITEMS)]
+        pl.DataFrame({"item_id": items}).write_csv(tables / "items.csv")
         ingest(gateway, FolderTables(tables), rejects=tables / "rejects.csv")
         models = RefreshOptions(models=("ease",), validation_users=200)
         refresh(gateway, models, load_settings().events, home=home, force=True)
 
 
-def _run(client: httpx.Client, shop: Shop, days: int) -> None:
-    users = [f"u{user}" for user in range(len(shop.taste))]
-    new = client.get(f"/v1/users/{users[0]}/recommendations").json()["versions"]["hybrid"]
+def _run(client: httpx.Client, shop: Shop, days: int) -> list[tuple[str, str]]:
+    """The days of the shop: what was clicked."""
+    users = range(len(shop.liking))
+    new = _version(client)
+    for name, by in SCENARIOS.items():
+        body = {"exploration": {"share": EXPLORED, "within": K, "by": by}}
+        assert client.put(f"/v1/scenarios/{name}", json=body).status_code == 200
     body = {
         "variants": [
-            {"name": "second", "share": 0.34},
-            {"name": "first", "share": 0.33, "version": new - 1},
+            {"name": "second", "share": 0.3},
+            {"name": "first", "share": 0.3, "version": new - 1},
         ],
         "effect": 0.3,
     }
     assert client.put("/v1/experiments/shop", json=body).status_code == 200
-    clicks: dict[str, list[float]] = {}
-    log, truth, found_on = Log(), dict[str, list[float]](), 0
+    by_people = np.argsort(-shop.liking[:, : shop.known].sum(axis=0))[:K]
+    tally, found_on, pairs = Tally(), 0, list[tuple[str, str]]()
+    outside: set[int] = set()
     for day in range(1, days + 1):
-        coming = np.flatnonzero(shop.rng.random(len(users)) < VISITS)
+        coming = [user for user in users if shop.rng.random() < VISITS]
         outcomes: list[dict[str, Any]] = []
-        for answer in _answers(client, [users[user] for user in coming]):
-            user = int(answer["user_id"][1:])
-            rows = np.array([int(item["item_id"][1:]) for item in answer["items"]])
+        for user, answer in _answers(client, [each for each in coming if each not in outside]):
             if "variant" in answer:
-                name = answer["variant"]["name"]
-                truth.setdefault(name, []).append(float(shop.expected(user, rows[:K]).sum()))
-                clicked = shop.clicks(user, rows[:K])
-                outcomes += _told(answer, clicked)
+                clicked = tally.add(answer["variant"]["name"], shop, user, _rows(answer))
+                outcomes += _told(answer, clicked, pairs)
             else:
-                name, clicked = _outside(shop, user, rows, day, log, truth)
-            clicks.setdefault(name, []).append(float(clicked.sum()))
+                outside.add(user)
+        some = [user for user in coming if user in outside]
+        part = (day - 1) * 3 // days + 1
+        outcomes += _outside(client, shop, some, by_people, tally, pairs, part)
         for at in range(0, len(outcomes), _OUTCOMES):
-            part = {"outcomes": outcomes[at : at + _OUTCOMES]}
-            assert client.post("/v1/outcomes", json=part).status_code == 200
+            sent = client.post("/v1/outcomes", json={"outcomes": outcomes[at : at + _OUTCOMES]})
+            assert sent.status_code == 200, sent.text
         result = client.get("/v1/experiments/shop/results").json()["results"][0]
         apart = result["variants"][1]["difference"]
         if apart and apart["high"] < 0 and not found_on:
             found_on = day
             print(f"day {day}: the second version is better: {apart}", flush=True)
-    print("list | lists | clicks of a list")
-    for name, each in sorted(clicks.items()):
-        print(f"{name} | {len(each):,} | {np.mean(each):.3f}")
-    print(
-        f"the second version was found to be better on day {found_on or 'none'}; true means: "
-        + ", ".join(f"{name} {np.mean(each):.3f}" for name, each in sorted(truth.items()))
-    )
-    result = client.get("/v1/experiments/shop/results").json()["results"][0]
-    print(f"after {days} days: {result}")
-    _estimate(client, shop, log, new)
+    tally.print()
+    print(f"the second version was found to be better on day {found_on or 'none'}", flush=True)
+    return pairs
 
 
 def _outside(
-    shop: Shop, user: int, rows: Rows, day: int, log: Log, truth: dict[str, list[float]]
-) -> tuple[str, NDArray[np.bool_]]:
-    """A visit of somebody who is in no variant."""
-    if user % 4 == 0:
-        return "popular", shop.clicks(user, np.argsort(-shop.quality)[:K])
-    if user % 4 == 1:
-        return "random", shop.clicks(user, shop.rng.choice(ITEMS, K, replace=False))
-    if user % 4 == 2:
-        truth.setdefault("second, all others", []).append(
-            float(shop.expected(user, rows[:K]).sum())
-        )
-        return "second, unexplored", shop.clicks(user, rows[:K])
-    seed = f"{user} {day}".encode()
-    drawn = draw(
-        np.ones(K, bool), len(rows) - K, EXPLORED, seed, lambda own: np.full(len(own), 1 / len(own))
-    )
-    shown = rows[:K].copy()
-    for place, number in drawn.candidates.items():
-        shown[place] = rows[K + number]
-    clicked = shop.clicks(user, shown)
-    log.user.append(user)
-    log.items.append(shown)
-    log.ranked.append(rows[:K])
-    log.clicked.append(clicked)
-    log.propensity.append(drawn.propensity)
-    return "second, explored", clicked
+    client: httpx.Client,
+    shop: Shop,
+    users: Sequence[int],
+    popular: Rows,
+    tally: Tally,
+    pairs: list[tuple[str, str]],
+    part: int,
+) -> Iterator[dict[str, Any]]:
+    """The visits of those who are in no variant: the outcomes of lists that explore."""
+    for user in users:
+        if user % 4 == 0:
+            tally.add("popular", shop, user, popular)
+        if user % 4 == 1:
+            tally.add("random", shop, user, shop.rng.choice(ITEMS, K, replace=False))
+    for place, (name, by) in enumerate(SCENARIOS.items(), start=2):
+        some = [user for user in users if user % 4 == place]
+        for user, answer in _answers(client, some, scenario=name):
+            rows = _rows(answer)
+            yield from _told(answer, tally.add(f"second, {by}", shop, user, rows), pairs)
+            tally.tried[by, part] += [
+                shop.liking[user, row]
+                for row, item in zip(rows.tolist(), answer["items"], strict=True)
+                if "placed_by" in item
+            ]
 
 
-def _estimate(client: httpx.Client, shop: Shop, log: Log, new: int) -> None:
-    """What other lists would have earned for those who saw explored ones, and the truth."""
-    users = sorted(set(log.user))
-    before = {
-        int(answer["user_id"][1:]): np.array([int(i["item_id"][1:]) for i in answer["items"]])[:K]
-        for answer in _answers(client, [f"u{user}" for user in users], version=new - 1)
-    }
-    policies = {"second": log.ranked, "first": [before[user] for user in log.user]}
-    print("policy | clicks of a list | SNIPS (95%) | IPS (95%) | places that count")
-    for name, lists in policies.items():
-        places = log.places(lists)
-        truth = np.mean(
-            [shop.expected(user, items).sum() for user, items in zip(log.user, lists, strict=True)]
-        )
-        normalized, plain = self_normalized(places), inverse_propensity(places)
-        print(
-            f"{name} | {truth:.3f} | {normalized.mean:.3f} ({normalized.low:.3f} to "
-            f"{normalized.high:.3f}) | {plain.mean:.3f} ({plain.low:.3f} to {plain.high:.3f}) | "
-            f"{plain.effective_places:,.0f} of {len(places.user):,}"
-        )
+def _estimate(client: httpx.Client, shop: Shop, environment: Mapping[str, str]) -> None:
+    """What both versions would have earned for those who saw explored lists, and the truth."""
+    new = _version(client)
+    print("log | version | true | as shown | SNIPS (95%) | DR (95%) | IPS (95%) | mean weight")
+    for place, name in enumerate(SCENARIOS, start=2):
+        users = [user for user in range(len(shop.liking)) if user % 4 == place]
+        for version in (new, new - 1):
+            command = [
+                sys.executable, "-m", "recsvc", "experiments", "estimate", "--json",
+                "--scenario", name, "--version", str(version),
+            ]  # fmt: skip
+            done = subprocess.run(
+                command, env={**os.environ, **environment}, capture_output=True, check=True
+            )
+            found = json.loads(done.stdout)
+            # Of the users of the log: those who are in no variant.
+            inside = {u for u, answer in _answers(client, users) if "variant" in answer}
+            true = np.mean([
+                shop.expected(user, _rows(answer)).sum()
+                for user, answer in _answers(client, users, version=version)
+                if user not in inside
+            ])  # fmt: skip
+            said = " | ".join(
+                "{mean:.3f} ({low:.3f} to {high:.3f})".format(**found[each])
+                for each in ("self_normalized", "doubly_robust", "inverse_propensity")
+            )
+            which = "second" if version == new else "first"
+            shown = found["logged"]["mean"]
+            print(f"{name} | {which} | {true:.3f} | {shown:.3f} | {said} | {found['weight']:.2f}")
+
+
+def _after(client: httpx.Client, shop: Shop, learn: Any) -> None:
+    """What the lists of all users are worth before and after what was clicked is learned."""
+    before = _version(client)
+    print("version | true | places of new items")
+    for name in ("second", "third, with what was clicked"):
+        lists = [(user, _rows(answer)) for user, answer in
+                 _answers(client, range(len(shop.liking)), version=_version(client))]  # fmt: skip
+        true = np.mean([shop.expected(user, items).sum() for user, items in lists])
+        new = np.mean([(items >= shop.known).mean() for _, items in lists])
+        print(f"{name} | {true:.3f} | {new:.1%}", flush=True)
+        if name == "second":
+            learn()
+            while _version(client) == before:
+                time.sleep(0.2)
+
+
+def _version(client: httpx.Client) -> int:
+    return client.get("/v1/users/u0/recommendations").json()["versions"]["hybrid"]
 
 
 def _answers(
-    client: httpx.Client, users: Sequence[str], version: int | None = None
-) -> Iterator[dict[str, Any]]:
+    client: httpx.Client, users: Sequence[int], **more: Any
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lists of some users, who are all known."""
     for at in range(0, len(users), _AT_ONCE):
-        body: dict[str, Any] = {
-            "user_ids": list(users[at : at + _AT_ONCE]), "k": K + CANDIDATES, "explain": "none",
-        }  # fmt: skip
-        if version is not None:
-            body["version"] = version
+        some = users[at : at + _AT_ONCE]
+        body = {"user_ids": [f"u{user}" for user in some], "k": K, "explain": "none", **more}
         answer = client.post("/v1/recommendations/batch", json=body)
         assert answer.status_code == 200, answer.text
-        yield from answer.json()["answers"]
+        yield from zip(some, answer.json()["answers"], strict=True)
 
 
-def _told(answer: dict[str, Any], clicked: NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
-    """The outcomes of a list that was shown."""
-    for item, click in zip(answer["items"][:K], clicked.tolist(), strict=True):
+def _rows(answer: Mapping[str, Any]) -> Rows:
+    return np.array([int(item["item_id"][1:]) for item in answer["items"]])
+
+
+def _told(
+    answer: Mapping[str, Any], clicked: NDArray[np.bool_], pairs: list[tuple[str, str]]
+) -> Iterator[dict[str, Any]]:
+    """The outcomes of a list that was shown; what was clicked joins `pairs`."""
+    for item, click in zip(answer["items"], clicked.tolist(), strict=True):
         of = {"recommendation_id": answer["recommendation_id"], "item_id": item["item_id"]}
         yield of | {"kind": "impression"}
         if click:
+            pairs.append((answer["user_id"], item["item_id"]))
             yield of | {"kind": "click"}
 
 

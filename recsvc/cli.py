@@ -63,6 +63,7 @@ app.add_typer(trials, name="experiments")
 trials.command(name="list")(experiments.list_)
 trials.command()(experiments.put)
 trials.command()(experiments.results)
+trials.command()(experiments.estimate)
 trials.command()(experiments.stop)
 trials.command()(experiments.delete)
 

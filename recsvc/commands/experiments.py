@@ -1,5 +1,6 @@
 """Experiments, for people at a terminal."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,10 @@ from recsvc.experiments.document import Experiment
 from recsvc.experiments.sequential import Difference
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.experiments import KnownExperiment, results_document, told
+from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import load_settings
+
+_LEAST_WEIGHT = 0.8
 
 
 def list_(as_json: AsJson = False) -> None:
@@ -105,6 +109,45 @@ def _state(known: KnownExperiment) -> str:
     if promoted is None:
         return "stopped"
     return f"{promoted} promoted" if known.decides else f"stopped, {promoted} was promoted"
+
+
+def estimate(
+    version: Annotated[
+        int | None, typer.Option(help="Of the blend; left out, the active one.")
+    ] = None,
+    scenario: Annotated[str | None, typer.Option(help="What the lists are made under.")] = None,
+    logged: Annotated[
+        str | None, typer.Option(help="The scenario of the log; left out, that of --scenario.")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="Of outcomes, such as purchase.")] = "click",
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Of the log: how many last.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """What lists would have earned, from what was shown instead and what followed."""
+    query = RecommendationQuery(version=version, scenario=scenario)
+    found = with_engine(
+        load_settings(), lambda engine: engine.estimate(query, logged or scenario, kind, days)
+    )
+    if as_json:
+        console.print_json(asdict(found))
+        return
+    named = {
+        "as shown": found.logged,
+        "IPS": found.inverse_propensity,
+        "SNIPS": found.self_normalized,
+        "DR": found.doubly_robust,
+    }
+    rows = [
+        (name, round(v.mean, 5), f"{v.low:.5f} to {v.high:.5f}", round(v.effective_places))
+        for name, v in named.items()
+    ]
+    title = f"{kind} of an answer: {found.places:,} places of {found.answers:,} answers"
+    console.print_table(title, ("lists", "mean", "95%", "places that count"), rows)
+    if found.weight < _LEAST_WEIGHT:
+        console.say(
+            f"the mean weight of a place is {found.weight:.2f}, expected about 1: much of these "
+            "lists was never shown, and counts as if it earned nothing"
+        )
 
 
 def _interval(apart: Difference | None) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +19,29 @@ MAX_SHOWN: Final = 1_000
 """Most outcomes of a user that are looked at for what was shown to them, the newest."""
 HALF_LIVES: Final = 5
 """What is older than so many half-lives is not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedPlace:
+    """A place of an answer that was shown to a user.
+
+    Attributes:
+        recommendation: names the answer.
+        user_id: who saw it.
+        item_id: what was there.
+        position: the place, from 1.
+        propensity: the chance with which the item was there.
+        answered_at: when the answer was sent.
+        reward: 1 where the kind of outcome followed that was asked about, else 0.
+    """
+
+    recommendation: str
+    user_id: str
+    item_id: str
+    position: int
+    propensity: float
+    answered_at: datetime
+    reward: float
 
 
 class OutcomeStore(Transport):
@@ -85,6 +109,27 @@ class OutcomeStore(Transport):
         query = catalogue()["serve/item_outcomes"]
         rows = await self._run(query, item_id=item_id, since=since, limit=_MOST_ROWS)
         return {row["kind"]: row["number"] for row in rows}
+
+    async def logged_places(
+        self, scenario: str | None, kind: str, since: datetime, limit: int
+    ) -> list[LoggedPlace]:
+        """What users were shown from a time on, the newest, and what followed.
+
+        Args:
+            scenario: of the lists; None: those under none.
+            kind: of the outcome that counts.
+            since: the time.
+            limit: how many outcomes are looked at.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        rows = await self._run(
+            catalogue()["serve/logged_places"], scenario=scenario or "", kind=kind, since=since,
+            limit=limit,
+        )  # fmt: skip
+        times = "answered_at"
+        return [LoggedPlace(**row | {times: row[times].to_native()}) for row in rows]
 
     async def tried_out(
         self, scenario: str, kind: str, limit: int

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from loaders.errors import Neo4jAwayError
 from recsvc.evidence import Evidence
@@ -48,6 +48,19 @@ class AskerReader:
         """
         stored = await self._store.user(user_id, limit=self._limit)
         return stored_asker(user_id, stored, self._events, limit=self._limit), stored
+
+    async def before(self, user_id: str, moment: datetime) -> Asker:
+        """What counts as evidence of a user by what they did before a moment, or at no known time.
+
+        Raises:
+            NotFoundError: there is no such user.
+            Neo4jError: the graph cannot be read in time.
+        """
+        stored = await self._store.user(user_id, limit=self._limit)
+        at = moment.timestamp()
+        then = [row for row in stored.interactions if row[3] is None or row[3] < at]
+        stored = replace(stored, interactions=then)
+        return stored_asker(user_id, stored, self._events, limit=self._limit)
 
     async def asker(self, user_id: str, snapshot: Snapshot) -> tuple[Asker, Snapshot]:
         """What is known about a user now, and the arrays with what those they follow did.

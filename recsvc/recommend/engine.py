@@ -28,6 +28,13 @@ from recsvc.recommend.active_snapshot import Serving
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader
 from recsvc.recommend.audience import Audience, audience
+from recsvc.recommend.estimates import (
+    MOST_LOGGED,
+    Estimates,
+    estimates,
+    other_lists,
+    since_days,
+)
 from recsvc.recommend.experiments import Experiments
 from recsvc.recommend.exploring import Explorations
 from recsvc.recommend.exposure import (
@@ -268,6 +275,29 @@ class Engine:
     async def audience(self, item_id: str, users: int, k: int, days: int) -> Audience:
         """See `recsvc.recommend.audience.audience`."""
         return await audience(self, self._store, item_id, users, k, days)
+
+    async def estimate(
+        self, query: RecommendationQuery, logged: str | None, kind: str, days: int
+    ) -> Estimates:
+        """What lists would have earned for the users who were shown others.
+
+        Args:
+            query: what the lists are made by: its version and scenario count.
+            logged: the scenario of the lists that were shown; None: under none.
+            kind: of the outcome that counts.
+            days: of how many last days.
+
+        Raises:
+            NotFoundError: there is no such version or scenario, or nothing was logged.
+            SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the graph cannot be read in time.
+        """
+        snapshot, asked = await self._queries.resolve(query, query)
+        log = await self._store.logged_places(logged, kind, since_days(days), MOST_LOGGED)
+        lists = await other_lists(
+            log, snapshot, asked, store=self._store, askers=self._askers, answers=self._answers
+        )
+        return estimates(log, lists)
 
     async def explain(self, user_id: str, item_id: str, scenario: str | None = None) -> Answer:
         """Why a user is or would be recommended an item: any item of the graph.

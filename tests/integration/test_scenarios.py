@@ -9,6 +9,7 @@ import pytest
 from loaders.catalogue import Query
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
+from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import load_settings
 from tests.integration.conftest import QUICK
 
@@ -210,8 +211,11 @@ def test_some_places_are_tried_out_and_what_follows_is_learned(service, served, 
     outcomes = [{"recommendation_id": answer["recommendation_id"], "item_id": item["item_id"],
                  "kind": "impression"} for answer in lists for item in answer["items"]]  # fmt: skip
     clicked = {"recommendation_id": named, "item_id": tried[one][0]["item_id"], "kind": "click"}
-    told = service.client.post("/v1/outcomes", json={"outcomes": [*outcomes, clicked]})
-    assert told.json()["new"] == len(outcomes) + 1
+    other = next(each["item_id"] for each in lists[one]["items"] if "placed_by" not in each)
+    told = service.client.post(
+        "/v1/outcomes", json={"outcomes": [*outcomes, clicked, clicked | {"item_id": other}]}
+    )
+    assert told.json()["new"] == len(outcomes) + 2
     rows = _run(served, "MATCH (o:Outcome {scenario: 'curious', kind: 'impression'}) RETURN "
                         "o.item_id AS item, o.propensity AS chance, o.tried AS tried")  # fmt: skip
     assert sum(row["tried"] is not None for row in rows) == sum(map(len, tried))
@@ -220,11 +224,18 @@ def test_some_places_are_tried_out_and_what_follows_is_learned(service, served, 
         known = {} if row["tried"] is None else json.loads(row["tried"])
         assert row["chance"] < 0.5 if known else row["chance"] == 0.5
         tries.append(known.keys())
-    names, known = asyncio.run(_learned(served, "curious"))
+    (names, known), estimates = asyncio.run(_learned(served, "curious"))
     assert all(each in (set(), set(names)) for each in tries)
     of_one = names.index("one")
     assert known.precision[of_one, of_one] == 1.0 + sum(map(len, tried))
     assert known.response[of_one] == 1.0
+    # Without exploration each list would have been the plain one: an item that is shown there with
+    # a chance of a half counts twice.
+    assert (estimates.answers, estimates.places) == (12, 72)
+    assert estimates.logged.mean == pytest.approx(2 / 12)
+    assert estimates.inverse_propensity.mean == pytest.approx(2 / 12)
+    assert estimates.weight == pytest.approx(2 * (72 - sum(map(len, tried))) / 72)
+    assert 0.0 < estimates.self_normalized.mean < 1.0
 
 
 async def _learned(served, name):
@@ -236,7 +247,9 @@ async def _learned(served, name):
     try:
         await engine.explorations.learn()
         assert "new" in engine.explorations.newcomers
-        return engine.explorations.rewards[name]
+        query = RecommendationQuery(scenario=name)
+        estimates = await engine.estimate(query, name, "click", 1)
+        return engine.explorations.rewards[name], estimates
     finally:
         await engine.stop()
 

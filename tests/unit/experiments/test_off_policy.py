@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from recsvc.experiments.off_policy import (
     PolicyValue,
     doubly_robust,
     inverse_propensity,
+    predicted_rewards,
     self_normalized,
 )
 
@@ -105,3 +108,19 @@ def test_what_cannot_be_weighed_is_refused() -> None:
         LoggedPlaces(one, one, one, np.ones(1), np.zeros(1), np.ones(1))
     with pytest.raises(ValueError, match="nothing to estimate"):
         LoggedPlaces(none, none, none, np.ones(0), np.ones(0), np.ones(0))
+
+
+def test_the_model_of_rewards_says_nothing_of_a_user_by_their_own() -> None:
+    shop, rng = Shop(3), np.random.default_rng(4)
+    log = shop.log(3_000, rng)
+    chosen = rng.integers(0, ITEMS, len(log.user))
+    predicted, of_target = predicted_rewards(log, shop.item, chosen)
+    assert np.corrcoef(predicted, shop.reward[log.place, shop.item])[0, 1] > 0.8
+    assert np.corrcoef(of_target, shop.reward[log.place, chosen])[0, 1] > 0.6
+    # Whatever a user did: their own predictions stay.
+    mine = log.user == 7
+    other = replace(log, reward=np.where(mine, 50.0, log.reward))
+    again, _ = predicted_rewards(other, shop.item, chosen)
+    even = log.user % 2 == 7 % 2
+    assert (again[even] == predicted[even]).all()
+    assert (again[~even] != predicted[~even]).any()

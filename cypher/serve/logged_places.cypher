@@ -1,0 +1,16 @@
+// Places of answers that users were shown from a time on, under a scenario or, where its name is
+// empty, under none: the chance of each item at its place, and 1 where a kind of outcome followed,
+// else 0. Looks at the newest outcomes, as many as `limit`.
+// mode: read
+// params: scenario: str, kind: str, since: datetime, limit: int
+// returns: recommendation: str, user_id: str, item_id: str, position: int, propensity: float, answered_at: datetime, reward: float
+MATCH (o:Outcome)
+WHERE o.at >= $since AND o.answered_at >= $since AND coalesce(o.scenario, '') = $scenario
+  AND o.user_id IS :: STRING NOT NULL AND o.kind IN ['impression', $kind]
+WITH o ORDER BY o.at DESC LIMIT $limit
+WITH o.recommendation AS recommendation, o.user_id AS user_id, o.item_id AS item_id,
+     o.position AS position, o.propensity AS propensity, o.answered_at AS answered_at,
+     collect(DISTINCT o.kind) AS kinds
+WHERE 'impression' IN kinds AND propensity > 0.0
+RETURN recommendation, user_id, item_id, position, toFloat(propensity) AS propensity, answered_at,
+       CASE WHEN $kind IN kinds THEN 1.0 ELSE 0.0 END AS reward

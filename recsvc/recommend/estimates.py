@@ -1,0 +1,162 @@
+"""What another version of the blend, or another scenario, would have earned: from the log.
+
+The log is what was shown to users and what followed, each place with its propensity. What the other
+would have shown is made from what was known of a user before their first answer of the log, so
+that nothing that followed an answer speaks for what was in it.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import numpy as np
+from jaxtyping import Int64
+from numpy.typing import NDArray
+
+from recsvc.errors import NotFoundError
+from recsvc.experiments.off_policy import (
+    LoggedPlaces,
+    PolicyValue,
+    doubly_robust,
+    inverse_propensity,
+    predicted_rewards,
+    self_normalized,
+)
+from recsvc.graph.outcome_store import LoggedPlace
+from recsvc.graph.store import Store
+from recsvc.outcomes.recommendation_id import MAX_PLACES
+from recsvc.recommend.answers import Answers
+from recsvc.recommend.asker_reader import AskerReader
+from recsvc.recommend.resolved_query import ResolvedQuery
+from recsvc.snapshot.arrays import Snapshot
+
+MOST_LOGGED: Final = 100_000
+"""Places of the log that are read, the newest."""
+_USERS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What lists would have earned, as a mean over answers.
+
+    Attributes:
+        answers: of the log.
+        places: that were shown in them.
+        logged: what the lists that were shown did earn.
+        inverse_propensity: see the function of this name, as the two below.
+        self_normalized: the same.
+        doubly_robust: the same.
+        weight: the mean weight of a place. It is about 1 where the log shows all that the other
+            would; where it is much less, the log says little of it.
+    """
+
+    answers: int
+    places: int
+    logged: PolicyValue
+    inverse_propensity: PolicyValue
+    self_normalized: PolicyValue
+    doubly_robust: PolicyValue
+    weight: float
+
+
+async def other_lists(
+    log: Sequence[LoggedPlace],
+    snapshot: Snapshot,
+    asked: ResolvedQuery,
+    *,
+    store: Store,
+    askers: AskerReader,
+    answers: Answers,
+) -> dict[str, tuple[str, ...]]:
+    """The list of each user of a log by what is asked about; none is explored.
+
+    Args:
+        log: what was shown.
+        snapshot: what the lists are made from.
+        asked: how.
+        store: the graph.
+        askers: reads who asks.
+        answers: makes answers.
+
+    Raises:
+        Neo4jError: the graph cannot be read in time.
+    """
+    first: dict[str, datetime] = {}
+    for each in log:
+        first[each.user_id] = min(each.answered_at, first.get(each.user_id, each.answered_at))
+    length = min(MAX_PLACES, max((each.position for each in log), default=1))
+    query = replace(asked.query, k=length, explain="none", recommendation_id=None)
+    asked = replace(asked, query=query, exploring=None)
+    at_once, lists = asyncio.Semaphore(_USERS_AT_ONCE), dict[str, tuple[str, ...]]()
+
+    async def make(user_id: str, before: datetime) -> None:
+        async with at_once:
+            with store.one_request():
+                try:
+                    asker = await askers.before(user_id, before)
+                except NotFoundError:
+                    return
+                answer = await answers.of(await asked.listing(snapshot, asker), 0.0)
+        lists[user_id] = tuple(item.item_id for item in answer.items)
+
+    await asyncio.gather(*(make(user_id, at) for user_id, at in first.items()))
+    return lists
+
+
+def estimates(log: Sequence[LoggedPlace], lists: Mapping[str, Sequence[str]]) -> Estimates:
+    """What some lists would have earned where others were shown.
+
+    Args:
+        log: what was shown.
+        lists: of each user; places of users who have none are left out.
+
+    Raises:
+        NotFoundError: nothing of these users was logged.
+    """
+    log = [each for each in log if each.user_id in lists]
+    if not log:
+        raise NotFoundError(
+            "no outcome of the kind `impression` is kept of these lists: there is nothing to "
+            "estimate from"
+        )
+    place = np.array([each.position - 1 for each in log], np.int64)
+    there = [_at(lists[each.user_id], each.position) for each in log]
+    numbers = _numbers([*(each.item_id for each in log), *(item or "" for item in there)])
+    item, target_item = numbers[: len(log)], numbers[len(log) :]
+    same = np.array([each.item_id == other for each, other in zip(log, there, strict=True)])
+    places = LoggedPlaces(
+        user=_numbers([each.user_id for each in log]),
+        answer=_numbers([each.recommendation for each in log]),
+        place=place,
+        reward=np.array([each.reward for each in log], np.float64),
+        propensity=np.array([each.propensity for each in log], np.float64),
+        target=same.astype(np.float64),
+    )
+    listed = np.array([each is not None for each in there])
+    predicted, of_target = predicted_rewards(places, item, target_item)
+    as_logged = replace(places, target=places.propensity)
+    return Estimates(
+        int(places.answer.max()) + 1,
+        len(log),
+        inverse_propensity(as_logged),
+        inverse_propensity(places),
+        self_normalized(places),
+        doubly_robust(places, predicted, of_target * listed),
+        float(places.weight.mean()),
+    )
+
+
+def since_days(days: int) -> datetime:
+    """The time so many days ago."""
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def _at(items: Sequence[str], position: int) -> str | None:
+    return items[position - 1] if position <= len(items) else None
+
+
+def _numbers(names: Sequence[str]) -> Int64[NDArray[np.int64], " n"]:
+    """A number for each name, from 0 without a gap."""
+    return np.unique(np.array(names), return_inverse=True)[1].astype(np.int64)
