@@ -34,19 +34,6 @@ _CLASS_BITS = 20
 _CLASSES = 2048
 
 
-def transition_matrix(graph: HeteroGraph, evidence: sp.csr_matrix) -> sp.csr_matrix:
-    """Row-stochastic steps over users and items: interactions both ways, follows both ways.
-
-    Returns:
-        float64 [users + items, users + items]; users first. A node without neighbours has an
-        empty row.
-    """
-    adjacency = _adjacency(graph, evidence).astype(np.float64)
-    degree = np.asarray(adjacency.sum(axis=1)).ravel()
-    scale = np.divide(1.0, degree, out=np.zeros_like(degree), where=degree > 0)
-    return (sp.diags(scale) @ adjacency).tocsr()
-
-
 def _adjacency(graph: HeteroGraph, evidence: sp.csr_matrix) -> sp.csr_matrix:
     """Who and what are linked, a byte each: int8 [users + items, users + items]."""
     n_users = len(graph.users)

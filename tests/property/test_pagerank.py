@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
-from recsvc.signals.pagerank import pagerank_rows, transition_matrix
+from recsvc.signals.pagerank import pagerank_rows
+from tests.transitions import transition_matrix
 
 DAMPING = st.sampled_from([0.3, 0.5, 0.85])
 

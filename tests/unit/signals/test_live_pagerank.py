@@ -13,8 +13,9 @@ from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.graph.store import Store
 from recsvc.recommend.fresh_rows import with_live_rows
 from recsvc.signals import RowSignal
-from recsvc.signals.pagerank import pagerank_rows, transition_matrix
+from recsvc.signals.pagerank import pagerank_rows
 from recsvc.snapshot.arrays import Snapshot
+from tests.transitions import transition_matrix
 
 USERS, ITEMS, DAMPING = 200, 80, 0.5
 
