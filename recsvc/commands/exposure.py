@@ -19,14 +19,15 @@ def exposure(
     item_property: Annotated[
         str | None, typer.Option("--property", help="A property of items, such as brand.")
     ] = None,
+    group: Annotated[str | None, typer.Option(help="A property of users, such as country.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """How evenly items come to be seen: in the lists of some users, and of what was shown."""
 
     async def measured(engine: Engine) -> tuple[int, MeasuredExposure, MeasuredExposure]:
         return (
-            *await engine.exposure_of_answers(users, k, item_property),
-            await engine.exposure_of_impressions(days, item_property),
+            *await engine.exposure_of_answers(users, k, item_property, group),
+            await engine.exposure_of_impressions(days, item_property, group),
         )
 
     lists, answers, shown = with_engine(load_settings(), measured)
@@ -47,3 +48,7 @@ def _print(title: str, found: MeasuredExposure) -> None:
         for name, share in (tenths | dict(found.by_value)).items()
     ]
     console.print_table("shares", ("items", "number", "of items", "of places"), rows)
+    for title, name, some in (("groups", "users", found.by_group), ("days", "day", found.by_day)):
+        if some:
+            cells = [(each or "none", e.places, e.gini, e.coverage) for each, e in some.items()]
+            console.print_table(title, (name, "places", "Gini", "coverage"), cells)

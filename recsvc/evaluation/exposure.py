@@ -45,6 +45,27 @@ class Exposure:
     deciles: tuple[Share, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Evenness:
+    """How even some places are; see `Exposure`."""
+
+    places: int
+    gini: float
+    coverage: float
+
+
+def evenness(counts: Sequence[int], item_count: int) -> Evenness:
+    """Measure the places of some of the lists.
+
+    Args:
+        counts: places of each item that has some.
+        item_count: of all items; those without a place count too.
+    """
+    places = np.zeros(max(item_count, len(counts)), np.int64)
+    places[len(places) - len(counts) :] = np.sort(np.asarray(counts, np.int64))
+    return Evenness(int(places.sum()), gini(places), coverage(places))
+
+
 def exposure(places: Places, popularity: NDArray[np.number]) -> Exposure:
     """Measure the places of some lists.
 

@@ -100,6 +100,19 @@ class OutcomeStore(Transport):
         rows = await self._run(query, since=since, limit=MOST_PLACES)
         return {row["item_id"]: row["places"] for row in rows}
 
+    async def shown_by_day(self, since: datetime, limit: int) -> dict[str, list[int]]:
+        """See `cypher/serve/shown_by_day.cypher`: by day, the numbers of its items."""
+        rows = await self._run(catalogue()["serve/shown_by_day"], since=since, limit=limit)
+        return {row["day"]: row["counts"] for row in rows}
+
+    async def shown_by_group(
+        self, user_property: str, since: datetime, limit: int
+    ) -> dict[str, list[int]]:
+        """See `cypher/serve/shown_by_group.cypher`: by value, the numbers of its items."""
+        query = catalogue()["serve/shown_by_group"]
+        rows = await self._run(query, property=user_property, since=since, limit=limit)
+        return {row["value"]: row["counts"] for row in rows}
+
     async def item_outcomes(self, item_id: str, since: datetime) -> dict[str, int]:
         """How many outcomes of each kind an item has from a time on.
 

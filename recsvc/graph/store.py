@@ -390,6 +390,12 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
         rows = await self._run(query, item_id=item_id, other_ids=list(other_ids), limit=limit)
         return [row["user_id"] for row in rows]
 
+    async def users_by_value(self, user_property: str, user_ids: Sequence[str]) -> dict[str, str]:
+        """See `cypher/serve/users_by_value.cypher`: the value by id of the user."""
+        query = catalogue()["serve/users_by_value"]
+        rows = await self._run(query, property=user_property, user_ids=list(user_ids))
+        return {row["user_id"]: row["value"] for row in rows}
+
     async def places_by_value(
         self, item_property: str, places: Mapping[str, int], limit: int
     ) -> list[Row]:

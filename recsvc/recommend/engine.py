@@ -261,16 +261,16 @@ class Engine:
             return await self._store.users_at(share, limit)
 
     async def exposure_of_answers(
-        self, users: int, k: int, item_property: str | None
+        self, users: int, k: int, item_property: str | None, group: str | None
     ) -> tuple[int, MeasuredExposure]:
         """See `recsvc.recommend.exposure.exposure_of_answers`."""
-        return await exposure_of_answers(self, self._store, users, k, item_property)
+        return await exposure_of_answers(self, self._store, users, k, item_property, group)
 
     async def exposure_of_impressions(
-        self, days: int, item_property: str | None
+        self, days: int, item_property: str | None, group: str | None
     ) -> MeasuredExposure:
         """See `recsvc.recommend.exposure.exposure_of_impressions`."""
-        return await exposure_of_impressions(self._store, self.snapshot, days, item_property)
+        return await exposure_of_impressions(self._store, self.snapshot, days, item_property, group)
 
     async def audience(self, item_id: str, users: int, k: int, days: int) -> Audience:
         """See `recsvc.recommend.audience.audience`."""

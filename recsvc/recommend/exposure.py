@@ -1,15 +1,15 @@
 """How the places of answers are spread over items: of a sample of users, as they would be now."""
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from recsvc.answer import Answer
-from recsvc.evaluation.exposure import Exposure, Share, exposure, shares
+from recsvc.evaluation.exposure import Evenness, Exposure, Share, evenness, exposure, shares
 from recsvc.graph.store import Store
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.snapshot.arrays import Snapshot
@@ -29,15 +29,20 @@ class MeasuredExposure:
         exposure: over the items of the active version that were available at its refresh.
         by_value: by value of a property, the one with the most items first; empty where none was
             asked about.
+        by_group: of the lists of users with each value of a property, the one with the most places
+            first; empty where none was asked about.
+        by_day: of each day (UTC), the newest first; empty where all is of one moment.
     """
 
     versions: Mapping[str, int]
     exposure: Exposure
     by_value: Mapping[str, Share]
+    by_group: Mapping[str, Evenness] = field(default_factory=dict[str, Evenness])
+    by_day: Mapping[str, Evenness] = field(default_factory=dict[str, Evenness])
 
 
 async def exposure_of_answers(
-    engine: "Engine", store: Store, users: int, k: int, item_property: str | None
+    engine: "Engine", store: Store, users: int, k: int, item_property: str | None, group: str | None
 ) -> tuple[int, MeasuredExposure]:
     """How the places of lists of some users are spread, as they would be answered now.
 
@@ -47,6 +52,7 @@ async def exposure_of_answers(
         users: of how many, drawn anew.
         k: length of each list.
         item_property: of items, whose values are told apart; None for none.
+        group: a property of users, whose values are told apart; None for none.
 
     Returns:
         The number of lists, and the measures.
@@ -59,12 +65,21 @@ async def exposure_of_answers(
     """
     query = RecommendationQuery(k=k, explain="none", in_experiments=False)
     lists, _ = await engine.recommend_many(await store.sample_users(users), query, _item_ids)
-    places = Counter(item_id for items in lists for item_id in items)
-    return len(lists), await _measured(store, engine.snapshot, places, item_property)
+    places = Counter(item_id for _, items in lists for item_id in items)
+    measured = await _measured(store, engine.snapshot, places, item_property)
+    if group is None:
+        return len(lists), measured
+    values = await store.users_by_value(group, [user_id for user_id, _ in lists])
+    by_value: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for user_id, items in lists:
+        by_value[values.get(user_id, "")].update(items)
+    most = sorted(by_value.items(), key=lambda each: (-each[1].total(), each[0]))[:_MOST_VALUES]
+    found = {value: [*counter.values()] for value, counter in most}
+    return len(lists), replace(measured, by_group=_even(found, engine.snapshot))
 
 
 async def exposure_of_impressions(
-    store: Store, snapshot: Snapshot, days: int, item_property: str | None
+    store: Store, snapshot: Snapshot, days: int, item_property: str | None, group: str | None
 ) -> MeasuredExposure:
     """How the impressions of the last days are spread over items.
 
@@ -73,12 +88,16 @@ async def exposure_of_impressions(
         snapshot: whose items count.
         days: how many.
         item_property: of items, whose values are told apart; None for none.
+        group: a property of users, whose values are told apart; None for none.
 
     Raises:
         Neo4jError: the graph cannot be read in time.
     """
-    places = await store.shown_places(datetime.now(UTC) - timedelta(days=days))
-    return await _measured(store, snapshot, places, item_property)
+    since = datetime.now(UTC) - timedelta(days=days)
+    measured = await _measured(store, snapshot, await store.shown_places(since), item_property)
+    by_day = await store.shown_by_day(since, days + 1)
+    by_group = {} if group is None else await store.shown_by_group(group, since, _MOST_VALUES)
+    return replace(measured, by_day=_even(by_day, snapshot), by_group=_even(by_group, snapshot))
 
 
 async def _measured(
@@ -98,8 +117,14 @@ async def _measured(
     return MeasuredExposure(snapshot.versions, measured, dict(zip(names, of_group, strict=True)))
 
 
-def _item_ids(answer: Answer) -> list[str]:
-    return [item.item_id for item in answer.items]
+def _item_ids(answer: Answer) -> tuple[str, list[str]]:
+    return answer.user_id or "", [item.item_id for item in answer.items]
+
+
+def _even(counts: Mapping[str, Sequence[int]], snapshot: Snapshot) -> dict[str, Evenness]:
+    """How even places are, by value, from the numbers of places of items."""
+    items = int(snapshot.available.sum())
+    return {value: evenness(some, items) for value, some in counts.items()}
 
 
 def exposure_document(
@@ -109,10 +134,11 @@ def exposure_document(
     return {
         "versions": dict(answers.versions),
         "answers": {"lists": lists, **_spread(answers)},
-        "shown": _spread(shown),
+        "shown": {**_spread(shown), "by_day": {d: asdict(e) for d, e in shown.by_day.items()}},
     }
 
 
 def _spread(found: MeasuredExposure) -> dict[str, Any]:
     by_value = {value: asdict(share) for value, share in found.by_value.items()}
-    return {**asdict(found.exposure), "by_value": by_value}
+    by_group = {value: asdict(even) for value, even in found.by_group.items()}
+    return {**asdict(found.exposure), "by_value": by_value, "by_group": by_group}

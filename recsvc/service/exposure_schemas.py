@@ -15,6 +15,14 @@ class ShareDocument(Document):
     """Their share of all items."""
 
 
+class EvennessDocument(Document):
+    """How even the places of some lists are."""
+
+    places: int
+    gini: float
+    coverage: float
+
+
 class SpreadDocument(Document):
     """How places are spread over items."""
 
@@ -29,6 +37,9 @@ class SpreadDocument(Document):
     by_value: dict[str, ShareDocument]
     """By value of the property, the one with the most items first, 100 at most; an empty text
     stands for no value. Empty without `property`."""
+    by_group: dict[str, EvennessDocument]
+    """The lists of users with each value of the property `group`, the one with the most places
+    first, 100 at most; an empty text stands for no value. Empty without `group`."""
 
 
 class AnswersSpreadDocument(SpreadDocument):
@@ -38,13 +49,20 @@ class AnswersSpreadDocument(SpreadDocument):
     """How many lists."""
 
 
+class ShownSpreadDocument(SpreadDocument):
+    """How impressions are spread over items."""
+
+    by_day: dict[str, EvennessDocument]
+    """By day (UTC), the newest first."""
+
+
 class ExposureDocument(Document):
     """How evenly items come to be seen."""
 
     versions: dict[str, int]
     answers: AnswersSpreadDocument
     """Of what would be answered now."""
-    shown: SpreadDocument
+    shown: ShownSpreadDocument
     """Of the impressions that were told."""
 
 

@@ -229,6 +229,8 @@ class ExposureOptions(AudienceOptions):
 
     property: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     """A property of items, such as `brand`: what the items of each of its values have."""
+    group: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    """A property of users, such as `country`: how even the lists of each of its values are."""
 
 
 class EvidenceIn(RequestBody):

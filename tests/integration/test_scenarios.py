@@ -609,3 +609,31 @@ def test_an_item_is_explained_as_it_is_under_a_scenario(service, served, shop):
     assert (found["score"], len(found["scenario"]["notes"])) == (0.5, 1)
     about = "/v1/users/u3/recommendations/i1/explanation"
     assert service.client.get(about, params={"scenario": "none"}).status_code == 404
+
+
+def test_exposure_is_told_by_groups_of_users_and_by_day(service, served, shop):
+    _run(
+        served,
+        "MATCH (u:User) SET u.country = CASE WHEN u.user_id < 'u2' THEN 'at' ELSE 'fi' END "
+        "WITH count(*) AS users UNWIND [['u1', 'i1', 0], ['u1', 'i2', 0], ['u3', 'i1', 0], "
+        "['u3', 'i1', 2], [null, 'i3', 2]] AS o CREATE (:Outcome {outcome_id: randomUUID(), "
+        "kind: 'impression', user_id: o[0], item_id: o[1], "
+        "at: datetime() - duration({days: o[2]})})",
+    )
+    asked = {"users": 500, "k": 3, "group": "country"}
+    try:
+        found = service.client.get("/v1/exposure", params=asked).json()
+    finally:
+        _run(served, "MATCH (o:Outcome) DELETE o")
+        _run(served, "MATCH (u:User) REMOVE u.country")
+    answers, shown = found["answers"], found["shown"]
+    assert set(answers["by_group"]) == {"at", "fi"}
+    assert sum(each["places"] for each in answers["by_group"].values()) == answers["places"]
+    assert {value: each["places"] for value, each in shown["by_group"].items()} == {
+        "at": 2, "fi": 2, "": 1,
+    }  # fmt: skip
+    assert [each["places"] for each in shown["by_day"].values()] == [3, 2]
+    items = round(2 / shown["by_day"][max(shown["by_day"])]["coverage"])
+    # Of n items one has a place, or two: Σᵢ (2i − n − 1)·xᵢ / (n·Σᵢ xᵢ).
+    assert shown["by_group"][""]["gini"] == pytest.approx((items - 1) / items)
+    assert shown["by_group"]["at"]["gini"] == pytest.approx((items - 2) / items)

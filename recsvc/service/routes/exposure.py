@@ -17,6 +17,7 @@ router = APIRouter(tags=["exposure"])
 @router.get("/v1/exposure", response_model=ExposureDocument, responses=described(422, 503))
 async def exposure(options: Annotated[ExposureOptions, Query()], engine: EngineDep) -> Response:
     """How places are spread over items: of answers to a sample of users, and of impressions."""
-    lists, answers = await engine.exposure_of_answers(options.users, options.k, options.property)
-    shown = await engine.exposure_of_impressions(options.days, options.property)
+    of_items, of_users = options.property, options.group
+    lists, answers = await engine.exposure_of_answers(options.users, options.k, of_items, of_users)
+    shown = await engine.exposure_of_impressions(options.days, of_items, of_users)
     return json_response(exposure_document(lists, answers, shown))

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from recsvc.evaluation.exposure import Share, coverage, exposure, gini, places_of, shares
+from recsvc.evaluation.exposure import (
+    Evenness,
+    Share,
+    coverage,
+    evenness,
+    exposure,
+    gini,
+    places_of,
+    shares,
+)
 
 
 def test_places_are_counted_by_item_and_gaps_are_none() -> None:
@@ -36,3 +45,9 @@ def test_without_a_place_or_an_item_everything_is_zero() -> None:
         assert (found.places, found.gini, found.coverage) == (0, 0.0, 0.0)
         assert sum(share.items for share in found.deciles) == items
         assert {share.places for share in found.deciles} == {0.0}
+
+
+def test_items_without_a_place_count_in_how_even_it_is() -> None:
+    assert evenness([9], 4) == Evenness(9, pytest.approx(3 / 4), 1 / 4)
+    assert evenness([3, 3, 3, 3], 3) == Evenness(12, 0.0, 1.0)
+    assert evenness([], 3) == Evenness(0, 0.0, 0.0)

@@ -245,15 +245,15 @@ class FakeEngine:
         return [FOUND["user"]]
 
     async def exposure_of_answers(
-        self, users: int, k: int, item_property: str | None
+        self, users: int, k: int, item_property: str | None, group: str | None
     ) -> tuple[int, MeasuredExposure]:
-        self._called("exposure_of_answers", users, k, item_property)
+        self._called("exposure_of_answers", users, k, item_property, group)
         return users, self._measured(users * k, item_property)
 
     async def exposure_of_impressions(
-        self, days: int, item_property: str | None
+        self, days: int, item_property: str | None, group: str | None
     ) -> MeasuredExposure:
-        self._called("exposure_of_impressions", days, item_property)
+        self._called("exposure_of_impressions", days, item_property, group)
         return self._measured(1200, item_property)
 
     async def audience(self, item_id: str, users: int, k: int, days: int) -> Audience:

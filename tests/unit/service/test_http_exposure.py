@@ -12,14 +12,16 @@ async def test_exposure_is_asked_with_its_options(
 ) -> None:
     response = await client.get("/v1/exposure", params={"users": 7, "k": 3, "property": "label"})
     assert fake.calls == [
-        ("exposure_of_answers", 7, 3, "label"), ("exposure_of_impressions", 30, "label"),
+        ("exposure_of_answers", 7, 3, "label", None),
+        ("exposure_of_impressions", 30, "label", None),
     ]  # fmt: skip
     document = ExposureDocument.model_validate(response.json())
     assert document.answers.lists == 7
     assert list(document.answers.by_value) == ["Mute", ""]
-    await client.get("/v1/exposure")
+    await client.get("/v1/exposure", params={"group": "country"})
     assert fake.calls[2:] == [
-        ("exposure_of_answers", 100, 10, None), ("exposure_of_impressions", 30, None),
+        ("exposure_of_answers", 100, 10, None, "country"),
+        ("exposure_of_impressions", 30, None, "country"),
     ]  # fmt: skip
 
 
