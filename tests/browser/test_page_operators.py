@@ -1,4 +1,4 @@
-"""The page for operators: API keys, versions, refreshes."""
+"""The page for operators: keys, versions, refreshes. Last: from then on the service wants a key."""
 
 import shlex
 from pathlib import Path

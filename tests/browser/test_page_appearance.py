@@ -6,10 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
-from tests.browser.reading import (
-    USER,
-    violations,
-)
+from tests.browser.reading import USER, violations
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
 
