@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,8 @@ def main() -> None:
             with service(environment) as running:
                 clicked = _run(running.client, shop, options.days)
                 _estimate(running.client, shop, environment)
+                new = {item for _, item in clicked if int(item[1:]) >= shop.known}
+                print(f"new items that somebody clicked: {len(new)} of {NEW}")
                 _after(running.client, shop, lambda: _learn(gateway, Path(folder), clicked))
 
 
@@ -258,20 +260,22 @@ def _estimate(client: httpx.Client, shop: Shop, environment: Mapping[str, str]) 
             print(f"{name} | {which} | {true:.3f} | {shown:.3f} | {said} | {found['weight']:.2f}")
 
 
-def _after(client: httpx.Client, shop: Shop, learn: Any) -> None:
-    """What the lists of all users are worth before and after what was clicked is learned."""
+def _after(client: httpx.Client, shop: Shop, learn: Callable[[], None]) -> None:
+    """What the lists of all users are worth once what was clicked is learned.
+
+    What a user clicked is theirs from then on and in no list of theirs, by whichever version.
+    """
     before = _version(client)
+    learn()
+    while _version(client) == before:
+        time.sleep(0.2)
     print("version | true | places of new items")
-    for name in ("second", "third, with what was clicked"):
+    for name, version in (("second", before), ("third, with what was clicked", before + 1)):
         lists = [(user, _rows(answer)) for user, answer in
-                 _answers(client, range(len(shop.liking)), version=_version(client))]  # fmt: skip
+                 _answers(client, range(len(shop.liking)), version=version)]  # fmt: skip
         true = np.mean([shop.expected(user, items).sum() for user, items in lists])
         new = np.mean([(items >= shop.known).mean() for _, items in lists])
         print(f"{name} | {true:.3f} | {new:.1%}", flush=True)
-        if name == "second":
-            learn()
-            while _version(client) == before:
-                time.sleep(0.2)
 
 
 def _version(client: httpx.Client) -> int:

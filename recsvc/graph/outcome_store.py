@@ -147,12 +147,12 @@ class OutcomeStore(Transport):
     async def tried_out(
         self, scenario: str, kind: str, limit: int
     ) -> list[tuple[Mapping[str, float], float]]:
-        """What was tried out under a scenario, the newest answers first.
+        """What was tried out under a scenario.
 
         Args:
             scenario: its name.
             kind: of the outcome that counts.
-            limit: how many items that were shown.
+            limit: at how many outcomes to look, the newest of all.
 
         Returns:
             What was known of each item, and 1 where the outcome followed, else 0.

@@ -46,7 +46,7 @@ COLD: Final = 50
 _COLD_PEOPLE: Final = 5
 """An item is cold that fewer people have."""
 _LEARN_SECONDS: Final = 60.0
-_MOST_SHOWN: Final = 20_000
+_MOST_OUTCOMES: Final = 100_000
 _MOST_NEW: Final = 1_000
 _NEW, _ONE = "new", "one"
 
@@ -241,7 +241,7 @@ class Explorations:
         names = feature_names(snapshot)
         learned: dict[str, tuple[tuple[str, ...], LinearRewards]] = {}
         for name, document in explores.items():
-            shown = await self._store.tried_out(name, document.kind, _MOST_SHOWN)
+            shown = await self._store.tried_out(name, document.kind, _MOST_OUTCOMES)
             learned[name] = names, LinearRewards.learned(shown, names)
         new: Sequence[tuple[str, str | None]] = ()
         if explores:
