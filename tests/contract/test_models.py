@@ -238,6 +238,21 @@ def test_a_fit_goes_on_from_the_tables_of_another_for_a_tenth_of_its_length(name
 
 
 @pytest.mark.parametrize("name", sorted({*TRAINED, *LINEAR} - {"ngcf", *UNTRAINED}))
+def test_a_fit_without_training_is_the_model_of_its_tables(name: str) -> None:
+    data, _ = planted()
+    model, report = fitted(name)
+    run = FitRun(seed=1, epochs=report.epochs, start=report.tables, share=0.0)
+    same, again = MODELS[name].fit(data, options_of(name), run)
+    assert again.history == ()
+    for then, now in zip(report.tables, again.tables, strict=True):
+        np.testing.assert_array_equal(then, now)
+    assert isinstance(model, EmbeddingModel)
+    assert isinstance(same, EmbeddingModel)
+    for part in ("user_vectors", "item_vectors", "source_vectors"):
+        np.testing.assert_array_equal(getattr(model, part), getattr(same, part))
+
+
+@pytest.mark.parametrize("name", sorted({*TRAINED, *LINEAR} - {"ngcf", *UNTRAINED}))
 def test_rows_of_new_nodes_are_drawn_and_those_without_evidence_are_0(name: str) -> None:
     data, _ = planted()
     tables = tuple(table.copy() for table in fitted(name)[1].tables)
