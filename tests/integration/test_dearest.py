@@ -126,11 +126,9 @@ def test_a_batch_that_takes_too_long_is_refused_and_says_so(
     service: Service, users: list[str]
 ) -> None:
     body = {"user_ids": users, **DEAREST}
-    began = time.monotonic()
     answer = asked(service, "POST", "/v1/recommendations/batch", json=body)
     assert answer.status_code == 422
     assert "of at most 8,000,000" in answer.json()["detail"]
-    assert time.monotonic() - began < 5
 
 
 def test_more_than_can_be_done_is_refused_at_once_and_small_requests_go_on(

@@ -175,9 +175,7 @@ class TestRunning:
 
     def test_a_second_up_returns_the_same_at_once_even_with_other_ports(self, first):
         pid = first.status().pid
-        began = time.monotonic()
         assert local(first.status().home, free_ports(2)).up() == first.address()
-        assert time.monotonic() - began < 5
         assert first.status().pid == pid
 
     def test_another_home_on_its_ports_is_refused_and_it_goes_on(self, first, make_local):

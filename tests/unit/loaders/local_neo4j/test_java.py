@@ -111,7 +111,7 @@ class TestJavaProcess:
         start(IGNORES_TERM)
         began = time.monotonic()
         assert local(tmp_path / "home").down(timeout_seconds=0.5) is True
-        assert 0.5 < time.monotonic() - began < 5
+        assert time.monotonic() - began > 0.5
 
     def test_a_process_that_is_not_the_server_is_never_signalled(self, start, tmp_path):
         server, record = start(SLEEPS)
