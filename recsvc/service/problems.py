@@ -34,6 +34,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
@@ -151,7 +152,8 @@ def _field_error(error: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     # FastAPI says 400 where a body is no UTF-8, is nested too deeply or has a number too long.
-    if error.status_code == 400 and (errors := long_numbers(await request.body())):
+    gone = isinstance(error.__cause__, ClientDisconnect)  # in the middle of it: nobody is answered
+    if error.status_code == 400 and not gone and (errors := long_numbers(await request.body())):
         return await _invalid(request, RequestValidationError(errors))
     status = 422 if error.status_code == 400 else error.status_code
     members = {"errors": [{"location": ["body"], "detail": _DETAILS[422]}]} if status == 422 else {}

@@ -169,6 +169,23 @@ def test_half_a_request_is_not_waited_for(
     assert time.monotonic() - began > 0.3  # and less than what the socket waits
 
 
+def test_who_goes_in_the_middle_of_a_body_is_no_fault_of_ours(
+    connect: Connect, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection = connect()
+    head = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    sent(connection, head, b"Content-Length: 100\r\n\r\n[{")
+    connection.close()
+    logged: list[str] = []
+
+    def told() -> bool:
+        logged.extend(capsys.readouterr().err.splitlines())
+        return any(json.loads(line)["event"] == "request" for line in logged)
+
+    until(told)
+    assert [json.loads(line)["status"] for line in logged] == [422]
+
+
 def test_one_that_trickles_is_not_waited_for_either(connect: Connect) -> None:
     connection = connect()
     sent(connection, GET)
