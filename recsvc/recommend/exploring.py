@@ -215,7 +215,7 @@ class Explorations:
         named = query.recommendation_id
         again = Again(self._ids.read(named), self._ids.mark) if named is not None else None
         document = plan.document.exploration
-        if document is None:
+        if document is None or not query.in_experiments:
             return None
         return Exploring(document, self.rewards.get(plan.name or ""), self.newcomers, again)
 

@@ -49,7 +49,8 @@ class RecommendationQuery:
         scenario: name of a stored scenario; its rules count, and its values where `stated` does not
             name them.
         stated: what the caller said and no scenario changes, of k, diversity and exclude_seen.
-        in_experiments: whether experiments may have it answered by one of their variants.
+        in_experiments: whether experiments may have it answered by one of their variants, and its
+            scenario may try something out.
         variant: of the experiment that it is answered under.
         recommendation_id: of an earlier answer: the places of exploration are drawn as for it.
     """

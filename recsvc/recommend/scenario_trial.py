@@ -37,7 +37,7 @@ async def try_scenario(
         stored = None
     before, after = await asyncio.gather(
         engine.recommend(user_id, RecommendationQuery(scenario=stored, in_experiments=False)),
-        engine.recommend(user_id, RecommendationQuery(), scenario=scenario),
+        engine.recommend(user_id, RecommendationQuery(in_experiments=False), scenario=scenario),
     )
     return before, after, moves(before, after)
 

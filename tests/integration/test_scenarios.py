@@ -202,6 +202,11 @@ def test_some_places_are_tried_out_and_what_follows_is_learned(service, served, 
             )
             assert item not in _ids(again)
             assert counterfactual["replaced_by"] in _ids(again)
+    document = service.client.get("/v1/scenarios/curious").json()["scenario"]
+    body = {"scenario": document, "user_id": "u3"}
+    trial = service.client.post("/v1/scenarios/curious/try", json=body).json()
+    assert trial["moves"] == []
+    assert not any("placed_by" in item for item in trial["after"]["items"])
     refused = service.client.get(
         "/v1/users/u3/recommendations", params={"scenario": "curious", "recommendation_id": "x"}
     )
