@@ -87,6 +87,7 @@ _PLACEHOLDER = {
     "people": "count",
     "linked": "count",
     "shown": "count",
+    "home_new_in": "category",
 }
 """The placeholder of each setting; the others take none."""
 _GENERAL = {"you": "interaction", "like": "category", "people": "interaction"}
@@ -155,6 +156,8 @@ class TextSettings(BaseModel):
     """The title of a row: people the user follows carry most of its scores."""
     home_new: str = "New for you"
     """The title of a row of what came lately."""
+    home_new_in: str = "New in {category}"
+    """The title of a row of what came lately in a category."""
     home_popular: str = "Popular now"
     """The title of a row of what is popular."""
     promoted: str = "Promoted."
@@ -198,7 +201,7 @@ class TextSettings(BaseModel):
     @field_validator("because", "mostly_popular", "between", "before_last", "unlike", "linked",
                      "many", "popular", "nothing", "newcomer", "seen", "disliked",
                      "hidden", "shown", "promoted", "tried_out",
-                     "home_people", "home_new", "home_popular")  # fmt: skip
+                     "home_people", "home_new", "home_new_in", "home_popular")  # fmt: skip
     @classmethod
     def _filled(cls, phrase: Phrase, info: ValidationInfo) -> Phrase:
         _check_phrase("", phrase, info)

@@ -390,6 +390,11 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
         rows = await self._run(query, item_id=item_id, other_ids=list(other_ids), limit=limit)
         return [row["user_id"] for row in rows]
 
+    async def categories_of_items(self, item_ids: Sequence[str]) -> list[Row]:
+        """See `cypher/serve/categories_of_items.cypher`."""
+        query = catalogue()["serve/categories_of_items"]
+        return await self._run(query, item_ids=list(item_ids))
+
     async def users_by_value(self, user_property: str, user_ids: Sequence[str]) -> dict[str, str]:
         """See `cypher/serve/users_by_value.cypher`: the value by id of the user."""
         query = catalogue()["serve/users_by_value"]

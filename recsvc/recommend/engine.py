@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from loaders.errors import Neo4jAwayError
 from loaders.gateway import Row
-from recsvc.answer import Answer, SimilarAnswer
+from recsvc.answer import Answer, NodeRef, RankedItem, SimilarAnswer
 from recsvc.errors import NotFoundError
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import EvidenceKind
@@ -43,7 +43,7 @@ from recsvc.recommend.exposure import (
     exposure_of_impressions,
 )
 from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
-from recsvc.recommend.home import BEST, Home, home_of, new_items, popular_items
+from recsvc.recommend.home import BEST, CategoryOfItems, Home, home_of, new_items, popular_items
 from recsvc.recommend.live_truth import live_scope, live_titles, snapshot_now
 from recsvc.recommend.many_users import answer_each
 from recsvc.recommend.query import (
@@ -176,7 +176,27 @@ class Engine:
             self.recommend(user_id, query, scenario=popular_items(signals)),
             self._askers.asker(user_id, snapshot),
         )
-        return home_of(best, new, popular, asker.evidence, self._text)
+        categories = await self._categories_of(snapshot, (*best.items, *new.items))
+        return home_of(
+            best, new, popular, asker.evidence, self._text, categories, len(snapshot.items)
+        )
+
+    async def _categories_of(
+        self, snapshot: Snapshot, items: Sequence[RankedItem]
+    ) -> list[CategoryOfItems]:
+        """The categories of some items; none where they cannot be read in time."""
+        try:
+            rows = await self._store.categories_of_items([item.item_id for item in items])
+        except Neo4jAwayError:
+            return []
+        size = snapshot.in_category.getnnz(axis=0)
+        found: list[CategoryOfItems] = []
+        for each in rows:
+            row = snapshot.categories.row(each["category_id"])
+            node = NodeRef("category", each["category_id"], each["name"])
+            count = max(1, int(size[row])) if row >= 0 else 1
+            found.append(CategoryOfItems(node, frozenset(each["item_ids"]), count))
+        return found
 
     async def recommend_many(
         self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], _T]

@@ -5,6 +5,7 @@ each of the liked items that carry most in all, one for the people the user foll
 is new, and what is popular.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ BEST: Final = 100
 """How many of the best, new and popular items rows are made of."""
 _LEAST_ITEMS = 3
 _BECAUSE_ROWS = 3
+_CATEGORY_ROWS = 2
 _NEW_DAYS = 30.0
 
 
@@ -42,6 +44,21 @@ class HomeRow:
     evidence: NodeRef | None
     recommendation_id: str | None
     items: tuple[RankedItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryOfItems:
+    """A category that some items of a home are in.
+
+    Attributes:
+        node: the category, with its name.
+        items: ids of those of the items that are in it.
+        size: how many of all items are in it, 1 at least.
+    """
+
+    node: NodeRef
+    items: frozenset[str]
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +88,9 @@ def popular_items(signals: Iterable[str]) -> Scenario:
 
 
 def home_of(
-    best: Answer, new: Answer, popular: Answer, evidence: Evidence, text: TextSettings
-) -> Home:
+    best: Answer, new: Answer, popular: Answer, evidence: Evidence, text: TextSettings,
+    categories: Sequence[CategoryOfItems] = (), item_count: int = 1,
+) -> Home:  # fmt: skip
     """The rows, those of evidence first.
 
     Args:
@@ -81,6 +99,8 @@ def home_of(
         popular: what is popular.
         evidence: of the user.
         text: what titles are put together from.
+        categories: of the best and the new items.
+        item_count: of all items.
     """
     listed: set[str] = set()
     rows: list[HomeRow] = []
@@ -103,10 +123,28 @@ def home_of(
         add("because", title, best, (item for item, _ in carried[node]), node)
     add("people", text.home_people, best, people)
     if "scenario" not in new.degraded:  # else nobody could tell what is new
+        for each in _liked(categories, best, item_count):
+            inside = [item for item in new.items if item.item_id in each.items]
+            title = text.home_new_in.format(category=each.node.title)
+            add("new", title, new, inside[:ROW_ITEMS], each.node)
         add("new", text.home_new, new, new.items)
     add("popular", text.home_popular, popular, popular.items)
     degraded = dict.fromkeys(each for answer in (best, new, popular) for each in answer.degraded)
     return Home(best, tuple(degraded), tuple(rows))
+
+
+def _liked(
+    categories: Sequence[CategoryOfItems], best: Answer, item_count: int
+) -> list[CategoryOfItems]:
+    """The categories that say most of somebody: n · log(N / size), n of the best items in each."""
+    ids = {item.item_id for item in best.items}
+    weight = {
+        each.node: len(each.items & ids) * math.log(max(1.0, item_count / each.size))
+        for each in categories
+        if len(each.items & ids) >= _LEAST_ITEMS
+    }
+    liked = [each for each in categories if weight.get(each.node, 0.0) > 0.0]
+    return sorted(liked, key=lambda each: (-weight[each.node], str(each.node.id)))[:_CATEGORY_ROWS]
 
 
 def _dealt(

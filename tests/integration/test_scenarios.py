@@ -420,6 +420,10 @@ def test_a_home_has_titled_rows_without_an_item_twice(service, shop):
         assert all(item["explanation"]["text"] for item in row["items"])
         if row["kind"] == "new":
             assert all(shop[i["item_id"]]["created_at"].to_native() > since for i in row["items"])
+        if row["kind"] == "new" and row["evidence"] is not None:
+            assert row["title"] == f"New in {row['evidence']['title']}"
+            inside = {"category": row["evidence"]["id"], "k": 500, "exclude_seen": False}
+            assert {item["item_id"] for item in row["items"]} <= set(_ids(_list(service, **inside)))
         if row["kind"] == "because":
             name = f"{row['evidence']['kind']}:{row['evidence']['id']}"
             assert name.startswith("item:")
