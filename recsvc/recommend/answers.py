@@ -40,7 +40,8 @@ from recsvc.recommend.live_truth import (
     why_short,
 )
 from recsvc.recommend.ranked_list import Listing
-from recsvc.recommend.ruled_list import Newcomer, RuledListing, Tried
+from recsvc.recommend.ruled_list import Newcomer, RuledListing
+from recsvc.recommend.tried_out import Tried
 from recsvc.recommend.workshop import WORKSHOP
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")

@@ -20,7 +20,8 @@ from recsvc.explain.counterfactual import Removal
 from recsvc.explain.paths import DrawnPaths
 from recsvc.phrases import TextSettings
 from recsvc.recommend.ranked_list import Listing
-from recsvc.recommend.ruled_list import RULE, TRIED_OUT, Newcomer, RuledListing
+from recsvc.recommend.ruled_list import RULE, Newcomer, RuledListing
+from recsvc.recommend.tried_out import TRIED_OUT
 from recsvc.scenarios.placing import PROMOTES
 
 _LISTED = {"summary": 5, "full": 50}

@@ -10,8 +10,7 @@ no other item belongs into the list, and what was not asked need not be. Where a
 kept, or too few items are left, all have been asked.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,19 +22,17 @@ from numpy.typing import NDArray
 from recsvc.blend.blend import ScoredUser
 from recsvc.blend.fairness import FAIRNESS, fairness_parts
 from recsvc.blend.ranking import best_items, sort_by_score
-from recsvc.experiments.exploration import Draws, Features
 from recsvc.explain.contributions import DIVERSITY, ExactScores
 from recsvc.graph.rows import CategoryScope, LiveItem
 from recsvc.recommend.exploring import EXPLORATION, NEXT, Explorer, Exploring
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.recommend.ranked_list import Listing, reach
+from recsvc.recommend.tried_out import Tried, may_be_replaced, may_be_tried, with_tried
 from recsvc.scenarios.facts import Facts
 from recsvc.scenarios.placing import Counted, Placed, placed
 from recsvc.scenarios.plan import Plan
 from recsvc.snapshot.arrays import Snapshot
 
-TRIED_OUT = "exploration: tried out "
-"""How the reason begins why an item stands where it is tried out."""
 RULE = "rule"
 """Name of the part of a score that rules and freshness add."""
 
@@ -80,25 +77,7 @@ class _Ruled:
     deepest: float
     enough: bool
     lifted: tuple[float, ...]
-    tried: "Tried | None"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tried:
-    """What a list tries out.
-
-    Attributes:
-        rows: of the items that are tried out at the first places, by place from 0, also of those
-            that a list of this length does not reach.
-        known: what is known of each item that is tried out, by place.
-        gains: what brings it to its place, by place.
-        propensities: of the places where something may be tried out, by place.
-    """
-
-    rows: Mapping[int, int]
-    known: Mapping[int, Features]
-    gains: Mapping[int, float]
-    propensities: Mapping[int, float]
+    tried: Tried | None
 
 
 class RuledListing(Listing):
@@ -422,12 +401,14 @@ class RuledListing(Listing):
         if explorer is not None:
             gone = self._may_come_now() & ~may
             near = self._near(scored, self._wanted & ~gone)
-            may_try = self._may_be_tried(candidates, near, pins, counted, found)
-            places = _may_be_replaced(found, pins, counted, explorer.document.within)
+            may_try = may_be_tried(
+                explorer, len(self.snapshot.items), candidates, near, pins, counted, found
+            )
+            places = may_be_replaced(found, pins, counted, explorer.document.within)
             fixed = self._fixed(candidates[may_try], drawn)
             draws, known = explorer.draws(places, exact, order[may_try], fixed)
             new_at = {place: int(may_try[n]) for place, n in draws.candidates.items()}
-            found, gains = _with_tried(found, new_at, scores, pins, weight, draws, k,
+            found, gains = with_tried(found, new_at, scores, pins, weight, draws, k,
                                        lambda pins: fill(k, pins, counted))  # fmt: skip
             tried = Tried(
                 {place: int(candidates[new]) for place, new in new_at.items()},
@@ -459,40 +440,6 @@ class RuledListing(Listing):
         """The best items by the blend: the places where something may be tried out, and more."""
         assert self.explorer is not None
         return scored.best(wanted, self.explorer.document.within + NEXT)
-
-    def _may_be_tried(
-        self,
-        candidates: Int64[NDArray[np.int64], " n"],
-        near: Int64[NDArray[np.int64], " m"],
-        pins: Mapping[int, int],
-        counted: Sequence[Counted],
-        found: Placed,
-    ) -> Int64[NDArray[np.int64], " m"]:
-        """Positions of the candidates that may be tried out without breaking a quota.
-
-        What is among the best by the blend, and what is cold or new. An *at most* quota has to be
-        kept whatever the other places try out, so an item is left out that it might refuse.
-        """
-        assert self.explorer is not None
-        document = self.explorer.document
-        new = len(self.snapshot.items)
-        pool = np.zeros(new + 1, bool)
-        pool[near] = pool[self.explorer.cold] = pool[new] = True
-        may = pool[np.minimum(candidates, new)]
-        may[[*found.order[: document.within].tolist(), *pins.values()]] = False
-        blocks = -(-document.within // int(1.0 / document.share + 1e-9))
-        head = found.order[: document.within].tolist()
-        for each in counted:
-            if each.quota.at_least:
-                continue
-            if each.matches is not None:
-                may &= ~each.matches
-                continue
-            having = Counter(value for position in head for value in each.values[position])
-            for position in np.flatnonzero(may).tolist():
-                own = each.values[position]
-                may[position] = all(having[v] + blocks <= each.quota.count for v in own)
-        return np.flatnonzero(may)
 
     def _lifted(
         self, candidates: Int64[NDArray[np.int64], " n"], scores: Float64[NDArray[np.float64], " n"]
@@ -539,61 +486,3 @@ class RuledListing(Listing):
         vectors = self._vectors(rows)
         vectors = np.pad(vectors, ((0, newcomers), (0, 0)))
         return weight, vectors[order]
-
-
-def _may_be_replaced(
-    found: Placed, pins: Mapping[int, int], counted: Sequence[Counted], within: int
-) -> Bool[NDArray[np.bool_], " places"]:
-    """At which of the first places an item may be tried out: of no pin, and of no quota."""
-    head = found.order[:within]
-    may = ~np.isin(head, list(pins.values()))
-    for each in counted:
-        if each.quota.at_least and each.matches is not None:
-            may &= ~each.matches[head]
-    return np.asarray(may)
-
-
-def _with_tried(
-    found: Placed,
-    new_at: Mapping[int, int],
-    scores: Float64[NDArray[np.float64], " n"],
-    pins: Mapping[int, int],
-    weight: float,
-    draws: Draws,
-    k: int,
-    fill: Callable[[Mapping[int, int]], Placed],
-) -> tuple[Placed, Mapping[int, float]]:
-    """The first k places with what is tried out, and what that gains, by place.
-
-    It stands with the score of the item whose place it takes. That item comes after the explored
-    places, if anywhere: these are filled anew.
-
-    Args:
-        found: the list without it.
-        new_at: positions of candidates by place, from 0.
-        scores: of the candidates.
-        pins: see `placed`.
-        weight: what a candidate loses that is just like one before it.
-        draws: what was drawn.
-        k: how many places are wanted.
-        fill: fills k places around some pins.
-    """
-    head = len(draws.propensity)
-    final = scores[found.order] - weight * found.similarity
-    gains = {p: float(final[p] - scores[new]) for p, new in new_at.items() if p < k}
-    order, similarity = found.order[:head].copy(), found.similarity[:head].copy()
-    for place, new in new_at.items():
-        order[place], similarity[place] = new, 0.0
-    reasons = {place: why for place, why in found.reasons.items() if place < min(k, head)}
-    reasons |= {p: f"{TRIED_OUT}with a chance of {draws.propensity[p]:.3g}" for p in gains}
-    if k <= head or not new_at:
-        order = np.concatenate([order, found.order[head:]])[:k]
-        similarity = np.concatenate([similarity, found.similarity[head:]])[:k]
-        reasons |= {place: why for place, why in found.reasons.items() if head <= place < k}
-        return replace(found, order=order, similarity=similarity, reasons=reasons), gains
-    fixed = {place: one for place, one in pins.items() if place > head}
-    after = fill(fixed | dict(enumerate(order.tolist(), start=1)))
-    reasons |= {place: why for place, why in after.reasons.items() if place >= head}
-    similarity = np.concatenate([similarity, after.similarity[head:]])
-    relaxed, lowest = found.relaxed or after.relaxed, min(found.lowest, after.lowest)
-    return Placed(after.order, reasons, similarity, relaxed, after.unkept, lowest), gains

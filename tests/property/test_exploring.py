@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.exploring import Again, Exploring
 from recsvc.recommend.query import RecommendationQuery
-from recsvc.recommend.ruled_list import TRIED_OUT
+from recsvc.recommend.tried_out import TRIED_OUT
 from recsvc.scenarios.document import Exploration, Scenario
 from tests.property.test_scenarios import (
     ITEMS,
