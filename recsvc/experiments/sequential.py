@@ -8,7 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy.special import gammaln
+import numpy as np
+from scipy.special import gammaln, logsumexp
 
 LEVEL = 0.05
 """Chance that an interval is ever wrong, of all variants and looks of an experiment together."""
@@ -20,7 +21,8 @@ are not yet normal, which the interval takes them to be."""
 MISMATCH_LEVEL = 0.001
 """Chance that a sample ratio is ever said to be wrong that is right."""
 
-_PRIOR_USERS = 1_000.0
+_PRIOR_USERS = np.array([[10.0], [100.0], [1_000.0], [10_000.0]])
+"""c of `sample_ratio_p_value`: each sees most where there are as many users, or somewhat more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +147,16 @@ def difference(
 def sample_ratio_p_value(users: Mapping[str, int], shares: Mapping[str, float]) -> float:
     """How likely it is that users ever come to variants so unlike their shares; valid at any look.
 
-    One over the Bayes factor of a Dirichlet prior around the shares p against the shares:
+    One over the mean of the Bayes factors of four Dirichlet priors around the shares p against the
+    shares:
 
-        B = Γ(c) / Γ(c + m) · Π_i Γ(c·p_i + m_i) / (Γ(c·p_i) · p_i^m_i),   Σ_i m_i = m, c = 1,000
+        B_c = Γ(c) / Γ(c + m) · Π_i Γ(c·p_i + m_i) / (Γ(c·p_i) · p_i^m_i),   Σ_i m_i = m
 
-    Under the shares B is a martingale that begins at 1, so it ever reaches 1/α with a chance of α
-    at most (Lindon & Malek 2022, "Anytime-valid inference for multinomial count data", §3).
+    Under the shares each B_c is a martingale that begins at 1, and so is their mean, which thus
+    ever reaches 1/α with a chance of α at most (Lindon & Malek 2022, "Anytime-valid inference for
+    multinomial count data", §3). One c alone sees little where users are far fewer or far more;
+    their mean is at least a quarter of the largest, whatever the size.
+
     A mismatch below `MISMATCH_LEVEL` means that outcomes of the variants cannot be compared: users
     got lost on the way of one of them.
 
@@ -158,11 +164,15 @@ def sample_ratio_p_value(users: Mapping[str, int], shares: Mapping[str, float]) 
         users: of each variant, each user once.
         shares: of each variant; only how they are to each other counts.
     """
-    total = sum(shares.values())
-    prior = {name: share / total for name, share in shares.items()}
-    count = sum(users.get(name, 0) for name in prior)
-    log_factor = float(gammaln(_PRIOR_USERS) - gammaln(_PRIOR_USERS + count))
-    for name, share in prior.items():
-        own, weight = users.get(name, 0), _PRIOR_USERS * share
-        log_factor += float(gammaln(weight + own) - gammaln(weight)) - own * math.log(share)
+    count = np.array([users.get(name, 0) for name in shares], np.float64)
+    share = np.array(list(shares.values()), np.float64)
+    share /= share.sum()
+    prior = _PRIOR_USERS * share
+    log_factors = (
+        gammaln(_PRIOR_USERS[:, 0])
+        - gammaln(_PRIOR_USERS[:, 0] + count.sum())
+        + (gammaln(prior + count) - gammaln(prior)).sum(axis=1)
+        - float(count @ np.log(share))
+    )
+    log_factor = float(logsumexp(log_factors)) - math.log(len(log_factors))
     return min(1.0, math.exp(-log_factor)) if log_factor > 0 else 1.0

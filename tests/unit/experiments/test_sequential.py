@@ -90,13 +90,17 @@ def test_daily_looks_at_alike_variants_find_nothing_where_plain_intervals_do() -
     assert plain > 2 * 150 * LEVEL
 
 
-def test_a_sample_ratio_factor_is_the_product_of_predictions_over_shares() -> None:
-    shares, factor, count = {"a": 0.5, "b": 0.5}, 1.0, {"a": 0, "b": 0}
-    for name in ["a"] * 300 + ["b"] * 100:
-        factor *= (1_000 * shares[name] + count[name]) / (1_000 + sum(count.values()))
-        factor /= shares[name]
+def test_a_sample_ratio_factor_is_the_mean_of_products_of_predictions_over_shares() -> None:
+    shares, factors = {"a": 0.5, "b": 0.5}, dict.fromkeys((10, 100, 1_000, 10_000), 1.0)
+    count = {"a": 0, "b": 0}
+    for name in ["a"] * 300 + ["b"] * 200:
+        for prior in factors:
+            predicted = (prior * shares[name] + count[name]) / (prior + sum(count.values()))
+            factors[prior] *= predicted / shares[name]
         count[name] += 1
-    assert sample_ratio_p_value(count, shares) == pytest.approx(1 / factor)
+    expected = 4 / sum(factors.values())
+    assert expected < 1
+    assert sample_ratio_p_value(count, shares) == pytest.approx(expected)
 
 
 def test_a_right_sample_ratio_is_seldom_said_to_be_wrong_and_a_wrong_one_is() -> None:
@@ -109,4 +113,5 @@ def test_a_right_sample_ratio_is_seldom_said_to_be_wrong_and_a_wrong_one_is() ->
     assert 14_000 in said
     assert 0.0 < float(binom.pmf(said, count, 0.75).sum()) < 0.001
     assert sample_ratio_p_value({"a": 10_600, "b": 9_400}, {"a": 0.5, "b": 0.5}) < 0.001
+    assert sample_ratio_p_value({"a": 102, "b": 14}, {"a": 0.5, "b": 0.5}) < 1e-9
     assert sample_ratio_p_value({}, {"a": 0.5, "b": 0.5}) == 1.0
