@@ -2,11 +2,17 @@
 
     id      = base64url(payload ‖ HMAC-SHA256(secret, payload)[:16]), without padding
     payload = form (1 byte) ‖ Unix seconds (4) ‖ nonce (9) ‖ n (1) ‖ n fingerprints (3 each) ‖ JSON
+              ‖ 0 (1) ‖ id of the user (UTF-8) ‖ explored
 
 A fingerprint is BLAKE2b of an item's id under the same secret, of three bytes; the items are the
 first 100 of the list, in their order. The JSON has the version of the blend, and where there is one
-the user, the scenario with its revision, the experiment with its revision and variant, the
-propensities of the places where something may be tried out, and what was known of items that were.
+how many bytes the id of the user has, the scenario with its revision, the experiment with its
+revision and variant, and names of what was known of items that were tried out. Where something may
+be tried out there is
+
+    explored = m (1 byte) ‖ m propensities (float64) ‖ n numbers of propensities (1 each)
+               ‖ t (1) ‖ t places (1 each) ‖ what was known of their items (float16, t rows)
+
 Nothing is stored when an answer is made. The id can be read by those who have it: it is signed, not
 secret.
 """
@@ -21,8 +27,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
-from typing import Any, Final
+from typing import Final
 
+import numpy as np
 import orjson
 
 from loaders.files import file_lock, write_bytes
@@ -31,14 +38,18 @@ from recsvc.errors import RecommendationIdError, SettingsError
 MAX_PLACES: Final = 100
 """How many items of a list an id knows."""
 MAX_ID_CHARACTERS: Final = 8_192
-"""Most characters of an id; one of a user with a long id in a script of its own has 4,500."""
+"""Most characters of an id: one that tries out as much as can be has 7,800, for a user with the
+longest id and 20 signals."""
 MIN_SECRET_BYTES: Final = 16
 
-_FORM = 1
+_FORM = 2
 _HEAD = Struct(">BI9s")
 _MAC_BYTES = 16
 _SECRET_BYTES = 32
 _MARK_BYTES = 3
+_CHANCE = np.dtype("<f8")
+_KNOWN = np.dtype("<f2")
+_MOST_KNOWN = float(np.finfo(_KNOWN).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,8 @@ class Origin:
         variant: the one the user has in it.
         propensities: by place from 1, the chance with which its item was put there; all others
             have 1.
-        tried: by place from 1, what was known of the item that was tried out there, by name.
+        tried: by place from 1, what was known of the item that was tried out there, by name: the
+            same names at each place, the values those of a float16, see `stored_feature`.
     """
 
     version: int
@@ -101,7 +113,8 @@ class RecommendationIds:
     def contents(self, origin: Origin, item_ids: Sequence[str]) -> bytes:
         """What all ids of the same list have in common; `issue` makes one of it."""
         marks = b"".join(map(self.mark, item_ids[:MAX_PLACES]))
-        return bytes([len(marks) // _MARK_BYTES]) + marks + orjson.dumps(_written(origin))
+        n = len(marks) // _MARK_BYTES
+        return bytes([n]) + marks + _written(origin) + _explored(origin, n)
 
     def issue(self, contents: bytes) -> str:
         """A new id for an answer that is sent now, given its `contents`."""
@@ -116,7 +129,8 @@ class RecommendationIds:
         """
         whole = _decoded(recommendation_id)
         payload, mac = whole[:-_MAC_BYTES], whole[-_MAC_BYTES:]
-        if len(payload) <= _HEAD.size or not hmac.compare_digest(mac, self._mac(payload)):
+        signed = len(payload) > _HEAD.size and hmac.compare_digest(mac, self._mac(payload))
+        if not signed or payload[0] != _FORM:
             raise RecommendationIdError(
                 "expected a recommendation_id of an answer of this service: this is none, or it "
                 "was changed, or another service made it"
@@ -129,7 +143,7 @@ class RecommendationIds:
             payload[place : place + _MARK_BYTES] for place in range(begin, end, _MARK_BYTES)
         )
         return Recommendation(
-            urlsafe_b64encode(nonce).decode(), at, _origin(orjson.loads(payload[end:])), marks
+            urlsafe_b64encode(nonce).decode(), at, _origin(payload[end:], count), marks
         )
 
     def place(self, shown: Recommendation, item_id: str, stated: int | None = None) -> int:
@@ -198,25 +212,69 @@ def kept_secret(path: Path) -> bytes:
 
 
 _NAMES: Final = {
-    "v": "version", "u": "user_id", "s": "scenario", "r": "revision", "e": "experiment",
+    "v": "version", "s": "scenario", "r": "revision", "e": "experiment",
     "f": "experiment_revision", "w": "variant",
 }  # fmt: skip
 
 
-def _written(origin: Origin) -> dict[str, Any]:
+def _written(origin: Origin) -> bytes:
     values = {short: getattr(origin, name) for short, name in _NAMES.items()}
     document = {short: value for short, value in values.items() if value is not None}
-    if origin.propensities:
-        document["p"] = [[place, chance] for place, chance in sorted(origin.propensities.items())]
+    user = b""
+    if origin.user_id is not None:
+        user = origin.user_id.encode()
+        document["u"] = len(user)
     if origin.tried:
-        document["x"] = [[place, dict(own)] for place, own in sorted(origin.tried.items())]
-    return document
+        document["x"] = _names_known(origin)
+    return orjson.dumps(document) + b"\0" + user
 
 
-def _origin(document: dict[str, Any]) -> Origin:
-    propensities, tried = dict(document.pop("p", ())), dict(document.pop("x", ()))
+def _names_known(origin: Origin) -> list[str]:
+    return [*next(iter(origin.tried.values()), ())]
+
+
+def _explored(origin: Origin, n: int) -> bytes:
+    """What an id says of exploration at its n places; nothing where nothing may be tried out."""
+    if not origin.propensities and not origin.tried:
+        return b""
+    chances = [origin.propensities.get(place, 1.0) for place in range(1, n + 1)]
+    several, names = sorted(set(chances)), _names_known(origin)
+    known = np.array([[own[name] for name in names] for own in origin.tried.values()], _KNOWN)
+    return b"".join((
+        bytes([len(several)]), np.array(several, _CHANCE).tobytes(),
+        bytes(map(several.index, chances)), bytes([len(known)]), bytes(origin.tried),
+        known.tobytes(),
+    ))  # fmt: skip
+
+
+def _origin(written: bytes, n: int) -> Origin:
+    text, _, rest = written.partition(b"\0")  # JSON has no such byte
+    document = orjson.loads(text)
+    names, size = document.pop("x", ()), document.pop("u", None)
+    user_id = None if size is None else rest[:size].decode()
     named = {_NAMES[short]: value for short, value in document.items()}
-    return Origin(**named, propensities=propensities, tried=tried)
+    explored = rest[size or 0 :]
+    if not explored:
+        return Origin(**named, user_id=user_id)
+    at = 1 + _CHANCE.itemsize * explored[0]
+    several = np.frombuffer(explored[1:at], _CHANCE).tolist()
+    chances = enumerate((several[number] for number in explored[at : at + n]), start=1)
+    at += n
+    end = at + 1 + explored[at]
+    places = explored[at + 1 : end]
+    rows = np.frombuffer(explored[end:], _KNOWN).reshape(len(places), len(names))
+    tried = {
+        place: dict(zip(names, map(stored_feature, row), strict=True))
+        for place, row in zip(places, rows, strict=True)
+    }
+    propensities = {place: chance for place, chance in chances if chance < 1.0}
+    return Origin(**named, user_id=user_id, propensities=propensities, tried=tried)
+
+
+def stored_feature(value: float) -> float:
+    """What an id keeps of a value: three digits, and at most 65,504 either way."""
+    kept = np.float16(np.clip(value, -_MOST_KNOWN, _MOST_KNOWN))
+    return float(str(kept))  # the shortest number that is this one as a float16
 
 
 def _decoded(recommendation_id: str) -> bytes:

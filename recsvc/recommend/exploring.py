@@ -28,7 +28,11 @@ from recsvc.experiments.exploration import (
 from recsvc.explain.contributions import ExactScores
 from recsvc.graph.store import Store
 from recsvc.graph.watch import Watch
-from recsvc.outcomes.recommendation_id import Recommendation, RecommendationIds
+from recsvc.outcomes.recommendation_id import (
+    Recommendation,
+    RecommendationIds,
+    stored_feature,
+)
 from recsvc.recommend.active_snapshot import Serving
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.scenarios.document import Exploration
@@ -146,7 +150,7 @@ class Explorer:
             propensity = np.array([chance.get(p, 1.0) for p in range(1, len(may) + 1)], np.float64)
             draws = Draws({p: n for p, n in fixed.items() if may[p : p + 1].any()}, propensity)
         known = {
-            place: dict(zip(names, features[number].round(4).tolist(), strict=True))
+            place: dict(zip(names, map(stored_feature, features[number]), strict=True))
             for place, number in draws.candidates.items()
         }
         return draws, known

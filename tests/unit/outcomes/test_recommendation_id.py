@@ -15,6 +15,7 @@ from recsvc.outcomes.recommendation_id import (
     RecommendationIds,
     contents_of,
     kept_secret,
+    stored_feature,
 )
 
 IDS = RecommendationIds(bytes(32))
@@ -28,9 +29,14 @@ ORIGINS = st.builds(
     st.none() | TEXT,
     st.none() | st.integers(1, 2**31),
     st.none() | TEXT,
-    st.dictionaries(st.integers(1, MAX_PLACES), st.floats(0.001, 0.999), max_size=5),
+    st.dictionaries(st.integers(1, 5), st.floats(0.001, 0.999), max_size=5),
+    st.dictionaries(
+        st.integers(1, 5),
+        st.fixed_dictionaries({name: st.floats(-9e4, 9e4).map(stored_feature) for name in "ab"}),
+        max_size=5,
+    ),
 )
-ITEMS = st.lists(TEXT, max_size=8, unique=True)
+ITEMS = st.lists(TEXT, min_size=5, max_size=8, unique=True)
 
 
 @given(ORIGINS, ITEMS)
@@ -43,13 +49,26 @@ def test_an_id_tells_what_it_was_made_of(origin: Origin, items: list[str]) -> No
     assert all(read.fingerprints[p - 1] == read.fingerprints[n] for n, p in enumerate(places))
 
 
-def test_the_longest_id_is_within_its_limit() -> None:
-    origin = Origin(2**31, "\U0001f600" * 512, "s" * 100, 2**31, "e" * 100, 2**31, "v" * 100)
+@pytest.mark.parametrize("user_id", ["\U0001f600" * 512, "\u4e2d" * 512, "\x01" * 512])
+def test_the_longest_id_is_within_its_limit(user_id: str) -> None:
+    # Half of 100 places try something out, each with a chance of its own.
+    names = [f"a signal with a long name {number}" for number in range(20)]
+    places = range(1, MAX_PLACES + 1, 2)
+    origin = Origin(
+        2**31, user_id, "s" * 100, 2**31, "e" * 100, 2**31, "v" * 100,
+        {place: 0.5 / place if place % 2 else 0.5 for place in range(1, MAX_PLACES + 1)},
+        {place: {name: stored_feature(1 / (place + 3)) for name in names} for place in places},
+    )  # fmt: skip
     made = IDS.issue(IDS.contents(origin, [f"i{n}" for n in range(500)]))
     assert len(made) <= MAX_ID_CHARACTERS
     assert IDS.read(made).origin == origin
-    control = IDS.issue(IDS.contents(Origin(1, "\x01" * 512), []))
-    assert len(control) <= MAX_ID_CHARACTERS
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -0.0312, 12.3, 65504.0])
+def test_what_is_known_is_kept_to_three_digits(value: float) -> None:
+    assert stored_feature(value) == pytest.approx(value, rel=1e-3)
+    assert stored_feature(stored_feature(value)) == stored_feature(value)
+    assert abs(stored_feature(value * 1e9)) <= 65504.0
 
 
 def test_each_answer_has_an_id_of_its_own() -> None:
