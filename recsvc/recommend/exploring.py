@@ -6,17 +6,17 @@ itself: a request writes nothing. It is small, one matrix for each scenario that
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.blend.blend import BASE
-from recsvc.errors import SnapshotError
+from recsvc.errors import RecommendationIdError, SnapshotError
 from recsvc.experiments.exploration import (
     EXPLORERS,
     Candidates,
@@ -86,13 +86,72 @@ class Again:
     answer: Recommendation
     mark: Callable[[str], bytes]
 
+    def check_asker(self, user_id: str | None) -> None:
+        """See that it was made for who asks.
+
+        Args:
+            user_id: who asks; None for a session.
+
+        Raises:
+            RecommendationIdError: it was made for somebody else.
+        """
+        if self.answer.origin.user_id != user_id:
+            whom = "a session" if user_id is None else f"the user {user_id!r}"
+            raise RecommendationIdError(f"expected the id of an answer for {whom}")
+
+    def check_scenario(self, name: str | None, revision: int | None) -> None:
+        """See that it was made under a scenario.
+
+        Args:
+            name: of the scenario; None: under none.
+            revision: of it.
+
+        Raises:
+            RecommendationIdError: it was made under another one, or another revision of it.
+        """
+        origin = self.answer.origin
+        if (origin.scenario, origin.revision) != (name, revision):
+            under = _under(name, revision)
+            raise RecommendationIdError(
+                f"expected the id of an answer under {under}: this is of one under "
+                f"{_under(origin.scenario, origin.revision)}"
+            )
+
+    @property
+    def _marks(self) -> Mapping[int, bytes]:
+        marks = self.answer.fingerprints
+        return {place - 1: marks[place - 1] for place in self.answer.origin.tried}
+
+    def tried(self, item_id: str) -> bool:
+        """Whether it tried out an item."""
+        return self.mark(item_id) in self._marks.values()
+
     def rows(self, items: Mapping[int, str]) -> Mapping[int, int]:
         """What it tried out, by place from 0, of some items by row."""
         row_of = {self.mark(item_id): row for row, item_id in items.items()}
-        marks = {
-            place - 1: self.answer.fingerprints[place - 1] for place in self.answer.origin.tried
-        }
-        return {place: row_of[mark] for place, mark in marks.items() if mark in row_of}
+        return {place: row_of[mark] for place, mark in self._marks.items() if mark in row_of}
+
+    def propensity(
+        self, tried: Collection[int], places: int, share: float
+    ) -> Float64[NDArray[np.float64], " places"]:
+        """The chance with which each of the first places has the item that it has.
+
+        Args:
+            tried: places, from 0, that try out again what they tried out.
+            places: how many.
+            share: of the places that try something out.
+        """
+        chances = np.ones(places)
+        for place, chance in self.answer.origin.propensities.items():
+            if place <= places:
+                gone = place in self.answer.origin.tried and place - 1 not in tried
+                # What was tried out may not be listed any more: the item is there that would be.
+                chances[place - 1] = 1.0 - share if gone else chance
+        return chances
+
+
+def _under(name: str | None, revision: int | None) -> str:
+    return "no scenario" if name is None else f"the scenario {name!r} in revision {revision}"
 
 
 class Explorer:
@@ -116,8 +175,12 @@ class Explorer:
         drawn = np.random.default_rng(int.from_bytes(blake2b(named, digest_size=8).digest()))
         cold = np.flatnonzero(snapshot.item_people < _COLD_PEOPLE)
         self.cold = drawn.permutation(cold)[:COLD]
-        new = drawn.permutation(len(exploring.newcomers))[:COLD].tolist()
-        self.newcomers = tuple(exploring.newcomers[number] for number in new)
+        new = exploring.newcomers
+        if self.again is not None:
+            self.newcomers = tuple(each for each in new if self.again.tried(each))
+        else:
+            some = drawn.permutation(len(new))[:COLD].tolist()
+            self.newcomers = tuple(new[number] for number in some)
 
     def draws(
         self,
@@ -146,9 +209,11 @@ class Explorer:
                 lambda own: chances(features[own], rewards),
             )  # fmt: skip
         else:
-            chance = self.again.answer.origin.propensities if self.again is not None else {}
-            propensity = np.array([chance.get(p, 1.0) for p in range(1, len(may) + 1)], np.float64)
-            draws = Draws({p: n for p, n in fixed.items() if may[p : p + 1].any()}, propensity)
+            fixed = {place: n for place, n in fixed.items() if may[place : place + 1].any()}
+            propensity = np.ones(len(may))
+            if self.again is not None:
+                propensity = self.again.propensity(fixed, len(may), self.document.share)
+            draws = Draws(fixed, propensity)
         known = {
             place: dict(zip(names, map(stored_feature, features[number]), strict=True))
             for place, number in draws.candidates.items()
@@ -210,14 +275,19 @@ class Explorations:
         """Learn no more."""
         await self._watch.stop()
 
-    def exploring(self, plan: Plan, query: RecommendationQuery) -> Exploring | None:
-        """What a query under a scenario may try out; None where it tries out nothing.
+    def again(self, query: RecommendationQuery) -> Again | None:
+        """The earlier answer that a query names; None where it names none.
 
         Raises:
             RecommendationIdError: it names an answer that is none.
         """
         named = query.recommendation_id
-        again = Again(self._ids.read(named), self._ids.mark) if named is not None else None
+        return None if named is None else Again(self._ids.read(named), self._ids.mark)
+
+    def exploring(
+        self, plan: Plan, query: RecommendationQuery, again: Again | None
+    ) -> Exploring | None:
+        """What a query under a scenario may try out; None where it tries out nothing."""
         document = plan.document.exploration
         if document is None or not query.in_experiments:
             return None

@@ -11,7 +11,7 @@ from loaders.errors import Neo4jError
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.graph.rows import CategoryScope
 from recsvc.recommend.active_snapshot import Serving
-from recsvc.recommend.exploring import Explorations, Exploring
+from recsvc.recommend.exploring import Again, Explorations, Exploring
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.ruled_list import RuledListing
@@ -31,12 +31,14 @@ class ResolvedQuery:
         plan: what the scenario does now; None where there is none.
         degraded: the scenario, where it cannot be read.
         exploring: what it may try out; None where nothing may be.
+        again: the earlier answer that it names; None where it names none.
     """
 
     query: RecommendationQuery
     plan: Plan | None = None
     degraded: tuple[str, ...] = ()
     exploring: Exploring | None = None
+    again: Again | None = None
 
     def weighted(self, snapshot: Snapshot) -> Snapshot:
         """The arrays with the weights of the scenario."""
@@ -53,7 +55,12 @@ class ResolvedQuery:
             snapshot: what the list is made from.
             asker: who asks.
             scope: the categories that are asked for; None where they cannot be read.
+
+        Raises:
+            RecommendationIdError: the earlier answer was made for somebody else.
         """
+        if self.again is not None:
+            self.again.check_asker(asker.user_id)
         degraded = self.degraded
         if self.query.categories and scope is None:
             degraded = (*degraded, "categories")
@@ -93,7 +100,8 @@ class QueryResolver:
 
         Raises:
             NotFoundError: there is no such version, signal or scenario.
-            RecommendationIdError: it names an earlier answer that is none.
+            RecommendationIdError: it names an earlier answer that is none, or that another scenario
+                or revision made.
             SnapshotError: nothing has been refreshed yet.
         """
         if query.scenario is not None:
@@ -123,18 +131,25 @@ class QueryResolver:
 
         Raises:
             NotFoundError: there is no such scenario.
+            RecommendationIdError: see `resolve`.
         """
-        now = datetime.now(UTC)
+        now, again = datetime.now(UTC), self._explorations.again(query)
         if scenario is not None:
-            return self._planned(query, plan_of(scenario, now))
+            return self._planned(query, plan_of(scenario, now), again)
         if query.scenario is None:
-            return ResolvedQuery(query)
+            if again is not None:
+                again.check_scenario(None, None)
+            return ResolvedQuery(query, again=again)
         current = self._scenarios.find(query.scenario)
         plan = None if current is None else current.plan(now)
         if plan is None:
-            return ResolvedQuery(query, degraded=("scenario",))
-        return self._planned(query, plan)
+            return ResolvedQuery(query, degraded=("scenario",), again=again)
+        return self._planned(query, plan, again)
 
-    def _planned(self, query: RecommendationQuery, plan: Plan) -> ResolvedQuery:
-        exploring = self._explorations.exploring(plan, query)
-        return ResolvedQuery(query.under(plan.document), plan, exploring=exploring)
+    def _planned(
+        self, query: RecommendationQuery, plan: Plan, again: Again | None
+    ) -> ResolvedQuery:
+        if again is not None:
+            again.check_scenario(plan.name, plan.revision)
+        exploring = self._explorations.exploring(plan, query, again)
+        return ResolvedQuery(query.under(plan.document), plan, exploring=exploring, again=again)

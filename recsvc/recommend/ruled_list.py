@@ -402,7 +402,7 @@ class RuledListing(Listing):
             gone = self._may_come_now() & ~may
             near = self._near(scored, self._wanted & ~gone)
             may_try = may_be_tried(
-                explorer, len(self.snapshot.items), candidates, near, pins, counted, found
+                explorer, candidates, near, self._new_to_try(), pins, counted, found
             )
             places = may_be_replaced(found, pins, counted, explorer.document.within)
             fixed = self._fixed(candidates[may_try], drawn)
@@ -433,6 +433,12 @@ class RuledListing(Listing):
             deepest = min(deepest, float(scores[depth - 1])) if depth else deepest
         of_new = tuple(lifted[len(rows) :].tolist())
         return _Ruled(listed, tuple(layout), found, deepest, enough, of_new, tried)
+
+    def _new_to_try(self) -> Int64[NDArray[np.int64], " n"]:
+        """The items that came since the refresh and may be tried out."""
+        assert self.explorer is not None
+        named = frozenset(self.explorer.newcomers)
+        return np.array([each.row for each in self._new if each.item_id in named], np.int64)
 
     def _near(
         self, scored: ScoredUser, wanted: Bool[NDArray[np.bool_], " items"]

@@ -36,9 +36,9 @@ class Tried:
 
 def may_be_tried(
     explorer: Explorer,
-    known: int,
     candidates: Int64[NDArray[np.int64], " n"],
     near: Int64[NDArray[np.int64], " m"],
+    new: Int64[NDArray[np.int64], " l"],
     pins: Mapping[int, int],
     counted: Sequence[Counted],
     found: Placed,
@@ -46,21 +46,20 @@ def may_be_tried(
     """Positions of the candidates that may be tried out without breaking a quota.
 
     What is among the best by the blend, and what is cold or new. An *at most* quota has to be
-    kept whatever the other places try out, so an item is left out that it might refuse.
+    kept whatever the other places try out, so an item is left out that it might refuse. What else
+    was looked at, as for an explanation in full, changes nothing.
 
     Args:
         explorer: draws what is tried out.
-        known: how many items the arrays know; what is from there on is new.
         candidates: rows of items, by position.
         near: rows of the best items by the blend.
+        new: rows of the items that came since the refresh and may be tried out.
         pins: positions of pinned items, by place.
         counted: the quotas, as the candidates count in them.
         found: the list without what is tried out.
     """
-    document, new = explorer.document, known
-    pool = np.zeros(new + 1, bool)
-    pool[near] = pool[explorer.cold] = pool[new] = True
-    may = pool[np.minimum(candidates, new)]
+    document = explorer.document
+    may = np.isin(candidates, np.concatenate([near, explorer.cold, new]))
     may[[*found.order[: document.within].tolist(), *pins.values()]] = False
     blocks = -(-document.within // int(1.0 / document.share + 1e-9))
     head = found.order[: document.within].tolist()
@@ -122,6 +121,8 @@ def with_tried(
         order[place], similarity[place] = new, 0.0
     reasons = {place: why for place, why in found.reasons.items() if place < min(k, head)}
     reasons |= {p: f"{TRIED_OUT}with a chance of {draws.propensity[p]:.3g}" for p in gains}
+    if k < len(found.order):
+        found = replace(found, unkept=fill(pins).unkept)
     if k <= head or not new_at:
         order = np.concatenate([order, found.order[head:]])[:k]
         similarity = np.concatenate([similarity, found.similarity[head:]])[:k]

@@ -207,12 +207,6 @@ def test_some_places_are_tried_out_and_what_follows_is_learned(service, served, 
     trial = service.client.post("/v1/scenarios/curious/try", json=body).json()
     assert trial["moves"] == []
     assert not any("placed_by" in item for item in trial["after"]["items"])
-    refused = service.client.get(
-        "/v1/users/u3/recommendations", params={"scenario": "curious", "recommendation_id": "x"}
-    )
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["location"] == ["query", "recommendation_id"]
-
     outcomes = [{"recommendation_id": answer["recommendation_id"], "item_id": item["item_id"],
                  "kind": "impression"} for answer in lists for item in answer["items"]]  # fmt: skip
     clicked = {"recommendation_id": named, "item_id": tried[one][0]["item_id"], "kind": "click"}
@@ -241,6 +235,47 @@ def test_some_places_are_tried_out_and_what_follows_is_learned(service, served, 
     assert estimates.inverse_propensity.mean == pytest.approx(2 / 12)
     assert estimates.weight == pytest.approx(2 * (72 - sum(map(len, tried))) / 72)
     assert 0.0 < estimates.self_normalized.mean < 1.0
+
+
+def test_an_id_of_another_list_is_refused(service, shop):
+    _put(service, "again", {"exploration": {"share": 0.5, "within": 6, "by": "uniform"}})
+    _put(service, "other", {"exploration": {"share": 0.5, "within": 6, "by": "uniform"}})
+    named = _list(service, scenario="again")["recommendation_id"]
+    plain = _list(service)["recommendation_id"]
+    _list(service, scenario="again", recommendation_id=named)
+    _list(service, recommendation_id=plain)
+
+    def told(user, recommendation_id, **parameters):
+        asked = parameters | {"recommendation_id": recommendation_id}
+        answer = service.client.get(f"/v1/users/{user}/recommendations", params=asked)
+        assert answer.status_code == 422, answer.text
+        (error,) = answer.json()["errors"]
+        assert error["location"] == ["query", "recommendation_id"]
+        return error["detail"]
+
+    of_again = "the scenario 'again' in revision 1"
+    expected = "expected the id of an answer"
+    assert told("u4", named, scenario="again") == f"{expected} for the user 'u4'"
+    assert told("u3", named) == f"{expected} under no scenario: this is of one under {of_again}"
+    assert told("u3", plain, scenario="again") == (
+        f"{expected} under {of_again}: this is of one under no scenario"
+    )
+    assert told("u3", named, scenario="other").endswith(f"this is of one under {of_again}")
+    for parameters in ({}, {"scenario": "again"}):
+        for forged in ("x", named[:-2] + "AA"):
+            assert "expected a recommendation_id" in told("u3", forged, **parameters)
+    body = {"evidence": [{"item_id": "i1"}], "scenario": "again"}
+    own = service.client.post("/v1/recommendations", json=body).json()["recommendation_id"]
+    assert told("u3", own, scenario="again") == f"{expected} for the user 'u3'"
+    for given, status in ((own, 200), (named, 422)):
+        asked = service.client.post("/v1/recommendations", json=body | {"recommendation_id": given})
+        assert asked.status_code == status
+    batch = {"user_ids": ["u3", "u4"], "scenario": "again", "recommendation_id": named}
+    assert service.client.post("/v1/recommendations/batch", json=batch).status_code == 422
+    _put(service, "again", {"exploration": {"share": 0.2, "within": 6, "by": "uniform"}})
+    assert told("u3", named, scenario="again") == (
+        f"{expected} under the scenario 'again' in revision 2: this is of one under {of_again}"
+    )
 
 
 async def _learned(served, name):

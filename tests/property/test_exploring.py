@@ -25,6 +25,8 @@ from tests.property.test_scenarios import (
 
 IDS = RecommendationIds()
 NEW = tuple(f"i{n}" for n in range(N_ITEMS, N_ITEMS + 3))
+MANY = 70
+"""More items that came since the refresh than a list chooses from."""
 
 
 def asked(
@@ -32,7 +34,8 @@ def asked(
     again: Again | None = None, **query: Any,
 ) -> Asked:  # fmt: skip
     explores = Exploration.model_validate({"share": 0.3, "within": within, "by": by})
-    exploring = Exploring(explores, None, NEW, again, seed.to_bytes(9))
+    new = tuple(f"i{n}" for n in range(N_ITEMS, len(shop.colors)))
+    exploring = Exploring(explores, None, new, again, seed.to_bytes(9))
     return Asked(shop, Scenario.model_validate(document), RecommendationQuery(**query), exploring)
 
 
@@ -114,7 +117,7 @@ def test_what_is_tried_out_comes_as_often_as_its_propensity_says() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(shops(), SCENARIO, st.integers(1, 5), st.integers(0, 9))
+@given(shops() | shops(MANY), SCENARIO, st.integers(1, 5), st.integers(0, 9))
 def test_counterfactuals_hold_where_the_same_is_drawn(
     shop: Shop, document: dict[str, Any], k: int, seed: int
 ) -> None:
@@ -131,13 +134,47 @@ def test_counterfactuals_hold_where_the_same_is_drawn(
 
 
 @settings(max_examples=30, deadline=None)
-@given(shops(), SCENARIO, st.integers(1, 12), st.integers(0, 9))
+@given(shops() | shops(MANY), SCENARIO, st.integers(1, 12), st.integers(0, 9))
 def test_what_was_tried_out_can_be_asked_again(
     shop: Shop, document: dict[str, Any], k: int, seed: int
 ) -> None:
     lists = asked(shop, document, seed, "uniform", k=k)
     again = asked(shop, document, 11, "thompson", again=told(lists), k=k, explain="full")
     assert again.ids() == lists.ids()
+    short = asked(shop, document, 12, again=told(lists), k=k, explain="none")
+    assert short.ids() == lists.ids()
     assert again.listing.tried is not None
     assert lists.listing.tried is not None
     assert again.listing.tried.propensities == lists.listing.tried.propensities
+
+
+@settings(max_examples=40, deadline=None)
+@given(shops(MANY), SCENARIO, st.integers(1, 12), EXPLORER, st.integers(0, 9))
+def test_how_much_is_explained_changes_nothing(
+    shop: Shop, document: dict[str, Any], k: int, by: str, seed: int
+) -> None:
+    lists = [asked(shop, document, seed, by, k=k, explain=e) for e in ("none", "summary", "full")]
+    all_told = [(each.ids(), each.shown, each.listing.tried and each.listing.tried.propensities)
+            for each in lists]  # fmt: skip
+    assert all_told[0] == all_told[1] == all_told[2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(shops(), SCENARIO, st.integers(1, 12), st.integers(0, 9))
+def test_notes_are_about_the_list(shop: Shop, document: dict[str, Any], k: int, seed: int) -> None:
+    lists, without = asked(shop, document, seed, k=k), plain(shop, document, k=k)
+    if k <= 8:
+        assert lists.listing.notes() == without.listing.notes()
+
+
+def test_what_is_gone_has_the_chance_of_what_is_there_instead() -> None:
+    n = N_ITEMS + 3
+    shop = Shop(["red"] * n, [1.0] * n, [None] * n, [True] * n, 3)
+    seed = next(s for s in range(99) if asked(shop, {}, s, k=8).listing.tried.rows)
+    lists = asked(shop, {}, seed, k=8)
+    place = next(iter(lists.listing.tried.rows))
+    gone = lists.ids()[place]
+    shop.available[int(gone[1:])] = False
+    again = asked(shop, {}, 99, again=told(lists), k=8)
+    assert gone not in again.ids()
+    assert again.listing.tried.propensities[place] == pytest.approx(0.7)

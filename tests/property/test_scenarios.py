@@ -33,7 +33,7 @@ COLORS = ["red", "green", "blue"]
 
 @dataclass(frozen=True)
 class Shop:
-    """Items with a color, a price and an age; the last three came since the refresh."""
+    """Items with a color, a price and an age; those after the first came since the refresh."""
 
     colors: list[str]
     prices: list[float]
@@ -43,9 +43,9 @@ class Shop:
 
 
 @st.composite
-def shops(draw: st.DrawFn) -> Shop:
+def shops(draw: st.DrawFn, new: int = 3) -> Shop:
     rng = np.random.default_rng(seed := draw(st.integers(0, 2**32 - 1)))
-    n = N_ITEMS + 3
+    n = N_ITEMS + new
     days = [float(d) if d < 90 else None for d in rng.integers(0, 100, n)]
     available = rng.random(n) < draw(st.sampled_from([0.2, 0.9]))
     return Shop(
@@ -143,13 +143,13 @@ class Asked:
         self.listing = RuledListing(self.snapshot, self.asker, query, None, self.plan, exploring)
         self.asked = 0
         listing = self.listing
-        pinned = [i for i in listing.named_newcomers() if int(i[1:]) < N_ITEMS + 3]
+        pinned = [i for i in listing.named_newcomers() if int(i[1:]) < len(shop.colors)]
         listing.add_newcomers({i: self.live(int(i[1:])) for i in pinned})
         while len(rows := listing.unsure()):
             self.asked += len(rows)
             listing.settle(rows, [self.live(row) for row in rows.tolist()])
         if listing.wants_newcomers(listing.exact()):
-            new = range(N_ITEMS, N_ITEMS + 3)
+            new = range(N_ITEMS, len(shop.colors))
             listing.add_newcomers({f"i{n}": self.live(n) for n in new if shop.available[n]})
         self.exact = listing.exact()
         self.shown = [self._shown(place, each) for place, each in enumerate(listing.layout)]
