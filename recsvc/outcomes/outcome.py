@@ -54,7 +54,7 @@ class Outcome:
             "experiment": origin.experiment,
             "experiment_revision": origin.experiment_revision,
             "variant": origin.variant,
-            "propensity": origin.propensities.get(self.position, 1.0),
+            "propensity": origin.propensities.get(self.position, 1.0) or None,
         }
         if (tried := origin.tried.get(self.position)) is not None:
             properties["tried"] = orjson.dumps(tried).decode()

@@ -64,8 +64,8 @@ class Origin:
         experiment: name of the experiment; None where there was none.
         experiment_revision: of the experiment.
         variant: the one the user has in it.
-        propensities: by place from 1, the chance with which its item was put there; all others
-            have 1.
+        propensities: by place from 1, the chance with which its item was put there, 0 where that
+            is not known; all others have 1.
         tried: by place from 1, what was known of the item that was tried out there, by name: the
             same names at each place, the values those of a float16, see `stored_feature`.
     """

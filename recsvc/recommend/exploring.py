@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.blend.blend import BASE
@@ -132,18 +132,20 @@ class Again:
         return {place: row_of[mark] for place, mark in self._marks.items() if mark in row_of}
 
     def propensity(
-        self, tried: Collection[int], places: int, share: float
+        self, tried: Collection[int], may: Bool[NDArray[np.bool_], " places"], share: float
     ) -> Float64[NDArray[np.float64], " places"]:
         """The chance with which each of the first places has the item that it has.
 
         Args:
             tried: places, from 0, that try out again what they tried out.
-            places: how many.
+            may: at which places something may be.
             share: of the places that try something out.
         """
-        chances = np.ones(places)
+        beyond = np.arange(len(may)) >= len(self.answer.fingerprints)
+        chances = np.ones(len(may))
+        chances[may & beyond] = 1.0 - share
         for place, chance in self.answer.origin.propensities.items():
-            if place <= places:
+            if place <= len(may):
                 gone = place in self.answer.origin.tried and place - 1 not in tried
                 # What was tried out may not be listed any more: the item is there that would be.
                 chances[place - 1] = 1.0 - share if gone else chance
@@ -212,7 +214,7 @@ class Explorer:
             fixed = {place: n for place, n in fixed.items() if may[place : place + 1].any()}
             propensity = np.ones(len(may))
             if self.again is not None:
-                propensity = self.again.propensity(fixed, len(may), self.document.share)
+                propensity = self.again.propensity(fixed, may, self.document.share)
             draws = Draws(fixed, propensity)
         known = {
             place: dict(zip(names, map(stored_feature, features[number]), strict=True))

@@ -413,7 +413,8 @@ class RuledListing(Listing):
             tried = Tried(
                 {place: int(candidates[new]) for place, new in new_at.items()},
                 {place: known[place] for place in gains}, gains,
-                {p: c for p, c in enumerate(draws.propensity.tolist()[:k]) if c < 1.0},
+                {p: c for p, c in enumerate(draws.propensity.tolist()[:k]) if c < 1.0}
+                | dict.fromkeys(range(len(places), len(found.order)), 0.0),
             )  # fmt: skip
         entries = order[found.order]
         columns = entries[entries < len(rows)]

@@ -14,6 +14,8 @@ from recsvc.scenarios.placing import Counted, Placed
 
 TRIED_OUT = "exploration: tried out "
 """How the reason begins why an item stands where it is tried out."""
+MADE_ROOM = "exploration: made room for what is tried out"
+"""Why an item stands below the places where something is tried out, and would be at one of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +27,8 @@ class Tried:
             that a list of this length does not reach.
         known: what is known of each item that is tried out, by place.
         gains: what brings it to its place, by place.
-        propensities: of the places where something may be tried out, by place.
+        propensities: of the places where something may be tried out, by place, and of those below
+            0, since nobody knows: what made room may be there.
     """
 
     rows: Mapping[int, int]
@@ -100,8 +103,8 @@ def with_tried(
 ) -> tuple[Placed, Mapping[int, float]]:
     """The first k places with what is tried out, and what that gains, by place.
 
-    It stands with the score of the item whose place it takes. That item comes after the explored
-    places, if anywhere: these are filled anew.
+    It stands with the score of the item whose place it takes. That item comes below the explored
+    places, if anywhere: what is below is filled anew.
 
     Args:
         found: the list without it.
@@ -130,6 +133,8 @@ def with_tried(
         return replace(found, order=order, similarity=similarity, reasons=reasons), gains
     fixed = {place: one for place, one in pins.items() if place > head}
     after = fill(fixed | dict(enumerate(order.tolist(), start=1)))
+    room = np.isin(after.order, found.order[[*new_at]])
+    reasons |= dict.fromkeys(np.flatnonzero(room).tolist(), MADE_ROOM)
     reasons |= {place: why for place, why in after.reasons.items() if place >= head}
     similarity = np.concatenate([similarity, after.similarity[head:]])
     relaxed, lowest = found.relaxed or after.relaxed, min(found.lowest, after.lowest)

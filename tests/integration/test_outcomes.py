@@ -105,6 +105,17 @@ async def test_an_outcome_is_kept_beside_what_made_the_answer(
     }  # fmt: skip
 
 
+async def test_a_place_whose_chance_nobody_knows_has_no_propensity(
+    client: httpx.AsyncClient, shop: Neo4jGateway
+) -> None:
+    named = answered(scenario="home", revision=4, propensities={1: 0.9, 2: 0.0})
+    shown = [{"recommendation_id": named, "item_id": i, "kind": "impression"} for i in ("i0", "i1")]
+    await tell(client, *shown)
+    assert {each["item_id"]: each.get("propensity") for each in kept(shop)} == {
+        "i0": 0.9, "i1": None,
+    }  # fmt: skip
+
+
 async def test_the_same_outcome_counts_once(client: httpx.AsyncClient, shop: Neo4jGateway) -> None:
     one = {"recommendation_id": answered(), "item_id": "i0", "kind": "impression"}
     other = one | {"item_id": "i1"}

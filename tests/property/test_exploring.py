@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.recommend.exploring import Again, Exploring
 from recsvc.recommend.query import RecommendationQuery
-from recsvc.recommend.tried_out import TRIED_OUT
+from recsvc.recommend.tried_out import MADE_ROOM, TRIED_OUT
 from recsvc.scenarios.document import Exploration, Scenario
 from tests.property.test_scenarios import (
     ITEMS,
@@ -88,6 +88,13 @@ def test_a_list_that_explores_keeps_its_promises(
     for column in range(len(long.exact.items)):
         parts = long.exact.signals(column)
         assert sum(parts.values()) == pytest.approx(long.exact.scores[column], abs=1e-9)
+    tried = long.listing.tried
+    assert tried is not None
+    assert all(tried.propensities[place] == 0.0 for place in range(8, len(long.ids())))
+    assert all(chance > 0.0 for place, chance in tried.propensities.items() if place < 8)
+    for each in long.shown[8:]:
+        made_room = each.item_id in without.ids()[:8]
+        assert made_room == (each.why == MADE_ROOM) or (made_room and each.why is not None)
     for place, each in enumerate(long.shown):
         if (each.why or "").startswith(TRIED_OUT):
             assert place < 8
@@ -177,4 +184,7 @@ def test_what_is_gone_has_the_chance_of_what_is_there_instead() -> None:
     shop.available[int(gone[1:])] = False
     again = asked(shop, {}, 99, again=told(lists), k=8)
     assert gone not in again.ids()
+    # Beyond the end of an earlier list nothing is tried out, and stands what mostly does.
+    longer = asked(shop, {}, 99, again=told(asked(shop, {}, seed, k=2)), k=8)
+    assert [longer.listing.tried.propensities[p] for p in range(2, 8)] == pytest.approx([0.7] * 6)
     assert again.listing.tried.propensities[place] == pytest.approx(0.7)
