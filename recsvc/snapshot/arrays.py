@@ -18,12 +18,13 @@ from collections.abc import (
     Container,
     Generator,
     Iterable,
+    Iterator,
     Mapping,
 )
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import orjson
@@ -87,6 +88,11 @@ class Snapshot:
     event: str | None = None
     kinds: tuple[str, ...] = ()
 
+    @property
+    def ids(self) -> dict[EvidenceKind, IdMap]:
+        """The ids of each kind."""
+        return {"item": self.items, "category": self.categories, "user": self.users}
+
     def item_vectors(self, model: str) -> Float32[NDArray[np.float32], "items dim"] | None:
         """The vectors of the items by a model; None where it has none."""
         return next((s.item_vectors for s in self.blend.signals if s.name == model), None)
@@ -118,14 +124,10 @@ class Snapshot:
         Args:
             ids: what to leave out, by kind; ids that are not in here change nothing.
         """
-        maps: dict[EvidenceKind, IdMap] = {
-            "item": self.items,
-            "category": self.categories,
-            "user": self.users,
-        }
-        kept: _Rows = {kind: _kept(known, ids.get(kind, ())) for kind, known in maps.items()}
+        kept: _Rows = {kind: _kept(known, ids.get(kind, ())) for kind, known in self.ids.items()}
         left: Mapping[EvidenceKind, IdMap] = {
-            kind: IdMap([known[row] for row in kept[kind].tolist()]) for kind, known in maps.items()
+            kind: IdMap([known[row] for row in kept[kind].tolist()])
+            for kind, known in self.ids.items()
         }
         items = kept["item"]
         signals = tuple(
@@ -296,23 +298,50 @@ def read_header(text: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
     return dtype, shape
 
 
-def load(folder: Path) -> Snapshot:
+def load(folder: Path, sha256: str | None = None) -> Snapshot:
     """Map a snapshot's files into memory.
 
+    Args:
+        folder: with the files.
+        sha256: what the content is compared with first. Without it a number of the wrong size is
+            not noticed; an index or a size by which an answer would fail always is.
+
     Raises:
-        SnapshotError: a file is missing or has another format.
+        SnapshotError: a file is missing, damaged, or of another format.
     """
 
     def array(name: str) -> NDArray[Any]:
-        mapped = _load_array(folder / f"{name}.npy", mmap_mode="r")
+        mapped = _load_array(folder / f"{name}.npy")
         return np.asarray(mapped).view(np.ndarray)  # numpy's own class for maps slices slowly
 
     try:
+        if sha256 is not None:
+            _compare(folder, sha256)
         return _from_parts(str(folder), (folder / MANIFEST).read_bytes(), array)
-    except (OSError, KeyError, ValueError) as error:
+    except SnapshotError:
+        raise
+    except Exception as error:  # damaged bytes make parsers raise nearly anything
         raise SnapshotError(
-            f"{folder} is not a whole snapshot ({error}): remove it, it will be read again"
+            f"{folder} is not a whole snapshot ({type(error).__name__}: {error}): remove it, it "
+            "will be read again"
         ) from error
+
+
+def _compare(folder: Path, sha256: str) -> None:
+    """Compare the files of an unpacked snapshot with what it was packed into.
+
+    Raises:
+        ValueError: they are others.
+    """
+
+    def parts() -> Iterator[Part]:
+        yield from text_parts(MANIFEST, (folder / MANIFEST).read_bytes())
+        for file in folder.glob("*.npy"):
+            yield from array_parts(file.name, _load_array(file))
+
+    found = digest_of(part.name for part in parts())
+    if found != sha256:
+        raise ValueError(f"its SHA-256 is {found}, expected {sha256}")
 
 
 def unpacked(folder: Path) -> list[Path]:
@@ -360,9 +389,13 @@ def _being_unpacked(path: Path) -> bool:
     return path.name.startswith(_UNPACKING) and age < _UNPACKING_SECONDS
 
 
-def _load_array(file: Path | io.BytesIO, *, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+def _load_array(file: Path | io.BytesIO) -> NDArray[Any]:
+    """An array from memory, or from a file, which is mapped."""
     with _ONE_HEADER:
-        array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
+        if isinstance(file, Path):
+            array = np.lib.format.open_memmap(file, "r")
+        else:
+            array = np.lib.format.read_array(file, allow_pickle=False)
     array.flags.writeable = False  # a snapshot is what a refresh made, whatever is asked of it
     return array
 
@@ -387,7 +420,7 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
     blend = Blend(
         tuple(_signal(where, entry, ids, array) for entry in manifest["signals"]),
         tuple(entry["weight"] for entry in manifest["signals"]),
-        array("prior"),
+        _dense(array, "prior", len(items)),
         manifest["base_weight"],
         Reliance(**manifest.get("reliance", {})),
     )
@@ -396,10 +429,10 @@ def _from_parts(where: str, manifest_json: bytes, array: _Arrays) -> Snapshot:
         items=items,
         categories=ids["category"],
         users=ids["user"],
-        user_counts=array("user_counts"),
-        item_people=array("item_people"),
+        user_counts=_dense(array, "user_counts", len(ids["user"])),
+        item_people=_dense(array, "item_people", len(items)),
         titles=tuple(manifest["titles"]),
-        available=array("available"),
+        available=_dense(array, "available", len(items)),
         in_category=_csr(array, "in_category", (len(items), len(ids["category"]))),
         blend=blend,
         event=manifest["event"],
@@ -426,7 +459,7 @@ def _signal(
     for name, held in STORED[form].layout.items():
         stored = array_name(entry["name"], name)
         if held.columns is None:
-            arrays[name] = array(stored)
+            arrays[name] = _dense(array, stored, sizes[held.rows])
         else:
             arrays[name] = _csr(array, stored, (sizes[held.rows], sizes[held.columns]))
     return STORED[form].from_arrays(entry["name"], kind, ids[kind], arrays, entry)
@@ -442,5 +475,26 @@ def _csr_arrays(name: str, matrix: sp.csr_matrix) -> dict[str, NDArray[Any]]:
 
 
 def _csr(array: _Arrays, name: str, shape: tuple[int, int]) -> sp.csr_matrix:
+    """A sparse matrix; products with it are made in C, which trusts every index.
+
+    Raises:
+        ValueError: an index is out of bounds.
+    """
     data, indices, indptr = (array(f"{name}.{part}") for part in ("data", "indices", "indptr"))
-    return sp.csr_matrix((data, indices, indptr), shape=shape, copy=False)
+    matrix = sp.csr_matrix((data, indices, indptr), shape=shape, copy=False)
+    matrix.check_format()
+    if (np.diff(matrix.indptr) < 0).any():  # this is not looked at where it ends with 0
+        raise ValueError(f"{name}.indptr falls")
+    return matrix
+
+
+def _dense(array: _Arrays, name: str, number: int) -> NDArray[Any]:
+    """An array with a row for each node.
+
+    Raises:
+        ValueError: it has another number of rows.
+    """
+    found = array(name)
+    if len(found) != number:
+        raise ValueError(f"{name} has {len(found)} rows, expected {number}")
+    return found

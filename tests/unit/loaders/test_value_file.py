@@ -69,3 +69,16 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
     assert read_value(path, ()) == 1
     write_bytes(path, b"two")
     assert path.read_bytes() == b"two"
+
+
+def test_a_damaged_file_is_told_or_says_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "value.npz"
+    write_value(path, np.arange(3))
+    whole, refused = path.read_bytes(), 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 9]) + whole[place + 1 :])
+        try:
+            np.testing.assert_array_equal(read_value(path, ()), [0, 1, 2])
+        except (OSError, ValueError):
+            refused += 1
+    assert refused > len(whole) / 2

@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 
 from loaders.errors import Neo4jUnavailableError
+from loaders.files import write_bytes
 from loaders.gateway import Neo4jAddress
 from loaders.parts import Part
 from loaders.types import IdMap
@@ -228,20 +229,42 @@ async def nothing_active() -> dict[str, ActiveVersion]:
     return {}
 
 
-async def test_while_neo4j_is_away_the_disk_serves_its_own_address_alone(make: Any) -> None:
-    async def away() -> dict[str, ActiveVersion]:
-        raise Neo4jUnavailableError("away")
+@pytest.mark.parametrize("file", ["prior.npy", "in_category.indptr.npy", "manifest.json"])
+async def test_a_damaged_folder_is_read_again_and_not_served(
+    make: Any, tmp_path: Path, file: str
+) -> None:
+    store = FakeStore(1)
+    await make(store).start()
+    sha256 = store.content[1][1]
+    folder = tmp_path / snapshots.folder_name(1, sha256)
+    write_bytes(folder / file, b"null" if file == "manifest.json" else b"")
+    away = FakeStore(1)
+    away.active_versions = neo4j_away
+    alone = make(away)
+    await alone.start()
+    assert not alone.serves
+    serving = make(store)
+    await serving.start()
+    assert serving.snapshot.versions == {"hybrid": 1}
+    assert store.read == [1, 1]
+    assert snapshots.load(folder, sha256).titles == ("One",)
 
+
+async def neo4j_away() -> dict[str, ActiveVersion]:
+    raise Neo4jUnavailableError("away")
+
+
+async def test_while_neo4j_is_away_the_disk_serves_its_own_address_alone(make: Any) -> None:
     store = FakeStore(1)
     await make(store).start()
     gone = FakeStore(1)
-    gone.active_versions = away
+    gone.active_versions = neo4j_away
     same = make(gone)
     await same.start()
     assert same.snapshot.versions == {"hybrid": 1}
     assert same.troubles == {"neo4j": "the graph database does not answer"}
     elsewhere = FakeStore(1)
-    elsewhere.active_versions = away
+    elsewhere.active_versions = neo4j_away
     elsewhere.address = Neo4jAddress("bolt://elsewhere:7687", "neo4j", "")
     other = make(elsewhere)
     await other.start()

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -270,6 +270,74 @@ def test_snapshot_with_a_damaged_file_is_refused(folder: Path, name: str, damage
         (folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(SnapshotError, match=r"is not a whole snapshot .*remove it"):
         load(folder)
+
+
+def other_number(name: str, place: int, number: float) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        np.load(folder / name, mmap_mode="r+")[place] = number
+
+    return damage
+
+
+def other_bytes(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        other_number("item_path.indices.npy", 3, 2_000_000_000),
+        other_number("item_path.indices.npy", 3, -1),
+        other_number("in_category.indices.npy", 0, 3),
+        other_number("item_path.indptr.npy", 3, 2_000_000_000),
+        other_number("item_path.indptr.npy", 3, 0),
+        other_bytes("prior.npy", lambda _: b""),
+        other_bytes("prior.npy", lambda whole: whole.replace(b"'shape'", b"('shape'")),
+        other_bytes("prior.npy", lambda whole: whole.replace(b"(25,)", b"(24,)")),
+        other_bytes("prior.npy", lambda whole: b"PK\x03\x04" + whole[4:]),
+        other_bytes("manifest.json", lambda _: b"null"),
+        other_bytes("manifest.json", lambda _: b"\0\0"),
+        other_bytes("manifest.json", lambda whole: whole.replace(b'"items"', b'"item"')),
+    ],
+)
+def test_what_answers_would_fail_by_is_no_snapshot(
+    folder: Path, damage: Callable[[Path], None]
+) -> None:
+    unpack(*pack(made_snapshot()), folder)
+    damage(folder)
+    with pytest.raises(SnapshotError, match=r"is not a whole snapshot .*remove it"):
+        load(folder)
+
+
+def test_an_index_out_of_bounds_of_an_empty_matrix_is_none_either(folder: Path) -> None:
+    made = replace(made_snapshot(), in_category=sp.csr_matrix((N_ITEMS, 3), dtype=bool))
+    unpack(*pack(made), folder)
+    other_number("in_category.indptr.npy", 3, 2_000_000_000)(folder)
+    with pytest.raises(SnapshotError, match="is not a whole snapshot"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        other_number("prior.npy", 3, 0.5),
+        other_number("item_path.data.npy", 0, 0.5),
+        other_bytes("manifest.json", lambda whole: whole.replace(b"Title 3", b"Title 4")),
+        lambda folder: (folder / "other.npy").write_bytes((folder / "prior.npy").read_bytes()),
+    ],
+)
+def test_files_are_compared_with_what_was_packed(
+    folder: Path, damage: Callable[[Path], None]
+) -> None:
+    content, sha256 = pack(made_snapshot())
+    unpack(content, sha256, folder)
+    assert pack(load(folder, sha256)) == (content, sha256)
+    damage(folder)
+    with pytest.raises(SnapshotError, match=f"expected {sha256}.*remove it"):
+        load(folder, sha256)
 
 
 def test_keep_only_removes_the_others_and_what_a_killed_process_left(tmp_path: Path) -> None:
