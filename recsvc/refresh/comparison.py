@@ -6,7 +6,6 @@ out, and the arrays of the active version are older. Where the new signals lack 
 that the active version had, they are made once more without these pairs alone.
 """
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -202,10 +201,15 @@ def in_rows_of(graph: HeteroGraph, before: Snapshot) -> Blend:
 def stored_arrays(run: Run, version: int, sha256: str) -> Snapshot | None:
     """The arrays of a version; None where they are not stored, or were rewritten.
 
-    Those that are served on this machine are on its disk already.
+    Those that are served on this machine are on its disk already. They are compared with their
+    SHA-256: what is taken from them becomes part of the next version.
     """
-    with contextlib.suppress(SnapshotError):
-        return snapshots.load(home_of(run) / "snapshots" / folder_name(version, sha256))
+    folder = home_of(run) / "snapshots" / folder_name(version, sha256)
+    if folder.exists():
+        try:
+            return snapshots.load(folder, sha256)
+        except SnapshotError as error:
+            run.record.tell("arrays on disk cannot be used", level="warning", reason=str(error))
     content = stored_parts(run.gateway, version)
     try:
         return snapshots.read(content, sha256)

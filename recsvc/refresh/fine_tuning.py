@@ -71,10 +71,8 @@ def chosen_start(
             f"what this refresh went on from, hybrid {chosen['version']}, is there no more: "
             "refresh again"
         )
-    # Who was deleted by another machine is in the state of this one still.
-    gone = set(state.users).difference(graph.users)
-    unchanged = state.learned_from(graph, evidence)
-    return Start(chosen["reason"], state.without("user", gone), before, unchanged)
+    state = state.still_there(graph, before)
+    return Start(chosen["reason"], state, before, state.learned_from(graph, evidence))
 
 
 def _scratch(why: str) -> dict[str, Any]:

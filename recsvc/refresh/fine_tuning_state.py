@@ -33,6 +33,7 @@ from recsvc.refresh.run_journal import (
     forget_unfinished,
     locked_run,
 )
+from recsvc.signals.metapath import evidence_ids
 from recsvc.snapshot.arrays import Snapshot
 
 _STATES_KEPT = 2
@@ -59,7 +60,8 @@ class WarmState:
         tables: of each model that can be fine-tuned, `FitReport.tables`.
         options: of each model, with what they left open.
         learned: weights and epochs, from the last refresh from scratch.
-        digests: of the relationships of each type, see `digests_of`.
+        digests: of the relationships of each type, see `digests_of`; none once a node was deleted:
+            one that comes again has the same, and the stored rows are without it.
         paths: digest of each meta-path's file.
         changed: pairs of user and item that came or went since then, as a share of what there was.
         in_a_row: refreshes since then that only fine-tuned.
@@ -76,6 +78,11 @@ class WarmState:
     paths: Mapping[str, str]
     changed: float
     in_a_row: int
+
+    @property
+    def ids(self) -> dict[EvidenceKind, IdMap]:
+        """The ids of each kind, in the order in which tables have them."""
+        return {"user": self.users, "item": self.items, "category": self.categories}
 
     def placed_tables(self, name: str, graph: HeteroGraph, evidence: sp.csr_matrix) -> Any:
         """The tables of a model, with a row for each node of the graph as it is now.
@@ -133,13 +140,31 @@ class WarmState:
 
     def knows(self, kind: EvidenceKind, identifier: str) -> bool:
         """Whether it holds something of a node."""
-        maps = {"user": self.users, "item": self.items, "category": self.categories}
-        return identifier in maps[kind]
+        return identifier in self.ids[kind]
+
+    def still_there(self, graph: HeteroGraph, before: Snapshot) -> "WarmState":
+        """The same without what another machine deleted, which the state of this one has still.
+
+        A node that was deleted and came again is in the graph, but not in the stored arrays.
+
+        Args:
+            graph: as it is now.
+            before: the arrays of the same version.
+        """
+        state, now = self, evidence_ids(graph)
+        for kind, then in self.ids.items():
+            # No users are stored where no signal starts from them.
+            stored = before.ids[kind] or then
+            if gone := set(then).difference(set(now[kind]).intersection(stored)):
+                state = state.without(kind, gone)
+        return state
 
     def without(self, kind: EvidenceKind, ids: Collection[str]) -> "WarmState":
         """The same without some nodes of one kind: no row and no column of theirs is left."""
-        maps = {"user": self.users, "item": self.items, "category": self.categories}
-        kept = {name: np.arange(len(known)) for name, known in maps.items()}
+        maps = self.ids
+        kept: dict[EvidenceKind, Int64[NDArray[np.int64], " kept"]] = {
+            name: np.arange(len(known)) for name, known in maps.items()
+        }
         rows = maps[kind].rows(list(ids))
         kept[kind] = np.delete(kept[kind], rows[rows >= 0])
         left = {
@@ -156,7 +181,7 @@ class WarmState:
         }
         return replace(
             self, users=left["user"], items=left["item"], categories=left["category"],
-            evidence=self.evidence[kept["user"]][:, kept["item"]], tables=tables,
+            evidence=self.evidence[kept["user"]][:, kept["item"]], tables=tables, digests={},
             learned=self._learned_without(ids) if kind == "user" else self.learned,
         )  # fmt: skip
 

@@ -27,11 +27,12 @@ from recsvc.refresh.run_manifest import RunManifest
 from recsvc.refresh.sampled_lists import read_lists
 from recsvc.settings import load_settings
 from recsvc.signals import RowSignal
+from recsvc.signals.rows import ROWS
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.activation import roll_back
 from recsvc.snapshot.arrays import MANIFEST, Snapshot, folder_name, unpack
 from recsvc.snapshot.arrays import read as read_snapshot
-from recsvc.snapshot.deletion import delete_user
+from recsvc.snapshot.deletion import DeletedNode, delete_nodes, delete_user
 from tests.forked_refresh import VERSIONS, make_graph
 
 pytestmark = pytest.mark.neo4j
@@ -173,10 +174,17 @@ def test_a_refresh_goes_on_from_the_active_version(
 
 
 def test_all_but_what_is_fine_tuned_is_as_from_scratch(
-    graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path
+    graph: Neo4jGateway, refreshed: Refreshes, home: Path, tmp_path: Path
 ) -> None:
-    """Also the rows of a meta-path that were taken over, in a graph whose rows are others now."""
-    first = snapshot(graph, refreshed())
+    """Also the rows of a meta-path that were taken over, in a graph whose rows are others now.
+
+    They are not taken from damaged files.
+    """
+    report = refreshed()
+    first = snapshot(graph, report)
+    folder = home / "snapshots" / folder_name(report.versions["hybrid"], report.sha256)
+    unpack(stored_parts(graph, report.versions["hybrid"]), report.sha256, folder)
+    np.load(folder / "item_category_item.data.npy", mmap_mode="r+")[:] = 9.0
     write(tmp_path / "more", "interactions", "user_id,item_id", ["u010,i44", "u0,i00a", "u0,i02"])
     take_in(graph, tmp_path / "more")
     warm, cold = (snapshot(graph, refreshed(from_scratch=anew)) for anew in (False, True))
@@ -293,13 +301,30 @@ def test_after_going_back_it_goes_on_from_that_version(
 def test_who_is_deleted_is_in_no_state_and_the_next_refresh_still_goes_on(
     graph: Neo4jGateway, refreshed: Refreshes, home: Path, tmp_path: Path
 ) -> None:
+    """An item that is deleted too and comes again is in all that the next refresh makes."""
     first = refreshed()
+    before = snapshot(graph, first)
     delete_user(graph, "u004", snapshot_folder=tmp_path / "nowhere")
     forget_node(home, "user", "u004")
     state = home / "refreshes" / first.run / "state.npz"
     assert b"u004" not in state.read_bytes()
     assert b"u005" in state.read_bytes()
-    assert refreshed().start.startswith("fine-tuned from hybrid 1:")
+    delete_nodes(graph, [DeletedNode("item", "i20")])
+    forget_node(home, "item", "i20")
+    write(tmp_path / "again", "interactions", "user_id,item_id", ["u001,i20", "u007,i20"])
+    for tables in ("categories", "again"):
+        take_in(graph, tmp_path / tables)
+    second = refreshed()
+    assert second.start.startswith("fine-tuned from hybrid 1:")
+    after = snapshot(graph, second)
+    assert vectors(after)[20].any()
+    one, other = (
+        signal.arrays()[ROWS].toarray()
+        for each in (before, after)
+        for signal in each.blend.signals
+        if signal.name == "item_category_item"
+    )
+    np.testing.assert_array_equal(one, other)
 
 
 def test_who_is_deleted_during_a_refresh_is_not_served_and_not_in_its_state(

@@ -8,10 +8,12 @@ import pytest
 import scipy.sparse as sp
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+from recsvc.blend.blend import Blend
 from recsvc.blend.parts import Learned, Validated
 from recsvc.evaluation.metrics import Estimate
 from recsvc.evaluation.splits import id_numbers
 from recsvc.refresh.fine_tuning_state import (
+    Start,
     WarmState,
     digests_of,
     forget_node,
@@ -19,6 +21,9 @@ from recsvc.refresh.fine_tuning_state import (
     moved,
     read_state,
 )
+from recsvc.refresh.learning import same_rows
+from recsvc.signals import RowSignal
+from recsvc.snapshot.arrays import Snapshot
 
 USERS, ITEMS = ("u1", "u3", "u5"), ("i1", "i3", "i5", "i7")
 DID = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0]], np.float32)  # nobody has i7
@@ -137,6 +142,46 @@ def test_a_state_knows_the_graph_that_it_is_of() -> None:
         assert not state.learned_from(others[0], sp.csr_matrix(others[1]))
 
 
+def like_items(graph: HeteroGraph) -> Snapshot:
+    """Of this graph: items of one category are alike."""
+    inside = graph.in_category.matrix(len(graph.items), len(graph.categories))
+    alike = RowSignal("item_category_item", "item", graph.items, sp.csr_matrix(inside @ inside.T))
+    nothing = np.zeros(len(graph.items), np.int64)
+    return Snapshot(
+        {"hybrid": 1}, graph.items, graph.categories, IdMap(()), nothing[:0], nothing,
+        tuple(graph.items), nothing == 0, sp.csr_matrix(inside),
+        Blend((alike,), (1.0,), nothing.astype(np.float32), 0.1),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["here", "on another machine"])
+def test_rows_without_a_node_that_came_again_are_not_kept(tmp_path: Path, here: bool) -> None:
+    """The graph is as it was; the stored rows were rewritten without the item."""
+    graph = graph_of(USERS, ITEMS, in_category=links((0, 0, 1.0), (1, 0, 1.0), (2, 1, 1.0)))
+    evidence, before = sp.csr_matrix(DID), like_items(graph)
+    keep_state(ended(tmp_path, "run-1"), made(digests=digests_of(graph)))
+
+    def rows(before: Snapshot) -> sp.csr_matrix | None:
+        state = read_state(tmp_path, "run-1")
+        assert state is not None
+        state = state.still_there(graph, before)
+        start = Start("", state, before, state.learned_from(graph, evidence))
+        assert start.unchanged == (before.items == graph.items)
+        return same_rows(start, graph)("item_category_item")
+
+    whole = rows(before)
+    assert whole is not None
+    assert whole[0, 1] == 1.0
+    if here:
+        forget_node(tmp_path, "item", "i1")
+    assert rows(before.without({"item": ["i1"]})) is None
+
+
+def test_who_was_deleted_on_another_machine_is_left_out(tmp_path: Path) -> None:
+    state = made().still_there(graph_of(USERS[1:], ITEMS), like_items(graph_of(USERS, ITEMS)))
+    assert list(state.users) == ["u3", "u5"]
+
+
 def ended(home: Path, name: str) -> Path:
     folder = home / "refreshes" / name
     folder.mkdir(parents=True)
@@ -185,6 +230,7 @@ def test_a_deleted_node_is_in_no_state(tmp_path: Path, kind, name, left) -> None
         assert name not in (*found.users, *found.items, *found.categories)
         assert first(found.tables["node2vec"][0]) == left
         assert first(found.tables["lightgcn"][0]) == [x for x in left if x < 8]
+        assert bool(found.digests) == (name == "unknown")
         assert found.evidence.shape == (len(found.users), len(found.items))
         assert name.encode() not in (tmp_path / "refreshes" / run / "state.npz").read_bytes()
         gone = id_numbers([name])[0]
