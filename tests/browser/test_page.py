@@ -235,6 +235,28 @@ def test_people_who_are_not_named_are_one_circle_for_each_piece_of_evidence(
     ]
 
 
+def test_a_long_name_in_the_paths_runs_into_no_other(open_page: Open) -> None:
+    page = open_page()
+    path, name = path_over("a", "Ada"), "W" * 100
+    for node in path["nodes"]:
+        node["title"] = name
+    labels = page.evaluate(
+        """async (path) => {
+          const { graphOf } = await import('./page/graph.js');
+          const figure = graphOf([path], 'z');
+          document.querySelector('main').append(figure);
+          return [...figure.querySelectorAll('.dot')].map((dot) => {
+            const { x, width } = dot.querySelector('text').getBBox();
+            return [x, x + width, dot.querySelector('title').textContent];
+          });
+        }""",
+        path,
+    )
+    assert [whole for *_, whole in labels] == [name] * 4
+    ends = [0, *(x for begin, end, _ in sorted(labels) for x in (begin, end)), 720]
+    assert ends == sorted(ends)
+
+
 def test_what_if_evidence_were_not_there(open_page: Open, client: httpx.Client) -> None:
     page = open_page(f"?user={USER}")
     before = listed(page)
@@ -398,6 +420,8 @@ def test_10000_pieces_of_evidence_are_a_few_rows(open_page: Open, client: httpx.
 def test_errors_and_empty_places_say_what_to_do(open_page: Open) -> None:
     page = open_page("?user=no%20such%20user", errors=True)
     expect(page.get_by_role("alert").first).to_contain_text("No user 'no such user' in the graph")
+    page = open_page("?user=..")
+    expect(page.locator(".list [role=alert]")).to_contain_text("An id of one or two dots")
     page = open_page("?user=nobody")
     expect(page.get_by_text("Nothing is known about this user")).to_be_visible()
     assert listed(page)

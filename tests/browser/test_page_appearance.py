@@ -32,6 +32,12 @@ READY = {
     "versions": ".run .steps",
 }
 
+LENGTHENED = """Response.prototype.json = async function () {
+    const long = (key, value) => value && ['title', 'name', 'text'].includes(key);
+    return JSON.parse(await this.text(), (k, v) => (long(k, v) ? 'W'.repeat(100) : v));
+}"""
+"""All that has a name has one of 100 letters."""
+
 
 def seen(page: Page, name: str) -> None:
     """Wait until a view is there."""
@@ -48,6 +54,16 @@ def test_axe_finds_nothing_serious(open_page: Open, scheme: str, screenshots: An
         seen(page, name)
         page.screenshot(path=screenshots / f"{name}-{scheme}.png", full_page=True)
         assert violations(page) == [], name
+
+
+@pytest.mark.long
+def test_names_without_a_space_make_no_view_wider(open_page: Open) -> None:
+    page = open_page(viewport={"width": 360, "height": 800})
+    page.add_init_script(LENGTHENED)
+    for name, address in VIEWS.items():
+        page.goto(page.url.partition("?")[0] + address)
+        seen(page, name)
+        assert page.evaluate("document.scrollingElement.scrollWidth") == 360, name
 
 
 @pytest.mark.long

@@ -1,11 +1,12 @@
 """The page for what comes after an answer: rows, items, scenarios, experiments."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 from tests.browser.conftest import Open
 from tests.browser.reading import USER, added, asked, violations, written
@@ -199,6 +200,51 @@ def test_an_experiment_is_looked_at_and_stopped(open_page: Open, client: httpx.C
     expect(page.get_by_text("stopped, long promoted")).to_be_visible()
     for path in ("/v1/experiments/blend", "/v1/scenarios/shelf"):
         client.delete(path).raise_for_status()
+
+
+LONG = "W" * 100
+
+
+@pytest.fixture
+def explored(client: httpx.Client) -> Iterator[None]:
+    """Everybody's lists try out items, by an experiment whose names have no space."""
+    document = {"exploration": {"share": 0.5, "within": 10, "by": "uniform", "kind": "click"}}
+    client.put(f"/v1/scenarios/{LONG}", json=document).raise_for_status()
+    variants = [{"name": LONG[:-1] + end, "share": 0.5, "scenario": LONG} for end in "AB"]
+    client.put(f"/v1/experiments/{LONG}", json={"variants": variants}).raise_for_status()
+    yield
+    client.delete(f"/v1/experiments/{LONG}").raise_for_status()
+    client.delete(f"/v1/scenarios/{LONG}").raise_for_status()
+
+
+@pytest.mark.usefixtures("explored")
+@pytest.mark.long
+def test_what_is_tried_out_is_what_is_explained(open_page: Open) -> None:
+    page = open_page()
+    responses: list[Response] = []
+    page.on("response", lambda one: responses.append(one) if "explain=" in one.url else None)
+    page.goto(f"{page.url.partition('?')[0]}?user={USER}")
+    expect(page.locator(".detail[data-whole]")).to_be_visible()
+    page.locator(".take").first.click()
+    expect(page.locator(".move").first).to_be_visible()
+    expect(page.locator(".detail[data-whole]")).to_be_visible()
+    lists = [one.json()["items"] for one in responses]
+    assert [len(items) for items in lists] == [10, 10, 100, 10, 10]
+    first, *others = [
+        [item["item_id"] for item in items if "tried out" in item.get("placed_by", "")]
+        for items in lists
+    ]
+    assert others[:2] == [first, first]
+    # Without the evidence an item may come to its place by its score.
+    assert others[2] == others[3] == [item for item in first if item in others[3]]
+
+
+@pytest.mark.usefixtures("explored")
+def test_an_experiment_fits_a_phone_whatever_its_names(open_page: Open) -> None:
+    page = open_page("?view=experiments", viewport={"width": 360, "height": 800})
+    page.get_by_role("link", name=LONG).click()
+    expect(page.locator("[data-variant]")).to_have_count(2)
+    assert page.evaluate("document.scrollingElement.scrollWidth") == 360
 
 
 def test_the_metrics_of_versions_are_drawn(open_page: Open, client: httpx.Client) -> None:

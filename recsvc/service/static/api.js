@@ -9,6 +9,9 @@ import { keptKey, wantKey } from './key.js';
  * Nobody is asked for a key because of what nobody asked for.
  */
 
+/** A part of an address that browsers leave out. */
+const DOTS = /\/\.\.?(?=[/?]|$)/;
+
 /** An answer that is an error: its text says what to do. */
 export class Problem extends Error {
   /**
@@ -42,6 +45,9 @@ export const fileOf = async (path) => (await respond({ method: 'GET', path })).b
  * @param {AbortSignal} [signal]
  */
 async function respond({ method, path, body, unasked }, signal) {
+  if (DOTS.test(path)) {
+    throw new Problem(0, 'An id of one or two dots cannot stand in an address, so it cannot be asked for here. Lists of such a user come from POST /v1/recommendations/batch.');
+  }
   const key = keptKey();
   /** @type {RequestInit} */
   const options = {

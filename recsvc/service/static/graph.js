@@ -13,7 +13,7 @@ import { nameOf, shortened, signed } from './format.js';
  * @typedef {{type: string, from: number, to: number}} Step
  * @typedef {{contribution: number, nodes: PathNode[], relationships: Step[]}} Path
  * @typedef {{key: string, kind: string, layer: number, people: number, name: string,
- *   sum: number, x: number, y: number, longest: number}} Dot
+ *   sum: number, x: number, y: number}} Dot
  * @typedef {{from: Dot, to: Dot, types: Map<string, number>, forward: boolean, sum: number,
  *   number: number}} Link
  */
@@ -21,15 +21,23 @@ import { nameOf, shortened, signed } from './format.js';
 const WIDTH = 720;
 const ROW = 34;
 const MARGIN = 22;
-const COLUMNS = [36, 190, 440, 640];
+const COLUMNS = [36, 220, 460, 690];
 const LAST = COLUMNS.length - 1;
-const LONGEST = 24;
-const LONGEST_BETWEEN_MANY = 13;
+const LABEL_PX = 12;
+const MOST_LETTERS = 60;
 
 /** The place of each layer from the left. @param {number} last the number of the last one. */
 const columnsOf = (last) => (last === LAST ? COLUMNS
   : Array.from({ length: last + 1 }, (_, layer) => COLUMNS[0] + (layer * (WIDTH - 20 - COLUMNS[0])) / last));
 
+/**
+ * How wide the labels of each layer may be: between two columns each has half of the room.
+ * @param {number[]} columns
+ */
+const roomOf = (columns) => columns.map((x, layer) => {
+  const gaps = [columns[layer - 1], columns[layer + 1]].filter((other) => other !== undefined).map((other) => Math.abs(other - x));
+  return (gaps.length > 1 ? Math.min(...gaps) : gaps[0] / 2 + LABEL_PX) - LABEL_PX / 2;
+});
 
 /**
  * Nodes and links of some paths, each once.
@@ -78,10 +86,7 @@ function dotOf(dots, nodes, index, contribution, last) {
   const unnamed = node.id === null;
   const behind = unnamed ? `somebody ${nodes[index - 1]?.kind}:${nodes[index - 1]?.id}` : node.id;
   const key = `${layer} ${node.kind} ${behind}`;
-  const dot = dots.get(key) ?? {
-    key, kind: node.kind, layer, people: 0, name: nameOf(node), sum: 0, x: 0, y: 0,
-    longest: last === LAST ? LONGEST : LONGEST_BETWEEN_MANY,
-  };
+  const dot = dots.get(key) ?? { key, kind: node.kind, layer, people: 0, name: nameOf(node), sum: 0, x: 0, y: 0 };
   dot.sum += contribution;
   if (unnamed) {
     dot.people += 1;
@@ -121,9 +126,10 @@ export function graphOf(paths, item) {
     'aria-label': `Paths to ${item}`,
   });
   for (const [link, line] of drawn) drawing.append(pointed(new Set([link]), line.textContent ?? '', line));
+  const room = roomOf(columnsOf(last));
   for (const dot of dots) {
     const own = new Set(links.filter((link) => link.from === dot || link.to === dot));
-    const element = nodeOf(dot, last);
+    const element = nodeOf(dot, last, room[dot.layer]);
     drawing.append(pointed(own, element.getAttribute('aria-label') ?? '', element));
   }
   return h('figure', { class: 'paths' }, h('div', { class: 'scroll' }, drawing), told);
@@ -159,15 +165,26 @@ function lineOf({ from, to, types, forward, sum, number }, widest) {
     svg('title', {}, text), svg('path', { d, class: 'reach' }), line);
 }
 
-/** @param {Dot} dot @param {number} last */
-function nodeOf(dot, last) {
+/** @param {Dot} dot @param {number} last @param {number} room how wide its label may be. */
+function nodeOf(dot, last, room) {
   const { kind, layer, name, people, sum, x, y } = dot;
-  const shown = shortened(name, dot.longest);
+  const shown = fitting(name, room);
   const label = `${name}${layer ? `: ${signed(sum)} on the paths over it` : ''}`;
   return svg('g', { class: `dot ${kind}${people ? ' people' : ''}`, tabindex: 0, role: 'img', 'aria-label': label },
     mark(kind, x, y, layer === 0 || layer === last ? 8 : 6),
-    svg('text', { x, y: y - 12, 'text-anchor': layer === last ? 'end' : layer ? 'middle' : 'start', dx: layer === last ? 12 : layer ? 0 : -12 }, shown),
+    svg('text', { x, y: y - 12, 'text-anchor': layer === last ? 'end' : layer ? 'middle' : 'start', dx: layer === last ? LABEL_PX : layer ? 0 : -LABEL_PX }, shown),
+    shown !== name && svg('title', {}, name),
     svg('rect', { class: 'reach', x: x - 30, y: y - 24, width: 60, height: 34 }));
+}
+
+const pen = /** @type {CanvasRenderingContext2D} */ (document.createElement('canvas').getContext('2d'));
+
+/** A name, cut where it is wider than its room. @param {string} name @param {number} room */
+function fitting(name, room) {
+  pen.font = `${LABEL_PX}px ${getComputedStyle(document.body).fontFamily}`;
+  let longest = Math.min(name.length, MOST_LETTERS);
+  while (longest > 1 && pen.measureText(shortened(name, longest)).width > room) longest -= 1;
+  return shortened(name, longest);
 }
 
 /**

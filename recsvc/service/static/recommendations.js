@@ -39,6 +39,8 @@ export function recommendations(place, first) {
   let shown = null;
   let asking = new AbortController();
   let offered = false;
+  /** Lists of the same options try out the same, see `explored`. @type {{of: string, as: {recommendation_id?: string}}} */
+  let tried = { of: '', as: {} };
 
   /** @param {State} state */
   async function loadEvidence(state) {
@@ -96,23 +98,31 @@ export function recommendations(place, first) {
     const { signal } = asking;
     body.setAttribute('aria-busy', 'true');
     const old = { k: state.diversity ? state.k : Math.max(BEFORE, state.k), without: [], explain: 'none' };
+    const of = asksOf({ ...state, without: [] });
+    if (tried.of !== of) tried = { of, as: {} };
+    const own = tried;
+    /** @param {Object<string, any>} [options] @returns {Promise<import('./list.js').Answer>} */
+    async function ask(options) {
+      const found = await answer(listOf(state, { ...options, ...own.as }), signal);
+      if (!own.as.recommendation_id) own.as = explored(found);
+      return found;
+    }
     try {
-      const [now, before] = await Promise.all([
-        answer(listOf(state, { explain: 'summary' }), signal),
-        state.without.length ? answer(listOf(state, old), signal) : null,
-      ]);
+      const before = state.without.length ? await ask(old) : null;
+      const now = await ask({ explain: 'summary' });
       shown = now;
       draw(now, before);
       body.removeAttribute('aria-busy');
       if (!offered) controls.choose(state, now.items).catch(() => {}); // the list is there without
       offered = true;
-      const whole = await answer(listOf(state), signal);
+      const whole = await ask();
       shown = whole;
       warn(whole.degraded);
       unfoldAll(body, whole, { anew: true });
     } catch (error) {
       if (signal.aborted) return;
       shown = null;
+      tried = { of: '', as: {} };
       replace(status);
       replace(body, trouble(error, () => loadList(current())));
       body.removeAttribute('aria-busy');
@@ -158,6 +168,12 @@ export function recommendations(place, first) {
     else if (shown) unfoldAll(body, shown);
   };
 }
+
+/**
+ * How to ask for a list that tries out what this one does. Only under a scenario is something tried out.
+ * @param {import('./list.js').Answer} found
+ */
+const explored = ({ scenario, recommendation_id }) => (scenario ? { recommendation_id } : {});
 
 /** Which list. @param {State} state */
 const asksOf = (state) => JSON.stringify(listOf(state));
