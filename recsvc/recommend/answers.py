@@ -17,7 +17,7 @@ from recsvc.errors import NotFoundError
 from recsvc.evidence import Evidence
 from recsvc.explain.contributions import ExactScores
 from recsvc.explain.paths import DrawnPaths, find_paths
-from recsvc.explain.sentence import filled, sentences
+from recsvc.explain.sentence import sentences
 from recsvc.graph.store import Store
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
 from recsvc.phrases import TextSettings
@@ -27,6 +27,8 @@ from recsvc.recommend.build_answer import (
     answer_of,
     laid_out,
     newcomer_answer,
+    newcomer_text,
+    shown_text,
     with_newcomers,
     with_place,
 )
@@ -193,7 +195,7 @@ class Answers:
             for item, reason in zip(items, said, strict=True)
         ]
         said = [
-            f"{reason} {_shown(asker.shown[item].count, self._text)}"
+            f"{reason} {shown_text(asker.shown[item].count, self._text)}"
             if item in asker.shown
             else reason
             for item, reason in zip(items, said, strict=True)
@@ -258,7 +260,8 @@ class Answers:
         if row < 0:
             newcomer = whole.newcomer(item_id) or Newcomer(item_id, live.title, whole.look_at(live))
             row, named = newcomer.row, (item_id, live.title)
-            text = self._known_text(whole.asker.evidence, item_id) + self._text.newcomer
+            text = self._known_text(whole.asker.evidence, item_id)
+            text += newcomer_text(whole, item_id, self._text)
             answer = newcomer_answer(
                 whole, named, 1, text, _request_id(), started, whole.parts_of(newcomer, 0)
             )
@@ -288,10 +291,6 @@ class Answers:
         item, rank = await live_newcomer(self._store, listing, item_id)
         text = self._known_text(listing.asker.evidence, item_id) + self._text.newcomer
         return newcomer_answer(listing, item, rank, text, _request_id(), started)
-
-
-def _shown(count: int, text: TextSettings) -> str:
-    return filled(text.shown, count, text, count=str(count))
 
 
 def _short_by_rules(answer: Answer) -> str:

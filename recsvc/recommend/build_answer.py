@@ -18,6 +18,7 @@ from recsvc.blend.fairness import FAIRNESS
 from recsvc.explain.contributions import DIVERSITY, ExactScores, contributions
 from recsvc.explain.counterfactual import Removal
 from recsvc.explain.paths import DrawnPaths
+from recsvc.explain.sentence import filled
 from recsvc.phrases import TextSettings
 from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.ruled_list import RULE, Newcomer, RuledListing
@@ -139,7 +140,8 @@ def laid_out(answer: Answer, listing: RuledListing, text: TextSettings) -> Answe
     for place, each in enumerate(listing.layout):
         if isinstance(each, Newcomer):
             parts = listing.parts_of(each, place)
-            item = _newcomer(listing, each.item_id, each.title, text.newcomer, parts)
+            said = newcomer_text(listing, each.item_id, text)
+            item = _newcomer(listing, each.item_id, each.title, said, parts)
         else:
             item = answer.items[each]
         items.append(_at_place(item, place + 1, listing.placed_by(place), text))
@@ -182,6 +184,19 @@ def _said_first(item: RankedItem, said: str) -> RankedItem:
     if explanation is None:
         return item
     return replace(item, explanation=replace(explanation, text=f"{said} {explanation.text}"))
+
+
+def newcomer_text(listing: Listing, item_id: str, text: TextSettings) -> str:
+    """What is said of an item that came after the refresh."""
+    shown = listing.asker.shown.get(item_id)
+    if shown is None or not isinstance(listing, RuledListing):
+        return text.newcomer
+    return f"{text.newcomer} {shown_text(shown.count, text)}"
+
+
+def shown_text(count: int, text: TextSettings) -> str:
+    """What is said of an item that was shown lately."""
+    return filled(text.shown, count, text, count=str(count))
 
 
 def newcomer_answer(

@@ -6,6 +6,7 @@ again would show.
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -66,7 +67,8 @@ class Listing:
         self.scope = scope
         self.scored = snapshot.blend.score(self.asker.evidence)
         self._pool = reach(query.k) if query.diversity else query.k + _SPARE
-        self.faded = self._what_fades(asker)
+        self._whole_evidence = asker.evidence
+        self.faded = self._what_fades()
         if self.faded is not None:  # of so many more by the blend the best of the list are sure
             self._pool += int(np.count_nonzero(self.faded))
         self._spare = _SPARE_FOR_REMOVALS if query.explain == "full" else _SPARE
@@ -273,24 +275,30 @@ class Listing:
         exact = take_apart(self.snapshot.blend, scored, rows)
         return exact if self.faded is None else exact.adjusted(FATIGUE, self.faded[rows])
 
-    def _what_fades(self, asker: Asker) -> Float64[NDArray[np.float64], " items"] | None:
-        """What each item loses by having been shown; None where none does.
-
-        Evidence that the query leaves out counts for the unit: so the same items lose as much when
-        it is asked again without some.
-        """
-        rows = self.snapshot.items.rows([*asker.shown])
+    def _what_fades(self) -> Float64[NDArray[np.float64], " items"] | None:
+        """What each item loses by having been shown; None where none does."""
+        shown = self.asker.shown
+        rows = self.snapshot.items.rows([*shown])
         if not (rows >= 0).any():
             return None
+        faded = np.zeros(len(self.snapshot.items))
+        loss = np.array([each.loss for each in shown.values()])
+        faded[rows[rows >= 0]] = -self._spread_of_scores * loss[rows >= 0]
+        return faded
+
+    @cached_property
+    def _spread_of_scores(self) -> float:
+        """The unit of what is lost by having been shown.
+
+        Evidence that the query leaves out counts for it: so the same items lose as much when it is
+        asked again without some.
+        """
         scored = self.scored
         if self.query.without:
-            scored = self.snapshot.blend.score(asker.evidence)
+            scored = self.snapshot.blend.score(self._whole_evidence)
         best = scored.best(np.ones(len(self.snapshot.items), bool), SPREAD_ITEMS)
         first, last = scored.exact(best[[0, -1]]).tolist()
-        faded = np.zeros(len(self.snapshot.items))
-        loss = np.array([each.loss for each in asker.shown.values()])
-        faded[rows[rows >= 0]] = -(first - last) * loss[rows >= 0]
-        return faded
+        return float(first - last)
 
     @property
     def _final(self) -> Float32[NDArray[np.float32], " items"] | Float64[NDArray[np.float64], " i"]:

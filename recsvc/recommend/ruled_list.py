@@ -24,6 +24,7 @@ from recsvc.blend.fairness import FAIRNESS, fairness_parts
 from recsvc.blend.ranking import best_items, sort_by_score
 from recsvc.explain.contributions import DIVERSITY, ExactScores
 from recsvc.graph.rows import CategoryScope, LiveItem
+from recsvc.outcomes.fatigue import FATIGUE
 from recsvc.recommend.exploring import EXPLORATION, NEXT, Explorer, Exploring
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.recommend.ranked_list import Listing, reach
@@ -253,13 +254,24 @@ class RuledListing(Listing):
         See `Listing.place`; what nobody was asked about counts by the blend.
         """
         every = np.arange(len(self.snapshot.items))
-        new = np.array([each.row for each in self._new], np.int64)
+        new = {each.row: score for each, score in zip(self._new, self._new_scores(), strict=True)}
         scores = self._final + self._facts.raised(every)
         own = scores[row] if row < len(every) else self._facts.raised(np.array([row]))[0]
+        own = new.get(row, own)
         before = scores > own
         before[:row] |= scores[:row] == own
         may = self._wanted & self._there & (self._facts.passes[: len(every)] | ~self._asked)
-        return int((before & may).sum()) + int((self._facts.raised(new) > own).sum()) + 1
+        return int((before & may).sum()) + sum(score > own for score in new.values()) + 1
+
+    def _new_scores(self) -> Float64[NDArray[np.float64], " m"]:
+        """The scores of the newcomers that may be listed: what rules add, and how they fade."""
+        faded = np.array([self._fades(each) for each in self._new], np.float64)
+        return self._facts.raised(np.array([each.row for each in self._new], np.int64)) + faded
+
+    def _fades(self, newcomer: Newcomer) -> float:
+        """What a newcomer loses by having been shown."""
+        shown = self.asker.shown.get(newcomer.item_id)
+        return 0.0 if shown is None else -self._spread_of_scores * shown.loss
 
     def refusals(self, row: int) -> tuple[str, ...]:
         """Which filters an item does not meet, by its row in the facts."""
@@ -288,6 +300,8 @@ class RuledListing(Listing):
         parts: dict[str, float] = {}
         if self.plan.adjusts:
             parts[RULE] = float(self._facts.raised(np.array([newcomer.row]))[0])
+        if newcomer.item_id in self.asker.shown:
+            parts[FATIGUE] = self._fades(newcomer)
         if self.plan.lifts and newcomer in self._new:
             parts[FAIRNESS] = self._ruled.lifted[self._new.index(newcomer)]
         if self._ruled.tried is not None:
@@ -375,7 +389,7 @@ class RuledListing(Listing):
         if self.plan.adjusts:
             exact = exact.adjusted(RULE, self._facts.raised(rows))
         new = np.array([each.row for each in self._new], np.int64)
-        scores = np.concatenate([exact.scores, self._facts.raised(new)])
+        scores = np.concatenate([exact.scores, self._new_scores()])
         candidates = np.concatenate([rows, new])
         lifted, least = self._lifted(candidates, scores)
         if self.plan.lifts:

@@ -218,3 +218,37 @@ async def test_a_list_under_a_scenario_fades_exactly_and_keeps_its_promises(
             assert ids(await ask(client, k=6, scenario="tired", diversity=0.6)) == ids(diverse)[:6]
         finally:
             await client.delete("/v1/scenarios/tired")
+
+
+async def test_an_item_that_came_since_the_refresh_fades_under_a_scenario(
+    served: Served, tmp_path: Path
+) -> None:
+    statement(served.gateway, DROP)
+    statement(served.gateway, "UNWIND ['new1', 'new2'] AS id CREATE (:Item {item_id: id})")
+    where = [{"property": "item_id", "in": ["new1", "new2"]}]
+    document = {"rules": [{"kind": "boost", "amount": 20.0, "where": where}]}
+    async with serving(served, tmp_path, 0.8) as (client, *_):
+        put = await client.put("/v1/scenarios/young", json=document)
+        assert put.status_code == 200, put.text
+        try:
+            plain = await ask(client, scenario="young")
+            assert ids(plain)[:2] == ["new1", "new2"]
+            unseen = (await ask(client, k=100, exclude_seen=False))["items"]
+            lost = -0.8 * (1 - 2.0**-3) * (unseen[0]["score"] - unseen[99]["score"])
+            await show(client, plain, {"new1": 3}, "impression")
+            faded = await ask(client, scenario="young")
+            check_sums(faded)
+            assert ids(faded)[:2] == ["new2", "new1"]
+            other, shown = faded["items"][:2]
+            assert "fatigue" not in other["signals"]
+            assert shown["signals"]["fatigue"] == pytest.approx(lost, rel=1e-3)
+            assert shown["explanation"]["text"].endswith(" Shown 3 times lately.")
+            path = "/v1/users/u1/recommendations/new1/explanation"
+            alone = (await client.get(path, params={"scenario": "young"})).json()
+            assert alone["rank"] == 2
+            assert alone["score"] == pytest.approx(shown["score"], rel=1e-4)
+            assert alone["explanation"]["text"].endswith(" Shown 3 times lately.")
+        finally:
+            await client.delete("/v1/scenarios/young")
+            gone = "MATCH (i:Item) WHERE i.item_id IN ['new1', 'new2'] DETACH DELETE i"
+            statement(served.gateway, gone)
