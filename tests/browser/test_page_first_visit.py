@@ -63,6 +63,9 @@ def test_each_part_of_a_score_is_explained(open_page: Open) -> None:
     assert all(page.locator(".meaning dd").all_inner_texts())
     expect(page.locator(".meaning")).to_contain_text("It is not a probability or a rating")
     expect(page.locator(".head")).to_contain_text("What adds to the score")
+    # No word of it is broken.
+    heights = "parts => parts.map((part) => part.offsetHeight)"
+    assert len({*page.locator(".head span:visible").evaluate_all(heights)} - {0}) == 1
 
 
 def test_no_two_signals_have_one_colour(open_page: Open, client: httpx.Client) -> None:
