@@ -413,6 +413,8 @@ class RuledListing(Listing):
         deepest = min(found.lowest, least)
         enough = len(found.order) == filled and least > -np.inf
         if explorer is not None:
+            if k < filled:  # what is said of quotas is about the list that is shown
+                found = replace(found, unkept=fill(k, pins, counted).unkept)
             gone = self._may_come_now() & ~may
             near = self._near(scored, self._wanted & ~gone)
             may_try = may_be_tried(

@@ -124,8 +124,6 @@ def with_tried(
         order[place], similarity[place] = new, 0.0
     reasons = {place: why for place, why in found.reasons.items() if place < min(k, head)}
     reasons |= {p: f"{TRIED_OUT}with a chance of {draws.propensity[p]:.3g}" for p in gains}
-    if k < len(found.order):
-        found = replace(found, unkept=fill(pins).unkept)
     if k <= head or not new_at:
         order = np.concatenate([order, found.order[head:]])[:k]
         similarity = np.concatenate([similarity, found.similarity[head:]])[:k]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
+from recsvc.outcomes.recommendation_id import MAX_ID_CHARACTERS, Origin, RecommendationIds
 from recsvc.recommend.exploring import Again, Exploring
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.tried_out import MADE_ROOM, TRIED_OUT
@@ -31,23 +31,27 @@ MANY = 70
 
 def asked(
     shop: Shop, document: dict[str, Any], seed: int, by: str = "thompson", within: int = 8,
-    again: Again | None = None, **query: Any,
+    again: Again | None = None, share: float = 0.3, **query: Any,
 ) -> Asked:  # fmt: skip
-    explores = Exploration.model_validate({"share": 0.3, "within": within, "by": by})
+    explores = Exploration.model_validate({"share": share, "within": within, "by": by})
     new = tuple(f"i{n}" for n in range(N_ITEMS, len(shop.colors)))
     exploring = Exploring(explores, None, new, again, seed.to_bytes(9))
     return Asked(shop, Scenario.model_validate(document), RecommendationQuery(**query), exploring)
 
 
-def told(lists: Asked) -> Again:
+def told(lists: Asked, user_id: str = "u") -> Again:
     """What the id of a list says of it."""
     tried = lists.listing.tried
     assert tried is not None
     origin = Origin(
-        1, "u", propensities={p + 1: c for p, c in tried.propensities.items()},
+        1, user_id, propensities={p + 1: c for p, c in tried.propensities.items()},
         tried={p + 1: known for p, known in tried.known.items()},
     )  # fmt: skip
-    return Again(IDS.read(IDS.issue(IDS.contents(origin, lists.ids()))), IDS.mark)
+    made = IDS.issue(IDS.contents(origin, lists.ids()))
+    assert len(made) <= MAX_ID_CHARACTERS
+    read = IDS.read(made)
+    assert read.origin == origin
+    return Again(read, IDS.mark)
 
 
 def plain(shop: Shop, document: dict[str, Any], **query: Any) -> Asked:
@@ -166,12 +170,11 @@ def test_how_much_is_explained_changes_nothing(
     assert all_told[0] == all_told[1] == all_told[2]
 
 
-@settings(max_examples=40, deadline=None)
-@given(shops(), SCENARIO, st.integers(1, 12), st.integers(0, 9))
+@settings(max_examples=100, deadline=None)
+@given(shops(), SCENARIO, st.integers(1, 8), st.integers(0, 9))
 def test_notes_are_about_the_list(shop: Shop, document: dict[str, Any], k: int, seed: int) -> None:
     lists, without = asked(shop, document, seed, k=k), plain(shop, document, k=k)
-    if k <= 8:
-        assert lists.listing.notes() == without.listing.notes()
+    assert lists.listing.notes() == without.listing.notes()
 
 
 def test_what_is_gone_has_the_chance_of_what_is_there_instead() -> None:
@@ -188,3 +191,14 @@ def test_what_is_gone_has_the_chance_of_what_is_there_instead() -> None:
     longer = asked(shop, {}, 99, again=told(asked(shop, {}, seed, k=2)), k=8)
     assert [longer.listing.tried.propensities[p] for p in range(2, 8)] == pytest.approx([0.7] * 6)
     assert again.listing.tried.propensities[place] == pytest.approx(0.7)
+
+
+@settings(max_examples=15, deadline=None)
+@given(shops(MANY), EXPLORER, st.integers(0, 9))
+def test_the_id_of_a_list_that_explores_as_much_as_can_be_is_within_its_limit(
+    shop: Shop, by: str, seed: int
+) -> None:
+    lists = asked(shop, {}, seed, by, within=100, share=0.5, k=100)
+    again = asked(shop, {}, 99, by, within=100, share=0.5, k=100,
+                  again=told(lists, "\U0001f600" * 512))  # fmt: skip
+    assert again.ids() == lists.ids()
