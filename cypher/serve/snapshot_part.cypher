@@ -4,5 +4,6 @@
 // returns: content: bytes
 MATCH (:EmbeddingVersion {model: 'hybrid', version: $version})
       -[:HAS_PART]->(part:SnapshotPart {entry: $entry, number: $number, sha256: $sha256})
+WHERE part.content IS NOT NULL  // somebody may have taken it away
 RETURN part.content AS content
 LIMIT 1

@@ -66,6 +66,8 @@ NOT_RUN = {
     "scenarios rollback": "as scenarios put",
     "scenarios delete": "as scenarios put",
     "experiments results": "reads the graph alone, as experiments list",
+    "experiments estimate": "as recommend",
+    "demo": "runs commands that are here",
     "experiments put": "writes into the graph alone",
     "experiments stop": "as experiments put",
     "experiments delete": "as experiments put",
