@@ -18,6 +18,7 @@ from recsvc.graph.pasteable_cypher import pasteable, path_parameters
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.settings import load_settings
+from tests.conftest import make_indexes
 from tests.integration.in_process import client_of
 from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement
@@ -61,6 +62,7 @@ def films(session_gateway: Neo4jGateway) -> Iterator[Neo4jGateway]:
     yield session_gateway
     statement(session_gateway, "DROP CONSTRAINT film_mail IF EXISTS")
     statement(session_gateway, "DROP CONSTRAINT film_at IF EXISTS")
+    make_indexes(session_gateway)  # detaching took some away
 
 
 async def serving(address: Neo4jAddress, folder: Path) -> AsyncIterator[httpx.AsyncClient]:

@@ -656,6 +656,7 @@ def test_an_item_is_explained_as_it_is_under_a_scenario(service, served, shop):
 
 
 def test_exposure_is_told_by_groups_of_users_and_by_day(service, served, shop):
+    _run(served, "MATCH (o:Outcome) DELETE o")
     _run(
         served,
         "MATCH (u:User) SET u.country = CASE WHEN u.user_id < 'u2' THEN 'at' ELSE 'fi' END "
