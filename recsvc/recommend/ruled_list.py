@@ -261,7 +261,7 @@ class RuledListing(Listing):
         before = scores > own
         before[:row] |= scores[:row] == own
         may = self._wanted & self._there & (self._facts.passes[: len(every)] | ~self._asked)
-        return int((before & may).sum()) + sum(score > own for score in new.values()) + 1
+        return int((before & may).sum() + sum(score > own for score in new.values()) + 1)
 
     def _new_scores(self) -> Float64[NDArray[np.float64], " m"]:
         """The scores of the newcomers that may be listed: what rules add, and how they fade."""
