@@ -17,7 +17,7 @@ PREFIX = "recsvc_"
 
 _TOKEN = re.compile(
     r"\s+|(?P<string>'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")|(?P<quoted>`[^`]+`)"
-    r"|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(?P<word>[^\W\d]\w*)|(?P<sign><>|<=|>=|[-+*/%^=<>().,\[\]])"
+    r"|(?P<number>(?:\d+(?:\.\d+)?|(?<![\w`)\]])\.\d+)(?:[eE][+-]?\d+)?)|(?P<word>[^\W\d]\w*)|(?P<sign><>|<=|>=|[-+*/%^=<>().,\[\]])"
 )
 _WORD = re.compile(
     "and|or|xor|not|in|is|null|true|false|starts|ends|with|contains|case|when|then|else|end",
@@ -29,6 +29,7 @@ _FUNCTION = re.compile(
     re.IGNORECASE,
 )
 _TRUTH = ("true", "false")
+_CLOSED_BY = {"(": ")", "[": "]"}
 _NAME = r"(?:[^\W\d]\w*|`[^`]+`)"
 _NAMES = rf"{_NAME}(?:\s*\|\s*:?{_NAME})*"
 _NODE = re.compile(rf"\(\s*(?P<name>[^\W\d]\w*)?\s*(?::\s*(?P<of>{_NAMES}))?\s*\)")
@@ -161,12 +162,22 @@ def _check_expression(text: str, variables: Sequence[str], field: str) -> None:
             raise ValueError(
                 f"{field} {text!r}: nothing is called {part!r}: expected {', '.join(variables)}"
             )
-    depth = 0
-    for _, part in parts:
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(part, 0)
-        if depth < 0:
-            break
-    if depth or not text.strip():
+    open_brackets, before = list[str](), ("", "")
+    whole = bool(text.strip())
+    for kind, part in (each for each in parts if each[0] != "space"):
+        if part in _CLOSED_BY:
+            open_brackets.append(_CLOSED_BY[part])
+        elif part in _CLOSED_BY.values():
+            whole = whole and bool(open_brackets) and open_brackets.pop() == part
+        # A dot stands between what has properties and the name of one.
+        if part == ".":
+            whole = whole and (
+                before[0] in ("variable", "word", "quoted") or before[1] in (")", "]")
+            )
+        if before[1] == ".":
+            whole = whole and kind in ("word", "quoted")
+        before = kind, part
+    if open_brackets or before[1] == "." or not whole:
         raise ValueError(f"{field} {text!r} is not a whole expression")
 
 
