@@ -12,7 +12,7 @@ from recsvc.graph.transport import Transport
 
 MOST_EXPERIMENTS: Final = 100
 MOST_SEGMENTS: Final = 50
-"""Values of a property that results are told of, those with the most users."""
+"""Results are told of so many values of a property: of those with the most users."""
 _EARLY_SECONDS: Final = 600
 """How much earlier an outcome may be than the experiment it is of: clocks differ."""
 _TIMES: Final = ("at", "stopped_at", "promoted_until")

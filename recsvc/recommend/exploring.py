@@ -176,7 +176,7 @@ class Explorer:
         named = f"{snapshot.versions.get('hybrid', 0)} {who}".encode("utf-8", "surrogatepass")
         drawn = np.random.default_rng(int.from_bytes(blake2b(named, digest_size=8).digest()))
         cold = np.flatnonzero(snapshot.item_people < _COLD_PEOPLE)
-        self.cold = drawn.permutation(cold)[:COLD]
+        self.cold = drawn.choice(cold, min(COLD, len(cold)), replace=False)
         new = exploring.newcomers
         if self.again is not None:
             self.newcomers = tuple(each for each in new if self.again.tried(each))

@@ -1,6 +1,7 @@
 """Lists under a scenario that explores, against the same lists without exploration."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsvc.explain.contributions import take_apart
 from recsvc.outcomes.recommendation_id import MAX_ID_CHARACTERS, Origin, RecommendationIds
-from recsvc.recommend.exploring import Again, Exploring
+from recsvc.recommend.exploring import Again, Explorer, Exploring
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.tried_out import MADE_ROOM, TRIED_OUT
 from recsvc.scenarios.document import Exploration, Scenario
@@ -191,6 +193,24 @@ def test_what_is_gone_has_the_chance_of_what_is_there_instead() -> None:
     longer = asked(shop, {}, 99, again=told(asked(shop, {}, seed, k=2)), k=8)
     assert [longer.listing.tried.propensities[p] for p in range(2, 8)] == pytest.approx([0.7] * 6)
     assert again.listing.tried.propensities[place] == pytest.approx(0.7)
+
+
+def test_what_few_people_have_is_cold_and_how_few_is_known() -> None:
+    n = N_ITEMS + 3
+    shop = Shop(["red"] * n, [1.0] * n, [None] * n, [True] * n, 3)
+    lists = asked(shop, {}, 0)
+    people = np.where(np.arange(N_ITEMS) < 20, 4, 5)
+    snapshot = replace(lists.snapshot, item_people=people)
+    exact = take_apart(snapshot.blend, lists.listing.scored, np.arange(N_ITEMS))
+    found: dict[int, float] = {}
+    for seed in range(40):
+        exploring = Exploring(Exploration(share=0.5), seed=seed.to_bytes(9))
+        explorer = Explorer(snapshot, lists.asker, exploring)
+        assert sorted(explorer.cold.tolist()) == [*range(20)]
+        drawn, known = explorer.draws(np.ones(10, bool), exact, np.arange(N_ITEMS))
+        found |= {row: known[place]["new"] for place, row in drawn.candidates.items()}
+    assert {row < 20 for row in found} == {True, False}
+    assert found == {row: pytest.approx((1 + people[row]) ** -0.5, abs=1e-3) for row in found}
 
 
 @settings(max_examples=15, deadline=None)
