@@ -16,7 +16,7 @@ from recsvc.evaluation.exposure import coverage, places_of
 CUTS = (5, 10, 20, 50)
 """Lengths of the list at which the metrics are taken."""
 
-USER_METRICS = ("recall", "ndcg", "hit_rate", "precision", "mrr", "map", "novelty")
+USER_METRICS = ("recall", "ndcg", "hit_rate", "precision", "mrr", "map", "mar", "novelty")
 """Metrics that have a value for each user, and so an interval."""
 
 _CHUNK_SCORES = 10_000_000  # scores held at once: a matrix product of fewer rows is slower
@@ -132,6 +132,10 @@ def evaluate(
     - ndcg@k = Σ_{n≤k} h_n / log2(n + 1), divided by the same sum over the first min(k, |T|) ranks
     - mrr@k = 1 / rank of the first hit, 0 where it is past k
     - map@k = Σ_{n≤k} h_n · precision@n / min(k, |T|)
+    - mar@k = Σ_{n≤k} h_n · precision@n / |T|, mean average recall as the package recmetrics
+      computes it (`mark`): average precision over all that is to be found (Manning et al. 2008,
+      "Introduction to information retrieval", §8.4), cut at k. It is never above recall@k, and
+      equal to it where the hits come first
     - novelty@k = mean over the k items of -log2 p(i), where p(i) is the share of users who have i
       in `train` (an item nobody has counts as one that one user has)
     - coverage@k = share of all items that are in the list of at least one of these users
@@ -240,6 +244,7 @@ def accuracy(
         "ndcg": hits @ discount / np.cumsum(discount)[possible - 1],
         "mrr": (hits / rank).max(axis=1),
         "map": precision_at_hits / possible,
+        "mar": precision_at_hits / answers,
     }
 
 

@@ -144,6 +144,7 @@ _WITHOUT_VECTORS = (
     "ngcf",
     "popularity",
     "ridge",
+    "sgfcf",
     "turbocf",
     "walk3",
 )

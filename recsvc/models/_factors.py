@@ -149,10 +149,26 @@ class FactorLearner(ABC):
         """See `Learner.model`."""
 
     @abstractmethod
-    def vectors(
-        self, nodes: Int64[Tensor, " n"]
-    ) -> tuple[Float32[Tensor, "n dim"], Float32[Tensor, "n dim"]]:
-        """Vectors of some different nodes, users before items: final, and as first drawn."""
+    def vectors(self, nodes: Int64[Tensor, " n"]) -> tuple[Float32[Tensor, "n dim"], ...]:
+        """Vectors of some different nodes, users before items: final, as first drawn, and others.
+
+        The others are for `beside`.
+        """
+
+    def beside(
+        self,
+        final: Float32[Tensor, "n dim"],
+        others: Sequence[Float32[Tensor, "n dim"]],
+        groups: Sequence[Int64[Tensor, " m"]],
+    ) -> Tensor | None:
+        """A loss beside that of the examples; a model without one has None.
+
+        Args:
+            final: of the nodes of a step.
+            others: further vectors that `vectors` gave.
+            groups: places of the users, then of the items of each batch among them.
+        """
+        return None
 
     def _step(self, batches: Sequence[Positives]) -> Tensor:
         """Mean loss of some batches together, and the penalty.
@@ -169,7 +185,7 @@ class FactorLearner(ABC):
             ]),
             return_inverse=True,
         )  # fmt: skip
-        final, first = self.vectors(nodes)
+        final, first, *further = self.vectors(nodes)
         if softmax:
             final = functional.normalize(final)
         sizes = [
@@ -189,6 +205,9 @@ class FactorLearner(ABC):
             for part, change in zip(own, torch.autograd.grad(loss, rows), strict=True):
                 gradient.index_add_(0, part, change)
         loss = WithGradient.apply(final, gradient, total)
+        besides = self.beside(final, further, [*places[0::3], *places[1::3]])
+        if besides is not None:
+            loss = loss + besides
         if not self._options.l2:
             return loss
         norm = first.square().sum(1)

@@ -125,3 +125,22 @@ def pairwise_ranking(
     """
     each = functional.softplus(negative - positive[:, None]).masked_fill(owned, 0.0)
     return each.sum(1) / (~owned).sum(1).clamp(min=1)
+
+
+def contrastive(
+    one: Float32[Tensor, "n dim"], other: Float32[Tensor, "n dim"], temperature: float
+) -> Float32[Tensor, " n"]:
+    """-log(exp(<a_i, b_i> / τ) / Σ_j exp(<a_i, b_j> / τ)) for two views a and b of the same nodes.
+
+    InfoNCE: van den Oord et al. 2018, "Representation learning with contrastive predictive
+    coding", eq. 4.
+
+    Args:
+        one: a, rows of length 1.
+        other: b, rows of length 1.
+        temperature: τ.
+    """
+    nothing = torch.zeros(0, dtype=torch.int64, device=one.device)
+    scaled = one / temperature
+    all_pairs = LogSumExp.apply(scaled, other, one.new_ones(len(other)), (nothing, nothing))
+    return all_pairs - (scaled * other).sum(1)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import Any, no_type_check
+from typing import Any, NamedTuple, no_type_check
 
 import numba
 import numpy as np
@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from recsvc.signals.degrees import degrees, power
 
@@ -77,11 +78,34 @@ class Graph:
         return torch.from_numpy(result)
 
 
+class Noise(NamedTuple):
+    """Noise in every layer above the first.
+
+    Attributes:
+        length: of the noise in each row, ε.
+        layer: whose rows are wanted besides.
+        generator: where it comes from.
+    """
+
+    length: float
+    layer: int
+    generator: torch.Generator
+
+    def added(self, x: Float32[Tensor, "n dim"]) -> Float32[Tensor, "n dim"]:
+        """Give x + ε sign(x) ⊙ r / ‖r‖, r uniform from 0 to 1: each sign stays as it is."""
+        draw = torch.rand(x.shape, generator=self.generator, device=x.device)
+        return x + self.length * x.sign() * functional.normalize(draw)
+
+
 class LayerMean(torch.autograd.Function):
     """Rows of Σ_k z^(k) / (L + 1) and of z^(0), where z^(k) = A z^(k-1).
 
     He et al. 2020, "LightGCN: Simplifying and powering graph convolution network for
     recommendation", eq. 7 and 8. A is symmetric, so gradients go back by the same product.
+
+    With noise, z^(k) = A z^(k-1) + Δ^(k), and the rows of one z^(k) come third (Yu et al. 2023,
+    "XSimGCL: Towards extremely simple graph contrastive learning for recommendation"). The noise
+    has no gradient, so these go back as without.
     """
 
     @staticmethod
@@ -91,32 +115,39 @@ class LayerMean(torch.autograd.Function):
         graph: Graph,
         nodes: Int64[Tensor, " n"],
         layers: int,
-    ) -> tuple[Float32[Tensor, "n dim"], Float32[Tensor, "n dim"]]:
-        """Compute both for different nodes; every layer but the last one is computed whole."""
+        noise: Noise | None = None,
+    ) -> tuple[Float32[Tensor, "n dim"], ...]:
+        """Compute them for different nodes; every layer but the last one is computed whole."""
         ctx.graph, ctx.nodes, ctx.layers, ctx.size = graph, nodes, layers, len(table)
+        ctx.chosen = noise.layer if noise else None
         first = table[nodes]
-        total, below = first.clone(), table
-        for layer in range(layers):
-            if layer == layers - 1:
-                total += graph.rows(below, nodes)
-            else:
-                below = graph.product(below)
-                total += below[nodes]
-        return total / (layers + 1), first
+        total, below, found = first.clone(), table, [first]
+        for layer in range(1, layers + 1):
+            last = layer == layers
+            below = graph.rows(below, nodes) if last else graph.product(below)
+            below = noise.added(below) if noise else below
+            own = below if last else below[nodes]
+            total += own
+            if layer == ctx.chosen:
+                found.append(own)
+        return total / (layers + 1), *found
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        """Gradient of the table: G_k = S(g) + A G_(k+1), from the last layer down."""
-        graph, nodes = ctx.graph, ctx.nodes
-        of_mean, of_first = gradients
-        share = (of_mean / (ctx.layers + 1)).contiguous()
-        if ctx.layers == 0:
-            size = (ctx.size, share.shape[1])
-            return share.new_zeros(size).index_copy_(0, nodes, share + of_first), None, None, None
-        total = graph.spread(share, nodes)
-        for _ in range(ctx.layers - 1):
-            total = graph.product(total.index_add_(0, nodes, share))
-        return total.index_add_(0, nodes, share + of_first), None, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradient of the table: G_k = S(g_k) + A G_(k+1), from the last layer down."""
+        graph, nodes, layers = ctx.graph, ctx.nodes, ctx.layers
+        of_mean, of_first, *of_chosen = gradients
+        of_layer = [(of_mean / (layers + 1)).contiguous()] * (layers + 1)
+        of_layer[0] = of_layer[0] + of_first
+        if of_chosen:
+            of_layer[ctx.chosen] = of_layer[ctx.chosen] + of_chosen[0]
+        if layers == 0:
+            total = of_mean.new_zeros(ctx.size, of_mean.shape[1])
+        else:
+            total = graph.spread(of_layer[layers], nodes)
+        for layer in range(layers - 1, 0, -1):
+            total = graph.product(total.index_add_(0, nodes, of_layer[layer]))
+        return total.index_add_(0, nodes, of_layer[0]), None, None, None, None
 
 
 class Product(torch.autograd.Function):

@@ -22,6 +22,7 @@ _COLUMNS_AT_ONCE = 32
 _LARGEST_GROWTH = 1e6
 _MOST_PASSES = 50
 _SMALLEST_EIGENVALUE = 1e-6
+_POWER_ERROR, _MOST_POWERS = 1e-6, 300
 PASSES = 100
 """What the search for singular vectors is in `Told`."""
 
@@ -65,6 +66,18 @@ def normalised(
     users = sp.diags(power(degrees(evidence, 1), -user_exponent))
     items = sp.diags(power(degrees(evidence, 0), -item_exponent))
     return sp.csr_matrix(users @ evidence @ items, dtype=np.float32)
+
+
+def largest_singular_value(matrix: sp.csr_matrix, seed: int) -> float:
+    """By power iteration, from below: entries are not negative, so the first vector is not."""
+    vector = np.random.default_rng(seed).random(matrix.shape[1]) + 0.5
+    value = 0.0
+    for _ in range(_MOST_POWERS):
+        vector = matrix.T @ (matrix @ (vector / np.linalg.norm(vector)))
+        before, value = value, float(np.linalg.norm(vector))
+        if value - before <= _POWER_ERROR * value:
+            break
+    return float(np.sqrt(value))
 
 
 def singular_vectors(

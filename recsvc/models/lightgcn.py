@@ -2,6 +2,7 @@
 # torch's types are partial: what comes out of an operator is often unknown.
 """LightGCN: vectors smoothed over the graph of users and items."""
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from jaxtyping import Int64
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,7 +24,8 @@ from recsvc.models._factors import (
     to_numpy,
 )
 from recsvc.models._loop import fit_by_epochs, open_device
-from recsvc.models._propagation import Graph, LayerMean, normalised_adjacency
+from recsvc.models._losses import contrastive
+from recsvc.models._propagation import Graph, LayerMean, Noise, normalised_adjacency
 from recsvc.models.base import FitReport, FitRun, Range, TrainingData, require_evidence
 from recsvc.signals.degrees import degrees, power
 
@@ -49,6 +51,24 @@ class LightGCNOptions(FactorOptions):
     start: Literal["spectral", "random"] = "spectral"
     """The vectors before training: rows of the largest singular vectors of the normalised evidence,
     or random ones."""
+    contrast: float = Field(default=0.0, ge=0.0, le=10.0)
+    """λ of XSimGCL: weight of a contrastive loss beside the other. It asks that of a batch each
+    vector is nearest to the one that the same node has in a layer below, both with noise."""
+    noise: float = Field(default=0.2, ge=0.0, le=10.0)
+    """ε: length of the noise that each layer adds to each vector under the contrastive loss."""
+    contrast_temperature: float = Field(default=0.2, ge=0.02, le=10.0)
+    """τ of the contrastive loss."""
+    contrast_layer: int = Field(default=1, ge=1, le=4)
+    """l*: the layer that the mean of the layers is contrasted with."""
+
+    @model_validator(mode="after")
+    def _has_the_layer_of_the_contrast(self) -> "LightGCNOptions":
+        if self.contrast and self.contrast_layer > self.layers:
+            raise ValueError(
+                f"contrast_layer={self.contrast_layer} with layers={self.layers}: "
+                "take a layer that there is"
+            )
+        return self
 
 
 SEARCH = {**FACTOR_SEARCH, "layers": Range(1, 3)}
@@ -56,7 +76,8 @@ SEARCH = {**FACTOR_SEARCH, "layers": Range(1, 3)}
 
 def memory_bytes(data: TrainingData, options: LightGCNOptions) -> int:
     """Bytes of the tables, the layers, the graph and a batch."""
-    return factor_memory_bytes(data, options, options.layers)
+    compared = 2 * 4 * options.batch_size**2 * options.batches_per_step if options.contrast else 0
+    return factor_memory_bytes(data, options, options.layers) + compared
 
 
 def fit(data: TrainingData, options: LightGCNOptions, run: FitRun) -> tuple[FactorModel, FitReport]:
@@ -72,6 +93,15 @@ def fit(data: TrainingData, options: LightGCNOptions, run: FitRun) -> tuple[Fact
     with the matrix M for which Σ_j e_uj s_j M comes nearest to E*_u in direction, over all users,
     most of it is told by their items (docs/decisions/0001). The source vectors are s_j M, and
     without layers, where all of s is 0, E*_j M.
+
+    With `contrast`, training is that of XSimGCL (Yu et al. 2023, "XSimGCL: Towards extremely simple
+    graph contrastive learning for recommendation"): every layer adds noise to every vector, and
+
+        loss = (the loss of the examples) + λ · (mean over users + mean over items of a batch of
+               the contrastive loss of E* and z^(l*))
+
+    Unlike there, E* has the vectors before the first layer too, so that what is learned is the same
+    kind of model, and nothing of it has noise once it is.
 
     On a CPU the same seed gives the same arrays; on a GPU they agree but for rounding, since
     its sparse product adds in no fixed order.
@@ -95,6 +125,12 @@ class LightGCNLearner(FactorLearner):
         """See `FactorLearner`."""
         super().__init__(evidence, options, device, seed)
         self._layers = options.layers
+        self._contrast, self._temperature = options.contrast, options.contrast_temperature
+        self._noise = (
+            Noise(options.noise, options.contrast_layer, self.generator)
+            if options.contrast
+            else None
+        )
         self._graph = Graph(normalised_adjacency(evidence), device)
         self._evidence = evidence
         if options.start == "spectral":
@@ -117,9 +153,22 @@ class LightGCNLearner(FactorLearner):
         self.table[:, :width] = rows * (_DEVIATION * width**0.5)
         self.table[self._absent] = 0.0
 
-    def vectors(self, nodes: Int64[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        """See `FactorLearner.vectors`."""
-        return LayerMean.apply(self.table, self._graph, nodes, self._layers)
+    def vectors(self, nodes: Int64[Tensor, " n"]) -> tuple[Tensor, ...]:
+        """See `FactorLearner.vectors`; those of the contrasted layer come third."""
+        return LayerMean.apply(self.table, self._graph, nodes, self._layers, self._noise)
+
+    def beside(
+        self, final: Tensor, others: Sequence[Tensor], groups: Sequence[Tensor]
+    ) -> Tensor | None:
+        """See `FactorLearner.beside`: the contrastive loss."""
+        if self._noise is None:
+            return None
+        one, other = functional.normalize(final), functional.normalize(others[0])
+        means = [
+            contrastive(one[nodes], other[nodes], self._temperature).mean()
+            for nodes in map(torch.unique, groups)
+        ]
+        return self._contrast * 2.0 * torch.stack(means).mean()
 
     def model(self) -> FactorModel:
         """See `Learner.model`."""

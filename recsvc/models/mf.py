@@ -7,6 +7,7 @@ from time import perf_counter
 import scipy.sparse as sp
 import torch
 from jaxtyping import Int64
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,6 +28,9 @@ SEARCH = FACTOR_SEARCH
 
 class MFOptions(FactorOptions):
     """Options of matrix factorisation."""
+
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the numbers of each user's vector that a step leaves out, others in each step."""
 
 
 def memory_bytes(data: TrainingData, options: MFOptions) -> int:
@@ -60,11 +64,16 @@ class MFLearner(FactorLearner):
         super().__init__(evidence, options, device, seed)
         self._evidence = evidence
         self._cosine = options.loss != "bpr"
+        self._dropout = options.dropout
 
     def vectors(self, nodes: Int64[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         """See `FactorLearner.vectors`."""
         rows = functional.embedding(nodes, self.table)
-        return rows, rows
+        if not self._dropout:
+            return rows, rows
+        draw = torch.rand(rows.shape, generator=self.generator, device=rows.device)
+        left = (draw >= self._dropout) / (1.0 - self._dropout)
+        return torch.where(nodes[:, None] < self._users, rows * left, rows), rows
 
     def model(self) -> FactorModel:
         """See `Learner.model`."""

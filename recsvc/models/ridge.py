@@ -18,6 +18,7 @@ from recsvc.models._spectral import (
     FilterModel,
     chebyshev_series,
     filter_bytes,
+    largest_singular_value,
     singular_vectors,
 )
 from recsvc.models.base import (
@@ -45,7 +46,6 @@ _CHOICES: Mapping[str, tuple[float, ...]] = {
     "popularity": (0.0, 0.25),
 }
 _HELD_OUT, _LEAST_ITEMS, _USERS = 0.2, 5, 1000
-_ERROR, _PASSES = 1e-6, 300
 _TOLERANCE = 0.02
 """Of a singular vector. The last ones found have nearly no weight: the line goes on from them."""
 _SCORES_AT_ONCE = 8_000_000
@@ -134,7 +134,7 @@ class _Spectrum:
         before = power(degree, -options.item_exponent)
         users = sp.diags(power(count, -options.user_exponent))
         matrix = sp.csr_matrix(users @ scaled @ sp.diags(before))
-        matrix = sp.csr_matrix(matrix / _largest_singular_value(matrix, seed), dtype=np.float32)
+        matrix = sp.csr_matrix(matrix / largest_singular_value(matrix, seed), dtype=np.float32)
         vectors = singular_vectors(matrix, options.rank, seed, tolerance=_TOLERANCE, told=told)
         values = np.square(np.asarray(matrix @ vectors), dtype=np.float64).sum(axis=0)
         return cls(matrix, before.astype(np.float32), degree, values, vectors)
@@ -219,15 +219,3 @@ def _relative(evidence: sp.csr_matrix) -> sp.csr_matrix:
     count = np.diff(evidence.indptr).astype(np.float64)
     mean = degrees(evidence, 1) * power(count, -1.0)
     return sp.csr_matrix(sp.diags(power(mean, -1.0)) @ evidence)
-
-
-def _largest_singular_value(matrix: sp.csr_matrix, seed: int) -> float:
-    """By power iteration, from below: entries are not negative, so the first vector is not."""
-    vector = np.random.default_rng(seed).random(matrix.shape[1]) + 0.5
-    value = 0.0
-    for _ in range(_PASSES):
-        vector = matrix.T @ (matrix @ (vector / np.linalg.norm(vector)))
-        before, value = value, float(np.linalg.norm(vector))
-        if value - before <= _ERROR * value:
-            break
-    return float(np.sqrt(value))

@@ -18,6 +18,7 @@ LinearModel = Literal[
     "mf",
     "node2vec",
     "ridge",
+    "sgfcf",
     "turbocf",
     "walk3",
 ]

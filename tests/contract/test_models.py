@@ -44,7 +44,9 @@ QUICK = {
     "node2vec": {"dimensions": "16", "epochs": "5", "walk_length": "20", "walks_per_node": "20"},
 }
 TRAINED = ["deepwalk", "lightgcn", "mf", "ngcf", "node2vec"]
-UNTRAINED = ["chebycf", "ease", "fastrp", "gfcf", "itemknn", "ridge", "turbocf", "walk3"]
+UNTRAINED = [
+    "chebycf", "ease", "fastrp", "gfcf", "itemknn", "ridge", "sgfcf", "turbocf", "walk3",
+]  # fmt: skip
 PERSONAL = ["deepwalk", "hybrid", "lightgcn", "mf", "ngcf", "node2vec", *UNTRAINED]
 LINEAR = ["deepwalk", "lightgcn", "mf", "node2vec", *UNTRAINED]
 BASED = ["hybrid"]  # popularity where nothing is known

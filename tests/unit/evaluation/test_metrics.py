@@ -45,6 +45,8 @@ def test_metrics_by_hand() -> None:
     assert value["ndcg@5"] == pytest.approx((discount[1] + discount[3]) / discount[:3].sum())
     assert value["recall@2"] == pytest.approx(1 / 3)
     assert value["map@2"] == pytest.approx((1 / 2) / 2)
+    assert value["mar@5"] == pytest.approx((1 / 2 + 2 / 4) / 3)
+    assert value["mar@2"] == pytest.approx((1 / 2) / 3)
     assert value["ndcg@2"] == pytest.approx(discount[1] / discount[:2].sum())
     # Item 7 has 3 of the 4 users and item 1 has one.
     assert value["novelty@2"] == pytest.approx((-np.log2(3 / 4) - np.log2(1 / 4)) / 2)
@@ -56,6 +58,14 @@ def test_a_perfect_ranking_scores_one() -> None:
     result = evaluate(ranking_of([[0, 1, 3, 4, 5], [2, 3, 4, 5, 6]]), held_out, held_out, cuts=(5,))
     for name in ("recall@5", "ndcg@5", "hit_rate@5", "mrr@5", "map@5"):
         assert result.estimates[name].mean == pytest.approx(1.0)
+
+
+def test_mean_average_recall_is_recall_where_the_hits_come_first() -> None:
+    held_out = matrix([[0, 1, 2, 3], [0, 1, 2, 3]], 8)
+    lists = ranking_of([[0, 1, 5, 6, 7], [5, 6, 7, 0, 1]])
+    value = evaluate(lists, held_out, held_out, cuts=(5,)).per_user
+    np.testing.assert_allclose(value["recall@5"], 0.5)
+    np.testing.assert_allclose(value["mar@5"], [0.5, (1 / 4 + 2 / 5) / 4])
 
 
 def test_users_without_held_out_items_do_not_count() -> None:

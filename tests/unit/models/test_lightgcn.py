@@ -134,6 +134,58 @@ def test_hard_negatives_are_for_bpr_alone() -> None:
         LightGCNOptions(loss="bsl", negatives="hard")
 
 
+def epoch_loss(**options: object) -> float:
+    """Of one batch with everything, before any step."""
+    ((loss, _),) = learner(made_evidence(), batch_size=400, **options).epoch()
+    return float(loss.detach())
+
+
+@pytest.mark.parametrize("loss", ["bpr", "sampled_softmax"])
+def test_the_contrast_is_added_to_the_loss(loss: str) -> None:
+    """Without noise it is that of the mean and one layer, over all users and all items."""
+    evidence, temperature = made_evidence(), 0.3
+    options = {"loss": loss, "layers": 2, "noise": 0.0, "contrast_temperature": temperature}
+    plain = learner(evidence, layers=2)
+    below = plain._graph.product(plain.table.detach()).numpy()
+    model = plain.model()
+    mean = np.concatenate([model.user_vectors, model.item_vectors])
+    expected = 0.0
+    for begin, axis in ((0, 1), (USERS, 0)):
+        able = np.flatnonzero(evidence.getnnz(axis=axis)) + begin
+        one, other = (x[able] / np.linalg.norm(x[able], axis=1)[:, None] for x in (mean, below))
+        products = one @ other.T / temperature
+        expected += (np.log(np.exp(products).sum(axis=1)) - np.diag(products)).mean()
+    added = epoch_loss(contrast=0.5, **options) - epoch_loss(**options)
+    assert added == pytest.approx(0.5 * expected, rel=1e-3)
+
+
+def test_the_contrast_spreads_the_vectors_and_what_belongs_together_stays_together() -> None:
+    """Three groups that share nothing, of people who have nearly the same."""
+    blocks = [np.ones((8, 6)) - np.eye(8, 6) for _ in range(3)]
+    evidence = sp.csr_matrix(sp.block_diag(blocks), dtype=np.float32)
+    group = np.repeat(range(3), 8)
+    together, apart = {}, {}
+    for contrast in (0.0, 0.1):
+        options = LightGCNOptions(
+            dimensions=16, loss="bpr", negatives="uniform", negative_count=1, start="random",
+            contrast=contrast, noise=0.1, learning_rate=0.02,
+        )  # fmt: skip
+        ours = LightGCNLearner(evidence, options, CPU, 0)
+        users = train(ours, options, FitRun(0, epochs=60), measure=None).model.user_vectors
+        users = users / np.linalg.norm(users, axis=1)[:, None]
+        cosine, same = users @ users.T, group[:, None] == group
+        together[contrast] = cosine[same & ~np.eye(24, dtype=bool)].mean()
+        apart[contrast] = cosine[~same].mean()
+        assert together[contrast] > apart[contrast] + 0.5
+    assert together[0.1] < together[0.0] - 0.2
+
+
+def test_a_layer_to_contrast_with_is_there() -> None:
+    with pytest.raises(ValueError, match="contrast_layer=3 with layers=2"):
+        LightGCNOptions(contrast=0.1, contrast_layer=3)
+    LightGCNOptions(contrast_layer=3)
+
+
 def test_a_step_that_is_too_long_is_an_error() -> None:
     options = LightGCNOptions(
         dimensions=8, loss="bpr", learning_rate=10.0, initial_deviation=10.0, l2=1e38,

@@ -4,6 +4,7 @@ import torch
 from recsvc.models._losses import (
     LogSumExp,
     bilateral_softmax,
+    contrastive,
     pairwise_ranking,
     sampled_softmax,
 )
@@ -67,3 +68,11 @@ def test_pairwise_ranking_by_hand() -> None:
     loss = pairwise_ranking(torch.tensor([1.0, 1.0]), negative, owned)
     expected = [(np.log1p(np.exp(-1)) + np.log1p(np.exp(1))) / 2, 0.0]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_contrastive_by_hand() -> None:
+    one = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    other = torch.tensor([[0.6, 0.8], [0.0, 1.0]])
+    products = np.array([[0.6, 0.0], [0.8, 1.0]]) / 0.5
+    expected = np.log(np.exp(products).sum(axis=1)) - np.diag(products)
+    np.testing.assert_allclose(contrastive(one, other, 0.5), expected, rtol=1e-5)

@@ -48,3 +48,18 @@ def test_what_was_trained_on_cosines_ranks_by_cosines(loss: str, cosine: bool) -
         lengths = np.linalg.norm(vectors[there], axis=1)
         assert np.allclose(lengths, 1.0, atol=1e-5) == cosine
         np.testing.assert_array_equal(vectors[~there], 0.0)
+
+
+def test_dropout_is_of_users_in_training() -> None:
+    options = MFOptions(dimensions=400, dropout=0.25, initial_deviation=1.0)
+    learner = MFLearner(made_evidence(), options, torch.device("cpu"), 0)
+    users = made_evidence().shape[0]
+    nodes = torch.tensor([0, users - 1, users, users + 1])
+    drawn, again, plain = learner.vectors(nodes)[0], learner.vectors(nodes)[0], learner.table[nodes]
+    torch.testing.assert_close(drawn[2:], plain[2:])
+    assert not torch.equal(drawn[:2], again[:2])
+    left = drawn[:2] != 0.0
+    assert left.float().mean() == pytest.approx(0.75, abs=0.08)
+    torch.testing.assert_close(drawn[:2][left], plain[:2][left] / 0.75)
+    same = [learner.model().user_vectors for _ in range(2)]
+    np.testing.assert_array_equal(*same)

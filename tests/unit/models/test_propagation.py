@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from recsvc.models._propagation import Graph, LayerMean, Product, normalised_adjacency
+from recsvc.models._propagation import Graph, LayerMean, Noise, Product, normalised_adjacency
 from tests.unit.models.made import ITEMS, USERS, made_evidence
 
 CPU = torch.device("cpu")
@@ -59,6 +59,32 @@ def test_rows_of_the_mean_and_their_gradient(layers: int) -> None:
 
     ((mean * weights[0]).sum() + (first * weights[1]).sum()).backward()
     ((expected * weights[0]).sum() + (plain[NODES] * weights[1]).sum()).backward()
+    torch.testing.assert_close(ours.grad, plain.grad)
+
+
+@pytest.mark.parametrize(("layers", "chosen"), [(1, 1), (2, 1), (3, 1), (3, 2), (3, 3)])
+def test_noise_is_in_every_layer_and_has_no_gradient(layers: int, chosen: int) -> None:
+    start = torch.randn(USERS + ITEMS, 6)
+    weights = torch.randn(3, len(NODES), 6)
+    ours, plain = (start.clone().requires_grad_() for _ in range(2))
+    given = LayerMean.apply(
+        ours, made_graph(), NODES, layers, Noise(0.3, chosen, torch.Generator().manual_seed(5))
+    )
+
+    generator = torch.Generator().manual_seed(5)
+    powers = [plain]
+    for layer in range(1, layers + 1):
+        own = dense() @ powers[-1]
+        own = own[NODES] if layer == layers else own
+        draw = torch.rand(own.shape, generator=generator)
+        noise = 0.3 * draw / draw.norm(dim=1, keepdim=True) * own.detach().sign()
+        powers.append(own + noise)
+    rows = [power if layer == layers else power[NODES] for layer, power in enumerate(powers)]
+    expected = torch.stack(rows).mean(0), rows[0], rows[chosen]
+    torch.testing.assert_close(given, expected)
+
+    sum((one * own).sum() for one, own in zip(given, weights, strict=True)).backward()
+    sum((one * own).sum() for one, own in zip(expected, weights, strict=True)).backward()
     torch.testing.assert_close(ours.grad, plain.grad)
 
 
