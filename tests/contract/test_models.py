@@ -161,8 +161,7 @@ def test_seen_items_are_not_recommended(name: str) -> None:
 
 @every_model
 def test_users_and_items_without_evidence_are_scored(name: str) -> None:
-    evidence = planted()[0].evidence.copy()
-    evidence.resize(evidence.shape[0] + 1, evidence.shape[1] + 1)
+    evidence = sp.csr_matrix(np.pad(planted()[0].evidence.toarray(), ((0, 1), (0, 1))))
     model, _ = MODELS[name].fit(training_data(evidence), options_of(name), FitRun(seed=0))
     scores = model.scores(np.arange(evidence.shape[0]), evidence)
     assert np.isfinite(scores).all()
@@ -175,7 +174,7 @@ def test_users_and_items_without_evidence_are_scored(name: str) -> None:
 
 @every_model
 def test_no_evidence_is_refused(name: str) -> None:
-    data = training_data(sp.csr_matrix((3, 4), dtype=np.float32))
+    data = training_data(sp.csr_matrix(np.zeros((3, 4), np.float32)))
     with pytest.raises(TrainingError, match="no evidence among 3 users and 4 items"):
         MODELS[name].fit(data, options_of(name), FitRun(seed=0))
 
@@ -303,6 +302,7 @@ def test_the_kernel_ranks_as_the_model_does(name: str) -> None:
     if name not in LINEAR:
         assert signal is None
         return
+    assert signal is not None
     assert signal.name == name
     best = signal.batch_scores(data.evidence)
     best[data.evidence.nonzero()] = -np.inf
@@ -313,6 +313,7 @@ def test_the_kernel_ranks_as_the_model_does(name: str) -> None:
 def test_the_terms_of_the_kernel_sum_to_its_scores(name: str) -> None:
     data, _ = planted()
     signal = fitted(name)[0].signal(data.graph.items)
+    assert signal is not None
     own = data.evidence[[5]]
     rows = EvidenceRows(
         np.arange(own.nnz), own.indices.astype(np.int64), np.linspace(0.5, 2.0, own.nnz)

@@ -27,7 +27,10 @@ def ranking_of(lists: list[list[int]]) -> Ranking:
 
 
 def fixed(scores: np.ndarray):
-    return lambda user_index, evidence: scores[user_index].astype(np.float32)
+    def score(user_index: np.ndarray, _evidence: sp.csr_matrix) -> np.ndarray:
+        return scores[user_index].astype(np.float32)
+
+    return score
 
 
 def test_metrics_by_hand() -> None:
@@ -167,7 +170,7 @@ def test_seen_can_differ_from_the_evidence() -> None:
 def test_top_k_gives_each_user_their_evidence_and_any_users_asked_for() -> None:
     evidence = matrix([[0], [1], [2]], 3)
 
-    def score(user_index, rows):
+    def score(user_index: np.ndarray, rows: sp.csr_matrix) -> np.ndarray:
         assert rows.indices.tolist() == user_index.tolist()
         return rows.toarray()[:, ::-1]
 
@@ -219,7 +222,7 @@ def test_a_paired_difference_is_narrower_than_two_intervals() -> None:
     generator = np.random.default_rng(6)
     held_out = sp.csr_matrix((generator.random((300, 60)) < 0.1).astype(np.float32))
     truth = held_out.toarray()
-    train = sp.csr_matrix(truth.shape, dtype=np.float32)
+    train = sp.csr_matrix(np.zeros(truth.shape, np.float32))
     noise = generator.normal(0.0, 1.0, truth.shape)
     better, worse = (
         evaluate(top_k(fixed(noise + lift * truth), train), held_out, train) for lift in (1.1, 1.0)

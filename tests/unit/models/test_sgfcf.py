@@ -45,7 +45,7 @@ def fitted(evidence: sp.csr_matrix, **values: object):
         "rank": RANK, "exponent": EPSILON, "beta": LOW, "beta_spread": SPREAD, "gamma": GAMMA,
     }  # fmt: skip
     options |= values
-    return fit(training_data(evidence), SGFCFOptions(**options), FitRun(seed=0))[0]
+    return fit(training_data(evidence), SGFCFOptions.model_validate(options), FitRun(seed=0))[0]
 
 
 def test_homophily_is_the_share_of_pairs_that_somebody_else_has() -> None:
