@@ -1,6 +1,7 @@
 """What the graph knows of those who ask, and of what they name."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -62,10 +63,17 @@ class AskerReader:
         stored = replace(stored, interactions=then)
         return stored_asker(user_id, stored, self._events, limit=self._limit)
 
-    async def asker(self, user_id: str, snapshot: Snapshot) -> tuple[Asker, Snapshot]:
+    async def asker(
+        self, user_id: str, snapshot: Snapshot, added: Sequence[tuple[str, str]] = ()
+    ) -> tuple[Asker, Snapshot]:
         """What is known about a user now, and the arrays with what those they follow did.
 
         Without Neo4j nothing is known about them.
+
+        Args:
+            user_id: the user.
+            snapshot: what an answer is made from.
+            added: (item_id, event) of what they are taken to do now besides.
 
         Raises:
             NotFoundError: there is no such user.
@@ -77,6 +85,9 @@ class AskerReader:
         except Neo4jAwayError:
             return Asker(user_id, Evidence(), degraded=("evidence",)), snapshot
         counts = {other: count for other, _, count in stored.follows}
+        if added:
+            now = [(item_id, event, 1.0, time.time()) for item_id, event in added]
+            stored = replace(stored, interactions=[*now, *stored.interactions])
         asker = stored_asker(user_id, stored, self._events, limit=self._limit)
         asker = replace(asker, shown=shown) if shown else asker
         try:

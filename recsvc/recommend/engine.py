@@ -55,6 +55,7 @@ from recsvc.recommend.query import (
     stated_asker,
 )
 from recsvc.recommend.readiness import Readiness
+from recsvc.recommend.recourse import Recourse, RecourseFinder
 from recsvc.recommend.resolved_query import QueryResolver
 from recsvc.recommend.similar import embedding_model, similar_items, similar_users
 from recsvc.recommend.workshop import WORKSHOP
@@ -101,6 +102,7 @@ class Engine:
         self.ids = ids or RecommendationIds()
         self._answers = Answers(store, text, self.ids)
         self._askers = AskerReader(store, events, outcomes, max_evidence)
+        self._recourse = RecourseFinder(store, self._askers, self._answers)
         self._serving = Serving(store, snapshot_folder)
         self._graph = GraphWriter(store, self._serving, revisions, fades=outcomes.fatigue > 0.0)
         self._activations = Activations(store, self._serving)
@@ -334,6 +336,25 @@ class Engine:
         """
         with self._store.one_request():
             return await self._explained(user_id, item_id, scenario)
+
+    async def recourse(self, user_id: str, item_id: str, k: int, event: str) -> Recourse:
+        """The smallest added evidence that brings an item into a user's list.
+
+        Args:
+            user_id: the user.
+            item_id: the item.
+            k: length of the list.
+            event: the kind of event that is added.
+
+        Raises:
+            NotFoundError: there is no such user, or no such item at the last refresh.
+            BusyError: as much as can be done is in hand.
+            SnapshotError: nothing has been refreshed yet.
+            Neo4jError: the graph cannot be read in time.
+        """
+        query = RecommendationQuery(k=k, explain="none", in_experiments=False)
+        snapshot, asked = await self._queries.resolve(query, query)
+        return await self._recourse.find(user_id, item_id, event, asked, snapshot)
 
     async def _explained(self, user_id: str, item_id: str, scenario: str | None) -> Answer:
         started = time.perf_counter()

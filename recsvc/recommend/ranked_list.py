@@ -173,6 +173,11 @@ class Listing:
         # What was unavailable when it was last seen may be back: what exists now decides.
         return self._wanted & (self._there | ~self._asked)
 
+    @property
+    def eligible(self) -> Bool[NDArray[np.bool_], " items"]:
+        """What may be listed, as far as that is known."""
+        return self._allowed & self._there
+
     def before(self, score: float) -> Int64[NDArray[np.int64], " n"]:
         """The best items that may come before one of this score: its place depends on them."""
         may = self._wanted & (self.scored.scores >= np.float32(score))

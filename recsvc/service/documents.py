@@ -221,6 +221,27 @@ class ExplainedItemDocument(_Answered, RankedItemDocument):
     """One item with its full explanation; `rank` is the one it has or would have."""
 
 
+class RecourseDocument(Document):
+    """The smallest added evidence that brings an item into a user's list."""
+
+    user_id: str
+    item_id: str
+    k: int
+    event: str
+    """The kind of event that each item is added by."""
+    versions: dict[str, int]
+    rank: Annotated[int, Field(ge=1)] | None
+    """Place of the item in the list now; null where it is not in the list."""
+    added: list[NodeDocument] | None
+    """The items to add, none where it is in the list now; null where no set was found."""
+    rank_then: Annotated[int, Field(ge=1)] | None
+    """Its place with them."""
+    certain: bool
+    """That no smaller set does it; where none was found, that none of one or two items does."""
+    reason: str | None
+    """Why nothing can bring it into the list; null where something may."""
+
+
 class SimilarNodeDocument(Document):
     """A neighbour under one model."""
 

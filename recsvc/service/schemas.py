@@ -213,6 +213,15 @@ class SimilarOptions(Document):
     """The embedding model; left out, the service chooses."""
 
 
+class RecourseOptions(Document):
+    """Which list an item is to come into, and by what."""
+
+    k: Count = 10
+    """How many items the list has."""
+    event: Kind = "interaction"
+    """The kind of event that is added."""
+
+
 class AudienceOptions(Document):
     """Of which lists and outcomes the places are counted."""
 

@@ -138,6 +138,12 @@ class Signal(ABC):
         fall = -own.min(axis=1, initial=0.0)
         return Moments(own @ whole, np.vecdot(own, own), fall, float(whole @ whole))
 
+    def towards(
+        self, evidence: EvidenceRows, values: Float64[NDArray[np.float64], " items"]
+    ) -> Float64[NDArray[np.float64], " evidence"]:
+        """<x_j, values> over all items, x_j = e_j · K(j, ·)."""
+        return self._each_alone(evidence) @ values
+
     def inner_products(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
         """<x_j, x_l> over all items, x_j = e_j · K(j, ·)."""
         own = self._each_alone(evidence)

@@ -117,6 +117,12 @@ class EmbeddingSignal(Signal):
         fall = np.linalg.norm(own, axis=1) * self.longest
         return Moments(turned @ profile, square, fall, float(profile @ turned.sum(axis=0)))
 
+    def towards(
+        self, evidence: EvidenceRows, values: Float64[NDArray[np.float64], " items"]
+    ) -> Float64[NDArray[np.float64], " evidence"]:
+        """See `Signal.towards`."""
+        return evidence.weight * (self.source[evidence.row] @ (values @ self.target))
+
     def inner_products(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
         """See `Signal.inner_products`."""
         own = evidence.weight[:, None] * self.source[evidence.row].astype(np.float64)

@@ -135,6 +135,12 @@ class RowSignal(Signal):
             np.maximum.at(fall, owner[negative], -value[negative])
         return Moments(towards, square, fall, float(whole @ whole))
 
+    def towards(
+        self, evidence: EvidenceRows, values: Float64[NDArray[np.float64], " items"]
+    ) -> Float64[NDArray[np.float64], " evidence"]:
+        """See `Signal.towards`."""
+        return evidence.weight * (self.rows[evidence.row] @ values)
+
     def inner_products(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
         """See `Signal.inner_products`."""
         item, value, lengths = self._all_entries(evidence)

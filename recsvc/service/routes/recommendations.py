@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from recsvc.answer import Answer, explanation_document
+from recsvc.recommend.recourse import recourse_document
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.service.answer_cache import Served, answer_json, first_body
 from recsvc.service.documents import (
@@ -15,6 +16,7 @@ from recsvc.service.documents import (
     EvidenceAnswerDocument,
     ExplainedItemDocument,
     RecommendationsDocument,
+    RecourseDocument,
 )
 from recsvc.service.kept_answers import offer
 from recsvc.service.problems import described
@@ -23,6 +25,7 @@ from recsvc.service.schemas import (
     BatchRequest,
     EvidenceRequest,
     RecommendationOptions,
+    RecourseOptions,
     ScenarioName,
 )
 
@@ -112,3 +115,19 @@ async def explain(
     answer = await engine.explain(user_id, item_id, scenario)
     metrics.observe_answer(answer)
     return json_response(explanation_document(answer))
+
+
+@router.get(
+    "/v1/users/{user_id}/recommendations/{item_id}/recourse",
+    response_model=RecourseDocument,
+    responses=described(404, 422, 503),
+)
+async def recourse(
+    user_id: PathId,
+    item_id: PathId,
+    options: Annotated[RecourseOptions, Query()],
+    engine: EngineDep,
+) -> Response:
+    """The smallest added evidence that would bring an item into a user's list."""
+    found = await engine.recourse(user_id, item_id, options.k, options.event)
+    return json_response({"user_id": user_id, "item_id": item_id, **recourse_document(found)})

@@ -37,6 +37,7 @@ from recsvc.recommend.graph_writer import Change, Outcome
 from recsvc.recommend.home import Home, HomeRow
 from recsvc.recommend.query import Asker, RecommendationQuery, StatedEvidence
 from recsvc.recommend.readiness import Readiness
+from recsvc.recommend.recourse import Recourse
 from recsvc.scenarios.document import Scenario
 from recsvc.scenarios.stored import CurrentScenario
 
@@ -272,6 +273,10 @@ class FakeEngine:
         self._called("explain", user_id, item_id)
         answer = self._answer(user_id, RecommendationQuery(k=1, explain="full"))
         return replace(answer, recommendation_id=None)
+
+    async def recourse(self, user_id: str, item_id: str, k: int, event: str) -> Recourse:
+        self._called("recourse", user_id, item_id, k, event)
+        return Recourse(k, event, self.versions, None, (KYLIE,), 4)
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         self._called("similar_items", item_id, k, model)

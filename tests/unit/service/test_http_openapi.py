@@ -17,6 +17,7 @@ GET    /v1/users/{user_id}/recommendations
 POST   /v1/recommendations
 POST   /v1/recommendations/batch
 GET    /v1/users/{user_id}/recommendations/{item_id}/explanation
+GET    /v1/users/{user_id}/recommendations/{item_id}/recourse
 GET    /v1/items/{item_id}/similar
 GET    /v1/users/{user_id}/similar
 GET    /v1/users/{user_id}/home

@@ -16,6 +16,7 @@ from recsvc.service.documents import (
     ExplainedItemDocument,
     ModelsDocument,
     RecommendationsDocument,
+    RecourseDocument,
     SimilarDocument,
 )
 from tests.unit.service.fake_engine import VERSION, FakeEngine
@@ -119,6 +120,18 @@ async def test_stated_evidence_has_the_same_defaults(
 ) -> None:
     await client.post("/v1/recommendations", json={"evidence": [{"item_id": "55"}] * 1000})
     assert fake.calls[0][2] == RecommendationQuery()
+
+
+async def test_recourse_is_asked_for_a_list_and_a_kind_of_event(
+    client: httpx.AsyncClient, fake: FakeEngine
+):
+    path = "/v1/users/2/recommendations/289/recourse"
+    response = await client.get(path, params={"k": 3, "event": "listen"})
+    document = RecourseDocument.model_validate(response.json())
+    assert document.added is not None
+    assert (document.item_id, document.rank_then, document.certain) == ("289", 4, True)
+    assert [each.id for each in document.added] == ["55"]
+    assert fake.calls == [("recourse", "2", "289", 3, "listen")]
 
 
 async def test_an_explanation_is_the_item_and_what_the_answer_says_about_itself(

@@ -1,0 +1,134 @@
+"""The smallest evidence to add, against trying every set and ranking everything again."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from unittest import mock
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsvc.blend.blend import Blend
+from recsvc.evidence import Evidence, EvidenceNode
+from recsvc.explain import recourse
+from recsvc.explain.recourse import AddedScores, Recourse, find_recourse
+from tests.property.made_blends import N_ITEMS, blends, evidences, ids_of, made_blend
+
+
+class Case:
+    """Somebody, an item that is not in their list, and what may be added."""
+
+    def __init__(
+        self, blend: Blend, evidence: Evidence, k: int, weight: float, allowed: np.ndarray
+    ) -> None:
+        self.blend, self.evidence, self.k, self.weight = blend, evidence, k, weight
+        self.items = blend.signals[0].ids
+        self.allowed = allowed
+        has = {node.id for node in evidence.nodes if node.kind == "item"}
+        order = self.order(())
+        self.item = int(order[-1])
+        self.candidates = np.array(
+            [row for row, each in enumerate(self.items) if each not in has and row != self.item]
+        )
+
+    def order(self, added: Sequence[int]) -> np.ndarray:
+        """All allowed items, best first, with some added to the evidence."""
+        nodes = [EvidenceNode("item", self.items[row], self.weight) for row in added]
+        evidence = Evidence((*self.evidence.nodes, *nodes))
+        rows, scored = np.flatnonzero(self.allowed), self.blend.score(evidence)
+        scores = scored.exact(rows)
+        order = rows[np.lexsort((rows, -scores))]
+        return order[~np.isin(order, added)]
+
+    def found(self, rivals: int = 64, budget: int = 10_000) -> Recourse:
+        with mock.patch.object(recourse, "_RIVALS", rivals):
+            scores = self.scores()
+        return find_recourse(scores, self.candidates, self.k, budget=budget)
+
+    def scores(self) -> AddedScores:
+        return AddedScores(
+            self.blend, self.blend.signals, self.evidence, self.item, self.allowed, self.weight,
+            self.k,
+        )  # fmt: skip
+
+    def sets_of(self, size: int) -> list[tuple[int, ...]]:
+        """All sets of a size that do it."""
+        every = combinations(self.candidates.tolist(), size)
+        return [each for each in every if self.item in self.order(each)[: self.k]]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    allowed = np.array(draw(st.lists(st.booleans(), min_size=N_ITEMS, max_size=N_ITEMS)))
+    allowed[:3] = True
+    return Case(
+        draw(blends()), draw(evidences()), draw(st.integers(1, 3)),
+        draw(st.sampled_from([0.25, 1.0, 4.0])), allowed,
+    )  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(cases(), st.sampled_from([0, 1, 64]))
+def test_no_smaller_set_does_it_and_one_that_is_named_does(case: Case, rivals: int) -> None:
+    found = case.found(rivals)
+    assert found.certain or (found.added is not None and len(found.added) > 2)
+    if found.added is not None:
+        assert case.item in case.order(found.added)[: case.k]
+        assert len(set(found.added)) == len(found.added)
+    one, two = case.sets_of(1), case.sets_of(2)
+    if one:
+        assert found.added in one
+    elif two:
+        assert found.added in two
+    else:
+        assert found.added is None or len(found.added) > 2
+
+
+@settings(max_examples=30)
+@given(cases())
+def test_scores_with_items_added_are_those_of_scoring_again(case: Case) -> None:
+    scores = case.scores()
+    for size in (1, 2, 3):
+        sets = list(combinations(case.candidates.tolist(), size))[:40]
+        if not sets:
+            continue
+        made = scores.of_sets(np.array(sets))
+        for added, own in zip(sets, made, strict=True):
+            nodes = [EvidenceNode("item", case.items[row], case.weight) for row in added]
+            evidence = Evidence((*case.evidence.nodes, *nodes))
+            again = case.blend.score(evidence).exact(scores.items)
+            np.testing.assert_allclose(own, again, rtol=2e-4, atol=2e-4)
+            assert scores.place(added) == case.order(added).tolist().index(case.item) + 1
+    if len(case.candidates):
+        alone = scores.of_singles(case.candidates)
+        np.testing.assert_allclose(alone, scores.of_sets(case.candidates[:, None]), rtol=1e-9)
+
+
+def large(seed: int) -> Case:
+    rng = np.random.default_rng(seed)
+    ids = ids_of(400)
+    blend = made_blend(rng, ids)
+    nodes = [EvidenceNode("item", ids["item"][n], 1.0) for n in rng.permutation(400)[:12]]
+    allowed = np.ones(400, bool)
+    allowed[[ids["item"].row(node.id) for node in nodes]] = False
+    return Case(blend, Evidence(tuple(nodes)), 5, 1.0, allowed)
+
+
+def test_what_is_named_or_ruled_out_among_many_items_is_so() -> None:
+    named = 0
+    for seed in range(4):
+        case = large(seed)
+        found = case.found()
+        if found.added is None or len(found.added) > 1:
+            assert not case.sets_of(1)
+        if found.added is not None:
+            assert case.item in case.order(found.added)[: case.k]
+            named += 1
+    assert named
+
+
+def test_without_budget_nothing_is_certain_and_nothing_named() -> None:
+    case = large(0)
+    case.item = int(case.order(())[case.k])  # the first that is not in the list
+    assert case.found(budget=0) == Recourse(None, certain=False)
+    assert case.found().certain
