@@ -15,6 +15,7 @@ import typer
 
 from loaders.errors import LoaderError
 from recsvc.commands import (
+    agents,
     analyst,
     answers,
     attach,
@@ -112,10 +113,12 @@ app.command()(models.rollback)
 # Graph and vectors → recommendations and why.
 app.command()(answers.recommend)
 app.command()(answers.explain)
+app.command()(answers.recourse)
 app.command()(answers.similar)
 app.command()(exposure.exposure)
 app.command()(answers.batch_recommend)
 app.command()(answers.serve)
+app.command()(agents.mcp)
 
 app.command()(data.retract)
 app.command()(data.delete_user)

@@ -37,6 +37,7 @@ from recsvc.commands.connecting import (
 from recsvc.errors import FOLDER_ERRNOS, SettingsError
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
+from recsvc.recommend.recourse import Recourse, recourse_document
 from recsvc.recommend.write_counters import Revisions
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.keys import key_file, key_ring
@@ -104,6 +105,34 @@ def explain(
         return
     console.print_answer(answer)
     console.print_contributions(answer)
+
+
+def recourse(
+    user: str,
+    item: str,
+    k: Count = 10,
+    event: Annotated[str, typer.Option(help="The kind of event that is added.")] = "interaction",
+    as_json: AsJson = False,
+) -> None:
+    """The least that a user would have to do for an item to come into their list."""
+    found = with_engine(load_settings(), lambda engine: engine.recourse(user, item, k, event))
+    if as_json:
+        console.print_json({"user_id": user, "item_id": item, **recourse_document(found)})
+    else:
+        console.say(_recourse_text(item, found))
+
+
+def _recourse_text(item: str, found: Recourse) -> str:
+    sure = "" if found.certain else ", as far as was looked"
+    if found.reason is not None:
+        return f"nothing brings {item} into the list: {found.reason}"
+    if found.rank is not None:
+        return f"{item} is in the list, at place {found.rank}"
+    if found.added is None:
+        return f"neither one item nor two bring {item} into the list{sure}"
+    named = " and ".join(f"{each.title} [{each.id}]" if each.title else str(each.id)
+                         for each in found.added)  # fmt: skip
+    return f"{found.event} with {named} brings {item} to place {found.rank_then}{sure}"
 
 
 def similar(
@@ -182,17 +211,8 @@ def serve(
     from recsvc.service.workers import HANGING_SECONDS, Workers
 
     settings = load_settings()
-    if not settings.host.is_loopback and key_file(settings).keys() is None:
-        raise SettingsError(
-            f"host is {settings.host}, which others reach, and there is no API key: create one "
-            "with `recsvc keys create NAME`, or leave host at 127.0.0.1"
-        )
-    options: dict[str, Any] = {
-        "host": str(settings.host), "port": settings.port, "log_level": "warning",
-        "access_log": False, "timeout_graceful_shutdown": GRACE_SECONDS,
-        "timeout_keep_alive": _IDLE_SECONDS, "http": _CONNECTION, "ws": "none",
-        "limit_concurrency": settings.max_connections, "log_config": None,
-    }  # fmt: skip
+    require_keys(settings)
+    options = server_options(settings, settings.port)
     check_address(str(settings.host), settings.port)
     if workers == 1:
         uvicorn.run(service(), **options)
@@ -214,6 +234,29 @@ def serve(
         configure_logging()
         os.environ[METRICS_FOLDER] = str(folder)
         Workers(config, sockets=[socket]).run()
+
+
+def require_keys(settings: Settings) -> None:
+    """See that others who reach the service need a key.
+
+    Raises:
+        SettingsError: it listens for others, and no key was ever made.
+    """
+    if not settings.host.is_loopback and key_file(settings).keys() is None:
+        raise SettingsError(
+            f"host is {settings.host}, which others reach, and there is no API key: create one "
+            "with `recsvc keys create NAME`, or leave host at 127.0.0.1"
+        )
+
+
+def server_options(settings: Settings, port: int) -> dict[str, Any]:
+    """What uvicorn is told: where to listen, and how much to take on."""
+    return {
+        "host": str(settings.host), "port": port, "log_level": "warning",
+        "access_log": False, "timeout_graceful_shutdown": GRACE_SECONDS,
+        "timeout_keep_alive": _IDLE_SECONDS, "http": _CONNECTION, "ws": "none",
+        "limit_concurrency": settings.max_connections, "log_config": None,
+    }  # fmt: skip
 
 
 def service() -> "FastAPI":

@@ -30,7 +30,7 @@ _CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 def needed_scope(method: str, path: str) -> KeyScope | None:
     """What a key has to be for, or None where none is needed: pages, documentation, health."""
-    if path == "/metrics":
+    if path in {"/metrics", "/mcp"}:
         return KeyScope.READ
     if not path.startswith("/v1/"):
         return None
@@ -91,7 +91,7 @@ class Allowed:
                 scope, 403,
                 "a page of another site had a browser send this: only pages of this service may",
             )  # fmt: skip
-        shown = _shown(headers)
+        shown = shown_key(headers)
         key = self._keys.find(shown) if shown else None
         if key is None and self._keys.needed:
             return _unknown(scope, shown)
@@ -126,7 +126,7 @@ class Allowed:
         return refused, telling
 
 
-def _shown(headers: Headers) -> str:
+def shown_key(headers: Headers) -> str:
     """The key a request came with, or nothing."""
     method, _, bearer = headers.get("authorization", "").partition(" ")
     return bearer.strip() if method.lower() == "bearer" else headers.get(KEY_HEADER, "")

@@ -47,6 +47,8 @@ READING = {
 """What needs nothing of it, or what is there."""
 NOT_RUN = {
     "serve": "a test of its own",
+    "mcp": "answers as serve does",
+    "recourse": "reads the graph alone, as recommend",
     "schedule": "runs until it is stopped; each refresh is a command of its own",
     "rollback": "as activate",
     "tune": "as train",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -111,6 +112,11 @@ def test_links_lead_somewhere(page: str) -> None:
         assert file.is_relative_to(ROOT), f"{page}: {target}"
         if anchor:
             assert anchor in anchors(file.read_text(encoding="utf-8")), f"{page}: {target}"
+
+
+def test_llms_txt_is_what_its_script_makes() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "llms.py"))["llms_txt"]()
+    assert (ROOT / "llms.txt").read_text(encoding="utf-8") == made, "run: python docs/llms.py"
 
 
 def test_the_index_lists_every_page() -> None:
