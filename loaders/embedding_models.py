@@ -1,5 +1,15 @@
 """The models whose vectors are written to the graph."""
 
-EMBEDDING_MODELS = ("deepwalk", "fastrp", "lightgcn", "mf", "node2vec")
+EMBEDDING_MODELS = (
+    "complex",
+    "deepwalk",
+    "distmult",
+    "fastrp",
+    "lightgcn",
+    "mf",
+    "node2vec",
+    "svd",
+    "transe",
+)
 """Names of the models with vectors, which are part of the names of properties and of indexes. A
 query's header names them as `each: model = EMBEDDING_MODELS`."""

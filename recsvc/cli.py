@@ -26,6 +26,7 @@ from recsvc.commands import (
     experiments,
     exposure,
     keys,
+    links,
     models,
     outcomes,
     paths,
@@ -104,6 +105,7 @@ app.command()(data.extract)
 app.command()(models.train)
 app.command()(models.evaluate)
 app.command()(models.tune)
+app.command()(links.links)
 app.command()(models.refresh)
 app.command()(schedule.schedule)
 app.command()(models.versions)

@@ -96,6 +96,11 @@ class ModelSpec:
         """Whether a fitted one is a kernel over a user's items; imports the model's libraries."""
         return cast(bool, getattr(self._module(), "LINEAR", True))
 
+    @property
+    def scores_links(self) -> bool:
+        """Whether a fitted one has `link_scores`; imports the model's libraries."""
+        return cast(bool, getattr(self._module(), "LINKS", False))
+
     def resolved(
         self, data: TrainingData, options: ModelOptions, seed: int, told: Told = untold
     ) -> ModelOptions:
@@ -139,8 +144,11 @@ _WITHOUT_VECTORS = (
     "chebycf",
     "ease",
     "gfcf",
+    "gmf",
     "hybrid",
     "itemknn",
+    "mlp",
+    "ncf",
     "ngcf",
     "popularity",
     "ridge",

@@ -114,17 +114,34 @@ class FactorLearner(ABC):
     """A model of user and item vectors in training. See `recsvc.models._loop.Learner`."""
 
     def __init__(
-        self, evidence: sp.csr_matrix, options: FactorOptions, device: torch.device, seed: int
+        self,
+        evidence: sp.csr_matrix,
+        options: FactorOptions,
+        device: torch.device,
+        seed: int,
+        absent: Bool[NDArray[np.bool_], " rows"] | None = None,
     ) -> None:
-        """Draw the first vectors; users and items without evidence start at 0."""
+        """Draw the first vectors.
+
+        Args:
+            evidence: the positive examples, [users, items].
+            options: of the model.
+            device: that trains.
+            seed: the only source of randomness.
+            absent: which rows of the table start at 0; if not given, those of users and items
+                without evidence.
+        """
         self._options = options
         self._users = evidence.shape[0]
         self._sampler = EvidenceSampler(evidence, options.batch_size, device, seed)
         self.generator = self._sampler.generator
-        table = torch.empty(sum(evidence.shape), options.dimensions, device=device)
+        if absent is None:
+            degree = np.concatenate([np.diff(evidence.indptr), evidence.getnnz(axis=0)])
+            self._absent = torch.from_numpy(degree == 0).to(device)
+        else:
+            self._absent = torch.from_numpy(absent).to(device)
+        table = torch.empty(len(self._absent), options.dimensions, device=device)
         table.normal_(0.0, options.initial_deviation, generator=self.generator)
-        degree = np.concatenate([np.diff(evidence.indptr), evidence.getnnz(axis=0)])
-        self._absent = torch.from_numpy(degree == 0).to(device)
         table[self._absent] = 0.0
         self.table = table.requires_grad_()
 

@@ -152,7 +152,8 @@ Progress = Callable[[EpochRecord], None]
 
 Tables = tuple[Float32[NDArray[np.float32], "..."], ...]
 """What a model learns by gradients. Where it is linear in what a user did, each has one row for
-each node, users before items before categories."""
+each node, users before items before categories; after all of them may come rows of the model's
+own, such as those of relations."""
 
 FINE_TUNING_SHARE = 0.1
 """How much of a fit's training there is when it goes on from tables that were trained before."""

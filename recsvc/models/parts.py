@@ -40,5 +40,5 @@ def not_linear(name: str) -> str:
     """Why a model cannot be in the blend."""
     return (
         f"{name} is not linear in what a user did, so no answer with it could be explained: "
-        "leave it out"
+        f"compare with it by `recsvc evaluate {name}`, and leave it out here"
     )

@@ -90,6 +90,7 @@ class WarmState:
         A node that is new has the mean, over those with whom it shares users (an item) or items
         (a user), of their rows, as long as their rows are; NaN where it shares none. Its rows in
         all tables are of the same kind of node, so tables of different meaning are not mixed.
+        Rows after those of all nodes, such as those of relations, stay as they are.
 
         Args:
             name: of the model; there are none of one that cannot be fine-tuned.
@@ -107,12 +108,12 @@ class WarmState:
         )
 
         def placed(table: NDArray[np.float32]) -> NDArray[np.float32]:
-            parts = [
-                _placed(table[start : start + len(old)], old.rows(new), link)
-                for start, (old, new, link) in zip(begin, kinds, strict=True)
-                if start + len(old) <= len(table)
-            ]
-            return np.concatenate(parts)
+            parts, end = list[NDArray[np.float32]](), 0
+            for start, (old, new, link) in zip(begin, kinds, strict=True):
+                if start + len(old) <= len(table):
+                    end = start + len(old)
+                    parts.append(_placed(table[start:end], old.rows(new), link))
+            return np.concatenate([*parts, table[end:]])
 
         return tuple(placed(table) for table in self.tables.get(name, ()))
 
@@ -176,7 +177,9 @@ class WarmState:
             start += len(known)
         every = np.concatenate(nodes)
         tables = {
-            model: tuple(table[every[every < len(table)]] for table in own)
+            model: tuple(
+                np.concatenate([table[every[every < len(table)]], table[start:]]) for table in own
+            )
             for model, own in self.tables.items()
         }
         return replace(

@@ -9,7 +9,9 @@ from recsvc.service.schemas import Document, RequestBody
 
 LinearModel = Literal[
     "chebycf",
+    "complex",
     "deepwalk",
+    "distmult",
     "ease",
     "fastrp",
     "gfcf",
@@ -19,6 +21,8 @@ LinearModel = Literal[
     "node2vec",
     "ridge",
     "sgfcf",
+    "svd",
+    "transe",
     "turbocf",
     "walk3",
 ]

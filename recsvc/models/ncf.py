@@ -1,0 +1,42 @@
+"""NCF, or NeuMF: GMF and MLP, each with vectors of its own, added up."""
+
+from pydantic import Field
+
+from recsvc.models._neural import (
+    NEURAL_SEARCH,
+    NeuralModel,
+    NeuralOptions,
+    fit_neural,
+    neural_memory_bytes,
+)
+from recsvc.models.base import FitReport, FitRun, TrainingData
+
+LINEAR = False
+"""Its layers are not, and a user's vector is not made of what they did."""
+
+SEARCH = NEURAL_SEARCH
+
+
+class NCFOptions(NeuralOptions):
+    """Options of neural matrix factorisation; each part has vectors of length `dimensions`."""
+
+    layers: int = Field(default=3, ge=1, le=6)
+    """L: the first is as wide as a vector, each other half as wide as the one below."""
+
+
+def memory_bytes(data: TrainingData, options: NCFOptions) -> int:
+    """Bytes of the table, the evidence, a step, and scores of some pairs."""
+    return neural_memory_bytes(data, options, product=options.dimensions, layers=options.layers)
+
+
+def fit(data: TrainingData, options: NCFOptions, run: FitRun) -> tuple[NeuralModel, FitReport]:
+    """Fit NeuMF. See `Fit`.
+
+    score(u, i) = <h, p_u ∘ q_i> + <w, x_L>: He et al. 2017, "Neural collaborative filtering",
+    eq. 12, with binary cross-entropy against items drawn at random, and without fitting both parts
+    alone before.
+
+    Raises:
+        TrainingError: there is no evidence, or the loss is no longer finite.
+    """
+    return fit_neural("ncf", data, options, run, product=options.dimensions, layers=options.layers)
