@@ -41,8 +41,9 @@ from recsvc.recommend.live_truth import (
     settle_rules,
     why_short,
 )
+from recsvc.recommend.newcomers import Newcomer
 from recsvc.recommend.ranked_list import Listing
-from recsvc.recommend.ruled_list import Newcomer, RuledListing
+from recsvc.recommend.ruled_list import RuledListing
 from recsvc.recommend.tried_out import Tried
 from recsvc.recommend.workshop import WORKSHOP
 

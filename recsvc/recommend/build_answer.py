@@ -20,8 +20,9 @@ from recsvc.explain.counterfactual import Removal
 from recsvc.explain.paths import DrawnPaths
 from recsvc.explain.sentence import filled
 from recsvc.phrases import TextSettings
+from recsvc.recommend.newcomers import Newcomer
 from recsvc.recommend.ranked_list import Listing
-from recsvc.recommend.ruled_list import RULE, Newcomer, RuledListing
+from recsvc.recommend.ruled_list import RULE, RuledListing
 from recsvc.recommend.tried_out import TRIED_OUT
 from recsvc.scenarios.placing import PROMOTES
 

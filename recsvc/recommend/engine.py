@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from loaders.errors import Neo4jAwayError
 from loaders.gateway import Row
-from recsvc.answer import Answer, NodeRef, RankedItem, SimilarAnswer
+from recsvc.answer import Answer, SimilarAnswer
 from recsvc.errors import NotFoundError
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import EvidenceKind
@@ -28,13 +28,7 @@ from recsvc.recommend.active_snapshot import Serving
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader
 from recsvc.recommend.audience import Audience, audience
-from recsvc.recommend.estimates import (
-    MOST_LOGGED,
-    Estimates,
-    estimates,
-    other_lists,
-    since_days,
-)
+from recsvc.recommend.estimates import Estimates, estimate
 from recsvc.recommend.experiments import Experiments
 from recsvc.recommend.exploring import Explorations
 from recsvc.recommend.exposure import (
@@ -43,11 +37,10 @@ from recsvc.recommend.exposure import (
     exposure_of_impressions,
 )
 from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
-from recsvc.recommend.home import BEST, CategoryOfItems, Home, home_of, new_items, popular_items
+from recsvc.recommend.home import Home, home
 from recsvc.recommend.live_truth import live_scope, live_titles, snapshot_now
 from recsvc.recommend.many_users import answer_each
 from recsvc.recommend.query import (
-    STATED,
     Asker,
     EvidenceKey,
     RecommendationQuery,
@@ -162,43 +155,8 @@ class Engine:
                 return (await self._answers.of(listing, started)).with_unknown(unknown)
 
     async def home(self, user_id: str) -> Home:
-        """Several titled rows for a user, no item twice.
-
-        Raises:
-            NotFoundError: there is no such user.
-            BusyError: as much as can be done is in hand.
-            SnapshotError: nothing has been refreshed yet.
-        """
-        snapshot = self.snapshot
-        signals = [signal.name for signal in snapshot.blend.signals]
-        query = RecommendationQuery(k=BEST, stated=STATED)
-        best, new, popular, (asker, _) = await asyncio.gather(
-            self.recommend(user_id, query),
-            self.recommend(user_id, query, scenario=new_items()),
-            self.recommend(user_id, query, scenario=popular_items(signals)),
-            self._askers.asker(user_id, snapshot),
-        )
-        categories = await self._categories_of(snapshot, (*best.items, *new.items))
-        return home_of(
-            best, new, popular, asker.evidence, self._text, categories, len(snapshot.items)
-        )
-
-    async def _categories_of(
-        self, snapshot: Snapshot, items: Sequence[RankedItem]
-    ) -> list[CategoryOfItems]:
-        """The categories of some items; none where they cannot be read in time."""
-        try:
-            rows = await self._store.categories_of_items([item.item_id for item in items])
-        except Neo4jAwayError:
-            return []
-        size = snapshot.in_category.getnnz(axis=0)
-        found: list[CategoryOfItems] = []
-        for each in rows:
-            row = snapshot.categories.row(each["category_id"])
-            node = NodeRef("category", each["category_id"], each["name"])
-            count = max(1, int(size[row])) if row >= 0 else 1
-            found.append(CategoryOfItems(node, frozenset(each["item_ids"]), count))
-        return found
+        """See `recsvc.recommend.home.home`."""
+        return await home(self, self._store, self._askers, self._text, user_id)
 
     async def recommend_many(
         self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], _T]
@@ -301,25 +259,12 @@ class Engine:
     async def estimate(
         self, query: RecommendationQuery, logged: str | None, kind: str, days: int
     ) -> Estimates:
-        """What lists would have earned for the users who were shown others.
-
-        Args:
-            query: what the lists are made by: its version and scenario count.
-            logged: the scenario of the lists that were shown; None: under none.
-            kind: of the outcome that counts.
-            days: of how many last days.
-
-        Raises:
-            NotFoundError: there is no such version or scenario, or nothing was logged.
-            SnapshotError: nothing has been refreshed yet.
-            Neo4jError: the graph cannot be read in time.
-        """
+        """See `recsvc.recommend.estimates.estimate`."""
         snapshot, asked = await self._queries.resolve(query, query)
-        log = await self._store.logged_places(logged, kind, since_days(days), MOST_LOGGED)
-        lists = await other_lists(
-            log, snapshot, asked, store=self._store, askers=self._askers, answers=self._answers
-        )
-        return estimates(log, lists)
+        return await estimate(
+            snapshot, asked, logged, kind, days,
+            store=self._store, askers=self._askers, answers=self._answers,
+        )  # fmt: skip
 
     async def explain(self, user_id: str, item_id: str, scenario: str | None = None) -> Answer:
         """Why a user is or would be recommended an item: any item of the graph.
@@ -334,8 +279,14 @@ class Engine:
             BusyError: it is large, and as much as can be done is in hand.
             SnapshotError: nothing has been refreshed yet.
         """
+        started = time.perf_counter()
+        query = RecommendationQuery(explain="full", scenario=scenario)
         with self._store.one_request():
-            return await self._explained(user_id, item_id, scenario)
+            chosen, asked = await self._queries.resolve(query, query)
+            asker, snapshot = await self._askers.asker(user_id, chosen)
+            with WORKSHOP.room(asker.work(asked.query)):
+                listing = await asked.listing(snapshot, asker)
+                return await self._answers.of_item(listing, item_id, started)
 
     async def recourse(self, user_id: str, item_id: str, k: int, event: str) -> Recourse:
         """The smallest added evidence that brings an item into a user's list.
@@ -355,15 +306,6 @@ class Engine:
         query = RecommendationQuery(k=k, explain="none", in_experiments=False)
         snapshot, asked = await self._queries.resolve(query, query)
         return await self._recourse.find(user_id, item_id, event, asked, snapshot)
-
-    async def _explained(self, user_id: str, item_id: str, scenario: str | None) -> Answer:
-        started = time.perf_counter()
-        query = RecommendationQuery(explain="full", scenario=scenario)
-        chosen, asked = await self._queries.resolve(query, query)
-        asker, snapshot = await self._askers.asker(user_id, chosen)
-        with WORKSHOP.room(asker.work(asked.query)):
-            listing = await asked.listing(snapshot, asker)
-            return await self._answers.of_item(listing, item_id, started)
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         """See `recsvc.recommend.similar.similar_items`.

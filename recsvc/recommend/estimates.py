@@ -32,7 +32,7 @@ from recsvc.recommend.asker_reader import AskerReader
 from recsvc.recommend.resolved_query import ResolvedQuery
 from recsvc.snapshot.arrays import Snapshot
 
-MOST_LOGGED: Final = 100_000
+_MOST_LOGGED: Final = 100_000
 """Places of the log that are read, the newest."""
 _USERS_AT_ONCE = 4
 
@@ -59,6 +59,39 @@ class Estimates:
     self_normalized: PolicyValue
     doubly_robust: PolicyValue
     weight: float
+
+
+async def estimate(
+    snapshot: Snapshot,
+    asked: ResolvedQuery,
+    logged: str | None,
+    kind: str,
+    days: int,
+    *,
+    store: Store,
+    askers: AskerReader,
+    answers: Answers,
+) -> Estimates:
+    """What lists would have earned for the users who were shown others.
+
+    Args:
+        snapshot: what the lists are made from.
+        asked: how: its scenario counts.
+        logged: the scenario of the lists that were shown; None: under none.
+        kind: of the outcome that counts.
+        days: of how many last days.
+        store: the graph.
+        askers: reads who asks.
+        answers: makes answers.
+
+    Raises:
+        NotFoundError: nothing was logged.
+        Neo4jError: the graph cannot be read in time.
+    """
+    since = datetime.now(UTC) - timedelta(days=days)
+    log = await store.logged_places(logged, kind, since, _MOST_LOGGED)
+    lists = await other_lists(log, snapshot, asked, store=store, askers=askers, answers=answers)
+    return estimates(log, lists)
 
 
 async def other_lists(
@@ -146,11 +179,6 @@ def estimates(log: Sequence[LoggedPlace], lists: Mapping[str, Sequence[str]]) ->
         doubly_robust(places, predicted, of_target * listed),
         float(places.weight.mean()),
     )
-
-
-def since_days(days: int) -> datetime:
-    """The time so many days ago."""
-    return datetime.now(UTC) - timedelta(days=days)
 
 
 def _at(items: Sequence[str], position: int) -> str | None:

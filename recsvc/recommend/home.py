@@ -5,17 +5,26 @@ each of the liked items that carry most in all, one for the people the user foll
 is new, and what is popular.
 """
 
+import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from loaders.errors import Neo4jAwayError
 from recsvc.answer import Answer, NodeRef, RankedItem
 from recsvc.evidence import Evidence
 from recsvc.explain.sentence import because_of
+from recsvc.graph.store import Store
 from recsvc.phrases import TextSettings
+from recsvc.recommend.asker_reader import AskerReader
+from recsvc.recommend.query import STATED, RecommendationQuery
 from recsvc.scenarios.document import Condition, Scenario
+from recsvc.snapshot.arrays import Snapshot
+
+if TYPE_CHECKING:
+    from recsvc.recommend.engine import Engine
 
 ROW_ITEMS: Final = 10
 """Most items of a row."""
@@ -74,6 +83,54 @@ class Home:
     best: Answer
     degraded: tuple[str, ...]
     rows: tuple[HomeRow, ...]
+
+
+async def home(
+    engine: "Engine", store: Store, askers: AskerReader, text: TextSettings, user_id: str
+) -> Home:
+    """Several titled rows for a user, no item twice.
+
+    Args:
+        engine: makes the lists.
+        store: the graph.
+        askers: reads who asks.
+        text: what titles are put together from.
+        user_id: the user.
+
+    Raises:
+        NotFoundError: there is no such user.
+        BusyError: as much as can be done is in hand.
+        SnapshotError: nothing has been refreshed yet.
+    """
+    snapshot = engine.snapshot
+    signals = [signal.name for signal in snapshot.blend.signals]
+    query = RecommendationQuery(k=BEST, stated=STATED)
+    best, new, popular, (asker, _) = await asyncio.gather(
+        engine.recommend(user_id, query),
+        engine.recommend(user_id, query, scenario=new_items()),
+        engine.recommend(user_id, query, scenario=popular_items(signals)),
+        askers.asker(user_id, snapshot),
+    )
+    categories = await _categories_of(store, snapshot, (*best.items, *new.items))
+    return home_of(best, new, popular, asker.evidence, text, categories, len(snapshot.items))
+
+
+async def _categories_of(
+    store: Store, snapshot: Snapshot, items: Sequence[RankedItem]
+) -> list[CategoryOfItems]:
+    """The categories of some items; none where they cannot be read in time."""
+    try:
+        rows = await store.categories_of_items([item.item_id for item in items])
+    except Neo4jAwayError:
+        return []
+    size = snapshot.in_category.getnnz(axis=0)
+    found: list[CategoryOfItems] = []
+    for each in rows:
+        row = snapshot.categories.row(each["category_id"])
+        node = NodeRef("category", each["category_id"], each["name"])
+        count = max(1, int(size[row])) if row >= 0 else 1
+        found.append(CategoryOfItems(node, frozenset(each["item_ids"]), count))
+    return found
 
 
 def new_items() -> Scenario:

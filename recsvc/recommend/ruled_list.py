@@ -11,7 +11,7 @@ kept, or too few items are left, all have been asked.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,17 +20,19 @@ from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.blend.blend import ScoredUser
-from recsvc.blend.fairness import FAIRNESS, fairness_parts
+from recsvc.blend.fairness import FAIRNESS
 from recsvc.blend.ranking import best_items, sort_by_score
-from recsvc.explain.contributions import DIVERSITY, ExactScores
+from recsvc.explain.contributions import ExactScores
 from recsvc.graph.rows import CategoryScope, LiveItem
 from recsvc.outcomes.fatigue import FATIGUE
+from recsvc.recommend.candidates import Candidates, Ruled
 from recsvc.recommend.exploring import EXPLORATION, NEXT, Explorer, Exploring
+from recsvc.recommend.group_shares import lifted
+from recsvc.recommend.newcomers import Newcomer, Newcomers
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.recommend.ranked_list import Listing, reach
-from recsvc.recommend.tried_out import Tried, may_be_replaced, may_be_tried, with_tried
+from recsvc.recommend.tried_out import Tried, try_out
 from recsvc.scenarios.facts import Facts
-from recsvc.scenarios.placing import Counted, Placed, placed
 from recsvc.scenarios.plan import Plan
 from recsvc.snapshot.arrays import Snapshot
 
@@ -41,44 +43,6 @@ _ROUNDING = 1e-5
 """Scores that are nearer than this share of theirs may be ordered otherwise in float32."""
 _MOST_AT_ONCE = 20_000
 _MOST_DEPTH = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Newcomer:
-    """An item that came since the refresh, and may be listed.
-
-    Attributes:
-        item_id: its id.
-        title: its title.
-        row: in the facts of the list.
-    """
-
-    item_id: str
-    title: str | None
-    row: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ruled:
-    """A list that was placed.
-
-    Attributes:
-        exact: the items that have a score, in the order of the list, with the part `rule`.
-        order: of each place, the column in `exact`, or −1 − n for the n-th newcomer.
-        placed: the same with its reasons.
-        deepest: the lowest score that the list depends on; what is below cannot change it.
-        enough: whether as many candidates were there as it is made from.
-        lifted: what the newcomers gain as their group's share, in their order.
-        tried: what is tried out; None where nothing may be.
-    """
-
-    exact: ExactScores
-    order: tuple[int, ...]
-    placed: Placed
-    deepest: float
-    enough: bool
-    lifted: tuple[float, ...]
-    tried: Tried | None
 
 
 class RuledListing(Listing):
@@ -104,9 +68,8 @@ class RuledListing(Listing):
         self._facts = Facts(plan, len(snapshot.items))
         self._floor = np.inf
         self._in_order = 0
-        self._ruled: _Ruled | None = None
-        self._new: list[Newcomer] = []
-        self._came: dict[str, int] = {}
+        self._ruled: Ruled | None = None
+        self._new = Newcomers(self._facts, self.asker.shown, lambda: self._spread_of_scores)
         self._pinned = [(snapshot.items.row(item_id), place) for item_id, place in plan.pins]
 
     def without_rules(self) -> Listing:
@@ -172,7 +135,7 @@ class RuledListing(Listing):
         near = int((left & (self.scored.scores >= np.float32(least - self._tie(least)))).sum())
         return min(near + 1, _MOST_AT_ONCE)
 
-    def _is_certain(self, ruled: _Ruled) -> bool:
+    def _is_certain(self, ruled: Ruled) -> bool:
         if self._floor == -np.inf:
             return True
         most = self._floor + self.plan.most_raised
@@ -189,15 +152,7 @@ class RuledListing(Listing):
 
     def add_newcomers(self, found: dict[str, LiveItem]) -> None:
         """Take in items that came since the refresh."""
-        first = self._facts.grow(len(found))
-        for row, (item_id, item) in enumerate(sorted(found.items()), start=first):
-            self._facts.take([row], [item])
-            if not item.available or item_id in self._came:
-                continue
-            self._came[item_id] = row
-            if self._facts.passes[row]:
-                self._new.append(Newcomer(item_id, item.title, row))
-        self._new.sort(key=lambda each: each.item_id)
+        self._new.take(found)
         self._ruled = self._rule(self.scored, self._may_come_now())
 
     def wants_newcomers(self, exact: ExactScores) -> bool:
@@ -240,13 +195,11 @@ class RuledListing(Listing):
 
     def newcomer(self, item_id: str) -> Newcomer | None:
         """An item that came since the refresh and may be listed; None where it is none."""
-        return next((each for each in self._new if each.item_id == item_id), None)
+        return self._new.find(item_id)
 
     def look_at(self, newcomer: LiveItem) -> int:
         """Take in an item that came since the refresh and may not be listed: its row."""
-        row = self._facts.grow(1)
-        self._facts.take([row], [newcomer])
-        return row
+        return self._new.look_at(newcomer)
 
     def place(self, row: int) -> int:
         """The rank by score of an item that is not listed, by its row in the facts.
@@ -254,7 +207,7 @@ class RuledListing(Listing):
         See `Listing.place`; what nobody was asked about counts by the blend.
         """
         every = np.arange(len(self.snapshot.items))
-        new = {each.row: score for each, score in zip(self._new, self._new_scores(), strict=True)}
+        new = dict(zip(self._new.ids, self._new.scores(), strict=True))
         scores = self._final + self._facts.raised(every)
         own = scores[row] if row < len(every) else self._facts.raised(np.array([row]))[0]
         own = new.get(row, own)
@@ -262,16 +215,6 @@ class RuledListing(Listing):
         before[:row] |= scores[:row] == own
         may = self._wanted & self._there & (self._facts.passes[: len(every)] | ~self._asked)
         return int((before & may).sum() + sum(score > own for score in new.values()) + 1)
-
-    def _new_scores(self) -> Float64[NDArray[np.float64], " m"]:
-        """The scores of the newcomers that may be listed: what rules add, and how they fade."""
-        faded = np.array([self._fades(each) for each in self._new], np.float64)
-        return self._facts.raised(np.array([each.row for each in self._new], np.int64)) + faded
-
-    def _fades(self, newcomer: Newcomer) -> float:
-        """What a newcomer loses by having been shown."""
-        shown = self.asker.shown.get(newcomer.item_id)
-        return 0.0 if shown is None else -self._spread_of_scores * shown.loss
 
     def refusals(self, row: int) -> tuple[str, ...]:
         """Which filters an item does not meet, by its row in the facts."""
@@ -287,7 +230,9 @@ class RuledListing(Listing):
     def layout(self) -> tuple[int | Newcomer, ...]:
         """What stands at each place: a column of `exact`, or a newcomer."""
         assert self._ruled is not None
-        return tuple(each if each >= 0 else self._new[-1 - each] for each in self._ruled.order)
+        return tuple(
+            each if each >= 0 else self._new.listed[-1 - each] for each in self._ruled.order
+        )
 
     def placed_by(self, place: int) -> str | None:
         """Why an item stands at a place, from 0; None where its score is the reason."""
@@ -301,9 +246,9 @@ class RuledListing(Listing):
         if self.plan.adjusts:
             parts[RULE] = float(self._facts.raised(np.array([newcomer.row]))[0])
         if newcomer.item_id in self.asker.shown:
-            parts[FATIGUE] = self._fades(newcomer)
-        if self.plan.lifts and newcomer in self._new:
-            parts[FAIRNESS] = self._ruled.lifted[self._new.index(newcomer)]
+            parts[FATIGUE] = self._new.fades(newcomer)
+        if self.plan.lifts and newcomer in self._new.listed:
+            parts[FAIRNESS] = self._ruled.of_new[self._new.listed.index(newcomer)]
         if self._ruled.tried is not None:
             parts[EXPLORATION] = self._ruled.tried.gains.get(place, 0.0)
         return parts
@@ -319,7 +264,7 @@ class RuledListing(Listing):
         notes = [f"not kept: {each}" for each in self._ruled.placed.unkept]
         if len(self._ruled.order) < self.query.k and self.plan.filters:
             rows = np.flatnonzero(self._asked & self._wanted & self._there)
-            rows = np.append(rows, [*self._came.values()]).astype(np.int64)
+            rows = np.append(rows, [*self._new.looked_at.values()]).astype(np.int64)
             for place, refused in zip(self.plan.filters, self._facts.refused(rows), strict=True):
                 said, left = self.plan.conditions[place].said(), len(rows) - refused
                 notes.append(f"filter {said}: leaves {left} of {len(rows)} items")
@@ -364,8 +309,7 @@ class RuledListing(Listing):
         if drawn is not None:
             before = drawn.rows
         elif again is not None:
-            new = {each.row: each.item_id for each in self._new}
-            items = self.snapshot.items
+            new, items = self._new.ids, self.snapshot.items
             before = again.rows({row: new[row] if row in new else items[row] for row in number})
         else:
             return None
@@ -376,7 +320,7 @@ class RuledListing(Listing):
         scored: ScoredUser,
         may: Bool[NDArray[np.bool_], " items"],
         drawn: Tried | None = None,
-    ) -> _Ruled:
+    ) -> Ruled:
         """Fill the places from the items that may come, and the newcomers.
 
         Args:
@@ -384,78 +328,55 @@ class RuledListing(Listing):
             may: which items may come.
             drawn: what is tried out; None where that is not drawn yet.
         """
-        rows = np.flatnonzero(may)
-        exact = self._taken_apart(scored, rows)
-        if self.plan.adjusts:
-            exact = exact.adjusted(RULE, self._facts.raised(rows))
-        new = np.array([each.row for each in self._new], np.int64)
-        scores = np.concatenate([exact.scores, self._new_scores()])
-        candidates = np.concatenate([rows, new])
-        lifted, least = self._lifted(candidates, scores)
-        if self.plan.lifts:
-            exact, scores = exact.adjusted(FAIRNESS, lifted[: len(rows)]), scores + lifted
-        order = sort_by_score(np.arange(len(scores)), scores)
-        candidates = candidates[order]
-        scores = scores[order]
-        k, depth = self.query.k, len(order)
-        weight, vectors = 0.0, None
-        explorer = self.explorer
+        explorer, k = self.explorer, self.query.k
         filled = k if explorer is None else max(k, explorer.document.within)
-        if self.query.diversity:
-            weight, vectors = self._diversity(rows, len(new), scores, order)
-            depth = min(depth, reach(filled))
-        place_of = {int(candidate): n for n, candidate in enumerate(candidates.tolist())}
-        pinned = self._pinned_rows()
-        pins = {place: place_of[row] for row, place in pinned if row in place_of}
-        counted: list[Counted] = self._facts.counted(candidates)
-        fill = partial(placed, scores, vectors=vectors, weight=weight, reach=reach)
-        found, tried = fill(filled, pins, counted), None
+        made_of, least = self._candidates(scored, may)
+        found, tried = made_of.fill(filled, made_of.pins), None
         deepest = min(found.lowest, least)
         enough = len(found.order) == filled and least > -np.inf
+        if self.query.diversity:
+            best = made_of.scores[: reach(filled)]
+            enough = enough and len(best) == reach(filled)
+            deepest = min([deepest, *best[-1:].tolist()])
         if explorer is not None:
             if k < filled:  # what is said of quotas is about the list that is shown
-                found = replace(found, unkept=fill(k, pins, counted).unkept)
-            gone = self._may_come_now() & ~may
-            near = self._near(scored, self._wanted & ~gone)
-            may_try = may_be_tried(
-                explorer, candidates, near, self._new_to_try(), pins, counted, found
-            )
-            places = may_be_replaced(found, pins, counted, explorer.document.within)
-            fixed = self._fixed(candidates[may_try], drawn)
-            draws, known = explorer.draws(places, exact, order[may_try], fixed)
-            new_at = {place: int(may_try[n]) for place, n in draws.candidates.items()}
-            found, gains = with_tried(found, new_at, scores, pins, weight, draws, k,
-                                       lambda pins: fill(k, pins, counted))  # fmt: skip
-            tried = Tried(
-                {place: int(candidates[new]) for place, new in new_at.items()},
-                {place: known[place] for place in gains}, gains,
-                {p: c for p, c in enumerate(draws.propensity.tolist()[:k]) if c < 1.0}
-                | dict.fromkeys(range(len(places), len(found.order)), 0.0),
+                found = replace(found, unkept=made_of.fill(k, made_of.pins).unkept)
+            near = self._near(scored, self._wanted & ~(self._may_come_now() & ~may))
+            found, tried = try_out(
+                explorer, made_of, found, near, self._new_to_try(), k,
+                partial(self._fixed, drawn=drawn),
             )  # fmt: skip
-        entries = order[found.order]
-        columns = entries[entries < len(rows)]
-        listed = exact.take(columns)
+        alike = bool(self.query.diversity)
+        return made_of.laid_out(found, deepest, tried, enough=enough, alike=alike)
+
+    def _candidates(
+        self, scored: ScoredUser, may: Bool[NDArray[np.bool_], " items"]
+    ) -> tuple[Candidates, float]:
+        """What places are filled from, and the lowest score that shares of groups depend on."""
+        known, new, pinned = np.flatnonzero(may), self._new.rows, self._pinned_rows()
+        exact = self._taken_apart(scored, known)
+        if self.plan.adjusts:
+            exact = exact.adjusted(RULE, self._facts.raised(known))
+        scores, rows = np.append(exact.scores, self._new.scores()), np.append(known, new)
+        gained, least = lifted(self.plan, self._facts, rows, scores, dict(pinned))
+        if self.plan.lifts:
+            exact, scores = exact.adjusted(FAIRNESS, gained[: len(known)]), scores + gained
+        order = sort_by_score(np.arange(len(scores)), scores)
+        rows, scores = rows[order], scores[order]
+        position_of = {row: n for n, row in enumerate(rows.tolist())}
+        pins = {place: position_of[row] for row, place in pinned if row in position_of}
+        weight, vectors = 0.0, None
         if self.query.diversity:
-            alike = found.similarity[entries < len(rows)]
-            listed = listed.adjusted(DIVERSITY, -weight * alike)
-        if tried is not None:
-            gained = np.array([tried.gains.get(p, 0.0) for p in range(len(entries))], np.float64)
-            listed = listed.adjusted(EXPLORATION, gained[entries < len(rows)])
-        number, layout = 0, list[int]()
-        for entry in entries.tolist():
-            layout.append(number if entry < len(rows) else len(rows) - 1 - entry)
-            number += entry < len(rows)
-        if self.query.diversity:
-            enough = enough and len(order) >= reach(filled)
-            deepest = min(deepest, float(scores[depth - 1])) if depth else deepest
-        of_new = tuple(lifted[len(rows) :].tolist())
-        return _Ruled(listed, tuple(layout), found, deepest, enough, of_new, tried)
+            weight, vectors = self._diversity(known, len(new), scores, order)
+        counted, of_new = self._facts.counted(rows), tuple(gained[len(known) :].tolist())
+        made_of = Candidates(rows, scores, order, exact, pins, counted, weight, vectors, of_new)
+        return made_of, least
 
     def _new_to_try(self) -> Int64[NDArray[np.int64], " n"]:
         """The items that came since the refresh and may be tried out."""
         assert self.explorer is not None
         named = frozenset(self.explorer.newcomers)
-        return np.array([each.row for each in self._new if each.item_id in named], np.int64)
+        return np.array([r for r, item_id in self._new.ids.items() if item_id in named], np.int64)
 
     def _near(
         self, scored: ScoredUser, wanted: Bool[NDArray[np.bool_], " items"]
@@ -464,33 +385,8 @@ class RuledListing(Listing):
         assert self.explorer is not None
         return scored.best(wanted, self.explorer.document.within + NEXT)
 
-    def _lifted(
-        self, candidates: Int64[NDArray[np.int64], " n"], scores: Float64[NDArray[np.float64], " n"]
-    ) -> tuple[Float64[NDArray[np.float64], " n"], float]:
-        """What candidates gain as the share of their group, and the lowest score this depends on.
-
-        That is the lowest of those that make up a share: what is not known yet and is below cannot
-        be among them, and outside of the group cannot come before them. It is -inf where a group
-        has fewer. Pins stand where they stand, so that the share is one of the other places.
-        """
-        lifted, least = np.zeros(len(scores)), np.inf
-        place_of = dict(self._pinned_rows()) if self.plan.lifts else {}
-        place = np.array([place_of.get(row, 0) for row in candidates.tolist()] if place_of else 0)
-        free = np.broadcast_to(place == 0, candidates.shape)
-        for quota in self.plan.lifts:
-            group, within = self._facts.meets(quota.where or (), candidates), quota.within or 0
-            before = ~free & (place <= within)
-            wanted = quota.count - int((group & before).sum())
-            places = within - int(before.sum())
-            now = scores + lifted
-            own = -np.sort(-now[group & free])
-            if wanted > 0:
-                least = min(least, float(own[wanted - 1]) if wanted <= len(own) else -np.inf)
-            lifted[free] += fairness_parts(now[free], group[free], wanted, places)
-        return lifted, least
-
     def _pinned_rows(self) -> list[tuple[int, int]]:
-        rows = {each.item_id: each.row for each in self._new}
+        rows = {item_id: row for row, item_id in self._new.ids.items()}
         return [
             (row if row >= 0 else rows.get(item_id, -1), place)
             for (item_id, _), (row, place) in zip(self.plan.pins, self._pinned, strict=True)

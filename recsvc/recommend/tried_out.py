@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -11,6 +13,9 @@ from numpy.typing import NDArray
 from recsvc.experiments.exploration import Draws, Features
 from recsvc.recommend.exploring import Explorer
 from recsvc.scenarios.placing import Counted, Placed
+
+if TYPE_CHECKING:
+    from recsvc.recommend.candidates import Candidates
 
 TRIED_OUT = "exploration: tried out "
 """How the reason begins why an item stands where it is tried out."""
@@ -35,6 +40,42 @@ class Tried:
     known: Mapping[int, Features]
     gains: Mapping[int, float]
     propensities: Mapping[int, float]
+
+
+def try_out(
+    explorer: Explorer,
+    made_of: "Candidates",
+    found: Placed,
+    near: Int64[NDArray[np.int64], " m"],
+    new: Int64[NDArray[np.int64], " l"],
+    k: int,
+    drawn: Callable[[Int64[NDArray[np.int64], " m"]], Mapping[int, int] | None],
+) -> tuple[Placed, Tried]:
+    """The list with what is tried out.
+
+    Args:
+        explorer: draws it.
+        made_of: what the list is made of.
+        found: the list without it.
+        near: rows of the best items by the blend.
+        new: rows of the items that came since the refresh and may be tried out.
+        k: how many places are wanted.
+        drawn: which of some rows were drawn before, by place; None where that is not drawn yet.
+    """
+    pins, counted, within = made_of.pins, made_of.counted, explorer.document.within
+    may = may_be_tried(explorer, made_of.rows, near, new, pins, counted, found)
+    places, fixed = may_be_replaced(found, pins, counted, within), drawn(made_of.rows[may])
+    draws, known = explorer.draws(places, made_of.exact, made_of.order[may], fixed)
+    new_at = {place: int(may[n]) for place, n in draws.candidates.items()}
+    fill = partial(made_of.fill, k)
+    found, gains = with_tried(found, new_at, made_of.scores, pins, made_of.weight, draws, k, fill)
+    chances = {p: c for p, c in enumerate(draws.propensity.tolist()[:k]) if c < 1.0}
+    return found, Tried(
+        {place: int(made_of.rows[new]) for place, new in new_at.items()},
+        {place: known[place] for place in gains},
+        gains,
+        chances | dict.fromkeys(range(len(places), len(found.order)), 0.0),
+    )
 
 
 def may_be_tried(
