@@ -53,7 +53,8 @@ from recsvc.refresh.candidate import snapshot_of
 from recsvc.refresh.run_journal import forget_peak, peak_bytes
 from recsvc.settings import load_settings
 from recsvc.signals.popularity import popularity_prior
-from recsvc.snapshot.arrays import Snapshot, load, pack, unpack
+from recsvc.snapshot.arrays import Snapshot, load, pack
+from recsvc.snapshot.folders import unpack
 
 SIZES = (1_000_000, 2_000_000, 50_000_000)
 MODEL = "ridge"

@@ -20,6 +20,7 @@ from loaders.files import file_lock, write_bytes
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.graph.store import Store
 from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot import folders
 from recsvc.snapshot.arrays import Snapshot
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ class Serving:
 
     async def _load(self, version: int, sha256: str) -> None:
         """Serve a version, from memory alone where it finds no room on disk and nothing serves."""
-        name = snapshots.folder_name(version, sha256)
+        name = folders.folder_name(version, sha256)
         try:
             snapshot = await self._unpacked(version, sha256)
         except OSError as error:
@@ -226,7 +227,7 @@ class Serving:
             await self._keep_known()
             raise
         self._serve(await asyncio.to_thread(snapshot.with_bounds), name, sha256)
-        snapshots.note_served(self._folder / name)
+        folders.note_served(self._folder / name)
         _log.info("snapshot loaded", versions=dict(snapshot.versions))
 
     def _serve(
@@ -236,7 +237,7 @@ class Serving:
 
     async def _keep_known(self) -> None:
         """Serve no other than arrays that this graph knows; from disk where that has some."""
-        known = {snapshots.folder_name(*each) for each in await self._store.known_snapshots()}
+        known = {folders.folder_name(*each) for each in await self._store.known_snapshots()}
         if self._served not in known:
             self._serve(None)
             self._load_from(each for each in self._last_served() if each.name in known)
@@ -253,7 +254,7 @@ class Serving:
             with contextlib.suppress(SnapshotError):
                 return await asyncio.to_thread(snapshots.load, folder)
             shutil.rmtree(folder, ignore_errors=True)  # it is not there yet, or not whole
-            with snapshots.unpacking(sha256, folder) as lay_out:
+            with folders.unpacking(sha256, folder) as lay_out:
                 async for part in self._store.snapshot_parts(version):
                     await asyncio.to_thread(lay_out, part)
             return await asyncio.to_thread(snapshots.load, folder)
@@ -261,13 +262,13 @@ class Serving:
     async def _keep_stored(self) -> None:
         """Remove from disk what is not stored in Neo4j as it is."""
         # Looked at first: what comes after it may be of a version that is stored by then.
-        there = await asyncio.to_thread(snapshots.unpacked, self._folder)
+        there = await asyncio.to_thread(folders.unpacked, self._folder)
         self._stored = await self._store.stored_versions()
         if self._ahead is not None and self._reading not in self._stored.items():
             await asyncio.wait([self._ahead])  # it was rewritten while it was read
             there.append(self._folder_of(*self._reading))
-        names = {snapshots.folder_name(*each) for each in self._stored.items()}
-        await asyncio.to_thread(snapshots.keep_only, there, names)
+        names = {folders.folder_name(*each) for each in self._stored.items()}
+        await asyncio.to_thread(folders.keep_only, there, names)
 
     def _look_ahead(self) -> None:
         """Lay out what one may go back to, each version once: going back then takes no time."""
@@ -283,7 +284,7 @@ class Serving:
             await self._unpacked(version, sha256)
 
     def _folder_of(self, version: int, sha256: str) -> Path:
-        return self._folder / snapshots.folder_name(version, sha256)
+        return self._folder / folders.folder_name(version, sha256)
 
     def _load_from_disk(self) -> None:
         """Serve the version on disk that was served last; nothing where none is whole."""
@@ -297,8 +298,8 @@ class Serving:
             return
         self._load_from(self._last_served())
 
-    def _load_from(self, folders: Iterable[Path]) -> None:
-        for folder in folders:
+    def _load_from(self, paths: Iterable[Path]) -> None:
+        for folder in paths:
             try:
                 self._serve(snapshots.load(folder).with_bounds(), folder.name)
             except SnapshotError as error:
@@ -308,7 +309,7 @@ class Serving:
 
     def _last_served(self) -> list[Path]:
         try:
-            return snapshots.last_served(self._folder)
+            return folders.last_served(self._folder)
         except OSError as error:
             _log.warning("the snapshots on disk cannot be read", reason=str(error))
             return []
@@ -339,7 +340,7 @@ def _for_anybody(error: SnapshotError) -> str:
 @asynccontextmanager
 async def _only_one_unpacks(folder: Path) -> AsyncGenerator[None]:
     """Wait until no other process lays out the same folder."""
-    path = snapshots.lock_file(folder)
+    path = folders.lock_file(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with file_lock(path, wait=False) as free:

@@ -38,7 +38,8 @@ from recsvc.refresh.gate import LEAST_COMMON, Comparison
 from recsvc.refresh.learning import parts_of
 from recsvc.refresh.parts import Run
 from recsvc.snapshot import arrays as snapshots
-from recsvc.snapshot.arrays import Snapshot, folder_name
+from recsvc.snapshot.arrays import Snapshot
+from recsvc.snapshot.folders import folder_name
 
 K = 20
 """Length of the lists that are compared."""

@@ -35,8 +35,9 @@ from recsvc.refresh.sampled_lists import (
     write_lists,
 )
 from recsvc.settings import EventSettings
-from recsvc.snapshot.arrays import Snapshot, load, unpack
+from recsvc.snapshot.arrays import Snapshot, load
 from recsvc.snapshot.deletion import existing
+from recsvc.snapshot.folders import unpack
 
 SAMPLED_USERS: Final = 20
 LISTED_ITEMS: Final = 10

@@ -1,27 +1,14 @@
 """The arrays one version of the blend is served from.
 
 A refresh stores them in Neo4j in parts (`loaders.parts`); the service lays these out once as files
-in a folder and maps the arrays into memory, so it starts fast and its processes share the pages.
+in a folder (`recsvc.snapshot.folders`) and maps the arrays into memory, so it starts fast and its
+processes share the pages.
 """
 
-import contextlib
 import io
-import os
-import shutil
-import tempfile
 import threading
-import time
 from collections import defaultdict
-from collections.abc import (
-    Callable,
-    Collection,
-    Container,
-    Generator,
-    Iterable,
-    Iterator,
-    Mapping,
-)
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,8 +31,6 @@ MANIFEST = "manifest.json"
 """The entry that holds everything but the arrays."""
 
 _FORMAT = 6
-_UNPACKING = ".unpacking-"
-_UNPACKING_SECONDS = 3600.0
 _ONE_HEADER = threading.Lock()
 """Held while numpy parses an array's header as a literal of Python: before 3.11.8, one thread that
 parses fails where another does so meanwhile (issue 106905 of CPython)."""
@@ -199,58 +184,6 @@ def pack(snapshot: Snapshot) -> tuple[tuple[Part, ...], str]:
     return tuple(content), digest_of(part.name for part in content)
 
 
-def folder_name(version: int, sha256: str) -> str:
-    """Name of the folder a version of the blend is unpacked into; another content, another name."""
-    return f"hybrid-{version}-{sha256[:16]}"
-
-
-def unpack(content: Iterable[Part], sha256: str, folder: Path) -> None:
-    """Lay a packed snapshot out as files; the folder appears whole or not at all.
-
-    Raises:
-        SnapshotError: the content is not what was packed.
-    """
-    with unpacking(sha256, folder) as lay_out:
-        for part in content:
-            lay_out(part)
-
-
-@contextmanager
-def unpacking(sha256: str, folder: Path) -> Generator[Callable[[Part], None]]:
-    """Lay a snapshot out part by part; at the end of the block the folder appears.
-
-    Args:
-        sha256: of the content.
-        folder: what is to appear.
-
-    Yields:
-        What takes the parts: those of an entry in their order.
-
-    Raises:
-        SnapshotError: the content is not what was packed.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    names: list[PartName] = []
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_UNPACKING) as temporary:
-
-        def lay_out(part: Part) -> None:
-            if not part.entry or Path(part.entry).name != part.entry:
-                raise SnapshotError(
-                    f"stored arrays have a part named {part.entry!r}, as no version of this "
-                    "format has: run `recsvc refresh`"
-                )
-            with (Path(temporary) / part.entry).open("ab") as file:
-                file.write(part.content)
-            names.append(part.name)
-
-        yield lay_out
-        _check(names, sha256)
-        if not folder.exists():
-            Path(temporary).rename(folder)
-            Path(temporary).mkdir()  # for the context manager to remove
-            os.utime(folder, (0.0, 0.0))  # it was never served
-
-
 def read(content: Iterable[Part], sha256: str) -> Snapshot:
     """A packed snapshot in memory, with nothing on disk.
 
@@ -262,7 +195,7 @@ def read(content: Iterable[Part], sha256: str) -> Snapshot:
     for part in content:
         names.append(part.name)
         entries[part.entry].append(part.content)
-    _check(names, sha256)
+    check_content(names, sha256)
 
     def array(name: str) -> NDArray[Any]:
         return _load_array(io.BytesIO(b"".join(entries.pop(f"{name}.npy"))))
@@ -344,51 +277,6 @@ def _compare(folder: Path, sha256: str) -> None:
         raise ValueError(f"its SHA-256 is {found}, expected {sha256}")
 
 
-def unpacked(folder: Path) -> list[Path]:
-    """The snapshots in a folder, and what processes left half unpacked that were killed."""
-    if not folder.is_dir():
-        return []
-    return [each for each in folder.iterdir() if not _being_unpacked(each)]
-
-
-def keep_only(folders: Iterable[Path], names: Container[str]) -> None:
-    """Remove the unpacked snapshots that are not named."""
-    for each in folders:
-        if each.name not in names:
-            shutil.rmtree(each, ignore_errors=True)
-
-
-def note_served(folder: Path) -> None:
-    """Note that an unpacked snapshot is served from now on."""
-    with contextlib.suppress(OSError):  # it was deleted at this moment
-        os.utime(folder)
-
-
-def last_served(folder: Path) -> list[Path]:
-    """The snapshots in a folder, those first that were served last, then the newest ones."""
-    found = folder.glob("hybrid-[0-9]*-*")
-    return sorted(found, key=lambda each: (each.stat().st_mtime, _version(each)), reverse=True)
-
-
-def _version(folder: Path) -> int:
-    number = folder.name.split("-")[1]
-    return int(number) if number.isdecimal() else -1
-
-
-def lock_file(folder: Path) -> Path:
-    """What a process locks that unpacks a snapshot into a folder."""
-    return folder.with_name(f"{_UNPACKING}{folder.name}.lock")
-
-
-def _being_unpacked(path: Path) -> bool:
-    """Whether another process may be at it; what was left behind grows old."""
-    try:
-        age = time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return True
-    return path.name.startswith(_UNPACKING) and age < _UNPACKING_SECONDS
-
-
 def _load_array(file: Path | io.BytesIO) -> NDArray[Any]:
     """An array from memory, or from a file, which is mapped."""
     with _ONE_HEADER:
@@ -400,7 +288,16 @@ def _load_array(file: Path | io.BytesIO) -> NDArray[Any]:
     return array
 
 
-def _check(names: Collection[PartName], sha256: str) -> None:
+def check_content(names: Collection[PartName], sha256: str) -> None:
+    """Compare parts with what was packed.
+
+    Args:
+        names: of the parts.
+        sha256: of what was packed.
+
+    Raises:
+        SnapshotError: they are others.
+    """
     found = digest_of(names)
     if found != sha256:
         raise SnapshotError(

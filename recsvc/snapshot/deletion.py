@@ -39,6 +39,7 @@ from recsvc.evidence import EvidenceKind
 from recsvc.graph.outcome_store import drop_outcomes
 from recsvc.graph.rows import PendingDeletions, pending_of
 from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot import folders
 from recsvc.snapshot.forgetting import Kept, ids_in, rewritten
 
 _PATIENCE_SECONDS = 600.0
@@ -192,10 +193,10 @@ def existing(
 
 def forget_on_disk(gateway: Gateway, snapshot_folder: Path) -> None:
     """Remove unpacked snapshots that are not stored in Neo4j as they are."""
-    there = snapshots.unpacked(snapshot_folder)
+    there = folders.unpacked(snapshot_folder)
     stored = gateway.run(catalogue()["delete/stored_snapshots"])
-    names = {snapshots.folder_name(row["version"], row["sha256"]) for row in stored}
-    snapshots.keep_only(there, names)
+    names = {folders.folder_name(row["version"], row["sha256"]) for row in stored}
+    folders.keep_only(there, names)
 
 
 def _notes(gateway: Gateway) -> list[Row]:

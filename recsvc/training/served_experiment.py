@@ -19,6 +19,7 @@ from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import EventSettings
 from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot import folders
 from recsvc.snapshot.arrays import Snapshot
 from recsvc.training.experiment import HYBRID, Ranked, TrialData, TrialOptions
 from recsvc.training.fit import assigned
@@ -88,7 +89,7 @@ def rank_by_refresh(
     run = refresh(gateway, options, events, home=folder)
     unpacked = folder / "snapshot"
     version = (run.versions or {})[HYBRID]
-    snapshots.unpack(stored_parts(gateway, version), run.sha256, unpacked)
+    folders.unpack(stored_parts(gateway, version), run.sha256, unpacked)
     snapshot = snapshots.load(unpacked)
     evidence = batch_evidence(data.graph, snapshot, events)
     parts = {

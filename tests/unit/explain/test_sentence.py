@@ -20,7 +20,8 @@ from recsvc.explain.sentence import LONGEST_NAME, sentences, shown_name
 from recsvc.phrases import TextSettings
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import Settings
-from recsvc.snapshot.arrays import Snapshot, folder_name, pack, unpack
+from recsvc.snapshot.arrays import Snapshot, pack
+from recsvc.snapshot.folders import folder_name, unpack
 from tests.exact_scores import exact_scores
 
 ENGLISH = TextSettings()

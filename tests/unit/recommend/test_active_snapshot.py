@@ -22,6 +22,7 @@ from recsvc.graph.rows import ActiveVersion
 from recsvc.recommend import active_snapshot as serving_module
 from recsvc.recommend.active_snapshot import Serving
 from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot import folders
 from recsvc.snapshot.arrays import Snapshot, pack
 from tests.waiting import until_then
 
@@ -120,7 +121,7 @@ async def test_one_goes_back_to_what_is_on_disk(make: Any, tmp_path: Path) -> No
     store.active = 1
     await serving.reload()
     assert serving.snapshot.versions == {"hybrid": 1}
-    await until_then(lambda: snapshots.last_served(tmp_path)[0].name.startswith("hybrid-1-"))
+    await until_then(lambda: folders.last_served(tmp_path)[0].name.startswith("hybrid-1-"))
     store.active = 2
     await until_then(lambda: serving.snapshot.versions == {"hybrid": 2})
     assert store.read == [2, 1]
@@ -197,7 +198,7 @@ async def test_a_full_disk_leaves_what_was_served(
     serving = make(store)
     await serving.start()
     with monkeypatch.context() as patched:
-        patched.setattr(snapshots, "unpacking", full)
+        patched.setattr(folders, "unpacking", full)
         store.content[2] = packed(2)
         store.active = 2
         await until_then(lambda: store.read.count(2) > 1)
@@ -236,7 +237,7 @@ async def test_a_damaged_folder_is_read_again_and_not_served(
     store = FakeStore(1)
     await make(store).start()
     sha256 = store.content[1][1]
-    folder = tmp_path / snapshots.folder_name(1, sha256)
+    folder = tmp_path / folders.folder_name(1, sha256)
     write_bytes(folder / file, b"null" if file == "manifest.json" else b"")
     away = FakeStore(1)
     away.active_versions = neo4j_away
@@ -279,7 +280,7 @@ async def test_without_room_on_disk_and_nothing_else_to_serve_memory_serves(
     def full(*_arguments: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(snapshots, "unpacking", full)
+    monkeypatch.setattr(folders, "unpacking", full)
     serving = make(FakeStore(1))
     await serving.start()
     assert serving.snapshot.versions == {"hybrid": 1}

@@ -13,7 +13,8 @@ from recsvc.blend.blend import Blend
 from recsvc.errors import SnapshotError
 from recsvc.graph.store import Store
 from recsvc.recommend.active_snapshot import Serving
-from recsvc.snapshot.arrays import Snapshot, folder_name, note_served, pack, unpack
+from recsvc.snapshot.arrays import Snapshot, pack
+from recsvc.snapshot.folders import folder_name, note_served, unpack
 
 
 def made_snapshot(version: int) -> Snapshot:
