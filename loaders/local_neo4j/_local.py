@@ -1,6 +1,5 @@
 """`LocalNeo4j`: start, stop and find the Neo4j on this machine."""
 
-import fcntl
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from loaders.local_neo4j._database import (
     database_state,
 )
 from loaders.local_neo4j._docker import DockerServer
+from loaders.local_neo4j._folder import exclusive, file_errors
 from loaders.local_neo4j._java import Java, JavaServer, find_java
 from loaders.local_neo4j._library import (
     Library,
@@ -85,7 +85,7 @@ class LocalNeo4j:
             LocalNeo4jError: it cannot be installed or started, its graph is half loaded, or its
                 database is broken; the message says what to do. What this call started is stopped.
         """
-        with self._exclusive(progress), _file_errors(self._folder):
+        with exclusive(self._folder, progress), file_errors(self._folder):
             self._refuse_half_loaded()
             if not repair:
                 return self._ensure_up(progress)
@@ -121,8 +121,8 @@ class LocalNeo4j:
             LocalNeo4jError: the import failed, or the server cannot be stopped or started.
         """
         marker = self._folder / _HALF_LOADED
-        with self._exclusive(progress) as lock:
-            with _file_errors(self._folder):
+        with exclusive(self._folder, progress) as lock:
+            with file_errors(self._folder):
                 administer = self._administrator(progress)
                 if record := self._running():
                     progress("stopping Neo4j for the import")
@@ -137,7 +137,7 @@ class LocalNeo4j:
                     )
                 address = self._ensure_up(progress)
             yield address
-            with _file_errors(self._folder):
+            with file_errors(self._folder):
                 marker.unlink()
 
     @contextmanager
@@ -153,22 +153,22 @@ class LocalNeo4j:
         Raises:
             LocalNeo4jError: the server cannot be stopped or started.
         """
-        with self._exclusive(progress) as lock:
-            with _file_errors(self._folder):
+        with exclusive(self._folder, progress) as lock:
+            with file_errors(self._folder):
                 self._refuse_half_loaded()
                 administer = self._administrator(progress)
                 record = self._running()
             try:
                 if record:
                     progress("stopping Neo4j")
-                    with _file_errors(self._folder):
+                    with file_errors(self._folder):
                         self._stop_whole(record)
                 yield partial(administer, lock=lock)
             finally:
                 if record:
                     ports = {"bolt_port": record.bolt_port, "http_port": record.http_port}
                     again = LocalNeo4j(replace(self._options, **ports), self._run)
-                    with _file_errors(self._folder):
+                    with file_errors(self._folder):
                         again._ensure_up(progress)
 
     @property
@@ -209,10 +209,10 @@ class LocalNeo4j:
         Raises:
             LocalNeo4jError: it cannot be stopped.
         """
-        with _file_errors(self._folder):
+        with file_errors(self._folder):
             if not self._folder.is_dir():
                 return False
-            with self._exclusive():
+            with exclusive(self._folder):
                 record = self._running()
                 if record is None:
                     record_path(self._folder).unlink(missing_ok=True)
@@ -239,7 +239,7 @@ class LocalNeo4j:
         if self._docker.available():
             return "a Docker engine"
         java = find_java(_OLDEST_JAVA, self._run)
-        with _file_errors(self._folder):
+        with file_errors(self._folder):
             library = library_folder(self._folder, self._options.version)
             if not library.is_dir():
                 return f"Java {java.major} in {java.home}, and Maven in {find_maven()}"
@@ -252,7 +252,7 @@ class LocalNeo4j:
         Raises:
             LocalNeo4jError: a server lives and nothing is known of it.
         """
-        with _file_errors(self._folder):
+        with file_errors(self._folder):
             record = self._running()
         home, password_file = self._folder.parent, self._password_file.path
         if record is None:
@@ -286,7 +286,7 @@ class LocalNeo4j:
             LocalNeo4jError: one runs and its password is not known, or its graph is half loaded.
         """
         self._refuse_half_loaded()
-        with _file_errors(self._folder):
+        with file_errors(self._folder):
             record = self._running()
             kept = self._password_file.read()
         password = self._options.password or kept
@@ -418,36 +418,6 @@ class LocalNeo4j:
             self._stop(record, _STOP_FOR_IMPORT_SECONDS)
             raise
 
-    @contextmanager
-    def _exclusive(self, progress: Progress = lambda _message: None) -> Generator[int]:
-        """Be the only command that starts or stops this server.
-
-        Yields:
-            The open file whose lock says so; a process that inherits it goes on holding the lock.
-        """
-        with _file_errors(self._folder):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = (self._folder / "lock").open("ab")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress("waiting for another command that is starting or stopping Neo4j")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield lock.fileno()
-
 
 def _uri(server: ServerRecord | LocalNeo4jOptions) -> str:
     return f"bolt://{HOST}:{server.bolt_port}"
-
-
-@contextmanager
-def _file_errors(folder: Path) -> Generator[None]:
-    """Turn what the file system refuses into our error."""
-    try:
-        yield
-    except OSError as error:
-        raise LocalNeo4jError(
-            f"the local Neo4j keeps its state in {folder}, where {error.filename or 'a file'} "
-            f"cannot be used ({error.strerror}): set RECSVC_HOME to a folder you can write to"
-        ) from error
