@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 
 from loaders.catalogue import catalogue
@@ -12,7 +13,6 @@ from recsvc.errors import ExperimentRunningError, NotFoundError, TooMuchError
 from recsvc.graph.known_items import KnownItems
 from recsvc.graph.rows import UNKNOWN, LiveItem, State, scenario_items
 from recsvc.graph.transport import Transport
-from recsvc.graph.unreadable import UnreadNotes
 
 MOST_REVISIONS: Final = 20
 """Revisions of a scenario that are kept."""
@@ -42,17 +42,11 @@ class StoredRevision:
 
 
 class ScenarioStore(Transport):
-    """The queries of scenarios.
+    """The queries of scenarios."""
 
-    Attributes:
-        unread: what was met that cannot be read.
-    """
-
-    unread: UnreadNotes
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._known_of_scenarios: dict[str, KnownItems] = {}
+    @cached_property
+    def _known_of_scenarios(self) -> dict[str, KnownItems]:
+        return {}
 
     async def scenario_items(
         self,

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from loaders.catalogue import catalogue
@@ -9,7 +10,7 @@ from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.errors import (
     QueryError,
 )
-from loaders.gateway import Gateway, Neo4jAddress, Row, taken
+from loaders.gateway import Gateway, Row, taken
 from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.schema import missing
 from recsvc.errors import NotFoundError
@@ -39,8 +40,6 @@ from recsvc.graph.rows import (
     stored_user,
 )
 from recsvc.graph.scenario_store import ScenarioStore
-from recsvc.graph.sessions import WRITE_SECONDS
-from recsvc.graph.unreadable import UnreadNotes
 from recsvc.graph.version_store import VersionStore
 
 SEEN_LIMIT = 50_000
@@ -54,25 +53,22 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
     """What is read and written, query by query.
 
     Attributes:
-        unread: what was met that cannot be read.
         schema_trouble: which constraints and indexes are not there, as far as was looked.
     """
 
-    def __init__(
-        self,
-        address: Neo4jAddress,
-        *,
-        timeout_seconds: float,
-        write_timeout_seconds: float = WRITE_SECONDS,
-    ) -> None:
-        super().__init__(
-            address, timeout_seconds=timeout_seconds, write_timeout_seconds=write_timeout_seconds
-        )
-        self._users = SharedReads(self._read_users)
-        self._live_items = SharedReads(self._read_live_items_of_all)
-        self._known_items = KnownItems()
-        self.unread = UnreadNotes()
-        self.schema_trouble: str | None = None
+    schema_trouble: str | None = None
+
+    @cached_property
+    def _users(self) -> SharedReads[tuple[str, int], StoredUser | None]:
+        return SharedReads(self._read_users)
+
+    @cached_property
+    def _live_items(self) -> SharedReads[tuple[frozenset[str], State], dict[str, LiveItem]]:
+        return SharedReads(self._read_live_items_of_all)
+
+    @cached_property
+    def _known_items(self) -> KnownItems:
+        return KnownItems()
 
     async def open(self) -> None:
         """See `Transport.open`. It may be another graph: nothing of the one before is known."""

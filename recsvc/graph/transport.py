@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import neo4j
@@ -22,10 +22,11 @@ from loaders.errors import (
     Neo4jUnavailableError,
     QueryError,
 )
-from loaders.gateway import Neo4jAddress, Neo4jGateway, Row, taken
+from loaders.gateway import Neo4jGateway, Row, taken
 from loaders.schema import FullText, apply_schema, full_text_names
 from recsvc.graph.pasteable_cypher import path_parameters
-from recsvc.graph.sessions import WRITE_SECONDS, Sessions
+from recsvc.graph.sessions import Sessions
+from recsvc.graph.unreadable import UnreadNotes
 
 _PLANNING_SECONDS = 30.0
 _LINE = re.compile(r"\bline (\d+),")
@@ -43,23 +44,22 @@ class Transport(Sessions):
             was at fault.
     """
 
-    def __init__(
-        self,
-        address: Neo4jAddress,
-        *,
-        timeout_seconds: float,
-        write_timeout_seconds: float = WRITE_SECONDS,
-    ) -> None:
-        super().__init__(
-            address, timeout_seconds=timeout_seconds, write_timeout_seconds=write_timeout_seconds
-        )
-        self.write_trouble: str | None = None
-        self._refusal: str | None = None
-        self._planning: asyncio.Task[None] | None = None
-        self._plans_paths = False
-        self._left_out: set[str] = set()
-        self._schema: asyncio.Task[FullText] | None = None
-        self._full_text: FullText | None = None
+    write_trouble: str | None = None
+    _refusal: str | None = None
+    _planning: asyncio.Task[None] | None = None
+    _plans_paths = False
+    _left_out: frozenset[str] = frozenset()
+    _schema: asyncio.Task[FullText] | None = None
+    _full_text: FullText | None = None
+
+    @cached_property
+    def _schema_makers(self) -> set[Neo4jGateway]:
+        return set()
+
+    @cached_property
+    def unread(self) -> UnreadNotes:
+        """What was met that cannot be read."""
+        return UnreadNotes()
 
     @property
     def _writes_nodes(self) -> bool:
@@ -72,6 +72,9 @@ class Transport(Sessions):
         await self._patience.close()  # whose probe may begin to plan
         if self._planning is not None:
             self._planning.cancel()
+        # A thread that asks a silent Neo4j waits for minutes, and the process for the thread.
+        for gateway in tuple(self._schema_makers):
+            await asyncio.to_thread(gateway.close)
         await super().close()
 
     async def warm_up(self) -> None:
@@ -116,7 +119,7 @@ class Transport(Sessions):
             if file.name not in self._left_out:
                 told = await self._said_of(file, parameters, error)
                 _log.error("query left out", file=f"cypher/{file.name}.cypher", reason=told)
-            self._left_out.add(file.name)
+            self._left_out |= {file.name}
 
     async def _said_of(self, query: Query, parameters: Mapping[str, Any], error: QueryError) -> str:
         """What Neo4j says of a file on its own, by the lines of the file."""
@@ -201,7 +204,11 @@ class Transport(Sessions):
 
     def _make_schema(self) -> FullText:
         with Neo4jGateway(self.address, connect_timeout_seconds=self.timeout_seconds) as gateway:
-            return apply_schema(gateway)
+            self._schema_makers.add(gateway)
+            try:
+                return apply_schema(gateway)
+            finally:
+                self._schema_makers.discard(gateway)
 
     async def _full_text_names(self) -> FullText:
         """The names of the full-text indexes, by label: one may have been there before ours."""
