@@ -1,14 +1,13 @@
 """Tables that are read from a data set's files each time they are asked for, batch by batch."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import polars as pl
 
 from loaders.datasets._files import SourceFiles
 from loaders.datasets._lines import LineForm, row_batches
 from loaders.tables import TABLES, Reject, Rejected, TableSpec
-from loaders.tables._check import checked_batch
+from loaders.tables._check import checked_batch, in_line_order
 from loaders.tables._raw import RawBatch
 from loaders.tables._spec import BATCH_ROWS
 
@@ -51,22 +50,7 @@ class StreamTables:
 
     def batches(self, spec: TableSpec, reject: Reject) -> Iterator[pl.DataFrame]:
         """See `Tables.batches`; the bad rows of a batch come in line order."""
-        noted: list[Rejected] = []
-
-        def note(rejected: Rejected) -> None:
-            noted.append(replace(rejected, table=spec.name))
-            if len(noted) == BATCH_ROWS:
-                pass_on()
-
-        def pass_on() -> None:
-            for rejected in sorted(noted, key=lambda each: each.line):
-                reject(rejected)
-            noted.clear()
-
-        for batch in self._readers[spec](note):
-            pass_on()
-            yield batch
-        pass_on()
+        return in_line_order(self._readers[spec], spec, reject)
 
 
 def rows_of(files: SourceFiles, name: str, form: LineForm, reject: Reject) -> Iterator[RawBatch]:

@@ -1,8 +1,8 @@
 """The checks of rows, a batch at a time."""
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -25,7 +25,15 @@ from loaders.tables._problems import (
 )
 from loaders.tables._raw import RawBatch
 from loaders.tables._reasons import Reason
-from loaders.tables._spec import INTERACTIONS, Column, Kind, Reject, Rejected, TableSpec
+from loaders.tables._spec import (
+    BATCH_ROWS,
+    INTERACTIONS,
+    Column,
+    Kind,
+    Reject,
+    Rejected,
+    TableSpec,
+)
 from loaders.tables._times import is_text
 
 _EXPECTED: dict[Kind, str] = {
@@ -92,6 +100,34 @@ def checked_batch(
         return table
     _reject_all(batch, reasons, at_fault, file, reject)
     return table.filter(reasons.is_null())
+
+
+def in_line_order(
+    read: Callable[[Reject], Iterator[pl.DataFrame]], spec: TableSpec, reject: Reject
+) -> Iterator[pl.DataFrame]:
+    """Batches of a table; the bad rows of each come before it, in line order.
+
+    Args:
+        read: reads the batches, told what takes note of bad rows.
+        spec: the table.
+        reject: takes note of each bad row, with the name of the table.
+    """
+    noted: list[Rejected] = []
+
+    def note(rejected: Rejected) -> None:
+        noted.append(replace(rejected, column=rejected.column.strip(), table=spec.name))
+        if len(noted) == BATCH_ROWS:
+            pass_on()
+
+    def pass_on() -> None:
+        for rejected in sorted(noted, key=lambda each: each.line):
+            reject(rejected)
+        noted.clear()
+
+    for batch in read(note):
+        pass_on()
+        yield batch
+    pass_on()
 
 
 def as_table(spec: TableSpec, frame: pl.DataFrame) -> pl.DataFrame:

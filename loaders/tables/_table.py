@@ -8,11 +8,17 @@ import polars as pl
 
 from loaders.errors import TableError
 from loaders.limits import MAX_COLUMNS
-from loaders.tables._check import Rules, checked_batch, checked_type, drop_option
+from loaders.tables._check import (
+    Rules,
+    checked_batch,
+    checked_type,
+    drop_option,
+    in_line_order,
+)
 from loaders.tables._likely import likely_columns, map_option
 from loaders.tables._mapping import SAME_NAMES, TableMapping
 from loaders.tables._raw import TableFile
-from loaders.tables._spec import BATCH_ROWS, Reject, Rejected, TableSpec
+from loaders.tables._spec import Reject, TableSpec
 
 _RESERVED_PREFIX = "embedding_"
 
@@ -83,19 +89,6 @@ class Table:
                 yield batch.with_columns(absent).select(*self._spec.names, *further)
 
     def _checked(self, part: "_Part", kinds: set[str], reject: Reject) -> Iterator[pl.DataFrame]:
-        noted: list[Rejected] = []
-
-        def note(rejected: Rejected) -> None:
-            column = rejected.column.strip()
-            noted.append(replace(rejected, column=column, table=self._spec.name))
-            if len(noted) == BATCH_ROWS:
-                pass_on()
-
-        def pass_on() -> None:
-            for rejected in sorted(noted, key=lambda each: each.line):
-                reject(rejected)
-            noted.clear()
-
         ours = {theirs: name for name, theirs in part.columns.items()}
         nulls = {
             name: self._nulls[theirs.strip()]
@@ -103,13 +96,14 @@ class Table:
             if theirs.strip() in self._nulls
         }
         rules = Rules(part.columns, self._reading, kinds, nulls)
-        for batch in part.file.batches(list(ours), note):
-            named = replace(batch, frame=batch.frame.rename(ours))
-            raw = self._categories.apply(named, self._spec)
-            good = checked_batch(raw, self._spec, part.file.name, note, rules)
-            pass_on()
-            yield good
-        pass_on()
+
+        def read(note: Reject) -> Iterator[pl.DataFrame]:
+            for batch in part.file.batches(list(ours), note):
+                named = replace(batch, frame=batch.frame.rename(ours))
+                raw = self._categories.apply(named, self._spec)
+                yield checked_batch(raw, self._spec, part.file.name, note, rules)
+
+        return in_line_order(read, self._spec, reject)
 
 
 @dataclass(frozen=True, slots=True)
