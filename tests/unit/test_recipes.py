@@ -27,6 +27,54 @@ DATA_SETS = {"toy": DataSet(toy, Publication("https://toy.example", {}))}
 """
 
 
+QUERY = """
+// How many items there are.
+// mode: read
+// returns: items: int
+MATCH (item:Item) RETURN count(item) AS items
+"""
+READ = """
+    async def toys(self) -> int:
+        return (await self._run(catalogue()["serve/toys"]))[0]["items"]
+
+"""
+ROUTE = """
+from fastapi import APIRouter
+from recsvc.service.routes import EngineDep
+
+router = APIRouter(tags=["toy"])
+
+@router.get("/v1/toys")
+async def toys(engine: EngineDep) -> int:
+    return await engine.toys()
+"""
+ASKED = """
+import asyncio
+from types import SimpleNamespace as Made
+import httpx
+from recsvc.graph.store import Store
+from recsvc.recommend.engine import Engine
+from recsvc.service.app import create_app
+
+async def seven(query, **parameters):
+    assert query.title == "How many items there are."
+    return [{"items": 7}]
+
+async def main():
+    store = object.__new__(Store)
+    store._run = seven
+    engine = object.__new__(Engine)
+    engine._store, engine.watch_unread = store, print
+    keys = Made(needed=False, find=None)
+    app = create_app(engine, refreshes=Made(last_state=None), keys=keys)
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        print((await client.get("/v1/toys")).text)
+
+asyncio.run(main())
+"""
+
+
 class Copy:
     """The code and its queries in a folder of their own."""
 
@@ -109,6 +157,19 @@ def test_a_data_set_is_one_file(copy: Copy) -> None:
         "print(len(t.graph_from_tables(source, print).users))"
     )
     assert copy.run("-c", code) == "90"
+
+
+def test_an_endpoint_is_its_route_and_what_it_reads(copy: Copy) -> None:
+    (copy.root / "cypher/serve/toys.cypher").write_text(QUERY.lstrip(), encoding="utf-8")
+    (copy.root / "recsvc/service/routes/toys.py").write_text(ROUTE, encoding="utf-8")
+    copy.insert("recsvc/graph/store.py", "    async def user_exists(", READ.lstrip("\n"))
+    through = READ.replace(
+        '(await self._run(catalogue()["serve/toys"]))[0]["items"]', "await self._store.toys()"
+    )
+    copy.insert("recsvc/recommend/engine.py", "    async def home(", through.lstrip("\n"))
+    copy.insert("recsvc/service/app.py", "    similar,\n)", "    toys,\n")
+    copy.insert("recsvc/service/app.py", "follows, models, runs", "toys, ")
+    assert copy.run("-c", ASKED) == "7"
 
 
 def test_an_event_type_is_a_line_of_settings(copy: Copy) -> None:
