@@ -6,7 +6,6 @@ only. And a small graph with six tastes in it, refreshed once a module, with the
 front.
 """
 
-import fcntl
 import gc
 import io
 import os
@@ -15,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ from recsvc.refresh.run_manifest import RunManifest
 from recsvc.service.keys import KeyFile, KeyRing
 from recsvc.settings import load_settings
 from tests.prepared_graph import DELETE_ALL, prepared
-from tests.scheduling import ByFileAndLine
+from tests.scheduling import MEASURES, ByFileAndLine
 from tests.taste_tables import write_tables
 from tests.waiting import PATIENCE_SECONDS
 
@@ -123,13 +122,10 @@ on_later_lines_long = pytest.mark.parametrize(
 """For a test of a file of `ON_EVERY_LINE` that takes long and whose like is there."""
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Begin no test while one that runs alone has not ended, in this worker or another."""
-    with Path(__file__).open("rb") as running:
-        alone = item.get_closest_marker("alone") is not None
-        fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        return (yield)
+def pytest_configure() -> None:
+    """Have all workers make way for the one that measures times, whatever these start too."""
+    if os.environ.get("PYTEST_XDIST_WORKER", MEASURES) != MEASURES:
+        os.nice(10)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndLine:
@@ -202,11 +198,14 @@ def neo4j_server(neo4j_line: str) -> Iterator[Server]:
 def _plans_kept() -> Iterator[None]:
     """Have a Neo4j keep its plans however the graph changes and however often they are used.
 
-    Tests empty and fill the graph all the time: half of its work would be to plan again.
+    Tests empty and fill the graph all the time: half of its work would be to plan again. And on a
+    small heap what has no threads of its own collects garbage for less.
     """
+    flags = tuple(flag.replace("+UseG1GC", "+UseSerialGC") for flag in _java._JVM_FLAGS)
     kept = "dbms.cypher.min_replan_interval=1d\ninternal.cypher.expression_engine=INTERPRETED\n"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_java, "_CONFIGURATION", _java._CONFIGURATION + kept)
+        patch.setattr(_java, "_JVM_FLAGS", flags)
         yield
 
 
@@ -374,18 +373,27 @@ def log_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(served: Served, log_file: Path) -> Iterator[Service]:
-    """The real service, as a process of its own on a free port.
-
-    It keeps no answers: tests change the graph past it. Where the machine is busy it waits for
-    Neo4j, so that answers are whole.
-    """
-    environment = {
-        **served.environment,
-        "RECSVC_ANSWER_CACHE_SECONDS": "0",
-        "RECSVC_REQUEST_TIMEOUT_SECONDS": "20",
-    }
-    with running_service(environment, log_file) as service:
+    """The real service, as a process of its own on a free port."""
+    with patient_service(served, log_file) as service:
         yield service
+
+
+def patient_service(
+    served: Served, log_file: Path, *arguments: str, keep_seconds: int = 0
+) -> AbstractContextManager[Service]:
+    """`recsvc serve`, which waits for Neo4j where the machine is busy: answers are whole.
+
+    Args:
+        served: the graph.
+        log_file: for its log.
+        arguments: of the command.
+        keep_seconds: for how long it keeps answers; 0 where tests change the graph past it.
+    """
+    more = {
+        "RECSVC_ANSWER_CACHE_SECONDS": str(keep_seconds),
+        "RECSVC_REQUEST_TIMEOUT_SECONDS": "30",
+    }
+    return running_service({**served.environment, **more}, log_file, *arguments)
 
 
 def own_client(service: Service) -> httpx.Client:

@@ -47,7 +47,7 @@ PARTS = Query(
 )  # fmt: skip
 
 
-def make_graph(gateway: Neo4jGateway, folder: Path, users: int = 36) -> None:
+def write_graph(folder: Path, users: int = 36) -> None:
     """Three tastes; everybody has most of the 15 items of theirs."""
     rng = np.random.default_rng(0)
     rows = [
@@ -58,6 +58,11 @@ def make_graph(gateway: Neo4jGateway, folder: Path, users: int = 36) -> None:
     ]
     folder.mkdir(exist_ok=True)
     (folder / "interactions.csv").write_text("user_id,item_id\n" + "\n".join(rows) + "\n")
+
+
+def make_graph(gateway: Neo4jGateway, folder: Path, users: int = 36) -> None:
+    """See `write_graph`."""
+    write_graph(folder, users)
     ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
 
 

@@ -79,6 +79,7 @@ def prepared(
     key: Any,
     tables: Path,
     make: Callable[[Path], T],
+    home: Path | None = None,
 ) -> tuple[T, Path]:
     """Have a graph made, or made again as it was when this line of Neo4j first had it.
 
@@ -88,11 +89,13 @@ def prepared(
         key: of what it is made, besides the tables.
         tables: a folder of files of which it is made.
         make: makes it in the emptied database, with a home that it is given.
+        home: where the home is to be; None: in a folder of its own.
 
     Returns:
-        What `make` returned, and the home as it left it, in a folder of its own.
+        What `make` returned, and the home as it left it.
     """
-    home = folders.mktemp("home")
+    home = home or folders.mktemp("home")
+    home.mkdir(exist_ok=True)
     contents = [(file.name, file.read_bytes()) for file in sorted(tables.iterdir())]
     whole = repr((gateway.run(_VERSION), key, contents)).encode()
     shared = folders.getbasetemp()

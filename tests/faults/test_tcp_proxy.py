@@ -53,7 +53,7 @@ def test_it_passes_bytes_on_in_their_order(proxy):
         assert echoed(connection, data) == data
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_delay_is_that_of_one_message_and_not_of_those_before_it(proxy):
     proxy.passes(0.1)
     with connected(proxy) as connection:

@@ -16,7 +16,7 @@ from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
 from tests.conftest import Served, recsvc
-from tests.forked_refresh import VERSIONS, make_graph
+from tests.forked_refresh import VERSIONS, make_graph, write_graph
 from tests.graph_hash import graph_hash
 from tests.odd_shop import SEEDS, OddShop, odd_shop
 from tests.prepared_graph import prepared
@@ -63,12 +63,28 @@ def graph(gateway: Neo4jGateway, tmp_path: Path) -> Neo4jGateway:
 
 
 @pytest.fixture
-def refreshed(graph: Neo4jGateway, tmp_path: Path) -> Callable[..., RunManifest]:
-    """Refreshes the graph; options by name, and `force`."""
+def first(
+    gateway: Neo4jGateway, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> RunManifest:
+    """The first refresh of `graph`, whose place this takes."""
+    folder, events = tmp_path / "tables", load_settings().events
+    write_graph(folder, users=60)
+
+    def make(home: Path) -> RunManifest:
+        ingest(gateway, FolderTables(folder), rejects=tmp_path / "rejects.csv", strict=True)
+        return refresh(gateway, QUICK, events, home=home)
+
+    key, home = ("first", QUICK, events), tmp_path / "home"
+    return prepared(gateway, tmp_path_factory, key, folder, make, home)[0]
+
+
+@pytest.fixture
+def refreshed(session_gateway: Neo4jGateway, tmp_path: Path) -> Callable[..., RunManifest]:
+    """Refreshes what is there; options by name, and `force`."""
 
     def run(*, force: bool = False, **options: Any) -> RunManifest:
-        chosen = QUICK.model_copy(update=options)
-        return refresh(graph, chosen, load_settings().events, home=tmp_path / "home", force=force)
+        chosen, home = QUICK.model_copy(update=options), tmp_path / "home"
+        return refresh(session_gateway, chosen, load_settings().events, home=home, force=force)
 
     return run
 

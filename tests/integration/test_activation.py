@@ -80,15 +80,15 @@ def similar(client: httpx.Client) -> dict[str, Any]:
     return client.get("/v1/users/u007/similar", params={"k": 3}).json()
 
 
+@pytest.mark.usefixtures("first")
 def test_services_go_back_and_forth_with_all_that_one_refresh_made(
-    graph: Neo4jGateway,
+    gateway: Neo4jGateway,
     refreshed: Callable[..., RunManifest],
     command: Callable[..., tuple[int, str, str]],
     environment: dict[str, str],
     relationships: Callable[[str], Links],
     tmp_path: Path,
 ) -> None:
-    refreshed()
     log = tmp_path / "serve.log"
     with running_service(environment, log, "--workers", "2") as service:
         client = service.client
@@ -104,7 +104,7 @@ def test_services_go_back_and_forth_with_all_that_one_refresh_made(
         assert answered(client, version=2) == second
         assert similar(client) == near
         assert relationships("SIMILAR") == links
-        check_moments(graph)
+        check_moments(gateway)
         check_http(service, first, second)
         kept = [path.name for path in (tmp_path / "home" / "snapshots").glob("hybrid-*")]
         assert sorted(name.split("-")[1] for name in kept) == ["1", "2"]
@@ -154,48 +154,48 @@ def check_http(service: Service, first: dict[str, Any], second: dict[str, Any]) 
     assert (unknown.status_code, "no version of 'nothing'" in unknown.text) == (404, True)
 
 
+@pytest.mark.usefixtures("first")
 def test_after_going_back_the_next_refresh_keeps_what_was_gone_back_to(
-    graph: Neo4jGateway, refreshed: Callable[..., RunManifest]
+    gateway: Neo4jGateway, refreshed: Callable[..., RunManifest]
 ) -> None:
-    refreshed()
-    first = served_arrays(graph)
+    first = served_arrays(gateway)
     refreshed(seed=5)
-    assert roll_back(graph, "fastrp") == {"fastrp": 1, "hybrid": 1}
+    assert roll_back(gateway, "fastrp") == {"fastrp": 1, "hybrid": 1}
     refreshed(seed=6, force=True)
-    assert active(graph) == {"fastrp": 3, "hybrid": 3}
+    assert active(gateway) == {"fastrp": 3, "hybrid": 3}
     with pytest.raises(ActivationError) as refused:
-        activate(graph, "hybrid", 2)
+        activate(gateway, "hybrid", 2)
     assert str(refused.value) == (
         "hybrid 2 cannot be made active: a later refresh took the slot of fastrp 2; "
         "the arrays of hybrid 2 are no longer stored"
     )
-    assert roll_back(graph, "hybrid") == {"fastrp": 1, "hybrid": 1}
-    assert served_arrays(graph) == first
-    assert activate(graph, "fastrp", 3) == {"fastrp": 3, "hybrid": 3}
-    assert activate(graph, "fastrp", 3) == {"fastrp": 3, "hybrid": 3}
-    assert active(graph) == {"fastrp": 3, "hybrid": 3}
+    assert roll_back(gateway, "hybrid") == {"fastrp": 1, "hybrid": 1}
+    assert served_arrays(gateway) == first
+    assert activate(gateway, "fastrp", 3) == {"fastrp": 3, "hybrid": 3}
+    assert activate(gateway, "fastrp", 3) == {"fastrp": 3, "hybrid": 3}
+    assert active(gateway) == {"fastrp": 3, "hybrid": 3}
 
 
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+@pytest.mark.usefixtures("first")
 def test_a_clock_that_is_set_back_does_not_change_which_version_was_before(
-    graph: Neo4jGateway, refreshed: Callable[..., RunManifest]
+    gateway: Neo4jGateway, refreshed: Callable[..., RunManifest]
 ) -> None:
-    refreshed()
     refreshed(seed=5, force=True)
-    graph.run(SET_BACK)
+    gateway.run(SET_BACK)
     refreshed(seed=6, force=True)
-    assert roll_back(graph, "hybrid") == {"fastrp": 2, "hybrid": 2}
+    assert roll_back(gateway, "hybrid") == {"fastrp": 2, "hybrid": 2}
 
 
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+@pytest.mark.usefixtures("first")
 def test_a_model_that_the_other_refresh_left_out_stays(
-    graph: Neo4jGateway, refreshed: Callable[..., RunManifest]
+    gateway: Neo4jGateway, refreshed: Callable[..., RunManifest]
 ) -> None:
-    refreshed()
     refreshed(models=("deepwalk", "walk3"), force=True)
-    assert active(graph) == {"deepwalk": 1, "fastrp": 1, "hybrid": 2}
-    assert roll_back(graph, "deepwalk") == {"fastrp": 1, "hybrid": 1}
-    assert active(graph) == {"deepwalk": 1, "fastrp": 1, "hybrid": 1}
+    assert active(gateway) == {"deepwalk": 1, "fastrp": 1, "hybrid": 2}
+    assert roll_back(gateway, "deepwalk") == {"fastrp": 1, "hybrid": 1}
+    assert active(gateway) == {"deepwalk": 1, "fastrp": 1, "hybrid": 1}
 
 
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
@@ -217,22 +217,22 @@ def test_what_never_was_active_is_refused(
     assert active(graph) == {"fastrp": 1, "hybrid": 1}
 
 
+@pytest.mark.usefixtures("first")
 def test_a_refresh_that_takes_a_slot_and_a_rollback_never_share_it(
-    graph: Neo4jGateway, neo4j_address: Neo4jAddress, refreshed: Callable[..., RunManifest]
+    gateway: Neo4jGateway, neo4j_address: Neo4jAddress, refreshed: Callable[..., RunManifest]
 ) -> None:
     """Whichever comes first, the active version has a slot that nobody else writes into."""
-    refreshed()
     refreshed(seed=5)
     outcomes: set[bool] = set()
     with Neo4jGateway(neo4j_address) as other, ThreadPoolExecutor(2) as pool:
         for round_number in range(12):
-            graph.run(AGAIN)
+            gateway.run(AGAIN)
             together = threading.Barrier(2)
 
             def begin(at: threading.Barrier = together, number: int = round_number) -> None:
                 at.wait()
                 time.sleep(0.004 * (number % 3))
-                writeback.begin_version(graph, "fastrp", run=f"r{number}", seed=0, options={})
+                writeback.begin_version(gateway, "fastrp", run=f"r{number}", seed=0, options={})
 
             def back(at: threading.Barrier = together, number: int = round_number) -> bool:
                 at.wait()
@@ -244,7 +244,7 @@ def test_a_refresh_that_takes_a_slot_and_a_rollback_never_share_it(
             begun, gone = pool.submit(begin), pool.submit(back)
             begun.result()
             outcomes.add(gone.result())
-            rows = graph.run(SLOTS)
+            rows = gateway.run(SLOTS)
             assert [row["status"] for row in rows] == ["active", "building"]
             assert {row["slot"] for row in rows} == {"a", "b"}
             assert rows[0]["version"] == (1 if gone.result() else 2)

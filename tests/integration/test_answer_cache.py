@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from loaders.catalogue import Query
-from tests.conftest import Served, Service, own_client, running_service
+from tests.conftest import Served, Service, own_client, patient_service
 from tests.integration.conftest import QUICK
 
 pytestmark = pytest.mark.neo4j
@@ -31,13 +31,8 @@ REFRESH_OPTIONS = QUICK
 @pytest.fixture(scope="module")
 def several(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service as two processes, which keep answers for an hour and wait for a slow Neo4j."""
-    environment = {
-        **served.environment,
-        "RECSVC_ANSWER_CACHE_SECONDS": "3600",
-        "RECSVC_REQUEST_TIMEOUT_SECONDS": "30",
-    }
     log = tmp_path_factory.mktemp("log") / "serve.log"
-    with running_service(environment, log, "--workers", "2") as service:
+    with patient_service(served, log, "--workers", "2", keep_seconds=3600) as service:
         yield service
 
 
@@ -215,16 +210,11 @@ def test_a_deleted_item_is_in_no_answer(several: Service) -> None:
 def test_what_is_written_past_the_service_is_seen_after_its_time(
     served: Served, tmp_path: Path
 ) -> None:
-    environment = {
-        **served.environment,
-        "RECSVC_ANSWER_CACHE_SECONDS": "1",
-        "RECSVC_REQUEST_TIMEOUT_SECONDS": "30",
-    }
     change = Query(
         "tests/hide", "", "write", {"item": ""}, {},
         "MATCH (i:Item {item_id: $item}) SET i.available = false",
     )  # fmt: skip
-    with running_service(environment, tmp_path / "log") as service:
+    with patient_service(served, tmp_path / "log", keep_seconds=1) as service:
         first = ids(service.client, "u30", 10)[0]
         served.gateway.run(change, item=first)
         time.sleep(1.1)

@@ -17,7 +17,7 @@ import pytest
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from recsvc.refresh.options import RefreshOptions
-from tests.conftest import Served, Service, refreshed, running_service
+from tests.conftest import Served, Service, patient_service, refreshed
 from tests.stalls import longest_stall
 
 pytestmark = pytest.mark.neo4j
@@ -64,13 +64,8 @@ def served(
 @pytest.fixture(scope="module")
 def service(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """It keeps answers for an hour, and waits for a slow Neo4j."""
-    environment = {
-        **served.environment,
-        "RECSVC_ANSWER_CACHE_SECONDS": "3600",
-        "RECSVC_REQUEST_TIMEOUT_SECONDS": "30",
-    }
     log = tmp_path_factory.mktemp("log") / "serve.log"
-    with running_service(environment, log) as service:
+    with patient_service(served, log, keep_seconds=3600) as service:
         yield service
 
 
@@ -79,7 +74,7 @@ def asked(service: Service, method: str, path: str, **options: Any) -> httpx.Res
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.timed
 def test_the_dearest_requests_hold_nobody_up(service: Service) -> None:
     evidence = [{"item_id": f"i{item}"} for item in range(MANY)]
     requests: list[tuple[str, str, dict[str, Any]]] = [

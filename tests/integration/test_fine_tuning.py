@@ -30,10 +30,12 @@ from recsvc.signals import RowSignal
 from recsvc.signals.rows import ROWS
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.activation import roll_back
-from recsvc.snapshot.arrays import MANIFEST, Snapshot, folder_name, unpack
+from recsvc.snapshot.arrays import MANIFEST, Snapshot
 from recsvc.snapshot.arrays import read as read_snapshot
 from recsvc.snapshot.deletion import DeletedNode, delete_nodes, delete_user
+from recsvc.snapshot.folders import folder_name, unpack
 from tests.forked_refresh import VERSIONS, make_graph
+from tests.prepared_graph import prepared
 
 pytestmark = pytest.mark.neo4j
 
@@ -67,6 +69,21 @@ def graph(gateway: Neo4jGateway, tmp_path: Path) -> Neo4jGateway:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+@pytest.fixture
+def first(
+    graph: Neo4jGateway, home: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> RunManifest:
+    """The first refresh of `graph`."""
+
+    def make(home: Path) -> RunManifest:
+        for tables in ("tables", "categories"):
+            take_in(graph, tmp_path / tables)
+        return refresh(graph, OPTIONS, EVENTS, home=home)
+
+    key = ("fine tuning", OPTIONS, EVENTS)
+    return prepared(graph, tmp_path_factory, key, tmp_path / "tables", make, home)[0]
 
 
 @pytest.fixture
@@ -174,21 +191,20 @@ def test_a_refresh_goes_on_from_the_active_version(
 
 
 def test_all_but_what_is_fine_tuned_is_as_from_scratch(
-    graph: Neo4jGateway, refreshed: Refreshes, home: Path, tmp_path: Path
+    graph: Neo4jGateway, first: RunManifest, refreshed: Refreshes, home: Path, tmp_path: Path
 ) -> None:
     """Also the rows of a meta-path that were taken over, in a graph whose rows are others now.
 
     They are not taken from damaged files.
     """
-    report = refreshed()
-    first = snapshot(graph, report)
-    folder = home / "snapshots" / folder_name(report.versions["hybrid"], report.sha256)
-    unpack(stored_parts(graph, report.versions["hybrid"]), report.sha256, folder)
+    before, number = snapshot(graph, first), first.versions["hybrid"]
+    folder = home / "snapshots" / folder_name(number, first.sha256)
+    unpack(stored_parts(graph, number), first.sha256, folder)
     np.load(folder / "item_category_item.data.npy", mmap_mode="r+")[:] = 9.0
     write(tmp_path / "more", "interactions", "user_id,item_id", ["u010,i44", "u0,i00a", "u0,i02"])
     take_in(graph, tmp_path / "more")
     warm, cold = (snapshot(graph, refreshed(from_scratch=anew)) for anew in (False, True))
-    assert warm.items == cold.items != first.items
+    assert warm.items == cold.items != before.items
     np.testing.assert_array_equal(warm.blend.prior, cold.blend.prior)
     for ours, theirs in zip(warm.blend.signals, cold.blend.signals, strict=True):
         if isinstance(ours, RowSignal):
@@ -199,6 +215,7 @@ def test_all_but_what_is_fine_tuned_is_as_from_scratch(
     assert {s.name for s in warm.blend.signals} > {"walk3", "item_category_item", "pagerank"}
 
 
+@pytest.mark.usefixtures("first")
 def test_rows_are_taken_over_only_while_what_they_read_is_the_same(
     graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,8 +227,6 @@ def test_rows_are_taken_over_only_while_what_they_read_is_the_same(
         return all_rows(gateway, name, *more)
 
     monkeypatch.setattr(blend_fit, "all_rows", noted)
-    refreshed()
-    computed.clear()
     write(tmp_path / "listens", "interactions", "user_id,item_id", ["u010,i44"])
     take_in(graph, tmp_path / "listens")
     assert "pagerank" in refreshed().seconds
@@ -299,10 +314,9 @@ def test_after_going_back_it_goes_on_from_that_version(
 
 
 def test_who_is_deleted_is_in_no_state_and_the_next_refresh_still_goes_on(
-    graph: Neo4jGateway, refreshed: Refreshes, home: Path, tmp_path: Path
+    graph: Neo4jGateway, first: RunManifest, refreshed: Refreshes, home: Path, tmp_path: Path
 ) -> None:
     """An item that is deleted too and comes again is in all that the next refresh makes."""
-    first = refreshed()
     before = snapshot(graph, first)
     delete_user(graph, "u004", snapshot_folder=tmp_path / "nowhere")
     forget_node(home, "user", "u004")

@@ -21,16 +21,21 @@ from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
 from tests.integration.conftest import QUICK
+from tests.prepared_graph import prepared
 
 pytestmark = pytest.mark.neo4j
 
 Refreshes = Callable[..., RunManifest]
 
 
-def take_in(gateway: Neo4jGateway, folder: Path, pairs: list[tuple[str, str]]) -> None:
+def write(folder: Path, pairs: list[tuple[str, str]]) -> Path:
     folder.mkdir()
     rows = "\n".join(f"{user},{item}" for user, item in pairs)
     (folder / "interactions.csv").write_text(f"user_id,item_id\n{rows}\n")
+    return folder
+
+
+def take_in(gateway: Neo4jGateway, folder: Path) -> None:
     ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
 
 
@@ -60,13 +65,13 @@ def test_a_graph_that_has_grown_is_no_worse_version(
     pairs = [
         (f"u{u:03}", f"i{i:03}") for u in range(150) for i in rng.choice(70, 10, replace=False)
     ]
-    take_in(gateway, tmp_path / "first", pairs)
+    take_in(gateway, write(tmp_path / "first", pairs))
     first = refreshed(validation_users=200)
     assert (first.change, first.compared) == (None, "no version is active")
     more = [
         (f"u{u:03}", f"n{i:03}") for u in range(150) for i in rng.choice(400, 20, replace=False)
     ]
-    take_in(gateway, tmp_path / "more", more)
+    take_in(gateway, write(tmp_path / "more", more))
     second = refreshed(validation_users=200)
     assert second.overridden == []
     assert second.change is not None
@@ -81,12 +86,18 @@ def test_a_graph_that_has_grown_is_no_worse_version(
 
 
 @pytest.fixture
-def grown(gateway: Neo4jGateway, refreshed: Refreshes, tmp_path: Path) -> None:
+def grown(gateway: Neo4jGateway, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A version of a graph with tastes, which has grown since."""
-    rng = np.random.default_rng(0)
-    take_in(gateway, tmp_path / "first", of_taste(rng, 90, 90, 12))
-    refreshed()
-    take_in(gateway, tmp_path / "more", of_taste(rng, 90, 105, 8))
+    rng, events, home = np.random.default_rng(0), load_settings().events, tmp_path / "home"
+    write(tmp_path / "first", of_taste(rng, 90, 90, 12))
+    write(tmp_path / "more", of_taste(rng, 90, 105, 8))
+
+    def make(home: Path) -> None:
+        take_in(gateway, tmp_path / "first")
+        refresh.refresh(gateway, QUICK, events, home=home)
+        take_in(gateway, tmp_path / "more")
+
+    prepared(gateway, tmp_path_factory, ("grown", QUICK, events), tmp_path / "first", make, home)
 
 
 @pytest.mark.usefixtures("grown")

@@ -66,11 +66,11 @@ def page_of(home: Path) -> str:
     return refresh_page(home, newest(home).name)
 
 
+@pytest.mark.usefixtures("first")
 def test_an_activated_run_shows_what_was_served_before_and_what_is_now(
-    graph: Neo4jGateway, refreshed: Refreshed, command: Command, tmp_path: Path
+    gateway: Neo4jGateway, command: Command, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    refreshed()
     first = page_of(home)
     assert "No version of the blend was active to compare with." in first
     before = batch(command, tmp_path / "before.jsonl")
@@ -128,14 +128,13 @@ def test_an_activated_run_shows_what_was_served_before_and_what_is_now(
     assert int(id_numbers([gone])[0]) not in {each.user for each in kept.users}
 
 
+@pytest.mark.usefixtures("first")
 def test_a_refused_and_a_forced_run_have_a_page_too(
-    graph: Neo4jGateway,
-    refreshed: Refreshed,
+    gateway: Neo4jGateway,
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    refreshed()
     monkeypatch.setattr(blend_fit, "candidates_in_parts", for_the_wrong_users)
     assert command(*REFRESH)[0] == REFUSED
     folder = newest(tmp_path / "home")
@@ -159,17 +158,17 @@ def test_a_refused_and_a_forced_run_have_a_page_too(
     assert "hybrid 3, fastrp 3 became active." in forced
 
 
+@pytest.mark.usefixtures("first")
 def test_who_is_deleted_while_the_lists_are_made_is_not_in_them(
-    graph: Neo4jGateway, refreshed: Refreshed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    gateway: Neo4jGateway, refreshed: Refreshed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    refreshed()
     deleted: list[int] = []
 
     def compare(*arguments: Any) -> SampledLists:
         found = changed_lists(*arguments)
         number = found.users[2].user
         user = next(u for u in USERS if int(id_numbers([u])[0]) == number)
-        deletion.delete_user(graph, user, snapshot_folder=tmp_path / "snapshots")
+        deletion.delete_user(gateway, user, snapshot_folder=tmp_path / "snapshots")
         forget(tmp_path / "home", "user", user)  # it comes before the lists are written
         deleted.append(number)
         return found
@@ -185,15 +184,15 @@ def test_who_is_deleted_while_the_lists_are_made_is_not_in_them(
     assert "User 3, " not in page_of(tmp_path / "home")
 
 
+@pytest.mark.usefixtures("first")
 def test_lists_that_cannot_be_made_do_not_fail_the_refresh(
-    graph: Neo4jGateway, refreshed: Refreshed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    gateway: Neo4jGateway, refreshed: Refreshed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    refreshed()
 
     def damaged(*_arguments: Any) -> bytes:
         raise SnapshotError("the arrays are damaged")
 
     monkeypatch.setattr(list_changes, "stored_parts", damaged)
-    assert refreshed().versions == active(graph) == {"hybrid": 2, "fastrp": 2}
+    assert refreshed().versions == active(gateway) == {"hybrid": 2, "fastrp": 2}
     page = page_of(tmp_path / "home")
     assert "They could not be compared: SnapshotError: the arrays are damaged." in page

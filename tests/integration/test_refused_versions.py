@@ -122,14 +122,14 @@ def test_a_worse_version_is_refused_and_what_was_active_stays(
     assert active(graph) == {"fastrp": 4, "hybrid": 4}
 
 
+@pytest.mark.usefixtures("first")
 def test_force_activates_it_and_the_objections_are_recorded(
-    graph: Neo4jGateway,
+    gateway: Neo4jGateway,
     refreshed: Callable[..., RunManifest],
     command: Callable[..., tuple[int, str, str]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    refreshed()
     with monkeypatch.context() as patched:
         patched.setattr(blend_fit, "candidates_in_parts", for_the_wrong_users)
         code, out, err = command(*REFRESH, "--force")
@@ -139,8 +139,8 @@ def test_force_activates_it_and_the_objections_are_recorded(
     assert "NDCG@20 is worse" in objections[0]
     assert all("the popular list is better" in each for each in objections[1:])
     assert report["change"]["high"] < 0.0
-    assert active(graph) == {"fastrp": 2, "hybrid": 2}
-    recorded = {row["name"]: row["overridden"] for row in graph.run(MOMENTS)}
+    assert active(gateway) == {"fastrp": 2, "hybrid": 2}
+    recorded = {row["name"]: row["overridden"] for row in gateway.run(MOMENTS)}
     assert recorded == {
         "fastrp 1": None, "hybrid 1": None, "fastrp 2": objections, "hybrid 2": objections,
     }  # fmt: skip
@@ -177,20 +177,20 @@ def few_items(vectors: Vectors) -> Vectors:
         (few_items, "fastrp: covers 80.0% of the items"),
     ],
 )
+@pytest.mark.usefixtures("first")
 def test_what_cannot_be_served_well_is_refused(
-    graph: Neo4jGateway,
+    gateway: Neo4jGateway,
     refreshed: Callable[..., RunManifest],
     monkeypatch: pytest.MonkeyPatch,
     spoil: Callable[[Vectors], Vectors],
     says: str,
 ) -> None:
-    refreshed()
-    before = served_arrays(graph)
+    before = served_arrays(gateway)
     monkeypatch.setattr(learning, "fit_model", spoilt(spoil))
     with pytest.raises(GateError, match=says):
         refreshed()
-    assert active(graph) == {"fastrp": 1, "hybrid": 1}
-    assert statuses(graph)["hybrid 2"] == "failed"
+    assert active(gateway) == {"fastrp": 1, "hybrid": 1}
+    assert statuses(gateway)["hybrid 2"] == "failed"
     if spoil is nan:
         with pytest.raises(GateError, match="--force or not"):
             refreshed(force=True)
@@ -200,7 +200,7 @@ def test_what_cannot_be_served_well_is_refused(
     if spoil is few_items:
         assert refreshed(least_coverage=0.8).overridden == []
     elif spoil is nan:
-        assert served_arrays(graph) == before
+        assert served_arrays(gateway) == before
 
 
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
@@ -216,10 +216,10 @@ def test_the_first_version_is_looked_at_too(
 
 
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+@pytest.mark.usefixtures("first")
 def test_versions_that_held_out_other_shares_are_not_compared(
     refreshed: Callable[..., RunManifest],
 ) -> None:
-    refreshed()
     assert refreshed(held_out_share=0.3).change is None
 
 

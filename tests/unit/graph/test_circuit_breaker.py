@@ -11,7 +11,7 @@ from loaders.errors import Neo4jServerError, Neo4jTimeoutError, Neo4jUnavailable
 from recsvc.graph import circuit_breaker as patience
 from recsvc.graph.circuit_breaker import Patience
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 QUERY: Query = catalogue()["serve/active_versions"]
 
 
