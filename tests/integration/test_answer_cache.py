@@ -21,7 +21,7 @@ from tests.integration.conftest import QUICK
 
 pytestmark = pytest.mark.neo4j
 
-ROUNDS = 8
+ROUNDS = 6
 READERS = 4
 SIZES = range(40, 60)
 USER = "u5"

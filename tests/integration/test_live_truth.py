@@ -20,7 +20,7 @@ from tests.statement import statement
 pytestmark = pytest.mark.neo4j
 
 Document = dict[str, Any]
-REQUESTS = 40
+REQUESTS = 24
 MOSTLY_POPULAR = "Popular, and a little because you like Kitchen."
 ONE_SHOP = pytest.mark.parametrize("odd", SEEDS[:1], indirect=True, scope="module")
 

@@ -64,7 +64,7 @@ async def main():
     store = object.__new__(Store)
     store._run = seven
     engine = object.__new__(Engine)
-    engine._store, engine.watch_unread = store, print
+    engine._store, engine.watch_unread = store, lambda _: None
     keys = Made(needed=False, find=None)
     app = create_app(engine, refreshes=Made(last_state=None), keys=keys)
     transport = httpx.ASGITransport(app=app)
