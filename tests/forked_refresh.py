@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class Forks:
 
 
 @contextmanager
-def forks(address: Neo4jAddress) -> Iterator[Forks]:
+def forks(address: Neo4jAddress) -> Generator[Forks]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.forked_refresh"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=checkout_root(),
@@ -216,7 +217,7 @@ def _refresh(request: dict[str, Any], out: Path) -> None:
             from_scratch=request.get("from_scratch", False),
             lease_seconds=request.get("lease_seconds", 60.0),
         )  # fmt: skip
-    told = {"run": report.run, "sha256": report.sha256, "versions": dict(report.versions)}
+    told = {"run": report.run, "sha256": report.sha256, "versions": dict(report.versions or {})}
     out.write_text(json.dumps({"report": told, "boundaries": came}))
 
 
@@ -256,10 +257,8 @@ def _say(**told: Any) -> None:
 
 def main() -> None:
     """Fork for each line of JSON."""
-    import recsvc.models.fastrp
-    import recsvc.models.lightgcn
-    import recsvc.models.walk3
-    import recsvc.refresh.pipeline  # noqa: F401 (a child that is forked has them already)
+    for name in ("models.fastrp", "models.lightgcn", "models.walk3", "refresh.pipeline"):
+        import_module(f"recsvc.{name}")  # a child that is forked has them already
 
     for line in sys.stdin:
         request = json.loads(line)

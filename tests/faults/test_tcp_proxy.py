@@ -45,7 +45,7 @@ def echoed(connection: socket.socket, data: bytes) -> bytes:
     return got
 
 
-def test_it_passes_bytes_on_in_their_order(proxy):
+def test_it_passes_bytes_on_in_their_order(proxy: TcpProxy):
     data = bytes(range(256)) * 4000
     with connected(proxy) as connection:
         assert echoed(connection, data) == data
@@ -54,7 +54,7 @@ def test_it_passes_bytes_on_in_their_order(proxy):
 
 
 @pytest.mark.timed
-def test_a_delay_is_that_of_one_message_and_not_of_those_before_it(proxy):
+def test_a_delay_is_that_of_one_message_and_not_of_those_before_it(proxy: TcpProxy):
     proxy.passes(0.1)
     with connected(proxy) as connection:
         began = time.monotonic()
@@ -67,7 +67,7 @@ def test_a_delay_is_that_of_one_message_and_not_of_those_before_it(proxy):
         assert 0.2 <= time.monotonic() - began < 0.5
 
 
-def test_half_open_connections_stay_open_answer_nothing_and_never_recover(proxy):
+def test_half_open_connections_stay_open_answer_nothing_and_never_recover(proxy: TcpProxy):
     with connected(proxy) as old:
         assert echoed(old, b"a") == b"a"
         proxy.half_open()
@@ -85,7 +85,7 @@ def test_half_open_connections_stay_open_answer_nothing_and_never_recover(proxy)
             assert echoed(later, b"d") == b"d"
 
 
-def test_refused_and_cut(proxy):
+def test_refused_and_cut(proxy: TcpProxy):
     with connected(proxy) as old:
         assert echoed(old, b"a") == b"a"
         proxy.refuses()

@@ -14,7 +14,7 @@ from loaders.tables import FolderTables
 from recsvc.blend import fit as blend_fit
 from recsvc.blend import learn as blend_learn
 from recsvc.blend.blend import BASE, LEAST_WEIGHT, Blend
-from recsvc.blend.reliance import ALIKE
+from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.errors import GateError
 from recsvc.refresh import pipeline as refresh
 from recsvc.refresh.run_manifest import RunManifest
@@ -76,8 +76,8 @@ def test_a_graph_that_has_grown_is_no_worse_version(
     assert second.overridden == []
     assert second.change is not None
     assert second.change.high >= 0.0
-    assert second.compared.startswith("on what 1")
-    assert second.compared.endswith("users did since, unseen by both")
+    assert str(second.compared).startswith("on what 1")
+    assert str(second.compared).endswith("users did since, unseen by both")
     assert "fit fastrp for the gate" in second.seconds  # too much was held out besides
     third = refreshed(validation_users=200)
     assert third.change is not None
@@ -105,15 +105,12 @@ def test_weights_that_are_no_good_are_refused_and_good_ones_are_not(
     refreshed: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As weights that were learned by a leak."""
+
+    def learned(signals: Any, _found: object) -> tuple[dict[str, float], Reliance]:
+        return dict.fromkeys(signals.kinds, LEAST_WEIGHT) | {BASE: 1.0}, ALIKE
+
     with monkeypatch.context() as patch:
-        patch.setattr(
-            blend_learn,
-            "learned_blend",
-            lambda signals, _found: (
-                dict.fromkeys(signals.kinds, LEAST_WEIGHT) | {BASE: 1.0},
-                ALIKE,
-            ),
-        )
+        patch.setattr(blend_learn, "learned_blend", learned)
         with pytest.raises(GateError, match=r"NDCG@20 is worse than the active version's by"):
             refreshed()
     report = refreshed()
@@ -133,9 +130,10 @@ def test_arrays_that_are_broken_only_where_they_are_served_are_refused(
         assert isinstance(signal, RowSignal)
         return replace(signal, rows=signal.rows[:, np.roll(np.arange(signal.rows.shape[1]), 1)])
 
-    monkeypatch.setattr(
-        blend_fit, "Blend", lambda signals, *more: Blend(tuple(map(mixed_up, signals)), *more)
-    )
+    def blend(signals: tuple[Signal, ...], *more: Any) -> Blend:
+        return Blend(tuple(map(mixed_up, signals)), *more)
+
+    monkeypatch.setattr(blend_fit, "Blend", blend)
     with pytest.raises(GateError, match="finds the held-out items worse than the fits that had"):
         refreshed()
 
@@ -146,7 +144,11 @@ def test_with_nothing_to_compare_with_it_says_so(refreshed: Refreshes, tmp_path:
         state.unlink()
     report = refreshed()
     assert report.change is None
-    assert report.compared.startswith("what hybrid 1 was fitted on is not known on this machine; ")
+    assert str(report.compared).startswith(
+        "what hybrid 1 was fitted on is not known on this machine; "
+    )
     other = refreshed(seed=1)
     assert other.change is None
-    assert other.compared.startswith("0 of the validation users have something new held out, 30 ")
+    assert str(other.compared).startswith(
+        "0 of the validation users have something new held out, 30 "
+    )

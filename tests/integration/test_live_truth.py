@@ -12,7 +12,7 @@ import httpx
 import polars as pl
 import pytest
 
-from tests.conftest import Service, own_client, patient_service
+from tests.conftest import Service, own_client, running_service
 from tests.integration.conftest import OddServed
 from tests.odd_shop import SEEDS, in_path
 from tests.statement import statement
@@ -20,7 +20,7 @@ from tests.statement import statement
 pytestmark = pytest.mark.neo4j
 
 Document = dict[str, Any]
-REQUESTS = 24
+REQUESTS = 40
 MOSTLY_POPULAR = "Popular, and a little because you like Kitchen."
 ONE_SHOP = pytest.mark.parametrize("odd", SEEDS[:1], indirect=True, scope="module")
 
@@ -60,8 +60,12 @@ class Asking:
 
 @pytest.fixture(scope="module")
 def asking(odd: OddServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+    environment = odd.served.environment | {
+        "RECSVC_ANSWER_CACHE_SECONDS": "0",
+        "RECSVC_REQUEST_TIMEOUT_SECONDS": "20",
+    }
     log = tmp_path_factory.mktemp("log") / "serve.log"
-    with patient_service(odd.served, log, "--workers", "2") as service:
+    with running_service(environment, log, "--workers", "2") as service:
         yield Asking(service, odd)
 
 

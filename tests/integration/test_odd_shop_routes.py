@@ -10,7 +10,7 @@ import pytest
 from loaders.catalogue import Query, catalogue
 from recsvc.analyst.questions import values
 from recsvc.settings import load_settings
-from tests.conftest import patient_service
+from tests.conftest import running_service
 from tests.integration.conftest import OddServed
 from tests.odd_shop import OddShop, in_path, number
 
@@ -44,7 +44,12 @@ class Asking:
 
 @pytest.fixture(scope="module")
 def asking(odd: OddServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
-    with patient_service(odd.served, tmp_path_factory.mktemp("log") / "serve.log") as service:
+    environment = odd.served.environment | {
+        "RECSVC_ANSWER_CACHE_SECONDS": "0",
+        "RECSVC_REQUEST_TIMEOUT_SECONDS": "20",
+    }
+    log = tmp_path_factory.mktemp("log") / "serve.log"
+    with running_service(environment, log) as service:
         yield Asking(service.client)
 
 

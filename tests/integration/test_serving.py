@@ -212,8 +212,9 @@ def test_similar_items_and_users_share_the_taste(service):
     items = service.client.get("/v1/items/i95/similar", params={"k": 10}).json()["items"]
     assert sum(90 <= int(item["id"][1:]) < 120 for item in items) >= 8
     for model in ("lightgcn", "node2vec"):
-        asked = {"k": 10, "model": model}
-        users = service.client.get("/v1/users/u4/similar", params=asked).json()["items"]
+        users = service.client.get("/v1/users/u4/similar", params={"k": 10, "model": model}).json()[
+            "items"
+        ]
         assert len(users) == 10
         assert sum(int(user["id"][1:]) % 6 == 4 for user in users) >= 8
 
@@ -317,8 +318,12 @@ def test_an_experiment_compares_two_versions_and_ends(served, service, newer):
     assert [each["users"] for each in (now, before)] == [count["now"], count["before"]]
     assert (before["shown"], before["rate"]) == (2 * count["before"], 0.5)
     assert now["difference"] is None
-    gained = before["difference"]
-    assert 0.0 < gained["low"] < gained["mean"] == pytest.approx(0.5 - now["rate"])
+    assert (
+        0.0
+        < before["difference"]["low"]
+        < before["difference"]["mean"]
+        == pytest.approx(0.5 - now["rate"])
+    )
     assert not result["mismatch"]
     assert json.loads(served.run("experiments", "results", "blend", "--json").stdout) == found
     each = http.get("/v1/experiments/blend/results", params={"segment": "user_id"}).json()

@@ -17,9 +17,8 @@ from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.explain.contributions import take_apart
 from recsvc.graph.rows import LiveItem
 from recsvc.recommend.exploring import Exploring
-from recsvc.recommend.newcomers import Newcomer
 from recsvc.recommend.query import Asker, RecommendationQuery
-from recsvc.recommend.ruled_list import RuledListing
+from recsvc.recommend.ruled_list import Newcomer, RuledListing
 from recsvc.scenarios.document import Condition, Scenario
 from recsvc.scenarios.plan import Plan, Quota, plan_of
 from recsvc.snapshot.arrays import Snapshot

@@ -12,8 +12,7 @@ import pytest
 from loaders.shared_files import checkout_root
 from tests.unit.made_tables import write_tables
 
-ROOT = checkout_root()
-assert ROOT is not None
+ROOT = checkout_root() or Path()
 
 DATA_SET = """
 from pathlib import Path

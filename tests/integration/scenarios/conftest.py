@@ -1,14 +1,13 @@
 """The made graph as a shop, and one service in front of it."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from tests.conftest import Served, Service, once_refreshed, patient_service
 from tests.integration.conftest import QUICK
-from tests.integration.scenarios.asking import run
+from tests.integration.scenarios.asking import Shop, run
 
 
 @pytest.fixture(scope="package")
@@ -27,7 +26,7 @@ def service(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="package")
-def shop(service: Service, served: Served) -> dict[str, dict[str, Any]]:
+def shop(service: Service, served: Served) -> Shop:
     """Items have a brand, a price, some tags and an age; one came since the refresh."""
     run(
         served,

@@ -2,19 +2,20 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.scenarios.asking import ids, listed, put, run
+from tests.conftest import Served, Service
+from tests.integration.scenarios.asking import Shop, ids, listed, put, run
 
 pytestmark = pytest.mark.neo4j
 
 
-def test_revisions_are_kept_and_taken_back(service, shop):
+def test_revisions_are_kept_and_taken_back(service: Service, shop: Shop) -> None:
     client = service.client
-    for number in range(22):
-        revision = put(service, "many", {"k": number + 1})
-    assert revision == 22
+    assert [put(service, "many", {"k": number + 1}) for number in range(22)][-1] == 22
     stored = client.get("/v1/scenarios/many").json()
     assert stored["scenario"] == {"k": 22}
     assert stored["revisions"] == list(range(22, 2, -1))
@@ -33,7 +34,9 @@ def test_revisions_are_kept_and_taken_back(service, shop):
     assert missing.status_code == 404
 
 
-def test_a_stored_document_that_cannot_be_read_breaks_no_answer(service, served, shop):
+def test_a_stored_document_that_cannot_be_read_breaks_no_answer(
+    service: Service, served: Served, shop: Shop
+) -> None:
     put(service, "edited", {"k": 2})
     run(served, "MATCH (s:Scenario {name: 'edited'}) SET s.document = '{\"k\": \"many\"}'")
     assert "k: " in service.client.get("/v1/scenarios/edited").json()["trouble"]
@@ -47,7 +50,7 @@ def test_a_stored_document_that_cannot_be_read_breaks_no_answer(service, served,
     service.client.delete("/v1/scenarios/edited")
 
 
-def test_a_huge_document_breaks_no_answer(service, served, shop):
+def test_a_huge_document_breaks_no_answer(service: Service, served: Served, shop: Shop) -> None:
     put(service, "huge", {"k": 2})
     run(
         served,
@@ -63,7 +66,9 @@ def test_a_huge_document_breaks_no_answer(service, served, shop):
     assert service.client.delete("/v1/scenarios/huge").status_code == 204
 
 
-def test_a_revision_that_cannot_be_read_is_not_gone_back_to(service, served, shop):
+def test_a_revision_that_cannot_be_read_is_not_gone_back_to(
+    service: Service, served: Served, shop: Shop
+) -> None:
     for k in (1, 2):
         put(service, "broken", {"k": k})
     run(served, "MATCH (s:Scenario {name: 'broken', revision: 1}) SET s.document = '{\"k\": 0}'")
@@ -92,13 +97,15 @@ BAD = [
 
 
 @pytest.mark.parametrize(("document", "place"), BAD)
-def test_a_document_that_says_nonsense_is_refused_with_its_place(service, document, place):
+def test_a_document_that_says_nonsense_is_refused_with_its_place(
+    service: Service, document: dict[str, Any], place: list[str | int]
+) -> None:
     answer = service.client.put("/v1/scenarios/bad", json=document)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["location"] == ["body", *place]
 
 
-def test_a_trial_shows_both_lists_and_stores_nothing(service, shop):
+def test_a_trial_shows_both_lists_and_stores_nothing(service: Service, shop: Shop) -> None:
     service.client.delete("/v1/scenarios/tried")
     rule = {"kind": "pin", "item_id": "new", "place": 1}
     body = {"scenario": {"rules": [rule]}, "user_id": "u3"}
@@ -111,7 +118,7 @@ def test_a_trial_shows_both_lists_and_stores_nothing(service, shop):
     assert service.client.get("/v1/scenarios/tried").status_code == 404
 
 
-def test_a_rule_counts_from_its_beginning_to_its_end(service, shop):
+def test_a_rule_counts_from_its_beginning_to_its_end(service: Service, shop: Shop) -> None:
     now = datetime.now(UTC)
     pin = {"kind": "pin", "item_id": "new", "place": 1}
     for first, last, counts in ((-2, 2, True), (1, 2, False), (-2, -1, False)):
@@ -124,11 +131,13 @@ def test_a_rule_counts_from_its_beginning_to_its_end(service, shop):
     assert json.loads(service.client.get("/v1/scenarios/timed").text)["scenario"]["rules"]
 
 
-def test_commands_store_try_and_take_back(service, served, shop, tmp_path):
+def test_commands_store_try_and_take_back(
+    service: Service, served: Served, shop: Shop, tmp_path: Path
+) -> None:
     file = tmp_path / "cheap.json"
     file.write_text('{"filters": [{"property": "price", "range": {"max": 2}}], "k": 4}')
 
-    def done(*arguments):
+    def done(*arguments: str):
         said = served.run(*arguments)
         assert said.returncode == 0, said.stderr
         return json.loads(said.stdout)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -9,12 +10,15 @@ from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import load_settings
-from tests.integration.scenarios.asking import ids, listed, put, run
+from tests.conftest import Served, Service
+from tests.integration.scenarios.asking import Shop, ids, listed, put, run
 
 pytestmark = pytest.mark.neo4j
 
 
-def test_some_places_are_tried_out_and_what_follows_is_learned(service, served, shop):
+def test_some_places_are_tried_out_and_what_follows_is_learned(
+    service: Service, served: Served, shop: Shop
+) -> None:
     put(service, "curious", {"exploration": {"share": 0.5, "within": 6, "by": "uniform"}})
     plain = ids(listed(service, k=6))
     lists = [listed(service, scenario="curious", k=6) for _ in range(12)]
@@ -81,7 +85,7 @@ def test_some_places_are_tried_out_and_what_follows_is_learned(service, served, 
     assert 0.0 < estimates.self_normalized.mean < 1.0
 
 
-def test_an_id_of_another_list_is_refused(service, shop):
+def test_an_id_of_another_list_is_refused(service: Service, shop: Shop) -> None:
     put(service, "again", {"exploration": {"share": 0.5, "within": 6, "by": "uniform"}})
     put(service, "other", {"exploration": {"share": 0.5, "within": 6, "by": "uniform"}})
     named = listed(service, scenario="again")["recommendation_id"]
@@ -89,7 +93,7 @@ def test_an_id_of_another_list_is_refused(service, shop):
     listed(service, scenario="again", recommendation_id=named)
     listed(service, recommendation_id=plain)
 
-    def told(user, recommendation_id, **parameters):
+    def told(user: str, recommendation_id: str, **parameters: Any):
         asked = parameters | {"recommendation_id": recommendation_id}
         answer = service.client.get(f"/v1/users/{user}/recommendations", params=asked)
         assert answer.status_code == 422, answer.text
@@ -122,7 +126,7 @@ def test_an_id_of_another_list_is_refused(service, shop):
     )
 
 
-async def _learned(served, name):
+async def _learned(served: Served, name: str):
     engine = Engine(
         Store(served.address, timeout_seconds=20.0), snapshot_folder=served.home,
         events=load_settings().events, max_evidence=100,

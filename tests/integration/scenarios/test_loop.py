@@ -1,15 +1,17 @@
 """The rows of a home, experiments between scenarios, and who is shown what."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from tests.integration.scenarios.asking import ids, listed, put, run
+from tests.conftest import Served, Service
+from tests.integration.scenarios.asking import Shop, ids, listed, put, run
 
 pytestmark = pytest.mark.neo4j
 
 
-def test_a_home_has_titled_rows_without_an_item_twice(service, shop):
+def test_a_home_has_titled_rows_without_an_item_twice(service: Service, shop: Shop) -> None:
     answer = service.client.get("/v1/users/u3/home").json()
     assert answer["degraded"] == []
     kinds = [row["kind"] for row in answer["rows"]]
@@ -27,7 +29,9 @@ def test_a_home_has_titled_rows_without_an_item_twice(service, shop):
             assert all(shop[i["item_id"]]["created_at"].to_native() > since for i in row["items"])
         if row["kind"] == "new" and row["evidence"] is not None:
             assert row["title"] == f"New in {row['evidence']['title']}"
-            inside = {"category": row["evidence"]["id"], "k": 500, "exclude_seen": False}
+            inside: dict[str, Any] = {
+                "category": row["evidence"]["id"], "k": 500, "exclude_seen": False,
+            }  # fmt: skip
             assert {item["item_id"] for item in row["items"]} <= set(ids(listed(service, **inside)))
         if row["kind"] == "because":
             name = f"{row['evidence']['kind']}:{row['evidence']['id']}"
@@ -35,7 +39,7 @@ def test_a_home_has_titled_rows_without_an_item_twice(service, shop):
     assert service.client.get("/v1/users/nobody/home").status_code == 404
 
 
-def test_an_experiment_compares_two_scenarios(service, shop):
+def test_an_experiment_compares_two_scenarios(service: Service, shop: Shop) -> None:
     put(service, "plain", {"k": 3})
     put(service, "short", {"k": 2})
     variants = [{"name": "three", "share": 0.5},
@@ -63,13 +67,15 @@ def test_an_experiment_compares_two_scenarios(service, shop):
     assert service.client.delete(about).status_code == 204
 
 
-def test_what_does_not_say_whether_it_is_available_is(service, shop):
+def test_what_does_not_say_whether_it_is_available_is(service: Service, shop: Shop) -> None:
     found = service.client.get("/v1/exposure", params={"property": "available", "users": 1}).json()
     by_value = found["answers"]["by_value"]
     assert {value: share["items"] for value, share in by_value.items()} == {"true": len(shop)}
 
 
-def test_exposure_is_told_by_groups_of_users_and_by_day(service, served, shop):
+def test_exposure_is_told_by_groups_of_users_and_by_day(
+    service: Service, served: Served, shop: Shop
+) -> None:
     run(served, "MATCH (o:Outcome) DELETE o")
     run(
         served,

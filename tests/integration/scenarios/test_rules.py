@@ -1,10 +1,13 @@
 """What the filters and rules of a scenario do to a list."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from tests.integration.scenarios.asking import ids, listed, put, run
+from tests.conftest import Served, Service
+from tests.integration.scenarios.asking import Shop, ids, listed, put, run
 
 pytestmark = pytest.mark.neo4j
 
@@ -12,7 +15,7 @@ pytestmark = pytest.mark.neo4j
 SINCE = datetime.now(UTC) - timedelta(days=20)
 
 
-CONDITIONS = [
+CONDITIONS: list[tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
     ({"property": "brand", "equals": "b2"}, lambda p: p["brand"] == "b2"),
     ({"property": "brand", "in": ["b2", "b3"], "not": True}, lambda p: p["brand"] not in "b2 b3"),
     ({"property": "price", "range": {"min": 3, "max": 5}}, lambda p: 3 <= p["price"] <= 5),
@@ -28,7 +31,9 @@ CONDITIONS = [
 
 
 @pytest.mark.parametrize(("condition", "meets"), CONDITIONS)
-def test_a_filter_leaves_what_meets_it(service, shop, condition, meets):
+def test_a_filter_leaves_what_meets_it(
+    service: Service, shop: Shop, condition: dict[str, Any], meets: Callable[[dict[str, Any]], bool]
+) -> None:
     put(service, "filtered", {"filters": [condition]})
     answer = listed(service, k=500, scenario="filtered", exclude_seen=False)
     assert set(ids(answer)) == {item for item, p in shop.items() if meets(p)}
@@ -37,7 +42,7 @@ def test_a_filter_leaves_what_meets_it(service, shop, condition, meets):
         assert "leaves 0 of" in answer["scenario"]["notes"][0]
 
 
-def test_a_category_holds_what_is_below_it(service, served, shop):
+def test_a_category_holds_what_is_below_it(service: Service, served: Served, shop: Shop) -> None:
     run(
         served,
         "MATCH (c:Category {category_id: 'c1'}) MERGE (p:Category {category_id: 'above'}) "
@@ -49,7 +54,7 @@ def test_a_category_holds_what_is_below_it(service, served, shop):
     assert named["items"]
 
 
-def test_rules_place_and_score_what_they_say(service, shop):
+def test_rules_place_and_score_what_they_say(service: Service, shop: Shop) -> None:
     rules = [
         {"kind": "pin", "item_id": "new", "place": 2},
         {"kind": "boost", "where": [{"property": "brand", "equals": "b1"}], "amount": 0.5},
@@ -86,7 +91,7 @@ def test_rules_place_and_score_what_they_say(service, shop):
             assert found["replaced_by"] in again
 
 
-def test_a_group_gets_its_share_as_a_part_of_the_score(service, shop):
+def test_a_group_gets_its_share_as_a_part_of_the_score(service: Service, shop: Shop) -> None:
     brand = {"property": "brand", "equals": "b4"}
     rule = {"kind": "at_least_share", "share": 0.45, "within": 10, "where": [brand]}
     put(service, "fair", {"rules": [rule]})
@@ -116,7 +121,9 @@ def test_a_group_gets_its_share_as_a_part_of_the_score(service, shop):
             assert one["replaced_by"] in again
 
 
-def test_a_change_of_a_property_counts_at_once(service, served, shop):
+def test_a_change_of_a_property_counts_at_once(
+    service: Service, served: Served, shop: Shop
+) -> None:
     put(service, "brand", {"filters": [{"property": "brand", "equals": "b9"}]})
     assert ids(listed(service, scenario="brand")) == []
     run(served, "MATCH (i:Item {item_id: 'new'}) SET i.brand = 'b9'")
@@ -126,7 +133,7 @@ def test_a_change_of_a_property_counts_at_once(service, served, shop):
         run(served, "MATCH (i:Item {item_id: 'new'}) SET i.brand = 'b0'")
 
 
-def test_what_the_request_says_wins(service, shop):
+def test_what_the_request_says_wins(service: Service, shop: Shop) -> None:
     put(service, "said", {"k": 3, "exclude_seen": False, "weights": {"base": 0, "nothing": 2}})
     answer = listed(service, scenario="said")
     assert len(answer["items"]) == 3
@@ -136,7 +143,7 @@ def test_what_the_request_says_wins(service, shop):
     assert ids(listed(service, scenario="said", exclude_seen=True)) != ids(answer)
 
 
-def test_sessions_and_batches_take_a_scenario(service, shop):
+def test_sessions_and_batches_take_a_scenario(service: Service, shop: Shop) -> None:
     put(service, "cheap", {"filters": [{"property": "price", "range": {"max": 2}}]})
     body = {"evidence": [{"item_id": "i1"}], "scenario": "cheap"}
     session = service.client.post("/v1/recommendations", json=body).json()
@@ -147,7 +154,9 @@ def test_sessions_and_batches_take_a_scenario(service, shop):
         assert all(shop[item]["price"] <= 2 for item in ids(answer))
 
 
-def test_a_pinned_newcomer_is_only_in_lists_of_its_categories(service, served, shop):
+def test_a_pinned_newcomer_is_only_in_lists_of_its_categories(
+    service: Service, served: Served, shop: Shop
+) -> None:
     rules = [{"kind": "pin", "item_id": "just in", "place": 1}]
     put(service, "pinned", {"rules": rules})
     made = service.client.put("/v1/items/just in", json={"categories": [{"category_id": "c1"}]})
@@ -160,7 +169,9 @@ def test_a_pinned_newcomer_is_only_in_lists_of_its_categories(service, served, s
         assert service.client.delete("/v1/items/just in").status_code == 204
 
 
-def test_a_scenario_that_changes_nothing_has_the_counterfactuals_of_none(service, shop):
+def test_a_scenario_that_changes_nothing_has_the_counterfactuals_of_none(
+    service: Service, shop: Shop
+) -> None:
     put(service, "nothing", {})
     found = 0
     for number in range(10, 16):  # three of them have to know what comes in far behind the list
@@ -174,7 +185,9 @@ def test_a_scenario_that_changes_nothing_has_the_counterfactuals_of_none(service
     assert found
 
 
-def test_what_items_share_is_what_filters_take_for_equal(service, served, shop):
+def test_what_items_share_is_what_filters_take_for_equal(
+    service: Service, served: Served, shop: Shop
+) -> None:
     top = ids(listed(service, k=12))
     long = [f"v{n}" for n in range(25)] + ["4"]
     values = dict(zip(top, [4, 4.0, "4", long, 1, True, "1", ["9", "9"], ["9"], 4], strict=False))
@@ -190,13 +203,13 @@ def test_what_items_share_is_what_filters_take_for_equal(service, served, shop):
     assert ids(listed(service, scenario="sizes")) == top[:9]
 
 
-def test_notes_count_what_came_since_the_refresh(service, shop):
+def test_notes_count_what_came_since_the_refresh(service: Service, shop: Shop) -> None:
     put(service, "nothing left", {"filters": [{"property": "brand", "equals": "none"}]})
     answer = listed(service, scenario="nothing left", exclude_seen=False)
     assert answer["scenario"]["notes"] == [f"filter brand = none: leaves 0 of {len(shop)} items"]
 
 
-def test_a_quota_that_is_not_kept_is_told(service, shop):
+def test_a_quota_that_is_not_kept_is_told(service: Service, shop: Shop) -> None:
     rules = [
         {"kind": "pin", "item_id": "new", "place": 1},
         {"kind": "at_least", "count": 1, "within": 1,
@@ -208,7 +221,9 @@ def test_a_quota_that_is_not_kept_is_told(service, shop):
     ]
 
 
-def test_categories_are_looked_at_ten_levels_up(service, served, shop):
+def test_categories_are_looked_at_ten_levels_up(
+    service: Service, served: Served, shop: Shop
+) -> None:
     run(
         served,
         "UNWIND range(0, 11) AS n CREATE (c:Category {category_id: 'level ' + toString(n)}) "
@@ -227,7 +242,9 @@ def test_categories_are_looked_at_ten_levels_up(service, served, shop):
         run(served, "MATCH (c:Category) WHERE c.category_id STARTS WITH 'level ' DETACH DELETE c")
 
 
-def test_an_item_is_explained_as_it_is_under_a_scenario(service, served, shop):
+def test_an_item_is_explained_as_it_is_under_a_scenario(
+    service: Service, served: Served, shop: Shop
+) -> None:
     rules = [
         {"kind": "pin", "item_id": "new", "place": 2},
         {"kind": "boost", "where": [{"property": "brand", "equals": "b1"}], "amount": 0.5},
@@ -236,7 +253,7 @@ def test_an_item_is_explained_as_it_is_under_a_scenario(service, served, shop):
     filters = [{"property": "price", "range": {"max": 8}}]
     put(service, "explained", {"rules": rules, "filters": filters, "k": 8})
 
-    def explained(item, user="u3"):
+    def explained(item: str, user: str = "u3"):
         about = f"/v1/users/{user}/recommendations/{item}/explanation"
         answer = service.client.get(about, params={"scenario": "explained"})
         assert answer.status_code == 200, answer.text

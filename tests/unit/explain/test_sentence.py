@@ -356,7 +356,7 @@ async def test_an_answer_is_worded_as_the_settings_say(
         versions={"hybrid": 1}, items=IdMap(["i1", "i2"]), categories=IdMap(()), users=IdMap(()),
         user_counts=np.zeros(0, np.int64), item_people=np.ones(2, np.int64),
         titles=("One", "Two"), available=np.ones(2, bool),
-        in_category=sp.csr_matrix((2, 0), dtype=bool),
+        in_category=sp.csr_matrix(np.zeros((2, 0), bool)),
         blend=Blend((), (), np.array([2, 1], np.float32), 0.1),
     )  # fmt: skip
     content, sha256 = pack(made)

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def packed(version: int, title: str = "One") -> tuple[tuple[Part, ...], str]:
         item_people=np.ones(1, np.int64),
         titles=(title,),
         available=np.ones(1, bool),
-        in_category=sp.csr_matrix((1, 0), dtype=bool),
+        in_category=sp.csr_matrix(np.zeros((1, 0), bool)),
         blend=Blend((), (), np.ones(1, np.float32), 0.1),
     )
     return pack(made)
@@ -188,7 +188,7 @@ async def test_a_full_disk_leaves_what_was_served(
     make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
-    def full(*_: Any) -> Iterator[Callable[[Part], None]]:
+    def full(*_: Any) -> Generator[Callable[[Part], None]]:
         def lay_out(_: Part) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 

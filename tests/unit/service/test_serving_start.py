@@ -28,7 +28,7 @@ def made_snapshot(version: int) -> Snapshot:
         item_people=np.ones(2, np.int64),
         titles=("One", "Two"),
         available=np.ones(2, bool),
-        in_category=sp.csr_matrix((2, 0), dtype=bool),
+        in_category=sp.csr_matrix(np.zeros((2, 0), bool)),
         blend=Blend((), (), np.ones(2, np.float32), 0.1),
     )
 
