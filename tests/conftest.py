@@ -45,6 +45,8 @@ from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.service.keys import KeyFile, KeyRing
 from recsvc.settings import load_settings
+from tests import forked_service
+from tests.forked_service import ForkedProcess
 from tests.prepared_graph import DELETE_ALL, prepared
 from tests.scheduling import MEASURES, ByFileAndLine
 from tests.taste_tables import write_tables
@@ -88,6 +90,10 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    forked_service.stop()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -362,7 +368,7 @@ class Service:
     """A running `recsvc serve`."""
 
     client: httpx.Client
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
 
 
 @pytest.fixture(scope="module")
@@ -410,12 +416,13 @@ def running_service(
 ) -> Generator[Service]:
     """`recsvc serve` on a free port, from when it is ready."""
     (port,) = free_ports(1)
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "recsvc", "serve", *arguments],
-            env={**environment, "RECSVC_PORT": str(port)},
-            stderr=log,
-        )
+    environment = {**environment, "RECSVC_PORT": str(port)}
+    if "--workers" in arguments or "PYTHONPATH" in environment:  # of its own, or of other code
+        with log_file.open("wb") as log:
+            command = [sys.executable, "-m", "recsvc", "serve", *arguments]
+            process = subprocess.Popen(command, env=environment, stderr=log)
+    else:
+        process = forked_service.start(environment, log_file, *arguments)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             _wait_until(client, until, process, log_file)
@@ -427,7 +434,10 @@ def running_service(
 
 
 def _wait_until(
-    client: httpx.Client, path: str, process: subprocess.Popen[bytes], log_file: Path
+    client: httpx.Client,
+    path: str,
+    process: subprocess.Popen[bytes] | ForkedProcess,
+    log_file: Path,
 ) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
