@@ -53,10 +53,6 @@ class Transport(Sessions):
     _full_text: FullText | None = None
 
     @cached_property
-    def _schema_makers(self) -> set[Neo4jGateway]:
-        return set()
-
-    @cached_property
     def unread(self) -> UnreadNotes:
         """What was met that cannot be read."""
         return UnreadNotes()
@@ -72,9 +68,6 @@ class Transport(Sessions):
         await self._patience.close()  # whose probe may begin to plan
         if self._planning is not None:
             self._planning.cancel()
-        # A thread that asks a silent Neo4j waits for minutes, and the process for the thread.
-        for gateway in tuple(self._schema_makers):
-            await asyncio.to_thread(gateway.close)
         await super().close()
 
     async def warm_up(self) -> None:
@@ -204,11 +197,7 @@ class Transport(Sessions):
 
     def _make_schema(self) -> FullText:
         with Neo4jGateway(self.address, connect_timeout_seconds=self.timeout_seconds) as gateway:
-            self._schema_makers.add(gateway)
-            try:
-                return apply_schema(gateway)
-            finally:
-                self._schema_makers.discard(gateway)
+            return apply_schema(gateway)
 
     async def _full_text_names(self) -> FullText:
         """The names of the full-text indexes, by label: one may have been there before ours."""
