@@ -289,20 +289,7 @@ class Engine:
                 return await self._answers.of_item(listing, item_id, started)
 
     async def recourse(self, user_id: str, item_id: str, k: int, event: str) -> Recourse:
-        """The smallest added evidence that brings an item into a user's list.
-
-        Args:
-            user_id: the user.
-            item_id: the item.
-            k: length of the list.
-            event: the kind of event that is added.
-
-        Raises:
-            NotFoundError: there is no such user, or no such item at the last refresh.
-            BusyError: as much as can be done is in hand.
-            SnapshotError: nothing has been refreshed yet.
-            Neo4jError: the graph cannot be read in time.
-        """
+        """See `recsvc.recommend.recourse.RecourseFinder.find`."""
         query = RecommendationQuery(k=k, explain="none", in_experiments=False)
         snapshot, asked = await self._queries.resolve(query, query)
         return await self._recourse.find(user_id, item_id, event, asked, snapshot)
