@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import neo4j
 import numpy as np
@@ -96,7 +96,8 @@ def session(neo4j_address: Neo4jAddress) -> Iterator[neo4j.Session]:
 
 def notifications(session: neo4j.Session, query: Query, prefix: str) -> list[str]:
     parameters = {name: VALUES[kind] for name, kind in query.params.items()}
-    summary = session.run(cast(LiteralString, f"{prefix}{query.text}"), parameters).consume()
+    text = f"{prefix}{query.text}"
+    summary = session.run(text, parameters).consume()  # pyright: ignore[reportArgumentType]
     return [
         f"{query.name}: {status.gql_status} {status.status_description}"
         for status in summary.gql_status_objects
@@ -237,15 +238,12 @@ def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
     assert planned(names[:1], one=False) > 2  # else nobody needs it
 
 
-OTHER_MODELS = Query(
-    "tests/other_models", "", "write", {}, {},
-    """
-    MATCH (u:User) WITH u, u.embedding_lightgcn_a AS vector
-    SET u.embedding_deepwalk_a = vector, u.embedding_deepwalk_b = vector,
-        u.embedding_fastrp_a = vector, u.embedding_fastrp_b = vector,
-        u.embedding_mf_a = vector, u.embedding_mf_b = vector
-    """,
-)  # fmt: skip
+COPIES = ", ".join(
+    f"u.embedding_{model}_{slot} = vector" for model in EMBEDDING_MODELS for slot in "ab"
+)
+OTHER_MODELS = replace(
+    EMPTY, text=f"MATCH (u:User) WITH u, u.embedding_lightgcn_a AS vector SET {COPIES}"
+)
 
 
 def test_nearest_users_are_found_in_every_slot(gateway: Neo4jGateway) -> None:
@@ -256,7 +254,7 @@ def test_nearest_users_are_found_in_every_slot(gateway: Neo4jGateway) -> None:
             gateway.run(query)
     gateway.run(catalogue()["ingest/await_indexes"])
     queries = [q for q in catalogue().folder("serve") if "similar_users" in q.name]
-    assert len(queries) == 10  # five models with vectors, two slots each
+    assert len(queries) == 2 * len(EMBEDDING_MODELS)  # two slots each
     for query in queries:
         (found,) = gateway.run(query, user_id="u", k=1)
         # The index keeps vectors quantized, which moves its scores a little.
@@ -378,9 +376,9 @@ def test_pasted_query_reads_the_ids_and_draws_the_paths(
         "item_user_item", path_parameters([(hostile, hostile + "q")], hostile, KINDS, limit=3)
     )
     literal = f"{text[: text.rindex('] AS pair' + chr(10))]}] AS pair RETURN pair"
-    (row,) = session.run(cast(LiteralString, literal))
+    (row,) = session.run(literal)  # pyright: ignore[reportArgumentType]
     assert row["pair"] == {"evidence_id": hostile, "item_id": hostile + "q"}
-    (row,) = session.run(cast(LiteralString, text))
+    (row,) = session.run(text)  # pyright: ignore[reportArgumentType]
     ids = [node.get("item_id", node.get("user_id")) for node in row["path"].nodes]
     assert ids == [hostile, hostile + "p", hostile + "q"]
     assert row["start"].nodes[0]["user_id"] == hostile
