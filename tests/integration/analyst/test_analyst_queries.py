@@ -5,6 +5,7 @@ plain Python.
 """
 
 from collections import Counter, defaultdict
+from datetime import datetime
 
 import networkx as nx
 import pytest
@@ -228,6 +229,26 @@ def test_nearest_items(asked: Asked) -> None:
     near(rows, "item_id", dict(best(cosines(asked.vectors["Item"], ITEM))))
     assert [row["people"] for row in rows] == [asked.people[row["item_id"]] for row in rows]
     assert asked.ask("nearest_items", item_id="i88") == []
+
+
+def test_next_items(asked: Asked) -> None:
+    newest = defaultdict[str, dict[str, datetime]](dict)
+    for (user, item, _), events in asked.shop.interactions.items():
+        at = max(event.at for event in events)
+        newest[user][item] = max(at, newest[user].get(item, at))
+    people, first = Counter[str](), Counter[str]()
+    for own in newest.values():
+        if ITEM in own:
+            later = sorted((at, item) for item, at in own.items() if at > own[ITEM])
+            people.update(item for _, item in later[:10])
+            first.update(item for at, item in later[:10] if at == later[0][0])
+    order = sorted(people, key=lambda item: (-people[item], -first[item], item))[:20]
+    rows = asked.ask("next_items")
+    assert [(row["item_id"], row["people"], row["first"]) for row in rows] == [
+        (item, people[item], first[item]) for item in order
+    ]
+    assert rows
+    assert asked.ask("next_items", item_id="i88") == []
 
 
 def test_shared_categories(asked: Asked) -> None:
