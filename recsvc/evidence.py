@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float64, Int, Int64
+from jaxtyping import Float, Float64, Int, Int64
 from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph, IdMap
@@ -15,6 +15,10 @@ from recsvc.event_kinds import NOTHING, EventSettings, find_kind
 
 EvidenceKind = Literal["item", "user", "category"]
 EVIDENCE_KINDS: tuple[EvidenceKind, ...] = ("item", "user", "category")
+
+EvidenceMatrices = Mapping[EvidenceKind | Literal["since"], sp.csr_matrix]
+"""The evidence of many users: weights by kind, [users, evidence nodes of that kind], and beside the
+items `since`: 1 + `EvidenceNode.since` of each of them, nothing where no time is known."""
 
 _SECONDS_PER_DAY = 86_400.0
 _MOST_HALF_LIVES = 40.0
@@ -30,6 +34,8 @@ class EvidenceNode:
         weight: how much it says; negative for a dislike.
         event: the strongest kind of event, for items.
         category_kind: for categories: genre, tag, brand, …
+        since: for items, how many others the user did something with later; None where no time is
+            known.
     """
 
     kind: EvidenceKind
@@ -37,6 +43,7 @@ class EvidenceNode:
     weight: float
     event: str | None = None
     category_kind: str | None = None
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +63,15 @@ class Evidence:
     def rows(self, kind: EvidenceKind, ids: IdMap) -> "EvidenceRows":
         """The evidence of one kind that `ids` knows, as rows."""
         known = [
-            (position, row, node.weight)
+            (position, row, node.weight, np.nan if node.since is None else node.since)
             for position, node in enumerate(self.nodes)
             if node.kind == kind and (row := ids.row(node.id)) >= 0
         ]
-        position, row, weight = zip(*known, strict=True) if known else ((), (), ())
+        position, row, weight, since = zip(*known, strict=True) if known else ((), (), (), ())
         return EvidenceRows(
-            np.array(position, np.int64), np.array(row, np.int64), np.array(weight, np.float64)
-        )
+            np.array(position, np.int64), np.array(row, np.int64), np.array(weight, np.float64),
+            np.array(since, np.float64),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,16 +82,59 @@ class EvidenceRows:
         position: index in `Evidence.nodes`.
         row: row of the node among the ids of its kind.
         weight: its weight.
+        since: see `EvidenceNode`; NaN where no time is known. Without it none is.
         made: what signals made of it; they are of a snapshot, into which no request writes.
     """
 
     position: Int64[NDArray[np.int64], " evidence"]
     row: Int64[NDArray[np.int64], " evidence"]
     weight: Float64[NDArray[np.float64], " evidence"]
+    since: Float64[NDArray[np.float64], " evidence"] | None = None
     made: dict[object, Any] = field(init=False, repr=False, default_factory=dict[object, Any])
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def latest(self, half_life: float) -> "EvidenceRows":
+        """The evidence of which a time is known, each piece by how lately it was done.
+
+        e_j · 2^(−min(s_j / h, 40)), where s_j is how many other items the user did something with
+        later, and h the half-life. What s_j is does not depend on what else is left out.
+        """
+        if self.since is None:
+            return self.take(np.zeros(0, np.int64))
+        rows = self.take(np.flatnonzero(np.isfinite(self.since)))
+        assert rows.since is not None
+        return replace(rows, weight=rows.weight * _faded(rows.since / half_life))
+
+    def take(self, some: Int64[NDArray[np.int64], " some"]) -> "EvidenceRows":
+        """Some of the pieces."""
+        since = None if self.since is None else self.since[some]
+        return EvidenceRows(self.position[some], self.row[some], self.weight[some], since)
+
+
+def latest_evidence(given: EvidenceMatrices, half_life: float) -> sp.csr_matrix:
+    """`EvidenceRows.latest` of many users, [users, items].
+
+    Args:
+        given: their items, and `since` of them; without it no time is known.
+        half_life: how many later items halve what an item says.
+    """
+    items, since = given["item"], given.get("since")
+    if since is None:
+        return sp.csr_matrix(items.shape, dtype=items.dtype)
+    shares = sp.csr_matrix(
+        (_faded((since.data - 1.0) / half_life).astype(np.float32), since.indices, since.indptr),
+        shape=since.shape,
+    )
+    return sp.csr_matrix(items.multiply(shares), dtype=np.float32)
+
+
+def _faded(
+    half_lives: Float[NDArray[np.floating[Any]], " n"],
+) -> Float64[NDArray[np.float64], " n"]:
+    """2 to the power of minus these; nothing fades so far that 32 bits cannot tell it from 0."""
+    return np.exp2(-np.minimum(np.asarray(half_lives, np.float64), _MOST_HALF_LIVES))
 
 
 def interaction_weights(
@@ -124,7 +175,7 @@ def interaction_weights(
     least = np.full(int(user_index.max(initial=-1)) + 1, np.inf)
     np.minimum.at(least, user_index[counts], half_lives[counts])
     since = np.where(counts, half_lives - least[user_index], 0.0)
-    return strength * np.exp2(-since.clip(max=_MOST_HALF_LIVES))
+    return strength * _faded(since)
 
 
 def item_evidence(
@@ -142,7 +193,7 @@ def item_evidence(
 
     Returns:
         One node per item, in the order the items first appear, with the kind of event that says
-        most of what the node says.
+        most of what the node says, and with how many items came later.
     """
     if not rows:
         return []
@@ -156,13 +207,25 @@ def item_evidence(
     by_item: dict[str, list[tuple[float, str]]] = {}
     for item_id, event, value in zip(item_ids, kinds, values.tolist(), strict=True):
         by_item.setdefault(item_id, []).append((value, event))
+    since = _since(item_ids, times)
     nodes: list[EvidenceNode] = []
     for item_id, did in by_item.items():
         value = sum(value for value, _ in did)
         if value != 0.0:
             event = (max if value > 0.0 else min)(did)[1]
-            nodes.append(EvidenceNode("item", item_id, value, event))
+            nodes.append(EvidenceNode("item", item_id, value, event, since=since.get(item_id)))
     return nodes
+
+
+def _since(item_ids: Sequence[str], times: Sequence[float | None]) -> dict[str, int]:
+    """How many of the items have a later time, by item; of an item its newest time counts."""
+    newest: dict[str, float] = {}
+    for item_id, at in zip(item_ids, times, strict=True):
+        if at is not None:
+            newest[item_id] = max(at, newest.get(item_id, at))
+    ascending = np.sort(np.array(list(newest.values()), np.float64))
+    later = len(ascending) - np.searchsorted(ascending, list(newest.values()), side="right")
+    return dict(zip(newest, later.tolist(), strict=True))
 
 
 def hidden_items(
@@ -232,6 +295,48 @@ def seen_matrix(graph: HeteroGraph) -> sp.csr_matrix:
         (np.ones(len(did), np.float32), (did.user_index, did.item_index)),
         shape=(len(graph.users), len(graph.items)),
     )
+
+
+def pair_times(graph: HeteroGraph) -> sp.csr_matrix:
+    """When each user did something with each item last, in Unix seconds, float64 [users, items].
+
+    A pair of which no time is known is not stored.
+    """
+    did = graph.interactions
+    known = ~np.isnan(did.last_at)
+    user, item, at = did.user_index[known], did.item_index[known], did.last_at[known]
+    # Interactions are sorted by user and item: those of one pair stand together.
+    first = np.flatnonzero(
+        np.r_[True, (user[1:] != user[:-1]) | (item[1:] != item[:-1])][: len(at)]
+    )
+    newest = np.maximum.reduceat(at, first) if len(at) else at
+    shape = (len(graph.users), len(graph.items))
+    return sp.csr_matrix((newest, (user[first], item[first])), shape=shape)
+
+
+def has_order(graph: HeteroGraph) -> bool:
+    """Whether somebody did something after something else."""
+    did = graph.interactions
+    known = ~np.isnan(did.last_at)
+    user, at = did.user_index[known], did.last_at[known]
+    return bool(((user[1:] == user[:-1]) & (at[1:] != at[:-1])).any())
+
+
+def since_matrix(graph: HeteroGraph) -> sp.csr_matrix:
+    """`since` of `EvidenceMatrices`, of all users: what `item_evidence` gives for each, at once."""
+    times = pair_times(graph)
+    owner = np.repeat(np.arange(times.shape[0]), np.diff(times.indptr))
+    order = np.lexsort((-times.data, owner))
+    sorted_owner, sorted_time = owner[order], times.data[order]
+    place = np.arange(len(order))
+    first = np.r_[
+        True, (sorted_owner[1:] != sorted_owner[:-1]) | (sorted_time[1:] != sorted_time[:-1])
+    ]
+    # Items of one time are as far from the newest as the first of them.
+    place = np.maximum.accumulate(np.where(first[: len(order)], place, 0))
+    later = np.empty(len(order), np.float32)
+    later[order] = place - times.indptr[sorted_owner] + 1.0
+    return sp.csr_matrix((later, times.indices, times.indptr), shape=times.shape)
 
 
 def settings_of(names: Sequence[str], events: Mapping[str, EventSettings]) -> list[EventSettings]:

@@ -1,6 +1,6 @@
 """What a blend holds out: the same of every signal, whether it is fitted, computed or counted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from loaders.types import HeteroGraph
 from recsvc.blend.options import BlendOptions
 from recsvc.evaluation.splits import MANY, entries, hold_out_again, id_numbers, without_pairs
-from recsvc.evidence import EvidenceKind
+from recsvc.evidence import EvidenceMatrices, pair_times, since_matrix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ def held_out_mask(
     Args:
         graph: nodes and relationships.
         evidence: weights of all users, [users, items].
-        options: share and number of users.
+        options: share, number of users, and which of their items.
         seed: decides which.
 
     Returns:
@@ -63,6 +63,7 @@ def held_out_mask(
     return hold_out_again(
         evidence, id_numbers(graph.users), id_numbers(graph.items), options.held_out_share,
         most_users=options.validation_users, seed=seed,
+        times=pair_times(graph) if options.hold_out == "latest" else None,
     )  # fmt: skip
 
 
@@ -70,17 +71,19 @@ def all_evidence(
     graph: HeteroGraph,
     items: sp.csr_matrix,
     users: Int64[NDArray[np.int64], " n"] | None = None,
-) -> dict[EvidenceKind, sp.csr_matrix]:
-    """All that is known of users, by kind: the items that are given, follows, preferences.
+) -> EvidenceMatrices:
+    """All that is known of users: the items that are given, when they were, follows, preferences.
 
     Args:
         graph: nodes and relationships.
         items: evidence of everybody, [users, items].
         users: of whom; of everybody unless given.
     """
-    n = len(graph.users)
-    found: dict[EvidenceKind, sp.csr_matrix] = {
+    n, did = len(graph.users), graph.interactions
+    own = did if users is None else did.take(np.isin(did.user_index, users))
+    found: EvidenceMatrices = {
         "item": items,
+        "since": since_matrix(replace(graph, interactions=own)),
         "user": graph.follows.matrix(n, n, weighted=False),
         "category": graph.prefers.matrix(n, len(graph.categories)),
     }

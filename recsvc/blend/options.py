@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from recsvc.evaluation.splits import HoldOut
+
 
 def split_commas(value: object) -> object:
     """Names with commas between, as `--set` gives them, apart."""
@@ -39,6 +41,9 @@ class BlendOptions(BaseModel):
     """Users whose held-out items the weights of the blend are learned on."""
     held_out_share: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Share of a validation user's items that is held out."""
+    hold_out: HoldOut = "random"
+    """Which of a validation user's items: some at random, or the latest. Items of which no time is
+    known come before those with one, at random."""
     row_size: int = Field(default=200, ge=10, le=10_000)
     """Entries kept in each PageRank and meta-path row."""
     kernel_size: int = Field(default=500, ge=10, le=10_000)

@@ -41,6 +41,10 @@ Side = Annotated[
     str | None, typer.Option(help="Folder or data set whose follows and categories count too.")
 ]
 Trials = Annotated[int | None, typer.Option(min=1, help="How many options are tried.")]
+HoldOut = Annotated[
+    Literal["random", "latest"],
+    typer.Option(help="Which of each user's items options are chosen on: some, or the latest."),
+]
 
 
 def train(
@@ -101,6 +105,7 @@ def evaluate(
         ),
     ] = "validated",
     trials: Trials = None,
+    hold_out: HoldOut = "random",
     recommendations: Annotated[
         Path | None,
         typer.Option(
@@ -126,8 +131,12 @@ def evaluate(
     _check_evaluate(models, recommendations, as_served=as_served)
     started = time.perf_counter()
     settings = load_settings()
-    given = tuple(assignments or ())
-    options = TrialOptions(protocol, trials, seed, device_of(device), given, settings=settings)
+    # The blend holds out by itself; what the user sets comes later and wins.
+    blend = () if hold_out == "random" else (f"hybrid.hold_out={hold_out}",)
+    given = (*blend, *(assignments or ()))
+    options = TrialOptions(
+        protocol, trials, seed, device_of(device), given, hold_out, settings=settings
+    )
     data = read_trial(train_file, test_file, side, settings.events)
     say_unknown_kinds(data.unknown_kinds)
     if as_served:
@@ -169,6 +178,7 @@ def tune(
     sampler: Annotated[
         Literal["random", "tpe"], typer.Option(help="How options are drawn.")
     ] = "tpe",
+    hold_out: HoldOut = "random",
     seed: Seed = 0,
     device: Device = None,
     assignments: Assignments = None,
@@ -189,7 +199,7 @@ def tune(
     data = read_training_data(train_file, side, settings.events)
     say_unknown_kinds(unknown_kinds(data.graph.interactions.events, settings.events))
     say_left_out([model])
-    split = validation_split(data, seed)
+    split = validation_split(data, seed, hold_out)
     how = TuneOptions(trials, timeout_seconds, sampler, study)
     with epoch_bars(model) as watch:
         found = search(model, split, fixed, how, FitRun(seed, device=device_of(device)), watch)

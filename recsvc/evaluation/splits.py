@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +11,9 @@ from jaxtyping import Bool, Float64, Int64, UInt64
 from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph, Interactions
+
+HoldOut = Literal["random", "latest"]
+"""Which of a user's items are held out: some at random, or the latest."""
 
 MANY = 5
 """Items from which on a share of them is held out."""
@@ -21,8 +25,9 @@ def hold_out(
     *,
     minimum: int = MANY,
     seed: int,
+    times: sp.csr_matrix | None = None,
 ) -> Bool[NDArray[np.bool_], " edges"]:
-    """Hold out a random part of each user's items.
+    """Hold out a random part of each user's items, or the latest.
 
     A user with n different items loses round(n · fraction) of them (half to even), and always
     keeps at least one. All interactions of a user with an item go the same way, whatever their
@@ -33,6 +38,8 @@ def hold_out(
         fraction: share to hold out, above 0 and below 1.
         minimum: users with fewer different items keep them all.
         seed: decides which.
+        times: when each user did something with each item, stored where that is known, [users,
+            items]. With it the latest are held out.
 
     Returns:
         True where held out; one entry per relationship, or per stored entry of the matrix.
@@ -47,8 +54,10 @@ def hold_out(
         return np.zeros(0, np.bool_)
     width = int(items.max()) + 1
     pairs, edge_pair = np.unique(users * width + items, return_inverse=True)
-    place = np.random.default_rng(seed).random(len(pairs))
-    return _held_out_pairs(pairs // width, place, fraction, minimum)[edge_pair]
+    user, place = pairs // width, np.random.default_rng(seed).random(len(pairs))
+    if times is not None:
+        place = _latest_first(times, user, pairs % width, place)
+    return _held_out_pairs(user, place, fraction, minimum)[edge_pair]
 
 
 def id_numbers(ids: Iterable[str]) -> Int64[NDArray[np.int64], " ids"]:
@@ -80,6 +89,7 @@ def hold_out_again(
     most_users: int,
     minimum: int = MANY,
     seed: int,
+    times: sp.csr_matrix | None = None,
 ) -> Bool[NDArray[np.bool_], " edges"]:
     """Hold out as `hold_out` does, of some users, and mostly the same when the graph has grown.
 
@@ -97,6 +107,8 @@ def hold_out_again(
             and of those with 2 or more but fewer.
         minimum: from how many items on a user has many.
         seed: decides which.
+        times: see `hold_out`. With it the items of a user are taken by their times, and what is new
+            takes the place of what was held out.
 
     Returns:
         True where held out; one entry per stored entry.
@@ -110,6 +122,8 @@ def hold_out_again(
     owner = np.repeat(np.arange(len(users)), count)
     mask = chosen[owner]
     place = _mixed(items.view(np.uint64)[matrix.indices[mask]], user_hash[owner[mask]])
+    if times is not None:
+        place = _latest_first(times, owner[mask], matrix.indices[mask].astype(np.int64), place)
     wanted = np.maximum(1, _wanted(count[chosen], fraction))
     mask[mask] = _first_of_each(owner[mask], place, wanted)
     return mask
@@ -201,6 +215,21 @@ def _first_of_each(
     mask = np.zeros(len(user), np.bool_)
     mask[order] = rank < np.repeat(wanted, count)
     return mask
+
+
+def _latest_first(
+    times: sp.csr_matrix,
+    user: Int64[NDArray[np.int64], " pairs"],
+    item: Int64[NDArray[np.int64], " pairs"],
+    place: Float64[NDArray[np.float64], " pairs"] | UInt64[NDArray[np.uint64], " pairs"],
+) -> Float64[NDArray[np.float64], " pairs"]:
+    """A number for each pair, the latest 0. Pairs of one time, or of none, are by `place`."""
+    # Scipy gives a matrix where there are no pairs.
+    at = np.asarray(times[user, item], np.float64).ravel() if len(user) else np.zeros(0)
+    order = np.lexsort((place, -at))
+    number = np.empty(len(at))
+    number[order] = np.arange(len(at))
+    return number
 
 
 def _wanted(

@@ -45,6 +45,7 @@ from recsvc.evaluation.metrics import (
     paired_difference,
     top_k,
 )
+from recsvc.evaluation.splits import HoldOut
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import evidence_matrix, newest_time, seen_matrix
 from recsvc.models import FitReport, FitRun, FittedModel, TrainingData
@@ -91,6 +92,7 @@ class TrialOptions:
         seed: of splits and training.
         device: `cpu` or `cuda`.
         assignments: `name=value` or `model.name=value`; these options are not searched.
+        hold_out: which part of train options and epochs are chosen on.
         published: another file of configurations than the one of this package.
         settings: say more of options, below the assignments.
     """
@@ -100,6 +102,7 @@ class TrialOptions:
     seed: int = 0
     device: str = "cpu"
     assignments: Sequence[str] = ()
+    hold_out: HoldOut = "random"
     published: Path | None = None
     settings: Settings = field(default_factory=Settings.model_construct)
 
@@ -341,7 +344,7 @@ def _validated(
     fixed = model_values(options.settings, model, assigned(model, options.assignments))
     chosen, epochs, found, started = model_options(model, fixed), None, {}, perf_counter()
     if needs_validation(model):
-        split = validation_split(data, options.seed)
+        split = validation_split(data, options.seed, options.hold_out)
         how = TuneOptions(options.trials or default_trials(model))
         tuning = tune(model, split, fixed, how, run, watch)
         if tuning.interrupted:

@@ -11,9 +11,9 @@ from loaders.types import HeteroGraph
 from recsvc.blend.hold_out import split_by
 from recsvc.errors import SettingsError, TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
-from recsvc.evaluation.splits import hold_out
+from recsvc.evaluation.splits import HoldOut, hold_out
 from recsvc.event_kinds import EventSettings, speaking_kinds
-from recsvc.evidence import evidence_matrix, newest_time
+from recsvc.evidence import evidence_matrix, newest_time, pair_times
 from recsvc.models import (
     MODELS,
     EpochRecord,
@@ -166,13 +166,19 @@ def needs_validation(name: str) -> bool:
     return has_epochs(name) or bool(MODELS[name].search)
 
 
-def validation_split(data: TrainingData, seed: int) -> ValidationSplit:
+def validation_split(data: TrainingData, seed: int, which: HoldOut = "random") -> ValidationSplit:
     """Hold out a fifth of each user's items.
+
+    Args:
+        data: all of the training data.
+        seed: decides which, or which of those of one time.
+        which: some at random, or the latest.
 
     Raises:
         TrainingError: no user has enough items.
     """
-    mask = hold_out(data.evidence, _VALIDATION_SHARE, seed=seed)
+    times = pair_times(data.graph) if which == "latest" else None
+    mask = hold_out(data.evidence, _VALIDATION_SHARE, seed=seed, times=times)
     if not mask.any():
         raise TrainingError(
             "no user has 5 items or more, so nothing can be held out to validate on: "
@@ -192,6 +198,7 @@ def fit_part(
         TrainingError: the model cannot be fitted, or its arrays do not fit into memory.
     """
     started = perf_counter()
+    MODELS[name].require_speech(split.part)
     model, report = MODELS[name].fit(split.part, options, replace(run, validation=split.held_out))
     ndcg = mean_ndcg(model.scores, split.part.evidence, split.held_out.held_out)
     return model, Tried(
@@ -208,6 +215,7 @@ def fit_whole(
     Raises:
         TrainingError: the model cannot be fitted, or its arrays do not fit into memory.
     """
+    MODELS[name].require_speech(data)
     return MODELS[name].fit(data, options, replace(run, validation=None))
 
 

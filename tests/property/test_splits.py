@@ -224,3 +224,30 @@ def test_half_of_many_is_held_out_whatever_else_there_is() -> None:
     fewer = hold_out_half(whole[:100], able[:20_000], numbers[:100], numbers, most_users=99, seed=0)
     again = mask[:20_000].reshape(100, 200)[fewer.reshape(100, 200).any(axis=1)]
     np.testing.assert_array_equal(fewer.reshape(100, 200)[fewer.reshape(100, 200).any(1)], again)
+
+
+@given(PAIRS, FRACTIONS, SEEDS)
+def test_the_latest_of_each_user_are_held_out_and_what_has_no_time_is_the_oldest(
+    edges, fraction, seed
+) -> None:
+    matrix = numbered(edges)
+    at = np.random.default_rng(seed).integers(1, 9, matrix.nnz).astype(float)
+    times = entries(sp.csr_matrix((at, matrix.indices, matrix.indptr), matrix.shape), at < 8)
+    for mask in (
+        hold_out(matrix, fraction, minimum=1, seed=seed, times=times),
+        hold_out_again(
+            matrix, USER_NUMBERS, ITEM_NUMBERS, fraction,
+            most_users=99, minimum=1, seed=seed, times=times,
+        ),
+    ):  # fmt: skip
+        held, kept = entries(matrix, mask), entries(matrix, ~mask)
+        for user in range(9):
+            lost, left = (
+                [times[user, item] for item in part[user].indices] for part in (held, kept)
+            )
+            assert not lost or not left or min(lost) >= max(left)
+    random = hold_out(matrix, fraction, minimum=1, seed=seed)
+    latest = hold_out(matrix, fraction, minimum=1, seed=seed, times=times)
+    assert np.diff(entries(matrix, random).indptr).tolist() == (
+        np.diff(entries(matrix, latest).indptr).tolist()
+    )

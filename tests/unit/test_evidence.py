@@ -11,10 +11,14 @@ from recsvc.evidence import (
     Evidence,
     EvidenceNode,
     evidence_matrix,
+    has_order,
     interaction_weights,
     item_evidence,
+    latest_evidence,
     newest_time,
+    pair_times,
     seen_matrix,
+    since_matrix,
 )
 
 DAY = 86_400.0
@@ -219,7 +223,7 @@ def test_events_that_cancel_out_are_no_evidence() -> None:
 
 def test_dislike_is_negative_evidence_and_named_by_its_event() -> None:
     (node,) = item_evidence([("a", "drop", 1.0, NOW - 2 * DAY)], EVENTS, now=NOW)
-    assert node == EvidenceNode("item", "a", pytest.approx(-0.19), "drop")
+    assert node == EvidenceNode("item", "a", pytest.approx(-0.19), "drop", since=0)
 
 
 def test_evidence_rows_keep_the_kind_and_the_known() -> None:
@@ -236,3 +240,62 @@ def test_evidence_rows_keep_the_kind_and_the_known() -> None:
     nothing = evidence.rows("user", IdMap(["a"]))
     assert len(nothing) == 0
     assert (nothing.row.dtype, nothing.weight.dtype) == (np.int64, np.float64)
+
+
+# --- the order of time ------------------------------------------------------------------------
+
+
+def test_since_is_how_many_items_came_later() -> None:
+    """Of an item its newest time counts, whatever the kind; what is done at once is as far."""
+    rows = [
+        ("a", "interaction", 1.0, NOW), ("b", "interaction", 1.0, NOW - 1.0),
+        ("c", "interaction", 1.0, NOW - 1.0), ("d", "interaction", 1.0, NOW - 3.0),
+        ("d", "play", 1.0, NOW - 9.0), ("e", "drop", 0.0, NOW - 5.0),
+        ("f", "interaction", 1.0, None), ("b", "view", 1.0, NOW - 8.0),
+        ("g", "interaction", 1.0, NOW - 9.0),
+    ]  # fmt: skip
+    since = {node.id: node.since for node in item_evidence(rows, EVENTS, now=NOW)}
+    assert since == {"a": 0, "b": 1, "c": 1, "d": 3, "f": None, "g": 5}
+
+
+@given(DID)
+def test_since_of_all_users_is_that_of_each(did: dict) -> None:
+    graph = graph_of(did)
+    since, times = since_matrix(graph), pair_times(graph)
+    evidence = evidence_matrix(graph, EVENTS, now=NOW, dislikes=True)
+    for user in range(3):
+        rows = [
+            (f"i{i}", event, weight, at)
+            for (u, i, event), (weight, at) in did.items() if u == user
+        ]  # fmt: skip
+        for node in item_evidence(rows, EVENTS, now=NOW):
+            item = graph.items.row(node.id)
+            assert since[user, item] == (0 if node.since is None else node.since + 1)
+            known = [at for i, _, _, at in rows if i == node.id and at is not None]
+            assert times[user, item] == max(known, default=0.0)
+        own = Evidence(tuple(item_evidence(rows, EVENTS, now=NOW))).rows("item", graph.items)
+        latest = own.latest(1.5)
+        expected = np.zeros(4)
+        expected[latest.row] = latest.weight
+        given_matrices = {"item": evidence[[user]], "since": since[[user]]}
+        found = latest_evidence(given_matrices, 1.5).toarray()[0]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-30)
+
+
+def test_the_latest_evidence_is_the_written_formula() -> None:
+    nodes = tuple(
+        EvidenceNode("item", f"i{n}", 2.0, since=since)
+        for n, since in enumerate([3, None, 0, 10_000])
+    )
+    own = Evidence(nodes).rows("item", IdMap(["i0", "i1", "i2", "i3"])).latest(3.0)
+    assert own.position.tolist() == [0, 2, 3]
+    assert own.weight.tolist() == [1.0, 2.0, 2.0 * 2.0**-40]
+
+
+@pytest.mark.parametrize(
+    ("times", "order"),
+    [((None, None), False), ((NOW, NOW), False), ((NOW, None), False), ((NOW, NOW + 1.0), True)],
+)
+def test_there_is_an_order_where_a_user_did_things_at_two_times(times: tuple, order: bool) -> None:
+    did = {(1, i, "play"): (1.0, at) for i, at in enumerate(times)} | {(2, 0, "play"): (1.0, 7e8)}
+    assert has_order(graph_of(did)) == order
