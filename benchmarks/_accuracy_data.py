@@ -137,6 +137,35 @@ def sepgcn_gowalla(data: Path, folder: Path, seed: int) -> Split:
     )  # fmt: skip
 
 
+def retailrocket(data: Path, folder: Path, seed: int) -> Split:
+    """RetailRocket as SSLRec prepared it: views, carts and purchases, the last items held out."""
+    return _in_order("retailrocket", data / "retailrocket-sslrec", folder)
+
+
+def taobao(data: Path, folder: Path, seed: int) -> Split:
+    """A sample of Taobao's UserBehavior: views, carts, favourites and purchases, the same way."""
+    return _in_order("taobao", data / "taobao-userbehavior-sample", folder)
+
+
+def _in_order(name: str, archives: Path, folder: Path) -> Split:
+    """The last items of each user are held out, with all that was done with them."""
+    unpack(archives, folder / "files")
+    source = open_source(name, next((folder / "files").rglob("*.*")).parent)
+    interactions = table(source, INTERACTIONS)
+    pairs = core(interactions.select(PAIR).unique().sort(PAIR), least=2)
+    train, test = latest_split(interactions.join(pairs, on=PAIR, how="semi"))
+    known = pairs["item_id"].unique().implode()
+    side = {
+        spec: table(source, spec).filter(pl.col("item_id").is_in(known))
+        if spec is ITEM_CATEGORIES
+        else table(source, spec)
+        for spec in (CATEGORIES, ITEM_CATEGORIES)
+        if spec in source.specs
+    }
+    how = f"items of 2 people or more, the last {SHARE:.0%} of each user's items"
+    return write(folder / "tables", train, test, side, how)
+
+
 def ciao(data: Path, folder: Path, seed: int) -> Split:
     """Ciao, its products and users with 5 ratings or more; a category is the product's own."""
     source = open_source("ciao", data / "ciao")
@@ -166,8 +195,12 @@ DATASETS: Mapping[str, Callable[[Path, Path, int], Split]] = {
     "gowalla": gowalla,
     "ml-100k": ml_100k,
     "sepgcn-gowalla": sepgcn_gowalla,
+    "retailrocket": retailrocket,
+    "taobao": taobao,
     "ciao": ciao,
 }
+IN_ORDER = ("sepgcn-gowalla", "retailrocket", "taobao")
+"""Those of which the test table is what came later."""
 
 
 def read_split(name: str, data: Path, seed: int) -> tuple[Split, TrialData]:
@@ -211,6 +244,21 @@ def random_split(
     count = pl.len().over("user_id")
     chosen = (count >= LEAST) & (order <= (count * share).round())
     held_out = pairs.with_columns(draw).filter(chosen).select(PAIR)
+    ordered = interactions.sort(PAIR)
+    return (
+        ordered.join(held_out, on=PAIR, how="anti", maintain_order="left"),
+        ordered.join(held_out, on=PAIR, how="semi", maintain_order="left"),
+    )
+
+
+def latest_split(
+    interactions: pl.DataFrame, share: float = SHARE
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The latest share of each user's items goes to the test, with all events on them."""
+    pairs = interactions.group_by(PAIR).agg(pl.col("timestamp").max()).sort(PAIR)
+    order = pl.col("timestamp").rank("ordinal", descending=True).over("user_id")
+    count = pl.len().over("user_id")
+    held_out = pairs.filter((count >= LEAST) & (order <= (count * share).round())).select(PAIR)
     ordered = interactions.sort(PAIR)
     return (
         ordered.join(held_out, on=PAIR, how="anti", maintain_order="left"),

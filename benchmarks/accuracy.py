@@ -4,11 +4,12 @@
                                   [--seeds 0 1 2] [--set model.name=value …] [--each] [--data DIR]
                                   [--save FILE] [--against FILE]
 
-The data sets are gowalla (LightGCN's published split), lastfm, ml-100k, sepgcn-gowalla (split by
-time) and ciao; DIR holds a folder of each. All items are ranked but those of the training part, for
-every user with something to find. Options and λ are chosen on a part of the training table; the
-test table is looked at once for each model and seed. A seed decides the split (but for the
-published ones) and the training.
+The data sets are gowalla (LightGCN's published split), lastfm, ml-100k, ciao, and in order of time
+sepgcn-gowalla, retailrocket and taobao; DIR holds a folder of each. All items are ranked but those
+of the training part, for every user with something to find. Options and λ are chosen on a part of
+the training table, the latest items of users where the test is what came later; the test table is
+looked at once for each model and seed. A seed decides the split (but for the published ones and
+those in order of time) and the training.
 
 `--each` measures `hybrid` with, and without, each of its signals, and each signal alone. λ is
 learned again without the signal; nothing is fitted again. Differences are paired, over the same
@@ -31,7 +32,14 @@ import scipy.sparse as sp
 from _environment import describe
 from numpy.typing import NDArray
 
-from benchmarks._accuracy_data import DATA, DATASETS, Split, read_hold_out, read_split
+from benchmarks._accuracy_data import (
+    DATA,
+    DATASETS,
+    IN_ORDER,
+    Split,
+    read_hold_out,
+    read_split,
+)
 from recsvc.blend.blend import scaled_scores
 from recsvc.blend.hold_out import ValidationSplit
 from recsvc.blend.reliance import effective_counts
@@ -50,7 +58,8 @@ from recsvc.training.experiment import TrialData, TrialOptions, rank_fitted
 from recsvc.training.fit import assigned, model_options
 
 if TYPE_CHECKING:
-    from recsvc.evidence import EvidenceKind
+    from recsvc.evaluation.splits import HoldOut
+    from recsvc.evidence import EvidenceMatrices
 
 USERS_AT_ONCE = 500
 METRICS = ("recall@20", "ndcg@20")
@@ -77,7 +86,11 @@ def main() -> None:
     for seed in options.seeds:
         split, data = read_split(options.dataset, options.data, seed)
         _print_head(options.dataset, split, data)
-        chosen = TrialOptions(options.protocol, options.trials, seed, assignments=options.set)
+        which: HoldOut = "latest" if options.dataset in IN_ORDER else "random"
+        given = (f"hybrid.hold_out={which}", *options.set)
+        chosen = TrialOptions(
+            options.protocol, options.trials, seed, assignments=given, hold_out=which
+        )
         found = {model: _measured(model, data, chosen) for model in options.models}
         if options.each:
             hold_out = read_hold_out(options.dataset, options.data, seed)
@@ -162,11 +175,9 @@ def ranked_together(models: Mapping[str, HybridModel], data: TrialData) -> Found
     blend, besides = (one := next(iter(models.values()))).blend, one.besides
     parts: dict[str, list[Ranking]] = {name: [] for name in models}
     for users in np.array_split(data.users, -(-len(data.users) // USERS_AT_ONCE)):
-        given: dict[EvidenceKind, sp.csr_matrix] = {
-            kind: known[users] for kind, known in besides.items()
-        }
-        given["item"] = data.evidence[users]
-        scores = {s.name: scaled_scores(s, given[s.kind]) for s in blend.signals}
+        given: EvidenceMatrices = {kind: known[users] for kind, known in besides.items()}
+        given = {**given, "item": data.evidence[users]}
+        scores = {s.name: scaled_scores(s, s.weighed_of(given)) for s in blend.signals}
         counts = effective_counts(given)
         for name, model in models.items():
             own, relied = model.blend, model.blend.reliance

@@ -83,6 +83,7 @@ _PLACEHOLDER = {
     "mostly_popular": "reasons",
     "you": "items",
     "like": "categories",
+    "after": "items",
     "unlike": "names",
     "people": "count",
     "linked": "count",
@@ -118,6 +119,8 @@ class TextSettings(BaseModel):
     """What the user did, by kind of event; the plural form is that of the number of items."""
     like: Mapping[str, Phrase] = Field(default_factory=lambda: _LIKE)
     """What the user prefers, by kind of category; the plural form is that of their number."""
+    after: Phrase = "it is often next after {items}"
+    """What the user did and others often went on from to the item."""
     unlike: Phrase = "it is unlike {names}"
     """What the user dislikes and the item is the opposite of."""
     people: Mapping[str, Phrase] = Field(default_factory=lambda: _PEOPLE)
@@ -198,7 +201,8 @@ class TextSettings(BaseModel):
             _check_phrase(f"{kind}: ", phrase, info)
         return given
 
-    @field_validator("because", "mostly_popular", "between", "before_last", "unlike", "linked",
+    @field_validator("because", "mostly_popular", "between", "before_last", "after", "unlike",
+                     "linked",
                      "many", "popular", "nothing", "newcomer", "seen", "disliked",
                      "hidden", "shown", "promoted", "tried_out",
                      "home_people", "home_new", "home_new_in", "home_popular")  # fmt: skip

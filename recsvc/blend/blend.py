@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from recsvc.blend.bounds import ItemBounds
 from recsvc.blend.ranking import best_items
 from recsvc.blend.reliance import ALIKE, COUNTED, Reliance, effective_count, effective_counts
-from recsvc.evidence import Evidence, EvidenceKind, EvidenceRows
+from recsvc.evidence import Evidence, EvidenceMatrices, EvidenceRows
 from recsvc.signals.base import Signal
 
 BASE = "base"
@@ -224,7 +224,7 @@ class Blend:
         base = self.base_weight * float(self.reliance.base(counts[0]))
         spoken: list[tuple[Signal, float, EvidenceRows]] = []
         for signal, weight in zip(self.signals, self.weights, strict=True):
-            rows = known[id(signal.ids)]
+            rows = signal.weighed(known[id(signal.ids)])
             if not weight or not len(rows):
                 continue
             rms = np.sqrt(signal.mean_square(rows))
@@ -237,20 +237,17 @@ class Blend:
                 spoken.append((signal, weight * relied / float(rms), rows))
         return ScoredUser(self.prior, base, counted, tuple(spoken), self.bounds)
 
-    def batch_scores(
-        self, evidence: Mapping[EvidenceKind, sp.csr_matrix]
-    ) -> Float32[NDArray[np.float32], "n items"]:
+    def batch_scores(self, evidence: EvidenceMatrices) -> Float32[NDArray[np.float32], "n items"]:
         """What `score` gives for each of n users.
 
         Args:
-            evidence: by kind, [n, evidence nodes of that kind].
+            evidence: of each kind.
         """
         counts = effective_counts(evidence)
         base = self.base_weight * self.reliance.base(counts[0])
         scores = base[:, None].astype(np.float32) * self.prior
         for signal, weight in zip(self.signals, self.weights, strict=True):
-            if weight and evidence[signal.kind].nnz:
-                given = evidence[signal.kind]
+            if weight and (given := signal.weighed_of(evidence)).nnz:
                 raw = signal.batch_scores(given)
                 relied = self.reliance.signal(signal.name, signal.kind, *counts)
                 factor = weight * relied * unit_rms(raw)

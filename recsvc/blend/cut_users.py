@@ -21,7 +21,7 @@ from recsvc.blend.weights import Candidates, candidates_in_parts, random_halves,
 from recsvc.evaluation.groups import BY_ITEMS_KNOWN
 from recsvc.evaluation.metrics import accuracy
 from recsvc.evaluation.splits import entries
-from recsvc.evidence import EvidenceKind
+from recsvc.evidence import EvidenceKind, EvidenceMatrices
 from recsvc.signals import Signal
 
 USUAL: Final = Reliance(prior=1.5, follows=0.5, people=0.25)
@@ -110,7 +110,7 @@ def cut_users(
     signals: Sequence[Signal],
     weights: Mapping[str, float],
     prior: Float32[NDArray[np.float32], " items"],
-    given: Mapping[EvidenceKind, sp.csr_matrix],
+    given: EvidenceMatrices,
     held_out: sp.csr_matrix,
 ) -> CutUsers:
     """Validation users with 0, 1, 2, 3, 5, 10 and 20 of their items, and with all.
@@ -119,7 +119,7 @@ def cut_users(
         signals: made from what is left of all evidence.
         weights: λ by signal.
         prior: from the same.
-        given: what is known of each validation user, by kind, [users, evidence nodes].
+        given: what is known of each validation user.
         held_out: what is held out from each, [users, items].
     """
     rng = np.random.default_rng(0)
@@ -136,12 +136,14 @@ def cut_users(
         user.append(chosen)
         left.append(entries(whole, rank < most)[chosen])
     of = np.concatenate(user)
-    evidence: dict[EvidenceKind, sp.csr_matrix] = {kind: own[of] for kind, own in given.items()}
-    evidence["item"] = sp.csr_matrix(sp.vstack(left, format="csr", dtype=np.float32))
+    some_items = sp.csr_matrix(sp.vstack(left, format="csr", dtype=np.float32))
+    whole_users: EvidenceMatrices = {kind: own[of] for kind, own in given.items()}
+    evidence: EvidenceMatrices = {**whole_users, "item": some_items}
 
     def scores(some: slice) -> list[Float32[NDArray[np.float32], "n items"]]:
+        own: EvidenceMatrices = {kind: known[some] for kind, known in evidence.items()}
         weighted = [
-            np.float32(weights[s.name]) * scaled_scores(s, evidence[s.kind][some]) for s in signals
+            np.float32(weights[s.name]) * scaled_scores(s, s.weighed_of(own)) for s in signals
         ]
         return [*weighted, np.broadcast_to(prior, (len(of[some]), len(prior)))]
 

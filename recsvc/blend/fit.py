@@ -27,7 +27,7 @@ from recsvc.blend.options import BlendOptions
 from recsvc.blend.parts import Fitted, Tables
 from recsvc.blend.reliance import ALIKE, Reliance, effective_counts
 from recsvc.blend.weights import Candidates, candidates_in_parts
-from recsvc.evidence import EvidenceKind
+from recsvc.evidence import EvidenceKind, EvidenceMatrices
 from recsvc.signals import RowSignal, Signal
 from recsvc.signals.metapath import (
     PathQueries,
@@ -123,7 +123,7 @@ class SplitSignals:
     Attributes:
         split: the split.
         epochs: by model; 0 for one without epochs.
-        given: what is left of the users of the split, by kind, [users, evidence nodes].
+        given: what is left of the users of the split.
         signals: models, PageRank and the meta-paths whose rows can be had without the rest.
         paths: raw scores of the users of the split by each of the others, [users, items].
         prior: from what is left.
@@ -132,7 +132,7 @@ class SplitSignals:
 
     split: ValidationSplit
     epochs: Mapping[str, int]
-    given: Mapping[EvidenceKind, sp.csr_matrix]
+    given: EvidenceMatrices
     signals: tuple[Signal, ...]
     paths: Mapping[str, sp.csr_matrix]
     prior: Float32[NDArray[np.float32], " items"]
@@ -149,7 +149,8 @@ class SplitSignals:
         self, some: slice | Int64[NDArray[np.int64], " n"]
     ) -> list[Float32[NDArray[np.float32], "n items"]]:
         """Scores by each signal, what λ is put on, and the prior, for some users of the split."""
-        scores = [scaled_scores(signal, self.given[signal.kind][some]) for signal in self.signals]
+        given: EvidenceMatrices = {kind: own[some] for kind, own in self.given.items()}
+        scores = [scaled_scores(signal, signal.weighed_of(given)) for signal in self.signals]
         raw = (found[some].toarray() for found in self.paths.values())
         scores += [(s * unit_rms(s)[:, None]).astype(np.float32) for s in raw]
         return [*scores, np.broadcast_to(self.prior, scores[0].shape)]
@@ -341,7 +342,7 @@ def _pagerank(
 
 
 def _path_signals(
-    parts: Parts, graph: HeteroGraph, given: Mapping[EvidenceKind, sp.csr_matrix], what: str
+    parts: Parts, graph: HeteroGraph, given: EvidenceMatrices, what: str
 ) -> list[Signal]:
     """The meta-paths whose rows can be had without what is held out, of the evidence given."""
 
@@ -360,7 +361,7 @@ def _path_signals(
 
 
 def _path_scores(
-    parts: Parts, split: ValidationSplit, given: Mapping[EvidenceKind, sp.csr_matrix], what: str
+    parts: Parts, split: ValidationSplit, given: EvidenceMatrices, what: str
 ) -> dict[str, sp.csr_matrix]:
     """Raw scores of the users of a split by each other meta-path."""
 

@@ -36,18 +36,20 @@ class Fitted:
         epochs: that it has seen; 0 for one without epochs.
         cut: share of the weight of the rows that was cut off.
         tables: what a later fit can go on from.
+        half_life: of evidence in it, see `Signal.half_life`; of rows alone.
     """
 
     kernel: Vectors | sp.csr_matrix
     epochs: int
     cut: float = 0.0
     tables: Tables = ()
+    half_life: float | None = None
 
     def signal(self, name: str, items: IdMap) -> Signal:
         """The model as a signal of that name."""
         if isinstance(self.kernel, Vectors):
             return EmbeddingSignal(name, items, self.kernel.source, self.kernel.item)
-        return RowSignal(name, "item", items, self.kernel)
+        return RowSignal(name, "item", items, self.kernel, half_life=self.half_life)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

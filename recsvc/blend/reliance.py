@@ -20,11 +20,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.sparse as sp
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from recsvc.evidence import EvidenceKind
+from recsvc.evidence import EvidenceKind, EvidenceMatrices
 
 COUNTED: tuple[EvidenceKind, ...] = ("item", "user")
 """The kinds of evidence that are counted."""
@@ -97,12 +96,12 @@ def effective_count(
 
 
 def effective_counts(
-    evidence: Mapping[EvidenceKind, sp.csr_matrix],
+    evidence: EvidenceMatrices,
 ) -> Float64[NDArray[np.float64], "2 n"]:
     """The effective counts of the items and of the followed users of each of n users.
 
     Args:
-        evidence: weights by kind, [n, evidence nodes of that kind].
+        evidence: of each kind.
     """
     counts: list[Float64[NDArray[np.float64], " n"]] = []
     for kind in COUNTED:

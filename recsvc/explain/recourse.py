@@ -426,7 +426,7 @@ def _told(
     items: Int64[NDArray[np.int64], " rivals"],
     count: int,
 ) -> _Told:
-    rows = evidence.rows(own.kind, own.ids)
+    rows = own.weighed(evidence.rows(own.kind, own.ids))
     if not len(rows):
         return _Told(signal, factor * np.sqrt(count), np.zeros(len(items)), np.zeros(count), 0.0)
     values = own.raw_scores(rows).astype(np.float64)
@@ -458,7 +458,10 @@ def _counts(
 def _pieces(
     signal: Signal, rows: Int64[NDArray[np.int64], " n"], weight: float
 ) -> EvidenceRows | None:
-    """Some items as evidence of a signal; None where it starts from something else."""
-    if signal.kind != "item":
+    """Some items as evidence of a signal; None where it starts from something else, or from times.
+
+    What is added has no time here.
+    """
+    if signal.kind != "item" or signal.half_life is not None:
         return None
     return EvidenceRows(np.arange(len(rows)), rows, np.full(len(rows), weight))

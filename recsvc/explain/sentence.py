@@ -7,10 +7,11 @@ people are counted, never named.
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from babel.lists import format_list
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.answer import NodeRef
@@ -27,6 +28,9 @@ LONGEST_NAME = 80
 _NAMED = 3
 _BY_INTERACTION = "followed_user_item"
 """The signal through which a followed user speaks only for what they did something with."""
+_WORDED: Mapping[str, str] = {"transitions": "after"}
+"""Signals with a text of their own: where one of them carries more than half of what an item adds,
+that text names the item, in the place of what the user did with it."""
 _UNSEEN = ("Cc", "Cf", "Cs")
 _JOINERS = "\u200c\u200d"
 """Unseen too, but part of the spelling of Persian words and of some emoji."""
@@ -42,6 +46,7 @@ class _Carried:
         strength: what evidence adds, where that is above 0.
         least: what has to be reached to be named.
         strong: positions of the items and categories that reach it, the strongest first.
+        worded: by text, whether a signal of `_WORDED` carries what a piece of evidence adds.
         known: followed users who did something with the item: how many, and what they add.
         linked: all followed users who add something: how many, and what they add.
     """
@@ -51,8 +56,27 @@ class _Carried:
     strength: Float64[NDArray[np.float64], " k"]
     least: Float64[NDArray[np.float64], " k"]
     strong: list[list[int]]
+    worded: Mapping[str, Bool[NDArray[np.bool_], "evidence k"]]
     known: tuple[Int64[NDArray[np.int64], " k"], Float64[NDArray[np.float64], " k"]]
     linked: tuple[Int64[NDArray[np.int64], " k"], Float64[NDArray[np.float64], " k"]]
+
+    def wording(self, position: int, column: int) -> str | None:
+        """The text of its own of what a piece of evidence adds to an item, where it has one."""
+        return next((text for text, holds in self.worded.items() if holds[position, column]), None)
+
+
+class _Strong(NamedTuple):
+    """A piece of evidence that is named.
+
+    Attributes:
+        node: the evidence.
+        ref: the same by title.
+        worded: the text that names it, where that is another than what the user did.
+    """
+
+    node: EvidenceNode
+    ref: NodeRef
+    worded: str | None
 
 
 def sentences(
@@ -82,7 +106,10 @@ def sentences(
     def said(column: int) -> str:
         if carried.scores[column] <= 0:
             return text.nothing
-        strong = [(evidence.nodes[p], nodes[p]) for p in carried.strong[column]]
+        strong = [
+            _Strong(evidence.nodes[p], nodes[p], carried.wording(p, column))
+            for p in carried.strong[column]
+        ]
         reasons = _named_reasons(strong, text)
         for (count, value), phrase in ((carried.known, know), (carried.linked, text.linked)):
             number = int(count[column])
@@ -101,10 +128,14 @@ def sentences(
 def _carried(exact: ExactScores, evidence: Evidence) -> _Carried:
     by_node = np.zeros((len(evidence.nodes), len(exact.items)))
     did = np.zeros(by_node.shape, bool)
+    own = {signal: np.zeros(by_node.shape) for signal in _WORDED}
     for term in exact.terms:  # a position comes once in a term
         by_node[term.position] += term.values
         if term.signal == _BY_INTERACTION:
             did[term.position] = term.values > 0
+        if term.signal in own:
+            own[term.signal][term.position] = term.values
+    worded = {_WORDED[signal]: 2.0 * values > by_node for signal, values in own.items()}
     positive = by_node.clip(min=0)
     strength = positive.sum(axis=0)
     least = LEAST_SHARE * (strength + exact.base)
@@ -114,7 +145,7 @@ def _carried(exact: ExactScores, evidence: Evidence) -> _Carried:
     positive[people] = 0.0
     return _Carried(
         by_node.sum(axis=0) + exact.base, exact.base, strength, least,
-        _strongest(positive, least), known, linked,
+        _strongest(positive, least), worded, known, linked,
     )  # fmt: skip
 
 
@@ -130,14 +161,16 @@ def _strongest(
     return strongest
 
 
-def _named_reasons(strong: Sequence[tuple[EvidenceNode, NodeRef]], text: TextSettings) -> list[str]:
+def _named_reasons(strong: Sequence[_Strong], text: TextSettings) -> list[str]:
     """What the user did, likes and dislikes; `strong` is the evidence, the strongest first."""
     named: dict[str, list[tuple[Phrase, NodeRef]]] = {"items": [], "categories": [], "names": []}
-    for node, ref in strong:
+    for node, ref, worded in strong:
         if node.weight < 0:
             placeholder, phrase = "names", text.unlike
         elif node.kind == "category":
             placeholder, phrase = "categories", _of(text.like, node.category_kind, "category")
+        elif worded is not None:
+            placeholder, phrase = "items", getattr(text, worded)
         else:
             placeholder, phrase = "items", _of(text.you, node.event, "interaction")
         if len(named[placeholder]) < _NAMED:

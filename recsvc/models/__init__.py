@@ -101,6 +101,23 @@ class ModelSpec:
         """Whether a fitted one has `link_scores`; imports the model's libraries."""
         return cast(bool, getattr(self._module(), "LINKS", False))
 
+    def speaks(self, data: TrainingData) -> bool:
+        """Whether the data has what it learns from; imports the model's libraries."""
+        able = getattr(self._module(), "speaks", None)
+        return able is None or cast(bool, able(data))
+
+    def require_speech(self, data: TrainingData) -> None:
+        """Refuse data that have nothing it learns from.
+
+        Raises:
+            TrainingError: see `speaks`.
+        """
+        if not self.speaks(data):
+            raise TrainingError(
+                f"{self.name} learns from the order of time, and no user of the data did two "
+                "things at different times: ingest interactions with a timestamp"
+            )
+
     def resolved(
         self, data: TrainingData, options: ModelOptions, seed: int, told: Told = untold
     ) -> ModelOptions:
@@ -153,6 +170,7 @@ _WITHOUT_VECTORS = (
     "popularity",
     "ridge",
     "sgfcf",
+    "transitions",
     "turbocf",
     "walk3",
 )

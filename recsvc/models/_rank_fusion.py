@@ -1,6 +1,5 @@
 """The blend by ranks: reciprocal rank fusion."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.blend.blend import LEAST_WEIGHT, reciprocal_ranks
-from recsvc.evidence import EvidenceKind
+from recsvc.evidence import EvidenceMatrices
 from recsvc.models.base import FittedModel
 from recsvc.signals.base import Signal
 
@@ -22,7 +21,7 @@ class RankFusionModel:
     Attributes:
         parts: fitted models.
         side: PageRank and meta-paths.
-        besides: what is known of all users besides items, by kind, [users, nodes of that kind].
+        besides: what is known of all users besides items.
         prior: popularity, one more list with the weight `LEAST_WEIGHT`: it orders what the others
             leave equal.
         constant: k.
@@ -30,7 +29,7 @@ class RankFusionModel:
 
     parts: tuple[FittedModel, ...]
     side: tuple[Signal, ...]
-    besides: Mapping[EvidenceKind, sp.csr_matrix]
+    besides: EvidenceMatrices
     prior: Float32[NDArray[np.float32], " items"]
     constant: float
 
@@ -43,11 +42,13 @@ class RankFusionModel:
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
     ) -> Float32[NDArray[np.float32], "n items"]:
         """See `FittedModel.scores`."""
-        given = {kind: known[user_index] for kind, known in self.besides.items()}
-        given["item"] = evidence
+        besides: EvidenceMatrices = {
+            kind: known[user_index] for kind, known in self.besides.items()
+        }
+        given: EvidenceMatrices = {**besides, "item": evidence}
         lists = [
             *(part.scores(user_index, evidence) for part in self.parts),
-            *(signal.batch_scores(given[signal.kind]) for signal in self.side),
+            *(signal.batch_scores(signal.weighed_of(given)) for signal in self.side),
         ]
         prior = np.tile(self.prior, (len(user_index), 1))
         total = LEAST_WEIGHT * reciprocal_ranks(prior, evidence, self.constant)

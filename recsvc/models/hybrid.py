@@ -26,7 +26,7 @@ from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.blend.weights import PER_SIGNAL, SCORES_AT_ONCE
 from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
-from recsvc.evidence import EvidenceKind
+from recsvc.evidence import EvidenceMatrices
 from recsvc.models import MODELS
 from recsvc.models._hybrid_options import HybridOptions
 from recsvc.models._rank_fusion import RankFusionModel
@@ -57,11 +57,11 @@ class HybridModel:
 
     Attributes:
         blend: kernels, λ and the prior; `blend.score` and `blend.terms` take a score apart.
-        besides: what is known of all users besides items, by kind, [users, nodes of that kind].
+        besides: what is known of all users besides items.
     """
 
     blend: Blend
-    besides: Mapping[EvidenceKind, sp.csr_matrix]
+    besides: EvidenceMatrices
 
     @property
     def name(self) -> str:
@@ -78,8 +78,10 @@ class HybridModel:
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
     ) -> Float32[NDArray[np.float32], "n items"]:
         """See `FittedModel.scores`; a weight below 0 is a dislike."""
-        given: dict[EvidenceKind, sp.csr_matrix] = {"item": evidence}
-        given |= {kind: known[user_index] for kind, known in self.besides.items()}
+        besides: EvidenceMatrices = {
+            kind: known[user_index] for kind, known in self.besides.items()
+        }
+        given: EvidenceMatrices = {**besides, "item": evidence}
         return self.blend.batch_scores(given)
 
     def signal(self, items: IdMap) -> None:
@@ -138,7 +140,7 @@ def fit(
     start = perf_counter()
     require_evidence(data)
     fits = _Fits.of(data, options, run)
-    model = _fitted(data, options, fits)
+    model = _fitted(data, fits.options, fits)
     metric = None
     if run.validation is not None and run.validation.held_out.nnz:
         metric = mean_ndcg(model.scores, data.evidence, run.validation.held_out)
@@ -230,7 +232,7 @@ def _fitted(
     return HybridModel(blend, _besides(data))
 
 
-def _besides(data: TrainingData) -> dict[EvidenceKind, sp.csr_matrix]:
+def _besides(data: TrainingData) -> EvidenceMatrices:
     """What is known of all users besides items."""
     given = all_evidence(data.graph, data.evidence)
     return {kind: known for kind, known in given.items() if kind != "item"}
@@ -256,12 +258,12 @@ class _Fits:
 
     @classmethod
     def of(cls, data: TrainingData, options: HybridOptions, run: FitRun) -> "_Fits":
-        """With what parts choose by themselves chosen on the whole."""
+        """Of those that the data say something to, with what they choose by themselves chosen."""
+        able = tuple(name for name in options.models if MODELS[name].speaks(data))
         resolved = {
-            name: MODELS[name].resolved(data, options.of_part(name), run.seed)
-            for name in options.models
+            name: MODELS[name].resolved(data, options.of_part(name), run.seed) for name in able
         }
-        return cls(data, options, run, resolved)
+        return cls(data, options.model_copy(update={"models": able}), run, resolved)
 
     @property
     def parts(self) -> Parts:

@@ -33,7 +33,7 @@ def as_part(
         rows, cut = kernel.kernel_rows(
             kernel_size, lambda done: journal.told(what, done, len(items))
         )
-    return Fitted(rows, report.epochs, cut)
+    return Fitted(rows, report.epochs, cut, half_life=kernel.half_life)
 
 
 def not_linear(name: str) -> str:

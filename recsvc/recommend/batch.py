@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph, IdMap
 from recsvc.blend.ranking import best_items
-from recsvc.evidence import EvidenceKind, evidence_matrix, seen_matrix
+from recsvc.evidence import EvidenceMatrices, evidence_matrix, seen_matrix, since_matrix
 from recsvc.settings import EventSettings
 from recsvc.snapshot.arrays import Snapshot
 
@@ -42,14 +42,14 @@ class BatchEvidence:
 
     Attributes:
         users: rows of the matrices.
-        by_kind: weights, [users, evidence nodes of that kind].
+        by_kind: what is known of them.
         seen: stored where a user did anything with an item, [users, items].
         newcomers: ids of the available items that the snapshot lacks, in the order of the lists.
         seen_newcomers: the same of them as `seen`, [users, newcomers].
     """
 
     users: IdMap
-    by_kind: Mapping[EvidenceKind, sp.csr_matrix]
+    by_kind: EvidenceMatrices
     seen: sp.csr_matrix
     newcomers: tuple[str, ...]
     seen_newcomers: sp.csr_matrix
@@ -81,6 +81,7 @@ def batch_evidence(
             "item": _in_rows_of(
                 evidence_matrix(graph, events, now=now, dislikes=True), graph.items, items
             ),
+            "since": _in_rows_of(since_matrix(graph), graph.items, items),
             "user": _in_rows_of(
                 graph.follows.matrix(n_users, n_users, weighted=False), graph.users, users
             ),

@@ -95,11 +95,19 @@ class RecommendationQuery:
 
 @dataclass(frozen=True, slots=True)
 class StatedEvidence:
-    """One piece of evidence that the caller states; `weight` counts as a stored weight does."""
+    """One piece of evidence that the caller states.
+
+    Attributes:
+        item_id: the item.
+        event: kind of event.
+        weight: counts as a stored weight does.
+        at: when, in Unix seconds; None where that is not known.
+    """
 
     item_id: str
     event: str = "interaction"
     weight: float = 1.0
+    at: float | None = None
 
 
 @dataclass(frozen=True)  # without slots, which leave no room for what is made once
@@ -183,14 +191,17 @@ def stated_asker(
     """Someone of whom only what they state is known.
 
     Args:
-        stated: what they state.
+        stated: what they state; without any time, what was done last comes first.
         titles: of the items, as they are now.
         events: settings by kind of event.
     """
-    rows = [(each.item_id, each.event, each.weight, None) for each in stated]
-    nodes = tuple(item_evidence(rows, events, now=time.time()))
+    rows = [(each.item_id, each.event, each.weight, each.at) for each in stated]
+    nodes = item_evidence(rows, events, now=time.time())
+    if all(each.at is None for each in stated):
+        order = {item_id: n for n, item_id in enumerate(dict.fromkeys(e.item_id for e in stated))}
+        nodes = [replace(node, since=order[node.id]) for node in nodes]
     hidden = hidden_items([(each.item_id, each.event) for each in stated], events)
-    evidence = Evidence(nodes, frozenset(each.item_id for each in stated), hidden)
+    evidence = Evidence(tuple(nodes), frozenset(each.item_id for each in stated), hidden)
     return Asker(None, evidence, {"item": titles})
 
 

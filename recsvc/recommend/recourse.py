@@ -163,9 +163,12 @@ class RecourseFinder:
 
     async def _tried(self, question: _Question, nothing: Recourse, found: Found) -> Recourse:
         """What was found, once a list with it has the item."""
-        if found.added is None:
-            return replace(nothing, certain=found.certain)
         snapshot = question.snapshot
+        # What is added now is the latest, of which the search knows nothing.
+        timeless = all(signal.half_life is None for signal in snapshot.blend.signals)
+        certain = found.certain and timeless
+        if found.added is None:
+            return replace(nothing, certain=certain)
         ids = [snapshot.items[row] for row in found.added]
         _, answer, _ = await self._answered(question, ids)
         rank = _rank(answer, question.item_id)
@@ -173,7 +176,7 @@ class RecourseFinder:
             return replace(nothing, certain=False)
         titles = [snapshot.titles[row] or None for row in found.added]
         added = tuple(NodeRef("item", *each) for each in zip(ids, titles, strict=True))
-        return replace(nothing, added=added, rank_then=rank, certain=found.certain)
+        return replace(nothing, added=added, rank_then=rank, certain=certain)
 
 
 def _search(

@@ -31,7 +31,7 @@ from recsvc.evaluation.metrics import (
     paired_difference,
     top_k,
 )
-from recsvc.evidence import EvidenceKind
+from recsvc.evidence import EvidenceKind, EvidenceMatrices
 from recsvc.models import ModelOptions
 from recsvc.refresh.fine_tuning_state import read_state
 from recsvc.refresh.gate import LEAST_COMMON, Comparison
@@ -151,7 +151,7 @@ def _by_arrays(before: Snapshot, split: ValidationSplit, asked: ValidationSplit)
 
 def evaluated(
     blend: Blend,
-    given: Mapping[EvidenceKind, sp.csr_matrix],
+    given: EvidenceMatrices,
     wanted: sp.csr_matrix,
     seen: sp.csr_matrix,
     left_out: Bool[NDArray[np.bool_], " items"],
@@ -160,7 +160,7 @@ def evaluated(
 
     Args:
         blend: what is asked.
-        given: evidence of n users, by kind.
+        given: evidence of n users.
         wanted: what they are to find, [n, items].
         seen: what is not ranked, [n, items].
         left_out: items that the blend cannot list.

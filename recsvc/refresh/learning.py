@@ -55,7 +55,8 @@ def resolved_options(
 ) -> dict[str, ModelOptions]:
     """The options of each model, what they leave open chosen once: both fits are to be alike.
 
-    Without any evidence no model is fitted, and there are none.
+    Without any evidence no model is fitted, and there are none; a model that learns from times is
+    not fitted where there are none.
     """
     data = TrainingData(graph, evidence)
 
@@ -69,6 +70,7 @@ def resolved_options(
     return {
         name: MODELS[name].options(**run.kept(f"resolve {name}", partial(resolve, name)))
         for name in (run.options.models if evidence.nnz else ())
+        if MODELS[name].speaks(data)
     }
 
 
@@ -80,7 +82,7 @@ def parts_of(
     Args:
         run: the refresh; it keeps what its steps make.
         graph: nodes and relationships.
-        options: of each model.
+        options: of each model that takes part.
         before: what the refresh goes on from, if it does.
     """
 
@@ -101,7 +103,9 @@ def parts_of(
             validation=validation, epochs=epochs, start=before, tables=start, share=share,
         )  # fmt: skip
 
-    return Parts(run.options, run.kinds(graph), fit, Neo4jPaths(run.gateway), run)
+    able = tuple(name for name in run.options.models if name in options)
+    blend = run.options.model_copy(update={"models": able})
+    return Parts(blend, run.kinds(graph), fit, Neo4jPaths(run.gateway), run)
 
 
 def fit_model(

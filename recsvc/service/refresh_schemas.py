@@ -23,6 +23,7 @@ LinearModel = Literal[
     "sgfcf",
     "svd",
     "transe",
+    "transitions",
     "turbocf",
     "walk3",
 ]

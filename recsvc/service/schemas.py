@@ -15,7 +15,6 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from loaders.limits import (
-    MAX_AMOUNT,
     MAX_ANSWERS,
     MAX_BATCH,
     MAX_EVIDENCE,
@@ -27,7 +26,7 @@ from loaders.limits import (
 from recsvc.answer import ExplainLevel
 from recsvc.evidence import EvidenceKind
 from recsvc.outcomes import recommendation_id as ids
-from recsvc.recommend.query import STATED, EvidenceKey, RecommendationQuery, StatedEvidence
+from recsvc.recommend.query import STATED, EvidenceKey, RecommendationQuery
 from recsvc.scenarios.document import Scenario
 
 
@@ -240,36 +239,6 @@ class ExposureOptions(AudienceOptions):
     """A property of items, such as `brand`: what the items of each of its values have."""
     group: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     """A property of users, such as `country`: how even the lists of each of its values are."""
-
-
-class EvidenceIn(RequestBody):
-    """One thing somebody did."""
-
-    item_id: Id
-    event: Kind = "interaction"
-    """Kind of event, which decides how much it counts."""
-    weight: Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, allow_inf_nan=False)] = 1.0
-    """How often or how much; negative for a dislike."""
-
-    def stated(self) -> StatedEvidence:
-        """The same as the engine takes it."""
-        return StatedEvidence(self.item_id, self.event, self.weight)
-
-
-class EvidenceRequest(RequestBody, RecommendationOptions):
-    """Recommendations for evidence that is not in the graph."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"evidence": [{"item_id": "55"}, {"item_id": "89", "event": "listen"}], "k": 5}
-            ]
-        }
-    )
-
-    evidence: Annotated[
-        list[EvidenceIn], Field(min_length=1, max_length=MAX_EVIDENCE), at_most(MAX_EVIDENCE)
-    ]
 
 
 class ScenarioIn(RequestBody, Scenario):

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
-from recsvc.evidence import EvidenceKind, EvidenceRows
+from recsvc.evidence import EvidenceKind, EvidenceMatrices, EvidenceRows, latest_evidence
 
 _VALUES_AT_ONCE = 8_000_000
 
@@ -79,6 +79,8 @@ class Signal(ABC):
         layout: what its arrays hold, by their names.
         by_two_steps: whether `with_fresh_rows` takes what is two steps away from a node; if not,
             it takes what the meta-path of the signal's name gives.
+        half_life: how many later items halve what an item says in it; None where all evidence
+            counts as it is. See `EvidenceRows.latest`.
     """
 
     __slots__ = ()
@@ -93,6 +95,18 @@ class Signal(ABC):
     def by_two_steps(self) -> bool:
         """See the attribute."""
         return False
+
+    half_life: float | None = None
+
+    def weighed(self, evidence: EvidenceRows) -> EvidenceRows:
+        """The evidence with the weights e_j that it has in this signal."""
+        return evidence if self.half_life is None else evidence.latest(self.half_life)
+
+    def weighed_of(self, given: EvidenceMatrices) -> sp.csr_matrix:
+        """`weighed` of many users, [users, evidence nodes]."""
+        if self.half_life is None:
+            return given[self.kind]
+        return latest_evidence(given, self.half_life)
 
     @abstractmethod
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:

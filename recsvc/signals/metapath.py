@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from loaders.catalogue import Query, catalogue
 from loaders.errors import CatalogueError, Fault
 from loaders.types import HeteroGraph, IdMap
-from recsvc.evidence import EvidenceKind
+from recsvc.evidence import EvidenceKind, EvidenceMatrices
 from recsvc.signals.walk import walk_rows
 
 _KIND_BY_PREFIX: Mapping[str, EvidenceKind] = {
@@ -256,7 +256,7 @@ def evidence_ids(graph: HeteroGraph) -> dict[EvidenceKind, IdMap]:
 def held_out_rows(
     queries: PathQueries | None,
     graph: HeteroGraph,
-    evidence: Mapping[EvidenceKind, sp.csr_matrix],
+    evidence: EvidenceMatrices,
     *,
     kinds: Sequence[str],
     size: int,
@@ -296,7 +296,7 @@ def held_out_scores(
     queries: PathQueries | None,
     graph: HeteroGraph,
     held_out: sp.csr_matrix,
-    evidence: Mapping[EvidenceKind, sp.csr_matrix],
+    evidence: EvidenceMatrices,
     user_index: Int64[NDArray[np.int64], " n"],
     *,
     kinds: Sequence[str],

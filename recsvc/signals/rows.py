@@ -1,6 +1,6 @@
 """A kernel stored as sparse rows: PageRank and meta-paths."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -31,6 +31,7 @@ class RowSignal(Signal):
         ids: the evidence nodes; one row each.
         rows: K(j, i), float32 [evidence nodes, items].
         damping: of PageRank, the chance of going on; None for every other kernel.
+        half_life: see `Signal`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class RowSignal(Signal):
     ids: IdMap
     rows: sp.csr_matrix
     damping: float | None = None
+    half_life: float | None = None
 
     form: ClassVar[str] = "rows"
     layout: ClassVar[Mapping[str, StoredArray]] = {ROWS: StoredArray("row", "evidence", "items")}
@@ -154,13 +156,22 @@ class RowSignal(Signal):
         reached[self.rows.indices[self.rows.data != 0.0]] = True
         return reached
 
+    def kernel_rows(
+        self, size: int, told: Callable[[int], None] = lambda _done: None
+    ) -> tuple[sp.csr_matrix, float]:
+        """See `Signal.kernel_rows`."""
+        rows = truncate_rows(self.rows, size)
+        told(len(self.ids))
+        return rows
+
     def arrays(self) -> Mapping[str, Any]:
         """See `Signal.arrays`."""
         return {ROWS: self.rows}
 
     def settings(self) -> dict[str, Any]:
         """See `Signal.settings`."""
-        return {"damping": self.damping}
+        own = {} if self.half_life is None else {"half_life": self.half_life}
+        return {"damping": self.damping} | own
 
     @classmethod
     def from_arrays(
@@ -172,7 +183,8 @@ class RowSignal(Signal):
         settings: Mapping[str, Any],
     ) -> Self:
         """See `Signal.from_arrays`."""
-        return cls(name, kind, ids, arrays[ROWS], settings.get("damping"))
+        numbers = settings.get("damping"), settings.get("half_life")
+        return cls(name, kind, ids, arrays[ROWS], *numbers)
 
     @property
     def by_two_steps(self) -> bool:
@@ -201,7 +213,7 @@ class RowSignal(Signal):
 
 
 def truncate_rows(rows: sp.csr_matrix, size: int) -> tuple[sp.csr_matrix, float]:
-    """Keep the `size` largest entries of each row (ties: smaller column).
+    """Keep the `size` largest entries of each row, whatever their sign (ties: smaller column).
 
     Returns:
         The truncated matrix, and the share of all weight that was cut off.
@@ -209,15 +221,16 @@ def truncate_rows(rows: sp.csr_matrix, size: int) -> tuple[sp.csr_matrix, float]
     rows = rows.tocsr()
     rows.sort_indices()
     lengths = np.diff(rows.indptr)
-    total = float(np.abs(rows.data).sum())
+    large = np.abs(rows.data)
+    total = float(large.sum())
     able = np.ones(rows.nnz, bool)
     # Sorting what cannot be kept would take longer than all else.
     for row in np.flatnonzero(lengths > size).tolist():
         own = slice(rows.indptr[row], rows.indptr[row + 1])
-        able[own] = rows.data[own] >= np.partition(rows.data[own], -size)[-size]
+        able[own] = large[own] >= np.partition(large[own], -size)[-size]
     place = np.flatnonzero(able)
     owner = np.repeat(np.arange(rows.shape[0]), lengths)[place]
-    order = np.lexsort((rows.indices[place], -rows.data[place], owner))
+    order = np.lexsort((rows.indices[place], -large[place], owner))
     left = np.bincount(owner, minlength=rows.shape[0])
     rank = np.arange(len(order)) - np.repeat(np.cumsum(left) - left, left)
     kept = np.sort(place[order[rank < size]])

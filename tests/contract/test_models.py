@@ -49,7 +49,8 @@ KNOWLEDGE = ["complex", "distmult", "transe"]
 NEURAL = ["gmf", "mlp", "ncf", "ngcf"]
 TRAINED = ["deepwalk", "lightgcn", "mf", "node2vec", *KNOWLEDGE, *NEURAL]
 UNTRAINED = [
-    "chebycf", "ease", "fastrp", "gfcf", "itemknn", "ridge", "sgfcf", "svd", "turbocf", "walk3",
+    "chebycf", "ease", "fastrp", "gfcf", "itemknn", "ridge", "sgfcf", "svd", "transitions",
+    "turbocf", "walk3",
 ]  # fmt: skip
 PERSONAL = ["hybrid", *TRAINED, *UNTRAINED]
 LINEAR = ["deepwalk", "lightgcn", "mf", "node2vec", *KNOWLEDGE, *UNTRAINED]
@@ -66,7 +67,8 @@ def training_data(evidence: sp.csr_matrix) -> TrainingData:
         evidence.indices.astype(np.int64),
         np.zeros(evidence.nnz, np.int8),
         evidence.data,
-        np.full(evidence.nnz, np.nan),
+        # Each user goes round the items of a block and ends before the one that is withheld.
+        8e8 + (evidence.indices - user_index - 1) % ITEMS,
         ("interaction",),
     )
     graph = HeteroGraph(

@@ -41,7 +41,9 @@ def made_blend(
         shape = (len(ids[kind]), n_items)
         rows = rng.random(shape) * (rng.random(shape) < 0.4)
         rows = sp.csr_matrix(rows.astype(np.float32))
-        signals.append(RowSignal(f"{kind}_path", kind, ids[kind], rows))
+        # Of two signals that start from items one hears the latest.
+        half_life = 1.5 if kind == "item" else None
+        signals.append(RowSignal(f"{kind}_path", kind, ids[kind], rows, half_life=half_life))
     prior = rng.random(n_items).astype(np.float32)
     return Blend(tuple(signals), weights, prior, base_weight, reliance)
 
@@ -61,4 +63,12 @@ def evidences(draw: st.DrawFn) -> Evidence:
     """Evidence of all kinds, some of which no signal knows."""
     known = [(kind, i) for kind in EVIDENCE_KINDS for i in [*IDS[kind], "unknown"]]
     chosen = draw(st.lists(st.sampled_from(known), unique=True, max_size=8))
-    return Evidence(tuple(EvidenceNode(kind, i, draw(WEIGHT)) for kind, i in chosen))
+    return Evidence(
+        tuple(
+            EvidenceNode(
+                kind, i, draw(WEIGHT),
+                since=draw(st.sampled_from([None, 0, 1, 7])) if kind == "item" else None,
+            )
+            for kind, i in chosen
+        )
+    )  # fmt: skip

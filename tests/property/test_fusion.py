@@ -20,20 +20,23 @@ from recsvc.blend.weights import (
     top_hits,
 )
 from recsvc.errors import TrainingError
-from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
+from recsvc.evidence import Evidence, EvidenceKind, EvidenceMatrices, EvidenceNode
 from recsvc.signals import RowSignal
 from tests.property.made_blends import IDS, N_ITEMS, blends, evidences
 
 
-def matrices(*many: Evidence) -> dict[EvidenceKind, sp.csr_matrix]:
+def matrices(*many: Evidence) -> EvidenceMatrices:
     by_kind: dict[EvidenceKind, sp.csr_matrix] = {}
+    since = np.zeros((len(many), N_ITEMS), np.float32)
     for kind, ids in IDS.items():
         dense = np.zeros((len(many), len(ids)), np.float32)
         for user, evidence in enumerate(many):
             rows = evidence.rows(kind, ids)
             dense[user, rows.row] = rows.weight
+            if kind == "item":
+                since[user, rows.row] = np.nan_to_num(rows.since + 1.0)
         by_kind[kind] = sp.csr_matrix(dense)
-    return by_kind
+    return {**by_kind, "since": sp.csr_matrix(since)}
 
 
 def size_of_parts(blend: Blend, evidence: Evidence) -> np.ndarray:

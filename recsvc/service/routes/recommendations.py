@@ -5,12 +5,16 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Request
+from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
+from loaders.limits import MAX_AMOUNT, MAX_EVIDENCE
 from recsvc.answer import Answer, explanation_document
+from recsvc.recommend.query import StatedEvidence
 from recsvc.recommend.recourse import recourse_document
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.service.answer_cache import Served, answer_json, first_body
+from recsvc.service.cells import Time
 from recsvc.service.documents import (
     BatchDocument,
     EvidenceAnswerDocument,
@@ -23,13 +27,50 @@ from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, MetricsDep, PartsResponse, PathId, json_response
 from recsvc.service.schemas import (
     BatchRequest,
-    EvidenceRequest,
+    Id,
+    Kind,
     RecommendationOptions,
     RecourseOptions,
+    RequestBody,
     ScenarioName,
+    at_most,
 )
 
 router = APIRouter(tags=["recommendations"])
+
+
+class EvidenceIn(RequestBody):
+    """One thing somebody did."""
+
+    item_id: Id
+    event: Kind = "interaction"
+    """Kind of event, which decides how much it counts."""
+    weight: Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, allow_inf_nan=False)] = 1.0
+    """How often or how much; negative for a dislike."""
+    timestamp: Time = None
+    """When. Where no piece of the evidence says it, the first in the list is the latest."""
+
+    def stated(self) -> StatedEvidence:
+        """The same as the engine takes it."""
+        at = None if self.timestamp is None else self.timestamp.timestamp()
+        return StatedEvidence(self.item_id, self.event, self.weight, at)
+
+
+class EvidenceRequest(RequestBody, RecommendationOptions):
+    """Recommendations for evidence that is not in the graph."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"evidence": [{"item_id": "55"}, {"item_id": "89", "event": "listen"}], "k": 5}
+            ]
+        }
+    )
+
+    evidence: Annotated[
+        list[EvidenceIn], Field(min_length=1, max_length=MAX_EVIDENCE), at_most(MAX_EVIDENCE)
+    ]
+
 
 _LARGE_ITEMS = 50
 

@@ -14,6 +14,7 @@ const MEANINGS = {
   item_category_item: 'It is in a category of their items.',
   followed_user_item: 'People they follow have it.',
   category_item: 'It is in a category that they prefer.',
+  transitions: 'People often went on to it from what they did lately. What they did last counts most.',
   base: 'It is popular with everybody. No piece of evidence adds this part.',
   diversity: 'It is like the items above it, so it comes later. This part is there only where the list is asked to be diverse.',
   rule: 'Rules of a scenario raise or lower it.',

@@ -147,6 +147,29 @@ def test_signals_of_one_piece_of_evidence_are_taken_together() -> None:
     ]
 
 
+def test_an_item_that_mostly_says_what_is_next_is_named_so() -> None:
+    heard = listens(Abba=1.0, Blur=0.9)
+    parts = [*heard, Said("item", "Cher", 0.8, "listen", signal="transitions")]
+    assert say(*parts) == (
+        "Because you listened to Abba and Blur, and it is often next after Cher."
+    )
+    assert say(parts[2]) == "Because it is often next after Cher."
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [(0.6, "it is often next after"), (0.4, "you listened to")]
+)
+def test_more_than_half_of_what_an_item_adds_has_to_be_that(part: float, said: str) -> None:
+    evidence = Evidence((EvidenceNode("item", "abba", 1.0, "listen"),))
+    terms = tuple(
+        Term(signal, np.array([0]), np.ones(1), np.array([[value]]))
+        for signal, value in (("transitions", part), ("ridge", 1.0 - part))
+    )
+    exact = exact_scores(np.array([7]), terms, np.array([0.01]))
+    (sentence,) = sentences(exact, evidence, [NodeRef("item", "abba", "Abba")], ENGLISH)
+    assert sentence == f"Because {said} Abba."
+
+
 def test_a_dislike_is_never_said_to_be_liked() -> None:
     parts = [
         Said("item", "Abba", 0.5, "purchase", weight=-1.0),

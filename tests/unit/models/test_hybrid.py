@@ -363,3 +363,53 @@ def test_options_of_a_part_reach_it() -> None:
     options = HybridOptions.model_validate({"models": "walk3", "walk3.alpha": "0.25"})
     assert options.of_part("walk3").model_dump()["alpha"] == 0.25
     assert HybridOptions.model_validate(options.model_dump(mode="json")) == options
+
+
+# --- the order of time ------------------------------------------------------------------------
+
+
+def walkers() -> TrainingData:
+    """Everybody goes on from an item to the next one, at three places one after the other.
+
+    What comes before a place is had together with it as often as what comes next.
+    """
+    rng = np.random.default_rng(3)
+    users, items = 120, 60
+    times = np.zeros((users, items))
+    for own in times:
+        starts = rng.permutation(np.arange(0, items, 6))[:3] + rng.integers(6)
+        steps = np.concatenate([(start + np.arange(4)) % items for start in starts])
+        own[steps] = 8e8 + np.arange(len(steps)) * 3600.0
+    data = data_of((times > 0.0).astype(np.float32))
+    did = replace(data.graph.interactions, last_at=times[np.nonzero(times)])
+    return replace(data, graph=replace(data.graph, interactions=did))
+
+
+def test_what_follows_what_leads_where_the_latest_items_are_held_out() -> None:
+    data = walkers()
+    model = fitted(data, models="walk3,transitions", hold_out="latest", held_out_share=0.1)
+    assert model.weights["transitions"] == 1.0
+    first = 0
+    did = data.graph.interactions
+    for user in range(20):
+        own = np.zeros(60)
+        own[did.item_index[did.user_index == user]] = did.last_at[did.user_index == user]
+        last = int(own.argmax())
+        earlier = np.where(own == own[last], 0.0, own)
+        nodes = tuple(
+            EvidenceNode("item", data.graph.items[i], 1.0, since=int((earlier > own[i]).sum()))
+            for i in np.flatnonzero(earlier).tolist()
+        )
+        scores = np.where(earlier > 0.0, -np.inf, model.blend.score(Evidence(nodes)).scores)
+        first += int(scores.argmax() == last)
+    assert first >= 18
+
+
+def test_without_times_it_vanishes_at_no_cost() -> None:
+    data = sides()
+    with_it, without = (fitted(data, models=m) for m in ("walk3,transitions", "walk3"))
+    assert with_it.weights == without.weights
+    users = np.arange(data.evidence.shape[0])
+    np.testing.assert_array_equal(
+        with_it.scores(users, data.evidence), without.scores(users, data.evidence)
+    )

@@ -75,7 +75,10 @@ async def test_recommendations_for_stated_evidence(
     client: httpx.AsyncClient, fake: FakeEngine
 ) -> None:
     body = {
-        "evidence": [{"item_id": "55"}, {"item_id": 89, "event": "listen", "weight": -2}],
+        "evidence": [
+            {"item_id": "55", "timestamp": "2001-09-09T01:46:40Z"},
+            {"item_id": 89, "event": "listen", "weight": -2},
+        ],
         "k": 3,
         "category": ["pop"],
         "explain": "full",
@@ -87,7 +90,9 @@ async def test_recommendations_for_stated_evidence(
     assert response.status_code == 200
     EvidenceAnswerDocument.model_validate(response.json())
     assert response.json()["user_id"] is None
-    evidence = [StatedEvidence("55", "interaction", 1.0), StatedEvidence("89", "listen", -2.0)]
+    evidence = [
+        StatedEvidence("55", "interaction", 1.0, 1e9), StatedEvidence("89", "listen", -2.0),
+    ]  # fmt: skip
     without = (("item", "a:b"), ("user", "7"), ("category", "24"))
     said = frozenset({"k", "diversity"})
     query = RecommendationQuery(3, ("pop",), True, "full", 0.5, ("1",), without, stated=said)
