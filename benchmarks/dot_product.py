@@ -1,10 +1,11 @@
 """A dot product of two vectors beside similarities that layers learn, on one data set.
 
-    python benchmarks/dot_product.py DATASET [--trials N] [--seed N] [--data DIR]
+    python benchmarks/dot_product.py DATASET [MODEL …] [--trials N] [--set MODEL.NAME=VALUE …]
+                                     [--seed N] [--data DIR]
 
 The data sets are those of accuracy.py. Each model tries N options on a part of the training table
-and is then fitted on all of it; the test table is looked at once. Differences are paired with `mf`,
-over the same users. The last column is the median time, on one core, in which all items are scored
+and is then fitted on all of it; the test table is looked at once. Differences are paired with the
+first model, over the same users. The last column is the median time, on one core, in which all items are scored
 for one user.
 """
 
@@ -22,7 +23,7 @@ from recsvc.evaluation.metrics import Estimate, evaluate, paired_difference
 from recsvc.models import MODELS, FitRun
 from recsvc.training.experiment import TrialData, TrialOptions, rank_fitted
 
-MODELS_HERE = ("mf", "svd", "gmf", "mlp", "ncf")
+DEFAULT = ["mf", "svd", "gmf", "mlp", "ncf"]
 METRICS = ("recall@20", "ndcg@20")
 USERS_TIMED = 50
 
@@ -35,7 +36,7 @@ def main() -> None:
     print(f"{options.dataset}: {split.how}; {data.evidence.nnz:,} pairs to learn from", flush=True)
     first = None
     chosen = TrialOptions(trials=options.trials, seed=options.seed, assignments=options.set)
-    for model in MODELS_HERE:
+    for model in options.models:
         started = time.perf_counter()
         ranked = rank_fitted(model, data, chosen)
         seconds = time.perf_counter() - started
@@ -52,6 +53,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("dataset", choices=DATASETS)
+    parser.add_argument("models", nargs="*", default=DEFAULT, metavar="MODEL")
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="MODEL.NAME=VALUE")

@@ -1,12 +1,12 @@
 """MRR and Hits@10 of held-out links, ours beside those of PyG's `nn.kge`, on Last.fm.
 
-    python benchmarks/links.py [MODEL …] [--seconds N] [--seed N] [--data DIR]
+    python benchmarks/links.py [MODEL …] [--epochs N] [--seconds N] [--seed N] [--data DIR]
 
 The graph is listens, friendships, and tags with the artists that have them. Up to 2,000 links of
-each relation are held out, as by `recsvc links`. Ours are trained with their defaults, for as long
-as a validation part of the listens says. PyG's models have the same number of dimensions, the loss
-of their class, Adam with a step size of 0.01 and batches of 4,096 facts, with another draw of one
-negative for each; they are trained for as many seconds, or for N.
+each relation are held out, as by `recsvc links`. Ours are trained with their defaults, for as many
+epochs as a validation part of the listens says, N at most. PyG's models have the same number of
+dimensions, the loss of their class, Adam with a step size of 0.01 and batches of 4,096 facts, with
+another draw of one negative for each; they are trained for as many seconds, or for N.
 """
 
 import argparse
@@ -65,9 +65,10 @@ def main() -> None:
     held_out = hold_out_links(links, options.seed)
     print(f"{len(links):,} links of {links.nodes:,} nodes, {held_out.sum():,} held out", flush=True)
     _show("by frequency", 0.0, _measured(frequency_scores(links.take(~held_out)), links, held_out))
+    chosen = {"epochs": options.epochs} if options.epochs else {}
     for name in options.models:
         run = FitRun(options.seed)
-        found = find_links(name, graph, events, model_options(name, {}), run)
+        found = find_links(name, graph, events, model_options(name, chosen), run)
         _show(f"{name}, {found.epochs} epochs", found.seconds, found.metrics)
         seconds = options.seconds or found.seconds
         theirs, epochs = _pyg(name, links.take(~held_out), seconds)
@@ -77,6 +78,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", default=list(KINDS), metavar="MODEL")
+    parser.add_argument("--epochs", type=int, help="of ours at most")
     parser.add_argument("--seconds", type=float, help="of PyG's training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=DATA)
