@@ -5,8 +5,8 @@
 
 The data sets are those of accuracy.py. Each model tries N options on a part of the training table
 and is then fitted on all of it; the test table is looked at once. Differences are paired with the
-first model, over the same users. The last column is the median time, on one core, in which all items are scored
-for one user.
+first model, over the same users. The last column is the median time, on one core, in which all
+items are scored for one user.
 """
 
 import argparse
