@@ -7,19 +7,43 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float32, Float64, Int, Int64
 from numpy.typing import NDArray
 
+Numbers = Float32[NDArray[np.float32], "rows width"]
+"""Numbers of nodes or relationships; NaN where there is none."""
 Weights = Float64[NDArray[np.float64], " edges"] | Float32[NDArray[np.float32], " edges"]
 
 
 def index_type(names: int) -> np.dtype[np.signedinteger[Any]]:
     """The smallest type whose rows tell so many names apart."""
     return np.min_scalar_type(-max(names, 1))
+
+
+class PropertyNames(NamedTuple):
+    """Properties that are read as numbers, by name.
+
+    Attributes:
+        interactions: of `INTERACTED`: numbers, or true and false as 1 and 0.
+        items: of items: the same, or lists of numbers.
+    """
+
+    interactions: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+
+    def __or__(self, other: "PropertyNames") -> "PropertyNames":
+        """Those of both, each once."""
+        return PropertyNames(
+            tuple(dict.fromkeys(self.interactions + other.interactions)),
+            tuple(dict.fromkeys(self.items + other.items)),
+        )
+
+
+NO_PROPERTIES = PropertyNames()
 
 
 class IdMap(Sequence[str]):
@@ -126,6 +150,7 @@ class Interactions:
         weight: stored strength: the sum of the values, a missing one counting 1.
         last_at: Unix seconds of the newest event; NaN when no time is known.
         events: names of the kinds of events.
+        properties: one number of each by the name of a property, those that were asked for.
     """
 
     user_index: Int64[NDArray[np.int64], " edges"]
@@ -134,6 +159,7 @@ class Interactions:
     weight: Weights
     last_at: Float64[NDArray[np.float64], " edges"]
     events: tuple[str, ...]
+    properties: Mapping[str, Numbers] = field(default_factory=dict[str, Numbers])
 
     def __post_init__(self) -> None:
         _check_same_length(
@@ -142,6 +168,7 @@ class Interactions:
             event_index=self.event_index,
             weight=self.weight,
             last_at=self.last_at,
+            **{f"property {name}": values for name, values in self.properties.items()},
         )
 
     def __len__(self) -> int:
@@ -156,6 +183,7 @@ class Interactions:
             self.weight[mask],
             self.last_at[mask],
             self.events,
+            {name: values[mask] for name, values in self.properties.items()},
         )
 
     @classmethod
@@ -182,6 +210,7 @@ class HeteroGraph:
         in_category: item → category.
         subcategory_of: category → category.
         related_to: item → item, the weights of several kinds of one pair added up.
+        item_properties: numbers of items by the name of a property, those that were asked for.
     """
 
     users: IdMap
@@ -193,6 +222,7 @@ class HeteroGraph:
     in_category: Edges = field(default_factory=Edges.empty)
     subcategory_of: Edges = field(default_factory=Edges.empty)
     related_to: Edges = field(default_factory=Edges.empty)
+    item_properties: Mapping[str, Numbers] = field(default_factory=dict[str, Numbers])
 
     def __post_init__(self) -> None:
         u, i, c = len(self.users), len(self.items), len(self.categories)
@@ -206,6 +236,9 @@ class HeteroGraph:
         ):
             _check_rows(f"{name} sources", source, n_source)
             _check_rows(f"{name} targets", target, n_target)
+        for name, values in self.item_properties.items():
+            if len(values) != i:
+                raise ValueError(f"property {name!r} has {len(values)} rows for {i} items")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loaders.catalogue import catalogue
+from loaders.extract._properties import item_properties, with_properties
 from loaders.extract._reading import (
     NO_NODES,
     Nodes,
@@ -27,7 +28,14 @@ from loaders.extract._reading import (
 )
 from loaders.extract._selection import EDGES, LABELS, Selection, cut_down, rows_mask
 from loaders.gateway import Gateway, Row, Transaction
-from loaders.types import Edges, HeteroGraph, Interactions, index_type
+from loaders.types import (
+    NO_PROPERTIES,
+    Edges,
+    HeteroGraph,
+    Interactions,
+    PropertyNames,
+    index_type,
+)
 
 Unread = Callable[[Mapping[str, int]], None]
 """Told how many relationships of each type were left out, where weight or event cannot be read,
@@ -39,6 +47,7 @@ def extract_graph(
     progress: Progress = silent,
     selection: Selection | None = None,
     *,
+    properties: PropertyNames = NO_PROPERTIES,
     unread: Unread = lambda _: None,
 ) -> HeteroGraph:
     """Read the graph of CONTRACT §3, or a part of it.
@@ -47,6 +56,7 @@ def extract_graph(
         gateway: the graph.
         progress: told what is done.
         selection: which part; all of it unless given.
+        properties: what is read besides, as numbers.
         unread: told once, where something was left out since nobody can read it.
 
     Raises:
@@ -60,7 +70,13 @@ def extract_graph(
         interactions = reader.interactions()
         edges = reader.edges(interactions)
         users, items, categories = nodes["User"], nodes["Item"], nodes["Category"]
-        graph = HeteroGraph(users.ids, items.ids, categories.ids, interactions, **edges)
+        interactions = with_properties(
+            gateway, interactions, users, items, properties.interactions, progress
+        )
+        of_items = item_properties(gateway, items, properties.items, progress)
+        graph = HeteroGraph(
+            users.ids, items.ids, categories.ids, interactions, **edges, item_properties=of_items
+        )
         return cut_down(graph, chosen), reader.unread
 
     graph, left_out = gateway.read(read)

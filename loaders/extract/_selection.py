@@ -127,8 +127,12 @@ def induced(
             did.weight,
             did.last_at,
             did.events,
+            did.properties,
         ),
         **edges,
+        item_properties={
+            name: values[kept["Item"].mask] for name, values in graph.item_properties.items()
+        },
     )
 
 

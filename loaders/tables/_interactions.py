@@ -1,5 +1,6 @@
 """One table of interactions, whole: what is trained and evaluated on without a graph."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +13,18 @@ from loaders.tables._spec import DEFAULT_EVENT, INTERACTIONS, Rejected
 from loaders.tables._table import Table
 
 _LIGHTGCN_SUFFIXES = ("", ".txt")
-_WITHOUT_PROPERTIES = replace(INTERACTIONS, properties=False)
 
 
-def read_interactions(path: Path) -> pl.DataFrame:
+def read_interactions(path: Path, properties: Sequence[str] = ()) -> pl.DataFrame:
     """One table of interactions, whole; an event whose `event_id` comes again counts once.
 
     Args:
         path: CSV, JSON Lines, Parquet, or LightGCN's text form (`user item item …` on each line).
 
+        properties: further columns that are kept, where they are there.
+
     Returns:
-        One row per interaction: user_id, item_id, event, value, timestamp.
+        One row per interaction: user_id, item_id, event, value, timestamp, and those.
 
     Raises:
         TableError: the file cannot be read, or a required column is missing.
@@ -31,10 +33,15 @@ def read_interactions(path: Path) -> pl.DataFrame:
     if path.suffix in _LIGHTGCN_SUFFIXES:
         return _read_lightgcn(path)
     file = known_format(path).opened(path.name, SAME_NAMES.expected(INTERACTIONS))
-    table = Table(_WITHOUT_PROPERTIES, [file])
-    frame = pl.concat([_no_interactions(), *table.batches(_refuse)])
+    table = Table(replace(INTERACTIONS, properties=bool(properties)), [file])
+    batches = [batch.select(_kept(batch, properties)) for batch in table.batches(_refuse)]
+    frame = pl.concat([_no_interactions(), *batches], how="diagonal_relaxed")
     first = pl.col("event_id").is_null() | pl.col("event_id").is_first_distinct()
     return frame.filter(first).drop("event_id")
+
+
+def _kept(batch: pl.DataFrame, properties: Sequence[str]) -> list[str]:
+    return [*INTERACTIONS.names, *(name for name in properties if name in batch.columns)]
 
 
 def _refuse(rejected: Rejected) -> None:

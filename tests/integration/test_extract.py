@@ -22,7 +22,7 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.schema import apply_schema
 from loaders.tables import FolderTables
-from loaders.types import HeteroGraph
+from loaders.types import HeteroGraph, PropertyNames
 from tests.faults.small_disk import largest_file
 from tests.statement import statement
 
@@ -97,7 +97,7 @@ def same(one: HeteroGraph, other: HeteroGraph) -> bool:
     for field in fields(HeteroGraph):
         if field.name in ("users", "items", "categories"):
             assert getattr(one, field.name) == getattr(other, field.name)
-        elif field.name != "interactions":
+        elif field.name not in ("interactions", "item_properties"):
             assert links(one, field.name) == links(other, field.name)
     return True
 
@@ -118,6 +118,41 @@ def test_whole_graph_in_the_order_of_code_points(graph: Neo4jGateway) -> None:
     assert links(found, "in_category") == [(0, 0, 2.0), (3, 2, 1.0)]
     assert links(found, "subcategory_of") == [(0, 1, 1.0)]
     assert links(found, "related_to") == [(0, 1, 3.5), (1, 2, 1.0)]
+
+
+def test_properties_are_numbers_and_all_else_is_missing(graph: Neo4jGateway) -> None:
+    statement(
+        graph,
+        """
+        MATCH (:User {user_id: $emoji})-[buy:INTERACTED {event: 'buy'}]->(one:Item),
+          (:User {user_id: 'u3'})-[view:INTERACTED]->(three:Item), (four:Item {item_id: 'i4'}),
+          (two:Item {item_id: 'i2'})
+        SET buy.verified = true, buy.votes = '7', view.verified = 'False', view.votes = 'many',
+          one.price = 12.5, one.vector = [1, 2, 3], one.new = true, three.vector = [0.5, 0.25, 4.0],
+          four.vector = [9.0], four.price = [], three.price = date(), three.new = 'yes',
+          two.vector = ['a', 'b', 'c'], two.price = 1e10
+        """,
+        emoji=EMOJI,
+    )
+    names = PropertyNames(("verified", "votes", "none"), ("price", "vector", "new"))
+    found = extract_graph(graph, properties=names)
+    did_with = dict(zip([row[:3] for row in did(found)], range(5), strict=True))
+    of = {n: values[:, 0] for n, values in found.interactions.properties.items()}
+    bought, viewed = did_with[EMOJI, "i1", "buy"], did_with["u3", "i3", "view"]
+    assert (of["verified"][bought], of["verified"][viewed], of["votes"][bought]) == (1, 0, 7)
+    assert np.isnan(of["votes"]).sum() == 4
+    assert np.isnan(of["none"]).all()
+    items = dict(zip(found.items, range(len(found.items)), strict=True))
+    price, vector, new = (found.item_properties[n] for n in names.items)
+    assert price[items["i1"]] == 12.5
+    assert np.isnan(price).sum() == len(items) - 1
+    assert vector.shape == (len(items), 3)
+    assert vector[[items["i1"], items["i3"]]].tolist() == [[1, 2, 3], [0.5, 0.25, 4]]
+    assert np.isfinite(vector).all(axis=1).sum() == 2
+    assert new[items["i1"]] == 1
+    kept = extract_graph(graph, properties=names, selection=Selection(users=["u3"]))
+    assert kept.interactions.properties["verified"].tolist() == [[0]]
+    assert kept.item_properties["vector"].shape == (len(kept.items), 3)
 
 
 def test_an_empty_graph(gateway: Neo4jGateway) -> None:

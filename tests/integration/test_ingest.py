@@ -11,11 +11,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from loaders.catalogue import Query
 from loaders.datasets import open_source
+from loaders.extract import extract_graph
 from loaders.gateway import Neo4jGateway
 from loaders.ingest import IngestReport, ingest
 from loaders.local_neo4j import DEFAULT_LINE
@@ -36,6 +38,7 @@ from loaders.tables import (
     as_table,
     graph_from_tables,
 )
+from loaders.types import PropertyNames
 from tests.conftest import on_later_lines_long
 from tests.integration.conftest import RELATIONSHIPS
 
@@ -247,6 +250,31 @@ class TestGraphOfTheContract:
             assert [(sources[a], targets[b]) for a, b in rows] == sorted(stored)
             weights = [stored[key].get("weight", 1.0) for key in sorted(stored)]
             assert links.weight.tolist() == weights
+
+    def test_properties_from_tables_are_those_of_the_graph(
+        self, gateway: Neo4jGateway, tmp_path: Path
+    ) -> None:
+        """Of several rows the newest says them; an empty cell takes nothing away."""
+        source = write(
+            tmp_path / "rated",
+            interactions="user_id,item_id,event,value,timestamp,votes,verified\n"
+            "u,i,rating,4,2020-01-02,3,true\nu,i,rating,5,2020-01-01,9,false\n"
+            "u,j,rating,1,2020-01-01,,\nv,j,rating,1,2020-01-01,0,false\n",
+            items="item_id,price,brand\ni,9.99,Acme\nj,,\ni,,Acme\n",
+        )
+        load(gateway, source, tmp_path)
+        names = PropertyNames(("votes", "verified", "none"), ("price", "brand"))
+        read = extract_graph(gateway, properties=names)
+        made = graph_from_tables(source, no_reject, names)
+        for one, other in (
+            (read.interactions.properties, made.interactions.properties),
+            (read.item_properties, made.item_properties),
+        ):
+            assert list(one) == list(other)
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name])
+        assert read.interactions.properties["votes"][0] == 3
+        np.testing.assert_allclose(read.item_properties["price"][:, 0], [9.99, np.nan])
 
 
 @on_later_lines_long
