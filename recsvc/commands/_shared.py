@@ -13,6 +13,7 @@ import orjson
 import typer
 
 from loaders.errors import TableError
+from loaders.types import NO_PROPERTIES, PropertyNames
 from recsvc.commands import console
 from recsvc.commands.connecting import open_gateway
 from recsvc.errors import NotFoundError
@@ -113,19 +114,21 @@ def listed_users(settings: Settings, path: Path) -> list[str]:
     return ids
 
 
-def training_graph(settings: Settings, data: str | None) -> Any:
+def training_graph(
+    settings: Settings, data: str | None, properties: PropertyNames = NO_PROPERTIES
+) -> Any:
     """The graph from Neo4j, or from tables where some are named."""
     if data is None:
         from loaders.extract import extract_graph
 
         with open_gateway(settings) as gateway, console.progress_bars() as bars:
-            return extract_graph(gateway, bars)
+            return extract_graph(gateway, bars, properties=properties)
     from loaders.datasets import open_source
     from loaders.tables import Rejects, graph_from_tables
 
     rejects = rejects_file(settings, data)
     with Rejects(rejects) as log:
-        graph = graph_from_tables(open_source(data), log.add)
+        graph = graph_from_tables(open_source(data), log.add, properties)
         if log.total:
             console.say(f"{log.total:,} rejected rows and why: {rejects}")
     return graph

@@ -76,7 +76,7 @@ def train(
     settings = load_settings()
     given = assigned(known_model(model), assignments or [])
     options = model_options(model, model_values(settings, model, given))
-    graph = training_graph(settings, data)
+    graph = training_graph(settings, data, options.property_names)
     say_unknown_kinds(unknown_kinds(graph.interactions.events, settings.events))
     run = TrainingRun.of(model, options, graph, settings.events, seed, device_of(device))
     console.say(run.announcement())
@@ -126,7 +126,13 @@ def evaluate(
 ) -> None:
     """Fit on one table, rank all items without those of that table, measure on another."""
     from recsvc.commands import evaluation
-    from recsvc.training.experiment import TrialOptions, measure, read_trial, write_rankings
+    from recsvc.training.experiment import (
+        TrialOptions,
+        measure,
+        properties_of,
+        read_trial,
+        write_rankings,
+    )
 
     _check_evaluate(models, recommendations, as_served=as_served)
     started = time.perf_counter()
@@ -137,7 +143,8 @@ def evaluate(
     options = TrialOptions(
         protocol, trials, seed, device_of(device), given, hold_out, settings=settings
     )
-    data = read_trial(train_file, test_file, side, settings.events)
+    wanted = properties_of(models, options)
+    data = read_trial(train_file, test_file, side, settings.events, wanted)
     say_unknown_kinds(data.unknown_kinds)
     if as_served:
         from recsvc.training.served_experiment import rank_as_served
@@ -190,13 +197,14 @@ def tune(
     """Search a model's options by NDCG@20 on a validation split of train."""
     from recsvc.models import FitRun
     from recsvc.training.experiment import read_training_data
-    from recsvc.training.fit import assigned, known_model, validation_split
+    from recsvc.training.fit import assigned, known_model, model_options, validation_split
     from recsvc.training.tuning import TuneOptions
     from recsvc.training.tuning import tune as search
 
     settings = load_settings()
     fixed = assigned(known_model(model), assignments or [])
-    data = read_training_data(train_file, side, settings.events)
+    wanted = model_options(model, fixed).property_names
+    data = read_training_data(train_file, side, settings.events, wanted)
     say_unknown_kinds(unknown_kinds(data.graph.interactions.events, settings.events))
     say_left_out([model])
     split = validation_split(data, seed, hold_out)

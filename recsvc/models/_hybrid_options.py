@@ -1,11 +1,14 @@
 """The options of the blend on tables."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from loaders.types import PropertyNames
 from recsvc.blend.blend import BASE
 from recsvc.blend.options import BlendOptions
 from recsvc.models import MODELS
@@ -79,6 +82,11 @@ class HybridOptions(BlendOptions, ModelOptions):
             ValueError: one of them has no such option, or not that value.
         """
         return MODELS[name].options_of(self.options.get(name, {}))
+
+    @property
+    def property_names(self) -> PropertyNames:
+        """See `ModelOptions.property_names`: those of all parts."""
+        return reduce(or_, (self.of_part(name).property_names for name in self.models))
 
     @property
     def has_epochs(self) -> bool:

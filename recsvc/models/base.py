@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from loaders.types import HeteroGraph, IdMap
+from loaders.types import NO_PROPERTIES, HeteroGraph, IdMap, PropertyNames
 from recsvc.errors import TrainingError
 from recsvc.signals.base import Signal
 
@@ -104,10 +104,33 @@ class EmbeddingModel(FittedModel, Protocol):
         ...
 
 
+@runtime_checkable
+class InductiveModel(EmbeddingModel, Protocol):
+    """A model that says what the vectors of an item are that was not there when it was fitted.
+
+    They are means, over the items two steps away, of what those send it.
+    """
+
+    @property
+    def sent_source(self) -> Float32[NDArray[np.float32], "items dim"]:
+        """What an item sends to the source vector of a new one."""
+        ...
+
+    @property
+    def sent_target(self) -> Float32[NDArray[np.float32], "items dim"]:
+        """What it sends to the target vector, before that is brought to length 1."""
+        ...
+
+
 class ModelOptions(BaseModel):
     """The hyper-parameters of one model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def property_names(self) -> PropertyNames:
+        """The properties that a fit learns from, besides the graph's form and its weights."""
+        return NO_PROPERTIES
 
 
 class Range(NamedTuple):
@@ -151,9 +174,9 @@ class EpochRecord(NamedTuple):
 Progress = Callable[[EpochRecord], None]
 
 Tables = tuple[Float32[NDArray[np.float32], "..."], ...]
-"""What a model learns by gradients. Where it is linear in what a user did, each has one row for
-each node, users before items before categories; after all of them may come rows of the model's
-own, such as those of relations."""
+"""What a model learns by gradients. Where it is linear in what a user did, one of two dimensions has
+a row for each node, users before items before categories; after all of them may come rows of the
+model's own, such as those of relations. One of one dimension is the same for all nodes."""
 
 FINE_TUNING_SHARE = 0.1
 """How much of a fit's training there is when it goes on from tables that were trained before."""

@@ -71,7 +71,7 @@ class WarmState:
     items: IdMap
     categories: IdMap
     evidence: sp.csr_matrix
-    tables: Mapping[str, tuple[Float32[NDArray[np.float32], "nodes dim"], ...]]
+    tables: Mapping[str, tuple[Float32[NDArray[np.float32], "..."], ...]]
     options: Mapping[str, Mapping[str, Any]]
     learned: Learned
     digests: Mapping[str, str]
@@ -115,7 +115,9 @@ class WarmState:
                     parts.append(_placed(table[start:end], old.rows(new), link))
             return np.concatenate([*parts, table[end:]])
 
-        return tuple(placed(table) for table in self.tables.get(name, ()))
+        return tuple(
+            placed(table) if table.ndim == 2 else table for table in self.tables.get(name, ())
+        )
 
     def known_pairs(
         self, graph: HeteroGraph, evidence: sp.csr_matrix
@@ -178,7 +180,10 @@ class WarmState:
         every = np.concatenate(nodes)
         tables = {
             model: tuple(
-                np.concatenate([table[every[every < len(table)]], table[start:]]) for table in own
+                np.concatenate([table[every[every < len(table)]], table[start:]])
+                if table.ndim == 2
+                else table
+                for table in own
             )
             for model, own in self.tables.items()
         }
@@ -264,7 +269,15 @@ def digests_of(graph: HeteroGraph) -> dict[str, str]:
         "IN_CATEGORY": digest(graph.in_category, "item", "category"),
         "SUBCATEGORY_OF": digest(graph.subcategory_of, "category", "category"),
         "RELATED_TO": digest(graph.related_to, "item", "item"),
-    }
+    } | ({"properties": _digest(*read)} if (read := _properties(graph)) else {})
+
+
+def _properties(graph: HeteroGraph) -> list[NDArray[Any]]:
+    return [
+        each[name]
+        for each in (graph.interactions.properties, graph.item_properties)
+        for name in sorted(each)
+    ]
 
 
 def _digest(*columns: NDArray[Any]) -> str:

@@ -1,10 +1,13 @@
 """The options of a refresh, and those that the settings give to it and to each model."""
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from pydantic import Field, ValidationError
 
+from loaders.types import NO_PROPERTIES, PropertyNames
 from recsvc.blend.options import BlendOptions, with_parts
 from recsvc.errors import SettingsError
 from recsvc.models import MODELS
@@ -53,6 +56,12 @@ def refresh_options(settings: Settings, given: Mapping[str, Any]) -> RefreshOpti
             f"{source}{where}' = {first['input']!r}: {wrong}: expected one of "
             f"{', '.join(RefreshOptions.model_fields)} with a value in its range"
         ) from None
+
+
+def wanted_properties(options: RefreshOptions) -> PropertyNames:
+    """The properties that the models of a refresh learn from."""
+    given = (MODELS[n].options_of(options.options.get(n, {})) for n in options.models)
+    return reduce(or_, (each.property_names for each in given), NO_PROPERTIES)
 
 
 def model_values(settings: Settings, name: str, given: Mapping[str, Any]) -> dict[str, Any]:

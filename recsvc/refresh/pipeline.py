@@ -45,7 +45,7 @@ from recsvc.refresh.judge import judge, refusal
 from recsvc.refresh.learning import parts_of, require_memory, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.metapath_queries import refuse_undeclared
-from recsvc.refresh.options import HYBRID, RefreshOptions
+from recsvc.refresh.options import HYBRID, RefreshOptions, wanted_properties
 from recsvc.refresh.parts import Progress, Run
 from recsvc.refresh.path_check import REFRESH_LIMIT_SECONDS, Sampled, sample_faults
 from recsvc.refresh.run_journal import RUN_NAME, new_name, opened_run
@@ -213,7 +213,10 @@ def _extract(run: Run) -> Extracted:
     run.record.clear()  # what was made from another graph
     at = time.time()
     with run.step("extract"):
-        graph = extract_graph(run.gateway, run.told, unread=lambda left: _tell_unread(run, left))
+        graph = extract_graph(
+            run.gateway, run.told, properties=wanted_properties(run.options),
+            unread=lambda left: _tell_unread(run, left),
+        )  # fmt: skip
         details = extract_details(run.gateway, graph.items, graph.categories)
     return Extracted(graph, details, at)
 

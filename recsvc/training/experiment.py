@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -25,7 +27,7 @@ from loaders.tables import (
     graph_from_tables,
     read_interactions,
 )
-from loaders.types import HeteroGraph
+from loaders.types import NO_PROPERTIES, HeteroGraph, PropertyNames
 from recsvc.evaluation.groups import (
     ItemGroup,
     K,
@@ -185,6 +187,7 @@ def read_trial(
     test_file: Path,
     side: str | None,
     events: Mapping[str, EventSettings],
+    properties: PropertyNames = NO_PROPERTIES,
 ) -> TrialData:
     """Read the tables.
 
@@ -193,13 +196,16 @@ def read_trial(
         test_file: interactions to find.
         side: folder or named data set whose other tables (follows, categories) count too.
         events: settings by kind of event.
+        properties: what models learn from besides.
 
     Raises:
         TableError: a table cannot be read, or nothing of test is to be found.
     """
-    train, test = read_interactions(train_file), read_interactions(test_file)
+    train, test = (
+        read_interactions(train_file, properties.interactions), read_interactions(test_file)
+    )  # fmt: skip
     source = _with_interactions(train, side)
-    graph = graph_from_tables(source, _refuse)
+    graph = graph_from_tables(source, _refuse, properties)
     asked = evidence_matrix(graph, events, now=newest_time(graph), dislikes=True)
     tested = graph_from_tables(_with_interactions(test, None), _refuse)
     held_out, counts = held_out_pairs(graph, tested, events)
@@ -212,15 +218,18 @@ def read_trial(
 
 
 def read_training_data(
-    train_file: Path, side: str | None, events: Mapping[str, EventSettings]
+    train_file: Path,
+    side: str | None,
+    events: Mapping[str, EventSettings],
+    properties: PropertyNames = NO_PROPERTIES,
 ) -> TrainingData:
     """Read what is learned from, where nothing is measured on a test table.
 
     Raises:
         TableError: a table cannot be read.
     """
-    train = read_interactions(train_file)
-    graph = graph_from_tables(_with_interactions(train, side), _refuse)
+    train = read_interactions(train_file, properties.interactions)
+    graph = graph_from_tables(_with_interactions(train, side), _refuse, properties)
     return training_data(graph, events)
 
 
@@ -293,6 +302,19 @@ def measure(every: Sequence[Ranked], data: TrialData) -> Measured:
     )  # fmt: skip
 
 
+def properties_of(models: Sequence[str], options: TrialOptions) -> PropertyNames:
+    """The properties that some models learn from, by what is set for them.
+
+    Raises:
+        SettingsError: no such model or option.
+    """
+    given = (
+        model_options(n, model_values(options.settings, n, assigned(n, options.assignments)))
+        for n in models
+    )
+    return reduce(or_, (each.property_names for each in given), NO_PROPERTIES)
+
+
 def evaluate_model(
     model: str,
     train_file: Path,
@@ -317,7 +339,8 @@ def evaluate_model(
         SettingsError: no such model, option or published configuration.
         TrainingError: the model cannot be fitted.
     """
-    data = read_trial(train_file, test_file, side, events)
+    wanted = properties_of([model], options)
+    data = read_trial(train_file, test_file, side, events, wanted)
     return measure([rank_fitted(model, data, options)], data).evaluations[model]
 
 
@@ -393,7 +416,8 @@ def _rankings_table(ranked: Ranked, graph: HeteroGraph) -> pl.DataFrame:
 def _with_interactions(train: pl.DataFrame, side: str | None) -> Tables:
     """The training interactions, and the other tables of `side`."""
     frame = train.with_columns(pl.lit(None, pl.String).alias("event_id"))
-    frames = {INTERACTIONS: as_table(INTERACTIONS, frame.select(INTERACTIONS.names))}
+    further = [name for name in frame.columns if name not in INTERACTIONS.names]
+    frames = {INTERACTIONS: as_table(INTERACTIONS, frame.select(*INTERACTIONS.names, *further))}
     if side is not None:
         others = open_source(side, needed=())
         for spec in others.specs:

@@ -65,6 +65,29 @@ def test_rows_follow_their_nodes() -> None:
     np.testing.assert_array_equal(context, -centre)
 
 
+def test_what_is_no_table_of_nodes_stays_as_it_is() -> None:
+    network = np.arange(30, dtype=np.float32)
+    rows = np.ones((7, 2), np.float32)
+    state = made(tables={"graphsage": (rows, network)})
+    graph = graph_of(("u1",), ("i1", "i3"))
+    table, same = state.placed_tables("graphsage", graph, sp.csr_matrix((1, 2), dtype=np.float32))
+    assert table.shape == (3, 2)
+    np.testing.assert_array_equal(same, network)
+    table, same = state.without("user", ["u1"]).tables["graphsage"]
+    assert table.shape == (6, 2)
+    np.testing.assert_array_equal(same, network)
+
+
+def test_properties_that_are_learned_from_are_in_the_digest() -> None:
+    graph = graph_of(USERS, ITEMS)
+    priced, dearer = (
+        replace(graph, item_properties={"price": np.full((4, 1), price, np.float32)})
+        for price in (1.0, 2.0)
+    )
+    assert "properties" not in digests_of(graph)
+    assert digests_of(priced)["properties"] != digests_of(dearer)["properties"]
+
+
 def test_a_model_that_cannot_be_gone_on_with_has_no_tables() -> None:
     assert made().placed_tables("ridge", graph_of(USERS, ITEMS), sp.csr_matrix(DID)) == ()
 
