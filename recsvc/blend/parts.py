@@ -12,9 +12,9 @@ from loaders.types import IdMap
 from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
-from recsvc.signals import EmbeddingSignal, RowSignal, Signal
+from recsvc.signals import EmbeddingSignal, InductiveSignal, RowSignal, Signal
 
-Tables = tuple[Float32[NDArray[np.float32], "nodes dim"], ...]
+Tables = tuple[Float32[NDArray[np.float32], "..."], ...]
 """What a fit can go on from."""
 
 
@@ -25,6 +25,8 @@ class Vectors:
     user: Float32[NDArray[np.float32], "users dim"]
     item: Float32[NDArray[np.float32], "items dim"]
     source: Float32[NDArray[np.float32], "items dim"]
+    sent: tuple[Float32[NDArray[np.float32], "items dim"], ...] = ()
+    """What each item sends to the source and to the target vector of a new one, where it does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +50,11 @@ class Fitted:
     def signal(self, name: str, items: IdMap) -> Signal:
         """The model as a signal of that name."""
         if isinstance(self.kernel, Vectors):
-            return EmbeddingSignal(name, items, self.kernel.source, self.kernel.item)
+            vectors = items, self.kernel.source, self.kernel.item
+            if not self.kernel.sent:
+                return EmbeddingSignal(name, *vectors)
+            source, target = self.kernel.sent
+            return InductiveSignal(name, *vectors, sent_source=source, sent_target=target)
         return RowSignal(name, "item", items, self.kernel, half_life=self.half_life)
 
 

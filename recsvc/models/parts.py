@@ -4,7 +4,7 @@ from loaders.types import IdMap
 from recsvc.blend.fit import Journal
 from recsvc.blend.parts import Fitted, Vectors
 from recsvc.errors import TrainingError
-from recsvc.models.base import EmbeddingModel, FitReport, FittedModel
+from recsvc.models.base import EmbeddingModel, FitReport, FittedModel, InductiveModel
 
 
 def as_part(
@@ -23,7 +23,8 @@ def as_part(
         TrainingError: the model is not linear in a user's items.
     """
     if isinstance(model, EmbeddingModel):
-        vectors = Vectors(model.user_vectors, model.item_vectors, model.source_vectors)
+        sent = (model.sent_source, model.sent_target) if isinstance(model, InductiveModel) else ()
+        vectors = Vectors(model.user_vectors, model.item_vectors, model.source_vectors, sent)
         return Fitted(vectors, report.epochs, tables=report.tables)
     kernel = model.signal(items)
     if kernel is None:

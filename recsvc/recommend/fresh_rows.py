@@ -16,7 +16,6 @@ from loaders.types import IdMap
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind
 from recsvc.graph.store import Store
 from recsvc.signals import Signal
-from recsvc.signals.embedding import neighbourhood_vectors
 from recsvc.snapshot.arrays import Snapshot
 
 _MOST_CHANGED = 100
@@ -87,7 +86,7 @@ def by_anybody(stored: Snapshot, live: Snapshot) -> bool:
 async def item_vector(
     store: Store,
     snapshot: Snapshot,
-    vectors: Float32[NDArray[np.float32], "items dim"],
+    signal: Signal,
     item_id: str,
 ) -> Float32[NDArray[np.float32], "1 dim"]:
     """The vector of an item, or of its neighbourhood where nobody had it at the refresh.
@@ -95,7 +94,7 @@ async def item_vector(
     Args:
         store: the graph.
         snapshot: the items at the refresh.
-        vectors: of these items, by one model.
+        signal: a model with vectors of these items.
         item_id: of the item.
 
     Returns:
@@ -104,11 +103,11 @@ async def item_vector(
     Raises:
         Neo4jError: the graph cannot be read in time.
     """
-    row = snapshot.items.row(item_id)
-    if row >= 0 and vectors[row].any():
+    row, vectors = snapshot.items.row(item_id), signal.item_vectors
+    if vectors is not None and row >= 0 and vectors[row].any():
         return vectors[[row]]
     shares = _matrix([item_id], await _steps(store, snapshot, [item_id]), snapshot.items)
-    return neighbourhood_vectors(vectors, snapshot.item_people, shares)
+    return signal.new_item_vectors(shares, snapshot.item_people)
 
 
 def _had(snapshot: Snapshot, items: Sequence[str]) -> list[bool]:

@@ -59,11 +59,12 @@ async def similar_items(
         NotFoundError: no such item, or the version has no vectors of the model.
         Neo4jError: the neighbourhood of a new item cannot be read in time.
     """
-    vectors = snapshot.item_vectors(model)
-    if vectors is None:
+    signal = next((each for each in snapshot.blend.signals if each.name == model), None)
+    vectors = signal and signal.item_vectors
+    if signal is None or vectors is None:
         raise NotFoundError(f"no vectors of {model} in the active version")
     row = snapshot.items.row(item_id)
-    vector = await item_vector(store, snapshot, vectors, item_id)
+    vector = await item_vector(store, snapshot, signal, item_id)
     version = snapshot.versions[model]
     if not vector.any():
         if item_id not in await store.live_items([item_id]):

@@ -301,6 +301,23 @@ class Signal(ABC):
         """Vectors whose cosines say how alike items are; None where it has none."""
         return None
 
+    def new_item_vectors(
+        self, shares: sp.csr_matrix, people: Int64[NDArray[np.int64], " items"]
+    ) -> Float32[NDArray[np.float32], "n dim"]:
+        """Vectors, beside `item_vectors`, of items that were not there at the refresh.
+
+        Args:
+            shares: how likely a walk of two steps from each is at each known item, [n, items].
+            people: how many users had each known item at the refresh.
+
+        Returns:
+            The vectors; 0 where no known item counts.
+
+        Raises:
+            TypeError: it has no vectors.
+        """
+        raise TypeError(f"{type(self).__name__} has no vectors of items")
+
     def collapsed(self, known: Bool[NDArray[np.bool_], " items"]) -> list[str]:
         """What of it says the same of all known items, in words.
 

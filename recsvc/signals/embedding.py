@@ -170,6 +170,12 @@ class EmbeddingSignal(Signal):
         """The targets."""
         return self.target
 
+    def new_item_vectors(
+        self, shares: sp.csr_matrix, people: Int64[NDArray[np.int64], " items"]
+    ) -> Float32[NDArray[np.float32], "n dim"]:
+        """See `Signal.new_item_vectors`."""
+        return neighbourhood_vectors(self.target, people, shares)
+
     def collapsed(self, known: Bool[NDArray[np.bool_], " items"]) -> list[str]:
         """See `Signal.collapsed`."""
         found: list[str] = []

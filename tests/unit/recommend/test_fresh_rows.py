@@ -163,12 +163,11 @@ async def test_a_new_item_says_what_its_neighbourhood_does() -> None:
 async def test_the_vector_of_an_item_is_read_from_the_graph_where_it_has_none() -> None:
     fake = Neighbours({"new": (["a", "unknown"], [0.25, 0.75]), "c": (["a", "b"], [0.5, 0.5])})
     snapshot = embedded_snapshot()
-    vectors = snapshot.item_vectors("lightgcn")
-    assert vectors is not None
+    signal = snapshot.blend.signals[0]
     items = ("a", "new", "lonely")
-    found = [await item_vector(fake.store, snapshot, vectors, item) for item in items]
+    found = [await item_vector(fake.store, snapshot, signal, item) for item in items]
     # Walks end up at a quarter of (1, 0) and three quarters of (0, 3).
     assert [each.tolist() for each in found] == [[[1, 0]], [[0.75, -2.25]], [[0, 0]]]
     assert fake.asked == [("two steps", ["new"]), ("two steps", ["lonely"])]
-    (cold,) = await item_vector(fake.store, snapshot, vectors, "c")
+    (cold,) = await item_vector(fake.store, snapshot, signal, "c")
     assert cold.tolist() == [0.25, -0.75]
