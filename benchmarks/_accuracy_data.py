@@ -22,11 +22,13 @@ from loaders.tables import (
     INTERACTIONS,
     ITEM_CATEGORIES,
     ITEMS,
+    RELATED_ITEMS,
     Rejected,
     Tables,
     TableSpec,
     read_interactions,
 )
+from loaders.types import NO_PROPERTIES, PropertyNames
 from recsvc.blend.hold_out import ValidationSplit
 from recsvc.models.hybrid import HybridOptions
 from recsvc.settings import load_settings
@@ -190,7 +192,29 @@ def _ciao_tables(
     return write(folder, *parts, side, how)
 
 
+def amazon(data: Path, folder: Path, seed: int) -> Split:
+    """Five small categories of Amazon's reviews of 2018, each a 5-core, as one shop.
+
+    What a review has besides its stars (votes, whether it is verified, its length) is in the
+    training table alone. Metadata is there for one category.
+    """
+    source = open_source("amazon", data / "amazon2018-small-5core")
+    rated = table(source, INTERACTIONS).unique(PAIR, keep="last", maintain_order=True)
+    items = rated["item_id"].unique().implode()
+    known = {
+        ITEMS: table(source, ITEMS).filter(pl.col("item_id").is_in(items)),
+        CATEGORIES: table(source, CATEGORIES),
+        ITEM_CATEGORIES: table(source, ITEM_CATEGORIES).filter(pl.col("item_id").is_in(items)),
+        RELATED_ITEMS: table(source, RELATED_ITEMS).filter(
+            pl.col("item_id").is_in(items) & pl.col("related_id").is_in(items)
+        ),
+    }
+    how = f"{SHARE:.0%} of each user's products, seed {seed}"
+    return write(folder, *random_split(rated, seed), known, how)
+
+
 DATASETS: Mapping[str, Callable[[Path, Path, int], Split]] = {
+    "amazon": amazon,
     "lastfm": lastfm,
     "gowalla": gowalla,
     "ml-100k": ml_100k,
@@ -203,13 +227,16 @@ IN_ORDER = ("sepgcn-gowalla", "retailrocket", "taobao")
 """Those of which the test table is what came later."""
 
 
-def read_split(name: str, data: Path, seed: int) -> tuple[Split, TrialData]:
+def read_split(
+    name: str, data: Path, seed: int, properties: PropertyNames = NO_PROPERTIES
+) -> tuple[Split, TrialData]:
     """A data set, split and read.
 
     Args:
         name: one of `DATASETS`.
         data: holds a folder of each data set.
         seed: of the split, where it is made here.
+        properties: what models learn from besides.
 
     Raises:
         TableError: a file of the data set cannot be read.
@@ -217,7 +244,8 @@ def read_split(name: str, data: Path, seed: int) -> tuple[Split, TrialData]:
     with tempfile.TemporaryDirectory() as folder:
         split = DATASETS[name](data, Path(folder), seed)
         side = str(split.side) if split.side else None
-        return split, read_trial(split.train, split.test, side, load_settings().events)
+        events = load_settings().events
+        return split, read_trial(split.train, split.test, side, events, properties)
 
 
 def read_hold_out(name: str, data: Path, seed: int) -> ValidationSplit | None:
@@ -309,8 +337,8 @@ def write(
         raise ValueError(f"{shared.height} pairs are in train and in test: they tell the answer")
     folder.mkdir(parents=True, exist_ok=True)
     columns = ["user_id", "item_id", "event", "value", "timestamp"]
-    for name, part in (("interactions", train), ("test", test)):
-        part.select(columns).write_parquet(folder / f"{name}.parquet")
+    train.drop("event_id", strict=False).write_parquet(folder / "interactions.parquet")
+    test.select(columns).write_parquet(folder / "test.parquet")
     for spec, frame in side.items():
         frame.write_parquet(folder / f"{spec.name}.parquet")
     return Split(folder / "interactions.parquet", folder / "test.parquet", folder, how)

@@ -4,9 +4,9 @@
                                   [--seeds 0 1 2] [--set model.name=value …] [--each] [--data DIR]
                                   [--save FILE] [--against FILE]
 
-The data sets are gowalla (LightGCN's published split), lastfm, ml-100k, ciao, and in order of time
-sepgcn-gowalla, retailrocket and taobao; DIR holds a folder of each. All items are ranked but those
-of the training part, for every user with something to find. Options and λ are chosen on a part of
+The data sets are gowalla (LightGCN's published split), lastfm, ml-100k, ciao, amazon, and in order of
+time sepgcn-gowalla, retailrocket and taobao; DIR holds a folder of each. All items are ranked but
+those of the training part, for every user with something to find. Options and λ are chosen on a part of
 the training table, the latest items of users where the test is what came later; the test table is
 looked at once for each model and seed. A seed decides the split (but for the published ones and
 those in order of time) and the training.
@@ -54,7 +54,7 @@ from recsvc.evaluation.metrics import (
 )
 from recsvc.models import MODELS, FitRun
 from recsvc.models.hybrid import HybridModel, HybridOptions, fit_without_each
-from recsvc.training.experiment import TrialData, TrialOptions, rank_fitted
+from recsvc.training.experiment import TrialData, TrialOptions, properties_of, rank_fitted
 from recsvc.training.fit import assigned, model_options
 
 if TYPE_CHECKING:
@@ -84,13 +84,14 @@ def main() -> None:
     print(describe(), flush=True)
     every: dict[str, dict[str, list[dict[str, float]]]] = {}
     for seed in options.seeds:
-        split, data = read_split(options.dataset, options.data, seed)
-        _print_head(options.dataset, split, data)
         which: HoldOut = "latest" if options.dataset in IN_ORDER else "random"
         given = (f"hybrid.hold_out={which}", *options.set)
         chosen = TrialOptions(
             options.protocol, options.trials, seed, assignments=given, hold_out=which
         )
+        wanted = properties_of(options.models, chosen)
+        split, data = read_split(options.dataset, options.data, seed, wanted)
+        _print_head(options.dataset, split, data)
         found = {model: _measured(model, data, chosen) for model in options.models}
         if options.each:
             hold_out = read_hold_out(options.dataset, options.data, seed)
