@@ -5,9 +5,12 @@ EMBEDDING_MODELS = (
     "deepwalk",
     "distmult",
     "fastrp",
+    "graphsage",
+    "heterognn",
     "lightgcn",
     "mf",
     "node2vec",
+    "pinsage",
     "svd",
     "transe",
 )

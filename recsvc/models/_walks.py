@@ -154,8 +154,8 @@ def next_random(state):
 
 @numba.njit(cache=True)
 @no_type_check
-def _stream(seed, number):
-    """The first state of one walk's stream: far from that of any other walk."""
+def first_state(seed, number):
+    """The first state of one stream of random numbers: far from that of any other number."""
     mixed = (np.uint64(number) + _GOLDEN * (seed + np.uint64(1))) * _MIX_1
     mixed = (mixed ^ (mixed >> np.uint64(29))) * _MIX_2
     return mixed ^ (mixed >> np.uint64(32))
@@ -241,7 +241,7 @@ def _walk_part(begin, neighbour, cumulative, starts, back, out, seed, first, wal
     """Fill in the walks of some starts; `first` is the number of the first of them."""
     for row in range(len(starts)):
         walks[row, 0] = starts[row]
-        state = _stream(seed, first + row)
+        state = first_state(seed, first + row)
         _walk(begin, neighbour, cumulative, walks.shape[1], back, out, state, walks[row])
 
 
@@ -267,5 +267,5 @@ def _typed_walk_part(begin, neighbour, cumulative, bounds, types, starts, seed, 
     """As `_walk_part`, along the types."""
     for row in range(len(starts)):
         walks[row, 0] = starts[row]
-        state = _stream(seed, first + row)
+        state = first_state(seed, first + row)
         _typed_walk(begin, neighbour, cumulative, bounds, types, state, walks[row])

@@ -25,13 +25,15 @@ from recsvc.models._factors import (
 )
 from recsvc.models._loop import fit_by_epochs, open_device
 from recsvc.models._losses import contrastive
-from recsvc.models._propagation import Graph, LayerMean, Noise, normalised_adjacency
+from recsvc.models._propagation import (
+    Graph,
+    LayerMean,
+    Noise,
+    normalised_adjacency,
+    spectral_start,
+)
 from recsvc.models.base import FitReport, FitRun, Range, TrainingData, require_evidence
 from recsvc.signals.degrees import degrees, power
-
-_ITERATIONS = 4
-_DEVIATION = 0.03
-"""Of the numbers in a spectral start: an Adam step of 0.002 moves them little, a hundred much."""
 
 
 class LightGCNOptions(FactorOptions):
@@ -134,24 +136,9 @@ class LightGCNLearner(FactorLearner):
         self._graph = Graph(normalised_adjacency(evidence), device)
         self._evidence = evidence
         if options.start == "spectral":
-            self._start_spectral()
-
-    @torch.no_grad()
-    def _start_spectral(self) -> None:
-        """Put rows of the space that the steps over the graph damp least in place of random ones.
-
-        It is found by subspace iteration on the items, from their random rows. Each row is brought
-        to one length: how popular an item is comes back by the first step over the graph. Where
-        there are fewer nodes than dimensions, the last ones stay random.
-        """
-        width = min(self.table.shape)
-        block = self.table[:, :width].clone()
-        block[: self._users] = 0.0
-        for _ in range(_ITERATIONS):
-            block = torch.linalg.qr(self._graph.product(self._graph.product(block)))[0]
-        rows = functional.normalize(block + self._graph.product(block))
-        self.table[:, :width] = rows * (_DEVIATION * width**0.5)
-        self.table[self._absent] = 0.0
+            spectral_start(self.table, self._graph, self._users)
+            with torch.no_grad():
+                self.table[self._absent] = 0.0
 
     def vectors(self, nodes: Int64[Tensor, " n"]) -> tuple[Tensor, ...]:
         """See `FactorLearner.vectors`; those of the contrasted layer come third."""

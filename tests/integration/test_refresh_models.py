@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from loaders.catalogue import Query, catalogue
 from loaders.gateway import Neo4jAddress, Neo4jGateway
@@ -13,12 +14,14 @@ from loaders.ingest import ingest
 from loaders.local_neo4j import DEFAULT_LINE
 from loaders.parts import stored_parts
 from loaders.tables import FolderTables
-from recsvc.errors import RefreshError
-from recsvc.evidence import Evidence, EvidenceNode
+from loaders.types import IdMap
+from recsvc.errors import RefreshError, TrainingError
+from recsvc.evidence import Evidence, EvidenceNode, EvidenceRows
 from recsvc.models import MODELS
 from recsvc.refresh.pipeline import RefreshOptions, refresh
 from recsvc.settings import load_settings
-from recsvc.signals import EmbeddingSignal, RowSignal
+from recsvc.signals import EmbeddingSignal, InductiveSignal, RowSignal
+from recsvc.signals.embedding import cosines
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot
 
@@ -99,6 +102,67 @@ def _check_served(snapshot: Snapshot) -> None:
     np.testing.assert_allclose(total, scored.scores, rtol=1e-4, atol=1e-5)
     # Both pieces of evidence are of the first taste, and so are the best items.
     assert scored.scores.argsort()[-8:].max() < 15
+
+
+LATER = Query(
+    "tests/later", "An item that three of the second taste have.", "write", {}, {},
+    "CREATE (i:Item {item_id: 'new'}) WITH i "
+    "MATCH (u:User) WHERE u.user_id IN ['u01', 'u04', 'u07'] "
+    "CREATE (u)-[:INTERACTED {event: 'interaction', weight: 1.0, count: 1}]->(i)",
+)  # fmt: skip
+
+
+@pytest.mark.neo4j
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+def test_a_new_item_has_a_vector_of_the_network_without_a_refresh(
+    neo4j_address: Neo4jAddress, gateway: Neo4jGateway, tmp_path: Path
+) -> None:
+    _ingest(gateway, tmp_path)
+    few = {"dimensions": 16, "epochs": 3, "steps_per_epoch": 8}
+    options = RefreshOptions(
+        models=("graphsage", "fastrp"), validation_users=30, options={"graphsage": few}
+    )
+    report = refresh(gateway, options, load_settings().events, home=tmp_path)
+    snapshot = snapshots.read(stored_parts(gateway, report.versions["hybrid"]), report.sha256)
+    signal = next(each for each in snapshot.blend.signals if each.name == "graphsage")
+    assert isinstance(signal, InductiveSignal)
+    gateway.run(LATER)
+    (row,) = gateway.run(
+        catalogue()["serve/two_steps"], evidence_ids=["new"], kinds=["interaction"]
+    )
+    known = np.array([snapshot.items.row(item) for item in row["item_ids"]])
+    share = np.array(row["shares"], np.float32)[known >= 0]
+    at = (np.zeros(len(share), np.int64), known[known >= 0])
+    shares = sp.csr_matrix((share, at), shape=(1, len(snapshot.items)))
+    vector = signal.new_item_vectors(shares, snapshot.item_people)
+    assert cosines(vector, signal.target)[0].reshape(3, 15).mean(axis=1).argmax() == 1
+    live = signal.with_fresh_rows(IdMap(["new"]), np.array([-1]), shares, snapshot.item_people)
+    scores = live.raw_scores(EvidenceRows(np.arange(1), np.arange(1), np.ones(1)))
+    assert scores.reshape(3, 15).mean(axis=1).argmax() == 1
+    # The state of a refresh goes on from the network, too.
+    again = refresh(gateway, options, load_settings().events, home=tmp_path)
+    assert (again.start or "").startswith("fine-tuned from hybrid")
+
+
+@pytest.mark.neo4j
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
+def test_a_refresh_reads_the_properties_that_a_model_names(
+    gateway: Neo4jGateway, tmp_path: Path
+) -> None:
+    _ingest(gateway, tmp_path)
+    few = {"dimensions": 8, "epochs": 1, "layers": 1, "interaction_properties": "stars"}
+    options = RefreshOptions(models=("heterognn",), validation_users=30, options={"heterognn": few})
+    with pytest.raises(TrainingError, match="no interaction has a number as its property 'stars'"):
+        refresh(gateway, options, load_settings().events, home=tmp_path)
+    gateway.run(STARS)
+    report = refresh(gateway, options, load_settings().events, home=tmp_path)
+    assert report.versions.keys() == {"hybrid", "heterognn"}
+
+
+STARS = Query(
+    "tests/stars", "Gives each interaction stars.", "write", {}, {},
+    "MATCH (:User)-[r:INTERACTED]->(:Item) SET r.stars = 1 + id(r) % 5",
+)  # fmt: skip
 
 
 @pytest.mark.neo4j
