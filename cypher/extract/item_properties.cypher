@@ -15,7 +15,8 @@ RETURN collect(id) AS ids,
        collect([value IN read |
          CASE WHEN -1e9 <= value <= 1e9 THEN [toFloat(value)]
               WHEN value = true THEN [1.0] WHEN value = false THEN [0.0]
-              WHEN value IS :: LIST<INTEGER NOT NULL | FLOAT NOT NULL> NOT NULL
+              WHEN valueType(value) IN ['LIST<INTEGER NOT NULL> NOT NULL',
+                                        'LIST<FLOAT NOT NULL> NOT NULL']
                 AND all(each IN value WHERE -1e9 <= each <= 1e9)
                 THEN [each IN value[..4096] | toFloat(each)]
               ELSE [] END]) AS values

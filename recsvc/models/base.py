@@ -174,9 +174,9 @@ class EpochRecord(NamedTuple):
 Progress = Callable[[EpochRecord], None]
 
 Tables = tuple[Float32[NDArray[np.float32], "..."], ...]
-"""What a model learns by gradients. Where it is linear in what a user did, one of two dimensions has
-a row for each node, users before items before categories; after all of them may come rows of the
-model's own, such as those of relations. One of one dimension is the same for all nodes."""
+"""What a model learns by gradients. Where it is linear in what a user did, one of two dimensions
+has a row for each node, users before items before categories; after all of them may come rows of
+the model's own, such as those of relations. One of one dimension is the same for all nodes."""
 
 FINE_TUNING_SHARE = 0.1
 """How much of a fit's training there is when it goes on from tables that were trained before."""
