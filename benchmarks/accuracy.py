@@ -4,12 +4,12 @@
                                   [--seeds 0 1 2] [--set model.name=value …] [--each] [--data DIR]
                                   [--save FILE] [--against FILE]
 
-The data sets are gowalla (LightGCN's published split), lastfm, ml-100k, ciao, amazon, and in order of
-time sepgcn-gowalla, retailrocket and taobao; DIR holds a folder of each. All items are ranked but
-those of the training part, for every user with something to find. Options and λ are chosen on a part of
-the training table, the latest items of users where the test is what came later; the test table is
-looked at once for each model and seed. A seed decides the split (but for the published ones and
-those in order of time) and the training.
+The data sets are gowalla (LightGCN's published split), lastfm, ml-100k, ciao, amazon, and in order
+of time sepgcn-gowalla, retailrocket and taobao; DIR holds a folder of each. All items are ranked
+but those of the training part, for every user with something to find. Options and λ are chosen on a
+part of the training table, the latest items of users where the test is what came later; the test
+table is looked at once for each model and seed. A seed decides the split (but for the published
+ones and those in order of time) and the training.
 
 `--each` measures `hybrid` with, and without, each of its signals, and each signal alone. λ is
 learned again without the signal; nothing is fitted again. Differences are paired, over the same
