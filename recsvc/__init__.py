@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from recsvc.refresh.options import RefreshOptions
     from recsvc.refresh.run_manifest import RunManifest
     from recsvc.settings import Settings, load_settings
-    from recsvc.training.experiment import TrialOptions, evaluate_model
+    from recsvc.training.experiment import TrialOptions
+    from recsvc.training.measure import evaluate_model
 
 __all__ = [
     "Answer",
@@ -55,7 +56,8 @@ _MODULES = {
     "recsvc.refresh.options": ("RefreshOptions",),
     "recsvc.refresh.run_manifest": ("RunManifest",),
     "recsvc.settings": ("Settings", "load_settings"),
-    "recsvc.training.experiment": ("TrialOptions", "evaluate_model"),
+    "recsvc.training.experiment": ("TrialOptions",),
+    "recsvc.training.measure": ("evaluate_model",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

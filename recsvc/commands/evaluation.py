@@ -8,15 +8,24 @@ from recsvc.commands import console
 from recsvc.evaluation.groups import METRICS, ItemGroup, K, UserGroup
 from recsvc.evaluation.held_out import TestCounts
 from recsvc.evaluation.metrics import Estimate
-from recsvc.training.experiment import Measured, Ranked
+from recsvc.training.experiment import Ranked
+from recsvc.training.measure import Measured
 
 
 def document(ranked: Sequence[Ranked], measured: Measured) -> dict[str, Any]:
-    """All that was measured, by model where there are two."""
+    """All that was measured, by model where there are several."""
     documents = {one.model: _of_model(one.model, measured) | dict(one.details) for one in ranked}
-    if measured.difference is None:
+    if len(ranked) == 1:
         return {"model": ranked[0].model, **documents[ranked[0].model]}
-    return {"models": documents, "difference": _estimates(measured.difference)}
+    found = measured.difference
+    return {
+        "models": documents,
+        **({} if found is None else {"difference": _estimates(found)}),
+        "comparisons": [
+            dataclasses.asdict(each) | {"significant": each.significant}
+            for each in measured.comparisons
+        ],
+    }
 
 
 def _of_model(model: str, measured: Measured) -> dict[str, Any]:
@@ -25,8 +34,8 @@ def _of_model(model: str, measured: Measured) -> dict[str, Any]:
         "users": len(found.user_index),
         "metrics": _estimates(found.estimates),
         "coverage": {str(k): share for k, share in found.coverage.items()},
-        "by_items_known": [dataclasses.asdict(each) for each in measured.by_items_known[model]],
-        "by_people": [dataclasses.asdict(each) for each in measured.by_people[model]],
+        "gini": {str(k): value for k, value in found.gini.items()},
+        **dataclasses.asdict(measured.groups[model]),
     }
 
 
@@ -34,24 +43,24 @@ def _estimates(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
     return {name: dataclasses.asdict(estimate) for name, estimate in found.items()}
 
 
-def print_measured(measured: Measured) -> None:
-    """Tables of each model, and of the difference between two."""
+def print_measured(model: str, measured: Measured) -> None:
+    """Tables of one model."""
+    found, groups = measured.evaluations[model], measured.groups[model]
+    rows = [(name, f"{e.mean:.4f}", _interval(e)) for name, e in found.estimates.items()]
+    rows += [(f"coverage@{k}", f"{share:.4f}", "") for k, share in found.coverage.items()]
+    rows += [(f"gini@{k}", f"{value:.4f}", "") for k, value in found.gini.items()]
     columns = ("metric", "mean", "95% interval")
-    for model, found in measured.evaluations.items():
-        rows = [(name, f"{e.mean:.4f}", _interval(e)) for name, e in found.estimates.items()]
-        rows += [(f"coverage@{k}", f"{share:.4f}", "") for k, share in found.coverage.items()]
-        console.print_table(f"{model}: {len(found.user_index):,} users", columns, rows)
-        for metric in METRICS:
-            _print_user_groups(model, metric, measured.by_items_known[model])
-        _print_item_groups(model, measured.by_people[model])
-    if measured.difference is not None:
-        rows = [
-            (name, f"{e.mean:+.4f}", _interval(e, "+")) for name, e in measured.difference.items()
-        ]
-        console.print_table(f"{' - '.join(measured.evaluations)}, same users", columns, rows)
+    console.print_table(f"{model}: {len(found.user_index):,} users", columns, rows)
+    for metric in METRICS:
+        title = f"{model}, {metric}"
+        _print_user_groups(f"{title} by how many items are known", metric, groups.by_items_known)
+        _print_user_groups(f"{title} of cold and warm users", metric, groups.cold_users)
+    title = f"{model}, first {K} places"
+    _print_item_groups(f"{title} by how many people have an item", groups.by_people)
+    _print_item_groups(f"{title} of cold and warm items", groups.cold_items)
 
 
-def _print_user_groups(model: str, metric: str, groups: Sequence[UserGroup]) -> None:
+def _print_user_groups(title: str, metric: str, groups: Sequence[UserGroup]) -> None:
     rows = [
         (
             each.group, f"{each.users:,}",
@@ -65,10 +74,10 @@ def _print_user_groups(model: str, metric: str, groups: Sequence[UserGroup]) -> 
     columns = ("known", "users", "mean", "95%", "popular", "difference", "95%", "best part")
     if not any(each.best_part for each in groups):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    console.print_table(f"{model}, {metric} by how many items are known of a user", columns, rows)
+    console.print_table(title, columns, rows)
 
 
-def _print_item_groups(model: str, groups: Sequence[ItemGroup]) -> None:
+def _print_item_groups(title: str, groups: Sequence[ItemGroup]) -> None:
     rows = [
         (
             each.group, f"{each.items:,}", f"{each.pairs:,}",
@@ -80,7 +89,6 @@ def _print_item_groups(model: str, groups: Sequence[ItemGroup]) -> None:
     columns = (
         "people", "items", "to find", "found", "by popularity", "share of places", "of popularity",
     )  # fmt: skip
-    title = f"{model}, first {K} places by how many people have an item"
     console.print_table(title, columns, rows)
 
 

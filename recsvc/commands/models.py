@@ -93,7 +93,7 @@ def train(
 
 
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="A model, or two to compare.")],
+    models: Annotated[list[str], typer.Argument(help="A model, or several to compare.")],
     train_file: TrainFile,
     test_file: Annotated[Path, typer.Option("--test", help="Interactions to find.")],
     side: Side = None,
@@ -113,6 +113,13 @@ def evaluate(
             callback=file_to_write(".parquet", ".csv", ".jsonl", ".json"),
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write a page with tables and plots: .html.",
+            callback=file_to_write(".html"),
+        ),
+    ] = None,
     as_served: Annotated[
         bool,
         typer.Option(
@@ -126,13 +133,9 @@ def evaluate(
 ) -> None:
     """Fit on one table, rank all items without those of that table, measure on another."""
     from recsvc.commands import evaluation
-    from recsvc.training.experiment import (
-        TrialOptions,
-        measure,
-        properties_of,
-        read_trial,
-        write_rankings,
-    )
+    from recsvc.training.comparison import comparison_sections
+    from recsvc.training.experiment import TrialOptions, properties_of, read_trial, write_rankings
+    from recsvc.training.measure import measure
 
     _check_evaluate(models, recommendations, as_served=as_served)
     started = time.perf_counter()
@@ -157,6 +160,11 @@ def evaluate(
     if recommendations is not None:
         write_rankings(ranked[0], data.graph, recommendations)
     measured = measure(ranked, data)
+    sections = comparison_sections(ranked, measured, evaluation.tested(data.counts))
+    if page is not None:
+        from recsvc.report.page import write_sections
+
+        write_sections(f"Evaluation of {', '.join(models)}", sections, page)
     if as_json:
         document = evaluation.document(ranked, measured) | {
             "test": dataclasses.asdict(data.counts),
@@ -164,8 +172,10 @@ def evaluate(
             "total_seconds": time.perf_counter() - started,
         }
         console.print_json(document)
+    elif len(models) > 1:
+        console.print_sections(sections)
     else:
-        evaluation.print_measured(measured)
+        evaluation.print_measured(models[0], measured)
         console.say(evaluation.tested(data.counts))
 
 
@@ -254,8 +264,8 @@ def _check_evaluate(models: list[str], recommendations: Path | None, *, as_serve
     """
     from recsvc.training.fit import known_model
 
-    if len(models) > 2 or len(set(models)) < len(models):
-        raise typer.BadParameter(f"{' '.join(models)}: expected one model, or two different ones")
+    if len(set(models)) < len(models):
+        raise typer.BadParameter(f"{' '.join(models)}: expected one model, or different ones")
     if recommendations is not None and len(models) > 1:
         raise typer.BadParameter("--recommendations writes the lists of one model: name one")
     if as_served and models != ["hybrid"]:

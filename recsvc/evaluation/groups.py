@@ -50,6 +50,9 @@ BY_ITEMS_KNOWN = CountGroups((0, 1, 2, 3, 4, 7, 15, 40))
 BY_PEOPLE = CountGroups((0, 1, 2, 5, 10, 30))
 """Of items, by how many people have them."""
 
+COLD_AND_WARM = CountGroups((0, 5))
+"""Of users and of items: cold are those with fewer than 5 items, or people."""
+
 
 @dataclass(frozen=True, slots=True)
 class UserGroup:
@@ -108,7 +111,11 @@ class ItemGroup:
 
 
 def by_items_known(
-    known: NDArray[np.integer], model: PerUser, popularity: PerUser, parts: Mapping[str, PerUser]
+    known: NDArray[np.integer],
+    model: PerUser,
+    popularity: PerUser,
+    parts: Mapping[str, PerUser],
+    groups: CountGroups = BY_ITEMS_KNOWN,
 ) -> tuple[UserGroup, ...]:
     """Accuracy by how many items are known of a user; groups without a user are left out.
 
@@ -117,11 +124,12 @@ def by_items_known(
         model: `METRICS` for each user.
         popularity: the same of the popular list.
         parts: the same of each part of a blend alone.
+        groups: ranges of numbers of items.
     """
-    group = BY_ITEMS_KNOWN.of(known)
+    group = groups.of(known)
     return tuple(
         _user_group(label, group == place, model, popularity, parts)
-        for place, label in enumerate(BY_ITEMS_KNOWN.labels)
+        for place, label in enumerate(groups.labels)
         if (group == place).any()
     )
 
@@ -146,7 +154,11 @@ def _user_group(
 
 
 def by_people(
-    people: NDArray[np.integer], held_out: sp.csr_matrix, model: Ranking, popularity: Ranking
+    people: NDArray[np.integer],
+    held_out: sp.csr_matrix,
+    model: Ranking,
+    popularity: Ranking,
+    groups: CountGroups = BY_PEOPLE,
 ) -> tuple[ItemGroup, ...]:
     """How items fare by how many people have them; groups without an item are left out.
 
@@ -155,9 +167,10 @@ def by_people(
         held_out: its stored entries are the answers, [users, items].
         model: lists of 20 items or more.
         popularity: the popular lists of the same users.
+        groups: ranges of numbers of people.
     """
-    group = BY_PEOPLE.of(people)
-    number = len(BY_PEOPLE.labels)
+    group = groups.of(people)
+    number = len(groups.labels)
     items = np.bincount(group, minlength=number)
     pairs = np.bincount(group[held_out[model.user_index].indices], minlength=number)
     of_model, of_popularity = (
@@ -165,7 +178,7 @@ def by_people(
     )
     return tuple(
         ItemGroup(label, int(items[at]), int(pairs[at]), of_model[at], of_popularity[at])
-        for at, label in enumerate(BY_PEOPLE.labels)
+        for at, label in enumerate(groups.labels)
         if items[at]
     )
 

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
-from recsvc.evaluation.exposure import coverage, places_of
+from recsvc.evaluation.exposure import coverage, gini, places_of
 
 CUTS = (5, 10, 20, 50)
 """Lengths of the list at which the metrics are taken."""
@@ -63,12 +63,14 @@ class Evaluation:
         per_user: one value per user, by `metric@k`.
         estimates: their means and intervals, by the same names.
         coverage: share of all items that somebody was recommended, by k.
+        gini: how unequally the places of the lists are spread over all items, by k.
     """
 
     user_index: Int64[NDArray[np.int64], " users"]
     per_user: Mapping[str, Float64[NDArray[np.float64], " users"]]
     estimates: Mapping[str, Estimate]
     coverage: Mapping[int, float]
+    gini: Mapping[int, float]
 
 
 def top_k(
@@ -139,6 +141,7 @@ def evaluate(
     - novelty@k = mean over the k items of -log2 p(i), where p(i) is the share of users who have i
       in `train` (an item nobody has counts as one that one user has)
     - coverage@k = share of all items that are in the list of at least one of these users
+    - gini@k = the Gini coefficient of how many of these lists each item is in
 
     These are the definitions of He et al. 2020, "LightGCN", §4.1, for recall and ndcg: a user
     without held-out items is left out, not counted as 0.
@@ -167,8 +170,14 @@ def evaluate(
     for k in cuts:
         values = accuracy(hits[:, :k], answers) | {"novelty": _novelty(items[:, :k], information)}
         per_user |= {f"{name}@{k}": values[name] for name in USER_METRICS}
-    covered = {k: coverage(places_of(items[:, :k], held_out.shape[1])) for k in cuts}
-    return Evaluation(users, per_user, bootstrap(per_user, resamples, seed), covered)
+    places = {k: places_of(items[:, :k], held_out.shape[1]) for k in cuts}
+    return Evaluation(
+        users,
+        per_user,
+        bootstrap(per_user, resamples, seed),
+        {k: coverage(held) for k, held in places.items()},
+        {k: gini(np.sort(held)) for k, held in places.items()},
+    )
 
 
 def mean_ndcg(

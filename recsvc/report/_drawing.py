@@ -21,6 +21,8 @@ from recsvc.report.plot_style import FILL, INK, STYLE
 _SVG = "http://www.w3.org/2000/svg"
 _SEPARATE_BARS = 30
 """More bars than this stand side by side, since gaps and hatches would run together."""
+_LEGEND_INSIDE = 2
+"""The names of more lines than this stand beside the plot, where they cover none."""
 _STYLE: dict[str, Any] = STYLE | {
     # The paper is that of the page, which may be dark.
     "figure.facecolor": "none",
@@ -57,7 +59,8 @@ def draw(plot: Plot, identifier: str) -> str:
 def _height(plot: Plot) -> float:
     """In inches: a lying bar takes the same room whether there are few or many."""
     if isinstance(plot, Intervals):
-        return 1.8 + 0.4 * len(plot.names)
+        series = len(plot.series)
+        return 1.6 + 0.2 * -(-series // 2) + max(0.4, 0.15 * series) * len(plot.names)
     return 1.4 + 0.35 * len(plot.counts) if isinstance(plot, Bars) and plot.lying else 3.6
 
 
@@ -70,7 +73,10 @@ def _draw_lines(axes: Axes, plot: Lines) -> None:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
-    axes.legend()
+    if len(plot.lines) <= _LEGEND_INSIDE:
+        axes.legend()
+    else:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _share_axes(axes: Axes, plot: Lines) -> None:
@@ -109,7 +115,8 @@ def _draw_lying(axes: Axes, plot: Bars) -> None:
 
 
 def _draw_intervals(axes: Axes, plot: Intervals) -> None:
-    apart = 0.3 / max(1, len(plot.series) - 1)
+    spread = 0.3 if len(plot.series) < 3 else 0.7
+    apart = spread / max(1, len(plot.series) - 1)
     for number, (name, estimates) in enumerate(plot.series):
         told = [(at, each) for at, each in enumerate(estimates) if each is not None]
         means = [mean for _, (mean, _, _) in told]
@@ -117,7 +124,7 @@ def _draw_intervals(axes: Axes, plot: Intervals) -> None:
             [mean - low for _, (mean, low, _) in told],
             [high - mean for _, (mean, _, high) in told],
         ]
-        places = [at - 0.15 + apart * number for at, _ in told]
+        places = [at - spread / 2 + apart * number for at, _ in told]
         axes.errorbar(means, places, xerr=reach, label=name, linestyle="none", capsize=3)
     axes.set_yticks(range(len(plot.names)), list(plot.names))
     axes.invert_yaxis()

@@ -5,6 +5,7 @@ from typing import Any, Final
 from matplotlib.rcsetup import cycler
 
 INK: Final = "#111111"
+GREY: Final = "#767676"
 FILL: Final = "#c4c4c4"
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "recsvc",
@@ -27,7 +28,9 @@ STYLE: dict[str, Any] = {
     "hatch.color": "#666666",
     "hatch.linewidth": 0.6,
     "axes.prop_cycle": cycler(
-        color=[INK, "#767676"], linestyle=["-", "--"], marker=["o", "s"],
-        markerfacecolor=[INK, "white"],
+        color=[INK, GREY] * 8,
+        linestyle=["-", "--", "-.", ":"] * 4,
+        marker=["o", "s", "^", "D", "v", "P", "X", "p"] * 2,
+        markerfacecolor=[INK, "white"] * 4 + ["white", GREY] * 4,
     ),
-}  # fmt: skip
+}

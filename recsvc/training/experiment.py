@@ -1,4 +1,4 @@
-"""`recsvc evaluate`: fit on one table, rank all items, compare with another table, once."""
+"""`recsvc evaluate`: what is learned from, and the lists of a model that was fitted on it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,25 +28,9 @@ from loaders.tables import (
     read_interactions,
 )
 from loaders.types import NO_PROPERTIES, HeteroGraph, PropertyNames
-from recsvc.evaluation.groups import (
-    ItemGroup,
-    K,
-    PerUser,
-    UserGroup,
-    by_items_known,
-    by_people,
-)
+from recsvc.evaluation.groups import K
 from recsvc.evaluation.held_out import TestCounts, held_out_pairs
-from recsvc.evaluation.metrics import (
-    CUTS,
-    Estimate,
-    Evaluation,
-    Ranking,
-    ScoreFunction,
-    evaluate,
-    paired_difference,
-    top_k,
-)
+from recsvc.evaluation.metrics import CUTS, Ranking, ScoreFunction, top_k
 from recsvc.evaluation.splits import HoldOut
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import evidence_matrix, newest_time, seen_matrix
@@ -54,7 +38,6 @@ from recsvc.models import FitReport, FitRun, FittedModel, TrainingData
 from recsvc.models.hybrid import HybridModel
 from recsvc.refresh.options import model_values
 from recsvc.settings import EventSettings, Settings
-from recsvc.signals.popularity import popularity_prior
 from recsvc.training.fit import (
     Watch,
     assigned,
@@ -165,23 +148,6 @@ class Ranked:
     parts: Mapping[str, Ranking] = field(default_factory=dict[str, Ranking])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Measured:
-    """How good the rankings are.
-
-    Attributes:
-        evaluations: metrics with intervals, by model.
-        difference: by how much the first of two models is above the second, by metric.
-        by_items_known: accuracy by how many items are known of a user, by model.
-        by_people: how items fare by how many people have them, by model.
-    """
-
-    evaluations: Mapping[str, Evaluation]
-    difference: Mapping[str, Estimate] | None
-    by_items_known: Mapping[str, Sequence[UserGroup]]
-    by_people: Mapping[str, Sequence[ItemGroup]]
-
-
 def read_trial(
     train_file: Path,
     test_file: Path,
@@ -248,16 +214,16 @@ def rank_fitted(
 
     # The blend takes dislikes, as it does where it is served; models have only learned likes.
     asked = data.asked if model == HYBRID else data.evidence
-    ranking = _ranking(data, fitted.scores, asked)
+    ranking = best_available(data, fitted.scores, asked)
     alone = fitted.alone() if isinstance(fitted, HybridModel) else {}
-    parts = {name: _ranking(data, part.scores, asked, K) for name, part in alone.items()}
+    parts = {name: best_available(data, part.scores, asked, K) for name, part in alone.items()}
     how = {"protocol": options.protocol, "epochs": report.epochs, **details}
     if report.weights is not None:
         how["weights"] = dict(report.weights)
     return Ranked(model, ranking, how, parts)
 
 
-def _ranking(
+def best_available(
     data: TrialData, score: ScoreFunction, asked: sp.csr_matrix, k: int = max(CUTS)
 ) -> Ranking:
     """The best available items for the users of the test table."""
@@ -268,38 +234,6 @@ def _ranking(
         return np.where(data.available, score(users, evidence), np.float32(-np.inf))
 
     return top_k(available, asked, k=k, user_index=data.users, seen=data.seen)
-
-
-def measure(every: Sequence[Ranked], data: TrialData) -> Measured:
-    """Compare rankings with the answers, and two of them with each other.
-
-    By group they are compared with the popular list too: the same order of items for everybody.
-    """
-    found = {one.model: evaluate(one.ranking, data.held_out, data.evidence) for one in every}
-    difference = paired_difference(*found.values()) if len(found) == 2 else None
-    prior = popularity_prior(data.evidence)
-    popular = _ranking(
-        data, lambda users, _: np.broadcast_to(prior, (len(users), len(prior))), data.evidence, K
-    )
-
-    def per_user(ranking: Ranking) -> PerUser:
-        return evaluate(ranking, data.held_out, data.evidence, cuts=(K,), resamples=1).per_user
-
-    of_popular, known = per_user(popular), np.diff(data.asked.indptr)
-    people = np.zeros(data.held_out.shape[1], np.int64)
-    people[: len(prior)] = data.evidence.getnnz(axis=0)
-    return Measured(
-        found,
-        difference,
-        {
-            one.model: by_items_known(
-                known[found[one.model].user_index], found[one.model].per_user, of_popular,
-                {name: per_user(part) for name, part in one.parts.items()},
-            )
-            for one in every
-        },
-        {one.model: by_people(people, data.held_out, one.ranking, popular) for one in every},
-    )  # fmt: skip
 
 
 def properties_of(models: Sequence[str], options: TrialOptions) -> PropertyNames:
@@ -313,35 +247,6 @@ def properties_of(models: Sequence[str], options: TrialOptions) -> PropertyNames
         for n in models
     )
     return reduce(or_, (each.property_names for each in given), NO_PROPERTIES)
-
-
-def evaluate_model(
-    model: str,
-    train_file: Path,
-    test_file: Path,
-    options: TrialOptions,
-    events: Mapping[str, EventSettings],
-    *,
-    side: str | None = None,
-) -> Evaluation:
-    """Fit a model on one table, rank all items without those of that table, measure on another.
-
-    Args:
-        model: its name.
-        train_file: interactions to learn from.
-        test_file: interactions to find, looked at once.
-        options: how the model is chosen and fitted.
-        events: settings by kind of event.
-        side: folder or named data set whose other tables (follows, categories) count too.
-
-    Raises:
-        TableError: a table cannot be read, or nothing of test is to be found.
-        SettingsError: no such model, option or published configuration.
-        TrainingError: the model cannot be fitted.
-    """
-    wanted = properties_of([model], options)
-    data = read_trial(train_file, test_file, side, events, wanted)
-    return measure([rank_fitted(model, data, options)], data).evaluations[model]
 
 
 def _published(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -169,18 +170,54 @@ def test_evaluate_two_models_prints_the_difference() -> None:
     walk, popular = (document["models"][name]["metrics"] for name in ("walk3", "popularity"))
     difference = document["difference"]
     assert difference.keys() == walk.keys() == popular.keys()
-    assert len(difference) == 28
+    assert len(difference) == 36
     for name, estimate in difference.items():
         assert estimate["mean"] == pytest.approx(walk[name]["mean"] - popular[name]["mean"])
         assert estimate["low"] <= estimate["mean"] <= estimate["high"]
     shown = invoke("evaluate", "walk3", "popularity", *FILES, "--trials", "2").stdout
     (group,) = document["models"]["walk3"]["by_items_known"]
     assert (group["group"], group["users"], group["best_part"]) == ("7 to 14", 90, None)
-    assert f"{group['difference']['ndcg@20']['mean']:+.4f}" in shown
     items = document["models"]["walk3"]["by_people"]
     assert sum(each["model"]["places"] for each in items) == pytest.approx(1.0)
     assert "walk3 - popularity" in shown
-    assert f"{difference['recall@20']['mean']:+.4f}" in shown
+    assert f"{round(difference['recall@20']['mean'], 4):.4g}" in shown
+
+
+@pytest.mark.usefixtures("tables")
+def test_evaluate_several_models_makes_one_table_and_one_page() -> None:
+    models = ("walk3", "popularity", "itemknn")
+    arguments = ("evaluate", *models, *FILES, "--trials", "1")
+    document = told(*arguments, "--page", "page.html")
+    assert "difference" not in document
+    assert [(c["first"], c["second"], c["metric"]) for c in document["comparisons"]] == [
+        (*pair, metric) for pair in combinations(models, 2) for metric in ("ndcg@20", "recall@20")
+    ]
+    means = {name: document["models"][name]["metrics"]["ndcg@20"]["mean"] for name in models}
+    for each in document["comparisons"][::2]:
+        apart = means[each["first"]] - means[each["second"]]
+        assert each["difference"]["mean"] == pytest.approx(apart)
+        assert each["corrected"] >= each["p"]
+        assert each["significant"] == (each["corrected"] < 0.05)
+    page = Path("page.html").read_text()
+    assert "Evaluation of walk3, popularity, itemknn" in page
+    assert page.count("<svg") == 1 + 11 + 2 + 2 + 4
+    shown = invoke(*arguments).stdout
+    for mean in means.values():
+        assert f"{mean:.4f}".rstrip("0") in shown
+        assert f"{mean:.4f}".rstrip("0") in page
+
+
+@pytest.mark.usefixtures("tables")
+def test_one_model_has_a_page_and_no_comparisons() -> None:
+    document = told("evaluate", "popularity", *FILES, "--page", "page.html")
+    assert document["gini"]["20"] > 0.0
+    assert 0.0 < document["metrics"]["diversity@20"]["mean"] < 1.0
+    assert {"by_people", "cold_users", "cold_items"} <= document.keys()
+    page = Path("page.html").read_text()
+    assert "p by Holm" not in page
+    shown = invoke("evaluate", "popularity", *FILES).stdout
+    assert f"{document['gini']['50']:.4f}" in shown
+    assert "popularity, ndcg@20 of cold and warm users" in shown
 
 
 @pytest.mark.usefixtures("tables")
@@ -268,8 +305,8 @@ def test_a_blend_takes_what_is_set_of_it_and_of_its_models(tables: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("evaluate", "walk3", "walk3", *FILES), "two different ones"),
-        (("evaluate", "walk3", "mf", "ease", *FILES), "two different ones"),
+        (("evaluate", "walk3", "mf", "walk3", *FILES), "expected one model, or different ones"),
+        (("evaluate", "walk3", *FILES, "--page", "page.pdf"), "ends in .html"),
         (("evaluate", "walk3", "mf", *FILES, "--recommendations", "x.csv"), "name one"),
         (("evaluate", "walk3", *FILES, "--recommendations", "x.tsv"), ".jsonl or .json"),
         (("evaluate", "walk3", *FILES, "--recommendations", "no/x.csv"), "in no folder"),

@@ -54,6 +54,7 @@ def test_metrics_by_hand() -> None:
     # Item 7 has 3 of the 4 users and item 1 has one.
     assert value["novelty@2"] == pytest.approx((-np.log2(3 / 4) - np.log2(1 / 4)) / 2)
     assert result.coverage == {2: 0.2, 5: 0.5}
+    assert result.gini == pytest.approx({2: (7 + 9) / 20, 5: (1 + 3 + 5 + 7 + 9) / 50})
 
 
 def test_a_perfect_ranking_scores_one() -> None:

@@ -9,21 +9,22 @@ import pytest
 import scipy.sparse as sp
 
 from loaders.errors import TableError
+from recsvc.evaluation.beyond_accuracy import diversity
 from recsvc.evaluation.groups import METRICS
 from recsvc.evaluation.held_out import TestCounts
-from recsvc.evaluation.metrics import Ranking, evaluate
+from recsvc.evaluation.metrics import Ranking, bootstrap, evaluate
 from recsvc.settings import EventSettings, Settings
 from recsvc.training.experiment import (
     RANKING_FORMS,
     Ranked,
     TrialData,
     TrialOptions,
-    measure,
     rank_fitted,
     read_training_data,
     read_trial,
     write_rankings,
 )
+from recsvc.training.measure import measure
 from recsvc.training.published import data_sha256
 from tests.unit.made_tables import training_graph, write_tables
 
@@ -49,13 +50,13 @@ def test_the_validated_protocol_beats_popularity(data: TrialData) -> None:
 def test_popularity_is_as_good_as_the_popular_list_in_every_group(data: TrialData) -> None:
     measured = measure([rank_fitted("popularity", data, TrialOptions(trials=1))], data)
     assert measured.difference is None
-    users, items = (
-        groups["popularity"] for groups in (measured.by_items_known, measured.by_people)
-    )
-    assert sum(group.users for group in users) == len(data.users)
-    assert {group.difference[metric].mean for group in users for metric in METRICS} == {0.0}
-    assert sum(group.pairs for group in items) == data.counts.to_find
-    assert all(group.model == group.popularity for group in items)
+    found = measured.groups["popularity"]
+    for users in (found.by_items_known, found.cold_users):
+        assert sum(group.users for group in users) == len(data.users)
+        assert {group.difference[metric].mean for group in users for metric in METRICS} == {0.0}
+    for items in (found.by_people, found.cold_items):
+        assert sum(group.pairs for group in items) == data.counts.to_find
+        assert all(group.model == group.popularity for group in items)
 
 
 def test_the_best_part_of_a_blend_is_one_of_its_signals(data: TrialData) -> None:
@@ -64,7 +65,7 @@ def test_the_best_part_of_a_blend_is_one_of_its_signals(data: TrialData) -> None
     blend, walk = (rank_fitted(name, data, options) for name in ("hybrid", "walk3"))
     assert {"walk3", "pagerank"} <= set(blend.parts)
     assert (blend.parts["walk3"].items == walk.ranking.items[:, :20]).mean() > 0.99
-    for group in measure([blend], data).by_items_known["hybrid"]:
+    for group in measure([blend], data).groups["hybrid"].by_items_known:
         assert group.best_part in blend.parts
         assert group.part.keys() == set(METRICS)
 
@@ -241,4 +242,22 @@ def test_follows_and_categories_need_no_interactions_beside_them(tmp_path: Path)
 def test_measure_is_evaluate(data: TrialData) -> None:
     ranked = rank_fitted("popularity", data, TrialOptions())
     found = measure([ranked], data).evaluations["popularity"]
-    assert found.estimates == evaluate(ranked.ranking, data.held_out, data.evidence).estimates
+    plain = evaluate(ranked.ranking, data.held_out, data.evidence)
+    own = diversity(ranked.ranking.items, data.evidence)
+    assert found.estimates == {**plain.estimates, **bootstrap(own, 1000, seed=0)}
+
+
+def test_cold_users_and_items_have_fewer_than_five(tmp_path: Path) -> None:
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    rows = [f"u{n},i{k}" for n in range(8) for k in range(4 + (n < 3))]  # i4 has three people
+    train.write_text("\n".join(["user_id,item_id", *rows]) + "\n")
+    answers = [*(f"u{n},i4" for n in range(3, 8)), "u0,new"]
+    test.write_text("\n".join(["user_id,item_id", *answers]) + "\n")
+    data = read_trial(train, test, None, EVENTS)
+    (found,) = measure([rank_fitted("popularity", data, TrialOptions())], data).groups.values()
+    assert [(g.group, g.users) for g in found.cold_users] == [("0 to 4", 5), ("5 and more", 1)]
+    assert [(g.group, g.items, g.pairs) for g in found.cold_items] == [
+        ("0 to 4", 2, 6), ("5 and more", 4, 0),
+    ]  # fmt: skip
+    assert found.cold_items[0].model.recall == pytest.approx(5 / 6)
+    assert [g.model["recall@20"].mean for g in found.cold_users] == [1.0, 0.0]
