@@ -61,7 +61,9 @@ def _height(plot: Plot) -> float:
     if isinstance(plot, Intervals):
         series = len(plot.series)
         return 1.6 + 0.2 * -(-series // 2) + max(0.4, 0.15 * series) * len(plot.names)
-    return 1.4 + 0.35 * len(plot.counts) if isinstance(plot, Bars) and plot.lying else 3.6
+    if isinstance(plot, Lines):
+        return max(3.6, 0.8 + 0.28 * len(plot.lines))
+    return 1.4 + 0.35 * len(plot.counts) if plot.lying else 3.6
 
 
 def _draw_lines(axes: Axes, plot: Lines) -> None:
