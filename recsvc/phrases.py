@@ -84,6 +84,7 @@ _PLACEHOLDER = {
     "you": "items",
     "like": "categories",
     "after": "items",
+    "described": "items",
     "unlike": "names",
     "people": "count",
     "linked": "count",
@@ -121,6 +122,9 @@ class TextSettings(BaseModel):
     """What the user prefers, by kind of category; the plural form is that of their number."""
     after: Phrase = "it is often next after {items}"
     """What the user did and others often went on from to the item."""
+    described: Phrase = "its description is similar to that of {items}"
+    """What the user liked that describes itself as the item does, where that speaks for it more
+    than what people did."""
     unlike: Phrase = "it is unlike {names}"
     """What the user dislikes and the item is the opposite of."""
     people: Mapping[str, Phrase] = Field(default_factory=lambda: _PEOPLE)
@@ -201,7 +205,8 @@ class TextSettings(BaseModel):
             _check_phrase(f"{kind}: ", phrase, info)
         return given
 
-    @field_validator("because", "mostly_popular", "between", "before_last", "after", "unlike",
+    @field_validator("because", "mostly_popular", "between", "before_last", "after", "described",
+                     "unlike",
                      "linked",
                      "many", "popular", "nothing", "newcomer", "seen", "disliked",
                      "hidden", "shown", "promoted", "tried_out",

@@ -10,6 +10,7 @@ from loaders.extract._formats import to_hetero_data, to_networkx
 from loaders.extract._graph import extract_graph
 from loaders.extract._reading import Progress
 from loaders.extract._selection import Selection, k_core
+from loaders.extract._texts import extract_texts
 
 __all__ = [
     "ItemDetails",
@@ -18,6 +19,7 @@ __all__ = [
     "Selection",
     "extract_details",
     "extract_graph",
+    "extract_texts",
     "extract_to_folder",
     "k_core",
     "metapath_rows",

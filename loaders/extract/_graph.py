@@ -8,7 +8,7 @@ stays open until the last relationship has been read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -74,9 +74,8 @@ def extract_graph(
             gateway, interactions, users, items, properties.interactions, progress
         )
         of_items = item_properties(gateway, items, properties.items, progress)
-        graph = HeteroGraph(
-            users.ids, items.ids, categories.ids, interactions, **edges, item_properties=of_items
-        )
+        nodes_alone = HeteroGraph(users.ids, items.ids, categories.ids, interactions)
+        graph = replace(nodes_alone, **edges, item_properties=of_items)
         return cut_down(graph, chosen), reader.unread
 
     graph, left_out = gateway.read(read)

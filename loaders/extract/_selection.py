@@ -1,7 +1,7 @@
 """Which part of the graph is wanted, and cutting arrays down to it."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import get_args
 
@@ -116,7 +116,7 @@ def induced(
         edges[name] = Edges(
             kept[source].row[old.source[both]], kept[target].row[old.target[both]], old.weight[both]
         )
-    return HeteroGraph(
+    nodes_alone = HeteroGraph(
         kept["User"].ids,
         kept["Item"].ids,
         kept["Category"].ids,
@@ -129,11 +129,9 @@ def induced(
             did.events,
             did.properties,
         ),
-        **edges,
-        item_properties={
-            name: values[kept["Item"].mask] for name, values in graph.item_properties.items()
-        },
     )
+    of_items = {name: values[kept["Item"].mask] for name, values in graph.item_properties.items()}
+    return replace(nodes_alone, **edges, item_properties=of_items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from loaders.tables._spec import (
     TableSpec,
 )
 from loaders.tables._spill import Spill
+from loaders.tables._texts import table_texts
 from loaders.tables._totals import InteractionTotals, reject_sum, within_limits
 
 __all__ = [
@@ -71,5 +72,6 @@ __all__ = [
     "read_interactions",
     "refuse_rejected",
     "reject_sum",
+    "table_texts",
     "within_limits",
 ]

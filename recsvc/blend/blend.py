@@ -250,7 +250,7 @@ class Blend:
             if weight and (given := signal.weighed_of(evidence)).nnz:
                 raw = signal.batch_scores(given)
                 relied = self.reliance.signal(signal.name, signal.kind, *counts)
-                factor = weight * relied * unit_rms(raw)
+                factor = weight * relied * unit_rms(signal.unshared(raw))
                 if (given.data < 0).any():
                     factor = factor * _speaks(raw, signal.batch_scores(abs(given)))
                 scores += factor[:, None].astype(np.float32) * raw
@@ -300,7 +300,7 @@ def scaled_scores(
 ) -> Float32[NDArray[np.float32], "n items"]:
     """n_s(u) · Σ_j e_j · K_s(j, i): what λ is put on."""
     raw = signal.batch_scores(evidence)
-    return (raw * unit_rms(raw)[:, None]).astype(np.float32)
+    return (raw * unit_rms(signal.unshared(raw))[:, None]).astype(np.float32)
 
 
 def reciprocal_ranks(

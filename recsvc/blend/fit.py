@@ -29,6 +29,7 @@ from recsvc.blend.reliance import ALIKE, Reliance, effective_counts
 from recsvc.blend.weights import Candidates, candidates_in_parts
 from recsvc.evidence import EvidenceKind, EvidenceMatrices
 from recsvc.signals import RowSignal, Signal
+from recsvc.signals.content import share_of
 from recsvc.signals.metapath import (
     PathQueries,
     all_rows,
@@ -239,6 +240,7 @@ def fit_whole(
     tables: Mapping[str, Tables] = MappingProxyType({}),
     share: float = 1.0,
     reliance: Reliance = ALIKE,
+    for_new: float = 0.0,
 ) -> Whole:
     """Make every signal from everything, and put them together.
 
@@ -254,6 +256,7 @@ def fit_whole(
         tables: that the fits go on from, by model; see `Learned.tables`.
         share: see `Learned.share`.
         reliance: what the parts count for with little known.
+        for_new: λ of what items say of themselves, see `Learned.for_new`.
 
     Raises:
         TrainingError: a model cannot be fitted.
@@ -271,12 +274,37 @@ def fit_whole(
     }
     of_rows, cut = row_signals(parts, graph, evidence, earlier_rows)
     signals = (*(each.signal(name, graph.items) for name, each in fitted.items()), *of_rows)
-    given = tuple(weights.get(signal.name, 0.0) for signal in signals)
+    people = evidence.getnnz(axis=0).astype(np.int64)
+    signals, given = _with_shares(signals, weights, for_new, people)
     # The prior orders what no evidence reaches, whatever weight it was given.
     base = max(weights.get(BASE, 0.0), LEAST_WEIGHT)
-    blend = Blend(signals, given, popularity_prior(evidence), base, reliance)
+    blend = Blend(signals, tuple(given.values()), popularity_prior(evidence), base, reliance)
     rows = {name: each.cut for name, each in fitted.items() if sp.issparse(each.kernel)}
     return Whole(blend, fitted, cut | rows)
+
+
+def _with_shares(
+    signals: tuple[Signal, ...],
+    weights: Mapping[str, float],
+    for_new: float,
+    people: Int64[NDArray[np.int64], " items"],
+) -> tuple[tuple[Signal, ...], dict[str, float]]:
+    """The signals and their λ, such that new items have a λ of their own.
+
+    Args:
+        signals: made from everything.
+        weights: λ by signal, for items that many had.
+        for_new: λ of what items say of themselves, for those that nobody had.
+        people: how many users had each item.
+    """
+    given = {signal.name: weights.get(signal.name, 0.0) for signal in signals}
+    shared: list[Signal] = []
+    for signal in signals:
+        if not signal.of_people and for_new > given[signal.name]:
+            signal = signal.shared(share_of(people, given[signal.name] / for_new))
+            given[signal.name] = for_new
+        shared.append(signal)
+    return tuple(shared), given
 
 
 def row_signals(

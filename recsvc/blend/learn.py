@@ -14,6 +14,7 @@ from recsvc.blend.blend import BASE, LEAST_APART, LEAST_WEIGHT
 from recsvc.blend.cut_users import USUAL, USUAL_BASE, cut_users, learned_reliance
 from recsvc.blend.fit import LEAST_USERS, Parts, SplitSignals, split_signals
 from recsvc.blend.hold_out import ValidationSplit
+from recsvc.blend.new_items import learned_for_new
 from recsvc.blend.parts import Learned, Tables, Validated
 from recsvc.blend.reliance import Reliance, effective_counts
 from recsvc.blend.weights import Candidates, learn_weights, top_hits
@@ -54,6 +55,7 @@ def _learn(parts: Parts, split: ValidationSplit) -> Learned:
         if not candidates.features.any():
             return _usual(parts, split, "no signal finds anything of what is held out")
         weights, reliance = learned_blend(signals, candidates)
+        for_new = learned_for_new(signals, weights, reliance)
         by_user = validation_accuracy(relied(candidates, signals.relied(reliance)), weights)
         metrics = {name: dict(bootstrap(values, 1000, 0)) for name, values in by_user.items()}
         groups = by_items_known(
@@ -66,7 +68,7 @@ def _learn(parts: Parts, split: ValidationSplit) -> Learned:
         row_numbers(split.held_out[split.users], id_numbers(split.graph.items)),
     )
     goes_on = tables_to_go_on(signals)
-    return Learned(weights, signals.epochs, metrics, validated, groups, *goes_on, reliance)
+    return Learned(weights, signals.epochs, metrics, validated, groups, *goes_on, reliance, for_new)
 
 
 def tables_to_go_on(signals: SplitSignals) -> tuple[Mapping[str, Tables], float]:

@@ -12,7 +12,7 @@ from loaders.types import IdMap
 from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
-from recsvc.signals import EmbeddingSignal, InductiveSignal, RowSignal, Signal
+from recsvc.signals import ContentSignal, EmbeddingSignal, InductiveSignal, RowSignal, Signal
 
 Tables = tuple[Float32[NDArray[np.float32], "..."], ...]
 """What a fit can go on from."""
@@ -20,13 +20,21 @@ Tables = tuple[Float32[NDArray[np.float32], "..."], ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:
-    """The vectors of a fitted model: see `recsvc.models.EmbeddingModel`."""
+    """The vectors of a fitted model: see `recsvc.models.EmbeddingModel`.
+
+    Attributes:
+        user: one for each user.
+        item: what an item is as a candidate.
+        source: what it is as evidence.
+        of_content: whether they are of what nodes say of themselves.
+    """
 
     user: Float32[NDArray[np.float32], "users dim"]
     item: Float32[NDArray[np.float32], "items dim"]
     source: Float32[NDArray[np.float32], "items dim"]
     sent: tuple[Float32[NDArray[np.float32], "items dim"], ...] = ()
     """What each item sends to the source and to the target vector of a new one, where it does."""
+    of_content: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +60,8 @@ class Fitted:
         if isinstance(self.kernel, Vectors):
             vectors = items, self.kernel.source, self.kernel.item
             if not self.kernel.sent:
-                return EmbeddingSignal(name, *vectors)
+                made = ContentSignal if self.kernel.of_content else EmbeddingSignal
+                return made(name, *vectors)
             source, target = self.kernel.sent
             return InductiveSignal(name, *vectors, sent_source=source, sent_target=target)
         return RowSignal(name, "item", items, self.kernel, half_life=self.half_life)
@@ -88,6 +97,8 @@ class Learned:
             can go on from them.
         share: of a fit's training, how much there is when it goes on from them.
         reliance: what the parts count for with little known of a user.
+        for_new: λ of what items say of themselves, for an item that nobody had; 0 where it is the
+            same as for others.
         unlearned: why λ and the exponents are the usual ones; "" where they were learned.
     """
 
@@ -99,4 +110,5 @@ class Learned:
     tables: Mapping[str, Tables] = field(default_factory=dict[str, Tables])
     share: float = 1.0
     reliance: Reliance = ALIKE
+    for_new: float = 0.0
     unlearned: str = ""

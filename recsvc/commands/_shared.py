@@ -2,7 +2,7 @@
 
 import re
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -115,23 +115,58 @@ def listed_users(settings: Settings, path: Path) -> list[str]:
 
 
 def training_graph(
-    settings: Settings, data: str | None, properties: PropertyNames = NO_PROPERTIES
+    settings: Settings,
+    data: str | None,
+    properties: PropertyNames = NO_PROPERTIES,
+    describing: Any = None,
 ) -> Any:
-    """The graph from Neo4j, or from tables where some are named."""
+    """The graph from Neo4j, or from tables where some are named.
+
+    Args:
+        settings: all of them.
+        data: the tables.
+        properties: what models learn from besides.
+        describing: a `recsvc.content.describe.Describing`, where a model asks for it.
+    """
     if data is None:
         from loaders.extract import extract_graph
 
         with open_gateway(settings) as gateway, console.progress_bars() as bars:
-            return extract_graph(gateway, bars, properties=properties)
+            graph = extract_graph(gateway, bars, properties=properties)
+            return graph if describing is None else describing.from_database(graph, gateway)
     from loaders.datasets import open_source
     from loaders.tables import Rejects, graph_from_tables
 
     rejects = rejects_file(settings, data)
     with Rejects(rejects) as log:
-        graph = graph_from_tables(open_source(data), log.add, properties)
+        tables = open_source(data)
+        graph = graph_from_tables(tables, log.add, properties)
         if log.total:
             console.say(f"{log.total:,} rejected rows and why: {rejects}")
-    return graph
+    return graph if describing is None else describing.from_tables(graph, tables)
+
+
+@contextmanager
+def describing_for(
+    settings: Settings, models: Mapping[str, Mapping[str, Any]], device: str
+) -> Generator[Any]:
+    """What encodes texts for some models, with a progress bar; None where none asks for it.
+
+    Args:
+        settings: all of them.
+        models: the values of the options of each.
+        device: `cpu` or `cuda`.
+    """
+    from recsvc.training.described import content_source
+
+    source = content_source(models)
+    if source is None:
+        yield None
+        return
+    from recsvc.content.describe import Describing
+
+    with console.progress_bars() as bars:
+        yield Describing(source, settings.home, device, bars)
 
 
 def device_of(name: str | None) -> str:

@@ -16,6 +16,7 @@ from recsvc.commands._shared import (
     Device,
     Seed,
     SeedOrSetting,
+    describing_for,
     device_of,
     epoch_bars,
     file_to_write,
@@ -75,8 +76,10 @@ def train(
         raise typer.BadParameter("--resume goes on with the run of --out: name the folder")
     settings = load_settings()
     given = assigned(known_model(model), assignments or [])
-    options = model_options(model, model_values(settings, model, given))
-    graph = training_graph(settings, data, options.property_names)
+    values = model_values(settings, model, given)
+    options = model_options(model, values)
+    with describing_for(settings, {model: values}, device_of(device)) as describing:
+        graph = training_graph(settings, data, options.property_names, describing)
     say_unknown_kinds(unknown_kinds(graph.interactions.events, settings.events))
     run = TrainingRun.of(model, options, graph, settings.events, seed, device_of(device))
     console.say(run.announcement())
@@ -133,8 +136,10 @@ def evaluate(
 ) -> None:
     """Fit on one table, rank all items without those of that table, measure on another."""
     from recsvc.commands import evaluation
+    from recsvc.refresh.options import model_values
     from recsvc.training.comparison import comparison_sections
     from recsvc.training.experiment import TrialOptions, properties_of, read_trial, write_rankings
+    from recsvc.training.fit import assigned
     from recsvc.training.measure import measure
 
     _check_evaluate(models, recommendations, as_served=as_served)
@@ -147,7 +152,9 @@ def evaluate(
         protocol, trials, seed, device_of(device), given, hold_out, settings=settings
     )
     wanted = properties_of(models, options)
-    data = read_trial(train_file, test_file, side, settings.events, wanted)
+    values = {name: model_values(settings, name, assigned(name, given)) for name in models}
+    with describing_for(settings, values, options.device) as describing:
+        data = read_trial(train_file, test_file, side, settings.events, wanted, describing)
     say_unknown_kinds(data.unknown_kinds)
     if as_served:
         from recsvc.training.served_experiment import rank_as_served
@@ -206,6 +213,7 @@ def tune(
 ) -> None:
     """Search a model's options by NDCG@20 on a validation split of train."""
     from recsvc.models import FitRun
+    from recsvc.refresh.options import model_values
     from recsvc.training.experiment import read_training_data
     from recsvc.training.fit import assigned, known_model, model_options, validation_split
     from recsvc.training.tuning import TuneOptions
@@ -214,7 +222,9 @@ def tune(
     settings = load_settings()
     fixed = assigned(known_model(model), assignments or [])
     wanted = model_options(model, fixed).property_names
-    data = read_training_data(train_file, side, settings.events, wanted)
+    values = model_values(settings, model, fixed)
+    with describing_for(settings, {model: values}, device_of(device)) as describing:
+        data = read_training_data(train_file, side, settings.events, wanted, describing)
     say_unknown_kinds(unknown_kinds(data.graph.interactions.events, settings.events))
     say_left_out([model])
     split = validation_split(data, seed, hold_out)

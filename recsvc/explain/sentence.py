@@ -28,7 +28,7 @@ LONGEST_NAME = 80
 _NAMED = 3
 _BY_INTERACTION = "followed_user_item"
 """The signal through which a followed user speaks only for what they did something with."""
-_WORDED: Mapping[str, str] = {"transitions": "after"}
+_WORDED: Mapping[str, str] = {"content": "described", "transitions": "after"}
 """Signals with a text of their own: where one of them carries more than half of what an item adds,
 that text names the item, in the place of what the user did with it."""
 _UNSEEN = ("Cc", "Cf", "Cs")

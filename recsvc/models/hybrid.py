@@ -21,6 +21,7 @@ from recsvc.blend.cut_users import MOST_CUT_USERS, PER_SIGNAL_OF_PART
 from recsvc.blend.fit import Journal, Parts, fit_whole, row_signals, split_signals
 from recsvc.blend.hold_out import ValidationSplit, all_evidence, held_out_mask, split_by
 from recsvc.blend.learn import learn, learned_blend, tables_to_go_on, usual_weights
+from recsvc.blend.new_items import learned_for_new
 from recsvc.blend.parts import Fitted, Tables
 from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.blend.weights import PER_SIGNAL, SCORES_AT_ONCE
@@ -183,14 +184,18 @@ def fit_without_each(
     blend = fit_whole(
         fits.parts, data.graph, data.evidence, weights, signals.epochs,
         tables=tables, share=share, reliance=reliance,
+        for_new=learned_for_new(signals, weights, reliance),
     ).blend  # fmt: skip
     whole = HybridModel(blend, _besides(data))
+    # What items say of themselves counts for more of new ones, with each choice of weights alike.
+    served = {name: whole.weights[name] / own for name, own in weights.items() if own}
     without: dict[str, HybridModel] = {}
     for position, name in enumerate(signals.kinds):
         features = np.delete(candidates.features, position, axis=0)
         others = signals.kinds
         del others[name]
         learned = usual_weights(signals, replace(candidates, features=features), others)
+        learned = {each: own * served.get(each, 1.0) for each, own in learned.items()}
         without[name] = whole.reweighted(learned | {BASE: weights[BASE]}, reliance)
     return whole, without, whole.alone()
 
@@ -216,9 +221,10 @@ def _fitted(
         learned = learn(fits.parts, fits.split())
         weights, epochs = learned.weights, learned.epochs
         tables, share, reliance = learned.tables, learned.share, learned.reliance
+        for_new = learned.for_new
     else:
         weights, epochs = options.weights, fits.best_epochs()
-        tables, share, reliance = {}, 1.0, ALIKE
+        tables, share, reliance, for_new = {}, 1.0, ALIKE, 0.0
     blend = fit_whole(
         fits.parts,
         data.graph,
@@ -228,6 +234,7 @@ def _fitted(
         tables=tables,
         share=share,
         reliance=reliance,
+        for_new=for_new,
     ).blend
     return HybridModel(blend, _besides(data))
 

@@ -22,11 +22,14 @@ def as_part(
     Raises:
         TrainingError: the model is not linear in a user's items.
     """
-    if isinstance(model, EmbeddingModel):
-        sent = (model.sent_source, model.sent_target) if isinstance(model, InductiveModel) else ()
-        vectors = Vectors(model.user_vectors, model.item_vectors, model.source_vectors, sent)
-        return Fitted(vectors, report.epochs, tables=report.tables)
     kernel = model.signal(items)
+    if isinstance(model, EmbeddingModel):
+        of_content = kernel is not None and not kernel.of_people
+        sent = (model.sent_source, model.sent_target) if isinstance(model, InductiveModel) else ()
+        vectors = Vectors(
+            model.user_vectors, model.item_vectors, model.source_vectors, sent, of_content
+        )
+        return Fitted(vectors, report.epochs, tables=report.tables)
     if kernel is None:
         raise TrainingError(not_linear(model.name))
     what = f"rows of {model.name}"

@@ -17,6 +17,7 @@ from loaders import writeback
 from loaders.extract import Selection, extract_graph
 from loaders.types import HeteroGraph
 from recsvc.blend.hold_out import all_evidence
+from recsvc.content.kept_vectors import keep_only
 from recsvc.errors import RefreshError
 from recsvc.evaluation.metrics import paired_difference
 from recsvc.evaluation.splits import entries, hold_out_half, id_numbers
@@ -215,4 +216,5 @@ def leave_state(run: Run, candidate: Candidate) -> None:
     for kind, then in evidence_ids(graph).items():
         if missing := set(then).difference(now[kind]):
             state = state.without(kind, missing)
+        keep_only(run.record.folder.parent.parent, kind, now[kind])
     keep_state(run.record.folder, state)

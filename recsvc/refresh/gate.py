@@ -101,6 +101,8 @@ def coverage(
 ) -> dict[str, float]:
     """Share of the known items that every model with vectors, and `the blend`, gives some score.
 
+    Vectors of what items say of themselves are no such model: an item may say nothing.
+
     Args:
         signals: of the blend.
         known: the items that somebody did something with; with none, there is nothing to tell.
@@ -108,7 +110,8 @@ def coverage(
     if not known.any():
         return {}
     reached = {signal.name: signal.reached() for signal in signals}
-    wanted = {s.name: reached[s.name] for s in signals if s.item_vectors is not None}
+    models = (signal for signal in signals if signal.item_vectors is not None and signal.of_people)
+    wanted = {signal.name: reached[signal.name] for signal in models}
     wanted["the blend"] = np.logical_or.reduce([*reached.values(), np.zeros_like(known)])
     return {name: float(items[known].mean()) for name, items in wanted.items()}
 

@@ -77,7 +77,7 @@ def _facts(candidate: Candidate) -> dict[str, Any]:
     return {
         "new_versions": candidate.numbers, "metrics": learned.metrics,
         "by_items_known": learned.by_items_known,
-        "weights": learned.weights, "reliance": learned.reliance,
+        "weights": learned.weights, "reliance": learned.reliance, "for_new": learned.for_new,
         "unlearned": learned.unlearned or None,
         "counts": candidate.counts, "cut": candidate.cut,
         "coverage": coverage(candidate.blend.signals, candidate.known),

@@ -13,6 +13,8 @@ from recsvc.errors import SettingsError
 from recsvc.models import MODELS
 from recsvc.settings import Settings
 
+CONTENT = "content"
+"""The model of what nodes say of themselves."""
 HYBRID = "hybrid"
 
 

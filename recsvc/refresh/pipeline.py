@@ -30,6 +30,8 @@ from recsvc.blend.hold_out import held_out_mask, split_by
 from recsvc.blend.learn import learn
 from recsvc.blend.parts import Fitted, Learned, Validated, Vectors
 from recsvc.blend.reliance import Reliance
+from recsvc.content.describe import Describing
+from recsvc.content.options import ContentSource
 from recsvc.errors import RecsvcError, RefreshError
 from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
@@ -45,7 +47,7 @@ from recsvc.refresh.judge import judge, refusal
 from recsvc.refresh.learning import parts_of, require_memory, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
 from recsvc.refresh.metapath_queries import refuse_undeclared
-from recsvc.refresh.options import HYBRID, RefreshOptions, wanted_properties
+from recsvc.refresh.options import CONTENT, HYBRID, RefreshOptions, wanted_properties
 from recsvc.refresh.parts import Progress, Run
 from recsvc.refresh.path_check import REFRESH_LIMIT_SECONDS, Sampled, sample_faults
 from recsvc.refresh.run_journal import RUN_NAME, new_name, opened_run
@@ -218,7 +220,19 @@ def _extract(run: Run) -> Extracted:
             unread=lambda left: _tell_unread(run, left),
         )  # fmt: skip
         details = extract_details(run.gateway, graph.items, graph.categories)
-    return Extracted(graph, details, at)
+    return Extracted(_described(run, graph), details, at)
+
+
+def _described(run: Run, graph: HeteroGraph) -> HeteroGraph:
+    """The graph with vectors of what its nodes say of themselves, where a model asks for them."""
+    source: Any = None
+    if CONTENT in run.options.models:
+        source = MODELS[CONTENT].options_of(run.options.options.get(CONTENT, {}))
+    if not isinstance(source, ContentSource):
+        return graph
+    with run.step("encode"):
+        home, device = run.record.folder.parent.parent, run.options.device
+        return Describing(source, home, device, run.told).from_database(graph, run.gateway)
 
 
 def _tell_unread(run: Run, left_out: Mapping[str, int]) -> None:
@@ -299,7 +313,7 @@ def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:
     whole = fit_whole(
         parts_of(run, graph, basis.options, basis.start), graph, evidence, learned.weights,
         learned.epochs, same_rows(basis.start, graph), learned.tables, learned.share,
-        learned.reliance,
+        learned.reliance, learned.for_new,
     )  # fmt: skip
     blend, fitted = whole.blend, whole.fitted
     with_vectors = [n for n, each in fitted.items() if isinstance(each.kernel, Vectors)]

@@ -15,6 +15,7 @@ import structlog
 
 from loaders.errors import LoaderError
 from loaders.gateway import Neo4jGateway
+from recsvc.content.kept_vectors import forget_content
 from recsvc.errors import DeletionPendingError
 from recsvc.evidence import EvidenceKind
 from recsvc.refresh.fine_tuning_state import forget_node
@@ -104,10 +105,15 @@ def _copy_holds(server: "LocalNeo4j", kind: EvidenceKind, node_id: str) -> bool:
     return bool(users or items)
 
 
+def _content(home: Path, kind: EvidenceKind, node_id: str) -> None:
+    forget_content(home, kind, node_id)
+
+
 PLACES: Final = (
     Place("refreshes/*/lists.json", forget),
     Place("refreshes/*/state.npz, refreshes/* of unfinished runs", forget_node),
     Place("trial", forget_basis),
+    Place("content/*/*.npz", _content),
     Place("rejects/*.csv", _rejected),
     Place("neo4j/import", _half_imported),
     Place(", ".join(_OLD_PAGES), _old_pages),

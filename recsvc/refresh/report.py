@@ -240,6 +240,7 @@ def _weights(manifest: RunManifest) -> Section:
             f"A weight of {LEAST_WEIGHT} is the least, {LEAST_APART} of a signal that does not "
             "start from items: it speaks where no other does.",
             *_unlearned(manifest),
+            *_for_new(manifest),
             *_relied(manifest.reliance),
         ),
         (Table("λ by signal", ("signal", "new", "active before", "difference"), rows),),
@@ -249,6 +250,11 @@ def _weights(manifest: RunManifest) -> Section:
 def _unlearned(manifest: RunManifest) -> tuple[str, ...]:
     why = manifest.unlearned
     return (f"These are the usual weights. They could not be learned: {why}.",) if why else ()
+
+
+def _for_new(manifest: RunManifest) -> tuple[str, ...]:
+    said = "What items say of themselves has the weight"
+    return (f"{said} {manifest.for_new:.3f} for one that nobody had.",) if manifest.for_new else ()
 
 
 def _relied(reliance: Reliance | None) -> tuple[str, ...]:

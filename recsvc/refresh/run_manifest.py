@@ -151,6 +151,9 @@ class RunManifest(RunOutcome):
     """The versions that the gate was asked about, by model."""
     compared_with: VersionBefore | None = None
     """None where none was active."""
+    for_new: float = 0.0
+    """λ of what items say of themselves, for an item that nobody had; 0 where it is that of
+    others, or no model reads it."""
     coverage: dict[str, float] = {}
     """Share of the items that somebody did something with that get a score, by signal."""
     expected: str = ""

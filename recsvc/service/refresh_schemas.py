@@ -10,6 +10,7 @@ from recsvc.service.schemas import Document, RequestBody
 LinearModel = Literal[
     "chebycf",
     "complex",
+    "content",
     "deepwalk",
     "distmult",
     "ease",

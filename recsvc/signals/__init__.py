@@ -5,13 +5,21 @@ contributions of the evidence.
 """
 
 from recsvc.signals.base import Signal
+from recsvc.signals.content import ContentSignal
 from recsvc.signals.embedding import EmbeddingSignal
 from recsvc.signals.inductive import InductiveSignal
 from recsvc.signals.rows import RowSignal
 
-__all__ = ["STORED", "EmbeddingSignal", "InductiveSignal", "RowSignal", "Signal"]
+__all__ = [
+    "STORED",
+    "ContentSignal",
+    "EmbeddingSignal",
+    "InductiveSignal",
+    "RowSignal",
+    "Signal",
+]
 
 STORED: dict[str, type[Signal]] = {
-    each.form: each for each in (EmbeddingSignal, InductiveSignal, RowSignal)
+    each.form: each for each in (ContentSignal, EmbeddingSignal, InductiveSignal, RowSignal)
 }
 """The classes of signals that versions are served from, by the name that is stored."""

@@ -108,6 +108,32 @@ class Signal(ABC):
             return given[self.kind]
         return latest_evidence(given, self.half_life)
 
+    @property
+    def of_people(self) -> bool:
+        """Whether all it says of an item comes from what people did with it.
+
+        A model and PageRank do; a meta-path does where it follows interactions, which its name
+        tells (`recsvc.signals.metapath.follows_people`).
+        """
+        return True
+
+    def shared(self, share: Float32[NDArray[np.float32], " items"]) -> "Signal":
+        """The same that counts only in part for some items.
+
+        Args:
+            share: of each item.
+
+        Raises:
+            TypeError: it is of people, and counts the same for all items.
+        """
+        raise TypeError(f"{type(self).__name__} counts the same for all items")
+
+    def unshared(
+        self, raw: Float32[NDArray[np.float32], "... items"]
+    ) -> Float32[NDArray[np.float32], "... items"]:
+        """Raw scores as n(u) takes them: those of a signal that counts the same for all items."""
+        return raw
+
     @abstractmethod
     def raw_scores(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
         """Σ_j e_j · K(j, i) for every item i."""

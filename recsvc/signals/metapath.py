@@ -179,6 +179,12 @@ def metapath_reads(name: str) -> frozenset[str] | None:
     return query.walk.types if query.reads is None and query.walk is not None else query.reads
 
 
+def follows_people(name: str) -> bool:
+    """Whether all that a meta-path says of an item comes from what people did with it."""
+    reads = metapath_reads(name)
+    return reads is None or "INTERACTED" in reads
+
+
 def metapath_digests() -> dict[str, str]:
     """A digest of the text of every meta-path."""
     return {

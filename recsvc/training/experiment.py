@@ -28,6 +28,7 @@ from loaders.tables import (
     read_interactions,
 )
 from loaders.types import NO_PROPERTIES, HeteroGraph, PropertyNames
+from recsvc.content.describe import Describing
 from recsvc.evaluation.groups import K
 from recsvc.evaluation.held_out import TestCounts, held_out_pairs
 from recsvc.evaluation.metrics import CUTS, Ranking, ScoreFunction, top_k
@@ -38,6 +39,7 @@ from recsvc.models import FitReport, FitRun, FittedModel, TrainingData
 from recsvc.models.hybrid import HybridModel
 from recsvc.refresh.options import model_values
 from recsvc.settings import EventSettings, Settings
+from recsvc.training.described import described_tables
 from recsvc.training.fit import (
     Watch,
     assigned,
@@ -154,6 +156,7 @@ def read_trial(
     side: str | None,
     events: Mapping[str, EventSettings],
     properties: PropertyNames = NO_PROPERTIES,
+    describing: Describing | None = None,
 ) -> TrialData:
     """Read the tables.
 
@@ -163,15 +166,18 @@ def read_trial(
         side: folder or named data set whose other tables (follows, categories) count too.
         events: settings by kind of event.
         properties: what models learn from besides.
+        describing: encodes what nodes say of themselves, where a model asks for it.
 
     Raises:
         TableError: a table cannot be read, or nothing of test is to be found.
+        TrainingError: nothing can be encoded.
     """
     train, test = (
         read_interactions(train_file, properties.interactions), read_interactions(test_file)
     )  # fmt: skip
     source = _with_interactions(train, side)
     graph = graph_from_tables(source, _refuse, properties)
+    graph = described_tables(graph, source, describing)
     asked = evidence_matrix(graph, events, now=newest_time(graph), dislikes=True)
     tested = graph_from_tables(_with_interactions(test, None), _refuse)
     held_out, counts = held_out_pairs(graph, tested, events)
@@ -188,14 +194,17 @@ def read_training_data(
     side: str | None,
     events: Mapping[str, EventSettings],
     properties: PropertyNames = NO_PROPERTIES,
+    describing: Describing | None = None,
 ) -> TrainingData:
     """Read what is learned from, where nothing is measured on a test table.
 
     Raises:
         TableError: a table cannot be read.
+        TrainingError: nothing can be encoded.
     """
     train = read_interactions(train_file, properties.interactions)
-    graph = graph_from_tables(_with_interactions(train, side), _refuse, properties)
+    source = _with_interactions(train, side)
+    graph = described_tables(graph_from_tables(source, _refuse, properties), source, describing)
     return training_data(graph, events)
 
 

@@ -26,6 +26,7 @@ from recsvc.models import (
 )
 
 BLOCKS, USERS, ITEMS = 4, 12, 10  # users and items of each block
+DIMENSIONS = 16
 
 LEARNED = {"dimensions": "16", "epochs": "60", "batch_size": "64", "learning_rate": "0.02"}
 FACTS = LEARNED | {"epochs": "14", "batch_size": "256", "learning_rate": "0.05"}
@@ -34,6 +35,7 @@ NETWORK = LEARNED | {
 }  # fmt: skip
 QUICK = {
     "complex": FACTS,
+    "content": {"dimensions": str(DIMENSIONS)},
     "deepwalk": {"dimensions": "16", "epochs": "5", "walk_length": "20", "walks_per_node": "20"},
     "distmult": FACTS,
     "fastrp": {"dimensions": "16"},
@@ -56,8 +58,8 @@ NETWORKS = ["graphsage", "heterognn", "pinsage"]
 NEURAL = ["gmf", "mlp", "ncf", "ngcf"]
 TRAINED = ["deepwalk", "lightgcn", "mf", "node2vec", *KNOWLEDGE, *NETWORKS, *NEURAL]
 UNTRAINED = [
-    "chebycf", "ease", "fastrp", "gfcf", "itemknn", "ridge", "sgfcf", "svd", "transitions",
-    "turbocf", "walk3",
+    "chebycf", "content", "ease", "fastrp", "gfcf", "itemknn", "ridge", "sgfcf", "svd",
+    "transitions", "turbocf", "walk3",
 ]  # fmt: skip
 PERSONAL = ["hybrid", *TRAINED, *UNTRAINED]
 LINEAR = ["deepwalk", "lightgcn", "mf", "node2vec", *KNOWLEDGE, *NETWORKS, *UNTRAINED]
@@ -75,7 +77,7 @@ def training_data(evidence: sp.csr_matrix) -> TrainingData:
         np.zeros(evidence.nnz, np.int8),
         evidence.data,
         # Each user goes round the items of a block and ends before the one that is withheld.
-        8e8 + (evidence.indices - user_index - 1) % ITEMS,
+        8e8 + ((evidence.indices - user_index - 1) % ITEMS).astype(np.float64),
         ("interaction",),
     )
     graph = HeteroGraph(
@@ -83,8 +85,18 @@ def training_data(evidence: sp.csr_matrix) -> TrainingData:
         IdMap([f"i{row:04}" for row in range(items)]),
         IdMap([]),
         interactions,
+        content={"Item": descriptions(items)},
     )
     return TrainingData(graph, evidence)
+
+
+def descriptions(items: int) -> np.ndarray:
+    """What items say of themselves: nearly the same within a block, and one item nothing."""
+    generator = np.random.default_rng(3)
+    block = generator.normal(size=(BLOCKS, DIMENSIONS))[np.arange(items) // ITEMS % BLOCKS]
+    vectors = block + 0.1 * generator.normal(size=(items, DIMENSIONS))
+    vectors[BLOCKS * ITEMS :] = 0.0
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-9)).astype("f4")
 
 
 @cache

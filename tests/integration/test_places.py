@@ -23,8 +23,14 @@ from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
-TRAINED = QUICK.model_copy(update={"models": ("mf", "walk3")})
-"""What is trained in epochs leaves what the next refresh goes on from."""
+CONTENT = {
+    "items": ["item_id"], "users": ["user_id"], "encoder": "tests.unit.content.encoding:words",
+}  # fmt: skip
+TRAINED = QUICK.model_copy(
+    update={"models": ("mf", "walk3", "content"), "options": {"content": CONTENT}}
+)
+"""What is trained in epochs leaves what the next refresh goes on from, and what is encoded its
+vectors."""
 WHO = "nobody-else-7"
 OTHER = "u001"
 
@@ -98,7 +104,7 @@ def test_a_user_in_every_place_is_nowhere_afterwards(
     monkeypatch.setenv("RECSVC_HOME", str(home))
     before = named(home, gateway, WHO)
     for place in ("user_id", "validation_users", "arrays of 1", "arrays of 2", "rejects/more.csv",
-                  "report.html", "neo4j/import/users.csv"):  # fmt: skip
+                  "report.html", "neo4j/import/users.csv", "content/graph/User.npz"):  # fmt: skip
         assert place in before
     assert [each for each in before if each.endswith("state.npz")]
     assert [each for each in before if each.endswith("lists.json")]

@@ -20,7 +20,7 @@ from loaders.datasets import open_source
 from loaders.tables import Rejects, graph_from_tables
 from recsvc.cli import app
 from recsvc.phrases import Phrase, TextSettings
-from recsvc.refresh.options import RefreshOptions, refresh_options
+from recsvc.refresh.options import RefreshOptions, model_values, refresh_options
 from recsvc.settings import (
     EventSettings,
     OutcomeSettings,
@@ -28,7 +28,10 @@ from recsvc.settings import (
     TrackingSettings,
     load_settings,
 )
-from recsvc.signals.metapath import _KIND_BY_PREFIX
+from recsvc.signals.metapath import (
+    _KIND_BY_PREFIX,  # pyright: ignore[reportPrivateUsage] (the guide names them all)
+)
+from recsvc.training.described import content_source
 from recsvc.training.experiment import read_training_data
 from recsvc.training.published import data_sha256
 from tests.unit.made_tables import write_tables
@@ -176,6 +179,7 @@ RUN_BY = {
     "docs/metapaths.md cypher": "unit/test_docs_queries.py::"
     "test_the_metapath_of_the_guide_runs_and_its_paths_add_up",
     "docs/metapaths.md sh": "unit/test_docs_queries.py::test_the_check_of_the_guide_finds_nothing",
+    "docs/models.md toml": "unit/test_docs.py::test_the_settings_of_content_are_read",
     "docs/python.md python": "unit/test_exported_members.py::test_the_examples_of_the_guide_run",
     "docs/recipes.md csv": "integration/test_recipes_of_files.py::test_a_dry_run_takes_the_files",
     "docs/recipes.md sh": "integration/test_recipes_of_files.py::"
@@ -379,6 +383,21 @@ def test_the_examples_of_a_part_of_the_settings_are_read(
     assert options.options["ridge"]["l2"] == 0.1
     (tmp_path / "recsvc.toml").write_text(kind, encoding="utf-8")
     assert load_settings().events["borrowed"] == EventSettings(weight=1)
+
+
+def test_the_settings_of_content_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recsvc.toml").write_text(blocks("docs/models.md", "toml")[0], encoding="utf-8")
+    options = refresh_options(load_settings(), {})
+    assert options.models[-1] == "content"
+    source = content_source({"hybrid": model_values(load_settings(), "hybrid", {})})
+    assert source is not None
+    assert source.items == ("title", "description")
+    assert source.encoder_model == "/srv/models/all-MiniLM-L6-v2"
+    assert content_source({"hybrid": {}, "walk3": {}}) is None
+    alone = content_source({"content": model_values(load_settings(), "content", {"users": "bio"})})
+    assert alone is not None
+    assert alone.users == ("bio",)
 
 
 def test_every_option_of_a_refresh_is_documented_with_its_default() -> None:

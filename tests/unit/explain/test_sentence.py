@@ -97,6 +97,40 @@ def test_each_kind_of_event_has_its_words_and_an_unknown_one_the_general_ones() 
     )
 
 
+def test_what_speaks_by_its_description_says_so() -> None:
+    by_content = Said("item", "Abba", 0.6, "listen", signal="content")
+    text = say(by_content, Said("item", "Blur", 0.4, "listen"))
+    assert text == ("Because its description is similar to that of Abba, and you listened to Blur.")
+
+
+@pytest.mark.parametrize(
+    ("content", "others", "said"),
+    [
+        (0.3, 0.2, "its description is similar to that of Abba"),
+        (0.2, 0.3, "you listened to Abba"),
+        (-0.1, 0.3, "you listened to Abba"),
+        (0.3, -0.1, "its description is similar to that of Abba"),
+    ],
+)
+def test_a_description_is_named_where_it_is_more_than_half(
+    content: float, others: float, said: str
+) -> None:
+    """Of what one piece of evidence adds over all signals together."""
+    evidence = Evidence((EvidenceNode("item", "abba", 1.0, "listen"),))
+    terms = tuple(
+        Term(name, np.array([0]), np.ones(1), np.array([[value]]))
+        for name, value in (("content", content), ("lightgcn", others))
+    )
+    exact = exact_scores(np.array([7]), terms, np.array([0.01]))
+    (text,) = sentences(exact, evidence, [NodeRef("item", "abba", "Abba")], ENGLISH)
+    assert text == f"Because {said}."
+
+
+def test_a_dislike_of_what_describes_itself_otherwise_is_a_dislike() -> None:
+    text = say(Said("item", "Abba", 0.5, "dislike", weight=-1.0, signal="content"))
+    assert text == "Because it is unlike Abba."
+
+
 def test_a_kind_has_its_words_in_any_spelling() -> None:
     parts = [
         Said("item", "Abba", 0.4, "ADD-TO-CART"), Said("item", "Blur", 0.3, "Add To Cart"),

@@ -1,0 +1,1 @@
+"""What nodes say of themselves, as vectors: texts, images, encoders, and vectors that are kept."""
