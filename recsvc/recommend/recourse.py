@@ -10,8 +10,9 @@ from loaders.errors import Neo4jAwayError
 from recsvc.answer import Answer, NodeRef
 from recsvc.errors import NotFoundError
 from recsvc.evidence import Evidence
-from recsvc.explain.recourse import AddedScores, find_recourse
+from recsvc.explain.added_scores import AddedScores
 from recsvc.explain.recourse import Recourse as Found
+from recsvc.explain.recourse import find_recourse
 from recsvc.graph.store import Store
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader

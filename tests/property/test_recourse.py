@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from recsvc.blend.blend import Blend
 from recsvc.evidence import Evidence, EvidenceNode
-from recsvc.explain import recourse
-from recsvc.explain.recourse import AddedScores, Recourse, find_recourse
+from recsvc.explain import added_scores
+from recsvc.explain.added_scores import AddedScores
+from recsvc.explain.recourse import Recourse, find_recourse
 from tests.property.made_blends import N_ITEMS, blends, evidences, ids_of, made_blend
 
 
@@ -41,7 +42,7 @@ class Case:
         return order[~np.isin(order, added)]
 
     def found(self, rivals: int = 64, budget: int = 10_000) -> Recourse:
-        with mock.patch.object(recourse, "_RIVALS", rivals):
+        with mock.patch.object(added_scores, "_RIVALS", rivals):
             scores = self.scores()
         return find_recourse(scores, self.candidates, self.k, budget=budget)
 
