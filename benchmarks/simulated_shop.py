@@ -14,7 +14,8 @@ tells what was shown and clicked through `POST /v1/outcomes`, and looks at the r
 evening. The users in no variant see popular lists, random ones, or those of two scenarios that
 explore a tenth of their places, by Thompson sampling and evenly. From the log of these
 `recsvc experiments estimate` says what both versions would have earned without exploration. In the
-end what was clicked is ingested too and refreshed once more.
+end what was clicked is ingested too and refreshed once more, by a refresh that compares its version
+with the active one on the log.
 
 It starts a Neo4j and a service of its own and takes both away.
 """
@@ -45,6 +46,7 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import scratch_server
 from loaders.tables import FolderTables
+from recsvc.refresh.log_comparison import LogComparison, OutcomeLog
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
@@ -140,10 +142,17 @@ def main() -> None:
                 _estimate(running.client, shop, environment)
                 new = {item for _, item in clicked if int(item[1:]) >= shop.known}
                 print(f"new items that somebody clicked: {len(new)} of {NEW}")
-                _after(running.client, shop, lambda: _learn(gateway, Path(folder), clicked))
+                log = OutcomeLog(address, load_settings().events, max_evidence=1000)
+                _after(running.client, shop, lambda: _learn(gateway, Path(folder), clicked, log))
 
 
-def _learn(gateway: Neo4jGateway, home: Path, found: Iterable[tuple[str, str]]) -> None:
+def _learn(
+    gateway: Neo4jGateway,
+    home: Path,
+    found: Iterable[tuple[str, str]],
+    log: OutcomeLog | None = None,
+) -> Sequence[LogComparison]:
+    """Ingest and refresh: what the log says of the new version."""
     with (
         tempfile.TemporaryDirectory() as folder,
         redirect_stdout(io.StringIO()),
@@ -156,7 +165,8 @@ def _learn(gateway: Neo4jGateway, home: Path, found: Iterable[tuple[str, str]]) 
         pl.DataFrame({"item_id": items}).write_csv(tables / "items.csv")
         ingest(gateway, FolderTables(tables), rejects=tables / "rejects.csv")
         models = RefreshOptions(models=("ease",), validation_users=200)
-        refresh(gateway, models, load_settings().events, home=home, force=True)
+        run = refresh(gateway, models, load_settings().events, home=home, force=True, log=log)
+    return run.by_log or ()
 
 
 def _run(client: httpx.Client, shop: Shop, days: int) -> list[tuple[str, str]]:
@@ -260,13 +270,20 @@ def _estimate(client: httpx.Client, shop: Shop, environment: Mapping[str, str]) 
             print(f"{name} | {which} | {true:.3f} | {shown:.3f} | {said} | {found['weight']:.2f}")
 
 
-def _after(client: httpx.Client, shop: Shop, learn: Callable[[], None]) -> None:
+def _after(client: httpx.Client, shop: Shop, learn: Callable[[], Sequence[LogComparison]]) -> None:
     """What the lists of all users are worth once what was clicked is learned.
 
     What a user clicked is theirs from then on and in no list of theirs, by whichever version.
     """
     before = _version(client)
-    learn()
+    print("log | third (SNIPS) | second (SNIPS) | difference | difference (DR) | not judged, since")
+    for each in learn():
+        values = (
+            each.new.self_normalized, each.active.self_normalized, each.difference,
+            each.robust_difference,
+        )  # fmt: skip
+        said = " | ".join(f"{v.mean:.3f} ({v.low:.3f} to {v.high:.3f})" for v in values)
+        print(f"{each.scenario} | {said} | {each.undecided or each.worse or 'judged'}")
     while _version(client) == before:
         time.sleep(0.2)
     print("version | true | places of new items")

@@ -114,6 +114,7 @@ app.command()(models.rollback)
 
 # Graph and vectors → recommendations and why.
 app.command()(answers.recommend)
+app.command()(answers.home)
 app.command()(answers.explain)
 app.command()(answers.recourse)
 app.command()(answers.similar)

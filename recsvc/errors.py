@@ -12,6 +12,7 @@
     │   ├── GateError           its version is not good enough to become active
     │   └── RefreshRunningError  another one is at work
     ├── ExperimentRunningError  one runs that does not go with what is asked
+    ├── RevisionError         somebody else stored another revision meanwhile
     ├── ActivationError       a version or a revision cannot be made active as things are
     ├── SnapshotError         no version is active, or its arrays cannot be read
     └── DeletionPendingError  a node is gone, and some stored arrays still name it
@@ -99,6 +100,15 @@ class RefreshRunningError(RefreshError):
 
 class ExperimentRunningError(RecsvcError):
     """An experiment runs for the same lists, or makes lists by what is to be deleted."""
+
+
+class RevisionError(RecsvcError):
+    """A document is to take the place of a revision that is not the newest."""
+
+    def __init__(self, what: str, seen: int, stored: int) -> None:
+        there = f"revision {stored} is stored" if stored else "none is stored"
+        wanted = f"revision {seen} was seen" if seen else "none was"
+        super().__init__(f"{what}: {there}, and {wanted}: look at what is there, and put it again")
 
 
 class ActivationError(RecsvcError):

@@ -1,9 +1,10 @@
 // Stores an experiment, which runs from now on, and ends what was promoted for the same lists. Of
 // one that is there, or was deleted, it is the next revision. It is not stored where another one
-// runs for the same lists, a scenario is missing, or `limit` others are there.
+// runs for the same lists, a scenario is missing, `limit` others are there, or `seen` is not null and
+// not the revision that is there, `stored`, which is 0 where there is none.
 // mode: write
-// params: name: str, document: str, place: str, scenarios: list[str], limit: int
-// returns: revision: int, at: datetime, running: str, missing: str, others: int
+// params: name: str, document: str, place: str, scenarios: list[str], seen: int, limit: int
+// returns: revision: int, at: datetime, running: str, missing: str, others: int, stored: int
 CALL () {
   MATCH (other:Experiment)
   WHERE other.name <> $name AND other.document IS NOT NULL
@@ -16,10 +17,12 @@ CALL () {
 WITH *, [each IN $scenarios WHERE NOT EXISTS { (:Scenario {name: each}) }][0] AS missing,
      datetime.realtime() AS at
 OPTIONAL MATCH (old:Experiment {name: $name})
-WITH *, coalesce(old.revision, 0) + 1 AS revision
-FOREACH (_ IN CASE WHEN running IS NULL AND missing IS NULL AND others < $limit THEN [1] ELSE [] END |
+WITH *, coalesce(old.revision, 0) + 1 AS revision,
+     CASE WHEN old.document IS NULL THEN 0 ELSE coalesce(old.revision, 0) END AS stored
+FOREACH (_ IN CASE WHEN running IS NULL AND missing IS NULL AND others < $limit
+    AND coalesce($seen = stored, true) THEN [1] ELSE [] END |
   MERGE (e:Experiment {name: $name})
   SET e = {name: $name, revision: revision, document: $document, place: $place,
            scenarios: $scenarios, at: at}
   FOREACH (other IN promoted | SET other.promoted_until = at))
-RETURN revision, at, running, missing, others
+RETURN revision, at, running, missing, others, stored

@@ -1,8 +1,8 @@
 // Stops an experiment, if it runs; from then on everybody gets the promoted variant, if any, and no
-// other one that was promoted for the same lists. Nothing is promoted where another one runs for
-// these.
+// other one that was promoted for the same lists. Nothing happens where another one runs for these
+// and something is promoted, or `seen` is not null and not its revision.
 // mode: write
-// params: name: str, promoted: str
+// params: name: str, promoted: str, seen: int
 // returns: running: str, name: str, revision: int, document: str, at: datetime, stopped_at: datetime, promoted: str, promoted_until: datetime
 MATCH (e:Experiment {name: $name})
 WHERE e.document IS :: STRING NOT NULL
@@ -14,7 +14,7 @@ CALL (e) {
            THEN other END) AS others
 }
 WITH e, running, others, datetime.realtime() AS now
-FOREACH (_ IN CASE WHEN running IS NULL THEN [1] ELSE [] END |
+FOREACH (_ IN CASE WHEN running IS NULL AND coalesce($seen = e.revision, true) THEN [1] ELSE [] END |
   SET e.stopped_at = coalesce(e.stopped_at, now), e.promoted = $promoted
   REMOVE e.promoted_until
   FOREACH (other IN others | SET other.promoted_until = now))

@@ -7,10 +7,13 @@
 MATCH (o:Outcome)
 WHERE o.at >= $since AND o.answered_at >= $since AND coalesce(o.scenario, '') = $scenario
   AND o.user_id IS :: STRING NOT NULL AND o.kind IN ['impression', $kind]
+  AND o.item_id IS :: STRING NOT NULL AND o.recommendation IS :: STRING NOT NULL
+  AND o.position IS :: INTEGER NOT NULL AND 1 <= o.position <= 100
+  AND o.answered_at IS :: ZONED DATETIME NOT NULL
 WITH o ORDER BY o.at DESC LIMIT $limit
 WITH o.recommendation AS recommendation, o.user_id AS user_id, o.item_id AS item_id,
      o.position AS position, o.propensity AS propensity, o.answered_at AS answered_at,
      collect(DISTINCT o.kind) AS kinds
-WHERE 'impression' IN kinds AND propensity > 0.0
+WHERE 'impression' IN kinds AND 0.0 < propensity <= 1.0
 RETURN recommendation, user_id, item_id, position, toFloat(propensity) AS propensity, answered_at,
        CASE WHEN $kind IN kinds THEN 1.0 ELSE 0.0 END AS reward

@@ -22,6 +22,10 @@ from recsvc.settings import Settings
 from recsvc.settings_file import unknown_kind_lines
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+SeenRevision = Annotated[
+    int | None,
+    typer.Option(min=0, help="The one you looked at, 0 for none: fail where another is there."),
+]
 Count = Annotated[int, typer.Option("-k", min=1, max=500, help="How many.")]
 _SEED = typer.Option(min=0, max=2**32 - 1, help="Decides splits, training and walks.")
 Seed = Annotated[int, _SEED]

@@ -8,6 +8,8 @@ import signal
 import sys
 import tempfile
 import threading
+import time
+import uuid
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -36,6 +38,7 @@ from recsvc.commands.connecting import (
 )
 from recsvc.errors import FOLDER_ERRNOS, SettingsError
 from recsvc.recommend.engine import Engine
+from recsvc.recommend.home import home_document
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.recourse import Recourse, recourse_document
 from recsvc.recommend.write_counters import Revisions
@@ -80,6 +83,16 @@ def recommend(
         console.print_json(as_document(answer))
     else:
         console.print_answer(answer)
+
+
+def home(user: str, as_json: AsJson = False) -> None:
+    """Several titled rows for a user, no item twice."""
+    started = time.perf_counter()
+    found = with_engine(load_settings(), lambda engine: engine.home(user))
+    if as_json:
+        console.print_json(home_document(found, round((time.perf_counter() - started) * 1000, 3)))
+    else:
+        console.print_home(found)
 
 
 def explain(
@@ -275,6 +288,14 @@ def service() -> "FastAPI":
         sys.exit(1)
 
 
+def _service_name() -> str:
+    """A name that all processes of this service share, and no other service has or had."""
+    from recsvc.service.observability import METRICS_FOLDER
+
+    alone = multiprocessing.parent_process() is None
+    return uuid.uuid4().hex if alone else os.environ[METRICS_FOLDER]
+
+
 def _service() -> "FastAPI":
     from threadpoolctl import threadpool_limits
 
@@ -288,7 +309,10 @@ def _service() -> "FastAPI":
     revisions = _revisions(settings)
     if revisions is None:
         _log.warning("RECSVC_HOME cannot be written: no answer is kept", home=str(settings.home))
-    engine = make_engine(settings, settings.request_timeout_seconds, revisions, stopped=True)
+    engine = make_engine(
+        settings, settings.request_timeout_seconds, revisions, stopped=True,
+        compares_for=_service_name(),
+    )  # fmt: skip
     return create_app(
         engine,
         refreshes=Refreshes(settings.home),

@@ -23,6 +23,7 @@ from recsvc.refresh.places import ANALYST, forget_here
 from recsvc.settings import Settings
 
 if TYPE_CHECKING:
+    from recsvc.refresh.log_comparison import OutcomeLog
     from recsvc.refresh.options import RefreshOptions
     from recsvc.refresh.run_manifest import RunManifest
 
@@ -150,6 +151,7 @@ def make_engine(
     revisions: Revisions | None = None,
     *,
     stopped: bool = False,
+    compares_for: str | None = None,
 ) -> Engine:
     """An engine on that Neo4j, not started.
 
@@ -158,6 +160,7 @@ def make_engine(
         timeout_seconds: deadline of each read.
         revisions: where its writes are noted, for those who keep answers.
         stopped: see `neo4j_address`.
+        compares_for: see `recsvc.recommend.active_snapshot.Serving`.
     """
     return Engine(
         Store(
@@ -173,6 +176,7 @@ def make_engine(
         ids=recommendation_ids(settings),
         outcomes=settings.outcomes,
         forget_elsewhere=partial(forget_here, settings.home),
+        compares_for=compares_for,
     )
 
 
@@ -186,6 +190,15 @@ def prune_old(gateway: Neo4jGateway, settings: Settings) -> int:
         return 0  # somebody else's, in which none are stored
     kept = timedelta(days=settings.outcomes.keep_days) + CLOCK_SKEW
     return prune_outcomes(gateway, datetime.now(UTC) - kept)
+
+
+def outcome_log(gateway: Neo4jGateway, settings: Settings) -> "OutcomeLog | None":
+    """Where a refresh reads what followed answers; None in somebody else's graph."""
+    from recsvc.refresh.log_comparison import OutcomeLog
+
+    if gateway.graph is not None:
+        return None
+    return OutcomeLog(gateway.address, settings.events, settings.max_evidence)
 
 
 def recommendation_ids(settings: Settings) -> RecommendationIds:
@@ -259,4 +272,5 @@ def refresh_graph(
         return refresh(
             gateway, options, settings.events, home=settings.home,
             lease_seconds=settings.refresh_lease_seconds, force=force, from_scratch=from_scratch,
+            log=outcome_log(gateway, settings),
         )  # fmt: skip

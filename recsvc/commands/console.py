@@ -22,6 +22,7 @@ from recsvc.answer import Answer, NodeRef, SimilarAnswer
 from recsvc.json_log import logs_json
 
 if TYPE_CHECKING:
+    from recsvc.recommend.home import Home
     from recsvc.report.sections import Section
 
 out = Console()
@@ -95,6 +96,21 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 def print_mapping(title: str, values: Mapping[str, object]) -> None:
     """Names and values on stdout."""
     print_table(title, ("", ""), [(name, _shown(value)) for name, value in values.items()])
+
+
+def print_home(home: "Home") -> None:
+    """Rows for a user, each with its items and why, on stdout."""
+    for note in home.degraded:
+        out.print(Text(f"left out: {note}", style="yellow"))
+    for row in home.rows:
+        rows = [
+            (each.rank, each.title or each.item_id, each.item_id, each.explanation.text)
+            for each in row.items
+            if each.explanation is not None
+        ]
+        print_table(row.title, ("", "title", "item", "why"), rows)
+    if not home.rows:
+        say("there are not three items for any row")
 
 
 def print_answer(answer: Answer) -> None:

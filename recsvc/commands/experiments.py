@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from recsvc.commands import console
-from recsvc.commands._shared import AsJson, print_document
+from recsvc.commands._shared import AsJson, SeenRevision, print_document
 from recsvc.commands.connecting import with_engine
 from recsvc.errors import SettingsError
 from recsvc.experiments.document import Experiment
@@ -44,7 +44,7 @@ def list_(as_json: AsJson = False) -> None:
     console.print_table("experiments", ("name", "revision", "state", "variants"), rows)
 
 
-def put(name: str, file: Path, as_json: AsJson = False) -> None:
+def put(name: str, file: Path, revision: SeenRevision = None, as_json: AsJson = False) -> None:
     """Have an experiment run from now on: a JSON file as PUT /v1/experiments/NAME takes it."""
     try:
         document = Experiment.model_validate_json(file.read_bytes())
@@ -52,7 +52,9 @@ def put(name: str, file: Path, as_json: AsJson = False) -> None:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the document"
         raise SettingsError(f"{file}: {where}: {first['msg']}") from None
-    known = with_engine(load_settings(), lambda engine: engine.experiments.put(name, document))
+    known = with_engine(
+        load_settings(), lambda engine: engine.experiments.put(name, document, revision)
+    )
     print_document(told(known), f"{name} runs", as_json=as_json)
 
 
@@ -61,10 +63,13 @@ def stop(
     promote: Annotated[
         str | None, typer.Option(help="A variant that everybody gets from now on.")
     ] = None,
+    revision: SeenRevision = None,
     as_json: AsJson = False,
 ) -> None:
     """Stop an experiment."""
-    known = with_engine(load_settings(), lambda engine: engine.experiments.end(name, promote))
+    known = with_engine(
+        load_settings(), lambda engine: engine.experiments.end(name, promote, revision)
+    )
     print_document(told(known), f"{name} is stopped", as_json=as_json)
 
 
@@ -98,6 +103,9 @@ def results(
         title = f"{name}: {kind}{f', {segment} {value}' if segment else ''}"
         columns = ("variant", "users", "shown", "followed", "rate", "difference")
         console.print_table(title, columns, rows)
+    for each in found.changed:
+        what = f"scenario {each.name!r}, revision" if each.kind == "scenario" else "version"
+        console.say(f"changed meanwhile: {what} {each.number}, {each.at:%Y-%m-%d %H:%M:%S} UTC")
     if found.left_out:
         console.say(f"{found.left_out} more values of {segment}, with fewer users, are left out")
 

@@ -24,7 +24,7 @@ from recsvc.commands._shared import (
     say_unknown_kinds,
     training_graph,
 )
-from recsvc.commands.connecting import open_gateway, prune_old
+from recsvc.commands.connecting import open_gateway, outcome_log, prune_old
 from recsvc.event_kinds import unknown_kinds
 from recsvc.graph.version_store import all_versions
 from recsvc.json_log import logs_json
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loaders.gateway import Gateway
+    from recsvc.refresh.log_comparison import LogComparison
     from recsvc.training.experiment import Ranked, TrialOptions
 
 TrainFile = Annotated[Path, typer.Option("--train", help="Interactions to learn from.")]
@@ -334,7 +335,8 @@ def refresh(
             run = run_refresh(
                 gateway, options, settings.events, home=settings.home,
                 lease_seconds=settings.refresh_lease_seconds, force=force,
-                from_scratch=from_scratch, name=name, progress=bars,
+                from_scratch=from_scratch, name=name, log=outcome_log(gateway, settings),
+                progress=bars,
             )  # fmt: skip
     finally:
         _say_page(settings.home, name)
@@ -360,6 +362,10 @@ def refresh(
         )
     else:
         console.say(f"not compared with another version: {run.compared}")
+    for each in run.by_log or ():
+        console.print_mapping(f"on the log of the scenario {each.scenario}", _on_log(each))
+    if run.by_log_error:
+        console.say(f"not compared on the log: {run.by_log_error}")
     for warning in run.warnings or ():
         console.say(f"warning: {warning}")
     for objection in run.overridden or ():
@@ -427,3 +433,11 @@ def _flip(work: "Callable[[Gateway], dict[str, int]]", *, as_json: bool) -> None
         console.print_json({"versions": versions})
     else:
         console.print_mapping("active versions", versions)
+
+
+def _on_log(found: "LogComparison") -> dict[str, str]:
+    """What a new version and the active one would have earned, in words."""
+    estimated = {"new version": found.new.self_normalized, "active": found.active.self_normalized}
+    estimated |= {"difference": found.difference, "difference by DR": found.robust_difference}
+    told = {n: f"{v.mean:.4f} ({v.low:.4f} to {v.high:.4f})" for n, v in estimated.items()}
+    return {**told, "judged": f"no: {found.undecided}" if found.undecided else "yes"}

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from recsvc.answer import as_document
 from recsvc.commands import console
-from recsvc.commands._shared import AsJson
+from recsvc.commands._shared import AsJson, SeenRevision
 from recsvc.commands.connecting import with_engine
 from recsvc.errors import SettingsError
 from recsvc.recommend.engine import Engine
@@ -54,11 +54,15 @@ def show(name: str, revision: _Revision = None) -> None:
     console.print_json(with_engine(load_settings(), work))
 
 
-def put(file: _File, name: _Name = None, as_json: AsJson = False) -> None:
+def put(
+    file: _File, name: _Name = None, revision: SeenRevision = None, as_json: AsJson = False
+) -> None:
     """Store a scenario as its next revision."""
     scenario, name = _read(file), name or file.stem
-    revision = with_engine(load_settings(), lambda engine: engine.scenarios.put(name, scenario))
-    _say(name, revision, as_json=as_json)
+    made = with_engine(
+        load_settings(), lambda engine: engine.scenarios.put(name, scenario, revision)
+    )
+    _say(name, made, as_json=as_json)
 
 
 def try_(file: _File, user: str, name: _Name = None, as_json: AsJson = False) -> None:

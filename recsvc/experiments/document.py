@@ -65,6 +65,17 @@ class Experiment(_Part):
         """Who gets which variant."""
         return Assignment.of(name, {each.name: each.share for each in self.variants})
 
+    @property
+    def scenarios(self) -> frozenset[str]:
+        """Names of the scenarios that lists are made by."""
+        named = (self.scenario, *(variant.scenario for variant in self.variants))
+        return frozenset(each for each in named if each is not None)
+
+    @property
+    def follows_active(self) -> bool:
+        """Whether a variant is made by the version that is active, whichever that is."""
+        return any(variant.version is None for variant in self.variants)
+
     def variant(self, name: str) -> Variant | None:
         """A variant by its name; None where there is no such."""
         return next((each for each in self.variants if each.name == name), None)

@@ -11,7 +11,7 @@ are sums over the places of an answer, as a mean over answers. The unit of the i
 user: all answers of one user count as one draw.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -86,6 +86,28 @@ def self_normalized(log: LoggedPlaces) -> PolicyValue:
     interval is that of the ratios by the delta method. A place where no weight is above 0 adds
     nothing.
     """
+    return _value(log, _normalized(log))
+
+
+def self_normalized_difference(
+    log: LoggedPlaces, other: Float64[NDArray[np.float64], " n"]
+) -> PolicyValue:
+    """By how much a policy earns more than another one, both by SNIPS of the same log.
+
+    What the two share adds nothing to the variance: the interval is that of the differences.
+    `effective_places` is that of |w - w'|: how many of the rows in which they differ weigh in.
+
+    Args:
+        log: what was shown; its `target` is of the one policy.
+        other: π of the item that was shown under the other one.
+    """
+    beside = replace(log, target=other)
+    earned = _normalized(log) - _normalized(beside)
+    return _value(log, earned, np.abs(log.weight - beside.weight))
+
+
+def _normalized(log: LoggedPlaces) -> Float64[NDArray[np.float64], " n"]:
+    """What each row adds to SNIPS: the mean of its place, and what its own is off from it."""
     weight = log.weight
     rows = np.bincount(log.place)
     total = np.bincount(log.place, weight)
@@ -93,9 +115,8 @@ def self_normalized(log: LoggedPlaces) -> PolicyValue:
     spoken = total > 0.0
     mean = np.divide(earned, total, out=np.zeros_like(total), where=spoken)
     scale = np.divide(rows, total, out=np.zeros_like(total), where=spoken)
-    # Each row is its place's mean, and what its weighted reward is off from it.
     residual = scale[log.place] * weight * (log.reward - mean[log.place])
-    return _value(log, mean[log.place] + residual)
+    return mean[log.place] + residual
 
 
 def doubly_robust(
@@ -115,7 +136,37 @@ def doubly_robust(
         predicted: q of the item that was shown.
         predicted_target: Σ_i π(i, place) · q(i, place), over all items.
     """
-    return _value(log, predicted_target + log.weight * (log.reward - predicted))
+    return _value(log, _robust(log, predicted, predicted_target))
+
+
+def doubly_robust_difference(
+    log: LoggedPlaces,
+    other: Float64[NDArray[np.float64], " n"],
+    predicted: Float64[NDArray[np.float64], " n"],
+    predicted_target: Float64[NDArray[np.float64], " n"],
+    predicted_other: Float64[NDArray[np.float64], " n"],
+) -> PolicyValue:
+    """The same as `self_normalized_difference` by DR.
+
+    Args:
+        log: see there.
+        other: see there.
+        predicted: see `doubly_robust`.
+        predicted_target: see `doubly_robust`.
+        predicted_other: the same of the other policy.
+    """
+    beside = replace(log, target=other)
+    earned = _robust(log, predicted, predicted_target)
+    earned -= _robust(beside, predicted, predicted_other)
+    return _value(log, earned, np.abs(log.weight - beside.weight))
+
+
+def _robust(
+    log: LoggedPlaces,
+    predicted: Float64[NDArray[np.float64], " n"],
+    predicted_target: Float64[NDArray[np.float64], " n"],
+) -> Float64[NDArray[np.float64], " n"]:
+    return predicted_target + log.weight * (log.reward - predicted)
 
 
 def predicted_rewards(
@@ -154,7 +205,11 @@ def predicted_rewards(
     return predicted, of_target
 
 
-def _value(log: LoggedPlaces, earned: Float64[NDArray[np.float64], " n"]) -> PolicyValue:
+def _value(
+    log: LoggedPlaces,
+    earned: Float64[NDArray[np.float64], " n"],
+    weight: Float64[NDArray[np.float64], " n"] | None = None,
+) -> PolicyValue:
     """The mean over answers of sums of rows, its variance that of a ratio of sums over users."""
     answers = int(log.answer.max()) + 1
     mean = float(earned.sum()) / answers
@@ -166,7 +221,7 @@ def _value(log: LoggedPlaces, earned: Float64[NDArray[np.float64], " n"]) -> Pol
     off = (of_user - mean * answers_of_user)[present]
     spread = float(off @ off) * users / max(1, users - 1) / answers**2
     radius = _Z95 * float(np.sqrt(spread)) if users > 1 else float("inf")
-    weight = log.weight
+    weight = log.weight if weight is None else weight
     squares = float(weight @ weight)
     effective = float(weight.sum()) ** 2 / squares if squares else 0.0
     return PolicyValue(mean, mean - radius, mean + radius, effective)

@@ -7,12 +7,14 @@ from typing import Final
 
 from loaders.catalogue import catalogue
 from loaders.gateway import Row
-from recsvc.errors import ExperimentRunningError, NotFoundError, TooMuchError
+from recsvc.errors import ExperimentRunningError, NotFoundError, RevisionError, TooMuchError
 from recsvc.graph.transport import Transport
 
 MOST_EXPERIMENTS: Final = 100
 MOST_SEGMENTS: Final = 50
 """Results are told of so many values of a property: of those with the most users."""
+MOST_CHANGES: Final = 100
+"""Changes during an experiment that are told."""
 _EARLY_SECONDS: Final = 600
 """How much earlier an outcome may be than the experiment it is of: clocks differ."""
 _TIMES: Final = ("at", "stopped_at", "promoted_until")
@@ -42,6 +44,23 @@ class StoredExperiment:
     promoted_until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeMeanwhile:
+    """What changed while an experiment ran, so that its results are of what was before and after.
+
+    Attributes:
+        kind: `scenario`, of which a revision was stored, or `version`, which became active.
+        name: of the scenario, or `hybrid`.
+        number: of the revision or version.
+        at: when.
+    """
+
+    kind: str
+    name: str
+    number: int
+    at: datetime
+
+
 class ExperimentStore(Transport):
     """The queries of experiments."""
 
@@ -55,8 +74,9 @@ class ExperimentStore(Transport):
         return [_stored(row) for row in rows]
 
     async def put_experiment(
-        self, name: str, document: str, place: str, scenarios: Collection[str]
-    ) -> StoredExperiment:
+        self, name: str, document: str, place: str, scenarios: Collection[str],
+        seen: int | None = None,
+    ) -> StoredExperiment:  # fmt: skip
         """Store an experiment, which runs from now on, as it is stored then.
 
         Args:
@@ -64,8 +84,10 @@ class ExperimentStore(Transport):
             document: JSON.
             place: which lists it is about; one experiment runs for each place.
             scenarios: names of those that lists are made by.
+            seen: the revision in whose place it comes, 0 for none; None: any.
 
         Raises:
+            RevisionError: another one is stored.
             NotFoundError: a scenario is not stored.
             ExperimentRunningError: another one runs for this place.
             TooMuchError: there are as many as there may be.
@@ -73,9 +95,11 @@ class ExperimentStore(Transport):
         """
         parameters = {
             "name": name, "document": document, "place": place, "scenarios": sorted(scenarios),
-            "limit": MOST_EXPERIMENTS,
+            "seen": seen, "limit": MOST_EXPERIMENTS,
         }  # fmt: skip
         ((row,),) = await self._write([(catalogue()["experiment/put"], parameters)])
+        if seen not in (None, row["stored"]):
+            raise RevisionError(f"experiment {name!r}", seen or 0, row["stored"])
         if row["missing"] is not None:
             raise NotFoundError(f"no scenario {row['missing']!r} is stored")
         _refuse_beside(row["running"])
@@ -85,22 +109,32 @@ class ExperimentStore(Transport):
             )
         return StoredExperiment(name, row["revision"], document, row["at"].to_native(), None, None)
 
-    async def stop_experiment(self, name: str, promoted: str | None) -> StoredExperiment:
+    async def stop_experiment(
+        self, name: str, promoted: str | None, seen: int | None = None
+    ) -> StoredExperiment:
         """Stop an experiment, and have everybody get a variant from then on, where one is named.
+
+        Args:
+            name: of the experiment.
+            promoted: the variant; None: none.
+            seen: its revision; None: any.
 
         Returns:
             It as it is stored then.
 
         Raises:
+            RevisionError: another revision is stored.
             NotFoundError: there is no such.
             ExperimentRunningError: a variant is named, and another one runs for the same lists.
             Neo4jError: the graph cannot be written in time.
         """
-        parameters = {"name": name, "promoted": promoted}
+        parameters = {"name": name, "promoted": promoted, "seen": seen}
         (rows,) = await self._write([(catalogue()["experiment/stop"], parameters)])
         if not rows:
             raise NotFoundError(f"no experiment {name!r} is stored")
         row = dict(rows[0])
+        if seen not in (None, row["revision"]):
+            raise RevisionError(f"experiment {name!r}", seen or 0, row["revision"])
         _refuse_beside(row.pop("running"))
         return _stored(row)
 
@@ -114,6 +148,22 @@ class ExperimentStore(Transport):
         ((row,),) = await self._write([(catalogue()["experiment/delete"], {"name": name})])
         if not row["deleted"]:
             raise NotFoundError(f"no experiment {name!r} is stored")
+
+    async def experiment_changes(
+        self, experiment: StoredExperiment, scenarios: Collection[str], *, versions: bool
+    ) -> list[ChangeMeanwhile]:
+        """See `cypher/experiment/changes.cypher`; none where nobody can tell when it began.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        if experiment.at is None:
+            return []
+        rows = await self._run(
+            catalogue()["experiment/changes"], scenarios=sorted(scenarios), versions=versions,
+            since=experiment.at, until=experiment.stopped_at, limit=MOST_CHANGES,
+        )  # fmt: skip
+        return [ChangeMeanwhile(**row | {"at": row["at"].to_native()}) for row in rows]
 
     async def experiment_sums(
         self, experiment: StoredExperiment, kind: str, segment: str | None

@@ -9,7 +9,7 @@ from typing import Any, Final
 from loaders.catalogue import catalogue
 from loaders.gateway import Row
 from loaders.limits import MAX_BODY_BYTES
-from recsvc.errors import ExperimentRunningError, NotFoundError, TooMuchError
+from recsvc.errors import ExperimentRunningError, NotFoundError, RevisionError, TooMuchError
 from recsvc.graph.known_items import KnownItems
 from recsvc.graph.rows import UNKNOWN, LiveItem, State, scenario_items
 from recsvc.graph.transport import Transport
@@ -97,10 +97,19 @@ class ScenarioStore(Transport):
         rows = await self._run(query, name=name, longest=LONGEST_DOCUMENT)
         return revisions_of([{**row, "name": name} for row in rows])
 
-    async def put_scenario(self, name: str, document: str, *, from_revision: int = 0) -> int:
+    async def put_scenario(
+        self, name: str, document: str, *, from_revision: int = 0, seen: int | None = None
+    ) -> int:
         """Store a document, or that of an earlier revision, as the next revision: its number.
 
+        Args:
+            name: of the scenario.
+            document: JSON.
+            from_revision: the earlier one; 0: the document is stored.
+            seen: the revision that it is to come after, 0 for the first; None: any.
+
         Raises:
+            RevisionError: another one is the newest.
             NotFoundError: there is no such earlier revision.
             TooMuchError: there are as many scenarios as there may be.
             Neo4jError: the graph cannot be written in time.
@@ -109,13 +118,15 @@ class ScenarioStore(Transport):
         ((row,),) = await self._write([
             (query, {
                 "name": name, "document": document, "from_revision": from_revision,
-                "keep": MOST_REVISIONS, "limit": MOST_SCENARIOS,
+                "seen": seen, "keep": MOST_REVISIONS, "limit": MOST_SCENARIOS,
             })
         ])  # fmt: skip
         if row["names"] >= MOST_SCENARIOS:
             raise TooMuchError(
                 f"{MOST_SCENARIOS} scenarios are stored, as many as there may be: delete one"
             )
+        if seen not in (None, row["stored"]):
+            raise RevisionError(f"scenario {name!r}", seen or 0, row["stored"])
         if not row["revision"]:
             raise NotFoundError(f"no revision {from_revision} of a scenario {name!r} is kept")
         return row["revision"]

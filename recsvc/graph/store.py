@@ -193,6 +193,14 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
         )  # fmt: skip
         return [(row["item_id"], row["title"]) for row in rows]
 
+    async def item_count(self) -> int:
+        """How many items there are.
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        return (await self._run(catalogue()["serve/item_count"]))[0]["items"]
+
     async def items_left(
         self, categories: Sequence[str], seen: Sequence[str], excluded: Sequence[str]
     ) -> Row:

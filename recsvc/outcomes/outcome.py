@@ -56,7 +56,7 @@ class Outcome:
             "variant": origin.variant,
             "propensity": origin.propensities.get(self.position, 1.0) or None,
         }
-        if (tried := origin.tried.get(self.position)) is not None:
+        if tried := origin.tried.get(self.position):
             properties["tried"] = orjson.dumps(tried).decode()
         return {
             "outcome_id": self.outcome_id,

@@ -11,7 +11,7 @@ revision and variant, and names of what was known of items that were tried out. 
 be tried out there is
 
     explored = m (1 byte) ‖ m propensities (float64) ‖ n numbers of propensities (1 each)
-               ‖ t (1) ‖ t places (1 each) ‖ what was known of their items (float16, t rows)
+               ‖ t (1) ‖ t places (1 each) ‖ what was known of their items (float16, t rows at most)
 
 Nothing is stored when an answer is made. The id can be read by those who have it: it is signed, not
 secret.
@@ -23,7 +23,7 @@ import secrets
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -38,8 +38,8 @@ from recsvc.errors import RecommendationIdError, SettingsError
 MAX_PLACES: Final = 100
 """How many items of a list an id knows."""
 MAX_ID_CHARACTERS: Final = 8_192
-"""Most characters of an id: one that tries out as much as can be has 7,800, for a user with the
-longest id and 20 signals."""
+"""Most characters of an id. What would not fit of what was known of items is left out, those of
+the last places first; all else takes less than 6,500, whatever the names and ids are."""
 MIN_SECRET_BYTES: Final = 16
 
 _FORM = 2
@@ -47,6 +47,7 @@ _HEAD = Struct(">BI9s")
 _MAC_BYTES = 16
 _SECRET_BYTES = 32
 _MARK_BYTES = 3
+_MOST_CONTENTS = MAX_ID_CHARACTERS * 3 // 4 - _HEAD.size - _MAC_BYTES
 _CHANCE = np.dtype("<f8")
 _KNOWN = np.dtype("<f2")
 _MOST_KNOWN = float(np.finfo(_KNOWN).max)
@@ -67,7 +68,8 @@ class Origin:
         propensities: by place from 1, the chance with which its item was put there, 0 where that
             is not known; all others have 1.
         tried: by place from 1, what was known of the item that was tried out there, by name: the
-            same names at each place, the values those of a float16, see `stored_feature`.
+            same names at each place, the values those of a float16, see `stored_feature`. Empty
+            where an id has no room for it.
     """
 
     version: int
@@ -114,7 +116,14 @@ class RecommendationIds:
         """What all ids of the same list have in common; `issue` makes one of it."""
         marks = b"".join(map(self.mark, item_ids[:MAX_PLACES]))
         n = len(marks) // _MARK_BYTES
-        return bytes([n]) + marks + _written(origin) + _explored(origin, n)
+        whole = bytes([n]) + marks + _written(origin) + _explored(origin, n)
+        if (over := len(whole) - _MOST_CONTENTS) <= 0:
+            return whole
+        row = _KNOWN.itemsize * len(_names_known(origin))
+        rows = len(origin.tried) - -(-over // row)  # they come last
+        if rows > 0:
+            return whole[: len(whole) - row * (len(origin.tried) - rows)]
+        return self.contents(replace(origin, tried={place: {} for place in origin.tried}), item_ids)
 
     def issue(self, contents: bytes) -> str:
         """A new id for an answer that is sent now, given its `contents`."""
@@ -261,12 +270,10 @@ def _origin(written: bytes, n: int) -> Origin:
     chances = enumerate((several[number] for number in explored[at : at + n]), start=1)
     at += n
     end = at + 1 + explored[at]
-    places = explored[at + 1 : end]
-    rows = np.frombuffer(explored[end:], _KNOWN).reshape(len(places), len(names))
-    tried = {
-        place: dict(zip(names, map(stored_feature, row), strict=True))
-        for place, row in zip(places, rows, strict=True)
-    }
+    tried: dict[int, Mapping[str, float]] = {place: {} for place in explored[at + 1 : end]}
+    rows = np.frombuffer(explored[end:], _KNOWN).reshape(-1, max(1, len(names)))
+    for place, row in zip(tried, rows, strict=False):  # there may be no room for all of them
+        tried[place] = dict(zip(names, map(stored_feature, row), strict=True))
     propensities = {place: chance for place, chance in chances if chance < 1.0}
     return Origin(**named, user_id=user_id, propensities=propensities, tried=tried)
 

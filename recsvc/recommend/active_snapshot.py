@@ -32,6 +32,8 @@ _FULL_DISK_SECONDS = 5.0
 _LOCK_SECONDS = 0.05
 _ADDRESS_FILE = "address"
 """Of the Neo4j that the snapshots beside it came from."""
+_COMPARED_FILE = "compared"
+"""Which of the snapshots beside it were compared with their SHA-256, and for which service."""
 _NO_VERSION = "no version is active: run `recsvc refresh`"
 
 _log = structlog.get_logger()
@@ -40,6 +42,12 @@ _log = structlog.get_logger()
 class Serving:
     """Keeps the arrays of the active version at hand.
 
+    Args:
+        store: the graph.
+        folder: where arrays are laid out.
+        compares_for: names the service, which may be several processes, that compares what is on
+            disk with its SHA-256 once before it serves it; None: nothing is compared.
+
     Attributes:
         active: the active version of every model.
         started: the first try is over to have Neo4j plan the queries of requests; where it
@@ -47,9 +55,10 @@ class Serving:
         troubles: what is amiss, by part, for anybody to read.
     """
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, compares_for: str | None = None) -> None:
         self._store = store
         self._folder = folder
+        self._compares_for = compares_for
         self._snapshot: Snapshot | None = None
         self._sha256: str | None = None
         self._served: str | None = None
@@ -248,16 +257,52 @@ class Serving:
         Of several processes that want the same one reads it from Neo4j, and the others wait.
         """
         folder = self._folder_of(version, sha256)
-        with contextlib.suppress(SnapshotError):
-            return await asyncio.to_thread(snapshots.load, folder)
-        async with _only_one_unpacks(folder):
+        if not self._has_to_compare(folder):
             with contextlib.suppress(SnapshotError):
                 return await asyncio.to_thread(snapshots.load, folder)
+        async with _only_one_unpacks(folder):
+            with contextlib.suppress(SnapshotError):
+                return await asyncio.to_thread(self._loaded, folder, sha256)
             shutil.rmtree(folder, ignore_errors=True)  # it is not there yet, or not whole
             with folders.unpacking(sha256, folder) as lay_out:
                 async for part in self._store.snapshot_parts(version):
                     await asyncio.to_thread(lay_out, part)
+            self._note_compared(folder)
             return await asyncio.to_thread(snapshots.load, folder)
+
+    def _loaded(self, folder: Path, sha256: str) -> Snapshot:
+        """What is on disk, compared with its SHA-256 where nobody of this service has done so.
+
+        Raises:
+            SnapshotError: it is missing or damaged.
+        """
+        if not self._has_to_compare(folder):
+            return snapshots.load(folder)
+        try:
+            snapshot = snapshots.load(folder, sha256)
+        except SnapshotError as error:
+            if folder.exists():
+                _log.warning("arrays on disk cannot be served", reason=str(error))
+            raise
+        self._note_compared(folder)
+        return snapshot
+
+    def _has_to_compare(self, folder: Path) -> bool:
+        return self._compares_for is not None and folder.name not in self._compared()
+
+    def _compared(self) -> list[str]:
+        """Names of the folders that were compared for this service."""
+        try:
+            service, *names = (self._folder / _COMPARED_FILE).read_text("utf-8").splitlines()
+        except (OSError, ValueError):
+            return []
+        return names if service == self._compares_for else []
+
+    def _note_compared(self, folder: Path) -> None:
+        if self._has_to_compare(folder):
+            lines = "\n".join([self._compares_for or "", *self._compared(), folder.name])
+            with contextlib.suppress(OSError):  # then another process compares it again
+                write_bytes(self._folder / _COMPARED_FILE, lines.encode())
 
     async def _keep_stored(self) -> None:
         """Remove from disk what is not stored in Neo4j as it is."""
@@ -301,7 +346,8 @@ class Serving:
     def _load_from(self, paths: Iterable[Path]) -> None:
         for folder in paths:
             try:
-                self._serve(snapshots.load(folder).with_bounds(), folder.name)
+                snapshot = self._loaded(folder, folders.sha256_of_name(folder))
+                self._serve(snapshot.with_bounds(), folder.name)
             except SnapshotError as error:
                 _log.warning("a snapshot on disk cannot be served", reason=str(error))
             else:

@@ -27,6 +27,7 @@ from recsvc.recommend.build_answer import (
     answer_of,
     laid_out,
     newcomer_answer,
+    newcomer_parts,
     newcomer_text,
     shown_text,
     with_newcomers,
@@ -41,7 +42,6 @@ from recsvc.recommend.live_truth import (
     settle_rules,
     why_short,
 )
-from recsvc.recommend.newcomers import Newcomer
 from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.ruled_list import RuledListing
 from recsvc.recommend.tried_out import Tried
@@ -142,7 +142,7 @@ class Answers:
             answer = await do(
                 answer_of, listing, exact, reasons, _request_id(), started, first_rank=rank
             )
-            answer = with_newcomers(answer, listing, self._text.newcomer)
+            answer = with_newcomers(answer, listing, self._text)
             if only is not None:
                 return answer
             if len(answer.items) < answer.k:
@@ -259,7 +259,7 @@ class Answers:
             return None
         place = whole.listed_at(item_id)
         if row < 0:
-            newcomer = whole.newcomer(item_id) or Newcomer(item_id, live.title, whole.look_at(live))
+            newcomer = whole.newcomer(item_id) or whole.look_at(item_id, live)
             row, named = newcomer.row, (item_id, live.title)
             text = self._known_text(whole.asker.evidence, item_id)
             text += newcomer_text(whole, item_id, self._text)
@@ -290,8 +290,10 @@ class Answers:
             Neo4jError: the graph cannot be read in time.
         """
         item, rank = await live_newcomer(self._store, listing, item_id)
-        text = self._known_text(listing.asker.evidence, item_id) + self._text.newcomer
-        return newcomer_answer(listing, item, rank, text, _request_id(), started)
+        text = self._known_text(listing.asker.evidence, item_id)
+        text += newcomer_text(listing, item_id, self._text)
+        parts = newcomer_parts(listing, item_id)
+        return newcomer_answer(listing, item, rank, text, _request_id(), started, parts)
 
 
 def _short_by_rules(answer: Answer) -> str:

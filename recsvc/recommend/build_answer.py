@@ -19,6 +19,7 @@ from recsvc.explain.contributions import DIVERSITY, ExactScores, contributions
 from recsvc.explain.counterfactual import Removal
 from recsvc.explain.paths import DrawnPaths
 from recsvc.explain.sentence import filled
+from recsvc.outcomes.fatigue import FATIGUE
 from recsvc.phrases import TextSettings
 from recsvc.recommend.newcomers import Newcomer
 from recsvc.recommend.ranked_list import Listing
@@ -112,21 +113,31 @@ def _source(listing: Listing) -> Source | None:
     return replace(source, anybody=source.anybody or listing.by_anybody, until=until)
 
 
-def with_newcomers(answer: Answer, listing: Listing, text: str) -> Answer:
+def with_newcomers(answer: Answer, listing: Listing, text: TextSettings) -> Answer:
     """The answer with items that came after the refresh, where nothing speaks for others either.
 
-    They come before the first item that more speaks against than for, so that a shorter list is the
-    beginning of a longer one.
+    Each comes before the first item of a lower score, which for one that was not shown is the first
+    that more speaks against than for: so a shorter list is the beginning of a longer one.
     """
     if not listing.newcomers:
         return answer
-    k, items = listing.query.k, answer.items
-    without = (item.score - item.signals.get(DIVERSITY, 0.0) for item in items)
-    place = next((n for n, score in enumerate(without) if score < 0.0), len(items))
-    added = [_newcomer(listing, *each, text) for each in listing.newcomers[: k - place]]
-    every = [*items[:place], *added, *items[place:]][:k]
+    every, left = list[RankedItem](), list(answer.items)
+    for item_id, title in listing.newcomers[: listing.query.k]:
+        added = _newcomer(
+            listing, item_id, title, newcomer_text(listing, item_id, text),
+            newcomer_parts(listing, item_id),
+        )  # fmt: skip
+        while left and left[0].score - left[0].signals.get(DIVERSITY, 0.0) >= added.score:
+            every.append(left.pop(0))
+        every.append(added)
+    every = [*every, *left][: listing.query.k]
     ranked = tuple(replace(item, rank=rank) for rank, item in enumerate(every, start=1))
     return replace(answer, items=ranked)
+
+
+def newcomer_parts(listing: Listing, item_id: str) -> dict[str, float]:
+    """The parts of the score of an item that came after the refresh, in a list without rules."""
+    return {FATIGUE: listing.fades(item_id)} if item_id in listing.asker.shown else {}
 
 
 def laid_out(answer: Answer, listing: RuledListing, text: TextSettings) -> Answer:
@@ -190,7 +201,7 @@ def _said_first(item: RankedItem, said: str) -> RankedItem:
 def newcomer_text(listing: Listing, item_id: str, text: TextSettings) -> str:
     """What is said of an item that came after the refresh."""
     shown = listing.asker.shown.get(item_id)
-    if shown is None or not isinstance(listing, RuledListing):
+    if shown is None:
         return text.newcomer
     return f"{text.newcomer} {shown_text(shown.count, text)}"
 
@@ -218,7 +229,7 @@ def newcomer_answer(
         text: what is said of it.
         request_id: of the request.
         started: `time.perf_counter` when it came.
-        parts: what rules add to it.
+        parts: of its score.
     """
     return Answer(
         request_id=request_id,

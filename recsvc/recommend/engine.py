@@ -39,7 +39,7 @@ from recsvc.recommend.exposure import (
 from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
 from recsvc.recommend.home import Home, home
 from recsvc.recommend.live_truth import live_scope, live_titles, snapshot_now
-from recsvc.recommend.many_users import answer_each
+from recsvc.recommend.many_users import AskedAlike, answer_each
 from recsvc.recommend.query import (
     Asker,
     EvidenceKey,
@@ -86,6 +86,7 @@ class Engine:
         ids: RecommendationIds | None = None,
         outcomes: OutcomeSettings = _OUTCOMES,
         forget_elsewhere: Callable[[EvidenceKind, str], object] | None = None,
+        compares_for: str | None = None,
     ) -> None:
         self._store = store
         self._forget_elsewhere = forget_elsewhere
@@ -96,7 +97,7 @@ class Engine:
         self._answers = Answers(store, text, self.ids)
         self._askers = AskerReader(store, events, outcomes, max_evidence)
         self._recourse = RecourseFinder(store, self._askers, self._answers)
-        self._serving = Serving(store, snapshot_folder)
+        self._serving = Serving(store, snapshot_folder, compares_for)
         self._graph = GraphWriter(store, self._serving, revisions, fades=outcomes.fatigue > 0.0)
         self._activations = Activations(store, self._serving)
         self.scenarios = StoredScenarios(store, self._graph.note_scenario)
@@ -179,13 +180,13 @@ class Engine:
         trials, together = await self.experiments.trials(), dict[RecommendationQuery, list[str]]()
         for user_id in user_ids:
             together.setdefault(trials.under(user_id, query), []).append(user_id)
-        taken: dict[str, _T] = {}
-        for own, some in together.items():
-            chosen, asked = await self._queries.resolve(own, query)
-            taken |= await answer_each(
-                some, chosen, asked, take,
-                store=self._store, askers=self._askers, answers=self._answers,
-            )  # fmt: skip
+        groups = [
+            AskedAlike(some, *await self._queries.resolve(own, query))
+            for own, some in together.items()
+        ]
+        taken = await answer_each(
+            groups, take, store=self._store, askers=self._askers, answers=self._answers
+        )
         unknown = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in taken]
         return [taken[user_id] for user_id in user_ids if user_id in taken], unknown
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.errors import NotFoundError
@@ -20,9 +20,11 @@ from recsvc.experiments.off_policy import (
     LoggedPlaces,
     PolicyValue,
     doubly_robust,
+    doubly_robust_difference,
     inverse_propensity,
     predicted_rewards,
     self_normalized,
+    self_normalized_difference,
 )
 from recsvc.graph.outcome_store import LoggedPlace
 from recsvc.graph.store import Store
@@ -32,7 +34,7 @@ from recsvc.recommend.asker_reader import AskerReader
 from recsvc.recommend.resolved_query import ResolvedQuery
 from recsvc.snapshot.arrays import Snapshot
 
-_MOST_LOGGED: Final = 100_000
+MOST_LOGGED: Final = 100_000
 """Places of the log that are read, the newest."""
 _USERS_AT_ONCE = 4
 
@@ -88,10 +90,28 @@ async def estimate(
         NotFoundError: nothing was logged.
         Neo4jError: the graph cannot be read in time.
     """
-    since = datetime.now(UTC) - timedelta(days=days)
-    log = await store.logged_places(logged, kind, since, _MOST_LOGGED)
+    log = await store.logged_places(logged, kind, since_days(days), MOST_LOGGED)
     lists = await other_lists(log, snapshot, asked, store=store, askers=askers, answers=answers)
     return estimates(log, lists)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What some lists and others would have earned, by the same log.
+
+    Attributes:
+        users: of the log.
+        first: what the ones would have earned.
+        second: what the others would have.
+        self_normalized: by how much the first earn more, as a mean over answers, by SNIPS.
+        doubly_robust: the same by DR.
+    """
+
+    users: int
+    first: Estimates
+    second: Estimates
+    self_normalized: PolicyValue
+    doubly_robust: PolicyValue
 
 
 async def other_lists(
@@ -104,6 +124,8 @@ async def other_lists(
     answers: Answers,
 ) -> dict[str, tuple[str, ...]]:
     """The list of each user of a log by what is asked about; none is explored.
+
+    Who was deleted has none, and neither has somebody whose list Neo4j could not tell in time.
 
     Args:
         log: what was shown.
@@ -132,6 +154,8 @@ async def other_lists(
                 except NotFoundError:
                     return
                 answer = await answers.of(await asked.listing(snapshot, asker), 0.0)
+        if answer.degraded:
+            return  # it is not what the other would have shown
         lists[user_id] = tuple(item.item_id for item in answer.items)
 
     await asyncio.gather(*(make(user_id, at) for user_id, at in first.items()))
@@ -148,13 +172,54 @@ def estimates(log: Sequence[LoggedPlace], lists: Mapping[str, Sequence[str]]) ->
     Raises:
         NotFoundError: nothing of these users was logged.
     """
+    return _estimates(_shown(log, lists))
+
+
+def compared(
+    log: Sequence[LoggedPlace],
+    lists: Mapping[str, Sequence[str]],
+    others: Mapping[str, Sequence[str]],
+) -> Compared:
+    """What some lists and others would have earned where third ones were shown.
+
+    Args:
+        log: what was shown.
+        lists: of each user.
+        others: of each user; places of users who lack either are left out.
+
+    Raises:
+        NotFoundError: nothing of these users was logged.
+    """
+    log = [each for each in log if each.user_id in lists and each.user_id in others]
+    first, second = _shown(log, lists), _shown(log, others)
+    other = second.places.target
+    return Compared(
+        len({each.user_id for each in log}),
+        _estimates(first),
+        _estimates(second),
+        self_normalized_difference(first.places, other),
+        doubly_robust_difference(
+            first.places, other, first.predicted, first.of_target, second.of_target
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """What was shown, with what some lists have at each place, and what a model says of both."""
+
+    places: LoggedPlaces
+    predicted: Float64[NDArray[np.float64], " n"]
+    of_target: Float64[NDArray[np.float64], " n"]
+
+
+def _shown(log: Sequence[LoggedPlace], lists: Mapping[str, Sequence[str]]) -> _Shown:
     log = [each for each in log if each.user_id in lists]
     if not log:
         raise NotFoundError(
             "no outcome of the kind `impression` is kept of these lists: there is nothing to "
             "estimate from"
         )
-    place = np.array([each.position - 1 for each in log], np.int64)
     there = [_at(lists[each.user_id], each.position) for each in log]
     numbers = _numbers([*(each.item_id for each in log), *(item or "" for item in there)])
     item, target_item = numbers[: len(log)], numbers[len(log) :]
@@ -162,23 +227,32 @@ def estimates(log: Sequence[LoggedPlace], lists: Mapping[str, Sequence[str]]) ->
     places = LoggedPlaces(
         user=_numbers([each.user_id for each in log]),
         answer=_numbers([each.recommendation for each in log]),
-        place=place,
+        place=np.array([each.position - 1 for each in log], np.int64),
         reward=np.array([each.reward for each in log], np.float64),
         propensity=np.array([each.propensity for each in log], np.float64),
         target=same.astype(np.float64),
     )
     listed = np.array([each is not None for each in there])
     predicted, of_target = predicted_rewards(places, item, target_item)
-    as_logged = replace(places, target=places.propensity)
+    return _Shown(places, predicted, of_target * listed)
+
+
+def _estimates(shown: _Shown) -> Estimates:
+    places = shown.places
     return Estimates(
         int(places.answer.max()) + 1,
-        len(log),
-        inverse_propensity(as_logged),
+        len(places.user),
+        inverse_propensity(replace(places, target=places.propensity)),
         inverse_propensity(places),
         self_normalized(places),
-        doubly_robust(places, predicted, of_target * listed),
+        doubly_robust(places, shown.predicted, shown.of_target),
         float(places.weight.mean()),
     )
+
+
+def since_days(days: int) -> datetime:
+    """The time so many days ago."""
+    return datetime.now(UTC) - timedelta(days=days)
 
 
 def _at(items: Sequence[str], position: int) -> str | None:

@@ -6,7 +6,7 @@ mixes nothing. What runs is read every second, and at once where this process ch
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from recsvc.experiments.assignment import Assignment
 from recsvc.experiments.document import Experiment
 from recsvc.experiments.results import Results, results
 from recsvc.experiments.sequential import UserSums
-from recsvc.graph.experiment_store import StoredExperiment
+from recsvc.graph.experiment_store import ChangeMeanwhile, StoredExperiment
 from recsvc.graph.store import Store
 from recsvc.graph.watch import Watch
 from recsvc.recommend.query import RecommendationQuery
@@ -107,11 +107,13 @@ class ExperimentResults:
         by_value: by value of a property of users, the one with the most users first; under the
             empty text where all are together.
         left_out: how many more values there are.
+        changed: what changed while it ran.
     """
 
     experiment: KnownExperiment
     by_value: Mapping[str, Results]
     left_out: int
+    changed: Sequence[ChangeMeanwhile] = ()
 
 
 class Experiments:
@@ -167,10 +169,18 @@ class Experiments:
                     _log.warning("a stored experiment cannot be read", experiment=each.name)
             self._seen, self.now = stored, Trials(known)
 
-    async def put(self, name: str, document: Experiment) -> KnownExperiment:
+    async def put(
+        self, name: str, document: Experiment, seen: int | None = None
+    ) -> KnownExperiment:
         """Have an experiment run from now on.
 
+        Args:
+            name: of the experiment.
+            document: what it does.
+            seen: the revision in whose place it comes, 0 for none; None: any.
+
         Raises:
+            RevisionError: another one is stored.
             NotFoundError: no arrays of a version, or no such scenario, are stored.
             ExperimentRunningError: another one runs.
             TooMuchError: there are as many as there may be.
@@ -182,18 +192,28 @@ class Experiments:
                 f"no arrays of version {version} of the blend are stored: those of the active "
                 "version are, and of the one before"
             )
-        scenarios = {document.scenario, *(v.scenario for v in document.variants)}
         stored = await self._store.put_experiment(
-            name, document.model_dump_json(), document.scenario or "",
-            [each for each in scenarios if each is not None],
-        )  # fmt: skip
+            name,
+            document.model_dump_json(),
+            document.scenario or "",
+            document.scenarios,
+            seen,
+        )
         await self.reload()
         return _known(stored)
 
-    async def end(self, name: str, promoted: str | None) -> KnownExperiment:
+    async def end(
+        self, name: str, promoted: str | None, seen: int | None = None
+    ) -> KnownExperiment:
         """Stop an experiment, and have everybody get a variant from then on, where one is named.
 
+        Args:
+            name: of the experiment.
+            promoted: the variant; None: none.
+            seen: its revision, where the caller says which one was looked at.
+
         Raises:
+            RevisionError: another revision is stored.
             NotFoundError: there is no such experiment, or no such variant.
             ExperimentRunningError: a variant is named, and another one runs for the same lists.
             Neo4jError: it cannot be stored in time.
@@ -201,7 +221,7 @@ class Experiments:
         known = await self.find(name)
         if promoted is not None and known.document.variant(promoted) is None:
             raise NotFoundError(f"experiment {name!r} has no variant {promoted!r}")
-        stored = await self._store.stop_experiment(name, promoted)
+        stored = await self._store.stop_experiment(name, promoted, seen)
         await self.reload()
         return _known(stored)
 
@@ -242,14 +262,19 @@ class Experiments:
         """
         known = await self.find(name)
         kind = kind or known.document.kind
-        rows = await self._store.experiment_sums(known.stored, kind, segment)
+        rows, changed = await asyncio.gather(
+            self._store.experiment_sums(known.stored, kind, segment),
+            self._store.experiment_changes(
+                known.stored, known.document.scenarios, versions=known.document.follows_active
+            ),
+        )
         sums: dict[str, dict[str, UserSums]] = {} if segment else {"": {}}
         for row in rows:
             own = sums.setdefault(row["value"], {})
             own[row["variant"]] = UserSums(**{name: row[name] for name in UserSums.__slots__})
         found = {value: results(known.document, own) for value, own in sums.items()}
         left_out = rows[0]["values"] - len(found) if rows else 0
-        return ExperimentResults(known, found, left_out)
+        return ExperimentResults(known, found, left_out, changed)
 
 
 def _known(stored: StoredExperiment) -> KnownExperiment:
@@ -284,4 +309,5 @@ def results_document(
         "segment": segment,
         "results": [{"value": value, **asdict(each)} for value, each in found.by_value.items()],
         "left_out": found.left_out,
+        "changed": [{**asdict(each), "at": each.at.isoformat()} for each in found.changed],
     }

@@ -50,6 +50,9 @@ COLD: Final = 50
 _COLD_PEOPLE: Final = 5
 """An item is cold that fewer people have."""
 _LEARN_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 600.0
+"""After so long newcomers are looked for also where there are as many items as before: one may have
+come for another that was deleted."""
 _MOST_OUTCOMES: Final = 100_000
 _MOST_NEW: Final = 1_000
 _NEW, _ONE = "new", "one"
@@ -253,7 +256,7 @@ class Explorations:
 
     Attributes:
         rewards: by scenario, names of features and what is known of them.
-        newcomers: ids of items that came since the refresh; none where no scenario explores.
+        newcomers: ids of items that came since the refresh, as far as was looked.
     """
 
     def __init__(
@@ -266,6 +269,8 @@ class Explorations:
         self._watch = Watch(self._look)
         self._seen: frozenset[str] = frozenset()
         self._next = 0.0
+        self._looked: tuple[Snapshot, int] | None = None
+        self._looks_at = 0.0
         self.rewards: Mapping[str, tuple[tuple[str, ...], LinearRewards]] = {}
         self.newcomers: tuple[str, ...] = ()
 
@@ -319,10 +324,22 @@ class Explorations:
         for name, document in explores.items():
             shown = await self._store.tried_out(name, document.kind, _MOST_OUTCOMES)
             learned[name] = names, LinearRewards.learned(shown, names)
-        new: Sequence[tuple[str, str | None]] = ()
         if explores:
-            new = await self._store.other_items([*snapshot.items], (), _MOST_NEW)
-        self.rewards, self.newcomers = learned, tuple(item_id for item_id, _ in new)
+            await self._look_for_newcomers(snapshot)
+        self.rewards = learned
+
+    async def _look_for_newcomers(self, snapshot: Snapshot) -> None:
+        """Take in which items came since the refresh.
+
+        To ask, all others are named: of half a million that is a query of megabytes. So it is asked
+        where there are more or fewer items than when that was asked last.
+        """
+        counted = snapshot, await self._store.item_count()
+        if counted == self._looked and time.monotonic() < self._looks_at:
+            return
+        found = await self._store.other_items([*snapshot.items], (), _MOST_NEW)
+        self.newcomers = tuple(item_id for item_id, _ in found)
+        self._looked, self._looks_at = counted, time.monotonic() + _LOOK_SECONDS
 
     def _explores(self) -> dict[str, Exploration]:
         """The scenarios that explore."""

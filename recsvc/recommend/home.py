@@ -10,10 +10,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loaders.errors import Neo4jAwayError
-from recsvc.answer import Answer, NodeRef, RankedItem
+from recsvc.answer import Answer, NodeRef, RankedItem, item_document
 from recsvc.evidence import Evidence
 from recsvc.explain.sentence import because_of
 from recsvc.graph.store import Store
@@ -131,6 +131,28 @@ async def _categories_of(
         count = max(1, int(size[row])) if row >= 0 else 1
         found.append(CategoryOfItems(node, frozenset(each["item_ids"]), count))
     return found
+
+
+def home_document(home: Home, took_ms: float) -> dict[str, Any]:
+    """A home as JSON-ready values.
+
+    Args:
+        home: the home.
+        took_ms: how long it took.
+    """
+    rows = [
+        {
+            "kind": row.kind, "title": row.title, "evidence": row.evidence,
+            "recommendation_id": row.recommendation_id,
+            "items": [item_document(item) for item in row.items],
+        }
+        for row in home.rows
+    ]  # fmt: skip
+    best = home.best
+    return {
+        "request_id": best.request_id, "user_id": best.user_id, "versions": best.versions,
+        "degraded": home.degraded, "took_ms": took_ms, "rows": rows,
+    }  # fmt: skip
 
 
 def new_items() -> Scenario:

@@ -165,10 +165,10 @@ async def add_newcomers(store: Store, listing: Listing) -> None:
             found = [(i, live[i].title) for i in new if i in live and live[i].available]
         else:
             categories = scope.categories if scope else ()
-            found = await store.other_items([*items, *left_out], categories, query.k)
+            found = await store.other_items([*items, *left_out], categories, listing.most_newcomers)
     except Neo4jAwayError:
         return
-    listing.newcomers = tuple(found[: query.k])
+    listing.newcomers = tuple(sorted(found, key=lambda each: (-listing.fades(each[0]), each[0])))
 
 
 async def why_short(store: Store, listing: Listing, answer: Answer) -> str:
@@ -214,7 +214,7 @@ async def live_newcomer(
         NotFoundError: there is no such item.
         Neo4jError: the graph cannot be read in time.
     """
-    items, rows = listing.snapshot.items, listing.before(0.0)
+    items, rows = listing.snapshot.items, listing.before(listing.fades(item_id))
     ids = [items[row] for row in rows.tolist()]
     live, others = await asyncio.gather(
         store.live_items([item_id, *ids]),
@@ -223,8 +223,8 @@ async def live_newcomer(
     if item_id not in live:
         raise NotFoundError(f"no item {item_id!r} in the graph")
     listing.settle(rows, [live.get(each) for each in ids])
-    newcomers = sum(other < item_id for other, _ in others)
-    return (item_id, live[item_id].title), listing.place_of_newcomer(newcomers)
+    place = listing.place_of_newcomer(item_id, (other for other, _ in others if other != item_id))
+    return (item_id, live[item_id].title), place
 
 
 async def snapshot_now(

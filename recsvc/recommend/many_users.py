@@ -1,18 +1,20 @@
-"""Answers to many users who ask for the same."""
+"""Answers to many users, of whom all or many ask for the same."""
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from recsvc.answer import Answer
 from recsvc.errors import NotFoundError
+from recsvc.graph.rows import CategoryScope
 from recsvc.graph.store import Store
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader
 from recsvc.recommend.live_truth import live_scope
-from recsvc.recommend.query import Asker, check_work
+from recsvc.recommend.query import Asker, check_work, work_of
 from recsvc.recommend.resolved_query import ResolvedQuery
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.snapshot.arrays import Snapshot
@@ -21,10 +23,51 @@ _T = TypeVar("_T")
 _USERS_AT_ONCE = 8
 
 
+@dataclass(frozen=True, slots=True)
+class AskedAlike:
+    """Users who ask for the same of the same arrays.
+
+    Attributes:
+        user_ids: the users; somebody who is named several times is answered once.
+        chosen: what answers are made from.
+        asked: what is asked for.
+    """
+
+    user_ids: Sequence[str]
+    chosen: Snapshot
+    asked: ResolvedQuery
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Users who ask for the same, as they are known.
+
+    Attributes:
+        group: who they are and what they ask for.
+        scope: the categories that are asked for.
+        nowhere: what is named and is nowhere.
+        askers: what is known of each who is in the graph.
+    """
+
+    group: AskedAlike
+    scope: CategoryScope | None
+    nowhere: tuple[str, ...]
+    askers: dict[str, tuple[Asker, Snapshot]]
+
+    @property
+    def answers(self) -> int:
+        """How many answers are given, those to somebody who is named again too."""
+        return sum(user_id in self.askers for user_id in self.group.user_ids)
+
+    @property
+    def work(self) -> int:
+        """How much they take, see `work_of`."""
+        pieces = [len(asker.evidence.nodes) for asker, _ in self.askers.values()]
+        return work_of(self.group.asked.query, pieces, self.answers)
+
+
 async def answer_each(
-    user_ids: Sequence[str],
-    chosen: Snapshot,
-    asked: ResolvedQuery,
+    groups: Sequence[AskedAlike],
     take: Callable[[Answer], _T],
     *,
     store: Store,
@@ -34,9 +77,7 @@ async def answer_each(
     """What is kept of the answer of each of some users, by user; without those who are unknown.
 
     Args:
-        user_ids: the users; somebody who is named several times is answered once.
-        chosen: what answers are made from.
-        asked: what is asked for, the same for all.
+        groups: the users, by what they ask for; nobody is in two.
         take: what is kept of each answer, which may be large.
         store: the graph.
         askers: reads who asks.
@@ -47,32 +88,42 @@ async def answer_each(
         TooMuchError: all answers together take too long.
         BusyError: they are large, and as much as can be done is in hand.
     """
-    at_once, query = asyncio.Semaphore(_USERS_AT_ONCE), asked.query
-    known: dict[str, tuple[Asker, Snapshot]] = {}
-    taken: dict[str, _T] = {}
+    at_once, taken = asyncio.Semaphore(_USERS_AT_ONCE), dict[str, _T]()
 
-    async def ask(user_id: str) -> None:
+    async def answer(known: _Known, user_id: str) -> None:
         async with at_once:
-            with store.one_request(), suppress(NotFoundError):
-                known[user_id] = await askers.asker(user_id, chosen)
-
-    async def answer(user_id: str) -> None:
-        async with at_once:
-            started = time.perf_counter()
-            asker, snapshot = known.pop(user_id)
+            started, asked = time.perf_counter(), known.group.asked
+            asker, snapshot = known.askers.pop(user_id)
             with store.one_request():
-                listing = await asked.listing(snapshot, asker, scope)
-                made = (await answers.of(listing, started)).with_unknown(nowhere)
-            taken[user_id] = await WORKSHOP.do(asker.is_large(query), take, made)
+                listing = await asked.listing(snapshot, asker, known.scope)
+                made = (await answers.of(listing, started)).with_unknown(known.nowhere)
+            taken[user_id] = await WORKSHOP.do(asker.is_large(asked.query), take, made)
 
-    users = list(dict.fromkeys(user_ids))
+    found = [await _read(group, store, askers, at_once) for group in groups]
+    work = sum(known.work for known in found)
+    check_work(work, sum(known.answers for known in found))
+    with WORKSHOP.room(work):
+        await asyncio.gather(
+            *(answer(known, user_id) for known in found for user_id in [*known.askers])
+        )
+    return taken
+
+
+async def _read(
+    group: AskedAlike, store: Store, askers: AskerReader, at_once: asyncio.Semaphore
+) -> _Known:
+    """Read who asks, and what they name."""
+    chosen, query = group.chosen, group.asked.query
     with store.one_request():
         scope, nowhere = await asyncio.gather(
             live_scope(store, chosen, query), askers.unknown(query.named(), chosen)
         )
-    await asyncio.gather(*map(ask, users))
-    pieces = [len(asker.evidence.nodes) for asker, _ in known.values()]
-    work = check_work(query, pieces, sum(user_id in known for user_id in user_ids))
-    with WORKSHOP.room(work):
-        await asyncio.gather(*map(answer, [user_id for user_id in users if user_id in known]))
-    return taken
+    found: dict[str, tuple[Asker, Snapshot]] = {}
+
+    async def read(user_id: str) -> None:
+        async with at_once:
+            with store.one_request(), suppress(NotFoundError):
+                found[user_id] = await askers.asker(user_id, chosen)
+
+    await asyncio.gather(*map(read, dict.fromkeys(group.user_ids)))
+    return _Known(group, scope, nowhere, found)

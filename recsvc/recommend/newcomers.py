@@ -3,7 +3,7 @@
 They have no score by the blend: what rules add, and what they lose by having been shown, is all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.graph.rows import LiveItem
-from recsvc.outcomes.fatigue import Shown
 from recsvc.scenarios.facts import Facts
 
 
@@ -35,18 +34,16 @@ class Newcomers:
 
     Args:
         facts: what is known of the items of the list.
-        shown: what the asker was shown, by item.
-        spread: the unit of what is lost by having been shown.
+        fades: what an item loses by having been shown, by its id.
 
     Attributes:
         listed: those that may be listed, by id.
         looked_at: the row in the facts of each that is there, by id.
     """
 
-    def __init__(
-        self, facts: Facts, shown: Mapping[str, Shown], spread: Callable[[], float]
-    ) -> None:
-        self._facts, self._shown, self._spread = facts, shown, spread
+    def __init__(self, facts: Facts, fades: Callable[[str], float]) -> None:
+        self._facts, self._fades = facts, fades
+        self._aside: list[Newcomer] = []
         self.listed: list[Newcomer] = []
         self.looked_at: dict[str, int] = {}
 
@@ -62,11 +59,12 @@ class Newcomers:
                 self.listed.append(Newcomer(item_id, item.title, row))
         self.listed.sort(key=lambda each: each.item_id)
 
-    def look_at(self, item: LiveItem) -> int:
-        """Take in one that may not be listed: its row."""
+    def look_at(self, item_id: str, item: LiveItem) -> Newcomer:
+        """Take in one that may not be listed."""
         row = self._facts.grow(1)
         self._facts.take([row], [item])
-        return row
+        self._aside.append(Newcomer(item_id, item.title, row))
+        return self._aside[-1]
 
     def find(self, item_id: str) -> Newcomer | None:
         """One that may be listed, by its id; None where it is none."""
@@ -84,10 +82,13 @@ class Newcomers:
 
     def scores(self) -> Float64[NDArray[np.float64], " m"]:
         """The scores of those that may be listed: what rules add, and how they fade."""
-        faded = np.array([self.fades(each) for each in self.listed], np.float64)
-        return self._facts.raised(self.rows) + faded
+        return self._scores_of(self.listed)
 
-    def fades(self, newcomer: Newcomer) -> float:
-        """What one loses by having been shown."""
-        shown = self._shown.get(newcomer.item_id)
-        return 0.0 if shown is None else -self._spread() * shown.loss
+    def score_at(self, row: int) -> float:
+        """The score of one, whether it may be listed or not, by its row."""
+        (found,) = (each for each in (*self.listed, *self._aside) if each.row == row)
+        return float(self._scores_of([found])[0])
+
+    def _scores_of(self, some: Sequence[Newcomer]) -> Float64[NDArray[np.float64], " m"]:
+        faded = np.array([self._fades(each.item_id) for each in some], np.float64)
+        return self._facts.raised(np.array([each.row for each in some], np.int64)) + faded

@@ -158,8 +158,8 @@ class Asker:
         return replace(self, evidence=replace(self.evidence, nodes=nodes))
 
 
-def check_work(query: RecommendationQuery, pieces: Sequence[int], answers: int) -> int:
-    """How much several answers take; one alone may take any time.
+def work_of(query: RecommendationQuery, pieces: Sequence[int], answers: int) -> int:
+    """How much several answers take.
 
         (k + 10) · (100 · answers + pieces of evidence) · level
 
@@ -167,12 +167,20 @@ def check_work(query: RecommendationQuery, pieces: Sequence[int], answers: int) 
         query: what is asked for.
         pieces: how much evidence there is of each who asks.
         answers: how many are given, those to somebody who is named again too.
+    """
+    return (answers - len(pieces)) * query.work(0) + sum(map(query.work, pieces))
+
+
+def check_work(work: int, answers: int) -> None:
+    """See that some answers together do not take too much; one alone may take any time.
+
+    Args:
+        work: see `work_of`.
+        answers: how many are given.
 
     Raises:
         TooMuchError: they take more than `MOST_WORK`.
     """
-    again = (answers - len(pieces)) * query.work(0)
-    work = again + sum(map(query.work, pieces))
     if answers > 1 and work > MOST_WORK:
         raise TooMuchError(
             f"these {answers} answers would take {work:,} of at most {MOST_WORK:,}, counted as "
@@ -180,7 +188,6 @@ def check_work(query: RecommendationQuery, pieces: Sequence[int], answers: int) 
             f"{_WORK_OF_FULL} for explain=full: ask for fewer users at a time, a smaller k or less "
             "of an explanation"
         )
-    return work
 
 
 def stated_asker(

@@ -5,7 +5,7 @@ again would show.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -193,14 +193,28 @@ class Listing:
         before[:row] |= scores[:row] == scores[row]
         return int((before & self._wanted & self._there).sum()) + 1
 
-    def place_of_newcomer(self, newcomers: int) -> int:
-        """The rank of an item that has no score yet: nothing speaks for it, nothing against it.
+    def place_of_newcomer(self, item_id: str, others: Iterable[str]) -> int:
+        """The rank of an item that has no score yet, but for what it loses by having been shown.
 
         Args:
-            newcomers: how many others come before it, by id.
+            item_id: the item.
+            others: ids of other such items that may be listed.
         """
-        before = self._wanted & self._there & (self._final >= 0.0)
-        return int(before.sum()) + newcomers + 1
+        own = self.fades(item_id)
+        before = self._wanted & self._there & (self._final >= own)
+        key = (-own, item_id)
+        return int(before.sum()) + sum((-self.fades(o), o) < key for o in others) + 1
+
+    def fades(self, item_id: str) -> float:
+        """What an item that came since the refresh loses by having been shown, at most 0."""
+        shown = self.asker.shown.get(item_id)
+        return 0.0 if shown is None else -self._spread_of_scores * shown.loss
+
+    @property
+    def most_newcomers(self) -> int:
+        """So many of the newcomers, the first by their ids, are enough to fill the list."""
+        items = self.snapshot.items
+        return self.query.k + sum(items.row(item_id) < 0 for item_id in self.asker.shown)
 
     def leave_one_out(
         self, items: Int64[NDArray[np.int64], " k"]

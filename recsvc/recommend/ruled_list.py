@@ -69,7 +69,7 @@ class RuledListing(Listing):
         self._floor = np.inf
         self._in_order = 0
         self._ruled: Ruled | None = None
-        self._new = Newcomers(self._facts, self.asker.shown, lambda: self._spread_of_scores)
+        self._new = Newcomers(self._facts, self.fades)
         self._pinned = [(snapshot.items.row(item_id), place) for item_id, place in plan.pins]
 
     def without_rules(self) -> Listing:
@@ -197,9 +197,9 @@ class RuledListing(Listing):
         """An item that came since the refresh and may be listed; None where it is none."""
         return self._new.find(item_id)
 
-    def look_at(self, newcomer: LiveItem) -> int:
-        """Take in an item that came since the refresh and may not be listed: its row."""
-        return self._new.look_at(newcomer)
+    def look_at(self, item_id: str, live: LiveItem) -> Newcomer:
+        """Take in an item that came since the refresh and may not be listed."""
+        return self._new.look_at(item_id, live)
 
     def place(self, row: int) -> int:
         """The rank by score of an item that is not listed, by its row in the facts.
@@ -209,8 +209,7 @@ class RuledListing(Listing):
         every = np.arange(len(self.snapshot.items))
         new = dict(zip(self._new.ids, self._new.scores(), strict=True))
         scores = self._final + self._facts.raised(every)
-        own = scores[row] if row < len(every) else self._facts.raised(np.array([row]))[0]
-        own = new.get(row, own)
+        own = scores[row] if row < len(every) else self._new.score_at(row)
         before = scores > own
         before[:row] |= scores[:row] == own
         may = self._wanted & self._there & (self._facts.passes[: len(every)] | ~self._asked)
@@ -246,7 +245,7 @@ class RuledListing(Listing):
         if self.plan.adjusts:
             parts[RULE] = float(self._facts.raised(np.array([newcomer.row]))[0])
         if newcomer.item_id in self.asker.shown:
-            parts[FATIGUE] = self._new.fades(newcomer)
+            parts[FATIGUE] = self.fades(newcomer.item_id)
         if self.plan.lifts and newcomer in self._new.listed:
             parts[FAIRNESS] = self._ruled.of_new[self._new.listed.index(newcomer)]
         if self._ruled.tried is not None:

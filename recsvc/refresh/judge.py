@@ -5,10 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from loaders import writeback
+from loaders.errors import LeaseLostError
 from recsvc.blend.parts import Validated
 from recsvc.errors import GateError
 from recsvc.refresh.candidate import Basis, Candidate, snapshot_of
-from recsvc.refresh.comparison import change_by_seeing, change_since
+from recsvc.refresh.comparison import change_by_seeing, change_since, stored_arrays
 from recsvc.refresh.fine_tuning import change_by_fine_tuning
 from recsvc.refresh.gate import (
     Comparison,
@@ -18,9 +19,11 @@ from recsvc.refresh.gate import (
     not_finite,
     objections,
 )
-from recsvc.refresh.list_diff import note_lists
+from recsvc.refresh.list_diff import note_lists, reason_of
+from recsvc.refresh.log_comparison import LogComparison, exploring_scenarios
 from recsvc.refresh.options import HYBRID
 from recsvc.refresh.parts import Run
+from recsvc.snapshot.arrays import Snapshot
 
 
 def judge(run: Run, candidate: Candidate) -> Sequence[str]:
@@ -35,8 +38,9 @@ def judge(run: Run, candidate: Candidate) -> Sequence[str]:
         return ()
     signals, least = candidate.blend.signals, run.options.least_coverage
     comparison = _compared(run, candidate.basis)
+    active, served = writeback.active_blend(run.gateway), _served(run, candidate)
+    by_log = _by_log(run, candidate, served, active)
     with run.step("gate"):
-        active = writeback.active_blend(run.gateway)
         run.record.note(compared_with=active and asdict(active), **_facts(candidate))
         if broken := not_finite(signals):
             run.record.note(objections=broken)
@@ -45,7 +49,9 @@ def judge(run: Run, candidate: Candidate) -> Sequence[str]:
         found = objections(signals, candidate.known, change, least_coverage=least)
         found = found or _worse_for_seeing(run, candidate)
         below, warnings = _below_popularity(candidate.basis, active)
-        found = (*found, *below)
+        worse = [said for each in by_log if (said := each.worse) is not None]
+        found = (*found, *below, *(worse if run.options.refuse_by_log else ()))
+        warnings = [*warnings, *(() if run.options.refuse_by_log else worse)]
         if candidate.basis.learned.unlearned:
             # Of so little, vectors may all be alike: there is nothing better to be had.
             found, warnings = (), [*found, *warnings]
@@ -56,13 +62,50 @@ def judge(run: Run, candidate: Candidate) -> Sequence[str]:
         if warnings:
             told = "something speaks against the new versions"
             run.record.tell(told, level="warning", warnings=warnings)
-    basis, blend = candidate.basis, candidate.blend
-    details = basis.extracted.details
-    served = snapshot_of(
-        basis.graph, details, basis.evidence, blend, candidate.numbers, run.kinds(basis.graph)
-    )
+    basis = candidate.basis
     note_lists(run, active, served, basis.graph, basis.extracted.at, basis.start.before)
     return found
+
+
+def _served(run: Run, candidate: Candidate) -> Snapshot:
+    """What answers are to be made from."""
+    basis = candidate.basis
+    return snapshot_of(
+        basis.graph, basis.extracted.details, basis.evidence, candidate.blend, candidate.numbers,
+        run.kinds(basis.graph),
+    )  # fmt: skip
+
+
+def _by_log(
+    run: Run, candidate: Candidate, served: Snapshot, active: writeback.ActiveBlend | None
+) -> list[LogComparison]:
+    """What the new version and the active one would have earned; nothing where that is not known.
+
+    What cannot be read is noted and no more: a version is as good without.
+    """
+    if run.log is None or active is None:
+        return []
+    try:
+        scenarios = exploring_scenarios(run.gateway)
+        if not scenarios:
+            return []
+        with run.step("compare on the log"):
+            before = _arrays_of(run, candidate, active)
+            found = run.log.compared(served, before, scenarios) if before is not None else []
+    except LeaseLostError:
+        raise
+    except Exception as error:  # whatever it is, the versions are as good without it
+        run.record.note(by_log_error=reason_of(error))
+        return []
+    run.record.note(by_log=found)
+    return found
+
+
+def _arrays_of(run: Run, candidate: Candidate, active: writeback.ActiveBlend) -> Snapshot | None:
+    known = candidate.basis.start.before
+    if known is not None and known.versions[HYBRID] == active.version:
+        return known
+    return stored_arrays(run, active.version, active.sha256)
 
 
 def refusal(found: Sequence[str], hint: str) -> GateError:

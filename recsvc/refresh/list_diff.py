@@ -80,7 +80,7 @@ def note_lists(
                 lists = changed_lists(active.version, before, new, graph, run.events, at)
             _keep(run.gateway, folder, lists, graph)
         except Exception as error:  # whatever it is, the versions are as good without the page
-            run.record.note(lists_error=_reason(error))
+            run.record.note(lists_error=reason_of(error))
 
 
 def changed_lists(
@@ -134,7 +134,7 @@ def sampled_users(graph: HeteroGraph) -> Int64[NDArray[np.int64], " sampled"]:
     return active[np.argsort(hashes, kind="stable")[:SAMPLED_USERS]]
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Why, without what a text that is not ours may tell of users."""
     ours = isinstance(error, LoaderError | RecsvcError | OSError)
     return f"{type(error).__name__}: {error}"[:500] if ours else type(error).__name__

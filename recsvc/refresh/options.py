@@ -30,6 +30,9 @@ class RefreshOptions(BlendOptions):
     fine_tune_below: float = Field(default=0.1, ge=0.0, le=1.0)
     """A refresh goes on from the active version while less than this share of the interactions came
     or went since the last one from scratch; with 0 it never does."""
+    refuse_by_log: bool = False
+    """Whether a version is refused that would have earned significantly less than the active one
+    where lists were shown that explored."""
     similar_items: int = Field(default=5, ge=1, le=100)
     """SIMILAR relationships written for each item and model."""
 

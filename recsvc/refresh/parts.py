@@ -10,6 +10,7 @@ from loaders.types import HeteroGraph
 from recsvc.blend.fit import Journal
 from recsvc.event_kinds import speaking_kinds
 from recsvc.refresh.lease import Lease
+from recsvc.refresh.log_comparison import OutcomeLog
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.run_journal import RefreshRun
 from recsvc.settings import EventSettings
@@ -22,7 +23,11 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class Run(Journal):
-    """What every step of one refresh needs."""
+    """What every step of one refresh needs.
+
+    Attributes:
+        log: of what followed answers; None where none is looked at.
+    """
 
     gateway: Gateway
     options: RefreshOptions
@@ -30,6 +35,7 @@ class Run(Journal):
     progress: Progress
     lease: Lease
     record: RefreshRun
+    log: OutcomeLog | None = None
 
     def kinds(self, graph: HeteroGraph) -> tuple[str, ...]:
         """The kinds of events that speak for an item on meta-paths."""

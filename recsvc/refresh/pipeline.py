@@ -46,6 +46,7 @@ from recsvc.refresh.gate import below_popularity
 from recsvc.refresh.judge import judge, refusal
 from recsvc.refresh.learning import parts_of, require_memory, resolved_options, same_rows
 from recsvc.refresh.lease import LEASE_SECONDS, held_lease
+from recsvc.refresh.log_comparison import OutcomeLog
 from recsvc.refresh.metapath_queries import refuse_undeclared
 from recsvc.refresh.options import CONTENT, HYBRID, RefreshOptions, wanted_properties
 from recsvc.refresh.parts import Progress, Run
@@ -86,6 +87,7 @@ def refresh(
     force: bool = False,
     from_scratch: bool = False,
     name: str | None = None,
+    log: OutcomeLog | None = None,
     progress: Progress = lambda _what, _done, _total: None,
 ) -> RunManifest:
     """Make a new version of every model with vectors and of the blend, and activate them together.
@@ -101,6 +103,7 @@ def refresh(
         from_scratch: learn everything anew, also where it could go on from the active version.
         name: what it is to call its run, see `recsvc.refresh.run_journal.run_of`; without one it
             makes its own.
+        log: where what followed answers is, for the gate; None: nothing is estimated from it.
         progress: told what is done.
 
     Returns:
@@ -135,7 +138,7 @@ def refresh(
         try:
             with opened_run(home, identity, unfinished, KEPT, name) as record:
                 record.attempt(lease, name)
-                run = Run(lease.gateway, options, events, progress, lease, record)
+                run = Run(lease.gateway, options, events, progress, lease, record, log)
                 return _concluded(run, force=force, from_scratch=from_scratch)
         except OSError as error:
             raise RefreshError(

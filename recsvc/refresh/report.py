@@ -15,6 +15,7 @@ from recsvc.errors import NotFoundError
 from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import shown_kind
+from recsvc.refresh.log_section import log_section
 from recsvc.refresh.run_journal import read_manifest
 from recsvc.refresh.run_manifest import Metrics, RunAttempt, RunIdentity, RunManifest, RunStep
 from recsvc.refresh.sampled_lists import ListedItem, SampledLists, UserLists, read_lists
@@ -52,6 +53,7 @@ def refresh_sections(manifest: RunManifest, lists: SampledLists | None) -> list[
         _outcome(manifest),
         _metrics(manifest),
         _by_items_known(manifest.by_items_known or ()),
+        log_section(manifest),
         _weights(manifest),
         _steps(manifest.steps),
         _attempts(manifest.attempts),
@@ -72,7 +74,8 @@ def _outcome(manifest: RunManifest) -> Section:
     sentences += [f"{each}." for each in manifest.objections or ()]
     if manifest.warnings:
         sentences.append(
-            "What speaks against it, though what was active is no better, or nothing was active:"
+            "What speaks against it and keeps nothing from becoming active, as what was active is "
+            "no better, nothing was active, or the setting refuse_by_log is off:"
         )
         sentences += [f"{each}." for each in manifest.warnings]
     if unknown := manifest.unknown_kinds:

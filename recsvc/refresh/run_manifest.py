@@ -14,6 +14,7 @@ from pydantic import (
 from recsvc.blend.reliance import Reliance
 from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
+from recsvc.refresh.log_comparison import LogComparison
 
 State = Literal["unfinished", "activated", "failed"]
 Metrics = dict[str, dict[str, Estimate]]
@@ -121,11 +122,16 @@ class RunOutcome(_Facts):
     compared: str | None = None
     """On what it was compared with the version that was active, or why not; null until the
     gate."""
+    by_log: list[LogComparison] | None = None
+    """What the new versions and the active one would have earned where lists were shown that
+    explored, by scenario; null where no log was looked at."""
+    by_log_error: str | None = None
+    """Why that could not be estimated."""
     objections: list[str] | None = None
     """What the gate has against the new versions."""
     warnings: list[str] | None = None
-    """What speaks against the new versions and keeps nothing from becoming active, as it speaks
-    against what was active too, or nothing was."""
+    """What speaks against the new versions and keeps nothing from becoming active: it speaks
+    against what was active too, or nothing was, or `refuse_by_log` is off."""
     overridden: list[str] | None = None
     """What spoke against versions that were activated by force; null until they are active."""
     unknown_kinds: list[str] | None = None

@@ -136,10 +136,16 @@ class StoredScenarios:
         """Which stored scenarios cannot be read, and why; None where all can."""
         return "; ".join(each.trouble for each in self.current() if each.trouble) or None
 
-    async def put(self, name: str, scenario: Scenario) -> int:
+    async def put(self, name: str, scenario: Scenario, seen: int | None = None) -> int:
         """Store a document as the next revision: its number.
 
+        Args:
+            name: of the scenario.
+            scenario: the document.
+            seen: the revision that it is to come after, 0 for the first; None: any.
+
         Raises:
+            RevisionError: another one is the newest.
             TooMuchError: there are as many scenarios as there may be, or it is too long.
             Neo4jError: the graph cannot be written in time.
         """
@@ -147,7 +153,7 @@ class StoredScenarios:
         if len(document) > LONGEST_DOCUMENT:
             raise TooMuchError(f"the document is not stored: it {_NO_DOCUMENT}")
         with self._noted():
-            revision = await self._store.put_scenario(name, document)
+            revision = await self._store.put_scenario(name, document, seen=seen)
         await self.reload()
         return revision
 

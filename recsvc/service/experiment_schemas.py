@@ -1,11 +1,11 @@
 """What goes in and out about experiments."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
 from recsvc.experiments.document import Experiment, Name, OutcomeName, Variant
-from recsvc.service.schemas import Document, RequestBody
+from recsvc.service.schemas import Document, RequestBody, SeenNumber
 
 PropertyName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
@@ -40,6 +40,9 @@ class StopIn(RequestBody):
     promote: Name | None = None
     """A variant that everybody gets from now on, until the experiment is deleted or another one
     runs or is promoted; left out, all get what they would without an experiment."""
+    revision: SeenNumber | None = None
+    """The revision that was looked at: where another one is stored, nothing happens, and the answer
+    is a 409. Left out, it is any."""
 
 
 class StoredExperimentDocument(Document):
@@ -115,6 +118,18 @@ class ResultDocument(Document):
     """Users came to the variants so unlike their shares that the rates must not be compared."""
 
 
+class ChangeDocument(Document):
+    """What changed while an experiment ran."""
+
+    kind: Literal["scenario", "version"]
+    """A revision of a scenario that was stored, or a version of the blend that became active."""
+    name: str
+    """Of the scenario, or `hybrid`."""
+    number: int
+    """Of the revision, or of the version."""
+    at: str
+
+
 class ResultsDocument(Document):
     """What came out of an experiment since it began."""
 
@@ -127,3 +142,6 @@ class ResultsDocument(Document):
     """With `segment` those of its 50 values with the most users."""
     left_out: int
     """How many more values there are."""
+    changed: list[ChangeDocument]
+    """Results are of lists from before and after these, in the order of time, 100 at most. To count
+    those from after them alone, put the experiment again."""

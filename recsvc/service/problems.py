@@ -9,7 +9,7 @@
     ForeignGraphError                                 409
     NotFoundError, unknown address                    404
     ActivationError, RefreshRunningError              409
-    ExperimentRunningError                            409
+    ExperimentRunningError, RevisionError             409
     method an address does not have                   405, with Allow
     body above the limit                              413
     another host                                      421
@@ -50,6 +50,7 @@ from recsvc.errors import (
     RecommendationIdError,
     RefreshError,
     RefreshRunningError,
+    RevisionError,
     SnapshotError,
     TooMuchError,
 )
@@ -248,6 +249,7 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     NotFoundError: _not_found,
     ActivationError: _conflict,
     ExperimentRunningError: _conflict,
+    RevisionError: _conflict,
     ForeignGraphError: _conflict,
     RefreshRunningError: _conflict,
     RefreshError: _later,

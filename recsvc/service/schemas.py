@@ -113,6 +113,8 @@ Count = Annotated[int, Field(ge=1, le=MAX_ANSWERS), BeforeValidator(_whole)]
 """How many answers are wanted."""
 VersionNumber = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(_whole)]
 """The number of a version."""
+SeenNumber = Annotated[int, Field(ge=0, le=2**31), BeforeValidator(_whole)]
+"""The number of a revision, or 0 for none."""
 
 
 ScenarioName = Annotated[str, StringConstraints(min_length=1, max_length=100)]

@@ -25,6 +25,11 @@ def folder_name(version: int, sha256: str) -> str:
     return f"hybrid-{version}-{sha256[:16]}"
 
 
+def sha256_of_name(folder: Path) -> str:
+    """How the SHA-256 of a folder's content begins, by the name of the folder."""
+    return folder.name.rpartition("-")[2]
+
+
 def unpack(content: Iterable[Part], sha256: str, folder: Path) -> None:
     """Lay a packed snapshot out as files; the folder appears whole or not at all.
 

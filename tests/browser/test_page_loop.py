@@ -1,7 +1,10 @@
 """The page for what comes after an answer: rows, items, scenarios, experiments."""
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -202,6 +205,61 @@ def test_an_experiment_is_looked_at_and_stopped(open_page: Open, client: httpx.C
         client.delete(path).raise_for_status()
 
 
+def test_an_experiment_is_begun_with_what_is_wrong_shown(
+    open_page: Open, client: httpx.Client, screenshots: Path
+) -> None:
+    client.put("/v1/scenarios/shelf", json={"k": 5}).raise_for_status()
+    page = open_page("?view=experiments", errors=True)
+    page.get_by_label("A new one").fill("a/b")
+    page.keyboard.press("Enter")
+    editor = page.get_by_label("The document of a/b")
+    variants = [{"name": "now", "share": 0.5}, {"name": "new", "share": 0.7, "scenario": "shelf"}]
+
+    def begin(document: dict[str, Any], action: str = "Begin") -> None:
+        editor.fill(json.dumps(document, indent=2))
+        page.get_by_role("button", name=action, exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Begin").click()
+
+    expect(page.get_by_text("Not stored yet")).to_be_visible()
+    expect(page.get_by_label("Results")).to_be_hidden()
+    begin({"variants": variants, "effect": "large"})
+    faults = page.get_by_label("What is wrong").locator("li")
+    expect(faults).to_contain_text([re.compile("Line 13.*effect: ")])
+    begin({"variants": variants})
+    expect(faults).to_contain_text(["expected shares of 1 or less in sum, got 1.2"])
+    page.screenshot(path=screenshots / "experiment-refused.png", full_page=True)
+    assert violations(page) == []
+    variants[1]["share"] = 0.5
+    begin({"variants": [variants[0], variants[1] | {"scenario": "nowhere"}]})
+    expect(page.get_by_role("alert")).to_contain_text("No scenario 'nowhere' is stored")
+    begin({"variants": variants})
+    expect(page.locator(".note:not(.bad)")).to_have_text("It runs.")
+    expect(page.get_by_text("running")).to_be_visible()
+    stored = client.get("/v1/experiments/a%2Fb").json()
+    assert (stored["revision"], stored["variants"][1]["scenario"]) == (1, "shelf")
+
+    # Somebody else puts it, and changes its scenario.
+    client.put("/v1/experiments/a%2Fb", json={"variants": variants}).raise_for_status()
+    client.put("/v1/scenarios/shelf", json={"k": 6}).raise_for_status()
+    page.get_by_text("The document", exact=True).click()
+    begin({"variants": variants, "kind": "purchase"}, "Begin anew")
+    expect(page.get_by_role("alert")).to_contain_text("revision 2 is stored, and revision 1 was")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("scenario shelf, revision 2")).to_be_visible()
+    begin({"variants": variants, "kind": "purchase"}, "Begin anew")
+    expect(page.locator(".note:not(.bad)")).to_have_text("It runs.")
+    expect(page.get_by_text("Changed meanwhile")).to_be_hidden()
+    assert client.get("/v1/experiments/a%2Fb").json()["kind"] == "purchase"
+    page.get_by_role("button", name="Copy curl").click()
+    copied = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    assert copied[:4] == ["curl", "-X", "PUT", f"{client.base_url}/v1/experiments/a%2Fb?revision=3"]
+    assert json.loads(copied[-1]) == {"variants": variants, "kind": "purchase"}
+    confirm(page, "Delete")
+    expect(page.get_by_text("Not stored yet")).to_be_visible()
+    assert client.get("/v1/experiments").json() == {"experiments": []}
+    client.delete("/v1/scenarios/shelf").raise_for_status()
+
+
 LONG = "W" * 100
 
 
@@ -228,6 +286,9 @@ def test_what_is_tried_out_is_what_is_explained(open_page: Open) -> None:
     page.locator(".take").first.click()
     expect(page.locator(".move").first).to_be_visible()
     expect(page.locator(".detail[data-whole]")).to_be_visible()
+    page.get_by_role("button", name="Copy curl").first.click()
+    copied = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    assert f"recommendation_id={responses[0].json()['recommendation_id']}" in copied[1]
     lists = [one.json()["items"] for one in responses]
     assert [len(items) for items in lists] == [10, 10, 100, 10, 10]
     first, *others = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from typer.core import TyperGroup
 
 from recsvc.cli import app
 from recsvc.refresh.options import RefreshOptions
@@ -35,6 +36,7 @@ READING = {
     "recommend": ["recommend", "u1"],
     "explain": ["explain", "u1", "i1"],
     "similar": ["similar", "i1"],
+    "home": ["home", "u1"],
     "batch-recommend": ["batch-recommend", "--out", "OUT/all.jsonl"],
     "keys list": ["keys", "list"],
     "outcomes stats": ["outcomes", "stats"],
@@ -120,7 +122,7 @@ def test_every_command_is_named_here() -> None:
     named = WRITING.keys() | READING.keys() | NOT_RUN.keys()
     group = typer.main.get_group(app)
     there = {
-        f"{name} {each}" if isinstance(command, typer.core.TyperGroup) else name
+        f"{name} {each}" if isinstance(command, TyperGroup) else name
         for name, command in group.commands.items()
         for each in getattr(command, "commands", {"": None})
     }

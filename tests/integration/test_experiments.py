@@ -230,6 +230,75 @@ async def test_results_are_those_of_the_answers_of_one_revision(
     assert await shown(client, "again") == 0
 
 
+async def test_results_say_what_changed_while_it_ran(
+    served: Served, client: httpx.AsyncClient
+) -> None:
+    await store(client, "shelf", {"k": 3})
+    await store(client, "other", {"k": 3})
+    await begin(client, "steady", "shelf", None)
+
+    async def changed() -> list[tuple[str, str, int]]:
+        found = (await client.get("/v1/experiments/steady/results")).json()["changed"]
+        assert all(each["at"] for each in found)
+        return [(each["kind"], each["name"], each["number"]) for each in found]
+
+    assert await changed() == []
+    await store(client, "shelf", {"k": 4})
+    await store(client, "other", {"k": 4})
+    version = (await ask(client))["versions"]["hybrid"]
+    moment = "MATCH (v:EmbeddingVersion {model: 'hybrid', status: 'active'}) SET v.activated_at = "
+    statement(served.gateway, f"{moment}datetime()")
+    assert await changed() == [("scenario", "shelf", 2), ("version", "hybrid", version)]
+    await end(client, "steady")
+    await store(client, "shelf", {"k": 5})
+    assert await changed() == [("scenario", "shelf", 2), ("version", "hybrid", version)]
+    await begin(client, "steady", "shelf", None)
+    assert await changed() == []
+
+
+async def test_nobody_takes_the_place_of_a_revision_that_they_did_not_see(
+    client: httpx.AsyncClient,
+) -> None:
+    async def put(path: str, body: dict[str, Any], seen: int) -> tuple[int, str]:
+        answer = await client.put(path, json=body, params={"revision": seen})
+        return answer.status_code, answer.json().get("detail", "")
+
+    two = [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5}]
+    for path, first, second in (
+        ("/v1/scenarios/seen", {"k": 3}, {"k": 4}),
+        ("/v1/experiments/seen", {"variants": two}, {"variants": two, "kind": "buy"}),
+    ):
+        assert (await put(path, first, 1))[0] == 409
+        assert (await put(path, first, 0))[0] == 200
+        status, said = await put(path, second, 0)
+        assert (status, "revision 1 is stored, and none was" in said) == (409, True)
+        raced = await asyncio.gather(*(put(path, second, 1) for _ in range(4)))
+        assert sorted(status for status, _ in raced) == [200, 409, 409, 409]
+        assert (await client.get(path)).json()["revision"] == 2
+        assert (await client.put(path, json=first)).status_code == 200
+        assert (await client.delete(path)).status_code == 204
+        assert (await put(path, first, 3))[0] == 409
+        assert (await put(path, first, 0))[0] == 200
+        assert (await client.put(path, json=first, params={"revision": -1})).status_code == 422
+    late = {"promote": "b", "revision": 3}
+    stop = "/v1/experiments/seen/stop"
+    assert (await client.post(stop, json=late)).status_code == 409
+    assert (await client.get("/v1/experiments/seen")).json()["stopped_at"] is None
+    assert (await client.post(stop, json=late | {"revision": 4})).json()["promoted"] == "b"
+
+
+async def test_a_batch_is_bounded_over_all_variants_together(client: httpx.AsyncClient) -> None:
+    await store(client, "shelf", {"diversity": 0.1})
+    await begin(client, "half", "shelf", None)
+    shares = Assignment.of("half", {"a": 0.5, "b": 0.5})
+    # Each half alone is small enough.
+    users = [u for name in "ab" for u in [u for u in USERS if shares.variant(u) == name][:12]]
+    assert len(users) == 24
+    asked = {"user_ids": users, "explain": "full", "k": 500}
+    refused = await client.post("/v1/recommendations/batch", json=asked)
+    assert (refused.status_code, "24 answers" in refused.text) == (422, True)
+
+
 async def test_segments_are_whole_and_those_that_are_left_out_are_counted(
     client: httpx.AsyncClient,
 ) -> None:

@@ -220,9 +220,7 @@ async def test_a_list_under_a_scenario_fades_exactly_and_keeps_its_promises(
             await client.delete("/v1/scenarios/tired")
 
 
-async def test_an_item_that_came_since_the_refresh_fades_under_a_scenario(
-    served: Served, tmp_path: Path
-) -> None:
+async def test_an_item_that_came_since_the_refresh_fades(served: Served, tmp_path: Path) -> None:
     statement(served.gateway, DROP)
     statement(served.gateway, "UNWIND ['new1', 'new2'] AS id CREATE (:Item {item_id: id})")
     where = [{"property": "item_id", "in": ["new1", "new2"]}]
@@ -248,6 +246,24 @@ async def test_an_item_that_came_since_the_refresh_fades_under_a_scenario(
             assert alone["rank"] == 2
             assert alone["score"] == pytest.approx(shown["score"], rel=1e-4)
             assert alone["explanation"]["text"].endswith(" Shown 3 times lately.")
+            only = {"filters": [{"property": "item_id", "in": ["new2"]}]}
+            assert (await client.put("/v1/scenarios/young", json=only)).status_code == 200
+            left_out = (await client.get(path, params={"scenario": "young"})).json()
+            assert (left_out["rank"], left_out["score"]) == (2, pytest.approx(lost, rel=1e-3))
+            # Without a scenario it is listed where there are too few others.
+            whole = await ask(client, k=ALL)
+            check_sums(whole)
+            assert ids(whole).index("new2") < ids(whole).index("new1")
+            of_new = next(item for item in whole["items"] if item["item_id"] == "new1")
+            assert of_new["signals"] == {"base": 0.0, "fatigue": pytest.approx(lost, rel=1e-3)}
+            assert of_new["explanation"]["text"].endswith(" Shown 3 times lately.")
+            scores = [item["score"] for item in whole["items"]]
+            assert scores == sorted(scores, reverse=True)
+            shorter = await ask(client, k=len(ids(whole)) - 1)
+            assert ids(shorter) == ids(whole)[:-1]
+            alone = (await client.get(path)).json()
+            assert alone["rank"] == of_new["rank"]
+            assert alone["score"] == pytest.approx(of_new["score"], rel=1e-3)
         finally:
             await client.delete("/v1/scenarios/young")
             gone = "MATCH (i:Item) WHERE i.item_id IN ['new1', 'new2'] DETACH DELETE i"

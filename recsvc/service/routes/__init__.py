@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
 import orjson
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recsvc.recommend.engine import Engine
 from recsvc.service.observability import Metrics
 from recsvc.service.problems import problem
-from recsvc.service.schemas import NAMES_ONE, IdText, names_one
+from recsvc.service.schemas import NAMES_ONE, IdText, SeenNumber, names_one
 
 _NOT_UTF8: Final = "expected percent-encoded UTF-8"
 
@@ -104,6 +104,16 @@ NewNodeId = Annotated[
     Path(alias="id", description=_DESCRIPTION, json_schema_extra=NAMES_ONE),
 ]
 """The same of a node that may be made."""
+
+
+SeenRevision = Annotated[
+    SeenNumber | None,
+    Query(
+        description="The revision that was looked at, 0 for none: where another one is stored, "
+        "nothing is, and the answer is a 409. Left out, it takes the place of any.",
+    ),
+]
+"""The revision that a document is to take the place of."""
 
 
 async def _engine(request: Request) -> Engine:

@@ -16,7 +16,7 @@ from recsvc.service.experiment_schemas import (
     StoredExperimentDocument,
 )
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, decoded, json_response
+from recsvc.service.routes import EngineDep, SeenRevision, decoded, json_response
 
 router = APIRouter(tags=["experiments"])
 
@@ -42,9 +42,11 @@ async def list_experiments(engine: EngineDep) -> Response:
     response_model=StoredExperimentDocument,
     responses=described(404, 409, 413, 422, 503),
 )
-async def put_experiment(name: ExperimentName, body: ExperimentIn, engine: EngineDep) -> Response:
+async def put_experiment(
+    name: ExperimentName, body: ExperimentIn, engine: EngineDep, revision: SeenRevision = None
+) -> Response:
     """Have an experiment run from now on. Of one that is there, the results begin anew."""
-    return json_response(told(await engine.experiments.put(name, body.experiment())))
+    return json_response(told(await engine.experiments.put(name, body.experiment(), revision)))
 
 
 @router.get(
@@ -71,7 +73,7 @@ async def delete_experiment(name: ExperimentName, engine: EngineDep) -> Response
 )
 async def stop_experiment(name: ExperimentName, body: StopIn, engine: EngineDep) -> Response:
     """Stop an experiment; everybody gets the promoted variant from then on, where one is named."""
-    return json_response(told(await engine.experiments.end(name, body.promote)))
+    return json_response(told(await engine.experiments.end(name, body.promote, body.revision)))
 
 
 @router.get(

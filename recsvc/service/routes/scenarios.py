@@ -11,14 +11,19 @@ from recsvc.recommend.engine import Engine
 from recsvc.recommend.scenario_trial import try_scenario
 from recsvc.scenarios.stored import CurrentScenario
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, decoded, json_response
+from recsvc.service.routes import EngineDep, SeenRevision, decoded, json_response
 from recsvc.service.scenario_schemas import (
     ScenarioDocument,
     ScenariosDocument,
     ScenarioWrittenDocument,
     TriedDocument,
 )
-from recsvc.service.schemas import ScenarioIn, ScenarioName, TryRequest, VersionNumber
+from recsvc.service.schemas import (
+    ScenarioIn,
+    ScenarioName,
+    TryRequest,
+    VersionNumber,
+)
 
 router = APIRouter(tags=["scenarios"])
 
@@ -50,11 +55,14 @@ async def get_scenario(
 @router.put(
     "/v1/scenarios/{name}",
     response_model=ScenarioWrittenDocument,
-    responses=described(413, 422, 503),
+    responses=described(409, 413, 422, 503),
 )
-async def put_scenario(name: _Name, body: ScenarioIn, engine: EngineDep) -> Response:
+async def put_scenario(
+    name: _Name, body: ScenarioIn, engine: EngineDep, revision: SeenRevision = None
+) -> Response:
     """Store a scenario as its next revision; the last 20 are kept."""
-    return json_response({"name": name, "revision": await engine.scenarios.put(name, body)})
+    made = await engine.scenarios.put(name, body, revision)
+    return json_response({"name": name, "revision": made})
 
 
 @router.post(

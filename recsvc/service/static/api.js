@@ -96,8 +96,8 @@ export const homeOf = (id) => ({ method: 'GET', path: `v1/users/${part(id)}/home
 /** @param {string} name @param {number} [revision] */
 export const scenarioOf = (name, revision) => `v1/scenarios/${part(name)}${revision === undefined ? '' : `?revision=${revision}`}`;
 
-/** @param {string} name */
-export const experimentOf = (name) => `v1/experiments/${part(name)}`;
+/** @param {string} name @param {number} [revision] */
+export const experimentOf = (name, revision) => `v1/experiments/${part(name)}${revision === undefined ? '' : `?revision=${revision}`}`;
 
 /** @param {string} id */
 export const itemOf = (id) => `v1/items/${part(id)}`;
@@ -152,6 +152,12 @@ export function listOf(state, options = {}) {
   }
   return { method: 'GET', path: `v1/users/${part(state.user)}/recommendations?${query}` };
 }
+
+/**
+ * How to ask for a list that tries out what this one does. Only under a scenario is something tried out.
+ * @param {import('./list.js').Answer} found
+ */
+export const explored = ({ scenario, recommendation_id }) => (scenario ? { recommendation_id } : {});
 
 /** The parameters that choose what answers. @param {string} by */
 export function byOf(by) {

@@ -1,6 +1,6 @@
 /** Two lists for one person, side by side: of two versions, or of two signals. */
 
-import { answer, listOf } from './api.js';
+import { answer, explored, listOf } from './api.js';
 import { choicesFor, offer } from './choices.js';
 import { copyButton, curlOf } from './copy.js';
 import { freshId, h, labelled, replace, say, svg, trouble } from './dom.js';
@@ -42,10 +42,12 @@ export function compare(place, first) {
     asking = new AbortController();
     const { signal } = asking;
     body.setAttribute('aria-busy', 'true');
-    const asks = [state.by, state.other].map((by) => listOf({ ...state, by, without: [] }, { explain: 'none' }));
+    /** A request for what is shown. @param {string} by @param {import('./list.js').Answer} [found] */
+    const again = (by, found) => listOf({ ...state, by, without: [] }, { explain: 'none', ...(found && explored(found)) });
+    const asks = [state.by, state.other].map((by) => again(by));
     try {
       const [a, b] = await Promise.all(asks.map((ask) => answer(ask, signal)));
-      replace(body, sideBySide(a, b, asks));
+      replace(body, sideBySide(a, b, [again(state.by, a), again(state.other, b)]));
     } catch (error) {
       if (signal.aborted) return;
       replace(body, trouble(error, () => load(current())));

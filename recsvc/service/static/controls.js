@@ -15,11 +15,12 @@ const SIZES = [5, 10, 20, 50];
 
 /**
  * The controls of a list.
+ * @param {() => Object<string, any>} as what a request for the list that is shown says besides.
  * @returns {{element: HTMLElement, copies: HTMLElement, update: (state: State) => void,
  *   sortBy: (signals: string[]) => void,
  *   choose: (state: State, items: import('./list.js').Item[]) => Promise<void>}}
  */
-export function listControls() {
+export function listControls(as) {
   const size = h('select', { onchange: () => go({ k: Number(size.value) }) },
     SIZES.map((each) => h('option', { value: each }, each)));
   const by = h('select', { onchange: () => go({ by: by.value, open: null }) });
@@ -74,7 +75,7 @@ export function listControls() {
       field, chips),
     copies: h('span', { class: 'copies' },
       copyButton('Copy link', () => location.href),
-      copyButton('Copy curl', () => curlOf(listOf(current())))),
+      copyButton('Copy curl', () => curlOf(listOf(current(), as())))),
     update,
     sortBy,
     choose: async (state, items) => offer(by, await choicesFor(state, items), current().by),

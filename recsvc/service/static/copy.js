@@ -11,7 +11,8 @@ export function curlOf({ method, path, body }) {
   const key = keptKey() === null ? '' : ' -H "Authorization: Bearer $RECSVC_KEY"';
   const address = quoted(new URL(path, document.baseURI).href) + key;
   if (body === undefined) return method === 'GET' ? `curl ${address}` : `curl -X ${method} ${address}`;
-  return `curl ${address} -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))}`;
+  const asked = method === 'POST' ? '' : `-X ${method} `;
+  return `curl ${asked}${address} -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))}`;
 }
 
 /** @param {string} text */

@@ -1,14 +1,17 @@
 /** A field for a JSON document that shows errors at their places. */
 
-import { freshId, h, replace } from './dom.js';
-import { lineOf } from './jsonplaces.js';
+import { freshId, h, replace, say } from './dom.js';
+import { lineOf, NoJson, placeOf, placesOf } from './jsonplaces.js';
 
 /** @typedef {{start: number, end: number, text: string}} Fault */
 
 /**
  * @param {string} label
  * @param {() => void} changed
- * @returns {{element: HTMLElement, read: () => string, write: (text: string) => void, faults: (found: Fault[]) => void}}
+ * @returns {{element: HTMLElement, read: () => string, write: (text: string) => void, faults: (found: Fault[]) => void,
+ *   document: () => any, refused: (error: unknown, above: number) => boolean}}
+ *   `document` is what is written, or undefined where it is no JSON, which is shown. `refused` shows what the service
+ *   has against it at its places, of whose locations some parts lie above the document; false where that is nothing.
  */
 export function jsonEditor(label, changed) {
   const told = h('ol', { id: freshId('faults'), class: 'faults', 'aria-label': 'What is wrong' });
@@ -37,10 +40,36 @@ export function jsonEditor(label, changed) {
       h('span', {}, why))));
   }
 
+  function written() {
+    try {
+      placesOf(field.value);
+      return JSON.parse(field.value);
+    } catch (error) {
+      const { at } = /** @type {NoJson} */ (error);
+      faults([{ start: at, end: at + 1, text: /** @type {Error} */ (error).message }]);
+      return undefined;
+    }
+  }
+
+  /** @param {unknown} error @param {number} above */
+  function refused(error, above) {
+    const { errors = [] } = /** @type {{errors?: {location: (string | number)[], detail: string}[]}} */ (error);
+    if (!errors.length) return false;
+    const whole = placesOf(field.value);
+    faults(errors.map(({ location, detail }) => {
+      const inside = location.slice(above);
+      return { ...placeOf(whole, inside), text: inside.length ? `${inside.join('.')}: ${detail}` : detail };
+    }));
+    say(`${errors.length} ${errors.length === 1 ? 'error' : 'errors'} in the document.`);
+    return true;
+  }
+
   return {
     element: h('div', {}, h('div', { class: 'editor' }, behind, field), told),
     read: () => field.value,
     write: (text) => { field.value = text; faults([]); },
     faults,
+    document: written,
+    refused,
   };
 }

@@ -1,21 +1,30 @@
-/** Experiments: which there are, what came out of one, and its end. */
+/** Experiments: which there are, what one does, what came out of it, its begin and its end. */
 
-import { experimentOf, get, post } from './api.js';
-import { copyButton } from './copy.js';
+import { answer, experimentOf, get, post } from './api.js';
+import { copyButton, curlOf } from './copy.js';
 import { confirmed, h, labelled, replace, say, trouble } from './dom.js';
+import { jsonEditor } from './editor.js';
 import { ago, count, moment, percent, points } from './format.js';
 import { linkTo } from './link.js';
+import { go } from './state.js';
 
 /**
  * @typedef {{name: string, share: number, version: number | null, scenario: string | null}} Variant
  * @typedef {{name: string, revision: number, began_at: string | null, stopped_at: string | null,
  *   promoted: string | null, promoted_until?: string | null, variants: Variant[], kind: string,
- *   scenario: string | null}} Experiment
+ *   scenario: string | null, effect: number}} Experiment
  * @typedef {{mean: number, low: number, high: number, p_value: number}} Difference
  * @typedef {{variant: string, users: number, shown: number, followed: number, rate: number,
  *   difference: Difference | null}} Result
  * @typedef {{value: string, variants: Result[], sample_ratio_p_value: number, mismatch: boolean}} Part
+ * @typedef {{kind: string, name: string, number: number, at: string}} Change
  */
+
+const LONGEST_NAME = 100;
+const FIRST = {
+  variants: [{ name: 'now', share: 0.5 }, { name: 'other', share: 0.5, scenario: 'its scenario' }],
+  kind: 'click',
+};
 
 /**
  * The view, in a place of the page.
@@ -31,9 +40,12 @@ export function experiments(place, _ending, { about }) {
 /** @param {Element} place */
 function all(place) {
   const body = h('div', { class: 'list' }, h('p', { class: 'none' }, 'Reading…'));
+  const name = h('input', { type: 'text', required: true, maxlength: LONGEST_NAME, autocomplete: 'off' });
+  const begin = h('form', { class: 'controls', onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); go({ about: name.value.trim() }); } },
+    labelled('A new one', name), h('button', {}, 'Write it'));
   replace(place, h('section', { class: 'panel' },
-    h('div', { class: 'heading' }, h('h2', {}, 'Experiments')),
-    h('p', { class: 'none' }, 'An experiment answers users in two or more ways and says which is better. One begins with `recsvc experiments put`, or PUT /v1/experiments/{name}.'), body));
+    h('div', { class: 'heading' }, h('h2', {}, 'Experiments'), begin),
+    h('p', { class: 'none' }, 'An experiment answers users in two or more ways and says which is better.'), body));
 
   async function load() {
     try {
@@ -73,30 +85,58 @@ function one(place, name) {
   const segment = h('input', { type: 'text', maxlength: 100, autocomplete: 'off', placeholder: 'such as country', onchange: results });
   const promote = h('select', {});
   const stop = h('button', { type: 'button', disabled: true, onclick: end }, 'Stop');
+  const editor = jsonEditor(`The document of ${name}`, () => {});
+  const begin = h('button', { type: 'button', class: 'primary', disabled: true, onclick: put }, 'Begin');
+  const away = h('button', { type: 'button', onclick: remove }, 'Delete');
+  const ending = h('div', { class: 'controls' }, labelled('Then everybody gets', promote), stop, away);
+  const fold = h('details', {}, h('summary', {}, h('h2', {}, 'The document')),
+    h('p', { class: 'none' }, 'Each variant has a share of the users. It is a version of the blend, a scenario, or both; left out, the active version, or no scenario.'),
+    editor.element,
+    h('div', { class: 'controls' }, begin, copyButton('Copy curl', () => curlOf({ ...asked(), body: editor.document() ?? {} }))));
+  const outcome = h('section', { class: 'panel', 'aria-label': 'Results' },
+    h('div', { class: 'heading' }, h('h2', {}, 'Results'),
+      h('div', { class: 'controls' }, labelled('What is to follow', kind), labelled('By a property of users', segment))), body);
   replace(place, h('div', { class: 'about' },
     h('section', { class: 'panel' },
       h('div', { class: 'heading' }, h('h2', {}, name), status, h('span', { class: 'copies' }, linkTo({ about: null }, 'All experiments'), copyButton('Copy link', () => location.href))),
-      h('div', { class: 'controls' }, labelled('Then everybody gets', promote), stop), said),
-    h('section', { class: 'panel', 'aria-label': 'Results' },
-      h('div', { class: 'heading' }, h('h2', {}, 'Results'),
-        h('div', { class: 'controls' }, labelled('What is to follow', kind), labelled('By a property of users', segment))), body)));
-  /** @type {Experiment | null} */
+      ending, said),
+    h('section', { class: 'panel' }, fold), outcome));
+  /** What is stored; null where nothing is. @type {Experiment | null} */
   let known = null;
+  let stored = '';
+
+  /** The request that has it run. @returns {{method: string, path: string}} */
+  const asked = () => ({ method: 'PUT', path: experimentOf(name, known?.revision ?? 0) });
 
   async function load() {
     try {
-      known = /** @type {Experiment} */ (await get(experimentOf(name)));
-      const { began_at: began, stopped_at: stopped, promoted, promoted_until: until, variants, revision } = known;
-      replace(status, stateOf(known), ` lists ${listsOf(known)} · revision ${revision}, began `, timeOf(began), stopped !== null && [' · stopped ', timeOf(stopped)]);
-      replace(promote, h('option', { value: '' }, 'no variant'), variants.map((each) => h('option', { value: each.name }, each.name)));
-      promote.value = (!until && promoted) || '';
-      stop.textContent = stopped === null ? 'Stop' : 'Change';
-      stop.disabled = false;
-      kind.value ||= known.kind;
-      await results();
+      const { experiments: found } = /** @type {{experiments: Experiment[]}} */ (await get('v1/experiments'));
+      known = found.find((each) => each.name === name) ?? null;
     } catch (error) {
-      replace(body, trouble(error, load));
+      replace(said, trouble(error, load));
+      return;
     }
+    ending.hidden = outcome.hidden = known === null;
+    fold.open = known === null;
+    begin.disabled = false;
+    begin.textContent = known === null ? 'Begin' : 'Begin anew';
+    const text = JSON.stringify(known === null ? FIRST : documentOf(known), null, 2);
+    if (editor.read() === stored) editor.write(text); // what was typed stays
+    stored = text;
+    if (known === null) replace(status, 'Not stored yet');
+    else await show(known);
+  }
+
+  /** @param {Experiment} experiment */
+  async function show(experiment) {
+    const { began_at: began, stopped_at: stopped, promoted, promoted_until: until, variants, revision } = experiment;
+    replace(status, stateOf(experiment), ` lists ${listsOf(experiment)} · revision ${revision}, began `, timeOf(began), stopped !== null && [' · stopped ', timeOf(stopped)]);
+    replace(promote, h('option', { value: '' }, 'no variant'), variants.map((each) => h('option', { value: each.name }, each.name)));
+    promote.value = (!until && promoted) || '';
+    stop.textContent = stopped === null ? 'Stop' : 'Change';
+    stop.disabled = false;
+    kind.value ||= experiment.kind;
+    await results();
   }
 
   async function results() {
@@ -105,10 +145,10 @@ function one(place, name) {
     try {
       const query = new URLSearchParams({ kind: kind.value.trim() || known.kind });
       if (segment.value.trim()) query.set('segment', segment.value.trim());
-      const { results: parts, left_out: more = 0 } = /** @type {{results: Part[], left_out?: number}} */ (await get(`${experimentOf(name)}/results?${query}`));
+      const { results: parts, left_out: more = 0, changed = [] } = /** @type {{results: Part[], left_out?: number, changed?: Change[]}} */ (await get(`${experimentOf(name)}/results?${query}`));
       const found = parts.flatMap(({ variants }) => variants);
       const { variants } = known;
-      replace(body, h('p', { class: 'none' }, told(query.get('kind') ?? '', variants[0].name)),
+      replace(body, h('p', { class: 'none' }, told(query.get('kind') ?? '', variants[0].name)), changesOf(changed),
         parts.map((part) => partOf(part, variants, widest(found), query.has('segment'))),
         more > 0 && h('p', { class: 'none' }, `${count(more)} more values of the property have fewer users.`));
       say(found.map(({ variant, rate }) => `${variant} ${percent(rate)}`).join(', '));
@@ -118,23 +158,54 @@ function one(place, name) {
     body.removeAttribute('aria-busy');
   }
 
+  async function put() {
+    const experiment = editor.document();
+    if (experiment === undefined) return;
+    const then = known === null ? 'From now on users are answered by its variants.' : 'From now on users are answered by these variants. Its results begin anew.';
+    if (!await confirmed(`${known === null ? 'Begin' : 'Begin anew'} ${name}?`, then, 'Begin')) return;
+    await change(() => answer({ ...asked(), body: experiment }), 'It runs.', (error) => editor.refused(error, 1));
+  }
+
   async function end() {
     const chosen = promote.value || null;
     const then = chosen === null ? 'Everybody gets what they would without it.' : `Everybody gets ${chosen} from now on.`;
     const running = known?.stopped_at === null;
     if (!await confirmed(running ? `Stop ${name}?` : 'Change what everybody gets?', then, running ? 'Stop' : 'Change')) return;
+    await change(() => post(`${experimentOf(name)}/stop`, { promote: chosen, revision: known?.revision }), `It is stopped. ${then}`);
+  }
+
+  async function remove() {
+    if (!await confirmed(`Delete ${name}?`, 'What it promoted counts no more. The outcomes of its answers stay, without results.', 'Delete')) return;
+    await change(() => answer({ method: 'DELETE', path: experimentOf(name) }), `${name} is deleted.`);
+  }
+
+  /** @param {() => Promise<any>} ask @param {string} text @param {(error: unknown) => boolean} refused whether it shows what is wrong. */
+  async function change(ask, text, refused = () => false) {
     try {
-      await post(`${experimentOf(name)}/stop`, { promote: chosen });
-      replace(said, h('p', { class: 'note' }, `It is stopped. ${then}`));
-      say(`It is stopped. ${then}`);
-      await load();
+      await ask();
     } catch (error) {
-      replace(said, trouble(error));
+      replace(said, !refused(error) && trouble(error, load));
+      return;
     }
+    replace(said, h('p', { class: 'note' }, text));
+    say(text);
+    await load();
   }
 
   load();
 }
+
+/** What was written to have it run: without what was left out. @param {Experiment} experiment */
+function documentOf({ variants, kind, scenario, effect }) {
+  const there = (/** @type {Object<string, any>} */ values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null));
+  return there({ variants: variants.map(there), kind, scenario, effect });
+}
+
+/** What changed while it ran. @param {Change[]} changed */
+const changesOf = (changed) => changed.length > 0 && h('div', { class: 'note' },
+  h('p', {}, 'Changed meanwhile: these results are of lists from before and after.'),
+  h('ul', {}, changed.map(({ kind, name, number, at }) => h('li', {},
+    kind === 'scenario' ? `scenario ${name}, revision ${number}, ` : `version ${number} became active `, timeOf(at)))));
 
 /** @param {string} kind @param {string} first */
 const told = (kind, first) => `For how many of the items that were shown an outcome ${kind} followed. `

@@ -1,6 +1,6 @@
 /** Somebody's evidence and what they are recommended. */
 
-import { answer, evidenceOf, listOf } from './api.js';
+import { answer, evidenceOf, explored, listOf } from './api.js';
 import { chipOf, listControls } from './controls.js';
 import { h, replace, say, trouble } from './dom.js';
 import { evidenceList, noEvidence, summaryOf } from './evidence.js';
@@ -21,7 +21,7 @@ const BEFORE = 100;
  * @returns {(state: State) => void} to be told of each change.
  */
 export function recommendations(place, first) {
-  const controls = listControls();
+  const controls = listControls(() => tried.as);
   const aside = h('section', { class: 'evidence', 'aria-labelledby': 'evidence-title' });
   const without = h('div', { class: 'without' });
   const status = h('p', { class: 'status' });
@@ -168,12 +168,6 @@ export function recommendations(place, first) {
     else if (shown) unfoldAll(body, shown);
   };
 }
-
-/**
- * How to ask for a list that tries out what this one does. Only under a scenario is something tried out.
- * @param {import('./list.js').Answer} found
- */
-const explored = ({ scenario, recommendation_id }) => (scenario ? { recommendation_id } : {});
 
 /** Which list. @param {State} state */
 const asksOf = (state) => JSON.stringify(listOf(state));

@@ -6,7 +6,6 @@ import { copyButton } from './copy.js';
 import { confirmed, h, labelled, replace, say, trouble } from './dom.js';
 import { jsonEditor } from './editor.js';
 import { ago, count, moment, score, words } from './format.js';
-import { NoJson, placeOf, placesOf } from './jsonplaces.js';
 import { linkTo } from './link.js';
 import { signalsOf } from './list.js';
 import { searchField } from './search.js';
@@ -145,36 +144,11 @@ function one(place, ending, name, first) {
     timer = setTimeout(tryIt, PAUSE_MS);
   }
 
-  /** The document, or nothing where it is no JSON, which is shown. */
-  function written() {
-    try {
-      placesOf(editor.read());
-      return JSON.parse(editor.read());
-    } catch (error) {
-      const { at } = /** @type {NoJson} */ (error);
-      editor.faults([{ start: at, end: at + 1, text: /** @type {Error} */ (error).message }]);
-      return undefined;
-    }
-  }
-
-  /** Show what the service has against the document, at its places. @param {unknown} error @param {number} above how many parts of a location lie above the document. */
-  function refused(error, above) {
-    const { errors = [] } = /** @type {{errors?: {location: (string | number)[], detail: string}[]}} */ (error);
-    if (!errors.length) return false;
-    const whole = placesOf(editor.read());
-    editor.faults(errors.map(({ location, detail }) => {
-      const inside = location.slice(above);
-      return { ...placeOf(whole, inside), text: inside.length ? `${inside.join('.')}: ${detail}` : detail };
-    }));
-    say(`${errors.length} ${errors.length === 1 ? 'error' : 'errors'} in the document.`);
-    return true;
-  }
-
   async function tryIt() {
     asking.abort();
     asking = new AbortController();
     const { signal } = asking;
-    const scenario = written();
+    const scenario = editor.document();
     trial.setAttribute('aria-busy', 'true');
     try {
       user ??= (await randomUsers(1))[0]?.id ?? null;
@@ -190,16 +164,16 @@ function one(place, ending, name, first) {
       }
     } catch (error) {
       if (signal.aborted) return;
-      replace(trial, refused(error, 2) ? h('p', { class: 'none' }, 'What it would change is shown when the document is right.') : trouble(error, tryIt));
+      replace(trial, editor.refused(error, 2) ? h('p', { class: 'none' }, 'What it would change is shown when the document is right.') : trouble(error, tryIt));
     }
     trial.removeAttribute('aria-busy');
   }
 
   async function put() {
-    const scenario = written();
+    const scenario = editor.document();
     if (scenario === undefined) return;
     if (await confirmed(`Store ${name}?`, 'From now on lists are made by it wherever it is asked for, for everybody.', 'Store')) {
-      await change({ method: 'PUT', path: scenarioOf(name), body: scenario }, (made) => `Stored as revision ${made.revision}.`);
+      await change({ method: 'PUT', path: scenarioOf(name, newest), body: scenario }, (made) => `Stored as revision ${made.revision}.`);
     }
   }
 
@@ -225,7 +199,7 @@ function one(place, ending, name, first) {
       say(text);
       await load();
     } catch (error) {
-      replace(said, !refused(error, 1) && trouble(error));
+      replace(said, !editor.refused(error, 1) && trouble(error));
     }
   }
 

@@ -7,9 +7,11 @@ from recsvc.experiments.off_policy import (
     LoggedPlaces,
     PolicyValue,
     doubly_robust,
+    doubly_robust_difference,
     inverse_propensity,
     predicted_rewards,
     self_normalized,
+    self_normalized_difference,
 )
 
 PLACES, ITEMS = 3, 5
@@ -124,3 +126,37 @@ def test_the_model_of_rewards_says_nothing_of_a_user_by_their_own() -> None:
     even = log.user % 2 == 7 % 2
     assert (again[even] == predicted[even]).all()
     assert (again[~even] != predicted[~even]).any()
+
+
+def test_the_planted_difference_is_in_its_intervals_as_often_as_they_say() -> None:
+    shop, third, rng = Shop(6), Shop(8).other, np.random.default_rng(7)
+    truth = shop.truth - float((third * shop.reward).sum())
+    wrong_model = shop.reward * 0.5 + 0.1
+    inside = {"snips": 0, "dr": 0}
+    for _ in range(200):
+        log = shop.log(1_200, rng, per_user=4)
+        other = third[log.place, shop.item]
+        modelled = [(policy * wrong_model).sum(axis=1)[log.place] for policy in (shop.other, third)]
+        found = {
+            "snips": self_normalized_difference(log, other),
+            "dr": doubly_robust_difference(
+                log, other, wrong_model[log.place, shop.item], *modelled
+            ),
+        }
+        for name, value in found.items():
+            inside[name] += value.low <= truth <= value.high
+    assert all(180 <= count <= 199 for count in inside.values()), inside
+
+
+def test_a_difference_is_that_of_both_estimates_and_of_what_they_do_not_share() -> None:
+    shop, rng = Shop(9), np.random.default_rng(10)
+    log = shop.log(2_000, rng)
+    other = np.where(log.place == 1, log.target[::-1], log.target)
+    found = self_normalized_difference(log, other)
+    beside = self_normalized(replace(log, target=other))
+    assert found.mean == pytest.approx(self_normalized(log).mean - beside.mean)
+    differ = np.abs(log.target - other) / log.propensity
+    assert found.effective_places == pytest.approx(differ.sum() ** 2 / (differ @ differ))
+    assert found.high - found.low < 0.8 * (beside.high - beside.low)
+    same = self_normalized_difference(log, log.target)
+    assert (same.mean, same.low, same.high, same.effective_places) == (0.0, 0.0, 0.0, 0.0)

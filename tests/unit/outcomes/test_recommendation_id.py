@@ -1,6 +1,7 @@
 import stat
 import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,16 @@ from recsvc.outcomes.recommendation_id import (
 
 IDS = RecommendationIds(bytes(32))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=512)
+NAME = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=100)
 ORIGINS = st.builds(
     Origin,
     st.integers(0, 2**31),
     st.none() | TEXT,
-    st.none() | TEXT,
+    st.none() | NAME,
     st.none() | st.integers(1, 2**31),
-    st.none() | TEXT,
+    st.none() | NAME,
     st.none() | st.integers(1, 2**31),
-    st.none() | TEXT,
+    st.none() | NAME,
     st.dictionaries(st.integers(1, 5), st.floats(0.001, 0.999), max_size=5),
     st.dictionaries(
         st.integers(1, 5),
@@ -49,19 +51,39 @@ def test_an_id_tells_what_it_was_made_of(origin: Origin, items: list[str]) -> No
     assert all(read.fingerprints[p - 1] == read.fingerprints[n] for n, p in enumerate(places))
 
 
-@pytest.mark.parametrize("user_id", ["\U0001f600" * 512, "\u4e2d" * 512, "\x01" * 512])
-def test_the_longest_id_is_within_its_limit(user_id: str) -> None:
-    # Half of 100 places try something out, each with a chance of its own.
-    names = [f"a signal with a long name {number}" for number in range(20)]
+def most_tried(user_id: str, name: str, signals: int) -> Origin:
+    """Half of 100 places try something out, each with a chance of its own."""
+    names = [f"a signal with a long name {number}" for number in range(signals)]
     places = range(1, MAX_PLACES + 1, 2)
-    origin = Origin(
-        2**31, user_id, "s" * 100, 2**31, "e" * 100, 2**31, "v" * 100,
+    return Origin(
+        2**31, user_id, name * 100, 2**31, name * 100, 2**31, "v" * 100,
         {place: 0.5 / place if place % 2 else 0.5 for place in range(1, MAX_PLACES + 1)},
         {place: {name: stored_feature(1 / (place + 3)) for name in names} for place in places},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("user_id", ["\U0001f600" * 512, "\u4e2d" * 512, "\x01" * 512])
+def test_the_longest_id_of_20_signals_tells_all(user_id: str) -> None:
+    origin = most_tried(user_id, "s", 20)
     made = IDS.issue(IDS.contents(origin, [f"i{n}" for n in range(500)]))
     assert len(made) <= MAX_ID_CHARACTERS
     assert IDS.read(made).origin == origin
+
+
+@pytest.mark.parametrize(("name", "signals"), [("\x01", 20), ("\U0001f600", 60), ("s", 1_000)])
+def test_an_id_leaves_out_what_it_has_no_room_for(name: str, signals: int) -> None:
+    origin = most_tried("\U0001f600" * 512, name, signals)
+    made = IDS.issue(IDS.contents(origin, [f"i{n}" for n in range(500)]))
+    assert len(made) <= MAX_ID_CHARACTERS
+    read = IDS.read(made).origin
+    assert replace(read, tried={}) == replace(origin, tried={})
+    assert [*read.tried] == [*origin.tried]
+    told = [place for place, known in read.tried.items() if known]
+    assert told == [*origin.tried][: len(told)]
+    assert all(read.tried[place] == origin.tried[place] for place in told)
+    assert bool(told) == (signals < 1_000)
+    # No more is left out than has to be.
+    assert not told or len(made) > MAX_ID_CHARACTERS - 3 * signals
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -0.0312, 12.3, 65504.0])

@@ -93,8 +93,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def make(tmp_path: Path, quick: None) -> AsyncIterator[Callable[[Any], Serving]]:
     made: list[Serving] = []
 
-    def make(store: Any) -> Serving:
-        made.append(Serving(store, tmp_path))
+    def make(store: Any, compares_for: str | None = None) -> Serving:
+        made.append(Serving(store, tmp_path, compares_for))
         return made[-1]
 
     yield make
@@ -249,6 +249,41 @@ async def test_a_damaged_folder_is_read_again_and_not_served(
     assert serving.snapshot.versions == {"hybrid": 1}
     assert store.read == [1, 1]
     assert snapshots.load(folder, sha256).titles == ("One",)
+
+
+def changed_number(tmp_path: Path, sha256: str) -> None:
+    """Popularity is another number of the same size, as on a disk that fails."""
+    prior = tmp_path / folders.folder_name(1, sha256) / "prior.npy"
+    whole = prior.read_bytes()
+    prior.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+
+async def test_a_service_compares_what_is_on_disk_once(make: Any, tmp_path: Path) -> None:
+    store = FakeStore(1)
+    await make(store).start()
+    sha256 = store.content[1][1]
+    changed_number(tmp_path, sha256)
+    damaged = make(store)
+    await damaged.start()  # a command, which does not compare
+    assert damaged.snapshot.blend.prior[0] != 1.0
+    assert store.read == [1]
+    for service, read in (("one", [1, 1]), ("one", [1, 1]), ("two", [1, 1])):
+        serving = make(store, service)
+        await serving.start()
+        assert serving.snapshot.blend.prior[0] == 1.0
+        assert store.read == read
+    changed_number(tmp_path, sha256)
+    same, other = make(store, "two"), make(store, "three")
+    await same.start()  # a process that came later
+    assert same.snapshot.blend.prior[0] != 1.0
+    away = FakeStore(1)
+    away.active_versions = neo4j_away
+    alone = make(away, "four")
+    await alone.start()
+    assert not alone.serves
+    await other.start()
+    assert other.snapshot.blend.prior[0] == 1.0
+    assert store.read == [1, 1, 1]
 
 
 async def neo4j_away() -> dict[str, ActiveVersion]:

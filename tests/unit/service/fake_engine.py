@@ -23,7 +23,7 @@ from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.experiments.document import Experiment
 from recsvc.experiments.results import results
 from recsvc.experiments.sequential import UserSums
-from recsvc.graph.experiment_store import StoredExperiment
+from recsvc.graph.experiment_store import ChangeMeanwhile, StoredExperiment
 from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
 from recsvc.graph.scenario_store import StoredRevision
 from recsvc.outcomes import outcome as told
@@ -46,7 +46,7 @@ KYLIE = NodeRef("item", "55", "Kylie Minogue")
 SUMMARY = Explanation(
     "Because you listened to Kylie Minogue.", (Contribution("lightgcn", KYLIE, 0.8),), 0.5
 )
-FULL = replace(
+_PATHS = replace(
     SUMMARY,
     paths=(
         Path(
@@ -61,7 +61,7 @@ FULL = replace(
     ),
     cypher="MATCH path = … RETURN path",
 )
-FULL = replace(FULL, counterfactual=Counterfactual((KYLIE,), "701"))
+FULL = replace(_PATHS, counterfactual=Counterfactual((KYLIE,), "701"))
 EXPLANATIONS = {"none": None, "summary": SUMMARY, "full": FULL}
 
 FOUND: dict[EvidenceKind, dict[str, Any]] = {
@@ -101,7 +101,7 @@ class FakeScenarios:
     async def revision(self, name: str, revision: int | None) -> tuple[CurrentScenario, list[int]]:
         return self._current(name), [2, 1]
 
-    async def put(self, name: str, scenario: Scenario) -> int:
+    async def put(self, name: str, scenario: Scenario, seen: int | None = None) -> int:
         return 3
 
     async def roll_back(self, name: str, revision: int | None) -> int:
@@ -134,15 +134,19 @@ class FakeExperiments:
     async def reload(self) -> None:
         self.calls.append(("reload",))
 
-    async def put(self, name: str, document: Experiment) -> KnownExperiment:
-        self.calls.append(("put", name, document))
+    async def put(
+        self, name: str, document: Experiment, seen: int | None = None
+    ) -> KnownExperiment:
+        self.calls.append(("put", name, document, seen))
         return self._known()
 
     async def find(self, name: str) -> KnownExperiment:
         self.calls.append(("find", name))
         return self._known()
 
-    async def end(self, name: str, promoted: str | None) -> KnownExperiment:
+    async def end(
+        self, name: str, promoted: str | None, seen: int | None = None
+    ) -> KnownExperiment:
         self.calls.append(("end", name, promoted))
         return self._known(promoted)
 
@@ -156,7 +160,8 @@ class FakeExperiments:
             "before": UserSums(1000, 480, 10_000.0, 700.0, 110_000.0, 7_700.0, 1_000.0),
         }
         found = {"SE" if segment else "": results(DOCUMENT, sums)}
-        return ExperimentResults(self._known(), found, 0)
+        changed = [ChangeMeanwhile("scenario", "front", 4, BEGAN + timedelta(days=2))]
+        return ExperimentResults(self._known(), found, 0, changed)
 
 
 @dataclass
@@ -234,7 +239,7 @@ class FakeEngine:
         listened = ("55", "listen", 13883.0, 1_763_726_400.0)
         nodes = (EvidenceNode("item", "55", 17.5, "listen"), EvidenceNode("user", "275", 1.0))
         stored = StoredUser([listened, ("9", "view", 1.0, None)], [("275", None, 3)], [])
-        names = {"item": {"55": KYLIE.title}}
+        names: dict[EvidenceKind, dict[str, str | None]] = {"item": {"55": KYLIE.title}}
         return Asker(user_id, Evidence(nodes, frozenset({"55", "9"})), names), stored
 
     async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[dict[str, Any]]:

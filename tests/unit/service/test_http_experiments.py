@@ -29,7 +29,7 @@ async def test_an_experiment_is_put_read_stopped_and_deleted(
     found = [StoredExperimentDocument.model_validate(each.json()) for each in answers]
     assert [each.promoted for each in found] == [None, None, "before"]
     assert fake.calls == [
-        ("put", "blend", DOCUMENT), ("find", "blend"), ("end", "blend", "before"),
+        ("put", "blend", DOCUMENT, None), ("find", "blend"), ("end", "blend", "before"),
     ]  # fmt: skip
     assert type(fake.calls[0][2]) is Experiment
     assert (await client.delete("/v1/experiments/blend")).status_code == 204
@@ -45,6 +45,9 @@ async def test_results_are_what_the_openapi_document_says(
     found = ResultsDocument.model_validate(answer.json())
     (result,) = found.results
     assert found.left_out == 0
+    assert [(each.kind, each.name, each.number) for each in found.changed] == [
+        ("scenario", "front", 4)
+    ]
     assert result.value == "SE"
     now, before = result.variants
     assert now.difference is None

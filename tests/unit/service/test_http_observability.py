@@ -80,9 +80,10 @@ async def test_degraded_answers_and_versions_are_counted(
     fake.degraded, fake.versions = ("paths", "evidence"), {"hybrid": 4}
     await client.post("/v1/recommendations", json={"evidence": [{"item_id": "55"}]})
     await client.get("/v1/users/2/recommendations/289/explanation")
+    await client.get("/v1/users/2/home")
     found = await samples(client)
-    assert found['recsvc_degraded_answers_total{what="paths"}'] == 2
-    assert found['recsvc_degraded_answers_total{what="evidence"}'] == 2
+    assert found['recsvc_degraded_answers_total{what="paths"}'] == 3
+    assert found['recsvc_degraded_answers_total{what="evidence"}'] == 3
     versions = {name for name in found if name.startswith("recsvc_active_version{")}
     assert versions == {'recsvc_active_version{model="hybrid"}'}
     assert found['recsvc_active_version{model="hybrid"}'] == 4

@@ -1,0 +1,143 @@
+"""The gate and what happened: two versions on a planted log of which the truth is known."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loaders.extract import extract_graph
+from loaders.gateway import Neo4jGateway
+from loaders.parts import stored_parts
+from recsvc.errors import GateError
+from recsvc.experiments.off_policy import PolicyValue
+from recsvc.recommend.batch import batch_evidence, recommend_all
+from recsvc.recommend.estimates import Estimates
+from recsvc.refresh.log_comparison import LogComparison, OutcomeLog, exploring_scenarios
+from recsvc.refresh.pipeline import refresh
+from recsvc.refresh.report import refresh_page
+from recsvc.refresh.run_journal import read_manifest
+from recsvc.scenarios.stored import CurrentScenario
+from recsvc.settings import load_settings
+from recsvc.snapshot import arrays as snapshots
+from recsvc.snapshot.arrays import Snapshot
+from tests.conftest import Served
+from tests.integration.conftest import QUICK, active
+from tests.statement import statement
+
+pytestmark = pytest.mark.neo4j
+
+REFRESH_OPTIONS = QUICK
+PLACES, ANSWERS, USERS = 4, 24, 40
+EXPLORES = '{"exploration": {"share": 0.5, "within": 4, "by": "uniform", "kind": "buy"}}'
+SCENARIO = (
+    "CREATE (:Scenario {name: 'front', revision: 1, document: $document, at: datetime()})"
+)  # fmt: skip
+PLANT = """
+    UNWIND range(0, size($rows) - 1) AS number
+    WITH $rows[number] AS row, number
+    UNWIND CASE WHEN row.bought THEN ['impression', 'buy'] ELSE ['impression'] END AS kind
+    CREATE (:Outcome {outcome_id: kind + number, kind: kind, at: datetime(), position: row.place,
+      user_id: row.user, item_id: row.item, recommendation: row.answer, answered_at: datetime(),
+      version: 1, scenario: 'front', propensity: row.chance})
+    """
+CLEAN = "MATCH (n:Outcome|Scenario) DELETE n"
+
+
+def served_version(gateway: Neo4jGateway, report: Any) -> Snapshot:
+    return snapshots.read(stored_parts(gateway, report.versions["hybrid"]), report.sha256)
+
+
+def lists_of(snapshot: Snapshot, gateway: Neo4jGateway) -> dict[str, list[str]]:
+    graph = extract_graph(gateway)
+    users = [f"u{number}" for number in range(USERS)]
+    evidence = batch_evidence(graph, snapshot, load_settings().events)
+    return {
+        each.user_id: [snapshot.items[row] for row in each.items.tolist()]
+        for each in recommend_all(snapshot, evidence, users, PLACES)
+    }
+
+
+def test_the_planted_worse_version_is_found(served: Served) -> None:
+    gateway, rng = served.gateway, np.random.default_rng(3)
+    now = served_version(gateway, served.report)
+    signals = {signal.name: 0.0 for signal in now.blend.signals}
+    popular = replace(now, blend=now.blend.weighted(signals))
+    ours, theirs = lists_of(now, gateway), lists_of(popular, gateway)
+    rows: list[dict[str, Any]] = []
+    for user in ours:
+        for answer in range(ANSWERS):
+            for place, (own, other) in enumerate(zip(ours[user], theirs[user], strict=True), 1):
+                is_own = rng.random() < 0.5 or own == other
+                rows.append({
+                    "user": user, "answer": f"{user} {answer}", "place": place,
+                    "item": own if is_own else other, "chance": 1.0 if own == other else 0.5,
+                    "bought": bool(rng.random() < (0.5 if is_own else 0.2)), "own": is_own,
+                })  # fmt: skip
+    differ = sum(
+        own != other for user in ours for own, other in zip(ours[user], theirs[user], strict=True)
+    )
+    truth = -0.3 * differ / len(ours)
+    statement(gateway, CLEAN)
+    try:
+        statement(gateway, SCENARIO, document=EXPLORES)
+        statement(gateway, PLANT, rows=rows)
+        log = OutcomeLog(served.address, load_settings().events, 1000)
+        scenarios = exploring_scenarios(gateway)
+        (found,) = log.compared(popular, now, scenarios)
+        assert (found.scenario, found.kind, found.users) == ("front", "buy", USERS)
+        assert (found.new.answers, found.new.places) == (USERS * ANSWERS, len(rows))
+        for difference in (found.difference, found.robust_difference):
+            assert difference.low <= truth <= difference.high < 0.0
+        assert found.new.weight == pytest.approx(1.0, abs=0.05)
+        assert found.undecided is None
+        assert "'front'" in (found.worse or "")
+        assert "fewer outcomes 'buy'" in (found.worse or "")
+        statement(gateway, "MATCH (o:Outcome) WHERE o.user_id >= 'u3' DELETE o")
+        assert log.compared(popular, now, scenarios) == []
+    finally:
+        statement(gateway, CLEAN)
+
+
+class KnownLog(OutcomeLog):
+    """Says the same of any version: that it is worse."""
+
+    def compared(
+        self, new: Snapshot, active: Snapshot, scenarios: Sequence[CurrentScenario]
+    ) -> list[LogComparison]:
+        assert new.versions["hybrid"] > active.versions["hybrid"]
+        assert [each.stored.name for each in scenarios] == ["front"]
+        value = PolicyValue(0.4, 0.3, 0.5, 900.0)
+        each = Estimates(100, 1_000, value, value, value, value, 1.0)
+        difference = PolicyValue(-0.1234, -0.2, -0.05, 900.0)
+        return [LogComparison("a <b>", "buy", 80, each, each, difference, difference, None)]
+
+
+def test_the_gate_refuses_by_what_happened_where_the_setting_says_so(served: Served) -> None:
+    """Last: it makes another version active."""
+    gateway, home, events = served.gateway, served.home, load_settings().events
+    log = KnownLog(served.address, events, 100)
+    statement(gateway, SCENARIO, document=EXPLORES)
+    try:
+        warned = refresh(gateway, QUICK, events, home=home, log=log)
+        (told,) = warned.warnings or ["none"]
+        assert told.startswith("by what was shown under the scenario 'a <b>', an answer would have")
+        assert "0.1234 fewer outcomes 'buy'" in told
+        assert active(gateway) == warned.versions
+        refuses = QUICK.model_copy(update={"refuse_by_log": True})
+        with pytest.raises(GateError, match="fewer outcomes 'buy'"):
+            refresh(gateway, refuses, events, home=home, log=log)
+        assert active(gateway) == warned.versions
+    finally:
+        statement(gateway, CLEAN)
+    newest = max((home / "refreshes").glob("2*"), key=lambda each: each.name).name
+    refused = read_manifest(home, newest)
+    assert refused is not None
+    assert refused.objections == [told]
+    assert refused.by_log is not None
+    assert refused.by_log == warned.by_log
+    assert refused.by_log[0].difference == PolicyValue(-0.1234, -0.2, -0.05, 900.0)
+    page = refresh_page(home, newest)
+    assert "By what happened" in page
+    assert "the new version is significantly worse" in page
