@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 from loaders.catalogue import Query, catalogue
 from loaders.errors import Neo4jError, Neo4jServerError, QueryError
 from loaders.gateway import Gateway, Row
+from loaders.graph_map import GraphMap
 
 Kind = Literal["CONSTRAINT", "FULLTEXT", "RANGE", "VECTOR"]
 Of = Literal["NODE", "RELATIONSHIP"]
@@ -61,6 +62,19 @@ class SchemaItem:
         return same and row["type"] == self.kind
 
 
+class SchemaGateway(Protocol):
+    """Of a `Gateway` what the schema is made with."""
+
+    @property
+    def graph(self) -> GraphMap | None:
+        """See `Gateway.graph`."""
+        ...
+
+    def run(self, query: Query, **parameters: Any) -> list[Row]:
+        """See `Gateway.run`."""
+        ...
+
+
 @cache
 def schema_items() -> tuple[SchemaItem, ...]:
     """What the files in `cypher/schema/` declare."""
@@ -81,7 +95,7 @@ def _item(query: Query) -> SchemaItem:
     return SchemaItem(query, kind, found["name"], of, found["label"], tuple(properties))
 
 
-def apply_schema(gateway: Gateway) -> FullText:
+def apply_schema(gateway: SchemaGateway) -> FullText:
     """Make sure of every constraint and index in `cypher/schema/`, and wait for them.
 
     Several processes may do so at once.
@@ -142,7 +156,7 @@ def make_vector_index(gateway: Gateway, query: Query) -> None:
         raise _in_the_way(item, there, refused)
 
 
-def _make(gateway: Gateway, items: Iterable[SchemaItem]) -> dict[str, Neo4jError]:
+def _make(gateway: SchemaGateway, items: Iterable[SchemaItem]) -> dict[str, Neo4jError]:
     """Make what can be made; the errors of the others, by name."""
     refused: dict[str, Neo4jError] = {}
     for item in items:

@@ -6,7 +6,9 @@ The first writer has the schema made, and all others wait for that.
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
@@ -22,13 +24,15 @@ from loaders.errors import (
     Neo4jUnavailableError,
     QueryError,
 )
-from loaders.gateway import Neo4jGateway, Row, taken
+from loaders.gateway import Row, checked, taken
+from loaders.graph_map import GraphMap
 from loaders.schema import FullText, apply_schema, full_text_names
 from recsvc.graph.pasteable_cypher import path_parameters
 from recsvc.graph.sessions import Sessions
 from recsvc.graph.unreadable import UnreadNotes
 
 _PLANNING_SECONDS = 30.0
+_SCHEMA_SECONDS = 600.0
 _LINE = re.compile(r"\bline (\d+),")
 _NO_SCHEMA = "a constraint or index that writes need cannot be made in the graph database"
 
@@ -53,6 +57,10 @@ class Transport(Sessions):
     _full_text: FullText | None = None
 
     @cached_property
+    def _schema_steps(self) -> set[Future[list[Row]]]:
+        return set()
+
+    @cached_property
     def unread(self) -> UnreadNotes:
         """What was met that cannot be read."""
         return UnreadNotes()
@@ -68,6 +76,8 @@ class Transport(Sessions):
         await self._patience.close()  # whose probe may begin to plan
         if self._planning is not None:
             self._planning.cancel()
+        for step in tuple(self._schema_steps):
+            step.cancel()
         await super().close()
 
     async def warm_up(self) -> None:
@@ -188,16 +198,38 @@ class Transport(Sessions):
         """
         task = self._schema
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = self._schema = asyncio.create_task(asyncio.to_thread(self._make_schema))
+            task = self._schema = asyncio.create_task(self._make_schema())
             task.add_done_callback(_heard)
         try:
             return await asyncio.shield(task)
         except QueryError as error:
             raise Neo4jServerError(str(error), reason=_NO_SCHEMA) from error
 
-    def _make_schema(self) -> FullText:
-        with Neo4jGateway(self.address, connect_timeout_seconds=self.timeout_seconds) as gateway:
-            return apply_schema(gateway)
+    async def _make_schema(self) -> FullText:
+        """Make it in a thread, whose queries are run here: it ends where one is cut off."""
+        loop, graph = asyncio.get_running_loop(), self.address.graph
+
+        def run(query: Query, parameters: Mapping[str, Any]) -> list[Row]:
+            step = asyncio.run_coroutine_threadsafe(self._schema_step(query, parameters), loop)
+            self._schema_steps.add(step)
+            try:
+                return step.result()
+            except CancelledError:
+                raise Neo4jUnavailableError(f"Neo4j at {self.address.shown} is left") from None
+            finally:
+                self._schema_steps.discard(step)
+
+        gateway = _InLoop(graph.map if graph is not None else None, run)
+        return await asyncio.to_thread(apply_schema, gateway)
+
+    async def _schema_step(self, query: Query, parameters: Mapping[str, Any]) -> list[Row]:
+        async def work(session: neo4j.AsyncSession) -> list[Row]:
+            text = neo4j.Query(self.address.statement(query), timeout=_SCHEMA_SECONDS)
+            result = await session.run(text, checked(query, parameters))
+            return [dict(record.items()) async for record in result]
+
+        async with self._patience.deadline(query, _SCHEMA_SECONDS, writes=True):
+            return await self._in_session(work)
 
     async def _full_text_names(self) -> FullText:
         """The names of the full-text indexes, by label: one may have been there before ours."""
@@ -259,6 +291,23 @@ class Transport(Sessions):
             raise Neo4jUnavailableError(
                 f"Neo4j at {self.address.shown} answers again and plans its queries of paths first"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _InLoop:
+    """Of a gateway what makes the schema, see `loaders.schema.SchemaGateway`.
+
+    Attributes:
+        graph: how the graph is mapped.
+        asked: runs a query.
+    """
+
+    graph: GraphMap | None
+    asked: Callable[[Query, Mapping[str, Any]], list[Row]]
+
+    def run(self, query: Query, **parameters: Any) -> list[Row]:
+        """See `Gateway.run`."""
+        return self.asked(query, parameters)
 
 
 def _heard(task: asyncio.Task[Any]) -> None:

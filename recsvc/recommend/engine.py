@@ -296,25 +296,13 @@ class Engine:
         return await self._recourse.find(user_id, item_id, event, asked, snapshot)
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
-        """See `recsvc.recommend.similar.similar_items`.
-
-        Raises:
-            NotFoundError: no such item, or no such embedding model.
-            SnapshotError: nothing has been refreshed yet.
-            Neo4jError: the neighbourhood of a new item cannot be read in time.
-        """
+        """See `recsvc.recommend.similar.similar_items`."""
         name = embedding_model(self.snapshot, model)
         with self._store.one_request():
             return await similar_items(self._store, self.snapshot, name, item_id, k)
 
     async def similar_users(self, user_id: str, k: int, model: str | None) -> SimilarAnswer:
-        """See `recsvc.recommend.similar.similar_users`.
-
-        Raises:
-            NotFoundError: no such user, or no such embedding model.
-            SnapshotError: nothing has been refreshed yet.
-            Neo4jError: the graph cannot be read in time.
-        """
+        """See `recsvc.recommend.similar.similar_users`."""
         active = self._serving.active.get(embedding_model(self.snapshot, model))
         if active is None or active.slot is None:
             raise NotFoundError(f"no active version of {model or 'any embedding model'}")

@@ -19,8 +19,11 @@ import psutil
 import pytest
 
 from loaders.catalogue import catalogue
+from loaders.errors import Neo4jError
 from loaders.gateway import Neo4jAddress, Neo4jGateway, wait_until_ready
 from loaders.local_neo4j import LocalNeo4j
+from loaders.schema import SchemaGateway
+from recsvc.graph import transport
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
@@ -328,6 +331,34 @@ async def test_nothing_piles_up_behind_a_silent_neo4j(graph: Served, proxy: TcpP
             assert len(left) <= tasks + 6  # four watches may look, and it is asked if it is back
     finally:
         await engine.stop()
+        proxy.passes()
+
+
+async def test_a_store_that_is_closed_waits_for_no_silent_neo4j(
+    graph: Served, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+):
+    """Its thread that makes the schema would wait for two minutes, and the process for it."""
+    silent = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def ask_in_vain(gateway: SchemaGateway) -> None:
+        proxy.half_open()
+        loop.call_soon_threadsafe(silent.set)
+        gateway.run(catalogue()["ingest/indexes"])
+
+    monkeypatch.setattr(transport, "apply_schema", ask_in_vain)
+    address = replace(graph.address, uri=f"bolt://127.0.0.1:{proxy.port}")
+    store = Store(address, timeout_seconds=0.5)
+    await store.open()
+    try:
+        # Nothing public makes it alone.
+        making = asyncio.create_task(store._schema_made())  # pyright: ignore[reportPrivateUsage]
+        await silent.wait()
+        await asyncio.sleep(0.2)
+        await store.close()
+        with pytest.raises(Neo4jError):
+            await asyncio.wait_for(making, 5.0)
+    finally:
         proxy.passes()
 
 
