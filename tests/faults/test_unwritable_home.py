@@ -49,6 +49,7 @@ READING = {
 """What needs nothing of it, or what is there."""
 NOT_RUN = {
     "serve": "a test of its own",
+    "links": "fits on tables or the graph as train, and writes nothing",
     "mcp": "answers as serve does",
     "recourse": "reads the graph alone, as recommend",
     "schedule": "runs until it is stopped; each refresh is a command of its own",
