@@ -169,6 +169,7 @@ _WITHOUT_VECTORS = (
     "ngcf",
     "popularity",
     "ridge",
+    "roland",
     "sgfcf",
     "transitions",
     "turbocf",
