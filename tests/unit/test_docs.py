@@ -163,6 +163,8 @@ RUN_BY = {
     "README.md json": "unit/test_docs.py::test_the_parts_of_the_example_add_up",
     "README.md sh": "unit/service/test_http_docs.py::"
     "test_the_requests_of_the_readme_and_of_a_deletion_are_answered",
+    "docs/agents.md json": "unit/service/test_mcp.py::"
+    "test_what_a_client_is_told_is_a_command_that_is_there",
     "docs/analysts.md cypher": "integration/analyst/test_analyst_questions.py::"
     "test_queries_of_the_guide",
     "docs/attach.md toml": "integration/test_attach.py::"

@@ -1,5 +1,6 @@
 """The tools for agents: what they take, and what bounds their answers."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import pytest
 from fastapi import FastAPI
 from mcp import Client
 from mcp.server.mcpserver.exceptions import ToolError
+from typer.testing import CliRunner
 
+from recsvc.cli import app as command_line
+from recsvc.commands.agents import API_KEY
 from recsvc.service.mcp import MOST_CHARACTERS, bounded, mcp_server, strongest
 from tests.unit.service.fake_engine import FakeEngine
 
@@ -19,6 +23,14 @@ async def test_the_guide_lists_every_tool_with_what_it_takes(app: FastAPI):
     has = {tool.name: list(tool.input_schema["properties"]) for tool in tools}
     rows = re.findall(r"^\| `(\w+)` \|(.*?)\| .+ \|$", GUIDE.read_text(), re.MULTILINE)
     assert {name: re.findall(r"`(\w+)`", takes) for name, takes in rows} == has
+
+
+def test_what_a_client_is_told_is_a_command_that_is_there():
+    (told,) = re.findall(r"^```json\n(.*?)^```", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    (server,) = json.loads(told)["mcpServers"].values()
+    assert server["command"] == "recsvc"
+    assert server["env"].keys() == {API_KEY}
+    assert CliRunner().invoke(command_line, [*server["args"], "--help"]).exit_code == 0
 
 
 async def test_what_breaks_inside_tells_an_agent_nothing_of_the_inside(
