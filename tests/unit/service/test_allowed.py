@@ -36,6 +36,7 @@ GET  /v1/categories/{id}
 GET  /v1/users/{user_id}/evidence
 GET  /v1/users/{user_id}/recommendations
 GET  /v1/users/{user_id}/recommendations/{item_id}/explanation
+GET  /v1/users/{user_id}/recommendations/{item_id}/recourse
 GET  /v1/users/{user_id}/similar
 GET  /v1/items/{item_id}/similar
 GET  /v1/exposure

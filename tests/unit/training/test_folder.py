@@ -23,6 +23,8 @@ ABOUT = {"model": "mf", "options": {"epochs": 3}, "seed": 0}
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_model_is_written_as_arrays_without_pickle(name: str, tmp_path: Path) -> None:
     data = training_data(tmp_path)
+    said = np.eye(len(data.graph.items), 4, dtype=np.float32)  # `content` learns from texts
+    data = replace(data, graph=replace(data.graph, content={"Item": said}))
     if not MODELS[name].speaks(data):  # it learns from times
         did = data.graph.interactions
         timed = replace(did, last_at=1e9 + np.arange(len(did)))
