@@ -205,6 +205,10 @@ def test_evaluate_several_models_makes_one_table_and_one_page() -> None:
     for mean in means.values():
         assert f"{mean:.4f}".rstrip("0") in shown
         assert f"{mean:.4f}".rstrip("0") in page
+    for name in models:
+        group = document["models"][name]["by_people"][-1]
+        for what in ("recall", "places"):
+            assert f">{round(group['model'][what], 4):.4g}</td>" in page
 
 
 @pytest.mark.usefixtures("tables")
