@@ -401,7 +401,7 @@ def test_fine_tuning_that_makes_it_worse_is_refused_and_the_next_one_begins_from
     def spoilt(spec: ModelSpec, data: Any, options: Any, run: FitRun) -> Any:
         model, report = fit(spec, data, options, run)
         if run.start:
-            turned = vars(model)["item_vectors"][::-1].copy()
+            turned = model.item_vectors[::-1].copy()
             object.__setattr__(model, "item_vectors", turned)
         return model, report
 
