@@ -169,7 +169,6 @@ _WITHOUT_VECTORS = (
     "ngcf",
     "popularity",
     "ridge",
-    "roland",
     "sgfcf",
     "transitions",
     "turbocf",

@@ -50,13 +50,12 @@ QUICK = {
     "ngcf": LEARNED | {"layers": "1", "dropout": "0.0"},
     "node2vec": {"dimensions": "16", "epochs": "5", "walk_length": "20", "walks_per_node": "20"},
     "pinsage": NETWORK | {"neighbours": "10", "walks_per_item": "50"},
-    "roland": LEARNED | {"snapshots": "4", "epochs": "120"},
     "svd": {"dimensions": "4"},
     "transe": FACTS,
 }
 KNOWLEDGE = ["complex", "distmult", "transe"]
 NETWORKS = ["graphsage", "heterognn", "pinsage"]
-NEURAL = ["gmf", "mlp", "ncf", "ngcf", "roland"]
+NEURAL = ["gmf", "mlp", "ncf", "ngcf"]
 TRAINED = ["deepwalk", "lightgcn", "mf", "node2vec", *KNOWLEDGE, *NETWORKS, *NEURAL]
 UNTRAINED = [
     "chebycf", "content", "ease", "fastrp", "gfcf", "itemknn", "ridge", "sgfcf", "svd",
