@@ -134,7 +134,9 @@ def test_it_is_stored_and_read_back_bit_for_bit() -> None:
 def test_a_class_that_is_not_registered_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = pack(made_snapshot())
     monkeypatch.delitem(STORED, AroundSignal.form)
-    with pytest.raises(SnapshotError, match="'around', expected content, embedding, inductive, rows"):
+    with pytest.raises(
+        SnapshotError, match="'around', expected content, embedding, inductive, rows"
+    ):
         read(*packed)
 
 
