@@ -11,7 +11,7 @@ from recsvc.errors import SettingsError
 from recsvc.settings import load_settings
 
 API_KEY = "RECSVC_API_KEY"
-"""The variable with the key of whoever starts the tools over stdio."""
+"""The environment variable that holds the caller's API key over stdio."""
 
 
 def mcp(

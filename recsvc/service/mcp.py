@@ -75,7 +75,7 @@ _WRITES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempote
 
 
 class _Service:
-    """Asks the service in this process, with the key of whoever asks.
+    """Asks the service in this process, with the caller's key.
 
     Args:
         app: the service.
@@ -189,7 +189,7 @@ def mcp_server(app: FastAPI, own_key: str | None = None) -> MCPServer:
 
     Args:
         app: the service; who calls this starts and stops it.
-        own_key: the key of whoever started it, for calls that bring none: over stdio.
+        own_key: the key of calls over stdio, which bring none.
     """
     server = MCPServer("recsvc", instructions=_INSTRUCTIONS, log_level="WARNING")
     service = _Service(app, own_key)
