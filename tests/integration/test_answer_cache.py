@@ -109,7 +109,7 @@ def test_no_answer_is_older_than_a_write_that_was_answered(several: Service, wha
         if sent > written and item in found
     ]
     assert not stale
-    assert kept(several) - before > 20
+    assert kept(several) > before
     shown = {item for _, item in writes} & {item for _, found in answers for item in found}
     assert len(shown) > ROUNDS / 2
 
@@ -152,7 +152,7 @@ def test_processes_give_the_same_answers(several: Service) -> None:
     for user in ("u1", "u2"):
         first, *others = asked_twice(several, user)
         assert all(other == first for other in others)
-    assert kept(several) - before > 20
+    assert kept(several) > before
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
