@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.errors import TrainingError
+from recsvc.evaluation.metrics import best_of_rows, hits_of_rows
 
 PER_SIGNAL = 200
 """Candidates that each signal gives each user while λ is learned."""
@@ -50,52 +51,37 @@ class Candidates:
 
 def collect_candidates(
     signal_scores: Sequence[Float32[NDArray[np.float32], "users items"]],
-    seen: Sequence[NDArray[np.int64]],
-    held_out: Sequence[NDArray[np.int64]],
+    seen: sp.csr_matrix,
+    held_out: sp.csr_matrix,
     *,
     per_signal: int = PER_SIGNAL,
 ) -> Candidates:
-    """The best unseen items of each signal, for each user; none where it says nothing.
+    """The best unseen items of each signal, for each user, among those it says something about.
 
     Args:
         signal_scores: normalised scores of each signal.
-        seen: rows of the items each user did something with, not ranked.
-        held_out: rows of the items held out from each user.
+        seen: what each user did something with, which is not ranked, [users, items].
+        held_out: what is held out from each user.
         per_signal: items taken from each signal.
     """
-    chosen = _best_of_each(signal_scores, seen, per_signal)
-    shape = (len(seen), max(map(len, chosen), default=0))
+    wanted = np.zeros(seen.shape, bool)
+    for scores in signal_scores:
+        best, values = best_of_rows(scores, min(per_signal, wanted.shape[1]), seen)
+        user, place = np.nonzero(np.isfinite(values) & (values != 0.0))
+        wanted[user, best[user, place]] = True
+    asked = np.zeros(seen.shape, bool)
+    asked[np.repeat(np.arange(len(asked)), np.diff(held_out.indptr)), held_out.indices] = True
+    user, item = np.nonzero(wanted)
+    count = wanted.sum(axis=1)
+    place = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
+    shape = (len(wanted), int(count.max(initial=0)))
     features = np.zeros((len(signal_scores), *shape), np.float32)
-    relevant, present = np.zeros(shape, bool), np.zeros(shape, bool)
-    for user, items in enumerate(chosen):
-        features[:, user, : len(items)] = np.stack(
-            [scores[user, items] for scores in signal_scores]
-        )
-        relevant[user, : len(items)] = np.isin(items, held_out[user])
-        present[user, : len(items)] = True
-    n_relevant = np.array([len(items) for items in held_out], np.int64)
-    return Candidates(features, relevant, present, n_relevant)
-
-
-def _best_of_each(
-    signal_scores: Sequence[Float32[NDArray[np.float32], "users items"]],
-    seen: Sequence[NDArray[np.int64]],
-    per_signal: int,
-) -> list[NDArray[np.int64]]:
-    n_items = signal_scores[0].shape[1]
-    take = min(per_signal, n_items)
-    chosen: list[NDArray[np.int64]] = []
-    for user in range(len(seen)):
-        wanted = np.zeros(n_items, bool)
-        for scores in signal_scores:
-            row = scores[user].copy()
-            if not row.any():
-                continue
-            row[seen[user]] = -np.inf
-            wanted[np.argpartition(-row, take - 1)[:take]] = True
-        wanted[seen[user]] = False
-        chosen.append(np.flatnonzero(wanted))
-    return chosen
+    for feature, scores in zip(features, signal_scores, strict=True):
+        feature[user, place] = scores[user, item]
+    present, relevant = np.zeros(shape, bool), np.zeros(shape, bool)
+    present[user, place] = True
+    relevant[user, place] = asked[user, item]
+    return Candidates(features, relevant, present, held_out.getnnz(axis=1).astype(np.int64))
 
 
 def candidates_in_parts(
@@ -120,10 +106,8 @@ def candidates_in_parts(
     parts: list[Candidates] = []
     for begin in range(0, users, step):
         some = slice(begin, begin + step)
-        own, answers = (
-            [row.indices.astype(np.int64) for row in matrix[some]] for matrix in (seen, held_out)
-        )
-        parts.append(collect_candidates(score(some), own, answers, per_signal=per_signal))
+        found = collect_candidates(score(some), seen[some], held_out[some], per_signal=per_signal)
+        parts.append(found)
     return join_candidates(parts)
 
 
@@ -260,8 +244,4 @@ def top_hits(
     candidates: Candidates, values: Float32[NDArray[np.float32], "users candidates"], k: int
 ) -> Bool[NDArray[np.bool_], "users k"]:
     """Whether the candidate at each rank is relevant, ranked by some values."""
-    scores = np.where(candidates.present, values, np.float32(-np.inf))
-    k = min(k, scores.shape[1])
-    top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
-    return np.take_along_axis(candidates.relevant, np.take_along_axis(top, order, 1), 1)
+    return hits_of_rows(values, candidates.present, candidates.relevant, min(k, values.shape[1]))

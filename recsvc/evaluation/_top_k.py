@@ -32,6 +32,33 @@ def select_best(scores, users, seen_begin, seen_items, items, values):
 
 @no_type_check
 @numba.njit(cache=True, nogil=True)
+def mark_hits(scores, there, relevant, hits):
+    """Mark the ranks of the relevant columns of each row; ties by smaller column.
+
+    A relevant column has as many before it as have a larger score, which takes no sorting.
+
+    Args:
+        scores: float32 [n, columns].
+        there: False for a column that is not ranked, [n, columns].
+        relevant: [n, columns].
+        hits: result, bool [n, k]: set where what has this rank is relevant.
+    """
+    ranks = hits.shape[1]
+    for row in range(len(scores)):
+        own, ranked = scores[row], there[row]
+        for column in range(len(own)):
+            if relevant[row, column] and ranked[column]:
+                rank, value = 0, own[column]
+                for other in range(column):
+                    rank += ranked[other] & (own[other] >= value)
+                for other in range(column + 1, len(own)):
+                    rank += ranked[other] & (own[other] > value)
+                if rank < ranks:
+                    hits[row, rank] = True
+
+
+@no_type_check
+@numba.njit(cache=True, nogil=True)
 def _fill_heap(scores, seen, items, values):
     """A heap with the worst of the best first.
 

@@ -90,29 +90,73 @@ def top_k(
         user_index: for whom; all users if not given.
         seen: its stored entries are left out, [users, items]; `evidence` if not given.
     """
-    # Compiled code takes a moment to import, and the service imports this module.
-    from recsvc.evaluation._top_k import select_best
-
     users = np.arange(evidence.shape[0]) if user_index is None else user_index
-    seen = (evidence if seen is None else seen).sorted_indices()
+    seen = evidence if seen is None else seen
     items = np.empty((len(users), k), np.int64)
     values = np.empty((len(users), k), np.float32)
     step = max(1, _CHUNK_SCORES // max(1, evidence.shape[1]))
+    for begin in range(0, len(users), step):
+        part = users[begin : begin + step]
+        some = slice(begin, begin + step)
+        items[some], values[some] = best_of_rows(score(part, evidence[part]), k, seen[part])
+    return Ranking(users, items, values)
+
+
+def best_of_rows(
+    scores: Float32[NDArray[np.float32], "n columns"], k: int, left_out: sp.csr_matrix | None = None
+) -> tuple[Int64[NDArray[np.int64], "n k"], Float32[NDArray[np.float32], "n k"]]:
+    """Columns of the k largest scores of each row, best first, and these scores.
+
+    Ties go to the smaller column. Where fewer than k are left, columns are -1 and scores -inf; NaN
+    and -inf are never chosen.
+
+    Args:
+        scores: a row for each user.
+        k: how many.
+        left_out: its stored entries are not chosen, [n, columns].
+    """
+    # Compiled code takes a moment to import, and the service imports this module.
+    from recsvc.evaluation._top_k import select_best
+
+    rows = np.arange(len(scores))
+    items = np.full((len(scores), k), -1)
+    values = np.full((len(scores), k), -np.inf, np.float32)
+    if not k:
+        return items, values
+    seen = sp.csr_matrix(scores.shape) if left_out is None else left_out.sorted_indices()
     threads = os.cpu_count() or 1
+    arrays = (np.ascontiguousarray(scores, np.float32), rows, items, values)
+    shares = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
     # Threads of our own and not numba's, which would change how many torch uses.
     with ThreadPoolExecutor(threads) as pool:
-        for begin in range(0, len(users), step):
-            part = users[begin : begin + step]
-            scores = np.ascontiguousarray(score(part, evidence[part]), np.float32)
-            arrays = (scores, part, items[begin : begin + step], values[begin : begin + step])
-            shares = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
-            done = [
-                pool.submit(select_best, chunk, rows, seen.indptr, seen.indices, best, best_values)
-                for chunk, rows, best, best_values in shares
-            ]
-            for share in done:
-                share.result()
-    return Ranking(users, items, values)
+        done = [
+            pool.submit(select_best, chunk, own, seen.indptr, seen.indices, best, best_values)
+            for chunk, own, best, best_values in shares
+        ]
+        for share in done:
+            share.result()
+    return items, values
+
+
+def hits_of_rows(
+    scores: Float32[NDArray[np.float32], "n columns"],
+    there: Bool[NDArray[np.bool_], "n columns"],
+    relevant: Bool[NDArray[np.bool_], "n columns"],
+    k: int,
+) -> Bool[NDArray[np.bool_], "n k"]:
+    """Whether the column at each rank is relevant. Ties go to the smaller column.
+
+    Args:
+        scores: a row for each user.
+        there: which columns are ranked.
+        relevant: which are to be found.
+        k: how many ranks.
+    """
+    from recsvc.evaluation._top_k import mark_hits
+
+    hits = np.zeros((len(scores), k), bool)
+    mark_hits(scores, there, relevant, hits)
+    return hits
 
 
 def evaluate(

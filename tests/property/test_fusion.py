@@ -1,5 +1,6 @@
 """The blend: one linear score, taken apart exactly, its weights learned."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -141,6 +142,14 @@ class Validation:
     seen: list[np.ndarray]
     held_out: list[np.ndarray]
 
+    def candidates(self, scores: Iterable[np.ndarray], per_signal: int = 200) -> Candidates:
+        seen, held_out = marked(self.seen), marked(self.held_out)
+        return collect_candidates(list(scores), seen, held_out, per_signal=per_signal)
+
+
+def marked(rows: list[np.ndarray]) -> sp.csr_matrix:
+    return sp.csr_matrix(np.array([np.isin(np.arange(60), own) for own in rows], np.float32))
+
 
 def validation(seed: int) -> Validation:
     """`good` puts what is held out first, `noise` says nothing, `half` is in between."""
@@ -178,7 +187,7 @@ def ndcg(scores: np.ndarray, made: Validation, k: int) -> np.ndarray:
 
 def test_planted_signal_wins() -> None:
     made = validation(0)
-    candidates = collect_candidates(list(made.scores.values()), made.seen, made.held_out)
+    candidates = made.candidates(made.scores.values())
     weights, reached = learn_weights(candidates, list(made.scores))
     assert weights["good"] == 1.0
     assert weights["noise"] <= 0.25
@@ -192,7 +201,7 @@ def test_only_chance_puts_the_blend_below_the_best_single_signal(seed: int) -> N
     rng = np.random.default_rng(100 + seed)
     other = made.scores["half"] + rng.normal(size=(40, 60)).astype(np.float32)
     made.scores["other"] = other
-    candidates = collect_candidates(list(made.scores.values()), made.seen, made.held_out)
+    candidates = made.candidates(made.scores.values())
     weights, reached = learn_weights(candidates, list(made.scores))
     assert max(weights.values()) == 1.0
     assert min(weights.values()) >= 0.0
@@ -214,7 +223,7 @@ def test_a_signal_is_taken_alone_where_it_is_better_than_by_chance(
     assert gain.mean() > 0.0
     assert (gain.mean() > gain.std() / np.sqrt(len(gain))) == alone
     scores = [made.scores["noise"], half]
-    candidates = collect_candidates(scores, made.seen, made.held_out)
+    candidates = made.candidates(scores)
     monkeypatch.setattr(fusion, "_ascend", lambda _some, _k: np.array([noise, 1.0]))
     taken, _ = learn_weights(candidates, ["noise", "half"])
     assert taken == {"noise": 0.0 if alone else pytest.approx(noise), "half": 1.0}
@@ -223,9 +232,7 @@ def test_a_signal_is_taken_alone_where_it_is_better_than_by_chance(
 def test_candidates_are_the_best_unseen_items_of_each_signal() -> None:
     made = validation(3)
     names = list(made.scores)
-    candidates = collect_candidates(
-        [made.scores[name] for name in names], made.seen, made.held_out, per_signal=5
-    )
+    candidates = made.candidates(made.scores.values(), per_signal=5)
     for user in range(40):
         wanted: set[int] = set()
         for name in names:
@@ -241,6 +248,18 @@ def test_candidates_are_the_best_unseen_items_of_each_signal() -> None:
             item in made.held_out[user] for item in items
         ]
         assert candidates.n_relevant[user] == 3
+
+
+def test_what_a_signal_says_nothing_about_is_no_candidate_of_it() -> None:
+    made = validation(3)
+    some, spoken = np.zeros((40, 60), np.float32), made.scores["good"]
+    some[:, :20] = spoken[:, :20]
+    some[7] = 0.0
+    candidates = made.candidates([some])
+    for user, seen in enumerate(made.seen):
+        there = 0 if user == 7 else 20 - np.count_nonzero(seen < 20)
+        assert candidates.present[user].sum() == there
+    assert candidates.n_relevant.tolist() == [3] * 40
 
 
 def planted(seed: int, share: float, users: int = 500) -> Candidates:
@@ -272,11 +291,7 @@ def test_candidates_in_parts_are_those_of_all_users_at_once(
 ) -> None:
     made = validation(4)
     every = list(made.scores.values())
-    seen, held_out = (
-        sp.csr_matrix(np.array([np.isin(np.arange(60), own) for own in rows], np.float32))
-        for rows in (made.seen, made.held_out)
-    )
-    whole = collect_candidates(every, made.seen, made.held_out, per_signal=200)
+    whole = made.candidates(every)
     monkeypatch.setattr(fusion, "SCORES_AT_ONCE", 7 * 60 * len(every))
     asked: list[int] = []
 
@@ -284,7 +299,7 @@ def test_candidates_in_parts_are_those_of_all_users_at_once(
         asked.append(len(every[0][some]))
         return [scores[some] for scores in every]
 
-    parts = candidates_in_parts(score, len(every), seen, held_out)
+    parts = candidates_in_parts(score, len(every), marked(made.seen), marked(made.held_out))
     assert asked == [7, 7, 7, 7, 7, 5]
     np.testing.assert_array_equal(parts.features, whole.features)
     np.testing.assert_array_equal(parts.relevant, whole.relevant)

@@ -6,8 +6,10 @@ from recsvc.evaluation.metrics import (
     CUTS,
     USER_METRICS,
     Ranking,
+    best_of_rows,
     bootstrap,
     evaluate,
+    hits_of_rows,
     mean_ndcg,
     paired_difference,
     top_k,
@@ -246,3 +248,24 @@ def test_different_users_cannot_be_paired() -> None:
     third = evaluate(ranking_of([[0, 1]]), matrix([[0]], 2), matrix([[0]], 2), cuts=(2,))
     with pytest.raises(ValueError, match="no metric in common"):
         paired_difference(first, third)
+
+
+@pytest.mark.parametrize("k", [1, 3, 8])
+def test_hits_of_rows_are_those_of_a_sorted_list(k: int) -> None:
+    rng = np.random.default_rng(k)
+    scores = rng.integers(0, 4, (50, 8)).astype(np.float32)  # many ties
+    there, relevant = rng.random((50, 8)) < 0.7, rng.random((50, 8)) < 0.4
+    hits = hits_of_rows(scores, there, relevant, k)
+    for row in range(50):
+        order = sorted(np.flatnonzero(there[row]), key=lambda column: -scores[row, column])[:k]
+        expected = [bool(relevant[row, column]) for column in order]
+        assert hits[row].tolist() == expected + [False] * (k - len(expected))
+
+
+def test_best_of_rows_leaves_out_what_is_stored_and_fills_up_with_nothing() -> None:
+    scores = np.array([[1, 3, 3, -np.inf], [np.nan, 2, 0, 5]], np.float32)
+    left_out = sp.csr_matrix(np.array([[0, 0, 0, 0], [0, 1, 0, 0]], np.float32))
+    items, values = best_of_rows(scores, 4, left_out)
+    assert items.tolist() == [[1, 2, 0, -1], [3, 2, -1, -1]]
+    assert values.tolist() == [[3, 3, 1, -np.inf], [5, 0, -np.inf, -np.inf]]
+    assert best_of_rows(scores, 0)[0].shape == (2, 0)
