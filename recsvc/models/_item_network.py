@@ -28,6 +28,7 @@ from loaders.types import IdMap
 from recsvc.models._factors import factor_memory_bytes, to_numpy
 from recsvc.models._neighbours import Links
 from recsvc.models._network import NetworkLearner, NetworkOptions, Shapes, row_sums
+from recsvc.models._vectors import VectorModel
 from recsvc.models.base import TrainingData
 from recsvc.signals.inductive import InductiveSignal
 
@@ -40,30 +41,19 @@ Vectors = Float32[NDArray[np.float32], "items dim"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ItemNetworkModel:
+class ItemNetworkModel(VectorModel):
     """The vectors of items, and what items send to new ones.
 
+    A source vector is s_j, that of an item t_i of length 1, that of a user Σ_j e_uj s_j; all of
+    them are 0 without evidence.
+
     Attributes:
-        name: the name in `MODELS`.
-        user_vectors: Σ_j e_uj s_j.
-        item_vectors: t_i of length 1; 0 without evidence.
-        source_vectors: s_j; 0 without evidence.
         sent_source: m_j B_s + c_s.
         sent_target: m_j B_t + c_t.
     """
 
-    name: str
-    user_vectors: Float32[NDArray[np.float32], "users dim"]
-    item_vectors: Vectors
-    source_vectors: Vectors
     sent_source: Vectors
     sent_target: Vectors
-
-    def scores(
-        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
-    ) -> Float32[NDArray[np.float32], "n items"]:
-        """See `FittedModel.scores`: of the evidence as it is given."""
-        return np.asarray((evidence @ self.source_vectors) @ self.item_vectors.T, np.float32)
 
     def signal(self, items: IdMap) -> InductiveSignal:
         """See `FittedModel.signal`."""

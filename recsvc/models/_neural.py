@@ -67,6 +67,13 @@ class NeuralOptions(TrainerOptions):
     """Weight of the squared norms of the vectors."""
 
 
+class LayeredOptions(NeuralOptions):
+    """Options of a similarity with layers."""
+
+    layers: int = Field(default=3, ge=1, le=6)
+    """L: the first is as wide as a vector, each other half as wide as the one below."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NeuralModel:
     """Vectors, and what makes a score of two of them.

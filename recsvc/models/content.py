@@ -1,17 +1,16 @@
 """Likeness of what items say of themselves: their texts and images, by an encoder."""
 
-from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
-import scipy.sparse as sp
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from numpy.typing import NDArray
 from pydantic import Field
 
 from loaders.types import IdMap
 from recsvc.content.options import ContentSource
 from recsvc.errors import TrainingError
+from recsvc.models._vectors import VectorModel
 from recsvc.models.base import (
     FitReport,
     FitRun,
@@ -35,30 +34,14 @@ class ContentOptions(ContentSource, ModelOptions):
     all directions the same."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ContentModel:
+class ContentModel(VectorModel):
     """Vectors of what nodes say of themselves.
 
-    Attributes:
-        user_vectors: the direction of Σ_j e_uj c_j and of the user's own text.
-        item_vectors: c_i.
-        source_vectors: c_j.
+    Both vectors of an item are c_i; that of a user has the direction of Σ_j e_uj c_j and of the
+    user's own text.
     """
 
-    user_vectors: Float32[NDArray[np.float32], "users dim"]
-    item_vectors: Float32[NDArray[np.float32], "items dim"]
-    source_vectors: Float32[NDArray[np.float32], "items dim"]
-
-    @property
-    def name(self) -> str:
-        """See `FittedModel.name`."""
-        return "content"
-
-    def scores(
-        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
-    ) -> Float32[NDArray[np.float32], "n items"]:
-        """See `FittedModel.scores`: Σ_j e_j · <c_j, c_i>."""
-        return np.asarray((evidence @ self.source_vectors) @ self.item_vectors.T, np.float32)
+    __slots__ = ()
 
     def signal(self, items: IdMap) -> ContentSignal:
         """See `FittedModel.signal`."""
@@ -100,7 +83,7 @@ def fit(data: TrainingData, options: ContentOptions, run: FitRun) -> tuple[Conte
     users = _directions(np.asarray(data.evidence @ items, np.float32))
     if (own := data.graph.content.get("User")) is not None:
         users = _directions(users + _directions(np.asarray(own @ main, np.float32)))
-    model = ContentModel(users, items, items)
+    model = ContentModel("content", users, items, items)
     return model, FitReport.without_epochs(start, memory_bytes(data, options))
 
 

@@ -2,19 +2,18 @@
 # scipy's sparse products are typed in part: what they return is often unknown.
 """FastRP: vectors that keep, in fewer numbers, where short random walks go."""
 
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Annotated
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator
 
-from loaders.types import IdMap
 from recsvc.blend.options import split_commas
 from recsvc.models._nodes import Relationship, homogeneous_graph
+from recsvc.models._vectors import VectorModel
 from recsvc.models.base import (
     FitReport,
     FitRun,
@@ -25,7 +24,6 @@ from recsvc.models.base import (
     require_evidence,
 )
 from recsvc.signals.degrees import degrees, power
-from recsvc.signals.embedding import EmbeddingSignal
 
 SEARCH: SearchSpace = {
     "dimensions": (128, 256, 512),
@@ -60,40 +58,6 @@ class FastRPOptions(ModelOptions):
         return weights
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FastRPModel:
-    """Projected walk probabilities.
-
-    With the degree exponent β = -1/2 and γ, the exponent of popularity, at 1, <N_j, d_i N_i> is
-    an estimate, for an undirected graph, of Σ_k Σ_l α_k α_l (S^(k+l))_ji: how likely a walk from
-    j is at item i after k + l steps.
-
-    Attributes:
-        user_vectors: N of the users.
-        item_vectors: d_i^γ N_i.
-        source_vectors: N of the items.
-    """
-
-    user_vectors: Float32[NDArray[np.float32], "users dim"]
-    item_vectors: Float32[NDArray[np.float32], "items dim"]
-    source_vectors: Float32[NDArray[np.float32], "items dim"]
-
-    @property
-    def name(self) -> str:
-        """See `FittedModel.name`."""
-        return "fastrp"
-
-    def scores(
-        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
-    ) -> Float32[NDArray[np.float32], "n items"]:
-        """See `FittedModel.scores`: Σ_j e_j · <N_j, d_i^γ N_i>."""
-        return np.asarray((evidence @ self.source_vectors) @ self.item_vectors.T, np.float32)
-
-    def signal(self, items: IdMap) -> EmbeddingSignal:
-        """See `FittedModel.signal`."""
-        return EmbeddingSignal(self.name, items, self.source_vectors, self.item_vectors)
-
-
 def memory_bytes(data: TrainingData, options: FastRPOptions) -> int:
     """Bytes of the graph and of the tables: of a step, the one before, the sum, the result."""
     graph = data.graph
@@ -102,13 +66,18 @@ def memory_bytes(data: TrainingData, options: FastRPOptions) -> int:
     return 2 * 3 * 16 * edges + 4 * 4 * nodes * options.dimensions
 
 
-def fit(data: TrainingData, options: FastRPOptions, run: FitRun) -> tuple[FastRPModel, FitReport]:
+def fit(data: TrainingData, options: FastRPOptions, run: FitRun) -> tuple[VectorModel, FitReport]:
     """Project. See `Fit`.
+
+    K(j, i) = <N_j, d_i^γ N_i>
 
     N = Σ_k α_k S^k L R, with α the iteration weights, S = D^-1 A the transitions of a random walk,
     L = diag((d_j / 2m)^β), β the degree exponent, and 2m = Σ_j d_j (Chen et al. 2019, "Fast and
     accurate network embeddings via very sparse random projection", §3.3 and algorithm 1). L R is
     made once, then each step is one sparse product.
+
+    With β = -1/2 and γ, the exponent of popularity, at 1, K(j, i) is an estimate, for an undirected
+    graph, of Σ_k Σ_l α_k α_l (S^(k+l))_ji: how likely a walk from j is at item i after k + l steps.
 
     Raises:
         TrainingError: there is no evidence.
@@ -120,7 +89,7 @@ def fit(data: TrainingData, options: FastRPOptions, run: FitRun) -> tuple[FastRP
     users, items = data.evidence.shape
     own, degree = slice(users, users + items), degrees(weights, 1)[users : users + items]
     target = vectors[own] * (degree**options.popularity)[:, None].astype(np.float32)
-    model = FastRPModel(vectors[:users], target, vectors[own])
+    model = VectorModel("fastrp", vectors[:users], target, vectors[own])
     report = FitReport.without_epochs(start, memory_bytes(data, options))
     return model, report
 

@@ -1,11 +1,9 @@
 """MLP: a similarity of two vectors that layers learn."""
 
-from pydantic import Field
-
 from recsvc.models._neural import (
     NEURAL_SEARCH,
+    LayeredOptions,
     NeuralModel,
-    NeuralOptions,
     fit_neural,
     neural_memory_bytes,
 )
@@ -17,11 +15,8 @@ LINEAR = False
 SEARCH = NEURAL_SEARCH
 
 
-class MLPOptions(NeuralOptions):
+class MLPOptions(LayeredOptions):
     """Options of the multi-layer perceptron."""
-
-    layers: int = Field(default=3, ge=1, le=6)
-    """L: the first is as wide as a vector, each other half as wide as the one below."""
 
 
 def memory_bytes(data: TrainingData, options: MLPOptions) -> int:

@@ -1,11 +1,9 @@
 """NCF, or NeuMF: GMF and MLP, each with vectors of its own, added up."""
 
-from pydantic import Field
-
 from recsvc.models._neural import (
     NEURAL_SEARCH,
+    LayeredOptions,
     NeuralModel,
-    NeuralOptions,
     fit_neural,
     neural_memory_bytes,
 )
@@ -17,11 +15,8 @@ LINEAR = False
 SEARCH = NEURAL_SEARCH
 
 
-class NCFOptions(NeuralOptions):
+class NCFOptions(LayeredOptions):
     """Options of neural matrix factorisation; each part has vectors of length `dimensions`."""
-
-    layers: int = Field(default=3, ge=1, le=6)
-    """L: the first is as wide as a vector, each other half as wide as the one below."""
 
 
 def memory_bytes(data: TrainingData, options: NCFOptions) -> int:

@@ -1,16 +1,13 @@
 """PureSVD: the largest singular vectors of what users did."""
 
-from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float32, Int64
-from numpy.typing import NDArray
 from pydantic import Field
 
-from loaders.types import IdMap
 from recsvc.models._spectral import filter_bytes, largest_singular_value, singular_vectors
+from recsvc.models._vectors import VectorModel
 from recsvc.models.base import (
     FitReport,
     FitRun,
@@ -20,7 +17,6 @@ from recsvc.models.base import (
     TrainingData,
     require_evidence,
 )
-from recsvc.signals.embedding import EmbeddingSignal
 
 SEARCH: SearchSpace = {"dimensions": Range(8, 512, logarithmic=True)}
 
@@ -32,50 +28,21 @@ class SVDOptions(ModelOptions):
     """Singular vectors that are kept; no more than the rank of the evidence count."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SVDModel:
-    """The right singular vectors V, and the rows of E V.
-
-    Attributes:
-        user_vectors: Σ_j e_uj v_j.
-        item_vectors: v_i, the rows of V.
-        source_vectors: the same.
-    """
-
-    user_vectors: Float32[NDArray[np.float32], "users dim"]
-    item_vectors: Float32[NDArray[np.float32], "items dim"]
-    source_vectors: Float32[NDArray[np.float32], "items dim"]
-
-    @property
-    def name(self) -> str:
-        """See `FittedModel.name`."""
-        return "svd"
-
-    def scores(
-        self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
-    ) -> Float32[NDArray[np.float32], "n items"]:
-        """See `FittedModel.scores`: Σ_j e_j · <v_j, v_i>."""
-        return np.asarray(evidence @ self.source_vectors, np.float32) @ self.item_vectors.T
-
-    def signal(self, items: IdMap) -> EmbeddingSignal:
-        """See `FittedModel.signal`."""
-        return EmbeddingSignal(self.name, items, self.source_vectors, self.item_vectors)
-
-
 def memory_bytes(data: TrainingData, options: SVDOptions) -> int:
     """Bytes of the evidence, the blocks in which the vectors are found, and all vectors."""
     vectors = 4 * sum(data.evidence.shape) * options.dimensions
     return filter_bytes(data, options.dimensions) + vectors
 
 
-def fit(data: TrainingData, options: SVDOptions, run: FitRun) -> tuple[SVDModel, FitReport]:
+def fit(data: TrainingData, options: SVDOptions, run: FitRun) -> tuple[VectorModel, FitReport]:
     """Find the vectors. See `Fit`.
 
     K(j, i) = <v_j, v_i>,  E ≈ U S Vᵀ
 
     with S the largest singular values of the evidence E, in which 0 stands for what nobody did
     (Cremonesi, Koren & Turrin 2010, "Performance of recommender algorithms on top-n recommendation
-    tasks", §3.2, PureSVD: the scores are E V Vᵀ).
+    tasks", §3.2, PureSVD: the scores are E V Vᵀ). The vectors of items are the rows of V,
+    those of users the rows of E V.
 
     Raises:
         TrainingError: there is no evidence.
@@ -87,4 +54,4 @@ def fit(data: TrainingData, options: SVDOptions, run: FitRun) -> tuple[SVDModel,
     vectors = singular_vectors(scaled, options.dimensions, run.seed, told=run.told)
     users = np.asarray(data.evidence @ vectors, np.float32)
     report = FitReport.without_epochs(start, memory_bytes(data, options))
-    return SVDModel(users, vectors, vectors), report
+    return VectorModel("svd", users, vectors, vectors), report

@@ -3,8 +3,9 @@ import pytest
 import scipy.sparse as sp
 
 from loaders.types import Edges, HeteroGraph, IdMap, Interactions
+from recsvc.models._vectors import VectorModel
 from recsvc.models.base import FitRun, TrainingData
-from recsvc.models.fastrp import FastRPModel, FastRPOptions, fit, very_sparse_projection
+from recsvc.models.fastrp import FastRPOptions, fit, very_sparse_projection
 from tests.unit.models.made import ITEMS, USERS, made_evidence
 
 
@@ -21,7 +22,7 @@ def made_data() -> TrainingData:
     return TrainingData(graph, made_evidence())
 
 
-def fitted(seed: int = 0, **values: object) -> FastRPModel:
+def fitted(seed: int = 0, **values: object) -> VectorModel:
     return fit(made_data(), FastRPOptions.model_validate(values), FitRun(seed=seed))[0]
 
 

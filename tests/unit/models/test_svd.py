@@ -1,12 +1,13 @@
 import numpy as np
 
+from recsvc.models._vectors import VectorModel
 from recsvc.models.base import FitRun, TrainingData
-from recsvc.models.svd import SVDModel, SVDOptions, fit
+from recsvc.models.svd import SVDOptions, fit
 from tests.unit.models.made import ITEMS, USERS, made_evidence
 from tests.unit.models.test_fastrp import made_data
 
 
-def fitted(dimensions: int, seed: int = 0, scale: float = 1.0) -> SVDModel:
+def fitted(dimensions: int, seed: int = 0, scale: float = 1.0) -> VectorModel:
     data = made_data()
     data = TrainingData(data.graph, (data.evidence * scale).astype(np.float32))
     return fit(data, SVDOptions(dimensions=dimensions), FitRun(seed=seed))[0]
