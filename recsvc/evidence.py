@@ -113,6 +113,13 @@ class EvidenceRows:
         return EvidenceRows(self.position[some], self.row[some], self.weight[some], since)
 
 
+def of_users(
+    given: EvidenceMatrices, users: slice | Int64[NDArray[np.int64], " n"]
+) -> EvidenceMatrices:
+    """The evidence of some of the users, by their rows."""
+    return {kind: known[users] for kind, known in given.items()}
+
+
 def latest_evidence(given: EvidenceMatrices, half_life: float) -> sp.csr_matrix:
     """`EvidenceRows.latest` of many users, [users, items].
 

@@ -21,7 +21,7 @@ from recsvc.blend.weights import Candidates, candidates_in_parts, random_halves,
 from recsvc.evaluation.groups import BY_ITEMS_KNOWN
 from recsvc.evaluation.metrics import accuracy
 from recsvc.evaluation.splits import entries
-from recsvc.evidence import EvidenceKind, EvidenceMatrices
+from recsvc.evidence import EvidenceKind, EvidenceMatrices, of_users
 from recsvc.signals import Signal
 
 USUAL: Final = Reliance(prior=1.5, follows=0.5, people=0.25)
@@ -137,11 +137,10 @@ def cut_users(
         left.append(entries(whole, rank < most)[chosen])
     of = np.concatenate(user)
     some_items = sp.csr_matrix(sp.vstack(left, format="csr", dtype=np.float32))
-    whole_users: EvidenceMatrices = {kind: own[of] for kind, own in given.items()}
-    evidence: EvidenceMatrices = {**whole_users, "item": some_items}
+    evidence: EvidenceMatrices = {**of_users(given, of), "item": some_items}
 
     def scores(some: slice) -> list[Float32[NDArray[np.float32], "n items"]]:
-        own: EvidenceMatrices = {kind: known[some] for kind, known in evidence.items()}
+        own = of_users(evidence, some)
         weighted = [
             np.float32(weights[s.name]) * scaled_scores(s, s.weighed_of(own)) for s in signals
         ]

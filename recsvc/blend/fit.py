@@ -27,7 +27,7 @@ from recsvc.blend.options import BlendOptions
 from recsvc.blend.parts import Fitted, Tables
 from recsvc.blend.reliance import ALIKE, Reliance, effective_counts
 from recsvc.blend.weights import Candidates, candidates_in_parts
-from recsvc.evidence import EvidenceKind, EvidenceMatrices
+from recsvc.evidence import EvidenceKind, EvidenceMatrices, of_users
 from recsvc.signals import RowSignal, Signal
 from recsvc.signals.content import share_of
 from recsvc.signals.metapath import (
@@ -150,7 +150,7 @@ class SplitSignals:
         self, some: slice | Int64[NDArray[np.int64], " n"]
     ) -> list[Float32[NDArray[np.float32], "n items"]]:
         """Scores by each signal, what λ is put on, and the prior, for some users of the split."""
-        given: EvidenceMatrices = {kind: own[some] for kind, own in self.given.items()}
+        given = of_users(self.given, some)
         scores = [scaled_scores(signal, signal.weighed_of(given)) for signal in self.signals]
         raw = (found[some].toarray() for found in self.paths.values())
         scores += [(s * unit_rms(s)[:, None]).astype(np.float32) for s in raw]

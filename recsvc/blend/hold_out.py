@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from loaders.types import HeteroGraph
 from recsvc.blend.options import BlendOptions
 from recsvc.evaluation.splits import MANY, entries, hold_out_again, id_numbers, without_pairs
-from recsvc.evidence import EvidenceMatrices, pair_times, since_matrix
+from recsvc.evidence import EvidenceMatrices, of_users, pair_times, since_matrix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,4 +87,4 @@ def all_evidence(
         "user": graph.follows.matrix(n, n, weighted=False),
         "category": graph.prefers.matrix(n, len(graph.categories)),
     }
-    return found if users is None else {kind: own[users] for kind, own in found.items()}
+    return found if users is None else of_users(found, users)

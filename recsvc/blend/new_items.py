@@ -22,7 +22,7 @@ from recsvc.blend.fit import SplitSignals
 from recsvc.blend.reliance import Reliance, effective_counts
 from recsvc.blend.weights import Candidates, candidates_in_parts, learn_weights
 from recsvc.evaluation.splits import entries, id_numbers
-from recsvc.evidence import EvidenceMatrices
+from recsvc.evidence import EvidenceMatrices, of_users
 from recsvc.signals import Signal
 from recsvc.signals.metapath import follows_people, metapath_kinds
 
@@ -90,7 +90,7 @@ def _candidates(
     def scores(some: slice) -> list[Float32[NDArray[np.float32], "n items"]]:
         usual = np.zeros((len(split.users[some]), len(new)), np.float32)
         own = np.zeros_like(usual)
-        asking: EvidenceMatrices = {kind: matrix[some] for kind, matrix in given.items()}
+        asking = of_users(given, some)
         for signal in signals.signals:
             scaled = scaled_scores(signal, signal.weighed_of(asking))
             if signal is content:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.blend.blend import LEAST_WEIGHT, reciprocal_ranks
-from recsvc.evidence import EvidenceMatrices
+from recsvc.evidence import EvidenceMatrices, of_users
 from recsvc.models.base import FittedModel
 from recsvc.signals.base import Signal
 
@@ -42,10 +42,7 @@ class RankFusionModel:
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
     ) -> Float32[NDArray[np.float32], "n items"]:
         """See `FittedModel.scores`."""
-        besides: EvidenceMatrices = {
-            kind: known[user_index] for kind, known in self.besides.items()
-        }
-        given: EvidenceMatrices = {**besides, "item": evidence}
+        given: EvidenceMatrices = {**of_users(self.besides, user_index), "item": evidence}
         lists = [
             *(part.scores(user_index, evidence) for part in self.parts),
             *(signal.batch_scores(signal.weighed_of(given)) for signal in self.side),

@@ -27,7 +27,7 @@ from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.blend.weights import PER_SIGNAL, SCORES_AT_ONCE
 from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import mean_ndcg
-from recsvc.evidence import EvidenceMatrices
+from recsvc.evidence import EvidenceMatrices, of_users
 from recsvc.models import MODELS
 from recsvc.models._hybrid_options import HybridOptions
 from recsvc.models._rank_fusion import RankFusionModel
@@ -79,10 +79,7 @@ class HybridModel:
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
     ) -> Float32[NDArray[np.float32], "n items"]:
         """See `FittedModel.scores`; a weight below 0 is a dislike."""
-        besides: EvidenceMatrices = {
-            kind: known[user_index] for kind, known in self.besides.items()
-        }
-        given: EvidenceMatrices = {**besides, "item": evidence}
+        given: EvidenceMatrices = {**of_users(self.besides, user_index), "item": evidence}
         return self.blend.batch_scores(given)
 
     def signal(self, items: IdMap) -> None:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph, IdMap
 from recsvc.blend.ranking import best_items
-from recsvc.evidence import EvidenceMatrices, evidence_matrix, seen_matrix, since_matrix
+from recsvc.evidence import (
+    EvidenceMatrices,
+    evidence_matrix,
+    of_users,
+    seen_matrix,
+    since_matrix,
+)
 from recsvc.settings import EventSettings
 from recsvc.snapshot.arrays import Snapshot
 
@@ -103,9 +109,7 @@ def recommend_all(
     available = np.asarray(snapshot.available)
     for start in range(0, len(rows), _USERS_PER_CHUNK):
         chunk = rows[start : start + _USERS_PER_CHUNK]
-        scores = snapshot.blend.batch_scores(
-            {kind: matrix[chunk] for kind, matrix in evidence.by_kind.items()}
-        )
+        scores = snapshot.blend.batch_scores(of_users(evidence.by_kind, chunk))
         for position, user in enumerate(chunk.tolist()):
             allowed = available.copy()
             allowed[evidence.seen[user].indices] = False

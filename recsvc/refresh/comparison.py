@@ -31,7 +31,7 @@ from recsvc.evaluation.metrics import (
     paired_difference,
     top_k,
 )
-from recsvc.evidence import EvidenceKind, EvidenceMatrices
+from recsvc.evidence import EvidenceKind, EvidenceMatrices, of_users
 from recsvc.models import ModelOptions
 from recsvc.refresh.fine_tuning_state import read_state
 from recsvc.refresh.gate import LEAST_COMMON, Comparison
@@ -167,7 +167,7 @@ def evaluated(
     """
 
     def score(rows: Int64[NDArray[np.int64], " n"]) -> Float32[NDArray[np.float32], "n items"]:
-        found = blend.batch_scores({kind: own[rows] for kind, own in given.items()})
+        found = blend.batch_scores(of_users(given, rows))
         found[:, left_out] = -np.inf
         return found
 

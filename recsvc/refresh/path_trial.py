@@ -27,7 +27,7 @@ from recsvc.blend.weights import Candidates
 from recsvc.errors import RefreshError
 from recsvc.evaluation.metrics import Estimate, bootstrap
 from recsvc.event_kinds import EventSettings, speaking_kinds
-from recsvc.evidence import EvidenceKind, evidence_matrix
+from recsvc.evidence import EvidenceKind, evidence_matrix, of_users
 from recsvc.explain.path_clauses import path_in_clauses
 from recsvc.graph.pasteable_cypher import path_parameters
 from recsvc.graph.rows import found_path
@@ -198,7 +198,7 @@ def _with(
     return replace(
         signals,
         split=replace(signals.split, users=signals.split.users[order]),
-        given={kind: own[order] for kind, own in signals.given.items()},
+        given=of_users(signals.given, order),
         signals=tuple(signal for signal in signals.signals if signal.name != name),
         paths=others | {name: raw},
     )
