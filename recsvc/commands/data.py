@@ -256,7 +256,7 @@ def report(
 
     Or what a refresh did.
     """
-    from recsvc.refresh.report import sections_of
+    from recsvc.refresh.page import sections_of
     from recsvc.refresh.run_journal import read_manifest
     from recsvc.report import build_report
     from recsvc.report.page import write_sections

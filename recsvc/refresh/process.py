@@ -37,4 +37,4 @@ def refresh_command(
 
 def page_command(home: Path, run: str) -> list[str]:
     """The command line that writes the page of a run to stdout."""
-    return [sys.executable, "-m", "recsvc.refresh.report", str(home), run]
+    return [sys.executable, "-m", "recsvc.refresh.page", str(home), run]

@@ -19,6 +19,11 @@ def readable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\u200d" else "\ufffd" for c in short)
 
 
+def one_line(text: str) -> str:
+    """A text of any length as one line; what cannot be printed becomes U+FFFD."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table; every row has a cell for each column.

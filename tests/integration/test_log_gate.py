@@ -15,8 +15,8 @@ from recsvc.experiments.off_policy import PolicyValue
 from recsvc.recommend.batch import batch_evidence, recommend_all
 from recsvc.recommend.estimates import Estimates
 from recsvc.refresh.log_comparison import LogComparison, OutcomeLog, exploring_scenarios
+from recsvc.refresh.page import refresh_page
 from recsvc.refresh.pipeline import refresh
-from recsvc.refresh.report import refresh_page
 from recsvc.refresh.run_journal import read_manifest
 from recsvc.scenarios.stored import CurrentScenario
 from recsvc.settings import load_settings

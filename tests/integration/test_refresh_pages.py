@@ -15,9 +15,9 @@ from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.blend import fit as blend_fit
 from recsvc.errors import SnapshotError
 from recsvc.evaluation.splits import id_numbers
-from recsvc.refresh import list_diff as list_changes
+from recsvc.refresh import list_diff
+from recsvc.refresh.page import refresh_page
 from recsvc.refresh.process import REFUSED
-from recsvc.refresh.report import refresh_page
 from recsvc.refresh.run_journal import new_name
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.refresh.sampled_lists import SampledLists, forget, read_lists
@@ -173,8 +173,8 @@ def test_who_is_deleted_while_the_lists_are_made_is_not_in_them(
         deleted.append(number)
         return found
 
-    changed_lists = list_changes.changed_lists
-    monkeypatch.setattr(list_changes, "changed_lists", compare)
+    changed_lists = list_diff.changed_lists
+    monkeypatch.setattr(list_diff, "changed_lists", compare)
     refreshed()
     folder = newest(tmp_path / "home")
     lists = read_lists(folder)
@@ -192,7 +192,7 @@ def test_lists_that_cannot_be_made_do_not_fail_the_refresh(
     def damaged(*_arguments: Any) -> bytes:
         raise SnapshotError("the arrays are damaged")
 
-    monkeypatch.setattr(list_changes, "stored_parts", damaged)
+    monkeypatch.setattr(list_diff, "stored_parts", damaged)
     assert refreshed().versions == active(gateway) == {"hybrid": 2, "fastrp": 2}
     page = page_of(tmp_path / "home")
     assert "They could not be compared: SnapshotError: the arrays are damaged." in page

@@ -11,7 +11,7 @@ import pytest
 
 from recsvc.errors import NotFoundError
 from recsvc.evaluation.splits import id_numbers
-from recsvc.refresh.report import refresh_page, refresh_sections
+from recsvc.refresh.page import refresh_page, refresh_sections
 from recsvc.refresh.run_journal import RefreshRun, new_name, opened_run
 from recsvc.refresh.run_manifest import RunIdentity, RunManifest
 from recsvc.refresh.sampled_lists import (

@@ -15,11 +15,13 @@ from recsvc.errors import NotFoundError
 from recsvc.evaluation.groups import UserGroup
 from recsvc.evaluation.metrics import Estimate
 from recsvc.event_kinds import shown_kind
+from recsvc.refresh.list_section import list_section
 from recsvc.refresh.log_section import log_section
 from recsvc.refresh.run_journal import read_manifest
-from recsvc.refresh.run_manifest import Metrics, RunAttempt, RunIdentity, RunManifest, RunStep
-from recsvc.refresh.sampled_lists import ListedItem, SampledLists, UserLists, read_lists
-from recsvc.report._parts import Bars, Cell, Intervals, Plot, Section, Table, readable
+from recsvc.refresh.run_manifest import Metrics, RunAttempt, RunIdentity, RunManifest
+from recsvc.refresh.sampled_lists import SampledLists, read_lists
+from recsvc.refresh.step_section import step_section
+from recsvc.report._parts import Cell, Intervals, Plot, Section, Table, one_line, readable
 from recsvc.report.page import page_text
 
 _BLEND = "hybrid"
@@ -55,10 +57,10 @@ def refresh_sections(manifest: RunManifest, lists: SampledLists | None) -> list[
         _by_items_known(manifest.by_items_known or ()),
         log_section(manifest),
         _weights(manifest),
-        _steps(manifest.steps),
+        step_section(manifest.steps),
         _attempts(manifest.attempts),
         _asked(manifest.identity, manifest.model_options or {}),
-        _lists(manifest, lists),
+        list_section(manifest, lists),
     ]
 
 
@@ -101,13 +103,8 @@ def _ending(manifest: RunManifest) -> str:
     kept = "What was active stayed active."
     if manifest.objections and (manifest.error or "").startswith("GateError"):
         return f"The gate refused the new version. {kept}"
-    return f"It failed: {_one_line(manifest.error)}. What was active by then stayed active."
-
-
-def _one_line(text: str | None) -> str:
-    """An error as one line of any length."""
-    words = " ".join((text or "nothing is known of why").split())
-    return "".join(c if c.isprintable() else "\ufffd" for c in words).rstrip(".")
+    why = one_line(manifest.error or "nothing is known of why").rstrip(".")
+    return f"It failed: {why}. What was active by then stayed active."
 
 
 def _change(manifest: RunManifest) -> str:
@@ -274,113 +271,6 @@ def _relied(reliance: Reliance | None) -> tuple[str, ...]:
         return (said,)
     named = ", ".join(f"{name} (20/m)^{each:g}" for name, each in reliance.items.items())
     return (said, f"With fewer than 20 items, of what starts from items, {named} times.")
-
-
-def _lists(manifest: RunManifest, lists: SampledLists | None) -> Section:
-    """What changed for a sample of users."""
-    heading = "What changes for a sample of users"
-    if lists is None:
-        return Section(heading, (_no_lists(manifest),))
-    mean, low, high = lists.overlap
-    longest = max((len(each.now) for each in lists.users), default=0)
-    sentences = (
-        f"The first {longest} items of {len(lists.users)} users by hybrid {lists.version}, which "
-        "was active, and by the new version, both from what the users had done when the graph was "
-        "read. A hash of their ids chose the users, so the next refresh takes mostly the same; "
-        "here they have short numbers.",
-        f"Of a list, {mean:.1%} stays on average (95% interval {low:.1%} to {high:.1%}).",
-    )
-    return Section(heading, sentences, tuple(map(_user_table, lists.users)), side_by_side=True)
-
-
-def _no_lists(manifest: RunManifest) -> str:
-    if reason := manifest.lists_error:
-        return f"They could not be compared: {_one_line(reason)}."
-    if manifest.weights and not manifest.compared_with:
-        return "No version of the blend was active to compare with."
-    return "The run ended before they could be compared."
-
-
-def _user_table(user: UserLists) -> Table:
-    before = {item.item_id: rank for rank, item in enumerate(user.before, start=1)}
-    now = {item.item_id: rank for rank, item in enumerate(user.now, start=1)}
-    gone = [item for item in user.before if item.item_id not in now]
-    rows = [
-        (
-            _item(item), now.get(item.item_id), before.get(item.item_id),
-            _moved(now.get(item.item_id), before.get(item.item_id)),
-        )
-        for item in (*user.now, *gone)
-    ]  # fmt: skip
-    stay = sum(item_id in before for item_id in now)
-    title = (
-        f"User {user.number}, who knows {user.items:,} items: {stay} of {len(user.now)} stay "
-        f"({user.overlap:.0%})"
-    )
-    return Table(title, ("item", "rank", "before", "change"), rows)
-
-
-def _moved(rank: int | None, before: int | None) -> str:
-    if before is None:
-        return "in"
-    if rank is None:
-        return "out"
-    if rank == before:
-        return "same"
-    return f"up {before - rank}" if rank < before else f"down {rank - before}"
-
-
-def _item(item: ListedItem) -> str:
-    return readable(f"{item.title} [{item.item_id}]" if item.title else item.item_id)
-
-
-def _steps(steps: Sequence[RunStep]) -> Section:
-    """Time and memory of each step, over all attempts."""
-    heading = "Steps"
-    if not steps:
-        return Section(heading, ("The run ended before its first step.",))
-    of: dict[str, list[RunStep]] = {}
-    for step in steps:
-        of.setdefault(step.name, []).append(step)
-    seconds = {name: sum(s.seconds or 0.0 for s in each) for name, each in of.items()}
-    peak = {name: _peak(each) for name, each in of.items()}
-    whole = sum(seconds.values()) or 1.0
-    rows = [
-        (
-            name, round(seconds[name], 2), peak[name], round(100.0 * seconds[name] / whole, 1),
-            each[-1].state, ", ".join(str(n) for n in sorted({s.attempt for s in each})),
-        )
-        for name, each in of.items()
-    ]  # fmt: skip
-    columns = ("step", "seconds", "peak MiB", "% of the time", "state", "attempts")
-    known = {name: value for name, value in peak.items() if value is not None}
-    return Section(
-        heading,
-        (
-            "Peak memory is the most that the process held during the step, with what earlier "
-            "steps had made.",
-        ),
-        (Table("Time and memory by step", columns, rows),),
-        (
-            _step_bars("Time by step", "seconds", seconds),
-            *((_step_bars("Peak memory by step", "MiB", known),) if known else ()),
-        ),
-    )
-
-
-def _peak(steps: Sequence[RunStep]) -> float | None:
-    """In MiB; None where no system told."""
-    told = [step.memory_bytes for step in steps if step.memory_bytes is not None]
-    return round(max(told) / 2**20, 1) if told else None
-
-
-def _step_bars(title: str, unit: str, values: Mapping[str, float]) -> Plot:
-    most = max(values, key=lambda name: values[name])
-    ticks = [(float(at), readable(name)) for at, name in enumerate(values)]
-    return Bars(
-        title, f"The most is {values[most]:,.4g} {unit}, of {readable(most)}.", "step", unit,
-        list(values.values()), ticks, lying=True,
-    )  # fmt: skip
 
 
 def _attempts(attempts: Sequence[RunAttempt]) -> Section:
