@@ -126,6 +126,17 @@ def test_another_encoder_or_a_damaged_file_is_encoded_again(
         Describing(source, tmp_path).from_tables(graph_from_tables(folder, refuse), folder)
 
 
+def test_vectors_of_different_lengths_are_refused(
+    tmp_path: Path, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsvc.content.encode_nodes._AT_ONCE", 1)
+    folder = FolderTables(write(tmp_path / "tables", **SHOP))
+    source = ContentSource(encoder="tests.unit.content.encoding:ragged")
+    with pytest.raises(TrainingError, match="ragged gave 2 numbers for one text and 1 for another"):
+        Describing(source, tmp_path).from_tables(graph_from_tables(folder, refuse), folder)
+    assert len(asked) == 2
+
+
 def test_an_interrupted_run_goes_on_from_what_was_saved(
     tmp_path: Path, asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
