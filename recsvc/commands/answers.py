@@ -33,7 +33,7 @@ from recsvc.commands.connecting import (
     make_engine,
     mapped_graph,
     neo4j_address,
-    open_revisions,
+    open_write_counters,
     with_engine,
 )
 from recsvc.errors import FOLDER_ERRNOS, SettingsError
@@ -41,7 +41,7 @@ from recsvc.recommend.engine import Engine
 from recsvc.recommend.home import home_document
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.recourse import Recourse, recourse_document
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.keys import key_file, key_ring
 from recsvc.settings import Settings, load_settings
@@ -231,8 +231,8 @@ def serve(
         uvicorn.run(service(), **options)
         return
     neo4j_address(settings, stopped=True)  # what is wrong is said once here, not by each process
-    if revisions := _revisions(settings):
-        revisions.close()
+    if write_counters := _write_counters(settings):
+        write_counters.close()
     application = f"{__name__}:{service.__name__}"
     config = uvicorn.Config(
         application, factory=True, workers=workers,
@@ -306,11 +306,11 @@ def _service() -> "FastAPI":
     # The arrays of a request are small, and threads of BLAS that wait for each other cost more.
     threadpool_limits(1, user_api="blas")
     settings = load_settings()
-    revisions = _revisions(settings)
-    if revisions is None:
+    write_counters = _write_counters(settings)
+    if write_counters is None:
         _log.warning("RECSVC_HOME cannot be written: no answer is kept", home=str(settings.home))
     engine = make_engine(
-        settings, settings.request_timeout_seconds, revisions, stopped=True,
+        settings, settings.request_timeout_seconds, write_counters, stopped=True,
         compares_for=_service_name(),
     )  # fmt: skip
     return create_app(
@@ -318,14 +318,14 @@ def _service() -> "FastAPI":
         refreshes=Refreshes(settings.home),
         keys=key_ring(settings),
         requests_per_minute=settings.requests_per_minute,
-        answer_cache=_answer_cache(settings, revisions),
+        answer_cache=_answer_cache(settings, write_counters),
         kit=kit(settings.events, mapped_graph(settings)),
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
     )
 
 
-def _revisions(settings: Settings) -> Revisions | None:
+def _write_counters(settings: Settings) -> WriteCounters | None:
     """The numbers of the newest writes; None where their folder cannot be written.
 
     A service answers without them, and only keeps no answers: none would end when it is too old.
@@ -334,18 +334,18 @@ def _revisions(settings: Settings) -> Revisions | None:
         OSError: something else is wrong with the file.
     """
     try:
-        return open_revisions(settings)
+        return open_write_counters(settings)
     except OSError as error:
         if error.errno not in FOLDER_ERRNOS:
             raise
         return None
 
 
-def _answer_cache(settings: Settings, revisions: Revisions | None) -> AnswerCache | None:
-    if revisions is None or not settings.answer_cache_seconds:
+def _answer_cache(settings: Settings, write_counters: WriteCounters | None) -> AnswerCache | None:
+    if write_counters is None or not settings.answer_cache_seconds:
         return None
     return AnswerCache(
-        revisions,
+        write_counters,
         seconds=settings.answer_cache_seconds,
         max_bytes=settings.answer_cache_megabytes * 2**20,
     )

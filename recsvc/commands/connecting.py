@@ -18,7 +18,7 @@ from recsvc.graph.store import Store
 from recsvc.outcomes.outcome import CLOCK_SKEW
 from recsvc.outcomes.recommendation_id import RecommendationIds, kept_secret
 from recsvc.recommend.engine import Engine
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 from recsvc.refresh.places import ANALYST, forget_here
 from recsvc.settings import Settings
 
@@ -131,24 +131,26 @@ def open_writing_gateway(settings: Settings) -> Generator[Neo4jGateway]:
         OSError: RECSVC_HOME cannot be written; nothing was.
         Neo4jError: it does not answer.
     """
-    revisions = open_revisions(settings)  # before anything is written: the disk may be full
+    write_counters = open_write_counters(
+        settings
+    )  # before anything is written: the disk may be full
     try:
         with open_gateway(settings) as gateway:
             yield gateway
     finally:
-        revisions.note_write(anybody=True)
-        revisions.close()
+        write_counters.note_write(anybody=True)
+        write_counters.close()
 
 
-def open_revisions(settings: Settings) -> Revisions:
+def open_write_counters(settings: Settings) -> WriteCounters:
     """The numbers of the newest writes."""
-    return Revisions(settings.home / "revisions")
+    return WriteCounters(settings.home / "revisions")
 
 
 def make_engine(
     settings: Settings,
     timeout_seconds: float = _PATIENCE_SECONDS,
-    revisions: Revisions | None = None,
+    write_counters: WriteCounters | None = None,
     *,
     stopped: bool = False,
     compares_for: str | None = None,
@@ -158,9 +160,9 @@ def make_engine(
     Args:
         settings: where it is, and what counts.
         timeout_seconds: deadline of each read.
-        revisions: where its writes are noted, for those who keep answers.
+        write_counters: where its writes are noted, for those who keep answers.
         stopped: see `neo4j_address`.
-        compares_for: see `recsvc.recommend.active_snapshot.Serving`.
+        compares_for: see `recsvc.recommend.active_snapshot.ActiveSnapshot`.
     """
     return Engine(
         Store(
@@ -172,7 +174,7 @@ def make_engine(
         events=settings.events,
         text=settings.text,
         max_evidence=settings.max_evidence,
-        revisions=revisions,
+        write_counters=write_counters,
         ids=recommendation_ids(settings),
         outcomes=settings.outcomes,
         forget_elsewhere=partial(forget_here, settings.home),

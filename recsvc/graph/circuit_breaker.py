@@ -39,7 +39,7 @@ _began_var: ContextVar[float | None] = ContextVar("began", default=None)
 _log = structlog.get_logger()
 
 
-class Patience:
+class CircuitBreaker:
     """The deadlines of one store, and whether its Neo4j is known to be away.
 
     Args:

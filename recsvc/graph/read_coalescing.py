@@ -17,7 +17,7 @@ _LONGEST_WAIT_SECONDS = 0.02
 """For the read that is under way: one may be slow, or never end."""
 
 
-class SharedReads(Generic[_Key, _Found]):
+class CoalescedReads(Generic[_Key, _Found]):
     """What waits to be read, and the reads that are under way.
 
     Args:

@@ -14,8 +14,8 @@ import neo4j
 
 from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.gateway import Neo4jAddress, Row, checked
-from recsvc.graph.circuit_breaker import Patience
-from recsvc.graph.read_coalescing import SharedReads
+from recsvc.graph.circuit_breaker import CircuitBreaker
+from recsvc.graph.read_coalescing import CoalescedReads
 from recsvc.graph.rows import UNKNOWN, State
 
 WRITE_SECONDS = 10.0
@@ -50,16 +50,16 @@ class Sessions:
         self._driver: neo4j.AsyncDriver | None = None
         self._writes_on = Counter[neo4j.AsyncDriver]()
         self._retiring: set[asyncio.Task[None]] = set()
-        self._patience = Patience(address.shown, self._probe)
+        self._breaker = CircuitBreaker(address.shown, self._probe)
 
     def one_request(self) -> AbstractContextManager[None]:
         """Everything read in the block has one deadline."""
-        return self._patience.one_request()
+        return self._breaker.one_request()
 
     @property
     def away(self) -> bool:
         """Whether Neo4j is known not to answer: nobody waits for it."""
-        return self._patience.away
+        return self._breaker.away
 
     async def open(self) -> None:
         """Make the driver; connections are opened when they are needed."""
@@ -77,7 +77,7 @@ class Sessions:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._patience.close()
+        await self._breaker.close()
         await asyncio.gather(*self._retiring)
         if self._driver is not None:
             await self._driver.close()
@@ -96,13 +96,13 @@ class Sessions:
         Where both are the same, the rows are those of that state: Neo4j tells the newest commit
         when a read ends, and waits for commits up to a bookmark that it is given.
         """
-        self._patience.refuse_if_away()
+        self._breaker.refuse_if_away()
         return await self._asked(query, parameters, seconds, after)
 
-    async def _shared(self, name: str, reads: SharedReads[_Key, _T], key: _Key) -> _T:
+    async def _shared(self, name: str, reads: CoalescedReads[_Key, _T], key: _Key) -> _T:
         """What is read for one request, maybe together with what others want."""
-        self._patience.refuse_if_away()
-        async with self._patience.deadline(catalogue()[name], self.timeout_seconds):
+        self._breaker.refuse_if_away()
+        async with self._breaker.deadline(catalogue()[name], self.timeout_seconds):
             return await reads.ask(key)
 
     async def _probe(self) -> None:
@@ -114,7 +114,7 @@ class Sessions:
         else:
             await self._retire(old)
         query = catalogue()["serve/user_evidence"]
-        async with self._patience.deadline(query, self.timeout_seconds):
+        async with self._breaker.deadline(query, self.timeout_seconds):
             await self._opened().verify_connectivity()
 
     @contextmanager
@@ -156,7 +156,7 @@ class Sessions:
             kept = await asyncio.to_thread(self.address.rows_from_disk, query, parameters)
             if kept is not None:
                 return kept, UNKNOWN
-        async with self._patience.deadline(query, seconds):
+        async with self._breaker.deadline(query, seconds):
             try:
                 return await self._read_once(query, parameters, seconds, after)
             except (neo4j.exceptions.DriverError, neo4j.exceptions.Neo4jError) as error:

@@ -21,7 +21,7 @@ from recsvc.graph.json_values import json_value
 from recsvc.graph.known_items import KnownItems
 from recsvc.graph.outcome_store import OutcomeStore, outcomes_step
 from recsvc.graph.pasteable_cypher import path_parameters
-from recsvc.graph.read_coalescing import SharedReads
+from recsvc.graph.read_coalescing import CoalescedReads
 from recsvc.graph.refused_writes import refuse_beyond, refuse_cycles
 from recsvc.graph.rows import (
     UNKNOWN,
@@ -59,12 +59,12 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
     schema_trouble: str | None = None
 
     @cached_property
-    def _users(self) -> SharedReads[tuple[str, int], StoredUser | None]:
-        return SharedReads(self._read_users)
+    def _users(self) -> CoalescedReads[tuple[str, int], StoredUser | None]:
+        return CoalescedReads(self._read_users)
 
     @cached_property
-    def _live_items(self) -> SharedReads[tuple[frozenset[str], State], dict[str, LiveItem]]:
-        return SharedReads(self._read_live_items_of_all)
+    def _live_items(self) -> CoalescedReads[tuple[frozenset[str], State], dict[str, LiveItem]]:
+        return CoalescedReads(self._read_live_items_of_all)
 
     @cached_property
     def _known_items(self) -> KnownItems:

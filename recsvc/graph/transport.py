@@ -73,7 +73,7 @@ class Transport(Sessions):
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._patience.close()  # whose probe may begin to plan
+        await self._breaker.close()  # whose probe may begin to plan
         if self._planning is not None:
             self._planning.cancel()
         for step in tuple(self._schema_steps):
@@ -86,7 +86,7 @@ class Transport(Sessions):
         Raises:
             Neo4jError: it does not answer, or cannot do it.
         """
-        self._patience.refuse_if_away()
+        self._breaker.refuse_if_away()
         await self._plan_evidence()
         await self._plan_paths()
         await self._plan_writes()
@@ -156,7 +156,7 @@ class Transport(Sessions):
                 given = {"all": {}} if query.params else {}
                 await (await session.run(text, given)).consume()
 
-            async with self._patience.deadline(query, _PLANNING_SECONDS, writes=True):
+            async with self._breaker.deadline(query, _PLANNING_SECONDS, writes=True):
                 await self._in_session(explain)
 
     async def try_to_write(self) -> None:
@@ -169,7 +169,7 @@ class Transport(Sessions):
         """
         if not self._writes_nodes:
             return  # nothing is written for a request
-        self._patience.refuse_if_away()
+        self._breaker.refuse_if_away()
         query = catalogue()["write/try_write"]
 
         async def undone(session: neo4j.AsyncSession) -> None:
@@ -178,7 +178,7 @@ class Transport(Sessions):
                 await transaction.rollback()
 
         try:
-            async with self._patience.deadline(query, self.timeout_seconds, writes=True):
+            async with self._breaker.deadline(query, self.timeout_seconds, writes=True):
                 await self._in_session(undone)
         except Neo4jServerError as error:
             self._refusal = self.write_trouble = error.reason
@@ -228,7 +228,7 @@ class Transport(Sessions):
             result = await session.run(text, checked(query, parameters))
             return [dict(record.items()) async for record in result]
 
-        async with self._patience.deadline(query, _SCHEMA_SECONDS, writes=True):
+        async with self._breaker.deadline(query, _SCHEMA_SECONDS, writes=True):
             return await self._in_session(work)
 
     async def _full_text_names(self) -> FullText:
@@ -254,10 +254,10 @@ class Transport(Sessions):
         for query, parameters in steps:  # refused before anything is waited for
             self.address.statement(query)
             self.address.check_written(query, parameters)
-        self._patience.refuse_if_away(to_write=True)
+        self._breaker.refuse_if_away(to_write=True)
         seconds = self.write_timeout_seconds
         try:
-            async with self._patience.deadline(steps[0][0], seconds, writes=True):
+            async with self._breaker.deadline(steps[0][0], seconds, writes=True):
                 await self._schema_made()
                 with self._kept_open():
                     answers = await self._transact(steps, seconds, check)

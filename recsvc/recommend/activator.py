@@ -16,7 +16,7 @@ from loaders.errors import Neo4jError
 from loaders.gateway import Gateway, Neo4jGateway
 from recsvc.errors import SnapshotError
 from recsvc.graph.store import Store
-from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.snapshot.activation import activate, roll_back, stored_snapshot, write_neighbours
 
 _FLIP_SECONDS = 30.0
@@ -26,7 +26,7 @@ _RETRY_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
-class Activations:
+class Activator:
     """The activations of one service.
 
     Args:
@@ -34,7 +34,7 @@ class Activations:
         serving: what serves the active version.
     """
 
-    def __init__(self, store: Store, serving: Serving) -> None:
+    def __init__(self, store: Store, serving: ActiveSnapshot) -> None:
         self._store = store
         self._serving = serving
         self._wanted: int | None = None

@@ -39,7 +39,7 @@ _NO_VERSION = "no version is active: run `recsvc refresh`"
 _log = structlog.get_logger()
 
 
-class Serving:
+class ActiveSnapshot:
     """Keeps the arrays of the active version at hand.
 
     Args:

@@ -18,7 +18,7 @@ from recsvc.errors import DeletionPendingError, NotFoundError, SnapshotError
 from recsvc.graph.group_commit import GroupCommit
 from recsvc.graph.rows import PendingDeletions
 from recsvc.graph.store import Store
-from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.snapshot.deletion import DeletedNode, delete_each, finish_deletions
 
 _PATIENCE_SECONDS: Final = 60.0
@@ -44,7 +44,10 @@ class Deleter:
     """
 
     def __init__(
-        self, store: Store, serving: Serving, noted: Callable[[], AbstractContextManager[None]]
+        self,
+        store: Store,
+        serving: ActiveSnapshot,
+        noted: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._store = store
         self._serving = serving

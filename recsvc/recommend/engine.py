@@ -23,8 +23,8 @@ from recsvc.graph.store import Store
 from recsvc.outcomes import outcome as told
 from recsvc.outcomes.recommendation_id import RecommendationIds
 from recsvc.phrases import TextSettings
-from recsvc.recommend.activator import Activations
-from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.activator import Activator
+from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader
 from recsvc.recommend.audience import Audience, audience
@@ -52,7 +52,7 @@ from recsvc.recommend.recourse import Recourse, RecourseFinder
 from recsvc.recommend.resolved_query import QueryResolver
 from recsvc.recommend.similar import embedding_model, similar_items, similar_users
 from recsvc.recommend.workshop import WORKSHOP
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 from recsvc.scenarios.document import Scenario
 from recsvc.scenarios.stored import StoredScenarios
 from recsvc.settings import EventSettings, OutcomeSettings
@@ -82,7 +82,7 @@ class Engine:
         events: Mapping[str, EventSettings],
         max_evidence: int,
         text: TextSettings = _ENGLISH,
-        revisions: Revisions | None = None,
+        write_counters: WriteCounters | None = None,
         ids: RecommendationIds | None = None,
         outcomes: OutcomeSettings = _OUTCOMES,
         forget_elsewhere: Callable[[EvidenceKind, str], object] | None = None,
@@ -97,9 +97,11 @@ class Engine:
         self._answers = Answers(store, text, self.ids)
         self._askers = AskerReader(store, events, outcomes, max_evidence)
         self._recourse = RecourseFinder(store, self._askers, self._answers)
-        self._serving = Serving(store, snapshot_folder, compares_for)
-        self._graph = GraphWriter(store, self._serving, revisions, fades=outcomes.fatigue > 0.0)
-        self._activations = Activations(store, self._serving)
+        self._serving = ActiveSnapshot(store, snapshot_folder, compares_for)
+        self._graph = GraphWriter(
+            store, self._serving, write_counters, fades=outcomes.fatigue > 0.0
+        )
+        self._activator = Activator(store, self._serving)
         self.scenarios = StoredScenarios(store, self._graph.note_scenario)
         self.explorations = Explorations(store, self.scenarios, self._serving, self.ids)
         self._queries = QueryResolver(self._serving, self.scenarios, self.explorations)
@@ -120,7 +122,7 @@ class Engine:
         await self._graph.stop()
         await self.explorations.stop()
         await self.scenarios.stop()
-        await self._activations.stop()
+        await self._activator.stop()
         await self.experiments.stop()
         await self._serving.stop()
         await self._store.close()
@@ -384,11 +386,11 @@ class Engine:
 
     async def activate(self, model: str, version: int) -> dict[str, int]:
         """See `recsvc.snapshot.activation.activate`; this process serves them when it returns."""
-        return await self._activations.activate(model, version)
+        return await self._activator.activate(model, version)
 
     async def roll_back(self, model: str) -> dict[str, int]:
         """See `recsvc.snapshot.activation.roll_back`; this process serves them when it returns."""
-        return await self._activations.roll_back(model)
+        return await self._activator.roll_back(model)
 
     @property
     def active_versions(self) -> Mapping[str, ActiveVersion]:

@@ -33,7 +33,7 @@ from recsvc.outcomes.recommendation_id import (
     RecommendationIds,
     stored_feature,
 )
-from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.scenarios.document import Exploration
 from recsvc.scenarios.plan import Plan
@@ -260,7 +260,11 @@ class Explorations:
     """
 
     def __init__(
-        self, store: Store, scenarios: StoredScenarios, serving: Serving, ids: RecommendationIds
+        self,
+        store: Store,
+        scenarios: StoredScenarios,
+        serving: ActiveSnapshot,
+        ids: RecommendationIds,
     ) -> None:
         self._store = store
         self._scenarios = scenarios

@@ -18,9 +18,9 @@ from recsvc.evidence import EvidenceKind
 from recsvc.graph.group_commit import GroupCommit
 from recsvc.graph.store import Step, Store
 from recsvc.outcomes.outcome import count_told
-from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.recommend.deletion_queue import Deleter
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 
 Outcome = Literal["made", "kept", "removed", "missing"]
 """What became of a change: `kept` where the node or follow was there, `missing` where something
@@ -99,7 +99,7 @@ class GraphWriter:
     Args:
         store: where it is written.
         serving: what a deletion has loaded again.
-        revisions: where writes are noted; nowhere where nothing keeps answers.
+        write_counters: where writes are noted; nowhere where nothing keeps answers.
         fades: whether what was shown changes the answers of its users.
 
     Attributes:
@@ -109,15 +109,15 @@ class GraphWriter:
     def __init__(
         self,
         store: Store,
-        serving: Serving,
-        revisions: Revisions | None = None,
+        serving: ActiveSnapshot,
+        write_counters: WriteCounters | None = None,
         *,
         fades: bool = False,
     ) -> None:
         self._fades = fades
         self._store = store
         self._serving = serving
-        self._revisions = revisions
+        self._write_counters = write_counters
         seconds = store.write_timeout_seconds
         self._events = GroupCommit(self._commit_events, timeout_seconds=seconds)
         self._outcomes = GroupCommit(self._commit_outcomes, timeout_seconds=seconds)
@@ -186,8 +186,8 @@ class GraphWriter:
         try:
             yield
         finally:
-            if self._revisions is not None:
-                self._revisions.note_write(users, anybody=anybody)
+            if self._write_counters is not None:
+                self._write_counters.note_write(users, anybody=anybody)
 
 
 def count_new(requests: Sequence[Sequence[Mapping[str, Any]]], counted: Iterable[str]) -> list[int]:

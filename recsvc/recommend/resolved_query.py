@@ -10,7 +10,7 @@ from functools import partial
 from loaders.errors import Neo4jError
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.graph.rows import CategoryScope
-from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.recommend.exploring import Again, Explorations, Exploring
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.recommend.ranked_list import Listing
@@ -76,7 +76,7 @@ class QueryResolver:
     """Finds the scenario and the arrays that queries ask for."""
 
     def __init__(
-        self, serving: Serving, scenarios: StoredScenarios, explorations: Explorations
+        self, serving: ActiveSnapshot, scenarios: StoredScenarios, explorations: Explorations
     ) -> None:
         self._serving = serving
         self._scenarios = scenarios

@@ -29,7 +29,7 @@ _NEWEST, _ANYBODY, _FIRST_USER = 0, 1, 2
 _BYTES: Final = 8 * (_FIRST_USER + _USERS)
 
 
-class Revisions:
+class WriteCounters:
     """The numbers of the newest writes; one thread of a process uses it.
 
     Only the processes that map the same file know of each other's writes.

@@ -24,7 +24,13 @@ from recsvc.evaluation.splits import entries, hold_out_half, id_numbers
 from recsvc.models import TrainingData
 from recsvc.refresh.candidate import Basis, Candidate
 from recsvc.refresh.comparison import RESAMPLES, K, evaluated, home_of, in_rows_of, stored_arrays
-from recsvc.refresh.fine_tuning_state import Start, WarmState, digests_of, keep_state, read_state
+from recsvc.refresh.fine_tuning_state import (
+    FineTuningState,
+    Start,
+    digests_of,
+    keep_state,
+    read_state,
+)
 from recsvc.refresh.gate import LEAST_COMMON, Comparison
 from recsvc.refresh.learning import fit_model
 from recsvc.refresh.parts import Run
@@ -124,7 +130,7 @@ def _asked(manifest: RunManifest) -> RunIdentity:
     return manifest.identity.model_copy(update={"from_scratch": False})
 
 
-def changed_share(state: WarmState, graph: HeteroGraph, evidence: sp.csr_matrix) -> float:
+def changed_share(state: FineTuningState, graph: HeteroGraph, evidence: sp.csr_matrix) -> float:
     """Pairs of user and item that came or went since a state, as a share of what there was."""
     known = int(state.known_pairs(graph, evidence).sum())
     return (evidence.nnz + state.evidence.nnz - 2 * known) / max(1, state.evidence.nnz)
@@ -174,7 +180,7 @@ def change_by_fine_tuning(run: Run, basis: Basis) -> Comparison:
 
 
 def _new_part(
-    run: Run, state: WarmState, before: Snapshot, graph: HeteroGraph, evidence: sp.csr_matrix
+    run: Run, state: FineTuningState, before: Snapshot, graph: HeteroGraph, evidence: sp.csr_matrix
 ) -> tuple[Int64[NDArray[np.int64], " users"], sp.csr_matrix, sp.csr_matrix]:
     """Users, what is left of everybody's evidence, and what of the new is held out.
 
@@ -203,7 +209,7 @@ def leave_state(run: Run, candidate: Candidate) -> None:
     tables = {name: each.tables for name, each in candidate.fitted.items() if each.tables}
     basis = candidate.basis
     graph, evidence, earlier = basis.graph, basis.evidence, basis.start.state
-    state = WarmState(
+    state = FineTuningState(
         graph.users, graph.items, graph.categories, evidence, tables,
         {name: each.model_dump(mode="json") for name, each in basis.options.items()},
         replace(basis.learned, tables={}),

@@ -49,7 +49,7 @@ _AT_WORK: Final = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WarmState:
+class FineTuningState:
     """What the models learned, and from what.
 
     Attributes:
@@ -145,7 +145,7 @@ class WarmState:
         """Whether it holds something of a node."""
         return identifier in self.ids[kind]
 
-    def still_there(self, graph: HeteroGraph, before: Snapshot) -> "WarmState":
+    def still_there(self, graph: HeteroGraph, before: Snapshot) -> "FineTuningState":
         """The same without what another machine deleted, which the state of this one has still.
 
         A node that was deleted and came again is in the graph, but not in the stored arrays.
@@ -162,7 +162,7 @@ class WarmState:
                 state = state.without(kind, gone)
         return state
 
-    def without(self, kind: EvidenceKind, ids: Collection[str]) -> "WarmState":
+    def without(self, kind: EvidenceKind, ids: Collection[str]) -> "FineTuningState":
         """The same without some nodes of one kind: no row and no column of theirs is left."""
         maps = self.ids
         kept: dict[EvidenceKind, Int64[NDArray[np.int64], " kept"]] = {
@@ -214,7 +214,7 @@ class Start:
     """
 
     reason: str
-    state: WarmState | None = None
+    state: FineTuningState | None = None
     before: Snapshot | None = None
     unchanged: bool = False
 
@@ -287,7 +287,7 @@ def _digest(*columns: NDArray[Any]) -> str:
     return found.hexdigest()
 
 
-def keep_state(folder: Path, state: WarmState) -> None:
+def keep_state(folder: Path, state: FineTuningState) -> None:
     """Write the state of a run, and remove those of older runs but for the newest.
 
     Raises:
@@ -301,10 +301,10 @@ def keep_state(folder: Path, state: WarmState) -> None:
                 (run / STATE_FILE).unlink(missing_ok=True)
 
 
-def read_state(home: Path, run: str) -> WarmState | None:
+def read_state(home: Path, run: str) -> FineTuningState | None:
     """The state that a run left on this machine; None where there is none, or it is damaged."""
     with contextlib.suppress(OSError, ValueError):
-        return read_value(home / "refreshes" / run / STATE_FILE, (WarmState, *_CLASSES))
+        return read_value(home / "refreshes" / run / STATE_FILE, (FineTuningState, *_CLASSES))
     return None
 
 

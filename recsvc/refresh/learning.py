@@ -19,7 +19,7 @@ from recsvc.models._hybrid_options import HybridOptions
 from recsvc.models._memory import available_bytes
 from recsvc.models.base import FINE_TUNING_SHARE
 from recsvc.models.parts import as_part
-from recsvc.refresh.fine_tuning_state import Start, WarmState, digests_of
+from recsvc.refresh.fine_tuning_state import FineTuningState, Start, digests_of
 from recsvc.refresh.metapath_queries import Neo4jPaths
 from recsvc.refresh.parts import Run
 from recsvc.signals.metapath import evidence_ids, metapath_reads
@@ -194,7 +194,7 @@ def same_rows(start: Start, graph: HeteroGraph) -> Callable[[str], sp.csr_matrix
     return rows
 
 
-def _first_tables(start: Start, state: WarmState, name: str, data: TrainingData) -> Tables:
+def _first_tables(start: Start, state: FineTuningState, name: str, data: TrainingData) -> Tables:
     """What the fit of a model goes on from."""
     if start.unchanged:
         return tuple(state.tables.get(name, ()))

@@ -148,7 +148,7 @@ def refresh(
 
 
 def _concluded(run: Run, *, force: bool, from_scratch: bool) -> RunManifest:
-    """Refresh, and note how it ended. A run that may end well another time stays, to be resumed."""
+    """Refresh, and note how it ended. A run that was cut off stays: the next refresh resumes it."""
     try:
         candidate = _refresh(run, force=force, from_scratch=from_scratch)
     except (KeyboardInterrupt, SystemExit, OSError, Neo4jAwayError) as error:

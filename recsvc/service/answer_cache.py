@@ -8,7 +8,7 @@ import orjson
 
 from recsvc.answer import Answer, Source, VariantUsed, writable
 from recsvc.outcomes.recommendation_id import contents_of
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 
 Asked = tuple[str, bytes]
 """Path and query of a request."""
@@ -88,14 +88,14 @@ class AnswerCache:
     """Answers of one process, the least recently used of them out first.
 
     Args:
-        revisions: what was written last.
+        write_counters: what was written last.
         seconds: how long an answer is served. Until then a write that does not go through the
             service, and the ageing of evidence, may not be seen.
         max_bytes: of all answers together.
     """
 
-    def __init__(self, revisions: Revisions, *, seconds: float, max_bytes: int) -> None:
-        self._revisions = revisions
+    def __init__(self, write_counters: WriteCounters, *, seconds: float, max_bytes: int) -> None:
+        self._write_counters = write_counters
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._entries: OrderedDict[Asked, _Entry] = OrderedDict()
@@ -107,7 +107,7 @@ class AnswerCache:
 
     def begin(self) -> int:
         """The number of the newest write; called before anything is read for an answer."""
-        return self._revisions.newest
+        return self._write_counters.newest
 
     def find(self, key: Asked, snapshot: object) -> Served | None:
         """An answer as it would be made now.
@@ -121,7 +121,7 @@ class AnswerCache:
         if entry is None:
             return None
         old = entry.expires < time.monotonic()
-        if old or not self._revisions.unchanged(entry.places, entry.number):
+        if old or not self._write_counters.unchanged(entry.places, entry.number):
             self._drop(key)
             return None
         self._entries.move_to_end(key)
@@ -150,7 +150,7 @@ class AnswerCache:
         self._drop(key)
         if source is None:
             return
-        places = self._revisions.places(source.users, anything=source.anybody)
+        places = self._write_counters.places(source.users, anything=source.anybody)
         texts = (*key, served.middle, served.end, served.contents)
         size = _ENTRY_BYTES + sum(map(len, texts)) + _PLACE_BYTES * len(places)
         if size > self._max_bytes:

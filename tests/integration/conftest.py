@@ -40,6 +40,12 @@ RELATIONSHIPS = Query(
     """,
 )
 
+MOMENTS = Query(
+    "tests/moments", "", "read", {}, {},
+    "MATCH (v:EmbeddingVersion) RETURN v.model + ' ' + v.version AS name, "
+    "v.activated_at AS activated, v.retired_at AS retired, v.overridden AS overridden",
+)  # fmt: skip
+
 
 @pytest.fixture
 def relationships(gateway: Neo4jGateway) -> Callable[[str], Links]:

@@ -22,17 +22,12 @@ from recsvc.refresh.run_manifest import RunManifest
 from recsvc.snapshot.activation import activate, roll_back
 from tests.conftest import Service, own_client, running_service
 from tests.forked_refresh import served_arrays
-from tests.integration.conftest import Links, active
+from tests.integration.conftest import MOMENTS, Links, active
 from tests.integration.test_refused_versions import one_direction, spoilt
 from tests.waiting import until
 
 pytestmark = pytest.mark.neo4j
 
-MOMENTS = Query(
-    "tests/moments", "", "read", {}, {},
-    "MATCH (v:EmbeddingVersion) RETURN v.model + ' ' + v.version AS name, "
-    "v.activated_at AS activated, v.retired_at AS retired, v.overridden AS overridden",
-)  # fmt: skip
 SLOTS = Query(
     "tests/slots", "", "read", {}, {},
     "MATCH (v:EmbeddingVersion {model: 'fastrp'}) WHERE v.slot IS NOT NULL "

@@ -15,7 +15,7 @@ from loaders.parts import Part
 from recsvc.errors import NotFoundError
 from recsvc.evaluation.splits import id_numbers
 from recsvc.graph.store import Store
-from recsvc.recommend import deletion_queue as deleting
+from recsvc.recommend import deletion_queue
 from recsvc.recommend.engine import Engine
 from recsvc.refresh.places import forget_here
 from recsvc.refresh.sampled_lists import (
@@ -345,7 +345,7 @@ async def test_who_comes_back_is_new(served, client: httpx.AsyncClient) -> None:
 async def test_one_that_cannot_be_finished_is_shown_and_tried_again(
     served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deleting, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(deletion_queue, "_LOOK_SECONDS", 0.1)
     damaged = (
         "MATCH (:EmbeddingVersion {model: 'hybrid', status: 'active'})"
         "-[:HAS_PART]->(p {entry: 'user_counts.npy', number: 1}) "

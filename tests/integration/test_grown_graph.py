@@ -16,7 +16,7 @@ from recsvc.blend import learn as blend_learn
 from recsvc.blend.blend import BASE, LEAST_WEIGHT, Blend
 from recsvc.blend.reliance import ALIKE, Reliance
 from recsvc.errors import GateError
-from recsvc.refresh import pipeline as refresh
+from recsvc.refresh import pipeline
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
@@ -52,7 +52,7 @@ def of_taste(rng: np.random.Generator, users: int, items: int, each: int) -> lis
 def refreshed(gateway: Neo4jGateway, tmp_path: Path) -> Refreshes:
     def run(**options: Any) -> RunManifest:
         chosen = QUICK.model_copy(update=options)
-        return refresh.refresh(gateway, chosen, load_settings().events, home=tmp_path / "home")
+        return pipeline.refresh(gateway, chosen, load_settings().events, home=tmp_path / "home")
 
     return run
 
@@ -94,7 +94,7 @@ def grown(gateway: Neo4jGateway, tmp_path: Path, tmp_path_factory: pytest.TempPa
 
     def make(home: Path) -> None:
         take_in(gateway, tmp_path / "first")
-        refresh.refresh(gateway, QUICK, events, home=home)
+        pipeline.refresh(gateway, QUICK, events, home=home)
         take_in(gateway, tmp_path / "more")
 
     prepared(gateway, tmp_path_factory, ("grown", QUICK, events), tmp_path / "first", make, home)

@@ -68,7 +68,7 @@ def manifests(home: Path) -> list[dict[str, Any]]:
 
 
 def killed_everywhere(forked: Forks, **request: Any) -> tuple[list[str], dict[str, Any]]:
-    """One refresh, killed at each boundary in turn and gone on with."""
+    """One refresh, killed at each boundary in turn and resumed."""
     passed: list[str] = []
     while True:
         told = forked.refresh(passed=passed, force=True, **request)
@@ -212,7 +212,7 @@ def test_what_is_never_gone_on_with_fails_and_leaves_nothing(
         "deepwalk": [left], "fastrp": ["active", left], "hybrid": ["active", left],
     }  # fmt: skip
     assert manifests(tmp_path)[1]["state"] == "unfinished"
-    # Something else is asked for, so it is not gone on with.
+    # Something else is asked for, so the run is not resumed.
     refresh(graph, QUICK.model_copy(update={"seed": 9}), EVENTS, home=tmp_path)
     assert statuses(graph) == {
         "deepwalk": ["failed"], "fastrp": ["retired", "failed", "active"],

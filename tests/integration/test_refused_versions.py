@@ -11,7 +11,6 @@ import orjson
 import pytest
 
 from loaders import writeback
-from loaders.catalogue import Query
 from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
@@ -26,15 +25,10 @@ from recsvc.refresh.learning import fit_model
 from recsvc.refresh.process import REFUSED
 from recsvc.refresh.run_manifest import RunManifest
 from tests.forked_refresh import VERSIONS, orphans, served_arrays
-from tests.integration.conftest import active, statuses
+from tests.integration.conftest import MOMENTS, active, statuses
 
 pytestmark = pytest.mark.neo4j
 
-MOMENTS = Query(
-    "tests/moments", "", "read", {}, {},
-    "MATCH (v:EmbeddingVersion) RETURN v.model + ' ' + v.version AS name, "
-    "v.activated_at AS activated, v.retired_at AS retired, v.overridden AS overridden",
-)  # fmt: skip
 REFRESH = ("refresh", "--model", "fastrp", "--model", "walk3", "--device", "cpu", "--json")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def log_of_its_own() -> Iterator[None]:
 
 
 @pytest.fixture
-def revisions(tmp_path: Path) -> Iterator[Revisions]:
-    revisions = Revisions(tmp_path / "revisions")
-    yield revisions
-    revisions.close()
+def write_counters(tmp_path: Path) -> Iterator[WriteCounters]:
+    write_counters = WriteCounters(tmp_path / "revisions")
+    yield write_counters
+    write_counters.close()

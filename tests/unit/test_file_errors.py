@@ -12,7 +12,7 @@ import pytest
 from loaders.tables import Rejects
 from loaders.tables._spec import Rejected
 from recsvc.errors import SettingsError, file_error
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 from recsvc.service.keys import KeyFile
 from recsvc.service.listening import check_address
 from tests.faults.small_disk import small_disk
@@ -73,12 +73,12 @@ def test_numbers_of_writes_are_refused_room_before_anything_is_written(tmp_path:
     with small_disk(tmp_path, megabytes=12) as disk:
         disk.fill(leave_bytes=2**20)
         with pytest.raises(OSError, match="No space left"):
-            Revisions(tmp_path / "revisions")
+            WriteCounters(tmp_path / "revisions")
         disk.make_room()
-        revisions = Revisions(tmp_path / "revisions")
-        revisions.note_write(anybody=True)
-        assert revisions.newest == 1
-        revisions.close()
+        write_counters = WriteCounters(tmp_path / "revisions")
+        write_counters.note_write(anybody=True)
+        assert write_counters.newest == 1
+        write_counters.close()
 
 
 def test_a_command_on_a_full_disk_ends_with_one_line(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from loaders.catalogue import Query, catalogue
 from loaders.errors import Neo4jServerError, Neo4jTimeoutError, Neo4jUnavailableError
-from recsvc.graph import circuit_breaker as patience
-from recsvc.graph.circuit_breaker import Patience
+from recsvc.graph import circuit_breaker
+from recsvc.graph.circuit_breaker import CircuitBreaker
 
 pytestmark = pytest.mark.timed
 QUERY: Query = catalogue()["serve/active_versions"]
@@ -20,14 +20,14 @@ class Server:
 
     def __init__(self) -> None:
         self.takes, self.probes, self.at_once, self.most_at_once = 0.0, 0, 0, 0
-        self.patience = Patience("bolt://example:7687", self.probe)
+        self.breaker = CircuitBreaker("bolt://example:7687", self.probe)
 
     async def read(self, seconds: float = 0.2) -> None:
-        self.patience.refuse_if_away()
+        self.breaker.refuse_if_away()
         await self.answer(seconds)
 
     async def answer(self, seconds: float) -> None:
-        async with self.patience.deadline(QUERY, seconds):
+        async with self.breaker.deadline(QUERY, seconds):
             await asyncio.sleep(self.takes)
 
     async def probe(self) -> None:
@@ -42,15 +42,15 @@ class Server:
 
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
-    monkeypatch.setattr(patience, "_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(circuit_breaker, "_PAUSE_SECONDS", 0.05)
     server = Server()
     yield server
-    await server.patience.close()
+    await server.breaker.close()
 
 
 async def test_reads_of_one_request_share_its_deadline(server: Server) -> None:
     server.takes = 0.12
-    with server.patience.one_request():
+    with server.breaker.one_request():
         await server.read()
         with pytest.raises(Neo4jTimeoutError, match=r"serve/active_versions within 0\.2 s"):
             await server.read()  # it alone would be in time
@@ -63,7 +63,7 @@ async def test_tasks_of_a_request_share_it_too_and_other_requests_do_not(server:
     server.takes = 0.12
 
     async def request() -> str:
-        with server.patience.one_request():
+        with server.breaker.one_request():
             await asyncio.gather(server.read(), server.read())
             with pytest.raises(Neo4jTimeoutError):
                 await asyncio.create_task(server.read())
@@ -82,7 +82,7 @@ async def test_one_slow_query_among_answered_ones_stops_nobody(server: Server) -
 
     asking = asyncio.create_task(others())
     with pytest.raises(Neo4jTimeoutError):
-        async with server.patience.deadline(QUERY, 0.2):
+        async with server.breaker.deadline(QUERY, 0.2):
             await asyncio.sleep(1)
     await server.read()
     await asking
@@ -90,7 +90,7 @@ async def test_one_slow_query_among_answered_ones_stops_nobody(server: Server) -
 
 
 async def test_a_request_of_which_the_first_half_was_answered_stops_nobody(server: Server) -> None:
-    with server.patience.one_request():
+    with server.breaker.one_request():
         await server.read()
         server.takes = 1.0
         with pytest.raises(Neo4jTimeoutError):
@@ -133,8 +133,8 @@ async def test_a_broken_connection_counts_too_and_a_probe_outlives_the_request(
     server: Server,
 ) -> None:
     server.takes = 0.1
-    with server.patience.one_request(), pytest.raises(Neo4jUnavailableError):
-        async with server.patience.deadline(QUERY, 0.05):
+    with server.breaker.one_request(), pytest.raises(Neo4jUnavailableError):
+        async with server.breaker.deadline(QUERY, 0.05):
             raise ConnectionResetError
     with pytest.raises(Neo4jUnavailableError):
         await server.read()
@@ -145,7 +145,7 @@ async def test_a_broken_connection_counts_too_and_a_probe_outlives_the_request(
 
 async def test_a_late_write_says_nothing_of_neo4j(server: Server) -> None:
     with pytest.raises(Neo4jTimeoutError):
-        async with server.patience.deadline(QUERY, 0.05, writes=True):
+        async with server.breaker.deadline(QUERY, 0.05, writes=True):
             await asyncio.sleep(1)
     await server.read()
     assert server.probes == 0
@@ -155,14 +155,14 @@ async def test_where_it_is_slow_writes_are_tried_and_reads_are_not(server: Serve
     server.takes = 1.0
     with pytest.raises(Neo4jTimeoutError):
         await server.read()
-    server.patience.refuse_if_away(to_write=True)
+    server.breaker.refuse_if_away(to_write=True)
     with pytest.raises(Neo4jUnavailableError):
-        server.patience.refuse_if_away()
+        server.breaker.refuse_if_away()
 
 
 async def test_an_error_of_the_server_is_an_answer(server: Server) -> None:
     with pytest.raises(Neo4jServerError):
-        async with server.patience.deadline(QUERY, 0.2):
+        async with server.breaker.deadline(QUERY, 0.2):
             raise Neo4jServerError("read-only")
     await server.read()
     assert server.probes == 0

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from recsvc.graph.read_coalescing import SharedReads
+from recsvc.graph.read_coalescing import CoalescedReads
 
 
 class Read:
@@ -31,13 +31,13 @@ def read() -> Read:
 
 async def test_one_alone_waits_for_nobody(read: Read) -> None:
     read.let.set()
-    reads = SharedReads(read)
+    reads = CoalescedReads(read)
     assert [await reads.ask(key) for key in (1, 2, 1)] == [2, 4, 2]
     assert read.asked == [[1], [2], [1]]
 
 
 async def test_those_who_come_meanwhile_share_the_next_read(read: Read) -> None:
-    reads = SharedReads(read)
+    reads = CoalescedReads(read)
     first = asyncio.create_task(reads.ask(1))
     await until_asked(read, 1)
     # The one under way began before they asked: 1 is read again.
@@ -51,7 +51,7 @@ async def test_those_who_come_meanwhile_share_the_next_read(read: Read) -> None:
 
 
 async def test_nobody_waits_long_for_a_read_that_does_not_end(read: Read) -> None:
-    reads = SharedReads(read)
+    reads = CoalescedReads(read)
     tasks = []
     for key in (1, 2, 3):
         tasks.append(asyncio.create_task(reads.ask(key)))
@@ -62,7 +62,7 @@ async def test_nobody_waits_long_for_a_read_that_does_not_end(read: Read) -> Non
 
 
 async def test_all_who_wait_hear_of_an_error_and_the_next_is_read(read: Read) -> None:
-    reads = SharedReads(read)
+    reads = CoalescedReads(read)
     first = asyncio.create_task(reads.ask(1))
     await until_asked(read, 1)
     others = [asyncio.create_task(reads.ask(key)) for key in (2, 0)]
@@ -77,14 +77,14 @@ async def test_a_read_that_leaves_one_out_is_an_error_for_all() -> None:
     async def read(keys: Sequence[int]) -> list[int]:
         return list(keys)[1:]
 
-    reads = SharedReads(read)
+    reads = CoalescedReads(read)
     async with asyncio.timeout(5):
         found = await asyncio.gather(reads.ask(1), reads.ask(2), return_exceptions=True)
     assert [type(each) for each in found] == [ValueError, ValueError]
 
 
 async def test_one_who_gives_up_takes_nothing_from_the_others(read: Read) -> None:
-    reads = SharedReads(read)
+    reads = CoalescedReads(read)
     patient, hasty = (asyncio.create_task(reads.ask(key)) for key in (1, 1))
     await until_asked(read, 1)
     hasty.cancel()
@@ -101,7 +101,7 @@ async def test_the_deadline_of_one_request_is_not_that_of_those_who_share_its_re
         return [began.get() for _ in keys]
 
     began.set(1.0)
-    assert await SharedReads(read).ask(1) is None
+    assert await CoalescedReads(read).ask(1) is None
 
 
 async def until_asked(read: Read, times: int) -> None:

@@ -182,7 +182,7 @@ async def test_connections_that_were_reset_are_dropped_until_one_is_good() -> No
     store._driver = _ResetDriver(10_000)
     with pytest.raises(Neo4jUnavailableError):
         await store.user_exists("a")
-    await store._patience.close()
+    await store._breaker.close()
 
 
 async def test_a_read_that_is_wrong_is_not() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from loaders.errors import Neo4jUnavailableError
 from recsvc.errors import SnapshotError
-from recsvc.recommend import activator as activations
-from recsvc.recommend.activator import Activations
+from recsvc.recommend import activator
+from recsvc.recommend.activator import Activator
 from tests.waiting import until_then
 
 
@@ -37,30 +37,30 @@ class Written:
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     written = Written()
-    monkeypatch.setattr(activations, "Neo4jGateway", lambda *_, **__: nullcontext())
-    monkeypatch.setattr(activations, "activate", lambda _, _model, version: {"hybrid": version})
-    monkeypatch.setattr(activations, "write_neighbours", written.write)
-    monkeypatch.setattr(activations, "_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(activator, "Neo4jGateway", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(activator, "activate", lambda _, _model, version: {"hybrid": version})
+    monkeypatch.setattr(activator, "write_neighbours", written.write)
+    monkeypatch.setattr(activator, "_RETRY_SECONDS", 0.05)
     monkeypatch.setattr(
-        activations, "stored_snapshot", lambda _, v: SimpleNamespace(versions={"hybrid": v})
+        activator, "stored_snapshot", lambda _, v: SimpleNamespace(versions={"hybrid": v})
     )
     return written
 
 
 @pytest.fixture
-async def made(written: Written) -> AsyncIterator[Activations]:
+async def made(written: Written) -> AsyncIterator[Activator]:
     async def reload() -> None:
         pass
 
     served: Any = SimpleNamespace(reload=reload, snapshot=SimpleNamespace(versions={"hybrid": 1}))
     store: Any = SimpleNamespace(address="")
-    made = Activations(store, served)
+    made = Activator(store, served)
     yield made
     written.go_on.set()
     await made.stop()
 
 
-async def test_nobody_waits_for_them(made: Activations, written: Written) -> None:
+async def test_nobody_waits_for_them(made: Activator, written: Written) -> None:
     assert await made.activate("hybrid", 1) == {"hybrid": 1}
     await until_then(lambda: written.events == ["begin 1"])
     written.go_on.set()
@@ -68,7 +68,7 @@ async def test_nobody_waits_for_them(made: Activations, written: Written) -> Non
 
 
 async def test_only_the_newest_of_those_that_wait_is_written(
-    made: Activations, written: Written
+    made: Activator, written: Written
 ) -> None:
     await made.activate("hybrid", 1)
     await until_then(lambda: written.events == ["begin 1"])
@@ -81,14 +81,14 @@ async def test_only_the_newest_of_those_that_wait_is_written(
     await until_then(lambda: written.events[-2:] == ["begin 4", "end 4"])
 
 
-async def test_neo4j_that_is_away_is_tried_again(made: Activations, written: Written) -> None:
+async def test_neo4j_that_is_away_is_tried_again(made: Activator, written: Written) -> None:
     written.go_on.set()
     written.errors = [Neo4jUnavailableError("away"), Neo4jUnavailableError("away")]
     await made.activate("hybrid", 1)
     await until_then(lambda: written.events == ["begin 1"] * 3 + ["end 1"])
 
 
-async def test_arrays_that_are_gone_are_given_up(made: Activations, written: Written) -> None:
+async def test_arrays_that_are_gone_are_given_up(made: Activator, written: Written) -> None:
     written.go_on.set()
     written.errors = [SnapshotError("damaged")]
     await made.activate("hybrid", 1)
@@ -96,7 +96,7 @@ async def test_arrays_that_are_gone_are_given_up(made: Activations, written: Wri
     assert written.events == ["begin 1"]
 
 
-async def test_a_stop_does_not_wait_for_them(made: Activations, written: Written) -> None:
+async def test_a_stop_does_not_wait_for_them(made: Activator, written: Written) -> None:
     await made.activate("hybrid", 1)
     await until_then(lambda: written.events == ["begin 1"])
     await asyncio.wait_for(made.stop(), 2.0)

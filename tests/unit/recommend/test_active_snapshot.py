@@ -19,8 +19,8 @@ from loaders.types import IdMap
 from recsvc.blend.blend import Blend
 from recsvc.errors import SnapshotError
 from recsvc.graph.rows import ActiveVersion
-from recsvc.recommend import active_snapshot as serving_module
-from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend import active_snapshot
+from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot import folders
 from recsvc.snapshot.arrays import Snapshot, pack
@@ -85,16 +85,16 @@ class FakeStore:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving_module, "_WATCH_SECONDS", 0.05)
-    monkeypatch.setattr(serving_module, "_FULL_DISK_SECONDS", 0.05)
+    monkeypatch.setattr(active_snapshot, "_WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(active_snapshot, "_FULL_DISK_SECONDS", 0.05)
 
 
 @pytest.fixture
-async def make(tmp_path: Path, quick: None) -> AsyncIterator[Callable[[Any], Serving]]:
-    made: list[Serving] = []
+async def make(tmp_path: Path, quick: None) -> AsyncIterator[Callable[[Any], ActiveSnapshot]]:
+    made: list[ActiveSnapshot] = []
 
-    def make(store: Any, compares_for: str | None = None) -> Serving:
-        made.append(Serving(store, tmp_path, compares_for))
+    def make(store: Any, compares_for: str | None = None) -> ActiveSnapshot:
+        made.append(ActiveSnapshot(store, tmp_path, compares_for))
         return made[-1]
 
     yield make

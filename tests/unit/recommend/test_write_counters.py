@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 
 
 @pytest.fixture
@@ -15,63 +15,65 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def revisions(path: Path) -> Iterator[Revisions]:
-    revisions = Revisions(path)
-    yield revisions
-    revisions.close()
+def write_counters(path: Path) -> Iterator[WriteCounters]:
+    write_counters = WriteCounters(path)
+    yield write_counters
+    write_counters.close()
 
 
-def test_a_write_ends_what_was_read_before_it_and_nothing_else(revisions: Revisions) -> None:
-    ann, bob = revisions.places(["ann"]), revisions.places(["bob"])
-    before = revisions.newest
-    revisions.note_write(["ann"])
-    assert not revisions.unchanged(ann, before)
-    assert revisions.unchanged(ann, revisions.newest)
-    assert revisions.unchanged(bob, before)
-    assert not revisions.unchanged(revisions.places(["bob", "ann"]), before)
+def test_a_write_ends_what_was_read_before_it_and_nothing_else(
+    write_counters: WriteCounters,
+) -> None:
+    ann, bob = write_counters.places(["ann"]), write_counters.places(["bob"])
+    before = write_counters.newest
+    write_counters.note_write(["ann"])
+    assert not write_counters.unchanged(ann, before)
+    assert write_counters.unchanged(ann, write_counters.newest)
+    assert write_counters.unchanged(bob, before)
+    assert not write_counters.unchanged(write_counters.places(["bob", "ann"]), before)
 
 
-def test_a_write_that_concerns_anybody_ends_everything(revisions: Revisions) -> None:
-    before = revisions.newest
-    revisions.note_write(anybody=True)
+def test_a_write_that_concerns_anybody_ends_everything(write_counters: WriteCounters) -> None:
+    before = write_counters.newest
+    write_counters.note_write(anybody=True)
     for users in ([], ["ann"], ["ann", "bob"]):
-        assert not revisions.unchanged(revisions.places(users), before)
+        assert not write_counters.unchanged(write_counters.places(users), before)
 
 
 def test_numbers_outlive_a_process_and_are_seen_by_the_others(path: Path) -> None:
-    with closing(Revisions(path)) as first:
+    with closing(WriteCounters(path)) as first:
         first.note_write(["ann"])
-        with closing(Revisions(path)) as second:
+        with closing(WriteCounters(path)) as second:
             before = second.newest
             assert before == 1
             first.note_write(["ann"])
             assert not second.unchanged(second.places(["ann"]), before)
-    with closing(Revisions(path)) as third:
+    with closing(WriteCounters(path)) as third:
         assert third.newest == 2
 
 
-def test_the_file_has_all_its_blocks(revisions: Revisions, path: Path) -> None:
+def test_the_file_has_all_its_blocks(write_counters: WriteCounters, path: Path) -> None:
     """A hole could find the disk full when a number is stored, which kills the process."""
-    assert revisions.newest == 0
+    assert write_counters.newest == 0
     found = path.stat()
     assert found.st_blocks * 512 >= found.st_size
     assert found.st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("user_id", ["", "a/b", "😀", "\0", "x" * 512, "\ud800"])
-def test_any_id_has_a_place(revisions: Revisions, user_id: str) -> None:
-    revisions.note_write([user_id])
-    assert not revisions.unchanged(revisions.places([user_id]), 0)
+def test_any_id_has_a_place(write_counters: WriteCounters, user_id: str) -> None:
+    write_counters.note_write([user_id])
+    assert not write_counters.unchanged(write_counters.places([user_id]), 0)
 
 
 def _write(path: Path, start: Barrier, writes: int) -> None:
-    with closing(Revisions(path)) as revisions:
+    with closing(WriteCounters(path)) as write_counters:
         start.wait()
         for _ in range(writes):
-            revisions.note_write(["ann"])
+            write_counters.note_write(["ann"])
 
 
-def test_no_write_of_several_processes_is_lost(revisions: Revisions, path: Path) -> None:
+def test_no_write_of_several_processes_is_lost(write_counters: WriteCounters, path: Path) -> None:
     """An older number stored over a newer one would make what is old look current."""
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(2)
@@ -81,5 +83,5 @@ def test_no_write_of_several_processes_is_lost(revisions: Revisions, path: Path)
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    assert revisions.newest == 40_000
-    assert not revisions.unchanged(revisions.places(["ann"]), 39_999)
+    assert write_counters.newest == 40_000
+    assert not write_counters.unchanged(write_counters.places(["ann"]), 39_999)

@@ -11,7 +11,7 @@ from loaders.gateway import Neo4jAddress
 from loaders.mapped import MappedGraph
 from recsvc.graph.rows import PendingDeletions
 from recsvc.graph.store import Store
-from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.recommend.graph_writer import (
     Change,
     DropFollow,
@@ -20,7 +20,7 @@ from recsvc.recommend.graph_writer import (
     PutNode,
     Retract,
 )
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 from tests.mappings import MOVIES
 
 USERS = ("ann", "bob", "cem")
@@ -29,14 +29,14 @@ USERS = ("ann", "bob", "cem")
 class FakeStore(Store):
     """Commits nothing; notes whether the write was noted already, and fails if told to."""
 
-    def __init__(self, revisions: Revisions) -> None:
+    def __init__(self, write_counters: WriteCounters) -> None:
         super().__init__(Neo4jAddress("bolt://nowhere", "", ""), timeout_seconds=5.0)
-        self.revisions = revisions
+        self.write_counters = write_counters
         self.noted_at_commit: int | None = None
         self.error: Exception | None = None
 
     def _commit(self) -> None:
-        self.noted_at_commit = self.revisions.newest
+        self.noted_at_commit = self.write_counters.newest
         if self.error is not None:
             raise self.error
 
@@ -60,27 +60,27 @@ class FakeStore(Store):
 
 
 @pytest.fixture
-def store(revisions: Revisions) -> FakeStore:
-    return FakeStore(revisions)
+def store(write_counters: WriteCounters) -> FakeStore:
+    return FakeStore(write_counters)
 
 
 @pytest.fixture
-async def writer(store: FakeStore, revisions: Revisions) -> AsyncIterator[GraphWriter]:
-    writer = GraphWriter(store, cast(Serving, None), revisions)
+async def writer(store: FakeStore, write_counters: WriteCounters) -> AsyncIterator[GraphWriter]:
+    writer = GraphWriter(store, cast(ActiveSnapshot, None), write_counters)
     yield writer
     await writer.stop()
 
 
-def ended(revisions: Revisions, before: int) -> set[str]:
-    return {u for u in USERS if not revisions.unchanged(revisions.places([u]), before)}
+def ended(write_counters: WriteCounters, before: int) -> set[str]:
+    return {u for u in USERS if not write_counters.unchanged(write_counters.places([u]), before)}
 
 
 async def test_events_end_the_answers_of_their_users(
-    writer: GraphWriter, store: FakeStore, revisions: Revisions
+    writer: GraphWriter, store: FakeStore, write_counters: WriteCounters
 ) -> None:
     rows = [{"event_id": f"e{n}", "user_id": user} for n, user in enumerate(("ann", "cem", "ann"))]
     assert await writer.add_events(rows) == 3
-    assert ended(revisions, 0) == {"ann", "cem"}
+    assert ended(write_counters, 0) == {"ann", "cem"}
     assert store.noted_at_commit == 0
 
 
@@ -97,23 +97,27 @@ CHANGES: list[tuple[Change, set[str]]] = [
 
 @pytest.mark.parametrize(("change", "whose"), CHANGES)
 async def test_a_change_ends_the_answers_it_may_alter(
-    writer: GraphWriter, store: FakeStore, revisions: Revisions, change: Change, whose: set[str]
+    writer: GraphWriter,
+    store: FakeStore,
+    write_counters: WriteCounters,
+    change: Change,
+    whose: set[str],
 ) -> None:
     await writer.change(change)
-    assert ended(revisions, 0) == whose
+    assert ended(write_counters, 0) == whose
     assert store.noted_at_commit == 0
 
 
 async def test_a_write_of_unknown_outcome_is_noted_too(
-    writer: GraphWriter, store: FakeStore, revisions: Revisions
+    writer: GraphWriter, store: FakeStore, write_counters: WriteCounters
 ) -> None:
     store.error = Neo4jTimeoutError("no answer in time: committed or not")
     with pytest.raises(Neo4jTimeoutError):
         await writer.add_events([{"event_id": "e", "user_id": "bob"}])
-    assert ended(revisions, 0) == {"bob"}
+    assert ended(write_counters, 0) == {"bob"}
     with pytest.raises(Neo4jTimeoutError):
         await writer.change(PutNode("item", "i", {}))
-    assert ended(revisions, 1) == set(USERS)
+    assert ended(write_counters, 1) == set(USERS)
 
 
 async def test_outcomes_of_a_graph_of_others_are_refused_before_they_wait_with_events(
@@ -133,10 +137,10 @@ async def test_outcomes_of_a_graph_of_others_are_refused_before_they_wait_with_e
 
 @pytest.mark.parametrize("fades", [True, False])
 async def test_outcomes_end_the_answers_of_their_users_where_items_fade(
-    store: FakeStore, revisions: Revisions, fades: bool
+    store: FakeStore, write_counters: WriteCounters, fades: bool
 ) -> None:
-    writer = GraphWriter(store, cast(Serving, None), revisions, fades=fades)
+    writer = GraphWriter(store, cast(ActiveSnapshot, None), write_counters, fades=fades)
     rows = [{"outcome_id": f"o{n}", "user_id": user} for n, user in enumerate(("ann", None))]
     assert await writer.add_outcomes(rows) == (0, 0)
-    assert ended(revisions, 0) == ({"ann"} if fades else set())
+    assert ended(write_counters, 0) == ({"ann"} if fades else set())
     await writer.stop()

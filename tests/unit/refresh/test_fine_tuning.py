@@ -16,7 +16,7 @@ from recsvc.models import MODELS, FitRun, ModelSpec, TrainingData
 from recsvc.refresh.candidate import Basis, Extracted, snapshot_of
 from recsvc.refresh.comparison import evaluated, in_rows_of
 from recsvc.refresh.fine_tuning import change_by_fine_tuning
-from recsvc.refresh.fine_tuning_state import Start, WarmState
+from recsvc.refresh.fine_tuning_state import FineTuningState, Start
 from recsvc.refresh.learning import fit_model
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.parts import Run
@@ -84,7 +84,7 @@ def started(run: Run, share: float) -> Basis:
     learned = Learned(
         {}, {"lightgcn": EPOCHS}, {}, Validated(np.zeros(0, int), np.zeros(0), np.zeros(0, int))
     )
-    state = WarmState(
+    state = FineTuningState(
         then.graph.users, then.graph.items, IdMap(()), then.evidence,
         {"lightgcn": model.tables}, {}, learned, {}, {}, 0.0, 0,
     )  # fmt: skip

@@ -13,8 +13,8 @@ from recsvc.blend.parts import Learned, Validated
 from recsvc.evaluation.metrics import Estimate
 from recsvc.evaluation.splits import id_numbers
 from recsvc.refresh.fine_tuning_state import (
+    FineTuningState,
     Start,
-    WarmState,
     digests_of,
     forget_node,
     keep_state,
@@ -34,7 +34,7 @@ def graph_of(users: tuple[str, ...], items: tuple[str, ...], **edges: Edges) -> 
     return HeteroGraph(*maps, Interactions.empty(), **edges)
 
 
-def made(**changes: object) -> WarmState:
+def made(**changes: object) -> FineTuningState:
     """Rows say which node they are of: 1 for u1, 2 for u3, … 4 for i1; that of i7 is 0."""
     rows = np.arange(1, 10, dtype=np.float32)[:, None] * np.ones((1, 2), np.float32)
     rows[6] = 0.0
@@ -42,7 +42,7 @@ def made(**changes: object) -> WarmState:
         {"lightgcn": 1.0}, {"lightgcn": 20}, {"hybrid": {"ndcg@20": Estimate(0.1, 0.0, 0.2)}},
         Validated(id_numbers(USERS), np.array([0.1, 0.2, 0.3]), np.arange(3)),
     )  # fmt: skip
-    state = WarmState(
+    state = FineTuningState(
         IdMap(USERS), IdMap(ITEMS), IdMap(("c1", "c2")), sp.csr_matrix(DID),
         {"lightgcn": (rows[:7],), "node2vec": (rows, -rows)}, {"lightgcn": {"layers": 2}}, learned,
         {"FOLLOWS": "x"}, {"metapaths/a": "y"}, 0.01, 1,

@@ -1,4 +1,4 @@
-"""The folder of a refresh: what is gone on with, what is given up, what is noted."""
+"""The folder of a refresh: what is resumed, what is given up, what is noted."""
 
 import asyncio
 import math

@@ -8,7 +8,7 @@ import pytest
 
 from recsvc.answer import Answer, RankedItem, Source, as_document
 from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 from recsvc.service.answer_cache import AnswerCache, Served, answer_json
 
 SNAPSHOT = object()
@@ -30,8 +30,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def cache(revisions: Revisions, clock: Clock) -> AnswerCache:
-    return AnswerCache(revisions, seconds=5.0, max_bytes=100_000)
+def cache(write_counters: WriteCounters, clock: Clock) -> AnswerCache:
+    return AnswerCache(write_counters, seconds=5.0, max_bytes=100_000)
 
 
 def keep(
@@ -55,24 +55,26 @@ def test_what_was_kept_is_found(cache: AnswerCache) -> None:
     ("users", "anybody"), [(["ann"], False), (["friend"], False), ([], True), (["x", "ann"], False)]
 )
 def test_a_write_ends_it(
-    cache: AnswerCache, revisions: Revisions, users: list[str], anybody: bool
+    cache: AnswerCache, write_counters: WriteCounters, users: list[str], anybody: bool
 ) -> None:
     keep(cache, users=("ann", "friend"))
-    revisions.note_write(users, anybody=anybody)
+    write_counters.note_write(users, anybody=anybody)
     assert cache.find(KEY, SNAPSHOT) is None
     assert (len(cache), cache.size) == (0, 0)
 
 
-def test_a_write_about_others_does_not(cache: AnswerCache, revisions: Revisions) -> None:
+def test_a_write_about_others_does_not(cache: AnswerCache, write_counters: WriteCounters) -> None:
     keep(cache, users=("ann", "friend"))
-    revisions.note_write(["stranger"])
+    write_counters.note_write(["stranger"])
     assert cache.find(KEY, SNAPSHOT) is SERVED
 
 
-def test_a_write_while_it_is_made_ends_it(cache: AnswerCache, revisions: Revisions) -> None:
+def test_a_write_while_it_is_made_ends_it(
+    cache: AnswerCache, write_counters: WriteCounters
+) -> None:
     """Whom an answer depends on is known after the reading only; the write may be before that."""
     number = cache.begin()
-    revisions.note_write(["friend"])
+    write_counters.note_write(["friend"])
     source = Source(frozenset({"ann", "friend"}))
     cache.keep(KEY, SNAPSHOT, SERVED, source, number, 100.0)
     assert cache.find(KEY, SNAPSHOT) is None
@@ -109,8 +111,8 @@ def test_another_snapshot_drops_all(cache: AnswerCache) -> None:
     assert (len(cache), cache.size) == (0, 0)
 
 
-def test_the_least_recently_used_goes_first(revisions: Revisions, clock: Clock) -> None:
-    cache = AnswerCache(revisions, seconds=5.0, max_bytes=3_000)
+def test_the_least_recently_used_goes_first(write_counters: WriteCounters, clock: Clock) -> None:
+    cache = AnswerCache(write_counters, seconds=5.0, max_bytes=3_000)
     keys = [(f"/v1/users/{n}/recommendations", b"") for n in range(4)]
     for key in keys[:3]:
         keep(cache, key)
@@ -135,9 +137,9 @@ def test_an_answer_kept_again_counts_once(cache: AnswerCache) -> None:
     assert (len(cache), cache.size) == (1, size)
 
 
-def test_the_bound_is_what_it_takes(revisions: Revisions, clock: Clock) -> None:
+def test_the_bound_is_what_it_takes(write_counters: WriteCounters, clock: Clock) -> None:
     """The sizes counted are not below what CPython takes, texts, places and all."""
-    cache = AnswerCache(revisions, seconds=5.0, max_bytes=2**30)
+    cache = AnswerCache(write_counters, seconds=5.0, max_bytes=2**30)
     tracemalloc.start()
     try:
         for n in range(2_000):
@@ -189,10 +191,10 @@ def test_what_is_nowhere_may_come_from_anybody() -> None:
 
 
 def test_an_answer_that_depends_on_everybody_ends_with_any_write(
-    cache: AnswerCache, revisions: Revisions
+    cache: AnswerCache, write_counters: WriteCounters
 ) -> None:
     source = Source(frozenset({"ann"}), anybody=True)
     cache.keep(KEY, SNAPSHOT, SERVED, source, cache.begin(), 100.0)
     assert cache.find(KEY, SNAPSHOT) is not None
-    revisions.note_write(["somebody else"])
+    write_counters.note_write(["somebody else"])
     assert cache.find(KEY, SNAPSHOT) is None

@@ -15,7 +15,7 @@ from recsvc.answer import Answer, Source, VariantUsed
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.outcomes.recommendation_id import Origin
 from recsvc.recommend.query import RecommendationQuery
-from recsvc.recommend.write_counters import Revisions
+from recsvc.recommend.write_counters import WriteCounters
 from recsvc.service import observability
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.app import create_app
@@ -65,9 +65,9 @@ def fake() -> SlowEngine:
 
 @pytest.fixture
 async def client(
-    fake: SlowEngine, revisions: Revisions, tmp_path: Path
+    fake: SlowEngine, write_counters: WriteCounters, tmp_path: Path
 ) -> AsyncIterator[httpx.AsyncClient]:
-    cache = AnswerCache(revisions, seconds=60.0, max_bytes=2**20)
+    cache = AnswerCache(write_counters, seconds=60.0, max_bytes=2**20)
     app = create_app(
         fake.engine,
         refreshes=Refreshes(tmp_path),
@@ -169,33 +169,33 @@ async def test_an_error_is_not_kept(
 
 @pytest.mark.parametrize("user", ["ann", "friend"])
 async def test_a_write_about_somebody_it_depends_on_ends_it(
-    client: httpx.AsyncClient, fake: SlowEngine, revisions: Revisions, user: str
+    client: httpx.AsyncClient, fake: SlowEngine, write_counters: WriteCounters, user: str
 ) -> None:
     await client.get(PATH)
-    revisions.note_write(["stranger"])
+    write_counters.note_write(["stranger"])
     await client.get(PATH)
     assert fake.asked == 1
     fake.evidence = "new"
-    revisions.note_write([user])
+    write_counters.note_write([user])
     assert (await client.get(PATH)).json()["user_id"] == "new"
 
 
 async def written_meanwhile(
-    client: httpx.AsyncClient, fake: SlowEngine, revisions: Revisions, user: str
+    client: httpx.AsyncClient, fake: SlowEngine, write_counters: WriteCounters, user: str
 ) -> "asyncio.Task[httpx.Response]":
     """A request that has read what was there before a write; it waits for `go_on`."""
     fake.go_on.clear()
     early = asyncio.create_task(client.get(PATH))
     await fake.reading.wait()
     fake.evidence = "new"
-    revisions.note_write([user])
+    write_counters.note_write([user])
     return early
 
 
 async def test_an_answer_made_while_something_was_written_is_not_kept(
-    client: httpx.AsyncClient, fake: SlowEngine, revisions: Revisions
+    client: httpx.AsyncClient, fake: SlowEngine, write_counters: WriteCounters
 ) -> None:
-    early = await written_meanwhile(client, fake, revisions, "friend")
+    early = await written_meanwhile(client, fake, write_counters, "friend")
     fake.go_on.set()
     assert (await early).json()["user_id"] == "old"
     assert (await client.get(PATH)).json()["user_id"] == "new"
@@ -213,9 +213,9 @@ async def test_who_asks_while_it_is_made_waits_for_it(
 
 
 async def test_who_asks_after_a_write_does_not_get_what_was_read_before_it(
-    client: httpx.AsyncClient, fake: SlowEngine, revisions: Revisions
+    client: httpx.AsyncClient, fake: SlowEngine, write_counters: WriteCounters
 ) -> None:
-    early = await written_meanwhile(client, fake, revisions, "ann")
+    early = await written_meanwhile(client, fake, write_counters, "ann")
     late = asyncio.create_task(client.get(PATH))
     await asyncio.sleep(0.01)
     fake.go_on.set()

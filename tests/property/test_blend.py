@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaders.types import IdMap
-from recsvc.blend import weights as fusion
+from recsvc.blend import weights as blend_weights
 from recsvc.blend.blend import Blend, unit_rms
 from recsvc.blend.reliance import effective_counts
 from recsvc.blend.weights import (
@@ -224,7 +224,7 @@ def test_a_signal_is_taken_alone_where_it_is_better_than_by_chance(
     assert (gain.mean() > gain.std() / np.sqrt(len(gain))) == alone
     scores = [made.scores["noise"], half]
     candidates = made.candidates(scores)
-    monkeypatch.setattr(fusion, "_ascend", lambda _some, _k: np.array([noise, 1.0]))
+    monkeypatch.setattr(blend_weights, "_ascend", lambda _some, _k: np.array([noise, 1.0]))
     taken, _ = learn_weights(candidates, ["noise", "half"])
     assert taken == {"noise": 0.0 if alone else pytest.approx(noise), "half": 1.0}
 
@@ -292,7 +292,7 @@ def test_candidates_in_parts_are_those_of_all_users_at_once(
     made = validation(4)
     every = list(made.scores.values())
     whole = made.candidates(every)
-    monkeypatch.setattr(fusion, "SCORES_AT_ONCE", 7 * 60 * len(every))
+    monkeypatch.setattr(blend_weights, "SCORES_AT_ONCE", 7 * 60 * len(every))
     asked: list[int] = []
 
     def score(some: slice) -> list[np.ndarray]:
@@ -320,7 +320,7 @@ def test_few_users_lead_the_mean_of_halves_less_astray_than_one_ascent() -> None
     one, mean = [], []
     for seed in range(12):
         candidates = planted(seed, share, users=120)
-        first, second, _ = fusion._ascend(candidates, 20)
+        first, second, _ = blend_weights._ascend(candidates, 20)
         one.append(second / (first + second) - share)
         learned, _ = learn_weights(candidates, ["one", "two", "noise"])
         mean.append(learned["two"] / (learned["one"] + learned["two"]) - share)

@@ -12,7 +12,7 @@ from loaders.types import IdMap
 from recsvc.blend.blend import Blend
 from recsvc.errors import SnapshotError
 from recsvc.graph.store import Store
-from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.snapshot.arrays import Snapshot, pack
 from recsvc.snapshot.folders import folder_name, note_served, unpack
 
@@ -40,16 +40,16 @@ def store_snapshot(folder: Path, version: int) -> Path:
 
 
 @pytest.fixture
-async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
+async def serving(tmp_path: Path) -> AsyncIterator[ActiveSnapshot]:
     store = Store(Neo4jAddress("bolt://127.0.0.1:1", "neo4j", ""), timeout_seconds=0.5)
     await store.open()
-    serving = Serving(store, tmp_path)
+    serving = ActiveSnapshot(store, tmp_path)
     yield serving
     await serving.stop()
     await store.close()
 
 
-async def test_the_newest_that_is_whole_serves(serving: Serving, tmp_path: Path) -> None:
+async def test_the_newest_that_is_whole_serves(serving: ActiveSnapshot, tmp_path: Path) -> None:
     store_snapshot(tmp_path, 9)
     (store_snapshot(tmp_path, 10) / "prior.npy").write_bytes(b"damaged")
     await serving.start()
@@ -57,7 +57,7 @@ async def test_the_newest_that_is_whole_serves(serving: Serving, tmp_path: Path)
 
 
 async def test_what_was_served_last_serves_again_also_if_it_is_not_the_newest(
-    serving: Serving, tmp_path: Path
+    serving: ActiveSnapshot, tmp_path: Path
 ) -> None:
     """Someone went back to it."""
     note_served(store_snapshot(tmp_path, 9))
@@ -67,7 +67,7 @@ async def test_what_was_served_last_serves_again_also_if_it_is_not_the_newest(
 
 
 async def test_a_damaged_one_alone_does_not_stop_the_start(
-    serving: Serving, tmp_path: Path
+    serving: ActiveSnapshot, tmp_path: Path
 ) -> None:
     (store_snapshot(tmp_path, 1) / "manifest.json").unlink()
     (tmp_path / "hybrid-strange").mkdir()

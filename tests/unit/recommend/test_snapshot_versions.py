@@ -12,9 +12,9 @@ from loaders.parts import Part
 from recsvc.errors import NotFoundError
 from recsvc.graph.rows import ActiveVersion
 from recsvc.graph.store import Store
-from recsvc.recommend.active_snapshot import Serving
+from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.snapshot.arrays import pack
-from tests.unit.service.test_serving_start import made_snapshot
+from tests.unit.recommend.test_snapshot_start import made_snapshot
 
 
 class FakeStore:
@@ -56,15 +56,15 @@ def store() -> FakeStore:
 
 
 @pytest.fixture
-async def serving(store: FakeStore, tmp_path: Path) -> AsyncIterator[Serving]:
-    serving = Serving(cast(Store, cast(Any, store)), tmp_path)
+async def serving(store: FakeStore, tmp_path: Path) -> AsyncIterator[ActiveSnapshot]:
+    serving = ActiveSnapshot(cast(Store, cast(Any, store)), tmp_path)
     await serving.start()
     store.read.clear()
     yield serving
     await serving.stop()
 
 
-async def test_another_version_is_read_once(serving: Serving, store: FakeStore) -> None:
+async def test_another_version_is_read_once(serving: ActiveSnapshot, store: FakeStore) -> None:
     first = await serving.version(1)
     assert first.versions == {"hybrid": 1}
     assert await serving.version(1) is first
@@ -72,12 +72,16 @@ async def test_another_version_is_read_once(serving: Serving, store: FakeStore) 
     assert serving.snapshot.versions == {"hybrid": 2}
 
 
-async def test_the_active_one_is_the_one_that_is_served(serving: Serving, store: FakeStore) -> None:
+async def test_the_active_one_is_the_one_that_is_served(
+    serving: ActiveSnapshot, store: FakeStore
+) -> None:
     assert await serving.version(2) is serving.snapshot
     assert store.read == []
 
 
-async def test_one_that_was_rewritten_is_read_again(serving: Serving, store: FakeStore) -> None:
+async def test_one_that_was_rewritten_is_read_again(
+    serving: ActiveSnapshot, store: FakeStore
+) -> None:
     first = await serving.version(1)
     store.packed[1] = rewritten()
     again = await serving.version(1)
@@ -85,7 +89,9 @@ async def test_one_that_was_rewritten_is_read_again(serving: Serving, store: Fak
     assert again.blend.prior.tolist() == [3.0, 3.0]
 
 
-async def test_without_a_look_what_was_seen_last_counts(serving: Serving, store: FakeStore) -> None:
+async def test_without_a_look_what_was_seen_last_counts(
+    serving: ActiveSnapshot, store: FakeStore
+) -> None:
     first = await serving.version(1, look=False)
     store.packed[1] = rewritten()
     assert await serving.version(1, look=False) is first
@@ -94,7 +100,9 @@ async def test_without_a_look_what_was_seen_last_counts(serving: Serving, store:
     assert again.blend.prior.tolist() == [3.0, 3.0]
 
 
-async def test_one_that_was_rewritten_is_let_go_of(serving: Serving, store: FakeStore) -> None:
+async def test_one_that_was_rewritten_is_let_go_of(
+    serving: ActiveSnapshot, store: FakeStore
+) -> None:
     await serving.version(1)
     assert serving._other is not None
     store.packed[1] = rewritten()
@@ -102,6 +110,6 @@ async def test_one_that_was_rewritten_is_let_go_of(serving: Serving, store: Fake
     assert serving._other is None
 
 
-async def test_one_that_is_not_stored(serving: Serving) -> None:
+async def test_one_that_is_not_stored(serving: ActiveSnapshot) -> None:
     with pytest.raises(NotFoundError, match="no arrays of version 7"):
         await serving.version(7)
