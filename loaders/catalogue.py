@@ -120,8 +120,8 @@ class Catalogue(Mapping[str, Query]):
             if "each" in file.fields:
                 families.append(file)
                 continue
-            self._queries[name], found = _query_of(file)
-            faults += found
+            self._queries[name], faults_of_file = _query_of(file)
+            faults += faults_of_file
         if faults:
             raise CatalogueError(faults)
         for file in families:

@@ -107,9 +107,9 @@ class _Books:
     def drop_parts(self, version: Version) -> int:
         """Remove the parts of a version that no other has; how many they were."""
         parts = version.pop("parts", [])
-        kept = {part[2] for each in self.versions for part in each.get("parts", ())}
+        in_use = {part[2] for each in self.versions for part in each.get("parts", ())}
         for _, _, sha256 in parts:
-            if sha256 not in kept:
+            if sha256 not in in_use:
                 self.part(sha256).unlink(missing_ok=True)
         return len(parts)
 
@@ -143,12 +143,12 @@ def _unfinished(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
 
 
 def _fail(books: _Books, given: Mapping[str, Any], *, own: bool) -> list[Row]:
-    found = [
+    failed = [
         each for each in books.of("", "building", "ready") if (each["run"] == given["run"]) == own
     ]
-    for each in found:
+    for each in failed:
         each |= {"status": "failed", "reason": given["reason"]}
-    return [{"failed": len(found)}]
+    return [{"failed": len(failed)}]
 
 
 def _failed_slots(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
@@ -158,10 +158,10 @@ def _failed_slots(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
 
 
 def _leave_slot(books: _Books, given: Mapping[str, Any]) -> list[Row]:
-    found = [e for e in books.of(given["model"], "failed") if e["slot"] == given["slot"]]
-    for each in found:
+    versions = [e for e in books.of(given["model"], "failed") if e["slot"] == given["slot"]]
+    for each in versions:
         each["slot"] = None
-    return [{"left": len(found)}]
+    return [{"left": len(versions)}]
 
 
 def _drop_failed(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
@@ -264,14 +264,14 @@ def _validation(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
 
 
 def _same_run(books: _Books, given: Mapping[str, Any]) -> list[Row]:
-    known = books.find(given["model"], given["version"])
+    version = books.find(given["model"], given["version"])
     return [
         {
             **{key: each.get(key) for key in ("model", "version", "slot", "status", "sha256")},
             "options": each.get("options"), "parts": len(each.get("parts", ())),
         }
         for each in sorted(books.versions, key=lambda each: each["model"])
-        if known is not None and each["run"] == known["run"]
+        if version is not None and each["run"] == version["run"]
     ]  # fmt: skip
 
 

@@ -177,11 +177,11 @@ def _of_server(
 
 def _refused_value(where: str, code: str, message: str) -> RefusedValueError | None:
     """The same error where it names the property whose value is refused."""
-    if found := _TOO_LARGE.search(message):
-        names = [name.strip("` ") for name in found["properties"].split(",")]
+    if match := _TOO_LARGE.search(message):
+        names = [name.strip("` ") for name in match["properties"].split(",")]
         why = "an index on this property takes no value that large: expected a shorter one"
-    elif found := _NOT_UNIQUE.search(message):
-        names = _NAME.findall(found["properties"])
+    elif match := _NOT_UNIQUE.search(message):
+        names = _NAME.findall(match["properties"])
         why = "another node has this value, and a constraint has it be unique"
     elif "ConstraintValidationFailed" in code:
         names = _NAME.findall(message) or ["some property"]

@@ -215,9 +215,9 @@ class Neo4jGateway(Closing):
         Raises:
             Neo4jError: the server is away, too slow, or refuses the statement.
         """
-        kept = self.address.rows_from_disk(query, parameters)
-        if kept is not None:
-            return kept
+        rows = self.address.rows_from_disk(query, parameters)
+        if rows is not None:
+            return rows
         if query.mode in ("schema", "autocommit"):
             with translated_errors(self.address.shown, query), self._session() as session:
                 statement = neo4j.Query(
@@ -311,9 +311,9 @@ class _OpenTransaction:
         self._transaction, self._address = transaction, address
 
     def run(self, query: Query, **parameters: Any) -> list[Row]:
-        kept = self._address.rows_from_disk(query, parameters)
-        if kept is not None:
-            return kept
+        rows = self._address.rows_from_disk(query, parameters)
+        if rows is not None:
+            return rows
         statement, given = self._address.statement(query), checked(query, parameters)
         self._address.check_written(query, given)
         return _rows(self._transaction.run(statement, given))

@@ -68,19 +68,19 @@ def expression_parts(text: str) -> Iterator[tuple[str, str]]:
     Raises:
         ValueError: it has something that is not of the grammar.
     """
-    if found := re.search(r"\\|//|/\*|--", text):
-        raise ValueError(f"{text!r}: {found[0]!r} may not stand there")
+    if match := re.search(r"\\|//|/\*|--", text):
+        raise ValueError(f"{text!r}: {match[0]!r} may not stand there")
     at, before = 0, ""
     while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
+        match = _TOKEN.match(text, at)
+        if match is None:
             raise ValueError(f"{text!r}: {text[at : at + 10]!r} may not stand there: expected "
                              "properties, numbers, texts, comparisons, AND, OR, NOT")  # fmt: skip
-        kind, at = found.lastgroup or "space", found.end()
+        kind, at = match.lastgroup or "space", match.end()
         if kind == "word" and before != ".":
-            kind = _kind_of_word(text, found[0], at)
-        yield kind, found[0]
-        before = before if kind == "space" else found[0]
+            kind = _kind_of_word(text, match[0], at)
+        yield kind, match[0]
+        before = before if kind == "space" else match[0]
 
 
 def _kind_of_word(text: str, word: str, end: int) -> str:
@@ -107,7 +107,7 @@ def settable(text: str, variable: str) -> dict[str, str] | None:
     Returns:
         None: it is more than properties of the variable that equal something, joined by AND.
     """
-    found: dict[str, str] = {}
+    literals: dict[str, str] = {}
     parts = [each for each in expression_parts(text) if each[0] != "space"]
     while parts:
         name, parts = _property(parts, variable)
@@ -120,12 +120,12 @@ def settable(text: str, variable: str) -> dict[str, str] | None:
         if name is None or parts[:1] != [("sign", "=")] or not literal:
             return None
         word = value[0][1]
-        found[quoted(name)] = "-" * signed + (word if value[0][0] == "string" else word.lower())
+        literals[quoted(name)] = "-" * signed + (word if value[0][0] == "string" else word.lower())
         parts = parts[2 + signed :]
         if parts and (parts[0][1].upper() != "AND" or len(parts) == 1):
             return None
         parts = parts[1:]
-    return found
+    return literals
 
 
 def read_property(text: str, variable: str, *, shifted: bool) -> str | None:
@@ -308,8 +308,7 @@ def parse_path(text: str) -> tuple[str, tuple[Hop, ...]]:
 
 
 def _quoted_all(names: str) -> str:
-    found = re.findall(_NAME, names)
-    return "|".join(quoted(name.strip("`")) for name in found)
+    return "|".join(quoted(name.strip("`")) for name in re.findall(_NAME, names))
 
 
 class GraphMap(BaseModel):

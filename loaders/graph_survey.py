@@ -128,10 +128,10 @@ def survey(gateway: Gateway) -> Survey:
         Neo4jError: it cannot be read.
     """
     keys, indexed = indexed_properties(gateway)
-    (known,) = gateway.run(catalogue()["attach/known"])
+    (schema,) = gateway.run(catalogue()["attach/known"])
     counts = {
         label: gateway.run(_named("attach/label", User=label))[0]["count"]
-        for label in known["labels"]
+        for label in schema["labels"]
         if _is_owners(label)
     }
     links = sorted(_links(gateway), key=lambda link: (-link.count, link.source, link.type,
@@ -178,12 +178,12 @@ def _links(gateway: Gateway) -> Iterator[Link]:
     for type_, (sources, targets) in ends.items():
         for source in filter(_is_owners, sources if _is_owners(type_) else ()):
             query = _named("attach/links", User=source, INTERACTED=type_)
-            (found,) = gateway.run(query, sample=_SAMPLE)
-            sampled = sum(pair["count"] for pair in found["pairs"])
-            certain = len(sources) == len(targets) == 1 or sampled == found["total"]
-            for pair in found["pairs"]:
+            (counts,) = gateway.run(query, sample=_SAMPLE)
+            sampled = sum(pair["count"] for pair in counts["pairs"])
+            certain = len(sources) == len(targets) == 1 or sampled == counts["total"]
+            for pair in counts["pairs"]:
                 if pair["source"] == source and pair["target"] is not None:
-                    count = round(found["total"] * pair["count"] / sampled)
+                    count = round(counts["total"] * pair["count"] / sampled)
                     yield Link(source, type_, pair["target"], count, about=not certain)
 
 

@@ -52,8 +52,8 @@ def as_numbers(
     length = np.array([len(each) for each in lists], np.int64)
     counts = np.bincount(length[length > 0])
     width = int(counts.argmax()) if len(counts) else 1
-    found = np.full((count, width), np.nan, np.float32)
+    numbers = np.full((count, width), np.nan, np.float32)
     for row, own in zip(place.tolist(), lists, strict=True):
         if row >= 0 and len(own) == width:
-            found[row] = own
-    return found
+            numbers[row] = own
+    return numbers

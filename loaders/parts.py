@@ -55,10 +55,10 @@ class Part:
 
 def digest_of(names: Iterable[PartName]) -> str:
     """SHA-256 of a content, in whatever order its parts come."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for each in sorted(names):
-        found.update(f"{each.entry}\0{each.number}\0{each.sha256}\n".encode())
-    return found.hexdigest()
+        digest.update(f"{each.entry}\0{each.number}\0{each.sha256}\n".encode())
+    return digest.hexdigest()
 
 
 def rows_per_part(dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> int:

@@ -82,17 +82,17 @@ def schema_items() -> tuple[SchemaItem, ...]:
 
 
 def _item(query: Query) -> SchemaItem:
-    found = _DECLARED.match(query.text)
-    if found is None:
+    match = _DECLARED.match(query.text)
+    if match is None:
         raise QueryError(
             f"cypher/{query.name} declares no constraint or index: expected CREATE CONSTRAINT or "
             "CREATE INDEX name IF NOT EXISTS FOR (node:Label) or ()-[relationship:TYPE]-()"
         )
-    type_ = (found["type"] or "RANGE").strip()
-    kind = cast("Kind", "CONSTRAINT" if found["constraint"] else type_)
-    properties = re.findall(rf"\b{found['variable']}\.(\w+)", found["rest"])
-    of = "RELATIONSHIP" if found["link"] else "NODE"
-    return SchemaItem(query, kind, found["name"], of, found["label"], tuple(properties))
+    type_ = (match["type"] or "RANGE").strip()
+    kind = cast("Kind", "CONSTRAINT" if match["constraint"] else type_)
+    properties = re.findall(rf"\b{match['variable']}\.(\w+)", match["rest"])
+    of = "RELATIONSHIP" if match["link"] else "NODE"
+    return SchemaItem(query, kind, match["name"], of, match["label"], tuple(properties))
 
 
 def apply_schema(gateway: SchemaGateway) -> FullText:

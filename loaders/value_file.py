@@ -45,13 +45,13 @@ def read_value(path: Path, classes: Iterable[type[Any]]) -> Any:
         OSError: there is no such file.
         ValueError: it holds something else, or is damaged.
     """
-    known = {each.__name__: each for each in classes}
+    class_of = {each.__name__: each for each in classes}
     try:
         # Opened here: numpy leaves a damaged file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             document = orjson.loads(arrays[_DOCUMENT].tobytes())
-            found = [arrays[str(number)] for number in range(len(arrays.files) - 1)]
-        return _decoded(document, found, known)
+            stored = [arrays[str(number)] for number in range(len(arrays.files) - 1)]
+        return _decoded(document, stored, class_of)
     except OSError:
         raise
     except Exception as error:  # damaged bytes make parsers raise nearly anything

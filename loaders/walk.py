@@ -113,19 +113,19 @@ def parse_walk(text: str) -> Walk:
 
 
 def _hop(text: str, place: int, start: Label) -> Hop:
-    found = _HOP.match(text, place)
-    if found is None or bool(found["back"]) == bool(found["on"]):
+    match = _HOP.match(text, place)
+    if match is None or bool(match["back"]) == bool(match["on"]):
         raise _wrong(text[place:], "a hop such as -[INTERACTED max 100]-> or <-[FOLLOWS 50]-")
-    if found["type"] not in ENDS:
-        raise _wrong(found["type"], f"one of {', '.join(ENDS)}, or no `walk` in the header")
+    if match["type"] not in ENDS:
+        raise _wrong(match["type"], f"one of {', '.join(ENDS)}, or no `walk` in the header")
     hop = Hop(
-        found["type"], bool(found["on"]), bool(found["max"]), int(found["cap"] or 0),
-        bool(found["log"]), int(found["levels"] or 0),
+        match["type"], bool(match["on"]), bool(match["max"]), int(match["cap"] or 0),
+        bool(match["log"]), int(match["levels"] or 0),
     )  # fmt: skip
     if hop.ends[0] != start:
-        raise _wrong(text[place : found.end()], f"a hop that a {start} has")
+        raise _wrong(text[place : match.end()], f"a hop that a {start} has")
     if hop.levels and hop.ends[0] != hop.ends[1]:
-        raise _wrong(text[place : found.end()], "`*` where a hop may follow itself")
+        raise _wrong(text[place : match.end()], "`*` where a hop may follow itself")
     return hop
 
 

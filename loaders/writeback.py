@@ -339,9 +339,9 @@ def write_similar(
 def _similar_row(
     items: IdMap, row: int, neighbours: NDArray[np.int64], scores: NDArray[np.float32]
 ) -> dict[str, Sequence[Any] | str]:
-    kept = neighbours >= 0
+    is_neighbour = neighbours >= 0
     return {
         "item_id": items[row],
-        "neighbours": [items[n] for n in neighbours[kept].tolist()],
-        "scores": scores[kept].tolist(),
+        "neighbours": [items[n] for n in neighbours[is_neighbour].tolist()],
+        "scores": scores[is_neighbour].tolist(),
     }

@@ -170,9 +170,9 @@ def _extra_of(module: str) -> str | None:
     """The extra of this package that brings a module; None where none does."""
     package = module.partition(".")[0].replace("_", "-")
     for requirement in requires("recsvc") or ():
-        found = re.fullmatch(r"([\w-]+).*extra == ['\"](\w+)['\"]", requirement)
-        if found and found[1].removesuffix("-skinny") == package:
-            return found[2]
+        match = re.fullmatch(r"([\w-]+).*extra == ['\"](\w+)['\"]", requirement)
+        if match and match[1].removesuffix("-skinny") == package:
+            return match[2]
     return None
 
 

@@ -80,11 +80,11 @@ def named_as(name: str, names: Iterable[str]) -> str | None:
 
 def find_kind(name: str, events: Mapping[str, EventSettings]) -> EventSettings | None:
     """The settings of a kind of event; None where it has none, so that it counts nothing."""
-    found = events.get(name)
-    if found is not None:
-        return found
-    known = named_as(name, events)
-    return None if known is None else events[known]
+    settings = events.get(name)
+    if settings is not None:
+        return settings
+    spelling = named_as(name, events)
+    return None if spelling is None else events[spelling]
 
 
 def unknown_kinds(names: Iterable[str], events: Mapping[str, EventSettings]) -> list[str]:
@@ -118,7 +118,7 @@ def merged_events(given: Mapping[str, EventSettings]) -> dict[str, EventSettings
         other = named.setdefault(kind_key(name), name)
         if other != name:
             raise ValueError(f"{other!r} and {name!r} are the same kind of event: name it once")
-        known = named_as(name, events) or name
+        spelling = named_as(name, events) or name
         update = settings.model_dump(exclude_unset=True)
-        events[known] = events.get(known, EventSettings()).model_copy(update=update)
+        events[spelling] = events.get(spelling, EventSettings()).model_copy(update=update)
     return events

@@ -117,7 +117,7 @@ def of_users(
     given: EvidenceMatrices, users: slice | Int64[NDArray[np.int64], " n"]
 ) -> EvidenceMatrices:
     """The evidence of some of the users, by their rows."""
-    return {kind: known[users] for kind, known in given.items()}
+    return {kind: matrix[users] for kind, matrix in given.items()}
 
 
 def latest_evidence(given: EvidenceMatrices, half_life: float) -> sp.csr_matrix:
@@ -310,8 +310,8 @@ def pair_times(graph: HeteroGraph) -> sp.csr_matrix:
     A pair of which no time is known is not stored.
     """
     did = graph.interactions
-    known = ~np.isnan(did.last_at)
-    user, item, at = did.user_index[known], did.item_index[known], did.last_at[known]
+    is_timed = ~np.isnan(did.last_at)
+    user, item, at = did.user_index[is_timed], did.item_index[is_timed], did.last_at[is_timed]
     # Interactions are sorted by user and item: those of one pair stand together.
     first = np.flatnonzero(
         np.r_[True, (user[1:] != user[:-1]) | (item[1:] != item[:-1])][: len(at)]
@@ -324,8 +324,8 @@ def pair_times(graph: HeteroGraph) -> sp.csr_matrix:
 def has_order(graph: HeteroGraph) -> bool:
     """Whether somebody did something after something else."""
     did = graph.interactions
-    known = ~np.isnan(did.last_at)
-    user, at = did.user_index[known], did.last_at[known]
+    is_timed = ~np.isnan(did.last_at)
+    user, at = did.user_index[is_timed], did.last_at[is_timed]
     return bool(((user[1:] == user[:-1]) & (at[1:] != at[:-1])).any())
 
 

@@ -263,15 +263,15 @@ def _check_text(where: str, text: str, setting: str) -> None:
     placeholder = _PLACEHOLDER.get(setting)
     expected = f"expected {{{placeholder}}}" if placeholder else "expected none"
     try:
-        found = [field[1:] for field in Formatter().parse(text) if field[1] is not None]
+        placeholders = [field[1:] for field in Formatter().parse(text) if field[1] is not None]
     except ValueError as error:
         raise ValueError(f"{where}{text!r}: {error}: write a brace as {{{{ or }}}}") from None
-    for name, form, conversion in found:
+    for name, form, conversion in placeholders:
         if name != placeholder or form or conversion:
             written = f"{name}{'!' + conversion if conversion else ''}{':' + form if form else ''}"
             raise ValueError(
                 f"{where}no placeholder {{{written}}} is known in {text!r}: {expected}"
             )
     # A number may be left out or be part of the words: "one person you follow".
-    if placeholder not in (None, "count") and not found:
+    if placeholder not in (None, "count") and not placeholders:
         raise ValueError(f"{where}{text!r} says nothing: {expected}")

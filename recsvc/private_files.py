@@ -48,7 +48,7 @@ def _inside(written: Path) -> Iterator[Path]:
 
 def _narrow_one(path: Path) -> None:
     with contextlib.suppress(OSError):
-        found = path.lstat()
-        mode = stat.S_IMODE(found.st_mode)
-        if not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid() and mode & PRIVATE:
+        status = path.lstat()
+        mode = stat.S_IMODE(status.st_mode)
+        if not stat.S_ISLNK(status.st_mode) and status.st_uid == os.geteuid() and mode & PRIVATE:
             path.chmod(mode & ~PRIVATE)

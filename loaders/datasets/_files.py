@@ -88,8 +88,10 @@ class SourceFiles:
         if not places:
             raise TableError(f"no {name} among the files: {self.describe()}")
         if len(places) > 1:
-            found = " and ".join(where for where, _ in places)
-            raise TableError(f"{name} is there more than once ({found}): give a folder with one")
+            all_of_them = " and ".join(where for where, _ in places)
+            raise TableError(
+                f"{name} is there more than once ({all_of_them}): give a folder with one"
+            )
         where, opened = places[0]
         try:
             with ExitStack() as stack:

@@ -125,13 +125,13 @@ def _is_unicode(text: str) -> bool:
 def _sound_lines(
     name: str, numbers: Sequence[int], lines: list[str], reject: Reject
 ) -> tuple[list[int], list[str]]:
-    kept: list[tuple[int, str]] = []
+    sound: list[tuple[int, str]] = []
     for number, line in zip(numbers, lines, strict=True):
         if reason := _fault(line):
             reject(Rejected(name, number, "", reason, shown_text(line)))
         else:
-            kept.append((number, line))
-    return [number for number, _ in kept], [line for _, line in kept]
+            sound.append((number, line))
+    return [number for number, _ in sound], [line for _, line in sound]
 
 
 def _fault(line: str) -> Reason | None:
@@ -173,15 +173,15 @@ def _split(
 def _unquoted(rows: pl.DataFrame, name: str, form: LineForm, reject: Reject) -> pl.DataFrame:
     """Read the lines with a quote in them, which are few, one by one."""
     has_quote = pl.col("text").str.contains('"', literal=True)
-    found: list[tuple[int, str, list[str]]] = []
+    quoted_lines: list[tuple[int, str, list[str]]] = []
     for line, text in rows.filter(has_quote).select("line", "text").iter_rows():
         try:
             cells = next(csv.reader([text], delimiter=form.separator, strict=True))
         except csv.Error as error:
             reject(Rejected(name, line, "", Reason.NOT_CSV.format(error), shown_text(text)))
         else:
-            found.append((line, text, cells))
-    quoted = pl.DataFrame(found, rows.schema, orient="row")
+            quoted_lines.append((line, text, cells))
+    quoted = pl.DataFrame(quoted_lines, rows.schema, orient="row")
     return pl.concat([rows.filter(~has_quote), quoted]).sort("line")
 
 

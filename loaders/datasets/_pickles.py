@@ -98,10 +98,10 @@ class _MatrixUnpickler(pickle.Unpickler):
     """Knows the few names that the pickle of a sparse matrix needs, and no other."""
 
     def find_class(self, module_name: str, global_name: str, /) -> object:
-        known = _KNOWN.get((module_name, global_name))
-        if known is None:
+        replacement = _KNOWN.get((module_name, global_name))
+        if replacement is None:
             raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
-        return known
+        return replacement
 
 
 def _empty_array(*_arguments: object) -> np.ndarray:

@@ -275,8 +275,8 @@ def _price(value: object) -> float | None:
     """Dollars; none where there is a range, or the markup that stands in many price fields."""
     if isinstance(value, int | float):
         return float(value)
-    found = _PRICE.fullmatch(value.strip()) if isinstance(value, str) else None
-    return float(found[1].replace(",", "") + (found[2] or "")) if found else None
+    match = _PRICE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return float(match[1].replace(",", "") + (match[2] or "")) if match else None
 
 
 def _paths(record: Record) -> list[list[str]]:

@@ -62,13 +62,13 @@ def movielens(folder: Path) -> Tables:
         TableError: there are no ratings, or those of several forms.
     """
     files = SourceFiles(folder)
-    found = [name for name in _FORMS if name in files]
-    if len(found) != 1:
+    forms = [name for name in _FORMS if name in files]
+    if len(forms) != 1:
         raise TableError(
             f"{files.describe()}: expected one of {', '.join(_FORMS)}, or an archive of "
             "one MovieLens data set"
         )
-    return StreamTables(_FORMS[found[0]](files))
+    return StreamTables(_FORMS[forms[0]](files))
 
 
 def _hundred_k(files: SourceFiles) -> Mapping[TableSpec, Read]:

@@ -99,9 +99,9 @@ def _matrix(files: SourceFiles, name: str, widths: tuple[int, ...]) -> np.ndarra
         matrix = arrays[0]
         if matrix.ndim == 2 and matrix.shape[1] in widths and matrix.dtype.kind in "iuf":
             return matrix
-    found = ", ".join(f"{getattr(each, 'dtype', type(each))}{np.shape(each)}" for each in arrays)
+    shapes = ", ".join(f"{getattr(each, 'dtype', type(each))}{np.shape(each)}" for each in arrays)
     raise TableError(
-        f"{name} holds {found or 'nothing'}: expected one matrix of numbers with "
+        f"{name} holds {shapes or 'nothing'}: expected one matrix of numbers with "
         f"{' or '.join(map(str, widths))} columns"
     )
 

@@ -121,7 +121,8 @@ def _sparse(rows: Sequence[Row], evidence: IdMap, items: IdMap) -> sp.csr_matrix
     source = np.repeat(evidence.rows([row["evidence_id"] for row in rows]), lengths)
     target = items.rows(joined(rows, "item_ids"))
     strength = np.array(joined(rows, "strengths"), np.float32)
-    known = (source >= 0) & (target >= 0)
+    has_rows = (source >= 0) & (target >= 0)
     return sp.csr_matrix(
-        (strength[known], (source[known], target[known])), shape=(len(evidence), len(items))
+        (strength[has_rows], (source[has_rows], target[has_rows])),
+        shape=(len(evidence), len(items)),
     )

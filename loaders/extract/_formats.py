@@ -86,8 +86,8 @@ def to_networkx(graph: HeteroGraph) -> "MultiDiGraph[tuple[str, str]]":
 def _interaction_details(graph: HeteroGraph) -> Iterator[dict[str, Any]]:
     did = graph.interactions
     for event, last_at in zip(did.event_index.tolist(), did.last_at.tolist(), strict=True):
-        known = {} if math.isnan(last_at) else {"last_at": last_at}
-        yield {"event": did.events[event], **known}
+        last = {} if math.isnan(last_at) else {"last_at": last_at}
+        yield {"event": did.events[event], **last}
 
 
 def to_tables(graph: HeteroGraph) -> dict[TableSpec, pl.DataFrame]:

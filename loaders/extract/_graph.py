@@ -208,12 +208,12 @@ class _Part:
 def _part(row: Row, users: Nodes, items: Nodes, of: NDArray[np.bool_]) -> _Part:
     user, item = users.rows(row["sources"]), items.rows(row["targets"])
     # What was made after the nodes were read, and users who were read along.
-    known = (user >= 0) & (item >= 0) & of[user]
+    able = (user >= 0) & (item >= 0) & of[user]
     weight, last_at = np.array(row["weights"], np.float64), np.array(row["times"], np.float64)
-    odd = known & np.isnan(weight)  # what somebody wrote by hand and nobody can read
-    known &= ~odd
-    if not known.all():
-        user, item, weight, last_at = user[known], item[known], weight[known], last_at[known]
+    odd = able & np.isnan(weight)  # what somebody wrote by hand and nobody can read
+    able &= ~odd
+    if not able.all():
+        user, item, weight, last_at = user[able], item[able], weight[able], last_at[able]
     return _Part(row["event"], user, item, weight, last_at, int(odd.sum()))
 
 
@@ -237,10 +237,10 @@ def _interactions(parts: Sequence[_Part], items: int) -> Interactions:
 def _weighted(row: Row, sources: Nodes, targets: Nodes) -> _Weighted:
     source, target = sources.rows(row["sources"]), targets.rows(row["targets"])
     weight = np.array(row["weights"], np.float64)
-    known = (source >= 0) & (target >= 0)
-    odd = known & np.isnan(weight)
-    known &= ~odd
-    return _Weighted(source[known], target[known], weight[known], int(odd.sum()))
+    has_rows = (source >= 0) & (target >= 0)
+    odd = has_rows & np.isnan(weight)
+    has_rows &= ~odd
+    return _Weighted(source[has_rows], target[has_rows], weight[has_rows], int(odd.sum()))
 
 
 def _in_order(parts: Sequence[_Weighted]) -> Edges:

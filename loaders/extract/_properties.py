@@ -42,7 +42,7 @@ def with_properties(
     if not names or not len(interactions):
         return interactions
     key = _keys(interactions, len(items.ids))
-    found = np.full((len(interactions), len(names)), np.nan, np.float32)
+    table = np.full((len(interactions), len(names)), np.nan, np.float32)
 
     def keep(rows: list[Row]) -> None:
         for row in rows:
@@ -52,16 +52,16 @@ def with_properties(
             user, item = users.rows(row["sources"]), items.rows(row["targets"])
             own = (user * len(items.ids) + item) * len(interactions.events) + event
             place = np.minimum(np.searchsorted(key, own), len(key) - 1)
-            known = (user >= 0) & (item >= 0) & (key[place] == own)
+            matches = (user >= 0) & (item >= 0) & (key[place] == own)
             values = np.array(row["values"], np.float32).reshape(-1, len(names))
-            found[place[known]] = values[known]
+            table[place[matches]] = values[matches]
 
     read_ranges(
         gateway, catalogue()["extract/interaction_properties"],
         ranges(users.order, users.column("degrees")), keep,
         what="properties of interactions", progress=progress, names=list(names),
     )  # fmt: skip
-    columns = {name: found[:, [place]] for place, name in enumerate(names)}
+    columns = {name: table[:, [place]] for place, name in enumerate(names)}
     return replace(interactions, properties=columns)
 
 

@@ -58,12 +58,12 @@ class Nodes:
 
     def rows(self, internal: Sequence[int]) -> NDArray[np.int64]:
         """The rows of nodes by their inside names; -1 where one is not among these."""
-        known, rows = self._by_internal
+        internal_names, rows = self._by_internal
         wanted = np.array(internal, np.int64)
-        if not len(known):
+        if not len(internal_names):
             return np.full(len(wanted), -1, np.int64)
-        found = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        return np.where(known[found] == wanted, rows[found], -1)
+        place = np.minimum(np.searchsorted(internal_names, wanted), len(internal_names) - 1)
+        return np.where(internal_names[place] == wanted, rows[place], -1)
 
     @cached_property
     def place(self) -> NDArray[np.int64]:
@@ -151,11 +151,11 @@ def read_ranges(
     def read(cut: Range) -> _Out:
         return keep(gateway.run(query, ids=list(cut.ids), **parameters))
 
-    kept: list[_Out] = []
+    results: list[_Out] = []
     for cut, part in zip(cuts, side_by_side(read, cuts, SESSIONS), strict=True):
-        kept.append(part)
+        results.append(part)
         progress(what, cut.stop, cuts[-1].stop)
-    return kept
+    return results
 
 
 def side_by_side(

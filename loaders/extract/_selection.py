@@ -50,10 +50,10 @@ class Selection:
     k_core: int | None = None
 
     def __post_init__(self) -> None:
-        for name, given, known in (("label", self.labels, LABELS), ("type", self.types, TYPES)):
+        for name, given, allowed in (("label", self.labels, LABELS), ("type", self.types, TYPES)):
             for each in given:
-                if each not in known:
-                    raise ValueError(f"no {name} {each!r}: expected some of {', '.join(known)}")
+                if each not in allowed:
+                    raise ValueError(f"no {name} {each!r}: expected some of {', '.join(allowed)}")
         for name in ("until", "since"):
             time: datetime | None = getattr(self, name)
             if time is not None and time.utcoffset() is None:
@@ -105,24 +105,26 @@ def induced(
     """The nodes where a mask is true (all, without one) and the relationships between them."""
     masks = {"User": users, "Item": items, "Category": categories}
     maps = {"User": graph.users, "Item": graph.items, "Category": graph.categories}
-    kept = {label: _Kept.of(ids, masks[label]) for label, ids in maps.items()}
+    rows_left = {label: _Kept.of(ids, masks[label]) for label, ids in maps.items()}
     did = graph.interactions
-    both = kept["User"].mask[did.user_index] & kept["Item"].mask[did.item_index]
+    both = rows_left["User"].mask[did.user_index] & rows_left["Item"].mask[did.item_index]
     did = did.take(both)
     edges: dict[str, Edges] = {}
     for name, source, target in EDGES.values():
         old: Edges = getattr(graph, name)
-        both = kept[source].mask[old.source] & kept[target].mask[old.target]
+        both = rows_left[source].mask[old.source] & rows_left[target].mask[old.target]
         edges[name] = Edges(
-            kept[source].row[old.source[both]], kept[target].row[old.target[both]], old.weight[both]
+            rows_left[source].row[old.source[both]],
+            rows_left[target].row[old.target[both]],
+            old.weight[both],
         )
     nodes_alone = HeteroGraph(
-        kept["User"].ids,
-        kept["Item"].ids,
-        kept["Category"].ids,
+        rows_left["User"].ids,
+        rows_left["Item"].ids,
+        rows_left["Category"].ids,
         Interactions(
-            kept["User"].row[did.user_index],
-            kept["Item"].row[did.item_index],
+            rows_left["User"].row[did.user_index],
+            rows_left["Item"].row[did.item_index],
             did.event_index,
             did.weight,
             did.last_at,
@@ -130,7 +132,9 @@ def induced(
             did.properties,
         ),
     )
-    of_items = {name: values[kept["Item"].mask] for name, values in graph.item_properties.items()}
+    of_items = {
+        name: values[rows_left["Item"].mask] for name, values in graph.item_properties.items()
+    }
     return replace(nodes_alone, **edges, item_properties=of_items)
 
 
@@ -146,8 +150,8 @@ class _Kept:
     def of(cls, ids: IdMap, mask: NDArray[np.bool_] | None) -> "_Kept":
         if mask is None:
             return cls(ids, np.ones(len(ids), bool), np.arange(len(ids)))
-        kept = IdMap([ids[row] for row in np.flatnonzero(mask).tolist()])
-        return cls(kept, mask, np.cumsum(mask) - 1)
+        ids_left = IdMap([ids[row] for row in np.flatnonzero(mask).tolist()])
+        return cls(ids_left, mask, np.cumsum(mask) - 1)
 
 
 def _community(graph: HeteroGraph, user_ids: frozenset[str]) -> HeteroGraph:

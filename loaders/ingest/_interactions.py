@@ -49,8 +49,8 @@ def merge_totals(gateway: Gateway, totals: pl.DataFrame, reject: Reject) -> Iter
     for part, users in zip(parts, _one_ahead(_by_user, parts), strict=True):
 
         def merge(transaction: Transaction, users: Sequence[_User] = users) -> list[Row]:
-            known = _known(transaction, users)
-            new, changed = _new_and_changed(users, known) if known else (users, [])
+            before = _known(transaction, users)
+            new, changed = _new_and_changed(users, before) if before else (users, [])
             if new:
                 transaction.run(catalogue()["ingest/new_interactions"], rows=new)
             if not changed:
@@ -128,8 +128,8 @@ def event_rows(events: pl.DataFrame) -> list[Row]:
 def _known(transaction: Transaction, users: Sequence[_User]) -> dict[_Key, list[object]]:
     """What tables said of these interactions before, where the graph has them."""
     ids = [user_id for user_id, _ in users]
-    found = transaction.run(catalogue()["ingest/users_with_interactions"], user_ids=ids)
-    there = frozenset(found[0]["user_ids"])
+    answer = transaction.run(catalogue()["ingest/users_with_interactions"], user_ids=ids)
+    there = frozenset(answer[0]["user_ids"])
     if not there:
         return {}
     wanted = [[user, [entry[0] for entry in did]] for user, did in users if user in there]

@@ -65,13 +65,13 @@ def database_state(address: Neo4jAddress) -> DatabaseState:
     Raises:
         Neo4jAuthError: it refuses the log-in.
     """
-    found: dict[str, Any] = {}
+    database: dict[str, Any] = {}
     try:
         with _gateway(replace(address, database="system")) as gateway:
-            found = next((row for row in gateway.run(_SHOW) if row["home"]), {})
-        if found and found["status"] != "online":
-            starting = found["status"] in _STARTING
-            said = _words(found["status"], found["message"])
+            database = next((row for row in gateway.run(_SHOW) if row["home"]), {})
+        if database and database["status"] != "online":
+            starting = database["status"] in _STARTING
+            said = _words(database["status"], database["message"])
             return DatabaseState(False, not starting, starting, said)
         with _gateway(address) as gateway:
             gateway.run(_READ)
@@ -80,7 +80,7 @@ def database_state(address: Neo4jAddress) -> DatabaseState:
     except (Neo4jTimeoutError, Neo4jUnavailableError) as error:  # a busy machine is no broken one
         return DatabaseState(False, starting=True, said=_words("no answer yet", str(error)))
     except Neo4jError as error:
-        return DatabaseState(False, said=_words("broken", found.get("message") or str(error)))
+        return DatabaseState(False, said=_words("broken", database.get("message") or str(error)))
     return DatabaseState(True)
 
 

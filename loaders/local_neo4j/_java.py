@@ -112,9 +112,9 @@ def find_java(minimum: int, run: Runner, jvm_folder: Path = _JVM_FOLDER) -> Java
         if java and java.major >= minimum:
             return java
         too_old = too_old or java
-    found = f"Java {too_old.major} in {too_old.home} is too old" if too_old else "no Java found"
+    why_not = f"Java {too_old.major} in {too_old.home} is too old" if too_old else "no Java found"
     raise LocalNeo4jError(
-        f"{found}, Neo4j needs Java {minimum} or newer: install it "
+        f"{why_not}, Neo4j needs Java {minimum} or newer: install it "
         f"(apt-get install openjdk-{minimum}-jre-headless, dnf install "
         f"java-{minimum}-openjdk-headless, brew install openjdk@{minimum}) or set JAVA_HOME, "
         "or start a Docker engine with Compose"

@@ -305,24 +305,24 @@ class LocalNeo4j:
         return self._address(record, password)
 
     def _ensure_up(self, progress: Progress) -> Neo4jAddress:
-        kept = self._password_file.read()
-        if not kept and not self._options.password and self._has_accounts:
+        stored = self._password_file.read()
+        if not stored and not self._options.password and self._has_accounts:
             raise LocalNeo4jError(
                 f"{self._password_file.path} is gone or empty, and the data in {self._folder} keep "
                 "the password that it held: put it back, or set RECSVC_NEO4J_PASSWORD to it"
             )
         password = self._options.password or self._password_file.read_or_make()
-        found = self._running()
-        record = found or self._start(password, progress)
+        running = self._running()
+        record = running or self._start(password, progress)
         address = self._address(record, password)
         try:
-            self._wait(record, address, kept)
+            self._wait(record, address, stored)
         except Neo4jError:
-            if not found:
+            if not running:
                 self._stop(record, _STOP_AFTER_FAILURE_SECONDS)
             raise
         write_data_version(self._folder, record.version)
-        if password != kept:
+        if password != stored:
             self._password_file.write(password)
         return address
 

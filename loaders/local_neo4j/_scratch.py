@@ -34,9 +34,9 @@ def scratch_server(
     """
     home = home.expanduser().absolute()
     with held_folder(home / "scratch", "neo4j-", _remove) as scratch:
-        kept = home / "neo4j"
+        folder = home / "neo4j"
         (scratch / "neo4j").mkdir()
-        for jars in kept.glob("lib-*"):
+        for jars in folder.glob("lib-*"):
             (scratch / "neo4j" / jars.name).symlink_to(jars)
         bolt_port, http_port = free_ports(2)
         server = LocalNeo4j(
@@ -51,7 +51,7 @@ def scratch_server(
         )
         try:
             server.up(progress)
-            keep_jars(scratch / "neo4j", kept)
+            keep_jars(scratch / "neo4j", folder)
             yield server
         finally:
             server.down()

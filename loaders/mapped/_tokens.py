@@ -37,7 +37,7 @@ class Token(NamedTuple):
 
 def tokens_of(text: str) -> list[Token]:
     """All tokens; the last holds what comes after the last other one."""
-    return [Token(found["gap"], found["text"]) for found in _TOKEN.finditer(text)]
+    return [Token(match["gap"], match["text"]) for match in _TOKEN.finditer(text)]
 
 
 def text_of(tokens: Sequence[Token]) -> str:
@@ -163,23 +163,23 @@ Element = Node | Link | list[Token]
 
 def elements(tokens: Sequence[Token]) -> list[Element]:
     """The nodes and relationships of a pattern, in order."""
-    found, at = list[Element](), 0
+    parts, at = list[Element](), 0
     while at < len(tokens):
         text, start = tokens[at].text, at
         if text == "(" and tokens[at + 1].text == "(" and at and tokens[at - 1].is_name:
-            found.append([tokens[at]])  # shortestPath(
+            parts.append([tokens[at]])  # shortestPath(
             at += 1
         elif text == "(":
             at = closing(tokens, at) + 1
-            found.append(_node(tokens[start:at]))
+            parts.append(_node(tokens[start:at]))
         elif text in "<-" and text:
             while at < len(tokens) and tokens[at].text in ("<", "-", ">", "["):
                 at = closing(tokens, at) + 1 if tokens[at].text == "[" else at + 1
-            found.append(_link(list(tokens[start:at])))
+            parts.append(_link(list(tokens[start:at])))
         else:
-            found.append([tokens[at]])
+            parts.append([tokens[at]])
             at += 1
-    return found
+    return parts
 
 
 def _node(tokens: Sequence[Token]) -> Element:

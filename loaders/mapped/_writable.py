@@ -163,12 +163,12 @@ def _own(path: PathMap, field: Any, name: str) -> str | None:
     text = path.read(field)
     if text is None:
         return None
-    found = read_property(text, name, shifted=field == "value")
-    if found is None:
+    property_name = read_property(text, name, shifted=field == "value")
+    if property_name is None:
         raise refusal(
             f"what {path.path} stands for", f"its {field} {text!r} is no property of {name}"
         )
-    return quoted(found)
+    return quoted(property_name)
 
 
 def sampled_kind(pattern: str, value: str, kind: str) -> str:

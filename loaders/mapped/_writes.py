@@ -130,8 +130,8 @@ class Writes:
         for kind in self._kinds["category"]:
             if ours.startswith(kind.before):
                 return kind
-        known = ", ".join(repr(kind.before) for kind in self._kinds["category"])
-        why = f"expected an id that begins with one of {known}" if known else "[graph] has none"
+        kinds = ", ".join(repr(kind.before) for kind in self._kinds["category"])
+        why = f"expected an id that begins with one of {kinds}" if kinds else "[graph] has none"
         raise refusal(f"the category {ours!r}", why)
 
     def _one(self, paths: Sequence[PathMap], name: str) -> list[Step]:
@@ -142,9 +142,9 @@ class Writes:
     def _available(self, *, available: bool) -> tuple[str, str] | None:
         """The property that says it, and its value as text; None where there is none."""
         condition = self._graph.item.available
-        found = settable(condition, "item") if condition else {}
-        if found is not None and len(found) == 1:
-            ((name, value),) = found.items()
+        literals = settable(condition, "item") if condition else {}
+        if literals is not None and len(literals) == 1:
+            ((name, value),) = literals.items()
             if value in ("true", "false"):
                 return name, str((value == "true") == available).lower()
             if available:
@@ -208,16 +208,16 @@ class Writes:
     def _put_of(self, kind: Kind) -> str:
         ours = "title" if kind.name == "item" else "name"
         title = kind.node.title
-        kept = {kind.key} | ({"kind"} if kind.name == "category" else set())
+        own = {kind.key} | ({"kind"} if kind.name == "category" else set())
         moved = ""
         if title is not None and title != ours:
             named = quoted(title)
             moved = f"  SET n.{named} = coalesce(row.properties.{ours}, before.{named})\n"
-            kept.add(ours)
+            own.add(ours)
         if kind.name == "item" and self._graph.item.available:
-            kept.add("available")
+            own.add("available")
         # What the caller names counts; the id and what has another name there stays.
-        stays = ", ".join(f"n.{name} = before.{name}" for name in sorted(kept))
+        stays = ", ".join(f"n.{name} = before.{name}" for name in sorted(own))
         return (
             f"CALL () {{\n  UNWIND $rows AS row\n  WITH row WHERE {kind.is_one('row.id')}\n"
             f"  MATCH (n:{kind.label}) WHERE {kind.has('n', 'row.id')}\n"
@@ -229,10 +229,10 @@ class Writes:
     def _put_available(self, kind: Kind) -> str:
         if kind.name != "item" or not self._graph.item.available:
             return ""
-        found = settable(self._graph.item.available, "item")
-        if found is None or len(found) != 1:
+        literals = settable(self._graph.item.available, "item")
+        if literals is None or len(literals) != 1:
             return ""  # refused where it is given
-        ((name, value),) = found.items()
+        ((name, value),) = literals.items()
         said = f"(row.properties.available = {value})" if value in ("true", "false") else value
         return (
             f"  SET n.{name} = CASE WHEN row.properties.available IS NULL "

@@ -85,13 +85,13 @@ class CsvTable:
         fitting = [
             each for each in splitting if self._required <= {name.strip() for name in headers[each]}
         ]
-        found = fitting or splitting or list(headers)[:1]
-        if len(found) > 1:
+        signs = fitting or splitting or list(headers)[:1]
+        if len(signs) > 1:
             raise TableError(
-                f"{self.path}: its header could be split at {' or at '.join(map(repr, found))}: "
+                f"{self.path}: its header could be split at {' or at '.join(map(repr, signs))}: "
                 f"expected one of them to give the columns {', '.join(sorted(self._required))}"
             )
-        return found[0]
+        return signs[0]
 
     def _possible_headers(self, lines: Lines) -> dict[str, list[str]]:
         headers: dict[str, list[str]] = {}

@@ -110,16 +110,16 @@ def find_in_folder(folder: Path, mapping: TableMapping) -> Found:
     """
     paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     files = [file for path in paths if path.is_file() and (file := data_file(path))]
-    found = find_among(files, mapping)
+    in_folder = find_among(files, mapping)
     for spec in TABLES:
         inside = _folder_of_parts(folder / mapping.file_name(spec))
-        if inside and spec in found.tables:
-            here = found.tables[spec][0].path.name
+        if inside and spec in in_folder.tables:
+            here = in_folder.tables[spec][0].path.name
             raise TableError(f"{folder} holds {here} and {inside[0].path.parent.name}/: {_ONE}")
         if inside:
             _refuse_several_forms(inside)
-            found.tables[spec] = inside
-    return found
+            in_folder.tables[spec] = inside
+    return in_folder
 
 
 def find_among(files: Sequence[DataFile], mapping: TableMapping) -> Found:

@@ -121,14 +121,14 @@ class FolderTables(FileTables):
     ) -> None:
         if not folder.is_dir():
             raise TableError(f"{folder} is not a folder: expected one that holds the tables")
-        found = find_in_folder(folder, mapping)
+        in_folder = find_in_folder(folder, mapping)
         for spec in (*mapping.tables, *needed):
-            if spec not in found.tables:
+            if spec not in in_folder.tables:
                 raise TableError(missing(folder, list(folder.iterdir()), spec, mapping))
-        if not found.tables:
+        if not in_folder.tables:
             raise TableError(f"{folder} holds no table: {_NAMED}")
-        unused = tuple(not_used(found.unused, folder, mapping))
-        super().__init__(found.tables, folder, mapping, unused)
+        unused = tuple(not_used(in_folder.unused, folder, mapping))
+        super().__init__(in_folder.tables, folder, mapping, unused)
 
 
 def open_tables(
@@ -171,10 +171,10 @@ def _single_file(path: Path, mapping: TableMapping) -> Tables:
 
 def _several(source: str, paths: Sequence[Path], mapping: TableMapping) -> Tables:
     files = [file for path in paths if path.is_file() and (file := data_file(path))]
-    found = [find_in_folder(path, mapping) for path in paths if path.is_dir()]
-    found.append(find_among(files, mapping))
+    groups = [find_in_folder(path, mapping) for path in paths if path.is_dir()]
+    groups.append(find_among(files, mapping))
     tables: dict[TableSpec, dict[Path, DataFile]] = {}
-    for each in found:
+    for each in groups:
         for spec, held in each.tables.items():
             # A pattern like ** matches folders and what is in them.
             tables.setdefault(spec, {}).update({file.path: file for file in held})
@@ -186,7 +186,7 @@ def _several(source: str, paths: Sequence[Path], mapping: TableMapping) -> Table
         first = f", such as {file_option(INTERACTIONS, files[0].stem)}" if files else ""
         raise TableError(f"{source} matches no table: {_NAMED}{first}")
     used = {path for held in tables.values() for path in held}
-    unused = sorted({path for each in found for path in each.unused} - used)
+    unused = sorted({path for each in groups for path in each.unused} - used)
     return FileTables(
         {spec: list(held.values()) for spec, held in tables.items()},
         base,

@@ -132,11 +132,11 @@ class JsonTable:
         for problem in problems.values():
             reject(problem)
         good = ~pl.int_range(len(rows), eager=True).is_in(list(problems))
-        kept = pl.Series(numbers, dtype=pl.Int64).filter(good)
+        lines_left = pl.Series(numbers, dtype=pl.Int64).filter(good)
         return RawBatch(
             pl.DataFrame(series).filter(good),
-            kept,
-            lambda places: (_text(lines[kept[place]]) for place in places),
+            lines_left,
+            lambda places: (_text(lines[lines_left[place]]) for place in places),
         )
 
     def _cells(self, name: str, values: Sequence[Any]) -> Cells:

@@ -47,8 +47,8 @@ def likely_columns(
     theirs = {_key(name): name for name in there}
     for name in missing:
         if name in spec.names:
-            known = _LIKELY.get(name) or _LIKELY.get(f"{spec.name}.{name}", "")
-            for key in (_key(name), *known.split()):
+            likely = _LIKELY.get(name) or _LIKELY.get(f"{spec.name}.{name}", "")
+            for key in (_key(name), *likely.split()):
                 if key in theirs:
                     yield name, theirs.pop(key)
                     break

@@ -62,8 +62,8 @@ class ParquetTable:
         for row, name in sorted(broken.items()):
             reject(Rejected(self.name, lines[row], name, Reason.NOT_UTF8, _shown(batch, row)))
         if broken:
-            kept = [row for row in range(batch.num_rows) if row not in broken]
-            batch, lines = batch.take(kept), lines.gather(kept)
+            whole = [row for row in range(batch.num_rows) if row not in broken]
+            batch, lines = batch.take(whole), lines.gather(whole)
         frame = _frame(batch)
         return RawBatch(frame, lines, lambda rows: _json_lines(frame[rows]))
 

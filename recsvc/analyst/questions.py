@@ -69,9 +69,9 @@ def questions(graph: MappedGraph | None = None) -> tuple[Question, ...]:
     queries = catalogue().folder("analyst")
     if graph is not None:
         queries = [replace(query, text=graph.statement(query)) for query in queries]
-    found = [_question(query) for query in queries]
+    all_questions = [_question(query) for query in queries]
     order = [topic for _, topic in _TOPICS] + [_OTHER_TOPIC]
-    return tuple(sorted(found, key=lambda each: (order.index(each.topic), each.name)))
+    return tuple(sorted(all_questions, key=lambda each: (order.index(each.topic), each.name)))
 
 
 def _question(query: Query) -> Question:

@@ -140,8 +140,8 @@ class ScoredUser:
                 profiles[id(signal.item_vectors)] = factor * profile
             elif profile is not None:  # λ is so small that it hardly decides
                 error += factor * signal.largest(rows)
-            elif (found := signal.entries(rows)) is not None:
-                entries.append((found.item, factor * found.value))
+            elif (own_entries := signal.entries(rows)) is not None:
+                entries.append((own_entries.item, factor * own_entries.value))
             else:
                 raw = np.float32(factor) * signal.raw_scores(rows)
                 size += float(np.abs(raw).max(initial=0.0))
@@ -212,11 +212,11 @@ class Blend:
 
     def score(self, evidence: Evidence) -> ScoredUser:
         """Score all items for one user. Without any evidence only the prior counts."""
-        known: dict[int, EvidenceRows] = {}  # signals of one kind share their ids
+        rows_by_ids: dict[int, EvidenceRows] = {}  # signals of one kind share their ids
         counted = np.zeros((2, len(evidence.nodes)))
         for signal in self.signals:
-            if id(signal.ids) not in known:
-                rows = known[id(signal.ids)] = evidence.rows(signal.kind, signal.ids)
+            if id(signal.ids) not in rows_by_ids:
+                rows = rows_by_ids[id(signal.ids)] = evidence.rows(signal.kind, signal.ids)
                 if signal.kind in COUNTED:
                     of_kind = counted[COUNTED.index(signal.kind)]
                     of_kind[rows.position] = np.maximum(rows.weight, 0.0)
@@ -224,7 +224,7 @@ class Blend:
         base = self.base_weight * float(self.reliance.base(counts[0]))
         spoken: list[tuple[Signal, float, EvidenceRows]] = []
         for signal, weight in zip(self.signals, self.weights, strict=True):
-            rows = signal.weighed(known[id(signal.ids)])
+            rows = signal.weighed(rows_by_ids[id(signal.ids)])
             if not weight or not len(rows):
                 continue
             rms = np.sqrt(signal.mean_square(rows))

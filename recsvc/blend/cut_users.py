@@ -69,18 +69,18 @@ class CutUsers:
 
     def factors(self, base: float, reliance: Reliance) -> Float32[NDArray[np.float32], "signals n"]:
         """r_s(u) of each signal, and of the prior λ_base · r_base(u)."""
-        found = [reliance.signal(*signal, *self.counts) for signal in self.kinds.items()]
-        return np.array([*found, base * reliance.base(self.counts[0])], np.float32)
+        reliances = [reliance.signal(*signal, *self.counts) for signal in self.kinds.items()]
+        return np.array([*reliances, base * reliance.base(self.counts[0])], np.float32)
 
     def values(
         self, factors: Float32[NDArray[np.float32], "signals n"]
     ) -> Float32[NDArray[np.float32], "n candidates"]:
         """The scores of the candidates."""
-        found = np.zeros(self.candidates.present.shape, np.float32)
+        scores = np.zeros(self.candidates.present.shape, np.float32)
         for factor, feature in zip(factors, self.candidates.features, strict=True):
             if factor.any():
-                found += factor[:, None] * feature
-        return found
+                scores += factor[:, None] * feature
+        return scores
 
     def ndcg(
         self, values: Float32[NDArray[np.float32], "n candidates"]
@@ -171,17 +171,17 @@ def learned_reliance(users: CutUsers, base: float) -> tuple[float, Reliance]:
     if not shares.any():
         return start
     halves = [np.isin(users.user, half) for half in random_halves(int(users.user.max()) + 1)]
-    found = [_searched(users.of(half), shares[half], *start) for half in halves]
+    of_halves = [_searched(users.of(half), shares[half], *start) for half in halves]
     mean = {
-        name: float(np.mean([getattr(reliance, name) for _, reliance in found]))
+        name: float(np.mean([getattr(reliance, name) for _, reliance in of_halves]))
         for name in ("prior", "follows", "people")
     }
     items = {
-        name: float(np.mean([reliance.items.get(name, 0.0) for _, reliance in found]))
+        name: float(np.mean([reliance.items.get(name, 0.0) for _, reliance in of_halves]))
         for name in users.weighed
     }
     return (
-        float(np.exp(np.mean([np.log(own) for own, _ in found]))),
+        float(np.exp(np.mean([np.log(own) for own, _ in of_halves]))),
         Reliance(**mean, items={name: each for name, each in items.items() if each}),
     )
 

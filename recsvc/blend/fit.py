@@ -152,7 +152,7 @@ class SplitSignals:
         """Scores by each signal, what λ is put on, and the prior, for some users of the split."""
         given = of_users(self.given, some)
         scores = [scaled_scores(signal, signal.weighed_of(given)) for signal in self.signals]
-        raw = (found[some].toarray() for found in self.paths.values())
+        raw = (path_scores[some].toarray() for path_scores in self.paths.values())
         scores += [(s * unit_rms(s)[:, None]).astype(np.float32) for s in raw]
         return [*scores, np.broadcast_to(self.prior, scores[0].shape)]
 
@@ -210,22 +210,22 @@ def split_signals(
     Raises:
         TrainingError: a model cannot be fitted.
     """
-    graph, kept = split.graph, split.kept
+    graph, evidence = split.graph, split.kept
     fitted = {
         name: parts.fit(
-            name, graph, kept, purpose, held_out=split.held_out if epochs is None else None,
+            name, graph, evidence, purpose, held_out=split.held_out if epochs is None else None,
             epochs=(epochs or {}).get(name) or None,
         )
         for name in parts.options.models
     }  # fmt: skip
     signals = [each.signal(name, graph.items) for name, each in fitted.items()]
-    given = all_evidence(graph, kept, split.users)
+    given = all_evidence(graph, evidence, split.users)
     asked = np.unique(given["item"].indices).astype(np.int64)
-    signals.append(_pagerank(parts, graph, kept, f"pagerank {purpose}", asked)[0])
+    signals.append(_pagerank(parts, graph, evidence, f"pagerank {purpose}", asked)[0])
     signals += _path_signals(parts, graph, given, f"rows {purpose}")
     return SplitSignals(
         split, {name: each.epochs for name, each in fitted.items()}, given, tuple(signals),
-        _path_scores(parts, split, given, f"paths {purpose}"), popularity_prior(kept),
+        _path_scores(parts, split, given, f"paths {purpose}"), popularity_prior(evidence),
         {name: each.tables for name, each in fitted.items() if each.tables},
     )  # fmt: skip
 
@@ -334,16 +334,16 @@ def row_signals(
 
     def rows(name: str) -> sp.csr_matrix:
         with parts.journal.step(name):
-            known = earlier_rows(name)
-            if known is not None:
-                return known
+            earlier = earlier_rows(name)
+            if earlier is not None:
+                return earlier
             size, told = parts.options.row_size, parts.journal.told
             return all_rows(parts.queries, name, graph, parts.kinds, size, told)
 
     signals: list[Signal] = [pagerank]
     for name, kind in usable_metapaths(parts.queries).items():
-        found = parts.journal.kept(name, partial(rows, name))
-        signals.append(RowSignal(name, kind, ids[kind], found))
+        path_rows = parts.journal.kept(name, partial(rows, name))
+        signals.append(RowSignal(name, kind, ids[kind], path_rows))
     return signals, cut
 
 
@@ -359,14 +359,14 @@ def _pagerank(
 
     def rows() -> tuple[sp.csr_matrix, float]:
         with parts.journal.step(what):
-            found, _, cut = pagerank_rows(
+            matrix, _, cut = pagerank_rows(
                 graph, evidence, damping=options.damping, epsilon=options.pagerank_epsilon,
                 size=options.row_size, items=items, progress=partial(parts.journal.told, what),
             )  # fmt: skip
-        return found, cut
+        return matrix, cut
 
-    kept, cut = parts.journal.kept(what, rows)
-    return RowSignal(PAGERANK, "item", graph.items, kept, options.damping), cut
+    rows_of_items, cut = parts.journal.kept(what, rows)
+    return RowSignal(PAGERANK, "item", graph.items, rows_of_items, options.damping), cut
 
 
 def _path_signals(
@@ -383,8 +383,8 @@ def _path_signals(
 
     ids = evidence_ids(graph)
     return [
-        RowSignal(name, (kind := metapath_kind(name)), ids[kind], found)
-        for name, found in parts.journal.kept(what, rows).items()
+        RowSignal(name, (kind := metapath_kind(name)), ids[kind], path_rows)
+        for name, path_rows in parts.journal.kept(what, rows).items()
     ]
 
 

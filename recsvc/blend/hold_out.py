@@ -81,10 +81,10 @@ def all_evidence(
     """
     n, did = len(graph.users), graph.interactions
     own = did if users is None else did.take(np.isin(did.user_index, users))
-    found: EvidenceMatrices = {
+    evidence: EvidenceMatrices = {
         "item": items,
         "since": since_matrix(replace(graph, interactions=own)),
         "user": graph.follows.matrix(n, n, weighted=False),
         "category": graph.prefers.matrix(n, len(graph.categories)),
     }
-    return found if users is None else of_users(found, users)
+    return evidence if users is None else of_users(evidence, users)

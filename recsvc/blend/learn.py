@@ -176,6 +176,6 @@ def validation_accuracy(
     for name, values in zip([*weights, "hybrid"], [*candidates.features, blend], strict=True):
         said = candidates.present & (values != 0.0)
         ranked = replace(candidates, present=said, relevant=candidates.relevant & said)
-        found = accuracy(top_hits(ranked, values, 20), candidates.n_relevant)
-        by_user[name] = {"recall@20": found["recall"], "ndcg@20": found["ndcg"]}
+        metrics = accuracy(top_hits(ranked, values, 20), candidates.n_relevant)
+        by_user[name] = {"recall@20": metrics["recall"], "ndcg@20": metrics["ndcg"]}
     return by_user

@@ -88,11 +88,13 @@ def recommend(
 def home(user: str, as_json: AsJson = False) -> None:
     """Several titled rows for a user, no item twice."""
     started = time.perf_counter()
-    found = with_engine(load_settings(), lambda engine: engine.home(user))
+    rows_of_home = with_engine(load_settings(), lambda engine: engine.home(user))
     if as_json:
-        console.print_json(home_document(found, round((time.perf_counter() - started) * 1000, 3)))
+        console.print_json(
+            home_document(rows_of_home, round((time.perf_counter() - started) * 1000, 3))
+        )
     else:
-        console.print_home(found)
+        console.print_home(rows_of_home)
 
 
 def explain(
@@ -128,11 +130,11 @@ def recourse(
     as_json: AsJson = False,
 ) -> None:
     """The least that a user would have to do for an item to come into their list."""
-    found = with_engine(load_settings(), lambda engine: engine.recourse(user, item, k, event))
+    answer = with_engine(load_settings(), lambda engine: engine.recourse(user, item, k, event))
     if as_json:
-        console.print_json({"user_id": user, "item_id": item, **recourse_document(found)})
+        console.print_json({"user_id": user, "item_id": item, **recourse_document(answer)})
     else:
-        console.say(_recourse_text(item, found))
+        console.say(_recourse_text(item, answer))
 
 
 def _recourse_text(item: str, found: Recourse) -> str:

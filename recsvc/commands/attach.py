@@ -71,12 +71,12 @@ def _check(settings: Settings, as_json: bool) -> None:
             f"there is no [graph] in {SETTINGS_FILE}: `recsvc attach` proposes one"
         )
     with open_gateway(settings) as gateway:
-        found = check_mapping(gateway, graph)
+        check = check_mapping(gateway, graph)
     if as_json:
-        console.print_json(dataclasses.asdict(found))
+        console.print_json(dataclasses.asdict(check))
     else:
-        _print_check(found)
-    if found.missing:
+        _print_check(check)
+    if check.missing:
         raise typer.Exit(1)
 
 

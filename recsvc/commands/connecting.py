@@ -190,8 +190,8 @@ def prune_old(gateway: Neo4jGateway, settings: Settings) -> int:
     """
     if gateway.graph is not None:
         return 0  # somebody else's, in which none are stored
-    kept = timedelta(days=settings.outcomes.keep_days) + CLOCK_SKEW
-    return prune_outcomes(gateway, datetime.now(UTC) - kept)
+    keep_for = timedelta(days=settings.outcomes.keep_days) + CLOCK_SKEW
+    return prune_outcomes(gateway, datetime.now(UTC) - keep_for)
 
 
 def outcome_log(gateway: Neo4jGateway, settings: Settings) -> "OutcomeLog | None":

@@ -265,8 +265,8 @@ def report(
     settings = load_settings()
     if refresh is None:
         with open_gateway(settings) as gateway, console.progress_bars() as bars:
-            found = build_report(gateway, bars, events=settings.events)
-        title, parts, document = "Data report", sections(found), found.document()
+            measured = build_report(gateway, bars, events=settings.events)
+        title, parts, document = "Data report", sections(measured), measured.document()
     else:
         title, parts = f"Refresh {refresh}", sections_of(settings.home, refresh)
         manifest = read_manifest(settings.home, refresh)

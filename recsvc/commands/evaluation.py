@@ -17,10 +17,10 @@ def document(ranked: Sequence[Ranked], measured: Measured) -> dict[str, Any]:
     documents = {one.model: _of_model(one.model, measured) | dict(one.details) for one in ranked}
     if len(ranked) == 1:
         return {"model": ranked[0].model, **documents[ranked[0].model]}
-    found = measured.difference
+    difference = measured.difference
     return {
         "models": documents,
-        **({} if found is None else {"difference": _estimates(found)}),
+        **({} if difference is None else {"difference": _estimates(difference)}),
         "comparisons": [
             dataclasses.asdict(each) | {"significant": each.significant}
             for each in measured.comparisons
@@ -29,12 +29,12 @@ def document(ranked: Sequence[Ranked], measured: Measured) -> dict[str, Any]:
 
 
 def _of_model(model: str, measured: Measured) -> dict[str, Any]:
-    found = measured.evaluations[model]
+    evaluation = measured.evaluations[model]
     return {
-        "users": len(found.user_index),
-        "metrics": _estimates(found.estimates),
-        "coverage": {str(k): share for k, share in found.coverage.items()},
-        "gini": {str(k): value for k, value in found.gini.items()},
+        "users": len(evaluation.user_index),
+        "metrics": _estimates(evaluation.estimates),
+        "coverage": {str(k): share for k, share in evaluation.coverage.items()},
+        "gini": {str(k): value for k, value in evaluation.gini.items()},
         **dataclasses.asdict(measured.groups[model]),
     }
 
@@ -45,12 +45,12 @@ def _estimates(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
 
 def print_measured(model: str, measured: Measured) -> None:
     """Tables of one model."""
-    found, groups = measured.evaluations[model], measured.groups[model]
-    rows = [(name, f"{e.mean:.4f}", _interval(e)) for name, e in found.estimates.items()]
-    rows += [(f"coverage@{k}", f"{share:.4f}", "") for k, share in found.coverage.items()]
-    rows += [(f"gini@{k}", f"{value:.4f}", "") for k, value in found.gini.items()]
+    evaluation, groups = measured.evaluations[model], measured.groups[model]
+    rows = [(name, f"{e.mean:.4f}", _interval(e)) for name, e in evaluation.estimates.items()]
+    rows += [(f"coverage@{k}", f"{share:.4f}", "") for k, share in evaluation.coverage.items()]
+    rows += [(f"gini@{k}", f"{value:.4f}", "") for k, value in evaluation.gini.items()]
     columns = ("metric", "mean", "95% interval")
-    console.print_table(f"{model}: {len(found.user_index):,} users", columns, rows)
+    console.print_table(f"{model}: {len(evaluation.user_index):,} users", columns, rows)
     for metric in METRICS:
         title = f"{model}, {metric}"
         _print_user_groups(f"{title} by how many items are known", metric, groups.by_items_known)
@@ -102,8 +102,10 @@ def _share(value: float | None) -> str:
 
 def tested(counts: TestCounts) -> str:
     """What of the test table was to be found, and what was not."""
-    found = f"of the test table {counts.to_find:,} pairs were to be found"
+    sentence = f"of the test table {counts.to_find:,} pairs were to be found"
     if counts.unknown_items:
-        found += f", {counts.unknown_items:,} of them with items that train lacks, which are missed"
+        sentence += (
+            f", {counts.unknown_items:,} of them with items that train lacks, which are missed"
+        )
     left_out = ", ".join(counts.left_out())
-    return f"{found}; left out: {left_out}" if left_out else found
+    return f"{sentence}; left out: {left_out}" if left_out else sentence

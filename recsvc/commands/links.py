@@ -51,14 +51,14 @@ def links(
     graph = training_graph(settings, data)
     say_unknown_kinds(unknown_kinds(graph.interactions.events, settings.events))
     run = FitRun(seed, device=device_of(device))
-    found: list[LinksFound] = []
+    results: list[LinksFound] = []
     for name, options in chosen.items():
         with epoch_bars(name) as watch:
-            found.append(find_links(name, graph, settings.events, options, run, watch))
+            results.append(find_links(name, graph, settings.events, options, run, watch))
     if as_json:
-        console.print_json({"models": {one.model: dataclasses.asdict(one) for one in found}})
+        console.print_json({"models": {one.model: dataclasses.asdict(one) for one in results}})
         return
-    for one in found:
+    for one in results:
         if one.interrupted:
             console.say(f"interrupted: {one.model} is the best there was by then")
         _print_found(one)
@@ -78,6 +78,6 @@ def _print_found(one: "LinksFound") -> None:
 
 
 def _row(relation: str, own: "LinkMetrics", metric: str, usual: "Estimate") -> tuple[str, ...]:
-    found = own.values[metric]
-    interval = f"{found.low:.4f} to {found.high:.4f}"
-    return relation, f"{own.links:,}", f"{found.mean:.4f}", interval, f"{usual.mean:.4f}"
+    estimate = own.values[metric]
+    interval = f"{estimate.low:.4f} to {estimate.high:.4f}"
+    return relation, f"{own.links:,}", f"{estimate.mean:.4f}", interval, f"{usual.mean:.4f}"

@@ -231,28 +231,28 @@ def tune(
     split = validation_split(data, seed, hold_out)
     how = TuneOptions(trials, timeout_seconds, sampler, study)
     with epoch_bars(model) as watch:
-        found = search(model, split, fixed, how, FitRun(seed, device=device_of(device)), watch)
-    best = {**fixed, **found.best.values}
+        tuning = search(model, split, fixed, how, FitRun(seed, device=device_of(device)), watch)
+    best = {**fixed, **tuning.best.values}
     arguments = shlex.join(part for name, v in best.items() for part in ("--set", f"{name}={v}"))
-    resolved = found.options.model_dump(mode="json")
+    resolved = tuning.options.model_dump(mode="json")
     table = {name: resolved[name] for name in best}
-    if found.interrupted:
+    if tuning.interrupted:
         console.say("interrupted: the best of the trials so far")
     if write and table:
         write_model_options(model, table)
         console.say(f"[models.{model}] is in {SETTINGS_FILE}")
     if as_json:
-        document = dataclasses.asdict(found) | {"options": resolved}
+        document = dataclasses.asdict(tuning) | {"options": resolved}
         console.print_json({"model": model, "arguments": arguments, **document})
         return
     rows = [
         (t.number, t.ndcg if t.ndcg is not None else f"failed: {t.error}", t.epochs or "",
          round(t.seconds, 1), " ".join(f"{name}={_short(v)}" for name, v in t.values.items()))
-        for t in found.trials
+        for t in tuning.trials
     ]  # fmt: skip
     columns = ("trial", "NDCG@20", "epochs", "seconds", "options")
     console.print_table(f"{model}: {len(rows)} trials", columns, rows)
-    console.say(f"best: trial {found.best.number}")
+    console.say(f"best: trial {tuning.best.number}")
     console.print_line(arguments or "the defaults: nothing to search")
     if table:
         console.print_line(model_table(model, table))
@@ -350,8 +350,8 @@ def refresh(
     if run.unlearned:
         console.say(f"the weights are the usual ones, as they cannot be learned: {run.unlearned}")
     rows = [
-        (name, weights.get(name, ""), *(found[m].mean for m in ("recall@20", "ndcg@20")))
-        for name, found in (run.metrics or {}).items()
+        (name, weights.get(name, ""), *(estimates[m].mean for m in ("recall@20", "ndcg@20")))
+        for name, estimates in (run.metrics or {}).items()
     ]
     columns = ("signal", "weight", "recall@20", "ndcg@20")
     console.print_table("on the validation users", columns, rows)

@@ -18,17 +18,17 @@ def stats(
 ) -> None:
     """What followed answers: how often by kind, and rates by position, version and scenario."""
     with open_gateway(load_settings()) as gateway:
-        found = outcome_statistics(gateway, kind, days)
+        statistics = outcome_statistics(gateway, kind, days)
     if as_json:
-        console.print_json(found)
+        console.print_json(statistics)
         return
-    if not found["kinds"]:
+    if not statistics["kinds"]:
         console.say("no outcome was told yet: POST /v1/outcomes takes them")
         return
     for title, rows in (
-        ("outcomes by kind", found["kinds"]),
-        (f"shown, and then {kind}, by position, last {days} days", found["by_position"]),
-        ("the same by version, scenario, experiment and variant", found["by_version"]),
+        ("outcomes by kind", statistics["kinds"]),
+        (f"shown, and then {kind}, by position, last {days} days", statistics["by_position"]),
+        ("the same by version, scenario, experiment and variant", statistics["by_version"]),
     ):
         if rows:
             columns = list(rows[0])

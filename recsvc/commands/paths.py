@@ -78,8 +78,8 @@ def try_(file: MetapathFile, as_json: AsJson = False) -> None:
     console.print_mapping(trial.metapath, facts)
     rows = [
         (what, *(f"{e.mean:{sign}.4f} ({e.low:{sign}.4f}, {e.high:{sign}.4f})" for e in (
-            found["recall@20"], found["ndcg@20"])))
-        for what, sign, found in (
+            estimates["recall@20"], estimates["ndcg@20"])))
+        for what, sign, estimates in (
             ("alone", "", trial.alone), ("the blend with it", "", trial.with_it),
             ("what it adds", "+", trial.gain),
         )

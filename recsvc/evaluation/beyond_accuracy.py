@@ -36,13 +36,13 @@ def diversity(
     """
     people = _unit_rows(train)
     owned = np.diff(people.indptr) > 0
-    found = {k: np.zeros(len(items)) for k in sorted(cuts)}
+    by_length = {k: np.zeros(len(items)) for k in sorted(cuts)}
     step = max(1, _CHUNK_VALUES // max(1, train.shape[0]))
     for begin in range(0, len(items), step):
         part = items[begin : begin + step]
         total = np.zeros((len(part), train.shape[0]), np.float32)
         done, alone = 0, np.zeros(len(part))
-        for k, values in found.items():
+        for k, values in by_length.items():
             listed = _listed(part[:, done:k], len(owned))
             total += (listed @ people).toarray()
             alone += listed @ owned
@@ -52,7 +52,7 @@ def diversity(
             alike = np.divide(together - alone, pairs, out=np.ones(len(part)), where=pairs > 0)
             values[begin : begin + step] = 1.0 - alike
             done = k
-    return {f"diversity@{k}": values for k, values in found.items()}
+    return {f"diversity@{k}": values for k, values in by_length.items()}
 
 
 def _unit_rows(train: sp.csr_matrix) -> sp.csr_matrix:

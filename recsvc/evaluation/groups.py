@@ -145,9 +145,9 @@ def _user_group(
     compared = {"model": model, "popularity": popularity} | ({"part": parts[best]} if best else {})
     values = {(who, m): per_user[m][own] for who, per_user in compared.items() for m in METRICS}
     values |= {("difference", m): values["model", m] - values["popularity", m] for m in METRICS}
-    found = bootstrap(values, _RESAMPLES, seed=0)
+    estimates = bootstrap(values, _RESAMPLES, seed=0)
     of = {
-        who: {m: found[who, m] for m in METRICS if (who, m) in found}
+        who: {m: estimates[who, m] for m in METRICS if (who, m) in estimates}
         for who in ("model", "popularity", "difference", "part")
     }
     return UserGroup(label, int(own.sum()), best_part=best, **of)
@@ -191,11 +191,11 @@ def _reach(
 ) -> list[Reach]:
     items = ranking.items[:, :K]
     hits = items[is_held_out(ranking.user_index, items, held_out)]
-    found, places = (
+    hits_of_group, places = (
         np.bincount(group[listed], minlength=len(pairs)).tolist()
         for listed in (hits, items[items >= 0])
     )
     return [
-        Reach(found[at] / wanted if wanted else None, places[at] / max(1, sum(places)))
+        Reach(hits_of_group[at] / wanted if wanted else None, places[at] / max(1, sum(places)))
         for at, wanted in enumerate(pairs.tolist())
     ]

@@ -74,20 +74,20 @@ def held_out_pairs(
     unknown = user < 0
     in_train = ~unknown & np.isin(pair, seen_user.astype(np.int64) * width + seen_item)
     left = ~unknown & ~in_train
-    found = pair[left & (says > 0)]
+    answers = pair[left & (says > 0)]
     counts = TestCounts(
-        to_find=len(found),
-        unknown_items=int((found % width >= len(train.items)).sum()),
+        to_find=len(answers),
+        unknown_items=int((answers % width >= len(train.items)).sum()),
         unknown_users=int(unknown.sum()),
         in_train=int(in_train.sum()),
         against=int((left & (says < 0)).sum()),
         without_weight=int((left & (says == 0)).sum()),
     )
-    if not len(found):
+    if not len(answers):
         raise TableError(_nothing(counts))
-    ones = np.ones(len(found), np.float32)
+    ones = np.ones(len(answers), np.float32)
     shape = (len(train.users), width)
-    return sp.csr_matrix((ones, (found // width, found % width)), shape=shape), counts
+    return sp.csr_matrix((ones, (answers // width, answers % width)), shape=shape), counts
 
 
 def _appended(known: IdMap, more: Sequence[str]) -> dict[str, int]:

@@ -157,8 +157,8 @@ def without_links(graph: HeteroGraph, links: Links) -> HeteroGraph:
     gone = _pairs(links.head, links.tail, links.nodes)
 
     def left(edges: Edges, source: int, target: int) -> Edges:
-        kept = ~np.isin(_pairs(edges.source + source, edges.target + target, links.nodes), gone)
-        return Edges(edges.source[kept], edges.target[kept], edges.weight[kept])
+        stays = ~np.isin(_pairs(edges.source + source, edges.target + target, links.nodes), gone)
+        return Edges(edges.source[stays], edges.target[stays], edges.weight[stays])
 
     did = graph.interactions
     lost = np.isin(_pairs(did.user_index, did.item_index + users, links.nodes), gone)
@@ -199,13 +199,13 @@ def filtered_ranks(
             facts = sp.csr_matrix(
                 (np.ones(len(ends), np.bool_), (given, ends)), shape=(links.nodes, links.nodes)
             )
-            found = np.empty(len(at_ends))
+            of_end = np.empty(len(at_ends))
             step = max(1, _SCORES_AT_ONCE // max(1, links.nodes))
-            for begin in range(0, len(found), step):
+            for begin in range(0, len(of_end), step):
                 part = slice(begin, begin + step)
                 scores = score(at_given[part], relation, tails=bool(column))
-                found[part] = _ranks(scores, at_ends[part], facts[at_given[part]])
-            ranks[own, column] = found
+                of_end[part] = _ranks(scores, at_ends[part], facts[at_given[part]])
+            ranks[own, column] = of_end
     return ranks
 
 
@@ -223,10 +223,10 @@ def link_metrics(
         relation: rows of the relations.
         relations: their names.
     """
-    found: dict[str, LinkMetrics] = {
+    by_relation: dict[str, LinkMetrics] = {
         relations[int(row)]: _metrics(ranks[relation == row]) for row in np.unique(relation)
     }
-    return found | {"all": _metrics(ranks)}
+    return by_relation | {"all": _metrics(ranks)}
 
 
 def frequency_scores(links: Links) -> LinkScores:

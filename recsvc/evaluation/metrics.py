@@ -288,12 +288,12 @@ def accuracy(
     rank = np.arange(1, k + 1)
     discount = 1.0 / np.log2(rank + 1)
     possible = np.minimum(answers, k)
-    found = hits.sum(axis=1)
+    count = hits.sum(axis=1)
     precision_at_hits = (hits * np.cumsum(hits, axis=1) / rank).sum(axis=1)
     return {
-        "recall": found / answers,
-        "precision": found / k,
-        "hit_rate": (found > 0).astype(np.float64),
+        "recall": count / answers,
+        "precision": count / k,
+        "hit_rate": (count > 0).astype(np.float64),
         "ndcg": hits @ discount / np.cumsum(discount)[possible - 1],
         "mrr": (hits / rank).max(axis=1),
         "map": precision_at_hits / possible,

@@ -62,8 +62,8 @@ def compare(evaluations: Mapping[str, Evaluation], metrics: Sequence[str]) -> li
     if not all(np.array_equal(first.user_index, other.user_index) for other in others):
         raise ValueError("the evaluations are of different users: rank the same users for all")
     apart = {
-        (name, other, metric): found.per_user[metric] - against.per_user[metric]
-        for (name, found), (other, against) in combinations(evaluations.items(), 2)
+        (name, other, metric): evaluation.per_user[metric] - against.per_user[metric]
+        for (name, evaluation), (other, against) in combinations(evaluations.items(), 2)
         for metric in metrics
     }
     if not apart:

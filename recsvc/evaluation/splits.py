@@ -156,9 +156,9 @@ def hold_out_half(
     place = _mixed(items.view(np.uint64)[item], user_hash[owner])
     mask = able & (place % np.uint64(2) == 0)
     held = np.bincount(owner[mask], minlength=len(users))
-    found = np.flatnonzero((held > 0) & (held < np.diff(matrix.indptr)))
+    candidates = np.flatnonzero((held > 0) & (held < np.diff(matrix.indptr)))
     chosen = np.zeros(len(users), np.bool_)
-    chosen[found[np.argsort(user_hash[found], kind="stable")[:most_users]]] = True
+    chosen[candidates[np.argsort(user_hash[candidates], kind="stable")[:most_users]]] = True
     return mask & chosen[owner]
 
 

@@ -128,10 +128,10 @@ def _drawn(
     named = followed | ({user_id} if user_id is not None else frozenset())
     paths: dict[int, list[tuple[Path, Preference]]] = {column: [] for column in range(columns)}
     cypher: dict[int, list[str]] = {column: [] for column in range(columns)}
-    for (signal, pairs), found in zip(wanted, answers, strict=True):
+    for (signal, pairs), drawn_paths in zip(wanted, answers, strict=True):
         by_pair = {(p.evidence_id, p.item_id): p for p in pairs}
         drawn: dict[int, list[tuple[str, str]]] = {}
-        for path in found:
+        for path in drawn_paths:
             pair = by_pair[path.evidence_id, path.item_id]
             order = preference(path, pair.position)
             paths[pair.column].append((_path(path, pair.scale, named), order))

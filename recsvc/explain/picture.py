@@ -199,8 +199,8 @@ def _short(text: str, points: float, size: float) -> str:
     """A text, cut to the room there is."""
     if _width(text, size) <= points:
         return text
-    kept = bisect_left(range(len(text)), points, key=lambda n: _width(f"{text[:n]}…", size))
-    return f"{text[: max(0, kept - 1)]}…"
+    length = bisect_left(range(len(text)), points, key=lambda n: _width(f"{text[:n]}…", size))
+    return f"{text[: max(0, length - 1)]}…"
 
 
 def _lines(text: str) -> list[str]:

@@ -123,16 +123,16 @@ class _Search:
         if not blocks:
             return candidates, True
         partner = reduce(Partner.beside, map(self._scores.largest, blocks))
-        found: list[Int64[NDArray[np.int64], " m"]] = []
+        may_do: list[Int64[NDArray[np.int64], " m"]] = []
         ahead: list[Float64[NDArray[np.float64], " m"]] = []
         for rows in blocks:
             by = self._scores.may_pair(rows, partner)
             by[self._scores.items[1:] == rows[:, None]] = np.inf
             # The other one may be a rival too, and then is in no list.
             best = _at_k(by, self._k + 1)
-            found.append(rows[best > 0.0])
+            may_do.append(rows[best > 0.0])
             ahead.append(best[best > 0.0])
-        may = np.concatenate(found)
+        may = np.concatenate(may_do)
         first = np.argsort(-np.concatenate(ahead), kind="stable")[:_MOST_PAIRED]
         return np.sort(may[first]), len(may) <= _MOST_PAIRED
 

@@ -233,8 +233,8 @@ def _plain(name: str) -> str:
     """Without line breaks and what is invisible or changes the direction of other text."""
     name = " ".join(name.split())
     if not name.isprintable():
-        kept = (c for c in name if c in _JOINERS or unicodedata.category(c) not in _UNSEEN)
-        name = " ".join("".join(kept).strip(_JOINERS).split())
+        visible = (c for c in name if c in _JOINERS or unicodedata.category(c) not in _UNSEEN)
+        name = " ".join("".join(visible).strip(_JOINERS).split())
     if len(name) <= LONGEST_NAME:
         return name
     end = LONGEST_NAME - 1

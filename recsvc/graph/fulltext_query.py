@@ -41,19 +41,19 @@ class _Forms:
 
 @cache
 def _forms() -> _Forms:
-    found: defaultdict[str, str] = defaultdict(str)
-    found["\u03b9"] = "\u0345"  # written below a Greek letter, and beside it in capitals
+    forms_of: defaultdict[str, str] = defaultdict(str)
+    forms_of["\u03b9"] = "\u0345"  # written below a Greek letter, and beside it in capitals
     for letter in map(chr, chain(*_LETTERS)):
         if letter.isalnum() and letter == letter.lower():
             for folded in {_folded(each) for each in (letter, letter.upper(), letter.casefold())}:
-                found[folded] += letter
+                forms_of[folded] += letter
     return _Forms(
         {
             folded: "".join(sorted({folded, *forms}))
-            for folded, forms in found.items()
+            for folded, forms in forms_of.items()
             if len(folded) == 1 and forms != folded
         },
-        {folded: forms for folded, forms in found.items() if 1 < len(folded) <= _MOST_FOLDED},
+        {folded: forms for folded, forms in forms_of.items() if 1 < len(folded) <= _MOST_FOLDED},
     )
 
 
@@ -75,8 +75,8 @@ def words_query(text: str) -> str:
     """
     # Marks, such as the vowels of Thai, are part of a word.
     letters = "".join("a" if unicodedata.category(each)[0] == "M" else each for each in text)
-    found = list(_WORD.finditer(letters))[:_MOST_WORDS]
-    return " ".join(_either(text[slice(*word.span())]) for word in found)
+    words = list(_WORD.finditer(letters))[:_MOST_WORDS]
+    return " ".join(_either(text[slice(*word.span())]) for word in words)
 
 
 def signs_query(text: str) -> str:

@@ -33,11 +33,11 @@ def check_mapping(gateway: Gateway, graph: GraphMap) -> MappingCheck:
         ForeignGraphError: what it says would be written and not read.
         Neo4jError: the graph cannot be read, or Neo4j does not take what the mapping says.
     """
-    (known,) = gateway.run(catalogue()["attach/known"])
+    (schema,) = gateway.run(catalogue()["attach/known"])
     names = (
-        ("label", _labels(graph), known["labels"]),
-        ("type of relationships", _types(graph), known["types"]),
-        ("property", _properties(graph), known["properties"]),
+        ("label", _labels(graph), schema["labels"]),
+        ("type of relationships", _types(graph), schema["types"]),
+        ("property", _properties(graph), schema["properties"]),
     )
     missing = [
         f"the graph has no {what} {name}"
@@ -47,20 +47,20 @@ def check_mapping(gateway: Gateway, graph: GraphMap) -> MappingCheck:
     counts = catalogue()["attach/counts"]
     if gateway.plan(counts).writes:  # its grammar lets nothing through that does
         raise ForeignGraphError("[graph] makes a statement that writes: nothing was run")
-    found: dict[str, int] = dict(gateway.run(counts)[0])
+    counted: dict[str, int] = dict(gateway.run(counts)[0])
     wanted = ["users", "items", "interactions"]
     wanted += ["categories", "in_category"] if graph.item_categories else []
     wanted += ["follows"] if graph.follows else []
-    missing += [f"no {name.replace('_', ' ')} were found" for name in wanted if not found[name]]
+    missing += [f"no {name.replace('_', ' ')} were found" for name in wanted if not counted[name]]
     _, indexed = indexed_properties(gateway)
     nodes = (graph.user, graph.item, *graph.category.values())
     slow = [
         f"no index serves :{node.label}({node.id}): CREATE CONSTRAINT FOR "
         f"(n:{quoted(node.label)}) REQUIRE n.{quoted(node.id)} IS UNIQUE makes one"
         for node in nodes
-        if node.label in known["labels"] and node.id not in indexed.get(node.label, ())
+        if node.label in schema["labels"] and node.id not in indexed.get(node.label, ())
     ]
-    return MappingCheck(found, tuple(missing), tuple(slow))
+    return MappingCheck(counted, tuple(missing), tuple(slow))
 
 
 def _paths(graph: GraphMap) -> tuple[PathMap, ...]:
@@ -92,5 +92,5 @@ def _properties(graph: GraphMap) -> set[str]:
 
 def _in_expression(text: str) -> Iterator[str]:
     without = re.sub(r"'[^']*'|\"[^\"]*\"", "", text)
-    for found in re.finditer(r"\.\s*(?:`([^`]+)`|([^\W\d]\w*))", without):
-        yield found[1] or found[2]
+    for match in re.finditer(r"\.\s*(?:`([^`]+)`|([^\W\d]\w*))", without):
+        yield match[1] or match[2]

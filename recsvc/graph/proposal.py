@@ -151,10 +151,10 @@ def _score(survey: Survey, way: _Way) -> float:
     """How much a way looks like what users do with items."""
     named = 4.0 * bool(_USERS.search(way.user)) + 3.0 * bool(_ITEMS.search(way.item))
     against = 4.0 * bool(_ITEMS.search(way.user)) + 4.0 * bool(_USERS.search(way.item))
-    known = 2.0 * bool(_event_of(way))
+    has_event = 2.0 * bool(_event_of(way))
     said = _said(survey, way)
     told = 2.0 * ("timestamp" in said) + 1.0 * ("value" in said)
-    return named - against + known + told + math.log10(way.count) - 0.5 * len(way.links)
+    return named - against + has_event + told + math.log10(way.count) - 0.5 * len(way.links)
 
 
 def _event_of(way: _Way) -> str:
@@ -170,14 +170,14 @@ def _said(survey: Survey, way: _Way) -> dict[str, Any]:
     """Value and time of a way, by the variables that its path has."""
     places = list(_places(survey, way))
     said: dict[str, Any] = {}
-    for variable, found in places:
-        own = f"{variable}.{quoted(found.name)}"
-        if found.is_number and _RATING.search(found.name) and found.mean is not None:
+    for variable, named in places:
+        own = f"{variable}.{quoted(named.name)}"
+        if named.is_number and _RATING.search(named.name) and named.mean is not None:
             # Measured: subtracting a mean, of all or of the user, loses a quarter (docs/attach.md).
-            said.setdefault("rating", (own, round(2 * found.mean) / 2))
-        elif found.is_time or (_TIME.search(found.name) and _may_be_time(found)):
+            said.setdefault("rating", (own, round(2 * named.mean) / 2))
+        elif named.is_time or (_TIME.search(named.name) and _may_be_time(named)):
             said.setdefault("timestamp", own)
-        elif found.is_number and _VALUE.fullmatch(found.name):
+        elif named.is_number and _VALUE.fullmatch(named.name):
             said.setdefault("value", own)
     if "rating" in said:
         said["value"] = said["rating"][0]
@@ -192,11 +192,11 @@ def _may_be_time(found: Property) -> bool:
 
 def _places(survey: Survey, way: _Way) -> Iterator[tuple[str, Property]]:
     for number, (link, _) in enumerate(way.links):
-        for found in survey.link_properties(link.type):
-            yield _variable(link.type, number), found
+        for named in survey.link_properties(link.type):
+            yield _variable(link.type, number), named
     for label in way.middle:
-        for found in survey.properties(label):
-            yield _variable(label), found
+        for named in survey.properties(label):
+            yield _variable(label), named
 
 
 def _variable(name: str, number: int = 0) -> str:
@@ -251,15 +251,15 @@ def _key(survey: Survey, label: str, properties: Sequence[Property]) -> Property
 
 def _available(survey: Survey, label: str, reasons: list[str]) -> dict[str, Any]:
     """What says that an item may be recommended."""
-    for found in survey.properties(label):
-        gone = re.search("discontinued|deleted|archived|hidden|removed", found.name, re.IGNORECASE)
-        there = re.fullmatch("(is_?)?(available|active|in_?stock|published|enabled)", found.name,
+    for named in survey.properties(label):
+        gone = re.search("discontinued|deleted|archived|hidden|removed", named.name, re.IGNORECASE)
+        there = re.fullmatch("(is_?)?(available|active|in_?stock|published|enabled)", named.name,
                              re.IGNORECASE)  # fmt: skip
-        value = {"BOOLEAN": "false", "INTEGER": "0"}.get(found.types[0], "'0'")
-        if gone and (value != "'0'" or found.example in ("0", "1")):
-            said = f"item.{quoted(found.name)} = {value}"
-        elif there and found.types == ("BOOLEAN",):
-            said = f"item.{quoted(found.name)} = true"
+        value = {"BOOLEAN": "false", "INTEGER": "0"}.get(named.types[0], "'0'")
+        if gone and (value != "'0'" or named.example in ("0", "1")):
+            said = f"item.{quoted(named.name)} = {value}"
+        elif there and named.types == ("BOOLEAN",):
+            said = f"item.{quoted(named.name)} = true"
         else:
             continue
         reasons.append(f":{label} may be recommended where {said}")
@@ -271,9 +271,9 @@ def _interactions(
     survey: Survey, ways: Sequence[_Way], reasons: list[str]
 ) -> Iterator[dict[str, Any]]:
     """A path for each way from users to items, each with an event of its own."""
-    known, taken = default_events(), set[str]()
+    event_kinds, taken = default_events(), set[str]()
     for way in ways:
-        event = _event_of(way) or named_as(way.links[-1][0].type, known) or "interaction"
+        event = _event_of(way) or named_as(way.links[-1][0].type, event_kinds) or "interaction"
         if event in taken:
             event = way.links[-1][0].type.lower()
         taken.add(event)
@@ -328,6 +328,6 @@ def _categories(survey: Survey, best: _Way, middle: set[str], reasons: list[str]
 
 
 def _follows(survey: Survey, user: str, reasons: list[str]) -> list[dict[str, str]]:
-    found = [link for link in survey.links if link.source == link.target == user]
-    reasons += [f":{user} follow each other over {each.type} ({each.counted})" for each in found]
-    return [{"path": f"(user)-[:{quoted(link.type)}]->(other)"} for link in found]
+    links = [link for link in survey.links if link.source == link.target == user]
+    reasons += [f":{user} follow each other over {each.type} ({each.counted})" for each in links]
+    return [{"path": f"(user)-[:{quoted(link.type)}]->(other)"} for link in links]

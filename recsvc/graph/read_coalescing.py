@@ -48,11 +48,11 @@ class CoalescedReads(Generic[_Key, _Found]):
             await asyncio.wait([before], timeout=_LONGEST_WAIT_SECONDS)
         waiting, self._waiting = self._waiting, {}
         try:
-            found = dict(zip(waiting, await self._read(list(waiting)), strict=True))
+            answers = dict(zip(waiting, await self._read(list(waiting)), strict=True))
         except Exception as error:  # whatever it is, those who wait have to hear of it
             for future in waiting.values():
                 future.set_exception(error)
                 future.exception()  # nobody may wait any more
         else:
             for key, future in waiting.items():
-                future.set_result(found[key])
+                future.set_result(answers[key])

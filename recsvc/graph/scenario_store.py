@@ -68,18 +68,18 @@ class ScenarioStore(Transport):
         Raises:
             Neo4jError: the graph cannot be read in time.
         """
-        known = {} if categories else self._known_of_scenario(key).of(state)
-        missing = [item_id for item_id in item_ids if item_id not in known]
-        found: Mapping[str, LiveItem] = {}
+        earlier = {} if categories else self._known_of_scenario(key).of(state)
+        missing = [item_id for item_id in item_ids if item_id not in earlier]
+        live: Mapping[str, LiveItem] = {}
         if missing:
             parameters = {"item_ids": missing, "category_ids": list(categories), **asked}
             query = catalogue()["serve/scenario_items"]
             (row,), read = await self._run_after(query, parameters, state, self.timeout_seconds)
             self.unread.note(row["unread"])
-            found = scenario_items(row["items"])
+            live = scenario_items(row["items"])
             if state and read == state and not categories and not row["unread"]:
-                self._known_of_scenario(key).keep(state, missing, found)
-        return {i: item for i in item_ids if (item := found.get(i) or known.get(i)) is not None}
+                self._known_of_scenario(key).keep(state, missing, live)
+        return {i: item for i in item_ids if (item := live.get(i) or earlier.get(i)) is not None}
 
     def _known_of_scenario(self, key: str) -> KnownItems:
         known = self._known_of_scenarios

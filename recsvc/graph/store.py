@@ -82,10 +82,10 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
             NotFoundError: there is no such user.
             Neo4jError: the graph cannot be read in time.
         """
-        found = await self._shared("serve/user_evidence", self._users, (user_id, limit))
-        if found is None:
+        stored = await self._shared("serve/user_evidence", self._users, (user_id, limit))
+        if stored is None:
             raise NotFoundError(f"no user {user_id!r} in the graph")
-        return found
+        return stored
 
     async def _read_users(self, asked: Sequence[tuple[str, int]]) -> list[StoredUser | None]:
         parameters = {
@@ -102,11 +102,11 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
             repeated = [row["inside"] for row in rows if row["inside"] not in first.values()]
             self.unread.note([("User.user_id of another", inside) for inside in repeated])
             row_of = {row["user_id"]: row for row in reversed(rows)}
-        found = [
+        users = [
             stored_user(row_of[u], limit, state) if u in row_of else None for u, limit in asked
         ]
-        self.unread.note([each for user in found if user is not None for each in user.unread])
-        return found
+        self.unread.note([each for user in users if user is not None for each in user.unread])
+        return users
 
     async def known(self, named: Sequence[tuple[EvidenceKind, str]]) -> set[tuple[str, str]]:
         """Those of some users, items and categories that there are."""
@@ -138,23 +138,23 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
         """
         if categories and item_ids:
             return (await self._read_live_items(item_ids, categories, UNKNOWN))[0]
-        known = self._known_items.of(state)
-        missing = frozenset(item_id for item_id in item_ids if item_id not in known)
-        found: Mapping[str, LiveItem] = {}
+        earlier = self._known_items.of(state)
+        missing = frozenset(item_id for item_id in item_ids if item_id not in earlier)
+        live: Mapping[str, LiveItem] = {}
         if missing:
             asked = (missing, state)
-            found = await self._shared("serve/live_items", self._live_items, asked)
-        return {i: item for i in item_ids if (item := found.get(i) or known.get(i)) is not None}
+            live = await self._shared("serve/live_items", self._live_items, asked)
+        return {i: item for i in item_ids if (item := live.get(i) or earlier.get(i)) is not None}
 
     async def _read_live_items_of_all(
         self, asked: Sequence[tuple[frozenset[str], State]]
     ) -> list[dict[str, LiveItem]]:
         item_ids = frozenset[str]().union(*(wanted for wanted, _ in asked))
         states = {state for _, state in asked}
-        found, state = await self._read_live_items(item_ids, (), UNKNOWN.union(*states))
+        live, state = await self._read_live_items(item_ids, (), UNKNOWN.union(*states))
         if state and state in states:
-            self._known_items.keep(state, item_ids, found)
-        return [found] * len(asked)
+            self._known_items.keep(state, item_ids, live)
+        return [live] * len(asked)
 
     async def _read_live_items(
         self, item_ids: Collection[str], categories: Sequence[str], after: State
@@ -423,8 +423,8 @@ def unknown_users(gateway: Gateway, user_ids: Sequence[str]) -> list[str]:
     """
     query = catalogue()["serve/known"]
     (row,) = gateway.run(query, user_ids=list(user_ids), item_ids=[], category_ids=[])
-    known = set(row["user_ids"])
-    return [user_id for user_id in user_ids if user_id not in known]
+    user_ids_there = set(row["user_ids"])
+    return [user_id for user_id in user_ids if user_id not in user_ids_there]
 
 
 def take_back(gateway: Gateway, user_id: str, item_id: str, event: str | None = None) -> list[str]:

@@ -51,12 +51,12 @@ class VersionStore(Transport):
             raise SnapshotError(f"hybrid {version} has no stored arrays: run `recsvc refresh`")
         query = catalogue()["serve/snapshot_part"]
         for name in sorted(PartName(row["entry"], row["number"], row["sha256"]) for row in rows):
-            found = await self._run(
+            stored = await self._run(
                 query, version=version, entry=name.entry, number=name.number, sha256=name.sha256
             )
-            if not found:
+            if not stored:
                 raise SnapshotError(f"the arrays of hybrid {version} were rewritten meanwhile")
-            yield Part(name.entry, name.number, found[0]["content"])
+            yield Part(name.entry, name.number, stored[0]["content"])
 
 
 def all_versions(gateway: Gateway) -> list[Row]:

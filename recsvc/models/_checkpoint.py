@@ -97,9 +97,9 @@ def open_state(learner: Any, moments: Moments, options: ModelOptions, run: FitRu
     state.history = [EpochRecord(*record) for record in made["history"]]
     state.epoch, state.metric, state.waited = made["standing"]
     learner.generator.set_state(torch.from_numpy(made["generator"]))
-    for table, stored, kept in zip(learner.parameters(), made["tables"], made["kept"], strict=True):
+    for table, stored, best in zip(learner.parameters(), made["tables"], made["kept"], strict=True):
         table.data.copy_(torch.from_numpy(stored))
-        state.kept.append(torch.from_numpy(kept).to(table.device))
+        state.kept.append(torch.from_numpy(best).to(table.device))
     for own, stored in zip(moments, made["moments"], strict=True):
         for name, value in own.items():
             value.copy_(torch.from_numpy(stored[name]))

@@ -34,10 +34,10 @@ def standardised(values: Features) -> Features:
     if wide.shape[1] == 1:
         wide = np.sign(wide) * np.log1p(np.abs(wide))
     missing = np.asarray(np.isnan(wide).any(axis=1, keepdims=True))
-    known = ~missing[:, 0]
-    if known.any():
-        wide -= wide[known].mean(axis=0)
-        deviation = wide[known].std(axis=0)
+    present = ~missing[:, 0]
+    if present.any():
+        wide -= wide[present].mean(axis=0)
+        deviation = wide[present].std(axis=0)
         wide = np.divide(wide, deviation, out=np.zeros_like(wide), where=deviation > 1e-9)
     scaled = np.where(missing, 0.0, np.clip(wide, -_MOST, _MOST))
     return np.concatenate([scaled, missing], axis=1).astype(np.float32)
@@ -61,13 +61,13 @@ def interaction_features(data: TrainingData, names: tuple[str, ...]) -> Features
     order = np.argsort(key)
     own = did.user_index * width + did.item_index
     place = np.minimum(np.searchsorted(key[order], own), max(0, len(key) - 1))
-    known = key[order][place] == own
-    entry = order[place[known]]
+    matches = key[order][place] == own
+    entry = order[place[matches]]
     newest = np.full(len(key), -np.inf)
-    np.maximum.at(newest, entry, np.nan_to_num(did.last_at[known], nan=-np.inf))
+    np.maximum.at(newest, entry, np.nan_to_num(did.last_at[matches], nan=-np.inf))
     columns = [evidence.data, np.where(np.isfinite(newest), newest, np.nan)]
     for name in names:
-        values = _property(did.properties, name, "interaction")[known]
+        values = _property(did.properties, name, "interaction")[matches]
         columns.append(_means(values[:, 0], entry, len(key)))
     return np.concatenate(
         [standardised(column.astype(np.float32)[:, None]) for column in columns], axis=1
@@ -80,8 +80,8 @@ def item_features(data: TrainingData, names: tuple[str, ...]) -> Features:
     Raises:
         TrainingError: no item has such a property.
     """
-    found = data.graph.item_properties
-    columns = [standardised(_property(found, name, "item")) for name in names]
+    properties = data.graph.item_properties
+    columns = [standardised(_property(properties, name, "item")) for name in names]
     return np.concatenate([np.empty((len(data.graph.items), 0), np.float32), *columns], axis=1)
 
 

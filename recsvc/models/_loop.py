@@ -208,8 +208,8 @@ def train(
             raise
         interrupted = True
     if state.kept:
-        for table, kept in zip(learner.parameters(), state.kept, strict=True):
-            table.data.copy_(kept)
+        for table, best in zip(learner.parameters(), state.kept, strict=True):
+            table.data.copy_(best)
     tables = tuple(table.detach().cpu().numpy().copy() for table in learner.parameters())
     return Trained(
         learner.model(), state.epoch, state.metric, tuple(state.history), interrupted, tables

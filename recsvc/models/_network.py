@@ -141,8 +141,8 @@ class NetworkLearner(FactorLearner):
         """Neighbours of users among items, or of items among users."""
         row, edge = sample_neighbours(links, nodes, most, self.seed())
         own, other = nodes[row], links.neighbour[edge].astype(np.int64)
-        kept = self.shown(own, other) if of_users else self.shown(other, own)
-        return Drawn(row[kept], other[kept], edge[kept])
+        shown = self.shown(own, other) if of_users else self.shown(other, own)
+        return Drawn(row[shown], other[shown], edge[shown])
 
     def seed(self) -> int:
         """A number for what is drawn outside torch."""

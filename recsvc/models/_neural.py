@@ -104,10 +104,10 @@ class NeuralModel:
         """See `FittedModel.scores`: as trained, whatever the evidence is now; 0 where untrained."""
         g = len(self.product)
         users = self.users[user_index]
-        found = (users[:, :g] * self.product) @ self.items[:, :g].T
+        scores = (users[:, :g] * self.product) @ self.items[:, :g].T
         if self.weights:
-            found += self._tower_scores(users[:, g:])
-        return np.where(self.known[user_index, None], found, np.float32(0.0))
+            scores += self._tower_scores(users[:, g:])
+        return np.where(self.known[user_index, None], scores, np.float32(0.0))
 
     def signal(self, items: IdMap) -> None:
         """See `FittedModel.signal`: there is none."""
@@ -119,14 +119,14 @@ class NeuralModel:
         width = users.shape[1]
         of_items = self.items[:, -width:] @ self.weights[0][width:] + self.biases[0]
         of_users = users @ self.weights[0][:width]
-        found = np.empty((len(users), len(of_items)), np.float32)
+        scores = np.empty((len(users), len(of_items)), np.float32)
         step = max(1, _VALUES_AT_ONCE // max(1, of_items.size))
         for begin in range(0, len(users), step):
             x = np.maximum(of_users[begin : begin + step, None] + of_items, np.float32(0.0))
             for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
                 x = np.maximum(x @ weight + bias, np.float32(0.0))
-            found[begin : begin + step] = x @ self.output
-        return found
+            scores[begin : begin + step] = x @ self.output
+        return scores
 
 
 class NeuralLearner:

@@ -125,7 +125,7 @@ class LayerMean(torch.autograd.Function):
         ctx.graph, ctx.nodes, ctx.layers, ctx.size = graph, nodes, layers, len(table)
         ctx.chosen = noise.layer if noise else None
         first = table[nodes]
-        total, below, found = first.clone(), table, [first]
+        total, below, layers_of_nodes = first.clone(), table, [first]
         for layer in range(1, layers + 1):
             last = layer == layers
             below = graph.rows(below, nodes) if last else graph.product(below)
@@ -133,8 +133,8 @@ class LayerMean(torch.autograd.Function):
             own = below if last else below[nodes]
             total += own
             if layer == ctx.chosen:
-                found.append(own)
-        return total / (layers + 1), *found
+                layers_of_nodes.append(own)
+        return total / (layers + 1), *layers_of_nodes
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

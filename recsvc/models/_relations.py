@@ -119,14 +119,16 @@ Draw = Callable[[EdgeType, Int64[NDArray[np.int64], " n"]], Drawn]
 
 def block_around(receivers: Nodes, edge_types: Mapping[EdgeType, Relation], draw: Draw) -> Block:
     """What the receiving nodes need for one layer."""
-    found: dict[EdgeType, Drawn] = {}
+    drawn_of_type: dict[EdgeType, Drawn] = {}
     for edge_type in edge_types:
         drawn = draw(edge_type, receivers[edge_type[2]])
         if len(drawn.row):
-            found[edge_type] = drawn
+            drawn_of_type[edge_type] = drawn
     senders: dict[str, NDArray[np.int64]] = {}
     for node_type, own in receivers.items():
-        others = [drawn.other for (sender, _, _), drawn in found.items() if sender == node_type]
+        others = [
+            drawn.other for (sender, _, _), drawn in drawn_of_type.items() if sender == node_type
+        ]
         new = np.setdiff1d(np.concatenate([own[:0], *others]), own)
         senders[node_type] = np.concatenate([own, new])
     places = {node_type: _Places(nodes) for node_type, nodes in senders.items()}
@@ -135,7 +137,7 @@ def block_around(receivers: Nodes, edge_types: Mapping[EdgeType, Relation], draw
             places[edge_type[0]].of(drawn.other), drawn.row,
             edge_types[edge_type].features[drawn.edge],
         )
-        for edge_type, drawn in found.items()
+        for edge_type, drawn in drawn_of_type.items()
     }  # fmt: skip
     return Block(senders, {node_type: len(own) for node_type, own in receivers.items()}, received)
 

@@ -57,8 +57,8 @@ def product_blocks(first: sp.csr_matrix, second: sp.csr_matrix) -> Iterator[sp.c
 
 def largest_entries(blocks: Iterable[sp.csr_matrix], size: int) -> sp.csr_matrix:
     """The `size` largest entries of each row of the blocks together."""
-    kept = [truncate_rows(block, size)[0] for block in blocks]
-    return sp.csr_matrix(sp.vstack(kept, format="csr", dtype=np.float32))
+    blocks_cut = [truncate_rows(block, size)[0] for block in blocks]
+    return sp.csr_matrix(sp.vstack(blocks_cut, format="csr", dtype=np.float32))
 
 
 def product_bytes(data: TrainingData, size: int) -> int:
@@ -68,7 +68,7 @@ def product_bytes(data: TrainingData, size: int) -> int:
     """
     width = np.diff(data.evidence.indptr).astype(np.int64)
     paths = np.minimum(data.evidence.T.astype(bool).astype(np.int64) @ width, len(data.graph.items))
-    kept = int(np.minimum(paths, size).sum())
+    entries = int(np.minimum(paths, size).sum())
     block = int(np.sort(paths)[-_ITEMS_AT_ONCE:].sum())
     # A float32 and an int32 for each kept entry; the cut sorts a block through int64 arrays.
-    return 8 * kept + 48 * block
+    return 8 * entries + 48 * block

@@ -142,8 +142,8 @@ class EvidenceSampler:
         self._place[item] = torch.arange(len(item), device=item.device)
         column = self._place.index_select(0, own)
         self._place[item] = -1
-        found = torch.nonzero(column >= 0)[:, 0]
-        return row.index_select(0, found), column.index_select(0, found)
+        owned = torch.nonzero(column >= 0)[:, 0]
+        return row.index_select(0, owned), column.index_select(0, owned)
 
     def owned(
         self, user: Int64[Tensor, " batch"], item: Int64[Tensor, "batch n"]

@@ -112,8 +112,8 @@ def singular_vectors(
         values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank].astype(np.float32)
     else:
         values, vectors = _largest(short, rank, width, np.random.default_rng(seed), tolerance, told)
-    kept = values > _SMALLEST_EIGENVALUE
-    values, vectors = values[kept], vectors[:, kept]
+    positive = values > _SMALLEST_EIGENVALUE
+    values, vectors = values[positive], vectors[:, positive]
     if short is matrix:
         vectors = (matrix.T @ vectors) / np.sqrt(values)
     return np.ascontiguousarray(vectors, np.float32)

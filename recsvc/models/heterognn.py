@@ -241,14 +241,14 @@ class HeteroGNNLearner(NetworkLearner):
             ends[edge_type] = states[sender], states[receiver][: block.receivers[receiver]]
             places[edge_type] = self.on_device(np.stack([received.sender, received.receiver]))
             features[edge_type] = self.on_device(received.features)
-        found = functional_call(
+        states_after = functional_call(
             self._convolution, named, (ends, places), {"edge_attr_dict": features}
         )
         width = self._options.dimensions
         last = layer == self._options.layers - 1
         return {
-            name: (found[name] if last else functional.elu(found[name]))
-            if name in found
+            name: (states_after[name] if last else functional.elu(states_after[name]))
+            if name in states_after
             else self.table.new_zeros(count, width)
             for name, count in block.receivers.items()
         }
@@ -268,16 +268,16 @@ class HeteroGNNLearner(NetworkLearner):
 
     def _draw(self, edge_type: EdgeType, nodes: Int64[NDArray[np.int64], " n"]) -> Drawn:
         """Some of the relationships that lead to some nodes, as a step may see them."""
-        found = self._sampled(edge_type, nodes, self._fan_out)
-        kept = (
-            np.random.default_rng(self.seed()).random(len(found.row)) >= self._options.edge_dropout
+        sample = self._sampled(edge_type, nodes, self._fan_out)
+        stays = (
+            np.random.default_rng(self.seed()).random(len(sample.row)) >= self._options.edge_dropout
         )
-        receiver = nodes[found.row]
+        receiver = nodes[sample.row]
         if edge_type == DID:
-            kept &= self.shown(found.other, receiver)
+            stays &= self.shown(sample.other, receiver)
         elif edge_type == DONE_BY:
-            kept &= self.shown(receiver, found.other)
-        return Drawn(found.row[kept], found.other[kept], found.edge[kept])
+            stays &= self.shown(receiver, sample.other)
+        return Drawn(sample.row[stays], sample.other[stays], sample.edge[stays])
 
     def _all(self, edge_type: EdgeType, nodes: Int64[NDArray[np.int64], " n"]) -> Drawn:
         """All relationships that lead to some nodes."""

@@ -239,7 +239,7 @@ def _fitted(
 def _besides(data: TrainingData) -> EvidenceMatrices:
     """What is known of all users besides items."""
     given = all_evidence(data.graph, data.evidence)
-    return {kind: known for kind, known in given.items() if kind != "item"}
+    return {kind: matrix for kind, matrix in given.items() if kind != "item"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,7 @@ def _visits(evidence: sp.csr_matrix, options: PinSageOptions) -> Iterator[sp.csr
         ends = walks[:, 2::2].astype(np.int64) - users
         row = np.repeat(starts - first, ends.shape[1])
         end = ends.ravel()
-        kept = (end >= 0) & (end != row + first)
-        count = np.ones(kept.sum(), np.float32)
+        visits = (end >= 0) & (end != row + first)
+        count = np.ones(visits.sum(), np.float32)
         shape = (min(items, first + some) - first, items)
-        yield sp.csr_matrix((count, (row[kept], end[kept])), shape=shape)
+        yield sp.csr_matrix((count, (row[visits], end[visits])), shape=shape)

@@ -89,16 +89,16 @@ def fit(
 def _decayed(data: TrainingData, half_life_days: float) -> sp.csr_matrix:
     """The evidence by its age: of several events of a pair, the newest one says how old it is."""
     did = data.graph.interactions
-    known = np.isfinite(did.last_at)
+    is_timed = np.isfinite(did.last_at)
     newest = np.full(data.evidence.nnz, -np.inf)
     evidence = data.evidence.sorted_indices()
     users, items = evidence.shape
     owner = np.repeat(np.arange(users), np.diff(evidence.indptr))
     pairs = owner * items + evidence.indices
-    wanted = did.user_index[known] * items + did.item_index[known]
+    wanted = did.user_index[is_timed] * items + did.item_index[is_timed]
     place = np.searchsorted(pairs, wanted).clip(max=len(pairs) - 1)
     there = pairs[place] == wanted
-    last_at = did.last_at[known][there]
+    last_at = did.last_at[is_timed][there]
     if not len(last_at):
         return evidence
     np.maximum.at(newest, place[there], last_at)

@@ -168,7 +168,7 @@ def resolved(
     mask = hold_out(evidence, _HELD_OUT, minimum=_LEAST_ITEMS, seed=seed)
     if not mask.any():
         return options
-    kept, held_out = entries(evidence, ~mask), entries(evidence, mask)
+    left, held_out = entries(evidence, ~mask), entries(evidence, mask)
     able = np.flatnonzero(np.diff(held_out.indptr))
     sample = np.random.default_rng(seed).permutation(able)[:_USERS]
     tried = [
@@ -176,13 +176,13 @@ def resolved(
         for values in product(*(_CHOICES[name] for name in open_names))
     ]
     total = PASSES + len(sample)
-    spectrum = _Spectrum.of(kept, options, seed, lambda done, _passes: told(done, total))
+    spectrum = _Spectrum.of(left, options, seed, lambda done, _passes: told(done, total))
     ndcg = np.zeros(len(tried))
-    step = max(1, _SCORES_AT_ONCE // kept.shape[1])
+    step = max(1, _SCORES_AT_ONCE // left.shape[1])
     for begin in range(0, len(sample), step):
         users = sample[begin : begin + step]
         told(PASSES + begin, total)
-        ndcg += len(users) * _ndcg(spectrum, tried, kept[users], held_out[users])
+        ndcg += len(users) * _ndcg(spectrum, tried, left[users], held_out[users])
     return tried[int(np.argmax(ndcg))]
 
 
@@ -203,15 +203,15 @@ def _ndcg(
     own = evidence @ sp.diags(spectrum.before)
     steps = ((own @ spectrum.matrix.T) @ spectrum.matrix).toarray()
     told = own @ spectrum.vectors
-    found: list[float] = []
+    by_choice: list[float] = []
     for one in tried:
         l2 = one.l2 or _CHOICES["l2"][1]
         scores = spectrum.line(l2) * steps + (told * spectrum.above_line(l2)) @ spectrum.vectors.T
         ranked = scores * power(spectrum.degree, one.popularity or 0.0)
-        found.append(
+        by_choice.append(
             mean_ndcg(lambda rows, _own, s=ranked: s[rows].astype(np.float32), evidence, held_out)
         )
-    return np.array(found)
+    return np.array(by_choice)
 
 
 def _relative(evidence: sp.csr_matrix) -> sp.csr_matrix:

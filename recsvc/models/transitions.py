@@ -118,9 +118,9 @@ def memory_bytes(data: TrainingData, options: TransitionsOptions) -> int:
     """Bytes of the sequences, of the transitions that are held at once, and of the kernel."""
     pairs = data.evidence.nnz
     counted = min(pairs * options.window, _ENTRIES_AT_ONCE + pairs)
-    kept = min(pairs * options.window, len(data.graph.items) * options.neighbours)
+    cells = min(pairs * options.window, len(data.graph.items) * options.neighbours)
     # int64, int32 and float32 arrays of the sequences; the sums of a block are sorted and cut.
-    return 48 * pairs + 56 * counted + 8 * kept
+    return 48 * pairs + 56 * counted + 8 * cells
 
 
 def fit(

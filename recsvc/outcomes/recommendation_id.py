@@ -280,8 +280,8 @@ def _origin(written: bytes, n: int) -> Origin:
 
 def stored_feature(value: float) -> float:
     """What an id keeps of a value: three digits, and at most 65,504 either way."""
-    kept = np.float16(np.clip(value, -_MOST_KNOWN, _MOST_KNOWN))
-    return float(str(kept))  # the shortest number that is this one as a float16
+    stored = np.float16(np.clip(value, -_MOST_KNOWN, _MOST_KNOWN))
+    return float(str(stored))  # the shortest number that is this one as a float16
 
 
 def _decoded(recommendation_id: str) -> bytes:

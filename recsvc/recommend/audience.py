@@ -72,8 +72,8 @@ async def audience(
     )
 
     def place(answer: Answer) -> _Place:
-        found = (item for item in answer.items if item.item_id == item_id)
-        return answer.user_id or "", next(found, None)
+        listed = (item for item in answer.items if item.item_id == item_id)
+        return answer.user_id or "", next(listed, None)
 
     query = RecommendationQuery(k=k, explain="none")
     lists, _ = await engine.recommend_many(drawn, query, place)

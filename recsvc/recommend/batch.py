@@ -130,8 +130,8 @@ def _in_rows_of(matrix: sp.csr_matrix, theirs: IdMap, ours: IdMap) -> sp.csr_mat
     column = ours.rows(list(theirs))
     entries = matrix.tocoo()
     target = column[entries.col]
-    known = target >= 0
+    has_row = target >= 0
     return sp.csr_matrix(
-        (entries.data[known], (entries.row[known], target[known])),
+        (entries.data[has_row], (entries.row[has_row], target[has_row])),
         shape=(matrix.shape[0], len(ours)),
     )

@@ -341,8 +341,8 @@ class Explorations:
         counted = snapshot, await self._store.item_count()
         if counted == self._looked and time.monotonic() < self._looks_at:
             return
-        found = await self._store.other_items([*snapshot.items], (), _MOST_NEW)
-        self.newcomers = tuple(item_id for item_id, _ in found)
+        others = await self._store.other_items([*snapshot.items], (), _MOST_NEW)
+        self.newcomers = tuple(item_id for item_id, _ in others)
         self._looked, self._looks_at = counted, time.monotonic() + _LOOK_SECONDS
 
     def _explores(self) -> dict[str, Exploration]:

@@ -74,8 +74,8 @@ async def exposure_of_answers(
     for user_id, items in lists:
         by_value[values.get(user_id, "")].update(items)
     most = sorted(by_value.items(), key=lambda each: (-each[1].total(), each[0]))[:_MOST_VALUES]
-    found = {value: [*counter.values()] for value, counter in most}
-    return len(lists), replace(measured, by_group=_even(found, engine.snapshot))
+    counts = {value: [*counter.values()] for value, counter in most}
+    return len(lists), replace(measured, by_group=_even(counts, engine.snapshot))
 
 
 async def exposure_of_impressions(
@@ -104,16 +104,18 @@ async def _measured(
     store: Store, snapshot: Snapshot, places: Mapping[str, int], item_property: str | None
 ) -> MeasuredExposure:
     rows = snapshot.items.rows(list(places))
-    known = rows >= 0
+    has_row = rows >= 0
     of_item = np.zeros(len(snapshot.items), np.int64)
-    of_item[rows[known]] = np.fromiter(places.values(), np.int64)[known]
+    of_item[rows[has_row]] = np.fromiter(places.values(), np.int64)[has_row]
     counted = snapshot.available | (of_item > 0)
     measured = exposure(of_item[counted], snapshot.item_people[counted])
     if item_property is None:
         return MeasuredExposure(snapshot.versions, measured, {})
-    found = await store.places_by_value(item_property, places, _MOST_VALUES)
-    of_group = shares([row["items"] for row in found], [row["places"] for row in found])
-    names = (row["value"] for row in found)
+    rows_of_value = await store.places_by_value(item_property, places, _MOST_VALUES)
+    of_group = shares(
+        [row["items"] for row in rows_of_value], [row["places"] for row in rows_of_value]
+    )
+    names = (row["value"] for row in rows_of_value)
     return MeasuredExposure(snapshot.versions, measured, dict(zip(names, of_group, strict=True)))
 
 

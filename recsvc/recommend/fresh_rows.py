@@ -63,7 +63,7 @@ async def with_live_rows(
         _steps(store, snapshot, changed["item"] if len(paths) < len(affected) else []),
         *(store.metapath(path.name, changed[path.kind], snapshot.kinds) for path in paths),
     )
-    of_path = {path.name: found for path, found in zip(paths, strengths, strict=True)}
+    of_path = {path.name: rows for path, rows in zip(paths, strengths, strict=True)}
     live: dict[str, Signal] = {
         signal.name: _with_rows(
             signal, snapshot, own[signal.kind], set(changed[signal.kind]),
@@ -144,8 +144,8 @@ def _with_rows(
     strengths: Strengths,
 ) -> Signal:
     """A signal with the rows of some evidence alone: stored ones, and live ones of the changed."""
-    kept = [node for node in evidence if node not in changed and signal.ids.row(node) >= 0]
-    ids = IdMap.from_unsorted([*kept, *changed])
+    unchanged = [node for node in evidence if node not in changed and signal.ids.row(node) >= 0]
+    ids = IdMap.from_unsorted([*unchanged, *changed])
     new = [node in changed for node in ids]
     fresh = _matrix([node for node in ids if node in changed], strengths, snapshot.items)
     stored = np.where(new, -1, signal.ids.rows(list(ids)))

@@ -239,31 +239,31 @@ def outcomes(
     retracts = any(isinstance(change, Retract) for change in changes)
     nodes, follows = answers[int(retracts)], answers[-1]
     done = _retracted(answers[0]) if retracts else {}
-    known = {row["id"] for row in nodes if row["kind"] == "user"}
+    users_there = {row["id"] for row in nodes if row["kind"] == "user"}
     made = {(row["kind"], row["id"]) for row in nodes if row["made"]}
     following = {(row["user_id"], row["other_id"]): row["existed"] for row in follows}
-    found: list[Outcome] = []
+    outcome_of_change: list[Outcome] = []
     for change in changes:
         if isinstance(change, PutNode):
             node = (change.kind, change.id)
-            found.append("made" if node in made else "kept")
+            outcome_of_change.append("made" if node in made else "kept")
             made.discard(node)
         elif isinstance(change, Retract):
-            found.append("removed" if done.pop(change, None) else "missing")
+            outcome_of_change.append("removed" if done.pop(change, None) else "missing")
         else:
-            found.append(_follow_outcome(change, known, following))
-    return found
+            outcome_of_change.append(_follow_outcome(change, users_there, following))
+    return outcome_of_change
 
 
 def _retracted(rows: Sequence[Mapping[str, Any]]) -> dict[Retract, bool]:
     """Whether each retraction took something back: all of a batch meet what was there before it."""
     taken: set[tuple[str, str, str]] = set()
-    found: dict[Retract, bool] = {}
+    took_back: dict[Retract, bool] = {}
     for row in rows:
         new = {(row["user_id"], row["item_id"], event) for event in row["events"]} - taken
         taken |= new
-        found[Retract(row["user_id"], row["item_id"], row["kind"])] = bool(new)
-    return found
+        took_back[Retract(row["user_id"], row["item_id"], row["kind"])] = bool(new)
+    return took_back
 
 
 def _follow_outcome(

@@ -124,13 +124,13 @@ async def _categories_of(
     except Neo4jAwayError:
         return []
     size = snapshot.in_category.getnnz(axis=0)
-    found: list[CategoryOfItems] = []
+    categories: list[CategoryOfItems] = []
     for each in rows:
         row = snapshot.categories.row(each["category_id"])
         node = NodeRef("category", each["category_id"], each["name"])
         count = max(1, int(size[row])) if row >= 0 else 1
-        found.append(CategoryOfItems(node, frozenset(each["item_ids"]), count))
-    return found
+        categories.append(CategoryOfItems(node, frozenset(each["item_ids"]), count))
+    return categories
 
 
 def home_document(home: Home, took_ms: float) -> dict[str, Any]:

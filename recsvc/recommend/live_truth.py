@@ -58,8 +58,8 @@ async def live_titles(
     try:
         return {i: item.title for i, item in (await store.live_items(item_ids)).items()}
     except Neo4jAwayError:
-        known = {item_id: snapshot.items.row(item_id) for item_id in item_ids}
-        return {i: snapshot.titles[row] or None for i, row in known.items() if row >= 0}
+        row_of = {item_id: snapshot.items.row(item_id) for item_id in item_ids}
+        return {i: snapshot.titles[row] or None for i, row in row_of.items() if row >= 0}
 
 
 async def live_rows(
@@ -96,10 +96,10 @@ async def live_item(store: Store, listing: RuledListing, item_id: str) -> LiveIt
         NotFoundError: there is no such item.
         Neo4jError: the graph cannot be read in time.
     """
-    found = await _live_items(store, listing, [item_id])
-    if item_id not in found:
+    live = await _live_items(store, listing, [item_id])
+    if item_id not in live:
         raise NotFoundError(f"no item {item_id!r} in the graph")
-    return found[item_id]
+    return live[item_id]
 
 
 async def settle_rules(store: Store, listing: RuledListing, do: Do) -> bool:
@@ -133,9 +133,9 @@ async def _inside(store: Store, listing: RuledListing, ids: Collection[str]) -> 
         ids = () if listing.query.categories else ids
     elif scope.items is not None:
         ids = [item_id for item_id in ids if item_id in scope.items]
-    found = await _live_items(store, listing, ids)
+    live = await _live_items(store, listing, ids)
     asked = listing.asks_inside
-    return {item_id: item for item_id, item in found.items() if item.inside or not asked}
+    return {item_id: item for item_id, item in live.items() if item.inside or not asked}
 
 
 async def _ruled_newcomers(store: Store, listing: RuledListing) -> dict[str, LiveItem]:
@@ -146,8 +146,8 @@ async def _ruled_newcomers(store: Store, listing: RuledListing) -> dict[str, Liv
         new = sorted(each for each in scope.items - left_out if items.row(each) < 0)
     else:
         categories = scope.categories if scope else ()
-        found = await store.other_items([*items, *left_out], categories, _MOST_NEWCOMERS)
-        new = [item_id for item_id, _ in found]
+        others = await store.other_items([*items, *left_out], categories, _MOST_NEWCOMERS)
+        new = [item_id for item_id, _ in others]
     return dict(await _live_items(store, listing, new))
 
 
@@ -162,13 +162,17 @@ async def add_newcomers(store: Store, listing: Listing) -> None:
         if scope is not None and scope.items is not None:
             new = sorted(each for each in scope.items - left_out if items.row(each) < 0)
             live = await store.live_items(new)
-            found = [(i, live[i].title) for i in new if i in live and live[i].available]
+            newcomers = [(i, live[i].title) for i in new if i in live and live[i].available]
         else:
             categories = scope.categories if scope else ()
-            found = await store.other_items([*items, *left_out], categories, listing.most_newcomers)
+            newcomers = await store.other_items(
+                [*items, *left_out], categories, listing.most_newcomers
+            )
     except Neo4jAwayError:
         return
-    listing.newcomers = tuple(sorted(found, key=lambda each: (-listing.fades(each[0]), each[0])))
+    listing.newcomers = tuple(
+        sorted(newcomers, key=lambda each: (-listing.fades(each[0]), each[0]))
+    )
 
 
 async def why_short(store: Store, listing: Listing, answer: Answer) -> str:
@@ -249,10 +253,10 @@ async def snapshot_now(
     ids, live = [*snapshot.items, *new], dict[str, LiveItem]()
     for start in range(0, len(ids), _ITEMS_AT_ONCE):
         live |= await store.live_items(ids[start : start + _ITEMS_AT_ONCE])
-    found = [live.get(item_id) for item_id in snapshot.items]
+    items = [live.get(item_id) for item_id in snapshot.items]
     now = replace(
         snapshot,
-        titles=tuple((item and item.title) or "" for item in found),
-        available=np.array([item is not None and item.available for item in found], bool),
+        titles=tuple((item and item.title) or "" for item in items),
+        available=np.array([item is not None and item.available for item in items], bool),
     )
     return now, sorted(each for each in new if each in live and live[each].available)

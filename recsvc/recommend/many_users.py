@@ -99,12 +99,12 @@ async def answer_each(
                 made = (await answers.of(listing, started)).with_unknown(known.nowhere)
             taken[user_id] = await WORKSHOP.do(asker.is_large(asked.query), take, made)
 
-    found = [await _read(group, store, askers, at_once) for group in groups]
-    work = sum(known.work for known in found)
-    check_work(work, sum(known.answers for known in found))
+    groups_read = [await _read(group, store, askers, at_once) for group in groups]
+    work = sum(known.work for known in groups_read)
+    check_work(work, sum(known.answers for known in groups_read))
     with WORKSHOP.room(work):
         await asyncio.gather(
-            *(answer(known, user_id) for known in found for user_id in [*known.askers])
+            *(answer(known, user_id) for known in groups_read for user_id in [*known.askers])
         )
     return taken
 
@@ -118,12 +118,12 @@ async def _read(
         scope, nowhere = await asyncio.gather(
             live_scope(store, chosen, query), askers.unknown(query.named(), chosen)
         )
-    found: dict[str, tuple[Asker, Snapshot]] = {}
+    asker_of_user: dict[str, tuple[Asker, Snapshot]] = {}
 
     async def read(user_id: str) -> None:
         async with at_once:
             with store.one_request(), suppress(NotFoundError):
-                found[user_id] = await askers.asker(user_id, chosen)
+                asker_of_user[user_id] = await askers.asker(user_id, chosen)
 
     await asyncio.gather(*map(read, dict.fromkeys(group.user_ids)))
-    return _Known(group, scope, nowhere, found)
+    return _Known(group, scope, nowhere, asker_of_user)

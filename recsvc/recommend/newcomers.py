@@ -86,8 +86,8 @@ class Newcomers:
 
     def score_at(self, row: int) -> float:
         """The score of one, whether it may be listed or not, by its row."""
-        (found,) = (each for each in (*self.listed, *self._aside) if each.row == row)
-        return float(self._scores_of([found])[0])
+        (newcomer,) = (each for each in (*self.listed, *self._aside) if each.row == row)
+        return float(self._scores_of([newcomer])[0])
 
     def _scores_of(self, some: Sequence[Newcomer]) -> Float64[NDArray[np.float64], " m"]:
         faded = np.array([self._fades(each.item_id) for each in some], np.float64)

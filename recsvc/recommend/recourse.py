@@ -120,10 +120,10 @@ class RecourseFinder:
             evidence, weight = await self._evidence_then(question)
             if not weight:
                 return replace(nothing, reason=f"the event {event!r} counts nothing")
-            found = await WORKSHOP.do(
+            recourse = await WORKSHOP.do(
                 True, _search, question, asker, listing, evidence, weight, row
             )
-        return await self._tried(question, nothing, found)
+        return await self._tried(question, nothing, recourse)
 
     async def _answered(
         self, question: _Question, added: Sequence[str]

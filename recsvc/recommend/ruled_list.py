@@ -330,23 +330,23 @@ class RuledListing(Listing):
         explorer, k = self.explorer, self.query.k
         filled = k if explorer is None else max(k, explorer.document.within)
         made_of, least = self._candidates(scored, may)
-        found, tried = made_of.fill(filled, made_of.pins), None
-        deepest = min(found.lowest, least)
-        enough = len(found.order) == filled and least > -np.inf
+        placed, tried = made_of.fill(filled, made_of.pins), None
+        deepest = min(placed.lowest, least)
+        enough = len(placed.order) == filled and least > -np.inf
         if self.query.diversity:
             best = made_of.scores[: reach(filled)]
             enough = enough and len(best) == reach(filled)
             deepest = min([deepest, *best[-1:].tolist()])
         if explorer is not None:
             if k < filled:  # what is said of quotas is about the list that is shown
-                found = replace(found, unkept=made_of.fill(k, made_of.pins).unkept)
+                placed = replace(placed, unkept=made_of.fill(k, made_of.pins).unkept)
             near = self._near(scored, self._wanted & ~(self._may_come_now() & ~may))
-            found, tried = try_out(
-                explorer, made_of, found, near, self._new_to_try(), k,
+            placed, tried = try_out(
+                explorer, made_of, placed, near, self._new_to_try(), k,
                 partial(self._fixed, drawn=drawn),
             )  # fmt: skip
         alike = bool(self.query.diversity)
-        return made_of.laid_out(found, deepest, tried, enough=enough, alike=alike)
+        return made_of.laid_out(placed, deepest, tried, enough=enough, alike=alike)
 
     def _candidates(
         self, scored: ScoredUser, may: Bool[NDArray[np.bool_], " items"]

@@ -75,15 +75,15 @@ async def similar_items(
     if row >= 0:
         allowed[row] = False
     try:
-        found = await _best_live(store, snapshot, cosine, allowed, k, item_id)
+        live = await _best_live(store, snapshot, cosine, allowed, k, item_id)
         degraded: tuple[str, ...] = ()
     except Neo4jAwayError:
         best = best_items(cosine, allowed & snapshot.available, k)
-        found = {i: LiveItem(snapshot.titles[i] or None, available=True) for i in best.tolist()}
+        live = {i: LiveItem(snapshot.titles[i] or None, available=True) for i in best.tolist()}
         degraded = ("availability",)
     items = tuple(
         SimilarNode(snapshot.items[i], item.title, float(cosine[i]), rank)
-        for rank, (i, item) in enumerate(found.items(), start=1)
+        for rank, (i, item) in enumerate(live.items(), start=1)
     )
     reason = None if items else NO_OTHER_ITEM
     return SimilarAnswer(item_id, model, version, items, reason, degraded=degraded)
@@ -103,9 +103,9 @@ async def _best_live(
         NotFoundError: the item they are near to is not in the graph any more.
         Neo4jError: the graph cannot be read in time.
     """
-    found: dict[int, LiveItem] = {}
+    best: dict[int, LiveItem] = {}
     asked = k + _SPARE
-    while len(found) < k:
+    while len(best) < k:
         rows = best_items(scores, allowed, asked).tolist()
         if not rows:
             break
@@ -114,9 +114,9 @@ async def _best_live(
         if item_id not in live:
             raise NotFoundError(f"no item {item_id!r} in the graph")
         items = {row: live.get(snapshot.items[row]) for row in rows}
-        found |= {row: item for row, item in items.items() if item and item.available}
+        best |= {row: item for row, item in items.items() if item and item.available}
         asked *= 2
-    return dict(list(found.items())[:k])
+    return dict(list(best.items())[:k])
 
 
 async def similar_users(store: Store, active: ActiveVersion, user_id: str, k: int) -> SimilarAnswer:

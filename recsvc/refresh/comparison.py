@@ -79,26 +79,26 @@ def change_since(
     if state is None:
         return Comparison(None, f"what {name} was fitted on is not known on this machine")
     mask = held_out_mask(graph, evidence, run.options, run.options.seed)
-    known = state.known_pairs(graph, evidence)
-    asked = split_by(mask & ~known, graph, evidence)
+    seen_before = state.known_pairs(graph, evidence)
+    asked = split_by(mask & ~seen_before, graph, evidence)
     if len(asked.users) < LEAST_COMMON:
         said = f"{len(asked.users)} of the validation users have something new held out"
         return Comparison(None, f"{said}, {LEAST_COMMON} are needed")
     before = stored_arrays(run, active.version, active.sha256)
     if before is None:
         return Comparison(None, f"the arrays of {name} cannot be read")
-    lacking = np.count_nonzero(mask & known) / max(1, np.count_nonzero(known))
+    lacking = np.count_nonzero(mask & seen_before) / max(1, np.count_nonzero(seen_before))
     parts = parts_of(run, graph, options)
     if lacking <= _MAY_LACK:
         signals = split_signals(parts, split_by(mask, graph, evidence))
     else:
         signals = split_signals(parts, asked, learned.epochs, "for the gate")
     with run.step("compare"):
-        found = (
+        evaluations = (
             _by_signals(signals, learned, asked),
             _by_arrays(before, signals.split, asked),
         )
-        change = paired_difference(*found, resamples=RESAMPLES)[f"ndcg@{K}"]
+        change = paired_difference(*evaluations, resamples=RESAMPLES)[f"ndcg@{K}"]
     return Comparison(change, f"on what {len(asked.users)} users did since, unseen by both")
 
 
@@ -132,11 +132,11 @@ def _by_signals(signals: SplitSignals, learned: Learned, asked: ValidationSplit)
     factors = weights[:, None] * signals.relied(learned.reliance)
 
     def score(rows: Int64[NDArray[np.int64], " n"]) -> Float32[NDArray[np.float32], "n items"]:
-        found = np.zeros((len(rows), signals.split.kept.shape[1]), np.float32)
+        total = np.zeros((len(rows), signals.split.kept.shape[1]), np.float32)
         own = place[rows]
         for factor, scores in zip(factors[:, own], signals.scores(own), strict=True):
-            found += factor[:, None] * scores
-        return found
+            total += factor[:, None] * scores
+        return total
 
     return _ranked(score, asked.held_out[asked.users], asked.kept[asked.users])
 
@@ -167,9 +167,9 @@ def evaluated(
     """
 
     def score(rows: Int64[NDArray[np.int64], " n"]) -> Float32[NDArray[np.float32], "n items"]:
-        found = blend.batch_scores(of_users(given, rows))
-        found[:, left_out] = -np.inf
-        return found
+        scores = blend.batch_scores(of_users(given, rows))
+        scores[:, left_out] = -np.inf
+        return scores
 
     return _ranked(score, wanted, seen)
 

@@ -132,8 +132,8 @@ def _asked(manifest: RunManifest) -> RunIdentity:
 
 def changed_share(state: FineTuningState, graph: HeteroGraph, evidence: sp.csr_matrix) -> float:
     """Pairs of user and item that came or went since a state, as a share of what there was."""
-    known = int(state.known_pairs(graph, evidence).sum())
-    return (evidence.nnz + state.evidence.nnz - 2 * known) / max(1, state.evidence.nnz)
+    in_both = int(state.known_pairs(graph, evidence).sum())
+    return (evidence.nnz + state.evidence.nnz - 2 * in_both) / max(1, state.evidence.nnz)
 
 
 def change_by_fine_tuning(run: Run, basis: Basis) -> Comparison:
@@ -171,11 +171,11 @@ def change_by_fine_tuning(run: Run, basis: Basis) -> Comparison:
         ]
         given = all_evidence(graph, kept, users)
         new_items = before.items.rows(graph.items) < 0
-        found = [
+        evaluations = [
             evaluated(blend, given, held_out[users], given["item"], new_items)
             for blend in (replace(active, signals=tuple(signals)), active)
         ]
-        change = paired_difference(*found, resamples=RESAMPLES)[f"ndcg@{K}"]
+        change = paired_difference(*evaluations, resamples=RESAMPLES)[f"ndcg@{K}"]
     return Comparison(change, f"on half of what {len(users)} users did since")
 
 

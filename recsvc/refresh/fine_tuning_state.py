@@ -165,18 +165,19 @@ class FineTuningState:
     def without(self, kind: EvidenceKind, ids: Collection[str]) -> "FineTuningState":
         """The same without some nodes of one kind: no row and no column of theirs is left."""
         maps = self.ids
-        kept: dict[EvidenceKind, Int64[NDArray[np.int64], " kept"]] = {
-            name: np.arange(len(known)) for name, known in maps.items()
+        rows_left: dict[EvidenceKind, Int64[NDArray[np.int64], " kept"]] = {
+            name: np.arange(len(ids_of_kind)) for name, ids_of_kind in maps.items()
         }
         rows = maps[kind].rows(list(ids))
-        kept[kind] = np.delete(kept[kind], rows[rows >= 0])
+        rows_left[kind] = np.delete(rows_left[kind], rows[rows >= 0])
         left = {
-            name: IdMap([maps[name][row] for row in own.tolist()]) for name, own in kept.items()
+            name: IdMap([maps[name][row] for row in own.tolist()])
+            for name, own in rows_left.items()
         }
         start, nodes = 0, list[Int64[NDArray[np.int64], " kept"]]()
-        for name, known in maps.items():
-            nodes.append(kept[name] + start)
-            start += len(known)
+        for name, ids_of_kind in maps.items():
+            nodes.append(rows_left[name] + start)
+            start += len(ids_of_kind)
         every = np.concatenate(nodes)
         tables = {
             model: tuple(
@@ -189,7 +190,8 @@ class FineTuningState:
         }
         return replace(
             self, users=left["user"], items=left["item"], categories=left["category"],
-            evidence=self.evidence[kept["user"]][:, kept["item"]], tables=tables, digests={},
+            evidence=self.evidence[rows_left["user"]][:, rows_left["item"]],
+            tables=tables, digests={},
             learned=self._learned_without(ids) if kind == "user" else self.learned,
         )  # fmt: skip
 
@@ -233,10 +235,10 @@ def moved(
         columns: the new column of each column, or -1.
         shape: of the result.
     """
-    found = matrix.tocoo()
-    row, column = rows[found.row], columns[found.col]
-    kept = (row >= 0) & (column >= 0)
-    moved_entries = sp.csr_matrix((found.data[kept], (row[kept], column[kept])), shape=shape)
+    cells = matrix.tocoo()
+    row, column = rows[cells.row], columns[cells.col]
+    stays = (row >= 0) & (column >= 0)
+    moved_entries = sp.csr_matrix((cells.data[stays], (row[stays], column[stays])), shape=shape)
     moved_entries.sort_indices()
     return moved_entries
 
@@ -281,10 +283,10 @@ def _properties(graph: HeteroGraph) -> list[NDArray[Any]]:
 
 
 def _digest(*columns: NDArray[Any]) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for column in columns:
-        found.update(column.tobytes())
-    return found.hexdigest()
+        digest.update(column.tobytes())
+    return digest.hexdigest()
 
 
 def keep_state(folder: Path, state: FineTuningState) -> None:
@@ -347,22 +349,22 @@ def _placed(
         rows: where each node was, or -1.
         links: whom each node is linked with, [others, nodes].
     """
-    found = np.full((len(rows), table.shape[1]), np.nan, np.float32)
+    placed = np.full((len(rows), table.shape[1]), np.nan, np.float32)
     # A node without relationships was not learned: its row is 0.
-    known = rows >= 0
-    known[known] = table[rows[known]].any(axis=1)
-    found[known] = table[rows[known]]
-    if links is None or known.all() or not known.any():
-        return found
-    new = np.flatnonzero(~known)
-    around = links @ sp.diags(known.astype(np.float32))
-    mean = _means(sp.csr_matrix(around), np.nan_to_num(found))
+    had_row = rows >= 0
+    had_row[had_row] = table[rows[had_row]].any(axis=1)
+    placed[had_row] = table[rows[had_row]]
+    if links is None or had_row.all() or not had_row.any():
+        return placed
+    new = np.flatnonzero(~had_row)
+    around = links @ sp.diags(had_row.astype(np.float32))
+    mean = _means(sp.csr_matrix(around), np.nan_to_num(placed))
     near = sp.csr_matrix(links[:, new].T)
     made = _means(near @ sp.diags(np.asarray(mean.any(axis=1), np.float32)), mean)
     length = np.linalg.norm(made, axis=1, keepdims=True)
-    usual = np.median(np.linalg.norm(found[known], axis=1))
-    found[new] = np.divide(made * usual, length, out=np.full_like(made, np.nan), where=length > 0)
-    return found
+    usual = np.median(np.linalg.norm(placed[had_row], axis=1))
+    placed[new] = np.divide(made * usual, length, out=np.full_like(made, np.nan), where=length > 0)
+    return placed
 
 
 def _means(links: Any, rows: NDArray[np.float32]) -> NDArray[np.float32]:

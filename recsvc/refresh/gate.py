@@ -66,16 +66,16 @@ def objections(
         least_coverage: share of the known items that every model with vectors and the blend as a
             whole have to say something about.
     """
-    found = list(not_finite(signals))
-    if not found and known.any():
+    reasons = list(not_finite(signals))
+    if not reasons and known.any():
         collapsed = [f"{s.name}: {reason}" for s in signals for reason in s.collapsed(known)]
-        found = collapsed or _uncovered(signals, known, least_coverage)
+        reasons = collapsed or _uncovered(signals, known, least_coverage)
     if change is not None and change.high < 0.0:
-        found.append(
+        reasons.append(
             f"NDCG@20 is worse than the active version's by {-change.mean:.4f} "
             f"(95% interval of the difference {change.low:.4f} to {change.high:.4f})"
         )
-    return tuple(found)
+    return tuple(reasons)
 
 
 def below_popularity(groups: Sequence[UserGroup]) -> dict[str, str]:
@@ -84,16 +84,16 @@ def below_popularity(groups: Sequence[UserGroup]) -> dict[str, str]:
     Args:
         groups: of the validation users; one of fewer than 20 says too little.
     """
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for each in groups:
         change = each.difference["ndcg@20"]
         if each.users >= _LEAST_GROUP and change.high < 0.0:
-            found[each.group] = (
+            reasons[each.group] = (
                 f"the popular list is better by {-change.mean:.4f} in NDCG@20 for the "
                 f"{each.users} validation users of whom {each.group} items are known "
                 f"(95% interval of the difference {change.low:.4f} to {change.high:.4f})"
             )
-    return found
+    return reasons
 
 
 def coverage(

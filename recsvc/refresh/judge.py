@@ -46,16 +46,18 @@ def judge(run: Run, candidate: Candidate) -> Sequence[str]:
             run.record.note(objections=broken)
             raise refusal(broken, "it cannot be stored, --force or not")
         change = comparison.change
-        found = objections(signals, candidate.known, change, least_coverage=least)
-        found = found or _worse_for_seeing(run, candidate)
+        reasons = objections(signals, candidate.known, change, least_coverage=least)
+        reasons = reasons or _worse_for_seeing(run, candidate)
         below, warnings = _below_popularity(candidate.basis, active)
         worse = [said for each in by_log if (said := each.worse) is not None]
-        found = (*found, *below, *(worse if run.options.refuse_by_log else ()))
+        reasons = (*reasons, *below, *(worse if run.options.refuse_by_log else ()))
         warnings = [*warnings, *(() if run.options.refuse_by_log else worse)]
         if candidate.basis.learned.unlearned:
             # Of so little, vectors may all be alike: there is nothing better to be had.
-            found, warnings = (), [*found, *warnings]
-        run.record.note(objections=found, warnings=warnings, change=change, compared=comparison.how)
+            reasons, warnings = (), [*reasons, *warnings]
+        run.record.note(
+            objections=reasons, warnings=warnings, change=change, compared=comparison.how
+        )
         if candidate.basis.learned.unlearned:
             told = "the weights of the blend are the usual ones, as they cannot be learned"
             run.record.tell(told, level="warning", reason=candidate.basis.learned.unlearned)
@@ -64,7 +66,7 @@ def judge(run: Run, candidate: Candidate) -> Sequence[str]:
             run.record.tell(told, level="warning", warnings=warnings)
     basis = candidate.basis
     note_lists(run, active, served, basis.graph, basis.extracted.at, basis.start.before)
-    return found
+    return reasons
 
 
 def _served(run: Run, candidate: Candidate) -> Snapshot:
@@ -91,14 +93,14 @@ def _by_log(
             return []
         with run.step("compare on the log"):
             before = _arrays_of(run, candidate, active)
-            found = run.log.compared(served, before, scenarios) if before is not None else []
+            comparisons = run.log.compared(served, before, scenarios) if before is not None else []
     except LeaseLostError:
         raise
     except Exception as error:  # whatever it is, the versions are as good without it
         run.record.note(by_log_error=reason_of(error))
         return []
-    run.record.note(by_log=found)
-    return found
+    run.record.note(by_log=comparisons)
+    return comparisons
 
 
 def _arrays_of(run: Run, candidate: Candidate, active: writeback.ActiveBlend) -> Snapshot | None:

@@ -116,12 +116,14 @@ def changed_lists(
     for theirs, ours, row, hashed in zip(old_lists, new_lists, sample, hashes, strict=True):
         ids = [old.items[item] for item in theirs.items.tolist()]
         new_ids = [now.items[item] for item in ours.items.tolist()]
-        known = int(evidence.seen[row].nnz)
+        item_count = int(evidence.seen[row].nnz)
         lists = (_listed(ids, now), _listed(new_ids, now))
-        users.append(UserLists(len(users) + 1, hashed, known, *lists))
+        users.append(UserLists(len(users) + 1, hashed, item_count, *lists))
     overlap = np.array([each.overlap for each in users])
-    found = bootstrap({"overlap": overlap}, _RESAMPLES, 0)["overlap"]
-    return SampledLists(version, (found.mean, found.low, found.high), tuple(users))
+    mean_overlap = bootstrap({"overlap": overlap}, _RESAMPLES, 0)["overlap"]
+    return SampledLists(
+        version, (mean_overlap.mean, mean_overlap.low, mean_overlap.high), tuple(users)
+    )
 
 
 def sampled_users(graph: HeteroGraph) -> Int64[NDArray[np.int64], " sampled"]:
@@ -188,5 +190,5 @@ def _keep(gateway: Gateway, folder: Path, lists: SampledLists, graph: HeteroGrap
     with lists_locked(folder.parents[1]):
         users, items = existing(gateway, sample, listed)
         there = set(id_numbers(users).tolist())
-        kept = tuple(u for u in lists.users if u.user in there and u.item_ids <= items)
-        write_lists(folder, replace(lists, users=kept))
+        users_left = tuple(u for u in lists.users if u.user in there and u.item_ids <= items)
+        write_lists(folder, replace(lists, users=users_left))

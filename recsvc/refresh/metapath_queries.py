@@ -138,13 +138,13 @@ class _HeldOut:
         until: float,
     ) -> sp.csr_matrix:
         """Raw scores, [n, items], of those users that were begun in time."""
-        found = [sp.csr_matrix((0, len(self._graph.items))).astype(np.float32)]
+        scores = [sp.csr_matrix((0, len(self._graph.items))).astype(np.float32)]
         for number, user in enumerate(user_index.tolist()):
             if time.monotonic() > until:
                 break
-            found.append(given[[number]] @ self._rows(user, given[[number]].indices))
+            scores.append(given[[number]] @ self._rows(user, given[[number]].indices))
             progress(f"{self._name} for validation", number + 1, len(user_index))
-        return sp.csr_matrix(sp.vstack(found, format="csr", dtype=np.float32))
+        return sp.csr_matrix(sp.vstack(scores, format="csr", dtype=np.float32))
 
     def _rows(self, user: int, evidence: NDArray[np.int32]) -> sp.csr_matrix:
         """The rows of some evidence without what is held out from a user."""

@@ -100,9 +100,9 @@ def _outcome(manifest: RunManifest) -> Section:
 def _ending(manifest: RunManifest) -> str:
     if manifest.state == "activated":
         return f"{_named(manifest.versions or {})} became active."
-    kept = "What was active stayed active."
+    unchanged = "What was active stayed active."
     if manifest.objections and (manifest.error or "").startswith("GateError"):
-        return f"The gate refused the new version. {kept}"
+        return f"The gate refused the new version. {unchanged}"
     why = one_line(manifest.error or "nothing is known of why").rstrip(".")
     return f"It failed: {why}. What was active by then stayed active."
 
@@ -146,18 +146,18 @@ def _run_table(manifest: RunManifest) -> Table:
 
 def _metrics(manifest: RunManifest) -> Section:
     """Each signal and the blend, beside those of the version that was active."""
-    heading, found = "Metrics on the validation users", manifest.metrics
-    if not found:
+    heading, metrics = "Metrics on the validation users", manifest.metrics
+    if not metrics:
         return Section(heading, ("The run ended before there were any.",))
     before = manifest.compared_with.metrics if manifest.compared_with else {}
-    names = [*(name for name in found if name != _BLEND), _BLEND]
-    tables = tuple(_metric_table(metric, names, found, before) for metric in _SHOWN)
+    names = [*(name for name in metrics if name != _BLEND), _BLEND]
+    tables = tuple(_metric_table(metric, names, metrics, before) for metric in _SHOWN)
     sentences = (
         "Of each signal alone, and of the blend, which is what is served; the weights were learned "
         "on the same users. Intervals are 95%, by bootstrap over the users. Where the two versions "
         "have other validation users, only the paired difference above is a fair comparison.",
     )
-    return Section(heading, sentences, tables, (_metric_plot(names, found, before),))
+    return Section(heading, sentences, tables, (_metric_plot(names, metrics, before),))
 
 
 def _metric_table(metric: str, names: Sequence[str], found: Metrics, before: Metrics) -> Table:
@@ -225,13 +225,13 @@ def _ends(found: Estimate) -> tuple[Cell, ...]:
 
 
 def _weights(manifest: RunManifest) -> Section:
-    heading, found = "Weights of the signals", manifest.weights
-    if not found:
+    heading, weights = "Weights of the signals", manifest.weights
+    if not weights:
         return Section(heading, ("The run ended before they were learned.",))
     before = manifest.compared_with.weights if manifest.compared_with else {}
     rows: list[tuple[Cell, ...]] = []
-    for name in [*found, *(name for name in before if name not in found)]:
-        new, old = found.get(name), before.get(name)
+    for name in [*weights, *(name for name in before if name not in weights)]:
+        new, old = weights.get(name), before.get(name)
         change = None if new is None or old is None else new - old
         rows.append((name, *map(_rounded, (new, old, change))))
     return Section(

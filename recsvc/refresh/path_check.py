@@ -119,23 +119,23 @@ def sample_faults(
     evidence = gateway.run(queries["extract/evidence_sample"], **parameters)[0]["ids"]
     limit = TIME_LIMIT_SECONDS if time_limit_seconds is None else time_limit_seconds
     sample = _Sample(gateway, queries, name, kinds, evidence, limit)
-    found = Sampled(evidence=evidence)
+    sampled = Sampled(evidence=evidence)
     if not evidence:
-        return found
+        return sampled
     began = time.perf_counter()
     try:
         rows = sample.rows()
-        found.seconds, found.rows = time.perf_counter() - began, len(rows)
-        read = sample.readable(rows, found)
-        if found.faults or found.left_out:  # an item may have been deleted in between
-            read = sample.readable(sample.rows(), found)
-        if not found.faults:
+        sampled.seconds, sampled.rows = time.perf_counter() - began, len(rows)
+        read = sample.readable(rows, sampled)
+        if sampled.faults or sampled.left_out:  # an item may have been deleted in between
+            read = sample.readable(sample.rows(), sampled)
+        if not sampled.faults:
             strengths = _strengths(read)
-            found.faults += sample.path_faults(strengths)
-            found.faults += sample.walk_faults(strengths, graph)
+            sampled.faults += sample.path_faults(strengths)
+            sampled.faults += sample.walk_faults(strengths, graph)
     except _FaultError as stopped:
-        found.faults += stopped.faults
-    return found
+        sampled.faults += stopped.faults
+    return sampled
 
 
 class _FaultError(Exception):
@@ -180,12 +180,14 @@ class _Sample:
     def readable(self, rows: Sequence[_Row], found: Sampled) -> list[tuple[str, str, float]]:
         """The rows that are read; what is wrong is noted, each kind of fault once."""
         asked = set(self.evidence)
-        known = existing(self.gateway, (), {item for _, item, _ in rows if isinstance(item, str)})
+        items_there = existing(
+            self.gateway, (), {item for _, item, _ in rows if isinstance(item, str)}
+        )
         left_out: defaultdict[str, list[str]] = defaultdict(list)
         wrong: defaultdict[str, list[str]] = defaultdict(list)
         read: list[tuple[str, str, float]] = []
         for row in rows:
-            if why := _not_read(*row, asked, known[1]):
+            if why := _not_read(*row, asked, items_there[1]):
                 left_out[why].append(_shown(row))
             else:
                 read.append(row)
@@ -245,16 +247,16 @@ class _Sample:
         drawn = self.queries[f"explain/{self.name}"]
         whole = self.queries[f"serve/paths[{self.name}]"]
         parameters = path_parameters(pairs, None, self.kinds, limit=_MOST_PATHS)
-        found: defaultdict[_Pair, list[float]] = defaultdict(list)
+        strengths_of: defaultdict[_Pair, list[float]] = defaultdict(list)
         for evidence, item, strength, _ in self._run(whole, drawn, parameters)[0]["paths"]:
-            found[evidence, item].append(strength)
+            strengths_of[evidence, item].append(strength)
         wrong: dict[_Pair, str] = {}
         for pair in pairs:
-            expected, total = _strength(strengths, pair), sum(found[pair])
-            cut = len(found[pair]) >= _MOST_PATHS and total < expected
+            expected, total = _strength(strengths, pair), sum(strengths_of[pair])
+            cut = len(strengths_of[pair]) >= _MOST_PATHS and total < expected
             if not cut and not math.isclose(total, expected, rel_tol=_TOLERANCE):
                 wrong[pair] = (
-                    f"evidence {pair[0]!r}, item {pair[1]!r}: {len(found[pair])} paths with "
+                    f"evidence {pair[0]!r}, item {pair[1]!r}: {len(strengths_of[pair])} paths with "
                     f"{total:.6g} of {expected:.6g}"
                 )
         return wrong
@@ -283,12 +285,12 @@ class _Sample:
         ids = evidence_ids(graph)[metapath_kind(self.name)]
         there = [one for one in self.evidence if one in ids]
         assert self.path.walk is not None
-        found = walk_rows(
+        rows = walk_rows(
             self.path.walk, graph, self.kinds, len(graph.items), starts=ids.rows(there)
         )
         wrong: dict[str, str] = {}
         for number, evidence in enumerate(there):
-            row = found[[number]]
+            row = rows[[number]]
             walked = {
                 graph.items[i]: float(v)
                 for i, v in zip(row.indices.tolist(), row.data, strict=True)
@@ -353,12 +355,12 @@ def _shown(row: _Row) -> str:
 
 def _strengths(rows: Sequence[_Row]) -> _Strengths:
     """The strengths above 0."""
-    found: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    by_evidence: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for evidence, item, strength in rows:
         number = isinstance(strength, int | float) and 0 < strength <= _STRENGTH_LIMIT
         if isinstance(evidence, str) and isinstance(item, str) and number:
-            found[evidence][item] = float(strength)
-    return found
+            by_evidence[evidence][item] = float(strength)
+    return by_evidence
 
 
 def _strength(strengths: _Strengths, pair: _Pair) -> float:

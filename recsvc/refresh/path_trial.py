@@ -226,7 +226,7 @@ def _measured(
     del others[name]
     without = [n for n, each in enumerate([*kinds, BASE]) if each != name]
     users = candidates.present.shape[0]
-    found = {
+    by_user_of = {
         key: {metric: np.zeros(users) for metric in ("recall@20", "ndcg@20")}
         for key in ("with", "without")
     }
@@ -239,13 +239,13 @@ def _measured(
             learned = learned_weights(_part(candidates, chosen, ~asked & many), own)
             by_user = validation_accuracy(_part(candidates, chosen, asked), learned)["hybrid"]
             for metric, values in by_user.items():
-                found[key][metric][asked] = values
+                by_user_of[key][metric][asked] = values
         progress("weights", fold + 1, folds)
     alone = validation_accuracy(candidates, weights)[name]
-    gain = {metric: found["with"][metric] - found["without"][metric] for metric in alone}
+    gain = {metric: by_user_of["with"][metric] - by_user_of["without"][metric] for metric in alone}
     return {
         "alone": _estimates(alone), "weight": weights[name],
-        "with_it": _estimates(found["with"]), "gain": _estimates(gain),
+        "with_it": _estimates(by_user_of["with"]), "gain": _estimates(gain),
     }  # fmt: skip
 
 
@@ -370,8 +370,8 @@ class _Tried:
             if scores.max(initial=0.0) <= 0.0:
                 continue
             item, own = int(scores.argmax()), given[[number]]
-            found = self.rows_of(own.indices) if walked is None else walked
-            shares = own.data * found[own.indices][:, [item]].toarray()[:, 0]
+            rows = self.rows_of(own.indices) if walked is None else walked
+            shares = own.data * rows[own.indices][:, [item]].toarray()[:, 0]
             chosen.append((user, int(own.indices[shares.argmax()]), item))
         words = self._in_words(split.graph, [(evidence, item) for _, evidence, item in chosen])
         start = {"item": "has", "user": "follows", "category": "prefers"}[self.kind]

@@ -289,22 +289,22 @@ def _check_paths(run: Run, graph: HeteroGraph) -> None:
         CatalogueError: a file cannot be run, or does not give what it has to.
     """
     kinds, queries = run.kinds(graph), catalogue()
-    names, found = list(metapath_kinds()), list[Sampled]()
+    names, samples = list(metapath_kinds()), list[Sampled]()
     with run.step("check meta-paths"):
         for name in names:
-            found.append(
+            samples.append(
                 sample_faults(
                     run.gateway, queries, name, kinds, lambda: graph, REFRESH_LIMIT_SECONDS
                 )
             )
-            run.told("check meta-paths", len(found), len(names))
-    faults = [fault for sampled in found for fault in sampled.faults]
+            run.told("check meta-paths", len(samples), len(names))
+    faults = [fault for sampled in samples for fault in sampled.faults]
     manifest = run.record.manifest
     odd = bool(manifest.unread_relationships or manifest.repeated_nodes)
     if faults and not odd:
         raise CatalogueError(faults)
     # What files give of data that cannot be read is not their fault alone.
-    told = [*faults, *(fault for sampled in found for fault in sampled.left_out)]
+    told = [*faults, *(fault for sampled in samples for fault in sampled.left_out)]
     if told:
         run.record.tell("meta-paths give what they should not", level="warning",
                         faults=list(map(str, told)))  # fmt: skip
@@ -375,8 +375,8 @@ def _blend_facts(run: Run, candidate: Candidate) -> dict[str, Any]:
         "validation_ndcg": validated.ndcg.tolist(),
         "validation_asked": validated.asked.tolist(),
         "signal_metrics": {
-            name: {metric: asdict(estimate) for metric, estimate in found.items()}
-            for name, found in candidate.basis.learned.metrics.items()
+            name: {metric: asdict(estimate) for metric, estimate in estimates.items()}
+            for name, estimates in candidate.basis.learned.metrics.items()
         },
         "below_popularity": list(below_popularity(candidate.basis.learned.by_items_known)),
     }

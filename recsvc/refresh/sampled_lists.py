@@ -120,8 +120,8 @@ def forget(home: Path, kind: EvidenceKind, node_id: str) -> None:
         for folder in (home / "refreshes").glob("*/"):
             lists = read_lists(folder)
             if lists is not None and any(_names(user, kind, node_id) for user in lists.users):
-                kept = tuple(user for user in lists.users if not _names(user, kind, node_id))
-                write_lists(folder, replace(lists, users=kept))
+                users_left = tuple(user for user in lists.users if not _names(user, kind, node_id))
+                write_lists(folder, replace(lists, users=users_left))
 
 
 def lists_locked(home: Path) -> AbstractContextManager[bool]:

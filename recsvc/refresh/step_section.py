@@ -25,7 +25,7 @@ def step_section(steps: Sequence[RunStep]) -> Section:
         for name, each in of.items()
     ]  # fmt: skip
     columns = ("step", "seconds", "peak MiB", "% of the time", "state", "attempts")
-    known = {name: value for name, value in peak.items() if value is not None}
+    peaks = {name: value for name, value in peak.items() if value is not None}
     return Section(
         heading,
         (
@@ -35,7 +35,7 @@ def step_section(steps: Sequence[RunStep]) -> Section:
         (Table("Time and memory by step", columns, rows),),
         (
             _step_bars("Time by step", "seconds", seconds),
-            *((_step_bars("Peak memory by step", "MiB", known),) if known else ()),
+            *((_step_bars("Peak memory by step", "MiB", peaks),) if peaks else ()),
         ),
     )
 

@@ -58,8 +58,8 @@ def event_totals(
     Raises:
         Neo4jError: the graph cannot be read.
     """
-    found = gateway.run(catalogue()["report/events"], latest_millis=int(now * 1_000))
-    rows = [row for row in found if row["event"]]
+    kinds = gateway.run(catalogue()["report/events"], latest_millis=int(now * 1_000))
+    rows = [row for row in kinds if row["event"]]
     first, last = ([row[f"{end}_millis"] for row in rows] for end in ("first", "last"))
     top: list[EventKind] = []
     for done, row in enumerate(rows[:TOP], start=1):
@@ -72,7 +72,7 @@ def event_totals(
         last_millis=max((millis for millis in last if millis is not None), default=None),
         implausible=sum(row["implausible"] for row in rows),
         unknown=tuple(unknown_kinds((row["event"] for row in rows), events)),
-        unreadable=sum(row["unreadable"] for row in found),
+        unreadable=sum(row["unreadable"] for row in kinds),
     )
 
 

@@ -45,7 +45,7 @@ def build_report(
     pairs = Pairs(graph)
     size = _size(gateway, graph, pairs)
     degrees = measures.degrees(graph, pairs, details)
-    found = Events(
+    events_of_graph = Events(
         totals.kinds, totals.top, pairs.several_events, pairs.duplicates, totals.unknown,
         totals.unreadable,
     )  # fmt: skip
@@ -56,7 +56,7 @@ def build_report(
     return Report(
         size=size,
         degrees=degrees,
-        events=found,
+        events=events_of_graph,
         times=times,
         follows=measures.follows(graph),
         categories=measures.categories(graph, details, aggregates.category_kinds(gateway)),
@@ -68,7 +68,7 @@ def build_report(
             for label, count in zip(_LABELS, nodes, strict=True)
         ),
         item_quality=items,
-        notes=notes(size, degrees, found, times, components, items),
+        notes=notes(size, degrees, events_of_graph, times, components, items),
     )
 
 

@@ -51,11 +51,11 @@ def _busy_users(size: Size, top: tuple[Ranked, ...]) -> Iterator[str]:
 
 
 def _ubiquitous_items(size: Size, top: tuple[Ranked, ...]) -> Iterator[str]:
-    known = [item for item in top if item.total >= size.users / 2]
-    if known and size.users >= _HALF_MATTERS_FROM:
+    widespread = [item for item in top if item.total >= size.users / 2]
+    if widespread and size.users >= _HALF_MATTERS_FROM:
         yield (
-            f"Items that at least half of the {size.users:,} users have: {_counted(known)}. "
-            f"{_first(known)} What so many have says little about any of them."
+            f"Items that at least half of the {size.users:,} users have: {_counted(widespread)}. "
+            f"{_first(widespread)} What so many have says little about any of them."
         )
 
 

@@ -124,12 +124,12 @@ class StoredScenarios:
             NotFoundError: there is no such.
             Neo4jError: the graph cannot be read in time.
         """
-        kept = await self._store.scenario_revisions(name)
-        chosen = next((each for each in kept if revision in (None, each.revision)), None)
+        revisions = await self._store.scenario_revisions(name)
+        chosen = next((each for each in revisions if revision in (None, each.revision)), None)
         if chosen is None:
-            which = f"revision {revision} of a " if kept else ""
+            which = f"revision {revision} of a " if revisions else ""
             raise NotFoundError(f"no {which}scenario {name!r} is stored")
-        return _read(chosen), [each.revision for each in kept]
+        return _read(chosen), [each.revision for each in revisions]
 
     @property
     def trouble(self) -> str | None:
@@ -166,10 +166,10 @@ class StoredScenarios:
             Neo4jError: the graph cannot be written in time.
         """
         if revision is None:
-            kept = await self._store.scenario_revisions(name)
-            if len(kept) < 2:
+            revisions = await self._store.scenario_revisions(name)
+            if len(revisions) < 2:
                 raise NotFoundError(f"no earlier revision of a scenario {name!r} is kept")
-            revision = kept[1].revision
+            revision = revisions[1].revision
         chosen, _ = await self.revision(name, revision)
         if chosen.trouble is not None:
             raise ActivationError(f"{chosen.trouble}: choose another revision")

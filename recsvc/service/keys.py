@@ -274,10 +274,10 @@ def _is_there(path: Path) -> bool:
 def _stamp(path: Path) -> tuple[int, int, int, int] | None:
     """What changes with the file: each writing makes another one, and a mode says who may read."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode
+    return status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
 
 
 def _sha256(secret: str) -> str:

@@ -137,10 +137,10 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
-    found: Sequence[Any] = error.errors()
-    errors = [_field_error(each) for each in found[:_SHOWN_ERRORS]]
+    all_errors: Sequence[Any] = error.errors()
+    errors = [_field_error(each) for each in all_errors[:_SHOWN_ERRORS]]
     where = ".".join(str(part) for part in errors[0]["location"])
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    more = f" (and {len(all_errors) - 1} more)" if len(all_errors) > 1 else ""
     detail = f"{where}: {errors[0]['detail']}{more}"
     return problem(request.scope, 422, detail, errors=errors)
 
@@ -226,8 +226,8 @@ async def _refused_value(request: Request, error: RefusedValueError) -> Response
 
 async def _no_answer(request: Request, error: RecommendationIdError) -> Response:
     where = "query" if request.method == "GET" else "body"
-    found = [{"loc": (where, error.field), "msg": str(error), "type": "outcome"}]
-    return await _invalid(request, RequestValidationError(found))
+    errors = [{"loc": (where, error.field), "msg": str(error), "type": "outcome"}]
+    return await _invalid(request, RequestValidationError(errors))
 
 
 async def _too_much(request: Request, error: Exception) -> Response:

@@ -68,9 +68,9 @@ class ServedMetrics(Collector):
             "1 for the state of the newest refresh of this RECSVC_HOME.",
             labels=("state",),
         )
-        found = self._last_state()
-        for state in get_args(State) if found is not None else ():
-            family.add_metric((state,), float(state == found))
+        last_state = self._last_state()
+        for state in get_args(State) if last_state is not None else ():
+            family.add_metric((state,), float(state == last_state))
         return family
 
 

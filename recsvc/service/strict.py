@@ -55,11 +55,11 @@ def may_have_body(scope: Scope) -> bool:
 
 
 def _wrong_parameters(request: Request, route: APIRoute) -> Iterator[dict[str, Any]]:
-    known = dict(_parameters(route))
+    parameters = dict(_parameters(route))
     for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
-        if name not in known:
+        if name not in parameters:
             yield _error(("query", name), _UNKNOWN)
-        elif times > 1 and get_origin(known[name].annotation) is not list:
+        elif times > 1 and get_origin(parameters[name].annotation) is not list:
             yield _error(("query", name), _TWICE)
 
 

@@ -217,18 +217,18 @@ class Signal(ABC):
             float32 [evidence nodes, items], and the share of all weight that was cut off.
         """
         blocks: list[sp.csr_matrix] = []
-        total, kept, done = 0.0, 0.0, 0
+        total, weight_left, done = 0.0, 0.0, 0
         for values in self.all_rows():
             total += float(np.abs(values).sum(dtype=np.float64))
             if size < values.shape[1]:
                 small = np.argpartition(-np.abs(values), size, axis=1)[:, size:]
                 np.put_along_axis(values, small, 0.0, axis=1)
             blocks.append(sp.csr_matrix(values))
-            kept += float(np.abs(blocks[-1].data).sum(dtype=np.float64))
+            weight_left += float(np.abs(blocks[-1].data).sum(dtype=np.float64))
             done += len(values)
             told(done)
         rows = sp.csr_matrix(sp.vstack(blocks, format="csr", dtype=np.float32))
-        return rows, max(0.0, 1.0 - kept / total) if total else 0.0
+        return rows, max(0.0, 1.0 - weight_left / total) if total else 0.0
 
     def arrays(self) -> _Arrays:
         """All that it is made of but `settings`, by the names in `layout`.

@@ -178,16 +178,16 @@ class EmbeddingSignal(Signal):
 
     def collapsed(self, known: Bool[NDArray[np.bool_], " items"]) -> list[str]:
         """See `Signal.collapsed`."""
-        found: list[str] = []
+        objections: list[str] = []
         for what, vectors in (("source", self.source), ("target", self.target)):
             wide = vectors[known].astype(np.float64)
             length = np.linalg.norm(wide, axis=1)
             unit = wide[length > 0.0] / length[length > 0.0, None]
             if np.median(length) < _NO_LENGTH:
-                found.append(f"the {what} vectors have collapsed to length 0")
+                objections.append(f"the {what} vectors have collapsed to length 0")
             elif len(unit) > 1 and np.linalg.norm(unit.mean(axis=0)) > _ONE_DIRECTION:
-                found.append(f"the {what} vectors have collapsed to one direction")
-        return found
+                objections.append(f"the {what} vectors have collapsed to one direction")
+        return objections
 
 
 def _products(

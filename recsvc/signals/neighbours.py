@@ -55,10 +55,10 @@ def nearest_items(
         near, cosine = _by_index(unit, k, told)
     else:
         near, cosine = _among_all(unit, min(k, len(able) - 1), chunk, told)
-    found = near >= 0
+    is_neighbour = near >= 0
     columns = slice(near.shape[1])
-    neighbours[able, columns] = np.where(found, able[near], -1)
-    scores[able, columns] = np.where(found, cosine, 0.0)
+    neighbours[able, columns] = np.where(is_neighbour, able[near], -1)
+    scores[able, columns] = np.where(is_neighbour, cosine, 0.0)
     return neighbours, scores
 
 
@@ -112,9 +112,9 @@ def _asked(
     count: int,
 ) -> Int64[NDArray[np.int64], "n count"]:
     """So many rows near each vector, ascending; its own row in the place of each one missing."""
-    found = index.search(vectors, count)
-    near = np.array(found.keys, np.int64).reshape(len(rows), -1)
-    counts = np.atleast_1d(getattr(found, "counts", near.shape[1]))
+    matches = index.search(vectors, count)
+    near = np.array(matches.keys, np.int64).reshape(len(rows), -1)
+    counts = np.atleast_1d(getattr(matches, "counts", near.shape[1]))
     missing = np.arange(near.shape[1])[None, :] >= counts[:, None]
     return np.sort(np.where(missing, rows[:, None], near), axis=1)
 
@@ -140,6 +140,6 @@ def _largest(
             np.arange(whole, values.shape[1]), (len(values), values.shape[1] - whole)
         )
         columns = np.sort(np.concatenate([members, rest], axis=1), axis=1)
-    found = np.take_along_axis(values, columns, 1)
-    top = np.argpartition(-found, k - 1, axis=1)[:, :k]
+    candidates = np.take_along_axis(values, columns, 1)
+    top = np.argpartition(-candidates, k - 1, axis=1)[:, :k]
     return np.sort(np.take_along_axis(columns, top, 1), axis=1)

@@ -207,8 +207,8 @@ class RowSignal(Signal):
         """
         if (d := self.damping) is not None:
             fresh = d**2 * (fresh @ self.rows + (1.0 - d) * fresh)
-        kept = self.rows[stored[stored >= 0]]
-        both = sp.csr_matrix(sp.vstack([kept, fresh], format="csr", dtype=np.float32))
+        rows_left = self.rows[stored[stored >= 0]]
+        both = sp.csr_matrix(sp.vstack([rows_left, fresh], format="csr", dtype=np.float32))
         return replace(self, ids=ids, rows=both[fresh_order(stored)])
 
 
@@ -233,9 +233,9 @@ def truncate_rows(rows: sp.csr_matrix, size: int) -> tuple[sp.csr_matrix, float]
     order = np.lexsort((rows.indices[place], -large[place], owner))
     left = np.bincount(owner, minlength=rows.shape[0])
     rank = np.arange(len(order)) - np.repeat(np.cumsum(left) - left, left)
-    kept = np.sort(place[order[rank < size]])
+    largest = np.sort(place[order[rank < size]])
     indptr = np.concatenate([[0], np.cumsum(np.minimum(lengths, size))])
     result = sp.csr_matrix(
-        (rows.data[kept].astype(np.float32), rows.indices[kept], indptr), shape=rows.shape
+        (rows.data[largest].astype(np.float32), rows.indices[largest], indptr), shape=rows.shape
     )
     return result, 1.0 - float(np.abs(result.data).sum()) / total if total else 0.0

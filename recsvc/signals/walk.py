@@ -182,8 +182,8 @@ def _within_cap(
         order = order[np.sort(pair[new])]
     count = np.bincount(source[order])
     rank = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
-    kept = order[rank < hop.cap]
-    return source[kept], target[kept], weight[kept]
+    strongest = order[rank < hop.cap]
+    return source[strongest], target[strongest], weight[strongest]
 
 
 def _power(
@@ -215,6 +215,6 @@ def _pattern(matrix: sp.csr_matrix) -> sp.csr_matrix:
 
 def _without_itself(block: sp.csr_matrix, own: _Rows) -> sp.csr_matrix:
     """Without the entries that lead from an item to itself; `own` are the items of the rows."""
-    found = block.tocoo()
-    other = own[found.row] != found.col
-    return sp.csr_matrix((found.data[other], (found.row[other], found.col[other])), block.shape)
+    cells = block.tocoo()
+    other = own[cells.row] != cells.col
+    return sp.csr_matrix((cells.data[other], (cells.row[other], cells.col[other])), block.shape)

@@ -60,13 +60,13 @@ def roll_back(gateway: Gateway, model: str) -> dict[str, int]:
     """
 
     def flip(transaction: Transaction) -> dict[str, int]:
-        (found,) = transaction.run(catalogue()["writeback/version_before"], model=model)
-        if not found["known"]:
+        (versions,) = transaction.run(catalogue()["writeback/version_before"], model=model)
+        if not versions["known"]:
             raise NotFoundError(f"no version of {model!r}: `recsvc versions` lists those there are")
-        if found["before"] is None:
-            active = f"{_HYBRID} {found['active']}" if found["active"] else "none"
+        if versions["before"] is None:
+            active = f"{_HYBRID} {versions['active']}" if versions["active"] else "none"
             raise ActivationError(f"nothing to roll back to: {active} is active, and none before")
-        return _flip(transaction, _HYBRID, found["before"])
+        return _flip(transaction, _HYBRID, versions["before"])
 
     return gateway.write(flip)
 
@@ -145,15 +145,15 @@ def _flip(transaction: Transaction, model: str, version: int) -> dict[str, int]:
 
 def _missing(rows: Sequence[Row]) -> list[str]:
     """What keeps the versions of one refresh from being served, in words."""
-    found: list[str] = []
+    reasons: list[str] = []
     if _HYBRID not in {row["model"] for row in rows}:
-        found.append("the refresh that made it made no blend")
+        reasons.append("the refresh that made it made no blend")
     for row in rows:
         name = f"{row['model']} {row['version']}"
         if row["status"] not in ("active", "retired"):
-            found.append(f"{name} is {row['status']} and never was active")
+            reasons.append(f"{name} is {row['status']} and never was active")
         elif row["model"] == _HYBRID and not row["parts"]:
-            found.append(f"the arrays of {name} are no longer stored")
+            reasons.append(f"the arrays of {name} are no longer stored")
         elif row["model"] != _HYBRID and row["slot"] is None:
-            found.append(f"a later refresh took the slot of {name}")
-    return found
+            reasons.append(f"a later refresh took the slot of {name}")
+    return reasons

@@ -109,14 +109,16 @@ class Snapshot:
         Args:
             ids: what to leave out, by kind; ids that are not in here change nothing.
         """
-        kept: _Rows = {kind: _kept(known, ids.get(kind, ())) for kind, known in self.ids.items()}
-        left: Mapping[EvidenceKind, IdMap] = {
-            kind: IdMap([known[row] for row in kept[kind].tolist()])
-            for kind, known in self.ids.items()
+        rows_left: _Rows = {
+            kind: _kept(ids_of_kind, ids.get(kind, ())) for kind, ids_of_kind in self.ids.items()
         }
-        items = kept["item"]
+        left: Mapping[EvidenceKind, IdMap] = {
+            kind: IdMap([ids_of_kind[row] for row in rows_left[kind].tolist()])
+            for kind, ids_of_kind in self.ids.items()
+        }
+        items = rows_left["item"]
         signals = tuple(
-            signal.reindexed(left[signal.kind], kept[signal.kind], items)
+            signal.reindexed(left[signal.kind], rows_left[signal.kind], items)
             for signal in self.blend.signals
         )
         return replace(
@@ -124,11 +126,11 @@ class Snapshot:
             items=left["item"],
             categories=left["category"],
             users=left["user"],
-            user_counts=self.user_counts[kept["user"]],
+            user_counts=self.user_counts[rows_left["user"]],
             item_people=self.item_people[items],
             titles=tuple(self.titles[row] for row in items.tolist()),
             available=self.available[items],
-            in_category=self.in_category[items][:, kept["category"]],
+            in_category=self.in_category[items][:, rows_left["category"]],
             blend=replace(self.blend, signals=signals, prior=self.blend.prior[items], bounds=None),
         )
 
@@ -273,9 +275,9 @@ def _compare(folder: Path, sha256: str) -> None:
         for file in folder.glob("*.npy"):
             yield from array_parts(file.name, _load_array(file))
 
-    found = digest_of(part.name for part in parts())
-    if not found.startswith(sha256):
-        raise ValueError(f"its SHA-256 is {found}, expected {sha256}")
+    digest = digest_of(part.name for part in parts())
+    if not digest.startswith(sha256):
+        raise ValueError(f"its SHA-256 is {digest}, expected {sha256}")
 
 
 def _load_array(file: Path | io.BytesIO) -> NDArray[Any]:
@@ -299,10 +301,10 @@ def check_content(names: Collection[PartName], sha256: str) -> None:
     Raises:
         SnapshotError: they are others.
     """
-    found = digest_of(names)
-    if found != sha256:
+    digest = digest_of(names)
+    if digest != sha256:
         raise SnapshotError(
-            f"the snapshot read from Neo4j has SHA-256 {found}, expected {sha256}: "
+            f"the snapshot read from Neo4j has SHA-256 {digest}, expected {sha256}: "
             "run `recsvc refresh`"
         )
 
@@ -392,7 +394,7 @@ def _dense(array: _Arrays, name: str, number: int) -> NDArray[Any]:
     Raises:
         ValueError: it has another number of rows.
     """
-    found = array(name)
-    if len(found) != number:
-        raise ValueError(f"{name} has {len(found)} rows, expected {number}")
-    return found
+    values = array(name)
+    if len(values) != number:
+        raise ValueError(f"{name} has {len(values)} rows, expected {number}")
+    return values

@@ -114,7 +114,7 @@ def delete_each(
     for node in sorted(set(nodes)):
         if node.kind != "category":  # their number has no bound, so they go part by part
             drop_outcomes(gateway, f"{node.kind}_id", node.id)
-    found: set[DeletedNode] = {
+    removed: set[DeletedNode] = {
         cast(DeletedNode, node)
         for node in gateway.write(lambda transaction: _remove(transaction, set(nodes)))
     }
@@ -122,10 +122,10 @@ def delete_each(
         noted = finish_deletions(gateway)
     except DeletionPendingError as error:
         return [
-            error if n.digest in error.pending else n in found or n.digest in error.noted
+            error if n.digest in error.pending else n in removed or n.digest in error.noted
             for n in nodes
         ]
-    return [node in found or node.digest in noted for node in nodes]
+    return [node in removed or node.digest in noted for node in nodes]
 
 
 def finish_deletions(gateway: Gateway) -> Collection[str]:
@@ -265,8 +265,8 @@ def _pending(
 ) -> DeletionPendingError:
     reason = "; ".join(each.reason for each in failed)
     pending = frozenset(digest for each in failed for digest in each.pending)
-    kept = [note["note"] for note in notes if note["digest"] in pending]
-    gateway.run(catalogue()["delete/note_failure"], notes=kept, reason=reason)
+    waiting = [note["note"] for note in notes if note["digest"] in pending]
+    gateway.run(catalogue()["delete/note_failure"], notes=waiting, reason=reason)
     return DeletionPendingError(
         reason, pending=pending, noted=noted, versions=[each.version for each in failed]
     )
@@ -326,11 +326,11 @@ class _Stored:
         """Whether nothing noted is left; False where they changed meanwhile."""
         try:
             manifest = self._manifest(old)
-            kept, self.named = _kept(manifest, notes)
+            rows_left, self.named = _kept(manifest, notes)
             if not self.named:
                 return True
             with claimed(self._gateway, self._version, old, deadline=deadline) as swap:
-                parts = rewritten(manifest, kept, self._contents)
+                parts = rewritten(manifest, rows_left, self._contents)
                 return swap is not None and swap.replace(self._names, parts) is not None
         except _DamagedError:
             if self._look() == old:
@@ -366,14 +366,14 @@ def _kept(manifest: Mapping[str, Any], notes: Sequence[Row]) -> tuple[Kept, froz
     for note in notes:
         digests[note["kind"]].add(note["digest"])
     named: set[str] = set()
-    kept: dict[EvidenceKind, Any] = {}
-    for kind, known in ids_in(manifest).items():
-        kept[kind] = np.ones(len(known), bool)
-        for row, identifier in enumerate(known if digests[kind] else ()):
+    rows_left: dict[EvidenceKind, Any] = {}
+    for kind, ids_of_kind in ids_in(manifest).items():
+        rows_left[kind] = np.ones(len(ids_of_kind), bool)
+        for row, identifier in enumerate(ids_of_kind if digests[kind] else ()):
             if (digest := _digest(kind, identifier)) in digests[kind]:
-                kept[kind][row] = False
+                rows_left[kind][row] = False
                 named.add(digest)
-    return kept, frozenset(named)
+    return rows_left, frozenset(named)
 
 
 def _digest(kind: str, identifier: str) -> str:

@@ -99,8 +99,8 @@ def note_served(folder: Path) -> None:
 
 def last_served(folder: Path) -> list[Path]:
     """The snapshots in a folder, those first that were served last, then the newest ones."""
-    found = folder.glob("hybrid-[0-9]*-*")
-    return sorted(found, key=lambda each: (each.stat().st_mtime, _version(each)), reverse=True)
+    folders = folder.glob("hybrid-[0-9]*-*")
+    return sorted(folders, key=lambda each: (each.stat().st_mtime, _version(each)), reverse=True)
 
 
 def _version(folder: Path) -> int:

@@ -67,17 +67,17 @@ def rewritten(manifest: Mapping[str, Any], kept: Kept, contents: Contents) -> It
 
 def _rows_of(manifest: Mapping[str, Any]) -> dict[str, EvidenceKind]:
     """The arrays with a row for each node of a kind."""
-    found = _signal_arrays(manifest)
-    return {**_ROWS, **{name: rows for name, rows, columns in found if columns is None}}
+    arrays = _signal_arrays(manifest)
+    return {**_ROWS, **{name: rows for name, rows, columns in arrays if columns is None}}
 
 
 def _matrices_of(manifest: Mapping[str, Any]) -> dict[str, tuple[EvidenceKind, EvidenceKind]]:
     """The sparse matrices, each with the kinds of its rows and its columns."""
-    found: dict[str, tuple[EvidenceKind, EvidenceKind]] = {"in_category": ("item", "category")}
+    kinds_of: dict[str, tuple[EvidenceKind, EvidenceKind]] = {"in_category": ("item", "category")}
     for name, rows, columns in _signal_arrays(manifest):
         if columns is not None:
-            found[name] = (rows, columns)
-    return found
+            kinds_of[name] = (rows, columns)
+    return kinds_of
 
 
 def _signal_arrays(
@@ -164,8 +164,8 @@ def _without_cells(
         start += len(column)
         new = place[column].astype(cells.dtype)
         stays = (new >= 0) & rows[row]
-        found = np.bincount(row[stays] - first)
-        counts[first : first + len(found)] += found
+        count = np.bincount(row[stays] - first)
+        counts[first : first + len(count)] += count
         yield from values.add(value[stays])
         yield from cells.add(new[stays])
     yield from values.end()

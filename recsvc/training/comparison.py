@@ -71,8 +71,8 @@ def _result(measured: Measured, tested: str) -> Section:
 def _means(title: str, evaluations: Mapping[str, Evaluation], names: Sequence[str]) -> Table:
     """A row for each model, a column for each metric."""
     rows: list[tuple[Cell, ...]] = [
-        (model, *(round(_mean(found, name, K), 4) for name in names))
-        for model, found in evaluations.items()
+        (model, *(round(_mean(evaluation, name, K), 4) for name in names))
+        for model, evaluation in evaluations.items()
     ]
     return Table(title, ("model", *map(_label, names)), rows)
 
@@ -95,7 +95,7 @@ def _differences(measured: Measured) -> Section:
     columns = ("models", "metric", "difference", "low", "high", "p", "p by Holm", "significant")
     tables = [Table("Differences", columns, rows)]
     if measured.difference is not None:
-        rows = [(name, *_ends(found)) for name, found in measured.difference.items()]
+        rows = [(name, *_ends(estimate)) for name, estimate in measured.difference.items()]
         title = " - ".join(measured.evaluations)
         tables.append(Table(title, ("metric", "difference", "low", "high"), rows))
     return Section("Differences", sentences, tuple(tables))
@@ -104,15 +104,15 @@ def _differences(measured: Measured) -> Section:
 def _lengths(evaluations: Mapping[str, Evaluation]) -> Section:
     names = [*_metrics(evaluations), "coverage", "gini"]
     rows: list[tuple[Cell, ...]] = [
-        (f"{name}@{k}", *(_told(found, name, k) for found in evaluations.values()))
+        (f"{name}@{k}", *(_told(evaluation, name, k) for evaluation in evaluations.values()))
         for name in names
         for k in CUTS
     ]
     plots: list[Plot] = []
     for name in names:
         lines = [
-            (model, [(k, _mean(found, name, k)) for k in CUTS])
-            for model, found in evaluations.items()
+            (model, [(k, _mean(evaluation, name, k)) for k in CUTS])
+            for model, evaluation in evaluations.items()
         ]
         said = "; ".join(
             f"{model}: {points[0][1]:.4g} at {points[0][0]}, {points[-1][1]:.4g} at {points[-1][0]}"

@@ -261,16 +261,16 @@ def properties_of(models: Sequence[str], options: TrialOptions) -> PropertyNames
 def _published(
     model: str, data: TrainingData, options: TrialOptions, run: FitRun, watch: Watch
 ) -> tuple[FittedModel, FitReport, dict[str, Any]]:
-    found = published_configuration(model, data.graph, options.published)
-    values = {**found.configuration.options, **assigned(model, options.assignments)}
+    published = published_configuration(model, data.graph, options.published)
+    values = {**published.configuration.options, **assigned(model, options.assignments)}
     chosen = model_options(model, values)
-    epochs = found.configuration.epochs
+    epochs = published.configuration.epochs
     run = replace(run, epochs=epochs, progress=watch("fit", epochs or most_epochs(chosen)))
     fitted, report = fit_whole(model, data, chosen, run)
     return fitted, report, {
         "options": chosen.model_dump(mode="json"),
-        "data_set": found.data_set,
-        "source": found.configuration.source,
+        "data_set": published.data_set,
+        "source": published.configuration.source,
         "fit_seconds": report.seconds,
     }  # fmt: skip
 
@@ -279,7 +279,7 @@ def _validated(
     model: str, data: TrainingData, options: TrialOptions, run: FitRun, watch: Watch
 ) -> tuple[FittedModel, FitReport, dict[str, Any]]:
     fixed = model_values(options.settings, model, assigned(model, options.assignments))
-    chosen, epochs, found, started = model_options(model, fixed), None, {}, perf_counter()
+    chosen, epochs, details, started = model_options(model, fixed), None, {}, perf_counter()
     if needs_validation(model):
         split = validation_split(data, options.seed, options.hold_out)
         how = TuneOptions(options.trials or default_trials(model))
@@ -287,14 +287,14 @@ def _validated(
         if tuning.interrupted:
             raise KeyboardInterrupt
         chosen, epochs = tuning.options, tuning.best.epochs
-        found = {"validation_ndcg@20": tuning.best.ndcg, "trials": len(tuning.trials)}
+        details = {"validation_ndcg@20": tuning.best.ndcg, "trials": len(tuning.trials)}
     progress = watch("fit on everything", epochs or most_epochs(chosen))
     run = replace(run, epochs=epochs, progress=progress)
     fitted, report = fit_whole(model, data, chosen, run)
     if report.interrupted:
         raise KeyboardInterrupt
     return fitted, report, {
-        "options": chosen.model_dump(mode="json"), **found,
+        "options": chosen.model_dump(mode="json"), **details,
         "fit_seconds": perf_counter() - started,
     }  # fmt: skip
 

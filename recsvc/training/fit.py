@@ -254,17 +254,17 @@ def train(
     first = replace(run, progress=watch("fit on a part", most))
     first = replace(first, checkpoint=_file(checkpoints, "part"))
     part_model, tried = fit_part(name, validation_split(data, run.seed), options, first)
-    kept = Trained(part_model, options, tried.epochs, tried, None, interrupted=True)
+    trained = Trained(part_model, options, tried.epochs, tried, None, interrupted=True)
     if tried.interrupted:
-        return kept
+        return trained
     second = replace(run, progress=watch("fit on everything", tried.epochs), epochs=tried.epochs)
     second = replace(second, checkpoint=_file(checkpoints, "fit"))
     try:
         model, report = fit_whole(name, data, options, second)
     except KeyboardInterrupt:
-        return kept
+        return trained
     if report.interrupted:
-        return kept
+        return trained
     return Trained(model, options, tried.epochs, tried, report)
 
 

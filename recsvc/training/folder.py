@@ -119,8 +119,8 @@ class RunFolder:
             raise SettingsError(
                 f"{self.unfinished} is not there, so there is nothing to resume: leave out --resume"
             )
-        found = orjson.loads(file.read_bytes())
-        differing = [name for name in identity if found.get(name) != identity[name]]
+        earlier = orjson.loads(file.read_bytes())
+        differing = [name for name in identity if earlier.get(name) != identity[name]]
         if differing:
             raise SettingsError(
                 f"{self.unfinished} is a run with another {', '.join(differing)}: name the same, "
@@ -167,10 +167,10 @@ def _arrays(value: Any, name: str = "") -> dict[str, np.ndarray[Any, Any]]:
         inner = {str(position): part for position, part in enumerate(value)}
     else:
         return {name: _plain(value)}
-    found: dict[str, np.ndarray[Any, Any]] = {}
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
     for key, part in inner.items():
-        found |= _arrays(part, f"{name}.{key}" if name else key)
-    return found
+        arrays |= _arrays(part, f"{name}.{key}" if name else key)
+    return arrays
 
 
 def _plain(value: Any) -> np.ndarray[Any, Any]:

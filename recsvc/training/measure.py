@@ -86,7 +86,7 @@ def measure(every: Sequence[Ranked], data: TrialData) -> Measured:
     All is measured on the same lists. By group they are compared with the popular list too: the
     same order of items for everybody.
     """
-    found = {one.model: _evaluated(one.ranking, data) for one in every}
+    evaluations = {one.model: _evaluated(one.ranking, data) for one in every}
     prior = popularity_prior(data.evidence)
     popular = best_available(
         data, lambda users, _: np.broadcast_to(prior, (len(users), len(prior))), data.evidence, K
@@ -95,23 +95,23 @@ def measure(every: Sequence[Ranked], data: TrialData) -> Measured:
     people[: len(prior)] = data.evidence.getnnz(axis=0)
     of_popular = _per_user(popular, data)
     return Measured(
-        found,
-        paired_difference(*found.values()) if len(found) == 2 else None,
-        compare(found, METRICS),
-        {one.model: _groups(one, found[one.model], data, people, popular, of_popular)
+        evaluations,
+        paired_difference(*evaluations.values()) if len(evaluations) == 2 else None,
+        compare(evaluations, METRICS),
+        {one.model: _groups(one, evaluations[one.model], data, people, popular, of_popular)
          for one in every},
     )  # fmt: skip
 
 
 def _evaluated(ranking: Ranking, data: TrialData) -> Evaluation:
     """The metrics of `evaluate`, and the diversity of the lists."""
-    found = evaluate(ranking, data.held_out, data.evidence, resamples=_RESAMPLES)
-    listed = np.isin(ranking.user_index, found.user_index)
+    evaluation = evaluate(ranking, data.held_out, data.evidence, resamples=_RESAMPLES)
+    listed = np.isin(ranking.user_index, evaluation.user_index)
     spread = diversity(ranking.items[listed], data.evidence)
     return replace(
-        found,
-        per_user={**found.per_user, **spread},
-        estimates={**found.estimates, **bootstrap(spread, _RESAMPLES, seed=0)},
+        evaluation,
+        per_user={**evaluation.per_user, **spread},
+        estimates={**evaluation.estimates, **bootstrap(spread, _RESAMPLES, seed=0)},
     )
 
 

@@ -115,6 +115,8 @@ def _details(run: RunManifest) -> dict[str, object]:
     metrics = run.metrics or {}
     return {
         "weights": run.weights,
-        "validation_ndcg@20": {name: found["ndcg@20"].mean for name, found in metrics.items()},
+        "validation_ndcg@20": {
+            name: estimates["ndcg@20"].mean for name, estimates in metrics.items()
+        },
         "seconds": run.seconds,
     }

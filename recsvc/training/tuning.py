@@ -204,10 +204,10 @@ def _inside(name: str, defaults: ModelOptions, searched: Iterable[str]) -> dict[
     for option in searched:
         choice, value = space[option], values[option]
         if isinstance(choice, Range):
-            found = value is not None and choice.low <= value <= choice.high
+            inside_space = value is not None and choice.low <= value <= choice.high
         else:
-            found = value in choice
-        if found:
+            inside_space = value in choice
+        if inside_space:
             inside[option] = value
     return inside
 
@@ -233,10 +233,10 @@ def _open_study(
     content = hashlib.sha256(b"".join(m.indptr.tobytes() + m.indices.tobytes() for m in parts))
     searched = {option: str(choice) for option, choice in _distributions(name, fixed).items()}
     identity = [content.hexdigest(), dict(fixed), searched, run.seed]
-    found = study.user_attrs.get(_IDENTITY)
-    if found is None:
+    earlier = study.user_attrs.get(_IDENTITY)
+    if earlier is None:
         study.set_user_attr(_IDENTITY, identity)
-    elif found != identity:
+    elif earlier != identity:
         raise SettingsError(
             f"{options.study} holds trials of {name} on other data, or with another seed or other "
             "fixed options: name another --study file"

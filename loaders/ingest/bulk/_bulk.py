@@ -126,11 +126,11 @@ def _refuse_filled(local: LocalNeo4j, say: Callable[[str], None]) -> None:
     if local.half_loaded or not local.has_data:
         return
     with Neo4jGateway(local.up(say)) as gateway:
-        (found,) = gateway.run(catalogue()["bulk/counts"])
-    if found["nodes"]:
+        (counts,) = gateway.run(catalogue()["bulk/counts"])
+    if counts["nodes"]:
         raise LocalNeo4jError(
-            f"the graph in {local.folder} holds {found['nodes']:,} nodes and "
-            f"{found['relationships']:,} relationships, and --bulk loads an empty one only: leave "
+            f"the graph in {local.folder} holds {counts['nodes']:,} nodes and "
+            f"{counts['relationships']:,} relationships, and --bulk loads an empty one only: leave "
             "out --bulk, which merges the tables into what is there"
         )
 

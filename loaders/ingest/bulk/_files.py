@@ -124,5 +124,5 @@ def _as_text(column: pl.Series) -> pl.Series:
 
 def _spans_lines(rows: pl.DataFrame) -> bool:
     text = rows.select(pl.col(pl.String))
-    found = pl.all().str.contains("[\r\n]").any()
-    return bool(text.width and text.select(pl.any_horizontal(found)).item())
+    has_break = pl.all().str.contains("[\r\n]").any()
+    return bool(text.width and text.select(pl.any_horizontal(has_break)).item())

@@ -343,14 +343,14 @@ def _merged(part: pl.DataFrame) -> pl.DataFrame:
     """
     of_two = pl.col("from_tables") == pl.col("value").is_null()
     ordered = part.sort("last_at", "value", of_two, nulls_last=False)
-    known = {*_TOTAL_KEY, *_SUMMED, *_NEWEST, "first_at", "from_tables"}
+    own_columns = {*_TOTAL_KEY, *_SUMMED, *_NEWEST, "first_at", "from_tables"}
     laid_over = [
         pl.when(pl.col("from_tables").last())
         .then(pl.col(name).drop_nulls().last())
         .otherwise(pl.col(name).last())
         .alias(name)
         for name in part.columns
-        if name not in known
+        if name not in own_columns
     ]
     summed = ordered.group_by(_TOTAL_KEY, maintain_order=True).agg(
         pl.col(_SUMMED).sum(),

@@ -23,12 +23,12 @@ async def item_audience(
     item_id: PathId, options: Annotated[AudienceOptions, Query()], engine: EngineDep
 ) -> Response:
     """In whose lists an item stands first, in how many it stands, and what followed it."""
-    found = await engine.audience(item_id, options.users, options.k, options.days)
+    audience = await engine.audience(item_id, options.users, options.k, options.days)
     document = {
         "item_id": item_id,
-        "versions": dict(found.versions),
-        "answers": {"lists": found.lists, "holding": found.holding},
-        "outcomes": dict(found.outcomes),
-        "users": [{"user_id": user, "item": item_document(item)} for user, item in found.users],
+        "versions": dict(audience.versions),
+        "answers": {"lists": audience.lists, "holding": audience.holding},
+        "outcomes": dict(audience.outcomes),
+        "users": [{"user_id": user, "item": item_document(item)} for user, item in audience.users],
     }
     return json_response(document)

@@ -20,7 +20,7 @@ router = APIRouter(tags=["recommendations"])
 async def home(user_id: PathId, engine: EngineDep, metrics: MetricsDep) -> Response:
     """Several titled rows for a user, no item twice: what carries scores, new, popular."""
     started = time.perf_counter()
-    found = await engine.home(user_id)
-    metrics.observe_answer(replace(found.best, degraded=found.degraded))
+    made_home = await engine.home(user_id)
+    metrics.observe_answer(replace(made_home.best, degraded=made_home.degraded))
     took_ms = round((time.perf_counter() - started) * 1000, 3)
-    return json_response(home_document(found, took_ms))
+    return json_response(home_document(made_home, took_ms))

@@ -34,14 +34,14 @@ class _File:
 
 def _read() -> dict[str, _File]:
     """The files of the page, by name."""
-    found: dict[str, _File] = {}
+    by_name: dict[str, _File] = {}
     for file in files("recsvc.service").joinpath("static").iterdir():
         media_type = _TYPES.get(file.name.rpartition(".")[2])
         if media_type is not None:
             content = file.read_bytes()
             etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            found[file.name] = _File(content, media_type, etag)
-    return found
+            by_name[file.name] = _File(content, media_type, etag)
+    return by_name
 
 
 _FILES: Final = _read()

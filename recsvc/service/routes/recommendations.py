@@ -170,5 +170,5 @@ async def recourse(
     engine: EngineDep,
 ) -> Response:
     """The smallest added evidence that would bring an item into a user's list."""
-    found = await engine.recourse(user_id, item_id, options.k, options.event)
-    return json_response({"user_id": user_id, "item_id": item_id, **recourse_document(found)})
+    answer = await engine.recourse(user_id, item_id, options.k, options.event)
+    return json_response({"user_id": user_id, "item_id": item_id, **recourse_document(answer)})

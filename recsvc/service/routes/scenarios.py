@@ -38,8 +38,8 @@ _Name = Annotated[
 async def list_scenarios(engine: EngineDep) -> Response:
     """All stored scenarios, each in its newest revision."""
     await engine.scenarios.reload()
-    found = [_document(each, [each.stored.revision]) for each in engine.scenarios.current()]
-    return json_response({"scenarios": found})
+    documents = [_document(each, [each.stored.revision]) for each in engine.scenarios.current()]
+    return json_response({"scenarios": documents})
 
 
 @router.get(
@@ -105,8 +105,8 @@ async def scenario_document(engine: Engine, name: str, revision: int | None) -> 
         NotFoundError: there is no such scenario, or revision of it.
         Neo4jError: the graph cannot be read in time.
     """
-    chosen, kept = await engine.scenarios.revision(name, revision)
-    return _document(chosen, kept)
+    chosen, revisions = await engine.scenarios.revision(name, revision)
+    return _document(chosen, revisions)
 
 
 def _document(current: CurrentScenario, kept: list[int]) -> dict[str, Any]:

@@ -67,8 +67,8 @@ async def get_evidence(user_id: PathId, engine: EngineDep) -> Response:
 
 def _interactions(stored: StoredUser) -> dict[str, list[dict[str, Any]]]:
     """What a user did, by item, the newest first."""
-    found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_item: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for item_id, event, weight, at in stored.interactions:
         time = None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
-        found[item_id].append({"event": event, "weight": weight, "at": time})
-    return found
+        by_item[item_id].append({"event": event, "weight": weight, "at": time})
+    return by_item
