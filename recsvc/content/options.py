@@ -40,7 +40,7 @@ class ContentSource(BaseModel):
     image_encoder: str = ""
     """What encodes images: a function as `module:function`, which takes a list of paths."""
     image_weight: float = Field(default=1.0, ge=0.0, le=100.0)
-    """How much the likeness of images counts beside that of texts."""
+    """How much the similarity of images counts beside that of texts."""
 
     @property
     def texts(self) -> bool:

@@ -1,4 +1,4 @@
-"""Likeness of what items say of themselves: their texts and images, by an encoder."""
+"""Similarity of what items say of themselves: their texts and images, by an encoder."""
 
 from time import perf_counter
 
@@ -25,7 +25,7 @@ _LEAST_EIGENVALUE = 1e-6
 
 
 class ContentOptions(ContentSource, ModelOptions):
-    """Options of the likeness of content: what is encoded by what, and how long vectors are."""
+    """Options of the similarity of content: what is encoded by what, and how long vectors are."""
 
     dimensions: int = Field(default=384, ge=1, le=4096)
     """Length of a vector: longer ones of an encoder are projected on their main directions."""

@@ -1,15 +1,13 @@
-"""Likeness of what items say of themselves, as a kernel: K(j, i) = share_i · <c_j, c_i>."""
+"""Similarity of what items say of themselves, as a kernel: K(j, i) = share_i · <c_j, c_i>."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
-from loaders.types import IdMap
-from recsvc.evidence import EvidenceKind
 from recsvc.signals.base import StoredArray
 from recsvc.signals.embedding import EmbeddingSignal
 
@@ -32,8 +30,7 @@ class ContentSignal(EmbeddingSignal):
 
     form: ClassVar[str] = "content"
     layout: ClassVar[Mapping[str, StoredArray]] = {
-        "source": StoredArray("source vector", "evidence"),
-        "target": StoredArray("target vector", "items"),
+        **EmbeddingSignal.layout,
         "share": StoredArray("share", "items"),
     }
 
@@ -76,22 +73,6 @@ class ContentSignal(EmbeddingSignal):
     def collapsed(self, known: Bool[NDArray[np.bool_], " items"]) -> list[str]:
         """See `Signal.collapsed`: many items may say the same, or nothing."""
         return []
-
-    def arrays(self) -> Mapping[str, Any]:
-        """See `Signal.arrays`."""
-        return {"source": self.source, "target": self.target, "share": self.share}
-
-    @classmethod
-    def from_arrays(
-        cls,
-        name: str,
-        kind: EvidenceKind,
-        ids: IdMap,
-        arrays: Mapping[str, Any],
-        settings: Mapping[str, Any],
-    ) -> Self:
-        """See `Signal.from_arrays`."""
-        return cls(name, ids, arrays["source"], arrays["target"], kind, arrays["share"])
 
 
 def share_of(

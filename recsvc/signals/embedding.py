@@ -133,8 +133,8 @@ class EmbeddingSignal(Signal):
         return np.asarray(self.target.any(axis=1))
 
     def arrays(self) -> Mapping[str, Any]:
-        """See `Signal.arrays`."""
-        return {"source": self.source, "target": self.target}
+        """See `Signal.arrays`: the fields that `layout` names."""
+        return {name: getattr(self, name) for name in self.layout}
 
     @classmethod
     def from_arrays(
@@ -146,7 +146,7 @@ class EmbeddingSignal(Signal):
         settings: Mapping[str, Any],
     ) -> Self:
         """See `Signal.from_arrays`."""
-        return cls(name, ids, arrays["source"], arrays["target"], kind)
+        return cls(name, ids, kind=kind, **arrays)
 
     @property
     def by_two_steps(self) -> bool:
@@ -160,10 +160,16 @@ class EmbeddingSignal(Signal):
         fresh: sp.csr_matrix,
         people: Int64[NDArray[np.int64], " items"],
     ) -> "EmbeddingSignal":
-        """See `Signal.with_fresh_rows`: a changed item has the vector of its neighbourhood."""
-        made = neighbourhood_vectors(self.source, people, fresh)
+        """See `Signal.with_fresh_rows`."""
+        made = self.new_source_vectors(fresh, people)
         both = np.concatenate([self.source[stored[stored >= 0]], made])
         return self.with_evidence(ids, both[fresh_order(stored)])
+
+    def new_source_vectors(
+        self, shares: sp.csr_matrix, people: Int64[NDArray[np.int64], " items"]
+    ) -> Float32[NDArray[np.float32], "n dim"]:
+        """What changed items say as evidence, by their neighbourhoods: see `new_item_vectors`."""
+        return neighbourhood_vectors(self.source, people, shares)
 
     @property
     def item_vectors(self) -> Float32[NDArray[np.float32], "items dim"]:

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
-from loaders.types import IdMap
-from recsvc.evidence import EvidenceKind
-from recsvc.signals.base import StoredArray, fresh_order
+from recsvc.signals.base import StoredArray
 from recsvc.signals.embedding import EmbeddingSignal
 
 _Vectors = Float32[NDArray[np.float32], "items dim"]
@@ -44,41 +42,11 @@ class InductiveSignal(EmbeddingSignal):
         "sent_target": StoredArray("target vector that is sent", "items"),
     }
 
-    def arrays(self) -> Mapping[str, Any]:
-        """See `Signal.arrays`."""
-        return {
-            "source": self.source,
-            "target": self.target,
-            "sent_source": self.sent_source,
-            "sent_target": self.sent_target,
-        }
-
-    @classmethod
-    def from_arrays(
-        cls,
-        name: str,
-        kind: EvidenceKind,
-        ids: IdMap,
-        arrays: Mapping[str, Any],
-        settings: Mapping[str, Any],
-    ) -> Self:
-        """See `Signal.from_arrays`."""
-        return cls(
-            name, ids, arrays["source"], arrays["target"], kind,
-            sent_source=arrays["sent_source"], sent_target=arrays["sent_target"],
-        )  # fmt: skip
-
-    def with_fresh_rows(
-        self,
-        ids: IdMap,
-        stored: Int64[NDArray[np.int64], " evidence"],
-        fresh: sp.csr_matrix,
-        people: Int64[NDArray[np.int64], " items"],
-    ) -> EmbeddingSignal:
-        """See `Signal.with_fresh_rows`: a changed item has what its neighbours send it."""
-        made = _mean(self.sent_source, fresh)
-        both = np.concatenate([self.source[stored[stored >= 0]], made])
-        return self.with_evidence(ids, both[fresh_order(stored)])
+    def new_source_vectors(
+        self, shares: sp.csr_matrix, people: Int64[NDArray[np.int64], " items"]
+    ) -> _Vectors:
+        """See `EmbeddingSignal.new_source_vectors`: what the neighbours send."""
+        return _mean(self.sent_source, shares)
 
     def new_item_vectors(
         self, shares: sp.csr_matrix, people: Int64[NDArray[np.int64], " items"]
