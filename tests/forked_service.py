@@ -126,10 +126,10 @@ def _forked() -> bool:
 
 
 def main() -> None:
-    """Import what a service does, and fork."""
+    """Import what a service does, make its routes, and fork."""
     for name in ("uvicorn", "recsvc.commands.answers", "recsvc.recommend.engine"):
         import_module(name)
-    import_module("recsvc.service.app")
+    import_module("recsvc.service.app")._routes()
     if _forked():
         cli.main()
 

@@ -6,22 +6,25 @@ import importlib.util
 import re
 import sys
 from base64 import b64encode
+from collections import deque
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import structlog
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import APIRouter, Depends, FastAPI, HTTPException
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from loaders.limits import MAX_BODY_BYTES, MAX_CONTAINERS, MAX_VALUES
@@ -95,6 +98,8 @@ _TAGS = [
     {"name": "models", "description": "Versions, and the refreshes that make them."},
     {"name": "health", "description": "How the service is."},
 ]
+_OF_ALL = [Depends(only_what_is_known)]
+"""What every route depends on."""
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -164,9 +169,9 @@ def create_app(
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
             *keeping,
         ],
-        dependencies=[Depends(only_what_is_known)],
+        routes=_routes(),
+        dependencies=_OF_ALL,
         exception_handlers=HANDLERS,
-        generate_unique_id_function=_operation_id,
         redirect_slashes=False,
         # A scenario is written as it is read: one schema, as generated clients want it.
         separate_input_output_schemas=False,
@@ -176,18 +181,26 @@ def create_app(
     )
     app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
     app.state.keys = keys
-    routed = (
-        recommendations, search, similar, events, outcomes, experiments, exposure, audience, nodes,
-        follows, models, runs, scenarios, home,
-    )  # fmt: skip
-    for module in routed:
-        app.include_router(module.router, responses=described(*REFUSALS))
-    for module in (health, page):
-        app.include_router(module.router)
     if assets:
         _serve_docs(app, assets)
     _serve_kit(app, kit or {})
     return app
+
+
+@cache
+def _routes() -> list[BaseRoute]:
+    """Those of all modules, made once in a process, and before the first request wants one."""
+    routed = (
+        recommendations, search, similar, events, outcomes, experiments, exposure, audience, nodes,
+        follows, models, runs, scenarios, home,
+    )  # fmt: skip
+    router = APIRouter(dependencies=_OF_ALL, generate_unique_id_function=_operation_id)
+    for module in routed:
+        router.include_router(module.router, responses=described(*REFUSALS))
+    for module in (health, page):
+        router.include_router(module.router)
+    deque(iter_route_contexts(router.routes), maxlen=0)
+    return router.routes
 
 
 def _keeping(cache: AnswerCache, engine: Engine, metrics: Metrics) -> Middleware:

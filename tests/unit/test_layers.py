@@ -47,7 +47,7 @@ REACH_NEO4J = {
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        ("recsvc.service.app, recsvc.recommend.engine", HEAVY),
+        ("recsvc.service.app, recsvc.recommend.engine", (*HEAVY, "polars")),
         ("recsvc.cli", (*HEAVY, "fastapi")),
         ("recsvc.refresh.schedule, recsvc.refresh.process", HEAVY),
     ],

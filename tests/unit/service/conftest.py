@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +22,14 @@ def fake() -> FakeEngine:
 def app(fake: FakeEngine, tmp_path: Path) -> Iterator[FastAPI]:
     yield create_app(fake.engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path))
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The OpenAPI document, which takes a second to make, and which tests only read."""
+    folder = tmp_path_factory.mktemp("document")
+    refreshes, keys = fake_refreshes(folder), key_ring(folder)
+    return create_app(FakeEngine().engine, refreshes=refreshes, keys=keys).openapi()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
 from recsvc.service.documents import RecommendationsDocument
@@ -73,11 +72,6 @@ OTHER_MEDIA = {"GET /metrics": "text/plain", "GET /v1/refreshes/{id}/report": "t
 
 LATER = {}
 """Routes of the contract that do not exist yet, and why."""
-
-
-@pytest.fixture
-def document(app: FastAPI) -> dict[str, Any]:
-    return app.openapi()
 
 
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:

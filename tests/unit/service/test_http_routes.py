@@ -1,6 +1,5 @@
 import inspect
-import subprocess
-import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +9,7 @@ from fastapi import FastAPI
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import STATED, RecommendationQuery, StatedEvidence
 from recsvc.recommend.readiness import Readiness
+from recsvc.service.app import create_app
 from recsvc.service.documents import (
     BatchDocument,
     EvidenceAnswerDocument,
@@ -19,7 +19,9 @@ from recsvc.service.documents import (
     RecourseDocument,
     SimilarDocument,
 )
+from tests.conftest import key_ring
 from tests.unit.service.fake_engine import VERSION, FakeEngine
+from tests.unit.service.fake_refresh import fake_refreshes
 
 
 async def test_recommendations_have_the_defaults_of_the_contract(
@@ -341,10 +343,14 @@ def test_the_fake_is_called_as_the_engine_is() -> None:
             assert list(real.parameters) == list(fake.parameters), name
 
 
-def test_nothing_of_training_is_imported() -> None:
-    code = (
-        "import sys, recsvc.service.app; "
-        "print({'torch', 'torch_geometric', 'gensim', 'numba', 'polars'} & {*sys.modules})"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+async def test_services_of_one_process_share_routes_and_no_engine(
+    app: FastAPI, client: httpx.AsyncClient, fake: FakeEngine, tmp_path: Path
+) -> None:
+    """To make the routes takes longer than all else of a service."""
+    other = FakeEngine()
+    second = create_app(other.engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path))
+    shared = [route for route in second.routes if any(route is each for each in app.routes)]
+    assert len(shared) > 10
+    assert len(second.routes) == len(app.routes)  # each has its own for what it was given
+    await client.get("/v1/users/2/recommendations")
+    assert (len(fake.calls), other.calls) == (1, [])
