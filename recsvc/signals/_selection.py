@@ -1,8 +1,9 @@
-"""The largest of some values, in compiled code."""
+"""The largest of some values, and their order, in compiled code."""
 
 from typing import no_type_check
 
 import numba
+import numpy as np
 
 
 @no_type_check  # numba compiles it: a run-time type checker must not wrap it
@@ -37,3 +38,37 @@ def nth_largest(values, n):
         else:
             break
     return left[place]
+
+
+@no_type_check
+@numba.njit(cache=True, nogil=True)
+def ascending(values):
+    """The places of values, that of the smallest first (Williams 1964, "Algorithm 232: Heapsort").
+
+    Of equal values any may come first. numba compiles this in a fraction of a second; for
+    `numpy.argsort` it takes three.
+
+    Args:
+        values: none of them NaN, [values].
+    """
+    places = np.arange(len(values))
+    for root in range(len(places) // 2 - 1, -1, -1):
+        _sift(values, places, root, len(places))
+    for end in range(len(places) - 1, 0, -1):
+        places[0], places[end] = places[end], places[0]
+        _sift(values, places, 0, end)
+    return places
+
+
+@no_type_check
+@numba.njit(cache=True, nogil=True)
+def _sift(values, places, root, end):
+    """Move a place of the heap before `end` down to where none below it has a larger value."""
+    while 2 * root + 1 < end:
+        child = 2 * root + 1
+        if child + 1 < end and values[places[child]] < values[places[child + 1]]:
+            child += 1
+        if values[places[child]] <= values[places[root]]:
+            break
+        places[root], places[child] = places[child], places[root]
+        root = child

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from recsvc.signals._selection import nth_largest
+from recsvc.signals._selection import ascending, nth_largest
 
 _ITEMS_AT_ONCE = 512
 
@@ -123,9 +123,9 @@ def _keep_largest(touched, entry, columns, values):
         least = nth_largest(strength, size)
         above = np.flatnonzero(strength > least)
         equal = np.flatnonzero(strength == least)
-        equal = equal[np.argsort(touched[equal])][: size - len(above)]
+        equal = equal[ascending(touched[equal])][: size - len(above)]
         place = np.concatenate((above, equal))
-    place = place[np.argsort(touched[place])]
+    place = place[ascending(touched[place])]
     for k in range(len(place)):
         columns[k] = touched[place[k]]
         values[k] = entry[place[k]]

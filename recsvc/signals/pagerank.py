@@ -21,7 +21,7 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from loaders.types import HeteroGraph
-from recsvc.signals._selection import nth_largest
+from recsvc.signals._selection import ascending, nth_largest
 
 PAGERANK = "pagerank"
 """Name of the signal."""
@@ -257,7 +257,7 @@ def _keep_largest(items, scores, columns, values):
     size = len(columns)
     floor, _ = _floor(scores.view(np.int32), np.ones(len(items), np.int32), size)
     likely = np.flatnonzero(scores.view(np.int32) >> _CLASS_BITS >= floor)
-    likely = likely[np.argsort(items[likely])]
+    likely = likely[ascending(items[likely])]
     columns_found, largest = items[likely], scores[likely]
     if len(largest) > size:
         least = nth_largest(largest, size)
