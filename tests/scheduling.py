@@ -25,9 +25,10 @@ def _has_timed_tests(file: Path) -> bool:
 class ByFileAndLine(LoadScopeScheduling):
     """Of several workers, one runs all tests of a file on the default line, with its own server.
 
-    The files of browser tests, which share one graph, count as one, and so do those on scenarios,
-    those on the odd shop, and all tests on another line, whose server starts once. So do those
-    with tests that measure times: they are for one worker, once its Neo4j is warm.
+    The files of browser tests, which share one graph, count as one, and so do those of a package
+    of integration tests, those on the odd shop, and all tests on another line, whose server starts
+    once. So do those with tests that measure times: they are for one worker, once its Neo4j is
+    warm.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -35,10 +36,10 @@ class ByFileAndLine(LoadScopeScheduling):
         if _has_timed_tests(CHECKOUT / file):
             return _TIMED
         file = re.sub("^tests/browser/.*", "browser", file)
-        file = re.sub("^tests/integration/scenarios/.*", "scenarios", file)
         file = re.sub(
             r"^tests/integration/(analyst/|test_odd_shop|test_speaking).*", "odd shop", file
         )
+        file = re.sub(r"^(tests/integration/\w+)/.*", r"\1", file)
         others = (line for line in neo4j_versions() if line != DEFAULT_LINE)
         return next((line for line in others if re.search(rf"[\[-]{line}[\]-]", name)), file)
 

@@ -1,0 +1,1 @@
+"""The promises of CONTRACT §5, asked of one service."""
