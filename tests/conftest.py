@@ -24,7 +24,6 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from loaders.catalogue import catalogue
 from loaders.errors import LocalNeo4jError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
@@ -47,6 +46,7 @@ from recsvc.service.keys import KeyFile, KeyRing
 from recsvc.settings import load_settings
 from tests import forked_service
 from tests.forked_service import ForkedProcess
+from tests.indexes import make_indexes
 from tests.prepared_graph import DELETE_ALL, prepared
 from tests.scheduling import MEASURES, ByFileAndLine
 from tests.taste_tables import write_tables
@@ -225,18 +225,6 @@ def session_gateway(neo4j_address: Neo4jAddress) -> Iterator[Neo4jGateway]:
     with Neo4jGateway(neo4j_address) as gateway:
         make_indexes(gateway)
         yield gateway
-
-
-def make_indexes(gateway: Neo4jGateway) -> None:
-    """Make all constraints and indexes that there may be, before they are wanted.
-
-    Whenever one is made, Neo4j forgets all its plans. Without this the first refresh with a model
-    or slot would have every query planned again, which takes longer than the refresh.
-    """
-    for query in catalogue().values():
-        if query.mode == "schema":
-            gateway.run(query)
-    gateway.run(catalogue()["ingest/await_indexes"])
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from recsvc.graph.pasteable_cypher import pasteable, path_parameters
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.settings import load_settings
-from tests.conftest import make_indexes
+from tests.indexes import make_indexes
 from tests.integration.in_process import client_of
 from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement

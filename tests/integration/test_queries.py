@@ -3,8 +3,9 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import neo4j
@@ -15,13 +16,13 @@ from loaders.catalogue import Query, catalogue, with_one_parameter
 from loaders.embedding_models import EMBEDDING_MODELS
 from loaders.extract import metapath_rows
 from loaders.gateway import Neo4jAddress, Neo4jGateway, taken
-from loaders.local_neo4j import DEFAULT_LINE, neo4j_versions
 from loaders.schema import apply_schema
 from loaders.types import IdMap
 from loaders.writeback import Version, write_similar
 from recsvc.graph.pasteable_cypher import pasteable, path_parameters
-from tests.conftest import make_indexes, on_later_lines_long
+from tests.conftest import on_later_lines_long
 from tests.graph_hash import PAGES
+from tests.indexes import make_indexes, named
 from tests.plans import operators
 
 pytestmark = pytest.mark.neo4j
@@ -94,31 +95,52 @@ def session(neo4j_address: Neo4jAddress) -> Iterator[neo4j.Session]:
         yield open_session
 
 
-def notifications(session: neo4j.Session, query: Query, prefix: str) -> list[str]:
+@dataclass(frozen=True)
+class Said:
+    """What the server says of a query.
+
+    Attributes:
+        columns: what it returns.
+        notifications: what the server notifies about.
+    """
+
+    columns: list[str]
+    notifications: list[str]
+
+
+def said_of(session: neo4j.Session, query: Query, prefix: str) -> Said:
     parameters = {name: VALUES[kind] for name, kind in query.params.items()}
     text = f"{prefix}{query.text}"
-    summary = session.run(text, parameters).consume()  # pyright: ignore[reportArgumentType]
-    return [
+    result = session.run(text, parameters)  # pyright: ignore[reportArgumentType]
+    columns = list(result.keys())
+    notifications = [
         f"{query.name}: {status.gql_status} {status.status_description}"
-        for status in summary.gql_status_objects
+        for status in result.consume().gql_status_objects
         if status.is_notification
     ]
+    return Said(columns, notifications)
 
 
 @pytest.fixture(scope="module")
-def said(session_gateway: Neo4jGateway, session: neo4j.Session) -> Callable[[str], list[str]]:
-    """What the server notifies about a query, by its name."""
+def said(session_gateway: Neo4jGateway, session: neo4j.Session) -> Callable[[str], Said]:
+    """What the server says of a query, by its name."""
     session_gateway.run(EMPTY)
-    make_indexes(session_gateway)
     session_gateway.run(EVERYTHING)
 
-    def told(name: str) -> list[str]:
+    @cache
+    def indexed(model: str) -> None:
+        make_indexes(session_gateway, [model])
+
+    def told(name: str) -> Said:
         query = catalogue()[name]
+        for model in named(query) & {*EMBEDDING_MODELS}:
+            indexed(model)
         if query.mode != "schema":
-            return notifications(session, query, "EXPLAIN ")
+            return said_of(session, query, "EXPLAIN ")
         # It says that the index is there; nothing else.
-        found = notifications(session, query, "")
-        return [text for text in found if "already exists" not in text]
+        found = said_of(session, query, "")
+        others = [text for text in found.notifications if "already exists" not in text]
+        return replace(found, notifications=others)
 
     return told
 
@@ -135,30 +157,24 @@ def allowed(name: str, text: str) -> bool:
     return "vector_index" in name and "dimensions not specified" in text
 
 
-@on_later_lines_long
-@pytest.mark.parametrize("name", list(catalogue()))
-def test_query_is_planned_without_a_notification(
-    said: Callable[[str], list[str]], name: str
-) -> None:
-    assert [text for text in said(name) if not allowed(name, text)] == []
-
-
-def of_one_model(name: str) -> bool:
-    """Whether a query is not the like of another one, for another model or slot."""
-    values = re.findall(r"\w+", name.partition("[")[2])
-    return not {"b", *EMBEDDING_MODELS[1:]} & {*values}
+def of_another_model(name: str) -> bool:
+    """Whether a query is the like of another one, for another model or slot."""
+    return bool({"b", *EMBEDDING_MODELS[1:]} & named(catalogue()[name]))
 
 
 @pytest.mark.parametrize(
-    "neo4j_line",
-    [line for line in neo4j_versions() if line != DEFAULT_LINE],
-    indirect=True, scope="session",
-)  # fmt: skip
-@pytest.mark.parametrize("name", list(filter(of_one_model, catalogue())))
-def test_query_of_one_model_is_planned_on_later_lines(
-    said: Callable[[str], list[str]], name: str
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if of_another_model(name) else [])
+        for name in catalogue()
+    ],
+)
+def test_query_is_planned_as_it_is_declared_without_a_notification(
+    said: Callable[[str], Said], name: str
 ) -> None:
-    assert [text for text in said(name) if not allowed(name, text)] == []
+    found = said(name)
+    assert [text for text in found.notifications if not allowed(name, text)] == []
+    assert found.columns == list(catalogue()[name].returns)
 
 
 def test_notifications_are_seen(gateway: Neo4jGateway, session: neo4j.Session) -> None:
@@ -166,23 +182,8 @@ def test_notifications_are_seen(gateway: Neo4jGateway, session: neo4j.Session) -
     gateway.run(EVERYTHING)
     query = catalogue()["serve/live_items"]
     misspelt = replace(query, text=query.text.replace("(item:Item)", "(item:Itme)"))
-    assert notifications(session, query, "EXPLAIN ") == []
-    assert "Itme" in " ".join(notifications(session, misspelt, "EXPLAIN "))
-
-
-def test_declared_columns_are_those_returned(gateway: Neo4jGateway, session: neo4j.Session) -> None:
-    apply_schema(gateway)
-    for name in catalogue():
-        if name.endswith("vector_index[lightgcn,a]"):
-            gateway.run(catalogue()[name])
-    gateway.run(EVERYTHING)
-    for query in catalogue().values():
-        if query.mode == "schema" or ("similar_users" in query.name and "gcn,a" not in query.name):
-            continue
-        parameters = {name: VALUES[kind] for name, kind in query.params.items()}
-        result = session.run(f"EXPLAIN {query.text}", parameters)
-        assert (query.name, list(result.keys())) == (query.name, list(query.returns))
-        result.consume()
+    assert said_of(session, query, "EXPLAIN ").notifications == []
+    assert "Itme" in " ".join(said_of(session, misspelt, "EXPLAIN ").notifications)
 
 
 @pytest.mark.parametrize("query", PAGES.values(), ids=PAGES)

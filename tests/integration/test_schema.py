@@ -16,7 +16,8 @@ from loaders.schema import apply_schema, schema_items
 from loaders.types import EmbeddingTable, IdMap
 from loaders.writeback import Version, write_vectors
 from recsvc.graph.store import Store
-from tests.conftest import make_indexes, on_later_lines_long, running_service
+from tests.conftest import on_later_lines_long, running_service
+from tests.indexes import make_indexes
 
 pytestmark = pytest.mark.neo4j
 
