@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from loaders.catalogue import Query
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.shared_files import checkout_root
-from loaders.tables import FolderTables
+from loaders.tables import FolderTables, graph_from_tables
 from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import load_settings
 
@@ -255,10 +256,24 @@ def _say(**told: Any) -> None:
     sys.stdout.flush()
 
 
+def _warm_up() -> None:
+    """Fit a small blend: a child that is forked has loaded what is compiled."""
+    from recsvc.models import MODELS, FitRun
+    from recsvc.training.fit import training_data
+
+    with TemporaryDirectory() as folder:
+        write_graph(Path(folder))
+        graph = graph_from_tables(FolderTables(Path(folder)), print)
+    data = training_data(graph, load_settings().events)
+    hybrid = MODELS["hybrid"]
+    hybrid.fit(data, hybrid.options_of({"models": "fastrp,walk3"}), FitRun(seed=0))
+
+
 def main() -> None:
     """Fork for each line of JSON."""
-    for name in ("models.fastrp", "models.lightgcn", "models.walk3", "refresh.pipeline"):
+    for name in ("models.lightgcn", "refresh.pipeline"):
         import_module(f"recsvc.{name}")  # a child that is forked has them already
+    _warm_up()
 
     for line in sys.stdin:
         request = json.loads(line)

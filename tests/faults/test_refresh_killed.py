@@ -80,7 +80,7 @@ async def test_no_request_fails_and_no_answer_mixes_versions(
         with running_service(patient, tmp_path / "serve.log") as service:
             async with (
                 httpx.AsyncClient(base_url=service.client.base_url, timeout=30) as client,
-                SteadyLoad(client, wanted=wanted_of(users)) as load,
+                SteadyLoad(client, per_second=5.0, wanted=wanted_of(users)) as load,
             ):
                 for number in range(kills):
                     seed = 10 + 2 * number

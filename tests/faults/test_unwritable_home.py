@@ -159,7 +159,8 @@ def test_the_service_answers_reads_and_takes_events(
 ) -> None:
     environment = {**served.environment, "RECSVC_HOME": str(home.folder)}
     log = tmp_path / "serve.log"
-    with running_service(environment, log, "--workers", workers) as service:
+    arguments = () if workers == "1" else ("--workers", workers)
+    with running_service(environment, log, *arguments) as service:
         client = service.client
         for path in ("/v1/users/u1/recommendations?explain=full", "/v1/items/i1/similar"):
             answer = client.get(path)

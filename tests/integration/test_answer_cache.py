@@ -23,7 +23,7 @@ pytestmark = pytest.mark.neo4j
 
 ROUNDS = 6
 READERS = 4
-SIZES = range(40, 60)
+SIZES = range(50, 60)
 USER = "u5"
 REFRESH_OPTIONS = QUICK
 

@@ -23,7 +23,7 @@ from tests.stalls import longest_stall
 pytestmark = pytest.mark.neo4j
 
 USERS, ITEMS, MANY = 60, 1600, 1000
-STALL_SECONDS = 0.4
+STALL_SECONDS = 0.25
 """Beside the 50 ms that are meant: the machine of a test is shared."""
 DEADLINE_SECONDS = 20.0
 DEAREST = {"k": 500, "explain": "full"}

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.neo4j
 Document = dict[str, Any]
 SELDOM = ("bot", "u5", "only returns", "long ago", "only follows", "u12")
 """Who has everything, who has nothing, and who has one thing."""
+some_and_all = pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.long)])
+"""Every fourth of those with an odd id, and in a long test everybody."""
 
 
 class Asking:
@@ -181,10 +183,11 @@ def whole_path(row: Mapping[str, Any]) -> list[str]:
     return [n.get("user_id") or n.get("item_id") or n.get("category_id") for n in nodes]
 
 
+@some_and_all
 def test_the_cypher_of_an_answer_draws_its_paths(
-    odd: OddServed, full: Mapping[str, Document]
+    odd: OddServed, full: Mapping[str, Document], step: int
 ) -> None:
-    for user in odd.shop.odd:
+    for user in odd.shop.odd[::step]:
         for item in full[user]["items"][:1]:
             explanation = item["explanation"]
             if not explanation["paths"]:
@@ -273,8 +276,9 @@ def test_a_signal_counted_in_cypher_is_that_of_the_answer(
 # --- filters ----------------------------------------------------------------------------------
 
 
-def test_categories_exclusions_and_what_was_seen(odd: OddServed, asking: Asking) -> None:
-    for user in (*odd.shop.odd, *SELDOM):
+@some_and_all
+def test_categories_exclusions_and_what_was_seen(odd: OddServed, asking: Asking, step: int) -> None:
+    for user in (*odd.shop.odd[::step], *SELDOM):
         eligible = odd.shop.eligible(user)
         for category in ("A1", "i1", "A", "B", "root", "none"):
             found = asking.list(user, k=500, category=category, explain="none")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,12 @@ WAY = r"(u\d+) has (Song i\d+), which somebody has, who has (Song i\d+)"
 Try = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def tried(served: Served, tmp_path: Path) -> Try:
-    """Tries a meta-path of a name: the document that is printed."""
+@pytest.fixture(scope="module")
+def tried(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Try:
+    """Tries a meta-path of a name, once: the document that is printed."""
+    tmp_path = tmp_path_factory.mktemp("tried")
 
+    @cache
     def run(name: str, text: str, drawn: str = "") -> dict[str, Any]:
         file = tmp_path / "metapaths" / f"{name}.cypher"
         for folder, content in (("metapaths", text), ("explain", drawn)):

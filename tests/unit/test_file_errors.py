@@ -3,8 +3,6 @@
 import errno
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from recsvc.errors import SettingsError, file_error
 from recsvc.recommend.write_counters import WriteCounters
 from recsvc.service.keys import KeyFile
 from recsvc.service.listening import check_address
+from tests.conftest import recsvc
 from tests.faults.small_disk import small_disk
 
 REJECTED = Rejected("interactions.csv", 2, "user_id", "empty", "x" * 10_000, "interactions")
@@ -81,18 +80,13 @@ def test_numbers_of_writes_are_refused_room_before_anything_is_written(tmp_path:
         write_counters.close()
 
 
-def test_a_command_on_a_full_disk_ends_with_one_line(tmp_path: Path) -> None:
+def test_a_command_on_a_full_disk_ends_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECSVC_HOME", str(tmp_path))
     with small_disk(tmp_path, megabytes=1) as disk:
         disk.fill()
-
-        def create() -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [sys.executable, "-m", "recsvc", "keys", "create", "shop"],
-                env={**os.environ, "RECSVC_HOME": str(tmp_path)},
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-
-        told = create()
+        told = recsvc("keys", "create", "shop")
         assert told.returncode == 1
         assert told.stderr.startswith("recsvc: ")
         assert told.stderr.count("\n") == 1
@@ -100,4 +94,4 @@ def test_a_command_on_a_full_disk_ends_with_one_line(tmp_path: Path) -> None:
         assert str(tmp_path / "keys.json") in told.stderr
         assert not KeyFile(tmp_path / "keys.json").was_made  # else nobody would be answered
         disk.make_room()
-        assert create().returncode == 0
+        assert recsvc("keys", "create", "shop").returncode == 0

@@ -2,24 +2,24 @@
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
+import pytest
+
 from recsvc.private_files import narrow
+from tests.conftest import recsvc
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_command_makes_private_files(tmp_path: Path) -> None:
+def test_a_command_makes_private_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
-    command = [sys.executable, "-m", "recsvc", "keys", "create", "app"]
-    environment = {**os.environ, "RECSVC_HOME": str(home)}
+    monkeypatch.setenv("RECSVC_HOME", str(home))
     wide = os.umask(0)
     try:
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+        assert recsvc("keys", "create", "app").returncode == 0
     finally:
         os.umask(wide)
     assert mode(home) == 0o700
@@ -55,15 +55,17 @@ def test_in_a_private_folder_nothing_is_looked_at(tmp_path: Path) -> None:
     assert mode(refreshes / "file") == 0o644
 
 
-def test_a_folder_of_somebody_else_s_files_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_of_somebody_else_s_files_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`RECSVC_HOME` may name one by mistake; empty, it names none."""
     modes = {"": 0o755, "photos": 0o1777, "photos/one.jpg": 0o644}
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.jpg").touch()
     for name, wide in modes.items():
         (tmp_path / name).chmod(wide)
-    command = [sys.executable, "-m", "recsvc", "keys", "list", "--json"]
+    monkeypatch.chdir(tmp_path)
     for home in (str(tmp_path), ""):
-        environment = {**os.environ, "RECSVC_HOME": home}
-        subprocess.run(command, env=environment, check=True, capture_output=True, cwd=tmp_path)
+        monkeypatch.setenv("RECSVC_HOME", home)
+        assert recsvc("keys", "list", "--json").returncode == 0
         assert {name: mode(tmp_path / name) for name in modes} == modes
