@@ -6,13 +6,16 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from playwright.sync_api import Page, Response, expect
 
+from loaders.gateway import Neo4jGateway
 from tests.browser.conftest import Open
 from tests.browser.reading import USER, added, asked, violations, written
+from tests.statement import statement
 from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
@@ -86,6 +89,16 @@ def test_text_of_the_graph_is_never_markup(open_page: Open, client: httpx.Client
     assert page.locator("main img").count() == 0
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(client: httpx.Client) -> Iterator[None]:
+    """No experiment runs and no scenario is there after a test, however it ended."""
+    yield
+    for kind in ("experiments", "scenarios"):
+        found = client.get(f"/v1/{kind}").json()
+        for each in [*found[kind], *found.get("unreadable", [])]:
+            client.delete(f"/v1/{kind}/{quote(each['name'], safe='')}").raise_for_status()
+
+
 WRONG = """{
   "k": 3,
   "rules": [{"kind": "pin", "item_id": "i31", "place": 0}],
@@ -123,7 +136,7 @@ def test_a_scenario_is_told_what_is_wrong_where_it_is(open_page: Open) -> None:
 def test_a_scenario_is_tried_stored_and_rolled_back(open_page: Open, client: httpx.Client) -> None:
     last = asked(client, explain="none")[-1]["item_id"]
     first = {"k": 4, "rules": [{"kind": "pin", "item_id": last, "place": 2}]}
-    page = open_page(f"?user={USER}&view=scenarios&about=front")
+    page = open_page(f"?user={USER}&view=scenarios&about=front", errors=True)
     fill(page, first)
     tried = client.post("/v1/scenarios/front/try", json={"scenario": first, "user_id": USER}).json()
     rows = page.locator(".trial li")
@@ -136,16 +149,24 @@ def test_a_scenario_is_tried_stored_and_rolled_back(open_page: Open, client: htt
     confirm(page, "Store")
     expect(page.locator(".note")).to_have_text("Stored as revision 1.")
     expect(page.locator(".status b")).to_have_text("Nothing moves")
+    # Somebody else stores one meanwhile.
+    client.put("/v1/scenarios/front", json={"k": 9}).raise_for_status()
     fill(page, {"k": 3})
     confirm(page, "Store")
-    expect(page.locator(".note")).to_have_text("Stored as revision 2.")
+    refused = page.get_by_role("alert")
+    expect(refused).to_contain_text("revision 2 is stored, and revision 1 was seen")
+    refused.get_by_role("button", name="Try again").click()
+    expect(refused).to_have_count(0)
+    expect(page.get_by_role("textbox", name="The document of")).to_have_value('{\n  "k": 3\n}')
+    confirm(page, "Store")
+    expect(page.locator(".note")).to_have_text("Stored as revision 3.")
     page.get_by_label("Revision").select_option("1")
     confirm(page, "Roll back to it")
-    expect(page.locator(".note")).to_have_text("Revision 1 is stored as revision 3.")
+    expect(page.locator(".note")).to_have_text("Revision 1 is stored as revision 4.")
     stored = client.get("/v1/scenarios/front").json()
-    assert (stored["revision"], stored["scenario"]) == (3, first)
+    assert (stored["revision"], stored["scenario"]) == (4, first)
     page.get_by_role("link", name="All scenarios").click()
-    expect(page.locator(".stored li")).to_contain_text(["front1 rule, k 4 · revision 3"])
+    expect(page.locator(".stored li")).to_contain_text(["front1 rule, k 4 · revision 4"])
     page.get_by_role("link", name="front", exact=True).click()
     confirm(page, "Delete")
     expect(page.get_by_text("Not stored yet")).to_be_visible()
@@ -197,12 +218,15 @@ def test_an_experiment_is_looked_at_and_stopped(open_page: Open, client: httpx.C
     expect(better).to_contain_text("not comparable")
     page.get_by_label("Then everybody gets").select_option("long")
     confirm(page, "Stop")
-    note = page.locator(".note:not(.bad)")
+    note = page.locator("p.note:not(.bad)")
     expect(note).to_have_text("It is stopped. Everybody gets long from now on.")
     assert client.get("/v1/experiments/blend").json()["promoted"] == "long"
     expect(page.get_by_text("stopped, long promoted")).to_be_visible()
-    for path in ("/v1/experiments/blend", "/v1/scenarios/shelf"):
-        client.delete(path).raise_for_status()
+    page.get_by_label("Then everybody gets").select_option("")
+    page.get_by_role("button", name="Change", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Change").click()
+    expect(note).to_have_text("It is stopped. Everybody gets what they would without it.")
+    assert client.get("/v1/experiments/blend").json()["promoted"] is None
 
 
 def test_an_experiment_is_begun_with_what_is_wrong_shown(
@@ -233,7 +257,7 @@ def test_an_experiment_is_begun_with_what_is_wrong_shown(
     begin({"variants": [variants[0], variants[1] | {"scenario": "nowhere"}]})
     expect(page.get_by_role("alert")).to_contain_text("No scenario 'nowhere' is stored")
     begin({"variants": variants})
-    expect(page.locator(".note:not(.bad)")).to_have_text("It runs.")
+    expect(page.locator("p.note:not(.bad)")).to_have_text("It runs.")
     expect(page.get_by_text("running")).to_be_visible()
     stored = client.get("/v1/experiments/a%2Fb").json()
     assert (stored["revision"], stored["variants"][1]["scenario"]) == (1, "shelf")
@@ -246,33 +270,53 @@ def test_an_experiment_is_begun_with_what_is_wrong_shown(
     expect(page.get_by_role("alert")).to_contain_text("revision 2 is stored, and revision 1 was")
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_text("scenario shelf, revision 2")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(editor).to_have_value(re.compile("purchase"))  # what was typed stays
     begin({"variants": variants, "kind": "purchase"}, "Begin anew")
-    expect(page.locator(".note:not(.bad)")).to_have_text("It runs.")
+    expect(page.locator("p.note:not(.bad)")).to_have_text("It runs.")
     expect(page.get_by_text("Changed meanwhile")).to_be_hidden()
     assert client.get("/v1/experiments/a%2Fb").json()["kind"] == "purchase"
+    page.get_by_text("The document", exact=True).click()
     page.get_by_role("button", name="Copy curl").click()
     copied = shlex.split(page.evaluate("navigator.clipboard.readText()"))
     assert copied[:4] == ["curl", "-X", "PUT", f"{client.base_url}/v1/experiments/a%2Fb?revision=3"]
-    assert json.loads(copied[-1]) == {"variants": variants, "kind": "purchase"}
+    assert json.loads(copied[-1]) == {"variants": variants, "kind": "purchase", "effect": 0.1}
     confirm(page, "Delete")
     expect(page.get_by_text("Not stored yet")).to_be_visible()
-    assert client.get("/v1/experiments").json() == {"experiments": []}
-    client.delete("/v1/scenarios/shelf").raise_for_status()
+    assert client.get("/v1/experiments").json() == {"experiments": [], "unreadable": []}
+
+
+TROUBLE = "experiment 'odd': variants: Field required"
+
+
+def test_an_experiment_that_cannot_be_read_is_named_and_deleted(
+    open_page: Open, client: httpx.Client, session_gateway: Neo4jGateway
+) -> None:
+    statement(session_gateway, "CREATE (:Experiment {name: 'odd', revision: 2, document: '{}'})")
+    until(lambda: client.get("/v1/experiments").json()["unreadable"])
+    page = open_page("?view=experiments", errors=True)
+    expect(page.locator(".stored li")).to_have_text(
+        ["oddexperiment 'odd': variants: Field required"]
+    )
+    page.get_by_role("link", name="odd").click()
+    expect(page.locator(".status")).to_have_text(TROUBLE)
+    expect(page.get_by_role("button", name="Stop")).to_be_disabled()
+    assert violations(page) == []
+    confirm(page, "Delete")
+    expect(page.get_by_text("Not stored yet")).to_be_visible()
+    assert client.get("/v1/experiments").json()["unreadable"] == []
 
 
 LONG = "W" * 100
 
 
 @pytest.fixture
-def explored(client: httpx.Client) -> Iterator[None]:
+def explored(client: httpx.Client) -> None:
     """Everybody's lists try out items, by an experiment whose names have no space."""
     document = {"exploration": {"share": 0.5, "within": 10, "by": "uniform", "kind": "click"}}
     client.put(f"/v1/scenarios/{LONG}", json=document).raise_for_status()
     variants = [{"name": LONG[:-1] + end, "share": 0.5, "scenario": LONG} for end in "AB"]
     client.put(f"/v1/experiments/{LONG}", json={"variants": variants}).raise_for_status()
-    yield
-    client.delete(f"/v1/experiments/{LONG}").raise_for_status()
-    client.delete(f"/v1/scenarios/{LONG}").raise_for_status()
 
 
 @pytest.mark.usefixtures("explored")

@@ -18,6 +18,8 @@ import { go } from './state.js';
  *   difference: Difference | null}} Result
  * @typedef {{value: string, variants: Result[], sample_ratio_p_value: number, mismatch: boolean}} Part
  * @typedef {{kind: string, name: string, number: number, at: string}} Change
+ * @typedef {{name: string, trouble: string}} Unreadable
+ * @typedef {{experiments: Experiment[], unreadable: Unreadable[]}} Every
  */
 
 const LONGEST_NAME = 100;
@@ -41,7 +43,7 @@ export function experiments(place, _ending, { about }) {
 function all(place) {
   const body = h('div', { class: 'list' }, h('p', { class: 'none' }, 'Reading…'));
   const name = h('input', { type: 'text', required: true, maxlength: LONGEST_NAME, autocomplete: 'off' });
-  const begin = h('form', { class: 'controls', onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); go({ about: name.value.trim() }); } },
+  const begin = h('form', { class: 'controls', onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); if (name.value.trim()) go({ about: name.value.trim() }); } },
     labelled('A new one', name), h('button', {}, 'Write it'));
   replace(place, h('section', { class: 'panel' },
     h('div', { class: 'heading' }, h('h2', {}, 'Experiments'), begin),
@@ -49,8 +51,8 @@ function all(place) {
 
   async function load() {
     try {
-      const { experiments: found } = /** @type {{experiments: Experiment[]}} */ (await get('v1/experiments'));
-      replace(body, found.length ? listOf(found) : h('p', { class: 'none' }, 'There is none.'));
+      const { experiments: found, unreadable } = /** @type {Every} */ (await get('v1/experiments'));
+      replace(body, found.length + unreadable.length ? listOf(found, unreadable) : h('p', { class: 'none' }, 'There is none.'));
     } catch (error) {
       replace(body, trouble(error, load));
     }
@@ -58,11 +60,13 @@ function all(place) {
   load();
 }
 
-/** @param {Experiment[]} found */
-const listOf = (found) => h('ul', { class: 'stored' }, found.map((each) => h('li', {},
+/** @param {Experiment[]} found @param {Unreadable[]} unreadable */
+const listOf = (found, unreadable) => h('ul', { class: 'stored' }, found.map((each) => h('li', {},
   linkTo({ about: each.name }, each.name), stateOf(each),
   h('small', {}, 'began ', timeOf(each.began_at), ` · lists ${listsOf(each)} · `,
-    each.variants.map(({ name, share }) => `${name} ${percent(share)}`).join(', ')))));
+    each.variants.map(({ name, share }) => `${name} ${percent(share)}`).join(', ')))),
+unreadable.map(({ name, trouble: why }) => h('li', {},
+  linkTo({ about: name }, name), h('small', {}, h('span', { class: 'state failed' }, why)))));
 
 /** @param {Experiment} experiment */
 function stateOf({ stopped_at: stopped, promoted, promoted_until: until }) {
@@ -103,28 +107,33 @@ function one(place, name) {
     h('section', { class: 'panel' }, fold), outcome));
   /** What is stored; null where nothing is. @type {Experiment | null} */
   let known = null;
+  /** What is stored and cannot be read. @type {Unreadable | null} */
+  let broken = null;
   let stored = '';
 
   /** The request that has it run. @returns {{method: string, path: string}} */
-  const asked = () => ({ method: 'PUT', path: experimentOf(name, known?.revision ?? 0) });
+  const asked = () => ({ method: 'PUT', path: experimentOf(name, broken ? undefined : known?.revision ?? 0) });
 
   async function load() {
     try {
-      const { experiments: found } = /** @type {{experiments: Experiment[]}} */ (await get('v1/experiments'));
+      const { experiments: found, unreadable } = /** @type {Every} */ (await get('v1/experiments'));
       known = found.find((each) => each.name === name) ?? null;
+      broken = unreadable.find((each) => each.name === name) ?? null;
     } catch (error) {
-      replace(said, trouble(error, load));
+      replace(said, trouble(error, again));
       return;
     }
-    ending.hidden = outcome.hidden = known === null;
-    fold.open = known === null;
+    outcome.hidden = known === null;
+    ending.hidden = known === null && broken === null;
+    stop.disabled = promote.disabled = known === null;
     begin.disabled = false;
     begin.textContent = known === null ? 'Begin' : 'Begin anew';
     const text = JSON.stringify(known === null ? FIRST : documentOf(known), null, 2);
     if (editor.read() === stored) editor.write(text); // what was typed stays
     stored = text;
-    if (known === null) replace(status, 'Not stored yet');
-    else await show(known);
+    if (known === null || editor.read() !== text) fold.open = true;
+    if (known !== null) await show(known);
+    else replace(status, broken === null ? 'Not stored yet' : h('span', { class: 'state failed' }, broken.trouble));
   }
 
   /** @param {Experiment} experiment */
@@ -134,7 +143,6 @@ function one(place, name) {
     replace(promote, h('option', { value: '' }, 'no variant'), variants.map((each) => h('option', { value: each.name }, each.name)));
     promote.value = (!until && promoted) || '';
     stop.textContent = stopped === null ? 'Stop' : 'Change';
-    stop.disabled = false;
     kind.value ||= experiment.kind;
     await results();
   }
@@ -163,7 +171,11 @@ function one(place, name) {
     if (experiment === undefined) return;
     const then = known === null ? 'From now on users are answered by its variants.' : 'From now on users are answered by these variants. Its results begin anew.';
     if (!await confirmed(`${known === null ? 'Begin' : 'Begin anew'} ${name}?`, then, 'Begin')) return;
-    await change(() => answer({ ...asked(), body: experiment }), 'It runs.', (error) => editor.refused(error, 1));
+    await change(async () => {
+      await answer({ ...asked(), body: experiment });
+      stored = editor.read();
+      fold.open = false;
+    }, 'It runs.', (error) => editor.refused(error, 1));
   }
 
   async function end() {
@@ -179,12 +191,18 @@ function one(place, name) {
     await change(() => answer({ method: 'DELETE', path: experimentOf(name) }), `${name} is deleted.`);
   }
 
+  /** Show what is stored now in the place of what went wrong. */
+  function again() {
+    replace(said);
+    load();
+  }
+
   /** @param {() => Promise<any>} ask @param {string} text @param {(error: unknown) => boolean} refused whether it shows what is wrong. */
   async function change(ask, text, refused = () => false) {
     try {
       await ask();
     } catch (error) {
-      replace(said, !refused(error) && trouble(error, load));
+      replace(said, !refused(error) && trouble(error, again));
       return;
     }
     replace(said, h('p', { class: 'note' }, text));

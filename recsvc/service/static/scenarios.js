@@ -41,7 +41,7 @@ export function scenarios(place, ending, { about, user }) {
 function all(place) {
   const body = h('div', { class: 'list' }, h('p', { class: 'none' }, 'Reading…'));
   const name = h('input', { type: 'text', required: true, maxlength: LONGEST_NAME, autocomplete: 'off' });
-  const begin = h('form', { class: 'controls', onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); go({ about: name.value.trim() }); } },
+  const begin = h('form', { class: 'controls', onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); if (name.value.trim()) go({ about: name.value.trim() }); } },
     labelled('A new one', name), h('button', {}, 'Write it'));
   replace(place, h('section', { class: 'panel' },
     h('div', { class: 'heading' }, h('h2', {}, 'Scenarios'), begin),
@@ -199,8 +199,14 @@ function one(place, ending, name, first) {
       say(text);
       await load();
     } catch (error) {
-      replace(said, !editor.refused(error, 1) && trouble(error));
+      replace(said, !editor.refused(error, 1) && trouble(error, again));
     }
+  }
+
+  /** Show what is stored now in the place of what went wrong; what was typed stays. */
+  function again() {
+    replace(said);
+    load();
   }
 
   load();
