@@ -30,6 +30,8 @@ Features = Mapping[str, float]
 """What is known of an item that is tried out, by name."""
 
 _DRAWS: Final = 256
+_MOST: Final = 65_504.0
+"""Largest feature of a log, either way: an id keeps no larger one."""
 _UNSURE: Final = 1.0
 """Alpha of LinUCB: standard deviations that a reward may be above what it is expected to be."""
 
@@ -97,9 +99,9 @@ class LinearRewards:
 
 
 def feature_rows(items: Sequence[Features], names: Sequence[str]) -> Candidates:
-    """The features of some items, a row for each."""
+    """The features of some items, a row for each; what was put into the log by hand is cut."""
     rows = [[item.get(name, 0.0) for name in names] for item in items]
-    return np.array(rows, np.float64).reshape(len(items), len(names))
+    return np.clip(np.array(rows, np.float64), -_MOST, _MOST).reshape(len(items), len(names))
 
 
 def _uniform(features: Candidates, _: LinearRewards) -> Chances:

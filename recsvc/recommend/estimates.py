@@ -261,4 +261,5 @@ def _at(items: Sequence[str], position: int) -> str | None:
 
 def _numbers(names: Sequence[str]) -> Int64[NDArray[np.int64], " n"]:
     """A number for each name, from 0 without a gap."""
-    return np.unique(np.array(names), return_inverse=True)[1].astype(np.int64)
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    return np.array([numbers[name] for name in names], np.int64)

@@ -157,7 +157,7 @@ class OutcomeLog:
         log = await store.logged_places(name, kind, since_days(LOG_DAYS), MOST_LOGGED)
         if len({each.user_id for each in log}) < LEAST_USERS:
             return None
-        log = _of_some_users(log)
+        log = of_some_users(log)
         asked = ResolvedQuery(RecommendationQuery(scenario=name).under(plan.document), plan)
         askers = AskerReader(store, self.events, OutcomeSettings(), self.max_evidence)
         answers = Answers(store, TextSettings(), RecommendationIds())
@@ -184,7 +184,7 @@ def exploring_scenarios(gateway: Gateway) -> list[CurrentScenario]:
     return explores[:_MOST_SCENARIOS]
 
 
-def _of_some_users(log: Sequence[LoggedPlace]) -> list[LoggedPlace]:
+def of_some_users(log: Sequence[LoggedPlace]) -> list[LoggedPlace]:
     """The places of at most 2,000 users: those whose ids have the lowest hashes."""
     users = sorted({each.user_id for each in log})
     hashes = id_numbers(users).view("u8").tolist()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,22 @@ from loaders.gateway import Neo4jGateway
 from loaders.parts import stored_parts
 from recsvc.errors import GateError
 from recsvc.experiments.off_policy import PolicyValue
+from recsvc.graph.outcome_store import LoggedPlace
+from recsvc.graph.store import Store
+from recsvc.outcomes.recommendation_id import RecommendationIds
+from recsvc.phrases import TextSettings
+from recsvc.recommend.answers import Answers
+from recsvc.recommend.asker_reader import AskerReader
 from recsvc.recommend.batch import batch_evidence, recommend_all
-from recsvc.recommend.estimates import Estimates
+from recsvc.recommend.estimates import Estimates, other_lists
+from recsvc.recommend.query import RecommendationQuery
+from recsvc.recommend.resolved_query import ResolvedQuery
 from recsvc.refresh.log_comparison import LogComparison, OutcomeLog, exploring_scenarios
 from recsvc.refresh.page import refresh_page
 from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_journal import read_manifest
 from recsvc.scenarios.stored import CurrentScenario
-from recsvc.settings import load_settings
+from recsvc.settings import OutcomeSettings, load_settings
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot
 from tests.conftest import Served
@@ -94,10 +103,58 @@ def test_the_planted_worse_version_is_found(served: Served) -> None:
         assert found.undecided is None
         assert "'front'" in (found.worse or "")
         assert "fewer outcomes 'buy'" in (found.worse or "")
+        old = "SET o.at = datetime() - duration({days: $days}), o.answered_at = o.at"
+        statement(gateway, f"MATCH (o:Outcome) {old}", days=31)
+        assert log.compared(popular, now, scenarios) == []
+        statement(gateway, f"MATCH (o:Outcome) {old}", days=29)
         statement(gateway, "MATCH (o:Outcome) WHERE o.user_id >= 'u3' DELETE o")
         assert log.compared(popular, now, scenarios) == []
     finally:
         statement(gateway, CLEAN)
+
+
+def test_scenarios_that_explore_are_compared_20_at_most(served: Served) -> None:
+    plant = """
+        UNWIND range(10, 34) AS n
+        CREATE (:Scenario {
+          name: 's' + n, revision: 1, at: datetime(),
+          document: CASE n WHEN 10 THEN '{"k": 5}' WHEN 11 THEN '{' ELSE $explores END})
+        """
+    statement(served.gateway, plant, explores=EXPLORES)
+    found = [each.stored.name for each in exploring_scenarios(served.gateway)]
+    statement(served.gateway, CLEAN)
+    assert found == [f"s{n}" for n in range(12, 32)]
+
+
+async def test_lists_are_made_from_what_was_done_before_the_first_answer(served: Served) -> None:
+    now, user = served_version(served.gateway, served.report), "u1"
+    best, moment = lists_of(now, served.gateway)[user][0], datetime.now(UTC)
+    store = Store(served.address, timeout_seconds=30.0)
+    askers = AskerReader(store, load_settings().events, OutcomeSettings(), 1000)
+    answers = Answers(store, TextSettings(), RecommendationIds())
+    await store.open()
+
+    async def listed(*days_ago: int, **more: Any) -> bool:
+        at = [moment - timedelta(days=days) for days in days_ago]
+        log = [LoggedPlace(f"r{n}", user, "i1", 5, 1.0, one, 0.0) for n, one in enumerate(at)]
+        asked = ResolvedQuery(RecommendationQuery(), **more)
+        found = await other_lists(log, now, asked, store=store, askers=askers, answers=answers)
+        return best in found.get(user, ())
+
+    both = "MATCH (u:User {user_id: $user}), (i:Item {item_id: $item}) "
+    did = "CREATE (u)-[:INTERACTED {event: 'listen', last_at: datetime() - duration('P2D')}]->(i)"
+    undo = "MATCH (u:User {user_id: $user})-[r:INTERACTED]->(:Item {item_id: $item}) DELETE r"
+    statement(served.gateway, both + did, user=user, item=best)
+    try:
+        assert await listed(3)
+        assert not await listed(1)
+        assert await listed(3, 1)
+        assert await listed(1, 3)
+        # What lacks something is not what would have been shown.
+        assert not await listed(3, degraded=("scenario",))
+    finally:
+        statement(served.gateway, undo, user=user, item=best)
+        await store.close()
 
 
 class KnownLog(OutcomeLog):

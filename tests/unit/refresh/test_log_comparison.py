@@ -7,7 +7,7 @@ import pytest
 
 from recsvc.graph.outcome_store import LoggedPlace
 from recsvc.recommend.estimates import compared
-from recsvc.refresh.log_comparison import LEAST_PLACES, LogComparison
+from recsvc.refresh.log_comparison import LEAST_PLACES, LogComparison, of_some_users
 
 PLACES, USERS, AT = 3, 40, datetime(2026, 11, 1, tzinfo=UTC)
 GOOD, BAD = (
@@ -64,6 +64,26 @@ def test_a_log_that_says_little_judges_nothing(answers: int, chance: float, said
     assert found.worse is None
     count = min(v.effective_places for v in (found.new.self_normalized, found.difference))
     assert count < LEAST_PLACES
+
+
+def place(user: str, answer: str, reward: float = 0.0) -> LoggedPlace:
+    return LoggedPlace(answer, user, "g", 1, 1.0, AT, reward)
+
+
+def test_of_many_users_the_same_2000_are_looked_at_in_whatever_order() -> None:
+    log = [place(f"u{n % 2_100}", f"{n}") for n in range(4_200)]
+    some = of_some_users(log)
+    users = {each.user_id for each in some}
+    assert (len(users), len(some)) == (2_000, 4_000)
+    assert {each.user_id for each in of_some_users(log[::-1])} == users
+
+
+def test_ids_that_differ_at_their_end_alone_are_two() -> None:
+    lists = {user: ["g"] for user in ("a", "a\0")}
+    found = compared([place("a", "1", 1.0), place("a\0", "2")], lists, lists)
+    assert (found.users, found.first.answers) == (2, 2)
+    # Of one user alone nothing is known of the variance.
+    assert (found.first.logged.mean, found.first.logged.high < 9.0) == (0.5, True)
 
 
 def test_alike_versions_are_not_judged() -> None:
