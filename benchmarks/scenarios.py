@@ -1,9 +1,10 @@
-"""What a scenario of five filters and rules costs in process, beside a list without one.
+"""What a scenario of five filters and rules costs in process, with an experiment that chose it.
 
     python -m benchmarks.scenarios
 
-It needs no Neo4j: what the graph says of an item is made up and costs nothing. Both lists are made
-in turns, and the medians of processor time are printed with their difference.
+It needs no Neo4j: what the graph says of an item is made up and costs nothing. Lists of 10 items
+without either and with both are made in turns, each with its `recommendation_id`, and the medians
+of processor time are printed with their difference.
 """
 
 import time
@@ -16,7 +17,11 @@ import scipy.sparse as sp
 from loaders.types import IdMap
 from recsvc.blend.blend import Blend
 from recsvc.evidence import Evidence, EvidenceNode
+from recsvc.experiments.document import Experiment, Variant
+from recsvc.graph.experiment_store import StoredExperiment
 from recsvc.graph.rows import LiveItem
+from recsvc.outcomes.recommendation_id import Origin, RecommendationIds
+from recsvc.recommend.experiments import KnownExperiment, Trials
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.ruled_list import RuledListing
@@ -66,13 +71,21 @@ def told(row: int, plan: Plan) -> LiveItem:
     return LiveItem(None, True, False, met, ((f"b{brand}",),) * len(plan.groups), ())
 
 
+def made_trials() -> Trials:
+    """An experiment whose variants are both made under the scenario."""
+    variants = [Variant(name=name, share=0.5, scenario="front") for name in ("a", "b")]
+    document = Experiment(variants=variants)
+    stored = StoredExperiment("blend", 1, None, None, None, None)
+    return Trials({"blend": KnownExperiment(stored, document, document.assignment("blend"))})
+
+
 def main() -> None:
     """Print the medians."""
     snapshot = made_snapshot()
     nodes = tuple(EvidenceNode("item", f"i{n:05}", 1.0) for n in range(50))
     asker, query = Asker("u", Evidence(nodes)), RecommendationQuery()
     scenario = Scenario.model_validate(DOCUMENT)
-    depth = [0]
+    depth, ids, trials = [0], RecommendationIds(), made_trials()
     items = [told(row, plan_of(scenario, datetime.now(UTC))) for row in range(N_ITEMS)]
 
     def plain() -> None:
@@ -80,14 +93,20 @@ def main() -> None:
         rows = listing.assume()
         listing.exact()
         listing.settle(rows, [items[row] for row in rows.tolist()])
+        ids.issue(ids.contents(Origin(3, "u"), snapshot.items[:10]))
 
     def ruled() -> None:
+        asked = trials.under("u", query)
+        assert asked.variant is not None
+        used = asked.variant
         plan = plan_of(scenario, datetime.now(UTC), depth=depth)
-        listing = RuledListing(snapshot, asker, query, None, plan)
+        listing = RuledListing(snapshot, asker, asked.under(scenario), None, plan)
         while len(rows := listing.unsure()):
             listing.settle(rows, [items[row] for row in rows.tolist()])
         listing.exact()
         listing.notes()
+        of = Origin(3, "u", "front", 4, used.experiment, used.revision, used.name)
+        ids.issue(ids.contents(of, snapshot.items[:10]))
 
     spent_by: tuple[list[float], list[float]] = ([], [])
     for _ in range(TIMES):
@@ -96,7 +115,7 @@ def main() -> None:
             make()
             spent.append((time.process_time() - began) * 1000)
     without, under = (median(spent[10:]) for spent in spent_by)
-    print(f"without: {without:.3f} ms, under a scenario: {under:.3f} ms")
+    print(f"without: {without:.3f} ms, under an experiment and its scenario: {under:.3f} ms")
     print(f"more: {under - without:.3f} ms, {under / without:.2f} times")
 
 
