@@ -37,6 +37,8 @@ MAX_PROPERTIES: Final = 200
 """Most further properties of a node in one request."""
 MAX_NAME_CHARACTERS: Final = 512
 """Longest name of a property."""
+MAX_DOCUMENT_NAME: Final = 100
+"""Longest name of a scenario or an experiment: each `recommendation_id` has it."""
 MAX_CELL_CHARACTERS: Final = 131_072
 """Longest text in a cell of a table."""
 MAX_READ_CHARACTERS: Final = 20_000

@@ -15,8 +15,11 @@ CALL (e) {
 }
 WITH e, running, others, datetime.realtime() AS now
 FOREACH (_ IN CASE WHEN running IS NULL AND coalesce($seen = e.revision, true) THEN [1] ELSE [] END |
-  SET e.stopped_at = coalesce(e.stopped_at, now), e.promoted = $promoted
+  SET e.stopped_at = CASE WHEN e.stopped_at IS :: ZONED DATETIME AND 1 < e.stopped_at.year < 9999
+        THEN e.stopped_at ELSE now END,
+      e.promoted = $promoted
   REMOVE e.promoted_until
   FOREACH (other IN others | SET other.promoted_until = now))
-RETURN running, e.name AS name, e.revision AS revision, e.document AS document, e.at AS at,
+RETURN running, e.name AS name, e.revision AS revision, e.document AS document,
+       CASE WHEN e.at IS :: ZONED DATETIME AND 1 < e.at.year < 9999 THEN e.at END AS at,
        e.stopped_at AS stopped_at, e.promoted AS promoted, e.promoted_until AS promoted_until

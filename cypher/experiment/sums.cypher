@@ -1,7 +1,8 @@
 // Sums over the users of each variant of a revision of an experiment, n being how many items a user
 // was shown and y how many of these the kind of outcome followed for; by the value of a property of
-// users, where one is named: of the `limit` values with the most users, and `values` is how many
-// there are. No outcome of this revision is from before `since`, in seconds since 1970.
+// users, where one is named, of which the first 100 characters count: of the `limit` values with the
+// most users, and `values` is how many there are. No outcome of this revision is from before `since`,
+// in seconds since 1970.
 // mode: read
 // params: name: str, revision: int, kind: str, segment: str, since: int, limit: int
 // returns: variant: str, value: str, values: int, users: int, responding: int, shown: float, followed: float, shown_squared: float, shown_followed: float, followed_squared: float
@@ -16,7 +17,7 @@ WHERE 'impression' IN kinds
 WITH variant, user_id, count(*) AS n, sum(CASE WHEN $kind IN kinds THEN 1.0 ELSE 0.0 END) AS y
 OPTIONAL MATCH (user:User {user_id: user_id})
 WHERE $segment <> ''
-WITH variant, n, y, coalesce(nullIf(toStringOrNull(user[$segment]), 'NaN'), '') AS value
+WITH variant, n, y, left(coalesce(nullIf(toStringOrNull(user[$segment]), 'NaN'), ''), 100) AS value
 WITH variant, value, {users: count(*), responding: sum(CASE WHEN y > 0.0 THEN 1 ELSE 0 END),
      shown: toFloat(sum(n)), followed: sum(y), shown_squared: toFloat(sum(n * n)),
      shown_followed: sum(n * y), followed_squared: sum(y * y)} AS sums

@@ -3,12 +3,12 @@
 // params: limit: int, longest: int
 // returns: name: str, revision: int, document: str, at: datetime
 MATCH (s:Scenario)
-WHERE s.name IS :: STRING NOT NULL AND s.revision IS :: INTEGER NOT NULL
+WHERE s.name IS :: STRING NOT NULL AND s.revision IS :: INTEGER NOT NULL AND 1 <= s.revision <= 2147483647
 WITH s ORDER BY s.revision DESC
 WITH s.name AS name, collect(s)[0] AS newest
 RETURN name, newest.revision AS revision,
        CASE WHEN newest.document IS :: STRING AND size(newest.document) <= $longest
          THEN newest.document END AS document,
-       CASE WHEN newest.at IS :: ZONED DATETIME THEN newest.at END AS at
+       CASE WHEN newest.at IS :: ZONED DATETIME AND 1 < newest.at.year < 9999 THEN newest.at END AS at
 ORDER BY name
 LIMIT $limit

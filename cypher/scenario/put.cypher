@@ -11,7 +11,7 @@ CALL () {
   RETURN count(DISTINCT other.name) AS names
 }
 OPTIONAL MATCH (s:Scenario {name: $name})
-WHERE s.revision IS :: INTEGER NOT NULL
+WHERE s.revision IS :: INTEGER NOT NULL AND 1 <= s.revision <= 2147483647
 WITH names, s ORDER BY s.revision DESC
 WITH names, collect(s) AS stored
 WITH names, stored, coalesce(stored[0].revision, 0) + 1 AS next,

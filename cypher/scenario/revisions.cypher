@@ -3,8 +3,8 @@
 // params: name: str, longest: int
 // returns: revision: int, document: str, at: datetime
 MATCH (s:Scenario {name: $name})
-WHERE s.revision IS :: INTEGER NOT NULL
+WHERE s.revision IS :: INTEGER NOT NULL AND 1 <= s.revision <= 2147483647
 RETURN s.revision AS revision,
        CASE WHEN s.document IS :: STRING AND size(s.document) <= $longest THEN s.document END AS document,
-       CASE WHEN s.at IS :: ZONED DATETIME THEN s.at END AS at
+       CASE WHEN s.at IS :: ZONED DATETIME AND 1 < s.at.year < 9999 THEN s.at END AS at
 ORDER BY revision DESC

@@ -13,6 +13,7 @@ import orjson
 import typer
 
 from loaders.errors import TableError
+from loaders.limits import MAX_DOCUMENT_NAME
 from loaders.types import NO_PROPERTIES, PropertyNames
 from recsvc.commands import console
 from recsvc.commands.connecting import open_gateway
@@ -49,6 +50,19 @@ def file_to_write(*suffixes: str) -> Callable[[Path | None], Path | None]:
         return file
 
     return checked
+
+
+def short_name(name: str) -> str:
+    """The name of a scenario or experiment, which each `recommendation_id` has.
+
+    Raises:
+        typer.BadParameter: it is empty, or longer than the service takes.
+    """
+    if not 1 <= len(name) <= MAX_DOCUMENT_NAME:
+        raise typer.BadParameter(
+            f"expected a name of 1 to {MAX_DOCUMENT_NAME} characters, got {len(name)}"
+        )
+    return name
 
 
 def end_as_by_ctrl_c() -> None:

@@ -21,8 +21,10 @@ from recsvc.commands import console
 from recsvc.commands._shared import AsJson
 from recsvc.commands.connecting import local_neo4j, open_gateway
 from recsvc.errors import ApiKeyError, RecsvcError, RefreshError, SettingsError, file_error
+from recsvc.graph.experiment_store import EVERY, stored_experiments
 from recsvc.graph.mapping_check import check_mapping
 from recsvc.graph.version_store import all_versions
+from recsvc.recommend.experiments import trials_of
 from recsvc.refresh.options import HYBRID, refresh_options
 from recsvc.scenarios.stored import stored_scenarios
 from recsvc.service.keys import key_file
@@ -252,9 +254,18 @@ def _scenarios(gateway: Gateway) -> str:
     return f"{len(stored)} are stored" if stored else "none is stored"
 
 
+def _experiments(gateway: Gateway) -> str:
+    """Whether the stored experiments can be read."""
+    stored = stored_experiments(gateway.run(catalogue()["experiment/all"], **EVERY))
+    if amiss := trials_of(stored).unreadable:
+        raise SettingsError(f"{'; '.join(amiss.values())}: recsvc experiments put or delete")
+    return f"{len(stored)} are stored" if stored else "none is stored"
+
+
 _OF_THE_GRAPH: Mapping[str, Callable[[Gateway], str]] = {
     "neo4j": _database,
     "schema": _schema,
     "versions": _versions,
     "scenarios": _scenarios,
+    "experiments": _experiments,
 }

@@ -8,29 +8,36 @@ import typer
 from pydantic import ValidationError
 
 from recsvc.commands import console
-from recsvc.commands._shared import AsJson, SeenRevision, print_document
+from recsvc.commands._shared import AsJson, SeenRevision, print_document, short_name
 from recsvc.commands.connecting import with_engine
 from recsvc.errors import SettingsError
 from recsvc.experiments.document import Experiment
 from recsvc.experiments.sequential import Difference
 from recsvc.recommend.engine import Engine
-from recsvc.recommend.experiments import KnownExperiment, results_document, told
+from recsvc.recommend.experiments import (
+    KnownExperiment,
+    Trials,
+    listed,
+    results_document,
+    told,
+)
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import load_settings
 
+_NewName = Annotated[str, typer.Argument(callback=short_name)]
 _LEAST_WEIGHT = 0.8
 
 
 def list_(as_json: AsJson = False) -> None:
     """All experiments, by name."""
 
-    async def read(engine: Engine) -> list[KnownExperiment]:
+    async def read(engine: Engine) -> Trials:
         await engine.experiments.reload()
-        return list(engine.experiments.now.known.values())
+        return engine.experiments.now
 
-    known = with_engine(load_settings(), read)
+    found = with_engine(load_settings(), read)
     if as_json:
-        console.print_json({"experiments": [told(each) for each in known]})
+        console.print_json(listed(found))
         return
     rows = [
         (
@@ -39,12 +46,14 @@ def list_(as_json: AsJson = False) -> None:
             _state(each),
             ", ".join(f"{v.name} {v.share:g}" for v in each.document.variants),
         )
-        for each in known
+        for each in found.known.values()
     ]
     console.print_table("experiments", ("name", "revision", "state", "variants"), rows)
+    for trouble in found.unreadable.values():
+        console.say(f"{trouble}: put it anew, or delete it")
 
 
-def put(name: str, file: Path, revision: SeenRevision = None, as_json: AsJson = False) -> None:
+def put(name: _NewName, file: Path, revision: SeenRevision = None, as_json: AsJson = False) -> None:
     """Have an experiment run from now on: a JSON file as PUT /v1/experiments/NAME takes it."""
     try:
         document = Experiment.model_validate_json(file.read_bytes())

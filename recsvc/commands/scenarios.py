@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from recsvc.answer import as_document
 from recsvc.commands import console
-from recsvc.commands._shared import AsJson, SeenRevision
+from recsvc.commands._shared import AsJson, SeenRevision, short_name
 from recsvc.commands.connecting import with_engine
 from recsvc.errors import SettingsError
 from recsvc.recommend.engine import Engine
@@ -58,7 +58,7 @@ def put(
     file: _File, name: _Name = None, revision: SeenRevision = None, as_json: AsJson = False
 ) -> None:
     """Store a scenario as its next revision."""
-    scenario, name = _read(file), name or file.stem
+    scenario, name = _read(file), short_name(name or file.stem)
     made = with_engine(
         load_settings(), lambda engine: engine.scenarios.put(name, scenario, revision)
     )
@@ -69,7 +69,7 @@ def try_(file: _File, user: str, name: _Name = None, as_json: AsJson = False) ->
     """What a scenario would change for a user; nothing is stored."""
     from recsvc.recommend.scenario_trial import try_scenario
 
-    scenario, name = _read(file), name or file.stem
+    scenario, name = _read(file), short_name(name or file.stem)
     before, after, moves = with_engine(
         load_settings(), lambda engine: try_scenario(engine, name, scenario, user)
     )

@@ -6,14 +6,14 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from loaders.limits import MAX_KIND_CHARACTERS
+from loaders.limits import MAX_DOCUMENT_NAME, MAX_KIND_CHARACTERS
 from recsvc.experiments.assignment import Assignment
 
 MAX_VARIANTS = 10
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
 """Of a variant: letters, digits and `_.-`."""
-ScenarioName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+ScenarioName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DOCUMENT_NAME)]
 OutcomeName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KIND_CHARACTERS)]
 
 
@@ -44,7 +44,7 @@ class Experiment(_Part):
     """The kind of outcome that is to follow an impression."""
     scenario: ScenarioName | None = None
     """It is about the lists that are asked for under this scenario; left out, under none."""
-    effect: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] = 0.1
+    effect: Annotated[float, Field(ge=1e-4, le=10.0, allow_inf_nan=False)] = 0.1
     """The relative difference that is looked for: the interval is narrowest for such."""
 
     @model_validator(mode="after")

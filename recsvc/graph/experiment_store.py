@@ -1,16 +1,21 @@
 """What experiments read from and write to Neo4j."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from loaders.catalogue import catalogue
 from loaders.gateway import Row
+from loaders.limits import MAX_BODY_BYTES, MAX_DOCUMENT_NAME
 from recsvc.errors import ExperimentRunningError, NotFoundError, RevisionError, TooMuchError
 from recsvc.graph.transport import Transport
 
 MOST_EXPERIMENTS: Final = 100
+EVERY: Final = {
+    "limit": MOST_EXPERIMENTS, "longest": MAX_DOCUMENT_NAME, "characters": MAX_BODY_BYTES,
+}  # fmt: skip
+"""Parameters of `cypher/experiment/all.cypher`: what is longer was put by hand."""
 MOST_SEGMENTS: Final = 50
 """Results are told of so many values of a property: of those with the most users."""
 MOST_CHANGES: Final = 100
@@ -26,7 +31,8 @@ class StoredExperiment:
 
     Attributes:
         name: of the experiment.
-        revision: how often it, and those of its name that were deleted, were stored.
+        revision: how often it, and those of its name that were deleted, were stored; 0 where that
+            cannot be read.
         document: JSON; None where it cannot be read.
         at: since when it runs; None where that cannot be read.
         stopped_at: until when it ran; None where it runs.
@@ -70,8 +76,7 @@ class ExperimentStore(Transport):
         Raises:
             Neo4jError: the graph cannot be read in time.
         """
-        rows = await self._run(catalogue()["experiment/all"], limit=MOST_EXPERIMENTS)
-        return [_stored(row) for row in rows]
+        return stored_experiments(await self._run(catalogue()["experiment/all"], **EVERY))
 
     async def put_experiment(
         self, name: str, document: str, place: str, scenarios: Collection[str],
@@ -95,7 +100,7 @@ class ExperimentStore(Transport):
         """
         parameters = {
             "name": name, "document": document, "place": place, "scenarios": sorted(scenarios),
-            "seen": seen, "limit": MOST_EXPERIMENTS,
+            "seen": seen, "limit": MOST_EXPERIMENTS, "longest": MAX_DOCUMENT_NAME,
         }  # fmt: skip
         ((row,),) = await self._write([(catalogue()["experiment/put"], parameters)])
         if seen not in (None, row["stored"]):
@@ -180,6 +185,11 @@ class ExperimentStore(Transport):
             kind=kind, segment=segment or "", since=max(0, int(begun) - _EARLY_SECONDS),
             limit=MOST_SEGMENTS,
         )  # fmt: skip
+
+
+def stored_experiments(rows: Sequence[Row]) -> list[StoredExperiment]:
+    """Experiments, from rows of `cypher/experiment/all.cypher`."""
+    return [_stored(row) for row in rows]
 
 
 def _stored(row: Row) -> StoredExperiment:

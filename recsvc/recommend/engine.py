@@ -412,7 +412,7 @@ class Engine:
 
     @property
     def troubles(self) -> Mapping[str, str]:
-        """What is amiss, by part: of Neo4j, the snapshot, what was written last, the schema."""
+        """What is amiss, by part: see `/health/ready`."""
         found = dict(self._serving.troubles)
         if self._store.away:
             found.setdefault("neo4j", Neo4jAwayError.reason)
@@ -422,6 +422,8 @@ class Engine:
             found["schema"] = self._store.schema_trouble
         if self.scenarios.trouble:
             found["scenario"] = self.scenarios.trouble
+        if self.experiments.trouble:
+            found["experiment"] = self.experiments.trouble
         return found
 
     @property

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from loaders.errors import Neo4jError
 from recsvc.answer import VariantUsed
-from recsvc.errors import NotFoundError
+from recsvc.errors import ActivationError, NotFoundError
 from recsvc.experiments.assignment import Assignment
 from recsvc.experiments.document import Experiment
 from recsvc.experiments.results import Results, results
@@ -27,6 +27,7 @@ from recsvc.graph.watch import Watch
 from recsvc.recommend.query import RecommendationQuery
 
 _NOT_STOPPED = datetime.max.replace(tzinfo=UTC)
+_SHOWN = 100
 
 _log = structlog.get_logger()
 
@@ -69,9 +70,11 @@ class Trials:
 
     Attributes:
         known: by name.
+        unreadable: why the others cannot be read, by name; they make no lists.
     """
 
     known: Mapping[str, KnownExperiment] = field(default_factory=dict[str, KnownExperiment])
+    unreadable: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def under(self, user_id: str, query: RecommendationQuery) -> RecommendationQuery:
         """What a user's query is answered as: the query itself outside of any experiment.
@@ -161,13 +164,14 @@ class Experiments:
             stored = await self._store.experiments()
             if stored == self._seen:
                 return
-            known: dict[str, KnownExperiment] = {}
-            for each in stored:
-                try:
-                    known[each.name] = _known(each)
-                except ValidationError:
-                    _log.warning("a stored experiment cannot be read", experiment=each.name)
-            self._seen, self.now = stored, Trials(known)
+            self._seen, self.now = stored, trials_of(stored)
+            for name in self.now.unreadable:
+                _log.warning("a stored experiment cannot be read", experiment=name)
+
+    @property
+    def trouble(self) -> str | None:
+        """Which stored experiments cannot be read, and why; None where all can."""
+        return "; ".join(self.now.unreadable.values()) or None
 
     async def put(
         self, name: str, document: Experiment, seen: int | None = None
@@ -239,10 +243,13 @@ class Experiments:
         """An experiment as it is stored now.
 
         Raises:
-            NotFoundError: there is no such that can be read.
+            NotFoundError: there is no such.
+            ActivationError: it cannot be read.
             Neo4jError: it cannot be read in time.
         """
         await self.reload()
+        if (trouble := self.now.unreadable.get(name)) is not None:
+            raise ActivationError(f"{trouble}: put it anew, or delete it")
         if (known := self.now.known.get(name)) is None:
             raise NotFoundError(f"no experiment {name!r} is stored")
         return known
@@ -277,6 +284,24 @@ class Experiments:
         return ExperimentResults(known, found, left_out, changed)
 
 
+def trials_of(stored: Sequence[StoredExperiment]) -> Trials:
+    """What is stored, read."""
+    known: dict[str, KnownExperiment] = {}
+    unreadable: dict[str, str] = {}
+    for each in stored:
+        named = f"experiment {each.name!r}"
+        if not each.revision:
+            unreadable[each.name] = f"{named}: its revision is no whole number from 1 to 2147483647"
+            continue
+        try:
+            known[each.name] = _known(each)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part)[:_SHOWN] for part in first["loc"]) or "document"
+            unreadable[each.name] = f"{named}: {where}: {first['msg']}"
+    return Trials(known, unreadable)
+
+
 def _known(stored: StoredExperiment) -> KnownExperiment:
     document = Experiment.model_validate_json(stored.document or "")
     return KnownExperiment(stored, document, document.assignment(stored.name))
@@ -294,6 +319,12 @@ def told(known: KnownExperiment) -> dict[str, Any]:
         "promoted_until": stored.promoted_until and stored.promoted_until.isoformat(),
         **known.document.model_dump(mode="json"),
     }
+
+
+def listed(trials: Trials) -> dict[str, Any]:
+    """All experiments as JSON-ready values."""
+    unreadable = [{"name": name, "trouble": why} for name, why in trials.unreadable.items()]
+    return {"experiments": [told(each) for each in trials.known.values()], "unreadable": unreadable}
 
 
 def results_document(

@@ -66,10 +66,20 @@ class StoredExperimentDocument(Document):
     effect: float
 
 
+class UnreadableExperimentDocument(Document):
+    """An experiment that somebody edited so that it cannot be read."""
+
+    name: str
+    trouble: str
+    """Why."""
+
+
 class ExperimentsDocument(Document):
     """All experiments, by name."""
 
     experiments: list[StoredExperimentDocument]
+    unreadable: list[UnreadableExperimentDocument]
+    """They make no lists. One that is put anew or deleted can be read, or is gone."""
 
 
 class ResultsOptions(Document):
@@ -111,7 +121,8 @@ class ResultDocument(Document):
     """What came out, of all users or of those of a segment."""
 
     value: str
-    """Of the property; empty where all are together, or the users have none."""
+    """Of the property as text, its first 100 characters; empty where all are together, or the users
+    have none, NaN or a list."""
     variants: list[VariantResultDocument]
     sample_ratio_p_value: float
     mismatch: bool

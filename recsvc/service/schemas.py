@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 from loaders.limits import (
     MAX_ANSWERS,
     MAX_BATCH,
+    MAX_DOCUMENT_NAME,
     MAX_EVIDENCE,
     MAX_EXACT_FLOAT,
     MAX_ID_CHARACTERS,
@@ -117,7 +118,7 @@ SeenNumber = Annotated[int, Field(ge=0, le=2**31), BeforeValidator(_whole)]
 """The number of a revision, or 0 for none."""
 
 
-ScenarioName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+ScenarioName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DOCUMENT_NAME)]
 """The name of a scenario: short, since each `recommendation_id` has it."""
 
 

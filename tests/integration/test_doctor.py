@@ -63,7 +63,7 @@ def test_nothing_is_amiss_where_a_version_is_active(
     statement(gateway, ACTIVE, days=2)
     assert amiss() == {}
     code, out, _ = command("doctor")
-    assert (code, out.count("\nok   ")) == (0, 9)
+    assert (code, out.count("\nok   ")) == (0, 10)
     assert "ok   versions: hybrid 3, 2 days old" in out
 
 

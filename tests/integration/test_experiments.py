@@ -201,7 +201,7 @@ async def test_each_put_is_told_its_own_revision(served: Served, tmp_path: Any) 
             assert (await client.get("/v1/experiments/raced")).json() == last
         # One of its name that comes after it goes on from there.
         assert (await one.delete("/v1/experiments/raced")).status_code == 204
-        assert (await two.get("/v1/experiments")).json() == {"experiments": []}
+        assert (await two.get("/v1/experiments")).json() == {"experiments": [], "unreadable": []}
         assert (await begin(two, "raced", None, None))["revision"] == 13
     statement(served.gateway, CLEAN)
 
@@ -300,7 +300,7 @@ async def test_a_batch_is_bounded_over_all_variants_together(client: httpx.Async
 
 
 async def test_segments_are_whole_and_those_that_are_left_out_are_counted(
-    client: httpx.AsyncClient,
+    served: Served, client: httpx.AsyncClient
 ) -> None:
     await begin(client, "parts", *[None] * 10)
     await tell(client, await batch(client, USERS, 1))
@@ -308,6 +308,12 @@ async def test_segments_are_whole_and_those_that_are_left_out_are_counted(
     assert (len(found.json()["results"]), found.json()["left_out"]) == (50, 10)
     for result in found.json()["results"]:
         assert sum(each["users"] for each in result["variants"]) == 1
+    set_ = "MATCH (u:User) SET u.mixed = CASE WHEN u.user_id < 'u3' THEN 4 ELSE '4' END, "
+    long = "u.long = reduce(t = 'é', _ IN range(1, 8) | t + t) + u.user_id"
+    statement(served.gateway, set_ + long)
+    for name, value in (("mixed", "4"), ("long", "é" * 100), ("nowhere", "")):
+        found = await client.get("/v1/experiments/parts/results", params={"segment": name})
+        assert [each["value"] for each in found.json()["results"]] == [value]
     whole = (await client.get("/v1/experiments/parts/results")).json()
     assert (len(whole["results"]), whole["left_out"]) == (1, 0)
     assert await shown(client, "parts") == 60

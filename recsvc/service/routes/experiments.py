@@ -3,10 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator
 from starlette.responses import Response
 
-from recsvc.recommend.experiments import results_document, told
+from recsvc.recommend.experiments import listed, results_document, told
 from recsvc.service.experiment_schemas import (
     ExperimentIn,
     ExperimentsDocument,
@@ -17,12 +17,12 @@ from recsvc.service.experiment_schemas import (
 )
 from recsvc.service.problems import described
 from recsvc.service.routes import EngineDep, SeenRevision, decoded, json_response
+from recsvc.service.schemas import ScenarioName
 
 router = APIRouter(tags=["experiments"])
 
 ExperimentName = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=100),
+    ScenarioName,
     BeforeValidator(decoded),
     Path(alias="name", description="Any characters, percent-encoded."),
 ]
@@ -33,8 +33,7 @@ ExperimentName = Annotated[
 async def list_experiments(engine: EngineDep) -> Response:
     """All experiments, by name."""
     await engine.experiments.reload()
-    known = engine.experiments.now.known.values()
-    return json_response({"experiments": [told(each) for each in known]})
+    return json_response(listed(engine.experiments.now))
 
 
 @router.put(
@@ -52,7 +51,7 @@ async def put_experiment(
 @router.get(
     "/v1/experiments/{name}",
     response_model=StoredExperimentDocument,
-    responses=described(404, 422, 503),
+    responses=described(404, 409, 422, 503),
 )
 async def get_experiment(name: ExperimentName, engine: EngineDep) -> Response:
     """An experiment, and whether it runs."""
@@ -79,7 +78,7 @@ async def stop_experiment(name: ExperimentName, body: StopIn, engine: EngineDep)
 @router.get(
     "/v1/experiments/{name}/results",
     response_model=ResultsDocument,
-    responses=described(404, 422, 503),
+    responses=described(404, 409, 422, 503),
 )
 async def get_results(
     name: ExperimentName, options: Annotated[ResultsOptions, Query()], engine: EngineDep

@@ -66,6 +66,7 @@ async def test_results_are_what_the_openapi_document_says(
         ({"variants": [{"name": "a", "share": 0}, {"name": "b", "share": 1}]},
          ["body", "variants", 0, "share"]),
         ({**BODY, "effect": 0}, ["body", "effect"]),
+        ({**BODY, "effect": 1e-200}, ["body", "effect"]),
         ({**BODY, "shares": [1]}, ["body", "shares"]),
     ],
 )  # fmt: skip
