@@ -155,7 +155,7 @@ def test_a_scenario_is_tried_stored_and_rolled_back(open_page: Open, client: htt
     confirm(page, "Store")
     refused = page.get_by_role("alert")
     expect(refused).to_contain_text("revision 2 is stored, and revision 1 was seen")
-    refused.get_by_role("button", name="Try again").click()
+    refused.get_by_role("button", name="Look again").click()
     expect(refused).to_have_count(0)
     expect(page.get_by_role("textbox", name="The document of")).to_have_value('{\n  "k": 3\n}')
     confirm(page, "Store")
@@ -268,7 +268,7 @@ def test_an_experiment_is_begun_with_what_is_wrong_shown(
     page.get_by_text("The document", exact=True).click()
     begin({"variants": variants, "kind": "purchase"}, "Begin anew")
     expect(page.get_by_role("alert")).to_contain_text("revision 2 is stored, and revision 1 was")
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Look again").click()
     expect(page.get_by_text("scenario shelf, revision 2")).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(editor).to_have_value(re.compile("purchase"))  # what was typed stays

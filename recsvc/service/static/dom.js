@@ -100,7 +100,7 @@ export function trouble(error, again) {
   const { status } = /** @type {{status?: number}} */ (error);
   return h('div', { class: 'note bad', role: 'alert' },
     h('p', {}, text),
-    again && h('button', { type: 'button', onclick: again }, 'Try again'),
+    again && h('button', { type: 'button', onclick: again }, status === 409 ? 'Look again' : 'Try again'),
     (status === 401 || status === 403) && h('button', { type: 'button', onclick: wantKey }, status === 401 ? 'Enter a key' : 'Use another key'));
 }
 
