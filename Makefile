@@ -41,13 +41,14 @@ test: compiling lint types together
 
 compiling: $(VENV)/.ready
 	@$(BIN)/coverage erase
-	$(PYTEST) $(COVERAGE) -m "not long" $(COMPILING)
+	$(PYTEST) $(COVERAGE) $(EXAMPLES) -m "not long" $(COMPILING)
 
 together: compiling
-	$(PYTEST) $(COVERAGE) --numprocesses 3 --dist loadscope --no-loadscope-reorder -m "not long" $(addprefix --ignore=,$(COMPILING))
+	$(PYTEST) $(COVERAGE) $(EXAMPLES) --numprocesses 3 --dist loadscope --no-loadscope-reorder -m "not long" $(addprefix --ignore=,$(COMPILING))
 
 # Counting lines makes every test slower.
 test-all: COVERAGE := --cov --cov-append --cov-report=
+test-all: EXAMPLES := --hypothesis-profile thorough
 test-all: test
 	$(PYTEST) $(COVERAGE) -m long --timeout 3600
 	$(BIN)/coverage report --skip-covered

@@ -299,6 +299,7 @@ EVIDENCE = {
 }
 
 
+@on_later_lines_long
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_paths_add_up_to_the_strength_and_a_limit_keeps_the_strongest(
     gateway: Neo4jGateway, name: str
@@ -362,6 +363,7 @@ def test_odd_category_weights_do_no_harm(
     assert rows[0, 2] > 0
 
 
+@on_later_lines_long
 @pytest.mark.parametrize("hostile", HOSTILE_IDS, ids=ascii)
 def test_pasted_query_reads_the_ids_and_draws_the_paths(
     gateway: Neo4jGateway, session: neo4j.Session, hostile: str

@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
@@ -16,7 +16,7 @@ from loaders.schema import apply_schema, schema_items
 from loaders.types import EmbeddingTable, IdMap
 from loaders.writeback import Version, write_vectors
 from recsvc.graph.store import Store
-from tests.conftest import on_later_lines_long, running_service
+from tests.conftest import on_later_lines_long, own_client, running_service
 from tests.indexes import make_indexes
 
 pytestmark = pytest.mark.neo4j
@@ -166,16 +166,21 @@ def test_services_on_an_empty_neo4j_count_each_event_once(
 ) -> None:
     """Two processes, no `ingest` ever, and many posts of the same events at once."""
     events = [{"event_id": f"e{n}", "user_id": f"u{n % 3}", "item_id": "i"} for n in range(10)]
-    log, started = tmp_path / "serve.log", ("--workers", "2")
-    with running_service(environment, log, *started, until="/health/live") as service:
+    with ExitStack() as running:
+        services = [
+            running.enter_context(
+                running_service(environment, tmp_path / f"{number}.log", until="/health/live")
+            )
+            for number in range(2)
+        ]
 
-        def post(_number: int) -> int:
-            with httpx.Client(base_url=service.client.base_url, timeout=60) as client:
+        def post(number: int) -> int:
+            with own_client(services[number % 2]) as client:
                 return client.post("/v1/events", json={"events": events}).status_code
 
         with ThreadPoolExecutor(8) as pool:
             assert set(pool.map(post, range(40))) == {200}
-        assert service.client.get("/v1/items?search=nothing").status_code == 200
+        assert services[0].client.get("/v1/items?search=nothing").status_code == 200
     assert bare.run(COUNTS) == [{"users": 3, "items": 1, "events": 10}]
     assert len(indexes(bare)) == len(schema_items())
 
