@@ -73,6 +73,7 @@ def served(
 def client(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """The running service."""
     more = {"RECSVC_ANSWER_CACHE_SECONDS": "0", "RECSVC_MAX_EVIDENCE": str(MANY)}
+    more |= {"RECSVC_REQUEST_TIMEOUT_SECONDS": "30"}  # where the machine is busy, answers are whole
     log = tmp_path_factory.mktemp("log") / "serve.log"
     with running_service({**served.environment, **more}, log) as service:
         yield service.client

@@ -336,7 +336,7 @@ def test_what_is_tried_out_is_what_is_explained(open_page: Open) -> None:
     lists = [one.json()["items"] for one in responses]
     assert [len(items) for items in lists] == [10, 10, 100, 10, 10]
     first, *others = [
-        [item["item_id"] for item in items if "tried out" in item.get("placed_by", "")]
+        [item["item_id"] for item in items if "tried out with" in item.get("placed_by", "")]
         for items in lists
     ]
     assert others[:2] == [first, first]
