@@ -1,7 +1,8 @@
 """The project's explanations beside SHAP, LIME, GNNExplainer, PGExplainer, ACCENT and GREASE.
 
     python benchmarks/explanations_compared.py [lastfm|ml-100k] [--scorer lightgcn|hybrid]
-                                               [--users 500] [--seed 0] [--data DIR] [--save FILE]
+                                               [--users 500] [--seed 0] [--quick]
+                                               [--data DIR] [--save FILE]
 
 All explain the same items of the same lists of the same scorer, fitted on the training part of a
 data set: LightGCN alone, linear in a user's items; or the blend that is served, which is no graph
@@ -9,6 +10,8 @@ network, so that GNNExplainer and PGExplainer have nothing to explain. One item 
 each user is drawn. A method that gives an order of the evidence takes the shortest beginning of it
 without which the item leaves the ten best, of five pieces at most; asking the scorer for that is
 part of its time. Whatever a method claims is checked by scoring all items again.
+
+`--quick` compares the project and the ACCENT-like search alone.
 
 `--save` writes a line for each explanation as it is made, and goes on from what is there. It needs
 shap and lime: pip install --constraint constraints.txt '.[benchmarks]'.
@@ -85,6 +88,7 @@ def main() -> None:
     parser.add_argument("--scorer", choices=("lightgcn", "hybrid"), default="lightgcn")
     parser.add_argument("--users", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="the project and ACCENT-like alone")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--save", type=Path, metavar="FILE")
     given = parser.parse_args()
@@ -99,8 +103,10 @@ def main() -> None:
     users, others = order[: given.users], order[given.users :][:TRAINED_ON]
     started = time.perf_counter()
     trained_on = [scorer.case(user, np.random.default_rng(user)) for user in others.tolist()]
-    methods = _methods(scorer, given.seed, trained_on)
-    if scorer.signal is not None:
+    methods = {PROJECT: by_project(scorer), "ACCENT-like": by_accent(scorer)}
+    if not given.quick:
+        methods |= _others(scorer, given.seed, trained_on)
+    if "PGExplainer" in methods:
         print(f"PGExplainer learned for {time.perf_counter() - started:.1f} s", flush=True)
     _warm(methods, trained_on[0])
     rows = _explained(scorer, methods, users.tolist(), given.save)
@@ -111,10 +117,8 @@ def main() -> None:
     _print(rows, list(methods))
 
 
-def _methods(scorer: Scorer, seed: int, trained_on: list[Case]) -> dict[str, Method]:
+def _others(scorer: Scorer, seed: int, trained_on: list[Case]) -> dict[str, Method]:
     methods = {
-        PROJECT: by_project(scorer),
-        "ACCENT-like": by_accent(scorer),
         "GREASE-like": by_grease(scorer),
         "SHAP": by_shap(scorer),
         "LIME": by_lime(scorer, seed),

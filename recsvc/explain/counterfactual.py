@@ -1,11 +1,11 @@
 """What an item owes to a few pieces of evidence: without them it would not be in the list. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
@@ -14,7 +14,9 @@ LARGEST_SET = 5
 """Most pieces of evidence in a counterfactual."""
 
 _PAIR_EVIDENCE = 30
-"""Pieces of evidence that are tried in pairs: those that carry most."""
+"""Pieces of evidence that are tried in pairs: those that narrow some gap most."""
+_RIVALS = 10
+"""Items after the list that may take a place in it."""
 _VALUES_AT_ONCE = 500_000
 """Scores that are looked at together: more do not stay near the processor, and take memory."""
 _TIE = 1e-5
@@ -47,9 +49,11 @@ def find_removals(
 ) -> tuple[Removal | None, ...]:
     """For each item of a list the smallest removal that was found.
 
-    One piece of evidence is tried after the other, all of them; then pairs of those that carry
-    most; then the pair that comes nearest is added to. A pair is named only where it is certain
-    that no single piece does it. What the scores near the list cannot tell is ranked again.
+    One piece of evidence is tried after the other, all of them. Then sets of two to `LARGEST_SET`
+    are tried, smaller ones first: pairs of the pieces that narrow gaps most, the first pieces in
+    each order of `_Search._narrowing`, and the set that came nearest with one piece more. A set is
+    named only where it is certain that no single piece does it. What the scores near the list
+    cannot tell is ranked again.
 
     Args:
         leave_one_out: scores without some evidence.
@@ -65,13 +69,10 @@ def find_removals(
         return ()
     search = _Search(leave_one_out, listed, rank_again, plain=plain, budget=budget)
     found: dict[int, Removal] = {}
-    left = search.try_sets(search.singles(), range(len(listed.items)), found, complete=True)
-    strong = np.argsort(-leave_one_out.weight(listed.items), kind="stable")[:_PAIR_EVIDENCE]
-    if left and len(strong) > 1:
-        places = np.array(list(combinations(range(len(strong)), 2)), np.int64)
-        pairs = search.measured(np.sort(strong[places], axis=1))
-        left = search.try_sets(dict.fromkeys(left, pairs), left, found)
-        search.grow({item: pairs.nearest(item) for item in left}, strong, found)
+    singles = search.measured(np.arange(len(listed.own))[:, None])
+    left = search.try_sets(singles, range(len(listed.items)), found, complete=True)
+    for some in search.groups(left):
+        search.try_larger(some, singles, found)
     return tuple(found.get(item) for item in range(len(listed.items)))
 
 
@@ -83,18 +84,16 @@ class _Measured:
         sets: positions of evidence, [sets, size].
         scores: of the items near the list, [sets, n].
         margin: by how much each item of the list misses it, [sets, k]; below 0 it stays.
-        sure: whether the scores tell, [sets, k].
+        floor: what no item beside these may score above, so that the scores tell, [sets, k]; NaN
+            where they do not.
+        bounds: what none of the others does score above, [sets].
     """
 
     sets: Int64[NDArray[np.int64], "sets size"]
     scores: Float64[NDArray[np.float64], "sets n"]
     margin: Float64[NDArray[np.float64], "sets k"]
-    sure: Bool[NDArray[np.bool_], "sets k"]
-
-    def part(self, begin: int, end: int) -> "_Measured":
-        """Some of the sets."""
-        own = slice(begin, end)
-        return _Measured(self.sets[own], self.scores[own], self.margin[own], self.sure[own])
+    floor: Float64[NDArray[np.float64], "sets k"]
+    bounds: Float64[NDArray[np.float64], " sets"]
 
     def nearest(self, item: int) -> Int64[NDArray[np.int64], " size"]:
         """The set that comes nearest to moving an item out."""
@@ -111,6 +110,14 @@ def _ranked_at(
     last = scores.shape[1] - k
     ordered = np.partition(scores, (last - 1, last), axis=1)
     return ordered[:, last : last + 1], ordered[:, last - 1 : last]
+
+
+def _with_one_more(
+    chosen: Int64[NDArray[np.int64], " size"], pieces: Int64[NDArray[np.int64], " n"]
+) -> Int64[NDArray[np.int64], "sets larger"]:
+    """A set with each of some pieces that are not in it."""
+    others = pieces[(pieces[:, None] != chosen).all(axis=1)]
+    return np.column_stack([np.tile(chosen, (len(others), 1)), others])
 
 
 class _Search:
@@ -130,6 +137,9 @@ class _Search:
         self._rank_again = rank_again
         self._plain = plain
         self._budget = budget
+        self._inside = np.zeros(len(listed.allowed), bool)
+        self._inside[listed.items] = True
+        self._most: dict[tuple[int, ...], float] = {}
         self._ranked: dict[tuple[int, ...], Int64[NDArray[np.int64], " k"]] = {}
         self._columns = np.searchsorted(leave_one_out.items, listed.items)
 
@@ -142,17 +152,13 @@ class _Search:
         ahead = np.where(own >= last, next_, last)
         margin = np.subtract(ahead, own, out=np.full(own.shape, np.inf), where=own > -np.inf)
         tie = _TIE * np.abs(last, out=np.zeros_like(last), where=last > -np.inf)
-        sure = (np.abs(margin) > tie) & (np.minimum(last, own) >= bounds[:, None] + tie)
-        return _Measured(sets, scores, margin, sure & self._plain)
-
-    def singles(self) -> "dict[int, _Measured]":
-        """Every piece of evidence alone, for each item."""
-        singles = self.measured(np.arange(len(self._listed.own))[:, None])
-        return dict.fromkeys(range(len(self._listed.items)), singles)
+        apart = (np.abs(margin) > tie) & self._plain
+        floor = np.where(apart, np.minimum(last, own) - tie, np.nan)
+        return _Measured(sets, scores, margin, floor, bounds)
 
     def try_sets(
         self,
-        tried: "Mapping[int, _Measured]",
+        tried: _Measured,
         items: Iterable[int],
         found: dict[int, Removal],
         *,
@@ -161,55 +167,60 @@ class _Search:
         """Take in what moves items out.
 
         Returns:
-            The items for which it is certain that none of their sets does, as far as `_first` says.
+            The items for which it is certain that none of the sets does, as far as `_first` says.
         """
         left: list[int] = []
         for item in items:
-            removal, certain = self._first(tried[item], item, complete=complete)
+            removal, certain = self._first(tried, item, complete=complete)
             if removal is not None:
                 found[item] = removal
             elif certain or not complete:
                 left.append(item)
         return left
 
-    def grow(
-        self,
-        nearest: dict[int, Int64[NDArray[np.int64], " size"]],
-        strong: Int64[NDArray[np.int64], " n"],
-        found: dict[int, Removal],
-    ) -> None:
-        """Add to the set that comes nearest for each item, until it does it or is too large."""
-        while nearest:
-            size = len(next(iter(nearest.values())))
-            if size == LARGEST_SET or size >= len(strong):
-                return
-            at_once = max(1, _VALUES_AT_ONCE // (len(strong) * len(self._leave_one_out.items)))
-            items, further = list(nearest), dict[int, Int64[NDArray[np.int64], " size"]]()
-            for at in range(0, len(items), at_once):
-                some = {item: nearest[item] for item in items[at : at + at_once]}
-                further |= self._grown(some, strong, found)
-            nearest = further
+    def groups(self, items: Sequence[int]) -> Iterator[list[int]]:
+        """Items whose sets are tried together, as many as memory has room for."""
+        n, pieces = len(self._leave_one_out.items), len(self._listed.own)
+        of_one = max((_PAIR_EVIDENCE + 2 * _RIVALS) * n, 2 * _RIVALS * pieces)
+        at_once = max(1, _VALUES_AT_ONCE // of_one)
+        return (list(items[at : at + at_once]) for at in range(0, len(items), at_once))
 
-    def _grown(
-        self,
-        nearest: dict[int, Int64[NDArray[np.int64], " size"]],
-        strong: Int64[NDArray[np.int64], " n"],
-        found: dict[int, Removal],
-    ) -> dict[int, Int64[NDArray[np.int64], " size"]]:
-        """Add one piece to each set; those that come nearest where none does it yet."""
-        grown = [
-            np.column_stack([np.tile(chosen, (len(others), 1)), others])
-            for chosen in nearest.values()
-            for others in [strong[(strong[:, None] != chosen).all(axis=1)]]
-        ]
-        measured = self.measured(np.concatenate(grown))  # at once: each call has its price
-        ends = np.cumsum([len(sets) for sets in grown]).tolist()
-        tried = {
-            item: measured.part(end - len(sets), end)
-            for item, sets, end in zip(nearest, grown, ends, strict=True)
-        }
-        left = self.try_sets(tried, nearest, found)
-        return {item: tried[item].nearest(item) for item in left}
+    def try_larger(self, items: list[int], singles: _Measured, found: dict[int, Removal]) -> None:
+        """Try sets of two pieces and more; every item tries those of the others too."""
+        narrows = self._narrowing(items, singles)
+        if not narrows.size:  # nothing can take a place
+            return
+        first = np.argsort(-narrows, axis=2, kind="stable")[:, :, :LARGEST_SET]
+        strong = np.argsort(-narrows.max(axis=(0, 1)), kind="stable")[:_PAIR_EVIDENCE]
+        row, left = {item: number for number, item in enumerate(items)}, items
+        sets = strong[np.array(list(combinations(range(len(strong)), 2)), np.int64).reshape(-1, 2)]
+        for size in range(2, first.shape[2] + 1):
+            begun = first[[row[item] for item in left], :, :size].reshape(-1, size)
+            tried = self.measured(np.unique(np.sort(np.concatenate([sets, begun]), axis=1), axis=0))
+            left = self.try_sets(tried, left, found)
+            if not left:
+                return
+            sets = np.concatenate([_with_one_more(tried.nearest(item), strong) for item in left])
+
+    def _narrowing(
+        self, items: list[int], singles: _Measured
+    ) -> Float64[NDArray[np.float64], "some orders evidence"]:
+        """By how much each piece narrows the gap between an item and what may take its place.
+
+        Without piece j an item i loses d_j(i) = score(i) - score_j(i), in which n_s(u) and r_s(u)
+        have changed. That narrows the gap between i and r by d_j(i) - d_j(r). One order of the
+        pieces is by the gap to each of the `_RIVALS` items after the list, as in ACCENT (Tran,
+        Ghazimatin & Saha Roy 2021, "Counterfactual explanations for neural recommenders", §3.2);
+        others are by the mean gap to the first 2, 3, ... of them, since several must pass an item
+        that is high in the list.
+        """
+        ((now,), _) = self._leave_one_out.without(np.zeros((1, 0), np.int64))
+        lost = now - np.where(np.isfinite(singles.scores), singles.scores, now)
+        after = np.delete(np.arange(len(now)), self._columns)
+        after = after[np.argsort(-now[after], kind="stable")][:_RIVALS]
+        means = np.cumsum(lost[:, after], axis=1) / np.arange(1, len(after) + 1)
+        towards = np.concatenate([lost[:, after], means[:, 1:]], axis=1)
+        return lost[:, self._columns[items]].T[:, None] - towards.T
 
     def _first(self, tried: _Measured, item: int, *, complete: bool) -> tuple[Removal | None, bool]:
         """The set that moves an item out by most, and whether it is certain that none does.
@@ -221,17 +232,30 @@ class _Search:
                 that seem to do it.
         """
         certain = True
-        margin, sure = tried.margin[:, item], tried.sure[:, item]
+        margin, floor = tried.margin[:, item], tried.floor[:, item]
+        sure = floor >= tried.bounds
         wanted = np.flatnonzero((margin > 0.0) | (~sure & complete))
         for number in wanted[np.argsort(-margin[wanted], kind="stable")].tolist():
-            top = self._top(tried, number, sure=bool(sure[number]))
+            told = bool(sure[number]) or self._tells(tried.sets[number], float(floor[number]))
+            if told and margin[number] <= 0.0:
+                continue
+            top = self._top(tried, number, sure=told)
             if top is None or not self._listed.known[top].all():
                 certain = False
             elif self._listed.items[item] not in top:
-                new = top[~np.isin(top, self._listed.items)]
+                new = top[~self._inside[top]]
                 if len(new):
                     return Removal(tuple(tried.sets[number].tolist()), int(new[0])), True
         return None, certain
+
+    def _tells(self, chosen: Int64[NDArray[np.int64], " size"], floor: float) -> bool:
+        """Whether no item beside those near the list scores above `floor` without a set."""
+        if not floor > -np.inf:
+            return False
+        positions = tuple(chosen.tolist())
+        if positions not in self._most:
+            self._most[positions] = self._leave_one_out.most_of_others(chosen)
+        return floor >= self._most[positions]
 
     def _top(
         self, tried: _Measured, number: int, *, sure: bool

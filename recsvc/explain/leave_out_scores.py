@@ -76,7 +76,8 @@ class LeaveOneOutScores:
         self._terms = np.zeros((count, pieces, len(self.items)))
         self._towards, self._square, self._fall = np.zeros((3, count, pieces))
         self._whole, self._highest, self._lowest = np.zeros((3, count, 1))
-        outside = listed.allowed & (column < 0)
+        self._others = outside = listed.allowed & (column < 0)
+        self._priors, self._raws = blend.prior, scored.raw
         self._popular, self._unpopular = _ends(blend.prior[outside])
         for number, ((signal, _, rows), raw) in enumerate(
             zip(scored.spoken, scored.raw, strict=True)
@@ -105,13 +106,7 @@ class LeaveOneOutScores:
             Of `items`, -inf for an item that leaves with its evidence; and what no other item can
             score above, inf where that cannot be told.
         """
-        left = self._has[:, sets].sum(axis=2) < self._has.sum(axis=1)[:, None]
-        square = self._whole - 2.0 * self._towards[:, sets].sum(axis=2) + self._squares(sets)
-        told = left & (square > _CANCELLED * self._whole)
-        ratio = np.divide(self._whole, square, out=np.zeros_like(square), where=told)
-        base, change = self._relied(sets)
-        # λ_s · r_s(u) · n_s(u); 0 where nothing is left
-        factors = self._factor * change * np.sqrt(ratio)
+        base, factors, told = self._factors(sets)
         scores = base[:, None] * self._prior + factors.T @ self._raw - self._taken(sets, factors)
         scores += self._faded  # others lose nothing or something: their bound stays one
         own = self._own[sets]
@@ -124,7 +119,49 @@ class LeaveOneOutScores:
         rise += factors * self._fall[:, sets].sum(axis=2)
         more = base - self._base
         bounds = self._outside + more * np.where(more > 0.0, self._popular, self._unpopular)
-        return scores, bounds + np.where(left & ~told, np.inf, rise).sum(axis=0)
+        return scores, bounds + np.where(told, rise, np.inf).sum(axis=0)
+
+    def most_of_others(self, positions: Int64[NDArray[np.int64], " size"]) -> float:
+        """What no item beside `items` can score above without a set of evidence.
+
+        It is lower than the bound of `without`, and takes a pass over the scores of all items. An
+        item with the target vector t loses at most ‖Σ_j e_j source_j‖ · ‖t‖ with the evidence j.
+        """
+        base, factors, told = self._factors(positions[None])
+        if not np.isfinite(self._outside):
+            return self._outside
+        if not told.all():
+            return np.inf
+        most = np.float32(base[0]) * self._priors
+        for (signal, _, rows), raw, (factor,) in zip(
+            self._spoken, self._raws, factors, strict=True
+        ):
+            of_set = (rows.position[:, None] == positions).any(axis=1)
+            gained = signal.most_gained(
+                EvidenceRows(rows.position[of_set], rows.row[of_set], rows.weight[of_set])
+            )
+            most += np.float32(factor) * (raw + gained)
+        return float(most[self._others].max())
+
+    def _factors(
+        self, sets: Int64[NDArray[np.int64], "sets size"]
+    ) -> tuple[
+        Float64[NDArray[np.float64], " sets"],
+        Float64[NDArray[np.float64], "signals sets"],
+        Bool[NDArray[np.bool_], "signals sets"],
+    ]:
+        """What stands before the sums without each set.
+
+        Returns:
+            λ_base · r_base(u); λ_s · r_s(u) · n_s(u), 0 where no evidence is left; and whether that
+            is more than rounding.
+        """
+        left = self._has[:, sets].sum(axis=2) < self._has.sum(axis=1)[:, None]
+        square = self._whole - 2.0 * self._towards[:, sets].sum(axis=2) + self._squares(sets)
+        known = left & (square > _CANCELLED * self._whole)
+        ratio = np.divide(self._whole, square, out=np.zeros_like(square), where=known)
+        base, change = self._relied(sets)
+        return base, self._factor * change * np.sqrt(ratio), known | ~left
 
     def _relied(
         self, sets: Int64[NDArray[np.int64], "sets size"]
@@ -145,11 +182,6 @@ class LeaveOneOutScores:
             )
             change[number] = np.divide(*relied)
         return base, change
-
-    def weight(self, items: Int64[NDArray[np.int64], " k"]) -> Float64[NDArray[np.float64], " n"]:
-        """The most that each piece of evidence adds to one of some of the items."""
-        columns = np.searchsorted(self.items, items)
-        return np.tensordot(self._factor[:, 0], self._terms[:, :, columns], axes=1).max(axis=1)
 
     def _squares(
         self, sets: Int64[NDArray[np.int64], "sets size"]

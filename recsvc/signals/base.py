@@ -150,6 +150,10 @@ class Signal(ABC):
         """Σ_j e_j · K(j, i) for each of the given items, in float64."""
         return self.terms(evidence, items).sum(axis=0)
 
+    def most_gained(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
+        """What each item gains without some evidence, -Σ_j e_j · K(j, i), or more."""
+        return -self.raw_scores(evidence)
+
     def mean_square(self, evidence: EvidenceRows) -> float:
         """The mean over all items of the raw scores' squares."""
         raw = self.raw_scores(evidence).astype(np.float64)

@@ -39,10 +39,11 @@ class ContentSignal(EmbeddingSignal):
         if self.share is None:
             object.__setattr__(self, "share", np.ones(len(self.target), np.float32))
         target = self.target.astype(np.float64)
-        length = np.sqrt(np.vecdot(target, target))
+        lengths = np.sqrt(np.vecdot(target, target))
         whole = target * _inverse(self._share)[:, None]
         object.__setattr__(self, "gram", whole.T @ whole)
-        object.__setattr__(self, "longest", float(length.max(initial=0.0)))
+        object.__setattr__(self, "lengths", lengths.astype(np.float32))
+        object.__setattr__(self, "longest", float(lengths.max(initial=0.0)))
 
     @property
     def _share(self) -> Float64[NDArray[np.float64], " items"]:

@@ -36,7 +36,8 @@ class EmbeddingSignal(Signal):
         target: what an item is when it is ranked; as stored, of the same items.
         kind: the kind of evidence: items.
         gram: targetᵀ target: with it <x, y> over all items takes no pass over them.
-        longest: length of the longest target.
+        lengths: length of each target.
+        longest: that of the longest.
     """
 
     name: str
@@ -45,6 +46,7 @@ class EmbeddingSignal(Signal):
     target: Float32[NDArray[np.float32], "items dim"]
     kind: EvidenceKind = "item"
     gram: Float64[NDArray[np.float64], "dim dim"] = field(init=False)
+    lengths: Float32[NDArray[np.float32], " items"] = field(init=False)
     longest: float = field(init=False)
 
     form: ClassVar[str] = "embedding"
@@ -57,8 +59,9 @@ class EmbeddingSignal(Signal):
         """Make what is derived from the vectors."""
         target = self.target.astype(np.float64)
         object.__setattr__(self, "gram", target.T @ target)
-        longest = np.sqrt(np.vecdot(target, target).max(initial=0.0))
-        object.__setattr__(self, "longest", float(longest))
+        lengths = np.sqrt(np.vecdot(target, target))
+        object.__setattr__(self, "lengths", lengths.astype(np.float32))
+        object.__setattr__(self, "longest", float(lengths.max(initial=0.0)))
 
     def with_evidence(
         self, ids: IdMap, source: Float32[NDArray[np.float32], "evidence dim"]
@@ -87,6 +90,10 @@ class EmbeddingSignal(Signal):
     def largest(self, evidence: EvidenceRows) -> float:
         """See `Signal.largest`: Cauchy–Schwarz."""
         return float(np.linalg.norm(self.profile(evidence))) * self.longest
+
+    def most_gained(self, evidence: EvidenceRows) -> Float32[NDArray[np.float32], " items"]:
+        """See `Signal.most_gained`: Cauchy–Schwarz, which takes no product with all vectors."""
+        return np.float32(np.linalg.norm(self.profile(evidence))) * self.lengths
 
     def sums(
         self, evidence: EvidenceRows, items: Int64[NDArray[np.int64], " k"]

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsvc.blend.blend import Blend
-from recsvc.blend.ranking import sort_by_score
+from recsvc.blend.ranking import best_items, sort_by_score
 from recsvc.blend.reliance import Reliance
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.explain import leave_out_scores
-from recsvc.explain.counterfactual import Removal, find_removals
+from recsvc.explain.counterfactual import LARGEST_SET, Removal, find_removals
 from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
 from recsvc.signals import EmbeddingSignal, RowSignal
 from tests.property.made_blends import IDS, N_ITEMS, blends, evidences, ids_of, made_blend
@@ -208,6 +208,38 @@ def test_no_smaller_set_does_what_a_removal_of_one_or_two_does(case: Case) -> No
             assert size == 1
         else:
             assert size is None or size >= (least or 3)
+
+
+def test_nearly_all_that_any_set_can_do_is_found_and_by_a_set_as_small() -> None:
+    """All sets of up to five of nine pieces, on lists that the scores near them tell about."""
+    pieces, k = 9, 8
+    least, named = [], []
+    for seed in range(20):
+        blend = made_blend(np.random.default_rng(seed), ids_of(40))
+        nodes = tuple(EvidenceNode("item", ids_of(40)["item"][row], 1.0) for row in range(pieces))
+        allowed = np.arange(40) >= pieces
+        scored = blend.score(Evidence(nodes))
+        items = best_items(scored.scores, allowed, k)
+        listed = Listed(items, allowed, np.ones(40, bool), np.arange(pieces))
+        leave_one_out = LeaveOneOutScores(blend, Evidence(nodes), scored, listed)
+        removals = find_removals(leave_one_out, listed, mock.Mock(), plain=True, budget=0)
+        named += [len(removal.positions) if removal else 0 for removal in removals]
+        least += smallest(leave_one_out, items, pieces).tolist()
+    there, found = np.array(least), np.array(named)
+    np.testing.assert_array_equal(found[there <= 2], there[there <= 2])
+    assert (found[there > 2] == there[there > 2]).mean() > 0.95
+    assert (there > 2).sum() > 20
+
+
+def smallest(leave_one_out: LeaveOneOutScores, items: np.ndarray, pieces: int) -> np.ndarray:
+    """For each item, pieces of the smallest set of all that does it; 0 where none does."""
+    least = np.zeros(len(items), int)
+    own = np.searchsorted(leave_one_out.items, items)
+    for size in range(LARGEST_SET, 0, -1):
+        scores, _ = leave_one_out.without(np.array(list(combinations(range(pieces), size))))
+        above = (scores[:, None] > scores[:, own, None]).sum(axis=2)
+        least[(above >= len(items)).any(axis=0)] = size
+    return least
 
 
 def test_without_budget_a_pair_is_never_named_on_a_guess() -> None:
