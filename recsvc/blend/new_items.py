@@ -4,7 +4,9 @@
 that nobody had, nothing else is known. So its λ is learned apart: a tenth of the items of the
 validation users is taken as if nobody had had them. Signals that come from what people did, and the
 prior, say nothing of these, and they are no evidence; all that the users did with them is looked
-for, together with what was held out. λ_new is the one that ranks all of it best:
+for, together with what was held out. Items that nobody had by themselves are ranked by nobody
+here: they may be liked as well, and would count as misses. λ_new is the one that ranks all of it
+best:
 
     λ · share_i = λ + (λ_new - λ) / (1 + n_i),    n_i people who had item i
 """
@@ -20,7 +22,12 @@ from numpy.typing import NDArray
 from recsvc.blend.blend import BASE, scaled_scores
 from recsvc.blend.fit import SplitSignals
 from recsvc.blend.reliance import Reliance, effective_counts
-from recsvc.blend.weights import Candidates, candidates_in_parts, learn_weights
+from recsvc.blend.weights import (
+    Candidates,
+    candidates_in_parts,
+    ndcg_of_users,
+    random_halves,
+)
 from recsvc.evaluation.splits import entries, id_numbers
 from recsvc.evidence import EvidenceMatrices, of_users
 from recsvc.signals import Signal
@@ -28,7 +35,8 @@ from recsvc.signals.metapath import follows_people, metapath_kinds
 
 _ONE_OF: Final = 10
 """One item of so many is taken as new."""
-_USUAL, _NEW = "as usual", "as new"
+_TRIED: Final = (0.0, *np.geomspace(0.125, 8.0, 25).tolist())
+"""What is tried for λ_new - λ."""
 
 
 def learned_for_new(
@@ -49,10 +57,19 @@ def learned_for_new(
     many = candidates.of_users(np.flatnonzero(signals.many))
     if not many.features[1].any() or not many.relevant.any():
         return 0.0
-    learned, _ = learn_weights(many, [_USUAL, _NEW])
-    if not learned[_USUAL]:  # nothing else is worth anything
-        return 1.0
-    return weights[content.name] + learned[_NEW] / learned[_USUAL]
+    return weights[content.name] + _ranks_best(many)
+
+
+def _ranks_best(candidates: Candidates) -> float:
+    """The weight of the second feature beside the first: the mean of the best of random halves.
+
+    A place that a new item takes is as much a guess as the one that it has below the list, so
+    neither needs more than the other to be chosen.
+    """
+    usual, own = candidates.features
+    ndcg = np.array([ndcg_of_users(candidates, usual + np.float32(w) * own) for w in _TRIED])
+    halves = random_halves(len(candidates.n_relevant))
+    return float(np.mean([_TRIED[int(ndcg[:, half].mean(axis=1).argmax())] for half in halves]))
 
 
 def _taken_as_new(signals: SplitSignals) -> Bool[NDArray[np.bool_], " items"]:
@@ -83,6 +100,8 @@ def _candidates(
     given["item"] = entries(known, ~as_new)
     asked = sp.csr_matrix(split.held_out[split.users] + entries(known, as_new))
     people = np.where(new, 0, split.kept.getnnz(axis=0))
+    # Of what nobody had it is not known whether somebody would have liked it.
+    had = np.flatnonzero(split.kept.getnnz(axis=0) + split.held_out.getnnz(axis=0))
     factors = _factors(signals, given, weights, reliance)
     nearly_new = (1.0 / (1.0 + people)).astype(np.float32)
     relied = reliance.signal(content.name, content.kind, *effective_counts(given))
@@ -98,9 +117,9 @@ def _candidates(
             usual += _known(signal.name, signal, scaled, new) * factors[signal.name][some, None]
         prior = np.where(new, np.float32(0.0), signals.prior)
         usual += prior * factors[BASE][some, None]
-        return [usual, own]
+        return [usual[:, had], own[:, had]]
 
-    return candidates_in_parts(scores, 2, given["item"], asked)
+    return candidates_in_parts(scores, 2, given["item"][:, had], asked[:, had])
 
 
 def _factors(

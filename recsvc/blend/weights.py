@@ -155,7 +155,7 @@ def learn_weights(
     mean = np.mean([_ascend(candidates.of_users(np.sort(half)), k) for half in halves], axis=0)
     trials = [*np.eye(len(names)), mean]
     ndcg = [
-        _ndcg(candidates, np.tensordot(tried.astype(np.float32), candidates.features, 1), k)
+        ndcg_of_users(candidates, np.tensordot(tried.astype(np.float32), candidates.features, 1), k)
         for tried in trials
     ]
     single = int(np.argmax([each.mean() for each in ndcg[:-1]]))
@@ -183,7 +183,7 @@ def _ascend(candidates: Candidates, k: int) -> Float64[NDArray[np.float64], " si
     standard error of what it gains, so that a few users cannot let noise in. NDCG is what counts
     and is flat nearly everywhere, which rules out gradients; there are only a handful of weights.
     """
-    single = [_ndcg(candidates, values, k) for values in candidates.features]
+    single = [ndcg_of_users(candidates, values, k) for values in candidates.features]
     first = int(np.argmax([ndcg.mean() for ndcg in single]))
     weights = np.zeros(len(single))
     weights[first] = 1.0
@@ -218,7 +218,7 @@ def _improve(
         if not (step or others.any()):
             continue
         trial = fixed + np.float32(start * step) * candidates.features[signal]
-        ndcg = _ndcg(candidates, trial, k)
+        ndcg = ndcg_of_users(candidates, trial, k)
         least = _standard_error(ndcg - before) if enters else 0.0
         if ndcg.mean() > best.mean() + _LEAST_GAIN and ndcg.mean() > before.mean() + least:
             best = ndcg
@@ -230,9 +230,10 @@ def _standard_error(values: Float64[NDArray[np.float64], " users"]) -> float:
     return float(values.std() / np.sqrt(len(values)))
 
 
-def _ndcg(
-    candidates: Candidates, values: Float32[NDArray[np.float32], "users candidates"], k: int
+def ndcg_of_users(
+    candidates: Candidates, values: Float32[NDArray[np.float32], "users candidates"], k: int = 20
 ) -> Float64[NDArray[np.float64], " users"]:
+    """NDCG@k of each user's candidates, ranked by some values."""
     hits = top_hits(candidates, values, k)
     k = hits.shape[1]
     discount = 1.0 / np.log2(np.arange(2, k + 2))

@@ -1,5 +1,6 @@
 """λ for items that nobody had is learned on items that are taken as new."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -116,3 +117,20 @@ def test_items_that_are_taken_as_new_are_no_evidence_and_are_looked_for() -> Non
     signals = split_signals(made, split)
     weights = dict.fromkeys((*signals.kinds, BASE), 1.0)
     assert learned_for_new(signals, weights, ALIKE) > 1.0
+
+
+def test_items_that_nobody_had_by_themselves_are_no_misses() -> None:
+    """Each item has a twin that says the same and that nobody had: it may be liked as well."""
+    whole, evidence = graph(told=True)
+    twins = IdMap([*whole.items, *(f"{item} again" for item in whole.items)])
+    vectors = np.concatenate([whole.content["Item"]] * 2)
+    doubled = replace(whole, items=twins, content={"Item": vectors})
+    wider = sp.csr_matrix((evidence.data, evidence.indices, evidence.indptr), (72, len(twins)))
+    made = parts()
+
+    def for_new(whole: HeteroGraph, evidence: sp.csr_matrix) -> float:
+        split = split_by(held_out_mask(whole, evidence, made.options, 0), whole, evidence)
+        signals = split_signals(made, split)
+        return learned_for_new(signals, dict.fromkeys((*signals.kinds, BASE), 1.0), ALIKE)
+
+    assert for_new(doubled, wider) > 0.5 * for_new(whole, evidence)
