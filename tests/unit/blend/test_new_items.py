@@ -101,7 +101,7 @@ def test_a_new_item_like_those_that_somebody_has_gets_into_the_list() -> None:
 
 def test_what_says_nothing_of_taste_counts_for_much_less() -> None:
     *_, found = learned(told=False)
-    assert found.for_new < learned(told=True)[-1].for_new / 4
+    assert found.for_new < learned(told=True)[-1].for_new / 3
 
 
 def test_without_content_nothing_is_learned_for_new_items() -> None:
@@ -122,7 +122,7 @@ def test_items_that_are_taken_as_new_are_no_evidence_and_are_looked_for() -> Non
 def test_items_that_nobody_had_by_themselves_are_no_misses() -> None:
     """Each item has a twin that says the same and that nobody had: it may be liked as well."""
     whole, evidence = graph(told=True)
-    twins = IdMap([*whole.items, *(f"{item} again" for item in whole.items)])
+    twins = IdMap([*whole.items, *(f"twin of {item}" for item in whole.items)])
     vectors = np.concatenate([whole.content["Item"]] * 2)
     doubled = replace(whole, items=twins, content={"Item": vectors})
     wider = sp.csr_matrix((evidence.data, evidence.indices, evidence.indptr), (72, len(twins)))
