@@ -145,12 +145,12 @@ def test_file_that_is_no_toml_is_a_settings_error(folder: Path) -> None:
         load_settings()
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_a_file_that_is_not_utf_8_is_said(folder: Path, encoding: str) -> None:
+@pytest.mark.parametrize(("encoding", "line"), [("latin-1", 2), ("utf-16", 1)])
+def test_a_file_that_is_not_utf_8_is_said(folder: Path, encoding: str, line: int) -> None:
     (folder / "recsvc.toml").write_text("port = 9001\n# für alle\n", encoding=encoding)
-    with pytest.raises(SettingsError, match=r"recsvc\.toml is not UTF-8 in line"):
+    with pytest.raises(SettingsError, match=rf"recsvc\.toml is not UTF-8 in line {line}:"):
         load_settings()
-    with pytest.raises(SettingsError, match=r"recsvc\.toml is not UTF-8 in line"):
+    with pytest.raises(SettingsError, match=rf"recsvc\.toml is not UTF-8 in line {line}:"):
         write_event_weights({"borrowed": 1.0})
 
 

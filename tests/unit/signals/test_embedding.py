@@ -56,3 +56,18 @@ def test_batch_is_every_user_for_itself() -> None:
     np.testing.assert_allclose(scores[0], SIGNAL.raw_scores(EVIDENCE), rtol=1e-5, atol=1e-6)
     assert not scores[1].any()
     np.testing.assert_allclose(scores[2], KERNEL[6], rtol=1e-5)
+
+
+def test_a_changed_item_has_how_the_mean_of_its_neighbours_differs_from_any_mean() -> None:
+    people = np.array([5, 0, 1, 0, 2, 0, 0])
+    shares = sp.csr_matrix(
+        np.array([[0, 0.5, 0, 0, 0, 0.25, 0], [0] * 7, [1, 0, 0, 0, 0, 0, 0]], np.float32)
+    )
+    usual = (5 * SOURCE[0] + SOURCE[2] + 2 * SOURCE[4]) / 8
+    expected = [(2 * SOURCE[1] + SOURCE[5]) / 3 - usual, np.zeros(3), SOURCE[0] - usual]
+    made = SIGNAL.new_source_vectors(shares, people)
+    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6)
+    ids = IdMap(["i1", "new0", "new1", "new2"])
+    fresh = SIGNAL.with_fresh_rows(ids, np.array([1, -1, -1, -1]), shares, people)
+    np.testing.assert_array_equal(fresh.source, np.concatenate([SOURCE[[1]], made]))
+    np.testing.assert_array_equal(fresh.target, TARGET)
