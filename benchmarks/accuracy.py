@@ -16,8 +16,7 @@ learned again without the signal; nothing is fitted again. Differences are paire
 users. Over several seeds a user's values are averaged first, and the interval is over users.
 
 `--save` writes each user's values into a file, and `--against` compares with such a file, paired
-over the same users. So two states of the code are compared: with PYTHONPATH set to a checkout of
-the older one, this script measures that one.
+over the same users. So two states of the code are compared, each by the script of its own checkout.
 """
 
 import argparse
