@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,13 @@ def test_newcomers_come_where_nothing_speaks_for_others_either() -> None:
         (full,) = recommend_all(SNAPSHOT, evidence, [user], max(liked, 1))
         assert full.newcomers == () or not liked
     assert against  # some have items that more speaks against than for
+
+
+def test_newcomers_come_after_items_of_score_0() -> None:
+    nothing = Blend((), (), np.zeros(len(SNAPSHOT.items), np.float32), 0.1)
+    evidence = batch_evidence(GRAPH, SNAPSHOT, EVENTS, newcomers=ITEMS[:3])
+    (best,) = recommend_all(replace(SNAPSHOT, blend=nothing), evidence, [USERS[-1]], 5)
+    assert (len(best.items), best.newcomers) == (5, ())
 
 
 def test_the_caller_chooses_users(tmp_path: Path) -> None:

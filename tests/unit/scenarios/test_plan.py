@@ -55,3 +55,12 @@ def test_a_plan_counts_until_the_next_rule_begins_or_ends() -> None:
     scenario = Scenario.model_validate({"rules": [rule | times, rule | coming]})
     assert plan_of(scenario, NOW).until == datetime(2025, 11, 23, tzinfo=UTC).timestamp()
     assert plan_of(scenario, datetime(2025, 11, 24, tzinfo=UTC)).until is None
+
+
+def test_newer_than_counts_days_back_from_now_and_not_turns_it_round() -> None:
+    new = {"property": "made", "newer_than_days": 2}
+    plan = plan_of(Scenario.model_validate({"filters": [new, new | {"not": True}]}), NOW)
+    assert [condition.negated for condition in plan.conditions] == [False, True]
+    bound = NOW.timestamp() - 2 * 86_400
+    for at, met in ((bound, [True, False]), (bound - 1, [False, True]), (None, [False, True])):
+        assert plan.matches([False, False], [at] * len(plan.times)) == met

@@ -54,6 +54,13 @@ def test_one_trial_is_the_defaults(split: ValidationSplit) -> None:
     assert found.options == model_options("mf", given)
 
 
+def test_of_trials_that_are_as_good_the_first_is_the_best(split: ValidationSplit) -> None:
+    """Without times, how fast what was done fades makes no difference."""
+    found = tune("popularity", split, {}, TuneOptions(3), FitRun(0))
+    assert len({trial.ndcg for trial in found.trials}) == 1
+    assert (len(found.trials), found.best.number) == (3, 0)
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_the_same_seed_tries_the_same(split: ValidationSplit, sampler: str) -> None:
     options = TuneOptions(4, sampler=sampler)
