@@ -12,7 +12,9 @@ import pytest
 from recsvc.experiments.assignment import Assignment
 from recsvc.experiments.document import Experiment, Variant
 from recsvc.recommend.engine import Engine
+from recsvc.recommend.query import MOST_WORK
 from recsvc.recommend.scenario_trial import try_scenario
+from recsvc.recommend.workshop import WORKSHOP
 from recsvc.scenarios.document import Scenario
 from tests.conftest import Served
 from tests.faults.tcp_proxy import tcp_proxy
@@ -297,6 +299,13 @@ async def test_a_batch_is_bounded_over_all_variants_together(client: httpx.Async
     asked = {"user_ids": users, "explain": "full", "k": 500}
     refused = await client.post("/v1/recommendations/batch", json=asked)
     assert (refused.status_code, "24 answers" in refused.text) == (422, True)
+    again = await client.post("/v1/recommendations/batch", json=asked | {"user_ids": ["u1"] * 99})
+    assert (again.status_code, "99 answers" in again.text) == (422, True)
+    few = asked | {"user_ids": users[:2]}
+    with WORKSHOP.room(MOST_WORK):
+        busy = await client.post("/v1/recommendations/batch", json=few)
+    assert (busy.status_code, "Retry-After" in busy.headers) == (503, True)
+    assert (await client.post("/v1/recommendations/batch", json=few)).status_code == 200
 
 
 async def test_segments_are_whole_and_those_that_are_left_out_are_counted(
