@@ -86,6 +86,8 @@ def test_scores_without_evidence_are_those_of_scoring_again(case: Case, data) ->
             wanted = expected[case.leave_one_out.items]
             np.testing.assert_allclose(found[told], wanted[told], rtol=1e-4, atol=1e-4)
         assert_bound_holds(case, expected, bound)
+        most = case.leave_one_out.most_of_others(np.array(positions, np.int64))
+        assert_bound_holds(case, expected, most)
 
 
 def assert_bound_holds(case: Case, expected: np.ndarray, bound: float) -> None:
