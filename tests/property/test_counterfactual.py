@@ -129,6 +129,18 @@ def test_no_other_item_scores_above_the_bound_where_popularity_comes_to_count_fo
     assert_bound_holds(case, expected, bound)
 
 
+def test_the_second_bound_holds_where_vectors_speak_against_items() -> None:
+    """Without two of four pieces, whose vectors may take much from an item far from the list."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        blend = made_blend(rng, IDS)
+        rows = rng.permutation(N_ITEMS)[:4].tolist()
+        nodes = tuple(EvidenceNode("item", IDS["item"][row], 1.0) for row in rows)
+        case = Case(blend, Evidence(nodes), 1, np.ones(N_ITEMS, bool), near=0)
+        most = case.leave_one_out.most_of_others(np.array([0, 1]))
+        assert_bound_holds(case, exact_scores(blend, without(case.evidence, (0, 1))), most)
+
+
 def test_nothing_is_certain_where_the_evidence_that_is_left_cancels() -> None:
     ids = IDS["item"]
     signal = made_blend(np.random.default_rng(0), IDS).signals[0]
