@@ -22,7 +22,7 @@ from tests.taste_tables import write_tables
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MANY = 10_000
-PATIENCE_MS = 15_000
+PATIENCE_MS = 30_000
 QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Page, Response, Route, expect
 
 from loaders.gateway import Neo4jGateway
 from tests.browser.conftest import Open
@@ -19,6 +19,8 @@ from tests.statement import statement
 from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
+
+PINNED = re.compile('"kind": "pin"')
 
 
 def test_the_home_shows_the_rows_of_the_service(open_page: Open, client: httpx.Client) -> None:
@@ -158,9 +160,17 @@ def test_a_scenario_is_tried_stored_and_rolled_back(open_page: Open, client: htt
     refused.get_by_role("button", name="Look again").click()
     expect(refused).to_have_count(0)
     expect(page.get_by_role("textbox", name="The document of")).to_have_value('{\n  "k": 3\n}')
+    late: list[Route] = []
+    page.route("**/v1/scenarios", lambda route: late.append(route), times=1)
     confirm(page, "Store")
     expect(page.locator(".note")).to_have_text("Stored as revision 3.")
     page.get_by_label("Revision").select_option("1")
+    expect(page.get_by_role("textbox", name="The document of")).to_have_value(PINNED)
+    # What is stored comes after the revision that was asked for since.
+    with page.expect_response("**/v1/scenarios"):
+        late[0].continue_()
+    page.wait_for_timeout(500)
+    expect(page.get_by_label("Revision")).to_have_value("1")
     confirm(page, "Roll back to it")
     expect(page.locator(".note")).to_have_text("Revision 1 is stored as revision 4.")
     stored = client.get("/v1/scenarios/front").json()

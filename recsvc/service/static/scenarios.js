@@ -103,15 +103,18 @@ function one(place, ending, name, first) {
   let newest = 0;
   let stored = FIRST_TEXT;
   let timer = 0;
+  let loads = 0;
   let asking = new AbortController();
   ending.addEventListener('abort', () => { clearTimeout(timer); asking.abort(); });
 
-  /** @param {number} [revision] */
+  /** Show a revision; what was asked for last is shown, whatever comes last. @param {number} [revision] */
   async function load(revision) {
+    const asked = ++loads;
     try {
       const { scenarios: known } = /** @type {{scenarios: Stored[]}} */ (await get('v1/scenarios'));
       const there = known.some((each) => each.name === name);
       const found = there ? /** @type {Stored} */ (await get(scenarioOf(name, revision))) : null;
+      if (asked !== loads) return;
       newest = found?.revisions[0] ?? 0;
       stored = found?.scenario ? JSON.stringify(found.scenario, null, 2) : FIRST_TEXT;
       if (found?.trouble) replace(said, h('p', { class: 'note bad' }, found.trouble));
@@ -119,7 +122,7 @@ function one(place, ending, name, first) {
       if (found !== null) revisions.value = String(found.revision);
       replace(status, found === null ? 'Not stored yet' : found.at && ['Stored ', h('time', { datetime: found.at, title: moment(found.at) }, ago(found.at))]);
     } catch (error) {
-      replace(said, trouble(error, () => load(revision)));
+      if (asked === loads) replace(said, trouble(error, () => load(revision)));
       return;
     }
     editor.write((revision === undefined && drafts.get(name)) || stored);
