@@ -24,3 +24,11 @@ def test_lists_have_the_most_frequent_length() -> None:
     np.testing.assert_array_equal(found, [[3, 4], [np.nan] * 2, [np.nan] * 2, [1, 2]])
     assert np.isnan(as_numbers(2, np.array([0, 1]), [[], []])).all()
     assert as_numbers(0, np.empty(0, np.int64), []).shape == (0, 1)
+
+
+def test_lists_have_the_most_frequent_length_and_others_are_missing() -> None:
+    lists = [[1.0, 2.0], [1.0], [3.0, 4.0], [5.0, 6.0, 7.0], []]
+    numbers = as_numbers(6, np.array([0, 1, 2, 3, 4]), lists)
+    nothing = [np.nan, np.nan]
+    expected = [[1, 2], nothing, [3, 4], nothing, nothing, nothing]
+    np.testing.assert_array_equal(numbers, np.array(expected, np.float32))
