@@ -9,7 +9,7 @@ import structlog
 from loaders.errors import Neo4jError
 
 WATCH_SECONDS = 1.0
-_CLOSING_SECONDS = 3.0
+_CLOSING_SECONDS = 6.0
 
 _log = structlog.get_logger()
 
