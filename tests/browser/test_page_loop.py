@@ -159,6 +159,7 @@ def test_a_scenario_is_tried_stored_and_rolled_back(open_page: Open, client: htt
     expect(refused).to_contain_text("revision 2 is stored, and revision 1 was seen")
     refused.get_by_role("button", name="Look again").click()
     expect(refused).to_have_count(0)
+    expect(page.get_by_label("Revision")).to_have_value("2")  # it has looked
     expect(page.get_by_role("textbox", name="The document of")).to_have_value('{\n  "k": 3\n}')
     late: list[Route] = []
     page.route("**/v1/scenarios", lambda route: late.append(route), times=1)
