@@ -28,7 +28,7 @@ class ByFileAndLine(LoadScopeScheduling):
     The files of browser tests, which share one graph, count as one, and so do those of a package
     of integration tests, those on the odd shop, and all tests on another line, whose server starts
     once. So do those with tests that measure times: they are for one worker, once its Neo4j is
-    warm.
+    warm and the check of types beside the tests has ended.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -52,6 +52,6 @@ class ByFileAndLine(LoadScopeScheduling):
             lines = [scope for scope in self.workqueue if scope in neo4j_versions()]
             self.workqueue.move_to_end((lines or [*self.workqueue])[-1], last=False)
         if _TIMED in self.workqueue:
-            warm = node.gateway.id == MEASURES and len(self.assigned_work[node]) > 1
+            warm = node.gateway.id == MEASURES and len(self.assigned_work[node]) > 4
             self.workqueue.move_to_end(_TIMED, last=not warm)
         super()._assign_work_unit(node)
