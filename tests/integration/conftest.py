@@ -1,16 +1,18 @@
 """What tests of the graph's content share."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from loaders.catalogue import Query
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import IngestReport, ingest
 from loaders.tables import FolderTables
+from recsvc.recommend.engine import Engine
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_manifest import RunManifest
@@ -18,8 +20,10 @@ from recsvc.settings import load_settings
 from tests.conftest import Served, recsvc
 from tests.forked_refresh import VERSIONS, make_graph, write_graph
 from tests.graph_hash import graph_hash
+from tests.integration.in_process import CLEAN, serving
 from tests.odd_shop import SEEDS, OddShop, odd_shop
 from tests.prepared_graph import prepared
+from tests.statement import statement
 
 QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 ODD = RefreshOptions(models=("fastrp", "mf", "walk3"), validation_users=60)
@@ -174,3 +178,14 @@ def odd_served(
     odd = OddServed(shop, served, loaded, seed, graph_hash(gateway))
     _KEPT_ODD.append(odd)
     return odd
+
+
+@pytest.fixture
+async def engine_and_client(
+    served: Served, tmp_path: Any
+) -> AsyncIterator[tuple[Engine, httpx.AsyncClient]]:
+    """A service in this process, with no scenario, experiment or outcome before and after."""
+    statement(served.gateway, CLEAN)
+    async with serving(served, tmp_path) as (client, _, engine):
+        yield engine, client
+    statement(served.gateway, CLEAN)

@@ -16,6 +16,8 @@ from recsvc.service.refreshes import Refreshes
 from recsvc.settings import OutcomeSettings, load_settings
 from tests.conftest import Served, key_ring
 
+CLEAN = "MATCH (n:Outcome|Scenario|Experiment) DETACH DELETE n"
+
 
 @asynccontextmanager
 async def client_of(engine: Engine, folder: Path) -> AsyncIterator[httpx.AsyncClient]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +18,7 @@ from recsvc.scenarios.document import Scenario
 from tests.conftest import Served
 from tests.faults.tcp_proxy import tcp_proxy
 from tests.integration.conftest import QUICK
-from tests.integration.in_process import ask, ids, serving
+from tests.integration.in_process import CLEAN, ask, ids, serving
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
@@ -27,18 +26,7 @@ pytestmark = pytest.mark.neo4j
 REFRESH_OPTIONS = QUICK
 USERS = [f"u{n}" for n in range(60)]
 DOCUMENT = Experiment(variants=[Variant(name="now", share=0.5), Variant(name="before", share=0.5)])
-CLEAN = "MATCH (n:Outcome|Scenario|Experiment) DELETE n"
 NOTHING = {"filters": [{"property": "nowhere", "exists": True}]}
-
-
-@pytest.fixture
-async def engine_and_client(
-    served: Served, tmp_path: Any
-) -> AsyncIterator[tuple[Engine, httpx.AsyncClient]]:
-    statement(served.gateway, CLEAN)
-    async with serving(served, tmp_path) as (client, _, engine):
-        yield engine, client
-    statement(served.gateway, CLEAN)
 
 
 @pytest.fixture

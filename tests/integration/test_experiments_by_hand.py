@@ -4,7 +4,6 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,15 @@ from recsvc.experiments.assignment import Assignment
 from recsvc.recommend.engine import Engine
 from tests.conftest import Served, patient_service
 from tests.integration.conftest import QUICK
-from tests.integration.in_process import ask, ids, serving
+from tests.integration.in_process import CLEAN, ask, ids
 from tests.statement import statement
 from tests.waiting import until_then
 
 pytestmark = pytest.mark.neo4j
 
 REFRESH_OPTIONS = QUICK
-CLEAN = "MATCH (n:Outcome|Scenario|Experiment) DETACH DELETE n"
 HALVES: dict[str, Any] = {"variants": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5}]}
 BLEND = "/v1/experiments/blend"
-
-
-@pytest.fixture
-async def engine_and_client(
-    served: Served, tmp_path: Any
-) -> AsyncIterator[tuple[Engine, httpx.AsyncClient]]:
-    statement(served.gateway, CLEAN)
-    async with serving(served, tmp_path) as (client, _, engine):
-        yield engine, client
-    statement(served.gateway, CLEAN)
 
 
 async def put(client: httpx.AsyncClient, path: str, seen: int | None = None) -> tuple[int, str]:
