@@ -11,6 +11,7 @@ from loaders.catalogue import catalogue
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.schema import apply_schema
 from recsvc.graph.pasteable_cypher import path_parameters
+from tests.hits import hits
 from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement
 
@@ -106,19 +107,6 @@ def check(gateway: Neo4jGateway, kinds: list[str], strengths: Rows) -> None:
     assert drawn == pytest.approx(some, rel=1e-9)
 
 
-def hits(session: neo4j.Session) -> int:
-    """How often the meta-path touches the store."""
-    result = session.run(f"PROFILE {METAPATH.text}", evidence_ids=["i0", "i1"], kinds=KINDS)
-    list(result)
-    waiting, total = [result.consume().profile], 0
-    while waiting:
-        operator = waiting.pop()
-        assert operator is not None
-        total += operator["dbHits"]
-        waiting += operator.get("children", [])
-    return total
-
-
 @pytest.mark.parametrize(("event", "weight"), SILENT)
 def test_one_that_does_not_speak_ends_the_short_way_at_once(
     planted: Neo4jGateway, event: Any, weight: Any
@@ -157,9 +145,9 @@ def test_all_speak_and_degrees_are_right(shop: Neo4jGateway) -> None:
 def test_degrees_are_counted_only_where_one_does_not_speak(
     planted: Neo4jGateway, session: neo4j.Session
 ) -> None:
-    stored = hits(session)
+    stored = hits(session, METAPATH.text, evidence_ids=["i0", "i1"], kinds=KINDS)
     statement(planted, PLANTED, event="return", weight=1.0)
-    assert 2 * stored < hits(session)
+    assert 2 * stored < hits(session, METAPATH.text, evidence_ids=["i0", "i1"], kinds=KINDS)
 
 
 def test_the_answer_does_not_depend_on_the_indexes(planted: Neo4jGateway) -> None:
