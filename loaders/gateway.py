@@ -15,6 +15,7 @@ from loaders.driver_errors import translated_errors
 from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError
 from loaders.graph_map import GraphMap
 from loaders.mapped import MappedGraph
+from loaders.tracing import query_span
 
 Row = dict[str, Any]
 
@@ -219,7 +220,11 @@ class Neo4jGateway(Closing):
         if rows is not None:
             return rows
         if query.mode in ("schema", "autocommit"):
-            with translated_errors(self.address.shown, query), self._session() as session:
+            with (
+                query_span(query.name),
+                translated_errors(self.address.shown, query),
+                self._session() as session,
+            ):
                 statement = neo4j.Query(
                     self.address.statement(query), timeout=self._query_timeout_seconds
                 )
@@ -316,7 +321,8 @@ class _OpenTransaction:
             return rows
         statement, given = self._address.statement(query), checked(query, parameters)
         self._address.check_written(query, given)
-        return _rows(self._transaction.run(statement, given))
+        with query_span(query.name):
+            return _rows(self._transaction.run(statement, given))
 
 
 def _rows(result: neo4j.Result) -> list[Row]:

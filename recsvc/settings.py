@@ -36,6 +36,8 @@ from recsvc.phrases import TextSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 _ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_COLLECTOR = re.compile(_ORIGIN.pattern + r"(/[\w.~/-]*)?", re.ASCII)
+_COLLECTORS = "an address such as http://127.0.0.1:4318, without a log-in and anything after a ?"
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
@@ -171,6 +173,8 @@ class Settings(BaseSettings):
     """Most connections to one process of the HTTP service at a time; more are answered 503."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     """Most requests of one API key in a minute, as each process counts them. Unset: no limit."""
+    otlp_endpoint: Annotated[str, _of_form(_COLLECTOR, _COLLECTORS)] | None = None
+    """Address of a collector of OpenTelemetry, which takes OTLP over HTTP. Unset: no spans."""
     bolt_port: Port = 7687
     """Bolt port of the local Neo4j."""
     http_port: Port = 7474

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -165,8 +166,13 @@ def side_by_side(
     if sessions == 1:
         yield from map(work, inputs)
         return
+    context = copy_context()  # a span of a thread belongs below the one of who asks
+
+    def below(one: _In) -> _Out:
+        return context.copy().run(work, one)
+
     with ThreadPoolExecutor(sessions) as pool:
-        yield from pool.map(work, inputs)
+        yield from pool.map(below, inputs)
 
 
 def joined(rows: Sequence[Row], column: str) -> list[Any]:

@@ -45,6 +45,7 @@ from recsvc.recommend.write_counters import WriteCounters
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.keys import key_file, key_ring
 from recsvc.settings import Settings, load_settings
+from recsvc.tracing import start_tracing, tracer_provider
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -232,7 +233,9 @@ def serve(
     if workers == 1:
         uvicorn.run(service(), **options)
         return
-    neo4j_address(settings, stopped=True)  # what is wrong is said once here, not by each process
+    # What is wrong is said once here, not by each process.
+    neo4j_address(settings, stopped=True)
+    tracer_provider(settings.otlp_endpoint)
     if write_counters := _write_counters(settings):
         write_counters.close()
     application = f"{__name__}:{service.__name__}"
@@ -308,6 +311,7 @@ def _service() -> "FastAPI":
     # The arrays of a request are small, and threads of BLAS that wait for each other cost more.
     threadpool_limits(1, user_api="blas")
     settings = load_settings()
+    start_tracing(settings.otlp_endpoint)
     write_counters = _write_counters(settings)
     if write_counters is None:
         _log.warning("RECSVC_HOME cannot be written: no answer is kept", home=str(settings.home))

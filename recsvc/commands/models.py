@@ -30,6 +30,7 @@ from recsvc.graph.version_store import all_versions
 from recsvc.json_log import logs_json
 from recsvc.settings import SETTINGS_FILE, load_settings
 from recsvc.settings_file import model_table, write_model_options
+from recsvc.tracing import traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -330,7 +331,11 @@ def refresh(
     options = refresh_options(settings, given)
     name = name or new_name()
     try:
-        with open_gateway(settings) as gateway, console.progress_bars() as bars:
+        with (
+            traced("refresh", settings.otlp_endpoint),
+            open_gateway(settings) as gateway,
+            console.progress_bars() as bars,
+        ):
             prune_old(gateway, settings)
             run = run_refresh(
                 gateway, options, settings.events, home=settings.home,

@@ -26,6 +26,7 @@ from loaders.errors import (
     Neo4jTimeoutError,
     Neo4jUnavailableError,
 )
+from loaders.tracing import query_span
 
 _PAUSE_SECONDS = 0.5
 """Between two tries to reach a Neo4j that is away."""
@@ -117,7 +118,7 @@ class CircuitBreaker:
             raise self._late(query, seconds)
         try:
             async with asyncio.timeout_at(began + seconds):
-                with translated_errors(self._uri, query):
+                with query_span(query.name), translated_errors(self._uri, query):
                     yield
         except TimeoutError:
             late = self._late(query, seconds)

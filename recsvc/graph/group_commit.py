@@ -8,6 +8,7 @@ for nobody. A request is answered once it is committed.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +20,7 @@ from loaders.errors import (
     Neo4jTimeoutError,
     QueryError,
 )
+from loaders.tracing import query_span
 
 _Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
@@ -77,10 +79,12 @@ class GroupCommit(Generic[_Request, _Answer]):
         self._queue.append(entry)
         self._waiting += rows
         if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
+            # In a context of its own: it goes on for requests that come later.
+            self._writer = asyncio.create_task(self._write(), context=Context())
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await entry.answer
+            with query_span("commit"):
+                async with asyncio.timeout(self._timeout_seconds):
+                    return await entry.answer
         except TimeoutError:
             raise Neo4jTimeoutError(
                 f"not committed within {self._timeout_seconds:g} s: send it again"

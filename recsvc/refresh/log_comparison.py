@@ -7,6 +7,7 @@ without exploration, from what each user had done before their first answer of t
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -134,7 +135,7 @@ class OutcomeLog:
         except RuntimeError:
             return work()
         with ThreadPoolExecutor(1, "log") as thread:  # who calls from a notebook has a loop
-            return thread.submit(work).result()
+            return thread.submit(copy_context().run, work).result()
 
     async def _compared(
         self, versions: tuple[Snapshot, Snapshot], scenarios: Sequence[CurrentScenario]

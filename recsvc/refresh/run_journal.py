@@ -30,6 +30,7 @@ import structlog
 from pydantic import ValidationError
 
 from loaders.files import file_lock, write_bytes
+from loaders.tracing import span
 from loaders.value_file import read_value, write_value
 from recsvc.refresh.lease import Lease
 from recsvc.refresh.run_manifest import RunAttempt, RunIdentity, RunManifest, RunStep, State
@@ -104,7 +105,8 @@ class RefreshRun:
         started = time.perf_counter()
         forget_peak()
         try:
-            yield
+            with span(name):
+                yield
             entry.state = "done"
         except BaseException:
             entry.state = "interrupted"

@@ -173,6 +173,8 @@ def create_app(
         dependencies=_OF_ALL,
         exception_handlers=HANDLERS,
         redirect_slashes=False,
+        # Its spans would hold the path and the query, in which ids stand: see `loaders.tracing`.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # A scenario is written as it is read: one schema, as generated clients want it.
         separate_input_output_schemas=False,
         docs_url=None if assets else "/docs",

@@ -1,6 +1,6 @@
-"""What can be seen of the service from outside: request ids, the log, metrics.
+"""What can be seen of the service from outside: request ids, the log, metrics, spans.
 
-No log line and no metric holds the id of a user or item: a request is named by the template of
+No log line, metric or span holds the id of a user or item: a request is named by the template of
 its route and by its request id.
 """
 
@@ -9,9 +9,9 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from prometheus_client import (
@@ -28,12 +28,16 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, WrappedLogger
 
+from loaders.tracing import TRACEPARENT, span, tracing
 from recsvc.answer import Answer, VariantUsed
 from recsvc.json_log import configure_json_log
 from recsvc.outcomes.outcome import metric_kind
 from recsvc.recommend.answers import request_id_var
 from recsvc.service.allowed import key_name
 from recsvc.service.problems import problem
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 
@@ -218,11 +222,14 @@ class Observed:
         token = request_id_var.set(request_id)
         reply = _Reply(send, request_id, kept_nowhere=scope["path"].startswith(_ANSWERS))
         started = time.perf_counter()
-        try:
-            await self._answer(scope, receive, reply)
-        finally:
-            self._record(scope, reply.status, time.perf_counter() - started)
-            request_id_var.reset(token)
+        with _request_span(scope) as made:
+            try:
+                await self._answer(scope, receive, reply)
+            finally:
+                self._record(scope, reply.status, time.perf_counter() - started)
+                request_id_var.reset(token)
+                if made is not None:
+                    _describe(made, scope, reply.status)
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
@@ -237,8 +244,7 @@ class Observed:
             await problem(scope, 500, detail)(scope, receive, reply.send)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = _route(scope)
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route, method = _route(scope), _method(scope)
         self._metrics.observe_request(route, method, status, seconds)
         name = key_name(scope)
         _log.info(
@@ -280,6 +286,32 @@ def _request_id(scope: Scope) -> str:
     given = next((value for name, value in scope["headers"] if name == wanted), b"")
     text = given.decode("latin-1").strip()
     return text if _SANE_ID.fullmatch(text) else uuid.uuid4().hex
+
+
+def _request_span(scope: Scope) -> AbstractContextManager["Span | None"]:
+    """The span of a request, below the one of its caller; none of what probes and browsers ask."""
+    if not tracing() or not scope["path"].startswith("/v1/"):
+        return nullcontext()
+    wanted = TRACEPARENT.encode()
+    caller = next((value for name, value in scope["headers"] if name == wanted), b"")
+    return span("request", "SERVER", caller.decode("latin-1"))
+
+
+def _describe(made: "Span", scope: Scope, status: int) -> None:
+    """Say what was asked and what was answered, as the log does."""
+    from opentelemetry.trace import Status, StatusCode
+
+    route, method = _route(scope), _method(scope)
+    made.update_name(f"{method} {route}")
+    made.set_attributes(
+        {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+    )
+    if status >= 500:
+        made.set_status(Status(StatusCode.ERROR))
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"
 
 
 def _route(scope: Scope) -> str:

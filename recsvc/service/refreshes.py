@@ -1,6 +1,7 @@
 """Refreshes that are asked for over HTTP: each is a process of its own, and survives this one."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import threading
@@ -12,6 +13,7 @@ import structlog
 
 from loaders.errors import Neo4jError
 from loaders.files import file_lock
+from loaders.tracing import TRACEPARENT, traceparent
 from recsvc.errors import BusyError, NotFoundError, RefreshError, RefreshRunningError
 from recsvc.recommend.engine import Engine
 from recsvc.refresh.process import page_command, refresh_command
@@ -159,8 +161,15 @@ class Refreshes:
 def _start(command: Sequence[str]) -> "subprocess.Popen[bytes]":
     """What it logs goes where the log of the service goes; no signal for the service reaches it."""
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-    )
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+        env={**os.environ, **_span_above()},
+    )  # fmt: skip
+
+
+def _span_above() -> dict[str, str]:
+    """The variable by which the spans of the process come below the one of this request."""
+    above = traceparent()
+    return {TRACEPARENT.upper(): above} if above else {}
 
 
 def _output(command: Sequence[str]) -> bytes:

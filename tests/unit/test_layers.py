@@ -47,8 +47,8 @@ REACH_NEO4J = {
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        ("recsvc.service.app, recsvc.recommend.engine", (*HEAVY, "polars")),
-        ("recsvc.cli", (*HEAVY, "fastapi")),
+        ("recsvc.service.app, recsvc.recommend.engine", (*HEAVY, "polars", "opentelemetry.sdk")),
+        ("recsvc.cli", (*HEAVY, "fastapi", "opentelemetry")),
         ("recsvc.refresh.schedule, recsvc.refresh.process", HEAVY),
     ],
 )
