@@ -4,7 +4,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,7 +15,6 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from loaders.types import IdMap
 from recsvc.models._loop import TrainerOptions, take_over
 from recsvc.models._losses import (
     LogSumExp,
@@ -26,8 +24,8 @@ from recsvc.models._losses import (
     sampled_softmax,
 )
 from recsvc.models._sampling import EvidenceSampler, Positives, Shared
+from recsvc.models._vectors import VectorModel
 from recsvc.models.base import FittedModel, Range, SearchSpace, Tables, TrainingData
-from recsvc.signals.embedding import EmbeddingSignal
 
 FACTOR_SEARCH: SearchSpace = {
     "learning_rate": Range(3e-4, 1e-2, logarithmic=True),
@@ -82,32 +80,20 @@ class FactorOptions(TrainerOptions):
         return self
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FactorModel:
-    """Vectors of users and items; the score is their inner product.
+class FactorModel(VectorModel):
+    """Vectors of users and items as trained; the score is their inner product.
 
-    Attributes:
-        name: the name in `MODELS`.
-        user_vectors: as trained.
-        item_vectors: as trained.
-        source_vectors: what an item says as evidence, so that their sum over a user's items points
-            where the vector of the user does; see `fold_in`.
+    `source_vectors` are made so that their sum over a user's items points where the vector of the
+    user does; see `fold_in`.
     """
 
-    name: str
-    user_vectors: Float32[NDArray[np.float32], "users dim"]
-    item_vectors: Float32[NDArray[np.float32], "items dim"]
-    source_vectors: Float32[NDArray[np.float32], "items dim"]
+    __slots__ = ()
 
     def scores(
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
     ) -> Float32[NDArray[np.float32], "n items"]:
         """See `FittedModel.scores`: of the users as trained, whatever the evidence is now."""
         return self.user_vectors[user_index] @ self.item_vectors.T
-
-    def signal(self, items: IdMap) -> EmbeddingSignal:
-        """See `FittedModel.signal`; a user's vector is made from their items."""
-        return EmbeddingSignal(self.name, items, self.source_vectors, self.item_vectors)
 
 
 class FactorLearner(ABC):
@@ -216,8 +202,8 @@ class FactorLearner(ABC):
         for number, (batch, other) in enumerate(zip(batches, others, strict=True)):
             own = places[3 * number : 3 * number + 3]
             rows = [given.index_select(0, part).requires_grad_() for part in own]
-            each = (self._softmax_loss if softmax else self._ranking_loss)(batch, other, *rows)
-            loss = (each * batch.weight).sum() / weight
+            losses = (self._softmax_loss if softmax else self._ranking_loss)(batch, other, *rows)
+            loss = (losses * batch.weight).sum() / weight
             total += loss.detach()
             for part, change in zip(own, torch.autograd.grad(loss, rows), strict=True):
                 gradient.index_add_(0, part, change)

@@ -25,6 +25,7 @@ from recsvc.models.base import (
     Tables,
     TrainingData,
     Validation,
+    require_evidence,
 )
 
 _VALIDATION_USERS = 4096
@@ -135,32 +136,34 @@ class Trained(NamedTuple):
 
 
 def fit_by_epochs(
-    learner: Learner,
+    learner_on: Callable[[torch.device], Learner],
     data: TrainingData,
     options: TrainerOptions,
     run: FitRun,
     *,
-    started: float,
     memory_bytes: int,
 ) -> tuple[Any, FitReport]:
     """Train, and say how it went.
 
     Args:
-        learner: the model in training.
+        learner_on: the model in training, on a device.
         data: what it is trained on.
         options: of the loop.
         run: see `FitRun`.
-        started: `perf_counter()` when the fit began.
         memory_bytes: the estimate made before.
 
     Returns:
         What `learner.model()` gives, and the report.
 
     Raises:
-        TrainingError: the loss is no longer finite, or the checkpoint is of another fit.
+        TrainingError: there is no evidence, the loss is no longer finite, or the checkpoint is of
+            another fit.
     """
+    start = perf_counter()
+    require_evidence(data)
+    learner = learner_on(open_device(run.device))
     trained = train(learner, options, run, measure=measure_on(data, run.validation, run.seed))
-    return trained.model, trained.report(started, memory_bytes)
+    return trained.model, trained.report(start, memory_bytes)
 
 
 def train(

@@ -15,7 +15,6 @@ learned and not made of what the user did.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from time import perf_counter
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,7 +27,7 @@ from torch.nn import functional
 
 from loaders.types import IdMap
 from recsvc.models._factors import to_numpy
-from recsvc.models._loop import TrainerOptions, fit_by_epochs, open_device, take_over
+from recsvc.models._loop import TrainerOptions, fit_by_epochs, take_over
 from recsvc.models._sampling import EvidenceSampler, Positives
 from recsvc.models.base import (
     FitReport,
@@ -37,7 +36,6 @@ from recsvc.models.base import (
     SearchSpace,
     Tables,
     TrainingData,
-    require_evidence,
 )
 
 NEURAL_SEARCH: SearchSpace = {
@@ -208,10 +206,10 @@ class NeuralLearner:
             torch.cat([positives.item[:, None], drawn], dim=1) + self._users, self._table
         )
         score = self._scores(users[:, None].expand(-1, items.shape[1], -1), items)
-        each = functional.softplus(-score[:, 0])
-        each = each + functional.softplus(score[:, 1:]).masked_fill(~counted, 0.0).sum(1)
+        losses = functional.softplus(-score[:, 0])
+        losses = losses + functional.softplus(score[:, 1:]).masked_fill(~counted, 0.0).sum(1)
         total = (positives.weight * (1 + counted.sum(1))).sum()
-        loss = (each * positives.weight).sum() / total
+        loss = (losses * positives.weight).sum() / total
         if not self._options.l2:
             return loss
         norm = users.square().sum(1).mean() + items.square().sum(2).mean()
@@ -259,11 +257,12 @@ def fit_neural(
     Raises:
         TrainingError: there is no evidence, or the loss is no longer finite.
     """
-    start = perf_counter()
-    require_evidence(data)
-    learner = NeuralLearner(
-        name, data.evidence, options, open_device(run.device), run.seed,
-        product=product, layers=layers,
-    )  # fmt: skip
-    memory = neural_memory_bytes(data, options, product=product, layers=layers)
-    return fit_by_epochs(learner, data, options, run, started=start, memory_bytes=memory)
+    return fit_by_epochs(
+        lambda device: NeuralLearner(
+            name, data.evidence, options, device, run.seed, product=product, layers=layers
+        ),
+        data,
+        options,
+        run,
+        memory_bytes=neural_memory_bytes(data, options, product=product, layers=layers),
+    )

@@ -16,7 +16,6 @@ to be better than the margins of the papers.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,8 +29,8 @@ from torch.nn import functional
 
 from recsvc.evaluation.links import Links, links_of
 from recsvc.models._factors import FactorLearner, FactorModel, FactorOptions, fold_in, to_numpy
-from recsvc.models._loop import fit_by_epochs, open_device
-from recsvc.models.base import FitReport, FitRun, Tables, TrainingData, require_evidence
+from recsvc.models._loop import fit_by_epochs
+from recsvc.models.base import FitReport, FitRun, Tables, TrainingData
 
 
 class TripleOptions(FactorOptions):
@@ -74,14 +73,14 @@ class TripleModel(FactorModel, ABC):
         """
 
     def link_scores(
-        self, known: Int64[NDArray[np.int64], " n"], relation: int, *, tails: bool
+        self, other_end: Int64[NDArray[np.int64], " n"], relation: int, *, tails: bool
     ) -> Float32[NDArray[np.float32], "n nodes"]:
         """See `recsvc.evaluation.links.LinkScores`."""
         node, own = (
             torch.from_numpy(array)
-            for array in (self.node_vectors[known], self.relation_vectors[[relation]])
+            for array in (self.node_vectors[other_end], self.relation_vectors[[relation]])
         )
-        sign = torch.full((len(known), 1), 1.0 if tails else -1.0)
+        sign = torch.full((len(other_end), 1), 1.0 if tails else -1.0)
         return self.query(node, own.expand_as(node), sign).numpy() @ self.node_vectors.T
 
 
@@ -189,11 +188,13 @@ def fit_triples(
     Raises:
         TrainingError: there is no evidence, or the loss is no longer finite.
     """
-    start = perf_counter()
-    require_evidence(data)
-    learner = TripleLearner(kind, name, data, options, open_device(run.device), run.seed)
-    memory = triple_memory_bytes(data, options)
-    return fit_by_epochs(learner, data, options, run, started=start, memory_bytes=memory)
+    return fit_by_epochs(
+        lambda device: TripleLearner(kind, name, data, options, device, run.seed),
+        data,
+        options,
+        run,
+        memory_bytes=triple_memory_bytes(data, options),
+    )
 
 
 def _links(data: TrainingData) -> Links:

@@ -2,8 +2,6 @@
 # torch's types are partial: what comes out of an operator is often unknown.
 """GraphSAGE: an item's vector from its own and from those two steps away, drawn at random."""
 
-from time import perf_counter
-
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -14,10 +12,10 @@ from torch.nn import functional
 
 from recsvc.models._factors import FACTOR_SEARCH, to_numpy
 from recsvc.models._item_network import ItemNetworkLearner, ItemNetworkModel, item_network_bytes
-from recsvc.models._loop import fit_by_epochs, open_device
+from recsvc.models._loop import fit_by_epochs
 from recsvc.models._neighbours import Links
 from recsvc.models._network import NetworkOptions, row_means
-from recsvc.models.base import FitReport, FitRun, Range, TrainingData, require_evidence
+from recsvc.models.base import FitReport, FitRun, Range, TrainingData
 
 
 class GraphSAGEOptions(NetworkOptions):
@@ -53,11 +51,13 @@ def fit(
     Raises:
         TrainingError: there is no evidence, or the loss is no longer finite.
     """
-    start = perf_counter()
-    require_evidence(data)
-    learner = GraphSAGELearner(data.evidence, options, open_device(run.device), run.seed)
-    memory = memory_bytes(data, options)
-    return fit_by_epochs(learner, data, options, run, started=start, memory_bytes=memory)
+    return fit_by_epochs(
+        lambda device: GraphSAGELearner(data.evidence, options, device, run.seed),
+        data,
+        options,
+        run,
+        memory_bytes=memory_bytes(data, options),
+    )
 
 
 class GraphSAGELearner(ItemNetworkLearner):

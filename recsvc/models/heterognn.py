@@ -9,7 +9,6 @@ E*   = (h^(0) + h^(1) + … + h^(L)) / (L + 1)
 
 import warnings
 from collections.abc import Iterator, Mapping
-from time import perf_counter
 from typing import Annotated
 
 import numpy as np
@@ -31,7 +30,7 @@ from recsvc.models._factors import (
     to_numpy,
 )
 from recsvc.models._features import count_features, item_features
-from recsvc.models._loop import fit_by_epochs, open_device
+from recsvc.models._loop import fit_by_epochs
 from recsvc.models._neighbours import sample_neighbours
 from recsvc.models._network import Drawn, NetworkLearner, NetworkOptions
 from recsvc.models._relations import (
@@ -43,7 +42,7 @@ from recsvc.models._relations import (
     block_around,
     relations_of,
 )
-from recsvc.models.base import FitReport, FitRun, Range, TrainingData, require_evidence
+from recsvc.models.base import FitReport, FitRun, Range, TrainingData
 
 with warnings.catch_warnings():
     # Importing torch_geometric calls what torch has deprecated.
@@ -135,11 +134,13 @@ def fit(
         TrainingError: there is no evidence, no node has a property that is named, or the loss is
             no longer finite.
     """
-    start = perf_counter()
-    require_evidence(data)
-    learner = HeteroGNNLearner(data, options, open_device(run.device), run.seed)
-    memory = memory_bytes(data, options)
-    return fit_by_epochs(learner, data, options, run, started=start, memory_bytes=memory)
+    return fit_by_epochs(
+        lambda device: HeteroGNNLearner(data, options, device, run.seed),
+        data,
+        options,
+        run,
+        memory_bytes=memory_bytes(data, options),
+    )
 
 
 class HeteroGNNLearner(NetworkLearner):
@@ -150,20 +151,20 @@ class HeteroGNNLearner(NetworkLearner):
     ) -> None:
         """Gather features, and draw the first vectors and weights."""
         self._relations = relations_of(data, options.interaction_properties)
-        widths = {name: each.features.shape[1] for name, each in self._relations.items()}
+        widths = {name: relation.features.shape[1] for name, relation in self._relations.items()}
         self._convolution = _convolution(widths, options)
         features = _node_features(data, options.item_properties)
         shapes: dict[str, tuple[int, ...]] = {
-            f"features_{node_type}": (each.shape[1], options.dimensions)
-            for node_type, each in features.items()
+            f"features_{node_type}": (values.shape[1], options.dimensions)
+            for node_type, values in features.items()
         }
         for layer in range(options.layers):
             for name, weight in self._convolution.named_parameters():
                 shapes[f"{layer} {name}"] = tuple(weight.shape)
         super().__init__(data.evidence, options, device, seed, shapes)
         self._evidence, self._options = data.evidence, options
-        self._features = {name: self.on_device(each) for name, each in features.items()}
-        self._counts = {name: len(each) for name, each in features.items()}
+        self._features = {name: self.on_device(values) for name, values in features.items()}
+        self._counts = {name: len(values) for name, values in features.items()}
         self._cosine = options.loss != "bpr"
 
     def _drawn_weights(self, name: str) -> Tensor:
@@ -217,15 +218,15 @@ class HeteroGNNLearner(NetworkLearner):
     def _first(self, nodes: Nodes, weights: Mapping[str, Tensor], *, training: bool) -> States:
         """h^(0) of some nodes of each type."""
         places = {name: self.on_device(own) for name, own in nodes.items()}
-        known = {
+        of_features = {
             name: self._features[name][own] @ weights[f"features_{name}"]
             for name, own in places.items()
         }
         own = functional.embedding(places["item"] + self._users, self.table)
         return {
-            "user": functional.embedding(places["user"], self.table) + known["user"],
-            "item": (self.with_some_hidden(own) if training else own) + known["item"],
-            "category": known["category"],
+            "user": functional.embedding(places["user"], self.table) + of_features["user"],
+            "item": (self.with_some_hidden(own) if training else own) + of_features["item"],
+            "category": of_features["category"],
         }
 
     def _layer(

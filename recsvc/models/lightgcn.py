@@ -3,7 +3,6 @@
 """LightGCN: vectors smoothed over the graph of users and items."""
 
 from collections.abc import Sequence
-from time import perf_counter
 from typing import Literal
 
 import numpy as np
@@ -23,7 +22,7 @@ from recsvc.models._factors import (
     fold_in,
     to_numpy,
 )
-from recsvc.models._loop import fit_by_epochs, open_device
+from recsvc.models._loop import fit_by_epochs
 from recsvc.models._losses import contrastive
 from recsvc.models._propagation import (
     Graph,
@@ -32,7 +31,7 @@ from recsvc.models._propagation import (
     normalised_adjacency,
     spectral_start,
 )
-from recsvc.models.base import FitReport, FitRun, Range, TrainingData, require_evidence
+from recsvc.models.base import FitReport, FitRun, Range, TrainingData
 from recsvc.signals.degrees import degrees, power
 
 
@@ -111,11 +110,13 @@ def fit(data: TrainingData, options: LightGCNOptions, run: FitRun) -> tuple[Fact
     Raises:
         TrainingError: there is no evidence, or the loss is no longer finite.
     """
-    start = perf_counter()
-    require_evidence(data)
-    learner = LightGCNLearner(data.evidence, options, open_device(run.device), run.seed)
-    memory = memory_bytes(data, options)
-    return fit_by_epochs(learner, data, options, run, started=start, memory_bytes=memory)
+    return fit_by_epochs(
+        lambda device: LightGCNLearner(data.evidence, options, device, run.seed),
+        data,
+        options,
+        run,
+        memory_bytes=memory_bytes(data, options),
+    )
 
 
 class LightGCNLearner(FactorLearner):

@@ -2,8 +2,6 @@
 # torch's types are partial: what comes out of an operator is often unknown.
 """Matrix factorisation: a vector of its own for each user and item."""
 
-from time import perf_counter
-
 import scipy.sparse as sp
 import torch
 from jaxtyping import Int64
@@ -20,8 +18,8 @@ from recsvc.models._factors import (
     fold_in,
     to_numpy,
 )
-from recsvc.models._loop import fit_by_epochs, open_device
-from recsvc.models.base import FitReport, FitRun, TrainingData, require_evidence
+from recsvc.models._loop import fit_by_epochs
+from recsvc.models.base import FitReport, FitRun, TrainingData
 
 SEARCH = FACTOR_SEARCH
 
@@ -47,11 +45,13 @@ def fit(data: TrainingData, options: MFOptions, run: FitRun) -> tuple[FactorMode
     Raises:
         TrainingError: there is no evidence, or the loss is no longer finite.
     """
-    start = perf_counter()
-    require_evidence(data)
-    learner = MFLearner(data.evidence, options, open_device(run.device), run.seed)
-    memory = memory_bytes(data, options)
-    return fit_by_epochs(learner, data, options, run, started=start, memory_bytes=memory)
+    return fit_by_epochs(
+        lambda device: MFLearner(data.evidence, options, device, run.seed),
+        data,
+        options,
+        run,
+        memory_bytes=memory_bytes(data, options),
+    )
 
 
 class MFLearner(FactorLearner):

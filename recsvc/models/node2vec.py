@@ -2,7 +2,7 @@
 # scipy and torch are typed in part: what they return is often unknown.
 """Node2Vec: vectors of nodes that random walks pass close together."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from time import perf_counter
 from typing import Annotated, Literal, Self
@@ -13,12 +13,12 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from loaders.types import IdMap
 from recsvc.blend.options import split_commas
 from recsvc.errors import TrainingError
 from recsvc.models._loop import Trained, TrainerOptions, measure_on, open_device, train
 from recsvc.models._nodes import Relationship, homogeneous_graph
 from recsvc.models._skipgram import NodeVectors, SkipGram, SkipGramLearner, fit_in_turn
+from recsvc.models._vectors import VectorModel
 from recsvc.models._walks import WalkGraph, Walks, random_walks, typed_walks
 from recsvc.models.base import (
     FitReport,
@@ -28,7 +28,6 @@ from recsvc.models.base import (
     TrainingData,
     require_evidence,
 )
-from recsvc.signals.embedding import EmbeddingSignal
 
 NodeType = Literal["user", "item", "category"]
 
@@ -141,8 +140,7 @@ class Node2VecOptions(WalkOptions):
         return tuple(dict.fromkeys(_LINKS[frozenset(step)] for step in pairwise(self.metapath)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Node2VecModel:
+class Node2VecModel(VectorModel):
     """Both tables of skip-gram; zero for a node that no relationship reaches.
 
     With negatives drawn uniformly, <v_j, w_i> is log P(i near j) but for a constant that is the
@@ -156,13 +154,9 @@ class Node2VecModel:
         user_vectors: v of the users as nodes; <v_u, w_i> is how near item i is to user u.
         item_vectors: w of the items, less the mean of those that walks meet.
         source_vectors: v of the items, less for popular ones.
-        name: see `FittedModel.name`.
     """
 
-    user_vectors: Float32[NDArray[np.float32], "users dim"]
-    item_vectors: Float32[NDArray[np.float32], "items dim"]
-    source_vectors: Float32[NDArray[np.float32], "items dim"]
-    name: str = "node2vec"
+    __slots__ = ()
 
     def scores(
         self, user_index: Int64[NDArray[np.int64], " n"], evidence: sp.csr_matrix
@@ -171,10 +165,6 @@ class Node2VecModel:
         total = np.asarray(evidence.sum(axis=1), np.float32).ravel()
         mean = (evidence @ self.source_vectors) / np.where(total > 0.0, total, 1.0)[:, None]
         return np.asarray(mean @ self.item_vectors.T, np.float32)
-
-    def signal(self, items: IdMap) -> EmbeddingSignal:
-        """See `FittedModel.signal`."""
-        return EmbeddingSignal(self.name, items, self.source_vectors, self.item_vectors)
 
 
 def memory_bytes(data: TrainingData, options: WalkOptions) -> int:
@@ -301,6 +291,7 @@ def _model(vectors: NodeVectors, evidence: sp.csr_matrix, discount: float) -> No
     degree = np.asarray(evidence.sum(axis=0)).ravel()
     share = np.asarray((1.0 + degree) ** -discount, np.float32)
     return Node2VecModel(
+        "node2vec",
         user_vectors=vectors.centre[:users],
         item_vectors=np.where(met, context - mean, np.float32(0.0)),
         source_vectors=vectors.centre[item_rows] * share[:, None],

@@ -3,7 +3,6 @@
 """PinSage: an item's vector from the items that random walks from it visit most."""
 
 from collections.abc import Iterator
-from time import perf_counter
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,13 +15,13 @@ from torch.nn import functional
 
 from recsvc.models._factors import FACTOR_SEARCH, to_numpy
 from recsvc.models._item_network import ItemNetworkLearner, ItemNetworkModel, item_network_bytes
-from recsvc.models._loop import fit_by_epochs, open_device
+from recsvc.models._loop import fit_by_epochs
 from recsvc.models._neighbours import Links, sample_neighbours
 from recsvc.models._network import NetworkOptions, row_sums
 from recsvc.models._rows import largest_entries
 from recsvc.models._sampling import Positives, Shared
 from recsvc.models._walks import WalkGraph, random_walks
-from recsvc.models.base import FitReport, FitRun, Range, TrainingData, require_evidence
+from recsvc.models.base import FitReport, FitRun, Range, TrainingData
 from recsvc.signals.rows import truncate_rows
 
 _STEPS = 4
@@ -83,11 +82,13 @@ def fit(
     Raises:
         TrainingError: there is no evidence, or the loss is no longer finite.
     """
-    start = perf_counter()
-    require_evidence(data)
-    learner = PinSageLearner(data.evidence, options, open_device(run.device), run.seed)
-    memory = memory_bytes(data, options)
-    return fit_by_epochs(learner, data, options, run, started=start, memory_bytes=memory)
+    return fit_by_epochs(
+        lambda device: PinSageLearner(data.evidence, options, device, run.seed),
+        data,
+        options,
+        run,
+        memory_bytes=memory_bytes(data, options),
+    )
 
 
 class PinSageLearner(ItemNetworkLearner):

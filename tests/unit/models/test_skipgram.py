@@ -29,7 +29,7 @@ def skip_gram(walks: list[list[int]], **values: object) -> SkipGram:
 
 def as_model(vectors: NodeVectors) -> Node2VecModel:
     """All nodes as users and as items."""
-    return Node2VecModel(vectors.centre, vectors.context, vectors.centre)
+    return Node2VecModel("node2vec", vectors.centre, vectors.context, vectors.centre)
 
 
 @pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [0.0, 3.0, 1.0, 0.0, 9.0], [5.0, 0.0]])
