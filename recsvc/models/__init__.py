@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from loaders.embedding_models import EMBEDDING_MODELS
 from recsvc.errors import TrainingError
+from recsvc.model_names import KERNELS, OTHERS
 from recsvc.models._memory import available_bytes
 from recsvc.models.base import (
     EmbeddingModel,
@@ -93,8 +93,8 @@ class ModelSpec:
 
     @property
     def linear(self) -> bool:
-        """Whether a fitted one is a kernel over a user's items; imports the model's libraries."""
-        return cast(bool, getattr(self._module(), "LINEAR", True))
+        """Whether a fitted one is a kernel over a user's items."""
+        return self.name in KERNELS
 
     @property
     def scores_links(self) -> bool:
@@ -157,26 +157,8 @@ class ModelSpec:
         return importlib.import_module(f"recsvc.models.{self.name}")
 
 
-_WITHOUT_VECTORS = (
-    "chebycf",
-    "ease",
-    "gfcf",
-    "gmf",
-    "hybrid",
-    "itemknn",
-    "mlp",
-    "ncf",
-    "ngcf",
-    "popularity",
-    "ridge",
-    "sgfcf",
-    "transitions",
-    "turbocf",
-    "walk3",
-)
-
 MODELS: Mapping[str, ModelSpec] = MappingProxyType(
-    {name: ModelSpec(name) for name in sorted((*EMBEDDING_MODELS, *_WITHOUT_VECTORS))}
+    {name: ModelSpec(name) for name in sorted((*KERNELS, *OTHERS))}
 )
 """Every model there is."""
 

@@ -47,10 +47,6 @@ from recsvc.signals.popularity import popularity_prior
 
 __all__ = ["HybridModel", "HybridOptions", "RankFusionModel", "fit", "fit_without_each"]
 
-LINEAR = False
-"""Each signal's scale n_s(u) depends on the user, so the blend is no single kernel: `HybridModel`
-has the kernels in its `blend`, which takes a score apart exactly."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HybridModel:
@@ -192,7 +188,7 @@ def fit_without_each(
         others = signals.kinds
         del others[name]
         learned = usual_weights(signals, replace(candidates, features=features), others)
-        learned = {each: own * served.get(each, 1.0) for each, own in learned.items()}
+        learned = {signal: own * served.get(signal, 1.0) for signal, own in learned.items()}
         without[name] = whole.reweighted(learned | {BASE: weights[BASE]}, reliance)
     return whole, without, whole.alone()
 

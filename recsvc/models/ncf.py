@@ -9,9 +9,6 @@ from recsvc.models._neural import (
 )
 from recsvc.models.base import FitReport, FitRun, TrainingData
 
-LINEAR = False
-"""Its layers are not, and a user's vector is not made of what they did."""
-
 SEARCH = NEURAL_SEARCH
 
 

@@ -3,7 +3,6 @@
 """NGCF: vectors passed along the graph through a learned layer at each step."""
 
 from dataclasses import dataclass
-from time import perf_counter
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,9 +21,9 @@ from recsvc.models._factors import (
     factor_memory_bytes,
     to_numpy,
 )
-from recsvc.models._loop import fit_by_epochs, open_device
+from recsvc.models._loop import fit_by_epochs
 from recsvc.models._propagation import Graph, Product, normalised_adjacency
-from recsvc.models.base import FitReport, FitRun, Range, TrainingData, require_evidence
+from recsvc.models.base import FitReport, FitRun, Range, TrainingData
 
 _SLOPE = 0.2  # of the leaky rectifier below 0, as in the authors' code
 
@@ -37,9 +36,6 @@ class NGCFOptions(FactorOptions):
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of a layer's numbers that training leaves out at random."""
 
-
-LINEAR = False
-"""Its layers are not."""
 
 SEARCH = {**FACTOR_SEARCH, "layers": Range(1, 3), "dropout": Range(0.0, 0.3)}
 
@@ -86,11 +82,13 @@ def fit(data: TrainingData, options: NGCFOptions, run: FitRun) -> tuple[NGCFMode
     Raises:
         TrainingError: there is no evidence, or the loss is no longer finite.
     """
-    start = perf_counter()
-    require_evidence(data)
-    learner = NGCFLearner(data.evidence, options, open_device(run.device), run.seed)
-    memory = memory_bytes(data, options)
-    return fit_by_epochs(learner, data, options, run, started=start, memory_bytes=memory)
+    return fit_by_epochs(
+        lambda device: NGCFLearner(data.evidence, options, device, run.seed),
+        data,
+        options,
+        run,
+        memory_bytes=memory_bytes(data, options),
+    )
 
 
 class NGCFLearner(FactorLearner):

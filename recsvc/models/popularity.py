@@ -19,9 +19,6 @@ from recsvc.models.base import (
     require_evidence,
 )
 
-LINEAR = False
-"""Nothing that a user did counts."""
-
 SEARCH = {"half_life_days": Range(1.0, 1000.0, logarithmic=True)}
 
 _SECONDS_PER_DAY = 86_400.0

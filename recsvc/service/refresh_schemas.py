@@ -1,37 +1,17 @@
 """What goes in and out of `/v1/refreshes`."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from recsvc.model_names import KERNELS
 from recsvc.refresh.run_manifest import RunOutcome, State
 from recsvc.service.schemas import Document, RequestBody
 
-LinearModel = Literal[
-    "chebycf",
-    "complex",
-    "content",
-    "deepwalk",
-    "distmult",
-    "ease",
-    "fastrp",
-    "gfcf",
-    "graphsage",
-    "heterognn",
-    "itemknn",
-    "lightgcn",
-    "mf",
-    "node2vec",
-    "pinsage",
-    "ridge",
-    "sgfcf",
-    "svd",
-    "transe",
-    "transitions",
-    "turbocf",
-    "walk3",
-]
-"""The models a blend can be made of. A test compares: loading them would load what trains."""
+if TYPE_CHECKING:
+    KernelModel = str
+else:
+    KernelModel = Literal[KERNELS]
 
 
 class RefreshRequest(RequestBody):
@@ -40,7 +20,7 @@ class RefreshRequest(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"models": ["lightgcn", "ridge"]}]})
 
     models: (
-        Annotated[tuple[LinearModel, ...], Field(min_length=1, max_length=20, strict=False)] | None
+        Annotated[tuple[KernelModel, ...], Field(min_length=1, max_length=20, strict=False)] | None
     ) = None
     """The models of the blend; left out, those of `recsvc refresh`."""
     force: bool = False

@@ -14,6 +14,7 @@ from recsvc.errors import TrainingError
 from recsvc.evaluation.metrics import evaluate, mean_ndcg, top_k
 from recsvc.evaluation.splits import entries, hold_out
 from recsvc.evidence import EvidenceRows
+from recsvc.model_names import KERNELS
 from recsvc.models import (
     MODELS,
     EmbeddingModel,
@@ -57,12 +58,7 @@ KNOWLEDGE = ["complex", "distmult", "transe"]
 NETWORKS = ["graphsage", "heterognn", "pinsage"]
 NEURAL = ["gmf", "mlp", "ncf", "ngcf"]
 TRAINED = ["deepwalk", "lightgcn", "mf", "node2vec", *KNOWLEDGE, *NETWORKS, *NEURAL]
-UNTRAINED = [
-    "chebycf", "content", "ease", "fastrp", "gfcf", "itemknn", "ridge", "sgfcf", "svd",
-    "transitions", "turbocf", "walk3",
-]  # fmt: skip
-PERSONAL = ["hybrid", *TRAINED, *UNTRAINED]
-LINEAR = ["deepwalk", "lightgcn", "mf", "node2vec", *KNOWLEDGE, *NETWORKS, *UNTRAINED]
+PERSONAL = sorted(MODELS.keys() - {"popularity"})
 BASED = ["hybrid"]  # popularity where nothing is known
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
@@ -263,7 +259,7 @@ def test_a_fit_goes_on_from_the_tables_of_another_for_a_tenth_of_its_length(name
     np.testing.assert_array_equal(ranking.items[:, 0], withheld.indices)
 
 
-@pytest.mark.parametrize("name", sorted({*TRAINED} & {*LINEAR}))
+@pytest.mark.parametrize("name", sorted({*TRAINED} & {*KERNELS}))
 def test_a_fit_without_training_is_the_model_of_its_tables(name: str) -> None:
     data, _ = planted()
     model, report = fitted(name)
@@ -278,7 +274,7 @@ def test_a_fit_without_training_is_the_model_of_its_tables(name: str) -> None:
         np.testing.assert_array_equal(getattr(model, part), getattr(same, part))
 
 
-@pytest.mark.parametrize("name", sorted({*TRAINED} & {*LINEAR}))
+@pytest.mark.parametrize("name", sorted({*TRAINED} & {*KERNELS}))
 def test_rows_of_new_nodes_are_drawn_and_those_without_evidence_are_0(name: str) -> None:
     data, _ = planted()
     tables = tuple(table.copy() for table in fitted(name)[1].tables)
@@ -325,8 +321,7 @@ def test_embedding_models_have_vectors_to_write_back(name: str) -> None:
 def test_the_kernel_ranks_as_the_model_does(name: str) -> None:
     data, withheld = planted()
     signal = fitted(name)[0].signal(data.graph.items)
-    assert MODELS[name].linear == (name in LINEAR)
-    if name not in LINEAR:
+    if name not in KERNELS:
         assert signal is None
         return
     assert signal is not None
@@ -343,7 +338,7 @@ def test_a_blend_refuses_what_is_for_comparison_and_says_so(name: str) -> None:
         MODELS["hybrid"].fit(planted()[0], options_of("hybrid", models=name), FitRun(seed=0))
 
 
-@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("name", KERNELS)
 def test_the_terms_of_the_kernel_sum_to_its_scores(name: str) -> None:
     data, _ = planted()
     signal = fitted(name)[0].signal(data.graph.items)

@@ -132,20 +132,31 @@ def test_files_and_names_of_the_recipes_are_there() -> None:
     assert not [name for name in names if not re.search(rf"\b{name}\b", code)]
 
 
-def test_a_model_with_vectors_is_its_file_and_its_name(copy: Copy) -> None:
-    source = (copy.root / "recsvc/models/fastrp.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("model", "names", "before"),
+    [
+        ("fastrp", "loaders/embedding_models.py", '"mf"'),
+        ("walk3", "recsvc/model_names.py", '"ease"'),
+    ],
+)
+def test_a_model_is_its_file_and_its_name(copy: Copy, model: str, names: str, before: str) -> None:
+    source = (copy.root / f"recsvc/models/{model}.py").read_text(encoding="utf-8")
     (copy.root / "recsvc/models/toy.py").write_text(
-        source.replace('return "fastrp"', 'return "toy"'), encoding="utf-8"
+        source.replace(f'("{model}"', '("toy"'), encoding="utf-8"
     )
-    copy.insert("loaders/embedding_models.py", '"mf"', '"toy", ')
+    copy.insert(names, before, '"toy", ')
     tables = str(copy.root.parent / "tables")
     arguments = ("--data", tables, "--device", "cpu", "--json")
     assert '"model":"toy"' in copy.run("-m", "recsvc", "train", "toy", *arguments).replace(" ", "")
     code = (
         "from loaders.catalogue import catalogue; "
-        "print(catalogue()['writeback/item_vectors[toy,a]'].text)"
+        "from recsvc.service.refresh_schemas import RefreshRequest; "
+        "print(RefreshRequest(models=('toy',)).models); "
+        "print([query.text for name, query in catalogue().items() if '[toy,a]' in name])"
     )
-    assert "embedding_toy_a" in copy.run("-c", code)
+    asked_for, queries = copy.run("-c", code).splitlines()
+    assert asked_for == "('toy',)"
+    assert ("embedding_toy_a" in queries) == (model == "fastrp")
 
 
 def test_a_data_set_is_one_file(copy: Copy) -> None:

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import httpx
 import orjson
 import psutil
 import pytest
 import structlog
+from pydantic import ValidationError
 
 from loaders.errors import Neo4jUnavailableError
 from recsvc.graph.rows import ActiveVersion
@@ -24,9 +25,9 @@ from recsvc.service import refreshes as refreshes_of_service
 from recsvc.service.app import create_app
 from recsvc.service.refresh_schemas import (
     BegunRefreshDocument,
-    LinearModel,
     RefreshDocument,
     RefreshesDocument,
+    RefreshRequest,
 )
 from recsvc.service.refreshes import Refreshes
 from tests.conftest import key_ring
@@ -223,9 +224,13 @@ async def test_what_is_not_as_described_is_refused(client: httpx.AsyncClient, bo
     checked(await client.post("/v1/refreshes", json=body), 422)
 
 
-def test_the_models_are_those_that_a_blend_can_be_made_of() -> None:
-    linear = {name for name, model in MODELS.items() if model.linear}
-    assert set(get_args(LinearModel)) == linear - {"popularity", "hybrid"}
+async def test_each_model_that_a_blend_can_be_made_of_can_be_asked_for() -> None:
+    for name, model in MODELS.items():
+        if model.linear:
+            assert RefreshRequest(models=(name,)).models == (name,)
+        else:
+            with pytest.raises(ValidationError, match="walk3"):
+                RefreshRequest(models=(name,))
 
 
 @pytest.mark.parametrize(
