@@ -9,7 +9,6 @@ front.
 import gc
 import io
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -24,20 +23,10 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from loaders.errors import LocalNeo4jError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
-from loaders.local_neo4j import (
-    DEFAULT_LINE,
-    LocalNeo4j,
-    _java,
-    neo4j_versions,
-    scratch_server,
-)
-from loaders.local_neo4j._command import run_command
-from loaders.local_neo4j._java import find_java
+from loaders.local_neo4j import DEFAULT_LINE, neo4j_versions
 from loaders.local_neo4j._options import free_ports
-from loaders.shared_files import checkout_root
 from loaders.tables import FolderTables
 from recsvc import cli
 from recsvc.refresh.pipeline import RefreshOptions, refresh
@@ -47,12 +36,12 @@ from recsvc.settings import load_settings
 from tests import forked_service
 from tests.forked_service import ForkedProcess
 from tests.indexes import make_indexes
+from tests.neo4j_servers import CHECKOUT, Server, running_server, why_not
 from tests.prepared_graph import DELETE_ALL, prepared
 from tests.scheduling import MEASURES, ByFileAndLine
 from tests.taste_tables import write_tables
 from tests.waiting import PATIENCE_SECONDS
 
-CHECKOUT = checkout_root() or Path()
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 INTEGRATION = CHECKOUT / "tests" / "integration"
 # What may differ between lines of Neo4j: queries and their plans, the driver's errors, full text,
@@ -73,14 +62,10 @@ settings.register_profile("tests", _PATIENT, max_examples=40)
 settings.register_profile("thorough", _PATIENT)  # `make test-all` asks for it
 settings.load_profile("tests")
 
-_HTTP_PORT = 7474
-
-
-def _docker_answers() -> bool:
-    if shutil.which("docker") is None:
-        return False
-    answer = subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False)
-    return answer.returncode == 0
+WHOLE = RefreshOptions(validation_users=60)
+"""Of a refresh of the made graph with the models that are fitted where nobody says which."""
+QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+"""The same with two models that take little time."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -143,30 +128,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndLin
 def neo4j_line(request: pytest.FixtureRequest) -> str:
     """The line of Neo4j that the test runs on; skipped where another one cannot be had."""
     line: str = request.param
-    if line != DEFAULT_LINE and (reason := _why_not(line)):
+    if line != DEFAULT_LINE and (reason := why_not(line)):
         pytest.skip(reason)
     return line
-
-
-def _why_not(line: str) -> str | None:
-    """Why a line of Neo4j cannot run here."""
-    if _docker_answers():
-        pulled = subprocess.run(
-            ["docker", "pull", "--quiet", _image(line)],
-            capture_output=True,
-            timeout=600,
-            check=False,
-        )
-        return f"no image {_image(line)} can be had" if pulled.returncode else None
-    try:
-        find_java(21, run_command)
-    except LocalNeo4jError as error:
-        return f"Neo4j {line} wants a newer Java: {error}"
-    return None
-
-
-def _image(line: str) -> str:
-    return f"neo4j:{neo4j_versions()[line]}-community"
 
 
 def key_ring(folder: Path) -> KeyRing:
@@ -174,47 +138,11 @@ def key_ring(folder: Path) -> KeyRing:
     return KeyRing(KeyFile(folder / "keys.json"))
 
 
-@dataclass(frozen=True)
-class Server:
-    """A running Neo4j, where its Browser is, and what starts it where Docker does not."""
-
-    address: Neo4jAddress
-    browser_url: str
-    local: LocalNeo4j | None = None
-
-
 @pytest.fixture(scope="session")
 def neo4j_server(neo4j_line: str) -> Iterator[Server]:
-    """An empty Neo4j: in Docker where an engine answers, else a local Java process."""
-    home = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
-    if _docker_answers():
-        from testcontainers.neo4j import Neo4jContainer
-
-        with Neo4jContainer(_image(neo4j_line)).with_exposed_ports(_HTTP_PORT) as container:
-            host, port = container.get_container_host_ip(), container.get_exposed_port(_HTTP_PORT)
-            address = container.get_connection_url(), container.username, container.password
-            yield Server(Neo4jAddress(*address), f"http://{host}:{port}/browser/")
-        return
-    with _plans_kept(), scratch_server(home, version=neo4j_line) as server:
-        browser_url = server.status().browser_url
-        assert browser_url is not None
-        yield Server(server.address(), browser_url, server)
-
-
-@contextmanager
-def _plans_kept() -> Generator[None]:
-    """Have a Neo4j keep its plans however the graph changes and however often they are used.
-
-    Tests empty and fill the graph all the time: half of its work would be to plan again. And on a
-    small heap what has no threads of its own collects garbage for less.
-    """
-    made = vars(_java)
-    flags = tuple(flag.replace("+UseG1GC", "+UseSerialGC") for flag in made["_JVM_FLAGS"])
-    kept = "dbms.cypher.min_replan_interval=1d\ninternal.cypher.expression_engine=INTERPRETED\n"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_java, "_CONFIGURATION", made["_CONFIGURATION"] + kept)
-        patch.setattr(_java, "_JVM_FLAGS", flags)
-        yield
+    """An empty Neo4j."""
+    with running_server(neo4j_line) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -307,7 +235,7 @@ def served(
 
     A module says with its `REFRESH_OPTIONS` how, where that matters.
     """
-    options = getattr(request.module, "REFRESH_OPTIONS", RefreshOptions(validation_users=60))
+    options = getattr(request.module, "REFRESH_OPTIONS", WHOLE)
     return once_refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
 
 
@@ -390,6 +318,29 @@ def patient_service(
         "RECSVC_REQUEST_TIMEOUT_SECONDS": "30",
     }
     return running_service({**served.environment, **more}, log_file, *arguments)
+
+
+def shared_by_a_package(options: RefreshOptions) -> tuple[Any, Any]:
+    """The fixtures `served` and `service` of a package whose modules share them.
+
+    Args:
+        options: of the refresh of the made graph.
+    """
+
+    @pytest.fixture(scope="package")
+    def served(
+        neo4j_address: Neo4jAddress,
+        session_gateway: Neo4jGateway,
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> Served:
+        return once_refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+
+    @pytest.fixture(scope="package")
+    def service(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+        with patient_service(served, tmp_path_factory.mktemp("log") / "serve.log") as service:
+            yield service
+
+    return served, service
 
 
 def own_client(service: Service) -> httpx.Client:

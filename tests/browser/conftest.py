@@ -14,16 +14,15 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.tables import FolderTables
-from recsvc.refresh.pipeline import RefreshOptions, refresh
+from recsvc.refresh.pipeline import refresh
 from recsvc.service.keys import KeyFile
 from recsvc.settings import load_settings
-from tests.conftest import Served, refreshed, running_service
+from tests.conftest import QUICK, Served, refreshed, running_service
 from tests.taste_tables import write_tables
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MANY = 10_000
 PATIENCE_MS = 30_000
-QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 
 
 def _write_named(folder: Path) -> None:

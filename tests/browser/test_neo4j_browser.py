@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from recsvc.analyst.questions import questions
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.reading import FULL, USER, asked
-from tests.conftest import Server
+from tests.neo4j_servers import Server
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.browser, pytest.mark.long]
 

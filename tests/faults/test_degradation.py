@@ -27,13 +27,13 @@ from recsvc.graph import transport
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
-from recsvc.refresh.options import RefreshOptions
 from recsvc.settings import Settings, load_settings
-from tests.conftest import Served, Server, Service, once_refreshed, own_client, running_service
+from tests.conftest import QUICK, Served, Service, once_refreshed, own_client, running_service
 from tests.faults.answer_oracle import AnswerOracle, Findings, wanted_of
 from tests.faults.steady_load import WANTED, Answered, SteadyLoad, Wanted, answer, callers
 from tests.faults.tcp_proxy import TcpProxy, tcp_proxy
 from tests.forked_refresh import VERSIONS, forks, orphans
+from tests.neo4j_servers import Server
 from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.timed]
@@ -52,8 +52,7 @@ def graph(
     session_gateway: Neo4jGateway,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
-    options = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
-    yield once_refreshed(neo4j_address, session_gateway, tmp_path_factory, options)
+    yield once_refreshed(neo4j_address, session_gateway, tmp_path_factory, QUICK)
     # A read is tried again, and finds the connections to a Neo4j that was killed.
     session_gateway.run(catalogue()["serve/active_versions"])
 

@@ -15,29 +15,25 @@ from loaders import part_swap, parts
 from loaders.catalogue import Query
 from loaders.errors import Neo4jAwayError
 from loaders.gateway import Neo4jGateway, Row
-from loaders.local_neo4j import LocalNeo4j, scratch_server
+from loaders.local_neo4j import LocalNeo4j
 from loaders.parts import stored_parts
-from recsvc.refresh.options import RefreshOptions
 from recsvc.snapshot.arrays import pack
 from recsvc.snapshot.deletion import DeletedNode, delete_nodes, finish_deletions, pending_deletions
-from tests.conftest import CHECKOUT, _docker_answers, refreshed, running_service
+from tests.conftest import QUICK, refreshed, running_service
 from tests.faults.tcp_proxy import tcp_proxy
+from tests.neo4j_servers import own_server
 from tests.statement import statement
 from tests.stored_arrays import held, made_snapshot, parts_left, sha_of, store
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
-QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 PATIENCE_SECONDS = 180.0
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LocalNeo4j]:
     """A Neo4j of this module's own, which it restarts."""
-    if _docker_answers():
-        pytest.skip("Neo4j would run in Docker: it has no process id to kill here")
-    home = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
-    with scratch_server(home, heap_megabytes=512) as server:
+    with own_server() as server:
         yield server
 
 

@@ -17,14 +17,13 @@ from loaders.errors import Neo4jServerError
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
 from loaders.local_neo4j._options import free_ports
-from recsvc.refresh.options import RefreshOptions
-from tests.conftest import CHECKOUT, Served, _docker_answers, refreshed, running_service
+from tests.conftest import QUICK, Served, refreshed, running_service
 from tests.faults.small_disk import SmallDisk, small_disk
+from tests.neo4j_servers import HOME, docker_answers
 from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
-QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 FILL = Query(
     "tests/fill", "", "write", {}, {},
     "UNWIND range(1, 1000) AS i CREATE (:Filler {i: i, text: reduce(s = '', j IN range(1, 60) | "
@@ -46,11 +45,10 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
 @pytest.fixture(scope="module")
 def server(disk: SmallDisk) -> Iterator[LocalNeo4j]:
     """A Neo4j whose whole folder is on the small disk."""
-    if _docker_answers():
+    if docker_answers():
         pytest.skip("Neo4j would run in Docker")
-    kept = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc"))) / "neo4j"
     (disk.folder / "neo4j").mkdir()
-    for jars in kept.glob("lib-*"):
+    for jars in (HOME / "neo4j").glob("lib-*"):
         (disk.folder / "neo4j" / jars.name).symlink_to(jars)
     options = LocalNeo4jOptions(
         disk.folder, *free_ports(2), heap_megabytes=512, page_cache_megabytes=64

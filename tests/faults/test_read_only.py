@@ -4,7 +4,6 @@ A short form is in `tests/integration/test_local_neo4j.py`.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +12,17 @@ import httpx
 import pytest
 
 from loaders.gateway import Neo4jGateway
-from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
-from recsvc.refresh.options import RefreshOptions
+from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
 from recsvc.settings_file import graph_tables
-from tests.conftest import CHECKOUT, _docker_answers, recsvc, refreshed, running_service
+from tests.conftest import QUICK, recsvc, refreshed, running_service
 from tests.graph_hash import graph_hash
 from tests.mappings import MOVIES
+from tests.neo4j_servers import own_server
 from tests.statement import statement
 from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
-QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 READ_ONLY = {"writes": "the graph database is read-only"}
 EVENT = {"events": [{"event_id": "one", "user_id": "u1", "item_id": "i1", "event": "once"}]}
 COUNTED = """
@@ -36,11 +34,7 @@ RETURN r.count AS count, COUNT { (:Event {event_id: 'one'}) } AS entries
 @pytest.fixture
 def server() -> Iterator[LocalNeo4j]:
     """A Neo4j of this test alone, which can be stopped and started otherwise."""
-    if _docker_answers():
-        # The helpers of this file start a Java process again; a container is made anew.
-        pytest.skip("Neo4j would run in Docker, whose port a restart keeps by another way")
-    home = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
-    with scratch_server(home, heap_megabytes=512) as server:
+    with own_server() as server:
         yield server
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 import socket
 import ssl
@@ -18,12 +17,13 @@ import pytest
 from loaders.catalogue import Query
 from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.local_neo4j import _java, scratch_server
+from loaders.local_neo4j import _java
 from loaders.mapped import MappedGraph
 from recsvc.graph.store import Store
 from recsvc.settings_file import graph_tables
-from tests.conftest import CHECKOUT, _docker_answers, recsvc
+from tests.conftest import recsvc
 from tests.mappings import MOVIES
+from tests.neo4j_servers import own_server
 from tests.statement import statement
 
 ONE = Query("tests/one", "", "read", {}, {"one": "int"}, "RETURN 1 AS one")
@@ -54,13 +54,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(certificate: Path) -> Iterator[Neo4jAddress]:
     """A Neo4j that takes both plain connections and TLS."""
-    if _docker_answers():
-        pytest.skip("Neo4j would run in Docker, which is configured by another way")
-    home = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
     with pytest.MonkeyPatch.context() as patch:
         more = CONFIGURATION.format(folder=certificate)
         patch.setattr(_java, "_CONFIGURATION", _java._CONFIGURATION + more)
-        with scratch_server(home, heap_megabytes=512) as server:
+        with own_server() as server:
             yield server.address()
 
 

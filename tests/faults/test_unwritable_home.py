@@ -10,13 +10,12 @@ import typer.main
 from typer.core import TyperGroup
 
 from recsvc.cli import app
-from recsvc.refresh.options import RefreshOptions
-from tests.conftest import Served, running_service
+from tests.conftest import QUICK, Served, running_service
 from tests.faults.small_disk import read_only, small_disk
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
-REFRESH_OPTIONS = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+REFRESH_OPTIONS = QUICK
 WRITING = {
     "db up": ["db", "up"],
     "ingest": ["ingest", "TABLES"],

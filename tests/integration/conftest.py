@@ -17,7 +17,7 @@ from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
-from tests.conftest import Served, recsvc
+from tests.conftest import QUICK, Served, recsvc
 from tests.forked_refresh import VERSIONS, make_graph, write_graph
 from tests.graph_hash import graph_hash
 from tests.integration.in_process import CLEAN, serving
@@ -25,7 +25,6 @@ from tests.odd_shop import SEEDS, OddShop, odd_shop
 from tests.prepared_graph import prepared
 from tests.statement import statement
 
-QUICK = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
 ODD = RefreshOptions(models=("fastrp", "mf", "walk3"), validation_users=60)
 """Two models with vectors, which can be compared, and one without."""
 Links = dict[tuple[Any, ...], dict[str, Any]]

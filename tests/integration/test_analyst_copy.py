@@ -4,7 +4,6 @@ A Neo4j that is read-only is met in `tests/integration/test_local_neo4j.py` too.
 """
 
 import json
-import os
 import socket
 import stat
 from collections.abc import Iterator
@@ -20,11 +19,11 @@ from typer.testing import CliRunner, Result
 
 from loaders.gateway import Neo4jAddress
 from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, scratch_server
-from loaders.shared_files import checkout_root
 from recsvc.cli import app
 from recsvc.commands.connecting import analyst_neo4j
 from recsvc.settings import load_settings
 from tests.integration.test_local_neo4j import refused_urls
+from tests.neo4j_servers import HOME
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
@@ -59,9 +58,8 @@ def recsvc(*arguments: str) -> Result:
 
 @pytest.fixture(scope="module")
 def copied() -> Iterator[Copied]:
-    home = Path(os.environ.get("RECSVC_HOME", str((checkout_root() or Path()) / ".recsvc")))
     with (
-        scratch_server(home, heap_megabytes=384, version=DEFAULT_LINE) as server,
+        scratch_server(HOME, heap_megabytes=384, version=DEFAULT_LINE) as server,
         pytest.MonkeyPatch.context() as patch,
     ):
         address = server.address()

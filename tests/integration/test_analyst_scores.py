@@ -1,7 +1,9 @@
 """A user scored in Cypher alone, against the service's own signal; and what may be asked."""
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -81,12 +83,30 @@ def test_only_what_can_be_recommended_comes(served: Served) -> None:
     assert in_cypher(served.gateway, "nobody") == {}
 
 
-def test_nothing_that_is_asked_in_the_notebook_changes_the_graph(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def notes(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """What the first cell of the notebook defines, connected to the graph."""
     for name in ("RECSVC_NEO4J_URI", "RECSVC_NEO4J_USER", "RECSVC_NEO4J_PASSWORD"):
         monkeypatch.setenv(name, served.environment[name])
-    notes: dict[str, Any] = {}
-    exec("".join(json.loads(notebook((), {}))["cells"][1]["source"]), notes)
-    with closing(notes["driver"]), pytest.raises(ClientError, match="read access mode"):
+    names: dict[str, Any] = {}
+    exec("".join(json.loads(notebook((), {}))["cells"][1]["source"]), names)
+    with closing(names["driver"]):
+        yield names
+
+
+def test_nothing_that_is_asked_in_the_notebook_changes_the_graph(notes: dict[str, Any]) -> None:
+    with pytest.raises(ClientError, match="read access mode"):
         notes["ask"]("CREATE (made:Made) RETURN made.name AS name")
+
+
+def test_the_notebook_shows_a_path_as_the_names_along_it(notes: dict[str, Any]) -> None:
+    paths = """
+    MATCH path = (:User {user_id: $user_id})-[:INTERACTED]->(item:Item)
+    RETURN path, item.title AS title, datetime('2020-02-03T04:05:06Z') AS at
+    ORDER BY item.item_id LIMIT 2
+    """
+    rows = notes["ask"](paths, user_id="u7").to_dicts()
+    assert [row["path"] for row in rows] == [f"u7 - {row['title']}" for row in rows]
+    assert {row["at"] for row in rows} == {datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)}
+    nameless = notes["ask"]("MATCH path = (:EmbeddingVersion) RETURN path LIMIT 1")
+    assert nameless["path"].to_list() == ["?"]

@@ -16,8 +16,7 @@ import httpx
 import pytest
 
 from loaders.catalogue import Query
-from tests.conftest import Served, Service, own_client, patient_service
-from tests.integration.conftest import QUICK
+from tests.conftest import QUICK, Served, Service, own_client, patient_service
 
 pytestmark = pytest.mark.neo4j
 

@@ -27,14 +27,14 @@ from loaders.tables import (
     FrameTables,
     as_table,
 )
-from recsvc.refresh.pipeline import RefreshOptions, refresh
+from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
-from tests.conftest import Served, Service
+from tests.conftest import QUICK, Served, Service
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j
 
-REFRESH_OPTIONS = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+REFRESH_OPTIONS = QUICK
 
 # u0 has the taste of i0 to i29, u1 another one, and follows nobody who has that of u0.
 PLACES = {

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.integration.conftest import QUICK
+from tests.conftest import QUICK
 
 pytestmark = pytest.mark.neo4j
 

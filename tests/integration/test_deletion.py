@@ -32,8 +32,7 @@ from recsvc.snapshot import deletion
 from recsvc.snapshot.arrays import Snapshot
 from recsvc.snapshot.deletion import DeletedNode, delete_nodes, delete_user, finish_deletions
 from recsvc.snapshot.forgetting import rewritten
-from tests.conftest import key_ring
-from tests.integration.conftest import QUICK
+from tests.conftest import QUICK, key_ring
 from tests.statement import statement
 from tests.waiting import until_then
 

@@ -16,10 +16,10 @@ import pytest
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE, scratch_server
 from loaders.schema import apply_schema
-from loaders.shared_files import checkout_root
 from recsvc.snapshot.arrays import Snapshot, pack
 from recsvc.snapshot.deletion import pending_deletions
 from tests.conftest import running_service
+from tests.neo4j_servers import HOME
 from tests.stored_arrays import held, made_snapshot, parts_left, sha_of, store
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.long, pytest.mark.timeout(1800)]
@@ -31,9 +31,8 @@ LARGE = {"items": 60_000, "users": 20_000, "entries": 2_000}
 @pytest.fixture
 def roomy() -> Iterator[Neo4jGateway]:
     """A Neo4j of its own with the heap that it has by default."""
-    home = Path(os.environ.get("RECSVC_HOME", str((checkout_root() or Path()) / ".recsvc")))
     with (
-        scratch_server(home, heap_megabytes=1024, version=DEFAULT_LINE) as server,
+        scratch_server(HOME, heap_megabytes=1024, version=DEFAULT_LINE) as server,
         Neo4jGateway(server.address()) as gateway,
     ):
         apply_schema(gateway)
@@ -47,6 +46,7 @@ def bytes_of(made: Snapshot) -> int:
 DELETE = """
 import resource, sys, time
 from loaders.gateway import Neo4jAddress, Neo4jGateway
+from tests.neo4j_servers import HOME
 from recsvc.snapshot.deletion import DeletedNode, delete_nodes
 uri, user, password, kind, identifier = sys.argv[1:]
 with Neo4jGateway(Neo4jAddress(uri, user, password)) as gateway:

@@ -15,9 +15,8 @@ from recsvc.recommend.query import MOST_WORK
 from recsvc.recommend.scenario_trial import try_scenario
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.scenarios.document import Scenario
-from tests.conftest import Served
+from tests.conftest import QUICK, Served
 from tests.faults.tcp_proxy import tcp_proxy
-from tests.integration.conftest import QUICK
 from tests.integration.in_process import CLEAN, ask, ids, serving
 from tests.statement import statement
 

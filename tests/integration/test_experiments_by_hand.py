@@ -12,8 +12,7 @@ import pytest
 
 from recsvc.experiments.assignment import Assignment
 from recsvc.recommend.engine import Engine
-from tests.conftest import Served, patient_service
-from tests.integration.conftest import QUICK
+from tests.conftest import QUICK, Served, patient_service
 from tests.integration.in_process import CLEAN, ask, ids
 from tests.statement import statement
 from tests.waiting import until_then

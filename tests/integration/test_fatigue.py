@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Served
-from tests.integration.conftest import QUICK
+from tests.conftest import QUICK, Served
 from tests.integration.in_process import ask, check_sums, ids, serving, show
 from tests.statement import statement
 

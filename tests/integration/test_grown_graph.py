@@ -20,7 +20,7 @@ from recsvc.refresh import pipeline
 from recsvc.refresh.run_manifest import RunManifest
 from recsvc.settings import load_settings
 from recsvc.signals import EmbeddingSignal, RowSignal, Signal
-from tests.integration.conftest import QUICK
+from tests.conftest import QUICK
 from tests.prepared_graph import prepared
 
 pytestmark = pytest.mark.neo4j

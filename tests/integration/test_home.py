@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from tests.conftest import Served
-from tests.integration.conftest import QUICK
+from tests.conftest import QUICK, Served
 
 pytestmark = pytest.mark.neo4j
 

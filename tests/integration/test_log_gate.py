@@ -31,8 +31,8 @@ from recsvc.scenarios.stored import CurrentScenario
 from recsvc.settings import OutcomeSettings, load_settings
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot
-from tests.conftest import Served
-from tests.integration.conftest import QUICK, active
+from tests.conftest import QUICK, Served
+from tests.integration.conftest import active
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j

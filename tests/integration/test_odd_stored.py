@@ -12,11 +12,11 @@ from loaders.catalogue import Query, catalogue
 from loaders.errors import QueryError
 from loaders.extract import extract_graph
 from loaders.schema import apply_schema
-from recsvc.refresh.pipeline import RefreshOptions, refresh
+from recsvc.refresh.pipeline import refresh
 from recsvc.report import build_report
 from recsvc.settings import load_settings
 from recsvc.snapshot.deletion import pending_deletions
-from tests.conftest import Served, Service
+from tests.conftest import QUICK, Served, Service
 from tests.statement import statement
 from tests.waiting import until
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.neo4j
 
 T = TypeVar("T")
 
-REFRESH_OPTIONS = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+REFRESH_OPTIONS = QUICK
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from loaders.catalogue import Query
 from recsvc.analyst.questions import questions, values
 from recsvc.report import build_report
 from recsvc.settings import load_settings
-from tests.conftest import Served
-from tests.integration.conftest import QUICK
+from tests.conftest import QUICK, Served
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j

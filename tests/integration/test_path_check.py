@@ -18,8 +18,7 @@ from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.run_journal import newest_manifests
 from recsvc.settings import load_settings
 from recsvc.signals import metapath
-from tests.conftest import CHECKOUT, recsvc
-from tests.integration.conftest import QUICK
+from tests.conftest import CHECKOUT, QUICK, recsvc
 from tests.prepared_graph import DELETE_ALL
 
 pytestmark = pytest.mark.neo4j

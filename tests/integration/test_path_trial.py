@@ -15,8 +15,7 @@ from recsvc.refresh.parts import Run
 from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.places import forget_here
 from recsvc.settings import load_settings
-from tests.conftest import CHECKOUT, Served
-from tests.integration.conftest import QUICK
+from tests.conftest import CHECKOUT, QUICK, Served
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j

@@ -17,8 +17,8 @@ from recsvc.evaluation.splits import id_numbers
 from recsvc.refresh.pipeline import refresh
 from recsvc.refresh.places import PLACES, forget_here
 from recsvc.settings import load_settings
+from tests.conftest import QUICK
 from tests.forked_refresh import make_graph
-from tests.integration.conftest import QUICK
 from tests.statement import statement
 
 pytestmark = pytest.mark.neo4j

@@ -15,8 +15,7 @@ from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import load_settings
-from tests.conftest import Served
-from tests.integration.conftest import QUICK
+from tests.conftest import QUICK, Served
 
 pytestmark = pytest.mark.neo4j
 

@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 
 from loaders.catalogue import catalogue
-from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
 from recsvc.signals import metapath
-from tests.conftest import Served, Service
+from tests.conftest import QUICK, Served, Service
 from tests.integration.test_validation_paths import Undeclared
 
 pytestmark = pytest.mark.neo4j
 
-REFRESH_OPTIONS = RefreshOptions(models=("fastrp", "walk3"), validation_users=60)
+REFRESH_OPTIONS = QUICK
 LONGEST_SECONDS = 1.5
 
 

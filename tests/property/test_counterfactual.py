@@ -4,6 +4,7 @@ from itertools import combinations
 from unittest import mock
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -243,6 +244,25 @@ def test_nearly_all_that_any_set_can_do_is_found_and_by_a_set_as_small() -> None
     np.testing.assert_array_equal(found[there <= 2], there[there <= 2])
     assert (found[there > 2] == there[there > 2]).mean() > 0.95
     assert (there > 2).sum() > 20
+
+
+@pytest.mark.parametrize(("pieces", "named"), [(5, 5), (6, None)])
+def test_a_set_has_at_most_five_pieces(pieces: int, named: int | None) -> None:
+    """Each piece of evidence alone speaks as much for the first item as all of them do."""
+    first, second = 8, 9
+    rows, of_category = np.zeros((2, N_ITEMS, N_ITEMS), np.float32)
+    rows[:pieces, first], of_category[0, second] = 1.0, 1.0
+    signals = (
+        RowSignal("item_path", "item", IDS["item"], sp.csr_matrix(rows)),
+        RowSignal("category_path", "category", IDS["category"], sp.csr_matrix(of_category[:3])),
+    )
+    blend = Blend(signals, (1.0, 0.5), np.zeros(N_ITEMS, np.float32), 0.0)
+    nodes = [EvidenceNode("item", IDS["item"][row], 1.0) for row in range(pieces)]
+    evidence = Evidence((*nodes, EvidenceNode("category", "c0", 1.0)))
+    case = Case(blend, evidence, 1, np.ones(N_ITEMS, bool), near=N_ITEMS)
+    assert case.items.tolist() == [first]
+    removal = Removal(tuple(range(named)), second) if named else None
+    assert case.removals() == (removal,)
 
 
 def smallest(leave_one_out: LeaveOneOutScores, items: np.ndarray, pieces: int) -> np.ndarray:

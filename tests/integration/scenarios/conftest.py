@@ -1,28 +1,11 @@
 """The made graph as a shop, and one service in front of it."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from loaders.gateway import Neo4jAddress, Neo4jGateway
-from tests.conftest import Served, Service, once_refreshed, patient_service
-from tests.integration.conftest import QUICK
+from tests.conftest import QUICK, Served, Service, shared_by_a_package
 from tests.integration.scenarios.asking import Shop, run
 
-
-@pytest.fixture(scope="package")
-def served(
-    neo4j_address: Neo4jAddress,
-    session_gateway: Neo4jGateway,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Served:
-    return once_refreshed(neo4j_address, session_gateway, tmp_path_factory, QUICK)
-
-
-@pytest.fixture(scope="package")
-def service(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with patient_service(served, tmp_path_factory.mktemp("log") / "serve.log") as service:
-        yield service
+served, service = shared_by_a_package(QUICK)
 
 
 @pytest.fixture(scope="package")

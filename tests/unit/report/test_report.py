@@ -265,6 +265,11 @@ def test_each_fault_has_its_sentence(changed: dict[str, object], said: str) -> N
     assert said in all_notes(**changed)
 
 
+def test_a_single_value_is_no_fault() -> None:
+    once = EventKind("e", 5, 5, 5.0, 0, 0, Values(1, 4.0, 4.0, 4.0, "exact", ()))
+    assert all_notes(events=Events(1, (once,), 0, 0)) == ""
+
+
 def test_no_time_at_all_is_no_fault() -> None:
     assert all_notes(times=Times(None, None, 0, 8, 0, "month", ())) == ""
 

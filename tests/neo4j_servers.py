@@ -1,0 +1,103 @@
+"""The Neo4j servers of the tests: in Docker where an engine answers, else local Java processes."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from loaders.errors import LocalNeo4jError
+from loaders.gateway import Neo4jAddress
+from loaders.local_neo4j import LocalNeo4j, _java, neo4j_versions, scratch_server
+from loaders.local_neo4j._command import run_command
+from loaders.local_neo4j._java import find_java
+from loaders.shared_files import checkout_root
+
+CHECKOUT = checkout_root() or Path()
+HOME = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
+"""Where the jars of Neo4j are."""
+
+_HTTP_PORT = 7474
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Neo4j, where its Browser is, and what starts it where Docker does not."""
+
+    address: Neo4jAddress
+    browser_url: str
+    local: LocalNeo4j | None = None
+
+
+def why_not(line: str) -> str | None:
+    """Why a line of Neo4j cannot run here."""
+    if docker_answers():
+        pulled = subprocess.run(
+            ["docker", "pull", "--quiet", _image(line)],
+            capture_output=True,
+            timeout=600,
+            check=False,
+        )
+        return f"no image {_image(line)} can be had" if pulled.returncode else None
+    try:
+        find_java(21, run_command)
+    except LocalNeo4jError as error:
+        return f"Neo4j {line} wants a newer Java: {error}"
+    return None
+
+
+def _image(line: str) -> str:
+    return f"neo4j:{neo4j_versions()[line]}-community"
+
+
+def docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    answer = subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False)
+    return answer.returncode == 0
+
+
+@contextmanager
+def running_server(line: str) -> Generator[Server]:
+    """An empty Neo4j of a line."""
+    if docker_answers():
+        from testcontainers.neo4j import Neo4jContainer
+
+        with Neo4jContainer(_image(line)).with_exposed_ports(_HTTP_PORT) as container:
+            host, port = container.get_container_host_ip(), container.get_exposed_port(_HTTP_PORT)
+            address = container.get_connection_url(), container.username, container.password
+            yield Server(Neo4jAddress(*address), f"http://{host}:{port}/browser/")
+        return
+    with _plans_kept(), scratch_server(HOME, version=line) as server:
+        browser_url = server.status().browser_url
+        assert browser_url is not None
+        yield Server(server.address(), browser_url, server)
+
+
+@contextmanager
+def own_server() -> Generator[LocalNeo4j]:
+    """A Neo4j of one module or test, which may be killed, stopped and configured anew."""
+    if docker_answers():
+        pytest.skip("Neo4j would run in Docker, where it has no process here to stop and to start")
+    with scratch_server(HOME, heap_megabytes=512) as server:
+        yield server
+
+
+@contextmanager
+def _plans_kept() -> Generator[None]:
+    """Have a Neo4j keep its plans however the graph changes and however often they are used.
+
+    Tests empty and fill the graph all the time: half of its work would be to plan again. And on a
+    small heap what has no threads of its own collects garbage for less.
+    """
+    made = vars(_java)
+    flags = tuple(flag.replace("+UseG1GC", "+UseSerialGC") for flag in made["_JVM_FLAGS"])
+    kept = "dbms.cypher.min_replan_interval=1d\ninternal.cypher.expression_engine=INTERPRETED\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_java, "_CONFIGURATION", made["_CONFIGURATION"] + kept)
+        patch.setattr(_java, "_JVM_FLAGS", flags)
+        yield
