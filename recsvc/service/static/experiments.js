@@ -2,6 +2,7 @@
 
 import { answer, experimentOf, get, post } from './api.js';
 import { copyButton, curlOf } from './copy.js';
+import { documents } from './documents.js';
 import { confirmed, h, labelled, replace, say, trouble } from './dom.js';
 import { jsonEditor } from './editor.js';
 import { ago, count, moment, percent, points } from './format.js';
@@ -22,7 +23,6 @@ import { go } from './state.js';
  * @typedef {{experiments: Experiment[], unreadable: Unreadable[]}} Every
  */
 
-const LONGEST_NAME = 100;
 const FIRST = {
   variants: [{ name: 'now', share: 0.5 }, { name: 'other', share: 0.5, scenario: 'its scenario' }],
   kind: 'click',
@@ -41,23 +41,10 @@ export function experiments(place, _ending, { about }) {
 
 /** @param {Element} place */
 function all(place) {
-  const body = h('div', { class: 'list' }, h('p', { class: 'none' }, 'Reading…'));
-  const name = h('input', { type: 'text', required: true, maxlength: LONGEST_NAME, autocomplete: 'off' });
-  const begin = h('form', { class: 'controls', onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); if (name.value.trim()) go({ about: name.value.trim() }); } },
-    labelled('A new one', name), h('button', {}, 'Write it'));
-  replace(place, h('section', { class: 'panel' },
-    h('div', { class: 'heading' }, h('h2', {}, 'Experiments'), begin),
-    h('p', { class: 'none' }, 'An experiment answers users in two or more ways and says which is better.'), body));
-
-  async function load() {
-    try {
-      const { experiments: found, unreadable } = /** @type {Every} */ (await get('v1/experiments'));
-      replace(body, found.length + unreadable.length ? listOf(found, unreadable) : h('p', { class: 'none' }, 'There is none.'));
-    } catch (error) {
-      replace(body, trouble(error, load));
-    }
-  }
-  load();
+  documents(place, 'Experiments', 'An experiment answers users in two or more ways and says which is better.', async () => {
+    const { experiments: found, unreadable } = /** @type {Every} */ (await get('v1/experiments'));
+    return found.length + unreadable.length ? listOf(found, unreadable) : null;
+  });
 }
 
 /** @param {Experiment[]} found @param {Unreadable[]} unreadable */

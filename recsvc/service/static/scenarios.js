@@ -3,13 +3,13 @@
 import { answer, get, randomUsers, scenarioOf } from './api.js';
 import { bar, legend, scaleOf } from './bars.js';
 import { copyButton } from './copy.js';
+import { documents } from './documents.js';
 import { confirmed, h, labelled, replace, say, trouble } from './dom.js';
 import { jsonEditor } from './editor.js';
 import { ago, count, moment, score, words } from './format.js';
 import { linkTo } from './link.js';
 import { signalsOf } from './list.js';
 import { searchField } from './search.js';
-import { go } from './state.js';
 import { called, remember } from './titles.js';
 
 /**
@@ -21,7 +21,6 @@ import { called, remember } from './titles.js';
  */
 
 const PAUSE_MS = 400;
-const LONGEST_NAME = 100;
 const FIRST_TEXT = '{\n  "filters": [],\n  "rules": []\n}';
 /** What was typed and is not stored yet, by the name of the scenario. @type {Map<string, string>} */
 const drafts = new Map();
@@ -39,23 +38,10 @@ export function scenarios(place, ending, { about, user }) {
 
 /** @param {Element} place */
 function all(place) {
-  const body = h('div', { class: 'list' }, h('p', { class: 'none' }, 'Reading…'));
-  const name = h('input', { type: 'text', required: true, maxlength: LONGEST_NAME, autocomplete: 'off' });
-  const begin = h('form', { class: 'controls', onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); if (name.value.trim()) go({ about: name.value.trim() }); } },
-    labelled('A new one', name), h('button', {}, 'Write it'));
-  replace(place, h('section', { class: 'panel' },
-    h('div', { class: 'heading' }, h('h2', {}, 'Scenarios'), begin),
-    h('p', { class: 'none' }, 'A scenario says how the lists of one place of a shop are made: what may be in them, what is pinned, raised or limited.'), body));
-
-  async function load() {
-    try {
-      const { scenarios: found } = /** @type {{scenarios: Stored[]}} */ (await get('v1/scenarios'));
-      replace(body, found.length ? listOf(found) : h('p', { class: 'none' }, 'None is stored yet.'));
-    } catch (error) {
-      replace(body, trouble(error, load));
-    }
-  }
-  load();
+  documents(place, 'Scenarios', 'A scenario says how the lists of one place of a shop are made: what may be in them, what is pinned, raised or limited.', async () => {
+    const { scenarios: found } = /** @type {{scenarios: Stored[]}} */ (await get('v1/scenarios'));
+    return found.length ? listOf(found) : null;
+  });
 }
 
 /** @param {Stored[]} found */
