@@ -75,8 +75,8 @@ def with_one_parameter(text: LiteralString) -> LiteralString:
     parameter, which takes it up to a second. Of what is in a map it does not know the size.
     """
 
-    def in_map(found: re.Match[str]) -> str:
-        return f"$all.{found['name']}" if found["name"] else found[0]
+    def in_map(match: re.Match[str]) -> str:
+        return f"$all.{match['name']}" if match["name"] else match[0]
 
     # Made from one checked text in a way that adds no value to it.
     return cast(LiteralString, CODE_PARAMETER.sub(in_map, text))

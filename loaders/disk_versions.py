@@ -62,10 +62,10 @@ class DiskVersions:
         path = self._folder / "versions.json"
         with file_lock(self._folder):
             text = path.read_bytes() if path.exists() else b'{"versions": [], "lease": {}}'
-            known = json.loads(text)
-            yield _Books(known, self._folder)
+            contents = json.loads(text)
+            yield _Books(contents, self._folder)
             if writes:
-                write_bytes(path, json.dumps(known, default=_as_json).encode())
+                write_bytes(path, json.dumps(contents, default=_as_json).encode())
 
 
 def _as_json(value: Any) -> str:
@@ -83,22 +83,22 @@ def _time(text: str | None) -> neo4j.time.DateTime | None:
 class _Books:
     """What is in the file."""
 
-    def __init__(self, known: dict[str, Any], folder: Path) -> None:
-        self.versions: list[Version] = known["versions"]
-        self.lease: dict[str, Any] = known["lease"]
+    def __init__(self, contents: dict[str, Any], folder: Path) -> None:
+        self.versions: list[Version] = contents["versions"]
+        self.lease: dict[str, Any] = contents["lease"]
         self._folder = folder
 
     def of(self, model: str = "", *statuses: str) -> list[Version]:
         """Versions of a model, or of all, in one of some statuses, or in any."""
         return [
-            each for each in self.versions
-            if (not model or each["model"] == model)
-            and (not statuses or each["status"] in statuses)
+            version for version in self.versions
+            if (not model or version["model"] == model)
+            and (not statuses or version["status"] in statuses)
         ]  # fmt: skip
 
     def find(self, model: str, number: int) -> Version | None:
         """A version."""
-        return next((each for each in self.of(model) if each["version"] == number), None)
+        return next((version for version in self.of(model) if version["version"] == number), None)
 
     def part(self, sha256: str) -> Path:
         """Where the content of a part is."""
@@ -107,7 +107,7 @@ class _Books:
     def drop_parts(self, version: Version) -> int:
         """Remove the parts of a version that no other has; how many they were."""
         parts = version.pop("parts", [])
-        in_use = {part[2] for each in self.versions for part in each.get("parts", ())}
+        in_use = {part[2] for version in self.versions for part in version.get("parts", ())}
         for _, _, sha256 in parts:
             if sha256 not in in_use:
                 self.part(sha256).unlink(missing_ok=True)
@@ -119,11 +119,11 @@ class _Books:
 
 def _begin(books: _Books, given: Mapping[str, Any]) -> list[Row]:
     model = given["model"]
-    active = next((each["slot"] for each in books.of(model, "active")), None)
+    active = next((version["slot"] for version in books.of(model, "active")), None)
     slot = None if model == "hybrid" else "b" if active == "a" else "a"
-    for each in books.of(model):
-        each["slot"] = None if each["slot"] == slot else each["slot"]
-    number = max((each["version"] for each in books.of(model)), default=0) + 1
+    for version in books.of(model):
+        version["slot"] = None if version["slot"] == slot else version["slot"]
+    number = max((version["version"] for version in books.of(model)), default=0) + 1
     new = dict(given) | {"version": number, "slot": slot, "status": "building"}
     new["started_at"] = _now()
     books.versions.append(new)
@@ -135,32 +135,38 @@ def _named(version: Version) -> Row:
 
 
 def _of_run(books: _Books, given: Mapping[str, Any]) -> list[Row]:
-    return [_named(each) for each in books.of(given["model"]) if each["run"] == given["run"]]
+    return [
+        _named(version) for version in books.of(given["model"]) if version["run"] == given["run"]
+    ]
 
 
 def _unfinished(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
-    return [{"runs": [each["run"] for each in books.of("hybrid", "building", "ready", "active")]}]
+    return [
+        {"runs": [version["run"] for version in books.of("hybrid", "building", "ready", "active")]}
+    ]
 
 
 def _fail(books: _Books, given: Mapping[str, Any], *, own: bool) -> list[Row]:
     failed = [
-        each for each in books.of("", "building", "ready") if (each["run"] == given["run"]) == own
+        version
+        for version in books.of("", "building", "ready")
+        if (version["run"] == given["run"]) == own
     ]
-    for each in failed:
-        each |= {"status": "failed", "reason": given["reason"]}
+    for version in failed:
+        version |= {"status": "failed", "reason": given["reason"]}
     return [{"failed": len(failed)}]
 
 
 def _failed_slots(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
-    failed = {(each["model"], each["slot"]) for each in books.of("", "failed")}
+    failed = {(version["model"], version["slot"]) for version in books.of("", "failed")}
     others = {(e["model"], e["slot"]) for e in books.versions if e["status"] != "failed"}
     return [{"model": m, "slot": slot} for m, slot in sorted(failed - others, key=str) if slot]
 
 
 def _leave_slot(books: _Books, given: Mapping[str, Any]) -> list[Row]:
     versions = [e for e in books.of(given["model"], "failed") if e["slot"] == given["slot"]]
-    for each in versions:
-        each["slot"] = None
+    for version in versions:
+        version["slot"] = None
     return [{"left": len(versions)}]
 
 
@@ -179,7 +185,7 @@ def _ready(books: _Books, given: Mapping[str, Any]) -> list[Row]:
 
 
 def _activate(books: _Books, given: Mapping[str, Any]) -> list[Row]:
-    activation = max((each.get("activation", 0) for each in books.versions), default=0) + 1
+    activation = max((version.get("activation", 0) for version in books.versions), default=0) + 1
     activated = 0
     for wanted in given["versions"]:
         new = books.find(wanted["model"], wanted["version"])
@@ -198,45 +204,45 @@ def _activate(books: _Books, given: Mapping[str, Any]) -> list[Row]:
 
 
 def _drop_parts(books: _Books, given: Mapping[str, Any]) -> list[Row]:
-    order = sorted(books.of("hybrid"), key=lambda each: (
-        each["status"] != "active", each["status"] == "failed", -each.get("activation", 0),
-        -each["version"],
+    order = sorted(books.of("hybrid"), key=lambda version: (
+        version["status"] != "active", version["status"] == "failed", -version.get("activation", 0),
+        -version["version"],
     ))  # fmt: skip
-    old = [each for each in order if each["status"] != "building"][given["keep"] :]
+    old = [version for version in order if version["status"] != "building"][given["keep"] :]
     return [{"dropped": sum(map(books.drop_parts, old))}]
 
 
 def _drop_versions(books: _Books, given: Mapping[str, Any]) -> list[Row]:
     old: list[Version] = []
-    for model in {each["model"] for each in books.versions}:
-        newest = sorted(books.of(model), key=lambda each: -each["version"])
+    for model in {version["model"] for version in books.versions}:
+        newest = sorted(books.of(model), key=lambda version: -version["version"])
         old += [
-            each for each in newest[given["keep"] :]
-            if each["status"] in ("retired", "failed")
-            and not each["slot"] and not each.get("parts")
+            version for version in newest[given["keep"] :]
+            if version["status"] in ("retired", "failed")
+            and not version["slot"] and not version.get("parts")
         ]  # fmt: skip
-    for each in old:
-        books.versions.remove(each)
+    for version in old:
+        books.versions.remove(version)
     return [{"dropped": len(old)}]
 
 
 def _active(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
     return [
         {
-            **{key: each.get(key) for key in ("model", "version", "slot", "sha256", "metrics")},
-            "seconds": each.get("seconds"), "activated_at": _time(each["activated_at"]),
+            **{key: version.get(key) for key in ("model", "version", "slot", "sha256", "metrics")},
+            "seconds": version.get("seconds"), "activated_at": _time(version["activated_at"]),
         }
-        for each in sorted(books.of("", "active"), key=lambda each: each["model"])
+        for version in sorted(books.of("", "active"), key=lambda version: version["model"])
     ]  # fmt: skip
 
 
 def _all_versions(books: _Books, given: Mapping[str, Any]) -> list[Row]:
     rows: list[Row] = []
-    for each in sorted(books.versions, key=lambda one: (one["model"], -one["version"])):
-        shown = {k: v for k, v in each.items() if k not in (*_PER_USER, "kinds", "parts")}
+    for version in sorted(books.versions, key=lambda one: (one["model"], -one["version"])):
+        shown = {k: v for k, v in version.items() if k not in (*_PER_USER, "kinds", "parts")}
         shown |= {name: _time(shown.get(name)) for name in _TIMES}
-        if each["model"] == "hybrid":
-            shown["stored"] = bool(each.get("parts"))
+        if version["model"] == "hybrid":
+            shown["stored"] = bool(version.get("parts"))
         rows.append({"properties": shown})
     return rows[: given["limit"]]
 
@@ -244,22 +250,22 @@ def _all_versions(books: _Books, given: Mapping[str, Any]) -> list[Row]:
 def _active_blend(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
     return [
         {
-            "version": each["version"], "sha256": each["sha256"], "weights": each.get("weights"),
-            "metrics": each.get("signal_metrics"),
-            "below_popularity": each.get("below_popularity", []),
+            "version": version["version"], "sha256": version["sha256"],
+            "weights": version.get("weights"), "metrics": version.get("signal_metrics"),
+            "below_popularity": version.get("below_popularity", []),
         }
-        for each in books.of("hybrid", "active")
+        for version in books.of("hybrid", "active")
     ]  # fmt: skip
 
 
 def _validation(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
     return [
         {
-            "version": each["version"], "run": each["run"], "sha256": each["sha256"],
-            **{name.removeprefix("validation_"): each[name] for name in _PER_USER},
+            "version": version["version"], "run": version["run"], "sha256": version["sha256"],
+            **{name.removeprefix("validation_"): version[name] for name in _PER_USER},
         }
-        for each in books.of("hybrid", "active")
-        if all(name in each for name in _PER_USER)
+        for version in books.of("hybrid", "active")
+        if all(name in version for name in _PER_USER)
     ]  # fmt: skip
 
 
@@ -267,35 +273,35 @@ def _same_run(books: _Books, given: Mapping[str, Any]) -> list[Row]:
     version = books.find(given["model"], given["version"])
     return [
         {
-            **{key: each.get(key) for key in ("model", "version", "slot", "status", "sha256")},
-            "options": each.get("options"), "parts": len(each.get("parts", ())),
+            **{key: other.get(key) for key in ("model", "version", "slot", "status", "sha256")},
+            "options": other.get("options"), "parts": len(other.get("parts", ())),
         }
-        for each in sorted(books.versions, key=lambda each: each["model"])
-        if version is not None and each["run"] == version["run"]
+        for other in sorted(books.versions, key=lambda other: other["model"])
+        if version is not None and other["run"] == version["run"]
     ]  # fmt: skip
 
 
 def _before(books: _Books, given: Mapping[str, Any]) -> list[Row]:
-    active = next((each["version"] for each in books.of("hybrid", "active")), None)
+    active = next((version["version"] for version in books.of("hybrid", "active")), None)
     old = [e for e in books.of("hybrid", "retired") if active is not None and e["version"] < active]
-    old.sort(key=lambda each: (-each.get("activation", 0), -each["version"]))
+    old.sort(key=lambda version: (-version.get("activation", 0), -version["version"]))
     before = old[0]["version"] if old else None
     return [{"known": bool(books.of(given["model"])), "active": active, "before": before}]
 
 
 def _stored(books: _Books, *statuses: str) -> list[Row]:
     return [
-        {"version": each["version"], "sha256": each["sha256"]}
-        for each in books.of("hybrid", *statuses)
-        if each.get("parts") and each.get("sha256")
+        {"version": version["version"], "sha256": version["sha256"]}
+        for version in books.of("hybrid", *statuses)
+        if version.get("parts") and version.get("sha256")
     ]
 
 
 def _known(books: _Books, _given: Mapping[str, Any]) -> list[Row]:
     return [
-        {"version": each["version"], "sha256": each["sha256"]}
-        for each in books.of("hybrid")
-        if each.get("sha256")
+        {"version": version["version"], "sha256": version["sha256"]}
+        for version in books.of("hybrid")
+        if version.get("sha256")
     ]
 
 

@@ -168,7 +168,7 @@ def _of_server(
     if code.startswith(_OURS) and "critical error" not in message:
         return QueryError(f"Neo4j refused a statement{where}: {code}: {message}")
     text = f"{code}: {' '.join(message.split())}"
-    cure = next((each for each in _CURES if each.part in text), _NO_CURE)
+    cure = next((cure for cure in _CURES if cure.part in text), _NO_CURE)
     return Neo4jServerError(
         f"Neo4j at {uri} cannot do it{where}: {text.rstrip('.')}: {cure.advice}",
         reason=cure.reason,

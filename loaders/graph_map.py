@@ -108,7 +108,7 @@ def settable(text: str, variable: str) -> dict[str, str] | None:
         None: it is more than properties of the variable that equal something, joined by AND.
     """
     literals: dict[str, str] = {}
-    parts = [each for each in expression_parts(text) if each[0] != "space"]
+    parts = [token for token in expression_parts(text) if token[0] != "space"]
     while parts:
         name, parts = _property(parts, variable)
         signed = parts[1:2] == [("sign", "-")]
@@ -139,7 +139,7 @@ def read_property(text: str, variable: str, *, shifted: bool) -> str | None:
     Returns:
         None: it is something else.
     """
-    parts = [each for each in expression_parts(text) if each[0] != "space"]
+    parts = [token for token in expression_parts(text) if token[0] != "space"]
     name, rest = _property(parts, variable)
     moved = len(rest) == 2 and rest[0][1] in ("+", "-") and rest[1][0] == "number"
     return name if not rest or (shifted and moved) else None
@@ -164,7 +164,7 @@ def _check_expression(text: str, variables: Sequence[str], field: str) -> None:
             )
     open_brackets, before = list[str](), ("", "")
     whole = bool(text.strip())
-    for kind, part in (each for each in parts if each[0] != "space"):
+    for kind, part in (token for token in parts if token[0] != "space"):
         if part in _CLOSED_BY:
             open_brackets.append(_CLOSED_BY[part])
         elif part in _CLOSED_BY.values():
@@ -337,7 +337,7 @@ class GraphMap(BaseModel):
     @model_validator(mode="after")
     def _joined(self) -> "GraphMap":
         for name, node in (("user", self.user), ("item", self.item),
-                           *(("category", each) for each in self.category.values())):  # fmt: skip
+                           *(("category", kind) for kind in self.category.values())):  # fmt: skip
             for field in ("where", "available"):
                 text: str | None = getattr(node, field, None)
                 if text is not None:
@@ -361,7 +361,7 @@ class GraphMap(BaseModel):
     @property
     def labels(self) -> dict[str, str]:
         """The labels that stand for User, Item and Category, quoted, with `|` between."""
-        kinds = [quoted(each.label) for each in self.category.values()]
+        kinds = [quoted(category.label) for category in self.category.values()]
         none = PREFIX + "Category"
         return {
             "User": quoted(self.user.label),

@@ -139,7 +139,7 @@ def survey(gateway: Gateway) -> Survey:
     return Survey(
         gateway,
         dict(
-            sorted(((n, c) for n, c in counts.items() if c), key=lambda each: (-each[1], each[0]))
+            sorted(((n, c) for n, c in counts.items() if c), key=lambda item: (-item[1], item[0]))
         ),
         links,
         keys,
@@ -171,10 +171,10 @@ def indexed_properties(
 def _links(gateway: Gateway) -> Iterator[Link]:
     (row,) = gateway.run(catalogue()["attach/linked"])
     ends: dict[str, tuple[set[str], set[str]]] = {}
-    for each in row["relationships"]:
-        sources, targets = ends.setdefault(each.type, (set(), set()))
-        sources |= each.start_node.labels
-        targets |= each.end_node.labels
+    for relationship in row["relationships"]:
+        sources, targets = ends.setdefault(relationship.type, (set(), set()))
+        sources |= relationship.start_node.labels
+        targets |= relationship.end_node.labels
     for type_, (sources, targets) in ends.items():
         for source in filter(_is_owners, sources if _is_owners(type_) else ()):
             query = _named("attach/links", User=source, INTERACTED=type_)

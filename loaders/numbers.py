@@ -25,12 +25,12 @@ def numbers_of(value: Any) -> list[float]:
         value = _read(value)
     if isinstance(value, bool):
         return [float(value)]
-    each = value if isinstance(value, list) else [value]
+    values = value if isinstance(value, list) else [value]
     good = all(
         isinstance(one, int | float) and not isinstance(one, bool) and -_LARGEST <= one <= _LARGEST
-        for one in each
+        for one in values
     )
-    return [float(one) for one in each[:_LONGEST]] if good else []
+    return [float(one) for one in values[:_LONGEST]] if good else []
 
 
 def _read(text: str) -> bool | float | None:
@@ -49,7 +49,7 @@ def as_numbers(
         place: the row of each list; -1 for one that has none.
         lists: empty where there is no number; one of another length is missing.
     """
-    length = np.array([len(each) for each in lists], np.int64)
+    length = np.array([len(values) for values in lists], np.int64)
     counts = np.bincount(length[length > 0])
     width = int(counts.argmax()) if len(counts) else 1
     numbers = np.full((count, width), np.nan, np.float32)

@@ -56,8 +56,8 @@ class Part:
 def digest_of(names: Iterable[PartName]) -> str:
     """SHA-256 of a content, in whatever order its parts come."""
     digest = hashlib.sha256()
-    for each in sorted(names):
-        digest.update(f"{each.entry}\0{each.number}\0{each.sha256}\n".encode())
+    for part in sorted(names):
+        digest.update(f"{part.entry}\0{part.number}\0{part.sha256}\n".encode())
     return digest.hexdigest()
 
 

@@ -112,7 +112,7 @@ def apply_schema(gateway: SchemaGateway) -> FullText:
     refused: dict[str, Neo4jError] = {}
     if gateway.graph is not None:  # of somebody else: only what its own entries need
         own = re.compile("schema/(write_lock|event_)")
-        refused = _make(gateway, (each for each in schema_items() if own.match(each.query.name)))
+        refused = _make(gateway, (item for item in schema_items() if own.match(item.query.name)))
         for error in refused.values():
             raise error
         return {}

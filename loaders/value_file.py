@@ -45,7 +45,7 @@ def read_value(path: Path, classes: Iterable[type[Any]]) -> Any:
         OSError: there is no such file.
         ValueError: it holds something else, or is damaged.
     """
-    class_of = {each.__name__: each for each in classes}
+    class_of = {class_.__name__: class_ for class_ in classes}
     try:
         # Opened here: numpy leaves a damaged file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

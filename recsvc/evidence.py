@@ -62,12 +62,12 @@ class Evidence:
 
     def rows(self, kind: EvidenceKind, ids: IdMap) -> "EvidenceRows":
         """The evidence of one kind that `ids` knows, as rows."""
-        known = [
+        entries = [
             (position, row, node.weight, np.nan if node.since is None else node.since)
             for position, node in enumerate(self.nodes)
             if node.kind == kind and (row := ids.row(node.id)) >= 0
         ]
-        position, row, weight, since = zip(*known, strict=True) if known else ((), (), (), ())
+        position, row, weight, since = zip(*entries, strict=True) if entries else ((), (), (), ())
         return EvidenceRows(
             np.array(position, np.int64), np.array(row, np.int64), np.array(weight, np.float64),
             np.array(since, np.float64),

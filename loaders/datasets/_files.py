@@ -66,7 +66,7 @@ class SourceFiles:
 
     def matching(self, *patterns: str) -> Sequence[str]:
         """Names that match one of the patterns (`*.json`), sorted."""
-        return sorted(n for n in self._places if any(fnmatch(n, each) for each in patterns))
+        return sorted(n for n in self._places if any(fnmatch(n, pattern) for pattern in patterns))
 
     def first(self, *names: str) -> str | None:
         """The first of these names that is there."""

@@ -76,7 +76,7 @@ class _Csr:
         state: Mapping[str, object] = getattr(self, "state", {})
         shape = _shape(state.get("_shape"))
         starts, column, value = (
-            _numbers(state.get(each)) for each in ("indptr", "indices", "data")
+            _numbers(state.get(part)) for part in ("indptr", "indices", "data")
         )
         if starts is None or column is None or value is None or shape is None:
             return None

@@ -124,7 +124,7 @@ def distinct_table_of(
 
     def read(reject: Reject) -> Iterator[pl.DataFrame]:
         rows = (convert(batch.frame) for batch in rows_of(files, name, form, ignore))
-        for part in gathered((each.drop_nulls(spec.required) for each in rows), distinct):
+        for part in gathered((batch.drop_nulls(spec.required) for batch in rows), distinct):
             yield made_table(part, spec, name, reject)
 
     return read
@@ -134,8 +134,8 @@ def in_turn(*reads: Read) -> Read:
     """One table after the other, as one."""
 
     def read(reject: Reject) -> Iterator[pl.DataFrame]:
-        for each in reads:
-            yield from each(reject)
+        for read_table in reads:
+            yield from read_table(reject)
 
     return read
 

@@ -199,7 +199,7 @@ def _item_categories(record: Record) -> list[Row]:
     ids = [_category_id(steps) for steps in _paths(record) if steps]
     if brand := _brand(record):
         ids.append(f"brand:{brand}")
-    return [(item, each) for each in dict.fromkeys(ids)]
+    return [(item, category) for category in dict.fromkeys(ids)]
 
 
 def _related(record: Record) -> list[Row]:
@@ -319,7 +319,7 @@ def _clean(value: object) -> str | None:
 
 
 def _texts(value: object) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 DATA_SETS = {

@@ -233,7 +233,7 @@ def _timed_pairs(files: SourceFiles, name: str, times_name: str) -> Read:
                 )
                 reject(Rejected(name, line, "", reason, shown_text(text)))
                 continue
-            rows += ((line, user, *each) for each in zip(items, times, strict=True))
+            rows += ((line, user, *visit) for visit in zip(items, times, strict=True))
             if len(rows) >= BATCH_ROWS:
                 yield _timed_batch(rows, name, reject)
                 rows = []
@@ -247,7 +247,7 @@ def _side_by_side(files: SourceFiles, name: str, times_name: str) -> Iterator[tu
     """Lines of both files with their number; an empty one where a file has ended."""
     with files.open(name) as stream, files.open(times_name) as times_stream:
         for line, pair in zip(count(1), zip_longest(stream, times_stream, fillvalue=b"")):
-            text, times_text = (each.decode("utf-8", "replace") for each in pair)
+            text, times_text = (line_text.decode("utf-8", "replace") for line_text in pair)
             yield line, text, times_text
 
 

@@ -107,7 +107,7 @@ def _genre_names(files: SourceFiles) -> list[str]:
     """Names of the genres, in the order of their flags."""
     lines = files.read("u.genre").decode("latin-1").splitlines()
     numbered = [line.rpartition("|") for line in lines if line]
-    if [number for _, _, number in numbered] != [str(each) for each in range(len(numbered))]:
+    if [number for _, _, number in numbered] != [str(place) for place in range(len(numbered))]:
         raise TableError("u.genre is not as it was published: expected lines such as Action|1")
     return [name for name, _, _ in numbered]
 

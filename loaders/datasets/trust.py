@@ -94,12 +94,14 @@ def _matrix(files: SourceFiles, name: str, widths: tuple[int, ...]) -> np.ndarra
             held = loadmat(io.BytesIO(stream.read()))  # pyright: ignore[reportArgumentType]
         except _UNREADABLE as error:
             raise TableError(f"{name} is not a MATLAB file up to version 7: {error}") from error
-    arrays = [each for key, each in held.items() if not key.startswith("__")]
+    arrays = [array for key, array in held.items() if not key.startswith("__")]
     if len(arrays) == 1 and isinstance(arrays[0], np.ndarray):
         matrix = arrays[0]
         if matrix.ndim == 2 and matrix.shape[1] in widths and matrix.dtype.kind in "iuf":
             return matrix
-    shapes = ", ".join(f"{getattr(each, 'dtype', type(each))}{np.shape(each)}" for each in arrays)
+    shapes = ", ".join(
+        f"{getattr(array, 'dtype', type(array))}{np.shape(array)}" for array in arrays
+    )
     raise TableError(
         f"{name} holds {shapes or 'nothing'}: expected one matrix of numbers with "
         f"{' or '.join(map(str, widths))} columns"
@@ -116,7 +118,7 @@ def _categories(files: SourceFiles, ratings: pl.DataFrame, name: str) -> Read:
     def read(reject: Reject) -> Iterator[pl.DataFrame]:
         ids = ratings.select("category_id").unique().sort("category_id")
         frame = ids.with_columns(pl.col("category_id").cast(pl.Int64).cast(pl.String))
-        names = pl.Series([named.get(each) for each in frame["category_id"]], dtype=pl.String)
+        names = pl.Series([named.get(number) for number in frame["category_id"]], dtype=pl.String)
         frame = frame.with_columns(name=names, kind=pl.lit("category"))
         yield made_table(frame, CATEGORIES, name, reject)
 

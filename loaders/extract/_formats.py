@@ -69,7 +69,7 @@ def to_networkx(graph: HeteroGraph) -> "MultiDiGraph[tuple[str, str]]":
     result: MultiDiGraph[tuple[str, str]] = nx.MultiDiGraph()
     maps = id_maps(graph)
     for label, ids in maps.items():
-        result.add_nodes_from((label, each) for each in ids)
+        result.add_nodes_from((label, node_id) for node_id in ids)
     for source, kind, target, edges in all_edges(graph):
         starts, ends = maps[source], maps[target]
         details = _interaction_details(graph) if kind == "INTERACTED" else None

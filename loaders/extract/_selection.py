@@ -51,9 +51,9 @@ class Selection:
 
     def __post_init__(self) -> None:
         for name, given, allowed in (("label", self.labels, LABELS), ("type", self.types, TYPES)):
-            for each in given:
-                if each not in allowed:
-                    raise ValueError(f"no {name} {each!r}: expected some of {', '.join(allowed)}")
+            for kind in given:
+                if kind not in allowed:
+                    raise ValueError(f"no {name} {kind!r}: expected some of {', '.join(allowed)}")
         for name in ("until", "since"):
             time: datetime | None = getattr(self, name)
             if time is not None and time.utcoffset() is None:

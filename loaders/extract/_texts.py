@@ -52,6 +52,6 @@ def _names(graph: GraphMap | None, label: str, properties: Sequence[str]) -> lis
     if graph is None:
         return list(properties)
     kinds = {"Item": [graph.item], "User": [graph.user], "Category": [*graph.category.values()]}
-    of_title = [each.title or each.id for each in kinds[label]]
+    of_title = [kind.title or kind.id for kind in kinds[label]]
     usual = "title" if label == "Item" else "name"
     return [own for name in properties for own in (of_title if name == usual else [name])]

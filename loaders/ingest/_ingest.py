@@ -331,7 +331,7 @@ class _Loading:
                 made.update(batch[column.name])
                 continue
             named = sorted(set(batch[column.name].drop_nulls().unique()) - made)
-            self._target.write(query, [{id_name: each, "properties": {}} for each in named])
+            self._target.write(query, [{id_name: node_id, "properties": {}} for node_id in named])
             made.update(named)
             unlisted += len(named) if column.node in self._listed else 0
         return unlisted

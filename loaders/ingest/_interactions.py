@@ -102,8 +102,8 @@ def _one_ahead(work: Callable[[_In], _Out], inputs: Iterable[_In]) -> Iterator[_
     """`map`, with the next result made while the caller waits for the database."""
     with ThreadPoolExecutor(1) as pool:
         waiting: Future[_Out] | None = None
-        for each in inputs:
-            following = pool.submit(work, each)
+        for input_ in inputs:
+            following = pool.submit(work, input_)
             if waiting is not None:
                 yield waiting.result()
             waiting = following
@@ -138,7 +138,7 @@ def _known(transaction: Transaction, users: Sequence[_User]) -> dict[_Key, list[
 
 
 def _new_and_changed(
-    users: Sequence[_User], known: dict[_Key, list[object]]
+    users: Sequence[_User], in_graph: dict[_Key, list[object]]
 ) -> tuple[list[_User], list[_User]]:
     """What the graph does not have, and what it may have otherwise."""
     new: list[_User] = []
@@ -147,7 +147,7 @@ def _new_and_changed(
         missing: list[list[object]] = []
         other: list[list[object]] = []
         for entry in did:
-            stored = known.get((user_id, entry[0], entry[1]))
+            stored = in_graph.get((user_id, entry[0], entry[1]))
             if stored is None:
                 missing.append(entry)
             elif entry != [*stored, None]:

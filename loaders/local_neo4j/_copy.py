@@ -114,8 +114,8 @@ def forget_data(server: LocalNeo4j) -> None:
     _require_copy(server)
     data = server.folder / "data"
     try:
-        for each in data.iterdir() if data.is_dir() else ():
-            shutil.rmtree(each) if each.is_dir() else each.unlink()
+        for entry in data.iterdir() if data.is_dir() else ():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     except OSError as error:
         raise LocalNeo4jError(
             f"{data}, a copy of the graph, cannot be removed ({error}): remove it by hand"

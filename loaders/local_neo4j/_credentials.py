@@ -59,7 +59,7 @@ class PasswordFile:
 def log_in(
     address: Neo4jAddress,
     *,
-    kept: str | None,
+    last_password: str | None,
     timeout_seconds: float,
     alive: Callable[[], bool],
 ) -> bool:
@@ -71,7 +71,7 @@ def log_in(
 
     Args:
         address: where the server is, and the log-in it is to take.
-        kept: the password that it took last, if one is known.
+        last_password: the password that it took last, if one is known.
         timeout_seconds: how long to wait for it to answer.
         alive: whether the server's process lives.
 
@@ -82,7 +82,9 @@ def log_in(
         LocalNeo4jError: it takes none of these passwords.
     """
     deadline = time.monotonic() + timeout_seconds
-    for password in dict.fromkeys(filter(None, (address.password, kept, _FACTORY_PASSWORD))):
+    for password in dict.fromkeys(
+        filter(None, (address.password, last_password, _FACTORY_PASSWORD))
+    ):
         attempt = replace(address, password=password)
         try:
             ready = _wait(attempt, deadline, alive)

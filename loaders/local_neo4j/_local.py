@@ -288,9 +288,9 @@ class LocalNeo4j:
         self._refuse_half_loaded()
         with file_errors(self._folder):
             record = self._running()
-            kept = self._password_file.read()
-        password = self._options.password or kept
-        if record is None and stopped and kept and password:
+            last_password = self._password_file.read()
+        password = self._options.password or last_password
+        if record is None and stopped and last_password and password:
             return Neo4jAddress(_uri(self._options), self._options.user, password)
         if record is None:
             raise Neo4jUnavailableError(
@@ -384,7 +384,7 @@ class LocalNeo4j:
             java = find_java(library.java_major, self._run)
         return java, library
 
-    def _wait(self, record: ServerRecord, address: Neo4jAddress, kept: str | None) -> None:
+    def _wait(self, record: ServerRecord, address: Neo4jAddress, last_password: str | None) -> None:
         """Wait until Bolt takes the log-in, and HTTP answers.
 
         HTTP is the last that comes. Until then the server takes a request to stop for an order to
@@ -393,7 +393,9 @@ class LocalNeo4j:
         timeout_seconds = self._options.start_timeout_seconds
         deadline = time.monotonic() + timeout_seconds
         alive = self._java.alive if record.how == "java" else lambda: True
-        answers = log_in(address, kept=kept, timeout_seconds=timeout_seconds, alive=alive)
+        answers = log_in(
+            address, last_password=last_password, timeout_seconds=timeout_seconds, alive=alive
+        )
         if answers and await_http(record.http_port, deadline, alive):
             state = await_database(address, deadline, alive)
             if not state.answers:

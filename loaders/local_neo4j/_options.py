@@ -120,12 +120,12 @@ def free_ports(count: int) -> list[int]:
     """Ports of this machine that nobody listens on, all different."""
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
+        for socket_ in sockets:
+            socket_.bind((HOST, 0))
+        return [socket_.getsockname()[1] for socket_ in sockets]
     finally:
-        for each in sockets:
-            each.close()
+        for socket_ in sockets:
+            socket_.close()
 
 
 def free_port_after(port: int, taken: Collection[int]) -> int:

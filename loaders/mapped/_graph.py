@@ -112,9 +112,9 @@ def mapped_text(graph: GraphMap, text: str) -> str:
     return Writer(graph, text).whole()
 
 
-def _by_part_of_name(found: re.Match[str]) -> str:
+def _by_part_of_name(match: re.Match[str]) -> str:
     """What stands for a full-text index of ours: a look at all titles or names."""
-    name, key = found[1], "title" if found[1] == "item" else "name"
+    name, key = match[1], "title" if match[1] == "item" else "name"
     return (
         f"MATCH ({name}:{name.capitalize()})\n  WHERE toLower(toStringOrNull({name}.{key})) "
         f"CONTAINS toLower($prefix)\n  RETURN {name}\n  LIMIT 1000"

@@ -45,12 +45,12 @@ class Names:
     def conditions(self, name: str, label: str) -> list[str]:
         """The conditions on a node of a label."""
         kinds = self._nodes(label).values()
-        if not any(each.where for each in kinds):
+        if not any(kind.where for kind in kinds):
             return []
         own = [
-            f"{name}:{quoted(each.label)} AND "
-            f"({renamed(each.where, {label.lower(): name}) if each.where else 'true'})"
-            for each in kinds
+            f"{name}:{quoted(kind.label)} AND "
+            f"({renamed(kind.where, {label.lower(): name}) if kind.where else 'true'})"
+            for kind in kinds
         ]
         return [own[0].partition(" AND ")[2] if len(own) == 1 else f"({' OR '.join(own)})"]
 
@@ -68,8 +68,8 @@ class Names:
         return self._by_kind(
             name,
             {
-                kind: f"{as_text(kind + ':')} + toStringOrNull({name}.{quoted(each.id)})"
-                for kind, each in nodes.items()
+                kind: f"{as_text(kind + ':')} + toStringOrNull({name}.{quoted(node.id)})"
+                for kind, node in nodes.items()
             },
         )
 
@@ -109,7 +109,10 @@ class Names:
         graph, labels = self._graph, set(re.findall(rf"\({name}:(\w+)", self._text))
         cases = [(graph.user.label, graph.user.title)] if labels != {"Category"} else []
         if labels != {"User"}:
-            cases += [(each.label, each.title or each.id) for each in graph.category.values()]
+            cases += [
+                (category.label, category.title or category.id)
+                for category in graph.category.values()
+            ]
         given = [(label, f"{name}.{quoted(title)}") for label, title in cases if title]
         if len(cases) == 1 and labels and given:
             return given[0][1]

@@ -105,10 +105,12 @@ class Branch:
             where: the conditions.
             carried: variables that are there after it, besides the maps.
         """
-        late = [each for each in where if self._of_maps(each)]
+        late = [condition for condition in where if self._of_maps(condition)]
         text = f"{keyword} {self.pattern}".lstrip()
-        text += where_of([*self.conditions, *(each for each in where if each not in late)])
-        if columns := [column for each in self.maps.values() for column in each.columns]:
+        text += where_of(
+            [*self.conditions, *(condition for condition in where if condition not in late)]
+        )
+        if columns := [column for map_ in self.maps.values() for column in map_.columns]:
             text += f" WITH {', '.join([*carried, *columns])}"
         return text + (f" WITH *, {self.mapped}" + where_of(late) if self.mapped else "")
 
@@ -118,14 +120,14 @@ class Branch:
     @property
     def mapped(self) -> str:
         """The maps, as projections."""
-        maps = [f"{each.text} AS {name}" for name, each in self.maps.items()]
+        maps = [f"{map_.text} AS {name}" for name, map_ in self.maps.items()]
         paths = [f"[{', '.join(parts)}] AS {name}" for name, parts in self.paths.items()]
         return ", ".join(maps + paths)
 
 
 def where_of(conditions: Sequence[str]) -> str:
     """A `WHERE` of conditions that all have to hold; nothing where there is none."""
-    joined = conditions if len(conditions) < 2 else [f"({each})" for each in conditions]
+    joined = conditions if len(conditions) < 2 else [f"({condition})" for condition in conditions]
     return f" WHERE {' AND '.join(joined)}" if joined else ""
 
 

@@ -167,9 +167,9 @@ class Writer:
         where = self._conditions(inner[place + 1 :], own)
         if branches is None:
             return f"{kind} {{{self._expression(inner, own)} }}"
-        each = [self._existing(kind, branch, where, sorted(names - scope)) for branch in branches]
-        joined = (" + " if kind == "COUNT" else " OR ").join(each)
-        return joined if len(each) == 1 else f"({joined})"
+        ways = [self._existing(kind, branch, where, sorted(names - scope)) for branch in branches]
+        joined = (" + " if kind == "COUNT" else " OR ").join(ways)
+        return joined if len(ways) == 1 else f"({joined})"
 
     def _union(self, inner: Sequence[Token], scope: set[str]) -> str:
         """A statement that only reads a pattern and returns something, where it has several ways.
@@ -190,11 +190,11 @@ class Writer:
         returned = self._expression(parts[-1], own)
         joined = " UNION" if parts[-1][1].text == "DISTINCT" else " UNION ALL"
         new = sorted(names - scope)
-        each = [
+        ways = [
             " " + branch.read("MATCH", conditions, [n for n in new if n not in branch.maps])
             for branch in branches
         ]
-        return f"{returned}{joined}".join(each) + returned
+        return f"{returned}{joined}".join(ways) + returned
 
     @staticmethod
     def _existing(kind: str, branch: Branch, where: Sequence[str], new: Sequence[str]) -> str:
@@ -202,12 +202,12 @@ class Writer:
             return f"{kind} {{ {branch.read('', where, ())} }}"
         # What is asked of a relationship is read off its path at once: a map for each would cost.
         plain = replace(branch, maps={})
-        read = plain.read("MATCH", [_inlined(each, branch.maps) for each in where], ())
+        read = plain.read("MATCH", [_inlined(condition, branch.maps) for condition in where], ())
         if kind != "COUNT":
             return f"{kind} {{ {read} RETURN 1 AS met }}"
         # Neo4j takes no sum within a subquery that is within an expression: each path is looked at.
         ends = [name for name in new if name not in branch.maps]
-        events = [each.values["event"] for each in branch.maps.values() if "event" in each.values]
+        events = [map_.values["event"] for map_ in branch.maps.values() if "event" in map_.values]
         columns = [*ends, *(f"{event} AS event" for event in events)] or ["1 AS met"]
         return f"{kind} {{ {read} RETURN DISTINCT {', '.join(columns)} }}"
 
@@ -242,7 +242,7 @@ class Writer:
             return None, names
         branches: list[Branch] = []
         for chosen in itertools.product(*(ways(self._graph, link) for link in mapped)):
-            way = {id(link): each for link, each in zip(mapped, chosen, strict=True)}
+            way = {id(link): choice for link, choice in zip(mapped, chosen, strict=True)}
             branches.append(self._branch(patterns, way, scope, merged=merged and not counted))
         return branches, names
 
@@ -334,7 +334,7 @@ class Writer:
         at = 0
         while at < len(tokens):
             token = tokens[at]
-            texts = [each.text for each in tokens[at : at + 7]] + [""] * 7
+            texts = [token.text for token in tokens[at : at + 7]] + [""] * 7
             if token.text in ("COUNT", "EXISTS", "COLLECT") and texts[1] == "{":
                 end = closing(tokens, at + 1)
                 yield token.gap + self._subquery(token.text, tokens[at + 2 : end], scope)
@@ -394,7 +394,7 @@ def _label_ends(pattern: Sequence[Element], mapped: Sequence[Link], scope: Colle
     A relationship of somebody else's graph may lead to what is no item, or none that counts.
     """
     for place, link in enumerate(pattern):
-        if not (isinstance(link, Link) and any(link is each for each in mapped)):
+        if not (isinstance(link, Link) and any(link is other for other in mapped)):
             continue
         ends = ENDS[link.type] if link.forward is not False else ENDS[link.type][::-1]
         for node, label in zip((pattern[place - 1], pattern[place + 1]), ends, strict=True):
@@ -404,8 +404,8 @@ def _label_ends(pattern: Sequence[Element], mapped: Sequence[Link], scope: Colle
 
 def _inlined(condition: str, maps: Mapping[str, Map]) -> str:
     """A condition with what it asks of relationships written out."""
-    for name, each in maps.items():
+    for name, map_ in maps.items():
         condition = re.sub(
-            rf"\b{name}\.(\w+)", lambda found, of=each: of.values.get(found[1], "null"), condition
+            rf"\b{name}\.(\w+)", lambda match, of=map_: of.values.get(match[1], "null"), condition
         )
     return condition

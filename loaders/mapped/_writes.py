@@ -321,7 +321,7 @@ class Writes:
             inner = ", ".join(f"{name}: {value}" for name, value in values.items())
             pattern = step.made("user", "item", properties=inner)
             made.append(f"FOREACH (_ IN CASE WHEN {which} THEN [1] ELSE [] END | CREATE {pattern})")
-        kinds = "".join(f", {each.rpartition(' AS ')[2]}" for each in sampled)
+        kinds = "".join(f", {column.rpartition(' AS ')[2]}" for column in sampled)
         first = f"WITH {', '.join(sampled)}\n" if sampled else ""
         return (
             f"{first}UNWIND $rows AS candidate\n"

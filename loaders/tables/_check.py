@@ -120,7 +120,7 @@ def in_line_order(
             pass_on()
 
     def pass_on() -> None:
-        for rejected in sorted(noted, key=lambda each: each.line):
+        for rejected in sorted(noted, key=lambda rejected_row: rejected_row.line):
             reject(rejected)
         noted.clear()
 
@@ -255,8 +255,8 @@ def _refuse_many_kinds(columns: dict[str, Checked], kinds: set[str]) -> None:
     new = [kind for kind in there if kind not in kinds]
     kinds.update(new[: MAX_KINDS - len(kinds)])
     if not kinds.issuperset(new):
-        known = values.is_in(list(kinds)) | problems.is_not_null()
-        more = problems_where(~known, values, Reason.MANY_KINDS)
+        within = values.is_in(list(kinds)) | problems.is_not_null()
+        more = problems_where(~within, values, Reason.MANY_KINDS)
         columns["event"] = Checked(values, first_problem(problems, more))
 
 

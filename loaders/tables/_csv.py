@@ -81,9 +81,11 @@ class CsvTable:
     def _delimiter(self, lines: Lines) -> str:
         """The one that gives the required columns, else the only one that gives several."""
         headers = self._possible_headers(lines)
-        splitting = [each for each, header in headers.items() if len(header) > 1]
+        splitting = [delimiter for delimiter, header in headers.items() if len(header) > 1]
         fitting = [
-            each for each in splitting if self._required <= {name.strip() for name in headers[each]}
+            delimiter
+            for delimiter in splitting
+            if self._required <= {name.strip() for name in headers[delimiter]}
         ]
         signs = fitting or splitting or list(headers)[:1]
         if len(signs) > 1:
@@ -129,8 +131,8 @@ def _with_nameless(header: list[str], rows: Sequence[Sequence[str]]) -> list[str
     if not any(row[-1] for row in rows):
         return [*header, ""]
     first = [row[0] for row in rows]
-    if all(each.isdecimal() for each in first):
-        numbers = [int(each) for each in first]
+    if all(cell.isdecimal() for cell in first):
+        numbers = [int(cell) for cell in first]
         if all(one < other for one, other in pairwise(numbers)):
             return ["", *header]
     return header

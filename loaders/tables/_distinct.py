@@ -58,8 +58,8 @@ class Distinct(Closing):
             if rows.n_unique() == keys:
                 continue
             values = pl.col(self._told).drop_nulls().unique(maintain_order=True)
-            each = rows.group_by(self._key, maintain_order=True).agg(values)
-            several = each.filter(pl.any_horizontal(False, pl.col(self._told).list.len() > 1))
+            groups = rows.group_by(self._key, maintain_order=True).agg(values)
+            several = groups.filter(pl.any_horizontal(False, pl.col(self._told).list.len() > 1))
             disagreeing += several.height
             example = example or next(several.iter_rows(named=True), None)
         if example is None:

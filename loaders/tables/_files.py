@@ -158,7 +158,7 @@ def missing(where: Path, found: Sequence[Path], spec: TableSpec, mapping: TableM
     if any(path.name == f"{name}.json" for path in found):
         expected += f", or {name}.jsonl with one JSON object in each line ({FROM_AN_ARRAY})"
     files = [file for path in sorted(found) if path.is_file() and (file := data_file(path))]
-    free = [each.stem for each in files if not any(holds(each.stem, t.name) for t in TABLES)]
+    free = [file.stem for file in files if not any(holds(file.stem, t.name) for t in TABLES)]
     way = f": {file_option(spec, free[0])} says that it is {free[0]!r}" if free else ""
     return f"{where} holds {names}: expected {expected}{way}"
 
@@ -180,9 +180,9 @@ def _refuse_several_forms(files: Sequence[DataFile]) -> None:
     """Refuse files of one folder that could hold the same rows twice."""
     first, folder = files[0], files[0].path.parent
     for other in files[1:]:
-        same = [each for each in files if each.stem.casefold() == other.stem.casefold()]
+        same = [file for file in files if file.stem.casefold() == other.stem.casefold()]
         if len(same) > 1:
-            names = " and ".join(each.path.name for each in same)
+            names = " and ".join(file.path.name for file in same)
             raise TableError(f"{folder} holds {names}: {_ONE}")
         if other.format is not first.format:
             raise TableError(

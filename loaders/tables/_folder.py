@@ -153,7 +153,7 @@ def open_tables(
     if path.is_file():
         return _single_file(path, mapping)
     matches = glob.glob(source, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute one
-    paths = sorted(Path(each) for each in matches)
+    paths = sorted(Path(match) for match in matches)
     if not paths:
         what = "matches nothing" if glob.has_magic(source) else "is neither a file nor a folder"
         raise TableError(f"{source} {what}: expected a folder of tables, or a file of one")
@@ -174,8 +174,8 @@ def _several(source: str, paths: Sequence[Path], mapping: TableMapping) -> Table
     groups = [find_in_folder(path, mapping) for path in paths if path.is_dir()]
     groups.append(find_among(files, mapping))
     tables: dict[TableSpec, dict[Path, DataFile]] = {}
-    for each in groups:
-        for spec, held in each.tables.items():
+    for group in groups:
+        for spec, held in group.tables.items():
             # A pattern like ** matches folders and what is in them.
             tables.setdefault(spec, {}).update({file.path: file for file in held})
     base = Path(commonpath([path.parent for path in paths]))
@@ -186,7 +186,7 @@ def _several(source: str, paths: Sequence[Path], mapping: TableMapping) -> Table
         first = f", such as {file_option(INTERACTIONS, files[0].stem)}" if files else ""
         raise TableError(f"{source} matches no table: {_NAMED}{first}")
     used = {path for held in tables.values() for path in held}
-    unused = sorted({path for each in groups for path in each.unused} - used)
+    unused = sorted({path for group in groups for path in group.unused} - used)
     return FileTables(
         {spec: list(held.values()) for spec, held in tables.items()},
         base,

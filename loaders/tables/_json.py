@@ -140,8 +140,8 @@ class JsonTable:
         )
 
     def _cells(self, name: str, values: Sequence[Any]) -> Cells:
-        if known := self._expected.get(name.strip()):
-            return known_cells(values, known.kind)
+        if column := self._expected.get(name.strip()):
+            return known_cells(values, column.kind)
         return further_cells(values, self._types[name])
 
 

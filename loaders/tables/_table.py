@@ -292,13 +292,13 @@ def _further_types(spec: TableSpec, parts: Sequence[_Part]) -> dict[str, pl.Data
         for name, dtype in part.types.items():
             if name in spec.names:
                 continue
-            known = types.setdefault(name, dtype)
-            joint = _joint_type(known, dtype)
+            earlier = types.setdefault(name, dtype)
+            joint = _joint_type(earlier, dtype)
             if joint is None:
                 raise TableError(
                     f"{part.file.name}: column {part.columns[name]!r} holds {dtype}, in "
-                    f"{first[name]} it holds {known}: expected one type: store it so, or leave it "
-                    f"out with {drop_option(spec, part.columns[name])}"
+                    f"{first[name]} it holds {earlier}: expected one type: store it so, or leave "
+                    f"it out with {drop_option(spec, part.columns[name])}"
                 )
             types[name] = joint
             first.setdefault(name, part.file.name)

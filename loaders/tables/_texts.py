@@ -44,5 +44,5 @@ def _as_text(value: Any) -> list[str]:
     """A value as text, several of a list; nothing of what is empty."""
     several = value.to_list() if isinstance(value, pl.Series) else value
     listed = several if isinstance(several, list | tuple) else [several]
-    entries = [each for each in listed[:_LISTED] if each is not None]
-    return [str(each)[:MAX_READ_CHARACTERS] for each in entries]
+    entries = [entry for entry in listed[:_LISTED] if entry is not None]
+    return [str(entry)[:MAX_READ_CHARACTERS] for entry in entries]

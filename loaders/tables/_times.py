@@ -160,8 +160,8 @@ def _within(given: pl.Series, micros: pl.Series, *, numbers: pl.Series | bool = 
     return Checked(values, problems)
 
 
-def _only(values: pl.Series, kept: pl.Series) -> pl.Series:
-    return values.zip_with(kept, pl.Series([None], dtype=values.dtype))
+def _only(values: pl.Series, mask: pl.Series) -> pl.Series:
+    return values.zip_with(mask, pl.Series([None], dtype=values.dtype))
 
 
 def _ticks(column: pl.Series, dtype: pl.Datetime | pl.Date) -> pl.Series:

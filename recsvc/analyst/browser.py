@@ -34,8 +34,8 @@ def runnable(question: Question, values: Mapping[str, Any]) -> str:
 def guide(questions: Sequence[Question], values: Mapping[str, Any]) -> str:
     """A guide as Browser's `:play` takes it: a slide for each topic, queries to click."""
     slides = [_slide("What the recommender's graph can tell", _INTRODUCTION)]
-    for topic, members in groupby(questions, key=lambda each: each.topic):
-        slides.append(_slide(topic, "".join(_entry(each, values) for each in members)))
+    for topic, members in groupby(questions, key=lambda question: question.topic):
+        slides.append(_slide(topic, "".join(_entry(question, values) for question in members)))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>recsvc</title></head>'
         '<body><article class="guide"><carousel class="deck container-fluid">\n'
@@ -96,7 +96,7 @@ def saved_queries(questions: Sequence[Question], values: Mapping[str, Any]) -> b
     """A zip of `.cypher` files in folders, which Browser's drawer of favourites takes."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for each in questions:
-            info = zipfile.ZipInfo(f"{each.topic}/{each.name}.cypher", _ZIP_TIME)
-            archive.writestr(info, runnable(each, values) + "\n")
+        for question in questions:
+            info = zipfile.ZipInfo(f"{question.topic}/{question.name}.cypher", _ZIP_TIME)
+            archive.writestr(info, runnable(question, values) + "\n")
     return content.getvalue()

@@ -80,10 +80,10 @@ def install(
     """
     folder.mkdir(parents=True, exist_ok=True)
     told: dict[str, dict[str, str]] = {}
-    for name, each in kit(events, graph).items():
+    for name, part in kit(events, graph).items():
         file = folder / name
-        write_bytes(file, each.content)
+        write_bytes(file, part.content)
         # Browser takes guides from `localhost` and not from 127.0.0.1 unless it is told to.
         url = f"http://localhost:{port}{PATH}/{name}"
-        told[name] = {"file": str(file), "use": each.use.format(url=url, file=file)}
+        told[name] = {"file": str(file), "use": part.use.format(url=url, file=file)}
     return told

@@ -56,11 +56,11 @@ def ask(question, empty="", **values):
 def notebook(questions: Sequence[Question], values: Mapping[str, Any]) -> str:
     """All questions as a notebook (nbformat 4): a heading, a note and a cell for each."""
     cells = [_cell("markdown", _INTRODUCTION), _cell("code", _CONNECT)]
-    for topic, members in groupby(questions, key=lambda each: each.topic):
+    for topic, members in groupby(questions, key=lambda question: question.topic):
         cells.append(_cell("markdown", f"## {topic}"))
-        for each in members:
-            cells.append(_cell("markdown", f"### {each.title}\n\n{each.note}".rstrip()))
-            cells.append(_cell("code", _asked(each, values)))
+        for question in members:
+            cells.append(_cell("markdown", f"### {question.title}\n\n{question.note}".rstrip()))
+            cells.append(_cell("code", _asked(question, values)))
     cells.append(_cell("code", "driver.close()"))
     document = {
         "cells": [cell | {"id": f"cell-{number}"} for number, cell in enumerate(cells)],

@@ -71,7 +71,9 @@ def questions(graph: MappedGraph | None = None) -> tuple[Question, ...]:
         queries = [replace(query, text=graph.statement(query)) for query in queries]
     all_questions = [_question(query) for query in queries]
     order = [topic for _, topic in _TOPICS] + [_OTHER_TOPIC]
-    return tuple(sorted(all_questions, key=lambda each: (order.index(each.topic), each.name)))
+    return tuple(
+        sorted(all_questions, key=lambda question: (order.index(question.topic), question.name))
+    )
 
 
 def _question(query: Query) -> Question:
@@ -90,5 +92,5 @@ def _question(query: Query) -> Question:
 
 def values(events: Mapping[str, EventSettings]) -> dict[str, Any]:
     """A value for every parameter: `EXAMPLES`, and the settings of the kinds of events."""
-    by_key = {kind_key(name): each.model_dump(exclude={"hides"}) for name, each in events.items()}
+    by_key = {kind_key(name): event.model_dump(exclude={"hides"}) for name, event in events.items()}
     return {**EXAMPLES, "events": by_key}

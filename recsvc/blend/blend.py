@@ -147,7 +147,7 @@ class ScoredUser:
                 size += float(np.abs(raw).max(initial=0.0))
                 near += raw
         if entries:
-            item, value = (np.concatenate(each) for each in zip(*entries, strict=True))
+            item, value = (np.concatenate(column) for column in zip(*entries, strict=True))
             size += float(np.abs(value).sum())
             near += np.bincount(item, value, minlength=len(near)).astype(np.float32)
         products, wrong, largest = self.bounds.products(profiles)
@@ -206,7 +206,7 @@ class Blend:
             for signal, weight in zip(self.signals, self.weights, strict=True)
             if weight > LEAST_WEIGHT and signal.item_vectors is not None
         ]
-        if sum(each.size for each in vectors) < least:
+        if sum(table.size for table in vectors) < least:
             return self
         return replace(self, bounds=ItemBounds(vectors))
 

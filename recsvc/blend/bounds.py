@@ -40,7 +40,7 @@ class ItemBounds:
     """
 
     def __init__(self, vectors: Sequence[Vectors]) -> None:
-        widths = [each.shape[1] for each in vectors]
+        widths = [table.shape[1] for table in vectors]
         if sum(widths) > _MOST_DIMENSIONS:
             raise ValueError(
                 f"vectors have {sum(widths)} numbers, expected {_MOST_DIMENSIONS} at most"
@@ -48,10 +48,10 @@ class ItemBounds:
         ends = np.cumsum(widths).tolist()
         self._vectors = tuple(vectors)
         self._place = {
-            id(each): slice(end - width, end)
-            for each, width, end in zip(vectors, widths, ends, strict=True)
+            id(table): slice(end - width, end)
+            for table, width, end in zip(vectors, widths, ends, strict=True)
         }
-        largest = np.concatenate([np.abs(each).max(axis=0, initial=0.0) for each in vectors])
+        largest = np.concatenate([np.abs(table).max(axis=0, initial=0.0) for table in vectors])
         self._scale = np.where(largest > 0, largest, 1.0).astype(np.float64) / _MOST
         whole, self._longest, self._rest = _rounded(vectors, self._scale)
         self._packed: Any = numkong.dots_pack(whole, dtype="int8")
@@ -94,7 +94,7 @@ def _rounded(
     longest = rest = 0.0
     for begin in range(0, items, _ROWS_AT_ONCE):
         own = slice(begin, begin + _ROWS_AT_ONCE)
-        exact = np.concatenate([each[own] for each in vectors], axis=1) / scale
+        exact = np.concatenate([table[own] for table in vectors], axis=1) / scale
         near = np.rint(exact)
         whole[own] = near
         longest = max(longest, float(np.linalg.norm(near, axis=1).max()))

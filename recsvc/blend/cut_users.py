@@ -182,7 +182,7 @@ def learned_reliance(users: CutUsers, base: float) -> tuple[float, Reliance]:
     }
     return (
         float(np.exp(np.mean([np.log(own) for own, _ in of_halves]))),
-        Reliance(**mean, items={name: each for name, each in items.items() if each}),
+        Reliance(**mean, items={name: exponent for name, exponent in items.items() if exponent}),
     )
 
 
@@ -208,7 +208,7 @@ def _searched(
                 tried[value] = users.ndcg(scores + users.values(change))
         if not tried:
             continue
-        value = max(tried, key=lambda each: float(shares @ tried[each]))
+        value = max(tried, key=lambda choice: float(shares @ tried[choice]))
         gain = np.bincount(users.user, shares * (tried[value] - ndcg))
         if gain.sum() > gain.std() * np.sqrt(len(gain)):
             best, unchanged = _changed(*best, name, value), 0
@@ -230,5 +230,5 @@ def _changed(base: float, reliance: Reliance, name: str, value: float) -> tuple[
         base *= float(replace(reliance, prior=reliance.prior - value).base(_FEW_ITEMS))
     if name in _TRIED:
         return base, replace(reliance, **{name: value})
-    others = {each: own for each, own in reliance.items.items() if each != name}
+    others = {signal: own for signal, own in reliance.items.items() if signal != name}
     return base, replace(reliance, items=others | ({name: value} if value else {}))

@@ -218,15 +218,15 @@ def split_signals(
         )
         for name in parts.options.models
     }  # fmt: skip
-    signals = [each.signal(name, graph.items) for name, each in fitted.items()]
+    signals = [part.signal(name, graph.items) for name, part in fitted.items()]
     given = all_evidence(graph, evidence, split.users)
     asked = np.unique(given["item"].indices).astype(np.int64)
     signals.append(_pagerank(parts, graph, evidence, f"pagerank {purpose}", asked)[0])
     signals += _path_signals(parts, graph, given, f"rows {purpose}")
     return SplitSignals(
-        split, {name: each.epochs for name, each in fitted.items()}, given, tuple(signals),
+        split, {name: part.epochs for name, part in fitted.items()}, given, tuple(signals),
         _path_scores(parts, split, given, f"paths {purpose}"), popularity_prior(evidence),
-        {name: each.tables for name, each in fitted.items() if each.tables},
+        {name: part.tables for name, part in fitted.items() if part.tables},
     )  # fmt: skip
 
 
@@ -273,13 +273,13 @@ def fit_whole(
         for name in (parts.options.models if evidence.nnz else ())
     }
     of_rows, cut = row_signals(parts, graph, evidence, earlier_rows)
-    signals = (*(each.signal(name, graph.items) for name, each in fitted.items()), *of_rows)
+    signals = (*(part.signal(name, graph.items) for name, part in fitted.items()), *of_rows)
     people = evidence.getnnz(axis=0).astype(np.int64)
     signals, given = _with_shares(signals, weights, for_new, people)
     # The prior orders what no evidence reaches, whatever weight it was given.
     base = max(weights.get(BASE, 0.0), LEAST_WEIGHT)
     blend = Blend(signals, tuple(given.values()), popularity_prior(evidence), base, reliance)
-    rows = {name: each.cut for name, each in fitted.items() if sp.issparse(each.kernel)}
+    rows = {name: part.cut for name, part in fitted.items() if sp.issparse(part.kernel)}
     return Whole(blend, fitted, cut | rows)
 
 

@@ -95,10 +95,10 @@ def _candidates(
         new: the items that are taken as new.
     """
     split, given = signals.split, dict(signals.given)
-    known = given["item"]
-    as_new = new[known.indices]
-    given["item"] = entries(known, ~as_new)
-    asked = sp.csr_matrix(split.held_out[split.users] + entries(known, as_new))
+    of_items = given["item"]
+    as_new = new[of_items.indices]
+    given["item"] = entries(of_items, ~as_new)
+    asked = sp.csr_matrix(split.held_out[split.users] + entries(of_items, as_new))
     people = np.where(new, 0, split.kept.getnnz(axis=0))
     # Of what nobody had it is not known whether somebody would have liked it.
     had = np.flatnonzero(split.kept.getnnz(axis=0) + split.held_out.getnnz(axis=0))

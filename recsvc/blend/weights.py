@@ -106,8 +106,10 @@ def candidates_in_parts(
     parts: list[Candidates] = []
     for begin in range(0, users, step):
         some = slice(begin, begin + step)
-        found = collect_candidates(score(some), seen[some], held_out[some], per_signal=per_signal)
-        parts.append(found)
+        candidates = collect_candidates(
+            score(some), seen[some], held_out[some], per_signal=per_signal
+        )
+        parts.append(candidates)
     return join_candidates(parts)
 
 
@@ -158,7 +160,7 @@ def learn_weights(
         ndcg_of_users(candidates, np.tensordot(tried.astype(np.float32), candidates.features, 1), k)
         for tried in trials
     ]
-    single = int(np.argmax([each.mean() for each in ndcg[:-1]]))
+    single = int(np.argmax([values.mean() for values in ndcg[:-1]]))
     gain = ndcg[single] - ndcg[-1]
     best = single if gain.mean() > _standard_error(gain) else len(names)
     weights = trials[best] / trials[best].max()

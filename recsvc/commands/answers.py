@@ -138,17 +138,17 @@ def recourse(
         console.say(_recourse_text(item, answer))
 
 
-def _recourse_text(item: str, found: Recourse) -> str:
-    sure = "" if found.certain else ", as far as was looked"
-    if found.reason is not None:
-        return f"nothing brings {item} into the list: {found.reason}"
-    if found.rank is not None:
-        return f"{item} is in the list, at place {found.rank}"
-    if found.added is None:
+def _recourse_text(item: str, recourse: Recourse) -> str:
+    sure = "" if recourse.certain else ", as far as was looked"
+    if recourse.reason is not None:
+        return f"nothing brings {item} into the list: {recourse.reason}"
+    if recourse.rank is not None:
+        return f"{item} is in the list, at place {recourse.rank}"
+    if recourse.added is None:
         return f"neither one item nor two bring {item} into the list{sure}"
-    named = " and ".join(f"{each.title} [{each.id}]" if each.title else str(each.id)
-                         for each in found.added)  # fmt: skip
-    return f"{found.event} with {named} brings {item} to place {found.rank_then}{sure}"
+    named = " and ".join(f"{item.title} [{item.id}]" if item.title else str(item.id)
+                         for item in recourse.added)  # fmt: skip
+    return f"{recourse.event} with {named} brings {item} to place {recourse.rank_then}{sure}"
 
 
 def similar(

@@ -80,13 +80,13 @@ def _check(settings: Settings, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _print_check(found: MappingCheck) -> None:
+def _print_check(check: MappingCheck) -> None:
     console.print_mapping(r"found by \[graph]", {
-        name.replace("_", " "): count for name, count in found.found.items()
+        name.replace("_", " "): count for name, count in check.found.items()
     })  # fmt: skip
-    for line in found.missing:
+    for line in check.missing:
         console.print_line(f"missing: {line}")
-    for line in found.slow:
+    for line in check.slow:
         console.print_line(f"slow: {line}")
 
 

@@ -104,9 +104,9 @@ def print_home(home: "Home") -> None:
         out.print(Text(f"left out: {note}", style="yellow"))
     for row in home.rows:
         rows = [
-            (each.rank, each.title or each.item_id, each.item_id, each.explanation.text)
-            for each in row.items
-            if each.explanation is not None
+            (item.rank, item.title or item.item_id, item.item_id, item.explanation.text)
+            for item in row.items
+            if item.explanation is not None
         ]
         print_table(row.title, ("", "title", "item", "why"), rows)
     if not home.rows:

@@ -327,7 +327,7 @@ def _print_report(report: "IngestReport", *, dry_run: bool) -> None:
             read = [(column, str(value)) for column, value in row.items() if value is not None]
             console.print_table("", (name, "first row"), read)
     if report.rejects:
-        reasons = [(each.rows, each.first) for each in report.reasons[:_MOST_REASONS]]
+        reasons = [(reason.rows, reason.first) for reason in report.reasons[:_MOST_REASONS]]
         console.print_table("rejected rows", ("rows", "the first, and why"), reasons)
         console.say(f"all rejected rows and why: {report.rejects}")
 

@@ -200,8 +200,8 @@ def _database(gateway: Gateway) -> str:
 def _schema(gateway: Gateway) -> str:
     """Whether our constraints and indexes are there, or what a mapping names."""
     if gateway.graph is not None:
-        found = check_mapping(gateway, gateway.graph)
-        if amiss := (*found.missing, *found.slow):
+        check = check_mapping(gateway, gateway.graph)
+        if amiss := (*check.missing, *check.slow):
             raise QueryError(f"of [graph] {len(amiss)} things are amiss: {amiss[0]}")
         return "all that [graph] names is there, and indexes serve it"
     if lacking := missing(gateway.run(catalogue()["ingest/indexes"])):
@@ -249,7 +249,7 @@ _OF_THE_MACHINE: Mapping[str, Callable[[Settings], str]] = {
 def _scenarios(gateway: Gateway) -> str:
     """Whether the stored scenarios can be read."""
     stored = stored_scenarios(gateway)
-    if amiss := [each.trouble for each in stored if each.trouble]:
+    if amiss := [scenario.trouble for scenario in stored if scenario.trouble]:
         raise SettingsError(f"{'; '.join(amiss)}: recsvc scenarios put or rollback")
     return f"{len(stored)} are stored" if stored else "none is stored"
 

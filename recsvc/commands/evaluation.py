@@ -22,8 +22,8 @@ def document(ranked: Sequence[Ranked], measured: Measured) -> dict[str, Any]:
         "models": documents,
         **({} if difference is None else {"difference": _estimates(difference)}),
         "comparisons": [
-            dataclasses.asdict(each) | {"significant": each.significant}
-            for each in measured.comparisons
+            dataclasses.asdict(comparison) | {"significant": comparison.significant}
+            for comparison in measured.comparisons
         ],
     }
 
@@ -39,8 +39,8 @@ def _of_model(model: str, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _estimates(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
-    return {name: dataclasses.asdict(estimate) for name, estimate in found.items()}
+def _estimates(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
+    return {name: dataclasses.asdict(estimate) for name, estimate in estimates.items()}
 
 
 def print_measured(model: str, measured: Measured) -> None:
@@ -63,16 +63,16 @@ def print_measured(model: str, measured: Measured) -> None:
 def _print_user_groups(title: str, metric: str, groups: Sequence[UserGroup]) -> None:
     rows = [
         (
-            each.group, f"{each.users:,}",
-            f"{each.model[metric].mean:.4f}", _interval(each.model[metric]),
-            f"{each.popularity[metric].mean:.4f}",
-            f"{each.difference[metric].mean:+.4f}", _interval(each.difference[metric], "+"),
-            f"{each.best_part} {each.part[metric].mean:.4f}" if each.best_part else "",
+            group.group, f"{group.users:,}",
+            f"{group.model[metric].mean:.4f}", _interval(group.model[metric]),
+            f"{group.popularity[metric].mean:.4f}",
+            f"{group.difference[metric].mean:+.4f}", _interval(group.difference[metric], "+"),
+            f"{group.best_part} {group.part[metric].mean:.4f}" if group.best_part else "",
         )
-        for each in groups
+        for group in groups
     ]  # fmt: skip
     columns = ("known", "users", "mean", "95%", "popular", "difference", "95%", "best part")
-    if not any(each.best_part for each in groups):
+    if not any(group.best_part for group in groups):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     console.print_table(title, columns, rows)
 
@@ -80,11 +80,11 @@ def _print_user_groups(title: str, metric: str, groups: Sequence[UserGroup]) -> 
 def _print_item_groups(title: str, groups: Sequence[ItemGroup]) -> None:
     rows = [
         (
-            each.group, f"{each.items:,}", f"{each.pairs:,}",
-            _share(each.model.recall), _share(each.popularity.recall),
-            _share(each.model.places), _share(each.popularity.places),
+            group.group, f"{group.items:,}", f"{group.pairs:,}",
+            _share(group.model.recall), _share(group.popularity.recall),
+            _share(group.model.places), _share(group.popularity.places),
         )
-        for each in groups
+        for group in groups
     ]  # fmt: skip
     columns = (
         "people", "items", "to find", "found", "by popularity", "share of places", "of popularity",
@@ -92,8 +92,8 @@ def _print_item_groups(title: str, groups: Sequence[ItemGroup]) -> None:
     console.print_table(title, columns, rows)
 
 
-def _interval(found: Estimate, sign: str = "") -> str:
-    return f"{found.low:{sign}.4f} to {found.high:{sign}.4f}"
+def _interval(estimate: Estimate, sign: str = "") -> str:
+    return f"{estimate.low:{sign}.4f} to {estimate.high:{sign}.4f}"
 
 
 def _share(value: float | None) -> str:

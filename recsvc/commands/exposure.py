@@ -38,17 +38,20 @@ def exposure(
     _print(f"impressions of {days} days", shown)
 
 
-def _print(title: str, found: MeasuredExposure) -> None:
-    spread = found.exposure
+def _print(title: str, exposure: MeasuredExposure) -> None:
+    spread = exposure.exposure
     told = {"places": spread.places, "Gini": spread.gini, "coverage": spread.coverage}
     console.print_mapping(title, told)
-    tenths = {f"tenth {n} by popularity": each for n, each in enumerate(spread.deciles, start=1)}
+    tenths = {f"tenth {n} by popularity": share for n, share in enumerate(spread.deciles, start=1)}
     rows = [
         (name or "none", share.items, share.catalogue, share.places)
-        for name, share in (tenths | dict(found.by_value)).items()
+        for name, share in (tenths | dict(exposure.by_value)).items()
     ]
     console.print_table("shares", ("items", "number", "of items", "of places"), rows)
-    for title, name, some in (("groups", "users", found.by_group), ("days", "day", found.by_day)):
+    for title, name, some in (
+        ("groups", "users", exposure.by_group),
+        ("days", "day", exposure.by_day),
+    ):
         if some:
-            cells = [(each or "none", e.places, e.gini, e.coverage) for each, e in some.items()]
+            cells = [(value or "none", e.places, e.gini, e.coverage) for value, e in some.items()]
             console.print_table(title, (name, "places", "Gini", "coverage"), cells)

@@ -40,7 +40,7 @@ def list_(as_json: AsJson = False) -> None:
     elif keys is None:
         console.say("there are no keys: the service asks for none, and listens on loopback only")
     else:
-        rows = [(each.name, each.scope, each.created_at) for each in keys]
+        rows = [(key.name, key.scope, key.created_at) for key in keys]
         console.print_table("API keys", ("name", "scope", "created at"), rows)
 
 

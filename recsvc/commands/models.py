@@ -367,8 +367,10 @@ def refresh(
         )
     else:
         console.say(f"not compared with another version: {run.compared}")
-    for each in run.by_log or ():
-        console.print_mapping(f"on the log of the scenario {each.scenario}", _on_log(each))
+    for comparison in run.by_log or ():
+        console.print_mapping(
+            f"on the log of the scenario {comparison.scenario}", _on_log(comparison)
+        )
     if run.by_log_error:
         console.say(f"not compared on the log: {run.by_log_error}")
     for warning in run.warnings or ():
@@ -440,9 +442,15 @@ def _flip(work: "Callable[[Gateway], dict[str, int]]", *, as_json: bool) -> None
         console.print_mapping("active versions", versions)
 
 
-def _on_log(found: "LogComparison") -> dict[str, str]:
+def _on_log(comparison: "LogComparison") -> dict[str, str]:
     """What a new version and the active one would have earned, in words."""
-    estimated = {"new version": found.new.self_normalized, "active": found.active.self_normalized}
-    estimated |= {"difference": found.difference, "difference by DR": found.robust_difference}
+    estimated = {
+        "new version": comparison.new.self_normalized,
+        "active": comparison.active.self_normalized,
+    }
+    estimated |= {
+        "difference": comparison.difference,
+        "difference by DR": comparison.robust_difference,
+    }
     told = {n: f"{v.mean:.4f} ({v.low:.4f} to {v.high:.4f})" for n, v in estimated.items()}
-    return {**told, "judged": f"no: {found.undecided}" if found.undecided else "yes"}
+    return {**told, "judged": f"no: {comparison.undecided}" if comparison.undecided else "yes"}

@@ -28,17 +28,20 @@ def list_(as_json: AsJson = False) -> None:
         await engine.scenarios.reload()
         return [
             {
-                "name": each.stored.name, "revision": each.stored.revision, "at": each.stored.at,
-                "trouble": each.trouble,
+                "name": scenario.stored.name, "revision": scenario.stored.revision,
+                "at": scenario.stored.at, "trouble": scenario.trouble,
             }
-            for each in engine.scenarios.current()
+            for scenario in engine.scenarios.current()
         ]  # fmt: skip
 
     found = with_engine(load_settings(), work)
     if as_json:
         console.print_json({"scenarios": found})
     else:
-        rows = [(each["name"], each["revision"], each["at"], each["trouble"]) for each in found]
+        rows = [
+            (scenario["name"], scenario["revision"], scenario["at"], scenario["trouble"])
+            for scenario in found
+        ]
         console.print_table("scenarios", ("name", "revision", "stored at", "trouble"), rows)
 
 

@@ -81,9 +81,9 @@ class _Work:
 
     def __init__(self, nodes: Nodes, encoder: Encoder) -> None:
         self._nodes, self._encoder = nodes, encoder
-        kept = read_kept(nodes.file)
-        same = kept.encoder == encoder.identity
-        self._before = kept if same else kept.taken(np.zeros(len(kept.node), np.bool_))
+        on_file = read_kept(nodes.file)
+        same = on_file.encoder == encoder.identity
+        self._before = on_file if same else on_file.taken(np.zeros(len(on_file.node), np.bool_))
         digests = map(bytes, self._before.digest)
         self._known = dict(zip(digests, self._before.vector, strict=True))
         self._wanted: dict[int, bytes] = {}
@@ -116,7 +116,7 @@ class _Work:
         what = f"encode {self._nodes.name}"
         for begin in range(0, len(digests), _AT_ONCE):
             some = digests[begin : begin + _AT_ONCE]
-            made = self._encoder.encode([self._missing[each] for each in some])
+            made = self._encoder.encode([self._missing[digest] for digest in some])
             self._check(made, first=not begin)
             self._known.update(zip(some, made, strict=True))
             self._nodes.told(what, begin + len(some), len(digests))
@@ -126,7 +126,7 @@ class _Work:
 
     def _entries(self) -> KeptVectors:
         """What is known so far, in the order of `wanted`."""
-        made = [(row, each) for row, each in self._wanted.items() if each in self._known]
+        made = [(row, digest) for row, digest in self._wanted.items() if digest in self._known]
         ids = self._nodes.ids
         return KeptVectors(
             self._encoder.identity,

@@ -125,9 +125,9 @@ def _model2vec(model: str, device: str) -> Callable[[Sequence[str]], Any]:
 def _stamp(path: Path) -> str:
     """What changes with the files of a model: their names, sizes and times."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    found = blake2b(digest_size=8)
+    digest = blake2b(digest_size=8)
     for file in files:
         if file.is_file():
             status = file.stat()
-            found.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\0".encode())
-    return found.hexdigest()
+            digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()

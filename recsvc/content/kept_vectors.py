@@ -64,13 +64,16 @@ def read_kept(file: Path) -> KeptVectors:
     with contextlib.suppress(Exception):  # damaged bytes make parsers raise nearly anything
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             named = ("node", "digest", "vector")
-            kept = KeptVectors(str(arrays["encoder"]), *(arrays[name] for name in named))
-        if len(kept.node) == len(kept.digest) == len(kept.vector) and kept.vector.ndim == 2:
-            return kept
+            vectors = KeptVectors(str(arrays["encoder"]), *(arrays[name] for name in named))
+        if (
+            len(vectors.node) == len(vectors.digest) == len(vectors.vector)
+            and vectors.vector.ndim == 2
+        ):
+            return vectors
     return _NONE
 
 
-def write_kept(file: Path, kept: KeptVectors) -> None:
+def write_kept(file: Path, vectors: KeptVectors) -> None:
     """Write a file; what was there before goes.
 
     Raises:
@@ -78,8 +81,8 @@ def write_kept(file: Path, kept: KeptVectors) -> None:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with _locked(file), whole_file(file) as part, part.open("wb") as opened:
-        named = {"node": kept.node, "digest": kept.digest, "vector": kept.vector}
-        np.savez(opened, allow_pickle=False, encoder=np.array(kept.encoder), **named)
+        named = {"node": vectors.node, "digest": vectors.digest, "vector": vectors.vector}
+        np.savez(opened, allow_pickle=False, encoder=np.array(vectors.encoder), **named)
 
 
 def forget_content(home: Path, kind: str, node_id: str) -> None:
@@ -106,10 +109,10 @@ def keep_only(home: Path, kind: str, ids: Collection[str]) -> None:
 
 
 def _keep(file: Path, which: Callable[[KeptVectors], NDArray[np.bool_]]) -> None:
-    kept = read_kept(file)
-    mask = which(kept)
+    vectors = read_kept(file)
+    mask = which(vectors)
     if not mask.all():
-        write_kept(file, kept.taken(mask))
+        write_kept(file, vectors.taken(mask))
 
 
 def _locked(file: Path) -> contextlib.AbstractContextManager[bool]:

@@ -19,7 +19,7 @@ def plain_text(values: Iterable[Sequence[str]]) -> str:
     Args:
         values: of each property, its values: several of a list.
     """
-    parts = (", ".join(filter(None, map(_plain, each))) for each in values)
+    parts = (", ".join(filter(None, map(_plain, texts))) for texts in values)
     return ". ".join(filter(None, parts))[:MAX_TEXT_CHARACTERS].strip()
 
 

@@ -90,9 +90,9 @@ def held_out_pairs(
     return sp.csr_matrix((ones, (answers // width, answers % width)), shape=shape), counts
 
 
-def _appended(known: IdMap, more: Sequence[str]) -> dict[str, int]:
+def _appended(items: IdMap, more: Sequence[str]) -> dict[str, int]:
     """Columns of the known items, and after them of the others."""
-    columns = {item_id: column for column, item_id in enumerate(known)}
+    columns = {item_id: column for column, item_id in enumerate(items)}
     for item_id in more:
         columns.setdefault(item_id, len(columns))
     return columns

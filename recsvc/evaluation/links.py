@@ -62,12 +62,12 @@ class LinkScores(Protocol):
     """How plausible each node is at the open end of some links, higher is better."""
 
     def __call__(
-        self, known: Int64[NDArray[np.int64], " n"], relation: int, *, tails: bool
+        self, other_end: Int64[NDArray[np.int64], " n"], relation: int, *, tails: bool
     ) -> Float32[NDArray[np.float32], "n nodes"]:
         """Score all nodes.
 
         Args:
-            known: the nodes at the other end.
+            other_end: the nodes at the other end.
             relation: row of the relation.
             tails: whether the open end is the tail; else it is the head.
         """
@@ -191,10 +191,10 @@ def filtered_ranks(
     ranks = np.empty((int(held_out.sum()), 2))
     asked = links.take(held_out)
     for relation in np.unique(asked.relation).tolist():
-        own, known = asked.relation == relation, links.take(links.relation == relation)
+        own, of_relation = asked.relation == relation, links.take(links.relation == relation)
         for column, (ends, given, at_ends, at_given) in enumerate((
-            (known.head, known.tail, asked.head[own], asked.tail[own]),
-            (known.tail, known.head, asked.tail[own], asked.head[own]),
+            (of_relation.head, of_relation.tail, asked.head[own], asked.tail[own]),
+            (of_relation.tail, of_relation.head, asked.tail[own], asked.head[own]),
         )):  # fmt: skip
             facts = sp.csr_matrix(
                 (np.ones(len(ends), np.bool_), (given, ends)), shape=(links.nodes, links.nodes)
@@ -233,12 +233,12 @@ def frequency_scores(links: Links) -> LinkScores:
     """How often each node is at that end of the relation: what takes no learning to say."""
 
     def score(
-        known: Int64[NDArray[np.int64], " n"], relation: int, *, tails: bool
+        other_end: Int64[NDArray[np.int64], " n"], relation: int, *, tails: bool
     ) -> Float32[NDArray[np.float32], "n nodes"]:
         own = links.relation == relation
         ends = links.tail[own] if tails else links.head[own]
         count = np.bincount(ends, minlength=links.nodes).astype(np.float32)
-        return np.broadcast_to(count, (len(known), links.nodes))
+        return np.broadcast_to(count, (len(other_end), links.nodes))
 
     return score
 

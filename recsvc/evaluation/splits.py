@@ -62,7 +62,7 @@ def hold_out(
 
 def id_numbers(ids: Iterable[str]) -> Int64[NDArray[np.int64], " ids"]:
     """A number for each id, the same in every process: the first 8 bytes of its BLAKE2b."""
-    digests = [hashlib.blake2b(each.encode(), digest_size=8).digest() for each in ids]
+    digests = [hashlib.blake2b(text_id.encode(), digest_size=8).digest() for text_id in ids]
     return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
 
 

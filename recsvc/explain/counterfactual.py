@@ -68,12 +68,12 @@ def find_removals(
     if not len(listed.items):
         return ()
     search = _Search(leave_one_out, listed, rank_again, plain=plain, budget=budget)
-    found: dict[int, Removal] = {}
+    removals: dict[int, Removal] = {}
     singles = search.measured(np.arange(len(listed.own))[:, None])
-    left = search.try_sets(singles, range(len(listed.items)), found, complete=True)
+    left = search.try_sets(singles, range(len(listed.items)), removals, complete=True)
     for some in search.groups(left):
-        search.try_larger(some, singles, found)
-    return tuple(found.get(item) for item in range(len(listed.items)))
+        search.try_larger(some, singles, removals)
+    return tuple(removals.get(item) for item in range(len(listed.items)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +160,7 @@ class _Search:
         self,
         tried: _Measured,
         items: Iterable[int],
-        found: dict[int, Removal],
+        removals: dict[int, Removal],
         *,
         complete: bool = False,
     ) -> list[int]:
@@ -173,7 +173,7 @@ class _Search:
         for item in items:
             removal, certain = self._first(tried, item, complete=complete)
             if removal is not None:
-                found[item] = removal
+                removals[item] = removal
             elif certain or not complete:
                 left.append(item)
         return left
@@ -185,7 +185,9 @@ class _Search:
         at_once = max(1, _VALUES_AT_ONCE // of_one)
         return (list(items[at : at + at_once]) for at in range(0, len(items), at_once))
 
-    def try_larger(self, items: list[int], singles: _Measured, found: dict[int, Removal]) -> None:
+    def try_larger(
+        self, items: list[int], singles: _Measured, removals: dict[int, Removal]
+    ) -> None:
         """Try sets of two pieces and more; every item tries those of the others too."""
         narrows = self._narrowing(items, singles)
         if not narrows.size:  # nothing can take a place
@@ -197,7 +199,7 @@ class _Search:
         for size in range(2, first.shape[2] + 1):
             begun = first[[row[item] for item in left], :, :size].reshape(-1, size)
             tried = self.measured(np.unique(np.sort(np.concatenate([sets, begun]), axis=1), axis=0))
-            left = self.try_sets(tried, left, found)
+            left = self.try_sets(tried, left, removals)
             if not left:
                 return
             sets = np.concatenate([_with_one_more(tried.nearest(item), strong) for item in left])

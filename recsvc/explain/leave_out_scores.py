@@ -82,13 +82,13 @@ class LeaveOneOutScores:
         for number, ((signal, _, rows), raw) in enumerate(
             zip(scored.spoken, scored.raw, strict=True)
         ):
-            found = signal.moments(rows)
+            moments = signal.moments(rows)
             self._has[number, rows.position] = True
             self._terms[number, rows.position] = signal.terms(rows, self.items)
-            self._towards[number, rows.position] = found.towards
-            self._square[number, rows.position] = found.square
-            self._fall[number, rows.position] = found.fall
-            self._whole[number] = found.whole
+            self._towards[number, rows.position] = moments.towards
+            self._square[number, rows.position] = moments.square
+            self._fall[number, rows.position] = moments.fall
+            self._whole[number] = moments.whole
             self._highest[number], self._lowest[number] = _ends(raw[outside])
         self._outside = float(scored.scores[outside].max(initial=-np.inf))
         if count < sum(map(bool, blend.weights)) and any(n.weight < 0.0 for n in evidence.nodes):
@@ -158,10 +158,10 @@ class LeaveOneOutScores:
         """
         left = self._has[:, sets].sum(axis=2) < self._has.sum(axis=1)[:, None]
         square = self._whole - 2.0 * self._towards[:, sets].sum(axis=2) + self._squares(sets)
-        known = left & (square > _CANCELLED * self._whole)
-        ratio = np.divide(self._whole, square, out=np.zeros_like(square), where=known)
+        sure = left & (square > _CANCELLED * self._whole)
+        ratio = np.divide(self._whole, square, out=np.zeros_like(square), where=sure)
         base, change = self._relied(sets)
-        return base, self._factor * change * np.sqrt(ratio), known | ~left
+        return base, self._factor * change * np.sqrt(ratio), sure | ~left
 
     def _relied(
         self, sets: Int64[NDArray[np.int64], "sets size"]

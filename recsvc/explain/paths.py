@@ -193,12 +193,12 @@ def _strongest_first(paths: Sequence[tuple[Path, Preference]]) -> tuple[Path, ..
     return tuple(paths[at][0] for at in order)
 
 
-def _path(found: FoundPath, scale: float, named: frozenset[str]) -> Path:
+def _path(path: FoundPath, scale: float, named: frozenset[str]) -> Path:
     return Path(
-        contribution=scale * found.strength,
-        nodes=tuple(_reference(*node, named) for node in found.nodes),
+        contribution=scale * path.strength,
+        nodes=tuple(_reference(*node, named) for node in path.nodes),
         relationships=tuple(
-            {"type": name, "from": start, "to": end} for name, start, end in found.steps
+            {"type": name, "from": start, "to": end} for name, start, end in path.steps
         ),
     )
 

@@ -206,7 +206,7 @@ def _short(text: str, points: float, size: float) -> str:
 def _lines(text: str) -> list[str]:
     """A text in lines that fit above the plots."""
     lines = [""]
-    for word in (_short(each, _WORD_POINTS, _LARGE) for each in text.split()):
+    for word in (_short(word, _WORD_POINTS, _LARGE) for word in text.split()):
         longer = f"{lines[-1]} {word}".strip()
         if _width(longer, _LARGE) <= _LINE_POINTS:
             lines[-1] = longer
@@ -236,7 +236,7 @@ def _draw_paths(axes: Axes, nodes: Sequence[PlacedNode], steps: Sequence[DrawnSt
     last = max(node.layer for node in nodes)
     for step in steps:
         _draw_step(axes, nodes[step.start], nodes[step.end], step, largest)
-    told = [each for each in steps if last in (nodes[each.start].layer, nodes[each.end].layer)]
+    told = [step for step in steps if last in (nodes[step.start].layer, nodes[step.end].layer)]
     amounts = _amounts([step.contribution for step in told])
     for step, amount in zip(told, amounts, strict=True):
         _tell_contribution(axes, nodes[step.start], nodes[step.end], amount)

@@ -175,10 +175,10 @@ class _Search:
 def _together(parts: Sequence[tuple[_Rows, _Values, _Values]]) -> _Sets:
     if not parts:
         return _Sets([], None)
-    sets, margin, tie = (np.concatenate(each) for each in zip(*parts, strict=True))
+    sets, margin, tie = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(-margin, kind="stable")
     may = order[margin[order] > -tie[order]]
-    return _Sets([tuple(each) for each in sets[may].tolist()], tuple(sets[order[0]].tolist()))
+    return _Sets([tuple(rows) for rows in sets[may].tolist()], tuple(sets[order[0]].tolist()))
 
 
 def _at_k(

@@ -91,8 +91,8 @@ def count_features(count: Int64[NDArray[np.int64], " nodes"]) -> Features:
     return np.where(count[:, None] > 0, feature, 0.0).astype(np.float32)
 
 
-def _property(found: Mapping[str, Features], name: str, kind: str) -> Features:
-    values = found.get(name)
+def _property(features: Mapping[str, Features], name: str, kind: str) -> Features:
+    values = features.get(name)
     if values is None or not np.isfinite(values).any():
         raise TrainingError(
             f"no {kind} has a number as its property {name!r}: name one that is a number, or leave "

@@ -139,8 +139,8 @@ class ItemNetworkLearner(NetworkLearner):
         """See `Learner.model`: every mean is over all neighbours."""
         own, messages, around = self.last_states()
         there = (~self._absent[self._users :])[:, None]
-        source, target = (each * there for each in self._ends(own, around))
-        sent = (each * there for each in self._ends(torch.zeros_like(own), messages))
+        source, target = (end * there for end in self._ends(own, around))
+        sent = (end * there for end in self._ends(torch.zeros_like(own), messages))
         sources, targets = to_numpy(source), to_numpy(functional.normalize(target))
         users = np.asarray(self._evidence @ sources, np.float32)
         return ItemNetworkModel(self._name, users, targets, sources, *map(to_numpy, sent))

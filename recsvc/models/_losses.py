@@ -123,8 +123,8 @@ def pairwise_ranking(
         negative: scores of its own negatives.
         owned: negatives that are none for that user, bool; they are left out.
     """
-    each = functional.softplus(negative - positive[:, None]).masked_fill(owned, 0.0)
-    return each.sum(1) / (~owned).sum(1).clamp(min=1)
+    losses = functional.softplus(negative - positive[:, None]).masked_fill(owned, 0.0)
+    return losses.sum(1) / (~owned).sum(1).clamp(min=1)
 
 
 def contrastive(

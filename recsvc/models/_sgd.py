@@ -134,7 +134,7 @@ def _fetch(typing, table, row):
         form = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], form)
         data = builder.bitcast(array.data, byte)
-        how = [ir.Constant(number, each) for each in (1, 3, 1)]  # to write, to stay, data
+        how = [ir.Constant(number, value) for value in (1, 3, 1)]  # to write, to stay, data
         for line in range(_LINES):
             offset = ir.Constant(begin.type, _LINE_BYTES * line)
             builder.call(fetch, [builder.gep(data, [builder.add(begin, offset)]), *how])
@@ -176,10 +176,10 @@ def _step(centre, context, gradient, c, o, label, alpha):
 @no_type_check
 def _around(walks, row, first, last, node):
     """How often a node is in a part of a walk."""
-    found = 0
+    count = 0
     for place in range(first, last):
-        found += walks[row, place] == node
-    return found
+        count += walks[row, place] == node
+    return count
 
 
 @numba.njit(cache=True, fastmath=_FAST, nogil=True)

@@ -177,8 +177,8 @@ def _first_from(neighbour, low, high, node):
 @numba.njit(cache=True)
 @no_type_check
 def _adjacent(begin, neighbour, node, other):
-    found = _first_from(neighbour, begin[node], begin[node + 1], other)
-    return found < begin[node + 1] and neighbour[found] == other
+    place = _first_from(neighbour, begin[node], begin[node + 1], other)
+    return place < begin[node + 1] and neighbour[place] == other
 
 
 @numba.njit(cache=True)

@@ -82,8 +82,8 @@ class Candidate:
     @property
     def vectors(self) -> dict[str, Vectors]:
         """The vectors, by model that has some."""
-        kernels = {name: each.kernel for name, each in self.fitted.items()}
-        return {name: each for name, each in kernels.items() if isinstance(each, Vectors)}
+        kernels = {name: part.kernel for name, part in self.fitted.items()}
+        return {name: kernel for name, kernel in kernels.items() if isinstance(kernel, Vectors)}
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -98,7 +98,7 @@ class Candidate:
             "users": len(graph.users), "items": len(graph.items),
             "categories": len(graph.categories), "interactions": len(graph.interactions),
             "follows": len(graph.follows),
-            "vectors": sum(len(each.user) + len(each.item) for each in self.vectors.values()),
+            "vectors": sum(len(own.user) + len(own.item) for own in self.vectors.values()),
             "snapshot_bytes": sum(len(part.content) for part in self.content),
         }  # fmt: skip
 

@@ -206,12 +206,12 @@ def leave_state(run: Run, candidate: Candidate) -> None:
         OSError: it cannot be written.
         Neo4jError: the graph cannot be read.
     """
-    tables = {name: each.tables for name, each in candidate.fitted.items() if each.tables}
+    tables = {name: part.tables for name, part in candidate.fitted.items() if part.tables}
     basis = candidate.basis
     graph, evidence, earlier = basis.graph, basis.evidence, basis.start.state
     state = FineTuningState(
         graph.users, graph.items, graph.categories, evidence, tables,
-        {name: each.model_dump(mode="json") for name, each in basis.options.items()},
+        {name: options.model_dump(mode="json") for name, options in basis.options.items()},
         replace(basis.learned, tables={}),
         digests_of(graph), metapath_digests(),
         earlier.changed + changed_share(earlier, graph, evidence) if earlier else 0.0,

@@ -276,9 +276,9 @@ def digests_of(graph: HeteroGraph) -> dict[str, str]:
 
 def _properties(graph: HeteroGraph) -> list[NDArray[Any]]:
     return [
-        each[name]
-        for each in (graph.interactions.properties, graph.item_properties)
-        for name in sorted(each)
+        properties[name]
+        for properties in (graph.interactions.properties, graph.item_properties)
+        for name in sorted(properties)
     ]
 
 

@@ -85,12 +85,12 @@ def below_popularity(groups: Sequence[UserGroup]) -> dict[str, str]:
         groups: of the validation users; one of fewer than 20 says too little.
     """
     reasons: dict[str, str] = {}
-    for each in groups:
-        change = each.difference["ndcg@20"]
-        if each.users >= _LEAST_GROUP and change.high < 0.0:
-            reasons[each.group] = (
+    for group in groups:
+        change = group.difference["ndcg@20"]
+        if group.users >= _LEAST_GROUP and change.high < 0.0:
+            reasons[group.group] = (
                 f"the popular list is better by {-change.mean:.4f} in NDCG@20 for the "
-                f"{each.users} validation users of whom {each.group} items are known "
+                f"{group.users} validation users of whom {group.group} items are known "
                 f"(95% interval of the difference {change.low:.4f} to {change.high:.4f})"
             )
     return reasons

@@ -49,7 +49,7 @@ def judge(run: Run, candidate: Candidate) -> Sequence[str]:
         reasons = objections(signals, candidate.known, change, least_coverage=least)
         reasons = reasons or _worse_for_seeing(run, candidate)
         below, warnings = _below_popularity(candidate.basis, active)
-        worse = [said for each in by_log if (said := each.worse) is not None]
+        worse = [said for comparison in by_log if (said := comparison.worse) is not None]
         reasons = (*reasons, *below, *(worse if run.options.refuse_by_log else ()))
         warnings = [*warnings, *(() if run.options.refuse_by_log else worse)]
         if candidate.basis.learned.unlearned:
@@ -104,15 +104,15 @@ def _by_log(
 
 
 def _arrays_of(run: Run, candidate: Candidate, active: writeback.ActiveBlend) -> Snapshot | None:
-    known = candidate.basis.start.before
-    if known is not None and known.versions[HYBRID] == active.version:
-        return known
+    before = candidate.basis.start.before
+    if before is not None and before.versions[HYBRID] == active.version:
+        return before
     return stored_arrays(run, active.version, active.sha256)
 
 
-def refusal(found: Sequence[str], hint: str) -> GateError:
+def refusal(objections: Sequence[str], hint: str) -> GateError:
     """Why versions are not served, and what can be done."""
-    said = "; ".join(found)
+    said = "; ".join(objections)
     return GateError(f"the new version is refused: {said}. What was active stays active; {hint}")
 
 

@@ -119,7 +119,7 @@ def changed_lists(
         item_count = int(evidence.seen[row].nnz)
         lists = (_listed(ids, now), _listed(new_ids, now))
         users.append(UserLists(len(users) + 1, hashed, item_count, *lists))
-    overlap = np.array([each.overlap for each in users])
+    overlap = np.array([user.overlap for user in users])
     mean_overlap = bootstrap({"overlap": overlap}, _RESAMPLES, 0)["overlap"]
     return SampledLists(
         version, (mean_overlap.mean, mean_overlap.low, mean_overlap.high), tuple(users)
@@ -163,16 +163,16 @@ def _available(before: Snapshot, now: Snapshot) -> Bool[NDArray[np.bool_], " ite
 
 
 def _listed(item_ids: Sequence[str], now: Snapshot) -> tuple[ListedItem, ...]:
-    return tuple(ListedItem(each, now.titles[now.items.row(each)]) for each in item_ids)
+    return tuple(ListedItem(item_id, now.titles[now.items.row(item_id)]) for item_id in item_ids)
 
 
 @contextmanager
 def _arrays_of(
-    gateway: Gateway, active: ActiveBlend, folder: Path, known: Snapshot | None
+    gateway: Gateway, active: ActiveBlend, folder: Path, in_memory: Snapshot | None
 ) -> Generator[Snapshot]:
     """The arrays of the active version, mapped from files: of most of them little is read."""
-    if known is not None and known.versions[HYBRID] == active.version:
-        yield known
+    if in_memory is not None and in_memory.versions[HYBRID] == active.version:
+        yield in_memory
         return
     place = folder / "active"
     shutil.rmtree(place, ignore_errors=True)
@@ -186,7 +186,7 @@ def _arrays_of(
 def _keep(gateway: Gateway, folder: Path, lists: SampledLists, graph: HeteroGraph) -> None:
     """Write the lists of which everything still exists: see `recsvc.refresh.sampled_lists`."""
     sample = [graph.users[row] for row in sampled_users(graph).tolist()]
-    listed = {item_id for each in lists.users for item_id in each.item_ids}
+    listed = {item_id for user in lists.users for item_id in user.item_ids}
     with lists_locked(folder.parents[1]):
         users, items = existing(gateway, sample, listed)
         there = set(id_numbers(users).tolist())

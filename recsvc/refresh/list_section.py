@@ -11,7 +11,7 @@ def list_section(manifest: RunManifest, lists: SampledLists | None) -> Section:
     if lists is None:
         return Section(heading, (_no_lists(manifest),))
     mean, low, high = lists.overlap
-    longest = max((len(each.now) for each in lists.users), default=0)
+    longest = max((len(user.now) for user in lists.users), default=0)
     sentences = (
         f"The first {longest} items of {len(lists.users)} users by hybrid {lists.version}, which "
         "was active, and by the new version, both from what the users had done when the graph was "

@@ -74,11 +74,11 @@ class LogComparison:
     undecided: str | None
 
     @classmethod
-    def of(cls, scenario: str, kind: str, found: Compared) -> "LogComparison":
+    def of(cls, scenario: str, kind: str, result: Compared) -> "LogComparison":
         """What came out of a comparison of the new version (`first`) and the active one."""
         return cls(
-            scenario, kind, found.users, found.first, found.second, found.self_normalized,
-            found.doubly_robust, _undecided(found),
+            scenario, kind, result.users, result.first, result.second, result.self_normalized,
+            result.doubly_robust, _undecided(result),
         )  # fmt: skip
 
     @property
@@ -88,8 +88,8 @@ class LogComparison:
         Both estimates have to say so: SNIPS is off where much was never shown, DR where its model
         of the reward is.
         """
-        found = self.difference, self.robust_difference
-        if self.undecided is not None or any(each.high >= 0.0 for each in found):
+        differences = self.difference, self.robust_difference
+        if self.undecided is not None or any(difference.high >= 0.0 for difference in differences):
             return None
         snips = self.difference
         return (
@@ -143,10 +143,10 @@ class OutcomeLog:
         store = Store(self.address, timeout_seconds=_READ_SECONDS)
         await store.open()
         try:
-            found = [await self._under(store, each, versions) for each in scenarios]
+            comparisons = [await self._under(store, scenario, versions) for scenario in scenarios]
         finally:
             await store.close()
-        return [each for each in found if each is not None]
+        return [comparison for comparison in comparisons if comparison is not None]
 
     async def _under(
         self, store: Store, scenario: CurrentScenario, versions: tuple[Snapshot, Snapshot]
@@ -156,7 +156,7 @@ class OutcomeLog:
             return None
         kind = plan.document.exploration.kind
         log = await store.logged_places(name, kind, since_days(LOG_DAYS), MOST_LOGGED)
-        if len({each.user_id for each in log}) < LEAST_USERS:
+        if len({place.user_id for place in log}) < LEAST_USERS:
             return None
         log = of_some_users(log)
         asked = ResolvedQuery(RecommendationQuery(scenario=name).under(plan.document), plan)
@@ -164,9 +164,9 @@ class OutcomeLog:
         answers = Answers(store, TextSettings(), RecommendationIds())
         first, second = [
             await other_lists(
-                log, asked.weighted(each), asked, store=store, askers=askers, answers=answers
+                log, asked.weighted(version), asked, store=store, askers=askers, answers=answers
             )
-            for each in versions
+            for version in versions
         ]
         there = first.keys() & second.keys()
         if len(there) < LEAST_USERS:
@@ -187,24 +187,24 @@ def exploring_scenarios(gateway: Gateway) -> list[CurrentScenario]:
 
 def of_some_users(log: Sequence[LoggedPlace]) -> list[LoggedPlace]:
     """The places of at most 2,000 users: those whose ids have the lowest hashes."""
-    users = sorted({each.user_id for each in log})
+    users = sorted({place.user_id for place in log})
     hashes = id_numbers(users).view("u8").tolist()
     some = {user for _, user in sorted(zip(hashes, users, strict=True))[:_MOST_USERS]}
-    return [each for each in log if each.user_id in some]
+    return [place for place in log if place.user_id in some]
 
 
-def _undecided(found: Compared) -> str | None:
+def _undecided(result: Compared) -> str | None:
     """Why a log says too little to judge two versions by; None where it says enough."""
-    if not found.self_normalized.effective_places:
+    if not result.self_normalized.effective_places:
         return "the two list the same at every place that was shown"
-    weight = min(found.first.weight, found.second.weight)
+    weight = min(result.first.weight, result.second.weight)
     if weight < LEAST_WEIGHT:
         return (
             f"the mean weight of a place is {weight:.2f}, {LEAST_WEIGHT} is needed: much of what "
             "the two would list was never shown"
         )
-    each = (found.first.self_normalized, found.second.self_normalized, found.self_normalized)
-    count = min(value.effective_places for value in each)
+    values = (result.first.self_normalized, result.second.self_normalized, result.self_normalized)
+    count = min(value.effective_places for value in values)
     if count < LEAST_PLACES:
         return f"{count:.0f} places count, {LEAST_PLACES:.0f} are needed"
     return None

@@ -17,10 +17,10 @@ _COLUMNS = (
 
 def log_section(manifest: RunManifest) -> Section:
     """What the new version and the active one would have earned where lists explored."""
-    heading, found = "By what happened", manifest.by_log
+    heading, comparisons = "By what happened", manifest.by_log
     if manifest.by_log_error:
         return Section(heading, (f"It could not be estimated: {manifest.by_log_error}.",))
-    if not found:
+    if not comparisons:
         said = (
             f"Nothing was estimated: no version was active, or no scenario that explores was shown "
             f"to {LEAST_USERS} users in the last {LOG_DAYS} days."
@@ -30,35 +30,40 @@ def log_section(manifest: RunManifest) -> Section:
         f"Outcomes of an answer, as the lists of the last {LOG_DAYS} days say that explored. What "
         "a version has learned from what followed them makes it look better than it is, so the log "
         "speaks against a version only. Intervals are 95%, over users.",
-        *(f"{readable(each.scenario)}: {verdict(each)}." for each in found),
+        *(f"{readable(comparison.scenario)}: {verdict(comparison)}." for comparison in comparisons),
     )
-    rows = [row for each in found for row in _rows(each)]
+    rows = [row for comparison in comparisons for row in _rows(comparison)]
     return Section(heading, sentences, (Table("Estimates from the log", _COLUMNS, rows),))
 
 
-def verdict(found: LogComparison) -> str:
+def verdict(comparison: LogComparison) -> str:
     """What a comparison comes to, in words."""
-    if found.undecided is not None:
-        return f"not judged, since {found.undecided}"
-    if found.worse is not None:
+    if comparison.undecided is not None:
+        return f"not judged, since {comparison.undecided}"
+    if comparison.worse is not None:
         return "the new version is significantly worse"
     return "the new version is not significantly worse"
 
 
-def _rows(found: LogComparison) -> list[tuple[Cell, ...]]:
+def _rows(comparison: LogComparison) -> list[tuple[Cell, ...]]:
     named: list[tuple[str, PolicyValue, float | None]] = [
-        ("as shown", found.new.logged, None),
-        ("new version, SNIPS", found.new.self_normalized, found.new.weight),
-        ("active, SNIPS", found.active.self_normalized, found.active.weight),
-        ("new version, DR", found.new.doubly_robust, found.new.weight),
-        ("active, DR", found.active.doubly_robust, found.active.weight),
-        ("difference, SNIPS", found.difference, None),
-        ("difference, DR", found.robust_difference, None),
+        ("as shown", comparison.new.logged, None),
+        ("new version, SNIPS", comparison.new.self_normalized, comparison.new.weight),
+        ("active, SNIPS", comparison.active.self_normalized, comparison.active.weight),
+        ("new version, DR", comparison.new.doubly_robust, comparison.new.weight),
+        ("active, DR", comparison.active.doubly_robust, comparison.active.weight),
+        ("difference, SNIPS", comparison.difference, None),
+        ("difference, DR", comparison.robust_difference, None),
     ]
-    first = (readable(found.scenario), readable(found.kind), found.users, found.new.places)
+    first = (
+        readable(comparison.scenario),
+        readable(comparison.kind),
+        comparison.users,
+        comparison.new.places,
+    )
     return [
         (
-            *first, name, *(round(each, 4) for each in (value.mean, value.low, value.high)),
+            *first, name, *(round(number, 4) for number in (value.mean, value.low, value.high)),
             None if weight is None else round(weight, 2), round(value.effective_places),
         )
         for name, value, weight in named

@@ -66,7 +66,7 @@ def refresh_options(settings: Settings, given: Mapping[str, Any]) -> RefreshOpti
 def wanted_properties(options: RefreshOptions) -> PropertyNames:
     """The properties that the models of a refresh learn from."""
     given = (MODELS[n].options_of(options.options.get(n, {})) for n in options.models)
-    return reduce(or_, (each.property_names for each in given), NO_PROPERTIES)
+    return reduce(or_, (options.property_names for options in given), NO_PROPERTIES)
 
 
 def model_values(settings: Settings, name: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,13 +73,13 @@ def _outcome(manifest: RunManifest) -> Section:
         sentences.append("It was activated by force. What spoke against it:")
     elif manifest.objections:
         sentences.append("What the gate objected to:")
-    sentences += [f"{each}." for each in manifest.objections or ()]
+    sentences += [f"{objection}." for objection in manifest.objections or ()]
     if manifest.warnings:
         sentences.append(
             "What speaks against it and keeps nothing from becoming active, as what was active is "
             "no better, nothing was active, or the setting refuse_by_log is off:"
         )
-        sentences += [f"{each}." for each in manifest.warnings]
+        sentences += [f"{warning}." for warning in manifest.warnings]
     if unknown := manifest.unknown_kinds:
         names = ", ".join(map(shown_kind, unknown))
         sentences.append(f"Kinds of events without a weight, which count nothing: {names}.")
@@ -160,29 +160,29 @@ def _metrics(manifest: RunManifest) -> Section:
     return Section(heading, sentences, tables, (_metric_plot(names, metrics, before),))
 
 
-def _metric_table(metric: str, names: Sequence[str], found: Metrics, before: Metrics) -> Table:
+def _metric_table(metric: str, names: Sequence[str], now: Metrics, before: Metrics) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for name in names:
-        new, old = _estimated(found, name, metric), _estimated(before, name, metric)
+        new, old = _estimated(now, name, metric), _estimated(before, name, metric)
         rows.append((_signal(name), new[0], old[0], *new[1:], *old[1:]))
     columns = ("signal", "new", "before", "new: low", "high", "before: low", "high")
     return Table(_SHOWN[metric], columns, rows)
 
 
 def _estimated(metrics: Metrics, name: str, metric: str) -> tuple[Cell, ...]:
-    each = metrics.get(name, {}).get(metric)
-    return _ends(each) if each else (None,) * 3
+    estimate = metrics.get(name, {}).get(metric)
+    return _ends(estimate) if estimate else (None,) * 3
 
 
-def _metric_plot(names: Sequence[str], found: Metrics, before: Metrics) -> Plot:
+def _metric_plot(names: Sequence[str], now: Metrics, before: Metrics) -> Plot:
     def intervals(metrics: Metrics) -> list[tuple[float, float, float] | None]:
-        each = [metrics.get(name, {}).get("ndcg@20") for name in names]
-        return [(e.mean, e.low, e.high) if e else None for e in each]
+        estimates = [metrics.get(name, {}).get("ndcg@20") for name in names]
+        return [(e.mean, e.low, e.high) if e else None for e in estimates]
 
-    series = [("new version", intervals(found))]
+    series = [("new version", intervals(now))]
     if before:
         series.append(("active before", intervals(before)))
-    best = found[_BLEND]["ndcg@20"].mean
+    best = now[_BLEND]["ndcg@20"].mean
     return Intervals(
         "NDCG@20 by signal, with 95% intervals",
         f"The blend reaches {best:.4g}. The numbers are in the table NDCG@20.",
@@ -206,11 +206,11 @@ def _by_items_known(groups: Sequence[UserGroup]) -> Section:
     metric = "ndcg@20"
     rows: list[tuple[Cell, ...]] = [
         (
-            each.group, each.users, *_ends(each.model[metric]),
-            round(each.popularity[metric].mean, 4), *_ends(each.difference[metric]),
-            each.best_part, round(each.part[metric].mean, 4) if each.best_part else None,
+            group.group, group.users, *_ends(group.model[metric]),
+            round(group.popularity[metric].mean, 4), *_ends(group.difference[metric]),
+            group.best_part, round(group.part[metric].mean, 4) if group.best_part else None,
         )
-        for each in groups
+        for group in groups
     ]  # fmt: skip
     columns = (
         "items known", "users", "the blend", "low", "high", "popular list", "difference", "low",
@@ -219,9 +219,9 @@ def _by_items_known(groups: Sequence[UserGroup]) -> Section:
     return Section(heading, sentences, (Table("NDCG@20 by items known", columns, rows),))
 
 
-def _ends(found: Estimate) -> tuple[Cell, ...]:
+def _ends(estimate: Estimate) -> tuple[Cell, ...]:
     """Mean, and the ends of its interval."""
-    return tuple(round(value, 4) for value in astuple(found))
+    return tuple(round(value, 4) for value in astuple(estimate))
 
 
 def _weights(manifest: RunManifest) -> Section:
@@ -269,7 +269,7 @@ def _relied(reliance: Reliance | None) -> tuple[str, ...]:
     )
     if not reliance.items:
         return (said,)
-    named = ", ".join(f"{name} (20/m)^{each:g}" for name, each in reliance.items.items())
+    named = ", ".join(f"{name} (20/m)^{exponent:g}" for name, exponent in reliance.items.items())
     return (said, f"With fewer than 20 items, of what starts from items, {named} times.")
 
 
@@ -277,10 +277,10 @@ def _attempts(attempts: Sequence[RunAttempt]) -> Section:
     """Who worked on the run."""
     rows = [
         (
-            at, _moment(each.at), readable(each.holder), each.fence,
-            readable(each.taken_from or "nobody"), "yes" if each.forced else "no",
+            at, _moment(attempt.at), readable(attempt.holder), attempt.fence,
+            readable(attempt.taken_from or "nobody"), "yes" if attempt.forced else "no",
         )
-        for at, each in enumerate(attempts, start=1)
+        for at, attempt in enumerate(attempts, start=1)
     ]  # fmt: skip
     columns = ("attempt", "begun", "holder of the lease", "fence", "taken from", "by force")
     return Section("Attempts", tables=(Table("Attempts", columns, rows[-20:]),))

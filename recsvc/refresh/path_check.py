@@ -177,7 +177,7 @@ class _Sample:
             raise _FaultError(Fault(self.path.file, self.path.first_line, said))
         return rows
 
-    def readable(self, rows: Sequence[_Row], found: Sampled) -> list[tuple[str, str, float]]:
+    def readable(self, rows: Sequence[_Row], sample: Sampled) -> list[tuple[str, str, float]]:
         """The rows that are read; what is wrong is noted, each kind of fault once."""
         asked = set(self.evidence)
         items_there = existing(
@@ -199,10 +199,10 @@ class _Sample:
                 wrong["a pair stands in several rows: expected one, with the sum"].append(
                     _shown(row)
                 )
-        found.left_out = self._told(left_out, len(rows))
-        found.faults = self._told(wrong, len(rows))
+        sample.left_out = self._told(left_out, len(rows))
+        sample.faults = self._told(wrong, len(rows))
         if not read:
-            found.faults, found.left_out = found.left_out, []
+            sample.faults, sample.left_out = sample.left_out, []
         return read
 
     def _told(self, faults: Mapping[str, Sequence[str]], total: int) -> list[Fault]:
@@ -334,14 +334,14 @@ class _Sample:
 
 
 def _not_read(
-    evidence: Any, item: Any, strength: Any, asked: set[str], known: frozenset[str]
+    evidence: Any, item: Any, strength: Any, asked: set[str], item_ids: frozenset[str]
 ) -> str:
     """Why a row is left out wherever rows are read; "" of one that counts."""
     if not isinstance(evidence, str) or evidence not in asked:
         return "evidence_id is not one of $evidence_ids"
     if not isinstance(item, str):
         return "item_id is not text"
-    if item not in known:
+    if item not in item_ids:
         return "item_id is the id of no item"
     if isinstance(strength, bool) or not isinstance(strength, int | float):
         return "strength is not a number"

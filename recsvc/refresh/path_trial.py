@@ -224,7 +224,7 @@ def _measured(
     """
     others = dict(kinds)
     del others[name]
-    without = [n for n, each in enumerate([*kinds, BASE]) if each != name]
+    without = [n for n, other in enumerate([*kinds, BASE]) if other != name]
     users = candidates.present.shape[0]
     by_user_of = {
         key: {metric: np.zeros(users) for metric in ("recall@20", "ndcg@20")}

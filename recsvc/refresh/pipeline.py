@@ -319,7 +319,7 @@ def _fit(run: Run, hybrid: writeback.Version, basis: Basis) -> Candidate:
         learned.reliance, learned.for_new,
     )  # fmt: skip
     blend, fitted = whole.blend, whole.fitted
-    with_vectors = [n for n, each in fitted.items() if isinstance(each.kernel, Vectors)]
+    with_vectors = [n for n, part in fitted.items() if isinstance(part.kernel, Vectors)]
     versions = {HYBRID: hybrid} | {name: _begin(run, name) for name in with_vectors}
     numbers = {name: version.number for name, version in versions.items()}
     snapshot = snapshot_of(
@@ -350,18 +350,18 @@ def _write(run: Run, candidate: Candidate) -> None:
         writeback.write_snapshot(
             run.gateway, number, parts, lambda done: run.told("write snapshot", done, len(parts))
         )
-    epochs = {**{name: each.epochs for name, each in candidate.fitted.items()}, **learned.epochs}
+    epochs = {**{name: part.epochs for name, part in candidate.fitted.items()}, **learned.epochs}
     finished: list[tuple[writeback.Version, Mapping[str, Any]]] = []
     for name, version in candidate.versions.items():
         own = _blend_facts(run, candidate) if name == HYBRID else {"epochs": epochs[name]}
-        known = {
+        facts = {
             "metrics": {m: e.mean for m, e in learned.metrics.get(name, {}).items()},
             "weights": learned.weights,
             "start": candidate.basis.start.reason,
             "seconds": sum(run.record.manifest.seconds.values()),
             "graph_at": datetime.fromtimestamp(candidate.basis.extracted.at, UTC),
         }
-        finished.append((version, known | own | candidate.counts))
+        finished.append((version, facts | own | candidate.counts))
     writeback.mark_ready(run.gateway, finished)
 
 

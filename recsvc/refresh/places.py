@@ -65,7 +65,7 @@ def _half_imported(home: Path, _kind: EvidenceKind, _node_id: str) -> None:
 
 def _old_pages(home: Path, _kind: EvidenceKind, _node_id: str) -> None:
     """Earlier versions wrote pages unasked that tell of users."""
-    for page in (each for pattern in _OLD_PAGES for each in home.glob(pattern)):
+    for page in (file for pattern in _OLD_PAGES for file in home.glob(pattern)):
         page.unlink(missing_ok=True)
 
 
@@ -139,9 +139,9 @@ def forget_here(home: Path, kind: EvidenceKind, node_id: str) -> list[str]:
             told.append(place.forget(home, kind, node_id) or "")
         except (OSError, LoaderError) as error:
             failed.append(f"{place.path}: {error}")
-    for each in filter(None, told):
+    for warning in filter(None, told):
         if structlog.is_configured():  # a command tells it to the person
-            _log.warning("a deletion reached further", reason=each)
+            _log.warning("a deletion reached further", reason=warning)
     if failed:
         raise DeletionPendingError("; ".join(failed), pending=())
-    return [each for each in told if each]
+    return [warning for warning in told if warning]

@@ -14,15 +14,15 @@ def step_section(steps: Sequence[RunStep]) -> Section:
     of: dict[str, list[RunStep]] = {}
     for step in steps:
         of.setdefault(step.name, []).append(step)
-    seconds = {name: sum(s.seconds or 0.0 for s in each) for name, each in of.items()}
-    peak = {name: _peak(each) for name, each in of.items()}
+    seconds = {name: sum(s.seconds or 0.0 for s in own_steps) for name, own_steps in of.items()}
+    peak = {name: _peak(own_steps) for name, own_steps in of.items()}
     whole = sum(seconds.values()) or 1.0
     rows = [
         (
             name, round(seconds[name], 2), peak[name], round(100.0 * seconds[name] / whole, 1),
-            each[-1].state, ", ".join(str(n) for n in sorted({s.attempt for s in each})),
+            own_steps[-1].state, ", ".join(str(n) for n in sorted({s.attempt for s in own_steps})),
         )
-        for name, each in of.items()
+        for name, own_steps in of.items()
     ]  # fmt: skip
     columns = ("step", "seconds", "peak MiB", "% of the time", "state", "attempts")
     peaks = {name: value for name, value in peak.items() if value is not None}

@@ -137,7 +137,7 @@ def _values(gateway: Gateway, row: Row) -> Values:
     counts = gateway.run(catalogue()["report/value_counts"], event=row["event"], limit=TOP)
     if counts:
         scale = "exact"
-        bins = tuple(Bin(each["value"], each["value"], each["total"]) for each in counts)
+        bins = tuple(Bin(count["value"], count["value"], count["total"]) for count in counts)
     else:
         scale = "logarithmic" if 0.0 < lowest * _LOGARITHMIC_RATIO < highest else "linear"
         bins = _bins(gateway, row["event"], lowest, highest, logarithmic=scale == "logarithmic")

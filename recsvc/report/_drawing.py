@@ -120,7 +120,7 @@ def _draw_intervals(axes: Axes, plot: Intervals) -> None:
     spread = 0.3 if len(plot.series) < 3 else 0.7
     apart = spread / max(1, len(plot.series) - 1)
     for number, (name, estimates) in enumerate(plot.series):
-        told = [(at, each) for at, each in enumerate(estimates) if each is not None]
+        told = [(at, estimate) for at, estimate in enumerate(estimates) if estimate is not None]
         means = [mean for _, (mean, _, _) in told]
         reach = [
             [mean - low for _, (mean, low, _) in told],

@@ -131,10 +131,10 @@ def _poor_items(size: Size, items: ItemQuality) -> Iterator[str]:
         )
 
 
-def _counted(found: Sequence[Ranked]) -> str:
-    return str(len(found)) if len(found) < TOP else f"{TOP} or more"
+def _counted(nodes: Sequence[Ranked]) -> str:
+    return str(len(nodes)) if len(nodes) < TOP else f"{TOP} or more"
 
 
-def _first(found: Sequence[Ranked]) -> str:
-    title = f" ({readable(found[0].title)})" if found[0].title else ""
-    return f"The first is {readable(found[0].id)}{title}, with {found[0].total:,}."
+def _first(nodes: Sequence[Ranked]) -> str:
+    title = f" ({readable(nodes[0].title)})" if nodes[0].title else ""
+    return f"The first is {readable(nodes[0].id)}{title}, with {nodes[0].total:,}."

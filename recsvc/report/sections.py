@@ -161,12 +161,12 @@ def _values(events: Events) -> Section:
 
 
 def _values_plot(name: str, values: Values) -> Plot:
-    most = max(values.bins, key=lambda each: each.total)
+    most = max(values.bins, key=lambda bin_: bin_.total)
     if values.scale == "exact":
-        ticks = [(float(at), f"{each.low:.6g}") for at, each in enumerate(values.bins)]
+        ticks = [(float(at), f"{bin_.low:.6g}") for at, bin_ in enumerate(values.bins)]
         x_label, commonest = "value", f"The most frequent value is {most.low:.6g}"
     else:
-        edges = [*(each.low for each in values.bins), values.highest]
+        edges = [*(bin_.low for bin_ in values.bins), values.highest]
         ticks = [(at - 0.5, _edge(edge)) for at, edge in enumerate(edges)]
         kind = "width" if values.scale == "linear" else "ratio"
         x_label = f"value, in {len(values.bins)} bins of one {kind}"
@@ -176,7 +176,7 @@ def _values_plot(name: str, values: Values) -> Plot:
         f"{commonest}: {most.total:,} of {values.total:,}.",
         x_label,
         "interactions",
-        [each.total for each in values.bins],
+        [bin_.total for bin_ in values.bins],
         _thinned(ticks),
     )
 
@@ -204,7 +204,7 @@ def _times(times: Times) -> Section:
 def _times_plots(times: Times) -> tuple[Plot, ...]:
     if len(times.periods) < 2:
         return ()
-    most = max(times.periods, key=lambda each: each.total)
+    most = max(times.periods, key=lambda period: period.total)
     return (
         Bars(
             f"Interactions by {times.unit}",
@@ -239,18 +239,19 @@ def _follows(follows: Follows) -> Section:
     )  # fmt: skip
 
 
-def _categories(found: Categories) -> Section:
+def _categories(categories: Categories) -> Section:
     heading = "Categories"
-    per_category, per_item = found.items_per_category, found.categories_per_item
+    per_category, per_item = categories.items_per_category, categories.categories_per_item
     if not per_category:
         return Section(heading, ("The graph has no categories.",))
     sentences = (
-        f"Items in no category: {found.items_without:,}. Categories that belong to another one: "
-        f"{found.with_parent:,}. Users who prefer a category: {found.preferring_users:,}.",
+        f"Items in no category: {categories.items_without:,}. Categories that belong to another "
+        f"one: {categories.with_parent:,}. Users who prefer a category: "
+        f"{categories.preferring_users:,}.",
     )
-    kinds = [(readable(k.kind) or "(none)", k.categories, k.links) for k in found.kinds]
+    kinds = [(readable(k.kind) or "(none)", k.categories, k.links) for k in categories.kinds]
     by_kind = Table("Categories by kind", ("kind", "categories", "items in them"), kinds)
-    if not found.links or not per_item:
+    if not categories.links or not per_item:
         return Section(heading, (*sentences, "No item is in a category."), (by_kind,))
     spread = (("items per category", per_category), ("categories per item", per_item))
     return Section(
@@ -259,7 +260,9 @@ def _categories(found: Categories) -> Section:
         (
             by_kind,
             _distributions("Items and categories", spread),
-            _ranked("Categories with the most items", "category", "items", found.top, named="name"),
+            _ranked(
+                "Categories with the most items", "category", "items", categories.top, named="name"
+            ),
         ),
         (
             _curves(
@@ -320,7 +323,7 @@ def _cold(users: Cold, items: Cold) -> Section:
     )
 
 
-def _properties(found: Sequence[Properties], items: ItemQuality) -> Section:
+def _properties(labels: Sequence[Properties], items: ItemQuality) -> Section:
     return Section(
         "Properties",
         (
@@ -329,12 +332,12 @@ def _properties(found: Sequence[Properties], items: ItemQuality) -> Section:
         ),
         tuple(
             Table(
-                f"Properties of the {each.nodes:,} nodes labelled {each.label}",
+                f"Properties of the {label.nodes:,} nodes labelled {label.label}",
                 ("property", "nodes", "%"),
-                [(readable(n.name), n.total, _percent(n.total, each.nodes)) for n in each.top],
+                [(readable(n.name), n.total, _percent(n.total, label.nodes)) for n in label.top],
             )
-            for each in found
-            if each.top
+            for label in labels
+            if label.top
         ),
     )
 
@@ -353,9 +356,9 @@ def _distributions(
 def _ranked(
     title: str, node: str, counted: str, top: Sequence[Ranked], *, named: str = "title"
 ) -> Table:
-    if not any(each.title for each in top):
-        return Table(title, (node, counted), [(readable(each.id), each.total) for each in top])
-    rows = [(readable(each.id), readable(each.title), each.total) for each in top]
+    if not any(node.title for node in top):
+        return Table(title, (node, counted), [(readable(node.id), node.total) for node in top])
+    rows = [(readable(node.id), readable(node.title), node.total) for node in top]
     return Table(title, (node, named, counted), rows)
 
 

@@ -85,8 +85,8 @@ class Allowed:
 
     def _refused(self, scope: Scope, wanted: KeyScope) -> Response | None:
         headers = Headers(scope=scope)
-        known = headers.get("origin") in self._origins
-        if scope["method"] not in _CHANGES_NOTHING and not known and _from_another_site(headers):
+        own_page = headers.get("origin") in self._origins
+        if scope["method"] not in _CHANGES_NOTHING and not own_page and _from_another_site(headers):
             return problem(
                 scope, 403,
                 "a page of another site had a browser send this: only pages of this service may",

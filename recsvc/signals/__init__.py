@@ -20,6 +20,6 @@ __all__ = [
 ]
 
 STORED: dict[str, type[Signal]] = {
-    each.form: each for each in (ContentSignal, EmbeddingSignal, InductiveSignal, RowSignal)
+    signal.form: signal for signal in (ContentSignal, EmbeddingSignal, InductiveSignal, RowSignal)
 }
 """The classes of signals that versions are served from, by the name that is stored."""

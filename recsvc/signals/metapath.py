@@ -131,8 +131,8 @@ def _column_faults(
         faults.append(query.fault(f"{said} and of {', '.join(sorted(allowed))} any", "params"))
     if dict(query.returns) != columns:
         expected, declared = (
-            ", ".join(f"{name}: {kind}" for name, kind in each.items())
-            for each in (columns, query.returns)
+            ", ".join(f"{name}: {kind}" for name, kind in names.items())
+            for names in (columns, query.returns)
         )
         said = f"declares the columns `{declared}`: expected `{expected}`"
         faults.append(query.fault(said, "returns"))
@@ -160,8 +160,8 @@ def undeclared_metapaths() -> list[str]:
 
 def run_without_held_out() -> list[str]:
     """The meta-paths that a database validates, with held-out interactions deleted for a moment."""
-    return [_name(each) for each in catalogue().folder("metapaths")
-            if _reads_what_is_held_out(_name(each))]  # fmt: skip
+    return [_name(query) for query in catalogue().folder("metapaths")
+            if _reads_what_is_held_out(_name(query))]  # fmt: skip
 
 
 def of_all_kinds() -> list[str]:

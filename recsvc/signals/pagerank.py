@@ -155,14 +155,14 @@ def _push_rows(
                 indptr, indices, n_users, first, damping, epsilon, passes, held, reached, rank, cost
             )
             begun = first
-        found = reached[:count]
-        arrived = held[found, 0]
+        nodes = reached[:count]
+        arrived = held[nodes, 0]
         if first != seed:  # what the first one's row has on this item, this one's has on the first
-            arrived[found == first] = held[seed, 0]
-        others = (found >= n_users) & (found != seed) & (arrived > np.float32(0.0))
+            arrived[nodes == first] = held[seed, 0]
+        others = (nodes >= n_users) & (nodes != seed) & (arrived > np.float32(0.0))
         mass[0, row] = waiting
         lengths[row], mass[1, row], mass[2, row] = _keep_largest(
-            found[others] - n_users, arrived[others] * (np.float32(1.0) - damping),
+            nodes[others] - n_users, arrived[others] * (np.float32(1.0) - damping),
             columns[row], values[row],
         )  # fmt: skip
 

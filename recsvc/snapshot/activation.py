@@ -105,7 +105,9 @@ def write_neighbours(
     rows = gateway.run(catalogue()["writeback/run_of_version"], model=_HYBRID, version=version)
     # All versions of a run hold its options; of one that was edited by hand they may be no JSON.
     options = (json_object(row["options"]) or {} for row in rows)
-    k = next((each["similar_items"] for each in options if "similar_items" in each), None)
+    k = next(
+        (recorded["similar_items"] for recorded in options if "similar_items" in recorded), None
+    )
     if k is None:
         raise SnapshotError(
             f"the options of hybrid {version} cannot be read, so SIMILAR stays as it is: "

@@ -135,9 +135,9 @@ class Snapshot:
         )
 
 
-def _kept(known: IdMap, dropped: Collection[str]) -> Int64[NDArray[np.int64], " kept"]:
-    rows = known.rows(list(dropped))
-    return np.delete(np.arange(len(known)), rows[rows >= 0])
+def _kept(ids: IdMap, dropped: Collection[str]) -> Int64[NDArray[np.int64], " kept"]:
+    rows = ids.rows(list(dropped))
+    return np.delete(np.arange(len(ids)), rows[rows >= 0])
 
 
 def array_name(signal: str, array: str) -> str:

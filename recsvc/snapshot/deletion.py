@@ -153,7 +153,7 @@ def finish_deletions(gateway: Gateway) -> Collection[str]:
         gateway.run(catalogue()["delete/drop_failed_parts"])
         numbers = [n["number"] for n in notes if n["kind"] == "user" and n["number"] is not None]
         gateway.run(catalogue()["delete/forget_validated"], numbers=numbers)
-        pending = {digest for each in failed for digest in each.pending}
+        pending = {digest for deletion in failed for digest in deletion.pending}
         ended = [note["note"] for note in notes if note["digest"] not in pending]
         gateway.run(catalogue()["delete/end_deletions"], notes=ended, versions=sorted(versions))
         if failed:
@@ -263,12 +263,12 @@ def _drop_left(gateway: Gateway, notes: Sequence[Row]) -> list[_Failure]:
 def _pending(
     gateway: Gateway, notes: Sequence[Row], failed: Sequence[_Failure], noted: Collection[str]
 ) -> DeletionPendingError:
-    reason = "; ".join(each.reason for each in failed)
-    pending = frozenset(digest for each in failed for digest in each.pending)
+    reason = "; ".join(deletion.reason for deletion in failed)
+    pending = frozenset(digest for deletion in failed for digest in deletion.pending)
     waiting = [note["note"] for note in notes if note["digest"] in pending]
     gateway.run(catalogue()["delete/note_failure"], notes=waiting, reason=reason)
     return DeletionPendingError(
-        reason, pending=pending, noted=noted, versions=[each.version for each in failed]
+        reason, pending=pending, noted=noted, versions=[deletion.version for deletion in failed]
     )
 
 

@@ -81,14 +81,14 @@ def unpacked(folder: Path) -> list[Path]:
     """The snapshots in a folder, and what processes left half unpacked that were killed."""
     if not folder.is_dir():
         return []
-    return [each for each in folder.iterdir() if not _being_unpacked(each)]
+    return [entry for entry in folder.iterdir() if not _being_unpacked(entry)]
 
 
 def keep_only(folders: Iterable[Path], names: Container[str]) -> None:
     """Remove the unpacked snapshots that are not named."""
-    for each in folders:
-        if each.name not in names:
-            shutil.rmtree(each, ignore_errors=True)
+    for other in folders:
+        if other.name not in names:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def note_served(folder: Path) -> None:
@@ -100,7 +100,7 @@ def note_served(folder: Path) -> None:
 def last_served(folder: Path) -> list[Path]:
     """The snapshots in a folder, those first that were served last, then the newest ones."""
     folders = folder.glob("hybrid-[0-9]*-*")
-    return sorted(folders, key=lambda each: (each.stat().st_mtime, _version(each)), reverse=True)
+    return sorted(folders, key=lambda entry: (entry.stat().st_mtime, _version(entry)), reverse=True)
 
 
 def _version(folder: Path) -> int:

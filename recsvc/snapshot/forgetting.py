@@ -59,7 +59,7 @@ def rewritten(manifest: Mapping[str, Any], kept: Kept, contents: Contents) -> It
         if changed & {kind, columns}:
             yield from _without_cells(name, kept[kind], kept[columns], contents)
     left = {
-        name: [each for each, stays in zip(manifest[name], kept[kind], strict=True) if stays]
+        name: [node_id for node_id, stays in zip(manifest[name], kept[kind], strict=True) if stays]
         for name, kind in _IDS.items()
     }
     yield from text_parts(MANIFEST, orjson.dumps({**manifest, **left}))
@@ -139,11 +139,11 @@ def _blocks(entry: str, contents: Contents) -> tuple[_Writer, Iterator[NDArray[A
     return _Writer(entry, dtype, shape[1:]), blocks
 
 
-def _without_rows(entry: str, kept: NDArray[np.bool_], contents: Contents) -> Iterator[Part]:
+def _without_rows(entry: str, mask: NDArray[np.bool_], contents: Contents) -> Iterator[Part]:
     writer, blocks = _blocks(entry, contents)
     start = 0
     for block in blocks:
-        yield from writer.add(block[kept[start : start + len(block)]])
+        yield from writer.add(block[mask[start : start + len(block)]])
         start += len(block)
     yield from writer.end()
 

@@ -54,7 +54,7 @@ def _result(measured: Measured, tested: str) -> Section:
         (_label(metric), [astuple(e.estimates[metric]) for e in measured.evaluations.values()])
         for metric in METRICS
     ]
-    best = max(measured.evaluations.items(), key=lambda each: each[1].estimates[METRICS[0]].mean)
+    best = max(measured.evaluations.items(), key=lambda item: item[1].estimates[METRICS[0]].mean)
     plot = Intervals(
         "Accuracy by model, with 95% intervals",
         f"{best[0]} has the highest {_label(METRICS[0])}, "
@@ -87,10 +87,10 @@ def _differences(measured: Measured) -> Section:
     )
     rows: list[tuple[Cell, ...]] = [
         (
-            f"{each.first} - {each.second}", _label(each.metric), *_ends(each.difference),
-            _chance(each.p), _chance(each.corrected), "yes" if each.significant else "no",
+            f"{pair.first} - {pair.second}", _label(pair.metric), *_ends(pair.difference),
+            _chance(pair.p), _chance(pair.corrected), "yes" if pair.significant else "no",
         )
-        for each in measured.comparisons
+        for pair in measured.comparisons
     ]  # fmt: skip
     columns = ("models", "metric", "difference", "low", "high", "p", "p by Holm", "significant")
     tables = [Table("Differences", columns, rows)]
@@ -130,23 +130,23 @@ def _users(
 ) -> Section:
     """Accuracy for groups of users, a column for each model."""
     by_group = list(zip(*(of(own) for own in groups.values()), strict=True))
-    names = [each[0].group for each in by_group]
+    names = [of_models[0].group for of_models in by_group]
     tables: list[Table] = []
     plots: list[Plot] = []
     for metric in METRICS:
         rows: list[tuple[Cell, ...]] = [
             (
-                each[0].group, each[0].users,
-                *(round(own.model[metric].mean, 4) for own in each),
-                round(each[0].popularity[metric].mean, 4),
+                of_models[0].group, of_models[0].users,
+                *(round(own.model[metric].mean, 4) for own in of_models),
+                round(of_models[0].popularity[metric].mean, 4),
             )
-            for each in by_group
+            for of_models in by_group
         ]  # fmt: skip
         title = f"{_label(metric)} {heading[0].lower()}{heading[1:]}"
         tables.append(Table(title, ("items known", "users", *groups, _POPULAR), rows))
-        lists = [astuple(each[0].popularity[metric]) for each in by_group]
+        lists = [astuple(of_models[0].popularity[metric]) for of_models in by_group]
         series: list[tuple[str, Sequence[_Point]]] = [
-            (model, [astuple(each[at].model[metric]) for each in by_group])
+            (model, [astuple(of_models[at].model[metric]) for of_models in by_group])
             for at, model in enumerate(groups)
         ]
         series.append((_POPULAR, lists))
@@ -167,22 +167,24 @@ def _items(
     ):
         rows: list[tuple[Cell, ...]] = [
             (
-                each[0].group, each[0].items, each[0].pairs,
-                *(_rounded(getattr(own.model, what)) for own in each),
-                _rounded(getattr(each[0].popularity, what)),
+                of_models[0].group, of_models[0].items, of_models[0].pairs,
+                *(_rounded(getattr(own.model, what)) for own in of_models),
+                _rounded(getattr(of_models[0].popularity, what)),
             )
-            for each in by_group
+            for of_models in by_group
         ]  # fmt: skip
         title = f"{said}, {heading[0].lower()}{heading[1:]}"
         columns = ("people", "items", "to find", *groups, _POPULAR)
         tables.append(Table(title, columns, rows))
         series: list[tuple[str, Sequence[_Point]]] = [
-            (model, [_point(getattr(each[at].model, what)) for each in by_group])
+            (model, [_point(getattr(of_models[at].model, what)) for of_models in by_group])
             for at, model in enumerate(groups)
         ]
-        lists = [_point(getattr(each[0].popularity, what)) for each in by_group]
+        lists = [_point(getattr(of_models[0].popularity, what)) for of_models in by_group]
         series.append((_POPULAR, lists))
-        plots.append(_plot(title, "share, 0 to 1", [each[0].group for each in by_group], series))
+        plots.append(
+            _plot(title, "share, 0 to 1", [of_models[0].group for of_models in by_group], series)
+        )
     return Section(heading, (), tuple(tables), tuple(plots))
 
 
@@ -239,16 +241,16 @@ def _metrics(evaluations: Mapping[str, Evaluation]) -> list[str]:
     return list(dict.fromkeys(name.partition("@")[0] for name in names))
 
 
-def _mean(found: Evaluation, name: str, k: int) -> float:
+def _mean(evaluation: Evaluation, name: str, k: int) -> float:
     if name in ("coverage", "gini"):
-        return (found.coverage if name == "coverage" else found.gini)[k]
-    return found.estimates[f"{name}@{k}"].mean
+        return (evaluation.coverage if name == "coverage" else evaluation.gini)[k]
+    return evaluation.estimates[f"{name}@{k}"].mean
 
 
-def _told(found: Evaluation, name: str, k: int) -> str:
-    estimate = found.estimates.get(f"{name}@{k}")
+def _told(evaluation: Evaluation, name: str, k: int) -> str:
+    estimate = evaluation.estimates.get(f"{name}@{k}")
     if estimate is None:
-        return f"{_mean(found, name, k):.4f}"
+        return f"{_mean(evaluation, name, k):.4f}"
     return f"{estimate.mean:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
 
 
@@ -257,8 +259,8 @@ def _label(metric: str) -> str:
     return f"{_LABELS.get(name, name.capitalize())}{at}{k}"
 
 
-def _ends(found: Estimate) -> tuple[Cell, ...]:
-    return tuple(round(value, 4) for value in astuple(found))
+def _ends(estimate: Estimate) -> tuple[Cell, ...]:
+    return tuple(round(value, 4) for value in astuple(estimate))
 
 
 def _chance(p: float) -> str:

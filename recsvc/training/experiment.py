@@ -255,7 +255,7 @@ def properties_of(models: Sequence[str], options: TrialOptions) -> PropertyNames
         model_options(n, model_values(options.settings, n, assigned(n, options.assignments)))
         for n in models
     )
-    return reduce(or_, (each.property_names for each in given), NO_PROPERTIES)
+    return reduce(or_, (options.property_names for options in given), NO_PROPERTIES)
 
 
 def _published(

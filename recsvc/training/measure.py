@@ -121,17 +121,17 @@ def _per_user(ranking: Ranking, data: TrialData) -> PerUser:
 
 def _groups(
     one: Ranked,
-    found: Evaluation,
+    evaluation: Evaluation,
     data: TrialData,
     people: Int64[NDArray[np.int64], " items"],
     popular: Ranking,
     of_popular: PerUser,
 ) -> Groups:
-    known = np.diff(data.asked.indptr)[found.user_index]
+    items_known = np.diff(data.asked.indptr)[evaluation.user_index]
     parts = {name: _per_user(part, data) for name, part in one.parts.items()}
 
     def users(groups: CountGroups) -> Sequence[UserGroup]:
-        return by_items_known(known, found.per_user, of_popular, parts, groups)
+        return by_items_known(items_known, evaluation.per_user, of_popular, parts, groups)
 
     def items(groups: CountGroups) -> Sequence[ItemGroup]:
         return by_people(people, data.held_out, one.ranking, popular, groups)
