@@ -1,14 +1,15 @@
 """Who would get an item: those in whose lists it stands, or nearest to it; how often it is seen."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from recsvc.answer import Answer, RankedItem
-from recsvc.errors import NotFoundError, TooMuchError
+from recsvc.errors import NotFoundError
 from recsvc.graph.store import Store
+from recsvc.recommend.many_users import answer_some
 from recsvc.recommend.query import RecommendationQuery
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ _LIKELY_USERS: Final = 50
 _REACH: Final = 100
 """How far down the lists of likely users the item is looked for."""
 _MOST_USERS: Final = 10
+_DRAWN_SECONDS: Final = 2.0
+"""For the lists of those who are drawn; the other two parts have half of that each. All of it is
+less than a service that is stopped waits for its requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Audience:
 
     Attributes:
         versions: by model, of what is served.
-        lists: how many users were drawn by chance.
+        lists: of how many users who were drawn by chance the lists were looked at.
         holding: how many of their lists have the item.
         users: the item as it stands in the lists of those where it stands first, each with the id
             of the user; of those drawn by chance, and of those who have items like it.
@@ -51,7 +55,7 @@ async def audience(
         engine: makes the lists.
         store: the graph.
         item_id: the item.
-        users: how many are drawn by chance.
+        users: how many are drawn by chance; not all are asked where that would take too long.
         k: length of a list. Of those who have items like it the first 100 items are looked at in
             any case.
         days: of which last days outcomes count.
@@ -60,8 +64,7 @@ async def audience(
         NotFoundError: there is no such item.
         SnapshotError: nothing has been refreshed yet.
         Neo4jError: the graph cannot be read in time.
-        TooMuchError: the answers to those who are drawn take too long together.
-        BusyError: they are large, and as much as can be done is in hand.
+        BusyError: answers are large, and as much as can be done is in hand.
     """
     if item_id not in await store.live_items([item_id]):
         raise NotFoundError(f"no item {item_id!r} in the graph")
@@ -76,13 +79,15 @@ async def audience(
         return answer.user_id or "", next(listed, None)
 
     query = RecommendationQuery(k=k, explain="none")
-    lists, _ = await engine.recommend_many(drawn, query, place)
+    lists = await answer_some(engine, drawn, query, place, _DRAWN_SECONDS)
     further = replace(query, k=max(k, _REACH))
-    places = dict(lists) | dict(await _as_many_as_may_be(engine, likely, further, place))
+    places = dict(lists) | dict(
+        await answer_some(engine, likely, further, place, _DRAWN_SECONDS / 2)
+    )
     rank = {user_id: item.rank for user_id, item in places.items() if item is not None}
     best = sorted(rank, key=lambda user_id: (rank[user_id], user_id))[:_MOST_USERS]
     told = RecommendationQuery(k=max((rank[user_id] for user_id in best), default=1))
-    explained = await _as_many_as_may_be(engine, best, told, place)
+    explained = await answer_some(engine, best, told, place, _DRAWN_SECONDS / 2)
     return Audience(
         engine.snapshot.versions,
         lists=len(lists),
@@ -90,18 +95,6 @@ async def audience(
         users=tuple((user_id, item) for user_id, item in explained if item is not None),
         outcomes=outcomes,
     )
-
-
-async def _as_many_as_may_be(
-    engine: "Engine", users: list[str], query: RecommendationQuery, take: Callable[[Answer], _Place]
-) -> list[_Place]:
-    """What is kept of the answers to some users; to the first half where all take too long."""
-    while users:
-        try:
-            return (await engine.recommend_many(users, query, take))[0]
-        except TooMuchError:
-            users = users[: len(users) // 2]
-    return []
 
 
 async def _likely_users(engine: "Engine", store: Store, item_id: str) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from recsvc.answer import Answer
 from recsvc.evaluation.exposure import Evenness, Exposure, Share, evenness, exposure, shares
 from recsvc.graph.store import Store
+from recsvc.recommend.many_users import answer_some
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.snapshot.arrays import Snapshot
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from recsvc.recommend.engine import Engine
 
 _MOST_VALUES: Final = 100
+_SECONDS: Final = 4.0
+"""For the lists of all who are drawn. It is less than a service that is stopped waits for its
+requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ async def exposure_of_answers(
     Args:
         engine: makes the lists.
         store: the graph.
-        users: of how many, drawn anew.
+        users: of how many, drawn anew; of fewer where that would take too long.
         k: length of each list.
         item_property: of items, whose values are told apart; None for none.
         group: a property of users, whose values are told apart; None for none.
@@ -60,11 +64,11 @@ async def exposure_of_answers(
     Raises:
         SnapshotError: nothing has been refreshed yet.
         Neo4jError: the graph cannot be read in time.
-        TooMuchError: all answers together take too long.
-        BusyError: they are large, and as much as can be done is in hand.
+        BusyError: answers are large, and as much as can be done is in hand.
     """
     query = RecommendationQuery(k=k, explain="none", in_experiments=False)
-    lists, _ = await engine.recommend_many(await store.sample_users(users), query, _item_ids)
+    drawn = await store.sample_users(users)
+    lists = await answer_some(engine, drawn, query, _item_ids, _SECONDS)
     places = Counter(item_id for _, items in lists for item_id in items)
     measured = await _measured(store, engine.snapshot, places, item_property)
     if group is None:

@@ -2,22 +2,26 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from recsvc.answer import Answer
-from recsvc.errors import NotFoundError
+from recsvc.errors import NotFoundError, TooMuchError
 from recsvc.graph.rows import CategoryScope
 from recsvc.graph.store import Store
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader
 from recsvc.recommend.live_truth import live_scope
-from recsvc.recommend.query import Asker, check_work, work_of
+from recsvc.recommend.query import Asker, RecommendationQuery, check_work, work_of
 from recsvc.recommend.resolved_query import ResolvedQuery
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.snapshot.arrays import Snapshot
+
+if TYPE_CHECKING:
+    from recsvc.recommend.engine import Engine
 
 _T = TypeVar("_T")
 _USERS_AT_ONCE = 8
@@ -106,6 +110,51 @@ async def answer_each(
         await asyncio.gather(
             *(answer(known, user_id) for known in groups_read for user_id in [*known.askers])
         )
+    return taken
+
+
+async def answer_some(
+    engine: "Engine",
+    user_ids: Sequence[str],
+    query: RecommendationQuery,
+    take: Callable[[Answer], _T],
+    seconds: float,
+) -> list[_T]:
+    """What is kept of the answers to some users, in their order, as many as there is time for.
+
+    They are asked in groups of eight; the group that the end of the time meets is left out. So is
+    who was answered without their evidence, which could not be read in time: that is the list of
+    somebody else.
+
+    Args:
+        engine: makes answers.
+        user_ids: the users, each once.
+        query: what is asked for.
+        take: what is kept of each answer.
+        seconds: the time.
+
+    Raises:
+        SnapshotError: nothing has been refreshed yet.
+        BusyError: answers are large, and as much as can be done is in hand.
+    """
+    taken: list[_T] = []
+
+    def keep(answer: Answer) -> list[_T]:
+        return [] if "evidence" in answer.degraded else [take(answer)]
+
+    starts = range(0, len(user_ids), _USERS_AT_ONCE)
+    groups = deque(user_ids[start : start + _USERS_AT_ONCE] for start in starts)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while groups:
+                group = groups.popleft()
+                try:
+                    kept, _ = await engine.recommend_many(group, query, keep)
+                except TooMuchError:  # one alone never is
+                    middle = (len(group) + 1) // 2
+                    groups.extendleft((group[middle:], group[:middle]))
+                else:
+                    taken += [each for one in kept for each in one]
     return taken
 
 

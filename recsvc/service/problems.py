@@ -18,6 +18,7 @@
     SnapshotError, RefreshError, BusyError            503, with Retry-After
     DeletionPendingError                              503, with Retry-After
     no room on disk, a folder that cannot be written  503, with Retry-After
+    the caller is gone                                nobody is answered
     anything else                                     500, in the log only
 
 No document holds more of a request than its path and the names of its fields, and none holds the
@@ -59,6 +60,8 @@ from recsvc.service.documents import ProblemDocument
 from recsvc.service.strict import long_numbers
 
 PROBLEM_JSON: Final = "application/problem+json"
+_CALLER_GONE = 499
+"""As nginx has it."""
 RETRY_AFTER_SECONDS = 5
 """When a caller may ask again after a 503."""
 
@@ -230,6 +233,10 @@ async def _no_answer(request: Request, error: RecommendationIdError) -> Response
     return await _invalid(request, RequestValidationError(errors))
 
 
+async def _gone(_request: Request, _error: ClientDisconnect) -> Response:
+    return Response(status_code=_CALLER_GONE)  # for the log and the metrics
+
+
 async def _too_much(request: Request, error: Exception) -> Response:
     errors = [{"location": ["body"], "detail": str(error)}]
     return problem(request.scope, 422, str(error), errors=errors)
@@ -261,5 +268,6 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     SnapshotError: _no_snapshot,
     DeletionPendingError: _deletion_pending,
     OSError: _no_folder,
+    ClientDisconnect: _gone,
 }
 """What answers each expected error. Unexpected ones end in `Observed`."""

@@ -6,14 +6,15 @@ path as it was sent, and each `PathId` is decoded after the routing.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Coroutine, Sequence
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 import orjson
 from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,6 +23,7 @@ from recsvc.service.observability import Metrics
 from recsvc.service.problems import problem
 from recsvc.service.schemas import NAMES_ONE, IdText, SeenNumber, names_one
 
+_T = TypeVar("_T")
 _NOT_UTF8: Final = "expected percent-encoded UTF-8"
 
 
@@ -126,6 +128,32 @@ async def _metrics(request: Request) -> Metrics:
 
 EngineDep = Annotated[Engine, Depends(_engine)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
+
+
+async def while_wanted(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
+    """What some long work comes to, which is ended where its caller goes away before.
+
+    Args:
+        request: whose body has been read, where it has one.
+        work: changes nothing.
+
+    Raises:
+        ClientDisconnect: the caller is gone.
+    """
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        return await (working if working.done() else leaving)
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(request: Request) -> NoReturn:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    raise ClientDisconnect
 
 
 class PartsResponse(Response):

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from recsvc.answer import item_document
 from recsvc.service.exposure_schemas import AudienceDocument
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, PathId, json_response
+from recsvc.service.routes import EngineDep, PathId, json_response, while_wanted
 from recsvc.service.schemas import AudienceOptions
 
 router = APIRouter(tags=["exposure"])
@@ -20,10 +20,14 @@ router = APIRouter(tags=["exposure"])
     responses=described(404, 422, 503),
 )
 async def item_audience(
-    item_id: PathId, options: Annotated[AudienceOptions, Query()], engine: EngineDep
+    request: Request,
+    item_id: PathId,
+    options: Annotated[AudienceOptions, Query()],
+    engine: EngineDep,
 ) -> Response:
     """In whose lists an item stands first, in how many it stands, and what followed it."""
-    audience = await engine.audience(item_id, options.users, options.k, options.days)
+    asked = engine.audience(item_id, options.users, options.k, options.days)
+    audience = await while_wanted(request, asked)
     document = {
         "item_id": item_id,
         "versions": dict(audience.versions),

@@ -24,7 +24,14 @@ from recsvc.service.documents import (
 )
 from recsvc.service.kept_answers import offer
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, MetricsDep, PartsResponse, PathId, json_response
+from recsvc.service.routes import (
+    EngineDep,
+    MetricsDep,
+    PartsResponse,
+    PathId,
+    json_response,
+    while_wanted,
+)
 from recsvc.service.schemas import (
     BatchRequest,
     Id,
@@ -126,7 +133,7 @@ async def recommend_for_evidence(
     responses=described(404, 413, 422, 503),
 )
 async def recommend_for_many(
-    body: BatchRequest, engine: EngineDep, metrics: MetricsDep
+    request: Request, body: BatchRequest, engine: EngineDep, metrics: MetricsDep
 ) -> Response:
     """The best items for each of many users of the graph."""
 
@@ -134,7 +141,8 @@ async def recommend_for_many(
         """Its JSON, and what is counted of it."""
         return replace(answer, items=()), answer_json(answer)
 
-    taken, unknown = await engine.recommend_many(body.user_ids, body.query(), take)
+    asked = engine.recommend_many(body.user_ids, body.query(), take)
+    taken, unknown = await while_wanted(request, asked)
     for answer, _ in taken:
         metrics.observe_answer(answer)
     parts = [b'{"answers":[']

@@ -1,14 +1,19 @@
 """Who would get an item, where much evidence makes answers long."""
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from recsvc.answer import Answer, RankedItem, SimilarAnswer, SimilarNode
 from recsvc.errors import TooMuchError
 from recsvc.graph.store import Store
-from recsvc.recommend.audience import audience
+from recsvc.recommend import audience as module
+from recsvc.recommend.audience import Audience, audience
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.query import RecommendationQuery
 
@@ -17,6 +22,7 @@ class Asked:
     """An engine and its graph: users have the item at the place that their id says."""
 
     snapshot = SimpleNamespace(versions={"hybrid": 1})
+    most = 3
 
     def __init__(self) -> None:
         self.calls: list[tuple[list[str], int]] = []
@@ -41,7 +47,7 @@ class Asked:
         self, users: list[str], query: RecommendationQuery, take: Callable[[Answer], Any]
     ) -> tuple[list[Any], list[str]]:
         self.calls.append((users, query.k))
-        if len(users) > 3:
+        if len(users) > self.most:
             raise TooMuchError("they would take too long")
         return [take(self._answer(user, query.k)) for user in users], []
 
@@ -51,12 +57,48 @@ class Asked:
         return Answer("r", user, k, {}, (), 1.0, items)
 
 
-async def test_fewer_are_asked_where_all_take_too_long() -> None:
+async def found(asked: Asked) -> Audience:
+    return await audience(cast(Engine, asked), cast(Store, asked), "i", users=9, k=10, days=30)
+
+
+async def test_all_are_asked_in_parts_where_they_take_too_long_together() -> None:
     asked = Asked()
-    found = await audience(cast(Engine, asked), cast(Store, asked), "i", users=2, k=10, days=30)
-    assert (found.lists, found.holding, found.outcomes) == (2, 1, {"click": 3})
-    assert [(user, item.rank) for user, item in found.users] == [("1", 1), ("2", 2), ("40", 40)]
+    told = await found(asked)
+    assert (told.lists, told.holding, told.outcomes) == (2, 1, {"click": 3})
+    assert [(user, item.rank) for user, item in told.users] == [
+        ("1", 1), ("2", 2), ("7", 7), ("9", 9), ("40", 40),
+    ]  # fmt: skip
     likely = ["40", "1", "7", "9"]
     assert asked.calls == [
-        (["2", "30"], 10), (likely, 100), (likely[:2], 100), (["1", "2", "40"], 40),
+        (["2", "30"], 10), (likely, 100), (likely[:2], 100), (likely[2:], 100),
+        (["1", "2", "7", "9", "40"], 40), (["1", "2", "7"], 40), (["9", "40"], 40),
     ]  # fmt: skip
+
+
+class Slow(Asked):
+    """Of many users one takes as long as anybody waits, and one cannot be read in time."""
+
+    most = 8
+
+    async def sample_users(self, count: int) -> list[str]:
+        return [str(number) for number in range(1, 10 + count)]
+
+    async def recommend_many(
+        self, users: list[str], query: RecommendationQuery, take: Callable[[Answer], Any]
+    ) -> tuple[list[Any], list[str]]:
+        if "11" in users:
+            await asyncio.Event().wait()
+        return await super().recommend_many(users, query, take)
+
+    def _answer(self, user: str, k: int) -> Answer:
+        answer = super()._answer(user, k)
+        return replace(answer, degraded=("evidence",)) if user == "3" else answer
+
+
+async def test_who_would_take_too_long_and_who_is_not_known_are_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_DRAWN_SECONDS", 0.1)
+    told = await found(Slow())
+    assert (told.lists, told.holding) == (7, 7)
+    assert [user for user, _ in told.users] == ["1", "2", "4", "5", "6", "7", "8", "9", "40"]

@@ -1,5 +1,6 @@
 """What a connection may cost before anybody looks for a key: over real sockets."""
 
+import asyncio
 import json
 import re
 import socket
@@ -266,3 +267,37 @@ def test_more_requests_at_once_than_anybody_sends(connect: Connect) -> None:
         while connection.recv(65536):
             pass
     is_alive(connect)
+
+
+BATCH = b'{"user_ids": ["2"]}'
+
+
+@pytest.mark.parametrize(
+    ("asked", "request_of"),
+    [
+        ("audience", b"GET /v1/items/289/audience"), ("home", b"GET /v1/users/2/home"),
+        ("exposure_of_answers", b"GET /v1/exposure"),
+        ("recommend_many", b"POST /v1/recommendations/batch"),
+    ],
+)  # fmt: skip
+def test_long_work_ends_when_its_caller_goes_away(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, asked: str, request_of: bytes
+) -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    async def never_ends(*_: Any) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(FakeEngine, asked, never_ends)
+    connection = connect()
+    length = b"Content-Length: %d\r\n" % len(BATCH) if request_of.startswith(b"POST") else b""
+    head = request_of + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    sent(connection, head + length + b"\r\n" + (BATCH if length else b""))
+    assert began.wait(10)
+    assert not ended.wait(0.05)
+    connection.close()
+    assert ended.wait(10)
