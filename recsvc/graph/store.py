@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -107,6 +108,15 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
         ]
         self.unread.note([each for user in users if user is not None for each in user.unread])
         return users
+
+    async def done_again(self, user_id: str, moment: datetime) -> dict[tuple[str, str], float]:
+        """See `cypher/serve/done_again.cypher`: the first time by (item_id, event).
+
+        Raises:
+            Neo4jError: the graph cannot be read in time.
+        """
+        rows = await self._run(catalogue()["serve/done_again"], user_id=user_id, moment=moment)
+        return {(row["item_id"], row["event"]): row["first_at"] for row in rows}
 
     async def known(self, named: Sequence[tuple[EvidenceKind, str]]) -> set[tuple[str, str]]:
         """Those of some users, items and categories that there are."""
@@ -304,7 +314,9 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
             SumBeyondError: they would take a sum beyond its limit; none of them is written.
             Neo4jError: the graph cannot be written in time.
         """
-        first = {each["event_id"]: each for each in reversed(outcomes)}
+        counted = {row["event_id"]: row for row in reversed(rows)}
+        own = [each for each in outcomes if _is_of(each, counted[each["event_id"]])]
+        first = {each["event_id"]: each for each in reversed(own)}
         told = {event_id: {"outcome_id": each["outcome_id"]} for event_id, each in first.items()}
         events = [event_row(row) | told.get(row["event_id"], {}) for row in rows]
         steps = [(catalogue()["ingest/events"], {"rows": events, "limit": MAX_AMOUNT})]
@@ -413,6 +425,14 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
             catalogue()["serve/places_by_value"], property=item_property, places=dict(places),
             limit=limit,
         )  # fmt: skip
+
+
+def _is_of(outcome: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+    """Whether an outcome is an event, and not another one that came under the same id."""
+    same = outcome["item_id"], outcome["properties"]["kind"]
+    return same == (event["item_id"], event["event"]) and outcome["user_id"] in (
+        None, event["user_id"],
+    )  # fmt: skip
 
 
 def unknown_users(gateway: Gateway, user_ids: Sequence[str]) -> list[str]:

@@ -104,7 +104,7 @@ class OutcomeReader:
             item_id: of which of its items.
             kind: what followed.
             position: the place the item is said to have had; None where nobody says.
-            at: when; now where nobody says.
+            at: when; where nobody says now, and not before the answer.
             outcome_id: its id. Without one, the same item and kind of one answer count once.
             user_id: who is said to have been answered, where somebody says.
             event_id: of the event that it is, where it is one.
@@ -118,13 +118,13 @@ class OutcomeReader:
                 f"expected the user of the answer, {answer.origin.user_id!r}", "user_id"
             )
         place = self._ids.place(answer, item_id, position)
-        when = at or self._received
+        when = at or max(self._received, _time_of(answer))
         if when < _time_of(answer) - CLOCK_SKEW:
             raise RecommendationIdError(
                 f"expected a time after the answer, which is of {_time_of(answer).isoformat()}",
                 "at",
             )
-        own = outcome_id or f"{answer.name}:{kind}:{item_id}"
+        own = outcome_id or f"{answer.name}:{_without_colon(kind)}:{item_id}"
         return Outcome(own, item_id, kind, when, place, answer, event_id)
 
     def _answer(self, recommendation_id: str) -> Recommendation:
@@ -168,3 +168,8 @@ def count_told(
 
 def _time_of(answer: Recommendation) -> datetime:
     return datetime.fromtimestamp(answer.at, UTC)
+
+
+def _without_colon(kind: str) -> str:
+    """A kind, told from what comes after it: an item's id may have a colon too."""
+    return kind.replace("%", "%25").replace(":", "%3A")

@@ -53,14 +53,17 @@ class AskerReader:
     async def before(self, user_id: str, moment: datetime) -> Asker:
         """What counts as evidence of a user by what they did before a moment, or at no known time.
 
+        What they did before it and again since counts from the first time, by all of its weight:
+        the graph does not say how much of that is of then.
+
         Raises:
             NotFoundError: there is no such user.
             Neo4jError: the graph cannot be read in time.
         """
-        stored = await self._store.user(user_id, limit=self._limit)
-        at = moment.timestamp()
-        then = [row for row in stored.interactions if row[3] is None or row[3] < at]
-        stored = replace(stored, interactions=then)
+        stored, again = await asyncio.gather(
+            self._store.user(user_id, limit=self._limit), self._store.done_again(user_id, moment)
+        )
+        stored = replace(stored, interactions=_done_before(stored, again, moment.timestamp()))
         return stored_asker(user_id, stored, self._events, limit=self._limit)
 
     async def asker(
@@ -119,3 +122,15 @@ class AskerReader:
             return {}
         rows = await self._store.shown(user_id, SHOWN, timedelta(days=days))
         return shown_items(rows, fatigue)
+
+
+def _done_before(
+    stored: StoredUser, again: Mapping[tuple[str, str], float], at: float
+) -> list[tuple[str, str, float, float | None]]:
+    """The interactions from before a time, newest first, given the first time of those after it."""
+    rows = [
+        (item_id, event, weight, when if when is None or when < at else again[item_id, event])
+        for item_id, event, weight, when in stored.interactions
+        if when is None or when < at or (item_id, event) in again
+    ]
+    return sorted(rows, key=lambda row: (-(row[3] or 0.0), -row[2], row[0], row[1]))

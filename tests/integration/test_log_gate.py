@@ -144,6 +144,8 @@ async def test_lists_are_made_from_what_was_done_before_the_first_answer(served:
     both = "MATCH (u:User {user_id: $user}), (i:Item {item_id: $item}) "
     did = "CREATE (u)-[:INTERACTED {event: 'listen', last_at: datetime() - duration('P2D')}]->(i)"
     undo = "MATCH (u:User {user_id: $user})-[r:INTERACTED]->(:Item {item_id: $item}) DELETE r"
+    again = "SET r.first_at = datetime() - duration('P5D')"
+    odd = "SET r.first_at = 'long ago'"
     statement(served.gateway, both + did, user=user, item=best)
     try:
         assert await listed(3)
@@ -152,9 +154,41 @@ async def test_lists_are_made_from_what_was_done_before_the_first_answer(served:
         assert await listed(1, 3)
         # What lacks something is not what would have been shown.
         assert not await listed(3, degraded=("scenario",))
+        # What was done before it and again since was seen, and counts from the first time.
+        statement(served.gateway, undo.replace("DELETE r", again), user=user, item=best)
+        assert await listed(6)
+        assert not await listed(3)
+        then = await askers.before(user, moment - timedelta(days=3))
+        assert best in [node.id for node in then.evidence.nodes]
+        statement(served.gateway, undo.replace("DELETE r", odd), user=user, item=best)
+        assert await listed(3)
     finally:
         statement(served.gateway, undo, user=user, item=best)
         await store.close()
+
+
+async def test_places_that_somebody_edited_are_left_out(served: Served) -> None:
+    """Of eight places one is as it was; a chance may be a whole number."""
+    edits = (
+        "o.answered_at = datetime({year: 99999})", "o.answered_at = 'today'", "o.user_id = ['u1']",
+        "o.propensity = 5e-324", "o.propensity = 'often'", "o.item_id = 7", "o.position = 1e9",
+        "o.propensity = 1",
+    )  # fmt: skip
+    rows = [
+        {"user": f"u{n}", "answer": f"a{n}", "place": 1, "item": "i", "chance": 0.5, "bought": True}
+        for n in range(len(edits))
+    ]  # fmt: skip
+    statement(served.gateway, PLANT, rows=rows)
+    for n, edit in enumerate(edits):
+        statement(served.gateway, f"MATCH (o:Outcome {{recommendation: 'a{n}'}}) SET {edit}")
+    store, since = Store(served.address, timeout_seconds=30.0), datetime.now(UTC) - timedelta(1)
+    await store.open()
+    try:
+        (place,) = await store.logged_places("front", "buy", since, 1_000)
+    finally:
+        statement(served.gateway, CLEAN)
+        await store.close()
+    assert (place.user_id, place.propensity, place.reward) == ("u7", 1.0, 1.0)
 
 
 class KnownLog(OutcomeLog):

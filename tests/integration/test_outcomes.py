@@ -263,6 +263,44 @@ async def test_an_event_of_an_answer_is_an_outcome_too(
     assert (await tell(client, again))["new"] == 0
 
 
+async def test_of_events_under_one_id_the_first_is_the_outcome_too(
+    client: httpx.AsyncClient, shop: Neo4jGateway
+) -> None:
+    """As it is the one that is counted: what another one is would stay when that is taken back."""
+    ann = {"event_id": "e1", "user_id": "ann", "item_id": "i1", "event": "view"}
+    named = {"recommendation_id": answered()}
+    session = {"recommendation_id": answered(None)}
+    for others, item in (
+        ([ann | named | {"item_id": "i2"}, ann | named | {"event": "buy"}], []),
+        ([ann | session | {"user_id": "bob", "item_id": "i3"}], []),
+        ([ann | named | {"value": 2}], ["i1"]),
+    ):
+        events = [ann, *others]
+        assert (await client.post("/v1/events", json=events)).json()["new"] == 1
+        assert [(each["item_id"], each["kind"]) for each in kept(shop)] == [
+            (i, "view") for i in item
+        ]
+        assert (await client.delete("/v1/users/ann/interactions/i1")).status_code == 204
+        assert kept(shop) == []
+        statement(shop, "MATCH (e:Event) DELETE e")
+
+
+async def test_what_somebody_edited_is_taken_back_with_the_rest(
+    client: httpx.AsyncClient, shop: Neo4jGateway
+) -> None:
+    event = {"user_id": "ann", "item_id": "i1", "recommendation_id": answered()}
+    kinds = ("view", "buy", "like")
+    assert (await client.post("/v1/events", json=[event | {"event": k} for k in kinds])).is_success
+    edit = "MATCH ()-[r:INTERACTED {event: 'buy'}]->(), (o:Outcome {kind: 'buy'}) "
+    statement(shop, f"{edit} SET r.event = ['buy'], o.kind = 7")
+    taken = await client.delete("/v1/users/ann/interactions/i1", params={"event": "like"})
+    assert taken.status_code == 204
+    assert sorted(str(each["kind"]) for each in kept(shop)) == ["7", "view"]
+    assert (await client.delete("/v1/users/ann/interactions/i1")).status_code == 204
+    assert statement(shop, "MATCH (o:Outcome) RETURN o UNION MATCH ()-[o:INTERACTED]->() "
+                     "RETURN o") == []  # fmt: skip
+
+
 async def test_an_event_that_was_not_of_the_answer_is_refused_as_a_whole(
     client: httpx.AsyncClient, shop: Neo4jGateway
 ) -> None:
