@@ -8,6 +8,6 @@ def json_object(text: object) -> dict[str, Any] | None:
     """The JSON object that a property holds; None where it holds nothing that is one."""
     try:
         value = json.loads(text) if isinstance(text, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None

@@ -101,7 +101,8 @@ class LinearRewards:
 def feature_rows(items: Sequence[Features], names: Sequence[str]) -> Candidates:
     """The features of some items, a row for each; what was put into the log by hand is cut."""
     rows = [[item.get(name, 0.0) for name in names] for item in items]
-    return np.clip(np.array(rows, np.float64), -_MOST, _MOST).reshape(len(items), len(names))
+    numbers = np.nan_to_num(np.array(rows, np.float64).reshape(len(items), len(names)))
+    return np.clip(numbers, -_MOST, _MOST)
 
 
 def _uniform(features: Candidates, _: LinearRewards) -> Chances:

@@ -1,5 +1,6 @@
 """What experiments read from and write to Neo4j."""
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,8 +21,8 @@ MOST_SEGMENTS: Final = 50
 """Results are told of so many values of a property: of those with the most users."""
 MOST_CHANGES: Final = 100
 """Changes during an experiment that are told."""
-_EARLY_SECONDS: Final = 600
-"""How much earlier an outcome may be than the experiment it is of: clocks differ."""
+_EARLY_SECONDS: Final = 86_400
+"""How much earlier an outcome may be than the experiment it is of: clocks differ, and are set."""
 _TIMES: Final = ("at", "stopped_at", "promoted_until")
 
 
@@ -179,7 +180,7 @@ class ExperimentStore(Transport):
             Neo4jError: the graph cannot be read in time.
         """
         # Answers are of its revision; the time only spares those who look for older ones.
-        begun = experiment.at.timestamp() if experiment.at else 0.0
+        begun = min(time.time(), experiment.at.timestamp()) if experiment.at else 0.0
         return await self._run(
             catalogue()["experiment/sums"], name=experiment.name, revision=experiment.revision,
             kind=kind, segment=segment or "", since=max(0, int(begun) - _EARLY_SECONDS),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from loaders.catalogue import catalogue
 from loaders.gateway import Row
-from loaders.limits import MAX_BODY_BYTES
+from loaders.limits import MAX_BODY_BYTES, MAX_DOCUMENT_NAME
 from recsvc.errors import ExperimentRunningError, NotFoundError, RevisionError, TooMuchError
 from recsvc.graph.known_items import KnownItems
 from recsvc.graph.rows import UNKNOWN, LiveItem, State, scenario_items
@@ -19,8 +19,10 @@ MOST_REVISIONS: Final = 20
 MOST_SCENARIOS: Final = 200
 LONGEST_DOCUMENT: Final = 4 * MAX_BODY_BYTES
 """Characters of a stored document: more than any body comes to, so that another was put by hand."""
-NEWEST: Final = {"limit": MOST_SCENARIOS, "longest": LONGEST_DOCUMENT}
-"""Parameters of `cypher/scenario/all.cypher`."""
+NEWEST: Final = {
+    "limit": MOST_SCENARIOS, "longest": MAX_DOCUMENT_NAME, "characters": LONGEST_DOCUMENT,
+}  # fmt: skip
+"""Parameters of `cypher/scenario/all.cypher`: a longer name was put by hand."""
 _MOST_KNOWN = 20
 
 
@@ -94,7 +96,7 @@ class ScenarioStore(Transport):
     async def scenario_revisions(self, name: str) -> list[StoredRevision]:
         """The kept revisions of a scenario, newest first; none where there is no such."""
         query = catalogue()["scenario/revisions"]
-        rows = await self._run(query, name=name, longest=LONGEST_DOCUMENT)
+        rows = await self._run(query, name=name, longest=LONGEST_DOCUMENT, limit=MOST_REVISIONS)
         return revisions_of([{**row, "name": name} for row in rows])
 
     async def put_scenario(

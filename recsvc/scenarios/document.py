@@ -257,7 +257,7 @@ class Freshness(_Part):
 class Exploration(_Part):
     """Some places are for items of which little is known, each with a chance that is kept."""
 
-    share: Annotated[float, Field(gt=0.0, le=0.5, allow_inf_nan=False)]
+    share: Annotated[float, Field(ge=1e-6, le=0.5, allow_inf_nan=False)]
     """Of the first `within` places."""
     within: Annotated[int, Field(ge=1, le=MAX_EXPLORED), BeforeValidator(_whole)] = 10
     by: Literal["thompson", "linucb", "uniform"] = "thompson"

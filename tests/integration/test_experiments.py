@@ -203,6 +203,10 @@ async def test_results_are_those_of_the_answers_of_one_revision(
     assert {each["variant"]["revision"] for each in early} == {about["revision"]}
     await tell(client, early[:3], at=time.time() - 200)  # its clock is late
     assert await shown(client, "again") == 6
+    clock = "MATCH (e:Experiment) SET e.at = datetime() + duration($later)"
+    for later in ("PT30M", "P3D"):  # that of the database was ahead, and was set
+        statement(served.gateway, clock, later=later)
+        assert await shown(client, "again") == 6
     await begin(client, "again", None, None)
     await tell(client, early[3:])
     assert await shown(client, "again") == 0
@@ -242,6 +246,11 @@ async def test_results_say_what_changed_while_it_ran(
     await store(client, "shelf", {"k": 5})
     assert await changed() == [("scenario", "shelf", 2), ("version", "hybrid", version)]
     await begin(client, "steady", "shelf", None)
+    assert await changed() == []
+    # Nobody is answered by the active version, whichever that is.
+    both = [{"name": name, "share": 0.5, "version": version} for name in "ab"]
+    await client.put("/v1/experiments/steady", json={"variants": both})
+    statement(served.gateway, f"{moment}datetime()")
     assert await changed() == []
 
 

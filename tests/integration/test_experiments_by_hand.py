@@ -139,6 +139,28 @@ async def test_a_scenario_whose_revision_cannot_be_read_is_stored_anew(
     assert statement(served.gateway, "MATCH (s:Scenario) RETURN s.name AS name") == []
 
 
+async def test_scenarios_that_no_request_can_have_made_are_in_no_list(
+    served: Served, engine_and_client: tuple[Engine, httpx.AsyncClient]
+) -> None:
+    engine, client = engine_and_client
+    await put(client, "/v1/scenarios/front")
+    statement(
+        served.gateway,
+        "CREATE (:Scenario {name: reduce(t = 'x', _ IN range(1, 20) | t + t), revision: 1, "
+        "document: '{'})",
+    )
+    listed = (await client.get("/v1/scenarios")).json()["scenarios"]
+    assert [each["name"] for each in listed] == ["front"]
+    assert engine.troubles == {}
+    statement(
+        served.gateway,
+        "MATCH (s:Scenario {name: 'front'}) UNWIND range(2, 50) AS n "
+        "CREATE (:Scenario {name: 'front', revision: n, document: s.document})",
+    )
+    front = (await client.get("/v1/scenarios/front")).json()
+    assert (front["revision"], front["revisions"]) == (50, list(range(50, 30, -1)))
+
+
 async def test_one_with_a_name_that_no_id_holds_does_not_run(
     served: Served, engine_and_client: tuple[Engine, httpx.AsyncClient]
 ) -> None:

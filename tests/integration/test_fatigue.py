@@ -219,6 +219,30 @@ async def test_a_list_under_a_scenario_fades_exactly_and_keeps_its_promises(
             await client.delete("/v1/scenarios/tired")
 
 
+async def test_what_somebody_edited_breaks_no_answer_and_what_is_to_come_counts_as_now(
+    served: Served, tmp_path: Path
+) -> None:
+    statement(served.gateway, DROP)
+    plant = """
+        UNWIND range(1, 6) AS n
+        CREATE (o:Outcome {outcome_id: 'o' + n, user_id: 'u1', kind: 'impression', item_id: $item,
+                           at: datetime()})
+        SET o += CASE n WHEN 1 THEN {item_id: ['i1', 'i2']} WHEN 2 THEN {item_id: 7}
+                        WHEN 3 THEN {at: 'now'} WHEN 4 THEN {kind: null} WHEN 5 THEN {kind: [1]}
+                        ELSE {at: datetime({year: 99999})} END
+        """
+    async with serving(served, tmp_path, 0.8) as (client, *_):
+        (first,) = ids(await ask(client, k=1))
+        unseen = (await ask(client, k=100, exclude_seen=False))["items"]
+        spread = unseen[0]["score"] - unseen[99]["score"]
+        statement(served.gateway, plant, item=first)
+        statement(served.gateway, "MATCH (o:Outcome {outcome_id: 'o5'}) SET o.item_id = 'i2'")
+        faded = await ask(client, k=ALL)
+        (item,) = [each for each in faded["items"] if each["item_id"] == first]
+        assert item["signals"]["fatigue"] == pytest.approx(-0.8 * 0.5 * spread, rel=1e-3)
+        assert item["explanation"]["text"].endswith(" Shown 1 time lately.")
+
+
 async def test_an_item_that_came_since_the_refresh_fades(served: Served, tmp_path: Path) -> None:
     statement(served.gateway, DROP)
     statement(served.gateway, "UNWIND ['new1', 'new2'] AS id CREATE (:Item {item_id: id})")

@@ -93,6 +93,7 @@ BAD = [
      ["filters", 0, "range"]),
     ({"weights": {"lightgcn": -1}}, ["weights", "lightgcn"]),
     ({"k": 501}, ["k"]),
+    ({"exploration": {"share": 1e-320}}, ["exploration", "share"]),
 ]  # fmt: skip
 
 

@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 
 import numpy as np
@@ -111,7 +112,10 @@ def test_what_was_shown_is_learned_by_name() -> None:
 @pytest.mark.parametrize("by", ["linucb", "thompson"])
 def test_a_number_that_somebody_put_into_the_log_breaks_no_draw(by: str) -> None:
     names = ("one", "score")
-    log = [({"one": 1.0, "score": 0.5}, 1.0), ({"one": -1e200, "score": 1e300}, 0.0)]
+    log = [
+        ({"one": 1.0, "score": 0.5}, 1.0), ({"one": -1e200, "score": 1e300}, 0.0),
+        ({"one": math.nan, "score": math.inf}, 1.0),
+    ]  # fmt: skip
     features = np.array([[1.0, 0.2], [1.0, 0.9]])
     chances = EXPLORERS[by](features, LinearRewards.learned(log, names))
     assert chances.sum() == pytest.approx(1.0)
