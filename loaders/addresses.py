@@ -38,6 +38,11 @@ def check_address(uri: str) -> str:
     return uri
 
 
+def is_routed(uri: str) -> bool:
+    """Whether the driver asks the servers which of them reads and which writes (neo4j://)."""
+    return uri.startswith("neo4j")
+
+
 def shown_address(uri: str) -> str:
     """An address as messages show it: without its routing context."""
     return uri.partition("?")[0]

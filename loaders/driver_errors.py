@@ -2,6 +2,7 @@
 
 the statement or its values        QueryError; RefusedValueError where a property is named
 nothing answers, no connection     Neo4jUnavailableError, a line of its own for each cause
+no leader in a cluster             NoLeaderError
 too slow                           Neo4jTimeoutError
 user name or password              Neo4jAuthError
 everything else of the server      Neo4jServerError: read-only, disk full, memory, broken …
@@ -16,12 +17,14 @@ from typing import NamedTuple
 
 from neo4j import exceptions as driver_errors
 
+from loaders.addresses import is_routed
 from loaders.catalogue import Query
 from loaders.errors import (
     Neo4jAuthError,
     Neo4jServerError,
     Neo4jTimeoutError,
     Neo4jUnavailableError,
+    NoLeaderError,
     QueryError,
     RefusedValueError,
 )
@@ -137,13 +140,22 @@ def translated_errors(uri: str, query: Query | None = None) -> Generator[None]:
             "why",
             reason="the graph database is offline",
         ) from error
+    except driver_errors.IncompleteCommit as error:
+        raise Neo4jUnavailableError(
+            f"the connection to Neo4j at {uri} broke while it committed{where}, and it may have "
+            "been written: do the same again"
+        ) from error
     except (
         driver_errors.ServiceUnavailable,
         driver_errors.SessionExpired,
         ConnectionError,
     ) as error:
+        if has_no_leader(error):
+            raise _no_leader(uri, where, error) from error
         raise Neo4jUnavailableError(_why_no_connection(uri, error)) from error
     except driver_errors.Neo4jError as error:
+        if is_routed(uri) and has_no_leader(error):
+            raise _no_leader(uri, where, error) from error
         raise _of_server(uri, where, error) from error
     except driver_errors.ConfigurationError as error:
         raise Neo4jUnavailableError(
@@ -154,6 +166,23 @@ def translated_errors(uri: str, query: Query | None = None) -> Generator[None]:
         raise Neo4jUnavailableError(
             f"the connection to Neo4j at {uri} broke{where}: {error}"
         ) from error
+
+
+def has_no_leader(error: Exception) -> bool:
+    """Whether a server refused a write because another one leads, or there was none to send it to.
+
+    Nothing was written then.
+    """
+    nobody = isinstance(error.__cause__, driver_errors.WriteServiceUnavailable)
+    return nobody or isinstance(error, driver_errors.NotALeader)
+
+
+def _no_leader(uri: str, where: str, error: Exception) -> NoLeaderError:
+    return NoLeaderError(
+        f"no server of Neo4j at {uri} takes writes{where} ({' '.join(str(error).split())}): a "
+        "cluster has a new leader within a minute mostly, so try again; a database that is "
+        "read-only has none"
+    )
 
 
 def _of_server(

@@ -14,6 +14,7 @@
         │   └── RefusedValueError  an index or constraint of the graph's owner takes no such value
         └── Neo4jAwayError   the server's side is at fault, whatever is asked of it
             ├── Neo4jUnavailableError  no server answers, or the connection broke
+            │   └── NoLeaderError  servers of a cluster answer, and none of them takes writes now
             ├── Neo4jTimeoutError  the server did not answer within the deadline
             ├── Neo4jAuthError   the server refused the user name or password
             └── Neo4jServerError  it answers and cannot: read-only, disk full, broken, no memory
@@ -134,6 +135,12 @@ class Neo4jAwayError(Neo4jError):
 
 class Neo4jUnavailableError(Neo4jAwayError):
     """No Neo4j answers at the address, or the connection broke."""
+
+
+class NoLeaderError(Neo4jUnavailableError):
+    """Servers of a cluster answer, and none of them takes writes: they have no leader now."""
+
+    reason = "no server of the graph database takes writes at the moment"
 
 
 class Neo4jTimeoutError(Neo4jAwayError):

@@ -2,22 +2,28 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, LiteralString, Protocol
 
 import neo4j
+from neo4j import exceptions as driver_errors
 
 from loaders._closing import Closing
-from loaders.addresses import check_address, shown_address
+from loaders.addresses import check_address, is_routed, shown_address
 from loaders.catalogue import Query, catalogue
-from loaders.driver_errors import translated_errors
+from loaders.commits import NewestCommits
+from loaders.driver_errors import has_no_leader, translated_errors
 from loaders.errors import Neo4jError, Neo4jUnavailableError, QueryError
 from loaders.graph_map import GraphMap
 from loaders.mapped import MappedGraph
 from loaders.tracing import query_span
 
 Row = dict[str, Any]
+
+_LEADER_SECONDS = 60.0
+"""For how long a write is tried again in a cluster, which may be about to elect a leader."""
+_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Neo4jAddress:
         password: password; empty when the server asks for none.
         database: database name; None is the user's home database.
         graph: how it maps to ours, where it is the graph of somebody else.
+        commits: what reads have to see, where several servers may answer (neo4j://).
 
     Raises:
         Neo4jUnavailableError: the address is none, or a user or password may be in it.
@@ -40,12 +47,17 @@ class Neo4jAddress:
     password: str
     database: str | None = None
     graph: MappedGraph | None = None
+    commits: NewestCommits | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         try:
             check_address(self.uri)
         except ValueError as error:
             raise Neo4jUnavailableError(f"the address of Neo4j cannot be used: {error}") from None
+        if not is_routed(self.uri):
+            object.__setattr__(self, "commits", None)
+        elif self.commits is None:
+            object.__setattr__(self, "commits", NewestCommits())
 
     def __repr__(self) -> str:
         return f"Neo4jAddress(uri={self.shown!r}, user={self.user!r}, database={self.database!r})"
@@ -183,6 +195,7 @@ class Neo4jGateway(Closing):
         connect_timeout_seconds: float = 15.0,
     ) -> None:
         self.address = address
+        self._database = address.database
         self._query_timeout_seconds = query_timeout_seconds
         with translated_errors(address.shown):
             self._driver = neo4j.GraphDatabase.driver(
@@ -190,13 +203,14 @@ class Neo4jGateway(Closing):
                 auth=address.auth,
                 connection_timeout=connect_timeout_seconds,
                 connection_acquisition_timeout=connect_timeout_seconds,
-                max_transaction_retry_time=connect_timeout_seconds,
+                max_transaction_retry_time=self._retry_seconds(connect_timeout_seconds),
                 notifications_min_severity="OFF",
                 user_agent="recsvc",
             )
         try:
             with translated_errors(address.shown):
                 self._driver.verify_connectivity()
+                self._catch_up()
         except Neo4jError:
             self._driver.close()
             raise
@@ -220,15 +234,7 @@ class Neo4jGateway(Closing):
         if rows is not None:
             return rows
         if query.mode in ("schema", "autocommit"):
-            with (
-                query_span(query.name),
-                translated_errors(self.address.shown, query),
-                self._session() as session,
-            ):
-                statement = neo4j.Query(
-                    self.address.statement(query), timeout=self._query_timeout_seconds
-                )
-                return _rows(session.run(statement, checked(query, parameters)))
+            return self._run_alone(query, parameters)
 
         def work(transaction: Transaction) -> list[Row]:
             return transaction.run(query, **parameters)
@@ -278,7 +284,59 @@ class Neo4jGateway(Closing):
         return results[0]
 
     def _session(self) -> neo4j.Session:
-        return self._driver.session(database=self.address.database)
+        return self._driver.session(database=self._database, bookmark_manager=self.address.commits)
+
+    def _retry_seconds(self, connect_timeout_seconds: float) -> float:
+        return connect_timeout_seconds if self.address.commits is None else _LEADER_SECONDS
+
+    def _catch_up(self) -> None:
+        """Have what is read be no older than what the leader has now, where there is one."""
+        commits = self.address.commits
+        if commits is None or not self.address.writes:
+            return
+        before = commits.get_bookmarks()
+        try:
+            newest = self._newest_after(before)
+        except driver_errors.Neo4jError as error:
+            if "Bookmark" not in (error.code or ""):
+                return  # it does not lead, or does not let this user write
+            newest = self._newest_after(())  # it was restored, and is older than what was known
+        except driver_errors.SessionExpired as error:
+            if not has_no_leader(error):
+                raise
+            return
+        commits.update_bookmarks(before, newest)
+
+    def _newest_after(self, bookmarks: Collection[str]) -> Collection[str]:
+        """Bookmarks of what the leader has, once it has some commits.
+
+        The name of the database is noted: to ask for that of an unnamed one, the driver knows no
+        other server than the one in the address.
+        """
+        given = neo4j.Bookmarks.from_raw_values(bookmarks)
+        query = catalogue()["serve/newest_commit"]
+        with self._driver.session(database=self._database, bookmarks=given) as session:
+            result = session.run(neo4j.Query(query.text, timeout=self._query_timeout_seconds))
+            self._database = result.consume().database
+            return session.last_bookmarks().raw_values
+
+    def _run_alone(self, query: Query, parameters: Mapping[str, Any]) -> list[Row]:
+        """Run a query in no transaction of ours, again where a server of a cluster refuses it.
+
+        What was cut off is not run again: it may have been written.
+        """
+        text = neo4j.Query(self.address.statement(query), timeout=self._query_timeout_seconds)
+        given = checked(query, parameters)
+        end = time.monotonic() + self._retry_seconds(0.0)
+        while True:
+            with query_span(query.name), translated_errors(self.address.shown, query):
+                try:
+                    with self._session() as session:
+                        return _rows(session.run(text, given))
+                except (driver_errors.NotALeader, driver_errors.SessionExpired) as error:
+                    if time.monotonic() >= end or not has_no_leader(error):
+                        raise
+            time.sleep(_PAUSE_SECONDS)
 
     def _managed(
         self,

@@ -1,3 +1,3 @@
-// Waits until every index can be used, at most five minutes.
-// mode: read
+// Waits until every index can be used, at most five minutes: of a cluster, where writes are made.
+// mode: autocommit
 CALL db.awaitIndexes(300)

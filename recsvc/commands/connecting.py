@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from loaders.commits import NewestCommits
 from loaders.disk_versions import DiskVersions
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
@@ -93,13 +94,14 @@ def neo4j_address(settings: Settings, *, stopped: bool = False) -> Neo4jAddress:
         return replace(
             address, graph=mapped_graph(settings), database=mapped.database if mapped else None
         )
-    password = settings.neo4j_password
+    password, database = settings.neo4j_password, _database(settings)
     return Neo4jAddress(
         settings.neo4j_uri,
         settings.neo4j_user,
         password.get_secret_value() if password else "",
-        _database(settings),
+        database,
         mapped_graph(settings),
+        NewestCommits(settings.home / "bookmarks", f"{settings.neo4j_uri} {database or ''}"),
     )
 
 

@@ -6,8 +6,9 @@ Patterns"). The trial calls of this one are made in the background, so that no r
 them.
 
 A write has a longer deadline of its own, and one that is late says nothing of Neo4j: it may be
-large, or wait for other writers. So it does not open the circuit breaker, and where that is open
-because Neo4j is slow, and not because no connection can be had, writes are tried all the same.
+large, wait for other writers, or for a cluster to elect a leader. So it does not open the circuit
+breaker, and where that is open because Neo4j is slow, and not because no connection can be had,
+writes are tried all the same.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from loaders.errors import (
     Neo4jError,
     Neo4jTimeoutError,
     Neo4jUnavailableError,
+    NoLeaderError,
 )
 from loaders.tracing import query_span
 
@@ -126,7 +128,7 @@ class CircuitBreaker:
                 self._went_unanswered(began, late)
             raise late from None
         except _SILENT as error:
-            if not (writes and isinstance(error, Neo4jTimeoutError)):
+            if not (writes and isinstance(error, Neo4jTimeoutError | NoLeaderError)):
                 self._went_unanswered(began, error)
             raise
         self._answered = clock()

@@ -6,13 +6,14 @@ takes its place; the old one ends with the writes on it.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, LiteralString, TypeVar
 
 import neo4j
 
 from loaders.catalogue import Query, catalogue, with_one_parameter
+from loaders.errors import Neo4jError
 from loaders.gateway import Neo4jAddress, Row, checked
 from recsvc.graph.circuit_breaker import CircuitBreaker
 from recsvc.graph.read_coalescing import CoalescedReads
@@ -23,6 +24,10 @@ WRITE_SECONDS = 10.0
 _CONNECTIONS = 100
 _DELETED = "Neo.ClientError.Statement.EntityNotFound"
 _RETIRING_SECONDS = 0.05
+_RESTORED_SECONDS = 60.0
+"""After so long a leader that does not have a commit never had it: it is an older database."""
+_ALONE = 0.125
+"""Share of the deadline of a read that a follower has before the leader is asked too."""
 
 _T = TypeVar("_T")
 _Key = TypeVar("_Key")
@@ -51,6 +56,8 @@ class Sessions:
         self._writes_on = Counter[neo4j.AsyncDriver]()
         self._retiring: set[asyncio.Task[None]] = set()
         self._breaker = CircuitBreaker(address.shown, self._probe)
+        self._caught_up = 0.0
+        self._home = address.database
 
     def one_request(self) -> AbstractContextManager[None]:
         """Everything read in the block has one deadline."""
@@ -63,6 +70,7 @@ class Sessions:
 
     async def open(self) -> None:
         """Make the driver; connections are opened when they are needed."""
+        self._caught_up = self._caught_up or asyncio.get_running_loop().time()
         self._driver = neo4j.AsyncGraphDatabase.driver(
             self.address.uri,
             auth=self.address.auth,
@@ -116,6 +124,54 @@ class Sessions:
         query = catalogue()["serve/user_evidence"]
         async with self._breaker.deadline(query, self.timeout_seconds):
             await self._opened().verify_connectivity()
+        with suppress(Neo4jError):  # other servers may answer reads
+            await self._catch_up()
+
+    async def catch_up(self) -> None:
+        """Have reads see from now on what the leader of a cluster has committed until now.
+
+        The name of the database is noted: to ask for that of an unnamed one, the driver knows no
+        other server than the one in the address.
+
+        Raises:
+            Neo4jError: there is no leader, or it does not answer in time.
+        """
+        self._breaker.refuse_if_away()
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        if not (self._routed and self.address.writes):
+            return
+        before, clock = self._committed(), asyncio.get_running_loop().time
+        restored = clock() > self._caught_up + _RESTORED_SECONDS
+        bookmarks = neo4j.Bookmarks.from_raw_values(UNKNOWN if restored else before)
+
+        query = catalogue()["serve/newest_commit"]
+
+        async def nothing(session: neo4j.AsyncSession) -> None:
+            result = await session.run(neo4j.Query(query.text, timeout=self.timeout_seconds))
+            self._home = (await result.consume()).database
+            await self._note(before, session)
+
+        async with self._breaker.deadline(query, self.timeout_seconds, writes=True):
+            await self._in_session(nothing, bookmarks=bookmarks)
+        self._caught_up = clock()
+
+    @property
+    def _routed(self) -> bool:
+        """Whether one of several servers may answer."""
+        return self.address.commits is not None
+
+    def _committed(self) -> State:
+        """The bookmarks of what every read has to see; none where one server answers all."""
+        commits = self.address.commits
+        return UNKNOWN if commits is None else State(commits.get_bookmarks())
+
+    async def _note(self, before: State, session: neo4j.AsyncSession) -> None:
+        """Have every read from now on see what a session saw, which began after some commits."""
+        if (commits := self.address.commits) is not None:
+            bookmarks = (await session.last_bookmarks()).raw_values
+            await asyncio.to_thread(commits.update_bookmarks, before, bookmarks)
 
     @contextmanager
     def _kept_open(self) -> Generator[None]:
@@ -158,15 +214,48 @@ class Sessions:
                 return kept, UNKNOWN
         async with self._breaker.deadline(query, seconds):
             try:
-                return await self._read_once(query, parameters, seconds, after)
+                return await self._read(query, parameters, seconds, after)
             except (neo4j.exceptions.DriverError, neo4j.exceptions.Neo4jError) as error:
                 if not (error.is_retryable() or _was_deleted_meanwhile(error)):
                     raise
             (rows,) = await self._transact([(query, parameters)], seconds)
             return rows, UNKNOWN
 
-    async def _read_once(
+    async def _read(
         self, query: Query, parameters: Mapping[str, Any], seconds: float, after: State
+    ) -> tuple[list[Row], State]:
+        """One read: in a cluster of a follower, and of the leader too where that takes long.
+
+        The follower may be far behind, or silent. See Dean & Barroso 2013, "The Tail at Scale",
+        hedged requests.
+        """
+
+        def read(access: str) -> Coroutine[Any, Any, tuple[list[Row], State]]:
+            return self._read_once(query, parameters, seconds, after, access)
+
+        if not self._routed:
+            return await read(neo4j.READ_ACCESS)
+        follower = asyncio.create_task(read(neo4j.READ_ACCESS))
+        tasks = [follower]
+        try:
+            await asyncio.wait(tasks, timeout=seconds * _ALONE)
+            if not follower.done():
+                tasks.append(asyncio.create_task(read(neo4j.WRITE_ACCESS)))
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            answered = [task for task in tasks if task.done() and task.exception() is None]
+            return await (answered[0] if answered else follower)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read_once(
+        self,
+        query: Query,
+        parameters: Mapping[str, Any],
+        seconds: float,
+        after: State,
+        access: str,
     ) -> tuple[list[Row], State]:
         """One read without a transaction around it: half the messages, and no second try."""
 
@@ -176,10 +265,8 @@ class Sessions:
             rows = [dict(record.items()) async for record in result]
             return rows, State((await session.last_bookmarks()).raw_values)
 
-        bookmarks = neo4j.Bookmarks.from_raw_values(after)
-        return await self._in_session(
-            work, default_access_mode=neo4j.READ_ACCESS, bookmarks=bookmarks
-        )
+        bookmarks = neo4j.Bookmarks.from_raw_values(after | self._committed())
+        return await self._in_session(work, default_access_mode=access, bookmarks=bookmarks)
 
     def _text(self, query: Query) -> LiteralString:
         return with_one_parameter(self.address.statement(query))
@@ -193,7 +280,7 @@ class Sessions:
         not know it and would count the connection as in use for ever: here it is dropped.
         """
         for _ in range(_CONNECTIONS + 1):
-            async with self._opened().session(database=self.address.database, **options) as session:
+            async with self._opened().session(database=self._home, **options) as session:
                 try:
                     return await work(session)
                 except RuntimeError:
@@ -231,10 +318,18 @@ class Sessions:
                 check(answers[-1])
             return answers
 
-        async def managed(session: neo4j.AsyncSession) -> list[list[Row]]:
-            return await (session.execute_write if writing else session.execute_read)(work)
+        before = self._committed()
+        patience = {"max_transaction_retry_time": seconds / 2} if writing and self._routed else {}
 
-        return await self._in_session(managed)
+        async def managed(session: neo4j.AsyncSession) -> list[list[Row]]:
+            if not writing:
+                return await session.execute_read(work)
+            answers = await session.execute_write(work)
+            await self._note(before, session)  # and nobody has heard of it yet
+            return answers
+
+        bookmarks = neo4j.Bookmarks.from_raw_values(before)
+        return await self._in_session(managed, bookmarks=bookmarks, **patience)
 
 
 def _was_deleted_meanwhile(

@@ -22,6 +22,7 @@ from loaders.errors import (
     Neo4jError,
     Neo4jServerError,
     Neo4jUnavailableError,
+    NoLeaderError,
     QueryError,
 )
 from loaders.gateway import Row, checked, taken
@@ -180,7 +181,7 @@ class Transport(Sessions):
         try:
             async with self._breaker.deadline(query, self.timeout_seconds, writes=True):
                 await self._in_session(undone)
-        except Neo4jServerError as error:
+        except (Neo4jServerError, NoLeaderError) as error:
             self._refusal = self.write_trouble = error.reason
         else:
             if self.write_trouble == self._refusal:

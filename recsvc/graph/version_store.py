@@ -1,5 +1,6 @@
 """The versions that Neo4j holds, and the arrays of them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from loaders.parts import Part, PartName
 from loaders.stored_json import json_object
 from recsvc.errors import SnapshotError
 from recsvc.graph.json_values import is_time, json_value
-from recsvc.graph.rows import ActiveVersion, active_version
+from recsvc.graph.rows import UNKNOWN, ActiveVersion, active_version
 from recsvc.graph.transport import Transport
 
 _JSON = ("options", "metrics", "signal_metrics")
@@ -21,8 +22,15 @@ class VersionStore(Transport):
     """Reads versions."""
 
     async def active_versions(self) -> dict[str, ActiveVersion]:
-        """The active version of every model, by name."""
-        rows = await self._run(catalogue()["serve/active_versions"])
+        """The active version of every model, by name.
+
+        In a cluster all later reads see what is stored of them, whichever server answers.
+        """
+        before = self._committed()
+        query = catalogue()["serve/active_versions"]
+        rows, state = await self._run_after(query, {}, UNKNOWN, self.timeout_seconds)
+        if (commits := self.address.commits) is not None:
+            await asyncio.to_thread(commits.update_bookmarks, before, state)
         return {row["model"]: active_version(row) for row in rows}
 
     async def versions(self) -> list[Row]:

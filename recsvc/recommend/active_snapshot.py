@@ -129,6 +129,7 @@ class ActiveSnapshot:
 
         While Neo4j is away the version on disk serves that was served last.
         """
+        await self._catch_up()
         try:
             await self.reload()
         except Neo4jError as error:
@@ -152,6 +153,7 @@ class ActiveSnapshot:
         while True:
             seconds = _WATCH_SECONDS
             await self._warm_up()
+            await self._catch_up()
             try:
                 await self.reload()
                 self._look_ahead()
@@ -164,6 +166,10 @@ class ActiveSnapshot:
             with contextlib.suppress(Neo4jError):  # it is looked at again soon
                 await self._store.look_at_schema(self.active.values())
             await asyncio.sleep(seconds)
+
+    async def _catch_up(self) -> None:
+        with contextlib.suppress(Neo4jError):  # it is asked again soon; other servers answer reads
+            await self._store.catch_up()
 
     async def _try_to_write(self) -> None:
         with contextlib.suppress(Neo4jError):  # it is asked again soon

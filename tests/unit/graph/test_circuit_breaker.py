@@ -7,7 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from loaders.catalogue import Query, catalogue
-from loaders.errors import Neo4jServerError, Neo4jTimeoutError, Neo4jUnavailableError
+from loaders.errors import (
+    Neo4jServerError,
+    Neo4jTimeoutError,
+    Neo4jUnavailableError,
+    NoLeaderError,
+)
 from recsvc.graph import circuit_breaker
 from recsvc.graph.circuit_breaker import CircuitBreaker
 
@@ -141,6 +146,14 @@ async def test_a_broken_connection_counts_too_and_a_probe_outlives_the_request(
     await asyncio.sleep(0.25)
     await server.read()
     assert server.probes == 1
+
+
+async def test_a_cluster_without_a_leader_is_not_away(server: Server) -> None:
+    with pytest.raises(NoLeaderError):
+        async with server.breaker.deadline(QUERY, 0.05, writes=True):
+            raise NoLeaderError("none of them takes writes")
+    await server.read()
+    assert server.probes == 0
 
 
 async def test_a_late_write_says_nothing_of_neo4j(server: Server) -> None:
