@@ -17,7 +17,15 @@ process from Neo4j's Maven artifacts (`deploy/neo4j/pom.xml`). Everything it kee
         lock           held while a command starts or stops the server
 """
 
-from loaders.local_neo4j._copy import GraphCopy, accounts_changed, copy_graph, forget_data
+from loaders.local_neo4j._copy import (
+    GraphCopy,
+    accounts_changed,
+    copy_graph,
+    dump_file,
+    dump_graph,
+    forget_data,
+    load_graph,
+)
 from loaders.local_neo4j._local import LocalNeo4j
 from loaders.local_neo4j._options import LocalNeo4jOptions, free_port_after
 from loaders.local_neo4j._scratch import scratch_server
@@ -32,8 +40,11 @@ __all__ = [
     "LocalNeo4jStatus",
     "accounts_changed",
     "copy_graph",
+    "dump_file",
+    "dump_graph",
     "forget_data",
     "free_port_after",
+    "load_graph",
     "neo4j_versions",
     "scratch_server",
 ]

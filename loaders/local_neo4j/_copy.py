@@ -10,7 +10,7 @@ from loaders.catalogue import Query
 from loaders.errors import LocalNeo4jError, Neo4jAuthError
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j._command import CommandResult, Progress
-from loaders.local_neo4j._local import LocalNeo4j
+from loaders.local_neo4j._local import Administer, LocalNeo4j
 from loaders.local_neo4j._options import check_disk
 
 _DATABASE = "neo4j"
@@ -58,11 +58,6 @@ def copy_graph(
             again if it did.
     """
     _require_copy(target)
-    if not source.has_data:
-        raise LocalNeo4jError(
-            f"no graph in {source.folder} to copy: start it with `recsvc db up` and load one with "
-            "`recsvc ingest`"
-        )
     home = target.folder.parent
     target.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_disk(home, 2 * _stored_bytes(source) // _MEBIBYTE + 64)
@@ -70,20 +65,62 @@ def copy_graph(
     for leftover in home.glob(f"{_DUMP}*"):  # of a command that was killed
         shutil.rmtree(leftover)
     with tempfile.TemporaryDirectory(prefix=_DUMP, dir=home) as folder:
-        files, running = Path(folder), source.status().running
-        start = time.monotonic()
-        with source.stopped(progress) as administer:
-            progress("dumping the graph")
-            _require(administer(("dump", _DATABASE, "--to-path=."), files), "dump")
-        away = time.monotonic() - start if running else 0.0
+        away = dump_graph(source, Path(folder), progress)
         start = time.monotonic()
         with target.stopped(progress) as administer:
             progress("loading the copy")
             forget_data(target)
-            told = ("load", _DATABASE, "--from-path=.", "--overwrite-destination=true")
-            _require(administer(told, files), "load")
-        size = (files / f"{_DATABASE}.dump").stat().st_size
+            _load(administer, Path(folder))
+        size = dump_file(Path(folder)).stat().st_size
     return GraphCopy(away, time.monotonic() - start, size, _stored_bytes(target))
+
+
+def dump_file(folder: Path) -> Path:
+    """The file that `dump_graph` writes."""
+    return folder / f"{_DATABASE}.dump"
+
+
+def dump_graph(
+    source: LocalNeo4j, folder: Path, progress: Progress = lambda _message: None
+) -> float:
+    """Write the graph into a file of a folder.
+
+    Community Edition dumps a database only while its server is stopped.
+
+    Returns:
+        For how many seconds the server was away; 0 where it did not run.
+
+    Raises:
+        LocalNeo4jError: there is nothing to dump, or a step failed; `source` runs again if it did.
+    """
+    if not source.has_data:
+        raise LocalNeo4jError(
+            f"no graph in {source.folder} to copy: start it with `recsvc db up` and load one with "
+            "`recsvc ingest`"
+        )
+    start, running = time.monotonic(), source.status().running
+    with source.stopped(progress) as administer:
+        progress("dumping the graph")
+        _require(administer(("dump", _DATABASE, "--to-path=."), folder), "dump")
+    return time.monotonic() - start if running else 0.0
+
+
+def load_graph(
+    target: LocalNeo4j, folder: Path, progress: Progress = lambda _message: None
+) -> None:
+    """Put the graph of a dump in the place of the one that is there. Its accounts stay.
+
+    Raises:
+        LocalNeo4jError: a step failed; what was there before may be gone.
+    """
+    with target.stopped(progress) as administer:
+        progress("loading the graph")
+        _load(administer, folder)
+
+
+def _load(administer: Administer, folder: Path) -> None:
+    told = ("load", _DATABASE, "--from-path=.", "--overwrite-destination=true")
+    _require(administer(told, folder), "load")
 
 
 def accounts_changed(server: LocalNeo4j) -> bool:

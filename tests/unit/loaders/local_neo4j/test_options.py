@@ -21,8 +21,11 @@ class TestPublicSurface:
             "LocalNeo4jStatus",
             "accounts_changed",
             "copy_graph",
+            "dump_file",
+            "dump_graph",
             "forget_data",
             "free_port_after",
+            "load_graph",
             "neo4j_versions",
             "scratch_server",
         ]
