@@ -9,6 +9,8 @@ from typing import Any, Literal
 import orjson
 from typing_extensions import TypedDict
 
+from recsvc.evidence import EvidenceNode, LiveRows
+
 ExplainLevel = Literal["none", "summary", "full"]
 
 
@@ -132,6 +134,25 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """What the scores of an answer can be made again from, see `recsvc.recommend.proof`.
+
+    Attributes:
+        version: of the blend.
+        sha256: of its stored arrays; None where Neo4j was away and nobody could tell.
+        weights: λ of each signal that counts, and of `base`.
+        evidence: all of it, with its weights.
+        live: rows that were read in the place of stored ones; None where none were.
+    """
+
+    version: int
+    sha256: str | None
+    weights: dict[str, float]
+    evidence: tuple[EvidenceNode, ...]
+    live: LiveRows | None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A list of recommendations.
 
@@ -139,8 +160,8 @@ class Answer:
     `short` says why there are fewer than k items; it is left out where there are k.
     `source` is not written; it is None where no user's evidence was read. `recommendation_id`
     names a list that was made for somebody, see `recsvc.outcomes.recommendation_id`.
-    `scenario` is left out where the list was made without one, and `variant` where no experiment
-    runs.
+    `scenario` is left out where the list was made without one, `variant` where no experiment
+    runs, and `proof` where nobody asked for one.
     """
 
     request_id: str
@@ -156,6 +177,7 @@ class Answer:
     short: str | None = None
     scenario: ScenarioUsed | None = None
     variant: VariantUsed | None = None
+    proof: Proof | None = None
 
     def with_unknown(self, unknown: tuple[str, ...]) -> "Answer":
         """The same with what the request named and is nowhere: anybody may bring it."""
@@ -197,6 +219,8 @@ def writable(answer: Answer | SimilarAnswer) -> dict[str, Any]:
         del document["source"], document["items"]  # the items come last
         if answer.variant is None:
             del document["variant"]
+        if answer.proof is None:
+            del document["proof"]
         named = document.pop("recommendation_id")
         if named is not None:
             document = {"request_id": answer.request_id, "recommendation_id": named} | document

@@ -19,6 +19,7 @@ from recsvc.commands import (
     analyst,
     answers,
     attach,
+    backup,
     data,
     database,
     demo,
@@ -94,6 +95,9 @@ lists.command(name="try")(scenarios.try_)
 lists.command()(scenarios.rollback)
 lists.command()(scenarios.delete)
 
+app.command()(backup.backup)
+app.command()(backup.restore)
+
 # A graph of somebody else, tables → graph → arrays.
 app.command()(attach.attach)
 app.command()(attach.detach)
@@ -117,6 +121,8 @@ app.command()(answers.recommend)
 app.command()(answers.home)
 app.command()(answers.explain)
 app.command()(answers.recourse)
+app.command()(answers.item_recourse)
+app.command()(answers.verify)
 app.command()(answers.similar)
 app.command()(exposure.exposure)
 app.command()(answers.batch_recommend)
@@ -124,6 +130,7 @@ app.command()(answers.serve)
 app.command()(agents.mcp)
 
 app.command()(data.retract)
+app.command()(data.export_user)
 app.command()(data.delete_user)
 app.command()(doctor.doctor)
 

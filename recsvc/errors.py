@@ -82,6 +82,14 @@ class RecommendationIdError(RecsvcError):
         self.field = field
 
 
+class BackupError(RecsvcError):
+    """A backup cannot be made or put back."""
+
+
+class ProofError(RecsvcError):
+    """What an answer states as its proof cannot be one."""
+
+
 class TrainingError(RecsvcError):
     """A model cannot be fitted on this data, or its loss is no longer finite."""
 

@@ -20,6 +20,9 @@ EvidenceMatrices = Mapping[EvidenceKind | Literal["since"], sp.csr_matrix]
 """The evidence of many users: weights by kind, [users, evidence nodes of that kind], and beside the
 items `since`: 1 + `EvidenceNode.since` of each of them, nothing where no time is known."""
 
+Strengths = Mapping[str, tuple[Sequence[str], Sequence[float]]]
+"""By evidence node: items, and the strength of each."""
+
 _SECONDS_PER_DAY = 86_400.0
 _MOST_HALF_LIVES = 40.0
 
@@ -72,6 +75,21 @@ class Evidence:
             np.array(position, np.int64), np.array(row, np.int64), np.array(weight, np.float64),
             np.array(since, np.float64),
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRows:
+    """The rows of some evidence as they are now.
+
+    Attributes:
+        followed: the users that the asker follows.
+        changed: by kind, of which evidence rows were read.
+        strengths: by signal, what was read.
+    """
+
+    followed: tuple[str, ...]
+    changed: dict[EvidenceKind, list[str]]
+    strengths: dict[str, Strengths]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

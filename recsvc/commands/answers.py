@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import structlog
 import typer
 
-from loaders.files import held_folder
-from recsvc.answer import SimilarAnswer, as_document, explanation_document
+from loaders.files import held_folder, write_bytes
+from recsvc.answer import Proof, SimilarAnswer, as_document, explanation_document
 from recsvc.commands import console
 from recsvc.commands._shared import (
     AsJson,
@@ -36,13 +36,15 @@ from recsvc.commands.connecting import (
     open_write_counters,
     with_engine,
 )
-from recsvc.errors import FOLDER_ERRNOS, SettingsError
+from recsvc.errors import FOLDER_ERRNOS, ProofError, SettingsError
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.home import home_document
+from recsvc.recommend.item_recourse import ItemRecourse, item_recourse_document
+from recsvc.recommend.proof import MOST_PROOF_BYTES, Verified, told_answer
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.recourse import Recourse, recourse_document
 from recsvc.recommend.write_counters import WriteCounters
-from recsvc.service.answer_cache import AnswerCache
+from recsvc.service.answer_cache import AnswerCache, answer_json
 from recsvc.service.keys import key_file, key_ring
 from recsvc.settings import Settings, load_settings
 from recsvc.tracing import start_tracing, tracer_provider
@@ -59,6 +61,7 @@ _IDLE_SECONDS = 75
 Were it closed first here, that could meet a request that was just sent."""
 
 _FILE_ITEMS = 20
+_MOST_TOLD = 20
 
 _log = structlog.get_logger()
 
@@ -74,16 +77,84 @@ def recommend(
     k: Annotated[int | None, typer.Option("-k", min=1, max=500, help="How many; 10.")] = None,
     scenario: ScenarioOption = None,
     as_json: AsJson = False,
+    proof: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the answer in full as JSON, which `recsvc verify` makes again.",
+            callback=file_to_write(".json"),
+        ),
+    ] = None,
 ) -> None:
     """The best items for a user, and why."""
     query = RecommendationQuery(scenario=scenario)
+    if proof is not None:
+        query = dataclasses.replace(query, explain="full", proof=True)
     if k is not None:
         query = dataclasses.replace(query, k=k, stated=frozenset({"k"}))
     answer = with_engine(load_settings(), lambda engine: engine.recommend(user, query))
+    if proof is not None:
+        write_bytes(proof, answer_json(answer))
     if as_json:
         console.print_json(as_document(answer))
     else:
         console.print_answer(answer)
+
+
+def item_recourse(
+    item: str,
+    users: Annotated[int, typer.Option(min=1, max=50, help="How many users are looked at.")] = 20,
+    k: Count = 10,
+    event: Annotated[str, typer.Option(help="The kind of event that is added.")] = "interaction",
+    as_json: AsJson = False,
+) -> None:
+    """What many users would have to do for an item to come into their lists."""
+    found = with_engine(load_settings(), lambda engine: engine.item_recourse(item, users, k, event))
+    if as_json:
+        console.print_json(item_recourse_document(found))
+    else:
+        console.print_line(_item_recourse_text(found))
+
+
+def _item_recourse_text(found: ItemRecourse) -> str:
+    lines = [f"{found.users} users were looked at; {found.listed} have it among their {found.k}"]
+    lines += [f"{number} would with {size} more" for size, number in found.sizes.items()]
+    lines += [f"{found.not_found} would with nothing that was found"] * (found.not_found > 0)
+    lines += [f"{found.never} cannot get it"] * (found.never > 0)
+    lines += [f"  {node.title or node.id} is in {number} of these" for node, number in found.items]
+    return "\n".join(lines)
+
+
+def verify(
+    answer: Annotated[
+        Path, typer.Argument(help="File of an answer with a proof; - for standard input.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make the scores of an answer again, from the stored arrays that its proof names."""
+    with sys.stdin.buffer if str(answer) == "-" else answer.open("rb") as file:
+        told = told_answer(file.read(MOST_PROOF_BYTES + 1))
+    found = with_engine(load_settings(), lambda engine: engine.verify(told.proof, told.items))
+    if as_json:
+        console.print_json(dataclasses.asdict(found))
+    elif not found.wrong:
+        console.print_line(_verified_text(told.proof, found))
+    if found.wrong:
+        raise ProofError(f"{len(found.wrong)} do not hold:\n" + "\n".join(found.wrong[:_MOST_TOLD]))
+
+
+def _verified_text(proof: Proof, found: Verified) -> str:
+    same = "to the last bit"
+    if found.off:
+        same = f"up to {found.off:.1g} of their size, as another kind of processor rounds"
+    lines = [
+        f"{found.numbers} numbers of {found.items} items are what version {proof.version} gives, "
+        f"{same}"
+    ]
+    if found.weights:
+        lines.append(f"chosen by the request, not by the version: λ of {', '.join(found.weights)}")
+    if found.after:
+        lines.append(f"taken as stated, added after the blend: {', '.join(found.after)}")
+    return "\n".join(lines)
 
 
 def home(user: str, as_json: AsJson = False) -> None:

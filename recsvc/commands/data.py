@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from loaders.errors import RejectedRowsError, TableError
+from loaders.files import write_bytes
 from loaders.local_neo4j import LocalNeo4j
 from recsvc.commands import console
 from recsvc.commands._shared import (
@@ -19,7 +20,12 @@ from recsvc.commands._shared import (
     rejects_file,
     say_unknown_kinds,
 )
-from recsvc.commands.connecting import local_neo4j, open_gateway, open_writing_gateway
+from recsvc.commands.connecting import (
+    local_neo4j,
+    open_gateway,
+    open_writing_gateway,
+    with_engine,
+)
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, unknown_kinds
 from recsvc.graph.store import take_back
@@ -28,6 +34,7 @@ from recsvc.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from loaders.ingest import IngestReport
+    from recsvc.recommend.engine import Engine
 
 _MOST_REASONS = 20
 _TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -278,6 +285,26 @@ def report(
         return
     console.print_sections(parts)
     console.say(f"the same with plots: {out}" if out else "the same with plots: --out FILE")
+
+
+def export_user(
+    user: Annotated[str, typer.Argument(help="Id of the user.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write: .json. Else stdout.", callback=file_to_write(".json")),
+    ] = None,
+) -> None:
+    """All that is known of and derived from a user, as one JSON document."""
+
+    async def collected(engine: "Engine") -> bytes:
+        return b"".join([part async for part in await engine.export(user)])
+
+    document = with_engine(load_settings(), collected)
+    if out is None:
+        console.print_line(document.decode())
+    else:
+        write_bytes(out, document)
+        console.say(f"what is known of user {user} is in {out}")
 
 
 def delete_user(

@@ -17,6 +17,7 @@ from loaders.schema import missing
 from recsvc.errors import NotFoundError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
 from recsvc.graph.experiment_store import ExperimentStore
+from recsvc.graph.export_store import ExportStore
 from recsvc.graph.fulltext_query import signs_query, words_query
 from recsvc.graph.json_values import json_value
 from recsvc.graph.known_items import KnownItems
@@ -50,7 +51,7 @@ Step = tuple[str, Mapping[str, Any]]
 _NAMED: Mapping[EvidenceKind, str] = {"user": "name", "item": "title", "category": "name"}
 
 
-class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore):
+class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore, ExportStore):
     """What is read and written, query by query.
 
     Attributes:

@@ -10,6 +10,7 @@ import contextlib
 import shutil
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,8 @@ class ActiveSnapshot:
         if sha256 == self._sha256:
             return self.snapshot
         if self._other is None or self._other[0] != sha256:
-            self._other = sha256, await self._unpacked(version, sha256)
+            other = await self._unpacked(version, sha256)
+            self._other = sha256, replace(other, sha256=sha256)
         return self._other[1]
 
     async def start(self) -> None:
@@ -241,6 +243,7 @@ class ActiveSnapshot:
         except SnapshotError:
             await self._keep_known()
             raise
+        snapshot = replace(snapshot, sha256=sha256)
         self._serve(await asyncio.to_thread(snapshot.with_bounds), name, sha256)
         folders.note_served(self._folder / name)
         _log.info("snapshot loaded", versions=dict(snapshot.versions))

@@ -42,6 +42,7 @@ from recsvc.recommend.live_truth import (
     settle_rules,
     why_short,
 )
+from recsvc.recommend.proof import with_proof
 from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.ruled_list import RuledListing
 from recsvc.recommend.tried_out import Tried
@@ -68,9 +69,9 @@ class Answers:
         do = partial(WORKSHOP.do, listing.asker.is_large(listing.query))
         if isinstance(listing, RuledListing):
             if await settle_rules(self._store, listing, do):
-                return await self._ruled(listing, started)
+                return with_proof(await self._ruled(listing, started), listing)
             listing = await do(listing.without_rules)
-        return await self._plain(listing, started)
+        return with_proof(await self._plain(listing, started), listing)
 
     async def of_item(self, listing: Listing, item_id: str, started: float) -> Answer:
         """The answer that shows one item, and its place in a list.

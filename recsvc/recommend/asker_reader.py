@@ -12,7 +12,7 @@ from recsvc.graph.rows import StoredUser
 from recsvc.graph.store import Store
 from recsvc.outcomes.fatigue import Shown, shown_items
 from recsvc.outcomes.outcome import SHOWN
-from recsvc.recommend.fresh_rows import by_anybody, with_live_rows
+from recsvc.recommend.fresh_rows import by_anybody, read_live_rows, with_live_rows
 from recsvc.recommend.query import MOST_UNKNOWN, Asker, EvidenceKey, stored_asker
 from recsvc.settings import EventSettings, OutcomeSettings
 from recsvc.snapshot.arrays import Snapshot
@@ -94,11 +94,12 @@ class AskerReader:
         asker = stored_asker(user_id, stored, self._events, limit=self._limit)
         asker = replace(asker, shown=shown) if shown else asker
         try:
-            live = await with_live_rows(self._store, snapshot, counts, asker.evidence)
+            rows = await read_live_rows(self._store, snapshot, counts, asker.evidence)
         except Neo4jAwayError:
             return replace(asker, degraded=("live evidence",)), snapshot
+        live = with_live_rows(snapshot, asker.evidence, rows)
         source = asker.source and replace(asker.source, anybody=by_anybody(snapshot, live))
-        return replace(asker, source=source), live
+        return replace(asker, source=source, live=rows), live
 
     async def unknown(self, named: Sequence[EvidenceKey], snapshot: Snapshot) -> tuple[str, ...]:
         """What a request names and is nowhere, as far as the graph can be asked."""

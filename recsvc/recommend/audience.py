@@ -70,7 +70,7 @@ async def audience(
         raise NotFoundError(f"no item {item_id!r} in the graph")
     drawn, likely, outcomes = await asyncio.gather(
         store.sample_users(users),
-        _likely_users(engine, store, item_id),
+        likely_users(engine, store, item_id, _LIKELY_USERS),
         store.item_outcomes(item_id, datetime.now(UTC) - timedelta(days=days)),
     )
 
@@ -97,10 +97,10 @@ async def audience(
     )
 
 
-async def _likely_users(engine: "Engine", store: Store, item_id: str) -> list[str]:
+async def likely_users(engine: "Engine", store: Store, item_id: str, limit: int) -> list[str]:
     """Users without an item who have most of those like it; none where no model has vectors."""
     try:
         similar = await engine.similar_items(item_id, _NEIGHBOURS, None)
     except NotFoundError:
         return []
-    return await store.likely_users(item_id, [each.id for each in similar.items], _LIKELY_USERS)
+    return await store.likely_users(item_id, [each.id for each in similar.items], limit)

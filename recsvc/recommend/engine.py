@@ -7,14 +7,14 @@ When Neo4j does not answer in time the answer still comes, and `degraded` names 
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from loaders.errors import Neo4jAwayError
 from loaders.gateway import Row
-from recsvc.answer import Answer, SimilarAnswer
+from recsvc.answer import Answer, Proof, RankedItem, SimilarAnswer
 from recsvc.errors import NotFoundError
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import EvidenceKind
@@ -31,6 +31,7 @@ from recsvc.recommend.audience import Audience, audience
 from recsvc.recommend.estimates import Estimates, estimate
 from recsvc.recommend.experiments import Experiments
 from recsvc.recommend.exploring import Explorations
+from recsvc.recommend.export import export
 from recsvc.recommend.exposure import (
     MeasuredExposure,
     exposure_of_answers,
@@ -38,8 +39,10 @@ from recsvc.recommend.exposure import (
 )
 from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
 from recsvc.recommend.home import Home, home
+from recsvc.recommend.item_recourse import ItemRecourse, item_recourse
 from recsvc.recommend.live_truth import live_scope, live_titles, snapshot_now
 from recsvc.recommend.many_users import AskedAlike, answer_each
+from recsvc.recommend.proof import Verified, verify
 from recsvc.recommend.query import (
     Asker,
     EvidenceKey,
@@ -297,6 +300,10 @@ class Engine:
         snapshot, asked = await self._queries.resolve(query, query)
         return await self._recourse.find(user_id, item_id, event, asked, snapshot)
 
+    async def item_recourse(self, item_id: str, users: int, k: int, event: str) -> ItemRecourse:
+        """See `recsvc.recommend.item_recourse.item_recourse`."""
+        return await item_recourse(self, self._store, item_id, users, k, event)
+
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         """See `recsvc.recommend.similar.similar_items`."""
         name = embedding_model(self.snapshot, model)
@@ -357,6 +364,14 @@ class Engine:
     async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
         """See `recsvc.graph.store.Store.node`."""
         return await self._store.node(kind, node_id)
+
+    async def verify(self, proof: Proof, items: Sequence[RankedItem]) -> Verified:
+        """See `recsvc.recommend.proof.verify`."""
+        return verify(await self._serving.version(proof.version), proof, items)
+
+    async def export(self, user_id: str) -> AsyncIterator[bytes]:
+        """See `recsvc.recommend.export.export`."""
+        return await export(self, self._store, user_id)
 
     async def delete(self, kind: EvidenceKind, node_id: str) -> None:
         """Delete a node and everything derived from it; all is done when this returns.

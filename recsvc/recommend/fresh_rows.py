@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from loaders.types import IdMap
-from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind
+from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind, LiveRows, Strengths
 from recsvc.graph.store import Store
 from recsvc.signals import Signal
 from recsvc.snapshot.arrays import Snapshot
@@ -24,14 +24,11 @@ _MOST_CHANGED = 100
 _OF_ONE_USER = frozenset({"followed_user_item"})
 """Meta-paths whose rows nobody changes but the user they begin at."""
 
-Strengths = Mapping[str, tuple[Sequence[str], Sequence[float]]]
-"""By evidence node: items, and the strength of each."""
 
-
-async def with_live_rows(
+async def read_live_rows(
     store: Store, snapshot: Snapshot, counts: Mapping[str, int], evidence: Evidence
-) -> Snapshot:
-    """The snapshot with the rows of the evidence as they are now.
+) -> LiveRows | None:
+    """The rows of the evidence that are others by now; None where there are none.
 
     The meta-paths are run again for followed users whose number of interactions is another one
     than at the refresh, and for all evidence that was not there then, or that nobody had. Such an
@@ -46,10 +43,7 @@ async def with_live_rows(
     Raises:
         Neo4jError: the graph cannot be read in time.
     """
-    own: dict[EvidenceKind, list[str]] = {
-        k: [n.id for n in evidence.nodes if n.kind == k] for k in EVIDENCE_KINDS
-    }
-    own["user"] = list(counts)
+    own = _own(evidence, [*counts])
     changed = _changed(snapshot, own, counts)
     affected = [
         signal
@@ -57,22 +51,46 @@ async def with_live_rows(
         if changed[signal.kind] and (signal.by_two_steps or store.has_metapath(signal.name))
     ]
     if not affected:
-        return snapshot
+        return None
     paths = [signal for signal in affected if not signal.by_two_steps]
     steps, *strengths = await asyncio.gather(
         _steps(store, snapshot, changed["item"] if len(paths) < len(affected) else []),
         *(store.metapath(path.name, changed[path.kind], snapshot.kinds) for path in paths),
     )
     of_path = {path.name: rows for path, rows in zip(paths, strengths, strict=True)}
-    live: dict[str, Signal] = {
-        signal.name: _with_rows(
-            signal, snapshot, own[signal.kind], set(changed[signal.kind]),
-            of_path.get(signal.name, steps),
+    by_signal = {signal.name: of_path.get(signal.name, steps) for signal in affected}
+    return LiveRows(tuple(counts), changed, by_signal)
+
+
+def with_live_rows(snapshot: Snapshot, evidence: Evidence, live: LiveRows | None) -> Snapshot:
+    """The snapshot with the rows of the evidence as they are now.
+
+    Args:
+        snapshot: as at the refresh.
+        evidence: of the user who asks.
+        live: see `read_live_rows`.
+    """
+    if live is None:
+        return snapshot
+    own = _own(evidence, live.followed)
+    signals = tuple(
+        _with_rows(
+            signal, snapshot, own[signal.kind], set(live.changed[signal.kind]),
+            live.strengths[signal.name],
         )
-        for signal in affected
-    }  # fmt: skip
-    signals = tuple(live.get(signal.name, signal) for signal in snapshot.blend.signals)
+        if signal.name in live.strengths
+        else signal
+        for signal in snapshot.blend.signals
+    )  # fmt: skip
     return replace(snapshot, blend=replace(snapshot.blend, signals=signals))
+
+
+def _own(evidence: Evidence, followed: Sequence[str]) -> dict[EvidenceKind, Sequence[str]]:
+    """The ids of the evidence by kind, of all users that are followed."""
+    own: dict[EvidenceKind, Sequence[str]] = {
+        k: [n.id for n in evidence.nodes if n.kind == k] for k in EVIDENCE_KINDS
+    }
+    return {**own, "user": followed}
 
 
 def by_anybody(stored: Snapshot, live: Snapshot) -> bool:

@@ -8,7 +8,14 @@ from typing import Final
 
 from recsvc.answer import ExplainLevel, NodeRef, Source, VariantUsed
 from recsvc.errors import TooMuchError
-from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, hidden_items, item_evidence
+from recsvc.evidence import (
+    Evidence,
+    EvidenceKind,
+    EvidenceNode,
+    LiveRows,
+    hidden_items,
+    item_evidence,
+)
 from recsvc.graph.rows import UNKNOWN, State, StoredUser
 from recsvc.outcomes.fatigue import Shown
 from recsvc.scenarios.document import Scenario
@@ -53,6 +60,7 @@ class RecommendationQuery:
             scenario may try something out.
         variant: of the experiment that it is answered under.
         recommendation_id: of an earlier answer: the places of exploration are drawn as for it.
+        proof: whether the answer carries what its scores can be made again from.
     """
 
     k: int = 10
@@ -69,6 +77,7 @@ class RecommendationQuery:
     in_experiments: bool = True
     variant: VariantUsed | None = None
     recommendation_id: str | None = None
+    proof: bool = False
 
     def under(self, scenario: Scenario) -> "RecommendationQuery":
         """The same with what a scenario says and the caller does not."""
@@ -122,6 +131,7 @@ class Asker:
         source: whose evidence it is; None where none was read.
         state: of the graph when the evidence had been read.
         shown: by item, how it was shown to them lately; empty where nothing fades.
+        live: what was read in the place of stored rows; None where nothing was.
     """
 
     user_id: str | None
@@ -131,6 +141,7 @@ class Asker:
     source: Source | None = None
     state: State = UNKNOWN
     shown: Mapping[str, Shown] = field(default_factory=dict[str, Shown])
+    live: LiveRows | None = None
 
     @cached_property
     def nodes(self) -> tuple[NodeRef, ...]:

@@ -43,8 +43,14 @@ def needed_scope(method: str, path: str) -> KeyScope | None:
     return KeyScope.READ if reads else KeyScope.WRITE
 
 
+def administers(method: str, path: str) -> bool:
+    """Whether a request changes what only a key for administration may."""
+    changes = method not in _CHANGES_NOTHING
+    return changes and needed_scope(method, path) is KeyScope.ADMIN
+
+
 def key_name(scope: Scope) -> str | None:
-    """Whose key a request was allowed by."""
+    """Whose key a request came with."""
     return scope.get(_NAME)
 
 
@@ -96,9 +102,9 @@ class Allowed:
         if key is None and self._keys.needed:
             return _unknown(scope, shown)
         if key is not None:
+            scope[_NAME] = key.name
             if not key.scope.covers(wanted):
                 return _too_narrow(scope, key, wanted)
-            scope[_NAME] = key.name
         return None
 
     async def _counted(self, scope: Scope, send: Send, most: int) -> tuple[Response | None, Send]:

@@ -51,6 +51,7 @@ from recsvc.service.routes import (
     audience,
     events,
     experiments,
+    export,
     exposure,
     follows,
     health,
@@ -60,6 +61,7 @@ from recsvc.service.routes import (
     outcomes,
     page,
     recommendations,
+    recourse,
     scenarios,
     search,
     similar,
@@ -194,7 +196,7 @@ def _routes() -> list[BaseRoute]:
     """Those of all modules, made once in a process, and before the first request wants one."""
     routed = (
         recommendations, search, similar, events, outcomes, experiments, exposure, audience, nodes,
-        follows, models, runs, scenarios, home,
+        follows, models, runs, scenarios, home, export, recourse,
     )  # fmt: skip
     router = APIRouter(dependencies=_OF_ALL, generate_unique_id_function=_operation_id)
     for module in routed:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from recsvc.answer import Proof
 from recsvc.service.schemas import Count, Document
 
 
@@ -171,6 +172,8 @@ class RecommendationsDocument(_Answered):
     """Names this list; `POST /v1/outcomes` and `POST /v1/events` take it. It says who was answered
     and is signed: it can be read, and not be changed."""
     k: Count
+    proof: Proof | None = None
+    """What `recsvc verify` makes the scores again from. Only with `proof=true`."""
     items: list[RankedItemDocument]
     short: str | None = None
     """Why there are fewer than `k` items; absent where there are `k`."""
@@ -219,27 +222,6 @@ class BatchDocument(Document):
 
 class ExplainedItemDocument(_Answered, RankedItemDocument):
     """One item with its full explanation; `rank` is the one it has or would have."""
-
-
-class RecourseDocument(Document):
-    """The smallest added evidence that brings an item into a user's list."""
-
-    user_id: str
-    item_id: str
-    k: int
-    event: str
-    """The kind of event that each item is added by."""
-    versions: dict[str, int]
-    rank: Annotated[int, Field(ge=1)] | None
-    """Place of the item in the list now; null where it is not in the list."""
-    added: list[NodeDocument] | None
-    """The items to add, none where it is in the list now; null where no set was found."""
-    rank_then: Annotated[int, Field(ge=1)] | None
-    """Its place with them."""
-    certain: bool
-    """That no smaller set does it; where none was found, that none of one or two items does."""
-    reason: str | None
-    """Why nothing can bring it into the list; null where something may."""
 
 
 class SimilarNodeDocument(Document):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import structlog
 from prometheus_client import (
@@ -33,7 +34,7 @@ from recsvc.answer import Answer, VariantUsed
 from recsvc.json_log import configure_json_log
 from recsvc.outcomes.outcome import metric_kind
 from recsvc.recommend.answers import request_id_var
-from recsvc.service.allowed import key_name
+from recsvc.service.allowed import administers, key_name
 from recsvc.service.problems import problem
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ _ANSWERS = ("/v1/", "/health/", "/metrics")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE = "none"
 _MOST_VARIANTS = 200
+_MOST_OF_A_PATH = 500
 """Variants that a process counts by name, those of all experiments that it ever knew together."""
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -247,15 +249,14 @@ class Observed:
         route, method = _route(scope), _method(scope)
         self._metrics.observe_request(route, method, status, seconds)
         name = key_name(scope)
-        _log.info(
-            "request",
-            method=method,
-            route=route,
-            status=status,
-            duration_ms=round(seconds * 1000, 3),
-            request_id=request_id_var.get(),
-            **({} if name is None else {"key": name}),
-        )
+        told = {"status": status, "request_id": request_id_var.get()}
+        told |= {} if name is None else {"key": name}
+        took = round(seconds * 1000, 3)
+        _log.info("request", method=method, route=route, duration_ms=took, **told)
+        if administers(method, scope["path"]):
+            path = quote(scope["path"], safe="/%")[:_MOST_OF_A_PATH]
+            client = (scope.get("client") or ("",))[0]
+            _log.info("administration", method=method, path=path, client=client, **told)
 
 
 class _Reply:

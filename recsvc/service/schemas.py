@@ -183,6 +183,9 @@ class RecommendationOptions(Document):
     """Of an earlier answer under this scenario: what it tried out is drawn again, so that it can be
     explained, or asked again without some evidence."""
 
+    proof: bool = False
+    """Whether the answer carries what `recsvc verify` makes its scores again from."""
+
     def query(self) -> RecommendationQuery:
         """The same as the engine takes it."""
         return RecommendationQuery(
@@ -198,6 +201,7 @@ class RecommendationOptions(Document):
             scenario=self.scenario,
             stated=frozenset(self.model_fields_set & STATED),
             recommendation_id=self.recommendation_id,
+            proof=self.proof,
         )
 
 
@@ -222,6 +226,13 @@ class RecourseOptions(Document):
     """How many items the list has."""
     event: Kind = "interaction"
     """The kind of event that is added."""
+
+
+class ItemRecourseOptions(RecourseOptions):
+    """Which lists an item is to come into, of how many users, and by what."""
+
+    users: Annotated[int, Field(ge=1, le=50)] = 20
+    """How many users are looked at: those who have items like it, then some drawn by chance."""
 
 
 class AudienceOptions(Document):

@@ -58,6 +58,7 @@ class Snapshot:
         blend: signals and their weights.
         event: the one kind of event of the graph; None where there are several.
         kinds: of events, those that speak for an item on the paths of this version.
+        sha256: of the stored arrays; None where nobody could tell.
     """
 
     versions: Mapping[str, int]
@@ -72,6 +73,7 @@ class Snapshot:
     blend: Blend
     event: str | None = None
     kinds: tuple[str, ...] = ()
+    sha256: str | None = None
 
     @property
     def ids(self) -> dict[EvidenceKind, IdMap]:

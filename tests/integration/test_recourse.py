@@ -75,3 +75,17 @@ def test_the_command_says_it(served: Served):
     done = served.run("recourse", "u3", "i120")
     assert done.returncode == 0
     assert "i120" in done.stderr + done.stdout
+
+
+async def test_that_of_an_item_adds_up_what_each_user_is_told(client: httpx.AsyncClient):
+    longer = ids(await ask(client, "u3", k=60, explain="none"))
+    item = longer[25]
+    answer = await client.get(f"/v1/items/{item}/recourse", params={"users": 6, "k": 10})
+    found = answer.json()
+    assert (answer.status_code, 0 < found["users"] <= 6) == (200, True)
+    kinds = (found["listed"], sum(found["sizes"].values()), found["not_found"], found["never"])
+    assert sum(kinds) == found["users"]
+    assert found["sizes"]
+    assert found["items"]
+    assert all(1 <= each["users"] <= sum(found["sizes"].values()) for each in found["items"])
+    assert (await client.get("/v1/items/nowhere/recourse")).status_code == 404

@@ -177,6 +177,9 @@ RUN_BY = {
     "test_the_python_of_extracting_and_of_the_report_runs",
     "docs/http.md json": "unit/service/test_http_docs.py::test_an_example",
     "docs/http.md sh": "unit/service/test_http_docs.py::test_an_example",
+    "docs/client.md javascript": "integration/serving/test_client.py::test_that_in_javascript_runs",
+    "docs/client.md python": "integration/serving/test_client.py::test_that_in_python_runs",
+    "docs/client.md sh": "integration/serving/test_client.py::test_those_in_a_shell_run",
     "docs/keys.md sh": "unit/test_docs.py::test_the_commands_of_keys_run",
     "docs/metapaths.md cypher": "unit/test_docs_queries.py::"
     "test_the_metapath_of_the_guide_runs_and_its_paths_add_up",

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from loaders.limits import MAX_AMOUNT, MAX_EVIDENCE
 from recsvc.answer import Answer, explanation_document
 from recsvc.recommend.query import StatedEvidence
-from recsvc.recommend.recourse import recourse_document
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.service.answer_cache import Served, answer_json, first_body
 from recsvc.service.cells import Time
@@ -20,7 +19,6 @@ from recsvc.service.documents import (
     EvidenceAnswerDocument,
     ExplainedItemDocument,
     RecommendationsDocument,
-    RecourseDocument,
 )
 from recsvc.service.kept_answers import offer
 from recsvc.service.problems import described
@@ -37,7 +35,6 @@ from recsvc.service.schemas import (
     Id,
     Kind,
     RecommendationOptions,
-    RecourseOptions,
     RequestBody,
     ScenarioName,
     at_most,
@@ -164,19 +161,3 @@ async def explain(
     answer = await engine.explain(user_id, item_id, scenario)
     metrics.observe_answer(answer)
     return json_response(explanation_document(answer))
-
-
-@router.get(
-    "/v1/users/{user_id}/recommendations/{item_id}/recourse",
-    response_model=RecourseDocument,
-    responses=described(404, 422, 503),
-)
-async def recourse(
-    user_id: PathId,
-    item_id: PathId,
-    options: Annotated[RecourseOptions, Query()],
-    engine: EngineDep,
-) -> Response:
-    """The smallest added evidence that would bring an item into a user's list."""
-    answer = await engine.recourse(user_id, item_id, options.k, options.event)
-    return json_response({"user_id": user_id, "item_id": item_id, **recourse_document(answer)})

@@ -11,10 +11,10 @@ from loaders.types import HeteroGraph, IdMap, Interactions
 from recsvc.blend.blend import Blend
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.graph.store import Store
-from recsvc.recommend.fresh_rows import with_live_rows
 from recsvc.signals import RowSignal
 from recsvc.signals.pagerank import pagerank_rows
 from recsvc.snapshot.arrays import Snapshot
+from tests.live_rows import with_live_rows
 from tests.transitions import transition_matrix
 
 USERS, ITEMS, DAMPING = 200, 80, 0.5

@@ -12,9 +12,10 @@ from loaders.types import IdMap
 from recsvc.blend.blend import Blend
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.graph.store import Store
-from recsvc.recommend.fresh_rows import by_anybody, item_vector, with_live_rows
+from recsvc.recommend.fresh_rows import by_anybody, item_vector
 from recsvc.signals import EmbeddingSignal, RowSignal
 from recsvc.snapshot.arrays import Snapshot
+from tests.live_rows import with_live_rows
 
 ITEMS, USERS = IdMap(["a", "b", "c"]), IdMap(["u1", "u2", "u3"])
 PEOPLE = np.array([3, 1, 2])

@@ -1,9 +1,11 @@
 """The engine as the service sees it: records what it is asked, answers what it is told."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
+
+import orjson
 
 from recsvc.answer import (
     Answer,
@@ -35,6 +37,7 @@ from recsvc.recommend.experiments import ExperimentResults, KnownExperiment, Tri
 from recsvc.recommend.exposure import MeasuredExposure
 from recsvc.recommend.graph_writer import Change, Outcome
 from recsvc.recommend.home import Home, HomeRow
+from recsvc.recommend.item_recourse import ItemRecourse
 from recsvc.recommend.query import Asker, RecommendationQuery, StatedEvidence
 from recsvc.recommend.readiness import Readiness
 from recsvc.recommend.recourse import Recourse
@@ -164,6 +167,23 @@ class FakeExperiments:
         return ExperimentResults(self._known(), found, 0, changed)
 
 
+EXPORTED = {
+    "user_id": "2",
+    "exported_at": "2026-11-30T15:00:00+00:00",
+    "user": {"name": "Anna"},
+    "vectors": [{"name": "embedding_mf_a", "model": "mf", "version": 3, "vector": [0.5, -0.25]}],
+    "measured": [{"version": 3, "ndcg": 0.31}],
+    "recommendations": None,
+    "interactions": [{"event": "listen", "item_id": "55", "weight": 13883.0}],
+    "follows": [{"user_id": "275"}],
+    "followers": [],
+    "preferences": [],
+    "events": [],
+    "outcomes": [],
+}
+"""What is known of a user."""
+
+
 @dataclass
 class FakeEngine:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
@@ -282,6 +302,21 @@ class FakeEngine:
     async def recourse(self, user_id: str, item_id: str, k: int, event: str) -> Recourse:
         self._called("recourse", user_id, item_id, k, event)
         return Recourse(k, event, self.versions, None, (KYLIE,), 4)
+
+    async def item_recourse(self, item_id: str, users: int, k: int, event: str) -> ItemRecourse:
+        self._called("item_recourse", item_id, users, k, event)
+        return ItemRecourse(
+            item_id, k, event, self.versions, users, 6, {1: 9, 2: 3}, 1, 1, ((KYLIE, 7),)
+        )
+
+    async def export(self, user_id: str) -> AsyncIterator[bytes]:
+        self._called("export", user_id)
+
+        async def parts() -> AsyncIterator[bytes]:
+            for part in (orjson.dumps(EXPORTED)[:9], orjson.dumps(EXPORTED)[9:]):
+                yield part
+
+        return parts()
 
     async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
         self._called("similar_items", item_id, k, model)

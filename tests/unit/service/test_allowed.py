@@ -34,6 +34,7 @@ GET  /v1/users/{id}
 GET  /v1/items/{id}
 GET  /v1/categories/{id}
 GET  /v1/users/{user_id}/evidence
+GET  /v1/users/{user_id}/export
 GET  /v1/users/{user_id}/recommendations
 GET  /v1/users/{user_id}/recommendations/{item_id}/explanation
 GET  /v1/users/{user_id}/recommendations/{item_id}/recourse
@@ -41,6 +42,7 @@ GET  /v1/users/{user_id}/similar
 GET  /v1/items/{item_id}/similar
 GET  /v1/exposure
 GET  /v1/items/{item_id}/audience
+GET  /v1/items/{item_id}/recourse
 POST /v1/recommendations
 POST /v1/recommendations/batch
 """
@@ -321,6 +323,26 @@ async def test_without_keys_all_share_the_rate(asking: Asking) -> None:
     async with asking(requests_per_minute=1) as client:
         assert (await client.get(PATH)).status_code == 200
         assert (await client.get(PATH)).status_code == 429
+
+
+async def test_the_log_tells_who_administers_and_who_tried_to(
+    asking: Asking, file: KeyFile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, admin = file.create("the app", Scope.READ), file.create("ops", Scope.ADMIN)
+    async with asking() as client:
+        for key in (reader, admin):
+            headers = {"X-API-Key": key}
+            await client.get("/v1/models", headers=headers)
+            await client.post("/v1/models/my%20model/rollback", headers=headers)
+            await client.delete("/v1/users/2", headers=headers)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = [each for each in lines if each["event"] == "administration"]
+    path = "/v1/models/my%20model/rollback"
+    assert [(each["path"], each.get("key"), each["status"]) for each in told] == [
+        (path, "the app", 403),
+        (path, "ops", 200),
+    ]
+    assert all(each["client"] and each["request_id"] for each in told)
 
 
 async def test_the_log_names_the_key_and_never_holds_it(

@@ -20,6 +20,7 @@ GET    /v1/users/{user_id}/recommendations/{item_id}/recourse
 GET    /v1/items/{item_id}/similar
 GET    /v1/users/{user_id}/similar
 GET    /v1/users/{user_id}/home
+GET    /v1/users/{user_id}/export
 POST   /v1/events
 POST   /v1/outcomes
 PUT    /v1/scenarios/{name}
@@ -64,6 +65,7 @@ BEYOND = {
     "GET /v1/categories": "the page at /",
     "GET /v1/users/{user_id}/evidence": "the page at /",
     "GET /v1/items/{item_id}/audience": "the page at /",
+    "GET /v1/items/{item_id}/recourse": "recourse for who sells the item",
     "GET /v1/refreshes": "the page at /",
     "GET /v1/experiments": "which there are",
 }
@@ -98,6 +100,7 @@ def test_parameters_are_those_of_the_contract(document: dict[str, Any]) -> None:
         "version",
         "scenario",
         "recommendation_id",
+        "proof",
     }
     assert parameters["k"].items() >= {"default": 10, "minimum": 1, "maximum": 500}.items()
     assert parameters["exclude_seen"]["default"] is True

@@ -16,9 +16,10 @@ from recsvc.service.documents import (
     ExplainedItemDocument,
     ModelsDocument,
     RecommendationsDocument,
-    RecourseDocument,
     SimilarDocument,
 )
+from recsvc.service.export_schemas import ExportDocument
+from recsvc.service.recourse_schemas import ItemRecourseDocument, RecourseDocument
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import VERSION, FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes
@@ -139,6 +140,27 @@ async def test_recourse_is_asked_for_a_list_and_a_kind_of_event(
     assert (document.item_id, document.rank_then, document.certain) == ("289", 4, True)
     assert [each.id for each in document.added] == ["55"]
     assert fake.calls == [("recourse", "2", "289", 3, "listen")]
+
+
+async def test_recourse_of_an_item_is_asked_for_many_users(
+    client: httpx.AsyncClient, fake: FakeEngine
+):
+    response = await client.get("/v1/items/289/recourse", params={"users": 3, "k": 5})
+    document = ItemRecourseDocument.model_validate(response.json())
+    assert (document.users, document.listed, document.sizes) == (3, 6, {"1": 9, "2": 3})
+    assert [(each.id, each.users) for each in document.items] == [("55", 7)]
+    assert fake.calls == [("item_recourse", "289", 3, 5, "interaction")]
+    assert (await client.get("/v1/items/289/recourse", params={"users": 51})).status_code == 422
+
+
+async def test_an_export_comes_in_parts_of_one_document(
+    client: httpx.AsyncClient, fake: FakeEngine
+):
+    response = await client.get("/v1/users/2/export")
+    document = ExportDocument.model_validate(response.json())
+    assert (document.user_id, document.vectors[0].vector) == ("2", [0.5, -0.25])
+    assert response.headers["content-type"] == "application/json"
+    assert fake.calls == [("export", "2")]
 
 
 async def test_an_explanation_is_the_item_and_what_the_answer_says_about_itself(

@@ -17,7 +17,6 @@ from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode, EvidenceRows
 from recsvc.explain.counterfactual import find_removals
 from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
 from recsvc.graph.store import Store
-from recsvc.recommend.fresh_rows import with_live_rows
 from recsvc.refresh.comparison import in_rows_of
 from recsvc.refresh.gate import coverage, objections
 from recsvc.signals import STORED, Signal
@@ -25,6 +24,7 @@ from recsvc.signals.base import StoredArray, fresh_order
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot.arrays import Snapshot, pack, read
 from recsvc.snapshot.forgetting import ids_in, rewritten
+from tests.live_rows import with_live_rows
 
 ITEMS = IdMap([f"i{n}" for n in range(8)])
 

@@ -1,0 +1,11 @@
+// Whom a user follows, a page at a time: those after the one that the page before ended with.
+// mode: read
+// params: user_id: str, after: str, limit: int
+// returns: inside: str, ids: map, properties: list[list[any]]
+MATCH (user:User {user_id: $user_id})-[r:FOLLOWS]->(other:User)
+WITH elementId(r) AS inside, r, other
+WHERE inside > $after
+ORDER BY inside
+LIMIT $limit
+RETURN inside, {user_id: other.user_id, name: other.name} AS ids,
+       [name IN keys(r) | [name, r[name]]] AS properties
