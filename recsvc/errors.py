@@ -7,6 +7,8 @@
     ├── TooMuchError          one request asks for more than can be answered in time
     ├── NotFoundError         a user, item, model or version does not exist
     ├── RecommendationIdError  an id names no answer of this service, or none with that item
+    ├── BackupError           a backup cannot be made or put back
+    ├── ProofError            what an answer states as its proof cannot be one
     ├── TrainingError         a model cannot be fitted on this data, or its loss went wrong
     ├── RefreshError          a refresh could not be completed
     │   ├── GateError           its version is not good enough to become active

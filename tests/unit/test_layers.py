@@ -33,6 +33,8 @@ REACH_CYPHER = {
     "recsvc/refresh/path_check.py": "meta-paths, run for a few pieces of evidence",
     "recsvc/refresh/path_trial.py": "one meta-path, measured",
     "recsvc/refresh/pipeline.py": "all meta-paths, to be checked",
+    "recsvc/graph/export_store.py": "all that is known of a user",
+    "recsvc/commands/backup.py": "whether a graph is empty, and no refresh at work",
     "recsvc/commands/doctor.py": "which Neo4j answers, and what is not there of its schema",
     "recsvc/graph/mapping_check.py": "what a mapping of somebody else's graph finds there",
     "recsvc/commands/paths.py": "a meta-path from a file that somebody names",
