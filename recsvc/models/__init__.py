@@ -71,9 +71,20 @@ class ModelSpec:
         try:
             return self.options.model_validate(dict(values))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{self.name}.{where}={first['input']!r}: {first['msg']}") from None
+            raise ValueError(f"{self.name}{self._refusal(error)}") from None
+
+    def _refusal(self, error: ValidationError) -> str:
+        """What is wrong with options, after the name of the model."""
+        first = error.errors(include_url=False)[0]
+        message = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:  # options that do not go together
+            return f": {message}"
+        if first["type"] == "extra_forbidden":
+            message = "there is no such option"
+        return (
+            f".{'.'.join(map(str, first['loc']))}={first['input']!r}: {message}: expected one of "
+            f"{', '.join(self.options.model_fields)} with a value in its range"
+        )
 
     def fit(
         self, data: TrainingData, options: ModelOptions, run: FitRun

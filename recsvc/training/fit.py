@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
-from pydantic import ValidationError
-
 from loaders.types import HeteroGraph
 from recsvc.blend.hold_out import split_by
 from recsvc.errors import SettingsError, TrainingError
@@ -144,16 +142,10 @@ def model_options(name: str, values: Mapping[str, object]) -> ModelOptions:
     Raises:
         SettingsError: no such model or option, or a value it cannot take.
     """
-    spec = MODELS[known_model(name)]
     try:
-        return spec.options.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SettingsError(
-            f"{name}: --set {where}={first['input']!r}: {first['msg']}: expected one of "
-            f"{', '.join(spec.options.model_fields)} with a value in its range"
-        ) from None
+        return MODELS[known_model(name)].options_of(values)
+    except ValueError as error:
+        raise SettingsError(f"--set {error}") from None
 
 
 def has_epochs(name: str) -> bool:
