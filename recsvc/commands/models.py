@@ -196,7 +196,11 @@ def tune(
         int, typer.Option(min=1, help="How many options are tried, earlier calls included.")
     ] = 20,
     study: Annotated[
-        Path | None, typer.Option(help="File of the trials; a second call goes on with it.")
+        Path | None,
+        typer.Option(
+            help="File of the trials (.log); a second call goes on with it.",
+            callback=file_to_write(".log"),
+        ),
     ] = None,
     timeout_seconds: Annotated[
         float | None, typer.Option(min=1.0, help="No trial begins later than this.")

@@ -222,13 +222,18 @@ def _open_study(
     """The trials so far: those of the file, if it is there.
 
     Raises:
-        SettingsError: they are of another search.
+        SettingsError: they are of another search, or the file holds something else.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = options.study and JournalStorage(JournalFileBackend(str(options.study)))
-    study = optuna.create_study(
-        storage=storage, study_name=name, direction="maximize", load_if_exists=True
-    )
+    try:
+        storage = options.study and JournalStorage(JournalFileBackend(str(options.study)))
+        study = optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise SettingsError(
+            f"{options.study} holds no trials ({error}): name another --study file"
+        ) from None
     parts = (split.part.evidence, split.held_out.held_out)
     content = hashlib.sha256(b"".join(m.indptr.tobytes() + m.indices.tobytes() for m in parts))
     searched = {option: str(choice) for option, choice in _distributions(name, fixed).items()}

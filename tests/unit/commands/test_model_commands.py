@@ -242,6 +242,14 @@ def test_the_published_protocol_names_what_is_shipped() -> None:
     assert "--protocol validated" in said
 
 
+@pytest.mark.parametrize("text", ["user_id,item_id\n1,2\n", "5\n6\n"])
+def test_tune_names_a_file_that_holds_no_trials_and_leaves_it(tables: Path, text: str) -> None:
+    (tables / "other.log").write_text(text)
+    said = failure("tune", "walk3", "--train", "interactions.csv", "--study", "other.log")
+    assert "other.log holds no trials" in said
+    assert (tables / "other.log").read_text() == text
+
+
 @pytest.mark.usefixtures("tables")
 def test_tune_goes_on_and_its_arguments_are_taken() -> None:
     arguments = ("tune", "walk3", "--train", "interactions.csv", "--study", "study.log")
@@ -314,6 +322,7 @@ def test_a_blend_takes_what_is_set_of_it_and_of_its_models(tables: Path) -> None
     [
         (("evaluate", "walk3", "mf", "walk3", *FILES), "expected one model, or different ones"),
         (("evaluate", "walk3", *FILES, "--page", "page.pdf"), "ends in .html"),
+        (("tune", "walk3", "--train", "interactions.csv", "--study", "study.csv"), "ends in .log"),
         (("evaluate", "walk3", "mf", *FILES, "--recommendations", "x.csv"), "name one"),
         (("evaluate", "walk3", *FILES, "--recommendations", "x.tsv"), ".jsonl or .json"),
         (("evaluate", "walk3", *FILES, "--recommendations", "no/x.csv"), "in no folder"),

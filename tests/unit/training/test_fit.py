@@ -76,6 +76,7 @@ def test_an_assignment_that_means_nothing_is_named(given: str, says: str) -> Non
             {"gamma": "1"},
             r"walk3\.gamma='1': there is no such option: expected one of alpha, beta",
         ),
+        ("mf", {"negatives": "hard"}, "^--set mf: negatives=hard with loss=.*use loss=bpr"),
         ("walk3", {"alpha": "9"}, "--set walk3.alpha='9'.*less than or equal to 2"),
     ],
 )
