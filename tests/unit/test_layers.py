@@ -43,6 +43,7 @@ REACH_NEO4J = {
     "recsvc/graph/json_values.py": "reads the times that come",
     "recsvc/graph/sessions.py": "runs what comes and goes at request time",
     "recsvc/graph/transport.py": "has it planned",
+    "recsvc/retriever.py": "gives neo4j-graphrag its records",
 }
 
 
