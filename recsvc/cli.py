@@ -33,6 +33,7 @@ from recsvc.commands import (
     paths,
     scenarios,
     schedule,
+    versions,
 )
 from recsvc.commands._shared import end_as_by_ctrl_c
 from recsvc.errors import GateError, RecsvcError, SettingsError, file_error
@@ -112,9 +113,9 @@ app.command()(models.tune)
 app.command()(links.links)
 app.command()(models.refresh)
 app.command()(schedule.schedule)
-app.command()(models.versions)
-app.command()(models.activate)
-app.command()(models.rollback)
+app.command()(versions.versions)
+app.command()(versions.activate)
+app.command()(versions.rollback)
 
 # Graph and vectors → recommendations and why.
 app.command()(answers.recommend)

@@ -26,16 +26,12 @@ from recsvc.commands._shared import (
 )
 from recsvc.commands.connecting import open_gateway, outcome_log, prune_old
 from recsvc.event_kinds import unknown_kinds
-from recsvc.graph.version_store import all_versions
 from recsvc.json_log import logs_json
 from recsvc.settings import SETTINGS_FILE, load_settings
 from recsvc.settings_file import model_table, write_model_options
 from recsvc.tracing import traced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from loaders.gateway import Gateway
     from recsvc.refresh.log_comparison import LogComparison
     from recsvc.training.experiment import Ranked, TrialOptions
 
@@ -393,57 +389,6 @@ def _say_page(home: Path, name: str) -> None:
     if manifest is not None and manifest.state != "unfinished" and not logs_json():
         asked = f"recsvc report --refresh {manifest.run} --out FILE.html"
         console.say(f"the page of this run: {asked}")
-
-
-def versions(as_json: AsJson = False) -> None:
-    """The versions of all models, newest first."""
-    with open_gateway(load_settings()) as gateway:
-        rows = all_versions(gateway)
-    if as_json:
-        console.print_json({"versions": rows})
-        return
-    for row in rows:
-        if unreadable := row.get("unreadable"):
-            name = f"{row.get('model')} {row.get('version')}"
-            console.say(f"{name}: {', '.join(unreadable)} cannot be read")
-    columns = ("model", "version", "status", "slot", "activated_at")
-    table = [[row.get(column) or "" for column in columns] for row in rows]
-    console.print_table("embedding versions", columns, table)
-
-
-ModelName = Annotated[str, typer.Argument(help="A model, such as lightgcn or hybrid.")]
-
-
-def activate(
-    model: ModelName,
-    version: Annotated[
-        int, typer.Argument(min=1, max=2**31, help="Its version: see `recsvc versions`.")
-    ],
-    as_json: AsJson = False,
-) -> None:
-    """Make a version active that was so before, with all that the same refresh made."""
-    from recsvc.snapshot import activation
-
-    _flip(lambda gateway: activation.activate(gateway, model, version), as_json=as_json)
-
-
-def rollback(model: ModelName, as_json: AsJson = False) -> None:
-    """Make the versions active that were before the active ones, of all models together."""
-    from recsvc.snapshot import activation
-
-    _flip(lambda gateway: activation.roll_back(gateway, model), as_json=as_json)
-
-
-def _flip(work: "Callable[[Gateway], dict[str, int]]", *, as_json: bool) -> None:
-    from recsvc.snapshot.activation import stored_snapshot, write_neighbours
-
-    with open_gateway(load_settings()) as gateway, console.progress_bars() as bars:
-        versions = work(gateway)
-        write_neighbours(gateway, stored_snapshot(gateway, versions["hybrid"]), bars)
-    if as_json:
-        console.print_json({"versions": versions})
-    else:
-        console.print_mapping("active versions", versions)
 
 
 def _on_log(comparison: "LogComparison") -> dict[str, str]:
