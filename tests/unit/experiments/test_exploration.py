@@ -117,5 +117,7 @@ def test_a_number_that_somebody_put_into_the_log_breaks_no_draw(by: str) -> None
         ({"one": math.nan, "score": math.inf}, 1.0),
     ]  # fmt: skip
     features = np.array([[1.0, 0.2], [1.0, 0.9]])
-    chances = EXPLORERS[by](features, LinearRewards.learned(log, names))
+    rewards = LinearRewards.learned(log, names)
+    assert np.isfinite(rewards.precision).all()
+    chances = EXPLORERS[by](features, rewards)
     assert chances.sum() == pytest.approx(1.0)

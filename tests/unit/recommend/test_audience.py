@@ -99,6 +99,7 @@ async def test_who_would_take_too_long_and_who_is_not_known_are_not_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_DRAWN_SECONDS", 0.1)
-    told = await found(Slow())
+    async with asyncio.timeout(5):
+        told = await found(Slow())
     assert (told.lists, told.holding) == (7, 7)
     assert [user for user, _ in told.users] == ["1", "2", "4", "5", "6", "7", "8", "9", "40"]

@@ -285,14 +285,14 @@ def test_long_work_ends_when_its_caller_goes_away(
 ) -> None:
     began, ended = threading.Event(), threading.Event()
 
-    async def never_ends(*_: Any) -> None:
+    async def takes_long(*_: Any) -> None:
         began.set()
         try:
-            await asyncio.Event().wait()
+            await asyncio.sleep(20)
         finally:
             ended.set()
 
-    monkeypatch.setattr(FakeEngine, asked, never_ends)
+    monkeypatch.setattr(FakeEngine, asked, takes_long)
     connection = connect()
     length = b"Content-Length: %d\r\n" % len(BATCH) if request_of.startswith(b"POST") else b""
     head = request_of + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
