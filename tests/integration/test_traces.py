@@ -1,5 +1,7 @@
 """From a request through its queries, and from a refresh through its steps to theirs."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from loaders.tracing import span
 from recsvc.recommend.engine import Engine
 from tests.conftest import Served
 from tests.integration.conftest import QUICK
-from tests.spans import told, traced_in_memory, tree
+from tests.spans import collecting, told, traced_in_memory, tree
 
 pytestmark = pytest.mark.neo4j
 
@@ -45,3 +47,26 @@ def test_queries_of_batch_work_are_below_their_step(served: Served, tmp_path: Pa
     assert above.pop("extract", None) is None
     assert len(above) > 3
     assert set(above.values()) == {"extract"}
+
+
+@pytest.mark.long
+def test_a_refresh_is_one_trace_below_who_began_it(served: Served) -> None:
+    caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with collecting() as collector:
+        subprocess.run(
+            [sys.executable, "-m", "recsvc", "refresh", "--model", "fastrp", "--force"],
+            timeout=250, check=True, capture_output=True,
+            env={
+                **served.environment, "TRACEPARENT": caller,
+                "RECSVC_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+            },
+        )  # fmt: skip
+    spans = {each.span_id: each for each in collector.spans}
+    assert {each.trace_id.hex() for each in spans.values()} == {caller.split("-")[1]}
+    (refresh,) = [each for each in spans.values() if each.name == "refresh"]
+    assert refresh.parent_span_id.hex() == caller.split("-")[2]
+    assert all(each is refresh or each.parent_span_id in spans for each in spans.values())
+    steps = {each.name for each in spans.values() if each.parent_span_id == refresh.span_id}
+    assert {"extract", "check meta-paths", "write vectors", "activate"} <= steps
+    of_extract = [each.span_id for each in spans.values() if each.name == "extract"]
+    assert [each for each in spans.values() if each.parent_span_id in of_extract]

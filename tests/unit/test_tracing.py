@@ -4,13 +4,10 @@ import asyncio
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
@@ -26,7 +23,7 @@ from recsvc.refresh.run_manifest import RunIdentity
 from recsvc.service.refreshes import _start
 from recsvc.settings import load_settings
 from recsvc.tracing import start_tracing, tracer_provider
-from tests.spans import told, traced_in_memory, tree
+from tests.spans import Collector, collecting, told, traced_in_memory, tree
 
 QUERY = catalogue()["serve/user_evidence"]
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -147,36 +144,10 @@ def test_a_process_that_is_started_knows_the_span_above(
     assert (tmp_path / "told").read_text() == os.environ.get("TRACEPARENT", "")
 
 
-class Collector(HTTPServer):
-    """Takes OTLP over HTTP on loopback."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Taking)
-        self.taken: list[tuple[str, ExportTraceServiceRequest]] = []
-
-
-class Taking(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        request = ExportTraceServiceRequest()
-        request.ParseFromString(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.taken.append((self.path, request))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_given: object) -> None:
-        """Says nothing."""
-
-
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    with Collector() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with collecting() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 WORK = """
