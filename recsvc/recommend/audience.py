@@ -22,8 +22,10 @@ _REACH: Final = 100
 """How far down the lists of likely users the item is looked for."""
 _MOST_USERS: Final = 10
 _DRAWN_SECONDS: Final = 2.0
-"""For the lists of those who are drawn; the other two parts have half of that each. All of it is
-less than a service that is stopped waits for its requests."""
+_LIKELY_SECONDS: Final = 1.0
+_TOLD_SECONDS: Final = 1.5
+"""For the lists of those who are drawn, of those who have items like it, and to explain some: all
+together less than a service that is stopped waits for its requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,11 @@ async def audience(
     query = RecommendationQuery(k=k, explain="none")
     lists = await answer_some(engine, drawn, query, place, _DRAWN_SECONDS)
     further = replace(query, k=max(k, _REACH))
-    places = dict(lists) | dict(
-        await answer_some(engine, likely, further, place, _DRAWN_SECONDS / 2)
-    )
+    places = dict(lists) | dict(await answer_some(engine, likely, further, place, _LIKELY_SECONDS))
     rank = {user_id: item.rank for user_id, item in places.items() if item is not None}
     best = sorted(rank, key=lambda user_id: (rank[user_id], user_id))[:_MOST_USERS]
     told = RecommendationQuery(k=max((rank[user_id] for user_id in best), default=1))
-    explained = await answer_some(engine, best, told, place, _DRAWN_SECONDS / 2)
+    explained = await answer_some(engine, best, told, place, _TOLD_SECONDS)
     return Audience(
         engine.snapshot.versions,
         lists=len(lists),

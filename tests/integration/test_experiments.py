@@ -207,6 +207,9 @@ async def test_results_are_those_of_the_answers_of_one_revision(
     for later in ("PT30M", "P3D"):  # that of the database was ahead, and was set
         statement(served.gateway, clock, later=later)
         assert await shown(client, "again") == 6
+    statement(served.gateway, "MATCH (o:Outcome) SET o.at = o.at - duration('PT2H')")
+    statement(served.gateway, clock, later="PT0S")  # that of the service was late
+    assert await shown(client, "again") == 6
     await begin(client, "again", None, None)
     await tell(client, early[3:])
     assert await shown(client, "again") == 0
