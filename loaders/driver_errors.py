@@ -180,8 +180,7 @@ def has_no_leader(error: Exception) -> bool:
 def _no_leader(uri: str, where: str, error: Exception) -> NoLeaderError:
     return NoLeaderError(
         f"no server of Neo4j at {uri} takes writes{where} ({' '.join(str(error).split())}): a "
-        "cluster has a new leader within a minute mostly, so try again; a database that is "
-        "read-only has none"
+        "cluster has a new leader within a minute mostly, so try again then"
     )
 
 
