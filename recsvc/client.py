@@ -121,7 +121,7 @@ class Call(Generic[_T]):
         if response.status_code in _AGAIN:
             raise _BusyError(response)
         gone = self.method == "DELETE" and tries > 1 and response.status_code == 404
-        if response.is_error and not gone:
+        if not response.is_success and not gone:  # a redirection is no answer
             raise _refusal(response)
         if issubclass(self.reads, BaseModel):
             return self.reads.model_validate_json(response.content, extra="ignore")
@@ -152,13 +152,13 @@ def recommend_many(
 
 def explain(user_id: str, item_id: str) -> Call[ExplainedItemDocument]:
     """Why a user is, or would be, recommended an item."""
-    path = f"{_user(user_id)}/recommendations/{quote(item_id, safe='')}/explanation"
+    path = f"{_user(user_id)}/recommendations/{_segment(item_id)}/explanation"
     return Call("GET", path, ExplainedItemDocument)
 
 
 def recourse(user_id: str, item_id: str, *, k: int = 10) -> Call[RecourseDocument]:
     """What a user would have to do for an item to come into their list."""
-    path = f"{_user(user_id)}/recommendations/{quote(item_id, safe='')}/recourse"
+    path = f"{_user(user_id)}/recommendations/{_segment(item_id)}/recourse"
     return Call("GET", path, RecourseDocument, {"k": k})
 
 
@@ -186,7 +186,7 @@ def send_outcomes(outcomes: Iterable[Mapping[str, Any]]) -> Call[OutcomesDocumen
 
 def take_back(user_id: str, item_id: str, event: str | None = None) -> Call[None]:
     """Take back what a user did with an item; without `event`, all of it."""
-    path = f"{_user(user_id)}/interactions/{quote(item_id, safe='')}"
+    path = f"{_user(user_id)}/interactions/{_segment(item_id)}"
     return Call("DELETE", path, type(None), {} if event is None else {"event": event})
 
 
@@ -294,11 +294,17 @@ class AsyncClient:
 
 
 def _user(user_id: str) -> str:
-    return f"/v1/users/{quote(user_id, safe='')}"
+    return f"/v1/users/{_segment(user_id)}"
 
 
 def _item(item_id: str) -> str:
-    return f"/v1/items/{quote(item_id, safe='')}"
+    return f"/v1/items/{_segment(item_id)}"
+
+
+def _segment(node_id: str) -> str:
+    """An id in a path. One of dots would be taken for the folder above."""
+    dots = node_id in {".", ".."}
+    return node_id.replace(".", "%2E") if dots else quote(node_id, safe="")
 
 
 def _headers(key: str | None) -> dict[str, str]:
@@ -316,6 +322,8 @@ def _refusal(response: httpx.Response) -> ServiceError:
     try:
         told = response.json()
     except ValueError:
+        told = None
+    if not isinstance(told, dict):  # of a proxy on the way
         told = {}
     detail, errors = told.get("detail", response.reason_phrase), told.get("errors", ())
     return ServiceError(

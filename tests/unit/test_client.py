@@ -110,6 +110,9 @@ def test_a_deletion_that_was_done_before_it_was_cut_off_is_done() -> None:
         (client.put_user("a", {}), "PUT /v1/users/a"),
         (client.export_user("a"), "GET /v1/users/a/export"),
         (client.recommend_for([{"item_id": "x"}]), "POST /v1/recommendations"),
+        (client.delete_user(".."), "DELETE /v1/users/%2E%2E"),
+        (client.recommend("."), "GET /v1/users/%2E/recommendations"),
+        (client.take_back("..", "."), "DELETE /v1/users/%2E%2E/interactions/%2E"),
     ],
 )  # fmt: skip
 def test_ids_are_whole_in_addresses(call: Call[Any], route: str) -> None:
@@ -119,6 +122,20 @@ def test_ids_are_whole_in_addresses(call: Call[Any], route: str) -> None:
     (request,) = answers.requests
     path = request.url.raw_path.decode().partition("?")[0]
     assert f"{request.method} {path}" == route
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(307, headers={"Location": "https://service/"}),
+        httpx.Response(404, json="no route to it"),
+        httpx.Response(403, text="<html>"),
+    ],
+)
+def test_what_a_proxy_says_is_a_refusal_too(answer: httpx.Response) -> None:
+    with Answers(answer).sync() as one, pytest.raises(ServiceError) as refused:
+        one.send(client.export_user("a"))
+    assert refused.value.status == answer.status_code
 
 
 def test_many_users_are_asked_for_a_hundred_at_a_time() -> None:
