@@ -55,5 +55,8 @@ class ExportStore(Transport):
 
 def _plain(row: Row) -> dict[str, Any]:
     """What is known by name; what an id says stands above a property of the same name."""
-    values = dict(row["properties"]) | {k: v for k, v in row["ids"].items() if v is not None}
+    values = dict(row["properties"])
+    if values.get("inside") == row["inside"]:  # what a mapped path has in a relationship's place
+        del values["inside"]
+    values |= {k: v for k, v in row["ids"].items() if v is not None}
     return {name: json_value(value) for name, value in sorted(values.items())}

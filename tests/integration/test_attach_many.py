@@ -111,6 +111,28 @@ def test_a_refresh_finds_that_paths_add_up_to_rows(
     assert run.versions["hybrid"] == 1
 
 
+def test_what_is_exported_is_what_the_arrays_have(
+    shop: tuple[Neo4jGateway, Neo4jAddress], graph: HeteroGraph
+) -> None:
+    async def read() -> list[dict[str, Any]]:
+        store = Store(shop[1], timeout_seconds=30.0)
+        await store.open()
+        try:
+            return [row async for page in store.section("5", "interactions") for row in page]
+        finally:
+            await store.close()
+
+    exported, did = asyncio.run(read()), graph.interactions
+    of = did.user_index == graph.users.row("5")
+    stored = {
+        (graph.items[i], did.events[e], w)
+        for i, e, w in zip(did.item_index[of], did.event_index[of], did.weight[of], strict=True)
+    }
+    assert {(row["item_id"], row["event"], row["weight"]) for row in exported} == stored
+    assert {name for row in exported for name in row} == {"event", "item_id", "title", "weight",
+                                                          "last_at"}  # fmt: skip
+
+
 def test_evidence_at_a_request_is_that_of_the_arrays(
     shop: tuple[Neo4jGateway, Neo4jAddress], graph: HeteroGraph
 ) -> None:

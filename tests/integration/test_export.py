@@ -26,7 +26,9 @@ RETURN COUNT { (u)-[:INTERACTED]->() } AS interactions, COUNT { (u)-[:FOLLOWS]->
 """
 ODD = """
 MATCH (u:User {user_id: 'ada'})-[r:INTERACTED]->(:Item {item_id: 'i1'})
-SET r.weight = 'many', r.when = date('2026-11-01'), r.tags = ['a', 'b']
+SET r.weight = 'many', r.when = date('2026-11-01'), r.tags = ['a', 'b'],
+    r.bytes = $bytes, r.days = duration('P3D'), u.embedding_note = 'mine',
+    u.embedding_odd = [0.5, 0.0 / 0.0]
 """
 
 
@@ -74,7 +76,7 @@ async def test_what_was_put_comes_back(client: httpx.AsyncClient, served: Served
         put.raise_for_status()
     event = {"user_id": "ada", "item_id": "i1", "event": "view", "event_id": "e 1"}
     (await client.post("/v1/events", json={"events": [event]})).raise_for_status()
-    statement(served.gateway, ODD)
+    statement(served.gateway, ODD, bytes=b"\x00\xff")
     found = await exported(client, "ada")
     assert found["user"].items() >= {"name": "Ada", "town": "Ulm"}.items()
     (interaction,) = found["interactions"]
@@ -87,7 +89,9 @@ async def test_what_was_put_comes_back(client: httpx.AsyncClient, served: Served
     assert (follower["user_id"], "name" in follower) == ("bob", False)
     assert [(each["category_id"], each["weight"]) for each in found["preferences"]] == [("c1", 2.0)]
     assert [(each["event_id"], each["item_id"]) for each in found["events"]] == [("e 1", "i1")]
-    assert found["vectors"] == []
+    vectors = {each["name"]: each["vector"] for each in found["vectors"]}
+    assert vectors == {"embedding_note": "mine", "embedding_odd": [0.5, None]}
+    assert (interaction["bytes"], interaction["days"]) == ("b'\\x00\\xff'", "P3D")
     assert (await client.delete("/v1/users/ada")).status_code == 204
     assert (await client.get("/v1/users/ada/export")).status_code == 404
     (await client.delete("/v1/users/bob")).raise_for_status()
