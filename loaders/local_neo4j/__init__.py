@@ -30,7 +30,7 @@ from loaders.local_neo4j._local import LocalNeo4j
 from loaders.local_neo4j._options import LocalNeo4jOptions, free_port_after
 from loaders.local_neo4j._scratch import scratch_server
 from loaders.local_neo4j._status import LocalNeo4jStatus
-from loaders.local_neo4j._versions import DEFAULT_LINE, neo4j_versions
+from loaders.local_neo4j._versions import DEFAULT_LINE, is_later_line, neo4j_versions
 
 __all__ = [
     "DEFAULT_LINE",
@@ -44,6 +44,7 @@ __all__ = [
     "dump_graph",
     "forget_data",
     "free_port_after",
+    "is_later_line",
     "load_graph",
     "neo4j_versions",
     "scratch_server",

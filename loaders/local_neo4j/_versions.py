@@ -47,13 +47,18 @@ def check_data_version(folder: Path, version: str) -> None:
         LocalNeo4jError: a later line wrote it.
     """
     written_by = _data_version(folder)
-    if written_by and _line(written_by) > _line(version):
+    if written_by and is_later_line(written_by, version):
         line = next((name for name in neo4j_versions() if written_by.startswith(name)), None)
         able = f"set RECSVC_NEO4J_VERSION={line}" if line else "use a recsvc that runs that one"
         raise LocalNeo4jError(
             f"the data in {folder / 'data'} was written by Neo4j {written_by}, and Neo4j {version} "
             f"cannot read it: {able}, or remove that folder to start afresh"
         )
+
+
+def is_later_line(written_by: str, version: str) -> bool:
+    """Whether data of one version are of a later line than another version can read."""
+    return _line(written_by) > _line(version)
 
 
 def write_data_version(folder: Path, version: str) -> None:

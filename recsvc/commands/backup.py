@@ -1,8 +1,7 @@
 """A backup of the local graph, with keys and settings, and putting it back."""
 
 import hashlib
-import shutil
-import tempfile
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loaders.catalogue import Query, catalogue
 from loaders.errors import LocalNeo4jError
+from loaders.files import held_folder, write_bytes
 from loaders.gateway import Neo4jGateway
-from loaders.local_neo4j import LocalNeo4j, dump_file, dump_graph, load_graph
+from loaders.local_neo4j import LocalNeo4j, dump_file, dump_graph, is_later_line, load_graph
 from recsvc.commands import console
 from recsvc.commands._shared import AsJson, print_document
 from recsvc.commands.connecting import local_neo4j, neo4j_address, open_write_counters
@@ -61,22 +61,21 @@ def backup(folder: Folder, as_json: AsJson = False) -> None:
     """
     settings = load_settings()
     local = _local(settings)
-    if folder.exists():
+    if os.path.lexists(folder):  # a link to nothing too
         raise BackupError(f"{folder} is there already: name a folder that is not")
     _refuse_refresh(settings, local)
     parent = folder.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=parent) as part:
-        away = dump_graph(local, Path(part), console.say)
+    with held_folder(parent, ".recsvc-backup-") as part:
+        away = dump_graph(local, part, console.say)
         for name in _OF_HOME:
-            _copy_if_there(settings.home / name, Path(part) / name)
-        _copy_if_there(Path(SETTINGS_FILE), Path(part) / SETTINGS_FILE)
-        files = {path.name: _sha256(path) for path in sorted(Path(part).iterdir())}
+            _copy_if_there(settings.home / name, part / name)
+        _copy_if_there(Path(SETTINGS_FILE), part / SETTINGS_FILE)
+        files = {path.name: _sha256(path) for path in sorted(part.iterdir())}
         version = (local.folder / "data-version").read_text(encoding="utf-8").strip()
         manifest = Manifest(format=_FORMAT, made_at=datetime.now(UTC), neo4j=version, files=files)
-        (Path(part) / _MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-        Path(part).rename(folder)
-        Path(part).mkdir()  # for the context manager to remove
+        (part / _MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+        part.rename(folder)
+        part.mkdir()  # for the context manager to remove
     size = sum((folder / name).stat().st_size for name in files)
     document = {"folder": str(folder), "away_seconds": round(away, 1), "bytes": size}
     print_document(document | {"files": [*files]}, "backup", as_json=as_json)
@@ -104,6 +103,12 @@ def restore(
         )
     local.up(console.say)
     _refuse_refresh(settings, local)
+    here = local.status().version
+    if here and is_later_line(manifest.neo4j, here):
+        raise BackupError(
+            f"the backup is of Neo4j {manifest.neo4j}, which {here} cannot read: set "
+            "RECSVC_NEO4J_VERSION to that line"
+        )
     with Neo4jGateway(local.address()) as gateway:
         if not force and gateway.run(_NODES):
             raise BackupError(
@@ -180,6 +185,7 @@ def _differs(here: Path, there: Path) -> bool:
 
 
 def _copy_if_there(source: Path, target: Path) -> None:
+    """Copy a small file; who reads the target meanwhile finds one of both, whole."""
     if source.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        write_bytes(target, source.read_bytes())

@@ -89,6 +89,14 @@ def test_what_is_wiped_comes_back_the_same(server: LocalNeo4j, tmp_path: Path) -
     assert key not in told.stdout + told.stderr
     assert (tmp_path / "recsvc.toml").read_text() == SETTINGS
 
+    manifest = folder / "backup.json"
+    written = manifest.read_text()
+    manifest.write_text(json.dumps(json.loads(written) | {"neo4j": "9999.1.0"}))
+    later = recsvc("restore", str(folder), "--force")
+    assert (later.returncode, "9999.1.0, which" in later.stderr) == (1, True)
+    manifest.write_text(written)
+    assert sorted(each.name for each in folder.parent.iterdir()) == ["first"]
+
     dump = folder / "neo4j.dump"
     with dump.open("r+b") as file:
         file.seek(dump.stat().st_size // 2)

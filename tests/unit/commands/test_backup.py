@@ -38,8 +38,10 @@ def test_somebody_elses_neo4j_is_not_dumped(
 
 def test_a_folder_that_is_there_stays(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
-    told = recsvc("backup", str(tmp_path / "b"))
-    assert (told.returncode, "is there already" in told.stderr) == (1, True)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("b", "link"):
+        told = recsvc("backup", str(tmp_path / name))
+        assert (told.returncode, "is there already" in told.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

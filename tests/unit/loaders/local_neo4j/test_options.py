@@ -25,6 +25,7 @@ class TestPublicSurface:
             "dump_graph",
             "forget_data",
             "free_port_after",
+            "is_later_line",
             "load_graph",
             "neo4j_versions",
             "scratch_server",
