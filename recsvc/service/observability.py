@@ -50,8 +50,8 @@ _ANSWERS = ("/v1/", "/health/", "/metrics")
 """What holds at the moment only, and is somebody's: no cache between may keep it."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE = "none"
-_MOST_VARIANTS = 200
 _MOST_OF_A_PATH = 500
+_MOST_VARIANTS = 200
 """Variants that a process counts by name, those of all experiments that it ever knew together."""
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
