@@ -126,6 +126,20 @@ class ActiveSnapshot:
             self._other = sha256, replace(other, sha256=sha256)
         return self._other[1]
 
+    async def compared(self, version: int) -> Snapshot:
+        """The same, what is on disk of it compared with its SHA-256 now.
+
+        Raises:
+            NotFoundError: no arrays of it are stored.
+            SnapshotError: what is stored, or on disk, is damaged.
+            Neo4jError: it cannot be read.
+        """
+        snapshot = await self.version(version)
+        folder = self._folder_of(version, snapshot.sha256 or "")
+        if folder.exists():  # else it is in memory alone, compared when it was read
+            await asyncio.to_thread(snapshots.load, folder, snapshot.sha256)
+        return snapshot
+
     async def start(self) -> None:
         """Load the active version and watch for another one.
 

@@ -367,7 +367,7 @@ class Engine:
 
     async def verify(self, proof: Proof, items: Sequence[RankedItem]) -> Verified:
         """See `recsvc.recommend.proof.verify`."""
-        return verify(await self._serving.version(proof.version), proof, items)
+        return verify(await self._serving.compared(proof.version), proof, items)
 
     async def export(self, user_id: str) -> AsyncIterator[bytes]:
         """See `recsvc.recommend.export.export`."""

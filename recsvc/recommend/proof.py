@@ -7,10 +7,10 @@ diversity and exploration add after the blend stands in the answer itself.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from recsvc.answer import Answer, NodeRef, Proof, RankedItem
 from recsvc.blend.blend import BASE, Blend
@@ -26,6 +26,8 @@ from recsvc.recommend.ruled_list import RULE
 from recsvc.snapshot.arrays import Snapshot
 
 MOST_PROOF_BYTES: Final = 64_000_000
+MOST_ITEMS: Final = 500
+"""The longest list that there is."""
 AFTER_THE_BLEND: Final = frozenset({RULE, FAIRNESS, FATIGUE, DIVERSITY, EXPLORATION})
 """Parts of a score that do not come from the arrays."""
 ROUNDING: Final = 1e-9
@@ -57,7 +59,7 @@ class Verified:
 class ToldAnswer(BaseModel):
     """What an answer says of its items, and its proof."""
 
-    items: list[RankedItem]
+    items: Annotated[list[RankedItem], Field(max_length=MOST_ITEMS)]
     proof: Proof
 
 
@@ -99,21 +101,32 @@ def verify(snapshot: Snapshot, proof: Proof, items: Sequence[RankedItem]) -> Ver
         items: as the answer shows them.
 
     Raises:
-        ProofError: it names other arrays, or signals that the version does not have.
+        ProofError: it names no arrays or other ones, signals that the version does not have, or
+            rows that it does not take.
     """
-    if proof.sha256 not in (None, snapshot.sha256):
+    if proof.sha256 is None:
+        raise ProofError(
+            "the proof names no arrays, since Neo4j was away when the answer was made: ask for "
+            "another one"
+        )
+    if proof.sha256 != snapshot.sha256:
         raise ProofError(
             f"the arrays of version {proof.version} are others by now ({snapshot.sha256}, the "
             f"proof names {proof.sha256}): somebody or something was deleted since, or it was "
             "another graph"
         )
     evidence = Evidence(proof.evidence)
-    blend = _with_weights(with_live_rows(snapshot, evidence, proof.live).blend, proof.weights)
+    try:
+        blend = with_live_rows(snapshot, evidence, proof.live).blend
+    except (KeyError, TypeError, ValueError) as error:  # no service writes such rows
+        raise ProofError(f"the rows that were read live are none ({error!r})") from None
+    blend = _with_weights(blend, proof.weights)
     scored = blend.score(evidence)
     known = [item for item in items if snapshot.items.row(item.item_id) >= 0]
     rows = snapshot.items.rows([item.item_id for item in known])
     exact = take_apart(blend, scored, rows).with_terms(blend, scored)
     compared = _Compared()
+    compared.places(items)
     for item in items:
         if item not in known:
             compared.newcomer(item)
@@ -125,7 +138,7 @@ def verify(snapshot: Snapshot, proof: Proof, items: Sequence[RankedItem]) -> Ver
         numbers=compared.numbers,
         off=compared.off,
         wrong=tuple(compared.wrong),
-        weights=tuple(name for name, value in proof.weights.items() if own[name] != value),
+        weights=tuple(name for name, value in own.items() if proof.weights.get(name) != value),
         after=tuple(sorted({name for item in items for name in item.signals} & AFTER_THE_BLEND)),
     )
 
@@ -145,16 +158,28 @@ class _Compared:
         else:  # NaN too
             self.wrong.append(f"{what}: the answer says {told!r}, the arrays give {made!r}")
 
-    def names(self, what: str, told: Sequence[str], made: Sequence[str]) -> None:
+    def names(self, what: str, told: Sequence[object], made: Sequence[object]) -> None:
         if told != made:
             self.wrong.append(f"{what}: the answer has {told}, the arrays give {made}")
+
+    def places(self, items: Sequence[RankedItem]) -> None:
+        """No item stands twice, nor another one at the place of one."""
+        ranks = [item.rank for item in items]
+        self.names("ranks", ranks, [*range(1, len(items) + 1)])
+        ids = [item.item_id for item in items]
+        self.names("items", ids, [*dict.fromkeys(ids)])
 
     def newcomer(self, item: RankedItem) -> None:
         """An item that the version does not have: the blend adds nothing to it."""
         parts = {name: v for name, v in item.signals.items() if name not in AFTER_THE_BLEND}
         self.names(f"parts of {item.item_id}", [*parts], [BASE])
         self.number(f"{BASE} of {item.item_id}", parts.get(BASE, 0.0), 0.0)
-        self.number(f"score of {item.item_id}", item.score, sum(item.signals.values()))
+        score = sum(item.signals.values())
+        self.number(f"score of {item.item_id}", item.score, score)
+        if told := item.explanation:
+            listed = [each.signal for each in told.contributions]
+            self.names(f"contributions to {item.item_id}", listed, [])
+            self.number(f"remainder of {item.item_id}", told.remainder, score)
 
 
 def _compare(
@@ -173,7 +198,7 @@ def _compare(
     compared.names(f"parts of {name}", sorted(item.signals), sorted(made))
     for part in item.signals.keys() & made.keys():
         compared.number(f"{part} of {name}", item.signals[part], made[part])
-    size = max(map(abs, made.values()))
+    size = max(abs(value) for part, value in made.items() if part not in AFTER_THE_BLEND)
     compared.number(f"score of {name}", item.score, float(exact.scores[column]), size)
     told = item.explanation
     if told is None:

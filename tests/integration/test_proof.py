@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from recsvc.answer import Contribution
-from recsvc.errors import ProofError
+from recsvc.errors import ProofError, SnapshotError
+from recsvc.evidence import LiveRows
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.proof import ToldAnswer, told_answer
 from tests.conftest import Served
@@ -132,7 +133,43 @@ def _weight(told: ToldAnswer) -> ToldAnswer:
     return told.model_copy(update={"proof": replace(told.proof, weights=weights)})
 
 
-@pytest.mark.parametrize("change", [_contribution, _score, _part, _stranger, _evidence, _weight])
+def _signal_left_out(told: ToldAnswer) -> ToldAnswer:
+    weights = {k: v for k, v in told.proof.weights.items() if k != "ridge"}
+    return told.model_copy(update={"proof": replace(told.proof, weights=weights)})
+
+
+def _cancelling(told: ToldAnswer) -> ToldAnswer:
+    first = told.items[0]
+    signals = first.signals | {"rule": 1e12, "fatigue": -1e12}
+    lie = replace(first, signals=signals, score=first.score + 1.0)
+    return told.model_copy(update={"items": [lie, *told.items[1:]]})
+
+
+def _twice(told: ToldAnswer) -> ToldAnswer:
+    again = replace(told.items[0], rank=2)
+    return told.model_copy(update={"items": [told.items[0], again, *told.items[2:]]})
+
+
+def _rank(told: ToldAnswer) -> ToldAnswer:
+    items = [replace(told.items[0], rank=2), *told.items[1:]]
+    return told.model_copy(update={"items": items})
+
+
+def _newcomers_reasons(told: ToldAnswer) -> ToldAnswer:
+    item = told.items[0]
+    assert item.explanation is not None
+    explained = replace(item.explanation, remainder=3.0)
+    lie = replace(item, item_id="new", score=0.0, signals={"base": 0.0}, explanation=explained)
+    return told.model_copy(update={"items": [lie, *told.items[1:]]})
+
+
+CHANGES = [
+    _contribution, _score, _part, _stranger, _evidence, _weight, _signal_left_out, _cancelling,
+    _twice, _rank, _newcomers_reasons,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
 async def test_what_was_changed_afterwards_is_found(both: Both, change: Any):
     client, engine = both
     told = change(told_answer(await proven(client, "u40")))
@@ -144,8 +181,34 @@ async def test_other_arrays_and_signals_are_no_proof(both: Both):
     told = told_answer(await proven(client, "u40"))
     with pytest.raises(ProofError, match="others by now"):
         await engine.verify(replace(told.proof, sha256="0" * 64), told.items)
+    with pytest.raises(ProofError, match="names no arrays"):
+        await engine.verify(replace(told.proof, sha256=None), told.items)
+    rows = LiveRows((), {"item": ["i1"]}, {name: {} for name in told.proof.weights})
+    with pytest.raises(ProofError, match="read live are none"):
+        await engine.verify(replace(told.proof, live=rows), told.items)
     with pytest.raises(ProofError, match="'magic', which the version does not have"):
         await engine.verify(replace(told.proof, weights={"magic": 1.0, "base": 1.0}), told.items)
+
+
+async def test_a_list_longer_than_any_is_refused(both: Both) -> None:
+    document = orjson.loads(await proven(both[0], "u40"))
+    document["items"] *= 51
+    with pytest.raises(ProofError, match="at most 500 items"):
+        told_answer(orjson.dumps(document))
+    with pytest.raises(ProofError, match="no answer with a proof"):
+        told_answer(b"[" * 1_000_000)
+
+
+async def test_arrays_that_were_changed_on_disk_prove_nothing(both: Both, tmp_path: Path) -> None:
+    client, engine = both
+    told = told_answer(await proven(client, "u40"))
+    file = next(f for f in tmp_path.rglob("*.npy") if "ridge" in f.name)  # noqa: ASYNC240 - a test
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.unlink()  # the engine has the old one in memory
+    file.write_bytes(content)
+    with pytest.raises(SnapshotError, match="its SHA-256 is"):
+        await engine.verify(told.proof, told.items)
 
 
 def test_the_commands(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
