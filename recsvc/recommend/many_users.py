@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _USERS_AT_ONCE = 8
+_USERS_IN_TIME = 4
+"""Few, since those that the end of the time meets are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ async def answer_some(
 ) -> list[_T]:
     """What is kept of the answers to some users, in their order, as many as there is time for.
 
-    They are asked in groups of eight; the group that the end of the time meets is left out. So is
+    They are asked in groups of four; the group that the end of the time meets is left out. So is
     who was answered without their evidence, which could not be read in time: that is the list of
     somebody else.
 
@@ -142,8 +144,8 @@ async def answer_some(
     def keep(answer: Answer) -> list[_T]:
         return [] if "evidence" in answer.degraded else [take(answer)]
 
-    starts = range(0, len(user_ids), _USERS_AT_ONCE)
-    groups = deque(user_ids[start : start + _USERS_AT_ONCE] for start in starts)
+    starts = range(0, len(user_ids), _USERS_IN_TIME)
+    groups = deque(user_ids[start : start + _USERS_IN_TIME] for start in starts)
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while groups:
