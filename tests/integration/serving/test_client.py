@@ -4,14 +4,29 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from recsvc import client
-from tests.conftest import Service
+from tests.conftest import Served, Service
+from tests.statement import statement
 from tests.unit.test_docs import ROOT, blocks
 
 pytestmark = pytest.mark.neo4j
+
+TOLD = """
+OPTIONAL MATCH (:User {user_id: 'u1'})-[r:INTERACTED {event: 'view'}]->()
+OPTIONAL MATCH (n:Event|Outcome {user_id: 'u1'})
+DELETE r, n
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(served: Served) -> Iterator[None]:
+    """What the programs tell of u1 is not there for the other tests of the service."""
+    yield
+    statement(served.gateway, TOLD)
 
 
 def run(service: Service, command: list[str], program: str) -> str:
