@@ -61,6 +61,9 @@ class FakeStore:
     async def warm_up(self) -> None:
         pass
 
+    async def catch_up(self) -> None:
+        pass
+
     async def try_to_write(self) -> None:
         pass
 
