@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from recsvc.answer import Proof
 from recsvc.service.schemas import Count, Document
 
 
@@ -106,6 +105,40 @@ class VariantDocument(Document):
     """Of the experiment."""
 
 
+class LiveRowsDocument(Document):
+    """What was read in the place of stored rows."""
+
+    followed: list[str]
+    """The users that the asker follows."""
+    changed: dict[str, list[str]]
+    """By kind, of which evidence rows were read."""
+    strengths: dict[str, dict[str, list[list[str] | list[float]]]]
+    """By signal and evidence: items, and the strength of each."""
+
+
+class ProvenEvidenceDocument(Document):
+    """A piece of evidence, as it counted."""
+
+    kind: Literal["item", "user", "category"]
+    id: str
+    weight: float
+    event: str | None
+    category_kind: str | None
+    since: int | None
+
+
+class ProofDocument(Document):
+    """What the scores of an answer can be made again from."""
+
+    version: int
+    sha256: str | None
+    """Of the stored arrays; null where Neo4j was away."""
+    weights: dict[str, float]
+    """λ of each signal that counts, and of `base`."""
+    evidence: list[ProvenEvidenceDocument]
+    live: LiveRowsDocument | None
+
+
 class _Answered(Document):
     request_id: str
     """The same as the header `X-Request-Id`."""
@@ -172,7 +205,7 @@ class RecommendationsDocument(_Answered):
     """Names this list; `POST /v1/outcomes` and `POST /v1/events` take it. It says who was answered
     and is signed: it can be read, and not be changed."""
     k: Count
-    proof: Proof | None = None
+    proof: ProofDocument | None = None
     """What `recsvc verify` makes the scores again from. Only with `proof=true`."""
     items: list[RankedItemDocument]
     short: str | None = None

@@ -15,8 +15,8 @@ class VectorDocument(Document):
     model: str | None
     version: int | None
     """Both are null where the version is not there any more."""
-    vector: list[float | None] | Any
-    """Its numbers; whatever else is there where somebody edited it."""
+    vector: Any
+    """Its numbers, or whatever is there where somebody edited it."""
 
 
 class MeasuredDocument(Document):
