@@ -222,15 +222,19 @@ def recommendation_ids(settings: Settings) -> RecommendationIds:
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
+async def open_engine(settings: Settings, *, watch: bool = True) -> AsyncGenerator[Engine]:
     """An engine on the Neo4j that the settings name, started; it stops when the block ends.
+
+    Args:
+        settings: where Neo4j is, and what counts.
+        watch: whether it goes over to a new version when there is one.
 
     Raises:
         LocalNeo4jError: the settings name none and none runs on this machine.
         Neo4jError: it does not let us in.
     """
     engine = make_engine(settings)
-    await engine.start()
+    await engine.start(watch=watch)
     try:
         yield engine
     finally:
@@ -241,7 +245,7 @@ def with_engine(settings: Settings, work: Callable[[Engine], Coroutine[Any, Any,
     """Start an engine, do `work` with it, stop it."""
 
     async def run() -> _T:
-        async with open_engine(settings) as engine:
+        async with open_engine(settings, watch=False) as engine:
             return await work(engine)
 
     return asyncio.run(run())

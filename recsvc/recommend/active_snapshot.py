@@ -140,10 +140,15 @@ class ActiveSnapshot:
             await asyncio.to_thread(snapshots.load, folder, snapshot.sha256)
         return snapshot
 
-    async def start(self) -> None:
+    async def start(self, *, watch: bool = True) -> None:
         """Load the active version and watch for another one.
 
         While Neo4j is away the version on disk serves that was served last.
+
+        Args:
+            watch: whether to watch, and have the queries of requests planned ahead: not for a
+                command, which is over before that is done. Where it is cut off while the driver
+                connects, the driver leaves the socket open.
         """
         await self._catch_up()
         try:
@@ -154,7 +159,8 @@ class ActiveSnapshot:
         except SnapshotError as error:
             _log.warning("the active version cannot be served", reason=str(error))
         await self._try_to_write()
-        self._watcher = asyncio.create_task(self._watch())
+        if watch:
+            self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         """Stop watching."""

@@ -111,10 +111,10 @@ class Engine:
         self.experiments = Experiments(store)
         self._made_from: tuple[object, object] | None = None
 
-    async def start(self) -> None:
-        """Connect, load the active snapshot, and watch for a new one."""
+    async def start(self, *, watch: bool = True) -> None:
+        """Connect, load the active snapshot, and watch for a new one if wanted."""
         await self._store.open()
-        await self._serving.start()
+        await self._serving.start(watch=watch)
         await self.scenarios.start()
         await self.experiments.start()
         self.explorations.start()
