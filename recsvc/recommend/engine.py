@@ -112,13 +112,18 @@ class Engine:
         self._made_from: tuple[object, object] | None = None
 
     async def start(self, *, watch: bool = True) -> None:
-        """Connect, load the active snapshot, and watch for a new one if wanted."""
+        """Connect, load the active snapshot, and watch for what others do.
+
+        Args:
+            watch: whether to watch for a new version, and finish deletions that were left.
+        """
         await self._store.open()
         await self._serving.start(watch=watch)
         await self.scenarios.start()
         await self.experiments.start()
         self.explorations.start()
-        self._graph.start()
+        if watch:
+            self._graph.start()
 
     async def stop(self) -> None:
         """Commit the writes that wait, stop watching and close every connection."""

@@ -130,6 +130,15 @@ async def test_one_goes_back_to_what_is_on_disk(make: Any, tmp_path: Path) -> No
     assert store.read == [2, 1]
 
 
+async def test_a_command_watches_for_no_other_version(make: Any) -> None:
+    """What is cut off while the driver connects leaves a socket open."""
+    store, before = FakeStore(1, 2), asyncio.all_tasks()
+    serving = make(store)
+    await serving.start(watch=False)
+    assert serving.snapshot.versions == {"hybrid": 2}
+    assert (asyncio.all_tasks(), store.read) == (before, [2])
+
+
 async def test_what_is_no_longer_stored_goes(make: Any, tmp_path: Path) -> None:
     store = FakeStore(1, 2)
     serving = make(store)
