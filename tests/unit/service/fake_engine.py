@@ -216,7 +216,7 @@ class FakeEngine:
         if self.error is not None:
             raise self.error
 
-    async def start(self) -> None:
+    async def start(self, *, watch: bool = True) -> None:
         self._called("start")
 
     async def stop(self) -> None:
