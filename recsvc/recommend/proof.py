@@ -5,6 +5,7 @@ evidence with its weights, the weights λ, and the rows that were read live. Wha
 diversity and exploration add after the blend stands in the answer itself.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final
@@ -153,9 +154,9 @@ class _Compared:
         """Compare a number that is the sum of others, of this size at most."""
         self.numbers += 1
         off = 0.0 if told == made else abs(told - made) / max(size, abs(told), abs(made))
-        if off <= ROUNDING:
+        if off <= ROUNDING and math.isfinite(told):
             self.off = max(self.off, off)
-        else:  # NaN too
+        else:  # NaN and infinity too
             self.wrong.append(f"{what}: the answer says {told!r}, the arrays give {made!r}")
 
     def names(self, what: str, told: Sequence[object], made: Sequence[object]) -> None:

@@ -118,6 +118,13 @@ def _part(told: ToldAnswer) -> ToldAnswer:
     return told.model_copy(update={"items": [replace(told.items[0], signals=signals)]})
 
 
+def _infinite(told: ToldAnswer) -> ToldAnswer:
+    first = told.items[0]
+    signals = first.signals | {"rule": float("inf")}
+    item = replace(first, signals=signals, score=float("inf"), explanation=None)
+    return told.model_copy(update={"items": [item, *told.items[1:]]})
+
+
 def _stranger(told: ToldAnswer) -> ToldAnswer:
     return told.model_copy(update={"items": [replace(told.items[0], item_id="nowhere")]})
 
@@ -164,8 +171,8 @@ def _newcomers_reasons(told: ToldAnswer) -> ToldAnswer:
 
 
 CHANGES = [
-    _contribution, _score, _part, _stranger, _evidence, _weight, _signal_left_out, _cancelling,
-    _twice, _rank, _newcomers_reasons,
+    _contribution, _score, _part, _infinite, _stranger, _evidence, _weight, _signal_left_out,
+    _cancelling, _twice, _rank, _newcomers_reasons,
 ]  # fmt: skip
 
 
