@@ -56,7 +56,7 @@ def test_that_in_python_runs(service: Service) -> None:
 def test_that_in_javascript_runs(service: Service) -> None:
     node = shutil.which("node")
     if node is None:
-        pytest.skip("there is no Node.js")
+        pytest.skip("there is no Node.js: apt-get install nodejs")
     said = run(service, [node, "--input-type=module", "-"], program("javascript"))
     assert said.startswith("Song ")
 
