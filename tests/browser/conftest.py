@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,14 +103,38 @@ class Opened:
     page: Page
     hosts: set[str] = field(default_factory=set[str])
     errors: list[str] = field(default_factory=list[str])
+    refused: list[str] = field(default_factory=list[str])
+
+    def told(self) -> str:
+        """What a person would see, and which requests were refused."""
+        seen = self.page.locator("body").inner_text()
+        return "\n".join([self.page.url, *self.refused, seen])
 
 
 Open = Callable[..., Page]
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember that a test failed, so that its pages are shown."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
 @pytest.fixture
-def open_page(browser: Browser, client: httpx.Client) -> Iterator[Open]:
-    """Opens an address of the page. Afterwards: no other host was asked, and nothing failed."""
+def open_page(
+    browser: Browser, client: httpx.Client, request: pytest.FixtureRequest
+) -> Iterator[Open]:
+    """Opens an address of the page. Afterwards: no other host was asked, and nothing failed.
+
+    Where the test failed, what the page showed is reported.
+    """
     opened: list[Opened] = []
 
     def open_(address: str = "", *, errors: bool = False, **options: object) -> Page:
@@ -120,8 +144,12 @@ def open_page(browser: Browser, client: httpx.Client) -> Iterator[Open]:
         )
         context.set_default_timeout(PATIENCE_MS)
         one = Opened(context.new_page())
+        one.page.on("request", lambda asked: one.hosts.add(httpx.URL(asked.url).netloc.decode()))
         one.page.on(
-            "request", lambda request: one.hosts.add(httpx.URL(request.url).netloc.decode())
+            "response",
+            lambda answer: (
+                one.refused.append(f"{answer.status} {answer.url}") if not answer.ok else None
+            ),
         )
         if not errors:
             one.page.on(
@@ -134,6 +162,9 @@ def open_page(browser: Browser, client: httpx.Client) -> Iterator[Open]:
         return one.page
 
     yield open_
+    if request.node.stash.get(FAILED, False):
+        for one in opened:
+            request.node.add_report_section("teardown", "the page", one.told())
     for one in opened:
         one.page.context.close()
     assert {host for one in opened for host in one.hosts} <= {client.base_url.netloc.decode()}

@@ -141,7 +141,8 @@ def test_a_scenario_is_tried_stored_and_rolled_back(open_page: Open, client: htt
     first = {"k": 4, "rules": [{"kind": "pin", "item_id": last, "place": 2}]}
     page = open_page(f"?user={USER}&view=scenarios&about=front", errors=True)
     fill(page, first)
-    tried = client.post("/v1/scenarios/front/try", json={"scenario": first, "user_id": USER}).json()
+    answer = client.post("/v1/scenarios/front/try", json={"scenario": first, "user_id": USER})
+    tried = answer.raise_for_status().json()
     rows = page.locator(".trial li")
     expect(rows).to_have_count(4)
     for item, row in zip(tried["after"]["items"], rows.all(), strict=True):
