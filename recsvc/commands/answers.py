@@ -108,7 +108,9 @@ def item_recourse(
     as_json: AsJson = False,
 ) -> None:
     """What many users would have to do for an item to come into their lists."""
-    found = with_engine(load_settings(), lambda engine: engine.item_recourse(item, users, k, event))
+    found = with_engine(
+        load_settings(), lambda engine: engine.nodes.item_recourse(item, users, k, event)
+    )
     if as_json:
         console.print_json(item_recourse_document(found))
     else:
@@ -202,7 +204,9 @@ def recourse(
     as_json: AsJson = False,
 ) -> None:
     """The least that a user would have to do for an item to come into their list."""
-    answer = with_engine(load_settings(), lambda engine: engine.recourse(user, item, k, event))
+    answer = with_engine(
+        load_settings(), lambda engine: engine.nodes.recourse(user, item, k, event)
+    )
     if as_json:
         console.print_json({"user_id": user, "item_id": item, **recourse_document(answer)})
     else:
@@ -230,7 +234,7 @@ def similar(
 ) -> None:
     """The items nearest to an item."""
     answer: SimilarAnswer = with_engine(
-        load_settings(), lambda engine: engine.similar_items(item, k, model)
+        load_settings(), lambda engine: engine.nodes.similar_items(item, k, model)
     )
     if as_json:
         console.print_json(as_document(answer))

@@ -297,7 +297,7 @@ def export_user(
     """All that is known of and derived from a user, as one JSON document."""
 
     async def collected(engine: "Engine") -> bytes:
-        return b"".join([part async for part in await engine.export(user)])
+        return b"".join([part async for part in await engine.nodes.export(user)])
 
     document = with_engine(load_settings(), collected)
     if out is None:

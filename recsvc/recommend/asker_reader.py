@@ -40,7 +40,7 @@ class AskerReader:
         self._outcomes = outcomes
         self._limit = max_evidence
 
-    async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
+    async def evidence(self, user_id: str) -> tuple[Asker, StoredUser]:
         """What counts as evidence of a user, and what the graph holds of them.
 
         Raises:

@@ -100,7 +100,7 @@ async def audience(
 async def likely_users(engine: "Engine", store: Store, item_id: str, limit: int) -> list[str]:
     """Users without an item who have most of those like it; none where no model has vectors."""
     try:
-        similar = await engine.similar_items(item_id, _NEIGHBOURS, None)
+        similar = await engine.nodes.similar_items(item_id, _NEIGHBOURS, None)
     except NotFoundError:
         return []
     return await store.likely_users(item_id, [each.id for each in similar.items], limit)

@@ -7,18 +7,16 @@ When Neo4j does not answer in time the answer still comes, and `degraded` names 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from loaders.errors import Neo4jAwayError
-from loaders.gateway import Row
-from recsvc.answer import Answer, Proof, RankedItem, SimilarAnswer
-from recsvc.errors import NotFoundError
+from recsvc.answer import Answer, Proof, RankedItem
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import EvidenceKind
-from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
+from recsvc.graph.rows import ActiveVersion, PendingDeletions
 from recsvc.graph.store import Store
 from recsvc.outcomes import outcome as told
 from recsvc.outcomes.recommendation_id import RecommendationIds
@@ -27,11 +25,9 @@ from recsvc.recommend.activator import Activator
 from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader
-from recsvc.recommend.audience import Audience, audience
 from recsvc.recommend.estimates import Estimates, estimate
 from recsvc.recommend.experiments import Experiments
 from recsvc.recommend.exploring import Explorations
-from recsvc.recommend.export import export
 from recsvc.recommend.exposure import (
     MeasuredExposure,
     exposure_of_answers,
@@ -39,21 +35,19 @@ from recsvc.recommend.exposure import (
 )
 from recsvc.recommend.graph_writer import Change, GraphWriter, Outcome
 from recsvc.recommend.home import Home, home
-from recsvc.recommend.item_recourse import ItemRecourse, item_recourse
 from recsvc.recommend.live_truth import live_scope, live_titles, snapshot_now
 from recsvc.recommend.many_users import AskedAlike, answer_each
+from recsvc.recommend.nodes import Nodes
 from recsvc.recommend.proof import Verified, verify
 from recsvc.recommend.query import (
-    Asker,
     EvidenceKey,
     RecommendationQuery,
     StatedEvidence,
     stated_asker,
 )
 from recsvc.recommend.readiness import Readiness
-from recsvc.recommend.recourse import Recourse, RecourseFinder
+from recsvc.recommend.recourse import RecourseFinder
 from recsvc.recommend.resolved_query import QueryResolver
-from recsvc.recommend.similar import embedding_model, similar_items, similar_users
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.recommend.write_counters import WriteCounters
 from recsvc.scenarios.document import Scenario
@@ -75,6 +69,7 @@ class Engine:
         scenarios: the stored scenarios.
         experiments: which variant an answer is made by.
         explorations: what was learned from items that were tried out.
+        nodes: what is asked of one user, item or category, other than a list.
     """
 
     def __init__(
@@ -99,7 +94,6 @@ class Engine:
         self.ids = ids or RecommendationIds()
         self._answers = Answers(store, text, self.ids)
         self._askers = AskerReader(store, events, outcomes, max_evidence)
-        self._recourse = RecourseFinder(store, self._askers, self._answers)
         self._serving = ActiveSnapshot(store, snapshot_folder, compares_for)
         self._graph = GraphWriter(
             store, self._serving, write_counters, fades=outcomes.fatigue > 0.0
@@ -109,6 +103,8 @@ class Engine:
         self.explorations = Explorations(store, self.scenarios, self._serving, self.ids)
         self._queries = QueryResolver(self._serving, self.scenarios, self.explorations)
         self.experiments = Experiments(store)
+        recourse = RecourseFinder(store, self._askers, self._answers)
+        self.nodes = Nodes(self, store, self._askers, recourse, self._queries)
         self._made_from: tuple[object, object] | None = None
 
     async def start(self, *, watch: bool = True) -> None:
@@ -238,19 +234,6 @@ class Engine:
         """Have somebody told of each thing in the graph that cannot be read, by its kind."""
         self._store.unread.heard = heard
 
-    async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
-        """See `recsvc.recommend.asker_reader.AskerReader.known`."""
-        return await self._askers.known(user_id)
-
-    async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[Row]:
-        """See `recsvc.graph.store.Store.find`."""
-        return await self._store.find(kind, text, limit)
-
-    async def users_at(self, share: float, limit: int) -> list[Row]:
-        """See `recsvc.graph.store.Store.users_at`."""
-        with self._store.one_request():
-            return await self._store.users_at(share, limit)
-
     async def exposure_of_answers(
         self, users: int, k: int, item_property: str | None, group: str | None
     ) -> tuple[int, MeasuredExposure]:
@@ -262,10 +245,6 @@ class Engine:
     ) -> MeasuredExposure:
         """See `recsvc.recommend.exposure.exposure_of_impressions`."""
         return await exposure_of_impressions(self._store, self.snapshot, days, item_property, group)
-
-    async def audience(self, item_id: str, users: int, k: int, days: int) -> Audience:
-        """See `recsvc.recommend.audience.audience`."""
-        return await audience(self, self._store, item_id, users, k, days)
 
     async def estimate(
         self, query: RecommendationQuery, logged: str | None, kind: str, days: int
@@ -298,30 +277,6 @@ class Engine:
             with WORKSHOP.room(asker.work(asked.query)):
                 listing = await asked.listing(snapshot, asker)
                 return await self._answers.of_item(listing, item_id, started)
-
-    async def recourse(self, user_id: str, item_id: str, k: int, event: str) -> Recourse:
-        """See `recsvc.recommend.recourse.RecourseFinder.find`."""
-        query = RecommendationQuery(k=k, explain="none", in_experiments=False)
-        snapshot, asked = await self._queries.resolve(query, query)
-        return await self._recourse.find(user_id, item_id, event, asked, snapshot)
-
-    async def item_recourse(self, item_id: str, users: int, k: int, event: str) -> ItemRecourse:
-        """See `recsvc.recommend.item_recourse.item_recourse`."""
-        return await item_recourse(self, self._store, item_id, users, k, event)
-
-    async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
-        """See `recsvc.recommend.similar.similar_items`."""
-        name = embedding_model(self.snapshot, model)
-        with self._store.one_request():
-            return await similar_items(self._store, self.snapshot, name, item_id, k)
-
-    async def similar_users(self, user_id: str, k: int, model: str | None) -> SimilarAnswer:
-        """See `recsvc.recommend.similar.similar_users`."""
-        active = self._serving.active.get(embedding_model(self.snapshot, model))
-        if active is None or active.slot is None:
-            raise NotFoundError(f"no active version of {model or 'any embedding model'}")
-        with self._store.one_request():
-            return await similar_users(self._store, active, user_id, k)
 
     async def add_events(
         self, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[told.Outcome] = ()
@@ -366,17 +321,9 @@ class Engine:
         """
         return await self._graph.change(change)
 
-    async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
-        """See `recsvc.graph.store.Store.node`."""
-        return await self._store.node(kind, node_id)
-
     async def verify(self, proof: Proof, items: Sequence[RankedItem]) -> Verified:
         """See `recsvc.recommend.proof.verify`."""
         return verify(await self._serving.compared(proof.version), proof, items)
-
-    async def export(self, user_id: str) -> AsyncIterator[bytes]:
-        """See `recsvc.recommend.export.export`."""
-        return await export(self, self._store, user_id)
 
     async def delete(self, kind: EvidenceKind, node_id: str) -> None:
         """Delete a node and everything derived from it; all is done when this returns.

@@ -76,7 +76,7 @@ async def item_recourse(
     until, found = time.monotonic() + _SECONDS, list[Recourse]()
     for user_id in list(dict.fromkeys([*likely, *drawn]))[:users]:
         try:
-            found.append(await engine.recourse(user_id, item_id, k, event))
+            found.append(await engine.nodes.recourse(user_id, item_id, k, event))
         except NotFoundError:
             if await store.known([("user", user_id)]):
                 raise  # there was no such item at the last refresh

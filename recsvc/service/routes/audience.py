@@ -26,7 +26,7 @@ async def item_audience(
     engine: EngineDep,
 ) -> Response:
     """In whose lists an item stands first, in how many it stands, and what followed it."""
-    asked = engine.audience(item_id, options.users, options.k, options.days)
+    asked = engine.nodes.audience(item_id, options.users, options.k, options.days)
     audience = await while_wanted(request, asked)
     document = {
         "item_id": item_id,

@@ -15,4 +15,4 @@ router = APIRouter(tags=["graph"])
 )
 async def export(user_id: PathId, engine: EngineDep) -> Response:
     """All that is known of and derived from a user, sent while it is read."""
-    return StreamingResponse(await engine.export(user_id), media_type="application/json")
+    return StreamingResponse(await engine.nodes.export(user_id), media_type="application/json")

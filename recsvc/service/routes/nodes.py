@@ -35,7 +35,7 @@ async def put_user(user_id: NewNodeId, body: UserIn, engine: EngineDep) -> Respo
 @router.get("/v1/users/{id}", response_model=UserDocument, responses=described(404, 422, 503))
 async def get_user(user_id: NodeId, engine: EngineDep) -> Response:
     """A user's properties and what they prefer."""
-    node = await engine.node("user", user_id)
+    node = await engine.nodes.read("user", user_id)
     return json_response({**node.properties, "user_id": user_id, "preferences": _links(node)})
 
 
@@ -56,7 +56,7 @@ async def put_item(item_id: NewNodeId, body: ItemIn, engine: EngineDep) -> Respo
 @router.get("/v1/items/{id}", response_model=ItemDocument, responses=described(404, 422, 503))
 async def get_item(item_id: NodeId, engine: EngineDep) -> Response:
     """An item's properties and categories."""
-    node = await engine.node("item", item_id)
+    node = await engine.nodes.read("item", item_id)
     return json_response({**node.properties, "item_id": item_id, "categories": _links(node)})
 
 
@@ -85,7 +85,7 @@ async def put_category(category_id: NewNodeId, body: CategoryIn, engine: EngineD
 )
 async def get_category(category_id: NodeId, engine: EngineDep) -> Response:
     """A category's properties and parents."""
-    node = await engine.node("category", category_id)
+    node = await engine.nodes.read("category", category_id)
     parents = [parent_id for parent_id, _ in node.links]
     parent_id = parents if len(parents) > 1 else next(iter(parents), None)
     return json_response({**node.properties, "category_id": category_id, "parent_id": parent_id})

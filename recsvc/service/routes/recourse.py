@@ -27,7 +27,7 @@ async def recourse(
     engine: EngineDep,
 ) -> Response:
     """The smallest added evidence that would bring an item into a user's list."""
-    answer = await engine.recourse(user_id, item_id, options.k, options.event)
+    answer = await engine.nodes.recourse(user_id, item_id, options.k, options.event)
     return json_response({"user_id": user_id, "item_id": item_id, **recourse_document(answer)})
 
 
@@ -40,5 +40,5 @@ async def item_recourse(
     item_id: PathId, options: Annotated[ItemRecourseOptions, Query()], engine: EngineDep
 ) -> Response:
     """What many users would have to do for an item to come into their lists."""
-    found = await engine.item_recourse(item_id, options.users, options.k, options.event)
+    found = await engine.nodes.item_recourse(item_id, options.users, options.k, options.event)
     return json_response(item_recourse_document(found))

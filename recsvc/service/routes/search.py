@@ -26,20 +26,20 @@ Options = Annotated[SearchOptions, Query()]
 async def find_users(options: Annotated[UserSearchOptions, Query()], engine: EngineDep) -> Response:
     """Users by id or name, or some from a place among all."""
     if options.search is None:
-        return json_response({"found": await engine.users_at(options.at or 0.0, options.k)})
-    return json_response({"found": await engine.find("user", options.search, options.k)})
+        return json_response({"found": await engine.nodes.users_at(options.at or 0.0, options.k)})
+    return json_response({"found": await engine.nodes.find("user", options.search, options.k)})
 
 
 @router.get("/v1/items", response_model=FoundDocument, responses=described(422, 503))
 async def find_items(options: Options, engine: EngineDep) -> Response:
     """Items by id or title."""
-    return json_response({"found": await engine.find("item", options.search, options.k)})
+    return json_response({"found": await engine.nodes.find("item", options.search, options.k)})
 
 
 @router.get("/v1/categories", response_model=FoundDocument, responses=described(422, 503))
 async def find_categories(options: Options, engine: EngineDep) -> Response:
     """Categories by id or name."""
-    return json_response({"found": await engine.find("category", options.search, options.k)})
+    return json_response({"found": await engine.nodes.find("category", options.search, options.k)})
 
 
 @router.get(
@@ -49,7 +49,7 @@ async def find_categories(options: Options, engine: EngineDep) -> Response:
 )
 async def get_evidence(user_id: PathId, engine: EngineDep) -> Response:
     """What is known about a user: what they did, whom they follow, what they prefer."""
-    asker, stored = await engine.known(user_id)
+    asker, stored = await engine.nodes.evidence(user_id)
     did = _interactions(stored)
     evidence = [
         {

@@ -23,7 +23,7 @@ Options = Annotated[SimilarOptions, Query()]
 )
 async def similar_items(item_id: PathId, options: Options, engine: EngineDep) -> Response:
     """The items nearest to an item."""
-    answer = await engine.similar_items(item_id, options.k, options.model)
+    answer = await engine.nodes.similar_items(item_id, options.k, options.model)
     return json_response(as_document(answer))
 
 
@@ -34,5 +34,5 @@ async def similar_items(item_id: PathId, options: Options, engine: EngineDep) ->
 )
 async def similar_users(user_id: PathId, options: Options, engine: EngineDep) -> Response:
     """The users nearest to a user."""
-    answer = await engine.similar_users(user_id, options.k, options.model)
+    answer = await engine.nodes.similar_users(user_id, options.k, options.model)
     return json_response(as_document(answer))

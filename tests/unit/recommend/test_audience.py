@@ -19,13 +19,14 @@ from recsvc.recommend.query import RecommendationQuery
 
 
 class Asked:
-    """An engine and its graph: users have the item at the place that their id says."""
+    """An engine, its nodes and its graph: users have the item at the place that their id says."""
 
     snapshot = SimpleNamespace(versions={"hybrid": 1})
     most = 3
 
     def __init__(self) -> None:
         self.calls: list[tuple[list[str], int]] = []
+        self.nodes = self
 
     async def live_items(self, item_ids: list[str]) -> dict[str, object]:
         return dict.fromkeys(item_ids)

@@ -208,85 +208,67 @@ class FakeEngine:
         return FakeExperiments(self.calls)
 
     @property
+    def nodes(self) -> "FakeNodes":
+        return FakeNodes(self)
+
+    @property
     def engine(self) -> Engine:
         return cast(Engine, self)
 
-    def _called(self, *call: Any) -> None:
+    def called(self, *call: Any) -> None:
         self.calls.append(call)
         if self.error is not None:
             raise self.error
 
     async def start(self, *, watch: bool = True) -> None:
-        self._called("start")
+        self.called("start")
 
     async def stop(self) -> None:
-        self._called("stop")
+        self.called("stop")
 
     async def recommend(
         self, user_id: str, query: RecommendationQuery, *, scenario: Scenario | None = None
     ) -> Answer:
-        self._called("recommend", user_id, query, *([scenario] if scenario else []))
-        return self._answer(user_id, query)
+        self.called("recommend", user_id, query, *([scenario] if scenario else []))
+        return self.answer(user_id, query)
 
     async def home(self, user_id: str) -> Home:
-        self._called("home", user_id)
-        best = replace(self._answer(user_id, RecommendationQuery(k=1)), degraded=())
+        self.called("home", user_id)
+        best = replace(self.answer(user_id, RecommendationQuery(k=1)), degraded=())
         row = HomeRow("because", "Because you listened to Kylie Minogue", KYLIE, None, best.items)
         return Home(best, self.degraded, (row,))
 
     async def recommend_for(
         self, evidence: Sequence[StatedEvidence], query: RecommendationQuery
     ) -> Answer:
-        self._called("recommend_for", list(evidence), query)
-        return self._answer(None, query)
+        self.called("recommend_for", list(evidence), query)
+        return self.answer(None, query)
 
     async def recommend_many(
         self, user_ids: Sequence[str], query: RecommendationQuery, take: Callable[[Answer], Any]
     ) -> tuple[list[Any], list[str]]:
-        self._called("recommend_many", list(user_ids), query)
+        self.called("recommend_many", list(user_ids), query)
         known = [user_id for user_id in user_ids if user_id != "nobody"]
-        answers = [take(self._answer(user_id, query)) for user_id in known]
+        answers = [take(self.answer(user_id, query)) for user_id in known]
         return answers, [user_id for user_id in user_ids if user_id == "nobody"]
 
     async def snapshot_now(self, item_ids: Any) -> Any:
-        self._called("snapshot_now", list(item_ids))
+        self.called("snapshot_now", list(item_ids))
 
     def watch_unread(self, heard: Callable[[str], None]) -> None:
         self.heard_of_unread = heard
 
-    async def known(self, user_id: str) -> tuple[Asker, StoredUser]:
-        self._called("known", user_id)
-        listened = ("55", "listen", 13883.0, 1_763_726_400.0)
-        nodes = (EvidenceNode("item", "55", 17.5, "listen"), EvidenceNode("user", "275", 1.0))
-        stored = StoredUser([listened, ("9", "view", 1.0, None)], [("275", None, 3)], [])
-        names: dict[EvidenceKind, dict[str, str | None]] = {"item": {"55": KYLIE.title}}
-        return Asker(user_id, Evidence(nodes, frozenset({"55", "9"})), names), stored
-
-    async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[dict[str, Any]]:
-        self._called("find", kind, text, limit)
-        return [FOUND[kind]]
-
-    async def users_at(self, share: float, limit: int) -> list[dict[str, Any]]:
-        self._called("users_at", share, limit)
-        return [FOUND["user"]]
-
     async def exposure_of_answers(
         self, users: int, k: int, item_property: str | None, group: str | None
     ) -> tuple[int, MeasuredExposure]:
-        self._called("exposure_of_answers", users, k, item_property, group)
+        self.called("exposure_of_answers", users, k, item_property, group)
         return users, self._measured(users * k, item_property)
 
     async def exposure_of_impressions(
         self, days: int, item_property: str | None, group: str | None
     ) -> MeasuredExposure:
-        self._called("exposure_of_impressions", days, item_property, group)
+        self.called("exposure_of_impressions", days, item_property, group)
         return self._measured(1200, item_property)
-
-    async def audience(self, item_id: str, users: int, k: int, days: int) -> Audience:
-        self._called("audience", item_id, users, k, days)
-        item = self._answer("2", RecommendationQuery(k=1)).items[0]
-        seen = {"impression": 40, "click": 3}
-        return Audience(self.versions, users, 1, (("2", replace(item, item_id=item_id)),), seen)
 
     def _measured(self, places: int, item_property: str | None) -> MeasuredExposure:
         even = Share(items=10, places=0.1, catalogue=0.1)
@@ -295,61 +277,30 @@ class FakeEngine:
         return MeasuredExposure(self.versions, spread, by_value if item_property else {})
 
     async def explain(self, user_id: str, item_id: str, scenario: str | None = None) -> Answer:
-        self._called("explain", user_id, item_id)
-        answer = self._answer(user_id, RecommendationQuery(k=1, explain="full"))
+        self.called("explain", user_id, item_id)
+        answer = self.answer(user_id, RecommendationQuery(k=1, explain="full"))
         return replace(answer, recommendation_id=None)
 
-    async def recourse(self, user_id: str, item_id: str, k: int, event: str) -> Recourse:
-        self._called("recourse", user_id, item_id, k, event)
-        return Recourse(k, event, self.versions, None, (KYLIE,), 4)
-
-    async def item_recourse(self, item_id: str, users: int, k: int, event: str) -> ItemRecourse:
-        self._called("item_recourse", item_id, users, k, event)
-        return ItemRecourse(
-            item_id, k, event, self.versions, users, 6, {1: 9, 2: 3}, 1, 1, ((KYLIE, 7),)
-        )
-
-    async def export(self, user_id: str) -> AsyncIterator[bytes]:
-        self._called("export", user_id)
-
-        async def parts() -> AsyncIterator[bytes]:
-            for part in (orjson.dumps(EXPORTED)[:9], orjson.dumps(EXPORTED)[9:]):
-                yield part
-
-        return parts()
-
-    async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
-        self._called("similar_items", item_id, k, model)
-        return SimilarAnswer(item_id, "lightgcn", 3, (SimilarNode("289", "Britney", 0.9, 1),))
-
-    async def similar_users(self, user_id: str, k: int, model: str | None) -> SimilarAnswer:
-        self._called("similar_users", user_id, k, model)
-        return SimilarAnswer(user_id, "lightgcn", 3, (SimilarNode("7", None, 0.9, 1),))
-
     async def add_events(self, rows: list[dict[str, Any]], outcomes: Sequence[told.Outcome]) -> int:
-        self._called("add_events", rows, *([outcomes] if outcomes else []))
+        self.called("add_events", rows, *([outcomes] if outcomes else []))
         return len({row["event_id"] for row in rows})
 
     def outcome_reader(self, received: datetime) -> told.OutcomeReader:
         return told.OutcomeReader(self.ids, keep_days=90, received=received)
 
     async def add_outcomes(self, outcomes: Sequence[told.Outcome]) -> tuple[int, int]:
-        self._called("add_outcomes", outcomes)
+        self.called("add_outcomes", outcomes)
         return len({each.outcome_id for each in outcomes}), 0
 
     def unknown_kinds(self, kinds: Iterable[str]) -> list[str]:
         return unknown_kinds(kinds, default_events())
 
     async def change(self, change: Change) -> Outcome:
-        self._called("change", change)
+        self.called("change", change)
         return self.outcome
 
-    async def node(self, kind: EvidenceKind, node_id: str) -> StoredNode:
-        self._called("node", kind, node_id)
-        return self.stored
-
     async def delete(self, kind: EvidenceKind, node_id: str) -> None:
-        self._called("delete", kind, node_id)
+        self.called("delete", kind, node_id)
 
     async def pending_deletions(self) -> PendingDeletions:
         return PendingDeletions(0)
@@ -357,26 +308,26 @@ class FakeEngine:
     deletions_seen = 0
 
     async def models(self) -> list[dict[str, Any]]:
-        self._called("models")
+        self.called("models")
         return [VERSION]
 
     async def activate(self, model: str, version: int) -> dict[str, int]:
-        self._called("activate", model, version)
+        self.called("activate", model, version)
         return self.versions
 
     async def roll_back(self, model: str) -> dict[str, int]:
-        self._called("roll_back", model)
+        self.called("roll_back", model)
         return self.versions
 
     async def refresh_holder(self) -> str | None:
-        self._called("refresh_holder")
+        self.called("refresh_holder")
         return self.holder
 
     async def ready(self) -> Readiness:
-        self._called("ready")
+        self.called("ready")
         return self.readiness
 
-    def _answer(self, user_id: str | None, query: RecommendationQuery) -> Answer:
+    def answer(self, user_id: str | None, query: RecommendationQuery) -> Answer:
         signals = {"lightgcn": 0.9, "pagerank": 0.3, "base": 0.1}
         explanation = EXPLANATIONS[query.explain]
         item = RankedItem("289", "Britney Spears", 1, 1.3, signals, explanation)
@@ -385,3 +336,65 @@ class FakeEngine:
             request_id_var.get(), user_id, query.k, self.versions, self.degraded, 6.1, (item,),
             recommendation_id=self.ids.issue(contents), variant=self.variant,
         )  # fmt: skip
+
+
+@dataclass
+class FakeNodes:
+    """What the engine knows of nodes."""
+
+    engine: FakeEngine
+
+    async def find(self, kind: EvidenceKind, text: str, limit: int) -> list[dict[str, Any]]:
+        self.engine.called("find", kind, text, limit)
+        return [FOUND[kind]]
+
+    async def users_at(self, share: float, limit: int) -> list[dict[str, Any]]:
+        self.engine.called("users_at", share, limit)
+        return [FOUND["user"]]
+
+    async def read(self, kind: EvidenceKind, node_id: str) -> StoredNode:
+        self.engine.called("read", kind, node_id)
+        return self.engine.stored
+
+    async def evidence(self, user_id: str) -> tuple[Asker, StoredUser]:
+        self.engine.called("evidence", user_id)
+        listened = ("55", "listen", 13883.0, 1_763_726_400.0)
+        nodes = (EvidenceNode("item", "55", 17.5, "listen"), EvidenceNode("user", "275", 1.0))
+        stored = StoredUser([listened, ("9", "view", 1.0, None)], [("275", None, 3)], [])
+        names: dict[EvidenceKind, dict[str, str | None]] = {"item": {"55": KYLIE.title}}
+        return Asker(user_id, Evidence(nodes, frozenset({"55", "9"})), names), stored
+
+    async def export(self, user_id: str) -> AsyncIterator[bytes]:
+        self.engine.called("export", user_id)
+
+        async def parts() -> AsyncIterator[bytes]:
+            for part in (orjson.dumps(EXPORTED)[:9], orjson.dumps(EXPORTED)[9:]):
+                yield part
+
+        return parts()
+
+    async def similar_items(self, item_id: str, k: int, model: str | None) -> SimilarAnswer:
+        self.engine.called("similar_items", item_id, k, model)
+        return SimilarAnswer(item_id, "lightgcn", 3, (SimilarNode("289", "Britney", 0.9, 1),))
+
+    async def similar_users(self, user_id: str, k: int, model: str | None) -> SimilarAnswer:
+        self.engine.called("similar_users", user_id, k, model)
+        return SimilarAnswer(user_id, "lightgcn", 3, (SimilarNode("7", None, 0.9, 1),))
+
+    async def audience(self, item_id: str, users: int, k: int, days: int) -> Audience:
+        self.engine.called("audience", item_id, users, k, days)
+        item = self.engine.answer("2", RecommendationQuery(k=1)).items[0]
+        seen = {"impression": 40, "click": 3}
+        return Audience(
+            self.engine.versions, users, 1, (("2", replace(item, item_id=item_id)),), seen
+        )
+
+    async def recourse(self, user_id: str, item_id: str, k: int, event: str) -> Recourse:
+        self.engine.called("recourse", user_id, item_id, k, event)
+        return Recourse(k, event, self.engine.versions, None, (KYLIE,), 4)
+
+    async def item_recourse(self, item_id: str, users: int, k: int, event: str) -> ItemRecourse:
+        self.engine.called("item_recourse", item_id, users, k, event)
+        return ItemRecourse(
+            item_id, k, event, self.engine.versions, users, 6, {1: 9, 2: 3}, 1, 1, ((KYLIE, 7),)
+        )

@@ -111,7 +111,7 @@ def expected(id_: str) -> list[tuple[object, ...]]:
     asks = [(name, id_) for name in ("recommend", "similar_users", "similar_items", "explain")]
     return [
         *asks,
-        ("node", "category"),
+        ("read", "category"),
         ("change", DropFollow(id_, id_)),
         ("change", Retract(id_, id_, "like")),
     ]
@@ -124,7 +124,7 @@ async def test_any_id_arrives_as_it_is(
     await ask_all(client, id_)
     assert asked(fake) == expected(id_)
     assert ("explain", id_, id_) in fake.calls
-    assert ("node", "category", id_) in fake.calls
+    assert ("read", "category", id_) in fake.calls
 
 
 async def test_any_id_arrives_through_a_server(server: httpx.AsyncClient, fake: FakeEngine) -> None:

@@ -32,7 +32,7 @@ ASKS: dict[str, Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]] = {
     "add_events": lambda c: c.post("/v1/events", json=[{"user_id": "2", "item_id": "55"}]),
     "add_outcomes": lambda c: c.post("/v1/outcomes", json={"outcomes": [OUTCOME]}),
     "change": lambda c: c.put("/v1/users/2", json={}),
-    "node": lambda c: c.get("/v1/items/55"),
+    "read": lambda c: c.get("/v1/items/55"),
     "delete": lambda c: c.delete("/v1/categories/24"),
     "models": lambda c: c.get("/v1/models"),
     "activate": lambda c: c.post("/v1/models/lightgcn/activate", json={"version": 2}),

@@ -184,7 +184,7 @@ async def test_one_that_ends_before_it_begins_is_503(fake: FakeEngine, tmp_path:
 async def test_one_that_finds_another_at_work_is_409(fake: FakeEngine, tmp_path: Path) -> None:
     class TakenMeanwhile(FakeEngine):
         async def refresh_holder(self) -> str | None:
-            self._called("refresh_holder")
+            self.called("refresh_holder")
             return HOLDER if len(self.calls) > 1 else None
 
     async with asking(TakenMeanwhile(), fake_refreshes(tmp_path, what="fail"), tmp_path) as client:

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from recsvc.recommend.engine import Engine
+from recsvc.recommend.nodes import Nodes
 from recsvc.recommend.query import STATED, RecommendationQuery, StatedEvidence
 from recsvc.recommend.readiness import Readiness
 from recsvc.service.app import create_app
@@ -21,7 +22,7 @@ from recsvc.service.documents import (
 from recsvc.service.export_schemas import ExportDocument
 from recsvc.service.recourse_schemas import ItemRecourseDocument, RecourseDocument
 from tests.conftest import key_ring
-from tests.unit.service.fake_engine import VERSION, FakeEngine
+from tests.unit.service.fake_engine import VERSION, FakeEngine, FakeNodes
 from tests.unit.service.fake_refresh import fake_refreshes
 
 
@@ -357,12 +358,13 @@ async def test_a_weight_is_finite(client: httpx.AsyncClient, number: str) -> Non
     assert response.json()["errors"][0]["location"] == ["body", "evidence", 0, "weight"]
 
 
-def test_the_fake_is_called_as_the_engine_is() -> None:
-    for name, method in inspect.getmembers(Engine, inspect.isfunction):
+@pytest.mark.parametrize(("real", "fake"), [(Engine, FakeEngine), (Nodes, FakeNodes)])
+def test_the_fake_is_called_as_the_engine_is(real: type, fake: type) -> None:
+    for name, method in inspect.getmembers(real, inspect.isfunction):
         # What no route calls, such as `estimate`, the fake need not have.
-        if not name.startswith("_") and hasattr(FakeEngine, name):
-            real, fake = (inspect.signature(each) for each in (method, getattr(FakeEngine, name)))
-            assert list(real.parameters) == list(fake.parameters), name
+        if not name.startswith("_") and hasattr(fake, name):
+            taken = [list(inspect.signature(f).parameters) for f in (method, getattr(fake, name))]
+            assert taken[0] == taken[1], name
 
 
 async def test_services_of_one_process_share_routes_and_no_engine(

@@ -45,7 +45,7 @@ async def test_what_cannot_be_looked_for(client: httpx.AsyncClient, address: str
 
 async def test_what_is_known(client: httpx.AsyncClient, fake: FakeEngine) -> None:
     answer = await client.get("/v1/users/a%2Fb/evidence")
-    assert fake.calls[-1] == ("known", "a/b")
+    assert fake.calls[-1] == ("evidence", "a/b")
     known = KnownDocument.model_validate(answer.json())
     assert (known.user_id, known.seen) == ("a/b", 2)
     item, person = known.evidence

@@ -49,9 +49,9 @@ class SlowEngine(FakeEngine):
         read = self.evidence
         self.reading.set()
         await self.go_on.wait()
-        self._called("recommend", read)
+        self.called("recommend", read)
         source = Source(frozenset({user_id, "friend"}))
-        return replace(self._answer(read, query), source=source)
+        return replace(self.answer(read, query), source=source)
 
     @property
     def asked(self) -> int:
