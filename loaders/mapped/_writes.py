@@ -307,20 +307,9 @@ class Writes:
         sampled, made = list[str](), list[str]()
         names = [step.event for step in steps if step.event is not None]
         for number, step in enumerate(steps):
-            which = f"row.event = {as_text(step.event)}" if step.event is not None else (
-                f"NOT row.event IN [{', '.join(map(as_text, names))}]")  # fmt: skip
-            values = dict(step.settings)
-            if step.event_property:
-                values[step.event_property] = "row.event"
-            if step.value:
-                sampled.append(f"coalesce({whole_sampled(step)}, false) AS whole_{number}")
-                values[step.value] = NUMBER_AS.format(whole=f"whole_{number}", value="row.value")
-            if step.time:
-                sampled.append(f"{time_sampled(step)} AS time_{number}")
-                values[step.time] = TIME_AS.format(kind=f"time_{number}", at="at")
-            inner = ", ".join(f"{name}: {value}" for name, value in values.items())
-            pattern = step.made("user", "item", properties=inner)
-            made.append(f"FOREACH (_ IN CASE WHEN {which} THEN [1] ELSE [] END | CREATE {pattern})")
+            columns, clause = _event_made(step, number, names)
+            sampled += columns
+            made.append(clause)
         kinds = "".join(f", {column.rpartition(' AS ')[2]}" for column in sampled)
         first = f"WITH {', '.join(sampled)}\n" if sampled else ""
         return (
@@ -341,6 +330,30 @@ class Writes:
             + "\n".join(made)
             + "\nRETURN count(*) AS counted, collect(row.event_id) AS event_ids, [] AS beyond"
         )
+
+
+def _event_made(step: Step, number: int, names: list[str]) -> tuple[list[str], str]:
+    """What is sampled before events are made by a step, and the clause that makes one.
+
+    Args:
+        step: from a user to an item.
+        number: of the step.
+        names: the kinds of events that have steps of their own.
+    """
+    which = f"row.event = {as_text(step.event)}" if step.event is not None else (
+        f"NOT row.event IN [{', '.join(map(as_text, names))}]")  # fmt: skip
+    values, sampled = dict(step.settings), list[str]()
+    if step.event_property:
+        values[step.event_property] = "row.event"
+    if step.value:
+        sampled.append(f"coalesce({whole_sampled(step)}, false) AS whole_{number}")
+        values[step.value] = NUMBER_AS.format(whole=f"whole_{number}", value="row.value")
+    if step.time:
+        sampled.append(f"{time_sampled(step)} AS time_{number}")
+        values[step.time] = TIME_AS.format(kind=f"time_{number}", at="at")
+    inner = ", ".join(f"{name}: {value}" for name, value in values.items())
+    pattern = step.made("user", "item", properties=inner)
+    return sampled, f"FOREACH (_ IN CASE WHEN {which} THEN [1] ELSE [] END | CREATE {pattern})"
 
 
 LEDGER = PREFIX + "Event"

@@ -128,30 +128,19 @@ def ingest(
     from loaders.ingest import ingest as ingest_tables
     from loaders.ingest.bulk import bulk_ingest
     from loaders.tables import CategoryCells, parse_mapping
-    from recsvc.settings_file import event_line
 
     if dry_run and bulk:
         raise typer.BadParameter("--dry-run loads nothing: leave out --bulk")
     settings = _with_weights(event_weight or (), dry_run=dry_run)
     rejects = rejects_file(settings, source)
+    read_as = parse_mapping(
+        mapping or [], only=only or [], drop=drop or [], null=null or [], event=event,
+        date_format=date_format, null_ids=keep_null_ids, decimal_comma=decimal_comma,
+        categories=CategoryCells(category_list, category_path),
+    )  # fmt: skip
+    download_to = settings.home / "datasets" / source if download else None
     with console.progress_bars() as bars:
-        tables = open_source(
-            source,
-            files,
-            download_to=settings.home / "datasets" / source if download else None,
-            mapping=parse_mapping(
-                mapping or [],
-                only=only or [],
-                drop=drop or [],
-                null=null or [],
-                event=event,
-                date_format=date_format,
-                null_ids=keep_null_ids,
-                decimal_comma=decimal_comma,
-                categories=CategoryCells(category_list, category_path),
-            ),
-            progress=bars,
-        )
+        tables = open_source(source, files, download_to=download_to, mapping=read_as, progress=bars)
         if dry_run:
             report = check(tables, rejects=rejects, strict=strict, progress=bars)
         elif bulk:
@@ -167,21 +156,7 @@ def ingest(
         console.say(warning)
     say_unknown_kinds(unknown)
     if as_json:
-        console.print_json(
-            {
-                "tables": {n: dataclasses.asdict(table) for n, table in report.tables.items()},
-                "rejected": report.rejected,
-                "reasons": [dataclasses.asdict(reason) for reason in report.reasons],
-                "example": report.example if dry_run else None,
-                "rejects": str(report.rejects) if report.rejects else None,
-                "warnings": list(report.warnings),
-                "unknown_kinds": {
-                    kind: {"rows": report.kinds[kind], "setting": event_line(kind)}
-                    for kind in unknown
-                },
-                "seconds": report.seconds,
-            }
-        )
+        console.print_json(_document(report, unknown, dry_run=dry_run))
     else:
         _print_report(report, dry_run=dry_run)
     _refuse_nothing(source, report)
@@ -339,6 +314,23 @@ def retract(
         raise nothing_to_take_back(user, item, event)
     told = f"{', '.join(kinds)} of user {user} with item {item} is taken back"
     print_document({"user_id": user, "item_id": item, "events": kinds}, told, as_json=as_json)
+
+
+def _document(report: "IngestReport", unknown: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
+    from recsvc.settings_file import event_line
+
+    return {
+        "tables": {name: dataclasses.asdict(table) for name, table in report.tables.items()},
+        "rejected": report.rejected,
+        "reasons": [dataclasses.asdict(reason) for reason in report.reasons],
+        "example": report.example if dry_run else None,
+        "rejects": str(report.rejects) if report.rejects else None,
+        "warnings": list(report.warnings),
+        "unknown_kinds": {
+            kind: {"rows": report.kinds[kind], "setting": event_line(kind)} for kind in unknown
+        },
+        "seconds": report.seconds,
+    }
 
 
 def _print_report(report: "IngestReport", *, dry_run: bool) -> None:

@@ -33,7 +33,9 @@ from recsvc.tracing import traced
 
 if TYPE_CHECKING:
     from recsvc.refresh.log_comparison import LogComparison
-    from recsvc.training.experiment import Ranked, TrialOptions
+    from recsvc.refresh.run_manifest import RunManifest
+    from recsvc.training.experiment import Ranked, TrialData, TrialOptions
+    from recsvc.training.tuning import Tuning
 
 TrainFile = Annotated[Path, typer.Option("--train", help="Interactions to learn from.")]
 Side = Annotated[
@@ -154,14 +156,7 @@ def evaluate(
     with describing_for(settings, values, options.device) as describing:
         data = read_trial(train_file, test_file, side, settings.events, wanted, describing)
     say_unknown_kinds(data.unknown_kinds)
-    if as_served:
-        from recsvc.training.served_experiment import rank_as_served
-
-        home = settings.home
-        ranked = [rank_as_served(data, options, settings.events, home=home, say=console.say)]
-    else:
-        say_left_out(models)
-        ranked = [_rank(model, data, options) for model in models]
+    ranked = _ranked(models, data, options, as_served=as_served)
     if recommendations is not None:
         write_rankings(ranked[0], data.graph, recommendations)
     measured = measure(ranked, data)
@@ -246,6 +241,13 @@ def tune(
         document = dataclasses.asdict(tuning) | {"options": resolved}
         console.print_json({"model": model, "arguments": arguments, **document})
         return
+    _print_trials(model, tuning)
+    console.print_line(arguments or "the defaults: nothing to search")
+    if table:
+        console.print_line(model_table(model, table))
+
+
+def _print_trials(model: str, tuning: "Tuning") -> None:
     rows = [
         (t.number, t.ndcg if t.ndcg is not None else f"failed: {t.error}", t.epochs or "",
          round(t.seconds, 1), " ".join(f"{name}={_short(v)}" for name, v in t.values.items()))
@@ -254,9 +256,6 @@ def tune(
     columns = ("trial", "NDCG@20", "epochs", "seconds", "options")
     console.print_table(f"{model}: {len(rows)} trials", columns, rows)
     console.say(f"best: trial {tuning.best.number}")
-    console.print_line(arguments or "the defaults: nothing to search")
-    if table:
-        console.print_line(model_table(model, table))
 
 
 def say_left_out(models: Collection[str]) -> None:
@@ -286,7 +285,20 @@ def _check_evaluate(models: list[str], recommendations: Path | None, *, as_serve
         known_model(model)
 
 
-def _rank(model: str, data: Any, options: "TrialOptions") -> "Ranked":
+def _ranked(
+    models: list[str], data: "TrialData", options: "TrialOptions", *, as_served: bool
+) -> "list[Ranked]":
+    """The items of each test user by each model, with what is left out said before."""
+    if as_served:
+        from recsvc.training.served_experiment import rank_as_served
+
+        settings = options.settings
+        return [rank_as_served(data, options, settings.events, home=settings.home, say=console.say)]
+    say_left_out(models)
+    return [_rank(model, data, options) for model in models]
+
+
+def _rank(model: str, data: "TrialData", options: "TrialOptions") -> "Ranked":
     from recsvc.training.experiment import rank_fitted
 
     with epoch_bars(model) as watch:
@@ -348,9 +360,24 @@ def refresh(
     if as_json:
         told = {"seconds": run.seconds, "page": f"/v1/refreshes/{run.run}/report"}
         console.print_json({**run.model_dump(mode="json"), **told})
-        return
+    else:
+        _print_run(run)
+
+
+def _print_run(run: "RunManifest") -> None:
     console.say(run.start or "")
     console.print_mapping("active versions", run.versions or {})
+    _print_measured(run)
+    _print_compared(run)
+    for warning in run.warnings or ():
+        console.say(f"warning: {warning}")
+    for objection in run.overridden or ():
+        console.say(f"activated by force: {objection}")
+    say_unknown_kinds(run.unknown_kinds or ())
+    console.print_mapping("seconds", {n: round(s, 1) for n, s in run.seconds.items()})
+
+
+def _print_measured(run: "RunManifest") -> None:
     weights = run.weights or {}
     if run.unlearned:
         console.say(f"the weights are the usual ones, as they cannot be learned: {run.unlearned}")
@@ -360,6 +387,9 @@ def refresh(
     ]
     columns = ("signal", "weight", "recall@20", "ndcg@20")
     console.print_table("on the validation users", columns, rows)
+
+
+def _print_compared(run: "RunManifest") -> None:
     if run.change is not None:
         interval = f"{run.change.mean:+.4f} ({run.change.low:+.4f} to {run.change.high:+.4f})"
         console.print_mapping(
@@ -373,12 +403,6 @@ def refresh(
         )
     if run.by_log_error:
         console.say(f"not compared on the log: {run.by_log_error}")
-    for warning in run.warnings or ():
-        console.say(f"warning: {warning}")
-    for objection in run.overridden or ():
-        console.say(f"activated by force: {objection}")
-    say_unknown_kinds(run.unknown_kinds or ())
-    console.print_mapping("seconds", {n: round(s, 1) for n, s in run.seconds.items()})
 
 
 def _say_page(home: Path, name: str) -> None:

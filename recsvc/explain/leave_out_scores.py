@@ -59,7 +59,7 @@ class LeaveOneOutScores:
         self, blend: Blend, evidence: Evidence, scored: ScoredUser, listed: Listed
     ) -> None:
         """Take the scores of the items apart that come near the list."""
-        pieces, count = len(evidence.nodes), len(scored.spoken)
+        pieces = len(evidence.nodes)
         near = int(np.clip(_VALUES // max(1, pieces), _LEAST_ITEMS, _MOST_ITEMS))
         best = best_items(scored.scores, listed.allowed, max(near, 2 * len(listed.items)))
         self.items = np.sort(np.union1d(best, listed.items))
@@ -70,15 +70,26 @@ class LeaveOneOutScores:
         column = np.full(len(listed.allowed), -1, np.int64)
         column[self.items] = np.arange(len(self.items))
         self._own = np.where(listed.own >= 0, column[listed.own], -1)
+        self._others = outside = listed.allowed & (column < 0)
+        self._priors, self._raws = blend.prior, scored.raw
+        self._popular, self._unpopular = _ends(blend.prior[outside])
+        self._take_apart(scored, pieces)
+        self._outside = float(scored.scores[outside].max(initial=-np.inf))
+        spoken, speaking = len(scored.spoken), sum(map(bool, blend.weights))
+        if spoken < speaking and any(node.weight < 0.0 for node in evidence.nodes):
+            self._outside = np.inf  # a signal whose evidence cancels may speak without some of it
+        self._place = np.full(pieces, -1, np.int64)
+        self._gram = np.zeros((spoken, 0, 0))
+
+    def _take_apart(self, scored: ScoredUser, pieces: int) -> None:
+        """Take in what each piece of evidence adds by each signal that speaks."""
+        count = len(scored.spoken)
         self._spoken = scored.spoken
         self._factor = np.array([factor for _, factor, _ in scored.spoken]).reshape(-1, 1)
         self._has = np.zeros((count, pieces), bool)
         self._terms = np.zeros((count, pieces, len(self.items)))
         self._towards, self._square, self._fall = np.zeros((3, count, pieces))
         self._whole, self._highest, self._lowest = np.zeros((3, count, 1))
-        self._others = outside = listed.allowed & (column < 0)
-        self._priors, self._raws = blend.prior, scored.raw
-        self._popular, self._unpopular = _ends(blend.prior[outside])
         for number, ((signal, _, rows), raw) in enumerate(
             zip(scored.spoken, scored.raw, strict=True)
         ):
@@ -89,13 +100,8 @@ class LeaveOneOutScores:
             self._square[number, rows.position] = moments.square
             self._fall[number, rows.position] = moments.fall
             self._whole[number] = moments.whole
-            self._highest[number], self._lowest[number] = _ends(raw[outside])
-        self._outside = float(scored.scores[outside].max(initial=-np.inf))
-        if count < sum(map(bool, blend.weights)) and any(n.weight < 0.0 for n in evidence.nodes):
-            self._outside = np.inf  # a signal whose evidence cancels may speak without some of it
+            self._highest[number], self._lowest[number] = _ends(raw[self._others])
         self._raw = self._terms.sum(axis=1)
-        self._place = np.full(pieces, -1, np.int64)
-        self._gram = np.zeros((count, 0, 0))
 
     def without(
         self, sets: Int64[NDArray[np.int64], "sets size"]

@@ -178,35 +178,18 @@ class FactorLearner(ABC):
 
         The vectors go over the graph once for all of them, and the sum of the gradients once back.
         """
-        softmax = self._options.loss != "bpr"
-        others = [self._others(batch) for batch in batches]
-        nodes, place = torch.unique(
-            torch.cat([
-                part
-                for batch, other in zip(batches, others, strict=True)
-                for part in (batch.user, batch.item + self._users, other.item + self._users)
-            ]),
-            return_inverse=True,
-        )  # fmt: skip
-        final, first, *further = self.vectors(nodes)
-        if softmax:
-            final = functional.normalize(final)
-        sizes = [
-            len(part)
-            for batch, other in zip(batches, others, strict=True)
-            for part in (batch.user, batch.item, other.item)
+        compared = [(batch, self._others(batch)) for batch in batches]
+        parts = [
+            part
+            for batch, other in compared
+            for part in (batch.user, batch.item + self._users, other.item + self._users)
         ]
-        places = place.split(sizes)
-        given, gradient = final.detach(), torch.zeros_like(final)
-        total, weight = given.new_zeros(()), torch.stack([b.weight.sum() for b in batches]).sum()
-        for number, (batch, other) in enumerate(zip(batches, others, strict=True)):
-            own = places[3 * number : 3 * number + 3]
-            rows = [given.index_select(0, part).requires_grad_() for part in own]
-            losses = (self._softmax_loss if softmax else self._ranking_loss)(batch, other, *rows)
-            loss = (losses * batch.weight).sum() / weight
-            total += loss.detach()
-            for part, change in zip(own, torch.autograd.grad(loss, rows), strict=True):
-                gradient.index_add_(0, part, change)
+        nodes, place = torch.unique(torch.cat(parts), return_inverse=True)
+        final, first, *further = self.vectors(nodes)
+        if self._options.loss != "bpr":
+            final = functional.normalize(final)
+        places = place.split([len(part) for part in parts])
+        total, gradient = self._of_examples(final.detach(), compared, places)
         loss = WithGradient.apply(final, gradient, total)
         besides = self.beside(final, further, [*places[0::3], *places[1::3]])
         if besides is not None:
@@ -216,6 +199,31 @@ class FactorLearner(ABC):
         norm = first.square().sum(1)
         means = [norm[torch.cat(places[kind::3])].mean() for kind in range(3)]
         return loss + self._options.l2 / 2.0 * torch.stack(means).sum()
+
+    def _of_examples(
+        self,
+        vectors: Float32[Tensor, "n dim"],
+        compared: Sequence[tuple[Positives, Shared]],
+        places: Sequence[Int64[Tensor, " m"]],
+    ) -> tuple[Tensor, Float32[Tensor, "n dim"]]:
+        """Mean loss of the examples of some batches, and its gradient by the vectors.
+
+        Args:
+            vectors: of the nodes of a step.
+            compared: batches, each with the items that it is compared with.
+            places: of the users, the items and the other items of each batch among the nodes.
+        """
+        of_batch = self._ranking_loss if self._options.loss == "bpr" else self._softmax_loss
+        total, gradient = vectors.new_zeros(()), torch.zeros_like(vectors)
+        weight = torch.stack([batch.weight.sum() for batch, _ in compared]).sum()
+        for number, (batch, other) in enumerate(compared):
+            own = places[3 * number : 3 * number + 3]
+            rows = [vectors.index_select(0, part).requires_grad_() for part in own]
+            loss = (of_batch(batch, other, *rows) * batch.weight).sum() / weight
+            total += loss.detach()
+            for part, change in zip(own, torch.autograd.grad(loss, rows), strict=True):
+                gradient.index_add_(0, part, change)
+        return total, gradient
 
     def _others(self, positives: Positives) -> Shared:
         """The items that a batch is compared with; `bpr` has some for each example, in a row."""

@@ -105,23 +105,8 @@ def verify(snapshot: Snapshot, proof: Proof, items: Sequence[RankedItem]) -> Ver
         ProofError: it names no arrays or other ones, signals that the version does not have, or
             rows that it does not take.
     """
-    if proof.sha256 is None:
-        raise ProofError(
-            "the proof names no arrays, since Neo4j was away when the answer was made: ask for "
-            "another one"
-        )
-    if proof.sha256 != snapshot.sha256:
-        raise ProofError(
-            f"the arrays of version {proof.version} are others by now ({snapshot.sha256}, the "
-            f"proof names {proof.sha256}): somebody or something was deleted since, or it was "
-            "another graph"
-        )
     evidence = Evidence(proof.evidence)
-    try:
-        blend = with_live_rows(snapshot, evidence, proof.live).blend
-    except (KeyError, TypeError, ValueError) as error:  # no service writes such rows
-        raise ProofError(f"the rows that were read live are none ({error!r})") from None
-    blend = _with_weights(blend, proof.weights)
+    blend = _proven_blend(snapshot, proof, evidence)
     scored = blend.score(evidence)
     known = [item for item in items if snapshot.items.row(item.item_id) >= 0]
     rows = snapshot.items.rows([item.item_id for item in known])
@@ -142,6 +127,30 @@ def verify(snapshot: Snapshot, proof: Proof, items: Sequence[RankedItem]) -> Ver
         weights=tuple(name for name, value in own.items() if proof.weights.get(name) != value),
         after=tuple(sorted({name for item in items for name in item.signals} & AFTER_THE_BLEND)),
     )
+
+
+def _proven_blend(snapshot: Snapshot, proof: Proof, evidence: Evidence) -> Blend:
+    """The blend that a proof says an answer was made by.
+
+    Raises:
+        ProofError: see `verify`.
+    """
+    if proof.sha256 is None:
+        raise ProofError(
+            "the proof names no arrays, since Neo4j was away when the answer was made: ask for "
+            "another one"
+        )
+    if proof.sha256 != snapshot.sha256:
+        raise ProofError(
+            f"the arrays of version {proof.version} are others by now ({snapshot.sha256}, the "
+            f"proof names {proof.sha256}): somebody or something was deleted since, or it was "
+            "another graph"
+        )
+    try:
+        blend = with_live_rows(snapshot, evidence, proof.live).blend
+    except (KeyError, TypeError, ValueError) as error:  # no service writes such rows
+        raise ProofError(f"the rows that were read live are none ({error!r})") from None
+    return _with_weights(blend, proof.weights)
 
 
 class _Compared:

@@ -130,11 +130,7 @@ def try_metapath(
     graph: HeteroGraph = extracted.graph
     evidence = evidence_matrix(graph, events, now=extracted.at)
     kinds = speaking_kinds(graph.interactions.events, events)
-    split = split_by(held_out_mask(graph, evidence, options, options.seed), graph, evidence)
-    if not len(split.users):
-        raise RefreshError(
-            "no user has enough items to hold some out: a meta-path cannot be measured"
-        )
+    split = _split(graph, evidence, options)
     signals = split_signals(Parts(options, kinds, basis.fit, None, basis), split, purpose=PURPOSE)
     progress("read the last refresh", 1, 1)
     names: dict[EvidenceKind, Sequence[str]] = {
@@ -146,11 +142,7 @@ def try_metapath(
     raw = tried.validation_scores(split, order, walked)
     order = order[: raw.shape[0]]
     signals = _with(signals, name, raw, order)
-    progress("candidates", 0, 1)
-    candidates = signals.candidates()
-    weights, reliance = learned_blend(signals, candidates)
-    candidates = relied(candidates, signals.relied(reliance))
-    progress("candidates", 1, 1)
+    candidates, weights = _learned(signals, progress)
     measured = _measured(candidates, signals.kinds, signals.many, name, weights, progress)
     asked, rows = tried.rows()
     return Trial(
@@ -166,6 +158,30 @@ def try_metapath(
         examples=tried.examples(split, split.users[order], raw, walked),
         **measured,
     )
+
+
+def _split(graph: HeteroGraph, evidence: sp.csr_matrix, options: RefreshOptions) -> ValidationSplit:
+    """The split that a refresh with these options makes.
+
+    Raises:
+        RefreshError: nobody is in it.
+    """
+    split = split_by(held_out_mask(graph, evidence, options, options.seed), graph, evidence)
+    if not len(split.users):
+        raise RefreshError(
+            "no user has enough items to hold some out: a meta-path cannot be measured"
+        )
+    return split
+
+
+def _learned(signals: SplitSignals, progress: Progress) -> tuple[Candidates, Mapping[str, float]]:
+    """The candidates by some signals, as far as each is relied on, and λ."""
+    progress("candidates", 0, 1)
+    candidates = signals.candidates()
+    weights, reliance = learned_blend(signals, candidates)
+    candidates = relied(candidates, signals.relied(reliance))
+    progress("candidates", 1, 1)
+    return candidates, weights
 
 
 @dataclass(frozen=True, slots=True)

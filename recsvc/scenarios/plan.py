@@ -158,46 +158,65 @@ def plan_of(
         revision: of it.
         depth: see `Plan.depth`.
     """
-    conditions: dict[str, int] = {}
-    known: list[Condition] = []
-    groups: list[Same] = []
-
-    def places(where: list[Condition]) -> tuple[int, ...]:
-        for each in where:
-            if (key := each.model_dump_json()) not in conditions:
-                conditions[key] = len(known)
-                known.append(each)
-        return tuple(conditions[each.model_dump_json()] for each in where)
-
-    filters = places(scenario.filters)
-    raises: list[tuple[tuple[int, ...], float]] = []
-    pins: list[tuple[str, int]] = []
-    quotas: list[Quota] = []
-    for rule in scenario.rules:
-        if not rule.counts_at(now):
-            continue
-        if isinstance(rule, Pin):
-            pins.append((rule.item_id, rule.place))
-        elif isinstance(rule, Boost | Bury):
-            sign = 1.0 if isinstance(rule, Boost) else -1.0
-            raises.append((places(rule.where), sign * rule.amount))
-        else:
-            where = None if rule.where is None else places(rule.where)
-            if isinstance(rule, AtMost) and rule.same is not None and rule.same not in groups:
-                groups.append(rule.same)
-            same = rule.same if isinstance(rule, AtMost) else None
-            group = groups.index(same) if same is not None else -1
-            lifts = isinstance(rule, AtLeastShare)
-            at_least = lifts or isinstance(rule, AtLeast)
-            count = least_items(rule.share, rule.within) if lifts else rule.count
-            quotas.append(
-                Quota(at_least, count, rule.within, where, group, _said(rule), lifts=lifts)
-            )
+    asked = _Asked()
+    filters = asked.places(scenario.filters)
+    rules = [rule for rule in scenario.rules if rule.counts_at(now)]
+    pins = [(rule.item_id, rule.place) for rule in rules if isinstance(rule, Pin)]
+    raises = tuple(asked.raised(rule) for rule in rules if isinstance(rule, Boost | Bury))
+    quotas = tuple(asked.quota(rule) for rule in rules if not isinstance(rule, Pin | Boost | Bury))
     return Plan(
         name, revision, scenario, now.timestamp(), scenario.next_boundary(now),
-        tuple(known), filters, tuple(raises), scenario.freshness, _by_place(pins),
-        tuple(quotas), tuple(groups), [0] if depth is None else depth,
+        tuple(asked.conditions), filters, raises, scenario.freshness, _by_place(pins),
+        quotas, tuple(asked.groups), [0] if depth is None else depth,
     )  # fmt: skip
+
+
+class _Asked:
+    """What is asked of each item, each once.
+
+    Attributes:
+        conditions: by their places.
+        groups: what items may share, by its place.
+    """
+
+    def __init__(self) -> None:
+        self.conditions: list[Condition] = []
+        self.groups: list[Same] = []
+        self._places: dict[str, int] = {}
+
+    def places(self, where: list[Condition]) -> tuple[int, ...]:
+        """Places of some conditions."""
+        return tuple(map(self._place, where))
+
+    def _place(self, condition: Condition) -> int:
+        place = self._places.setdefault(condition.model_dump_json(), len(self.conditions))
+        if place == len(self.conditions):
+            self.conditions.append(condition)
+        return place
+
+    def _group(self, same: Same) -> int:
+        if same not in self.groups:
+            self.groups.append(same)
+        return self.groups.index(same)
+
+    def raised(self, rule: Boost | Bury) -> tuple[tuple[int, ...], float]:
+        """An entry of `Plan.raises`."""
+        return self.places(rule.where), rule.amount if isinstance(rule, Boost) else -rule.amount
+
+    def quota(self, rule: AtMost | AtLeast | AtLeastShare) -> Quota:
+        """An entry of `Plan.quotas`."""
+        where = None if rule.where is None else self.places(rule.where)
+        same = rule.same if isinstance(rule, AtMost) else None
+        lifts = isinstance(rule, AtLeastShare)
+        return Quota(
+            at_least=not isinstance(rule, AtMost),
+            count=least_items(rule.share, rule.within) if lifts else rule.count,
+            within=rule.within,
+            where=where,
+            group=-1 if same is None else self._group(same),
+            said=_said(rule),
+            lifts=lifts,
+        )
 
 
 def _by_place(pins: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
