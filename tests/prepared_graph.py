@@ -100,16 +100,16 @@ def prepared(
     whole = repr((gateway.run(_VERSION), key, contents)).encode()
     shared = folders.getbasetemp()
     shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
-    kept = shared / f"graph-{sha256(whole).hexdigest()}"
-    with kept.with_suffix(".lock").open("wb") as lock:
+    folder = shared / f"graph-{sha256(whole).hexdigest()}"
+    with folder.with_suffix(".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
+        if not folder.exists():
             gateway.run(DELETE_ALL)
             made = make(home)
-            shutil.copytree(home, kept.with_suffix(".home"))
-            kept.write_bytes(pickle.dumps((made, *read_all(gateway))))
+            shutil.copytree(home, folder.with_suffix(".home"))
+            folder.write_bytes(pickle.dumps((made, *read_all(gateway))))
             return made, home
-    made, nodes, relationships = pickle.loads(kept.read_bytes())
+    made, nodes, relationships = pickle.loads(folder.read_bytes())
     write_all(gateway, nodes, relationships)
-    shutil.copytree(kept.with_suffix(".home"), home, dirs_exist_ok=True)
+    shutil.copytree(folder.with_suffix(".home"), home, dirs_exist_ok=True)
     return made, home

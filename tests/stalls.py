@@ -22,14 +22,14 @@ def longest_stall(base_url: httpx.URL) -> Iterator[list[float]]:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert asking.stdout is not None
-    found = [0.0]
+    longest = [0.0]
     try:
         assert asking.stdout.readline() == "asking\n"
-        yield found
+        yield longest
     finally:
         printed, _ = asking.communicate(timeout=60)
     assert asking.returncode == 0
-    found[0] = float(printed)
+    longest[0] = float(printed)
 
 
 def _ask_until_told(base_url: str) -> None:

@@ -76,25 +76,25 @@ def test_every_number_of_the_list_is_the_services(open_page: Open, client: httpx
 
 def test_evidence_has_weights_and_times(open_page: Open, client: httpx.Client) -> None:
     page = open_page(f"?user={USER}")
-    known = client.get(f"/v1/users/{USER}/evidence").json()["evidence"]
+    evidence = client.get(f"/v1/users/{USER}/evidence").json()["evidence"]
     rows = page.locator(".piece")
-    expect(rows).to_have_count(len(known))
-    expect(rows.first.locator("b")).to_have_text(known[0]["title"])
+    expect(rows).to_have_count(len(evidence))
+    expect(rows.first.locator("b")).to_have_text(evidence[0]["title"])
     at = rows.first.locator("time").get_attribute("datetime")
     assert (
         at
-        == known[0]["interactions"][0]["at"]
-        == max(did["at"] for piece in known for did in piece["interactions"])
+        == evidence[0]["interactions"][0]["at"]
+        == max(did["at"] for piece in evidence for did in piece["interactions"])
     )
-    weights = [weighed(piece["weight"]) for piece in known if piece["weight"] is not None]
+    weights = [weighed(piece["weight"]) for piece in evidence if piece["weight"] is not None]
     expect(page.locator(".piece .weight")).to_have_text(weights)
     page.get_by_label("Sort the evidence").select_option("name")
-    titles = sorted(p["title"] or p["id"] for p in known if p["kind"] == "item")
+    titles = sorted(p["title"] or p["id"] for p in evidence if p["kind"] == "item")
     expect(page.locator(".piece.item b")).to_have_text(
         sorted(titles, key=lambda title: (title.lower(), title))
     )
-    page.get_by_label("Filter the evidence").fill(known[0]["title"])
-    expect(rows.first.locator("b")).to_have_text(known[0]["title"])
+    page.get_by_label("Filter the evidence").fill(evidence[0]["title"])
+    expect(rows.first.locator("b")).to_have_text(evidence[0]["title"])
     page.get_by_label("Filter the evidence").fill("no such thing")
     expect(page.get_by_text("Nothing in the evidence is called")).to_be_visible()
 
@@ -289,16 +289,16 @@ def test_what_if_evidence_were_not_there(open_page: Open, client: httpx.Client) 
 def test_the_counterfactual_is_one_click(open_page: Open, client: httpx.Client) -> None:
     items = asked(client)
     one = next(item for item in items if item["explanation"]["counterfactual"])
-    found = one["explanation"]["counterfactual"]
+    counterfactual = one["explanation"]["counterfactual"]
     page = open_page(f"?user={USER}&open={one['item_id']}")
-    instead = client.get(f"/v1/items/{found['replaced_by']}").json()["title"]
+    instead = client.get(f"/v1/items/{counterfactual['replaced_by']}").json()["title"]
     expect(page.locator(".open .counterfactual")).to_contain_text(f"and {instead} would.")
     page.get_by_role("button", name="See that list").click()
-    expect(page.locator(f".row[data-item='{found['replaced_by']}']")).to_be_visible()
+    expect(page.locator(f".row[data-item='{counterfactual['replaced_by']}']")).to_be_visible()
     shown = listed(page)
     assert one["item_id"] not in shown
-    assert found["replaced_by"] in shown
-    keys = {f"{node['kind']}:{node['id']}" for node in found["without"]}
+    assert counterfactual["replaced_by"] in shown
+    keys = {f"{node['kind']}:{node['id']}" for node in counterfactual["without"]}
     assert set(parse_qs(urlsplit(page.url).query)["without"]) == keys
 
 
@@ -399,14 +399,14 @@ def test_two_versions_or_signals_side_by_side(open_page: Open, client: httpx.Cli
 
 
 def test_10000_pieces_of_evidence_are_a_few_rows(open_page: Open, client: httpx.Client) -> None:
-    known = client.get("/v1/users/collector/evidence").json()
+    evidence = client.get("/v1/users/collector/evidence").json()
     page = open_page("?user=collector")
-    assert len(known["evidence"]) == known["seen"] == MANY
+    assert len(evidence["evidence"]) == evidence["seen"] == MANY
     expect(page.locator(".evidence summary")).to_contain_text("10,000 items")
     expect(page.locator(".piece").first).to_have_attribute("aria-setsize", str(MANY))
     assert page.locator(".piece").count() < 100
     page.locator(".window").evaluate("box => { box.scrollTop = box.scrollHeight; }")
-    last = known["evidence"][-1]["id"]
+    last = evidence["evidence"][-1]["id"]
     expect(page.locator(".piece b").last).to_have_text(last)
     assert page.locator(".piece").count() < 100
     page.locator(".piece button").last.focus()

@@ -389,7 +389,7 @@ async def test_neo4j_killed_while_a_refresh_activates(
     """A bounded form of benchmarks/refresh_faults.py. The next refresh makes up for it."""
     server_pid = server.status().pid
     assert server_pid is not None
-    users, found = [f"u{number}" for number in range(20)], Findings()
+    users, findings = [f"u{number}" for number in range(20)], Findings()
     quick = {"models": ["fastrp", "walk3"], "seed": 9, "force": True}
     with forks(graph.address) as forked:
         forked.home = tmp_path
@@ -413,8 +413,8 @@ async def test_neo4j_killed_while_a_refresh_activates(
             await asyncio.sleep(2.0)
     assert told["status"] == 0, told
     assert len({v["run"] for v in versions if v["model"] in ("fastrp", "hybrid")}) == 1
-    oracle.judge(load.answers, found)
-    assert (found.failed, found.mixed) == (0, 0), found.examples
-    assert 5 < found.degraded < found.answers
+    oracle.judge(load.answers, findings)
+    assert (findings.failed, findings.mixed) == (0, 0), findings.examples
+    assert 5 < findings.degraded < findings.answers
     named = {each.body["versions"]["hybrid"] for each in load.answers}
     assert {before, active} <= named

@@ -67,7 +67,7 @@ async def test_no_request_fails_and_no_answer_mixes_versions(
     kills: int,
 ) -> None:
     make_graph(gateway, tmp_path / "tables", users=60)
-    users, chance, found = [f"u{n:03}" for n in range(0, 60, 3)], random.Random(1), Findings()
+    users, chance, findings = [f"u{n:03}" for n in range(0, 60, 3)], random.Random(1), Findings()
     with forks(neo4j_address) as forked:
         forked.home = tmp_path / "home"
         began = time.monotonic()
@@ -95,8 +95,8 @@ async def test_no_request_fails_and_no_answer_mixes_versions(
                     assert orphans(gateway) == []
                     active = oracle.look(gateway)
                 await until_then(lambda: version_named(load.answers[-1]) == active)
-    oracle.judge(load.answers, found)
-    assert (found.failed, found.mixed, found.degraded) == (0, 0, 0), found.examples
-    assert found.told_apart > found.answers / 2
+    oracle.judge(load.answers, findings)
+    assert (findings.failed, findings.mixed, findings.degraded) == (0, 0, 0), findings.examples
+    assert findings.told_apart > findings.answers / 2
     named = {version_named(each) for each in load.answers}
     assert len(named) > kills / 2

@@ -72,14 +72,14 @@ def test_the_score_in_cypher_is_the_signal_of_the_service(
 
 
 def test_only_what_can_be_recommended_comes(served: Served) -> None:
-    found = in_cypher(served.gateway, "u7")
-    item = max(found, key=lambda each: found[each])
+    scores = in_cypher(served.gateway, "u7")
+    item = max(scores, key=lambda each: scores[each])
     hide = Query(
         "tests/hide", "", "write", {"item_id": "str"}, {},
         "MATCH (i:Item {item_id: $item_id}) SET i.available = false",
     )  # fmt: skip
     served.gateway.run(hide, item_id=item)
-    assert in_cypher(served.gateway, "u7").keys() == found.keys() - {item}
+    assert in_cypher(served.gateway, "u7").keys() == scores.keys() - {item}
     assert in_cypher(served.gateway, "nobody") == {}
 
 

@@ -170,7 +170,7 @@ def test_no_edit_breaks_an_answer_or_a_refresh(
     served: Served, service: Service, edited: str, others: Others, edits: Any
 ) -> None:
     """Whatever values somebody gives to properties that this product reads."""
-    kept = statement(served.gateway,
+    before = statement(served.gateway,
                 "MATCH (n:Item|User|Category) WHERE n.note = 'odd' OR n.item_id = $item "
                 "OR n.category_id = 'c0' OR EXISTS { (:User {user_id: 'u0'})-[:FOLLOWS]->(n) } "
                 "RETURN elementId(n) AS id, properties(n) AS properties "
@@ -187,7 +187,7 @@ def test_no_edit_breaks_an_answer_or_a_refresh(
         assert others.now() == others.before
         _extracted(served)
     finally:
-        rows = [(row["id"], row["properties"]) for row in kept]
+        rows = [(row["id"], row["properties"]) for row in before]
         text = "UNWIND $rows AS row MATCH {} WHERE elementId(x) = row[0] SET x = row[1]"
         for pattern in ("(x)", "()-[x]->()"):
             statement(served.gateway, text.format(pattern), rows=rows)
@@ -272,14 +272,14 @@ def _odd_interactions(served: Served, user: str) -> dict[str, Known]:
     """
     names = (*NUMBERS, *TIMES, "event")
     statement(served.gateway, ODD_INTERACTIONS, user=user, names=names, early=EARLY)
-    found = _interactions(served, user)
-    for known in found.values():
+    interactions = _interactions(served, user)
+    for known in interactions.values():
         for name in NUMBERS:
             low, high = (0, 1e12) if "count" in name else (-1e6, 1e6)
             if known[name] is not None and not low <= known[name] <= high:
                 known[name] = None
     items = [f"{user}-{name}-{n}" for name in names for n in range(len(VALUES))]
-    return {item: found.get(item) or dict.fromkeys(names) for item in items}
+    return {item: interactions.get(item) or dict.fromkeys(names) for item in items}
 
 
 def _interactions(served: Served, user: str) -> dict[str, Known]:

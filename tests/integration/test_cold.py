@@ -119,18 +119,18 @@ def _path_exists(served, path):
 
 def _check_counterfactuals(service, user_id, document, **asked):
     """Asks again without each counterfactual's evidence; returns how many there are."""
-    found = 0
+    count = 0
     for item in document["items"]:
         removal = item["explanation"]["counterfactual"]
         if removal is None:
             continue
-        found += 1
+        count += 1
         without = [f"{node['kind']}:{node['id']}" for node in removal["without"]]
         again = _ids(_recommend(service, user_id, explain="none", without=without, **asked))
         assert item["item_id"] not in again
         assert removal["replaced_by"] in again
         assert removal["replaced_by"] not in _ids(document)
-    return found
+    return count
 
 
 def test_without_vectors_nothing_is_near_and_the_answer_says_what_is_missing(service):

@@ -69,16 +69,16 @@ def test_exposure_of_everybody_is_that_of_all_lists(run, tmp_path):
     places = pl.read_parquet(lists).group_by("item_id").len()["len"].to_list()
     document = _json(run, "exposure", "--users", "500", "-k", "5", "--property", "title")
     assert document["shown"]["places"] == 0
-    found = document["answers"]
-    assert (found["lists"], found["places"]) == (242, sum(places)) == (242, 242 * 5)
-    items = sum(share["items"] for share in found["deciles"])
-    assert found["coverage"] == pytest.approx(len(places) / items)
+    exposure = document["answers"]
+    assert (exposure["lists"], exposure["places"]) == (242, sum(places)) == (242, 242 * 5)
+    items = sum(share["items"] for share in exposure["deciles"])
+    assert exposure["coverage"] == pytest.approx(len(places) / items)
     every = np.array([0] * (items - len(places)) + places)
     apart = np.abs(every[:, None] - every).mean()
-    assert found["gini"] == pytest.approx(apart / (2 * every.mean()))
-    assert sum(share["places"] for share in found["deciles"]) == pytest.approx(1.0)
+    assert exposure["gini"] == pytest.approx(apart / (2 * every.mean()))
+    assert sum(share["places"] for share in exposure["deciles"]) == pytest.approx(1.0)
     # Each title is one item's.
-    assert {share["items"] for share in found["by_value"].values()} == {1}
+    assert {share["items"] for share in exposure["by_value"].values()} == {1}
     assert "of places" in run("exposure", "--users", "3").stdout
 
 

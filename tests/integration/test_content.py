@@ -95,16 +95,16 @@ def test_a_new_item_is_recommended_and_its_sentence_says_by_what(
 
 
 def test_the_vectors_are_properties_that_the_vector_index_finds(served: Served) -> None:
-    found = served.gateway.run(
+    rows = served.gateway.run(
         Query("tests/vectors", "", "read", {}, {"near": "list[str]", "users": "int"},
               "MATCH (:Item {item_id: 'new-piano'})-[r:SIMILAR {model: 'content'}]->(near:Item) "
               "WITH collect(near.item_id) AS near "
               "MATCH (user:User) WHERE size(user.embedding_content_a) = 32 "
               "RETURN near, count(user) AS users")
     )  # fmt: skip
-    assert len(found[0]["near"]) == 5
-    assert set(found[0]["near"]) <= {f"i{n}" for n in range(20, 40)}
-    assert found[0]["users"] == 80
+    assert len(rows[0]["near"]) == 5
+    assert set(rows[0]["near"]) <= {f"i{n}" for n in range(20, 40)}
+    assert rows[0]["users"] == 80
     # Twenty items have the same text, and an approximate index that is asked for few goes astray
     # among their vectors.
     by_index = statement(

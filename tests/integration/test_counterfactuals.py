@@ -35,15 +35,15 @@ def test_counterfactuals_hold_when_asked_again(service, diversity):
         asked = {"k": 5, "diversity": diversity}
         answer = _recommend(service, f"u{user}", explain="full", **asked)
         for item in answer["items"]:
-            found = item["explanation"]["counterfactual"]
-            sizes.append(len(found["without"]) if found else 0)
-            if found is None:
+            counterfactual = item["explanation"]["counterfactual"]
+            sizes.append(len(counterfactual["without"]) if counterfactual else 0)
+            if counterfactual is None:
                 continue
-            without = _names(found["without"])
+            without = _names(counterfactual["without"])
             again = _ids(_recommend(service, f"u{user}", explain="none", without=without, **asked))
             assert item["item_id"] not in again
-            assert found["replaced_by"] in again
-            assert found["replaced_by"] not in _ids(answer)
+            assert counterfactual["replaced_by"] in again
+            assert counterfactual["replaced_by"] not in _ids(answer)
             if len(without) == 2:
                 for one in without:
                     alone = _recommend(service, f"u{user}", explain="none", without=one, **asked)

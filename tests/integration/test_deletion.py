@@ -101,15 +101,15 @@ async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncCli
 
 def stored(gateway: Neo4jGateway) -> dict[int, bytes]:
     """The arrays of every version that has some."""
-    found: dict[int, bytes] = {}
+    arrays: dict[int, bytes] = {}
     text = (
         "MATCH (v:EmbeddingVersion)-[:HAS_PART]->(part) "
         "RETURN v.version AS version, part.content AS content "
         "ORDER BY version, part.entry, part.number"
     )
     for row in statement(gateway, text):
-        found[row["version"]] = found.get(row["version"], b"") + row["content"]
-    return found
+        arrays[row["version"]] = arrays.get(row["version"], b"") + row["content"]
+    return arrays
 
 
 def notes(gateway: Neo4jGateway) -> int:
@@ -299,14 +299,16 @@ async def test_versions_forget_a_validation_user_and_unfinished_refreshes_what_t
     )
     (before,) = statement(served.gateway, measured)
     ndcg = dict(zip(before["users"], before["ndcg"], strict=True))
-    known = {f"u{n}": number for n, number in enumerate(id_numbers(f"u{n}" for n in range(240)))}
-    user = next(user for user, number in known.items() if number in ndcg)
+    number_of = {
+        f"u{n}": number for n, number in enumerate(id_numbers(f"u{n}" for n in range(240)))
+    }
+    user = next(user for user, number in number_of.items() if number in ndcg)
     run = tmp_path / "refreshes" / "20261122T030000.000000Z-0a1b2c"
     run.mkdir(parents=True)
     (run / "graph.npz").write_bytes(b"what users did")
     assert (await client.delete(f"/v1/users/{user}")).status_code == 204
     (after,) = statement(served.gateway, measured)
-    del ndcg[known[user]]
+    del ndcg[number_of[user]]
     assert dict(zip(after["users"], after["ndcg"], strict=True)) == ndcg
     assert not (run / "graph.npz").exists()
 

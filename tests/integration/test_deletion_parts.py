@@ -98,7 +98,7 @@ def test_no_statement_carries_more_than_a_part(
 
 def test_a_reader_never_puts_two_contents_together(stored: Neo4jGateway, made: Snapshot) -> None:
     users = [f"u{n}" for n in range(8)]
-    known = {pack(made.without({"user": users[:n]}))[1] for n in range(9)}
+    hashes = {pack(made.without({"user": users[:n]}))[1] for n in range(9)}
     found: list[str] = []
     broken = 0
     over = threading.Event()
@@ -125,7 +125,7 @@ def test_a_reader_never_puts_two_contents_together(stored: Neo4jGateway, made: S
                 time.sleep(0.01)
         over.set()
         reader.result()
-    assert set(found) <= known
+    assert set(found) <= hashes
     assert len(set(found)) > 1
     assert_without(stored, made, user=users)
 

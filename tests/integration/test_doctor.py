@@ -80,13 +80,13 @@ def test_an_empty_graph_whose_schema_lacks_something(gateway: Neo4jGateway, amis
     item = next(item for item in schema_items() if item.kind == "FULLTEXT")
     statement(gateway, f"DROP INDEX {item.name}")
     try:
-        found = amiss()
+        troubles = amiss()
     finally:
         apply_schema(gateway)
-    assert found.keys() == {"schema", "versions"}
+    assert troubles.keys() == {"schema", "versions"}
     said = f"{item.name} on {item} is missing: the next recsvc ingest makes what is missing"
-    assert said in found["schema"]
-    assert "recsvc refresh makes one" in found["versions"]
+    assert said in troubles["schema"]
+    assert "recsvc refresh makes one" in troubles["versions"]
 
 
 def test_a_service_that_answers_has_its_port(

@@ -312,16 +312,16 @@ async def test_segments_are_whole_and_those_that_are_left_out_are_counted(
 ) -> None:
     await begin(client, "parts", *[None] * 10)
     await tell(client, await batch(client, USERS, 1))
-    found = await client.get("/v1/experiments/parts/results", params={"segment": "user_id"})
-    assert (len(found.json()["results"]), found.json()["left_out"]) == (50, 10)
-    for result in found.json()["results"]:
+    answer = await client.get("/v1/experiments/parts/results", params={"segment": "user_id"})
+    assert (len(answer.json()["results"]), answer.json()["left_out"]) == (50, 10)
+    for result in answer.json()["results"]:
         assert sum(each["users"] for each in result["variants"]) == 1
     set_ = "MATCH (u:User) SET u.mixed = CASE WHEN u.user_id < 'u3' THEN 4 ELSE '4' END, "
     long = "u.long = reduce(t = 'é', _ IN range(1, 8) | t + t) + u.user_id"
     statement(served.gateway, set_ + long)
     for name, value in (("mixed", "4"), ("long", "é" * 100), ("nowhere", "")):
-        found = await client.get("/v1/experiments/parts/results", params={"segment": name})
-        assert [each["value"] for each in found.json()["results"]] == [value]
+        answer = await client.get("/v1/experiments/parts/results", params={"segment": name})
+        assert [each["value"] for each in answer.json()["results"]] == [value]
     whole = (await client.get("/v1/experiments/parts/results")).json()
     assert (len(whole["results"]), whole["left_out"]) == (1, 0)
     assert await shown(client, "parts") == 60

@@ -77,19 +77,21 @@ async def test_what_was_put_comes_back(client: httpx.AsyncClient, served: Served
     event = {"user_id": "ada", "item_id": "i1", "event": "view", "event_id": "e 1"}
     (await client.post("/v1/events", json={"events": [event]})).raise_for_status()
     statement(served.gateway, ODD, bytes=b"\x00\xff")
-    found = await exported(client, "ada")
-    assert found["user"].items() >= {"name": "Ada", "town": "Ulm"}.items()
-    (interaction,) = found["interactions"]
+    document = await exported(client, "ada")
+    assert document["user"].items() >= {"name": "Ada", "town": "Ulm"}.items()
+    (interaction,) = document["interactions"]
     expected = {"item_id": "i1", "event": "view", "weight": "many", "when": "2026-11-01"}
     assert interaction.items() >= (expected | {"tags": ["a", "b"]}).items()
-    assert [(each["user_id"], each["since"][:10]) for each in found["follows"]] == [
+    assert [(each["user_id"], each["since"][:10]) for each in document["follows"]] == [
         ("u1", "2025-11-21")
     ]
-    (follower,) = found["followers"]
+    (follower,) = document["followers"]
     assert (follower["user_id"], "name" in follower) == ("bob", False)
-    assert [(each["category_id"], each["weight"]) for each in found["preferences"]] == [("c1", 2.0)]
-    assert [(each["event_id"], each["item_id"]) for each in found["events"]] == [("e 1", "i1")]
-    vectors = {each["name"]: each["vector"] for each in found["vectors"]}
+    assert [(each["category_id"], each["weight"]) for each in document["preferences"]] == [
+        ("c1", 2.0)
+    ]
+    assert [(each["event_id"], each["item_id"]) for each in document["events"]] == [("e 1", "i1")]
+    vectors = {each["name"]: each["vector"] for each in document["vectors"]}
     assert vectors == {"embedding_note": "mine", "embedding_odd": [0.5, None]}
     assert (interaction["bytes"], interaction["days"]) == ("b'\\x00\\xff'", "P3D")
     assert (await client.delete("/v1/users/ada")).status_code == 204

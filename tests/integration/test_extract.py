@@ -103,21 +103,21 @@ def same(one: HeteroGraph, other: HeteroGraph) -> bool:
 
 
 def test_whole_graph_in_the_order_of_code_points(graph: Neo4jGateway) -> None:
-    found = extract_graph(graph)
-    assert list(found.users) == ["lonely", "u3", WIDE, EMOJI]
-    assert list(found.items) == ["i1", "i2", "i3", "i4", WIDE, EMOJI]
-    assert did(found) == [
+    extracted = extract_graph(graph)
+    assert list(extracted.users) == ["lonely", "u3", WIDE, EMOJI]
+    assert list(extracted.items) == ["i1", "i2", "i3", "i4", WIDE, EMOJI]
+    assert did(extracted) == [
         ("u3", "i3", "view", 2.0, at(3).timestamp()),
         (WIDE, "i1", "view", -0.25, at(20).timestamp()),
         (WIDE, "i2", "view", 1.0, None),
         (EMOJI, "i1", "buy", 1.0, at(5).timestamp()),
         (EMOJI, "i1", "view", 3.5, at(10).timestamp()),
     ]
-    assert links(found, "follows") == [(2, 1, 1.0), (3, 2, 1.0)]
-    assert links(found, "prefers") == [(1, 1, 0.5)]
-    assert links(found, "in_category") == [(0, 0, 2.0), (3, 2, 1.0)]
-    assert links(found, "subcategory_of") == [(0, 1, 1.0)]
-    assert links(found, "related_to") == [(0, 1, 3.5), (1, 2, 1.0)]
+    assert links(extracted, "follows") == [(2, 1, 1.0), (3, 2, 1.0)]
+    assert links(extracted, "prefers") == [(1, 1, 0.5)]
+    assert links(extracted, "in_category") == [(0, 0, 2.0), (3, 2, 1.0)]
+    assert links(extracted, "subcategory_of") == [(0, 1, 1.0)]
+    assert links(extracted, "related_to") == [(0, 1, 3.5), (1, 2, 1.0)]
 
 
 def test_properties_are_numbers_and_all_else_is_missing(graph: Neo4jGateway) -> None:
@@ -135,15 +135,15 @@ def test_properties_are_numbers_and_all_else_is_missing(graph: Neo4jGateway) -> 
         emoji=EMOJI,
     )
     names = PropertyNames(("verified", "votes", "none"), ("price", "vector", "new"))
-    found = extract_graph(graph, properties=names)
-    did_with = dict(zip([row[:3] for row in did(found)], range(5), strict=True))
-    of = {n: values[:, 0] for n, values in found.interactions.properties.items()}
+    extracted = extract_graph(graph, properties=names)
+    did_with = dict(zip([row[:3] for row in did(extracted)], range(5), strict=True))
+    of = {n: values[:, 0] for n, values in extracted.interactions.properties.items()}
     bought, viewed = did_with[EMOJI, "i1", "buy"], did_with["u3", "i3", "view"]
     assert (of["verified"][bought], of["verified"][viewed], of["votes"][bought]) == (1, 0, 7)
     assert np.isnan(of["votes"]).sum() == 4
     assert np.isnan(of["none"]).all()
-    items = dict(zip(found.items, range(len(found.items)), strict=True))
-    price, vector, new = (found.item_properties[n] for n in names.items)
+    items = dict(zip(extracted.items, range(len(extracted.items)), strict=True))
+    price, vector, new = (extracted.item_properties[n] for n in names.items)
     assert price[items["i1"]] == 12.5
     assert np.isnan(price).sum() == len(items) - 1
     assert vector.shape == (len(items), 3)
@@ -161,16 +161,16 @@ def test_an_empty_graph(gateway: Neo4jGateway) -> None:
 
 
 def test_until_keeps_nothing_of_the_future(graph: Neo4jGateway) -> None:
-    found = extract_graph(graph, selection=Selection(until=at(9)))
-    assert did(found) == [
+    extracted = extract_graph(graph, selection=Selection(until=at(9)))
+    assert did(extracted) == [
         ("u3", "i3", "view", 2.0, at(3).timestamp()),
         (EMOJI, "i1", "buy", 1.0, at(5).timestamp()),
         # Three of its four events may be later: only the first is known.
         (EMOJI, "i1", "view", 1.0, at(2).timestamp()),
     ]
-    assert "i2" not in found.items
-    assert links(found, "related_to") == []
-    assert len(found.follows) == 2
+    assert "i2" not in extracted.items
+    assert links(extracted, "related_to") == []
+    assert len(extracted.follows) == 2
     earlier = extract_graph(graph, selection=Selection(until=at(8)))
     assert len(earlier.follows) == 1, "one began on the 8th"
     none = extract_graph(graph, selection=Selection(until=at(2)))

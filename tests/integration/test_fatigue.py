@@ -61,13 +61,13 @@ async def test_a_counterfactual_holds_when_items_fade(served: Served, tmp_path: 
             answer = await ask(client, user, k=5, explain="full")
             check_sums(answer)
             for item in answer["items"]:
-                found = item["explanation"]["counterfactual"]
-                if found is None:
+                counterfactual = item["explanation"]["counterfactual"]
+                if counterfactual is None:
                     continue
-                names = [f"{each['kind']}:{each['id']}" for each in found["without"]]
+                names = [f"{each['kind']}:{each['id']}" for each in counterfactual["without"]]
                 without = await ask(client, user, k=5, without=names)
                 assert item["item_id"] not in ids(without)
-                assert found["replaced_by"] in ids(without)
+                assert counterfactual["replaced_by"] in ids(without)
                 checked += 1
         assert checked > 4
 

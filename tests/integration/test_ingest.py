@@ -165,15 +165,15 @@ class TestGraphOfTheContract:
         assert {node["event_id"] for node in by_label["Event"]} == {"e1", "e2"}
 
     def test_interactions(self, loaded: Neo4jGateway, relationships: Links) -> None:
-        found = relationships("INTERACTED")
-        view = found["u", "i", "view"]
+        interactions = relationships("INTERACTED")
+        view = interactions["u", "i", "view"]
         times = {name: view.pop(name) for name in ("first_at", "last_at")}
         assert {name: time.iso_format() for name, time in times.items()} == {
             "first_at": "2020-01-01T00:00:00.000000000+00:00",
             "last_at": "2020-01-03T00:00:00.000000000+00:00",
         }
         assert view == {"event": "view", "count": 3, "weight": 1.3, "value": 0.2}
-        assert found["u", "i", "buy"] == {
+        assert interactions["u", "i", "buy"] == {
             "event": "buy",
             "count": 2,
             "weight": 50.0,
@@ -182,8 +182,10 @@ class TestGraphOfTheContract:
             "ledger_weight": 50.0,
         }
         plain = {"event": "interaction", "count": 1, "weight": 1.0}
-        assert found["v", "j", "interaction"] == found["w", "j", "interaction"] == plain
-        assert len(found) == 4
+        assert (
+            interactions["v", "j", "interaction"] == interactions["w", "j", "interaction"] == plain
+        )
+        assert len(interactions) == 4
 
     def test_links(self, loaded: Neo4jGateway, relationships: Links) -> None:
         follows = relationships("FOLLOWS")
@@ -222,7 +224,7 @@ class TestGraphOfTheContract:
         self, loaded: Neo4jGateway, tmp_path: Path, relationships: Links
     ) -> None:
         graph = graph_from_tables(FolderTables(tmp_path / "data"), no_reject)
-        found = relationships("INTERACTED")
+        interactions = relationships("INTERACTED")
         assert list(graph.users) == sorted({*"uvwxy"})
         assert list(graph.items) == sorted({*"ijk"})
         assert list(graph.categories) == sorted(["rock", "folk", "music", "jazz"])
@@ -234,9 +236,11 @@ class TestGraphOfTheContract:
                 (edges.events[row] for row in edges.event_index.tolist()),
                 strict=True,
             )
-        ) == sorted(found)
-        assert edges.weight.tolist() == pytest.approx([found[k]["weight"] for k in sorted(found)])
-        times = [found[key].get("last_at") for key in sorted(found)]
+        ) == sorted(interactions)
+        assert edges.weight.tolist() == pytest.approx(
+            [interactions[k]["weight"] for k in sorted(interactions)]
+        )
+        times = [interactions[key].get("last_at") for key in sorted(interactions)]
         seconds = [time.to_native().timestamp() if time else float("nan") for time in times]
         assert edges.last_at.tolist() == pytest.approx(seconds, nan_ok=True)
         for kind, links, sources, targets in (

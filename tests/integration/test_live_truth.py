@@ -127,15 +127,15 @@ def test_files_and_commands_too(asking: Asking, user: str, tmp_path: Any) -> Non
     first = asking.ids(user, k=1)[0]
     options = {"k": 5, "model": "fastrp"}
     lists = {i: asking.get("items", i, "similar", **options) for i in asking.odd.shop.titles}
-    near = next(i for i, found in lists.items() if first in [n["id"] for n in found["items"]])
+    near = next(i for i, listed in lists.items() if first in [n["id"] for n in listed["items"]])
     asking.by_hand("MATCH (i:Item {item_id: $id}) SET i.available = false", id=first)
     try:
         file = tmp_path / "lists.parquet"
         done = asking.odd.served.run("batch-recommend", "--out", str(file), "-k", "500")
         assert done.returncode == 0, done.stderr
-        found = pl.read_parquet(file)
-        assert first not in found["item_id"]
-        ours = found.filter(pl.col("user_id") == user).sort("rank")["item_id"].to_list()
+        recommended = pl.read_parquet(file)
+        assert first not in recommended["item_id"]
+        ours = recommended.filter(pl.col("user_id") == user).sort("rank")["item_id"].to_list()
         assert set(ours) <= asking.odd.shop.eligible(user)
         shown = asking.odd.served.run("similar", near, "-k", "60", "--model", "fastrp", "--json")
         assert shown.returncode == 0, shown.stderr

@@ -257,21 +257,21 @@ def test_the_password_can_be_given_changed_and_lost(make_local):
     given = make_local(password="given-at-first")
     assert given.up().password == "given-at-first"
     ports = free_ports(2)
-    kept = make_local(ports=ports)
-    assert kept.up().password == "given-at-first"
+    server = make_local(ports=ports)
+    assert server.up().password == "given-at-first"
 
     changed = make_local(password="changed-later")
     Neo4jGateway(changed.up()).close()
-    assert kept.address().password == "changed-later"
+    assert server.address().password == "changed-later"
 
-    password_file = kept.status().password_file
+    password_file = server.status().password_file
     password_file.unlink()
     with pytest.raises(LocalNeo4jError, match="RECSVC_NEO4J_PASSWORD"):
-        kept.address()
+        server.address()
     with pytest.raises(LocalNeo4jError, match=r"refuses the password .*given before") as caught:
         make_local(password="never-heard-of").up()
     assert "never-heard-of" not in str(caught.value)
-    assert kept.status().running
+    assert server.status().running
     assert changed.up().password == "changed-later"
     assert password_file.read_text().strip() == "changed-later"
 

@@ -94,15 +94,15 @@ def test_the_planted_worse_version_is_found(served: Served) -> None:
         statement(gateway, PLANT, rows=rows)
         log = OutcomeLog(served.address, load_settings().events, 1000)
         scenarios = exploring_scenarios(gateway)
-        (found,) = log.compared(popular, now, scenarios)
-        assert (found.scenario, found.kind, found.users) == ("front", "buy", USERS)
-        assert (found.new.answers, found.new.places) == (USERS * ANSWERS, len(rows))
-        for difference in (found.difference, found.robust_difference):
+        (comparison,) = log.compared(popular, now, scenarios)
+        assert (comparison.scenario, comparison.kind, comparison.users) == ("front", "buy", USERS)
+        assert (comparison.new.answers, comparison.new.places) == (USERS * ANSWERS, len(rows))
+        for difference in (comparison.difference, comparison.robust_difference):
             assert difference.low <= truth <= difference.high < 0.0
-        assert found.new.weight == pytest.approx(1.0, abs=0.05)
-        assert found.undecided is None
-        assert "'front'" in (found.worse or "")
-        assert "fewer outcomes 'buy'" in (found.worse or "")
+        assert comparison.new.weight == pytest.approx(1.0, abs=0.05)
+        assert comparison.undecided is None
+        assert "'front'" in (comparison.worse or "")
+        assert "fewer outcomes 'buy'" in (comparison.worse or "")
         old = "SET o.at = datetime() - duration({days: $days}), o.answered_at = o.at"
         statement(gateway, f"MATCH (o:Outcome) {old}", days=31)
         assert log.compared(popular, now, scenarios) == []

@@ -108,21 +108,21 @@ async def test_every_sentence_comes_with_terms_that_add_up_to_the_score(served: 
         assert first["item_id"] not in [item["item_id"] for item in told["answer"]["items"]]
         assert first["item_id"] in told["leaves"]
         assert len(told["leaves"]) == len(told["comes"])
-        known = await called(client, "evidence", user_id="u3", limit=3)
-        weights = [abs(each["weight"]) for each in known["evidence"]]
+        evidence = await called(client, "evidence", user_id="u3", limit=3)
+        weights = [abs(each["weight"]) for each in evidence["evidence"]]
         assert (len(weights), weights) == (3, sorted(weights, reverse=True))
-        assert known["left_out"] > 0
+        assert evidence["left_out"] > 0
         near = await called(client, "similar", item_id=first["item_id"], k=3)
         assert len(near["items"]) == 3
-        found = await called(client, "search", kind="items", text=first["item_id"])
-        assert first["item_id"] in [each["id"] for each in found["found"]]
+        hits = await called(client, "search", kind="items", text=first["item_id"])
+        assert first["item_id"] in [each["id"] for each in hits["found"]]
         (blend,) = [
             each
             for each in (await called(client, "versions"))["versions"]
             if each["model"] == "hybrid"
         ]
         assert blend["version"] == (served.report.versions or {})["hybrid"]
-        assert "embedding_" not in json.dumps([answer, why, told, known, near, found])
+        assert "embedding_" not in json.dumps([answer, why, told, evidence, near, hits])
 
 
 async def test_what_is_wrong_is_said_and_bounded(served: Served):

@@ -92,13 +92,13 @@ def test_batch_recommend_gives_everybody_what_they_may_have(
     lists = tmp_path / "lists.parquet"
     told = ask("batch-recommend", "--out", str(lists), "-k", "100")
     assert told["users"] == len(odd.shop.users)
-    found: dict[str, list[str]] = {}
+    items_of_user: dict[str, list[str]] = {}
     for user, item in pl.read_parquet(lists).sort("user_id", "rank").select(
         "user_id", "item_id"
     ).iter_rows():  # fmt: skip
-        found.setdefault(user, []).append(item)
+        items_of_user.setdefault(user, []).append(item)
     for user in odd.shop.users:
-        items = found.get(user, [])
+        items = items_of_user.get(user, [])
         assert set(items) == odd.shop.eligible(user), user
         assert len(items) == len(set(items))
         if (parity := odd.shop.parity(user)) is not None:
@@ -109,7 +109,7 @@ def test_batch_recommend_gives_everybody_what_they_may_have(
     ask("batch-recommend", "--out", str(lines), "--users", str(some), "-k", "5")
     rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     for user in odd.shop.odd:
-        assert [row["item_id"] for row in rows if row["user_id"] == user] == found[user][:5]
+        assert [row["item_id"] for row in rows if row["user_id"] == user] == items_of_user[user][:5]
 
 
 def test_a_file_of_users_is_read_whole_or_refused_in_one_line(

@@ -134,14 +134,14 @@ def test_lists_have_the_taste_of_the_user(odd: OddServed, full: Mapping[str, Doc
 
 def relationships(shop: OddShop) -> set[tuple[str, str, str]]:
     """(type, from, to); an end begins with its kind, since ids of two kinds may be the same."""
-    found = {("INTERACTED", f"user {e.user_id}", f"item {e.item_id}") for e in shop.events}
-    found |= {("FOLLOWS", f"user {a}", f"user {b}") for a, b in shop.follows}
-    found |= {
+    pairs = {("INTERACTED", f"user {e.user_id}", f"item {e.item_id}") for e in shop.events}
+    pairs |= {("FOLLOWS", f"user {a}", f"user {b}") for a, b in shop.follows}
+    pairs |= {
         ("IN_CATEGORY", f"item {item}", f"category {category}")
         for item, categories in shop.categories.items() for category in categories
     }  # fmt: skip
     parents = {(child, parent) for child, parent in shop.parents.items() if parent}
-    return found | {("SUBCATEGORY_OF", f"category {a}", f"category {b}") for a, b in parents}
+    return pairs | {("SUBCATEGORY_OF", f"category {a}", f"category {b}") for a, b in parents}
 
 
 def exists(path: Document, links: set[tuple[str, str, str]], users: Sequence[str]) -> bool:
@@ -317,16 +317,17 @@ def test_a_session_is_answered_from_what_it_states(odd: OddServed, asking: Askin
 
 def test_what_is_known_of_a_user(odd: OddServed, asking: Asking) -> None:
     for user in (*odd.shop.odd, *SELDOM):
-        known = asking.get("users", user, "evidence")
-        assert known["seen"] == len(odd.shop.items[user]), user
+        evidence = asking.get("users", user, "evidence")
+        assert evidence["seen"] == len(odd.shop.items[user]), user
         kinds = [(kind, event) for who, kind, event in odd.shop.interactions if who == user]
         told = [
-            (each["id"], did["event"])
-            for each in known["evidence"] if each["kind"] == "item" for did in each["interactions"]
+            (piece["id"], did["event"])
+            for piece in evidence["evidence"] if piece["kind"] == "item"
+            for did in piece["interactions"]
         ]  # fmt: skip
         assert set(told) <= set(kinds), user
         assert len(told) == len(set(told)), user
-        users = {each["id"] for each in known["evidence"] if each["kind"] == "user"}
+        users = {piece["id"] for piece in evidence["evidence"] if piece["kind"] == "user"}
         assert users == odd.shop.followed(user), user
 
 
@@ -337,15 +338,15 @@ def test_nodes_are_those_of_the_tables(odd: OddServed, asking: Asking) -> None:
             404, 200 if user in odd.shop.titles else 404,
         )  # fmt: skip
     for item, title in odd.shop.titles.items():
-        found = asking.get("items", item)
-        assert found.get("title") == (title or None)
-        assert found["available"] is (item not in odd.shop.hidden)
-        links = {each["category_id"] for each in found["categories"]}
+        node = asking.get("items", item)
+        assert node.get("title") == (title or None)
+        assert node["available"] is (item not in odd.shop.hidden)
+        links = {each["category_id"] for each in node["categories"]}
         assert links == odd.shop.categories.get(item, frozenset())
     for category, parent in odd.shop.parents.items():
-        found = asking.get("categories", category)
-        assert found["name"] == odd.shop.names[category]
-        assert found["parent_id"] in (parent or None, [parent] if parent else [])
+        node = asking.get("categories", category)
+        assert node["name"] == odd.shop.names[category]
+        assert node["parent_id"] in (parent or None, [parent] if parent else [])
 
 
 def test_search_finds_each_odd_user_by_id(odd: OddServed, asking: Asking) -> None:

@@ -62,18 +62,18 @@ def tried(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Try:
 def test_a_declared_walk_is_as_good_alone_as_the_refresh_found_it(
     served: Served, tried: Try
 ) -> None:
-    found = tried("item_user_item", OWN)
+    trial = tried("item_user_item", OWN)
     metrics = served.report.metrics
     assert metrics is not None
     for metric in ("recall@20", "ndcg@20"):
-        assert found["alone"][metric]["mean"] == pytest.approx(
+        assert trial["alone"][metric]["mean"] == pytest.approx(
             metrics["item_user_item"][metric].mean
         )
-        assert found["gain"][metric]["low"] <= found["gain"][metric]["high"]
-    assert found["run"] == served.report.run
-    assert found["users"] == found["all_users"] == QUICK.validation_users
-    assert found["evidence_nodes"] == found["all_evidence_nodes"] == found["items"] == 180
-    assert 0 < found["reaching"] <= 180 < found["rows"]
+        assert trial["gain"][metric]["low"] <= trial["gain"][metric]["high"]
+    assert trial["run"] == served.report.run
+    assert trial["users"] == trial["all_users"] == QUICK.validation_users
+    assert trial["evidence_nodes"] == trial["all_evidence_nodes"] == trial["items"] == 180
+    assert 0 < trial["reaching"] <= 180 < trial["rows"]
 
 
 def test_a_file_without_a_walk_knows_nothing_of_what_is_held_out(tried: Try) -> None:

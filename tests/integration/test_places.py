@@ -72,7 +72,7 @@ def texts_of(path: Path) -> str:
 def named(home: Path, gateway: Neo4jGateway, who: str) -> list[str]:
     """Every place that has an id, or the number by which versions and lists know it."""
     number = str(int(id_numbers([who])[0]))
-    found = [
+    names = [
         str(path.relative_to(home))
         for path in home.rglob("*")
         if path.is_file() and any(each in texts_of(path) for each in (who, number))
@@ -84,15 +84,15 @@ def named(home: Path, gateway: Neo4jGateway, who: str) -> list[str]:
             "RETURN name, toStringOrNull(n[name]) AS one, "
             "CASE WHEN n[name] IS :: LIST<ANY> THEN [x IN n[name] | toStringOrNull(x)] END AS many",
         )
-        found += [row["name"] for row in rows if {who, number} & {row["one"], *(row["many"] or [])}]
+        names += [row["name"] for row in rows if {who, number} & {row["one"], *(row["many"] or [])}]
     versions = statement(
         gateway, "MATCH (v:EmbeddingVersion {model: 'hybrid'}) RETURN v.version AS v"
     )
     for version in versions:
         parts = [part.content for part in stored_parts(gateway, version["v"])]
         if f'"{who}"'.encode() in b"".join(parts):
-            found.append(f"arrays of {version['v']}")
-    return found
+            names.append(f"arrays of {version['v']}")
+    return names
 
 
 def test_a_user_in_every_place_is_nowhere_afterwards(

@@ -315,29 +315,29 @@ def test_paths_add_up_to_the_strength_and_a_limit_keeps_the_strongest(
     assert len(strength) > 50
     explain = catalogue()[f"explain/{name}"]
     parameters = path_parameters(list(strength), "u0", KINDS, limit=10_000)
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    values_of_pair: dict[tuple[str, str], list[float]] = defaultdict(list)
     drawn: set[tuple[str, ...]] = set()
     for row in gateway.run(explain, **taken(explain, parameters)):
         pair = row["evidence_id"], row["item_id"]
         first, *_, last = row["path"].nodes
         assert (first[key], last["item_id"]) == pair
-        found[pair].append(row["strength"])
+        values_of_pair[pair].append(row["strength"])
         ids = tuple(node.element_id for node in row["path"].nodes)
         assert ids not in drawn, "the same nodes were drawn twice"
         drawn.add(ids)
         if row["start"] is not None:
             start, end = row["start"].nodes
             assert (start["user_id"], end.element_id) == ("u0", first.element_id)
-    total = {pair: sum(strengths) for pair, strengths in found.items()}
+    total = {pair: sum(strengths) for pair, strengths in values_of_pair.items()}
     assert total == pytest.approx(strength, rel=1e-9)
     few: dict[tuple[str, str], list[float]] = defaultdict(list)
     parameters = path_parameters(list(strength), None, KINDS, limit=2)
     for row in gateway.run(explain, **taken(explain, parameters)):
         assert row["start"] is None
         few[row["evidence_id"], row["item_id"]].append(row["strength"])
-    assert few.keys() == found.keys()
+    assert few.keys() == values_of_pair.keys()
     for pair, strengths in few.items():
-        assert strengths == pytest.approx(sorted(found[pair], reverse=True)[:2])
+        assert strengths == pytest.approx(sorted(values_of_pair[pair], reverse=True)[:2])
 
 
 @pytest.mark.parametrize(

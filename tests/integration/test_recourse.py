@@ -31,20 +31,20 @@ async def test_what_is_named_brings_the_item_to_the_place_that_is_told(client: h
         longer = ids(await ask(client, user, k=200, explain="none"))
         for place in (11, 30, 120):
             item = longer[place - 1]
-            found = await recourse(client, user, item, k=10)
-            if found["added"] is None:
+            answer = await recourse(client, user, item, k=10)
+            if answer["added"] is None:
                 continue
-            sizes.add(len(found["added"]))
+            sizes.add(len(answer["added"]))
             events = [
                 {"user_id": user, "item_id": each["id"], "event": "interaction"}
-                for each in found["added"]
+                for each in answer["added"]
             ]
             assert (await client.post("/v1/events", json={"events": events})).status_code == 200
             after = ids(await ask(client, user, k=10, explain="none"))
-            for each in found["added"]:
+            for each in answer["added"]:
                 taken = await client.delete(f"/v1/users/{user}/interactions/{each['id']}")
                 assert taken.status_code in (200, 204)
-            assert after.index(item) + 1 == found["rank_then"]
+            assert after.index(item) + 1 == answer["rank_then"]
     assert sizes
 
 
@@ -81,11 +81,16 @@ async def test_that_of_an_item_adds_up_what_each_user_is_told(client: httpx.Asyn
     longer = ids(await ask(client, "u3", k=60, explain="none"))
     item = longer[25]
     answer = await client.get(f"/v1/items/{item}/recourse", params={"users": 6, "k": 10})
-    found = answer.json()
-    assert (answer.status_code, 0 < found["users"] <= 6) == (200, True)
-    kinds = (found["listed"], sum(found["sizes"].values()), found["not_found"], found["never"])
-    assert sum(kinds) == found["users"]
-    assert found["sizes"]
-    assert found["items"]
-    assert all(1 <= each["users"] <= sum(found["sizes"].values()) for each in found["items"])
+    together = answer.json()
+    assert (answer.status_code, 0 < together["users"] <= 6) == (200, True)
+    kinds = (
+        together["listed"],
+        sum(together["sizes"].values()),
+        together["not_found"],
+        together["never"],
+    )
+    assert sum(kinds) == together["users"]
+    assert together["sizes"]
+    assert together["items"]
+    assert all(1 <= each["users"] <= sum(together["sizes"].values()) for each in together["items"])
     assert (await client.get("/v1/items/nowhere/recourse")).status_code == 404

@@ -36,14 +36,14 @@ USERS = [f"u{number:03}" for number in range(60)]
 def tables(page: str) -> dict[str, dict[str, list[str]]]:
     """The cells of each table by its caption and the first cell of the row."""
     root = ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
-    found: dict[str, dict[str, list[str]]] = {}
+    rows_of_table: dict[str, dict[str, list[str]]] = {}
     for table in root.iter("table"):
         caption, body = table.find("caption"), table.find("tbody")
         assert caption is not None
         assert body is not None
         cells = [["".join(cell.itertext()) for cell in row] for row in body]
-        found["".join(caption.itertext())] = {row[0]: row[1:] for row in cells}
-    return found
+        rows_of_table["".join(caption.itertext())] = {row[0]: row[1:] for row in cells}
+    return rows_of_table
 
 
 def batch(command: Command, file: Path) -> dict[str, list[str]]:
@@ -165,13 +165,13 @@ def test_who_is_deleted_while_the_lists_are_made_is_not_in_them(
     deleted: list[int] = []
 
     def compare(*arguments: Any) -> SampledLists:
-        found = changed_lists(*arguments)
-        number = found.users[2].user
+        changes = changed_lists(*arguments)
+        number = changes.users[2].user
         user = next(u for u in USERS if int(id_numbers([u])[0]) == number)
         deletion.delete_user(gateway, user, snapshot_folder=tmp_path / "snapshots")
         forget(tmp_path / "home", "user", user)  # it comes before the lists are written
         deleted.append(number)
-        return found
+        return changes
 
     changed_lists = list_diff.changed_lists
     monkeypatch.setattr(list_diff, "changed_lists", compare)

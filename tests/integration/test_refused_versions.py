@@ -87,14 +87,14 @@ def test_a_worse_version_is_refused_and_what_was_active_stays(
     (line,) = [line for line in err.splitlines() if line.startswith("recsvc: ")]
     assert re.search(r"NDCG@20 is worse than the active version's by 0\.\d+ \(95% interval", line)
     assert "--force activates it all the same" in line
-    found = {f"{v['model']} {v['version']}": v for v in graph.run(VERSIONS)}
+    versions = {f"{v['model']} {v['version']}": v for v in graph.run(VERSIONS)}
     assert statuses(graph) == {
         "fastrp 1": "retired", "hybrid 1": "retired", "fastrp 2": "active", "hybrid 2": "active",
         "fastrp 3": "failed", "hybrid 3": "failed",
     }  # fmt: skip
-    assert all("NDCG@20 is worse" in found[name]["reason"] for name in ("fastrp 3", "hybrid 3"))
-    assert found["hybrid 3"]["parts"] > 0  # for inspection
-    assert (found["fastrp 2"]["slot"], found["fastrp 3"]["slot"]) == ("b", "a")
+    assert all("NDCG@20 is worse" in versions[name]["reason"] for name in ("fastrp 3", "hybrid 3"))
+    assert versions["hybrid 3"]["parts"] > 0  # for inspection
+    assert (versions["fastrp 2"]["slot"], versions["fastrp 3"]["slot"]) == ("b", "a")
     assert served_arrays(graph) == before
     manifest = newest_manifest(tmp_path / "home")
     assert manifest["state"] == "failed"

@@ -226,16 +226,16 @@ class Shop:
     def inside(self) -> dict[str, set[str]]:
         """The items of each category and of all below it."""
         t = self.tables
-        found: dict[str, set[str]] = {row[1]: set() for row in t.get("preferences", ())}
+        above: dict[str, set[str]] = {row[1]: set() for row in t.get("preferences", ())}
         for child, parent in t.get("categories", ()):
-            found |= {each: set() for each in (child, parent) if each is not None}
+            above |= {each: set() for each in (child, parent) if each is not None}
         for item, category in t.get("item_categories", ()):
-            found.setdefault(category, set()).add(item)
-        for _ in found:
+            above.setdefault(category, set()).add(item)
+        for _ in above:
             for child, parent in t.get("categories", ()):
                 if parent is not None:
-                    found[parent] |= found[child]
-        return found
+                    above[parent] |= above[child]
+        return above
 
     def seen(self, user: str) -> set[str]:
         return {row[1] for row in self.interactions if row[0] == user}

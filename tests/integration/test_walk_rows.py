@@ -101,14 +101,14 @@ def _check(gateway: Neo4jGateway, graph: HeteroGraph, query: Query, *, most: int
     ids = {"User": graph.users, "Item": graph.items, "Category": graph.categories}
     evidence: IdMap = ids[query.walk.start]
     for size in (len(graph.items), 20):
-        found = walk_rows(query.walk, graph, KINDS, size).toarray()
+        walked = walk_rows(query.walk, graph, KINDS, size).toarray()
         expected = metapath_rows(
             gateway, catalogue()[f"extract/metapath_rows[{name}]"], evidence, graph.items,
             lambda rows, n=size: truncate_rows(rows, n)[0], kinds=KINDS,
         ).toarray()  # fmt: skip
         assert np.count_nonzero(expected) > 100 or size == 20 or most
-        np.testing.assert_array_equal(found != 0, expected != 0)
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        np.testing.assert_array_equal(walked != 0, expected != 0)
+        np.testing.assert_allclose(walked, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])

@@ -175,14 +175,14 @@ def validation(seed: int) -> Validation:
 
 def ndcg(scores: np.ndarray, made: Validation, k: int) -> np.ndarray:
     """NDCG@k of each user, written down once more."""
-    found: list[float] = []
+    values: list[float] = []
     for user, wanted in enumerate(made.held_out):
         row = scores[user].copy()
         row[made.seen[user]] = -np.inf
         ranked = np.argsort(-row, kind="stable")[:k]
         gain = sum(1 / np.log2(rank + 2) for rank, item in enumerate(ranked) if item in wanted)
-        found.append(gain / sum(1 / np.log2(rank + 2) for rank in range(min(k, len(wanted)))))
-    return np.array(found)
+        values.append(gain / sum(1 / np.log2(rank + 2) for rank in range(min(k, len(wanted)))))
+    return np.array(values)
 
 
 def test_planted_signal_wins() -> None:

@@ -202,15 +202,17 @@ def test_what_few_people_have_is_cold_and_how_few_is_known() -> None:
     people = np.where(np.arange(N_ITEMS) < 20, 4, 5)
     snapshot = replace(lists.snapshot, item_people=people)
     exact = take_apart(snapshot.blend, lists.listing.scored, np.arange(N_ITEMS))
-    found: dict[int, float] = {}
+    new_of_item: dict[int, float] = {}
     for seed in range(40):
         exploring = Exploring(Exploration(share=0.5), seed=seed.to_bytes(9))
         explorer = Explorer(snapshot, lists.asker, exploring)
         assert sorted(explorer.cold.tolist()) == [*range(20)]
         drawn, known = explorer.draws(np.ones(10, bool), exact, np.arange(N_ITEMS))
-        found |= {row: known[place]["new"] for place, row in drawn.candidates.items()}
-    assert {row < 20 for row in found} == {True, False}
-    assert found == {row: pytest.approx((1 + people[row]) ** -0.5, abs=1e-3) for row in found}
+        new_of_item |= {row: known[place]["new"] for place, row in drawn.candidates.items()}
+    assert {row < 20 for row in new_of_item} == {True, False}
+    assert new_of_item == {
+        row: pytest.approx((1 + people[row]) ** -0.5, abs=1e-3) for row in new_of_item
+    }
 
 
 @settings(max_examples=15, deadline=None)

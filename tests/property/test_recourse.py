@@ -71,18 +71,18 @@ def cases(draw: st.DrawFn) -> Case:
 @settings(max_examples=40)
 @given(cases(), st.sampled_from([0, 1, 64]))
 def test_no_smaller_set_does_it_and_one_that_is_named_does(case: Case, rivals: int) -> None:
-    found = case.found(rivals)
-    assert found.certain or (found.added is not None and len(found.added) > 2)
-    if found.added is not None:
-        assert case.item in case.order(found.added)[: case.k]
-        assert len(set(found.added)) == len(found.added)
+    recourse = case.found(rivals)
+    assert recourse.certain or (recourse.added is not None and len(recourse.added) > 2)
+    if recourse.added is not None:
+        assert case.item in case.order(recourse.added)[: case.k]
+        assert len(set(recourse.added)) == len(recourse.added)
     one, two = case.sets_of(1), case.sets_of(2)
     if one:
-        assert found.added in one
+        assert recourse.added in one
     elif two:
-        assert found.added in two
+        assert recourse.added in two
     else:
-        assert found.added is None or len(found.added) > 2
+        assert recourse.added is None or len(recourse.added) > 2
 
 
 @settings(max_examples=30)

@@ -199,18 +199,20 @@ def test_the_manifest_is_what_the_chart_makes(tmp_path: Path) -> None:
 
 @needs_helm
 def test_values_arrive(tmp_path: Path) -> None:
-    found = made(EVERYTHING, tmp_path)
-    pod = found["Deployment"]["spec"]["template"]["spec"]
+    manifests = made(EVERYTHING, tmp_path)
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
     assert pod["containers"][0]["args"] == ["serve", "--workers", "4"]
-    of_job = found["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    of_job = manifests["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][
+        0
+    ]
     for container in (pod["containers"][0], of_job):
         variables = {each["name"]: each.get("value") for each in container["env"]}
         assert variables["RECSVC_NEO4J_DATABASE"] == "shop"
         assert variables["RECSVC_MAX_EVIDENCE"] == "1000000"
     hosts = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
     assert hosts["RECSVC_ALLOWED_HOSTS"] == "recsvc,*.svc,*.svc.cluster.local,api.example.org"
-    assert found["PersistentVolumeClaim"]["spec"]["storageClassName"] == "fast"
+    assert manifests["PersistentVolumeClaim"]["spec"]["storageClassName"] == "fast"
 
 
 @needs_helm

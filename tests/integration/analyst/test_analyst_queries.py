@@ -119,7 +119,7 @@ def test_taste_neighbours(asked: Asked) -> None:
 
 
 def test_untouched_categories(asked: Asked) -> None:
-    found = 0
+    count = 0
     for user in ("u9", "u13", "u30", "u31", "u33", "u35", "only follows"):
         of = asked.shop.categories
         touched = {c for item in asked.shop.items[user] for c in of.get(item, ())}
@@ -136,8 +136,8 @@ def test_untouched_categories(asked: Asked) -> None:
             (c, len(people[c]), len(items[c])) for c in order
         ]
         assert kinds(rows)
-        found += len(rows)
-    assert found
+        count += len(rows)
+    assert count
 
 
 def test_user_categories(asked: Asked) -> None:

@@ -133,14 +133,14 @@ def test_every_question_can_be_asked_about_anybody_and_nothing(asked: Asked) -> 
 
 def test_queries_of_the_guide(asked: Asked) -> None:
     users, shop = asked.vectors["User"], asked.shop
-    found: dict[str, list[Row]] = {}
+    rows_of: dict[str, list[Row]] = {}
     for page in ("README.md", "docs/analysts.md", "docs/neo4j.md"):
         text = (CHECKOUT / page).read_text(encoding="utf-8")
         for block in re.findall(r"```cypher\n(.*?)```", text, re.DOTALL):
             ours = block.replace("lightgcn", MODEL).replace("'2'", f"'{USER}'")
             query = Query("tests/guide", "", "read", {}, {}, ours.replace("'289'", f"'{ITEM}'"))
             for row in asked.gateway.run(query):
-                found.setdefault(" ".join(row), []).append(row)
+                rows_of.setdefault(" ".join(row), []).append(row)
     near_item = [row for row in asked.near if (row["model"], row["item"]) == (MODEL, ITEM)]
     drawn = [
         (USER, item, row["other"], kind)
@@ -149,21 +149,21 @@ def test_queries_of_the_guide(asked: Asked) -> None:
         for row in asked.near
         if (row["model"], row["item"]) == (MODEL, item) and row["rank"] <= 3
     ]  # fmt: skip
-    paths = [row["path"] for row in found["path"]]
+    paths = [row["path"] for row in rows_of["path"]]
     told = [(*ids(path), path.relationships[0]["event"]) for path in paths]
     assert sorted(told) == sorted(drawn * 2)  # README and the page of analysts
     assert {path.relationships[1]["model"] for path in paths} == {MODEL}
-    assert [(row["rank"], row["item_id"], row["title"]) for row in found[
+    assert [(row["rank"], row["item_id"], row["title"]) for row in rows_of[
         "rank item_id title cosine"
     ]] == [(row["rank"], row["other"], shop.titles[row["other"]] or None) for row in
            sorted(near_item, key=lambda row: row["rank"])]  # fmt: skip
-    neighbours = found["user_id cosine items_in_common"]
+    neighbours = rows_of["user_id cosine items_in_common"]
     near(neighbours, "user_id", dict(best(cosines(users, USER), len(neighbours))))
     for row in neighbours:
         assert row["items_in_common"] == len(shop.items[USER] & shop.items[row["user_id"]])
-    (versions,) = (rows for told, rows in found.items() if told.startswith("model version"))
+    (versions,) = (rows for told, rows in rows_of.items() if told.startswith("model version"))
     assert versions == asked.ask("versions")
-    assert len(found) == 4
+    assert len(rows_of) == 4
 
 
 def test_every_answer_is_bounded(asked: Asked) -> None:

@@ -173,7 +173,7 @@ def test_a_scenario_that_changes_nothing_has_the_counterfactuals_of_none(
     service: Service, shop: Shop
 ) -> None:
     put(service, "nothing", {})
-    found = 0
+    count = 0
     for number in range(10, 16):  # three of them have to know what comes in far behind the list
         plain, under = (
             [item["explanation"]["counterfactual"]
@@ -181,8 +181,8 @@ def test_a_scenario_that_changes_nothing_has_the_counterfactuals_of_none(
             for more in ({}, {"scenario": "nothing"})
         )  # fmt: skip
         assert under == plain
-        found += len(plain) - plain.count(None)
-    assert found
+        count += len(plain) - plain.count(None)
+    assert count
 
 
 def test_what_items_share_is_what_filters_take_for_equal(
@@ -263,26 +263,28 @@ def test_an_item_is_explained_as_it_is_under_a_scenario(
     whole = listed(service, scenario="explained", explain="full")["items"]
     # What stands after the list of the scenario has no counterfactual in it.
     for item in [*whole, every["items"][20]]:
-        found = explained(item["item_id"])
-        assert found["scenario"] == {**every["scenario"], "notes": []}
-        assert found["degraded"] == []
+        explanation = explained(item["item_id"])
+        assert explanation["scenario"] == {**every["scenario"], "notes": []}
+        assert explanation["degraded"] == []
         if item in whole:
-            assert found["explanation"] == item["explanation"]
+            assert explanation["explanation"] == item["explanation"]
         for part in ("rank", "title", "signals", "score"):
-            assert found[part] == item[part]
-        assert found.get("placed_by") == item.get("placed_by")
+            assert explanation[part] == item[part]
+        assert explanation.get("placed_by") == item.get("placed_by")
     # One that is left out has its rank by score, and the filter that does it.
     dear = next(i for i, p in shop.items() if p["price"] == 9 and i not in ids(every))
-    found = explained(dear)
-    assert found["scenario"]["notes"] == ["filter price in ..8.0: leaves out this item"]
-    assert sum(found["signals"].values()) == pytest.approx(found["score"], rel=1e-4, abs=1e-6)
-    better = [item for item in every["items"] if item["score"] > found["score"]]
-    assert found["rank"] == len(better) + 1
+    explanation = explained(dear)
+    assert explanation["scenario"]["notes"] == ["filter price in ..8.0: leaves out this item"]
+    assert sum(explanation["signals"].values()) == pytest.approx(
+        explanation["score"], rel=1e-4, abs=1e-6
+    )
+    better = [item for item in every["items"] if item["score"] > explanation["score"]]
+    assert explanation["rank"] == len(better) + 1
     run(served, "MATCH (i:Item {item_id: 'new'}) SET i.price = 9.0, i.brand = 'b1'")
     try:
-        found = explained("new")
+        explanation = explained("new")
     finally:
         run(served, "MATCH (i:Item {item_id: 'new'}) SET i.price = 1.0, i.brand = 'b0'")
-    assert (found["score"], len(found["scenario"]["notes"])) == (0.5, 1)
+    assert (explanation["score"], len(explanation["scenario"]["notes"])) == (0.5, 1)
     about = "/v1/users/u3/recommendations/i1/explanation"
     assert service.client.get(about, params={"scenario": "none"}).status_code == 404

@@ -92,13 +92,13 @@ def test_the_same_question_gets_the_same_answer(service):
 
 
 def test_what_is_known_is_what_counts(served, service):
-    known = service.client.get("/v1/users/u11/evidence").json()
+    evidence = service.client.get("/v1/users/u11/evidence").json()
     stored = statement(
         served.gateway,
         "MATCH (:User {user_id: 'u11'})-[r:INTERACTED]->(i) RETURN i.item_id AS id, r.weight AS w",
     )
-    items = {each["id"]: each for each in known["evidence"] if each["kind"] == "item"}
-    assert known["seen"] == len(items) == len(stored)
+    items = {each["id"]: each for each in evidence["evidence"] if each["kind"] == "item"}
+    assert evidence["seen"] == len(items) == len(stored)
     for row in stored:
         (did,) = items[row["id"]]["interactions"]
         assert (did["event"], did["weight"], did["at"]) == ("listen", row["w"], None)
@@ -107,7 +107,7 @@ def test_what_is_known_is_what_counts(served, service):
     follows = statement(
         served.gateway, "MATCH (:User {user_id: 'u11'})-[:FOLLOWS]->(u) RETURN u.user_id AS id"
     )
-    people = {each["id"] for each in known["evidence"] if each["kind"] == "user"}
+    people = {each["id"] for each in evidence["evidence"] if each["kind"] == "user"}
     assert people == {row["id"] for row in follows}
     assert service.client.get("/v1/users/nobody/evidence").status_code == 404
     fan = service.client.get("/v1/users/fan/evidence").json()["evidence"]

@@ -20,17 +20,17 @@ def test_each_item_comes_with_its_sentence_and_the_terms_behind_it(
         Client(str(service.client.base_url)) as client,
     ):
         retriever = RecommendationsRetriever(driver, client)
-        found = retriever.search(query_text="What may I like?", user_id="u4", top_k=3)
-        assert len(found.items) == 3
-        for item, listed in zip(found.items, told["items"], strict=True):
+        retrieved = retriever.search(query_text="What may I like?", user_id="u4", top_k=3)
+        assert len(retrieved.items) == 3
+        for item, listed in zip(retrieved.items, told["items"], strict=True):
             metadata = item.metadata or {}
             assert metadata["item_id"] == listed["item_id"]
             assert item.content.endswith(listed["explanation"]["text"])
             explanation = metadata["explanation"]
             parts = [each["value"] for each in explanation["contributions"]]
             assert sum(parts) + explanation["remainder"] == pytest.approx(metadata["score"])
-        assert found.metadata
-        assert found.metadata["versions"] == told["versions"]
+        assert retrieved.metadata
+        assert retrieved.metadata["versions"] == told["versions"]
         tool = retriever.convert_to_tool("recommend", "What a user is recommended.")
         assert len(tool.execute(user_id="u4", top_k=2).items) == 2
         with pytest.raises(ValueError, match="1 to 50"):

@@ -55,12 +55,12 @@ def test_an_experiment_compares_two_versions_and_ends(served, service, newer):
     assert http.put("/v1/experiments/blend", json=body).status_code == 404
 
     def answers():
-        found = []
+        results = []
         for at in range(0, len(users), 80):
             asked = {"user_ids": users[at : at + 80], "k": 2, "explain": "none"}
-            found += http.post("/v1/recommendations/batch", json=asked).json()["answers"]
-        assert [each["user_id"] for each in found] == users
-        return found
+            results += http.post("/v1/recommendations/batch", json=asked).json()["answers"]
+        assert [each["user_id"] for each in results] == users
+        return results
 
     count, outcomes = {"now": 0, "before": 0}, []
     assignment = Assignment.of("blend", {"now": 0.5, "before": 0.5})
@@ -77,8 +77,8 @@ def test_an_experiment_compares_two_versions_and_ends(served, service, newer):
     assert recommended(service, "u7")["variant"]["name"] == assignment.variant("u7")
     told = http.post("/v1/outcomes", json={"outcomes": outcomes}).json()
     assert told == {"received": len(outcomes), "new": len(outcomes), "dropped": 0}
-    found = http.get("/v1/experiments/blend/results").json()
-    (result,) = found["results"]
+    results = http.get("/v1/experiments/blend/results").json()
+    (result,) = results["results"]
     now, before = result["variants"]
     assert [each["users"] for each in (now, before)] == [count["now"], count["before"]]
     assert (before["shown"], before["rate"]) == (2 * count["before"], 0.5)
@@ -90,7 +90,7 @@ def test_an_experiment_compares_two_versions_and_ends(served, service, newer):
         == pytest.approx(0.5 - now["rate"])
     )
     assert not result["mismatch"]
-    assert json.loads(served.run("experiments", "results", "blend", "--json").stdout) == found
+    assert json.loads(served.run("experiments", "results", "blend", "--json").stdout) == results
     each = http.get("/v1/experiments/blend/results", params={"segment": "user_id"}).json()
     assert len({part["value"] for part in each["results"]} & set(users)) == 50
     assert each["left_out"] == len(users) - 50

@@ -23,16 +23,16 @@ def made_users(each: int, truth: Reliance, base: float) -> CutUsers:
     counts = np.repeat([1, 3, 10, 30], each)
     features = rng.random((len(KINDS) + 1, len(counts), ITEMS)).astype(np.float32)
     features[2] = 0.0  # nobody prefers a category
-    known = np.stack([counts, rng.integers(0, 9, len(counts))]).astype(np.float64)
-    factors = [truth.signal(*signal, *known) for signal in KINDS.items()]
-    factors.append(base * truth.base(known[0]))
+    counts_and_days = np.stack([counts, rng.integers(0, 9, len(counts))]).astype(np.float64)
+    factors = [truth.signal(*signal, *counts_and_days) for signal in KINDS.items()]
+    factors.append(base * truth.base(counts_and_days[0]))
     values = sum(factor[:, None] * own for factor, own in zip(factors, features, strict=True))
     relevant = values >= np.sort(values, axis=1)[:, -5:-4]
     candidates = Candidates(
         features, relevant, np.ones_like(relevant), relevant.sum(axis=1).astype(np.int64)
     )
     weighed = ("one", "other")
-    return CutUsers(candidates, KINDS, weighed, known, counts, np.arange(len(counts)))
+    return CutUsers(candidates, KINDS, weighed, counts_and_days, counts, np.arange(len(counts)))
 
 
 def ndcg(users: CutUsers, base: float, reliance: Reliance) -> float:

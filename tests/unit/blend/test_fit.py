@@ -33,15 +33,15 @@ def test_metrics_are_those_of_ranking_all_items() -> None:
     candidates = candidates_in_parts(
         lambda some: [scores[some] for scores in signals.values()], len(signals), seen, held_out
     )
-    found = validation_accuracy(candidates, weights)
+    accuracy = validation_accuracy(candidates, weights)
     blend = sum(weights[name] * scores for name, scores in signals.items())
     for name, scores in {**signals, "hybrid": blend}.items():
         ranking = top_k(lambda users, _own, s=scores: s[users], seen, k=20)
-        assert found[name].keys() == {"recall@20", "ndcg@20"}
+        assert accuracy[name].keys() == {"recall@20", "ndcg@20"}
         items = np.where(np.take_along_axis(scores, ranking.items, 1) == 0.0, -1, ranking.items)
         ranking = type(ranking)(ranking.user_index, items, ranking.scores)
         expected = evaluate(ranking, held_out, seen, cuts=(20,)).per_user
-        for metric, values in found[name].items():
+        for metric, values in accuracy[name].items():
             np.testing.assert_allclose(values, expected[metric])
 
 

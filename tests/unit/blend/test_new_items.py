@@ -76,14 +76,14 @@ def learned(
 
 
 def test_a_new_item_like_those_that_somebody_has_gets_into_the_list() -> None:
-    whole, evidence, made, found = learned(told=True)
-    assert found.for_new > found.weights["content"]
+    whole, evidence, made, choice = learned(told=True)
+    assert choice.for_new > choice.weights["content"]
     blend = fit_whole(
-        made, whole, evidence, found.weights, found.epochs, reliance=found.reliance,
-        for_new=found.for_new,
+        made, whole, evidence, choice.weights, choice.epochs, reliance=choice.reliance,
+        for_new=choice.for_new,
     ).blend  # fmt: skip
     content = next(each for each in blend.signals if isinstance(each, ContentSignal))
-    assert blend.weights[blend.signals.index(content)] == pytest.approx(found.for_new)
+    assert blend.weights[blend.signals.index(content)] == pytest.approx(choice.for_new)
     scores = blend.batch_scores(all_evidence(whole, evidence))
     scores[evidence.nonzero()] = -np.inf
     rank = (-scores).argsort(axis=1).argsort(axis=1)
@@ -95,7 +95,7 @@ def test_a_new_item_like_those_that_somebody_has_gets_into_the_list() -> None:
     people = evidence.getnnz(axis=0)
     assert content.share is not None
     share = content.share[people.argmax()]
-    floor = found.weights["content"] / found.for_new
+    floor = choice.weights["content"] / choice.for_new
     assert share == pytest.approx(floor + (1 - floor) / (1 + people.max()), rel=1e-5)
 
 

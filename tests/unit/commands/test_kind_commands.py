@@ -141,13 +141,13 @@ def test_evaluate_says_what_of_the_test_table_is_not_to_be_found(folder: Path) -
         "user_id,item_id,event\nu0,i8,\nu0,i0,\nu0,i7,return\nu0,new,\nu1,i8,borrowed\nx,i0,\n"
     )
     files = ("popularity", "--train", "train.csv", "--test", "test.csv", "--device", "cpu")
-    found = told("evaluate", *files)
-    assert found["test"] == {
+    evaluated = told("evaluate", *files)
+    assert evaluated["test"] == {
         "to_find": 2, "unknown_items": 1, "unknown_users": 1, "in_train": 1, "against": 1,
         "without_weight": 1,
     }  # fmt: skip
-    assert (found["users"], found["unknown_kinds"]) == (1, ["borrowed"])
-    assert found["metrics"]["recall@50"]["mean"] == 0.5
+    assert (evaluated["users"], evaluated["unknown_kinds"]) == (1, ["borrowed"])
+    assert evaluated["metrics"]["recall@50"]["mean"] == 0.5
     said = " ".join(invoke("evaluate", *files).stderr.split())
     assert (
         "of the test table 2 pairs were to be found, 1 of them with items that train lacks, which "

@@ -273,14 +273,14 @@ def test_tune_goes_on_and_its_arguments_are_taken() -> None:
 
 def test_what_tune_wrote_is_what_train_and_evaluate_take(tables: Path) -> None:
     (tables / "recsvc.toml").write_text("# mine\nport = 8001\n")
-    found = told("tune", "walk3", "--train", "interactions.csv", "--trials", "3", "--write")
+    tuned = told("tune", "walk3", "--train", "interactions.csv", "--trials", "3", "--write")
     text = (tables / "recsvc.toml").read_text()
     assert text.startswith("# mine\nport = 8001\n")
-    assert set(tomllib.loads(text)["models"]["walk3"]) == set(found["best"]["values"])
-    assert told("evaluate", "walk3", *FILES, "--trials", "1")["options"] == found["options"]
+    assert set(tomllib.loads(text)["models"]["walk3"]) == set(tuned["best"]["values"])
+    assert told("evaluate", "walk3", *FILES, "--trials", "1")["options"] == tuned["options"]
     own = ("--set", "alpha=0.25")
     assert told("evaluate", "walk3", *FILES, "--trials", "1", *own)["options"]["alpha"] == 0.25
-    assert told("train", "walk3", "--data", "data")["options"] == found["options"]
+    assert told("train", "walk3", "--data", "data")["options"] == tuned["options"]
 
 
 @pytest.mark.parametrize(

@@ -39,16 +39,16 @@ def per_user(ndcg: np.ndarray) -> PerUser:
 
 def test_each_group_of_users_is_measured_by_its_own_users() -> None:
     generator = np.random.default_rng(3)
-    known = np.repeat([1, 5, 4, 100], [40, 1, 19, 30])
+    items_known = np.repeat([1, 5, 4, 100], [40, 1, 19, 30])
     model, popular = generator.random(90), generator.random(90)
-    popular[known == 1] = model[known == 1] + 0.1 + 0.01 * generator.random(40)
-    parts = {"a": per_user((known == 1) * 0.5), "b": per_user((known > 1) * 0.25)}
-    one, some, many = by_items_known(known, per_user(model), per_user(popular), parts)
+    popular[items_known == 1] = model[items_known == 1] + 0.1 + 0.01 * generator.random(40)
+    parts = {"a": per_user((items_known == 1) * 0.5), "b": per_user((items_known > 1) * 0.25)}
+    one, some, many = by_items_known(items_known, per_user(model), per_user(popular), parts)
     assert [each.group for each in (one, some, many)] == ["1", "4 to 6", "40 and more"]
     assert [each.users for each in (one, some, many)] == [40, 20, 30]
     assert [each.best_part for each in (one, some, many)] == ["a", "b", "b"]
     assert some.part["recall@20"].mean == 0.5
-    own = (known == 4) | (known == 5)
+    own = (items_known == 4) | (items_known == 5)
     assert some.model["ndcg@20"].mean == pytest.approx(model[own].mean())
     assert some.popularity["recall@20"].mean == pytest.approx(2.0 * popular[own].mean())
     assert some.difference["ndcg@20"].mean == pytest.approx((model - popular)[own].mean())
@@ -70,15 +70,15 @@ def test_groups_of_items_by_hand() -> None:
     model = np.array([[0, 2, 5, -1], [2, 1, 3, 4]])
     popular = np.array([[2, 3, 4, 5], [2, 3, 4, 5]])
     users, scores = np.array([0, 1]), np.zeros((2, 4), np.float32)
-    found = by_people(
+    groups = by_people(
         people, held_out, Ranking(users, model, scores), Ranking(users, popular, scores)
     )
-    assert [(each.group, each.items, each.pairs) for each in found] == [
+    assert [(each.group, each.items, each.pairs) for each in groups] == [
         ("0", 1, 1), ("1", 2, 2), ("2 to 4", 3, 0), ("30 and more", 1, 1),
     ]  # fmt: skip
-    assert [each.model for each in found] == [
+    assert [each.model for each in groups] == [
         Reach(0.0, 0.0), Reach(1.0, 2 / 7), Reach(None, 3 / 7), Reach(1.0, 2 / 7),
     ]  # fmt: skip
-    assert [each.popularity for each in found] == [
+    assert [each.popularity for each in groups] == [
         Reach(0.0, 0.0), Reach(0.0, 0.0), Reach(None, 6 / 8), Reach(1.0, 2 / 8),
     ]  # fmt: skip

@@ -159,16 +159,16 @@ def test_a_model_that_knows_all_ranks_first_whatever_else_is_a_fact() -> None:
 
 def test_metrics_by_hand() -> None:
     ranks = np.array([[1.0, 4.0], [2.0, 20.0], [1.0, 1.0]])
-    found = link_metrics(ranks, np.array([0, 2, 0]), ("A", "B", "C"))
-    assert list(found) == ["A", "C", "all"]
-    assert [found[name].links for name in found] == [2, 1, 3]
-    means = {name: {k: e.mean for k, e in one.values.items()} for name, one in found.items()}
+    metrics = link_metrics(ranks, np.array([0, 2, 0]), ("A", "B", "C"))
+    assert list(metrics) == ["A", "C", "all"]
+    assert [metrics[name].links for name in metrics] == [2, 1, 3]
+    means = {name: {k: e.mean for k, e in one.values.items()} for name, one in metrics.items()}
     assert means["A"]["mrr"] == pytest.approx((1.0 + 0.25 + 1.0 + 1.0) / 4)
     assert means["A"]["mrr of tails"] == pytest.approx((0.25 + 1.0) / 2)
     assert means["C"]["hits@1"] == 0.0
     assert means["C"]["hits@3"] == means["C"]["hits@10"] == 0.5
     assert means["all"]["hits@10"] == pytest.approx(5 / 6)
-    assert found["all"].values["mrr"].low < found["all"].values["mrr"].high
+    assert metrics["all"].values["mrr"].low < metrics["all"].values["mrr"].high
 
 
 def test_by_frequency_the_node_with_most_such_links_is_first() -> None:

@@ -26,16 +26,16 @@ def test_every_two_models_are_compared_over_the_same_users() -> None:
     easy = generator.random(USERS)
     values = {name: easy + 0.05 * generator.standard_normal(USERS) for name in ("a", "b", "c")}
     values["a"] += 0.05
-    found = compare({name: evaluation(v) for name, v in values.items()}, ("ndcg@20",))
-    assert [(c.first, c.second) for c in found] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert [c.significant for c in found] == [True, True, False]
-    for each in found:
+    comparisons = compare({name: evaluation(v) for name, v in values.items()}, ("ndcg@20",))
+    assert [(c.first, c.second) for c in comparisons] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert [c.significant for c in comparisons] == [True, True, False]
+    for each in comparisons:
         one, other = values[each.first], values[each.second]
         assert each.difference.mean == pytest.approx((one - other).mean())
         assert each.difference.low < each.difference.mean < each.difference.high
         assert each.p == pytest.approx(stats.ttest_rel(one, other).pvalue)
-    corrected = [each.corrected for each in found]
-    assert corrected == pytest.approx(holm(np.array([each.p for each in found])))
+    corrected = [each.corrected for each in comparisons]
+    assert corrected == pytest.approx(holm(np.array([each.p for each in comparisons])))
 
 
 def test_what_is_significant_alone_may_not_be_among_many() -> None:

@@ -42,16 +42,16 @@ def test_the_interval_is_that_of_the_paper() -> None:
     # One number for each user: V = σ̂²/t, and t·ρ² is what s has to be.
     control = UserSums.of([1.0] * 400, [1.0] * 100 + [0.0] * 300)
     variant = UserSums.of([1.0] * 400, [1.0] * 140 + [0.0] * 260)
-    found = difference(control, variant, effect=0.2)
-    assert found is not None
+    interval = difference(control, variant, effect=0.2)
+    assert interval is not None
     t, deviation = 400, math.sqrt(400 * (control.variance + variant.variance))
     rho = 0.2 * 0.3 / deviation
     scaled = t * rho * rho + 1
     radius = deviation * math.sqrt(
         2 * scaled / (t * t * rho * rho) * math.log(math.sqrt(scaled) / LEVEL)
     )
-    assert found.mean == pytest.approx(0.1)
-    assert (found.low, found.high) == pytest.approx((0.1 - radius, 0.1 + radius))
+    assert interval.mean == pytest.approx(0.1)
+    assert (interval.low, interval.high) == pytest.approx((0.1 - radius, 0.1 + radius))
 
 
 def test_the_p_value_is_below_the_level_where_the_interval_leaves_out_zero() -> None:

@@ -104,21 +104,21 @@ def test_evidence_and_the_rest_add_up_to_the_score() -> None:
 
 
 def test_it_says_what_it_shows(svg: Path) -> None:
-    found = texts(svg)
-    assert "Why Cher & <Co> for user 2: score 1.0000" in found
-    assert "Because you listened to Blur. Without Blur it would not be in the list." in found
-    assert found.count("part of the score (1 points in all)") == 2
-    assert found.count("someone") == 2
+    words = texts(svg)
+    assert "Why Cher & <Co> for user 2: score 1.0000" in words
+    assert "Because you listened to Blur. Without Blur it would not be in the list." in words
+    assert words.count("part of the score (1 points in all)") == 2
+    assert words.count("someone") == 2
     for name in ("user 2", "user 7", "pop", "Blur", "ABBA $100", "Cher & <Co>"):
-        assert name in found
+        assert name in words
     for signal, value in SIGNALS.items():
-        assert signal in found
-        assert f"{value:+.3f}" in found
+        assert signal in words
+        assert f"{value:+.3f}" in words
     for number in ("+0.400", "+0.300", "+0.200", "-0.100"):
-        assert number in found
+        assert number in words
     for legend in ("user", "item", "category", "INTERACTED", "FOLLOWS", "IN_CATEGORY"):
-        assert legend in found
-    assert "By signal (hatched: speaks against it)" in found
+        assert legend in words
+    assert "By signal (hatched: speaks against it)" in words
 
 
 def test_it_needs_no_colour(svg: Path) -> None:
@@ -153,16 +153,16 @@ def test_a_title_of_any_length_stays_within_the_picture(title: str, tmp_path: Pa
                    signals=SIGNALS | {"pagerank": 1.5e-5})  # fmt: skip
     write_picture(replace(ANSWER, items=(item,)), tmp_path / "long.svg")
     root = ElementTree.parse(tmp_path / "long.svg").getroot()
-    found = texts(tmp_path / "long.svg")
-    for text in found:
+    words = texts(tmp_path / "long.svg")
+    for text in words:
         width, _, _ = text_to_path.get_text_width_height_descent(
             text, FontProperties(size=13), False
         )
         assert width <= float(root.attrib["width"].removesuffix("pt")), text
-    assert found.count("≈ 0") == 2
-    assert not any("e-0" in text for text in found)
+    assert words.count("≈ 0") == 2
+    assert not any("e-0" in text for text in words)
     start = title[:8].strip()
-    assert sum(text.startswith(start) for text in found) >= 3  # two nodes and a bar
+    assert sum(text.startswith(start) for text in words) >= 3  # two nodes and a bar
 
 
 def test_png_is_large_enough_to_read(tmp_path: Path) -> None:

@@ -51,16 +51,16 @@ SHOP: Properties = {
 
 
 def test_orders_lead_from_customers_to_products_and_views_do_too() -> None:
-    found = proposed(
+    proposal = proposed(
         {"Customer": 60, "Order": 200, "Product": 50, "Category": 5, "Address": 60},
         [("Customer", "VIEWED", "Product", 900), ("Order", "CONTAINS", "Product", 600),
          ("Customer", "PLACED", "Order", 200), ("Customer", "LIVES_AT", "Address", 60),
          ("Product", "IN", "Category", 50)],
         SHOP,
     ).graph  # fmt: skip
-    assert (found.user.label, found.user.title) == ("Customer", "name")
-    assert (found.item.label, found.item.available) == ("Product", "item.deleted = false")
-    paths = {each.event: each for each in found.interactions}
+    assert (proposal.user.label, proposal.user.title) == ("Customer", "name")
+    assert (proposal.item.label, proposal.item.available) == ("Product", "item.deleted = false")
+    paths = {each.event: each for each in proposal.interactions}
     assert paths["view"].path == "(user)-[viewed:VIEWED]->(item)"
     assert paths["view"].timestamp == "viewed.at"
     assert paths["purchase"].path == (
@@ -68,21 +68,21 @@ def test_orders_lead_from_customers_to_products_and_views_do_too() -> None:
     )
     assert paths["purchase"].value == "contains2.quantity"
     assert paths["purchase"].timestamp == "order.placedAt"
-    assert [each.path for each in found.item_categories] == ["(item)-[:IN]->(category:Category)"]
+    assert [each.path for each in proposal.item_categories] == ["(item)-[:IN]->(category:Category)"]
 
 
 def test_a_rating_is_taken_as_it_is_and_its_mean_is_told() -> None:
-    found = proposed(
+    proposal = proposed(
         {"Reader": 50, "Book": 80, "Author": 30},
         [("Reader", "RATED", "Book", 400), ("Author", "WROTE", "Book", 80),
          ("Reader", "KNOWS", "Reader", 90)],
         {"Reader": {"uuid": "r", "fullName": "R"}, "Book": {"isbn": "9", "title": "B"},
          "Author": {"authorId": "a", "name": "A"}, "RATED": {"stars": 3.6}},
     )  # fmt: skip
-    graph = found.graph
+    graph = proposal.graph
     assert (graph.user.id, graph.item.id) == ("uuid", "isbn")
     assert (graph.interactions[0].event, graph.interactions[0].value) == ("rating", "rated.stars")
-    assert any('"rated.stars - 3.5", about its mean' in reason for reason in found.reasons)
+    assert any('"rated.stars - 3.5", about its mean' in reason for reason in proposal.reasons)
     assert [each.path for each in graph.follows] == ["(user)-[:KNOWS]->(other)"]
     assert list(graph.category) == ["author"]
 

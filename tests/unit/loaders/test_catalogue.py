@@ -173,16 +173,16 @@ def test_family_of_the_models_with_vectors(tmp_path: Path) -> None:
 
 def test_family_of_a_folder_takes_in_the_text_and_the_parameters(tmp_path: Path) -> None:
     inner = f"{HEAD}// mode: read\n// params: ids: list[str]\nUNWIND $ids AS id RETURN id"
-    found = load(
+    queries = load(
         tmp_path,
         paths__one=inner,
         paths__two=inner.replace("RETURN id", "RETURN id + id"),
         x__all=f"{HEAD}// mode: read\n// each: path = paths/*\nCALL {{\n<<path>>\n}} RETURN 1",
     )
-    assert [name for name in found if name.startswith("x/")] == ["x/all[one]", "x/all[two]"]
-    assert "RETURN id + id" in found["x/all[two]"].text
-    assert dict(found["x/all[two]"].params) == {"ids": "list[str]"}
-    assert [query.name for query in found.folder("paths")] == ["paths/one", "paths/two"]
+    assert [name for name in queries if name.startswith("x/")] == ["x/all[one]", "x/all[two]"]
+    assert "RETURN id + id" in queries["x/all[two]"].text
+    assert dict(queries["x/all[two]"].params) == {"ids": "list[str]"}
+    assert [query.name for query in queries.folder("paths")] == ["paths/one", "paths/two"]
 
 
 def test_family_is_checked_like_any_query(tmp_path: Path) -> None:

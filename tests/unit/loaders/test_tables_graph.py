@@ -39,13 +39,13 @@ class TestGraph:
         assert list(graph.users) == ["a", "b", "c", "d"]
         assert list(graph.items) == ["w", "x", "y", "z"]
         assert list(graph.categories) == ["folk", "jazz", "music", "rock"]
-        found = graph.interactions
-        assert found.events == ("buy", "view")
-        assert found.user_index.tolist() == [0, 0, 1]
-        assert found.item_index.tolist() == [1, 2, 2]
-        assert found.event_index.tolist() == [0, 1, 1]
-        assert found.weight.tolist() == [6.0, 1.0, 3.0]
-        np.testing.assert_array_equal(found.last_at, [np.nan, np.nan, 100_010.0])
+        interactions = graph.interactions
+        assert interactions.events == ("buy", "view")
+        assert interactions.user_index.tolist() == [0, 0, 1]
+        assert interactions.item_index.tolist() == [1, 2, 2]
+        assert interactions.event_index.tolist() == [0, 1, 1]
+        assert interactions.weight.tolist() == [6.0, 1.0, 3.0]
+        np.testing.assert_array_equal(interactions.last_at, [np.nan, np.nan, 100_010.0])
         edges = (graph.follows, graph.prefers, graph.in_category, graph.subcategory_of)
         assert [(e.source.tolist(), e.target.tolist(), e.weight.tolist()) for e in edges] == [
             ([0, 1], [1, 3], [1.0, 1.0]),

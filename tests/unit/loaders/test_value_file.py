@@ -38,16 +38,16 @@ def test_a_value_comes_back_as_it_was(tmp_path: Path) -> None:
     )  # fmt: skip
     path = tmp_path / "value.npz"
     write_value(path, [value, {"metrics": {"ndcg": np.float64(0.5)}}, True, None, 3])
-    (found, *more) = read_value(path, (Outer, Inner))
+    (read, *more) = read_value(path, (Outer, Inner))
     assert more == [{"metrics": {"ndcg": 0.5}}, True, None, 3]
-    assert (found.ids, found.names, found.some) == (ids, ("x", ""), frozenset("ab"))
-    assert found.vectors.dtype == np.float32
-    np.testing.assert_array_equal(found.vectors, value.vectors)
-    assert found.inner["map"].share is None
-    assert found.inner["map"].rows.shape == (0, 2)
-    assert found.inner["one"].share == 0.1 + 0.2
+    assert (read.ids, read.names, read.some) == (ids, ("x", ""), frozenset("ab"))
+    assert read.vectors.dtype == np.float32
+    np.testing.assert_array_equal(read.vectors, value.vectors)
+    assert read.inner["map"].share is None
+    assert read.inner["map"].rows.shape == (0, 2)
+    assert read.inner["one"].share == 0.1 + 0.2
     for part in ("data", "indices", "indptr"):
-        one, other = getattr(found.inner["one"].rows, part), getattr(rows, part)
+        one, other = getattr(read.inner["one"].rows, part), getattr(rows, part)
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
     assert [each.name for each in tmp_path.iterdir()] == ["value.npz"]

@@ -116,15 +116,15 @@ def test_what_nobody_has_is_an_average_item(backend: str) -> None:
     data = TrainingData(replace(data.graph, interactions=interactions), evidence)
     options = Node2VecOptions.model_validate({"backend": backend, "dimensions": 8})
     model, report = fit(data, options, FitRun(seed=0))
-    known = np.arange(27) != 4
+    somebody_has = np.arange(27) != 4
     assert not model.item_vectors[4].any()
-    np.testing.assert_allclose(model.item_vectors[known].mean(axis=0), 0.0, atol=1e-6)
+    np.testing.assert_allclose(model.item_vectors[somebody_has].mean(axis=0), 0.0, atol=1e-6)
     scores = model.scores(np.arange(27), evidence)
     assert (scores[:, 4] == 0.0).all()
-    assert (scores[:, known].min(axis=1) < 0.0).all()
+    assert (scores[:, somebody_has].min(axis=1) < 0.0).all()
     # As they were learned but for what is the same for all.
     learned = report.tables[1][27:54]
-    off = learned[known] - model.item_vectors[known]
+    off = learned[somebody_has] - model.item_vectors[somebody_has]
     np.testing.assert_allclose(off, np.broadcast_to(off[0], off.shape), atol=1e-6)
 
 

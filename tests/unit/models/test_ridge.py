@@ -91,14 +91,14 @@ def test_what_is_left_open_is_chosen_by_what_is_found_again() -> None:
     evidence = made_blocks(0.05)
     mask = hold_out(evidence, 0.2, seed=3)
     kept, held_out = entries(evidence, ~mask), entries(evidence, mask)
-    found: dict[tuple[float, float], float] = {}
+    ndcg_of: dict[tuple[float, float], float] = {}
     for l2 in (0.05, 0.2, 0.8, 3.2):
         for popularity in (0.0, 0.25):
             options = RidgeOptions(l2=l2, popularity=popularity)
             model, _ = fit(training_data(kept), options, FitRun(seed=3))
-            found[l2, popularity] = mean_ndcg(model.scores, kept, held_out)
-    assert max(found.values()) > min(found.values()) + 0.01
-    l2, popularity = max(found, key=found.__getitem__)
+            ndcg_of[l2, popularity] = mean_ndcg(model.scores, kept, held_out)
+    assert max(ndcg_of.values()) > min(ndcg_of.values()) + 0.01
+    l2, popularity = max(ndcg_of, key=ndcg_of.__getitem__)
     chosen, _ = fit(training_data(evidence), RidgeOptions(), FitRun(seed=3))
     best, _ = fit(
         training_data(evidence), RidgeOptions(l2=l2, popularity=popularity), FitRun(seed=3)

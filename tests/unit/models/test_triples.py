@@ -177,7 +177,7 @@ def test_a_user_is_what_is_asked_of_them_by_kind_of_event(name: str) -> None:
     evidence = data.evidence.data
     weights = np.array([evidence.mean(), evidence[evidence > 0.5].mean()])
     weights /= weights.sum()
-    known, expected = np.arange(USERS), 0.0
+    users, expected = np.arange(USERS), 0.0
     for kind, weight in zip(kinds, weights, strict=True):
         node, relation = (
             torch.from_numpy(array)
@@ -185,9 +185,9 @@ def test_a_user_is_what_is_asked_of_them_by_kind_of_event(name: str) -> None:
         )
         query = model.query(node, relation.expand_as(node), torch.ones(USERS, 1)).numpy()
         length = np.linalg.norm(query, axis=1, keepdims=True)
-        expected = expected + weight * model.link_scores(known, kind, tails=True) / length
+        expected = expected + weight * model.link_scores(users, kind, tails=True) / length
     items = slice(USERS + 1, USERS + 1 + ITEMS)
-    found = model.scores(known, data.evidence[known])
+    found = model.scores(users, data.evidence[users])
     np.testing.assert_allclose(found, np.asarray(expected)[:, items], atol=1e-5)
     assert not model.user_vectors[USERS].any()  # who has no relationship
 

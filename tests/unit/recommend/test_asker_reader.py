@@ -11,10 +11,10 @@ from recsvc.settings import OutcomeSettings, load_settings
 
 
 async def test_what_was_done_again_counts_from_the_first_time(monkeypatch: Any) -> None:
-    kept: list[StoredUser] = []
+    seen_by: list[StoredUser] = []
 
     def note(_user_id: str, stored: StoredUser, *_: Any, **_more: Any) -> None:
-        kept.append(stored)
+        seen_by.append(stored)
 
     async def user(*_: Any, **_more: Any) -> StoredUser:
         rows = [
@@ -31,6 +31,6 @@ async def test_what_was_done_again_counts_from_the_first_time(monkeypatch: Any) 
     store = cast(Any, SimpleNamespace(user=user, done_again=done_again))
     reader = AskerReader(store, load_settings().events, OutcomeSettings(), 100)
     await reader.before("u", datetime.fromtimestamp(20, UTC))
-    assert [each.interactions for each in kept] == [
+    assert [each.interactions for each in seen_by] == [
         [("early", "view", 2.0, 9.0), ("again", "view", 5.0, 3.0), ("never", "view", 1.0, None)]
     ]

@@ -138,17 +138,17 @@ def test_what_is_looked_for_was_not_fitted_on(run: Run, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(ModelSpec, "fit", noted)
     change_by_fine_tuning(run, basis)
-    (kept,) = seen
+    (fitted_on,) = seen
     state = basis.start.state
     assert state is not None
-    held_out = (basis.evidence - kept).tocoo()
-    known = basis.graph.items.rows(state.items)
+    held_out = (basis.evidence - fitted_on).tocoo()
+    rows_of_state = basis.graph.items.rows(state.items)
     old = state.evidence.toarray()
-    new = basis.evidence.toarray()[:, known] - old
+    new = basis.evidence.toarray()[:, rows_of_state] - old
     assert held_out.nnz == pytest.approx(new.sum() * 60 / USERS / 2, rel=0.15)
     # Nobody could have found what the active version does not know.
     assert (held_out.col >= NEW).all()
-    assert (kept.toarray()[:, known] >= old).all()
+    assert (fitted_on.toarray()[:, rows_of_state] >= old).all()
 
 
 def test_few_who_did_anything_new_are_not_compared(run: Run) -> None:
@@ -164,19 +164,21 @@ def test_the_active_blend_scores_what_it_did_where_rows_are_others(run: Run) -> 
     before = basis.start.before
     assert before is not None
     blend, graph = in_rows_of(basis.graph, before), basis.graph
-    known = graph.items.rows(state.items)
+    rows_of_state = graph.items.rows(state.items)
     old = state.evidence
     new = sp.csr_matrix((USERS, len(graph.items)), dtype=np.float32).tolil()
-    new[:, known] = old
+    new[:, rows_of_state] = old
     n = len(graph.users)
     followed = graph.follows.matrix(n, n, weighted=False)
     for ours, theirs in zip(blend.signals, before.blend.signals, strict=True):
         given = (new.tocsr(), old) if ours.kind == "item" else (followed, followed)
         scores = ours.batch_scores(given[0])
-        np.testing.assert_allclose(scores[:, known], theirs.batch_scores(given[1]), 1e-5, 1e-7)
+        np.testing.assert_allclose(
+            scores[:, rows_of_state], theirs.batch_scores(given[1]), 1e-5, 1e-7
+        )
         assert theirs.batch_scores(given[1]).any()
-        assert not np.delete(scores, known, axis=1).any()
-    np.testing.assert_array_equal(blend.prior[known], before.blend.prior)
+        assert not np.delete(scores, rows_of_state, axis=1).any()
+    np.testing.assert_array_equal(blend.prior[rows_of_state], before.blend.prior)
 
 
 def test_items_that_the_active_version_does_not_know_take_no_place(run: Run) -> None:

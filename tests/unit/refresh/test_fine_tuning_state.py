@@ -248,14 +248,14 @@ def test_a_deleted_node_is_in_no_state(tmp_path: Path, kind, name, left) -> None
         keep_state(ended(tmp_path, run), made())
     forget_node(tmp_path, kind, name)
     for run in ("run-1", "run-2"):
-        found = read_state(tmp_path, run)
-        assert found is not None
-        assert name not in (*found.users, *found.items, *found.categories)
-        assert first(found.tables["node2vec"][0]) == left
-        assert first(found.tables["lightgcn"][0]) == [x for x in left if x < 8]
-        assert bool(found.digests) == (name == "unknown")
-        assert found.evidence.shape == (len(found.users), len(found.items))
+        state = read_state(tmp_path, run)
+        assert state is not None
+        assert name not in (*state.users, *state.items, *state.categories)
+        assert first(state.tables["node2vec"][0]) == left
+        assert first(state.tables["lightgcn"][0]) == [x for x in left if x < 8]
+        assert bool(state.digests) == (name == "unknown")
+        assert state.evidence.shape == (len(state.users), len(state.items))
         assert name.encode() not in (tmp_path / "refreshes" / run / "state.npz").read_bytes()
         gone = id_numbers([name])[0]
-        assert gone not in found.learned.validated.user
-        assert len(found.learned.validated.user) == len(found.learned.validated.ndcg)
+        assert gone not in state.learned.validated.user
+        assert len(state.learned.validated.user) == len(state.learned.validated.ndcg)

@@ -47,17 +47,19 @@ def test_a_significantly_worse_metric_is_named_with_its_interval():
 
 
 def test_a_group_that_the_popular_list_serves_better_is_named():
-    known = np.repeat([1, 2, 3, 5], [30, 30, 19, 30])
-    popular = RNG.uniform(0.3, 0.6, len(known))
-    model = popular + RNG.normal(0.005, 0.01, len(known))
-    model[known == 1] += 0.1
-    model[known == 2] -= 0.1
-    model[known == 3] -= 0.1  # too few to say
-    model[known == 5] = popular[known == 5] + np.tile([0.1, -0.11], 15)  # worse, by chance
+    items_known = np.repeat([1, 2, 3, 5], [30, 30, 19, 30])
+    popular = RNG.uniform(0.3, 0.6, len(items_known))
+    model = popular + RNG.normal(0.005, 0.01, len(items_known))
+    model[items_known == 1] += 0.1
+    model[items_known == 2] -= 0.1
+    model[items_known == 3] -= 0.1  # too few to say
+    model[items_known == 5] = popular[items_known == 5] + np.tile(
+        [0.1, -0.11], 15
+    )  # worse, by chance
     values = (dict.fromkeys(METRICS, v) for v in (model, popular))
-    found = below_popularity(by_items_known(known, *values, {}))
+    found = below_popularity(by_items_known(items_known, *values, {}))
     assert found.keys() == {"2"}
-    change = (model - popular)[known == 2].mean()
+    change = (model - popular)[items_known == 2].mean()
     assert found["2"].startswith(
         f"the popular list is better by {-change:.4f} in NDCG@20 for the 30"
     )

@@ -45,9 +45,9 @@ def test_lists_hold_what_is_unseen_there_and_available() -> None:
     now = snapshot(ITEMS, [float(place) for place in range(20)])
     now.available[17] = False
     did = [(0, 0), (0, 19), (1, 3)]
-    found = changed_lists(4, before, now, graph(did, 3), EVENTS, 0.0)
-    assert found.version == 4
-    of = {each.user: each for each in found.users}
+    changes = changed_lists(4, before, now, graph(did, 3), EVENTS, 0.0)
+    assert changes.version == 4
+    of = {each.user: each for each in changes.users}
     numbers = id_numbers(["u00", "u01"]).tolist()
     assert of.keys() == set(numbers)  # the third did nothing
     first = of[numbers[0]]
@@ -59,8 +59,8 @@ def test_lists_hold_what_is_unseen_there_and_available() -> None:
     second = of[numbers[1]]
     assert [item.item_id for item in second.before] == [f"i{n:02}" for n in range(11) if n != 3]
     assert first.overlap == 0.3
-    assert found.overlap[0] == np.mean([each.overlap for each in found.users])
-    assert found.overlap[1] <= found.overlap[0] <= found.overlap[2]
+    assert changes.overlap[0] == np.mean([each.overlap for each in changes.users])
+    assert changes.overlap[1] <= changes.overlap[0] <= changes.overlap[2]
 
 
 def test_evidence_of_every_kind_counts_and_in_the_rows_of_each_version() -> None:

@@ -350,15 +350,19 @@ def test_what_is_noted_is_read_again_and_only_that_is_in_the_file(runs: Runs) ->
             metrics={"hybrid": {"ndcg@20": Estimate(np.float64(0.25), 0.125, math.nan)}},
             weights={"base": np.float32(0.5)}, counts={"users": np.int64(3)}, objections=("one",),
         )  # fmt: skip
-    found = read_manifest(runs.home, run.name)
-    assert found
-    assert found.compared_with == VersionBefore(version=2, metrics={"hybrid": {"m": NEW}})
-    assert found.metrics
-    assert found.metrics["hybrid"]["ndcg@20"].mean == 0.25
-    assert math.isnan(found.metrics["hybrid"]["ndcg@20"].high)
-    assert (found.weights, found.counts, found.objections) == ({"base": 0.5}, {"users": 3}, ["one"])
-    assert found.model_fields_set == run.manifest.model_fields_set
-    assert not {"change", "versions", "sha256"} & found.model_fields_set
+    manifest = read_manifest(runs.home, run.name)
+    assert manifest
+    assert manifest.compared_with == VersionBefore(version=2, metrics={"hybrid": {"m": NEW}})
+    assert manifest.metrics
+    assert manifest.metrics["hybrid"]["ndcg@20"].mean == 0.25
+    assert math.isnan(manifest.metrics["hybrid"]["ndcg@20"].high)
+    assert (manifest.weights, manifest.counts, manifest.objections) == (
+        {"base": 0.5},
+        {"users": 3},
+        ["one"],
+    )
+    assert manifest.model_fields_set == run.manifest.model_fields_set
+    assert not {"change", "versions", "sha256"} & manifest.model_fields_set
 
 
 def test_a_name_that_no_run_has_is_refused(tmp_path: Path) -> None:

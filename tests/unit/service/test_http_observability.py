@@ -61,16 +61,16 @@ async def test_requests_are_counted_by_route(client: httpx.AsyncClient, fake: Fa
     await client.request("BREW", PATH)
     fake.error = ValueError()
     await client.get(PATH)
-    found = await samples(client)
+    metrics = await samples(client)
     count = "recsvc_http_requests_total"
-    assert found[f'{count}{{method="GET",route="{ROUTE}",status="200"}}'] == 1
-    assert found[f'{count}{{method="GET",route="{ROUTE}",status="422"}}'] == 1
-    assert found[f'{count}{{method="GET",route="{ROUTE}",status="500"}}'] == 1
-    assert found[f'{count}{{method="other",route="{ROUTE}",status="405"}}'] == 1
-    assert found[f'{count}{{method="GET",route="none",status="404"}}'] == 1
+    assert metrics[f'{count}{{method="GET",route="{ROUTE}",status="200"}}'] == 1
+    assert metrics[f'{count}{{method="GET",route="{ROUTE}",status="422"}}'] == 1
+    assert metrics[f'{count}{{method="GET",route="{ROUTE}",status="500"}}'] == 1
+    assert metrics[f'{count}{{method="other",route="{ROUTE}",status="405"}}'] == 1
+    assert metrics[f'{count}{{method="GET",route="none",status="404"}}'] == 1
     seconds = "recsvc_http_request_duration_seconds_count"
-    assert found[f'{seconds}{{method="GET",route="{ROUTE}"}}'] == 3
-    assert not [name for name in found if "secret" in name or "BREW" in name]
+    assert metrics[f'{seconds}{{method="GET",route="{ROUTE}"}}'] == 3
+    assert not [name for name in metrics if "secret" in name or "BREW" in name]
 
 
 async def test_degraded_answers_and_versions_are_counted(

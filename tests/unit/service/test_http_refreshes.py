@@ -271,15 +271,15 @@ async def test_metrics_of_the_active_versions(
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
     version = ActiveVersion("hybrid", 3, None, "ab", hour_ago, {"ndcg@20": 0.25}, 42.5)
     fake.active_versions = {"hybrid": version}
-    found = await samples(client)
-    age = found['recsvc_active_version_age_seconds{model="hybrid"}']
+    metrics = await samples(client)
+    age = metrics['recsvc_active_version_age_seconds{model="hybrid"}']
     assert age == pytest.approx(3600, abs=60)
-    assert found['recsvc_version_metric{metric="ndcg@20",model="hybrid"}'] == 0.25
-    assert found["recsvc_last_refresh_seconds"] == 42.5
+    assert metrics['recsvc_version_metric{metric="ndcg@20",model="hybrid"}'] == 0.25
+    assert metrics["recsvc_last_refresh_seconds"] == 42.5
     states = ("unfinished", "activated", "failed")
-    assert [found[f'recsvc_last_refresh_state{{state="{each}"}}'] for each in states] == [0, 1, 0]
+    assert [metrics[f'recsvc_last_refresh_state{{state="{each}"}}'] for each in states] == [0, 1, 0]
     fake.active_versions = {"hybrid": replace(version, activated_at=None, seconds=None)}
     write_manifest(tmp_path, run=RUN.replace("2025", "2026"), state="failed")
-    found = await samples(client)
-    assert "recsvc_last_refresh_seconds" not in found
-    assert [found[f'recsvc_last_refresh_state{{state="{each}"}}'] for each in states] == [0, 0, 1]
+    metrics = await samples(client)
+    assert "recsvc_last_refresh_seconds" not in metrics
+    assert [metrics[f'recsvc_last_refresh_state{{state="{each}"}}'] for each in states] == [0, 0, 1]

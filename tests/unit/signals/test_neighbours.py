@@ -44,15 +44,15 @@ def test_an_index_finds_what_all_pairs_give(monkeypatch: pytest.MonkeyPatch) -> 
     expected, cosines = nearest_items(vectors, 10)
     monkeypatch.setattr(module, "_ALL_PAIRS", 100)
     told: list[int] = []
-    found, scores = nearest_items(vectors, 10, told=told.append)
+    nearest, scores = nearest_items(vectors, 10, told=told.append)
     again, _ = nearest_items(vectors, 10)
-    np.testing.assert_array_equal(found, again)
-    assert (found[::9] == -1).all()
+    np.testing.assert_array_equal(nearest, again)
+    assert (nearest[::9] == -1).all()
     linked = np.arange(3000) % 9 != 0
-    assert (found[linked] >= 0).all()
-    assert linked[found[linked]].all()
-    assert (found == expected).mean() > 0.99
-    same = found == expected
+    assert (nearest[linked] >= 0).all()
+    assert linked[nearest[linked]].all()
+    assert (nearest == expected).mean() > 0.99
+    same = nearest == expected
     np.testing.assert_allclose(scores[same], cosines[same], atol=1e-5)
     assert (np.diff(scores[linked], axis=1) <= 0).all()
     assert told == sorted(told)

@@ -212,13 +212,13 @@ def test_the_gate_names_what_is_not_finite_and_counts_what_is_reached() -> None:
 def test_the_active_version_is_compared_in_the_rows_of_a_grown_graph() -> None:
     graph = cast(HeteroGraph, Grown())
     (signal,) = in_rows_of(graph, made_snapshot()).signals
-    found = np.concatenate(list(signal.all_rows()))
+    rows = np.concatenate(list(signal.all_rows()))
     old = Grown.items.rows(ITEMS[1:])
     (before,) = made_signal().all_rows()
-    np.testing.assert_array_equal(found[np.ix_(old, old)], before[1:, 1:])
+    np.testing.assert_array_equal(rows[np.ix_(old, old)], before[1:, 1:])
     new = np.delete(np.arange(len(Grown.items)), old)
-    assert not found[new].any()
-    assert not found[:, new].any()
+    assert not rows[new].any()
+    assert not rows[:, new].any()
 
 
 class Grown:

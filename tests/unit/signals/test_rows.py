@@ -110,14 +110,16 @@ def test_any_kernel_becomes_rows_of_its_largest_entries_of_either_sign(
     told: list[int] = []
     rows, cut = signal(signed).kernel_rows(size, told.append)
     assert told == [len(signed)]
-    found = rows.toarray()
-    kept = found != 0.0
-    np.testing.assert_array_equal(found[kept], signed[kept])
+    largest = rows.toarray()
+    kept = largest != 0.0
+    np.testing.assert_array_equal(largest[kept], signed[kept])
     for row, values in enumerate(np.abs(signed)):
         expected = np.sort(values)[::-1][:size]
-        np.testing.assert_array_equal(np.sort(np.abs(found[row]))[::-1][: len(expected)], expected)
+        np.testing.assert_array_equal(
+            np.sort(np.abs(largest[row]))[::-1][: len(expected)], expected
+        )
         assert kept[row].sum() <= size
     total = float(np.abs(signed).sum())
-    lost = 1 - float(np.abs(found).sum()) / total if total else 0.0
+    lost = 1 - float(np.abs(largest).sum()) / total if total else 0.0
     assert cut == pytest.approx(lost, abs=1e-6)
     assert rows.dtype == np.float32

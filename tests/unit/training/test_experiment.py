@@ -254,10 +254,10 @@ def test_cold_users_and_items_have_fewer_than_five(tmp_path: Path) -> None:
     answers = [*(f"u{n},i4" for n in range(3, 8)), "u0,new"]
     test.write_text("\n".join(["user_id,item_id", *answers]) + "\n")
     data = read_trial(train, test, None, EVENTS)
-    (found,) = measure([rank_fitted("popularity", data, TrialOptions())], data).groups.values()
-    assert [(g.group, g.users) for g in found.cold_users] == [("0 to 4", 5), ("5 and more", 1)]
-    assert [(g.group, g.items, g.pairs) for g in found.cold_items] == [
+    (groups,) = measure([rank_fitted("popularity", data, TrialOptions())], data).groups.values()
+    assert [(g.group, g.users) for g in groups.cold_users] == [("0 to 4", 5), ("5 and more", 1)]
+    assert [(g.group, g.items, g.pairs) for g in groups.cold_items] == [
         ("0 to 4", 2, 6), ("5 and more", 4, 0),
     ]  # fmt: skip
-    assert found.cold_items[0].model.recall == pytest.approx(5 / 6)
-    assert [g.model["recall@20"].mean for g in found.cold_users] == [1.0, 0.0]
+    assert groups.cold_items[0].model.recall == pytest.approx(5 / 6)
+    assert [g.model["recall@20"].mean for g in groups.cold_users] == [1.0, 0.0]

@@ -23,17 +23,17 @@ def search(split: ValidationSplit, options: TuneOptions, *fixed: str, seed: int 
 
 
 def test_the_defaults_come_first_and_the_best_is_the_best(split: ValidationSplit) -> None:
-    found = search(split, TuneOptions(6))
-    assert [trial.number for trial in found.trials] == list(range(6))
+    tuning = search(split, TuneOptions(6))
+    assert [trial.number for trial in tuning.trials] == list(range(6))
     defaults = MODELS["walk3"].options().model_dump()
-    first = found.trials[0].values
+    first = tuning.trials[0].values
     assert first == {option: defaults[option] for option in first}
     assert first
-    assert found.best.ndcg == max(trial.ndcg or 0.0 for trial in found.trials)
-    values = found.options.model_dump()
-    assert {option: values[option] for option in found.best.values} == found.best.values
-    _, again = fit_part("walk3", split, found.options, FitRun(0))
-    assert again.ndcg == found.best.ndcg
+    assert tuning.best.ndcg == max(trial.ndcg or 0.0 for trial in tuning.trials)
+    values = tuning.options.model_dump()
+    assert {option: values[option] for option in tuning.best.values} == tuning.best.values
+    _, again = fit_part("walk3", split, tuning.options, FitRun(0))
+    assert again.ndcg == tuning.best.ndcg
 
 
 def test_what_the_defaults_leave_open_is_resolved_on_the_whole(tmp_path: Path) -> None:
