@@ -4,6 +4,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 _SCHEMES: Final = frozenset({"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"})
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _EXPECTED = (
     "expected bolt://host:port or neo4j://host:port, and the user and password in RECSVC_NEO4J_USER"
     " and RECSVC_NEO4J_PASSWORD: addresses stand in messages and logs"
@@ -36,6 +37,22 @@ def check_address(uri: str) -> str:
     if parts.path.strip("/") or "#" in uri or ("?" in uri and not usable):
         raise ValueError(f"something is in the address after the port: {_EXPECTED}")
     return uri
+
+
+def check_confidential(url: str) -> str:
+    """The same address of something over HTTP, where nobody on the way can change what it says.
+
+    Raises:
+        ValueError: it is none; the message repeats nothing of it.
+    """
+    parts = urlsplit(url)
+    here = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    if not parts.hostname or "@" in url or "#" in url or not (here or parts.scheme == "https"):
+        raise ValueError(
+            "expected an address such as https://issuer.example, without a log-in; http:// only "
+            "for one on this machine"
+        )
+    return url
 
 
 def is_routed(uri: str) -> bool:

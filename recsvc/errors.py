@@ -3,6 +3,8 @@
     RecsvcError
     ├── SettingsError         a setting is wrong
     ├── ApiKeyError           the API keys cannot be read, or not be changed like that
+    ├── TokenError            a token of an OIDC issuer is not to be trusted
+    ├── IssuerAwayError       the OIDC issuer cannot say whether a token is
     ├── BusyError             too much is asked for at the same time
     ├── TooMuchError          one request asks for more than can be answered in time
     ├── NotFoundError         a user, item, model or version does not exist
@@ -58,6 +60,21 @@ class SettingsError(RecsvcError):
 
 class ApiKeyError(RecsvcError):
     """The API keys cannot be read, or not be changed as it was asked for."""
+
+
+class TokenError(RecsvcError):
+    """A token of an OIDC issuer is not to be trusted; no message holds anything of it.
+
+    Args:
+        reason: why.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"that token is not taken: {reason}; get another from its issuer")
+
+
+class IssuerAwayError(RecsvcError):
+    """The keys of an OIDC issuer cannot be fetched."""
 
 
 class BusyError(RecsvcError):

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from importlib.resources.abc import Traversable
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic_settings
 from pydantic import (
@@ -27,7 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from loaders.addresses import check_address
+from loaders.addresses import check_address, check_confidential
 from loaders.graph_map import GraphMap
 from loaders.shared_files import checkout_root
 from recsvc.errors import SettingsError
@@ -96,6 +96,27 @@ class OutcomeSettings(BaseModel):
     secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     """Under which the ids of answers are signed, 16 characters or more: the same for all services
     of one graph. Unset: made once and kept in `RECSVC_HOME/recommendation_ids`."""
+
+
+class OidcSettings(BaseModel):
+    """Whose tokens are taken besides API keys, and what they allow."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    issuer: Annotated[str, AfterValidator(check_confidential)]
+    """The issuer, as its discovery document and the claim `iss` of its tokens name it."""
+    audience: str = Field(min_length=1)
+    """The name of this service that the claim `aud` of a token has to hold."""
+    scope_claim: str = Field(default="scope", min_length=1)
+    """The claim that says what a token is for; with dots between, one inside another."""
+    scopes: dict[str, Literal["read", "write", "admin"]] = Field(
+        default_factory=lambda: {f"recsvc:{scope}": scope for scope in ("read", "write", "admin")},
+        min_length=1,
+    )
+    """Which of our scopes each of the issuer's is. Of several that a token has, the widest."""
+    user_claim: str | None = Field(default=None, min_length=1)
+    """The claim that holds a user's id, which is all that a token for reading or writing may ask
+    about then. Unset: a token may ask about everybody."""
 
 
 SETTINGS_FILE = "recsvc.toml"
@@ -169,10 +190,13 @@ class Settings(BaseSettings):
     `https://shop.example`."""
     keys_file: Path | None = None
     """The file with the API keys. Unset: `RECSVC_HOME/keys.json`."""
+    oidc: OidcSettings | None = None
+    """Whose tokens are taken besides API keys. Unset: nobody's."""
     max_connections: int = Field(default=500, ge=1)
     """Most connections to one process of the HTTP service at a time; more are answered 503."""
     requests_per_minute: int | None = Field(default=None, ge=1)
-    """Most requests of one API key in a minute, as each process counts them. Unset: no limit."""
+    """Most requests of one API key, or of one subject of tokens, in a minute, as each process
+    counts them. Unset: no limit."""
     otlp_endpoint: Annotated[str, _of_form(_COLLECTOR, _COLLECTORS)] | None = None
     """Address of a collector of OpenTelemetry, which takes OTLP over HTTP. Unset: no spans."""
     bolt_port: Port = 7687
@@ -230,6 +254,7 @@ def _no_such_setting(where: str) -> str:
         "text": TextSettings,
         "tracking": TrackingSettings,
         "outcomes": OutcomeSettings,
+        "oidc": OidcSettings,
     }
     names = nested[first].model_fields if rest and first in nested else Settings.model_fields
     near = get_close_matches((first, *rest)[-1], names, 1)

@@ -45,6 +45,7 @@ from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.recourse import Recourse, recourse_document
 from recsvc.recommend.write_counters import WriteCounters
 from recsvc.service.answer_cache import AnswerCache, answer_json
+from recsvc.service.callers import issuer_tokens
 from recsvc.service.keys import key_file, key_ring
 from recsvc.settings import Settings, load_settings
 from recsvc.tracing import start_tracing, tracer_provider
@@ -333,9 +334,10 @@ def require_keys(settings: Settings) -> None:
     """See that others who reach the service need a key.
 
     Raises:
-        SettingsError: it listens for others, and no key was ever made.
+        SettingsError: it listens for others, no key was ever made, and no tokens are taken.
     """
-    if not settings.host.is_loopback and key_file(settings).keys() is None:
+    known = settings.oidc or key_file(settings).keys() is not None
+    if not settings.host.is_loopback and not known:
         raise SettingsError(
             f"host is {settings.host}, which others reach, and there is no API key: create one "
             "with `recsvc keys create NAME`, or leave host at 127.0.0.1"
@@ -398,6 +400,7 @@ def _service() -> "FastAPI":
         engine,
         refreshes=Refreshes(settings.home),
         keys=key_ring(settings),
+        tokens=issuer_tokens(settings.oidc),
         requests_per_minute=settings.requests_per_minute,
         answer_cache=_answer_cache(settings, write_counters),
         kit=kit(settings.events, mapped_graph(settings)),

@@ -1,5 +1,6 @@
 """`recsvc doctor`: what is amiss on this machine and in the graph, a line for each check."""
 
+import asyncio
 import os
 import platform
 import shutil
@@ -27,6 +28,7 @@ from recsvc.graph.version_store import all_versions
 from recsvc.recommend.experiments import trials_of
 from recsvc.refresh.options import HYBRID, refresh_options
 from recsvc.scenarios.stored import stored_scenarios
+from recsvc.service.callers import issuer_tokens
 from recsvc.service.keys import key_file
 from recsvc.service.listening import check_address
 from recsvc.settings import Settings, load_settings
@@ -84,6 +86,8 @@ def _findings() -> Generator[Finding]:
     yield Finding("settings", True, "can be read")
     for name, check in _OF_THE_MACHINE.items():
         yield _found(name, check, settings)
+    if settings.oidc is not None:
+        yield _found("issuer", _issuer, settings)
     try:
         gateway = open_gateway(settings)
     except LoaderError as error:
@@ -183,12 +187,20 @@ def _keys(settings: Settings) -> str:
             f"{file.path} is gone, so nobody is answered: put it back, create keys, or remove "
             f"{file.mark} too"
         )
-    if not keys and not settings.host.is_loopback:
+    if not keys and not settings.host.is_loopback and settings.oidc is None:
         raise ApiKeyError(
             f"the service is to listen on {settings.host} and there is no key, so nobody is "
             "answered: recsvc keys create NAME"
         )
+    if settings.oidc is not None:
+        return f"{len(keys or ())} API keys, beside the tokens of an issuer"
     return f"{len(keys)} API keys" if keys else "none, so the service asks for none"
+
+
+def _issuer(settings: Settings) -> str:
+    """How many keys tokens may be signed with, if they can be had."""
+    tokens = issuer_tokens(settings.oidc)
+    return f"it has {asyncio.run(tokens.count_keys())} keys" if tokens else "none"
 
 
 def _database(gateway: Gateway) -> str:

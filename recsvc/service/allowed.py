@@ -14,12 +14,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recsvc.service.keys import ApiKey, KeyRing
+from recsvc.errors import IssuerAwayError, TokenError
+from recsvc.service.callers import Caller, Callers
 from recsvc.service.keys import Scope as KeyScope
-from recsvc.service.problems import problem
+from recsvc.service.problems import problem, unavailable
 
 KEY_HEADER: Final = "X-API-Key"
-_NAME = "recsvc.key"
+_CALLER = "recsvc.caller"
+_INSUFFICIENT = 'Bearer error="insufficient_scope"'
 _ADMIN = ("/v1/models", "/v1/refreshes", "/v1/experiments")
 _QUESTIONS = frozenset({"/v1/recommendations", "/v1/recommendations/batch"})
 """What is asked with POST and changes nothing."""
@@ -49,18 +51,18 @@ def administers(method: str, path: str) -> bool:
     return changes and needed_scope(method, path) is KeyScope.ADMIN
 
 
-def key_name(scope: Scope) -> str | None:
-    """Whose key a request came with."""
-    return scope.get(_NAME)
+def caller_of(scope: Scope) -> Caller | None:
+    """Who sent a request, where it said so."""
+    return scope.get(_CALLER)
 
 
 class Allowed:
-    """Middleware: refuses what no key allows, what another site has a browser send, and too much.
+    """Middleware: refuses what callers may not, what another site has a browser send, and too much.
 
     Args:
         app: what answers the rest.
-        keys: the keys there are.
-        requests_per_minute: most of one key, or of all together where none is needed; None: no
+        callers: whom the service knows.
+        requests_per_minute: most of one caller, or of all together where none is needed; None: no
             limit.
         origins: of other sites whose pages may ask as this service's own may.
     """
@@ -68,12 +70,12 @@ class Allowed:
     def __init__(
         self,
         app: ASGIApp,
-        keys: KeyRing,
+        callers: Callers,
         requests_per_minute: int | None,
         origins: Collection[str] = (),
     ) -> None:
         self._app = app
-        self._keys = keys
+        self._callers = callers
         self._origins = frozenset(origins)
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self._most = requests_per_minute
@@ -84,12 +86,12 @@ class Allowed:
         if wanted is None:
             await self._app(scope, receive, send)
             return
-        refused = self._refused(scope, wanted)
+        refused = await self._refused(scope, wanted)
         if refused is None and self._most is not None:
             refused, send = await self._counted(scope, send, self._most)
         await (refused or self._app)(scope, receive, send)
 
-    def _refused(self, scope: Scope, wanted: KeyScope) -> Response | None:
+    async def _refused(self, scope: Scope, wanted: KeyScope) -> Response | None:
         headers = Headers(scope=scope)
         own_page = headers.get("origin") in self._origins
         if scope["method"] not in _CHANGES_NOTHING and not own_page and _from_another_site(headers):
@@ -98,18 +100,20 @@ class Allowed:
                 "a page of another site had a browser send this: only pages of this service may",
             )  # fmt: skip
         shown = shown_key(headers)
-        key = self._keys.find(shown) if shown else None
-        if key is None and self._keys.needed:
-            return _unknown(scope, shown)
-        if key is not None:
-            scope[_NAME] = key.name
-            if not key.scope.covers(wanted):
-                return _too_narrow(scope, key, wanted)
-        return None
+        try:
+            caller = await self._callers.find(shown) if shown else None
+        except TokenError as error:
+            return _untrusted(scope, error)
+        except IssuerAwayError as error:
+            return unavailable(scope, str(error))
+        if caller is not None:
+            scope[_CALLER] = caller
+            return _not_theirs(scope, caller, wanted)
+        return _unknown(scope, shown) if self._callers.needed else None
 
     async def _counted(self, scope: Scope, send: Send, most: int) -> tuple[Response | None, Send]:
         """What refuses a request that is one too many, and a way back that tells what is left."""
-        limit, caller = RateLimitItemPerMinute(most), key_name(scope) or ""
+        limit, caller = RateLimitItemPerMinute(most), _counted_as(caller_of(scope))
         in_time = await self._limiter.hit(limit, caller)
         again, left = await self._limiter.get_window_stats(limit, caller)
         seconds = max(1, math.ceil(again - time.time()))
@@ -138,18 +142,52 @@ def shown_key(headers: Headers) -> str:
     return bearer.strip() if method.lower() == "bearer" else headers.get(KEY_HEADER, "")
 
 
+def _counted_as(caller: Caller | None) -> str:
+    """Under what requests are counted: no name of a key has a colon."""
+    if caller is None:
+        return ""
+    return f"token:{caller.name}" if caller.by_token else caller.name
+
+
 def _unknown(scope: Scope, shown: str) -> Response:
     came = "that key is none of this service's" if shown else "no key came"
     detail = f"{came}: expected one in the header Authorization (Bearer …) or {KEY_HEADER}"
     return problem(scope, 401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-def _too_narrow(scope: Scope, key: ApiKey, wanted: KeyScope) -> Response:
+def _untrusted(scope: Scope, error: TokenError) -> Response:
+    """As RFC 6750, Section 3.1, has it."""
+    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    return problem(scope, 401, str(error), headers=headers)
+
+
+def _not_theirs(scope: Scope, caller: Caller, wanted: KeyScope) -> Response | None:
+    """What refuses a request that its caller may not send."""
+    if not caller.covers(wanted):
+        return _too_narrow(scope, caller, wanted)
+    return None if caller.may_ask(scope["method"], scope["path"]) else _of_others(scope)
+
+
+def _too_narrow(scope: Scope, caller: Caller, wanted: KeyScope) -> Response:
+    if caller.by_token:
+        detail = (
+            f"the token is for {caller.scope or 'nothing here'}, and this needs one for {wanted}: "
+            "scope_claim, scopes and user_claim of the setting oidc say which claims count"
+        )
+        return problem(scope, 403, detail, headers={"WWW-Authenticate": _INSUFFICIENT})
     return problem(
         scope, 403,
-        f"the key {key.name!r} is for {key.scope}, and this needs one for {wanted}: ask with "
+        f"the key {caller.name!r} is for {caller.scope}, and this needs one for {wanted}: ask with "
         f"another, or have one made with `recsvc keys create NAME --scope {wanted}`",
     )  # fmt: skip
+
+
+def _of_others(scope: Scope) -> Response:
+    detail = (
+        "the token is bound to one user, and this may be about others: ask for what that user has "
+        "below /v1/users/, or with an API key"
+    )
+    return problem(scope, 403, detail, headers={"WWW-Authenticate": _INSUFFICIENT})
 
 
 def _from_another_site(headers: Headers) -> bool:

@@ -13,7 +13,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, HTTPException
@@ -33,6 +33,7 @@ from recsvc.analyst.kit import KitFile
 from recsvc.recommend.engine import Engine
 from recsvc.service.allowed import KEY_HEADER, Allowed, needed_scope
 from recsvc.service.answer_cache import AnswerCache
+from recsvc.service.callers import Callers
 from recsvc.service.hosts import KnownHosts
 from recsvc.service.kept_answers import KeptAnswers
 from recsvc.service.keys import KeyRing
@@ -69,6 +70,9 @@ from recsvc.service.routes import (
 from recsvc.service.routes import refreshes as runs
 from recsvc.service.served_metrics import ServedMetrics
 from recsvc.service.strict import only_what_is_known
+
+if TYPE_CHECKING:
+    from recsvc.service.tokens import Tokens
 
 _TOO_MANY = (
     f"the body has more than {MAX_VALUES} values, or {MAX_CONTAINERS} lists and objects: send it "
@@ -114,6 +118,7 @@ def create_app(
     *,
     refreshes: Refreshes,
     keys: KeyRing,
+    tokens: "Tokens | None" = None,
     requests_per_minute: int | None = None,
     answer_cache: AnswerCache | None = None,
     kit: Mapping[str, KitFile] | None = None,
@@ -128,7 +133,8 @@ def create_app(
         engine: makes the answers.
         refreshes: starts those that are asked for.
         keys: who may ask for what.
-        requests_per_minute: most of one key in each process; None: no limit.
+        tokens: of an issuer, which count as keys do; None: none.
+        requests_per_minute: most of one caller in each process; None: no limit.
         answer_cache: keeps recommendations; without it each is made anew.
         kit: files for analysts, by name.
         allowed_hosts: names it may be asked by, see `KnownHosts`; the service of a command takes
@@ -147,6 +153,7 @@ def create_app(
     engine.watch_unread(metrics.observe_unread)
     keeping = [_keeping(answer_cache, engine, metrics)] if answer_cache is not None else []
     assets = _swagger_ui()
+    callers = Callers(keys, tokens)
     app = _Service(
         title="recsvc",
         version=version("recsvc"),
@@ -163,7 +170,10 @@ def create_app(
             Middleware(KnownHosts, names=allowed_hosts),
             *([Middleware(OtherSites, origins=cors_origins)] if cors_origins else ()),
             Middleware(
-                Allowed, keys=keys, requests_per_minute=requests_per_minute, origins=cors_origins
+                Allowed,
+                callers=callers,
+                requests_per_minute=requests_per_minute,
+                origins=cors_origins,
             ),
             Middleware(BodyLimit),
             Middleware(ReadableQuery),
@@ -184,7 +194,7 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.engine, app.state.metrics, app.state.refreshes = engine, metrics, refreshes
-    app.state.keys = keys
+    app.state.callers = callers
     if assets:
         _serve_docs(app, assets)
     _serve_kit(app, kit or {})
@@ -239,7 +249,7 @@ class _Service(FastAPI):
         """The OpenAPI document: keys, optional where none is needed, and media types of errors."""
         document = super().openapi()
         document["components"]["securitySchemes"] = _SCHEMES
-        without_key = [] if self.state.keys.needed else [{}]
+        without_key = [] if self.state.callers.needed else [{}]
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 scope = needed_scope(method.upper(), path)

@@ -28,12 +28,14 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
+from recsvc.errors import IssuerAwayError, TokenError
 from recsvc.service.allowed import KEY_HEADER, Allowed, shown_key
 from recsvc.service.hosts import KnownHosts
-from recsvc.service.keys import KeyRing, Scope
+from recsvc.service.keys import Scope
 
 if TYPE_CHECKING:
     from recsvc.graph.rows import ActiveVersion
+    from recsvc.service.callers import Callers
 
 PATH: Final = "/mcp"
 """Where the tools are over HTTP."""
@@ -84,7 +86,7 @@ class _Service:
 
     def __init__(self, app: FastAPI, own_key: str | None) -> None:
         self._own_key = own_key or ""
-        self._keys: KeyRing = app.state.keys
+        self._callers: Callers = app.state.callers
         self._app = app
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(
@@ -114,7 +116,7 @@ class _Service:
             raise ToolError(_refusal(answer))
         return orjson.loads(answer.content or b"{}")
 
-    def require(self, context: Context, scope: Scope, *, key_always: bool = False) -> None:
+    async def require(self, context: Context, scope: Scope, *, key_always: bool = False) -> None:
         """See that the caller may do what a scope is for.
 
         Args:
@@ -126,10 +128,13 @@ class _Service:
             ToolError: there is no key, or it is for less.
         """
         shown = self._key(context)
-        key = self._keys.find(shown) if shown else None
-        if key is None and not key_always and not self._keys.needed:
+        try:
+            caller = await self._callers.find(shown) if shown else None
+        except (TokenError, IssuerAwayError) as error:
+            raise ToolError(str(error)) from None
+        if caller is None and not key_always and not self._callers.needed:
             return
-        if key is None or not key.scope.covers(scope):
+        if caller is None or not caller.covers(scope):
             raise ToolError(
                 f"this needs a key for {scope}: have one made with `recsvc keys create NAME "
                 f"--scope {scope}`, and send it in {KEY_HEADER}, or over stdio set RECSVC_API_KEY"
@@ -272,7 +277,7 @@ def _add_facts(server: MCPServer, service: _Service) -> None:
     @server.tool(annotations=_READS)
     async def versions(context: Context) -> _Document:
         """Which version of each model the answers are made from, and since when."""
-        service.require(context, Scope.READ)
+        await service.require(context, Scope.READ)
         return service.versions()
 
 
@@ -294,7 +299,7 @@ def _add_trial(server: MCPServer, service: _Service) -> None:
         It takes up to two minutes. `mode`, `params` and `returns` stand in the file's header as in
         `cypher/metapaths/`. Where keys are needed it needs one for admin.
         """
-        service.require(context, Scope.ADMIN)
+        await service.require(context, Scope.ADMIN)
         if one_at_a_time.locked():
             raise ToolError("a meta-path is being tried: try again when that has ended")
         async with one_at_a_time:
@@ -338,7 +343,7 @@ def _add_writes(server: MCPServer, service: _Service) -> None:
         value: Annotated[float | None, Field(ge=-1e6, le=1e6, description="How much.")] = None,
     ) -> _Document:
         """Record that a user did something with an item. It needs a key for write."""
-        service.require(context, Scope.WRITE, key_always=True)
+        await service.require(context, Scope.WRITE, key_always=True)
         did = _given(
             {
                 "event_id": uuid.uuid4().hex,
@@ -355,7 +360,7 @@ def _add_writes(server: MCPServer, service: _Service) -> None:
         context: Context, user_id: User, item_id: Item, event: Name = None
     ) -> _Document:
         """Take back what a user did with an item. It needs a key for write."""
-        service.require(context, Scope.WRITE, key_always=True)
+        await service.require(context, Scope.WRITE, key_always=True)
         path = ("users", user_id, "interactions", item_id)
         await service.ask(context, "DELETE", *path, params=_given({"event": event}))
         return {"user_id": user_id, "item_id": item_id, "taken_back": True}
@@ -394,7 +399,7 @@ def over_http(app: FastAPI, allowed_hosts: Sequence[str]) -> Starlette:
         middleware=[
             Middleware(KnownHosts, names=allowed_hosts),
             # The service counts the requests that tools make of it.
-            Middleware(Allowed, keys=app.state.keys, requests_per_minute=None),
+            Middleware(Allowed, callers=app.state.callers, requests_per_minute=None),
         ],
     )
 

@@ -34,7 +34,7 @@ from recsvc.answer import Answer, VariantUsed
 from recsvc.json_log import configure_json_log
 from recsvc.outcomes.outcome import metric_kind
 from recsvc.recommend.answers import request_id_var
-from recsvc.service.allowed import administers, key_name
+from recsvc.service.allowed import administers, caller_of
 from recsvc.service.problems import problem
 
 if TYPE_CHECKING:
@@ -248,15 +248,20 @@ class Observed:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route, method = _route(scope), _method(scope)
         self._metrics.observe_request(route, method, status, seconds)
-        name = key_name(scope)
         told = {"status": status, "request_id": request_id_var.get()}
-        told |= {} if name is None else {"key": name}
         took = round(seconds * 1000, 3)
-        _log.info("request", method=method, route=route, duration_ms=took, **told)
+        _log.info("request", method=method, route=route, duration_ms=took, **told, **_who(scope))
         if administers(method, scope["path"]):
             path = quote(scope["path"], safe="/%")[:_MOST_OF_A_PATH]
             client = (scope.get("client") or ("",))[0]
-            _log.info("administration", method=method, path=path, client=client, **told)
+            _log.info(
+                "administration",
+                method=method,
+                path=path,
+                client=client,
+                **told,
+                **_who(scope, all_of_them=True),
+            )
 
 
 class _Reply:
@@ -279,6 +284,19 @@ class _Reply:
             if self._kept_nowhere:
                 headers.setdefault("Cache-Control", "no-store")
         await self._send(message)
+
+
+def _who(scope: Scope, *, all_of_them: bool = False) -> dict[str, str]:
+    """The name of a key or the subject of a token.
+
+    Args:
+        scope: of the request.
+        all_of_them: also the subject of a token that may be bound to a user, whose id that may be.
+    """
+    caller = caller_of(scope)
+    if caller is None or not (all_of_them or caller.acts_for_all):
+        return {}
+    return {"subject" if caller.by_token else "key": caller.name}
 
 
 def _request_id(scope: Scope) -> str:

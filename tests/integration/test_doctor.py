@@ -13,6 +13,7 @@ from loaders.local_neo4j import DEFAULT_LINE
 from loaders.local_neo4j._options import free_ports
 from loaders.schema import apply_schema, schema_items
 from tests.conftest import running_service
+from tests.oidc_issuer import running_issuer
 from tests.statement import statement
 
 pytestmark = [
@@ -104,6 +105,13 @@ def test_a_wrong_password(amiss: Ask) -> None:
     assert found.keys() == {"neo4j"}
     assert "set RECSVC_NEO4J_USER and RECSVC_NEO4J_PASSWORD" in found["neo4j"]
     assert "not the password" not in found["neo4j"]
+
+
+def test_an_issuer_of_tokens(amiss: Ask) -> None:
+    with running_issuer() as issuer:
+        given = {"OIDC__ISSUER": issuer.address, "OIDC__AUDIENCE": "recsvc"}
+        assert "issuer" not in amiss(**given)
+    assert f"the keys of {issuer.address} cannot be fetched" in amiss(**given)["issuer"]
 
 
 def test_a_setting_that_cannot_be(amiss: Ask, tmp_path: Path) -> None:

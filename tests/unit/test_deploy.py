@@ -193,7 +193,7 @@ def test_the_state_is_where_the_image_keeps_it() -> None:
 def test_the_service_runs_from_an_image_without_what_trains() -> None:
     both = stages()
     assert '".[train,otel]"' in both["train"]
-    assert '".[otel]"' in both["serve"]
+    assert '".[oidc,otel]"' in both["serve"]
     assert "[train" not in both["base"] + both["serve"]
     images = {each["image"]: each["build"]["target"] for each in OURS}
     assert sorted(images.values()) == ["serve", "train"]

@@ -23,6 +23,7 @@ from recsvc.phrases import Phrase, TextSettings
 from recsvc.refresh.options import RefreshOptions, model_values, refresh_options
 from recsvc.settings import (
     EventSettings,
+    OidcSettings,
     OutcomeSettings,
     Settings,
     TrackingSettings,
@@ -181,6 +182,7 @@ RUN_BY = {
     "docs/client.md python": "integration/serving/test_client.py::test_that_in_python_runs",
     "docs/client.md sh": "integration/serving/test_client.py::test_those_in_a_shell_run",
     "docs/keys.md sh": "unit/test_docs.py::test_the_commands_of_keys_run",
+    "docs/keys.md toml": "unit/test_docs.py::test_the_settings_of_tokens_are_read",
     "docs/metapaths.md cypher": "unit/test_docs_queries.py::"
     "test_the_metapath_of_the_guide_runs_and_its_paths_add_up",
     "docs/metapaths.md sh": "unit/test_docs_queries.py::test_the_check_of_the_guide_finds_nothing",
@@ -277,6 +279,15 @@ def test_the_commands_of_keys_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "shop" in done[2].output
     assert "shop" not in done[4].output
     assert "nightly" in done[4].output
+
+
+def test_the_settings_of_tokens_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "recsvc.toml").write_text(blocks("docs/keys.md", "toml")[0], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    oidc = load_settings().oidc
+    assert oidc is not None
+    assert oidc.scopes["shop-operator"] == "admin"
+    check_table(section("docs/keys.md", "Tokens of an OIDC issuer"), defaults(OidcSettings))
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

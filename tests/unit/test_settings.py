@@ -1,4 +1,5 @@
 import traceback
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from pydantic import ValidationError
 
 from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
+from recsvc.commands.answers import require_keys
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import default_events, kind_key
 from recsvc.settings import EventSettings, Settings, load_settings
@@ -220,3 +222,45 @@ def test_the_address_of_mlflow_is_shown_without_secrets() -> None:
 
     assert tracking._without_secrets("http://a:SECRET@host/x y@z") == "http://…@host/x y@z"
     assert tracking._without_secrets("'http://host/x?key=SECRET': no") == "'http://host/x?…': no"
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "http://issuer.example",
+        "https://user:hunter2@issuer.example",
+        "https://",
+        "https://[issuer",
+        "ftp://127.0.0.1",
+        "https://issuer.example/#a",
+        "issuer.example",
+    ],
+)
+def test_an_issuer_that_anybody_on_the_way_could_speak_for(
+    monkeypatch: pytest.MonkeyPatch, issuer: str
+) -> None:
+    monkeypatch.setenv("RECSVC_OIDC__AUDIENCE", "recsvc")
+    for right in ("https://issuer.example/realms/a", "http://127.0.0.1:8080", "http://[::1]/"):
+        monkeypatch.setenv("RECSVC_OIDC__ISSUER", right)
+        assert load_settings().oidc is not None
+    monkeypatch.setenv("RECSVC_OIDC__ISSUER", issuer)
+    with pytest.raises(SettingsError, match=r"oidc\.issuer") as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_scopes_of_an_issuer_are_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSVC_OIDC__ISSUER", "https://issuer.example")
+    with pytest.raises(SettingsError, match=r"oidc\.audience"):
+        load_settings()
+    monkeypatch.setenv("RECSVC_OIDC__AUDIENCE", "recsvc")
+    monkeypatch.setenv("RECSVC_OIDC__SCOPES", '{"a": "read", "b": "owner"}')
+    with pytest.raises(SettingsError, match=r"oidc\.scopes\.b"):
+        load_settings()
+    monkeypatch.setenv("RECSVC_OIDC__SCOPES", '{"a": "read"}')
+    settings = load_settings()
+    assert settings.oidc is not None
+    assert settings.oidc.scopes == {"a": "read"}
+    require_keys(settings.model_copy(update={"host": IPv4Address("0.0.0.0")}))
+    with pytest.raises(SettingsError, match="no API key"):
+        require_keys(settings.model_copy(update={"host": IPv4Address("0.0.0.0"), "oidc": None}))

@@ -1,0 +1,551 @@
+"""Tokens of an OIDC issuer beside API keys, from a real issuer over HTTP."""
+
+import asyncio
+import base64
+import json
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import jwt
+import pytest
+import structlog
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from jwt.warnings import InsecureKeyLengthWarning
+from mcp import Client
+
+from recsvc.errors import SettingsError, TokenError
+from recsvc.service import issuer_keys
+from recsvc.service.app import create_app
+from recsvc.service.callers import issuer_tokens
+from recsvc.service.keys import KeyFile, KeyRing, Scope
+from recsvc.service.mcp import mcp_server
+from recsvc.settings import OidcSettings
+from tests.oidc_issuer import (
+    AUDIENCE,
+    DISCOVERY,
+    Issuer,
+    described,
+    private_key,
+    running_issuer,
+    send,
+)
+from tests.unit.service.fake_engine import FakeEngine
+from tests.unit.service.fake_refresh import fake_refreshes
+
+PATH = "/v1/users/2/recommendations"
+ROLL_BACK = "/v1/models/hybrid/rollback"
+EVENTS = [{"user_id": "2", "item_id": "289"}]
+
+Asking = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with running_issuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> KeyFile:
+    return KeyFile(tmp_path / "keys.json")
+
+
+@pytest.fixture
+def asking(issuer: Issuer, file: KeyFile, tmp_path: Path) -> Asking:
+    @asynccontextmanager
+    async def asking_(
+        requests_per_minute: int | None = None, **changed: Any
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        oidc = OidcSettings(**{"issuer": issuer.address, "audience": AUDIENCE} | changed)
+        app = create_app(
+            FakeEngine().engine,
+            refreshes=fake_refreshes(tmp_path),
+            keys=KeyRing(file),
+            tokens=issuer_tokens(oidc),
+            requests_per_minute=requests_per_minute,
+        )
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            client.app = app  # pyright: ignore
+            yield client
+        structlog.reset_defaults()
+
+    return asking_
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def status(client: httpx.AsyncClient, token: str, path: str = PATH) -> int:
+    return (await client.get(path, headers=bearer(token))).status_code
+
+
+def forged(header: dict[str, Any], claims: Any, signature: bytes = b"x" * 64) -> str:
+    parts = (json.dumps(header).encode(), json.dumps(claims).encode(), signature)
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS384", "ES256", "ES512", "EdDSA"])
+async def test_a_token_of_the_issuer_is_taken(
+    asking: Asking, issuer: Issuer, algorithm: str
+) -> None:
+    issuer.rotate("key", algorithm)
+    async with asking() as client:
+        assert await status(client, issuer.token("key")) == 200
+        as_key = await client.get(PATH, headers={"X-API-Key": issuer.token("key", nbf=0)})
+        assert as_key.status_code == 200
+        assert (await client.get(PATH)).status_code == 401
+    assert issuer.asked == [DISCOVERY, "/keys"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("recsvc:read", (200, 403, 403)),
+        ("recsvc:read recsvc:write", (200, 200, 403)),
+        (["recsvc:admin", 7, "recsvc:read"], (200, 200, 200)),
+        ("openid", (403, 403, 403)),
+        (None, (403, 403, 403)),
+        ({"recsvc:admin": True}, (403, 403, 403)),
+    ],
+)
+async def test_scopes_are_those_of_keys(
+    asking: Asking, issuer: Issuer, scope: Any, expected: tuple[int, ...]
+) -> None:
+    async with asking() as client:
+        headers = bearer(issuer.token(scope=scope))
+        answers = (
+            await client.get(PATH, headers=headers),
+            await client.post("/v1/events", json=EVENTS, headers=headers),
+            await client.post(ROLL_BACK, headers=headers),
+        )
+        assert tuple(each.status_code for each in answers) == expected
+        for each in answers:
+            if each.status_code == 403:
+                told = each.headers["WWW-Authenticate"]
+                assert told == 'Bearer error="insufficient_scope"'
+                assert "the token is for" in each.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "claims"),
+    [
+        ("roles", {"roles": ["shop-ops"]}),
+        ("realm_access.roles", {"realm_access": {"roles": ["x", "shop-ops"]}}),
+        ("https://shop.example/roles", {"https://shop.example/roles": "x shop-ops"}),
+    ],
+)
+async def test_the_issuer_may_have_its_own_names_for_scopes(
+    asking: Asking, issuer: Issuer, claim: str, claims: dict[str, Any]
+) -> None:
+    async with asking(scope_claim=claim, scopes={"shop-ops": "admin"}) as client:
+        assert await status(client, issuer.token(**claims), "/v1/models") == 200
+        assert await status(client, issuer.token(scope="recsvc:admin"), "/v1/models") == 403
+
+
+def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, str]]:
+    """Tokens that are not to be trusted, and what is said of each."""
+    now, right = int(time.time()), issuer.token()
+    first = private_key("ES256", 0)
+    other = private_key("ES256", 99)
+    public = first.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    head, body, signature = right.split(".")
+    claims = issuer.claims()
+
+    def signed(key: Any, algorithm: str = "ES256", **header: Any) -> str:
+        return jwt.encode(claims, key, algorithm, {"kid": "first", **header})
+
+    def hmac_of(secret: bytes) -> str:
+        import hashlib
+        import hmac
+
+        unsigned = forged({"alg": "HS256", "kid": "first"}, claims).rpartition(".")[0]
+        made = hmac.digest(secret, unsigned.encode(), hashlib.sha256)
+        return f"{unsigned}.{base64.urlsafe_b64encode(made).rstrip(b'=').decode()}"
+
+    return {
+        "wrong audience": (issuer.token(aud="another"), "audience"),
+        "wrong audiences": (issuer.token(aud=["another", f"{AUDIENCE}x"]), "audience"),
+        "wrong issuer": (issuer.token(iss=f"{issuer.address}/"), "issuer"),
+        "expired": (issuer.token(exp=now - 31), "expired"),
+        "expired without end": (issuer.token(exp=float("inf")), "cannot be read"),
+        "not yet": (issuer.token(nbf=now + 40), "not valid yet"),
+        "made later": (issuer.token(iat=now + 40), "not valid yet"),
+        "no exp": (issuer.token(exp=None), "lacks"),
+        "no iat": (issuer.token(iat=None), "lacks"),
+        "no iss": (issuer.token(iss=None), "lacks"),
+        "no aud": (issuer.token(aud=None), "lacks"),
+        "no sub": (issuer.token(sub=None), "lacks"),
+        "odd subject": (issuer.token(sub="a\nb"), "subject"),
+        "half a character": (issuer.token(sub="\ud800"), "subject"),
+        "long subject": (issuer.token(sub="s" * 256), "subject"),
+        "none": (forged({"alg": "none", "kid": "first"}, claims, b""), "algorithm"),
+        "None": (forged({"alg": "nOnE", "kid": "first"}, claims, b""), "algorithm"),
+        "no algorithm": (forged({"kid": "first"}, claims), "algorithm"),
+        "a list": (forged({"alg": ["ES256"], "kid": "first"}, claims), "algorithm"),
+        "HS256 with the public key": (hmac_of(public), "algorithm"),
+        "HS256 with the JWK": (hmac_of(json.dumps(issuer.published[0]).encode()), "algorithm"),
+        "RS256 with an EC key": (
+            signed(private_key("RS256"), "RS256"),
+            "another algorithm",
+        ),
+        "another's key": (signed(other), "signature is wrong"),
+        "another's key, brought along": (
+            signed(other, jwk=described("first", "ES256", other), jku=f"{issuer.address}/evil"),
+            "signature is wrong",
+        ),
+        "another's claims": (
+            f"{head}.{forged({}, claims | {'sub': 'x'}).split('.')[1]}.{signature}",
+            "signature is wrong",
+        ),
+        "no signature": (f"{head}.{body}.", "signature is wrong"),
+        "unknown key": (signed(other, kid="never"), "does not have"),
+        "path as key": (signed(other, kid="../../keys.json"), "does not have"),
+        "no key": (jwt.encode(claims, other, "ES256"), "kid"),
+        "number as key": (forged({"alg": "ES256", "kid": 1}, claims), "cannot be read"),
+        "critical": (signed(first, crit=["x"], x=1), "cannot be read"),
+        "deep": (f"{base64.urlsafe_b64encode(b'[' * 9_000).decode()}.e30.eA", "cannot be read"),
+        "nothing": ("..", "cannot be read"),
+        "words": ("a.b.c", "cannot be read"),
+    }
+
+
+async def test_what_is_not_to_be_trusted_is_refused_without_a_word_of_it(
+    asking: Asking, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = bad_tokens(issuer)
+    async with asking() as client:
+        assert await status(client, issuer.token()) == 200
+        capsys.readouterr()
+        for what, (token, why) in bad.items():
+            answer = await client.get(PATH, headers=bearer(token))
+            assert answer.status_code == 401, what
+            assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"', what
+            assert why in answer.json()["detail"], (what, answer.json()["detail"])
+            told = answer.text + capsys.readouterr().err
+            assert not [part for part in token.split(".") if len(part) > 3 and part in told], what
+            assert "someone" not in told, what
+    assert issuer.asked == [DISCOVERY, "/keys"]
+
+
+async def test_clocks_may_be_apart_a_little(asking: Asking, issuer: Issuer) -> None:
+    now = int(time.time())
+    async with asking() as client:
+        for claims in ({"exp": now - 25}, {"nbf": now + 25}, {"iat": now + 25}):
+            assert await status(client, issuer.token(**claims)) == 200, claims
+
+
+async def test_keys_for_other_things_sign_nothing(asking: Asking, issuer: Issuer) -> None:
+    small = private_key("RS256", bits=1024)
+    first = described("use", "ES256", private_key("ES256", 0)) | {"use": "enc"}
+    issuer.published += [
+        {"kid": "oct", "kty": "oct", "alg": "HS256", "k": "c2VjcmV0"},
+        described("small", "RS256", small),
+        first,
+        {"kid": "odd", "kty": "EC"},
+        {"kid": 1, "kty": "EC"},
+        {},
+    ]
+    async with asking() as client:
+        assert await status(client, issuer.token()) == 200
+        for key_id, algorithm, key in (
+            ("oct", "HS256", b"secret" * 8),
+            ("small", "RS256", small),
+            ("use", "ES256", private_key("ES256", 0)),
+        ):
+            with warnings.catch_warnings(action="ignore", category=InsecureKeyLengthWarning):
+                token = jwt.encode(issuer.claims(), key, algorithm, {"kid": key_id})
+            assert await status(client, token) == 401, key_id
+
+
+async def test_new_keys_are_found_and_withdrawn_ones_end(
+    asking: Asking, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer_keys, "AGAIN_SECONDS", 0.0)
+    async with asking() as client:
+        old = issuer.token()
+        assert await status(client, old) == 200
+        issuer.rotate("second", "RS256", keep=False)
+        assert await status(client, old) == 200  # known, and fresh
+        assert await status(client, issuer.token("second")) == 200
+        assert await status(client, old) == 401
+
+
+async def test_old_keys_are_looked_at_again_while_nobody_waits(
+    asking: Asking, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer_keys, "AGAIN_SECONDS", 0.0)
+    async with asking() as client:
+        old = issuer.token()
+        assert await status(client, old) == 200
+        issuer.rotate("second", keep=False)
+        issuer.answer[DISCOVERY] = slowly(issuer, 0.3)
+        monkeypatch.setattr(issuer_keys, "FRESH_SECONDS", 0.0)
+        before = time.monotonic()
+        assert await status(client, old) == 200
+        assert time.monotonic() - before < 0.3
+        assert await status(client, issuer.token("second")) == 200
+        assert await status(client, old) == 401
+
+
+async def test_tokens_with_invented_keys_make_one_fetch(asking: Asking, issuer: Issuer) -> None:
+    key = private_key("ES256", 99)
+    invented = [
+        jwt.encode(issuer.claims(), key, "ES256", {"kid": f"k{number}"}) for number in range(40)
+    ]
+    async with asking() as client:
+        for _ in range(2):
+            told = await asyncio.gather(*(status(client, each) for each in invented))
+            assert set(told) == {401}
+        assert await status(client, issuer.token()) == 200
+    assert issuer.asked == [DISCOVERY, "/keys"]
+
+
+async def test_known_keys_count_while_an_invented_one_is_looked_for(
+    asking: Asking, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer_keys, "AGAIN_SECONDS", 0.0)
+    async with asking() as client:
+        assert await status(client, issuer.token()) == 200
+        issuer.answer[DISCOVERY] = slowly(issuer, 0.4)
+        token = jwt.encode(issuer.claims(), private_key("ES256", 99), "ES256", {"kid": "never"})
+        looking = asyncio.create_task(status(client, token))
+        await asyncio.sleep(0.05)
+        assert await status(client, issuer.token()) == 200
+        assert not looking.done()
+        assert await looking == 401
+
+
+async def test_an_issuer_that_is_away_at_the_start_is_found_when_it_comes(
+    asking: Asking, issuer: Issuer, file: KeyFile, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    token, key = issuer.token(), file.create("app", Scope.READ)
+    issuer.stop()
+    async with asking() as client:
+        for _ in range(3):
+            answer = await client.get(PATH, headers=bearer(token))
+            assert answer.status_code == 503
+            assert int(answer.headers["Retry-After"]) > 0
+            assert "issuer" in answer.json()["detail"]
+        assert (await client.get(PATH, headers=bearer(key))).status_code == 200
+        assert (await client.get(PATH)).status_code == 401
+        assert (await client.get("/health/live")).status_code == 200
+        lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        (told,) = [line["reason"] for line in lines if "reason" in line]
+        assert issuer.address in told
+        assert "ConnectError" in told
+        issuer.start()
+        monkeypatch.setattr(issuer_keys, "AGAIN_SECONDS", 0.0)
+        assert await status(client, token) == 200
+
+
+async def test_an_issuer_that_goes_away_leaves_its_keys_for_a_day(
+    asking: Asking, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer_keys, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(issuer_keys, "FRESH_SECONDS", 0.0)
+    async with asking() as client:
+        assert await status(client, issuer.token()) == 200
+        issuer.stop()
+        issuer.rotate("second")
+        for _ in range(3):
+            assert await status(client, issuer.token()) == 200
+            assert await status(client, issuer.token("second")) == 503
+        monkeypatch.setattr(issuer_keys, "KEPT_SECONDS", 0.0)
+        assert await status(client, issuer.token()) == 503
+        issuer.start()
+        monkeypatch.setattr(issuer_keys, "KEPT_SECONDS", 60.0)
+        assert await status(client, issuer.token("second")) == 200
+
+
+def slowly(issuer: Issuer, seconds: float) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(seconds)
+        send(handler, 200, json.dumps(issuer.document(handler.path)).encode())
+
+    return answer
+
+
+def saying(body: object, status: int = 200, **headers: str) -> Any:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return lambda handler: send(handler, status, content, **headers)
+
+
+def bit_by_bit(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(100):
+        handler.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "why"),
+    [
+        (DISCOVERY, bit_by_bit, "TimeoutError"),
+        (DISCOVERY, saying(b" " * 300_000), "more than"),
+        (DISCOVERY, saying({"issuer": "https://evil.example", "jwks_uri": "x"}), "evil.example"),
+        (DISCOVERY, saying([]), "ValidationError"),
+        (DISCOVERY, saying(b"<html>"), "ValidationError"),
+        (DISCOVERY, saying(b"", 302, Location="/elsewhere"), "302"),
+        (DISCOVERY, saying(b"", 500), "500"),
+        (DISCOVERY, "http://127.0.0.2/keys", "http:// only"),
+        (DISCOVERY, "file:///etc/passwd", "http:// only"),
+        ("/keys", saying({"keys": []}), "none of its keys"),
+        ("/keys", saying({"keys": [{"kid": "first"}]}), "none of its keys"),
+        ("/keys", saying({"keys": [{}] * 101}), "ValidationError"),
+        ("/keys", saying({"keys": "first"}), "ValidationError"),
+    ],
+)
+async def test_an_issuer_that_answers_something_else_is_as_one_that_is_away(
+    asking: Asking, issuer: Issuer, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], path: str, answer: Any, why: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(issuer_keys, "FETCH_SECONDS", 0.4)
+    if isinstance(answer, str):
+        answer = saying({"issuer": issuer.address, "jwks_uri": answer})
+    issuer.answer[path] = answer
+    async with asking() as client:
+        began = time.monotonic()
+        assert await status(client, issuer.token()) == 503
+        assert time.monotonic() - began < 2
+    assert why in capsys.readouterr().err
+    assert "/elsewhere" not in issuer.asked
+
+
+@pytest.mark.parametrize("user_id", ["2", "a/b", "..", "ü %2F", "a b"])
+async def test_a_token_of_a_user_opens_that_user_only(
+    asking: Asking, issuer: Issuer, user_id: str
+) -> None:
+    own = f"/v1/users/{quote(user_id, safe='').replace('.', '%2E')}"
+    async with asking(user_claim="shop.id") as client:
+        token = issuer.token(scope="recsvc:write", shop={"id": user_id})
+        headers = bearer(token)
+        for path in (f"{own}/recommendations", f"{own}/evidence", own, "/v1/items/289/similar"):
+            answer = await client.get(path, headers=headers)
+            assert answer.status_code in {200, 404}, (path, answer.text)
+        assert (await client.delete(own, headers=headers)).status_code in {204, 404}
+        for method, path in (
+            ("GET", "/v1/users/3/recommendations"),
+            ("GET", "/v1/users/2%2F/recommendations"),
+            ("GET", "/v1/users/22"),
+            ("GET", "/v1/users"),
+            ("GET", f"{own}/similar"),
+            ("GET", "/v1/items/289/audience"),
+            ("GET", "/v1/items/289/recourse"),
+            ("GET", "/v1/exposure"),
+            ("GET", "/metrics"),
+            ("DELETE", "/v1/users/3"),
+            ("DELETE", "/v1/items/289"),
+            ("PUT", own),
+            ("PUT", f"{own}/follows/3"),
+            ("POST", "/v1/events"),
+            ("POST", "/v1/recommendations"),
+            ("POST", "/v1/recommendations/batch"),
+            ("POST", ROLL_BACK),
+            ("GET", "/v1/models"),
+        ):
+            answer = await client.request(method, path, headers=headers)
+            assert answer.status_code == 403, (method, path)
+
+
+async def test_a_token_that_names_no_user_opens_nothing_where_one_is_wanted(
+    asking: Asking, issuer: Issuer
+) -> None:
+    async with asking(user_claim="user") as client:
+        for user in (None, "", "u" * 513, ["2"], {"id": "2"}, True, "\ud800"):
+            assert await status(client, issuer.token(user=user)) == 403, user
+        assert await status(client, issuer.token(user=2)) == 200
+        admin = issuer.token(scope="recsvc:admin")
+        assert await status(client, admin, "/v1/users/3/recommendations") == 200
+
+
+async def test_each_subject_has_a_rate_of_its_own(
+    asking: Asking, issuer: Issuer, file: KeyFile
+) -> None:
+    key = file.create("someone", Scope.READ)
+    async with asking(requests_per_minute=2) as client:
+        for _ in range(2):
+            assert await status(client, issuer.token()) == 200
+        assert await status(client, issuer.token(jti="another token")) == 429
+        assert await status(client, issuer.token(sub="another")) == 200
+        assert await status(client, key) == 200
+
+
+async def test_the_log_names_the_subject_who_administers(
+    asking: Asking, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with asking(user_claim="user") as client:
+        for claims in (
+            {"sub": "ops", "scope": "recsvc:admin"},
+            {"sub": "user 2", "user": "2"},
+            {"sub": "user x"},
+        ):
+            headers = bearer(issuer.token(**claims))
+            await client.post(ROLL_BACK, headers=headers)
+            await client.get(PATH, headers=headers)
+    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = [
+        (line["event"], line["status"], line.get("subject"), "key" in line)
+        for line in logged
+        if line["event"] in {"request", "administration"}
+    ]
+    assert told == [
+        ("request", 200, "ops", False),
+        ("administration", 200, "ops", False),
+        ("request", 200, "ops", False),
+        ("request", 403, None, False),
+        ("administration", 403, "user 2", False),
+        ("request", 200, None, False),
+        ("request", 403, None, False),
+        ("administration", 403, "user x", False),
+        ("request", 403, None, False),
+    ]
+
+
+async def test_tools_take_tokens_too(asking: Asking, issuer: Issuer) -> None:
+    meta_path = {"name": "item_x", "cypher": "MATCH (n) RETURN n"}
+    async with asking(user_claim="user") as client:
+        for token, expected in (
+            (issuer.token(user="2"), "needs a key for admin"),
+            (issuer.token(aud="x"), "another audience"),
+        ):
+            server = mcp_server(client.app, token)  # pyright: ignore
+            async with Client(server) as tools:
+                refused = await tools.call_tool("path_try", meta_path)
+                assert expected in str(refused.content)
+        async with Client(mcp_server(client.app, issuer.token(user="2"))) as tools:  # pyright: ignore
+            assert not (await tools.call_tool("recommend", {"user_id": "2"})).is_error
+            refused = await tools.call_tool("recommend", {"user_id": "3"})
+            assert "bound to one user" in str(refused.content)
+
+
+def test_no_text_is_more_than_refused(issuer: Issuer) -> None:
+    tokens = issuer_tokens(OidcSettings(issuer=issuer.address, audience=AUDIENCE))
+    assert tokens is not None
+
+    @given(st.lists(st.binary(max_size=60), min_size=3, max_size=3), st.booleans())
+    def check(parts: list[bytes], encoded: bool) -> None:
+        made = [base64.urlsafe_b64encode(part) if encoded else part for part in parts]
+        with pytest.raises(TokenError):
+            asyncio.run(tokens.caller(b".".join(made).decode("latin-1")))
+
+    check()
+
+
+def test_what_is_missing_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "recsvc.service.issuer_keys", None)
+    oidc = OidcSettings(issuer="https://issuer.example", audience="x")
+    with pytest.raises(SettingsError, match=r"pip install 'recsvc\[oidc\]'"):
+        issuer_tokens(oidc)
