@@ -69,7 +69,7 @@ class Signal(ABC):
 
     A subclass scores; the rest follows from its scores, at the price of a pass over all items, or
     from its arrays. A subclass that a version is served from also has a `form`, a `layout`,
-    `arrays` and `from_arrays`, and stands in `recsvc.signals.STORED`.
+    `arrays`, `from_arrays` and `with_fresh_rows`, and stands in `recsvc.signals.STORED`.
 
     Attributes:
         name: the name it has in answers.

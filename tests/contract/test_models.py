@@ -313,7 +313,7 @@ def test_embedding_models_have_vectors_to_write_back(name: str) -> None:
         (model.item_vectors, items),
         (model.source_vectors, items),
     ):
-        assert vectors.shape == (count, int(QUICK[name]["dimensions"]))
+        assert vectors.shape == (count, dict(options_of(name))["dimensions"])
         assert vectors.dtype == np.float32
 
 

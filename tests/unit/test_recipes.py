@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from loaders.shared_files import checkout_root
+from recsvc.model_names import KERNELS, OTHERS
 from tests.unit.made_tables import write_tables
 
 ROOT = checkout_root() or Path()
@@ -127,9 +128,20 @@ def test_files_and_names_of_the_recipes_are_there() -> None:
         for folder in ("loaders", "recsvc")
         for file in (ROOT / folder).rglob("*.py")
     )
+    code += "".join((ROOT / file).read_text("utf-8") for file in files if file.startswith("tests/"))
     # tests/unit/test_docs.py looks at commands.
     names = {word for word in words - files if not word.startswith(("recsvc ", "recsvc.toml"))}
     assert not [name for name in names if not re.search(rf"\b{name}\b", code)]
+
+
+def test_every_model_is_described() -> None:
+    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    table = page.partition("## Which one")[2].partition("\n## ")[0]
+    rows = " ".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `"))
+    heads = " ".join(re.findall("^## (.+)$", page, re.MULTILINE))
+    for name in (*KERNELS, *OTHERS):
+        assert f"`{name}`" in rows
+        assert re.search(rf"\b{name}\b", heads)
 
 
 @pytest.mark.parametrize(
