@@ -142,28 +142,35 @@ def estimate(
 ) -> None:
     """What lists would have earned, from what was shown instead and what followed."""
     query = RecommendationQuery(version=version, scenario=scenario)
-    found = with_engine(
-        load_settings(), lambda engine: engine.estimate(query, logged or scenario, kind, days)
-    )
+    with console.progress_bars() as bars:
+        from_log = with_engine(
+            load_settings(),
+            lambda engine: engine.estimate(query, logged or scenario, kind, days, bars),
+        )
+    estimates = from_log.estimates
     if as_json:
-        console.print_json(asdict(found))
+        users = {"users": from_log.users, "all_users": from_log.all_users}
+        console.print_json(users | asdict(estimates))
         return
     named = {
-        "as shown": found.logged,
-        "IPS": found.inverse_propensity,
-        "SNIPS": found.self_normalized,
-        "DR": found.doubly_robust,
+        "as shown": estimates.logged,
+        "IPS": estimates.inverse_propensity,
+        "SNIPS": estimates.self_normalized,
+        "DR": estimates.doubly_robust,
     }
     rows = [
         (name, round(v.mean, 5), f"{v.low:.5f} to {v.high:.5f}", round(v.effective_places))
         for name, v in named.items()
     ]
-    title = f"{kind} of an answer: {found.places:,} places of {found.answers:,} answers"
+    title = (
+        f"{kind} of an answer: {estimates.places:,} places of {estimates.answers:,} answers to "
+        f"{from_log.users:,} of {from_log.all_users:,} users"
+    )
     console.print_table(title, ("lists", "mean", "95%", "places that count"), rows)
-    if found.weight < _LEAST_WEIGHT:
+    if estimates.weight < _LEAST_WEIGHT:
         console.say(
-            f"the mean weight of a place is {found.weight:.2f}, expected about 1: much of these "
-            "lists was never shown, and counts as if it earned nothing"
+            f"the mean weight of a place is {estimates.weight:.2f}, expected about 1: much of "
+            "these lists was never shown, and counts as if it earned nothing"
         )
 
 

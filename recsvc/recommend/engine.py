@@ -25,7 +25,7 @@ from recsvc.recommend.activator import Activator
 from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader
-from recsvc.recommend.estimates import Estimates, estimate
+from recsvc.recommend.estimates import FromLog, Progress, estimate
 from recsvc.recommend.experiments import Experiments
 from recsvc.recommend.exploring import Explorations
 from recsvc.recommend.exposure import (
@@ -247,13 +247,18 @@ class Engine:
         return await exposure_of_impressions(self._store, self.snapshot, days, item_property, group)
 
     async def estimate(
-        self, query: RecommendationQuery, logged: str | None, kind: str, days: int
-    ) -> Estimates:
+        self,
+        query: RecommendationQuery,
+        logged: str | None,
+        kind: str,
+        days: int,
+        progress: Progress = lambda _what, _done, _total: None,
+    ) -> FromLog:
         """See `recsvc.recommend.estimates.estimate`."""
         snapshot, asked = await self._queries.resolve(query, query)
         return await estimate(
             snapshot, asked, logged, kind, days,
-            store=self._store, askers=self._askers, answers=self._answers,
+            store=self._store, askers=self._askers, answers=self._answers, progress=progress,
         )  # fmt: skip
 
     async def explain(self, user_id: str, item_id: str, scenario: str | None = None) -> Answer:

@@ -6,7 +6,8 @@ that nothing that followed an answer speaks for what was in it.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -16,6 +17,7 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.errors import NotFoundError
+from recsvc.evaluation.splits import id_numbers
 from recsvc.experiments.off_policy import (
     LoggedPlaces,
     PolicyValue,
@@ -36,7 +38,12 @@ from recsvc.snapshot.arrays import Snapshot
 
 MOST_LOGGED: Final = 100_000
 """Places of the log that are read, the newest."""
+MOST_USERS: Final = 2_000
+"""Users whose lists are made, so that it takes no longer however long the log is."""
 _USERS_AT_ONCE = 4
+
+Progress = Callable[[str, int, int], None]
+"""Told of what, how many are done, and of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,21 @@ class Estimates:
     weight: float
 
 
+@dataclass(frozen=True, slots=True)
+class FromLog:
+    """What lists would have earned for users of a log, or for some of them.
+
+    Attributes:
+        users: whose lists were made: `MOST_USERS` at most.
+        all_users: of the log.
+        estimates: from the places that these users were shown.
+    """
+
+    users: int
+    all_users: int
+    estimates: Estimates
+
+
 async def estimate(
     snapshot: Snapshot,
     asked: ResolvedQuery,
@@ -73,7 +95,8 @@ async def estimate(
     store: Store,
     askers: AskerReader,
     answers: Answers,
-) -> Estimates:
+    progress: Progress,
+) -> FromLog:
     """What lists would have earned for the users who were shown others.
 
     Args:
@@ -85,14 +108,27 @@ async def estimate(
         store: the graph.
         askers: reads who asks.
         answers: makes answers.
+        progress: told of the lists.
 
     Raises:
         NotFoundError: nothing was logged.
         Neo4jError: the graph cannot be read in time.
     """
     log = await store.logged_places(logged, kind, since_days(days), MOST_LOGGED)
-    lists = await other_lists(log, snapshot, asked, store=store, askers=askers, answers=answers)
-    return estimates(log, lists)
+    lists = await other_lists(
+        of_some_users(log), snapshot, asked,
+        store=store, askers=askers, answers=answers, progress=progress,
+    )  # fmt: skip
+    all_users = len({place.user_id for place in log})
+    return FromLog(len(lists), all_users, estimates(log, lists))
+
+
+def of_some_users(log: Sequence[LoggedPlace]) -> list[LoggedPlace]:
+    """The places of `MOST_USERS` users at most: those whose ids have the lowest hashes."""
+    users = sorted({place.user_id for place in log})
+    hashes = id_numbers(users).view("u8").tolist()
+    some = {user for _, user in sorted(zip(hashes, users, strict=True))[:MOST_USERS]}
+    return [place for place in log if place.user_id in some]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +158,7 @@ async def other_lists(
     store: Store,
     askers: AskerReader,
     answers: Answers,
+    progress: Progress = lambda _what, _done, _total: None,
 ) -> dict[str, tuple[str, ...]]:
     """The list of each user of a log by what is asked about; none is explored.
 
@@ -134,6 +171,7 @@ async def other_lists(
         store: the graph.
         askers: reads who asks.
         answers: makes answers.
+        progress: told how many users are done.
 
     Raises:
         Neo4jError: the graph cannot be read in time.
@@ -145,6 +183,7 @@ async def other_lists(
     query = replace(asked.query, k=length, explain="none", recommendation_id=None)
     asked = replace(asked, query=query, exploring=None)
     at_once, lists = asyncio.Semaphore(_USERS_AT_ONCE), dict[str, tuple[str, ...]]()
+    done = itertools.count(1)
 
     async def make(user_id: str, before: datetime) -> None:
         async with at_once:
@@ -158,7 +197,11 @@ async def other_lists(
             return  # it is not what the other would have shown
         lists[user_id] = tuple(item.item_id for item in answer.items)
 
-    await asyncio.gather(*(make(user_id, at) for user_id, at in first.items()))
+    async def told(user_id: str, before: datetime) -> None:
+        await make(user_id, before)
+        progress("lists of the users of the log", next(done), len(first))
+
+    await asyncio.gather(*(told(user_id, at) for user_id, at in first.items()))
     return lists
 
 

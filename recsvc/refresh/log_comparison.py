@@ -13,9 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from loaders.gateway import Gateway, Neo4jAddress
-from recsvc.evaluation.splits import id_numbers
 from recsvc.experiments.off_policy import PolicyValue
-from recsvc.graph.outcome_store import LoggedPlace
 from recsvc.graph.store import Store
 from recsvc.outcomes.recommendation_id import RecommendationIds
 from recsvc.phrases import TextSettings
@@ -26,6 +24,7 @@ from recsvc.recommend.estimates import (
     Compared,
     Estimates,
     compared,
+    of_some_users,
     other_lists,
     since_days,
 )
@@ -44,7 +43,6 @@ LEAST_PLACES: Final = 300.0
 LEAST_WEIGHT: Final = 0.8
 """Mean weight of a place, below which the log does not show enough of what a version lists."""
 
-_MOST_USERS = 2_000
 _MOST_SCENARIOS = 20
 _READ_SECONDS = 30.0
 
@@ -183,14 +181,6 @@ def exploring_scenarios(gateway: Gateway) -> list[CurrentScenario]:
     stored = stored_scenarios(gateway)
     explores = [s for s in stored if s.scenario is not None and s.scenario.exploration is not None]
     return explores[:_MOST_SCENARIOS]
-
-
-def of_some_users(log: Sequence[LoggedPlace]) -> list[LoggedPlace]:
-    """The places of at most 2,000 users: those whose ids have the lowest hashes."""
-    users = sorted({place.user_id for place in log})
-    hashes = id_numbers(users).view("u8").tolist()
-    some = {user for _, user in sorted(zip(hashes, users, strict=True))[:_MOST_USERS]}
-    return [place for place in log if place.user_id in some]
 
 
 def _undecided(result: Compared) -> str | None:

@@ -71,13 +71,15 @@ def test_some_places_are_tried_out_and_what_follows_is_learned(
         known = {} if row["tried"] is None else json.loads(row["tried"])
         assert row["chance"] < 0.5 if known else row["chance"] == 0.5
         tries.append(known.keys())
-    (names, known), estimates = asyncio.run(_learned(served, "curious"))
+    (names, known), from_log = asyncio.run(_learned(served, "curious"))
     assert all(each in (set(), set(names)) for each in tries)
     of_one = names.index("one")
     assert known.precision[of_one, of_one] == 1.0 + sum(map(len, tried))
     assert known.response[of_one] == 1.0
     # Without exploration each list would have been the plain one: an item that is shown there with
     # a chance of a half counts twice.
+    assert (from_log.users, from_log.all_users) == (2, 2)
+    estimates = from_log.estimates
     assert (estimates.answers, estimates.places) == (12, 72)
     assert estimates.logged.mean == pytest.approx(2 / 12)
     assert estimates.inverse_propensity.mean == pytest.approx(2 / 12)
@@ -136,7 +138,7 @@ async def _learned(served: Served, name: str):
         await engine.explorations.learn()
         assert "new" in engine.explorations.newcomers
         query = RecommendationQuery(scenario=name)
-        estimates = await engine.estimate(query, name, "click", 1)
-        return engine.explorations.rewards[name], estimates
+        from_log = await engine.estimate(query, name, "click", 1)
+        return engine.explorations.rewards[name], from_log
     finally:
         await engine.stop()

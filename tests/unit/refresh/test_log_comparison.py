@@ -7,7 +7,7 @@ import pytest
 
 from recsvc.graph.outcome_store import LoggedPlace
 from recsvc.recommend.estimates import compared
-from recsvc.refresh.log_comparison import LEAST_PLACES, LogComparison, of_some_users
+from recsvc.refresh.log_comparison import LEAST_PLACES, LogComparison
 
 PLACES, USERS, AT = 3, 40, datetime(2026, 11, 1, tzinfo=UTC)
 GOOD, BAD = (
@@ -68,14 +68,6 @@ def test_a_log_that_says_little_judges_nothing(answers: int, chance: float, said
 
 def place(user: str, answer: str, reward: float = 0.0) -> LoggedPlace:
     return LoggedPlace(answer, user, "g", 1, 1.0, AT, reward)
-
-
-def test_of_many_users_the_same_2000_are_looked_at_in_whatever_order() -> None:
-    log = [place(f"u{n % 2_100}", f"{n}") for n in range(4_200)]
-    some = of_some_users(log)
-    users = {each.user_id for each in some}
-    assert (len(users), len(some)) == (2_000, 4_000)
-    assert {each.user_id for each in of_some_users(log[::-1])} == users
 
 
 def test_ids_that_differ_at_their_end_alone_are_two() -> None:
