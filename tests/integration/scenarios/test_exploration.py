@@ -78,7 +78,7 @@ def test_some_places_are_tried_out_and_what_follows_is_learned(
     assert known.response[of_one] == 1.0
     # Without exploration each list would have been the plain one: an item that is shown there with
     # a chance of a half counts twice.
-    assert (from_log.users, from_log.all_users) == (2, 2)
+    assert (from_log.users, from_log.all_users) == (1, 1)
     estimates = from_log.estimates
     assert (estimates.answers, estimates.places) == (12, 72)
     assert estimates.logged.mean == pytest.approx(2 / 12)
