@@ -109,21 +109,21 @@ def item_recourse(
     as_json: AsJson = False,
 ) -> None:
     """What many users would have to do for an item to come into their lists."""
-    found = with_engine(
+    sums = with_engine(
         load_settings(), lambda engine: engine.nodes.item_recourse(item, users, k, event)
     )
     if as_json:
-        console.print_json(item_recourse_document(found))
+        console.print_json(item_recourse_document(sums))
     else:
-        console.print_line(_item_recourse_text(found))
+        console.print_line(_item_recourse_text(sums))
 
 
-def _item_recourse_text(found: ItemRecourse) -> str:
-    lines = [f"{found.users} users were looked at; {found.listed} have it among their {found.k}"]
-    lines += [f"{number} would with {size} more" for size, number in found.sizes.items()]
-    lines += [f"{found.not_found} would with nothing that was found"] * (found.not_found > 0)
-    lines += [f"{found.never} cannot get it"] * (found.never > 0)
-    lines += [f"  {node.title or node.id} is in {number} of these" for node, number in found.items]
+def _item_recourse_text(sums: ItemRecourse) -> str:
+    lines = [f"{sums.users} users were looked at; {sums.listed} have it among their {sums.k}"]
+    lines += [f"{number} would with {size} more" for size, number in sums.sizes.items()]
+    lines += [f"{sums.not_found} would with nothing that was found"] * (sums.not_found > 0)
+    lines += [f"{sums.never} cannot get it"] * (sums.never > 0)
+    lines += [f"  {node.title or node.id} is in {number} of these" for node, number in sums.items]
     return "\n".join(lines)
 
 
@@ -136,27 +136,29 @@ def verify(
     """Make the scores of an answer again, from the stored arrays that its proof names."""
     with sys.stdin.buffer if str(answer) == "-" else answer.open("rb") as file:
         told = told_answer(file.read(MOST_PROOF_BYTES + 1))
-    found = with_engine(load_settings(), lambda engine: engine.verify(told.proof, told.items))
+    result = with_engine(load_settings(), lambda engine: engine.verify(told.proof, told.items))
     if as_json:
-        console.print_json(dataclasses.asdict(found))
-    elif not found.wrong:
-        console.print_line(_verified_text(told.proof, found))
-    if found.wrong:
-        raise ProofError(f"{len(found.wrong)} do not hold:\n" + "\n".join(found.wrong[:_MOST_TOLD]))
+        console.print_json(dataclasses.asdict(result))
+    elif not result.wrong:
+        console.print_line(_verified_text(told.proof, result))
+    if result.wrong:
+        raise ProofError(
+            f"{len(result.wrong)} do not hold:\n" + "\n".join(result.wrong[:_MOST_TOLD])
+        )
 
 
-def _verified_text(proof: Proof, found: Verified) -> str:
+def _verified_text(proof: Proof, result: Verified) -> str:
     same = "to the last bit"
-    if found.off:
-        same = f"up to {found.off:.1g} of their size, as another kind of processor rounds"
+    if result.off:
+        same = f"up to {result.off:.1g} of their size, as another kind of processor rounds"
     lines = [
-        f"{found.numbers} numbers of {found.items} items are what version {proof.version} gives, "
+        f"{result.numbers} numbers of {result.items} items are what version {proof.version} gives, "
         f"{same}"
     ]
-    if found.weights:
-        lines.append(f"chosen by the request, not by the version: λ of {', '.join(found.weights)}")
-    if found.after:
-        lines.append(f"taken as stated, added after the blend: {', '.join(found.after)}")
+    if result.weights:
+        lines.append(f"chosen by the request, not by the version: λ of {', '.join(result.weights)}")
+    if result.after:
+        lines.append(f"taken as stated, added after the blend: {', '.join(result.after)}")
     return "\n".join(lines)
 
 

@@ -35,9 +35,9 @@ def list_(as_json: AsJson = False) -> None:
         await engine.experiments.reload()
         return engine.experiments.now
 
-    found = with_engine(load_settings(), read)
+    trials = with_engine(load_settings(), read)
     if as_json:
-        console.print_json(listed(found))
+        console.print_json(listed(trials))
         return
     rows = [
         (
@@ -46,10 +46,10 @@ def list_(as_json: AsJson = False) -> None:
             _state(each),
             ", ".join(f"{v.name} {v.share:g}" for v in each.document.variants),
         )
-        for each in found.known.values()
+        for each in trials.known.values()
     ]
     console.print_table("experiments", ("name", "revision", "state", "variants"), rows)
-    for trouble in found.unreadable.values():
+    for trouble in trials.unreadable.values():
         console.say(f"{trouble}: put it anew, or delete it")
 
 
@@ -61,10 +61,10 @@ def put(name: _NewName, file: Path, revision: SeenRevision = None, as_json: AsJs
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the document"
         raise SettingsError(f"{file}: {where}: {first['msg']}") from None
-    known = with_engine(
+    experiment = with_engine(
         load_settings(), lambda engine: engine.experiments.put(name, document, revision)
     )
-    print_document(told(known), f"{name} runs", as_json=as_json)
+    print_document(told(experiment), f"{name} runs", as_json=as_json)
 
 
 def stop(
@@ -76,10 +76,10 @@ def stop(
     as_json: AsJson = False,
 ) -> None:
     """Stop an experiment."""
-    known = with_engine(
+    experiment = with_engine(
         load_settings(), lambda engine: engine.experiments.end(name, promote, revision)
     )
-    print_document(told(known), f"{name} is stopped", as_json=as_json)
+    print_document(told(experiment), f"{name} is stopped", as_json=as_json)
 
 
 def delete(name: str, as_json: AsJson = False) -> None:
@@ -95,14 +95,14 @@ def results(
     as_json: AsJson = False,
 ) -> None:
     """How often an item that was shown was acted on, by variant."""
-    found = with_engine(
+    measured = with_engine(
         load_settings(), lambda engine: engine.experiments.results(name, kind, segment)
     )
     if as_json:
-        console.print_json(results_document(found, kind, segment))
+        console.print_json(results_document(measured, kind, segment))
         return
-    kind = kind or found.experiment.document.kind
-    for value, each in found.by_value.items():
+    kind = kind or measured.experiment.document.kind
+    for value, each in measured.by_value.items():
         if each.mismatch:
             console.say("users came to the variants unlike their shares: do not compare the rates")
         rows = [
@@ -112,20 +112,20 @@ def results(
         title = f"{name}: {kind}{f', {segment} {value}' if segment else ''}"
         columns = ("variant", "users", "shown", "followed", "rate", "difference")
         console.print_table(title, columns, rows)
-    for each in found.changed:
+    for each in measured.changed:
         what = f"scenario {each.name!r}, revision" if each.kind == "scenario" else "version"
         console.say(f"changed meanwhile: {what} {each.number}, {each.at:%Y-%m-%d %H:%M:%S} UTC")
-    if found.left_out:
-        console.say(f"{found.left_out} more values of {segment}, with fewer users, are left out")
+    if measured.left_out:
+        console.say(f"{measured.left_out} more values of {segment}, with fewer users, are left out")
 
 
-def _state(known: KnownExperiment) -> str:
-    if known.runs:
+def _state(experiment: KnownExperiment) -> str:
+    if experiment.runs:
         return "runs"
-    promoted = known.stored.promoted
+    promoted = experiment.stored.promoted
     if promoted is None:
         return "stopped"
-    return f"{promoted} promoted" if known.decides else f"stopped, {promoted} was promoted"
+    return f"{promoted} promoted" if experiment.decides else f"stopped, {promoted} was promoted"
 
 
 def estimate(

@@ -34,13 +34,13 @@ def list_(as_json: AsJson = False) -> None:
             for scenario in engine.scenarios.current()
         ]  # fmt: skip
 
-    found = with_engine(load_settings(), work)
+    stored = with_engine(load_settings(), work)
     if as_json:
-        console.print_json({"scenarios": found})
+        console.print_json({"scenarios": stored})
     else:
         rows = [
             (scenario["name"], scenario["revision"], scenario["at"], scenario["trouble"])
-            for scenario in found
+            for scenario in stored
         ]
         console.print_table("scenarios", ("name", "revision", "stored at", "trouble"), rows)
 

@@ -56,7 +56,7 @@ class Results:
 def results(experiment: Experiment, sums: Mapping[str, UserSums]) -> Results:
     """What came out, by the sums of each variant."""
     control = sums.get(experiment.variants[0].name, NOBODY)
-    found: list[VariantResult] = []
+    compared: list[VariantResult] = []
     for number, variant in enumerate(experiment.variants):
         own = sums.get(variant.name, NOBODY)
         apart = (
@@ -66,7 +66,7 @@ def results(experiment: Experiment, sums: Mapping[str, UserSums]) -> Results:
             if number
             else None
         )
-        found.append(
+        compared.append(
             VariantResult(
                 variant.name, own.users, int(own.shown), int(own.followed), own.rate, apart
             )
@@ -74,4 +74,4 @@ def results(experiment: Experiment, sums: Mapping[str, UserSums]) -> Results:
     shares = {variant.name: variant.share for variant in experiment.variants}
     users = {name: sums[name].users for name in shares if name in sums}
     p_value = sample_ratio_p_value(users, shares)
-    return Results(tuple(found), p_value, p_value < MISMATCH_LEVEL)
+    return Results(tuple(compared), p_value, p_value < MISMATCH_LEVEL)

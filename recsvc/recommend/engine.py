@@ -385,18 +385,18 @@ class Engine:
     @property
     def troubles(self) -> Mapping[str, str]:
         """What is amiss, by part: see `/health/ready`."""
-        found = dict(self._serving.troubles)
+        amiss = dict(self._serving.troubles)
         if self._store.away:
-            found.setdefault("neo4j", Neo4jAwayError.reason)
+            amiss.setdefault("neo4j", Neo4jAwayError.reason)
         if self._store.write_trouble:
-            found["writes"] = self._store.write_trouble
+            amiss["writes"] = self._store.write_trouble
         if self._store.schema_trouble:
-            found["schema"] = self._store.schema_trouble
+            amiss["schema"] = self._store.schema_trouble
         if self.scenarios.trouble:
-            found["scenario"] = self.scenarios.trouble
+            amiss["scenario"] = self.scenarios.trouble
         if self.experiments.trouble:
-            found["experiment"] = self.experiments.trouble
-        return found
+            amiss["experiment"] = self.experiments.trouble
+        return amiss
 
     @property
     def made_from(self) -> object:

@@ -222,8 +222,8 @@ class Experiments:
             ExperimentRunningError: a variant is named, and another one runs for the same lists.
             Neo4jError: it cannot be stored in time.
         """
-        known = await self.find(name)
-        if promoted is not None and known.document.variant(promoted) is None:
+        experiment = await self.find(name)
+        if promoted is not None and experiment.document.variant(promoted) is None:
             raise NotFoundError(f"experiment {name!r} has no variant {promoted!r}")
         stored = await self._store.stop_experiment(name, promoted, seen)
         await self.reload()
@@ -250,9 +250,9 @@ class Experiments:
         await self.reload()
         if (trouble := self.now.unreadable.get(name)) is not None:
             raise ActivationError(f"{trouble}: put it anew, or delete it")
-        if (known := self.now.known.get(name)) is None:
+        if (experiment := self.now.known.get(name)) is None:
             raise NotFoundError(f"no experiment {name!r} is stored")
-        return known
+        return experiment
 
     async def results(self, name: str, kind: str | None, segment: str | None) -> ExperimentResults:
         """What came out of an experiment since it began.
@@ -267,21 +267,23 @@ class Experiments:
             NotFoundError: there is no such experiment.
             Neo4jError: it cannot be read in time.
         """
-        known = await self.find(name)
-        kind = kind or known.document.kind
+        experiment = await self.find(name)
+        kind = kind or experiment.document.kind
         rows, changed = await asyncio.gather(
-            self._store.experiment_sums(known.stored, kind, segment),
+            self._store.experiment_sums(experiment.stored, kind, segment),
             self._store.experiment_changes(
-                known.stored, known.document.scenarios, versions=known.document.follows_active
+                experiment.stored,
+                experiment.document.scenarios,
+                versions=experiment.document.follows_active,
             ),
         )
         sums: dict[str, dict[str, UserSums]] = {} if segment else {"": {}}
         for row in rows:
             own = sums.setdefault(row["value"], {})
             own[row["variant"]] = UserSums(**{name: row[name] for name in UserSums.__slots__})
-        found = {value: results(known.document, own) for value, own in sums.items()}
-        left_out = rows[0]["values"] - len(found) if rows else 0
-        return ExperimentResults(known, found, left_out, changed)
+        by_value = {value: results(experiment.document, own) for value, own in sums.items()}
+        left_out = rows[0]["values"] - len(by_value) if rows else 0
+        return ExperimentResults(experiment, by_value, left_out, changed)
 
 
 def trials_of(stored: Sequence[StoredExperiment]) -> Trials:
@@ -307,9 +309,9 @@ def _known(stored: StoredExperiment) -> KnownExperiment:
     return KnownExperiment(stored, document, document.assignment(stored.name))
 
 
-def told(known: KnownExperiment) -> dict[str, Any]:
+def told(experiment: KnownExperiment) -> dict[str, Any]:
     """An experiment as JSON-ready values."""
-    stored = known.stored
+    stored = experiment.stored
     return {
         "name": stored.name,
         "revision": stored.revision,
@@ -317,7 +319,7 @@ def told(known: KnownExperiment) -> dict[str, Any]:
         "stopped_at": stored.stopped_at and stored.stopped_at.isoformat(),
         "promoted": stored.promoted,
         "promoted_until": stored.promoted_until and stored.promoted_until.isoformat(),
-        **known.document.model_dump(mode="json"),
+        **experiment.document.model_dump(mode="json"),
     }
 
 
@@ -328,17 +330,17 @@ def listed(trials: Trials) -> dict[str, Any]:
 
 
 def results_document(
-    found: ExperimentResults, kind: str | None, segment: str | None
+    measured: ExperimentResults, kind: str | None, segment: str | None
 ) -> dict[str, Any]:
     """Results as JSON-ready values."""
-    known = found.experiment
+    experiment = measured.experiment
     return {
-        "experiment": known.stored.name,
-        "revision": known.stored.revision,
-        "began_at": known.stored.at and known.stored.at.isoformat(),
-        "kind": kind or known.document.kind,
+        "experiment": experiment.stored.name,
+        "revision": experiment.stored.revision,
+        "began_at": experiment.stored.at and experiment.stored.at.isoformat(),
+        "kind": kind or experiment.document.kind,
         "segment": segment,
-        "results": [{"value": value, **asdict(each)} for value, each in found.by_value.items()],
-        "left_out": found.left_out,
-        "changed": [{**asdict(each), "at": each.at.isoformat()} for each in found.changed],
+        "results": [{"value": value, **asdict(each)} for value, each in measured.by_value.items()],
+        "left_out": measured.left_out,
+        "changed": [{**asdict(each), "at": each.at.isoformat()} for each in measured.changed],
     }

@@ -144,7 +144,7 @@ def exposure_document(
     }
 
 
-def _spread(found: MeasuredExposure) -> dict[str, Any]:
-    by_value = {value: asdict(share) for value, share in found.by_value.items()}
-    by_group = {value: asdict(even) for value, even in found.by_group.items()}
-    return {**asdict(found.exposure), "by_value": by_value, "by_group": by_group}
+def _spread(measured: MeasuredExposure) -> dict[str, Any]:
+    by_value = {value: asdict(share) for value, share in measured.by_value.items()}
+    by_group = {value: asdict(even) for value, even in measured.by_group.items()}
+    return {**asdict(measured.exposure), "by_value": by_value, "by_group": by_group}

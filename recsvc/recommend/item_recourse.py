@@ -73,48 +73,48 @@ async def item_recourse(
         raise NotFoundError(f"no item {item_id!r} in the graph")
     likely = await likely_users(engine, store, item_id, users)
     drawn = await store.sample_users(users)
-    until, found = time.monotonic() + _SECONDS, list[Recourse]()
+    until, recourses = time.monotonic() + _SECONDS, list[Recourse]()
     for user_id in list(dict.fromkeys([*likely, *drawn]))[:users]:
         try:
-            found.append(await engine.nodes.recourse(user_id, item_id, k, event))
+            recourses.append(await engine.nodes.recourse(user_id, item_id, k, event))
         except NotFoundError:
             if await store.known([("user", user_id)]):
                 raise  # there was no such item at the last refresh
         if time.monotonic() > until:
             break
-    return _together(item_id, k, event, dict(engine.snapshot.versions), found)
+    return _together(item_id, k, event, dict(engine.snapshot.versions), recourses)
 
 
 def _together(
-    item_id: str, k: int, event: str, versions: dict[str, int], found: list[Recourse]
+    item_id: str, k: int, event: str, versions: dict[str, int], recourses: list[Recourse]
 ) -> ItemRecourse:
-    sets = [each.added for each in found if each.added and each.rank is None]
+    sets = [each.added for each in recourses if each.added and each.rank is None]
     counted = Counter(node for added in sets for node in added)
     most = sorted(counted.items(), key=lambda entry: (-entry[1], entry[0].id or ""))
     return ItemRecourse(
         item_id, k, event, versions,
-        users=len(found),
-        listed=sum(each.rank is not None for each in found),
+        users=len(recourses),
+        listed=sum(each.rank is not None for each in recourses),
         sizes=dict(sorted(Counter(map(len, sets)).items())),
-        not_found=sum(each.added is None and each.reason is None for each in found),
-        never=sum(each.reason is not None for each in found),
+        not_found=sum(each.added is None and each.reason is None for each in recourses),
+        never=sum(each.reason is not None for each in recourses),
         items=tuple(most[:_MOST_ITEMS]),
     )  # fmt: skip
 
 
-def item_recourse_document(found: ItemRecourse) -> dict[str, object]:
+def item_recourse_document(recourse: ItemRecourse) -> dict[str, object]:
     """What was found, as JSON has it."""
     return {
-        "item_id": found.item_id,
-        "k": found.k,
-        "event": found.event,
-        "versions": found.versions,
-        "users": found.users,
-        "listed": found.listed,
-        "sizes": {str(size): number for size, number in found.sizes.items()},
-        "not_found": found.not_found,
-        "never": found.never,
+        "item_id": recourse.item_id,
+        "k": recourse.k,
+        "event": recourse.event,
+        "versions": recourse.versions,
+        "users": recourse.users,
+        "listed": recourse.listed,
+        "sizes": {str(size): number for size, number in recourse.sizes.items()},
+        "not_found": recourse.not_found,
+        "never": recourse.never,
         "items": [
-            {"id": node.id, "title": node.title, "users": number} for node, number in found.items
+            {"id": node.id, "title": node.title, "users": number} for node, number in recourse.items
         ],
     }

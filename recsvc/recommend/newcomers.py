@@ -47,10 +47,10 @@ class Newcomers:
         self.listed: list[Newcomer] = []
         self.looked_at: dict[str, int] = {}
 
-    def take(self, found: Mapping[str, LiveItem]) -> None:
+    def take(self, items: Mapping[str, LiveItem]) -> None:
         """Take in what some are now, by id."""
-        first = self._facts.grow(len(found))
-        for row, (item_id, item) in enumerate(sorted(found.items()), start=first):
+        first = self._facts.grow(len(items))
+        for row, (item_id, item) in enumerate(sorted(items.items()), start=first):
             self._facts.take([row], [item])
             if not item.available or item_id in self.looked_at:
                 continue

@@ -108,15 +108,15 @@ def verify(snapshot: Snapshot, proof: Proof, items: Sequence[RankedItem]) -> Ver
     evidence = Evidence(proof.evidence)
     blend = _proven_blend(snapshot, proof, evidence)
     scored = blend.score(evidence)
-    known = [item for item in items if snapshot.items.row(item.item_id) >= 0]
-    rows = snapshot.items.rows([item.item_id for item in known])
+    stored = [item for item in items if snapshot.items.row(item.item_id) >= 0]
+    rows = snapshot.items.rows([item.item_id for item in stored])
     exact = take_apart(blend, scored, rows).with_terms(blend, scored)
     compared = _Compared()
     compared.places(items)
     for item in items:
-        if item not in known:
+        if item not in stored:
             compared.newcomer(item)
-    for column, item in enumerate(known):
+    for column, item in enumerate(stored):
         _compare(compared, exact, column, item, evidence.nodes)
     own = _weights_of(snapshot.blend)
     return Verified(

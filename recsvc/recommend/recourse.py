@@ -203,6 +203,6 @@ def _rank(answer: Answer, item_id: str) -> int | None:
     return next((item.rank for item in answer.items if item.item_id == item_id), None)
 
 
-def recourse_document(found: Recourse) -> dict[str, Any]:
+def recourse_document(recourse: Recourse) -> dict[str, Any]:
     """What was found, as JSON has it."""
-    return asdict(found)
+    return asdict(recourse)

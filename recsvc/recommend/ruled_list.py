@@ -150,9 +150,9 @@ class RuledListing(Listing):
         self._facts.take(rows.tolist(), live)
         return super().settle(rows, live)
 
-    def add_newcomers(self, found: dict[str, LiveItem]) -> None:
+    def add_newcomers(self, items: dict[str, LiveItem]) -> None:
         """Take in items that came since the refresh."""
-        self._new.take(found)
+        self._new.take(items)
         self._ruled = self._rule(self.scored, self._may_come_now())
 
     def wants_newcomers(self, exact: ExactScores) -> bool:

@@ -183,10 +183,10 @@ def _refusal(answer: httpx.Response) -> str:
     return f"{answer.status_code}: {'; '.join([problem.get('detail', ''), *told])}"
 
 
-def strongest(known: _Document, limit: int) -> _Document:
+def strongest(document: _Document, limit: int) -> _Document:
     """The pieces of evidence that say most, and how many are left out."""
-    pieces = sorted(known["evidence"], key=lambda each: -abs(each["weight"]))
-    return {**known, "evidence": pieces[:limit], "left_out": max(0, len(pieces) - limit)}
+    pieces = sorted(document["evidence"], key=lambda each: -abs(each["weight"]))
+    return {**document, "evidence": pieces[:limit], "left_out": max(0, len(pieces) - limit)}
 
 
 def mcp_server(app: FastAPI, own_key: str | None = None) -> MCPServer:
@@ -259,8 +259,8 @@ def _add_facts(server: MCPServer, service: _Service) -> None:
         limit: Annotated[int, Field(ge=1, le=MOST_EVIDENCE, description="Strongest first.")] = 50,
     ) -> _Document:
         """What is known of a user: what they did, whom they follow, what they prefer."""
-        known = await service.ask(context, "GET", "users", user_id, "evidence")
-        return bounded(strongest(known, limit))
+        document = await service.ask(context, "GET", "users", user_id, "evidence")
+        return bounded(strongest(document, limit))
 
     @server.tool(annotations=_READS)
     async def search(

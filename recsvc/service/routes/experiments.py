@@ -84,5 +84,5 @@ async def get_results(
     name: ExperimentName, options: Annotated[ResultsOptions, Query()], engine: EngineDep
 ) -> Response:
     """How often an item that was shown was acted on, by variant."""
-    found = await engine.experiments.results(name, options.kind, options.segment)
-    return json_response(results_document(found, options.kind, options.segment))
+    answer = await engine.experiments.results(name, options.kind, options.segment)
+    return json_response(results_document(answer, options.kind, options.segment))

@@ -40,5 +40,5 @@ async def item_recourse(
     item_id: PathId, options: Annotated[ItemRecourseOptions, Query()], engine: EngineDep
 ) -> Response:
     """What many users would have to do for an item to come into their lists."""
-    found = await engine.nodes.item_recourse(item_id, options.users, options.k, options.event)
-    return json_response(item_recourse_document(found))
+    answer = await engine.nodes.item_recourse(item_id, options.users, options.k, options.event)
+    return json_response(item_recourse_document(answer))
