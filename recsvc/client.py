@@ -20,6 +20,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_exponential_jitter
 from typing_extensions import TypedDict, Unpack
 
+from loaders._closing import Closing
 from recsvc.service.documents import (
     BatchDocument,
     EventsDocument,
@@ -210,7 +211,7 @@ def delete_user(user_id: str) -> Call[None]:
     return Call("DELETE", _user(user_id), type(None))
 
 
-class Client:
+class Client(Closing):
     """Sends calls, one after another.
 
     Args:
@@ -241,17 +242,6 @@ class Client:
     def close(self) -> None:
         """Close every connection."""
         self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class AsyncClient:
