@@ -28,7 +28,8 @@ ODD = """
 MATCH (u:User {user_id: 'ada'})-[r:INTERACTED]->(:Item {item_id: 'i1'})
 SET r.weight = 'many', r.when = date('2026-11-01'), r.tags = ['a', 'b'],
     r.bytes = $bytes, r.days = duration('P3D'), u.embedding_note = 'mine',
-    u.embedding_odd = [0.5, 0.0 / 0.0]
+    u.embedding_odd = [0.5, 0.0 / 0.0], r.far = datetime({year: 99999, timezone: '+01:00'}),
+    r.days_far = [date({year: 99999}), date('2026-11-01')]
 """
 
 
@@ -93,6 +94,8 @@ async def test_what_was_put_comes_back(client: httpx.AsyncClient, served: Served
     assert [(each["event_id"], each["item_id"]) for each in document["events"]] == [("e 1", "i1")]
     vectors = {each["name"]: each["vector"] for each in document["vectors"]}
     assert vectors == {"embedding_note": "mine", "embedding_odd": [0.5, None]}
+    assert interaction["far"] == "+99998-12-31T23:00:00+00:00"
+    assert interaction["days_far"] == ["+99999-01-01", "2026-11-01"]
     assert (interaction["bytes"], interaction["days"]) == ("b'\\x00\\xff'", "P3D")
     assert (await client.delete("/v1/users/ada")).status_code == 204
     assert (await client.get("/v1/users/ada/export")).status_code == 404
