@@ -313,13 +313,15 @@ def _clear_parts(books: _Books, given: Mapping[str, Any]) -> list[Row]:
     return [{"dropped": books.drop_parts(version) if version is not None else 0}]
 
 
-def _put_part(books: _Books, given: Mapping[str, Any]) -> list[Row]:
+def _put_parts(books: _Books, given: Mapping[str, Any]) -> list[Row]:
     version = books.find("hybrid", given["version"])
     if version is not None:
-        path = books.part(given["sha256"])
-        path.parent.mkdir(exist_ok=True)
-        write_bytes(path, given["content"])
-        version.setdefault("parts", []).append([given["entry"], given["number"], given["sha256"]])
+        for part in given["parts"]:
+            path = books.part(part["sha256"])
+            path.parent.mkdir(exist_ok=True)
+            write_bytes(path, part["content"])
+            named = [part["entry"], part["number"], part["sha256"]]
+            version.setdefault("parts", []).append(named)
     return []
 
 
@@ -412,7 +414,7 @@ _ANSWERS: Mapping[str, tuple[_Answer, bool]] = {
     "writeback/drop_versions": (_drop_versions, True),
     "writeback/drop_validation": _always({"dropped": 0}),
     "writeback/clear_parts": (_clear_parts, True),
-    "writeback/snapshot_part": (_put_part, True),
+    "writeback/snapshot_parts": (_put_parts, True),
     "writeback/similar": _always({"written": 0}),
     "serve/active_versions": (_active, False),
     "serve/versions": (_all_versions, False),

@@ -92,6 +92,19 @@ def text_parts(entry: str, text: bytes) -> Iterator[Part]:
         yield Part(entry, number, text[start : start + PART_BYTES])
 
 
+def in_portions(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """As many parts at a time as together are no larger than one may be; at least one."""
+    portion, size = list[Part](), 0
+    for part in parts:
+        if portion and size + len(part.content) > PART_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(part)
+        size += len(part.content)
+    if portion:
+        yield portion
+
+
 def stored_names(gateway: Gateway, version: int) -> list[PartName]:
     """The parts that a version of the blend has at this moment, in order; none where it has none.
 

@@ -6,7 +6,7 @@ one transaction that flips the status of all versions of a refresh, so no reader
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from loaders.catalogue import catalogue
 from loaders.errors import QueryError
 from loaders.gateway import Gateway, Transaction
-from loaders.parts import Part
+from loaders.parts import Part, in_portions
 from loaders.schema import make_vector_index
 from loaders.stored_json import json_object
 from loaders.types import EmbeddingTable, IdMap
@@ -157,7 +157,7 @@ def write_snapshot(
     content: Iterable[Part],
     told: Callable[[int], None] = lambda _done: None,
 ) -> int:
-    """Store the arrays of one version of the blend, each part by itself; return how many.
+    """Store the arrays of one version of the blend, some parts at a time; return how many.
 
     What an earlier attempt has stored of them is removed first.
 
@@ -168,14 +168,11 @@ def write_snapshot(
         told: how many are stored.
     """
     gateway.run(catalogue()["writeback/clear_parts"], version=version)
-    query = catalogue()["writeback/snapshot_part"]
     written = 0
-    for part in content:
-        gateway.run(
-            query, version=version, entry=part.entry, number=part.number, sha256=part.name.sha256,
-            content=part.content,
-        )  # fmt: skip
-        written += 1
+    for parts in in_portions(content):
+        rows = [asdict(part.name) | {"content": part.content} for part in parts]
+        gateway.run(catalogue()["writeback/snapshot_parts"], version=version, parts=rows)
+        written += len(parts)
         told(written)
     return written
 

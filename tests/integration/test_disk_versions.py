@@ -23,9 +23,8 @@ def begun(model: str, run: str) -> tuple[str, dict[str, Any]]:
 
 
 def part(version: int, sha256: str) -> tuple[str, dict[str, Any]]:
-    return "writeback/snapshot_part", {
-        "version": version, "entry": "e", "number": 0, "sha256": sha256, "content": b"x",
-    }  # fmt: skip
+    row = {"entry": "e", "number": 0, "sha256": sha256, "content": b"x"}
+    return "writeback/snapshot_parts", {"version": version, "parts": [row]}
 
 
 def ready(*named: tuple[str, int, str]) -> tuple[str, dict[str, Any]]:

@@ -193,7 +193,7 @@ def test_of_two_at_once_exactly_one_writes(
 
 
 @pytest.mark.parametrize(
-    ("lost_at", "left"), [("writeback/snapshot_part", "building"), ("delete/deletions", "ready")]
+    ("lost_at", "left"), [("writeback/snapshot_parts", "building"), ("delete/deletions", "ready")]
 )
 def test_what_is_never_gone_on_with_fails_and_leaves_nothing(
     graph: Neo4jGateway,
@@ -237,7 +237,7 @@ def lose_neo4j_at(patched: pytest.MonkeyPatch, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "lost_at", ["writeback/snapshot_part", "delete/deletions", "writeback/drop_parts",
+    "lost_at", ["writeback/snapshot_parts", "delete/deletions", "writeback/drop_parts",
                 "writeback/similar"],
 )  # fmt: skip
 def test_when_neo4j_comes_back_it_goes_on_with_the_same_versions(
