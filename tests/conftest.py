@@ -58,7 +58,7 @@ ON_EVERY_LINE = {
 
 # How long an example takes says more of the machine than of the code.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("tests", _PATIENT, max_examples=40)
+settings.register_profile("tests", _PATIENT, max_examples=25)
 settings.register_profile("thorough", _PATIENT)  # `make test-all` asks for it
 settings.load_profile("tests")
 

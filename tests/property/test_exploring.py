@@ -63,7 +63,6 @@ def plain(shop: Shop, document: dict[str, Any], **query: Any) -> Asked:
 EXPLORER = st.sampled_from(["thompson", "linucb", "uniform"])
 
 
-@settings(max_examples=60, deadline=None)
 @given(shops(), SCENARIO, st.integers(1, 12), st.sampled_from([0.0, 0.6]), EXPLORER,
        st.integers(0, 9))  # fmt: skip
 def test_a_list_that_explores_keeps_its_promises(
@@ -129,7 +128,6 @@ def test_what_is_tried_out_comes_as_often_as_its_propensity_says() -> None:
         assert abs(seen[place, item] / times - chance) <= 4.5 * deviation, (place, item)
 
 
-@settings(max_examples=30, deadline=None)
 @given(shops() | shops(MANY), SCENARIO, st.integers(1, 5), st.integers(0, 9))
 def test_counterfactuals_hold_where_the_same_is_drawn(
     shop: Shop, document: dict[str, Any], k: int, seed: int
@@ -146,7 +144,6 @@ def test_counterfactuals_hold_where_the_same_is_drawn(
         assert ITEMS[removal.replaced_by] in again
 
 
-@settings(max_examples=30, deadline=None)
 @given(shops() | shops(MANY), SCENARIO, st.integers(1, 12), st.integers(0, 9))
 def test_what_was_tried_out_can_be_asked_again(
     shop: Shop, document: dict[str, Any], k: int, seed: int
@@ -161,7 +158,6 @@ def test_what_was_tried_out_can_be_asked_again(
     assert again.listing.tried.propensities == lists.listing.tried.propensities
 
 
-@settings(max_examples=40, deadline=None)
 @given(shops(MANY), SCENARIO, st.integers(1, 12), EXPLORER, st.integers(0, 9))
 def test_how_much_is_explained_changes_nothing(
     shop: Shop, document: dict[str, Any], k: int, by: str, seed: int
@@ -172,7 +168,6 @@ def test_how_much_is_explained_changes_nothing(
     assert all_told[0] == all_told[1] == all_told[2]
 
 
-@settings(max_examples=100, deadline=None)
 @given(shops(), SCENARIO, st.integers(1, 8), st.integers(0, 9))
 def test_notes_are_about_the_list(shop: Shop, document: dict[str, Any], k: int, seed: int) -> None:
     lists, without = asked(shop, document, seed, k=k), plain(shop, document, k=k)

@@ -5,7 +5,7 @@ from itertools import combinations
 from unittest import mock
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recsvc.blend.blend import Blend
@@ -68,7 +68,6 @@ def cases(draw: st.DrawFn) -> Case:
     )  # fmt: skip
 
 
-@settings(max_examples=40)
 @given(cases(), st.sampled_from([0, 1, 64]))
 def test_no_smaller_set_does_it_and_one_that_is_named_does(case: Case, rivals: int) -> None:
     recourse = case.found(rivals)
@@ -85,7 +84,6 @@ def test_no_smaller_set_does_it_and_one_that_is_named_does(case: Case, rivals: i
         assert recourse.added is None or len(recourse.added) > 2
 
 
-@settings(max_examples=30)
 @given(cases())
 def test_scores_with_items_added_are_those_of_scoring_again(case: Case) -> None:
     scores = case.scores()

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loaders.errors import TableError
@@ -205,7 +205,6 @@ def csv_text(draw: st.DrawFn) -> bytes:
 
 
 class TestFastAndExact:
-    @settings(max_examples=60)
     @given(data=csv_text(), block=st.integers(1, 200))
     @example(data=b"user_id,item_id,value\n\nu,i,1\nu,i,x\n", block=200)
     @example(data=b"user_id,item_id,value\nu,i\nu,i,1,2\nu,i,x\n", block=200)

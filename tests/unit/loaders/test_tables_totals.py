@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders.errors import TableError
@@ -71,7 +71,6 @@ class TestTotals:
         }
         assert answers == {1_000_001.3}
 
-    @settings(max_examples=60)
     @given(rows=st.lists(ROWS, max_size=12), data=st.data())
     def test_neither_order_nor_batches_matter(
         self, rows: list[tuple[object, ...]], data: st.DataObject
@@ -81,7 +80,6 @@ class TestTotals:
         parts = [interactions(part) for part in (shuffled[:cut], shuffled[cut:]) if part]
         assert totals(*parts) == totals(*([interactions(rows)] if rows else []))
 
-    @settings(max_examples=40)
     @given(rows=st.lists(ROWS, min_size=1, max_size=30), data=st.data())
     def test_what_is_written_down_comes_back_the_same(
         self, rows: list[tuple[object, ...]], data: st.DataObject
@@ -175,7 +173,6 @@ class TestFurtherColumns:
         assert found.columns[-2:] == ["device", "pages"]
         assert found.select("count", "device", "pages").rows() == [(3, None, [1, 2])]
 
-    @settings(max_examples=40)
     @given(rows=st.lists(FURTHER, min_size=1, max_size=8), data=st.data())
     def test_neither_order_nor_batches_matter(
         self, rows: list[tuple[object, ...]], data: st.DataObject

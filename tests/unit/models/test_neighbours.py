@@ -2,7 +2,7 @@
 
 import numpy as np
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recsvc.models._neighbours import Links, sample_neighbours
@@ -20,7 +20,6 @@ def drawn_of(links: Links, nodes: list[int], most: int, seed: int) -> dict[int, 
     return {place: edge[row == place].tolist() for place in range(len(nodes))}
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=8), st.integers(1, 12), st.integers(0, 99))
 def test_each_node_has_different_ones_of_its_own(degrees: list[int], most: int, seed: int) -> None:
     links = links_of(degrees)

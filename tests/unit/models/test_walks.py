@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 with warnings.catch_warnings():
@@ -146,7 +146,6 @@ def typed_graph(seed: int) -> sp.csr_matrix:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(PATHS), st.integers(2, 15))
-@settings(max_examples=60)
 def test_typed_walks_visit_the_types_in_turn(seed: int, path: tuple[int, ...], length: int) -> None:
     weights = typed_graph(seed)
     starts = np.arange(BOUNDS[path[0]], BOUNDS[path[0] + 1])

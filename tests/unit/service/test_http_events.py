@@ -6,7 +6,7 @@ from urllib.parse import quote
 import httpx
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -259,7 +259,6 @@ def test_near_numbers_are_those_of_the_tables(text: str) -> None:
 
 
 @given(st.datetimes(), st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23)))
-@settings(max_examples=50)
 def test_times_with_offsets_are_those_of_the_tables(at: datetime, offset: timedelta) -> None:
     minutes = int(offset.total_seconds() / 60)
     sign = "-" if minutes < 0 else "+"

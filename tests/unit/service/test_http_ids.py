@@ -134,7 +134,7 @@ async def test_any_id_arrives_through_a_server(server: httpx.AsyncClient, fake: 
 
 
 @given(id_=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=512))
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_id_arrives_as_it_is(app: FastAPI, fake: FakeEngine, id_: str) -> None:
     fake.calls.clear()
 
