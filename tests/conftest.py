@@ -34,6 +34,7 @@ from recsvc.refresh.run_manifest import RunManifest
 from recsvc.service.keys import KeyFile, KeyRing
 from recsvc.settings import load_settings
 from tests import forked_service
+from tests.forked_refresh import Forks, forks
 from tests.forked_service import ForkedProcess
 from tests.indexes import make_indexes
 from tests.neo4j_servers import CHECKOUT, Server, running_server, why_not
@@ -173,6 +174,13 @@ def environment(neo4j_address: Neo4jAddress, tmp_path: Path) -> dict[str, str]:
         "RECSVC_NEO4J_USER": neo4j_address.user,
         "RECSVC_NEO4J_PASSWORD": neo4j_address.password,
     }
+
+
+@pytest.fixture(scope="session")
+def forking(neo4j_address: Neo4jAddress) -> Iterator[Forks]:
+    """Starts refreshes in processes of their own; takes ten seconds to import what they need."""
+    with forks(neo4j_address) as forking:
+        yield forking
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,9 @@ CHECKOUT = checkout_root() or Path()
 MEASURES = "gw0"
 """The worker whose tests measure how long answers take: all others make way for it."""
 _TIMED = "timed"
+_WITH_FORKED_REFRESHES = (
+    r"^tests/(faults/test_(full_disk|refresh_killed)|integration/test_refresh_resumed)\.py"
+)
 
 
 @cache
@@ -26,8 +29,9 @@ class ByFileAndLine(LoadScopeScheduling):
     """Of several workers, one runs all tests of a file on the default line, with its own server.
 
     The files of browser tests, which share one graph, count as one, and so do those of a package
-    of integration tests, those on the odd shop, and all tests on another line, whose server starts
-    once. So do those with tests that measure times: they are for one worker, once its Neo4j is
+    of integration tests, those on the odd shop, those that share the process that forks refreshes,
+    and all tests on another line, whose server starts once. So do those with tests that measure
+    times: they are for one worker, once its Neo4j is
     warm and the check of types beside the tests has ended.
     """
 
@@ -36,6 +40,7 @@ class ByFileAndLine(LoadScopeScheduling):
         if _has_timed_tests(CHECKOUT / file):
             return _TIMED
         file = re.sub("^tests/browser/.*", "browser", file)
+        file = re.sub(_WITH_FORKED_REFRESHES, "forked refreshes", file)
         file = re.sub(
             r"^tests/integration/(analyst/|test_odd_shop|test_speaking).*", "odd shop", file
         )

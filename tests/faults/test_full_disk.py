@@ -2,7 +2,6 @@
 
 import resource
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
-from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.gateway import Neo4jGateway
 from tests.conftest import running_service
-from tests.forked_refresh import VERSIONS, Forks, forks, make_graph, orphans, served_arrays
+from tests.forked_refresh import VERSIONS, Forks, make_graph, orphans, served_arrays
 from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
 QUICK: dict[str, Any] = {"models": ["fastrp", "walk3"]}
 UNLIMITED = resource.RLIM_INFINITY
-
-
-@pytest.fixture(scope="module")
-def forking(neo4j_address: Neo4jAddress) -> Iterator[Forks]:
-    with forks(neo4j_address) as found:
-        yield found
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from tests.forked_refresh import (
     OPTIONS,
     VERSIONS,
     Forks,
-    forks,
     make_graph,
     orphans,
     served_arrays,
@@ -35,12 +33,6 @@ pytestmark = pytest.mark.neo4j
 
 QUICK = OPTIONS.model_copy(update={"models": ("fastrp", "walk3")})
 EVENTS = load_settings().events
-
-
-@pytest.fixture(scope="module")
-def forking(neo4j_address: Neo4jAddress) -> Iterator[Forks]:
-    with forks(neo4j_address) as found:
-        yield found
 
 
 @pytest.fixture
