@@ -4,15 +4,18 @@ import os
 import shutil
 import subprocess
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from loaders.errors import LocalNeo4jError
+from loaders.files import held_folder
 from loaders.gateway import Neo4jAddress
-from loaders.local_neo4j import LocalNeo4j, _java, neo4j_versions, scratch_server
+from loaders.local_neo4j import LocalNeo4j, _java, _scratch, neo4j_versions, scratch_server
 from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
@@ -22,6 +25,8 @@ HOME = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
 """Where the jars of Neo4j are."""
 
 _HTTP_PORT = 7474
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 6 * 2**30
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def running_server(line: str) -> Generator[Server]:
             address = container.get_connection_url(), container.username, container.password
             yield Server(Neo4jAddress(*address), f"http://{host}:{port}/browser/")
         return
-    with _plans_kept(), scratch_server(HOME, version=line) as server:
+    with _plans_kept(), _in_memory(version=line) as server:
         browser_url = server.status().browser_url
         assert browser_url is not None
         yield Server(server.address(), browser_url, server)
@@ -83,7 +88,24 @@ def own_server() -> Generator[LocalNeo4j]:
     """A Neo4j of one module or test, which may be killed, stopped and configured anew."""
     if docker_answers():
         pytest.skip("Neo4j would run in Docker, where it has no process here to stop and to start")
-    with scratch_server(HOME, heap_megabytes=512) as server:
+    with _in_memory(heap_megabytes=512) as server:
+        yield server
+
+
+@contextmanager
+def _in_memory(**how: Any) -> Generator[LocalNeo4j]:
+    """A scratch Neo4j whose files are in memory where there is room: each commit waits for a disk.
+
+    Args:
+        how: see `scratch_server`.
+    """
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            free = shutil.disk_usage(_MEMORY).free if os.access(_MEMORY, os.W_OK) else 0
+            if min(free, psutil.virtual_memory().available) > _ROOM_BYTES:
+                folder = _MEMORY / f"recsvc-tests-{os.getuid()}"
+                patch.setattr(_scratch, "held_folder", lambda _, *more: held_folder(folder, *more))
+            server = stack.enter_context(scratch_server(HOME, **how))
         yield server
 
 
