@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from loaders.files import file_lock
 from recsvc import cli
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, until
 
 WITHOUT = """
 import sys
@@ -105,8 +106,8 @@ def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
             env={**os.environ, "RECSVC_HOME": str(tmp_path)},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.communicate(timeout=5)
+        waiting, lock = psutil.Process(process.pid), str(tmp_path / "keys.json.lock")
+        until(lambda: lock in {file.path for file in waiting.open_files()})
         process.send_signal(signal.SIGHUP)
     assert process.communicate(timeout=PATIENCE_SECONDS)[0].startswith("{")
 

@@ -75,6 +75,22 @@ asyncio.run(main())
 """
 
 
+TRAINED = """
+import sys
+from recsvc import cli
+from loaders.catalogue import catalogue
+from recsvc.service.refresh_schemas import RefreshRequest
+
+del sys.argv[0]
+try:
+    cli.main()
+except SystemExit as end:
+    assert not end.code
+print(RefreshRequest(models=("toy",)).models)
+print([query.text for name, query in catalogue().items() if "[toy,a]" in name])
+"""
+
+
 class Copy:
     """The code and its queries in a folder of their own."""
 
@@ -158,15 +174,9 @@ def test_a_model_is_its_file_and_its_name(copy: Copy, model: str, names: str, be
     )
     copy.insert(names, before, '"toy", ')
     tables = str(copy.root.parent / "tables")
-    arguments = ("--data", tables, "--device", "cpu", "--json")
-    assert '"model":"toy"' in copy.run("-m", "recsvc", "train", "toy", *arguments).replace(" ", "")
-    code = (
-        "from loaders.catalogue import catalogue; "
-        "from recsvc.service.refresh_schemas import RefreshRequest; "
-        "print(RefreshRequest(models=('toy',)).models); "
-        "print([query.text for name, query in catalogue().items() if '[toy,a]' in name])"
-    )
-    asked_for, queries = copy.run("-c", code).splitlines()
+    command = ["recsvc", "train", "toy", "--data", tables, "--device", "cpu", "--json"]
+    *trained, asked_for, queries = copy.run("-c", TRAINED, *command).splitlines()
+    assert '"model":"toy"' in "".join(trained).replace(" ", "")
     assert asked_for == "('toy',)"
     assert ("embedding_toy_a" in queries) == (model == "fastrp")
 
