@@ -50,10 +50,12 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "serve.log"
 
 
-@pytest.fixture
-def service(environment: dict[str, str], log: Path) -> Iterator[Service]:
-    """Two processes: whichever is asked, tells."""
-    arguments = ("--workers", "2")
+@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.long)])
+def service(
+    environment: dict[str, str], log: Path, request: pytest.FixtureRequest
+) -> Iterator[Service]:
+    """One process; and two, of which each tells that is asked."""
+    arguments = () if request.param == 1 else ("--workers", "2")
     with running_service(environment, log, *arguments, until="/health/live") as service:
         service.client.timeout = httpx.Timeout(150)
         yield service
