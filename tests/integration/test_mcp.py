@@ -83,8 +83,24 @@ async def refused(client: Client, tool: str, **arguments: Any) -> str:
     return answer.content[0].text  # pyright: ignore
 
 
-async def test_every_sentence_comes_with_terms_that_add_up_to_the_score(served: Served):
+async def assert_what_is_wrong_is_said_and_bounded(client: Client) -> None:
+    assert "404" in await refused(client, "recommend", user_id="nobody")
+    assert "50" in await refused(client, "recommend", user_id="u3", k=51)
+    assert "512" in await refused(client, "recommend", user_id="x" * 513)
+    told = await refused(client, "what_if", user_id="u3", without=["artist:1"])
+    assert "(item|user|category):" in told
+    assert "a key for write" in await refused(
+        client, "record", user_id="u3", item_id="i1", event="interaction"
+    )
+    told = await refused(client, "path_try", name="item_x", cypher="MATCH (n) DELETE n")
+    assert "item_x.cypher" in told
+    odd = "a/b?c#d%2F é\\ \n"
+    assert "404" in await refused(client, "explain", user_id=odd, item_id=odd)
+
+
+async def test_what_an_agent_is_told_adds_up_and_what_is_wrong_is_said(served: Served):
     async with over_stdio(served) as client:
+        await assert_what_is_wrong_is_said_and_bounded(client)
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert set(tools) == READS | WRITES
         hints = {name: tool.annotations for name, tool in tools.items()}
@@ -123,22 +139,6 @@ async def test_every_sentence_comes_with_terms_that_add_up_to_the_score(served: 
         ]
         assert blend["version"] == (served.report.versions or {})["hybrid"]
         assert "embedding_" not in json.dumps([answer, why, told, evidence, near, hits])
-
-
-async def test_what_is_wrong_is_said_and_bounded(served: Served):
-    async with over_stdio(served) as client:
-        assert "404" in await refused(client, "recommend", user_id="nobody")
-        assert "50" in await refused(client, "recommend", user_id="u3", k=51)
-        assert "512" in await refused(client, "recommend", user_id="x" * 513)
-        told = await refused(client, "what_if", user_id="u3", without=["artist:1"])
-        assert "(item|user|category):" in told
-        assert "a key for write" in await refused(
-            client, "record", user_id="u3", item_id="i1", event="interaction"
-        )
-        told = await refused(client, "path_try", name="item_x", cypher="MATCH (n) DELETE n")
-        assert "item_x.cypher" in told
-        odd = "a/b?c#d%2F é\\ \n"
-        assert "404" in await refused(client, "explain", user_id=odd, item_id=odd)
 
 
 async def test_a_key_says_what_an_agent_may_do(served: Served, tmp_path_factory: Any):
