@@ -328,7 +328,7 @@ def _put_parts(books: _Books, given: Mapping[str, Any]) -> list[Row]:
 def _parts(books: _Books, given: Mapping[str, Any]) -> list[Row]:
     version = books.find("hybrid", given["version"]) or {}
     return [
-        {"entry": entry, "number": number, "sha256": sha256}
+        {"entry": entry, "number": number, "sha256": sha256, "header": None}
         for entry, number, sha256 in version.get("parts", ())
     ]
 

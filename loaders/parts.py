@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loaders.catalogue import catalogue
-from loaders.gateway import Gateway
+from loaders.gateway import Gateway, Row
 
 PART_BYTES = 4 * 1024 * 1024
 _WIDEST_VALUE = 8
@@ -112,7 +112,16 @@ def stored_names(gateway: Gateway, version: int) -> list[PartName]:
         Neo4jError: the graph cannot be read.
     """
     rows = gateway.run(catalogue()["serve/snapshot_parts"], version=version)
-    return sorted(PartName(row["entry"], row["number"], row["sha256"]) for row in rows)
+    return [name for name, _ in named_parts(rows)]
+
+
+def named_parts(rows: Iterable[Row]) -> list[tuple[PartName, Part | None]]:
+    """The parts of `serve/snapshot_parts` in order; those that came along, which are headers."""
+    named: list[tuple[PartName, Part | None]] = []
+    for row in sorted(rows, key=lambda row: (row["entry"], row["number"])):
+        name, header = PartName(row["entry"], row["number"], row["sha256"]), row["header"]
+        named.append((name, Part(name.entry, name.number, header) if header else None))
+    return named
 
 
 def stored_part(gateway: Gateway, version: int, name: PartName) -> Part | None:
@@ -134,8 +143,9 @@ def stored_parts(gateway: Gateway, version: int) -> Iterator[Part]:
     Raises:
         Neo4jError: the graph cannot be read.
     """
-    for name in stored_names(gateway, version):
-        part = stored_part(gateway, version, name)
+    rows = gateway.run(catalogue()["serve/snapshot_parts"], version=version)
+    for name, header in named_parts(rows):
+        part = header or stored_part(gateway, version, name)
         if part is None:
             return
         yield part

@@ -6,7 +6,7 @@ from typing import Any
 
 from loaders.catalogue import catalogue
 from loaders.gateway import Gateway, Row
-from loaders.parts import Part, PartName
+from loaders.parts import Part, named_parts
 from loaders.stored_json import json_object
 from recsvc.errors import SnapshotError
 from recsvc.graph.json_values import is_time, json_value
@@ -58,7 +58,10 @@ class VersionStore(Transport):
         if not rows:
             raise SnapshotError(f"hybrid {version} has no stored arrays: run `recsvc refresh`")
         query = catalogue()["serve/snapshot_part"]
-        for name in sorted(PartName(row["entry"], row["number"], row["sha256"]) for row in rows):
+        for name, header in named_parts(rows):
+            if header is not None:
+                yield header
+                continue
             stored = await self._run(
                 query, version=version, entry=name.entry, number=name.number, sha256=name.sha256
             )

@@ -1,7 +1,9 @@
-"""Parts that are written together."""
+"""Parts that are written and read together."""
 
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from loaders import parts
 from loaders.catalogue import Query
 from loaders.gateway import Row
-from loaders.parts import Part, in_portions
+from loaders.parts import Part, array_parts, in_portions, stored_parts
 from loaders.writeback import write_snapshot
 
 
@@ -52,3 +54,25 @@ def test_a_small_snapshot_is_one_statement_and_a_large_one_several() -> None:
         assert first[0] == "writeback/clear_parts"
         assert written == [(name, number) for number in portions]
         assert told[-1] == len(content)
+
+
+def test_headers_come_with_the_names_and_are_not_asked_for() -> None:
+    arrays = {"a.npy": np.arange(6.0), "b.npy": np.zeros((0, 3))}
+    whole = [part for entry, array in arrays.items() for part in array_parts(entry, array)]
+    headers = [part for part in whole if part.number == 0]
+    whole.append(Part("ids", 0, b"[]"))
+    asked: list[str] = []
+
+    class Stored:
+        def run(self, query: Query, **given: Any) -> list[Row]:
+            if query.name == "serve/snapshot_parts":
+                return [
+                    asdict(part.name) | {"header": part.content if part in headers else None}
+                    for part in reversed(whole)
+                ]
+            asked.append(given["entry"])
+            (content,) = [p.content for p in whole if p.name.sha256 == given["sha256"]]
+            return [{"content": content}]
+
+    assert list(stored_parts(Stored(), 1)) == whole  # pyright: ignore[reportArgumentType]
+    assert asked == ["a.npy", "ids"]
