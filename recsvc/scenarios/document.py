@@ -1,6 +1,6 @@
 """The document of a scenario: what an operator writes, checked."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
@@ -11,6 +11,7 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from loaders.limits import MAX_ANSWERS, MAX_ID_CHARACTERS, MAX_KIND_CHARACTERS
 
@@ -23,6 +24,8 @@ MAX_EXPLORED = 100
 MAX_RAISE = 1_000.0
 """Largest amount of a boost, a bury or of freshness, in the units of a score."""
 
+_WRONG = "scenario"
+"""The type of what pydantic is told: with one of our own it puts nothing before the message."""
 _OPERATORS = ("equals", "in_", "range", "exists", "newer_than_days")
 
 
@@ -34,7 +37,7 @@ def moment(value: object) -> object:
     """A time as text with its zone (ISO 8601) as a time; anything else as it came.
 
     Raises:
-        ValueError: it is text and no such time.
+        PydanticCustomError: it is text and no such time.
     """
     if not isinstance(value, str):
         return value
@@ -43,8 +46,21 @@ def moment(value: object) -> object:
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise ValueError("expected a time with its zone, such as 2026-12-01T00:00:00+01:00")
+        raise PydanticCustomError(
+            _WRONG, "expected a time with its zone, such as 2026-12-01T00:00:00+01:00"
+        )
     return at
+
+
+def text_time(value: object) -> datetime | None:
+    """A text as a time in UTC, where it is one of a year that Neo4j can be asked about."""
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if at is None:
+            return None
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 Text = Annotated[str, StringConstraints(max_length=MAX_ID_CHARACTERS)]
@@ -75,12 +91,25 @@ class Range(_Part):
     @model_validator(mode="after")
     def _has_an_end(self) -> Self:
         if self.min is None and self.max is None:
-            raise ValueError("expected min, max or both")
+            raise PydanticCustomError(_WRONG, "expected min, max or both")
         if isinstance(self.min, str) != isinstance(self.max, str) and None not in (
             self.min,
             self.max,
         ):
-            raise ValueError("expected min and max to be two numbers, or two texts")
+            raise PydanticCustomError(
+                _WRONG, "expected min and max to be two numbers, or two texts"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        ends: list[Any] = [text_time(end) or end for end in (self.min, self.max)]
+        if type(ends[0]) is type(ends[1]) and ends[0] > ends[1]:
+            raise PydanticCustomError(
+                _WRONG,
+                "expected min at or below max: nothing lies between {low} and {high}",
+                {"low": self.min, "high": self.max},
+            )
         return self
 
 
@@ -110,11 +139,12 @@ class Condition(_Part):
     def _asks_one_thing(self) -> Self:
         operators = [name for name in _OPERATORS if getattr(self, name) is not None]
         if (self.property is None) == (self.category is None):
-            raise ValueError("expected property or category")
+            raise PydanticCustomError(_WRONG, "expected property or category")
         if len(operators) != (self.category is None):
-            raise ValueError(
+            raise PydanticCustomError(
+                _WRONG,
                 "expected one of equals, in, range, exists, newer_than_days with a property, and "
-                "none with a category"
+                "none with a category",
             )
         return self
 
@@ -149,9 +179,9 @@ class _Timed(_Part):
     def _begins_before_it_ends(self) -> Self:
         for moment in (self.from_, self.until):
             if moment is not None and not 1 < moment.year < 9999:  # else UTC may have no such year
-                raise ValueError("expected from and until in the years 2 to 9998")
+                raise PydanticCustomError(_WRONG, "expected from and until in the years 2 to 9998")
         if self.from_ is not None and self.until is not None and self.from_ >= self.until:
-            raise ValueError("expected from before until")
+            raise PydanticCustomError(_WRONG, "expected from before until")
         return self
 
     def counts_at(self, now: datetime) -> bool:
@@ -193,7 +223,7 @@ class Same(_Part):
     @model_validator(mode="after")
     def _names_one(self) -> Self:
         if (self.property is None) == (self.category_kind is None):
-            raise ValueError("expected property or category_kind")
+            raise PydanticCustomError(_WRONG, "expected property or category_kind")
         return self
 
 
@@ -210,7 +240,7 @@ class AtMost(_Timed):
     @model_validator(mode="after")
     def _counts_something(self) -> Self:
         if (self.same is None) == (self.where is None):
-            raise ValueError("expected same or where")
+            raise PydanticCustomError(_WRONG, "expected same or where")
         return self
 
 
@@ -225,7 +255,11 @@ class AtLeast(_Timed):
     @model_validator(mode="after")
     def _has_room(self) -> Self:
         if self.count > self.within:
-            raise ValueError(f"count is {self.count}, expected at most within, {self.within}")
+            raise PydanticCustomError(
+                _WRONG,
+                "count is {count}, expected at most within, {within}",
+                {"count": self.count, "within": self.within},
+            )
         return self
 
 
@@ -242,7 +276,20 @@ class AtLeastShare(_Timed):
     within: Count
 
 
-Rule = Annotated[Pin | Boost | Bury | AtMost | AtLeast | AtLeastShare, Field(discriminator="kind")]
+_KINDS = ("pin", "boost", "bury", "at_most", "at_least", "at_least_share")
+
+
+def _of_a_kind(value: object) -> object:
+    if isinstance(value, dict) and cast(dict[str, object], value).get("kind") not in _KINDS:
+        raise PydanticCustomError(_WRONG, f"expected a kind, one of {', '.join(_KINDS)}")
+    return cast(object, value)
+
+
+Rule = Annotated[
+    Pin | Boost | Bury | AtMost | AtLeast | AtLeastShare,
+    Field(discriminator="kind"),
+    BeforeValidator(_of_a_kind),
+]
 
 
 class Freshness(_Part):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from recsvc.scenarios.document import (
     Pin,
     Same,
     Scenario,
+    text_time,
 )
 
 _DAY_SECONDS = 86_400.0
@@ -257,20 +258,9 @@ def _asked(condition: Condition) -> dict[str, Any]:
     elif condition.range is not None:
         low, high = condition.range.min, condition.range.max
         asked |= {"op": "range", "low": low, "high": high}
-        asked |= {"low_at": _time(low), "high_at": _time(high)}
+        asked |= {"low_at": text_time(low), "high_at": text_time(high)}
     elif condition.newer_than_days is None:
         values = [condition.equals] if condition.in_ is None else condition.in_
-        times = [at for at in map(_time, values) if at is not None]
+        times = [at for at in map(text_time, values) if at is not None]
         asked |= {"op": "in", "values": [*values, *times]}
     return asked
-
-
-def _time(value: object) -> datetime | None:
-    """A text as a time in UTC, where it is one of a year that Neo4j can be asked about."""
-    try:
-        at = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if at is None:
-            return None
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

@@ -70,9 +70,12 @@ async def delete_experiment(name: ExperimentName, engine: EngineDep) -> Response
     response_model=StoredExperimentDocument,
     responses=described(404, 409, 413, 422, 503),
 )
-async def stop_experiment(name: ExperimentName, body: StopIn, engine: EngineDep) -> Response:
+async def stop_experiment(
+    name: ExperimentName, engine: EngineDep, body: StopIn | None = None
+) -> Response:
     """Stop an experiment; everybody gets the promoted variant from then on, where one is named."""
-    return json_response(told(await engine.experiments.end(name, body.promote, body.revision)))
+    ending = body or StopIn()
+    return json_response(told(await engine.experiments.end(name, ending.promote, ending.revision)))
 
 
 @router.get(

@@ -37,6 +37,13 @@ async def test_an_experiment_is_put_read_stopped_and_deleted(
     assert [each.name for each in listed.experiments] == ["blend"]
 
 
+async def test_the_body_of_a_stop_may_be_left_out(
+    client: httpx.AsyncClient, fake: FakeEngine
+) -> None:
+    answer = await client.post("/v1/experiments/blend/stop")
+    assert (answer.status_code, fake.calls) == (200, [("end", "blend", None)])
+
+
 async def test_results_are_what_the_openapi_document_says(
     client: httpx.AsyncClient, fake: FakeEngine
 ) -> None:
