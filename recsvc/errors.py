@@ -5,11 +5,11 @@
     ├── ApiKeyError           the API keys cannot be read, or not be changed like that
     ├── TokenError            a token of an OIDC issuer is not to be trusted
     ├── IssuerAwayError       the OIDC issuer cannot say whether a token is
+    ├── PersonLinkError       a link of a person opens nothing, or nothing any more
     ├── BusyError             too much is asked for at the same time
     ├── TooMuchError          one request asks for more than can be answered in time
     ├── NotFoundError         a user, item, model or version does not exist
     ├── RecommendationIdError  an id names no answer of this service, or none with that item
-    ├── StreamError           Kafka does not answer, or cannot do what is asked of it
     ├── BackupError           a backup cannot be made or put back
     ├── ProofError            what an answer states as its proof cannot be one
     ├── TrainingError         a model cannot be fitted on this data, or its loss went wrong
@@ -78,6 +78,10 @@ class IssuerAwayError(RecsvcError):
     """The keys of an OIDC issuer cannot be fetched."""
 
 
+class PersonLinkError(RecsvcError):
+    """A link of a person opens nothing, or nothing any more."""
+
+
 class BusyError(RecsvcError):
     """Too much is asked for at the same time."""
 
@@ -100,10 +104,6 @@ class RecommendationIdError(RecsvcError):
     def __init__(self, message: str, field: str = "recommendation_id") -> None:
         super().__init__(message)
         self.field = field
-
-
-class StreamError(RecsvcError):
-    """Kafka does not answer, or cannot do what is asked of it."""
 
 
 class BackupError(RecsvcError):

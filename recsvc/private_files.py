@@ -13,8 +13,8 @@ from typing import Final
 PRIVATE: Final = 0o077
 """The bits that neither a group nor anybody else has."""
 _WRITTEN: Final = (
-    "analyst", "bookmarks*", "datasets", "keys.json*", "recommendation_ids*", "refresh-*",
-    "refreshes", "rejects", "report.html", "revisions*", "snapshots",
+    "analyst", "bookmarks*", "datasets", "keys.json*", "person_links", "recommendation_ids*",
+    "refresh-*", "refreshes", "rejects", "report.html", "revisions*", "snapshots",
 )  # fmt: skip
 """What recsvc writes below `RECSVC_HOME`. Not `neo4j`: that folder is private itself, and what is
 in it may belong to a container's user."""

@@ -37,6 +37,7 @@ from recsvc.commands.connecting import (
     with_engine,
 )
 from recsvc.errors import FOLDER_ERRNOS, ProofError, SettingsError
+from recsvc.person_links import PersonLinks
 from recsvc.recommend.engine import Engine
 from recsvc.recommend.home import home_document
 from recsvc.recommend.item_recourse import ItemRecourse, item_recourse_document
@@ -408,6 +409,7 @@ def _service() -> "FastAPI":
         kit=kit(settings.events, mapped_graph(settings)),
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
+        links=PersonLinks(settings.home),
     )
 
 

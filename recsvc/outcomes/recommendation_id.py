@@ -215,7 +215,7 @@ def kept_secret(path: Path) -> bytes:
     if len(secret) < MIN_SECRET_BYTES:
         raise SettingsError(
             f"{path} holds {len(secret)} bytes, expected at least {MIN_SECRET_BYTES}: remove it, "
-            "and another is made; outcomes of answers made before are refused then"
+            "and another is made; what was signed with it before is refused then"
         )
     return secret
 

@@ -326,6 +326,10 @@ class Engine:
         """
         return await self._graph.change(change)
 
+    async def drop_preference(self, user_id: str, category_id: str) -> bool:
+        """See `recsvc.recommend.graph_writer.GraphWriter.drop_preference`."""
+        return await self._graph.drop_preference(user_id, category_id)
+
     async def verify(self, proof: Proof, items: Sequence[RankedItem]) -> Verified:
         """See `recsvc.recommend.proof.verify`."""
         return verify(await self._serving.compared(proof.version), proof, items)

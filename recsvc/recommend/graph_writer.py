@@ -158,6 +158,20 @@ class GraphWriter:
         rows = 1 + len(change.links or ()) if isinstance(change, PutNode) else 1
         return await self._changes.submit(change, rows=rows)
 
+    async def drop_preference(self, user_id: str, category_id: str) -> bool:
+        """End that a user prefers a category; it is committed when this returns.
+
+        Returns:
+            Whether they did.
+
+        Raises:
+            Neo4jError: it could not be committed in time.
+        """
+        ids = {"user_id": user_id, "category_id": category_id}
+        with self._noted({user_id}):
+            (rows,) = await self._store.write([("write/drop_preference", ids)])
+        return bool(rows)
+
     async def _commit_events(self, requests: Sequence[_NewEvents]) -> list[int]:
         rows = [row for request in requests for row in request.rows]
         outcomes = [row for request in requests for row in request.outcomes]

@@ -18,6 +18,8 @@ from loaders.gateway import Neo4jGateway
 from recsvc.content.kept_vectors import forget_content
 from recsvc.errors import DeletionPendingError
 from recsvc.evidence import EvidenceKind
+from recsvc.person_links import FOLDER as PERSON_LINKS
+from recsvc.person_links import PersonLinks
 from recsvc.refresh.fine_tuning_state import forget_node
 from recsvc.refresh.sampled_lists import forget
 from recsvc.refresh.trial_basis import forget_basis
@@ -109,6 +111,11 @@ def _content(home: Path, kind: EvidenceKind, node_id: str) -> None:
     forget_content(home, kind, node_id)
 
 
+def _person_links(home: Path, kind: EvidenceKind, node_id: str) -> None:
+    if kind == "user":
+        PersonLinks(home).forget(node_id)
+
+
 PLACES: Final = (
     Place("refreshes/*/lists.json", forget),
     Place("refreshes/*/state.npz, refreshes/* of unfinished runs", forget_node),
@@ -118,6 +125,7 @@ PLACES: Final = (
     Place("neo4j/import", _half_imported),
     Place(", ".join(_OLD_PAGES), _old_pages),
     Place(f"{ANALYST}/neo4j", _analyst_copy),
+    Place(f"{PERSON_LINKS}/*", _person_links),
 )
 """All of them, but `snapshots/`: those that serve go on with the new arrays before they remove the
 old ones (`recsvc.recommend.active_snapshot`, `recsvc.snapshot.deletion.forget_on_disk`)."""

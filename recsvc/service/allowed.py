@@ -1,10 +1,10 @@
-"""Who may ask for what: keys, pages of other sites, and how much in a minute."""
+"""Who may ask for what: keys, links, pages of other sites, and how much in a minute."""
 
 import math
 import re
 import time
 from collections.abc import Collection
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from limits import RateLimitItemPerMinute
@@ -14,13 +14,19 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recsvc.errors import IssuerAwayError, TokenError
+from recsvc.errors import IssuerAwayError, PersonLinkError, TokenError
+from recsvc.person_links import Person, PersonLinks, is_person_link
 from recsvc.service.callers import Caller, Callers
 from recsvc.service.keys import Scope as KeyScope
 from recsvc.service.problems import problem, unavailable
 
 KEY_HEADER: Final = "X-API-Key"
+PERSON: Final = "person"
+"""What is needed where a request is about whoever has the link that it comes with."""
+_ME = "/v1/me"
+"""Where that is, and below it."""
 _CALLER = "recsvc.caller"
+_PERSON = "recsvc.person"
 _INSUFFICIENT = 'Bearer error="insufficient_scope"'
 _ADMIN = ("/v1/models", "/v1/refreshes", "/v1/experiments")
 _QUESTIONS = frozenset({"/v1/recommendations", "/v1/recommendations/batch"})
@@ -30,12 +36,18 @@ _TRIES = re.compile(r"/v1/scenarios/[^/]+/try")
 _CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def needed_scope(method: str, path: str) -> KeyScope | None:
-    """What a key has to be for, or None where none is needed: pages, documentation, health."""
+Needed = KeyScope | Literal["person"]
+"""What a key has to be for; `person` where it has to be the link of a person."""
+
+
+def needed_scope(method: str, path: str) -> Needed | None:
+    """What is needed for a request, or None where nothing is: pages, documentation, health."""
     if path in {"/metrics", "/mcp"}:
         return KeyScope.READ
     if not path.startswith("/v1/"):
         return None
+    if path == _ME or path.startswith(f"{_ME}/"):
+        return PERSON
     if any(path == each or path.startswith(f"{each}/") for each in _ADMIN):
         return KeyScope.ADMIN
     question = path in _QUESTIONS or _TRIES.fullmatch(path) is not None
@@ -56,6 +68,11 @@ def caller_of(scope: Scope) -> Caller | None:
     return scope.get(_CALLER)
 
 
+def person_of(scope: Scope) -> Person:
+    """Who came with a link, where `person` is needed."""
+    return scope[_PERSON]
+
+
 class Allowed:
     """Middleware: refuses what callers may not, what another site has a browser send, and too much.
 
@@ -65,6 +82,7 @@ class Allowed:
         requests_per_minute: most of one caller, or of all together where none is needed; None: no
             limit.
         origins: of other sites whose pages may ask as this service's own may.
+        links: the links of persons; without them none opens anything.
     """
 
     def __init__(
@@ -73,9 +91,11 @@ class Allowed:
         callers: Callers,
         requests_per_minute: int | None,
         origins: Collection[str] = (),
+        links: PersonLinks | None = None,
     ) -> None:
         self._app = app
         self._callers = callers
+        self._links = links
         self._origins = frozenset(origins)
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self._most = requests_per_minute
@@ -91,7 +111,7 @@ class Allowed:
             refused, send = await self._counted(scope, send, self._most)
         await (refused or self._app)(scope, receive, send)
 
-    async def _refused(self, scope: Scope, wanted: KeyScope) -> Response | None:
+    async def _refused(self, scope: Scope, wanted: Needed) -> Response | None:
         headers = Headers(scope=scope)
         own_page = headers.get("origin") in self._origins
         if scope["method"] not in _CHANGES_NOTHING and not own_page and _from_another_site(headers):
@@ -100,6 +120,27 @@ class Allowed:
                 "a page of another site had a browser send this: only pages of this service may",
             )  # fmt: skip
         shown = shown_key(headers)
+        if wanted == PERSON:
+            return self._not_opened(scope, shown)
+        if is_person_link(shown):
+            return problem(scope, 403, f"this link opens {_ME} and what is below it, nothing else")
+        return await self._not_known(scope, shown, wanted)
+
+    def _not_opened(self, scope: Scope, shown: str) -> Response | None:
+        """What refuses a request that no link opens."""
+        if self._links is None or not is_person_link(shown):
+            return _unauthorized(
+                scope, "expected the link of a person in the header Authorization (Bearer …): "
+                "`recsvc person-link USER` makes one",
+            )  # fmt: skip
+        try:
+            scope[_PERSON] = self._links.read(shown)
+        except PersonLinkError as error:
+            return _unauthorized(scope, str(error))
+        return None
+
+    async def _not_known(self, scope: Scope, shown: str, wanted: KeyScope) -> Response | None:
+        """What refuses a request that no key and no token covers."""
         try:
             caller = await self._callers.find(shown) if shown else None
         except TokenError as error:
@@ -113,7 +154,7 @@ class Allowed:
 
     async def _counted(self, scope: Scope, send: Send, most: int) -> tuple[Response | None, Send]:
         """What refuses a request that is one too many, and a way back that tells what is left."""
-        limit, caller = RateLimitItemPerMinute(most), _counted_as(caller_of(scope))
+        limit, caller = RateLimitItemPerMinute(most), _counted_as(scope)
         in_time = await self._limiter.hit(limit, caller)
         again, left = await self._limiter.get_window_stats(limit, caller)
         seconds = max(1, math.ceil(again - time.time()))
@@ -142,8 +183,11 @@ def shown_key(headers: Headers) -> str:
     return bearer.strip() if method.lower() == "bearer" else headers.get(KEY_HEADER, "")
 
 
-def _counted_as(caller: Caller | None) -> str:
+def _counted_as(scope: Scope) -> str:
     """Under what requests are counted: no name of a key has a colon."""
+    if _PERSON in scope:
+        return f"person:{person_of(scope).user_id}"
+    caller = caller_of(scope)
     if caller is None:
         return ""
     return f"token:{caller.name}" if caller.by_token else caller.name
@@ -152,6 +196,10 @@ def _counted_as(caller: Caller | None) -> str:
 def _unknown(scope: Scope, shown: str) -> Response:
     came = "that key is none of this service's" if shown else "no key came"
     detail = f"{came}: expected one in the header Authorization (Bearer …) or {KEY_HEADER}"
+    return _unauthorized(scope, detail)
+
+
+def _unauthorized(scope: Scope, detail: str) -> Response:
     return problem(scope, 401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 

@@ -30,8 +30,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from loaders.limits import MAX_BODY_BYTES, MAX_CONTAINERS, MAX_VALUES
 from recsvc.analyst.kit import PATH as KIT_PATH
 from recsvc.analyst.kit import KitFile
+from recsvc.person_links import PersonLinks
 from recsvc.recommend.engine import Engine
-from recsvc.service.allowed import KEY_HEADER, Allowed, needed_scope
+from recsvc.service.allowed import KEY_HEADER, PERSON, Allowed, needed_scope
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.callers import Callers
 from recsvc.service.hosts import KnownHosts
@@ -57,6 +58,7 @@ from recsvc.service.routes import (
     follows,
     health,
     home,
+    me,
     models,
     nodes,
     outcomes,
@@ -95,6 +97,7 @@ _TAGS = [
     {"name": "recommendations", "description": "Lists of items, and why each is on its list."},
     {"name": "similar", "description": "Neighbours of items and of users."},
     {"name": "search", "description": "What is in the graph, and what is known of a user."},
+    {"name": "me", "description": "What whoever has a link sees and takes back."},
     {"name": "events", "description": "What users do."},
     {"name": "outcomes", "description": "What followed answers."},
     {"name": "graph", "description": "Users, items, categories, and who follows whom."},
@@ -124,6 +127,7 @@ def create_app(
     kit: Mapping[str, KitFile] | None = None,
     allowed_hosts: Sequence[str] = ("*",),
     cors_origins: Sequence[str] = (),
+    links: PersonLinks | None = None,
 ) -> FastAPI:
     """The service on top of an engine, which it starts and stops.
 
@@ -140,6 +144,7 @@ def create_app(
         allowed_hosts: names it may be asked by, see `KnownHosts`; the service of a command takes
             those of the settings.
         cors_origins: of other sites, whose pages may ask too, such as `https://shop.example`.
+        links: of persons; without them none opens anything.
     """
     if not structlog.is_configured():
         configure_logging()
@@ -174,6 +179,7 @@ def create_app(
                 callers=callers,
                 requests_per_minute=requests_per_minute,
                 origins=cors_origins,
+                links=links,
             ),
             Middleware(BodyLimit),
             Middleware(ReadableQuery),
@@ -206,7 +212,7 @@ def _routes() -> list[BaseRoute]:
     """Those of all modules, made once in a process, and before the first request wants one."""
     routed = (
         recommendations, search, similar, events, outcomes, experiments, exposure, audience, nodes,
-        follows, models, runs, scenarios, home, export, recourse,
+        follows, models, runs, scenarios, home, export, recourse, me,
     )  # fmt: skip
     router = APIRouter(dependencies=_OF_ALL, generate_unique_id_function=_operation_id)
     for module in routed:
@@ -256,7 +262,8 @@ class _Service(FastAPI):
                 operation["security"] = []
                 if scope is not None:
                     operation["x-key-scope"] = scope
-                    operation["security"] = [*without_key, *({name: []} for name in _SCHEMES)]
+                    optional = [] if scope == PERSON else without_key
+                    operation["security"] = [*optional, *({name: []} for name in _SCHEMES)]
                 for status, answer in operation["responses"].items():
                     if int(status) >= 400:
                         (schema,) = answer["content"].values()

@@ -1,7 +1,7 @@
 """Every error as a problem document (RFC 9457).
 
     no Host, or two; not HTTP                         400
-    no key, or none of this service                   401
+    no key or link, or none of this service           401
     a key that is not for this, another site's page   403
     invalid request, body that cannot be read         422, with the fields at fault
     TooMuchError, RecommendationIdError               422
@@ -151,10 +151,7 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
 def _field_error(error: Mapping[str, Any]) -> dict[str, Any]:
     """One error without what came: that may be anything, a secret too."""
     location = [part if isinstance(part, int) else _writable(part) for part in error["loc"]]
-    said = error["msg"]
-    if error.get("type") == "json_invalid":  # the location is that of the character
-        said = f"expected JSON, which this is not from here on: {error['ctx']['error']}"
-    return {"location": location, "detail": _writable(said)}
+    return {"location": location, "detail": _writable(error["msg"])}
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

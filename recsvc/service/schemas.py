@@ -195,7 +195,7 @@ class RecommendationOptions(Document):
             explain=self.explain,
             diversity=self.diversity,
             exclude=tuple(self.exclude),
-            without=tuple(_evidence_key(name) for name in self.without),
+            without=tuple(evidence_key(name) for name in self.without),
             signal=self.signal,
             version=self.version,
             scenario=self.scenario,
@@ -205,7 +205,8 @@ class RecommendationOptions(Document):
         )
 
 
-def _evidence_key(name: str) -> EvidenceKey:
+def evidence_key(name: str) -> EvidenceKey:
+    """The piece of evidence that an `EvidenceName` names."""
     kind, _, node_id = name.partition(":")
     return cast(EvidenceKind, kind), node_id
 

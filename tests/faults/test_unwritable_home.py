@@ -22,6 +22,7 @@ WRITING = {
     "refresh": ["refresh", "--model", "fastrp"],
     "delete-user": ["delete-user", "u239"],
     "keys create": ["keys", "create", "shop"],
+    "person-link": ["person-link", "u1"],
     "analyst install": ["analyst", "install"],
 }
 """What has to write into RECSVC_HOME, and ends with one line."""
@@ -50,7 +51,6 @@ NOT_RUN = {
     "serve": "a test of its own",
     "links": "fits on tables or the graph as train, and writes nothing",
     "mcp": "answers as serve does",
-    "consume": "wants a Kafka; of RECSVC_HOME it writes what delete-user does",
     "recourse": "reads the graph alone, as recommend",
     "export-user": "reads the graph alone, as recommend",
     "backup": "dumps a local Neo4j, which cannot be there: as db up",

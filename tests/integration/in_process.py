@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import httpx
 import pytest
 
 from recsvc.graph.store import Store
+from recsvc.person_links import PersonLinks
 from recsvc.recommend.engine import Engine
+from recsvc.refresh.places import forget_here
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from recsvc.settings import OutcomeSettings, load_settings
@@ -20,9 +23,11 @@ CLEAN = "MATCH (n:Outcome|Scenario|Experiment) DETACH DELETE n"
 
 
 @asynccontextmanager
-async def client_of(engine: Engine, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(
+    engine: Engine, folder: Path, links: PersonLinks | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the service with an engine, whose keys and runs are in a folder."""
-    app = create_app(engine, refreshes=Refreshes(folder), keys=key_ring(folder))
+    app = create_app(engine, refreshes=Refreshes(folder), keys=key_ring(folder), links=links)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -49,6 +54,7 @@ async def serving(
     *,
     uri: str | None = None,
     seconds: float = 30.0,
+    links: PersonLinks | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, CountingStore, Engine]]:
     """The service; `uri` leads to its Neo4j another way, which is given some seconds."""
     address = served.address if uri is None else replace(served.address, uri=uri)
@@ -56,8 +62,9 @@ async def serving(
     engine = Engine(
         store, snapshot_folder=folder / "snapshots", events=load_settings().events,
         max_evidence=1000, outcomes=OutcomeSettings(fatigue=fatigue),
+        forget_elsewhere=partial(forget_here, folder),
     )  # fmt: skip
-    async with client_of(engine, folder) as client:
+    async with client_of(engine, folder, links) as client:
         yield client, store, engine
 
 

@@ -20,7 +20,6 @@ from tests.conftest import QUICK, Served
 pytestmark = pytest.mark.neo4j
 
 REFRESH_OPTIONS = QUICK
-USERS = [f"u{number}" for number in range(0, 60, 6)]
 
 SET = Query(
     "tests/available", "", "write", {"item_id": "", "available": ""}, {},
@@ -84,21 +83,20 @@ def _asked(
     return asyncio.run(run())
 
 
-def test_one_round_trip_before_scoring_and_one_after(served):
-    wanted = [(explain, user) for explain in ("none", "summary", "full") for user in USERS]
-
+@pytest.mark.parametrize("explain", ["none", "summary", "full"])
+def test_one_round_trip_before_scoring_and_one_after(served, explain):
     async def ask(engine: Engine, store: RecordedStore) -> list[Answer]:
+        query = RecommendationQuery(k=5, explain=explain)
         answers = []
-        for explain, user in wanted:
+        for user in range(0, 60, 6):
             store.notes.clear()
             served.gateway.run(TOUCH)
-            query = RecommendationQuery(k=5, explain=explain)
-            answers.append(await engine.recommend(user, query))
+            answers.append(await engine.recommend(f"u{user}", query))
             assert store.notes[:2] == ["begin serve/user_evidence", "end serve/user_evidence"]
-            assert store.round_trips() == 2, (explain, store.notes)
+            assert store.round_trips() == 2, store.notes
         return answers
 
-    for (explain, _), answer in zip(wanted, _asked(served, ask), strict=True):
+    for answer in _asked(served, ask):
         assert len(answer.items) == 5
         explanations = [item.explanation for item in answer.items]
         if explain == "full":

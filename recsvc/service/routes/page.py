@@ -1,4 +1,4 @@
-"""The page at `/`: files as they are, which ask this service and no other host for anything."""
+"""The pages at `/` and `/person`: files as they are, which ask this service and no other host."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from starlette.responses import Response
 router = APIRouter(include_in_schema=False)
 
 _INDEX: Final = "index.html"
+_OF_A_PERSON: Final = "person.html"
 _TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _SECURITY: Final = {
     "Content-Security-Policy": (
@@ -53,10 +54,16 @@ async def index(request: Request) -> Response:
     return _answer(request, _FILES[_INDEX])
 
 
+@router.get("/person")
+async def person(request: Request) -> Response:
+    """The page of a person, which reads their link from its fragment: that is sent nowhere."""
+    return _answer(request, _FILES[_OF_A_PERSON])
+
+
 @router.get("/page/{name}")
 async def part(request: Request, name: str) -> Response:
-    """A part of the page."""
-    if name not in _FILES or name == _INDEX:
+    """A part of a page."""
+    if name not in _FILES or name.endswith(".html"):
         raise HTTPException(404)
     return _answer(request, _FILES[name])
 

@@ -11,7 +11,18 @@ import { ago, count, keyOf, moment, nameOf, weight } from './format.js';
 
 const ROW = 44;
 const BEYOND = 8;
-const WHAT = { item: 'item', user: 'person they follow', category: 'category they prefer' };
+
+/**
+ * How a list of evidence speaks, and what the button of a piece does.
+ * @typedef {{head: string, kinds: Object<string, string>, button: (name: string) => string,
+ *   title: string, back?: string}} Words `back` where the button of a piece that is away puts it back.
+ */
+
+/** @type {Words} */
+const OF_THEM = {
+  head: 'What they did', kinds: { item: 'item', user: 'person they follow', category: 'category they prefer' },
+  button: (name) => `Without ${name}`, title: 'Take it away', back: 'Put it back',
+};
 
 /** @type {Object<string, (a: Piece, b: Piece) => number>} */
 const ORDERS = {
@@ -30,9 +41,10 @@ const latest = (piece) => Math.max(0, ...piece.interactions.map(({ at }) => (at 
  * The list, with what filters and sorts it.
  * @param {Piece[]} pieces
  * @param {(key: string) => void} toggle takes a piece away, or puts it back.
+ * @param {Words} [words]
  * @returns {{element: HTMLElement, without: (keys: string[]) => void}}
  */
-export function evidenceList(pieces, toggle) {
+export function evidenceList(pieces, toggle, words = OF_THEM) {
   /** @type {Set<string>} */
   let gone = new Set();
   let shown = pieces;
@@ -103,11 +115,11 @@ export function evidenceList(pieces, toggle) {
     const away = gone.has(key);
     const row = h('li', { class: `piece ${piece.kind}`, 'aria-setsize': shown.length, 'aria-posinset': index + 1 },
       h('i', { class: 'kind', 'aria-hidden': 'true' }),
-      h('span', { class: 'name' }, h('b', { title: nameOf(piece) }, nameOf(piece)), h('small', {}, aboutOf(piece))),
+      h('span', { class: 'name' }, h('b', { title: nameOf(piece) }, nameOf(piece)), h('small', {}, aboutOf(piece, words.kinds))),
       piece.weight !== null && h('span', { class: 'weight', title: 'How much it counts' }, weight(piece.weight)),
       h('button', {
-        type: 'button', class: 'take', 'aria-pressed': String(away), 'aria-label': `Without ${nameOf(piece)}`,
-        title: away ? 'Put it back' : 'Take it away', onclick: () => toggle(key),
+        type: 'button', class: 'take', 'aria-pressed': words.back ? String(away) : null, 'aria-label': words.button(nameOf(piece)),
+        title: away ? words.back : words.title, onclick: () => toggle(key),
       }));
     row.style.top = `${index * ROW}px`;
     row.classList.toggle('away', away);
@@ -117,7 +129,7 @@ export function evidenceList(pieces, toggle) {
   const element = h('div', { class: 'evidence-list' },
     pieces.length > 8 && h('div', { class: 'controls' }, filter, sort),
     pieces.some((piece) => piece.weight !== null) && h('p', { class: 'columns-head', 'aria-hidden': 'true' },
-      h('span', {}, 'What they did'), h('span', {}, 'Counts')),
+      h('span', {}, words.head), h('span', {}, 'Counts')),
     box, none);
   new ResizeObserver(draw).observe(box);
   arrange();
@@ -130,15 +142,15 @@ export function evidenceList(pieces, toggle) {
         row.classList.toggle('away', away);
         const button = /** @type {HTMLElement} */ (row.querySelector('button'));
         button.setAttribute('aria-pressed', String(away));
-        button.title = away ? 'Put it back' : 'Take it away';
+        button.title = (away ? words.back : words.title) ?? '';
       });
     },
   };
 }
 
-/** @param {Piece} piece */
-function aboutOf(piece) {
-  if (!piece.interactions.length) return [WHAT[/** @type {'item'} */ (piece.kind)]];
+/** @param {Piece} piece @param {Object<string, string>} kinds */
+function aboutOf(piece, kinds) {
+  if (!piece.interactions.length) return [kinds[piece.kind]];
   const [newest, ...others] = piece.interactions;
   const parts = [`${newest.event} ${count(newest.weight)}`];
   if (others.length) parts.push(`${others.length} more`);

@@ -42,7 +42,7 @@ export function listOfItems(answer, before) {
   const certain = !degraded.length && !before?.degraded.length;
   const old = before && certain ? new Map(before.items.map(({ item_id: id, rank }) => [id, rank])) : null;
   const rows = sorted(items).map((item) => rowOf(item, degraded, bar(parts.get(item) ?? [], scale), old, before));
-  const gone = old ? goneOf(items, before) : h('p', { class: 'none' }, 'What rose, fell or left the list is not known: Neo4j did not answer.');
+  const gone = old ? goneOf(items, before, current().k) : h('p', { class: 'none' }, 'What rose, fell or left the list is not known: Neo4j did not answer.');
   return h('div', {}, legend(signals), head(), h('ol', { class: 'items' }, rows), before && gone);
 }
 
@@ -115,8 +115,13 @@ function unfold(row, item, degraded) {
   else if (!shown) place.replaceChildren();
 }
 
-/** @param {Item} item @param {Map<string, number>} old @param {Answer | null} before */
-function moveOf(item, old, before) {
+/**
+ * How an item moved.
+ * @param {Item} item
+ * @param {Map<string, number>} old ranks by id.
+ * @param {Answer | null} before
+ */
+export function moveOf(item, old, before) {
   const was = old.get(item.item_id);
   if (was === undefined) return h('em', { class: 'move new' }, `new: not among the first ${before?.k}`);
   const up = was - item.rank;
@@ -124,10 +129,15 @@ function moveOf(item, old, before) {
   return up < 0 ? h('em', { class: 'move down' }, `▼ ${-up} from ${was}`) : h('em', { class: 'move' }, '=');
 }
 
-/** Those that were in the list and are no longer. @param {Item[]} items @param {Answer | null} before */
-function goneOf(items, before) {
+/**
+ * Those that were in the list and are no longer.
+ * @param {Item[]} items
+ * @param {Answer | null} before
+ * @param {number} k how long the list is.
+ */
+export function goneOf(items, before, k) {
   const here = new Set(items.map(({ item_id: id }) => id));
-  const gone = (before?.items ?? []).filter(({ item_id: id, rank }) => rank <= current().k && !here.has(id));
+  const gone = (before?.items ?? []).filter(({ item_id: id, rank }) => rank <= k && !here.has(id));
   if (!gone.length) return h('p', { class: 'none' }, 'Nothing left the list.');
   return h('section', { class: 'gone' }, h('h3', {}, `Left the list: ${gone.length}`),
     h('ul', {}, gone.map(({ title, item_id: id, rank }) => h('li', {}, h('span', { class: 'rank' }, rank), title ?? id))));

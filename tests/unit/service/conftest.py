@@ -7,6 +7,7 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
+from recsvc.person_links import PersonLinks
 from recsvc.service.app import create_app
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
@@ -19,8 +20,15 @@ def fake() -> FakeEngine:
 
 
 @pytest.fixture
-def app(fake: FakeEngine, tmp_path: Path) -> Iterator[FastAPI]:
-    yield create_app(fake.engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path))
+def links(tmp_path: Path) -> PersonLinks:
+    return PersonLinks(tmp_path)
+
+
+@pytest.fixture
+def app(fake: FakeEngine, tmp_path: Path, links: PersonLinks) -> Iterator[FastAPI]:
+    yield create_app(
+        fake.engine, refreshes=fake_refreshes(tmp_path), keys=key_ring(tmp_path), links=links
+    )
     structlog.reset_defaults()
 
 

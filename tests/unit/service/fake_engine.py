@@ -299,6 +299,10 @@ class FakeEngine:
         self.called("change", change)
         return self.outcome
 
+    async def drop_preference(self, user_id: str, category_id: str) -> bool:
+        self.called("drop_preference", user_id, category_id)
+        return self.outcome != "missing"
+
     async def delete(self, kind: EvidenceKind, node_id: str) -> None:
         self.called("delete", kind, node_id)
 

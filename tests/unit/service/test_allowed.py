@@ -11,7 +11,7 @@ import pytest
 import structlog
 from starlette.routing import Route
 
-from recsvc.service.allowed import needed_scope
+from recsvc.service.allowed import PERSON, needed_scope
 from recsvc.service.app import create_app
 from recsvc.service.documents import ProblemDocument
 from recsvc.service.keys import KeyFile, KeyRing, Scope
@@ -77,8 +77,18 @@ POST /v1/refreshes
 GET  /v1/refreshes/{id}
 GET  /v1/refreshes/{id}/report
 """
+PERSONS = """
+GET    /v1/me
+DELETE /v1/me
+GET    /v1/me/evidence
+DELETE /v1/me/evidence
+GET    /v1/me/recommendations
+GET    /v1/me/export
+POST   /v1/me/hidden
+"""
 OPEN = """
 GET     /
+GET     /person
 GET     /page/{name}
 GET     /docs
 GET     /docs/{asset}
@@ -147,6 +157,7 @@ def test_each_route_needs_what_it_should(tmp_path: Path, file: KeyFile) -> None:
         Scope.READ: lines(READS),
         Scope.WRITE: lines(WRITES),
         Scope.ADMIN: lines(ADMINS),
+        PERSON: lines(PERSONS),
         None: lines(OPEN),
     }
     assert routes == set().union(*wanted.values())

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from recsvc.graph.rows import StoredNode
+from recsvc.person_links import PersonLinks, lasting
 from tests.unit.service.fake_engine import FakeEngine
 
 ROOT = Path(__file__).parents[3]
@@ -31,6 +32,7 @@ MADE = {
     "low",
     "high",
     "p_value",
+    "expires_at",
 }
 """Members whose values differ from one answer to the next."""
 PUT = StoredNode(
@@ -40,10 +42,14 @@ PUT = StoredNode(
 """What the example of a PUT stores, as `tests/integration/test_writes.py` reads its own back."""
 
 
+NAMED = StoredNode({"name": "Anna"}, [])
+"""Whom the example of a link is for."""
+
+
 def request_of(command: str) -> httpx.Request:
     words = shlex.split(command.replace("\\\n", " "))[1:]
     options = {words[n]: words[n + 1] for n in range(1, len(words), 2)}
-    headers = dict([options["-H"].split(": ")]) if "-H" in options else {}
+    headers = dict(words[n + 1].split(": ") for n in range(1, len(words), 2) if words[n] == "-H")
     method = options.get("-X", "POST" if "-d" in options else "GET")
     return httpx.Request(method, words[0], headers=headers, content=options.get("-d"))
 
@@ -57,23 +63,25 @@ def shape(value: Any) -> Any:
 
 @pytest.mark.parametrize(("command", "printed"), EXAMPLES)
 async def test_an_example(
-    client: httpx.AsyncClient, fake: FakeEngine, command: str, printed: str
+    client: httpx.AsyncClient, fake: FakeEngine, links: PersonLinks, command: str, printed: str
 ) -> None:
-    fake.stored = PUT
-    response = await client.send(request_of(command))
+    fake.stored = NAMED if "/me " in command else PUT
+    link = links.make("2", lasting(1))
+    response = await client.send(request_of(command.replace("$RECSVC_LINK", link)))
     assert shape(response.json()) == shape(json.loads(printed))
 
 
 async def test_the_requests_of_the_readme_and_of_a_deletion_are_answered(
-    client: httpx.AsyncClient,
+    client: httpx.AsyncClient, links: PersonLinks
 ) -> None:
     (readme,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     asked = re.findall(r"^curl .*?[^\\]$", readme, re.DOTALL | re.MULTILINE)
     assert [(await client.send(request_of(each))).status_code for each in asked] == [200, 200]
     deletions = re.findall(r"^    (curl .*)$", PAGE, re.MULTILINE)
-    assert len(deletions) == 2
+    assert len(deletions) == 4
     for each in deletions:
-        assert (await client.send(request_of(each))).status_code == 204
+        command = each.replace("$RECSVC_LINK", links.make("2", lasting(1)))
+        assert (await client.send(request_of(command))).status_code == 204
 
 
 OTHERWISE = (

@@ -68,6 +68,13 @@ BEYOND = {
     "GET /v1/items/{item_id}/recourse": "recourse for who sells the item",
     "GET /v1/refreshes": "the page at /",
     "GET /v1/experiments": "which there are",
+    "GET /v1/me": "the page of a person",
+    "DELETE /v1/me": "the page of a person",
+    "GET /v1/me/evidence": "the page of a person",
+    "DELETE /v1/me/evidence": "the page of a person",
+    "GET /v1/me/recommendations": "the page of a person",
+    "GET /v1/me/export": "the page of a person",
+    "POST /v1/me/hidden": "the page of a person",
 }
 """Routes that the contract does not have, and what for."""
 OTHER_MEDIA = {"GET /metrics": "text/plain", "GET /v1/refreshes/{id}/report": "text/html"}

@@ -9,13 +9,15 @@ import pytest
 import recsvc.service
 
 STATIC = Path(recsvc.service.__file__).parent / "static"
+PAGES = {"/": "index.html", "/person": "person.html"}
 MODULES = sorted(path.name for path in STATIC.glob("*.js"))
 ELSEWHERE = re.compile(r"(?:https?:)?//[a-z]|@import|\bimport\(['\"](?!\./)")
 MOST_BYTES = 300_000
 
 
-async def test_the_page_may_only_ask_this_service(client: httpx.AsyncClient) -> None:
-    response = await client.get("/")
+@pytest.mark.parametrize("address", PAGES)
+async def test_a_page_may_only_ask_this_service(client: httpx.AsyncClient, address: str) -> None:
+    response = await client.get(address)
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     policy = dict(
@@ -26,6 +28,7 @@ async def test_the_page_may_only_ask_this_service(client: httpx.AsyncClient) -> 
     assert {policy[name] for name in ("script-src", "style-src", "connect-src")} == {"'self'"}
     assert policy["require-trusted-types-for"] == "'script'"
     assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "no-referrer"
 
 
 @pytest.mark.parametrize("name", [*MODULES, "style.css"])
@@ -43,7 +46,16 @@ async def test_each_part_is_sent_once(client: httpx.AsyncClient, name: str) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["nothing.js", "index.html", "..%2Fapp.py", "%2e%2e", "style.css%00", "main.js/"]
+    "name",
+    [
+        "nothing.js",
+        "index.html",
+        "person.html",
+        "..%2Fapp.py",
+        "%2e%2e",
+        "style.css%00",
+        "main.js/",
+    ],
 )
 async def test_nothing_else_is_sent(client: httpx.AsyncClient, name: str) -> None:
     assert (await client.get(f"/page/{name}")).status_code == 404
@@ -55,10 +67,25 @@ def test_no_file_names_another_host() -> None:
         assert ELSEWHERE.findall(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)) == [], path
 
 
+def imported(name: str) -> set[str]:
+    """A module and those that it imports, and these."""
+    found, left = set[str](), {name}
+    while left:
+        found |= left
+        texts = [(STATIC / each).read_text() for each in left]
+        left = {n for text in texts for n in re.findall(r"from '\./(\w+\.js)'", text)} - found
+    return found
+
+
 def test_every_module_is_loaded_at_once() -> None:
-    index = (STATIC / "index.html").read_text()
-    named = re.findall(r'(?:href|src)="page/(\w+\.js)"', index)
-    assert sorted(named) == MODULES
+    used: set[str] = set()
+    for page in PAGES.values():
+        text = (STATIC / page).read_text()
+        named = re.findall(r'(?:href|src)="page/(\w+\.js)"', text)
+        (main,) = re.findall(r'src="page/(\w+\.js)"', text)
+        assert sorted(named) == sorted(imported(main)), page
+        used |= {*named}
+    assert used == {*MODULES}
 
 
 def test_no_text_becomes_markup() -> None:

@@ -27,7 +27,6 @@ class TestPublicSurface:
             "free_port_after",
             "is_later_line",
             "load_graph",
-            "neo4j_version",
             "neo4j_versions",
             "scratch_server",
         ]
