@@ -34,6 +34,7 @@ from recsvc.commands import (
     persons,
     scenarios,
     schedule,
+    streams,
     versions,
 )
 from recsvc.commands._shared import end_as_by_ctrl_c
@@ -130,6 +131,7 @@ app.command()(exposure.exposure)
 app.command()(answers.batch_recommend)
 app.command()(answers.serve)
 app.command()(agents.mcp)
+app.command()(streams.consume)
 
 app.command()(data.retract)
 app.command()(persons.person_link)
@@ -196,7 +198,7 @@ def prepare(context: typer.Context) -> None:
     with contextlib.suppress(SettingsError):  # the command says what is wrong
         narrow(load_settings().home)
     command = context.invoked_subcommand
-    if command == "schedule" or (command == "refresh" and not sys.stderr.isatty()):
+    if command in ("schedule", "consume") or (command == "refresh" and not sys.stderr.isatty()):
         configure_json_log()
         return
     structlog.configure(

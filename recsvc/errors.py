@@ -10,6 +10,7 @@
     ├── TooMuchError          one request asks for more than can be answered in time
     ├── NotFoundError         a user, item, model or version does not exist
     ├── RecommendationIdError  an id names no answer of this service, or none with that item
+    ├── StreamError           Kafka does not answer, or cannot do what is asked of it
     ├── BackupError           a backup cannot be made or put back
     ├── ProofError            what an answer states as its proof cannot be one
     ├── TrainingError         a model cannot be fitted on this data, or its loss went wrong
@@ -104,6 +105,10 @@ class RecommendationIdError(RecsvcError):
     def __init__(self, message: str, field: str = "recommendation_id") -> None:
         super().__init__(message)
         self.field = field
+
+
+class StreamError(RecsvcError):
+    """Kafka does not answer, or cannot do what is asked of it."""
 
 
 class BackupError(RecsvcError):

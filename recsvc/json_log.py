@@ -21,7 +21,7 @@ class _UnfailingStderr:
             sys.stderr.flush()
 
 
-_LIBRARIES = ("asyncio", "neo4j", "opentelemetry", "uvicorn")
+_LIBRARIES = ("aiokafka", "asyncio", "neo4j", "opentelemetry", "uvicorn")
 _STDERR = cast(TextIO, _UnfailingStderr())
 
 

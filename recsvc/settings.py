@@ -123,6 +123,55 @@ class OidcSettings(BaseModel):
     about then. Unset: a token may ask about everybody."""
 
 
+_BROKER = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?", re.ASCII)
+_TOPIC = re.compile(r"[\w.-]{1,249}", re.ASCII)
+
+
+def _split(names: object) -> object:
+    """A list, or text with commas between, as an environment has it."""
+    if isinstance(names, str):
+        return [name.strip() for name in names.split(",") if name.strip()]
+    return names
+
+
+_Broker = Annotated[str, _of_form(_BROKER, "a broker such as kafka.example.org:9092")]
+Topic = Annotated[
+    str, _of_form(_TOPIC, "a topic: 1 to 249 letters, digits, dots, hyphens and underscores")
+]
+"""The name of a topic."""
+
+
+class KafkaSettings(BaseModel):
+    """Which Kafka events are read from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    brokers: Annotated[tuple[_Broker, ...], BeforeValidator(_split), NoDecode] = ()
+    """Brokers to ask first, with commas between, such as `kafka.example.org:9092`."""
+    topics: Annotated[tuple[Topic, ...], BeforeValidator(_split), NoDecode] = ()
+    """Topics that hold events, with commas between."""
+    group: str = Field(default="recsvc", min_length=1)
+    """The consumer group: all processes of one group share the partitions."""
+    dead_letter_topic: Topic = "recsvc.dead-letters"
+    """Where messages go that cannot be stored, with the reason."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to connect: `SSL` is TLS, `SASL_…` logs in."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    """How to log in."""
+    username: str | None = None
+    """User name of the log-in."""
+    password: SecretStr | None = None
+    """Its password."""
+    ca_file: Path | None = None
+    """Certificates, in PEM, that sign those of the brokers. Unset: those of the system."""
+    certificate_file: Path | None = None
+    """The certificate of this client, in PEM, where the brokers ask for one."""
+    key_file: Path | None = None
+    """Its key. Unset: it is in `certificate_file`."""
+    key_password: SecretStr | None = None
+    """The password of that key."""
+
+
 SETTINGS_FILE = "recsvc.toml"
 """The file of settings, in the folder where a command is started."""
 
@@ -237,6 +286,8 @@ class Settings(BaseSettings):
     counts nothing. Naming one leaves the others, and what is not said of this one, as they are."""
     outcomes: OutcomeSettings = Field(default_factory=OutcomeSettings)
     """What followed answers."""
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    """Which Kafka events are read from."""
     graph: GraphMap | None = None
     """How the graph of somebody else maps to ours. Unset: it is in our form."""
     text: TextSettings = Field(default_factory=TextSettings)
@@ -264,6 +315,7 @@ def _no_such_setting(where: str) -> str:
         "tracking": TrackingSettings,
         "outcomes": OutcomeSettings,
         "oidc": OidcSettings,
+        "kafka": KafkaSettings,
     }
     names = nested[first].model_fields if rest and first in nested else Settings.model_fields
     near = get_close_matches((first, *rest)[-1], names, 1)

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -15,7 +16,14 @@ import pytest
 from loaders.errors import LocalNeo4jError
 from loaders.files import held_folder
 from loaders.gateway import Neo4jAddress
-from loaders.local_neo4j import LocalNeo4j, _java, _scratch, neo4j_versions, scratch_server
+from loaders.local_neo4j import (
+    DEFAULT_LINE,
+    LocalNeo4j,
+    _java,
+    _scratch,
+    neo4j_versions,
+    scratch_server,
+)
 from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
@@ -106,6 +114,26 @@ def _in_memory(**how: Any) -> Generator[LocalNeo4j]:
                 folder = _MEMORY / f"recsvc-tests-{os.getuid()}"
                 patch.setattr(_scratch, "held_folder", lambda _, *more: held_folder(folder, *more))
             server = stack.enter_context(scratch_server(HOME, **how))
+        yield server
+
+
+@contextmanager
+def command_server() -> Generator[LocalNeo4j]:
+    """A small Neo4j that the commands of this process and of those it starts take for theirs."""
+    with (
+        scratch_server(HOME, heap_megabytes=384, version=DEFAULT_LINE) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        urls = (server.address().uri, server.status().browser_url or "")
+        bolt_port, http_port = (urlsplit(url).port for url in urls)
+        given = {
+            "HOME": str(server.folder.parent), "BOLT_PORT": str(bolt_port),
+            "HTTP_PORT": str(http_port), "NEO4J_HEAP_MEGABYTES": "384",
+            "NEO4J_PAGE_CACHE_MEGABYTES": "64", "NEO4J_VERSION": DEFAULT_LINE,
+        }  # fmt: skip
+        for name, value in given.items():
+            patch.setenv(f"RECSVC_{name}", value)
+        patch.delenv("RECSVC_NEO4J_URI", raising=False)
         yield server
 
 

@@ -11,7 +11,7 @@ process from Neo4j's Maven artifacts (`deploy/neo4j/pom.xml`). Everything it kee
         lib-…/         the jars, named after the version and the pom they come from
         password       mode 0600
         data-version   the version of Neo4j that wrote data/ last
-        half-loaded    there while the graph is being imported, and when that was cut off
+        half-loaded    there while the graph is being loaded, and when that was cut off
         server.json    how the last server was started: its process id and ports
         server.lock    locked by the Java process itself for as long as it lives
         lock           held while a command starts or stops the server
@@ -30,7 +30,7 @@ from loaders.local_neo4j._local import LocalNeo4j
 from loaders.local_neo4j._options import LocalNeo4jOptions, free_port_after
 from loaders.local_neo4j._scratch import scratch_server
 from loaders.local_neo4j._status import LocalNeo4jStatus
-from loaders.local_neo4j._versions import DEFAULT_LINE, is_later_line, neo4j_versions
+from loaders.local_neo4j._versions import DEFAULT_LINE, is_later_line, neo4j_version, neo4j_versions
 
 __all__ = [
     "DEFAULT_LINE",
@@ -46,6 +46,7 @@ __all__ = [
     "free_port_after",
     "is_later_line",
     "load_graph",
+    "neo4j_version",
     "neo4j_versions",
     "scratch_server",
 ]

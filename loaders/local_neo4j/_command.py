@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loaders.errors import LocalNeo4jError
+
 Progress = Callable[[str], None]
 
 NOT_FOUND = 127
@@ -36,6 +38,18 @@ class CommandResult:
     def last_lines(self, count: int = 15) -> str:
         """The end of its output, for an error message."""
         return tail(self.output, count)
+
+    def require(self, what: str) -> None:
+        """See that it did what it was for.
+
+        Raises:
+            LocalNeo4jError: it did not; the message has its last lines.
+        """
+        if not self.succeeded:
+            raise LocalNeo4jError(
+                f"neo4j-admin could not {what} (exit code {self.exit_code}); its last lines:\n"
+                f"{self.last_lines()}"
+            )
 
 
 def run_command(

@@ -9,11 +9,12 @@ from pathlib import Path
 from loaders.catalogue import Query
 from loaders.errors import LocalNeo4jError, Neo4jAuthError
 from loaders.gateway import Neo4jGateway
-from loaders.local_neo4j._command import CommandResult, Progress
-from loaders.local_neo4j._local import Administer, LocalNeo4j
+from loaders.local_neo4j._command import Progress
+from loaders.local_neo4j._local import LocalNeo4j
 from loaders.local_neo4j._options import check_disk
 
 _DATABASE = "neo4j"
+_LOAD = ("load", _DATABASE, "--from-path=.", "--overwrite-destination=true")
 _DUMP = "dump-"
 _MEBIBYTE = 1024**2
 _USERS = Query(
@@ -70,7 +71,7 @@ def copy_graph(
         with target.stopped(progress) as administer:
             progress("loading the copy")
             forget_data(target)
-            _load(administer, Path(folder))
+            administer(_LOAD, Path(folder)).require("load the graph")
         size = dump_file(Path(folder)).stat().st_size
     return GraphCopy(away, time.monotonic() - start, size, _stored_bytes(target))
 
@@ -101,26 +102,22 @@ def dump_graph(
     start, running = time.monotonic(), source.status().running
     with source.stopped(progress) as administer:
         progress("dumping the graph")
-        _require(administer(("dump", _DATABASE, "--to-path=."), folder), "dump")
+        administer(("dump", _DATABASE, "--to-path=."), folder).require("dump the graph")
     return time.monotonic() - start if running else 0.0
 
 
 def load_graph(
     target: LocalNeo4j, folder: Path, progress: Progress = lambda _message: None
 ) -> None:
-    """Put the graph of a dump in the place of the one that is there. Its accounts stay.
+    """Put the graph of a dump in the place of the one that is there, and start the server.
+
+    Its accounts stay. Where this is cut off, the graph is half loaded.
 
     Raises:
-        LocalNeo4jError: a step failed; what was there before may be gone.
+        LocalNeo4jError: a step failed; the graph is half loaded then.
     """
-    with target.stopped(progress) as administer:
-        progress("loading the graph")
-        _load(administer, folder)
-
-
-def _load(administer: Administer, folder: Path) -> None:
-    told = ("load", _DATABASE, "--from-path=.", "--overwrite-destination=true")
-    _require(administer(told, folder), "load")
+    with target.loading(folder, _LOAD, progress):
+        pass
 
 
 def accounts_changed(server: LocalNeo4j) -> bool:
@@ -162,14 +159,6 @@ def forget_data(server: LocalNeo4j) -> None:
 def _require_copy(server: LocalNeo4j) -> None:
     if not server.read_only:
         raise ValueError(f"the Neo4j in {server.folder} is no copy: its data stay")
-
-
-def _require(result: CommandResult, what: str) -> None:
-    if not result.succeeded:
-        raise LocalNeo4jError(
-            f"neo4j-admin could not {what} the graph (exit code {result.exit_code}); its last "
-            f"lines:\n{result.last_lines()}"
-        )
 
 
 def _stored_bytes(server: LocalNeo4j) -> int:

@@ -44,7 +44,7 @@ _LATER_START_MEGABYTES = 256
 _OLDEST_JAVA = 17
 _STOP_AFTER_FAILURE_SECONDS = 20.0
 _STOP_FOR_IMPORT_SECONDS = 60.0
-# There for as long as the graph is being imported, and afterwards where that was cut off.
+# There for as long as the graph is being loaded, and afterwards where that was cut off.
 _HALF_LOADED = "half-loaded"
 
 Administer = Callable[..., CommandResult]
@@ -100,42 +100,38 @@ class LocalNeo4j:
             return self._ensure_up(progress)
 
     @contextmanager
-    def importing(
-        self, files: Path, options: Sequence[str], progress: Progress = lambda _message: None
+    def loading(
+        self, files: Path, told: Sequence[str], progress: Progress = lambda _message: None
     ) -> Generator[Neo4jAddress]:
         """Replace the graph by what files hold, with the block's work as the end of that.
 
-        `neo4j-admin database import full` does it, which needs the server stopped; it runs again
-        in the block. Until the block has ended well the graph counts as half loaded: no other
-        command is given its address, and none starts it, whatever ends this process.
+        `neo4j-admin database` does it, which needs the server stopped; it runs again in the block.
+        Until the block has ended well the graph counts as half loaded: no other command is given
+        its address, and none starts it, whatever ends this process.
 
         Args:
             files: the folder of the files, of which nothing is changed.
-            options: what the import is told; each file is named by its path in `files`.
+            told: what comes after `database`; each file is named by its path in `files`.
             progress: told, in a few words, what is being done.
 
         Yields:
             The address of the server, for this block only.
 
         Raises:
-            LocalNeo4jError: the import failed, or the server cannot be stopped or started.
+            LocalNeo4jError: it failed, or the server cannot be stopped or started.
         """
         marker = self._folder / _HALF_LOADED
         with exclusive(self._folder, progress) as lock:
             with file_errors(self._folder):
                 administer = self._administrator(progress)
-                if record := self._running():
-                    progress("stopping Neo4j for the import")
-                    self._stop(record, _STOP_FOR_IMPORT_SECONDS)
+                record = self._running()
+                if record:
+                    progress("stopping Neo4j")
+                    self._stop_whole(record)
                 marker.touch()
-                progress("importing")
-                result = administer(("import", "full", *options), files, lock)
-                if not result.succeeded:
-                    raise LocalNeo4jError(
-                        f"neo4j-admin could not import the files in {files} (exit code "
-                        f"{result.exit_code}); its last lines:\n{result.last_lines()}"
-                    )
-                address = self._ensure_up(progress)
+                progress("loading the graph")
+                administer(told, files, lock).require(f"{told[0]} the files in {files}")
+                address = self._where_it_was(record)._ensure_up(progress)
             yield address
             with file_errors(self._folder):
                 marker.unlink()
@@ -166,10 +162,8 @@ class LocalNeo4j:
                 yield partial(administer, lock=lock)
             finally:
                 if record:
-                    ports = {"bolt_port": record.bolt_port, "http_port": record.http_port}
-                    again = LocalNeo4j(replace(self._options, **ports), self._run)
                     with file_errors(self._folder):
-                        again._ensure_up(progress)
+                        self._where_it_was(record)._ensure_up(progress)
 
     @property
     def folder(self) -> Path:
@@ -183,7 +177,7 @@ class LocalNeo4j:
 
     @property
     def half_loaded(self) -> bool:
-        """Whether an import was cut off, so that the graph can only be imported again."""
+        """Whether loading it was cut off, so that the graph can only be loaded again."""
         return (self._folder / _HALF_LOADED).exists()
 
     @property
@@ -329,8 +323,9 @@ class LocalNeo4j:
     def _refuse_half_loaded(self) -> None:
         if self.half_loaded:
             raise LocalNeo4jError(
-                f"the graph in {self._folder} is half loaded, `recsvc ingest --bulk` was cut off: "
-                "run the same command again, with the same tables or others"
+                f"the graph in {self._folder} is half loaded, `recsvc ingest --bulk` or `recsvc "
+                "restore` was cut off: run the same command again, or remove data and "
+                f"{_HALF_LOADED} there, and the graph is empty"
             )
 
     def _administrator(self, progress: Progress) -> Administer:
@@ -345,6 +340,13 @@ class LocalNeo4j:
 
     def _address(self, record: ServerRecord, password: str) -> Neo4jAddress:
         return Neo4jAddress(_uri(record), self._options.user, password)
+
+    def _where_it_was(self, record: ServerRecord | None) -> "LocalNeo4j":
+        """The same on the ports of a server that ran."""
+        if record is None:
+            return self
+        ports = {"bolt_port": record.bolt_port, "http_port": record.http_port}
+        return LocalNeo4j(replace(self._options, **ports), self._run)
 
     def _running(self) -> ServerRecord | None:
         if record := self._java.record():

@@ -13,7 +13,14 @@ from loaders.catalogue import Query, catalogue
 from loaders.errors import LocalNeo4jError
 from loaders.files import held_folder, write_bytes
 from loaders.gateway import Neo4jGateway
-from loaders.local_neo4j import LocalNeo4j, dump_file, dump_graph, is_later_line, load_graph
+from loaders.local_neo4j import (
+    LocalNeo4j,
+    dump_file,
+    dump_graph,
+    is_later_line,
+    load_graph,
+    neo4j_version,
+)
 from recsvc.commands import console
 from recsvc.commands._shared import AsJson, print_document
 from recsvc.commands.connecting import local_neo4j, neo4j_address, open_write_counters
@@ -62,7 +69,7 @@ def backup(folder: Folder, as_json: AsJson = False) -> None:
     settings = load_settings()
     local = _local(settings)
     if os.path.lexists(folder):  # a link to nothing too
-        raise BackupError(f"{folder} is there already: name a folder that is not")
+        raise _taken(folder)
     _refuse_refresh(settings, local)
     parent = folder.absolute().parent
     with held_folder(parent, ".recsvc-backup-") as part:
@@ -74,7 +81,10 @@ def backup(folder: Folder, as_json: AsJson = False) -> None:
         version = (local.folder / "data-version").read_text(encoding="utf-8").strip()
         manifest = Manifest(format=_FORMAT, made_at=datetime.now(UTC), neo4j=version, files=files)
         (part / _MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-        part.rename(folder)
+        try:
+            part.rename(folder)
+        except OSError as error:  # made meanwhile, maybe by another backup
+            raise _taken(folder) if os.path.lexists(folder) else error from None
         part.mkdir()  # for the context manager to remove
     size = sum((folder / name).stat().st_size for name in files)
     document = {"folder": str(folder), "away_seconds": round(away, 1), "bytes": size}
@@ -101,25 +111,20 @@ def restore(
             f"{settings.home / others[0]} is another one than the backup's: --force puts the "
             "backup's in its place"
         )
-    local.up(console.say)
-    _refuse_refresh(settings, local)
-    here = local.status().version
-    if here and is_later_line(manifest.neo4j, here):
+    here = neo4j_version(settings.neo4j_version)
+    if is_later_line(manifest.neo4j, here):
         raise BackupError(
             f"the backup is of Neo4j {manifest.neo4j}, which {here} cannot read: set "
             "RECSVC_NEO4J_VERSION to that line"
         )
-    with Neo4jGateway(local.address()) as gateway:
-        if not force and gateway.run(_NODES):
-            raise BackupError(
-                f"there is a graph in {local.folder}: --force puts the backup in its place"
-            )
+    _refuse_loss(settings, local, force=force)
     write_counters = open_write_counters(settings)
     try:
         load_graph(local, folder.absolute(), console.say)
     finally:  # no service on this machine keeps what it answered before
         write_counters.note_write(anybody=True)
         write_counters.close()
+    _say_of_services(settings.home, folder)
     for name in _OF_HOME:
         _copy_if_there(folder / name, settings.home / name)
     kept = SETTINGS_FILE in manifest.files and _differs(Path(SETTINGS_FILE), folder / SETTINGS_FILE)
@@ -129,6 +134,10 @@ def restore(
         _copy_if_there(folder / SETTINGS_FILE, Path(SETTINGS_FILE))
     document = {"folder": str(folder), "made_at": manifest.made_at.isoformat()}
     print_document(document | {"settings_kept": kept}, "restored", as_json=as_json)
+
+
+def _taken(folder: Path) -> BackupError:
+    return BackupError(f"{folder} is there already: name a folder that is not")
 
 
 def _local(settings: Settings) -> LocalNeo4j:
@@ -150,6 +159,32 @@ def _refuse_refresh(settings: Settings, local: LocalNeo4j) -> None:
                 f"a refresh is running ({holders[0]['holder']}), and Neo4j has to stop for a "
                 "moment: wait for its end"
             )
+
+
+def _refuse_loss(settings: Settings, local: LocalNeo4j, *, force: bool) -> None:
+    """See that nobody works on the graph that is here, and that it may be lost.
+
+    What was half loaded is nothing that anybody could lose.
+    """
+    if local.half_loaded:
+        return
+    local.up(console.say)
+    _refuse_refresh(settings, local)
+    with Neo4jGateway(local.address()) as gateway:
+        if not force and gateway.run(_NODES):
+            raise BackupError(
+                f"there is a graph in {local.folder}: --force puts the backup in its place"
+            )
+
+
+def _say_of_services(home: Path, folder: Path) -> None:
+    """What a service that runs cannot know by itself."""
+    secret = "recommendation_ids"
+    if (folder / secret).exists() and _differs(home / secret, folder / secret):
+        console.say(
+            "a service that runs signs recommendation_ids with the secret that was here: start it "
+            "again, so that it knows those of the backup"
+        )
 
 
 def _checked(folder: Path) -> Manifest:

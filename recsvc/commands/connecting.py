@@ -149,6 +149,21 @@ def open_write_counters(settings: Settings) -> WriteCounters:
     return WriteCounters(settings.home / "revisions")
 
 
+def make_store(settings: Settings, timeout_seconds: float, *, stopped: bool = False) -> Store:
+    """What requests read from and write to that Neo4j, not opened.
+
+    Args:
+        settings: where it is.
+        timeout_seconds: deadline of each read.
+        stopped: see `neo4j_address`.
+    """
+    return Store(
+        neo4j_address(settings, stopped=stopped),
+        timeout_seconds=timeout_seconds,
+        write_timeout_seconds=settings.write_timeout_seconds,
+    )
+
+
 def make_engine(
     settings: Settings,
     timeout_seconds: float = _PATIENCE_SECONDS,
@@ -167,11 +182,7 @@ def make_engine(
         compares_for: see `recsvc.recommend.active_snapshot.ActiveSnapshot`.
     """
     return Engine(
-        Store(
-            neo4j_address(settings, stopped=stopped),
-            timeout_seconds=timeout_seconds,
-            write_timeout_seconds=settings.write_timeout_seconds,
-        ),
+        make_store(settings, timeout_seconds, stopped=stopped),
         snapshot_folder=settings.home / "snapshots",
         events=settings.events,
         text=settings.text,

@@ -304,6 +304,14 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore, ExportSt
             properties = {_NAMED[kind]: json_value(rows[0]["named"])} | properties
         return StoredNode(properties, [(link, weight) for link, weight in rows[0]["links"]])
 
+    def check_takes_events(self) -> None:
+        """See that events can be stored here, before any are read.
+
+        Raises:
+            ForeignGraphError: the graph is somebody else's, in which none are stored.
+        """
+        self.address.statement(catalogue()["ingest/events"])
+
     async def add_events(
         self, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Mapping[str, Any]] = ()
     ) -> list[str]:

@@ -151,7 +151,10 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
 def _field_error(error: Mapping[str, Any]) -> dict[str, Any]:
     """One error without what came: that may be anything, a secret too."""
     location = [part if isinstance(part, int) else _writable(part) for part in error["loc"]]
-    return {"location": location, "detail": _writable(error["msg"])}
+    said = error["msg"]
+    if error.get("type") == "json_invalid":  # the location is that of the character
+        said = f"expected JSON, which this is not from here on: {error['ctx']['error']}"
+    return {"location": location, "detail": _writable(said)}
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

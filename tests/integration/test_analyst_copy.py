@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import neo4j
 import psutil
@@ -18,12 +17,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from loaders.gateway import Neo4jAddress
-from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, scratch_server
+from loaders.local_neo4j import LocalNeo4j
 from recsvc.cli import app
 from recsvc.commands.connecting import analyst_neo4j
 from recsvc.settings import load_settings
 from tests.integration.test_local_neo4j import refused_urls
-from tests.neo4j_servers import HOME
+from tests.neo4j_servers import command_server
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
@@ -58,21 +57,8 @@ def recsvc(*arguments: str) -> Result:
 
 @pytest.fixture(scope="module")
 def copied() -> Iterator[Copied]:
-    with (
-        scratch_server(HOME, heap_megabytes=384, version=DEFAULT_LINE) as server,
-        pytest.MonkeyPatch.context() as patch,
-    ):
+    with command_server() as server:
         address = server.address()
-        urls = (address.uri, server.status().browser_url or "")
-        bolt_port, http_port = (urlsplit(url).port for url in urls)
-        given = {
-            "HOME": str(server.folder.parent), "BOLT_PORT": str(bolt_port),
-            "HTTP_PORT": str(http_port), "NEO4J_HEAP_MEGABYTES": "384",
-            "NEO4J_PAGE_CACHE_MEGABYTES": "64", "NEO4J_VERSION": DEFAULT_LINE,
-        }  # fmt: skip
-        for name, value in given.items():
-            patch.setenv(f"RECSVC_{name}", value)
-        patch.delenv("RECSVC_NEO4J_URI", raising=False)
         query(address, "CREATE (:User {user_id: 'u'})-[:FOLLOWS]->(:User {user_id: 'v'})")
         done = recsvc("analyst", "up", "--json")
         try:

@@ -223,15 +223,7 @@ async def test_detach_leaves_what_is_the_owners(
     assert row["stars"] == 4.5
 
 
-HOSTILE = (
-    "a`b",
-    "x]->() DETACH DELETE n //",
-    "} RETURN 1 //",
-    "US$limit",
-    "it's \"",
-    "MATCH",
-    "é²",
-)
+HOSTILE = ("a`b x]->() DETACH DELETE n //", "it's \" US$limit } RETURN 1 //", "MATCH", "é²")
 
 
 async def test_names_of_a_mapping_are_names(

@@ -3,25 +3,31 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
-from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, scratch_server
-from loaders.shared_files import checkout_root
+from loaders.local_neo4j import LocalNeo4j
 from loaders.tables import FolderTables
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.service.keys import KeyFile, Scope
 from recsvc.settings import load_settings
 from tests.conftest import recsvc
+from tests.faults.small_disk import small_disk
 from tests.graph_hash import graph_hash
+from tests.neo4j_servers import command_server
 from tests.statement import statement
 from tests.taste_tables import write_tables
+from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
@@ -29,29 +35,71 @@ QUICK = RefreshOptions(models=("fastrp",), validation_users=60)
 SETTINGS = "[events.borrowed]\nweight = 1.0\n"
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalNeo4j]:
-    """A local Neo4j with a graph that was refreshed, whose settings are in the current folder."""
-    home = Path(os.environ.get("RECSVC_HOME", str((checkout_root() or Path()) / ".recsvc")))
-    with scratch_server(home, heap_megabytes=384, version=DEFAULT_LINE) as server:
-        urls = (server.address().uri, server.status().browser_url or "")
-        bolt_port, http_port = (urlsplit(url).port for url in urls)
-        given = {
-            "HOME": str(server.folder.parent), "BOLT_PORT": str(bolt_port),
-            "HTTP_PORT": str(http_port), "NEO4J_HEAP_MEGABYTES": "384",
-            "NEO4J_PAGE_CACHE_MEGABYTES": "64", "NEO4J_VERSION": DEFAULT_LINE,
-        }  # fmt: skip
-        for name, value in given.items():
-            monkeypatch.setenv(f"RECSVC_{name}", value)
-        monkeypatch.delenv("RECSVC_NEO4J_URI", raising=False)
-        monkeypatch.chdir(tmp_path)
-        (tmp_path / "recsvc.toml").write_text(SETTINGS)
-        (tmp_path / "tables").mkdir()
-        write_tables(tmp_path / "tables")
+@dataclass(frozen=True)
+class Shop:
+    """A local Neo4j with a graph that was refreshed.
+
+    Attributes:
+        server: the Neo4j.
+        folder: where commands run, with their settings.
+        sha256: of the whole graph.
+    """
+
+    server: LocalNeo4j
+    folder: Path
+    sha256: str
+
+    @property
+    def home(self) -> Path:
+        return self.server.folder.parent
+
+    def now(self) -> str:
+        with Neo4jGateway(self.server.address()) as gateway:
+            return graph_hash(gateway)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("shop")
+    with command_server() as server, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "recsvc.toml").write_text(SETTINGS)
+        (folder / "tables").mkdir()
+        write_tables(folder / "tables")
         with Neo4jGateway(server.address()) as gateway:
-            ingest(gateway, FolderTables(tmp_path / "tables"), rejects=tmp_path / "no", strict=True)
+            ingest(gateway, FolderTables(folder / "tables"), rejects=folder / "no", strict=True)
             refresh(gateway, QUICK, load_settings().events, home=server.folder.parent)
-        yield server
+            yield Shop(server, folder, graph_hash(gateway))
+
+
+@pytest.fixture(scope="module")
+def saved(shop: Shop) -> Path:
+    """A backup of it."""
+    done = recsvc("backup", str(shop.folder / "saved"))
+    assert done.returncode == 0, done.stderr
+    return shop.folder / "saved"
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[psutil.Popen]:
+    """A command in a process of its own, which is killed with all that it started."""
+    process = psutil.Popen(
+        [sys.executable, "-m", "recsvc", *arguments], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.is_running():
+            kill(process)
+        process.communicate()
+
+
+def kill(process: psutil.Popen) -> None:
+    for each in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.wait()
 
 
 def answer() -> dict[str, object]:
@@ -59,12 +107,11 @@ def answer() -> dict[str, object]:
     return {name: document[name] for name in ("versions", "items")}
 
 
-def test_what_is_wiped_comes_back_the_same(server: LocalNeo4j, tmp_path: Path) -> None:
-    home, folder = server.folder.parent, tmp_path / "kept" / "first"
+def test_what_is_wiped_comes_back_the_same(shop: Shop, tmp_path: Path) -> None:
+    server, home, folder = shop.server, shop.home, tmp_path / "kept" / "first"
+    settings = shop.folder / "recsvc.toml"
     key = KeyFile(home / "keys.json").create("shop", Scope.READ)
-    before, with_gateway = answer(), Neo4jGateway(server.address())
-    with with_gateway as gateway:
-        whole = graph_hash(gateway)
+    before, whole = answer(), shop.sha256
     told = recsvc("backup", str(folder), "--json")
     assert told.returncode == 0, told.stderr
     made = json.loads(told.stdout)
@@ -79,15 +126,14 @@ def test_what_is_wiped_comes_back_the_same(server: LocalNeo4j, tmp_path: Path) -
     for name in ("keys.json", "keys.json.made", "recommendation_ids"):
         (home / name).unlink(missing_ok=True)
     shutil.rmtree(home / "snapshots", ignore_errors=True)
-    (tmp_path / "recsvc.toml").unlink()
+    settings.unlink()
     restored = recsvc("restore", str(folder), "--force", "--json")
     assert restored.returncode == 0, restored.stderr
-    with Neo4jGateway(server.address()) as gateway:
-        assert graph_hash(gateway) == whole
+    assert shop.now() == whole
     assert answer() == before
     assert [each.name for each in KeyFile(home / "keys.json").keys() or ()] == ["shop"]
     assert key not in told.stdout + told.stderr
-    assert (tmp_path / "recsvc.toml").read_text() == SETTINGS
+    assert settings.read_text() == SETTINGS
 
     manifest = folder / "backup.json"
     written = manifest.read_text()
@@ -103,5 +149,60 @@ def test_what_is_wiped_comes_back_the_same(server: LocalNeo4j, tmp_path: Path) -
         file.write(b"damaged")
     damaged = recsvc("restore", str(folder), "--force")
     assert (damaged.returncode, "is not what was written" in damaged.stderr) == (1, True)
-    with Neo4jGateway(server.address()) as gateway:
-        assert graph_hash(gateway) == whole
+    assert shop.now() == whole
+    for name in ("keys.json", "keys.json.made"):
+        (home / name).unlink()
+
+
+def test_a_restore_that_is_killed_leaves_a_mark_and_the_next_completes_it(
+    shop: Shop, saved: Path
+) -> None:
+    mark = shop.server.folder / "half-loaded"
+    with started("restore", str(saved), "--force") as process:
+        until(mark.exists)
+        kill(process)
+    assert mark.exists()
+    for command in (("db", "up"), ("backup", str(shop.folder / "half")), ("recommend", "u1")):
+        refused = recsvc(*command)
+        assert (refused.returncode, "half loaded" in refused.stderr) == (1, True), refused.stderr
+    assert not (shop.folder / "half").exists()
+    restored = recsvc("restore", str(saved))  # without --force: there is nothing to lose
+    assert restored.returncode == 0, restored.stderr
+    assert not mark.exists()
+    assert shop.now() == shop.sha256
+
+
+def test_a_backup_that_is_killed_leaves_the_graph_as_it_is(shop: Shop) -> None:
+    parent = shop.folder / "killed"
+    with started("backup", str(parent / "first")) as process:
+        until(lambda: list(parent.glob(".recsvc-backup-*/*.dump")))
+        kill(process)
+    assert not (parent / "first").exists()
+    assert recsvc("db", "up").returncode == 0
+    assert shop.now() == shop.sha256
+    (left,) = parent.glob(".recsvc-backup-*")
+    os.utime(left, (0, 0))
+    assert recsvc("backup", str(parent / "first")).returncode == 0
+    assert [each.name for each in parent.iterdir()] == ["first"]
+
+
+def test_of_two_backups_into_one_folder_one_is_made_whole(shop: Shop) -> None:
+    folder = shop.folder / "both"
+    with started("backup", str(folder)) as one, started("backup", str(folder)) as other:
+        ends = [(process.communicate()[1], process.returncode) for process in (one, other)]
+    assert sorted(code for _, code in ends) == [0, 1], ends
+    (said,) = [text for text, code in ends if code]
+    assert "is there already" in said
+    assert recsvc("restore", str(folder), "--force").returncode == 0
+    assert shop.now() == shop.sha256
+
+
+def test_a_full_disk_leaves_no_backup_and_the_graph_runs(shop: Shop, tmp_path: Path) -> None:
+    with small_disk(tmp_path, 4) as disk:
+        disk.fill(leave_bytes=20_000)
+        full = recsvc("backup", str(disk.folder / "backup"))
+        assert (full.returncode, "could not dump" in full.stderr) == (1, True), full.stderr
+        assert [each.name for each in disk.folder.iterdir()] == ["filler"]
+        assert shop.now() == shop.sha256
+        disk.make_room()
+        assert recsvc("backup", str(disk.folder / "backup")).returncode == 0

@@ -297,7 +297,7 @@ bulk_ingest(LocalNeo4j(options, run), FolderTables(Path(tables)),
 
 @pytest.mark.long
 @on_default_line
-@pytest.mark.parametrize("stage", ["importing", "making"])
+@pytest.mark.parametrize("stage", ["loading", "making"])
 def test_cut_off_at_any_stage_it_is_never_served_and_the_next_completes_it(
     stage: str, home: Path, local: LocalNeo4j, gateway: Neo4jGateway, tmp_path: Path,
     neo4j_line: str,
@@ -322,7 +322,7 @@ def test_cut_off_at_any_stage_it_is_never_served_and_the_next_completes_it(
         for line in process.stdout:
             if line.startswith(stage):
                 break
-        time.sleep(1.5 if stage == "importing" else 0.1)
+        time.sleep(1.5 if stage == "loading" else 0.1)
         process.send_signal(signal.SIGKILL)
     assert local.half_loaded
     with pytest.raises(LocalNeo4jError, match=r"half loaded.*ingest --bulk"):

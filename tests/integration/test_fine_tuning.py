@@ -34,7 +34,7 @@ from recsvc.snapshot.arrays import MANIFEST, Snapshot
 from recsvc.snapshot.arrays import read as read_snapshot
 from recsvc.snapshot.deletion import DeletedNode, delete_nodes, delete_user
 from recsvc.snapshot.folders import folder_name, unpack
-from tests.forked_refresh import VERSIONS, make_graph
+from tests.forked_refresh import VERSIONS, write_graph
 from tests.prepared_graph import prepared
 
 pytestmark = pytest.mark.neo4j
@@ -56,13 +56,14 @@ Refreshes = Callable[..., RunManifest]
 
 
 @pytest.fixture
-def graph(gateway: Neo4jGateway, tmp_path: Path) -> Neo4jGateway:
-    """As `make_graph`, with a category for each taste."""
-    make_graph(gateway, tmp_path / "tables", users=60)
+def graph(gateway: Neo4jGateway, tmp_path: Path, request: pytest.FixtureRequest) -> Neo4jGateway:
+    """As `make_graph`, with a category for each taste; empty where `first` makes it."""
+    write_graph(tmp_path / "tables", users=60)
     rows = [f"i{item:02},c{item // 15}" for item in range(45)]
     write(tmp_path / "categories", "item_categories", "item_id,category_id", rows)
     write(tmp_path / "categories", "categories", "category_id", ["c0", "c1", "c2"])
-    take_in(gateway, tmp_path / "categories")
+    if "first" not in request.fixturenames:
+        take_in_all(gateway, tmp_path)
     return gateway
 
 
@@ -78,8 +79,7 @@ def first(
     """The first refresh of `graph`."""
 
     def make(home: Path) -> RunManifest:
-        for tables in ("tables", "categories"):
-            take_in(graph, tmp_path / tables)
+        take_in_all(graph, tmp_path)
         return refresh(graph, OPTIONS, EVENTS, home=home)
 
     key = ("fine tuning", OPTIONS, EVENTS)
@@ -113,6 +113,11 @@ def take_in(gateway: Neo4jGateway, folder: Path) -> None:
     if not (folder / "interactions.csv").exists():
         write(folder, "interactions", "user_id,item_id", [])
     ingest(gateway, FolderTables(folder), rejects=folder / "rejects.csv", strict=True)
+
+
+def take_in_all(gateway: Neo4jGateway, folder: Path) -> None:
+    for tables in ("tables", "categories"):
+        take_in(gateway, folder / tables)
 
 
 @pytest.fixture
@@ -274,11 +279,10 @@ def test_where_nothing_changed_the_new_version_is_as_the_active_one(
     assert row == {"nodes": 105, "others": 0}
 
 
-@pytest.mark.usefixtures("later")
+@pytest.mark.usefixtures("first", "later")
 def test_why_a_refresh_begins_from_scratch(
-    graph: Neo4jGateway, refreshed: Refreshes, home: Path, monkeypatch: pytest.MonkeyPatch
+    first: RunManifest, refreshed: Refreshes, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = refreshed()
     assert refreshed(from_scratch=True).start == "from scratch: it was asked for"
     assert refreshed(fine_tune_below=0.0).start == "from scratch: fine_tune_below is 0"
     assert refreshed().start == (
@@ -313,11 +317,10 @@ def test_from_scratch_when_too_much_has_changed_in_all(
     assert "fine_tune_below is 3.00%" in starts[2]
 
 
-@pytest.mark.usefixtures("later")
+@pytest.mark.usefixtures("first", "later")
 def test_after_going_back_it_goes_on_from_that_version(
     graph: Neo4jGateway, refreshed: Refreshes
 ) -> None:
-    refreshed()
     refreshed()
     roll_back(graph, "hybrid")
     assert str(refreshed().start).startswith("fine-tuned from hybrid 1:")

@@ -20,6 +20,7 @@ from tests.conftest import QUICK, Served
 pytestmark = pytest.mark.neo4j
 
 REFRESH_OPTIONS = QUICK
+USERS = [f"u{number}" for number in range(0, 60, 6)]
 
 SET = Query(
     "tests/available", "", "write", {"item_id": "", "available": ""}, {},
@@ -83,20 +84,21 @@ def _asked(
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize("explain", ["none", "summary", "full"])
-def test_one_round_trip_before_scoring_and_one_after(served, explain):
+def test_one_round_trip_before_scoring_and_one_after(served):
+    wanted = [(explain, user) for explain in ("none", "summary", "full") for user in USERS]
+
     async def ask(engine: Engine, store: RecordedStore) -> list[Answer]:
-        query = RecommendationQuery(k=5, explain=explain)
         answers = []
-        for user in range(0, 60, 6):
+        for explain, user in wanted:
             store.notes.clear()
             served.gateway.run(TOUCH)
-            answers.append(await engine.recommend(f"u{user}", query))
+            query = RecommendationQuery(k=5, explain=explain)
+            answers.append(await engine.recommend(user, query))
             assert store.notes[:2] == ["begin serve/user_evidence", "end serve/user_evidence"]
-            assert store.round_trips() == 2, store.notes
+            assert store.round_trips() == 2, (explain, store.notes)
         return answers
 
-    for answer in _asked(served, ask):
+    for (explain, _), answer in zip(wanted, _asked(served, ask), strict=True):
         assert len(answer.items) == 5
         explanations = [item.explanation for item in answer.items]
         if explain == "full":

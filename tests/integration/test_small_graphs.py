@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 RIDGE = {"RECSVC_REFRESH": '{"models": ["ridge"]}'}
-SHORT = ("nobody with five",)
+SHORT = ("nobody with five", "one user")
 """What `make test` refreshes."""
 LEARNED = {
     "everybody alike",
@@ -68,6 +68,7 @@ def items(number: int) -> list[tuple[str, str | None]]:
 NAMED: Mapping[str, Tables] = {
     "only items": {"items": items(3)},
     "only users": {"users": [("u0",), ("u1",)]},
+    "one user": {"users": [("1",)]},  # a session of an unknown item, where there is no item at all
     "one user, one item": {"interactions": did(("u0", "i0"))},
     "one user, four items": {"interactions": did(*every(1, 4)), "items": items(8)},
     "one user, nine items": {"interactions": did(*every(1, 9)), "items": items(20)},
@@ -360,17 +361,6 @@ def drawn(examples: int) -> Callable[..., Any]:
     return settings(
         max_examples=examples, derandomize=True, deadline=None, suppress_health_check=slow
     )
-
-
-@drawn(2)
-@example(tables={"users": [("1",)]})  # a session of an unknown item, where there is no item at all
-@given(tables=small_graphs().filter(bool))
-def test_some_small_graphs_are_refreshed(
-    tables: Tables, neo4j_address: Neo4jAddress, session_gateway: Neo4jGateway,
-    tmp_path_factory: pytest.TempPathFactory, service: httpx.Client,
-) -> None:  # fmt: skip
-    folder = tmp_path_factory.mktemp("shop")
-    Shop(neo4j_address, session_gateway, folder, service, tables, 1, RIDGE).everything()
 
 
 @pytest.mark.long

@@ -23,6 +23,7 @@ from recsvc.phrases import Phrase, TextSettings
 from recsvc.refresh.options import RefreshOptions, model_values, refresh_options
 from recsvc.settings import (
     EventSettings,
+    KafkaSettings,
     OidcSettings,
     OutcomeSettings,
     Settings,
@@ -194,6 +195,8 @@ RUN_BY = {
     "docs/report.md python": "unit/test_docs_queries.py::"
     "test_the_python_of_extracting_and_of_the_report_runs",
     "docs/settings.md toml": "unit/test_docs.py::test_the_settings_example_is_read",
+    "docs/streams.md json": "unit/streams/test_messages.py::test_the_message_of_the_guide_is_read",
+    "docs/streams.md toml": "unit/test_docs.py::test_the_settings_of_kafka_are_read",
     "docs/tables.md csv": "unit/test_docs.py::test_the_rejected_rows_of_the_guide_are_written_so",
     "docs/train.md sh": "unit/test_docs.py::test_the_commands_of_the_page_run",
 }
@@ -298,6 +301,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def test_every_field_of_tracking_is_documented_with_its_default() -> None:
     check_table(section("docs/settings.md", "Tracking"), defaults(TrackingSettings))
     check_table(section("docs/loop.md", "Settings"), defaults(OutcomeSettings))
+    check_table(section("docs/streams.md", "Settings"), defaults(KafkaSettings))
 
 
 @pytest.mark.parametrize(
@@ -414,6 +418,14 @@ def test_the_settings_of_content_are_read(tmp_path: Path, monkeypatch: pytest.Mo
     alone = content_source({"content": model_values(load_settings(), "content", {"users": "bio"})})
     assert alone is not None
     assert alone.users == ("bio",)
+
+
+def test_the_settings_of_kafka_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recsvc.toml").write_text(blocks("docs/streams.md", "toml")[0], encoding="utf-8")
+    kafka = load_settings().kafka
+    assert len(kafka.brokers) == 2
+    assert (kafka.topics, kafka.username) == (("shop.events",), "recsvc")
 
 
 def test_every_option_of_a_refresh_is_documented_with_its_default() -> None:

@@ -69,7 +69,7 @@ def bulk_ingest(
         _refuse_full_disk(folder, files.bytes)
         _refuse_filled(local, say)
         with (
-            local.importing(folder, files.options(), say) as address,
+            local.loading(folder, ("import", "full", *files.options()), say) as address,
             Neo4jGateway(address) as gateway,
         ):
             say("making indexes")

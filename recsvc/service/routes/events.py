@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from loaders.errors import SumBeyondError
 from loaders.limits import MAX_AMOUNT, MAX_EVENTS, MAX_KINDS
+from recsvc.outcomes.outcome import Outcome, OutcomeReader
 from recsvc.recommend.graph_writer import Retract, nothing_to_take_back
 from recsvc.service.cells import KindText, Number, OptionalId, Time
 from recsvc.service.documents import EventsDocument
@@ -124,16 +125,7 @@ EventsBody = Annotated[
 async def add_events(body: EventsBody, engine: EngineDep, metrics: MetricsDep) -> Response:
     """Store events. When this answers 200 they are in Neo4j, for good."""
     received = datetime.now(UTC)
-    rows = [event.row(received) for event in body.events]
-    outcomes = checked(
-        engine.outcome_reader(received),
-        [
-            (("events", place), event.outcome(row["event_id"]))
-            for place, (event, row) in enumerate(zip(body.events, rows, strict=True))
-            if event.recommendation_id is not None
-        ],
-        {"at": "timestamp"},
-    )
+    rows, outcomes = rows_and_outcomes(body.events, engine.outcome_reader(received), received)
     try:
         new = await engine.add_events(rows, outcomes)
     except SumBeyondError as error:
@@ -141,6 +133,28 @@ async def add_events(body: EventsBody, engine: EngineDep, metrics: MetricsDep) -
     metrics.observe_outcomes([each.kind for each in outcomes])
     unknown = metrics.observe_kinds([row["event"] for row in rows], engine.unknown_kinds)
     return json_response({"received": len(rows), "new": new, "unknown_kinds": unknown})
+
+
+def rows_and_outcomes(
+    events: Sequence[EventIn], reader: OutcomeReader, received: datetime
+) -> tuple[list[dict[str, Any]], list[Outcome]]:
+    """Events as `Engine.add_events` takes them, and the outcomes that some of them are.
+
+    Args:
+        events: of one request.
+        reader: makes the outcomes.
+        received: the time of events that have none.
+
+    Raises:
+        RequestValidationError: an outcome cannot be, and where it is.
+    """
+    rows = [event.row(received) for event in events]
+    told = [
+        (("events", place), event.outcome(row["event_id"]))
+        for place, (event, row) in enumerate(zip(events, rows, strict=True))
+        if event.recommendation_id is not None
+    ]
+    return rows, checked(reader, told, {"at": "timestamp"})
 
 
 @router.delete(

@@ -97,6 +97,16 @@ async def test_500_tells_nothing(
     assert "Traceback" not in response.text
 
 
+async def test_a_body_that_is_no_json_says_from_which_character_on(
+    client: httpx.AsyncClient,
+) -> None:
+    body, kind = b'{"evidence": [{"item_id": }]}', {"Content-Type": "application/json"}
+    answer = await client.post("/v1/recommendations", content=body, headers=kind)
+    document = checked(answer, 422)
+    said = "expected JSON, which this is not from here on: Expecting value"
+    assert document["errors"] == [{"location": ["body", body.index(b"}")], "detail": said}]
+
+
 @pytest.mark.parametrize(
     "path",
     ["/v1", "/v1/users/2/", "/v1/users/2/recommendations/", "/v1/users//recommendations"],

@@ -78,12 +78,12 @@ class TestDocker:
         files = tmp_path / "home" / "neo4j" / "import"
         files.mkdir(mode=0o700)
         run = RecordingRunner(ENGINE | {"neo4j-admin": CommandResult(1, "no such file")})
-        importing = local(tmp_path / "home", run).importing(
-            files, ["--nodes=User=./u.csv", "neo4j"]
+        loading = local(tmp_path / "home", run).loading(
+            files, ["import", "full", "--nodes=User=./u.csv", "neo4j"]
         )
         with (
             pytest.raises(LocalNeo4jError, match=r"could not import[\s\S]*no such file"),
-            importing,
+            loading,
         ):
             pytest.fail("the block ran")
         commands = [arguments for arguments, _ in run.compose_calls()]

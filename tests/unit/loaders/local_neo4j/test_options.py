@@ -27,6 +27,7 @@ class TestPublicSurface:
             "free_port_after",
             "is_later_line",
             "load_graph",
+            "neo4j_version",
             "neo4j_versions",
             "scratch_server",
         ]

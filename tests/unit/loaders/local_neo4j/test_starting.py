@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from loaders.errors import LocalNeo4jError, Neo4jUnavailableError
+from loaders.local_neo4j import load_graph
 from loaders.local_neo4j._library import library_folder
 from tests.unit.loaders.local_neo4j.helpers import (
     DIES,
@@ -250,7 +251,7 @@ class TestImporting:
         neo4j = local(tmp_path / "home")
         with (
             pytest.raises(LocalNeo4jError, match=r"could not import.*exit code 7"),
-            neo4j.importing(files, ["--nodes=User=./u.csv", "neo4j"]),
+            neo4j.loading(files, ["import", "full", "--nodes=User=./u.csv", "neo4j"]),
         ):
             pytest.fail("the block ran")
         said = (tmp_path / "args").read_text().split()
@@ -271,7 +272,7 @@ class TestImporting:
         java_on_path("exit 7")
         neo4j = local(tmp_path / "home")
         assert not neo4j.half_loaded
-        with pytest.raises(LocalNeo4jError, match="exit code 7"), neo4j.importing(files, []):
+        with pytest.raises(LocalNeo4jError, match="exit code 7"), neo4j.loading(files, ["import"]):
             pytest.fail("the block ran")
         assert local(tmp_path / "home").half_loaded
         with pytest.raises(
@@ -282,11 +283,23 @@ class TestImporting:
             local(tmp_path / "home").address()
         assert local(tmp_path / "home").down() is False
 
+    def test_a_dump_is_loaded_under_the_same_mark(self, java_on_path, files, tmp_path):
+        java_on_path(f'/bin/ls "{tmp_path}/home/neo4j" >"{tmp_path}/seen"; exit 7')
+        neo4j = local(tmp_path / "home")
+        with pytest.raises(LocalNeo4jError, match=r"could not load.*exit code 7"):
+            load_graph(neo4j, files)
+        assert "half-loaded" in (tmp_path / "seen").read_text().split()
+        assert neo4j.half_loaded
+        with pytest.raises(LocalNeo4jError, match=r"recsvc restore.*same command again"):
+            neo4j.up()
+        with pytest.raises(LocalNeo4jError, match="half loaded"), neo4j.stopped():
+            pytest.fail("a graph that is not whole was dumped")
+
     def test_data_of_a_later_line_is_refused_too(self, java_on_path, files, tmp_path):
         java_on_path("exit 7")
         (tmp_path / "home" / "neo4j" / "data" / "databases").mkdir(parents=True)
         (tmp_path / "home" / "neo4j" / "data-version").write_text("2026.09.0")
         neo4j = local(tmp_path / "home")
-        with pytest.raises(LocalNeo4jError, match="2026"), neo4j.importing(files, []):
+        with pytest.raises(LocalNeo4jError, match="2026"), neo4j.loading(files, ["import"]):
             pytest.fail("the block ran")
         assert not neo4j.half_loaded
