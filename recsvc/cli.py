@@ -132,6 +132,7 @@ app.command()(answers.batch_recommend)
 app.command()(answers.serve)
 app.command()(agents.mcp)
 app.command()(streams.consume)
+app.command()(streams.publish)
 
 app.command()(data.retract)
 app.command()(persons.person_link)
@@ -142,6 +143,8 @@ app.command()(doctor.doctor)
 app.command(hidden=True)(demo.demo)
 
 
+_LOGGING = ("schedule", "consume", "publish")
+"""Commands that run on and log what they do."""
 _INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
@@ -198,7 +201,7 @@ def prepare(context: typer.Context) -> None:
     with contextlib.suppress(SettingsError):  # the command says what is wrong
         narrow(load_settings().home)
     command = context.invoked_subcommand
-    if command in ("schedule", "consume") or (command == "refresh" and not sys.stderr.isatty()):
+    if command in _LOGGING or (command == "refresh" and not sys.stderr.isatty()):
         configure_json_log()
         return
     structlog.configure(

@@ -10,6 +10,7 @@
     ├── TooMuchError          one request asks for more than can be answered in time
     ├── NotFoundError         a user, item, model or version does not exist
     ├── RecommendationIdError  an id names no answer of this service, or none with that item
+    ├── ChangesGoneError      what is asked of the feed of changes is not kept any more
     ├── StreamError           Kafka does not answer, or cannot do what is asked of it
     ├── BackupError           a backup cannot be made or put back
     ├── ProofError            what an answer states as its proof cannot be one
@@ -105,6 +106,16 @@ class RecommendationIdError(RecsvcError):
     def __init__(self, message: str, field: str = "recommendation_id") -> None:
         super().__init__(message)
         self.field = field
+
+
+class ChangesGoneError(RecsvcError):
+    """Changes that are asked for are older than the feed keeps them."""
+
+    def __init__(self, after: int, pruned: int) -> None:
+        super().__init__(
+            f"the changes after {after} are not kept any more, up to {pruned}: read what is in the "
+            f"graph, and go on after {pruned}"
+        )
 
 
 class StreamError(RecsvcError):

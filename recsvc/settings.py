@@ -141,6 +141,15 @@ Topic = Annotated[
 """The name of a topic."""
 
 
+class ChangeSettings(BaseModel):
+    """The feed of changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keep_days: int = Field(default=0, ge=0, le=3650)
+    """How long changes are kept, in days; a refresh deletes older ones. 0: none are."""
+
+
 class KafkaSettings(BaseModel):
     """Which Kafka events are read from."""
 
@@ -288,6 +297,8 @@ class Settings(BaseSettings):
     """What followed answers."""
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     """Which Kafka events are read from."""
+    changes: ChangeSettings = Field(default_factory=ChangeSettings)
+    """The feed of changes."""
     graph: GraphMap | None = None
     """How the graph of somebody else maps to ours. Unset: it is in our form."""
     text: TextSettings = Field(default_factory=TextSettings)
@@ -316,6 +327,7 @@ def _no_such_setting(where: str) -> str:
         "outcomes": OutcomeSettings,
         "oidc": OidcSettings,
         "kafka": KafkaSettings,
+        "changes": ChangeSettings,
     }
     names = nested[first].model_fields if rest and first in nested else Settings.model_fields
     near = get_close_matches((first, *rest)[-1], names, 1)

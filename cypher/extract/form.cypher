@@ -11,6 +11,7 @@ RETURN
     (node)
     WHERE NOT node:EmbeddingVersion AND NOT node:SnapshotPart AND NOT node:RefreshLease
       AND NOT node:Deletion AND NOT node:Event AND NOT node:Outcome AND NOT node:Scenario
-      AND NOT node:Experiment
+      AND NOT node:Experiment AND NOT node:Change AND NOT node:ChangeFeed
+      AND NOT node:ChangeReader
       AND NOT node:Category
   } AS others

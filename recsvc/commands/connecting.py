@@ -14,6 +14,7 @@ from loaders.disk_versions import DiskVersions
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, free_port_after
 from loaders.mapped import MappedGraph
+from recsvc.graph.change_store import prune_changes
 from recsvc.graph.outcome_store import prune_outcomes
 from recsvc.graph.store import Store
 from recsvc.outcomes.outcome import CLOCK_SKEW
@@ -157,11 +158,18 @@ def make_store(settings: Settings, timeout_seconds: float, *, stopped: bool = Fa
         timeout_seconds: deadline of each read.
         stopped: see `neo4j_address`.
     """
-    return Store(
+    store = Store(
         neo4j_address(settings, stopped=stopped),
         timeout_seconds=timeout_seconds,
         write_timeout_seconds=settings.write_timeout_seconds,
     )
+    store.keeps_changes = keeps_changes(settings)
+    return store
+
+
+def keeps_changes(settings: Settings) -> bool:
+    """Whether what is written is told to the feed of changes: not in somebody else's graph."""
+    return settings.changes.keep_days > 0 and settings.graph is None
 
 
 def make_engine(
@@ -196,15 +204,20 @@ def make_engine(
 
 
 def prune_old(gateway: Neo4jGateway, settings: Settings) -> int:
-    """Delete outcomes that are older than the settings keep them. Returns how many.
+    """Delete outcomes and changes that are older than the settings keep them.
+
+    Returns:
+        How many outcomes.
 
     Raises:
         Neo4jError: the graph cannot be written.
     """
     if gateway.graph is not None:
         return 0  # somebody else's, in which none are stored
+    now = datetime.now(UTC)
+    prune_changes(gateway, now - timedelta(days=settings.changes.keep_days))
     keep_for = timedelta(days=settings.outcomes.keep_days) + CLOCK_SKEW
-    return prune_outcomes(gateway, datetime.now(UTC) - keep_for)
+    return prune_outcomes(gateway, now - keep_for)
 
 
 def outcome_log(gateway: Neo4jGateway, settings: Settings) -> "OutcomeLog | None":

@@ -21,6 +21,7 @@ from recsvc.commands._shared import (
     say_unknown_kinds,
 )
 from recsvc.commands.connecting import (
+    keeps_changes,
     local_neo4j,
     open_gateway,
     open_writing_gateway,
@@ -28,7 +29,7 @@ from recsvc.commands.connecting import (
 )
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import EventSettings, unknown_kinds
-from recsvc.graph.store import take_back
+from recsvc.graph.change_store import take_back
 from recsvc.graph.version_store import all_versions
 from recsvc.settings import Settings, load_settings
 
@@ -292,7 +293,10 @@ def delete_user(
     settings = load_settings()
     with open_writing_gateway(settings) as gateway:
         try:
-            deletion.delete_user(gateway, user, snapshot_folder=settings.home / "snapshots")
+            deletion.delete_user(
+                gateway, user, snapshot_folder=settings.home / "snapshots",
+                keeps_changes=keeps_changes(settings),
+            )  # fmt: skip
         finally:  # asked again, it goes on, with what one that was ended has left too
             for told in forget_here(settings.home, "user", user):
                 console.say(told)
@@ -308,8 +312,9 @@ def retract(
     """Take back what a user did with an item."""
     from recsvc.recommend.graph_writer import nothing_to_take_back
 
-    with open_writing_gateway(load_settings()) as gateway:
-        kinds = take_back(gateway, user, item, event)
+    settings = load_settings()
+    with open_writing_gateway(settings) as gateway:
+        kinds = take_back(gateway, user, item, event, keeps_changes=keeps_changes(settings))
     if not kinds:
         raise nothing_to_take_back(user, item, event)
     told = f"{', '.join(kinds)} of user {user} with item {item} is taken back"

@@ -1,4 +1,4 @@
-"""Events from Kafka."""
+"""Events from Kafka, and changes to it."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,6 +65,35 @@ async def _consume(settings: Settings, kafka: KafkaSettings, metrics: "StreamMet
         await writer.stop()
         await store.close()
         write_counters.close()
+
+
+def publish(
+    topic: Annotated[str, typer.Option(help="The topic that changes go to.")],
+    brokers: Annotated[
+        str | None, typer.Option(help="Brokers of Kafka, with commas between; else kafka.brokers.")
+    ] = None,
+    after: Annotated[
+        int | None,
+        typer.Option(min=0, help="Begin after this position; else where it ended last."),
+    ] = None,
+) -> None:
+    """Send the feed of changes to Kafka, in its order, until SIGTERM or Ctrl-C."""
+    settings = load_settings()
+    kafka = _with_options(settings.kafka, {"brokers": brokers, "topics": [topic]})
+    if not settings.changes.keep_days:
+        raise SettingsError("no changes are kept: set keep_days in [changes], for all who write")
+    asyncio.run(_publish(settings, kafka, topic, after))
+
+
+async def _publish(settings: Settings, kafka: KafkaSettings, topic: str, after: int | None) -> None:
+    from recsvc.streams.publish import publish_until_stopped
+
+    store = make_store(settings, settings.request_timeout_seconds)
+    await store.open()
+    try:
+        await publish_until_stopped(kafka, store, topic, after)
+    finally:
+        await store.close()
 
 
 def _with_options(settings: KafkaSettings, given: dict[str, Any]) -> KafkaSettings:

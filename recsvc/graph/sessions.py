@@ -29,6 +29,9 @@ _RESTORED_SECONDS = 60.0
 _ALONE = 0.125
 """Share of the deadline of a read that a follower has before the leader is asked too."""
 
+LastStep = Callable[[list[list[Row]]], tuple[Query, Mapping[str, Any]] | None]
+"""What a transaction does at its end, given the rows of its queries; None: nothing."""
+
 _T = TypeVar("_T")
 _Key = TypeVar("_Key")
 
@@ -297,11 +300,12 @@ class Sessions:
         steps: Sequence[tuple[Query, Mapping[str, Any]]],
         seconds: float,
         check: Callable[[list[Row]], None] = lambda _: None,
+        last_step: LastStep | None = None,
     ) -> list[list[Row]]:
         """The rows of each query; all are run in one transaction.
 
         One that writes waits for the other writers, as those of `loaders.gateway` do. Where
-        `check` raises, all is rolled back.
+        `check` raises, all is rolled back. `last_step` is run at the end.
         """
         writing = any(query.mode == "write" for query, _ in steps)
 
@@ -316,6 +320,8 @@ class Sessions:
                 result = await transaction.run(self._text(query), values)
                 answers.append([dict(record.items()) async for record in result])
                 check(answers[-1])
+            if last_step is not None and (step := last_step(answers)) is not None:
+                await transaction.run(self._text(step[0]), {"all": checked(*step)})
             return answers
 
         before = self._committed()

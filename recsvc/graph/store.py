@@ -1,6 +1,6 @@
 """Everything a request reads from and writes to Neo4j. Every call has a deadline."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from loaders.limits import MAX_AMOUNT, MAX_LINKS
 from loaders.schema import missing
 from recsvc.errors import NotFoundError
 from recsvc.evidence import EVIDENCE_KINDS, EvidenceKind
+from recsvc.graph.change_store import ChangeStore, event_changes
 from recsvc.graph.experiment_store import ExperimentStore
 from recsvc.graph.export_store import ExportStore
 from recsvc.graph.fulltext_query import signs_query, words_query
@@ -51,7 +52,15 @@ Step = tuple[str, Mapping[str, Any]]
 _NAMED: Mapping[EvidenceKind, str] = {"user": "name", "item": "title", "category": "name"}
 
 
-class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore, ExportStore, SampleStore):
+class Store(
+    OutcomeStore,
+    ScenarioStore,
+    ExperimentStore,
+    VersionStore,
+    ExportStore,
+    SampleStore,
+    ChangeStore,
+):
     """What is read and written, query by query.
 
     Attributes:
@@ -336,11 +345,18 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore, ExportSt
             steps.insert(0, (catalogue()["write/nodes"], {**ids, "categories": []}))
         if first:  # before the events, which tell whether they are new
             steps.insert(0, outcomes_step([*first.values()]))
-        *_, answer = await self._write(steps, refuse_beyond)
+        feeding = self._feeding(lambda answers: event_changes(rows, answers[-1]))
+        *_, answer = await self._write(steps, refuse_beyond, feeding)
         return answer[0]["event_ids"] if answer else []
 
-    async def write(self, steps: Sequence[Step]) -> list[list[Row]]:
+    async def write(
+        self, steps: Sequence[Step], told: Callable[[list[list[Row]]], list[Row]]
+    ) -> list[list[Row]]:
         """Run queries in one transaction, which is committed when this returns.
+
+        Args:
+            steps: the queries.
+            told: what the feed of changes is told of it, given their rows.
 
         Raises:
             CategoryCycleError: one of them finds a category that is its own ancestor; nothing is
@@ -348,7 +364,7 @@ class Store(OutcomeStore, ScenarioStore, ExperimentStore, VersionStore, ExportSt
             Neo4jError: the graph cannot be written in time.
         """
         queries = [(catalogue()[name], parameters) for name, parameters in steps]
-        return await self._write(queries, refuse_cycles)
+        return await self._write(queries, refuse_cycles, self._feeding(told))
 
     async def pending_deletions(self) -> PendingDeletions:
         """The deletions that have not been finished in all stored snapshots."""
@@ -413,23 +429,3 @@ def unknown_users(gateway: Gateway, user_ids: Sequence[str]) -> list[str]:
     (row,) = gateway.run(query, user_ids=list(user_ids), item_ids=[], category_ids=[])
     user_ids_there = set(row["user_ids"])
     return [user_id for user_id in user_ids if user_id not in user_ids_there]
-
-
-def take_back(gateway: Gateway, user_id: str, item_id: str, event: str | None = None) -> list[str]:
-    """Take back what a user did with an item, for a command.
-
-    Args:
-        gateway: the graph.
-        user_id: who did it.
-        item_id: with what.
-        event: the kind of event; all kinds where it is None.
-
-    Returns:
-        The kinds that were taken back, as the graph spells them.
-
-    Raises:
-        Neo4jError: the graph cannot be written.
-    """
-    rows = [{"user_id": user_id, "item_id": item_id, "event": event}]
-    taken = gateway.run(catalogue()["write/retract"], rows=rows)
-    return sorted(kind for row in taken for kind in row["events"])

@@ -29,7 +29,7 @@ from loaders.gateway import Row, checked, taken
 from loaders.graph_map import GraphMap
 from loaders.schema import FullText, apply_schema, full_text_names
 from recsvc.graph.pasteable_cypher import path_parameters
-from recsvc.graph.sessions import Sessions
+from recsvc.graph.sessions import LastStep, Sessions
 from recsvc.graph.unreadable import UnreadNotes
 
 _PLANNING_SECONDS = 30.0
@@ -242,12 +242,14 @@ class Transport(Sessions):
         self,
         steps: Sequence[tuple[Query, Mapping[str, Any]]],
         check: Callable[[list[Row]], None] = lambda _: None,
+        last_step: LastStep | None = None,
     ) -> list[list[Row]]:
         """The rows of each query; they are committed together when this returns.
 
         Args:
             steps: the queries and their parameters.
             check: told the rows of each; where it raises, all is rolled back.
+            last_step: what is done at the end, whose rows are left out.
 
         Raises:
             Neo4jError: the graph cannot be written in time.
@@ -261,7 +263,7 @@ class Transport(Sessions):
             async with self._breaker.deadline(steps[0][0], seconds, writes=True):
                 await self._schema_made()
                 with self._kept_open():
-                    answers = await self._transact(steps, seconds, check)
+                    answers = await self._transact(steps, seconds, check, last_step)
         except Neo4jAwayError as error:
             self.write_trouble = error.reason
             raise

@@ -93,7 +93,7 @@ class Deleter:
 
     def _delete(self, nodes: Sequence[DeletedNode]) -> list[bool | DeletionPendingError]:
         with Neo4jGateway(self._store.address) as gateway:
-            return delete_each(gateway, nodes)
+            return delete_each(gateway, nodes, keeps_changes=self._store.keeps_changes)
 
     def _finish(self) -> None:
         with Neo4jGateway(self._store.address) as gateway:

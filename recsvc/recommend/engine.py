@@ -16,6 +16,7 @@ from loaders.errors import Neo4jAwayError
 from recsvc.answer import Answer, Proof, RankedItem
 from recsvc.event_kinds import unknown_kinds
 from recsvc.evidence import EvidenceKind
+from recsvc.graph.change_store import Changes
 from recsvc.graph.rows import ActiveVersion, PendingDeletions
 from recsvc.graph.store import Store
 from recsvc.outcomes import outcome as told
@@ -329,6 +330,10 @@ class Engine:
     async def drop_preference(self, user_id: str, category_id: str) -> bool:
         """See `recsvc.recommend.graph_writer.GraphWriter.drop_preference`."""
         return await self._graph.drop_preference(user_id, category_id)
+
+    async def changes(self, after: int, limit: int) -> Changes:
+        """See `recsvc.graph.change_store.ChangeStore.changes`."""
+        return await self._store.changes(after, limit)
 
     async def verify(self, proof: Proof, items: Sequence[RankedItem]) -> Verified:
         """See `recsvc.recommend.proof.verify`."""

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from recsvc.errors import NotFoundError
@@ -44,6 +45,11 @@ class PutNode:
     properties: Mapping[str, Any]
     links: tuple[tuple[str, float], ...] | None = None
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the feed of changes is told."""
+        return {"change": "put", "kind": self.kind, f"{self.kind}_id": self.id}
+
 
 @dataclass(frozen=True, slots=True)
 class PutFollow:
@@ -53,6 +59,11 @@ class PutFollow:
     other_id: str
     since: datetime | None = None
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the feed of changes is told."""
+        return {"change": "follow", "user_id": self.user_id, "other_id": self.other_id}
+
 
 @dataclass(frozen=True, slots=True)
 class DropFollow:
@@ -60,6 +71,11 @@ class DropFollow:
 
     user_id: str
     other_id: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the feed of changes is told."""
+        return {"change": "unfollow", "user_id": self.user_id, "other_id": self.other_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,11 @@ class Retract:
     user_id: str
     item_id: str
     event: str | None = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the feed of changes is told."""
+        return {"change": "retraction", **asdict(self)}
 
 
 Change = PutNode | PutFollow | DropFollow | Retract
@@ -169,7 +190,10 @@ class GraphWriter:
         """
         ids = {"user_id": user_id, "category_id": category_id}
         with self._noted({user_id}):
-            (rows,) = await self._store.write([("write/drop_preference", ids)])
+            (rows,) = await self._store.write(
+                [("write/drop_preference", ids)],
+                lambda answers: [{"change": "retraction", **ids}] if answers[0] else [],
+            )
         return bool(rows)
 
     async def _commit_events(self, requests: Sequence[_NewEvents]) -> list[int]:
@@ -191,7 +215,7 @@ class GraphWriter:
     async def _commit_changes(self, changes: Sequence[Change]) -> list[Outcome]:
         users = changed_users(changes)
         with self._noted(users, anybody=any(map(concerns_anybody, changes))):
-            answers = await self._store.write(steps(changes))
+            answers = await self._store.write(steps(changes), partial(told_changes, changes))
         return outcomes(changes, answers)
 
     @contextlib.contextmanager
@@ -267,6 +291,14 @@ def outcomes(
         else:
             outcome_of_change.append(_follow_outcome(change, users_there, following))
     return outcome_of_change
+
+
+def told_changes(
+    changes: Sequence[Change], answers: Sequence[Sequence[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """What the feed is told of changes: those that found what they need."""
+    came_to = zip(changes, outcomes(changes, answers), strict=True)
+    return [change.told for change, outcome in came_to if outcome != "missing"]
 
 
 def _retracted(rows: Sequence[Mapping[str, Any]]) -> dict[Retract, bool]:

@@ -28,7 +28,7 @@ _ME = "/v1/me"
 _CALLER = "recsvc.caller"
 _PERSON = "recsvc.person"
 _INSUFFICIENT = 'Bearer error="insufficient_scope"'
-_ADMIN = ("/v1/models", "/v1/refreshes", "/v1/experiments")
+_ADMIN = ("/v1/models", "/v1/refreshes", "/v1/experiments", "/v1/changes")
 _QUESTIONS = frozenset({"/v1/recommendations", "/v1/recommendations/batch"})
 """What is asked with POST and changes nothing."""
 _SCENARIOS = "/v1/scenarios/"

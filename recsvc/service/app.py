@@ -51,6 +51,7 @@ from recsvc.service.routes import (
     HeadAsGet,
     ReadableQuery,
     audience,
+    changes,
     events,
     experiments,
     export,
@@ -104,6 +105,7 @@ _TAGS = [
     {"name": "scenarios", "description": "How the lists of one place of a shop are made."},
     {"name": "experiments", "description": "Which variant is better."},
     {"name": "exposure", "description": "How evenly items come to be seen."},
+    {"name": "changes", "description": "The feed of what was changed."},
     {"name": "models", "description": "Versions, and the refreshes that make them."},
     {"name": "health", "description": "How the service is."},
 ]
@@ -212,7 +214,7 @@ def _routes() -> list[BaseRoute]:
     """Those of all modules, made once in a process, and before the first request wants one."""
     routed = (
         recommendations, search, similar, events, outcomes, experiments, exposure, audience, nodes,
-        follows, models, runs, scenarios, home, export, recourse, me,
+        follows, models, runs, scenarios, home, export, recourse, me, changes,
     )  # fmt: skip
     router = APIRouter(dependencies=_OF_ALL, generate_unique_id_function=_operation_id)
     for module in routed:

@@ -10,6 +10,7 @@
     NotFoundError, unknown address                    404
     ActivationError, RefreshRunningError              409
     ExperimentRunningError, RevisionError             409
+    ChangesGoneError                                  410
     method an address does not have                   405, with Allow
     body above the limit                              413
     another host                                      421
@@ -45,6 +46,7 @@ from recsvc.errors import (
     FOLDER_ERRNOS,
     ActivationError,
     BusyError,
+    ChangesGoneError,
     DeletionPendingError,
     ExperimentRunningError,
     NotFoundError,
@@ -73,6 +75,7 @@ _TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    410: "Gone",
     413: "Content Too Large",
     414: "URI Too Long",
     421: "Misdirected Request",
@@ -189,6 +192,10 @@ async def _conflict(request: Request, error: Exception) -> Response:
     return problem(request.scope, 409, str(error))
 
 
+async def _changes_gone(request: Request, error: Exception) -> Response:
+    return problem(request.scope, 410, str(error))
+
+
 async def _neo4j_away(request: Request, error: Neo4jAwayError) -> Response:
     _log.warning("Neo4j cannot do what a request needs", reason=str(error))
     return unavailable(request.scope, f"{error.reason}: ask again later")
@@ -261,6 +268,7 @@ HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     ExperimentRunningError: _conflict,
     RevisionError: _conflict,
     ForeignGraphError: _conflict,
+    ChangesGoneError: _changes_gone,
     RefreshRunningError: _conflict,
     RefreshError: _later,
     BusyError: _later,

@@ -56,7 +56,7 @@ def text_of(value: object) -> object:
     return value
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     """A float without a fraction as the whole number it is in JSON Schema; else as it came."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -110,11 +110,11 @@ def at_most(entries: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-Count = Annotated[int, Field(ge=1, le=MAX_ANSWERS), BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=1, le=MAX_ANSWERS), BeforeValidator(whole)]
 """How many answers are wanted."""
-VersionNumber = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(_whole)]
+VersionNumber = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(whole)]
 """The number of a version."""
-SeenNumber = Annotated[int, Field(ge=0, le=2**31), BeforeValidator(_whole)]
+SeenNumber = Annotated[int, Field(ge=0, le=2**31), BeforeValidator(whole)]
 """The number of a revision, or 0 for none."""
 
 

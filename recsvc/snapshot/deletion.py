@@ -36,6 +36,7 @@ from loaders.parts import PartName, digest_of, stored_names, stored_part
 from recsvc.errors import DeletionPendingError, NotFoundError, SnapshotError
 from recsvc.evaluation.splits import id_numbers
 from recsvc.evidence import EvidenceKind
+from recsvc.graph.change_store import changes_step, redact_changes, redact_newest_changes
 from recsvc.graph.outcome_store import drop_outcomes
 from recsvc.graph.rows import PendingDeletions, pending_of
 from recsvc.snapshot import arrays as snapshots
@@ -60,19 +61,23 @@ class DeletedNode:
         return _digest(self.kind, self.id)
 
 
-def delete_user(gateway: Gateway, user_id: str, *, snapshot_folder: Path) -> None:
+def delete_user(
+    gateway: Gateway, user_id: str, *, snapshot_folder: Path, keeps_changes: bool = False
+) -> None:
     """Delete one user, everything derived from them, and the copies of it on this disk.
 
     Args:
         gateway: the graph.
         user_id: who.
         snapshot_folder: where services of this machine unpack snapshots.
+        keeps_changes: whether the feed of changes is told.
 
     Raises:
         NotFoundError: there is no such user.
         Neo4jError: the graph cannot be written; what was begun is finished by the next deletion.
     """
-    if not delete_nodes(gateway, [DeletedNode("user", user_id)])[0]:
+    node = DeletedNode("user", user_id)
+    if not delete_nodes(gateway, [node], keeps_changes=keeps_changes)[0]:
         raise NotFoundError(f"no user {user_id!r} in the graph")
     forget_on_disk(gateway, snapshot_folder)
 
@@ -86,8 +91,15 @@ def pending_deletions(gateway: Gateway) -> PendingDeletions:
     return pending_of(_notes(gateway))
 
 
-def delete_nodes(gateway: Gateway, nodes: Sequence[DeletedNode]) -> list[bool]:
+def delete_nodes(
+    gateway: Gateway, nodes: Sequence[DeletedNode], *, keeps_changes: bool = False
+) -> list[bool]:
     """Delete nodes and everything derived from them in Neo4j.
+
+    Args:
+        gateway: the graph.
+        nodes: which.
+        keeps_changes: whether the feed of changes is told.
 
     Returns:
         For each whether there was such a node, or one whose deletion had been left unfinished.
@@ -96,7 +108,7 @@ def delete_nodes(gateway: Gateway, nodes: Sequence[DeletedNode]) -> list[bool]:
         Neo4jError: the graph cannot be written.
         DeletionPendingError: one is gone, and some stored arrays still name it.
     """
-    answers = delete_each(gateway, nodes)
+    answers = delete_each(gateway, nodes, keeps_changes=keeps_changes)
     for answer in answers:
         if isinstance(answer, DeletionPendingError):
             raise answer
@@ -104,7 +116,7 @@ def delete_nodes(gateway: Gateway, nodes: Sequence[DeletedNode]) -> list[bool]:
 
 
 def delete_each(
-    gateway: Gateway, nodes: Sequence[DeletedNode]
+    gateway: Gateway, nodes: Sequence[DeletedNode], *, keeps_changes: bool = False
 ) -> list[bool | DeletionPendingError]:
     """As `delete_nodes`, but with what keeps one from being finished as its answer.
 
@@ -114,10 +126,16 @@ def delete_each(
     for node in sorted(set(nodes)):
         if node.kind != "category":  # their number has no bound, so they go part by part
             drop_outcomes(gateway, f"{node.kind}_id", node.id)
-    removed: set[DeletedNode] = {
-        cast(DeletedNode, node)
-        for node in gateway.write(lambda transaction: _remove(transaction, set(nodes)))
-    }
+        if gateway.graph is None:  # of somebody else's there is no feed
+            redact_changes(gateway, node.kind, node.id)
+
+    def remove(transaction: Transaction) -> list[DeletedNode]:
+        gone = _remove(transaction, set(nodes))
+        if gateway.graph is None:
+            _tell(transaction, gone, keeps_changes=keeps_changes)
+        return gone
+
+    removed: set[DeletedNode] = {cast(DeletedNode, node) for node in gateway.write(remove)}
     try:
         noted = finish_deletions(gateway)
     except DeletionPendingError as error:
@@ -219,6 +237,17 @@ def _remove(transaction: Transaction, nodes: Collection[DeletedNode]) -> list[De
             answer = transaction.run(catalogue()[f"delete/delete_{kind}"], rows=rows)
             removed += [DeletedNode(kind, row["id"]) for row in answer]
     return removed
+
+
+def _tell(transaction: Transaction, gone: Sequence[DeletedNode], *, keeps_changes: bool) -> None:
+    """Tell the feed of changes which nodes are gone, by their digests, and nothing else of them."""
+    for node in gone:
+        redact_newest_changes(transaction, node.kind, node.id)
+    if gone and keeps_changes:
+        query, given = changes_step(
+            [{"change": "deletion", "kind": node.kind, "digest": node.digest} for node in gone]
+        )
+        transaction.run(query, **given)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Events from Kafka."""
+"""Events from Kafka, and changes to it."""

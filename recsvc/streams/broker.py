@@ -1,7 +1,7 @@
 """Kafka as the settings name it, and what is said where it cannot do what is asked."""
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -64,8 +64,15 @@ def new_producer(settings: KafkaSettings) -> AIOKafkaProducer:
 
 
 @asynccontextmanager
-async def started(client: _Client, settings: KafkaSettings) -> AsyncGenerator[_Client]:
+async def started(
+    client: _Client, settings: KafkaSettings, topics: Sequence[str]
+) -> AsyncGenerator[_Client]:
     """A client of Kafka, connected; it is closed when the block ends.
+
+    Args:
+        client: not connected.
+        settings: which Kafka.
+        topics: that are read and written in the block.
 
     Raises:
         StreamError: Kafka does not answer, or refuses it.
@@ -74,31 +81,30 @@ async def started(client: _Client, settings: KafkaSettings) -> AsyncGenerator[_C
         await client.start()
         yield client
     except KafkaError as error:
-        raise stream_error(error, settings) from error
+        raise _stream_error(error, settings, topics) from error
     finally:
         await client.stop()
 
 
-def stream_error(error: KafkaError, settings: KafkaSettings) -> StreamError:
+def _stream_error(error: KafkaError, settings: KafkaSettings, topics: Sequence[str]) -> StreamError:
     """What an error of Kafka's means, and what to do."""
-    where = ", ".join(settings.brokers)
-    topics = ", ".join((*settings.topics, settings.dead_letter_topic))
+    where, named = ", ".join(settings.brokers), ", ".join(topics)
     cures: tuple[tuple[type[KafkaError] | tuple[type[KafkaError], ...], str], ...] = (
         (
             KafkaConnectionError,
             "does not answer: see that it runs, and that brokers, security_protocol and the log-in "
             "in [kafka] are right; the log says more",
         ),
-        (UnknownTopicOrPartitionError, f"has not all of the topics {topics}: make them"),
+        (UnknownTopicOrPartitionError, f"has not all of the topics {named}: make them"),
         (
             (TopicAuthorizationFailedError, GroupAuthorizationFailedError),
             f"does not let this user read or write: grant it the group {settings.group} and the "
-            f"topics {topics}",
+            f"topics {named}",
         ),
         (
             (MessageSizeTooLargeError, RecordListTooLargeError),
-            f"does not take a message into {settings.dead_letter_topic}, which is too large: raise "
-            "max.message.bytes of that topic, and start again: nothing is lost",
+            f"does not take a message that is too large: of the topics {named} raise "
+            "max.message.bytes of the last, and start again: nothing is lost",
         ),
     )
     for errors, cure in cures:

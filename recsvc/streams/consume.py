@@ -8,9 +8,8 @@ before its offset is committed. While Neo4j is away nothing more is read.
 """
 
 import asyncio
-import contextlib
-import signal
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -23,6 +22,7 @@ from recsvc.settings import KafkaSettings
 from recsvc.streams.broker import new_consumer, new_producer, started
 from recsvc.streams.dead_letters import DeadLetters
 from recsvc.streams.messages import MessageReader, Record, Refused, Told
+from recsvc.streams.stopping import pause, until_stopped
 from recsvc.streams.stream_metrics import StreamMetrics
 
 _POLL_MILLISECONDS: Final = 500
@@ -31,10 +31,6 @@ _MOST_ROWS: Final = 2_000
 """Rows after which messages are written, at the latest with the next one."""
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 10.0
-_GRACE_SECONDS: Final = 15.0
-"""How long what is in hand may take once the end is asked for."""
-
-_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 _log = structlog.get_logger()
 
@@ -130,9 +126,7 @@ class Intake:
 
     async def _wait(self, seconds: float, error: Neo4jAwayError) -> None:
         _log.warning("Neo4j cannot store events yet", reason=error.reason, again_seconds=seconds)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
+        await pause(self._stop, seconds)
         if self._stop.is_set():
             raise _StoppedError
 
@@ -152,23 +146,7 @@ async def consume_until_stopped(
         StreamError: Kafka does not answer at the start, or refuses what is asked.
         SettingsError: something for it is missing.
     """
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in _ENDING:
-        loop.add_signal_handler(number, stop.set)
-    work = asyncio.create_task(_consume(settings, reader, writer, metrics, stop))
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            await asyncio.wait((work,), timeout=_GRACE_SECONDS)
-        if work.done():
-            await work
-    finally:
-        for task in (work, stopping):
-            task.cancel()
-        await asyncio.gather(work, stopping, return_exceptions=True)
-        for number in _ENDING:
-            loop.remove_signal_handler(number)
+    await until_stopped(partial(_consume, settings, reader, writer, metrics))
     _log.info("consume ended")
 
 
@@ -179,9 +157,10 @@ async def _consume(
     metrics: StreamMetrics,
     stop: asyncio.Event,
 ) -> None:
+    topics = (*settings.topics, settings.dead_letter_topic)
     async with (
-        started(new_producer(settings), settings) as producer,
-        started(new_consumer(settings), settings) as consumer,
+        started(new_producer(settings), settings, topics) as producer,
+        started(new_consumer(settings), settings, topics) as consumer,
     ):
         letters = DeadLetters(producer, settings.dead_letter_topic)
         await letters.check()

@@ -51,6 +51,7 @@ NOT_RUN = {
     "serve": "a test of its own",
     "links": "fits on tables or the graph as train, and writes nothing",
     "mcp": "answers as serve does",
+    "publish": "reads and writes the graph alone",
     "consume": "wants a Kafka; of RECSVC_HOME it writes what delete-user does",
     "recourse": "reads the graph alone, as recommend",
     "export-user": "reads the graph alone, as recommend",

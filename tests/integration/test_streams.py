@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,14 +20,17 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j._options import free_ports
+from loaders.schema import apply_schema
 from recsvc.event_kinds import default_events
 from recsvc.graph.store import Store
 from recsvc.outcomes.recommendation_id import RecommendationIds
 from recsvc.recommend.active_snapshot import ActiveSnapshot
 from recsvc.recommend.graph_writer import GraphWriter
 from recsvc.settings import KafkaSettings
+from recsvc.snapshot.deletion import DeletedNode, delete_nodes
 from recsvc.streams.consume import consume_until_stopped
 from recsvc.streams.messages import MessageReader
+from recsvc.streams.publish import publish_until_stopped
 from recsvc.streams.stream_metrics import StreamMetrics
 from tests.faults.tcp_proxy import tcp_proxy
 from tests.kafka_broker import Broker, running_broker
@@ -240,3 +244,45 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
         await produce(broker, topic, [*map(event, range(50, 200))])
         await until_then(lambda: value(metrics, seen, topic=topic) >= 250)
     assert [row["count"] for row in statement(gateway, DONE)] == [200]
+
+
+async def test_changes_are_published_in_their_order_and_go_on_where_they_ended(
+    broker: Broker, topic: str, gateway: Neo4jGateway
+) -> None:
+    apply_schema(gateway)
+    store = Store(gateway.address, timeout_seconds=30.0)
+    store.keeps_changes = True
+    await store.open()
+    now = datetime.now(UTC)
+
+    async def add(*numbers: int) -> None:
+        more = {"value": None, "timestamp": now}
+        await store.add_events([event(n, user_id=f"u{n % 3}", **more) for n in numbers])
+
+    async def publish(until_position: int) -> None:
+        work = asyncio.create_task(publish_until_stopped(settings, store, topic, None))
+        while await store.published(topic) < until_position:
+            assert not work.done()
+            await asyncio.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(work, PATIENCE_SECONDS)
+
+    settings = KafkaSettings(brokers=(broker.address,))
+    await add(*range(40))
+    await publish(40)
+    await add(*range(40, 50))
+    delete_nodes(gateway, [DeletedNode("user", "u1")], keeps_changes=True)
+    await publish(51)
+    await store.close()
+    messages = await consumed(broker, topic, 51)
+    by_partition: dict[int, list[int]] = {}
+    for message in messages:
+        change = json.loads(message.value)
+        by_partition.setdefault(message.partition, []).append(change["position"])
+        if change["change"] == "deletion":
+            assert message.key == DeletedNode("user", "u1").digest.encode()
+        elif change["change"] == "event":
+            assert message.key == DeletedNode("user", change["user_id"]).digest.encode()
+    assert all(positions == sorted(positions) for positions in by_partition.values())
+    every = [position for positions in by_partition.values() for position in positions]
+    assert sorted(every) == [*range(1, 52)]

@@ -22,6 +22,7 @@ from recsvc.cli import app
 from recsvc.phrases import Phrase, TextSettings
 from recsvc.refresh.options import RefreshOptions, model_values, refresh_options
 from recsvc.settings import (
+    ChangeSettings,
     EventSettings,
     KafkaSettings,
     OidcSettings,
@@ -302,6 +303,7 @@ def test_every_field_of_tracking_is_documented_with_its_default() -> None:
     check_table(section("docs/settings.md", "Tracking"), defaults(TrackingSettings))
     check_table(section("docs/loop.md", "Settings"), defaults(OutcomeSettings))
     check_table(section("docs/streams.md", "Settings"), defaults(KafkaSettings))
+    check_table(section("docs/streams.md", "The feed of changes"), defaults(ChangeSettings))
 
 
 @pytest.mark.parametrize(

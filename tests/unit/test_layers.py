@@ -16,6 +16,7 @@ HEAVY = ("torch", "torch_geometric", "gensim", "numba", "networkx")
 REACH_CYPHER = {
     "recsvc/graph/store.py": "the only Cypher at request time",
     "recsvc/graph/outcome_store.py": "the same, of outcomes",
+    "recsvc/graph/change_store.py": "the same, of the feed of changes",
     "recsvc/graph/scenario_store.py": "the same, of scenarios",
     "recsvc/scenarios/stored.py": "scenarios, for a command",
     "recsvc/graph/experiment_store.py": "the same, of experiments",

@@ -48,7 +48,7 @@ class FakeStore(Store):
         self._commit()
         return {row["outcome_id"] for row in rows}, set()
 
-    async def write(self, steps: Sequence[Any]) -> list[list[dict[str, Any]]]:
+    async def write(self, steps: Sequence[Any], told: Any) -> list[list[dict[str, Any]]]:
         self._commit()
         nodes = [{"kind": "user", "id": user, "made": False} for user in USERS]
         follows = [{"user_id": "ann", "other_id": "bob", "existed": False}]

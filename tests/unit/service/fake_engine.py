@@ -25,6 +25,7 @@ from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.experiments.document import Experiment
 from recsvc.experiments.results import results
 from recsvc.experiments.sequential import UserSums
+from recsvc.graph.change_store import Changes
 from recsvc.graph.experiment_store import ChangeMeanwhile, StoredExperiment
 from recsvc.graph.rows import ActiveVersion, PendingDeletions, StoredNode, StoredUser
 from recsvc.graph.scenario_store import StoredRevision
@@ -183,6 +184,14 @@ EXPORTED = {
 }
 """What is known of a user."""
 
+CHANGES = [
+    {"position": 41, "at": "2025-11-21T12:00:01+00:00", "change": "event", "user_id": "2",
+     "item_id": "289", "event_id": "7d1f", "event": "listen", "value": 3.0,
+     "timestamp": "2025-11-21T12:00:00+00:00"},
+    {"position": 42, "at": "2025-11-21T12:00:02+00:00", "change": "deletion", "kind": "user",
+     "digest": "0e8f"},
+]  # fmt: skip
+
 
 @dataclass
 class FakeEngine:
@@ -280,6 +289,10 @@ class FakeEngine:
         self.called("explain", user_id, item_id)
         answer = self.answer(user_id, RecommendationQuery(k=1, explain="full"))
         return replace(answer, recommendation_id=None)
+
+    async def changes(self, after: int, limit: int) -> Changes:
+        self.called("changes", after, limit)
+        return Changes(CHANGES, 42, 42)
 
     async def add_events(self, rows: list[dict[str, Any]], outcomes: Sequence[told.Outcome]) -> int:
         self.called("add_events", rows, *([outcomes] if outcomes else []))

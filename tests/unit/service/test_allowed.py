@@ -69,6 +69,7 @@ GET    /v1/experiments/{name}
 DELETE /v1/experiments/{name}
 GET    /v1/experiments/{name}/results
 POST   /v1/experiments/{name}/stop
+GET  /v1/changes
 GET  /v1/models
 POST /v1/models/{model}/activate
 POST /v1/models/{model}/rollback

@@ -75,6 +75,7 @@ BEYOND = {
     "GET /v1/me/recommendations": "the page of a person",
     "GET /v1/me/export": "the page of a person",
     "POST /v1/me/hidden": "the page of a person",
+    "GET /v1/changes": "the feed of changes",
 }
 """Routes that the contract does not have, and what for."""
 OTHER_MEDIA = {"GET /metrics": "text/plain", "GET /v1/refreshes/{id}/report": "text/html"}
