@@ -242,6 +242,18 @@ def test_an_experiment_is_looked_at_and_stopped(open_page: Open, client: httpx.C
     assert client.get("/v1/experiments/blend").json()["promoted"] is None
 
 
+def test_a_list_says_which_variant_it_is(open_page: Open, client: httpx.Client) -> None:
+    variants = [{"name": name, "share": 0.5} for name in ("now", "same")]
+    client.put("/v1/experiments/halves", json={"variants": variants}).raise_for_status()
+    name = client.get(f"/v1/users/{USER}/recommendations").json()["variant"]["name"]
+    page = open_page(f"?user={USER}")
+    expect(page.get_by_text(f"variant {name} of the experiment halves")).to_be_visible()
+    client.delete("/v1/experiments/halves").raise_for_status()
+    page.reload()
+    expect(page.get_by_text(re.compile(r"^\d+ items in .* ms"))).to_be_visible()
+    expect(page.get_by_text("variant")).to_have_count(0)
+
+
 def test_an_experiment_is_begun_with_what_is_wrong_shown(
     open_page: Open, client: httpx.Client, screenshots: Path
 ) -> None:

@@ -15,7 +15,8 @@ import { current, go } from './state.js';
  * @typedef {{item_id: string, title: string | null, rank: number, score: number,
  *   signals: Object<string, number>, explanation: Explanation}} Item
  * @typedef {{items: Item[], versions: Object<string, number>, degraded: string[], took_ms: number,
- *   k: number, short?: string, recommendation_id?: string, scenario?: {name: string}}} Answer
+ *   k: number, short?: string, recommendation_id?: string, scenario?: {name: string},
+ *   variant?: {experiment: string, name: string}}} Answer
  */
 
 /** The signals of a list, those that say most first, and what no evidence carries last. */

@@ -135,9 +135,10 @@ export function recommendations(place, first) {
   /** @param {import('./list.js').Answer} now @param {import('./list.js').Answer | null} before */
   function draw(now, before) {
     base = before;
-    const { items, took_ms: took, versions, degraded } = now;
+    const { items, took_ms: took, versions, degraded, variant } = now;
     const named = Object.entries(versions).map(([model, version]) => `${model} ${version}`);
-    replace(status, `${count(items.length)} items in ${took.toFixed(1)} ms · ${named.join(', ')}`);
+    const under = variant ? ` · variant ${variant.name} of the experiment ${variant.experiment}` : '';
+    replace(status, `${count(items.length)} items in ${took.toFixed(1)} ms · ${named.join(', ')}${under}`);
     controls.sortBy(signalsOf(items));
     const focused = document.activeElement?.closest('[data-item]')?.getAttribute('data-item');
     replace(body, items.length > 0 && listOfItems(now, before), shortOf(now));
