@@ -195,19 +195,19 @@ def test_what_is_never_gone_on_with_fails_and_leaves_nothing(
     left: str,
 ) -> None:
     refresh(graph, QUICK, EVENTS, home=tmp_path)
-    both = QUICK.model_copy(update={"models": ("fastrp", "deepwalk")})
+    both = QUICK.model_copy(update={"models": ("fastrp", "svd")})
     with monkeypatch.context() as patched:
         lose_neo4j_at(patched, lost_at)
         with pytest.raises(Neo4jUnavailableError):
             refresh(graph, both, EVENTS, home=tmp_path)
     assert statuses(graph) == {
-        "deepwalk": [left], "fastrp": ["active", left], "hybrid": ["active", left],
+        "svd": [left], "fastrp": ["active", left], "hybrid": ["active", left],
     }  # fmt: skip
     assert manifests(tmp_path)[1]["state"] == "unfinished"
     # Something else is asked for, so the run is not resumed.
     refresh(graph, QUICK.model_copy(update={"seed": 9}), EVENTS, home=tmp_path)
     assert statuses(graph) == {
-        "deepwalk": ["failed"], "fastrp": ["retired", "failed", "active"],
+        "svd": ["failed"], "fastrp": ["retired", "failed", "active"],
         "hybrid": ["retired", "failed", "active"],
     }  # fmt: skip
     assert orphans(graph) == []
