@@ -17,7 +17,7 @@ from loaders.errors import LocalNeo4jError, RejectedRowsError
 from loaders.gateway import Neo4jGateway
 from loaders.ingest import IngestReport, ingest
 from loaders.ingest.bulk import bulk_ingest
-from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions
+from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions, neo4j_versions
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
 from loaders.local_neo4j._options import free_ports
 from loaders.shared_files import checkout_root
@@ -240,23 +240,45 @@ def write(folder: Path, **tables: str) -> FolderTables:
     return FolderTables(folder)
 
 
-def test_the_graph_is_that_of_an_ingest(
-    local: LocalNeo4j, gateway: Neo4jGateway, tmp_path: Path
+def assert_as_ingested(
+    local: LocalNeo4j, report: IngestReport, loaded: str, gateway: Neo4jGateway, rejects: Path
 ) -> None:
+    """What `everything` was loaded into is the graph that an ingest makes of it.
+
+    Args:
+        local: where it was loaded into.
+        report: of the load.
+        loaded: the hash of the graph after it.
+        gateway: an empty graph.
+        rejects: a file for what is rejected.
+    """
     source = everything()
-    report = bulk(local, source)
-    online = ingest(gateway, source, rejects=tmp_path / "rejects.csv")
-    expected = graph_hash(gateway)
-    assert bulk_hash(local) == expected
+    online = ingest(gateway, source, rejects=rejects)
+    assert graph_hash(gateway) == loaded
     assert {name: (t.read, t.written) for name, t in report.tables.items()} == {
         name: (t.read, t.written) for name, t in online.tables.items()
     }
     assert not (local.folder / "import").exists()
 
     # And what is there is neither lost nor doubled.
+    before = bulk_hash(local)
     with pytest.raises(LocalNeo4jError, match=r"holds [\d,]+ nodes and [\d,]+ relationships"):
         bulk(local, source)
-    assert bulk_hash(local) == expected
+    assert bulk_hash(local) == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "neo4j_line",
+    [line for line in neo4j_versions() if line != DEFAULT_LINE],
+    indirect=True, scope="session",
+)  # fmt: skip
+def test_the_graph_is_that_of_an_ingest_on_later_lines_too(
+    local: LocalNeo4j, gateway: Neo4jGateway, tmp_path: Path
+) -> None:
+    """On the default line see `tests/integration/test_local_neo4j.py`."""
+    report = bulk(local, everything())
+    assert_as_ingested(local, report, bulk_hash(local), gateway, tmp_path / "rejects.csv")
 
 
 @pytest.mark.long
@@ -281,7 +303,7 @@ BULK_PROGRAM = """
 import sys
 from pathlib import Path
 from loaders.ingest.bulk import bulk_ingest
-from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions
+from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions, neo4j_versions
 from loaders.local_neo4j._command import CommandResult, run_command
 from loaders.tables import FolderTables
 def run(command, **how):

@@ -23,18 +23,21 @@ from loaders.errors import (
     Neo4jUnavailableError,
 )
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
-from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
+from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions, scratch_server
+from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.local_neo4j._options import free_ports
 from loaders.shared_files import checkout_root
 from tests.conftest import running_service
+from tests.integration.test_bulk import (
+    assert_as_ingested,
+    bulk,
+    bulk_hash,
+    everything,
+    without_docker,
+)
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
-
-
-def without_docker(command, **how):
-    return CommandResult(NOT_FOUND) if command[0] == "docker" else run_command(command, **how)
 
 
 def local(home, ports, password=None, version="5.26", read_only=False):
@@ -82,14 +85,23 @@ def refused_urls(password_file):
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory):
-    """A running Neo4j, in a home that has jars from now on: the checkout's, or Maven's."""
-    home = tmp_path_factory.mktemp("first") / "hömé of tests"
+def loaded(tmp_path_factory):
+    """A Neo4j after a bulk load, what the load said, and the hash of its graph.
+
+    In a home that has jars from now on: the checkout's, or Maven's.
+    """
+    home = tmp_path_factory.mktemp("first") / "hömé, (1)+=:x"
     link_jars((checkout_root() or Path.cwd()) / ".recsvc", home)
     server = local(home, free_ports(2))
-    server.up()
-    yield server
+    report = bulk(server, everything())
+    yield server, report, bulk_hash(server)
     server.down()
+
+
+@pytest.fixture(scope="module")
+def first(loaded):
+    """The running Neo4j."""
+    return loaded[0]
 
 
 @pytest.fixture
@@ -107,6 +119,11 @@ def make_local(first, tmp_path):
     yield make
     for server in made:
         server.down()
+
+
+@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True, scope="session")
+def test_the_graph_of_a_bulk_load_is_that_of_an_ingest(loaded, gateway, tmp_path):
+    assert_as_ingested(*loaded, gateway, tmp_path / "rejects.csv")
 
 
 class TestRunning:
@@ -214,27 +231,29 @@ def test_what_was_written_survives_a_stop_a_kill_and_new_ports(make_local):
     assert steps == [{"step": "first"}, {"step": "second"}]
 
 
+PROGRAM = """
+import sys
+from pathlib import Path
+from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
+from loaders.local_neo4j._command import CommandResult, run_command
+def run(command, **how):
+    return CommandResult(1) if command[0] == 'docker' else run_command(command, **how)
+options = LocalNeo4jOptions(home=Path(sys.argv[1]), bolt_port=int(sys.argv[2]),
+    http_port=int(sys.argv[3]), heap_megabytes=384, page_cache_megabytes=64)
+server = LocalNeo4j(options, run)
+said = []
+print(server.up(said.append).uri, server.status().pid, *said, sep='|')
+"""
+
+
 def test_after_a_kill_two_at_once_start_one_with_what_was_written(first):
     query(first.address(), "CREATE (:Kept)")
     killed = psutil.Process(first.status().pid)
     killed.send_signal(signal.SIGKILL)
     psutil.wait_procs([killed], timeout=10)
-    program = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions\n"
-        "from loaders.local_neo4j._command import CommandResult, run_command\n"
-        "def run(command, **how):\n"
-        "    return CommandResult(1) if command[0] == 'docker' else run_command(command, **how)\n"
-        "options = LocalNeo4jOptions(home=Path(sys.argv[1]), bolt_port=int(sys.argv[2]),\n"
-        "    http_port=int(sys.argv[3]), heap_megabytes=384, page_cache_megabytes=64)\n"
-        "server = LocalNeo4j(options, run)\n"
-        "said = []\n"
-        "print(server.up(said.append).uri, server.status().pid, *said, sep='|')\n"
-    )
     # Different ports, so that a second server would not fail for want of a port.
     commands = [
-        [sys.executable, "-c", program, str(first.status().home), *map(str, free_ports(2))]
+        [sys.executable, "-c", PROGRAM, str(first.status().home), *map(str, free_ports(2))]
         for _ in range(2)
     ]
     both = [
