@@ -170,10 +170,12 @@ def test_a_link_that_opens_nothing_says_so(
     old, new = link(user), link(user, "--renew")
     page = open_page("person", **PHONE, errors=True)
     expect(page.get_by_role("heading", name="A link is missing")).to_be_focused()
+    page.goto(f"{client.base_url}/person#something-else")
+    expect(page.get_by_role("heading", name="A link is missing")).to_be_focused()
     for address, why in (
         (old, "A newer link has taken the place of this one"),
         (new[:-2], "This link is not whole or not of this service"),
-        ("person#anything", "expected the link of a person"),
+        ("person#recsvc_person_.", "This link is not whole or not of this service"),
     ):
         page.goto("about:blank")
         page.goto(f"{client.base_url}/{address}")

@@ -15,6 +15,8 @@ import { OF_YOU, deletion, derived, propertiesOf, saveButton, whatToRemove } fro
 const REFUSED = 401;
 const UNKNOWN = 404;
 const HIDE = 'hide';
+/** How what stands behind the # of a link begins. */
+const FIRST = 'recsvc_person_';
 
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const notice = h('div', { tabindex: -1, class: 'notice', role: 'group', 'aria-label': 'What was changed' });
@@ -130,7 +132,7 @@ function hide(item) {
 
 async function begin() {
   const link = location.hash.slice(1);
-  if (!link) {
+  if (!link.startsWith(FIRST)) {
     ended('A link is missing', 'This page opens with the whole link that you were given, with all that follows the # in it.');
     return;
   }
