@@ -21,7 +21,7 @@ class ChangesOptions(Document):
     """How many changes at most."""
 
 
-class ChangeDocument(Document):
+class GraphChangeDocument(Document):
     """Something that was changed."""
 
     position: int
@@ -50,7 +50,7 @@ class ChangeDocument(Document):
 class ChangesDocument(Document):
     """A part of the feed."""
 
-    changes: list[ChangeDocument]
+    changes: list[GraphChangeDocument]
     """In the order in which they were committed."""
     next: int
     """The position to ask after for what comes next."""
