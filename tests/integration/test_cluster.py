@@ -181,7 +181,7 @@ async def test_a_write_waits_for_a_leader_for_longer_than_a_read_does(
         await store._schema_made()
         cluster.leader = None
         asyncio.get_running_loop().call_later(0.6, setattr, cluster, "leader", 1)
-        await store.write([("write/follows", {"rows": []})])
+        await store.write([("write/follows", {"rows": []})], lambda _answers: [])
     finally:
         await store.close()
 

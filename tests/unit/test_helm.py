@@ -60,6 +60,7 @@ def test_the_values_keep_to_their_schema() -> None:
     "changes",
     [
         {"settings": {"neo4j_database": "shop", "outcomes__keep_days": "30"}},
+        {"settings": {"oidc__issuer": "https://issuer.example", "changes__keep_days": "7"}},
         {"settings": {"otlp_endpoint": "http://collector:4318", "events__view__weight": "0.02"}},
         {"autoscaling": {"enabled": True, "latency": "100m"}},
         {"disruption": {"maxUnavailable": "25%"}},
@@ -73,6 +74,8 @@ def test_values_that_are_meant_are_taken(changes: dict[str, Any]) -> None:
 REFUSED = [
     {"settings": {"neo4j_password": "hunter2"}},
     {"settings": {"outcomes__secret": "hunter2"}},
+    {"settings": {"kafka__password": "hunter2"}},
+    {"settings": {"kafka__key_password": "hunter2"}},
     {"settings": {"host": "0.0.0.0"}},
     {"settings": {"no_such_setting": "1"}},
     {"settings": {"max_evidence": 1000000}},
