@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
+from recsvc.service.allowed import PERSON
 from recsvc.service.keys import Scope
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
@@ -126,10 +127,15 @@ async def test_a_number_that_tells_no_id_from_the_next(
 
 
 async def test_a_key_is_optional_until_there_is_one(app: FastAPI, tmp_path: Any) -> None:
-    def optional() -> set[bool]:
-        secured = [o["security"] for o in operations(app.openapi()).values() if o["security"]]
-        return {{} in each for each in secured}
+    def optional() -> dict[bool, set[bool]]:
+        """Whether it is, where the link of a person is needed and where it is not."""
+        found: dict[bool, set[bool]] = {True: set(), False: set()}
+        for operation in operations(app.openapi()).values():
+            if operation["security"]:
+                linked = operation["x-key-scope"] == PERSON
+                found[linked].add({} in operation["security"])
+        return found
 
-    assert optional() == {True}
+    assert optional() == {True: {False}, False: {True}}
     key_ring(tmp_path)._file.create("somebody", Scope.READ)
-    assert optional() == {False}
+    assert optional() == {True: {False}, False: {False}}

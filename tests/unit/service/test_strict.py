@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from loaders.limits import MAX_BODY_BYTES
+from recsvc.person_links import PersonLinks
 from tests.unit.service.fake_engine import FakeEngine
 
 OPERATIONS = ("get", "put", "post", "delete", "patch")
@@ -18,6 +20,17 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
     for path, methods in document["paths"].items():
         for method in OPERATIONS & methods.keys():
             yield method.upper(), re.sub(r"{\w+}", "2", path), methods[method]
+
+
+@pytest.fixture(autouse=True)
+def those_below_me_have_a_link(client: httpx.AsyncClient, links: PersonLinks) -> None:
+    link = links.make("2", datetime.now(UTC) + timedelta(hours=1))
+
+    async def add_link(request: httpx.Request) -> None:
+        if request.url.path.startswith("/v1/me"):
+            request.headers["Authorization"] = f"Bearer {link}"
+
+    client.event_hooks["request"].append(add_link)
 
 
 @pytest.mark.parametrize("query", ["dry_run=true", "K=3", "user_id=2", "%6B%00=1", "=1", "dry_run"])
