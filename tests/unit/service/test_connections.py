@@ -20,7 +20,7 @@ from recsvc.service.app import create_app
 from recsvc.service.connections import MAX_HEADER_BYTES, BoundedConnection
 from recsvc.service.documents import ProblemDocument
 from tests.conftest import key_ring
-from tests.unit.service.fake_engine import FakeEngine
+from tests.unit.service.fake_engine import FakeEngine, FakeNodes
 from tests.unit.service.fake_refresh import fake_refreshes
 from tests.waiting import until
 
@@ -273,15 +273,16 @@ BATCH = b'{"user_ids": ["2"]}'
 
 
 @pytest.mark.parametrize(
-    ("asked", "request_of"),
+    ("fake", "asked", "request_of"),
     [
-        ("audience", b"GET /v1/items/289/audience"), ("home", b"GET /v1/users/2/home"),
-        ("exposure_of_answers", b"GET /v1/exposure"),
-        ("recommend_many", b"POST /v1/recommendations/batch"),
+        (FakeNodes, "audience", b"GET /v1/items/289/audience"),
+        (FakeEngine, "home", b"GET /v1/users/2/home"),
+        (FakeEngine, "exposure_of_answers", b"GET /v1/exposure"),
+        (FakeEngine, "recommend_many", b"POST /v1/recommendations/batch"),
     ],
-)  # fmt: skip
+)
 def test_long_work_ends_when_its_caller_goes_away(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch, asked: str, request_of: bytes
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, fake: type, asked: str, request_of: bytes
 ) -> None:
     began, ended = threading.Event(), threading.Event()
 
@@ -292,7 +293,7 @@ def test_long_work_ends_when_its_caller_goes_away(
         finally:
             ended.set()
 
-    monkeypatch.setattr(FakeEngine, asked, takes_long)
+    monkeypatch.setattr(fake, asked, takes_long)
     connection = connect()
     length = b"Content-Length: %d\r\n" % len(BATCH) if request_of.startswith(b"POST") else b""
     head = request_of + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
