@@ -5,11 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -21,7 +23,7 @@ from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.service.keys import KeyFile, Scope
 from recsvc.settings import load_settings
-from tests.conftest import recsvc
+from tests.conftest import recsvc, running_service
 from tests.faults.small_disk import small_disk
 from tests.graph_hash import graph_hash
 from tests.neo4j_servers import command_server
@@ -206,3 +208,37 @@ def test_a_full_disk_leaves_no_backup_and_the_graph_runs(shop: Shop, tmp_path: P
         assert shop.now() == shop.sha256
         disk.make_room()
         assert recsvc("backup", str(disk.folder / "backup")).returncode == 0
+
+
+@pytest.mark.timeout(900)
+def test_a_service_goes_on_and_then_serves_what_was_restored(
+    shop: Shop, saved: Path, tmp_path: Path
+) -> None:
+    before = answer()
+    environment = {**os.environ, "RECSVC_ANSWER_CACHE_SECONDS": "60"}
+    with running_service(environment, tmp_path / "log") as service:
+        client = service.client
+        asked = {"event_id": "e", "user_id": "u1", "item_id": "i1", "event": "borrowed"}
+        client.post("/v1/events", json={"events": [asked]}).raise_for_status()
+        client.put("/v1/users/after", json={}).raise_for_status()
+        with Neo4jGateway(shop.server.address()) as gateway:
+            refresh(gateway, QUICK, load_settings().events, home=shop.home, force=True)
+        until(lambda: listed(client)["versions"] != before["versions"])
+        with started("restore", str(saved), "--force") as process:
+            statuses: Counter[int] = Counter()
+            while process.poll() is None:
+                path = f"/v1/users/u{statuses.total() % 40}/recommendations"
+                statuses[client.get(path).status_code] += 1
+        assert process.returncode == 0
+        assert statuses.keys() == {200}
+        until(lambda: not client.get("/health/ready").json()["degraded"])
+        until(lambda: listed(client)["versions"] == before["versions"], 10)
+        assert listed(client) == before
+        assert client.get("/v1/users/after").status_code == 404
+        sent = client.post("/v1/events", json={"events": [asked]}).json()
+        assert sent["new"] == 1, sent
+
+
+def listed(client: httpx.Client) -> dict[str, object]:
+    document = client.get("/v1/users/u1/recommendations").json()
+    return {name: document[name] for name in ("versions", "items")}
