@@ -13,6 +13,7 @@ import pytest
 from loaders.gateway import Neo4jGateway
 from loaders.schema import apply_schema
 from recsvc.errors import ChangesGoneError
+from recsvc.graph import change_store
 from recsvc.graph.change_store import prune_changes
 from recsvc.graph.store import Store
 from recsvc.recommend.engine import Engine
@@ -101,8 +102,9 @@ async def test_every_change_that_was_accepted_is_told_in_its_order(
 
 
 async def test_a_deletion_is_told_by_its_digest_and_nothing_else_names_who_it_was(
-    client: httpx.AsyncClient, shop: Neo4jGateway
+    client: httpx.AsyncClient, shop: Neo4jGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(change_store, "_PER_TRANSACTION", 2)
     who = "nobody-else-7"
     await client.post("/v1/events", json=[event("e1", who), event("e2"), event("e3", who)])
     await client.put(f"/v1/users/ann/follows/{who}")
