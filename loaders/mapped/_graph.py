@@ -15,7 +15,8 @@ from loaders.mapped._writes import Writes
 _ONES = re.compile(rf":(?:User|Item|Category|{'|'.join(LINKED)})\b")
 _OWN = re.compile(
     r"\b(?:(?:user_|item_)?embedding_|(?:EmbeddingVersion|SnapshotPart|RefreshLease|WriteLock|"
-    r"Deletion|Event|Outcome|Scenario|Experiment|Change|ChangeFeed|ChangeReader|HAS_PART|HAS_NEXT_PART|HAD_PART|SIMILAR)\b)"
+    r"Deletion|Event|Outcome|Scenario|Experiment|Change|ChangeFeed|ChangeReader|"
+    r"HAS_PART|HAS_NEXT_PART|HAD_PART|SIMILAR)\b)"
 )
 _MADE = re.compile(r"(CONSTRAINT |INDEX )recsvc_(?=\w+ IF NOT EXISTS)")
 # Looks at indexes of ours for what speaks: they are not there, and each look would read everything.

@@ -42,7 +42,7 @@ def person_link(
         told = {"user_id": user, "link": link, "expires_at": expires_at.isoformat()}
         console.print_json(told)
         return
-    console.say(f"until {expires_at} whoever has it sees and changes what is known of user {user}:")
+    console.say(f"anybody who has this link can see and change user {user} until {expires_at}:")
     console.print_line(link)
 
 

@@ -114,7 +114,7 @@ def changes_step(rows: Sequence[Mapping[str, Any]]) -> tuple[Query, Mapping[str,
 
 
 def event_changes(rows: Sequence[Mapping[str, Any]], answer: Sequence[Row]) -> list[Row]:
-    """What the feed is told of events, given what the query says that were new."""
+    """The changes for the feed: those of the events that the query found to be new."""
     left = set(answer[0]["event_ids"]) if answer else set[str]()
     changes: list[Row] = []
     for row in rows:

@@ -356,7 +356,7 @@ class Store(
 
         Args:
             steps: the queries.
-            told: what the feed of changes is told of it, given their rows.
+            told: makes the changes for the feed from the rows of the queries.
 
         Raises:
             CategoryCycleError: one of them finds a category that is its own ancestor; nothing is

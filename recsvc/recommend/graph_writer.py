@@ -296,7 +296,7 @@ def outcomes(
 def told_changes(
     changes: Sequence[Change], answers: Sequence[Sequence[Mapping[str, Any]]]
 ) -> list[dict[str, Any]]:
-    """What the feed is told of changes: those that found what they need."""
+    """The changes for the feed: those that found the nodes that they name."""
     came_to = zip(changes, outcomes(changes, answers), strict=True)
     return [change.told for change, outcome in came_to if outcome != "missing"]
 

@@ -22,7 +22,7 @@ from recsvc.service.problems import problem, unavailable
 
 KEY_HEADER: Final = "X-API-Key"
 PERSON: Final = "person"
-"""What is needed where a request is about whoever has the link that it comes with."""
+"""The scope of requests that need the link of a person, and are about this person."""
 _ME = "/v1/me"
 """Where that is, and below it."""
 _CALLER = "recsvc.caller"

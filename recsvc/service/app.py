@@ -98,7 +98,7 @@ _TAGS = [
     {"name": "recommendations", "description": "Lists of items, and why each is on its list."},
     {"name": "similar", "description": "Neighbours of items and of users."},
     {"name": "search", "description": "What is in the graph, and what is known of a user."},
-    {"name": "me", "description": "What whoever has a link sees and takes back."},
+    {"name": "me", "description": "What the person of a link sees and takes back."},
     {"name": "events", "description": "What users do."},
     {"name": "outcomes", "description": "What followed answers."},
     {"name": "graph", "description": "Users, items, categories, and who follows whom."},

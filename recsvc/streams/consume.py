@@ -100,7 +100,7 @@ class Intake:
         ones, until the others are through (`recsvc.graph.group_commit`).
         """
         refused: list[Refused] = []
-        pause = _FIRST_PAUSE_SECONDS
+        seconds = _FIRST_PAUSE_SECONDS
         while messages:
             answers = await asyncio.gather(
                 *(self._writer.add_events(each.rows, each.outcomes) for each in messages),
@@ -119,8 +119,8 @@ class Intake:
                 else:
                     raise answer
             if away is not None:
-                await self._wait(pause, away)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                await self._wait(seconds, away)
+                seconds = min(2 * seconds, _LONGEST_PAUSE_SECONDS)
             messages = again
         return refused
 
