@@ -22,15 +22,13 @@ from recsvc.settings import KafkaSettings
 from recsvc.streams.broker import new_consumer, new_producer, started
 from recsvc.streams.dead_letters import DeadLetters
 from recsvc.streams.messages import MessageReader, Record, Refused, Told
-from recsvc.streams.stopping import pause, until_stopped
+from recsvc.streams.stopping import FIRST_PAUSE_SECONDS, longer, pause, until_stopped
 from recsvc.streams.stream_metrics import StreamMetrics
 
 _POLL_MILLISECONDS: Final = 500
 _MOST_MESSAGES: Final = 1_000
 _MOST_ROWS: Final = 2_000
 """Rows after which messages are written, at the latest with the next one."""
-_FIRST_PAUSE_SECONDS: Final = 0.5
-_LONGEST_PAUSE_SECONDS: Final = 10.0
 
 _log = structlog.get_logger()
 
@@ -100,7 +98,7 @@ class Intake:
         ones, until the others are through (`recsvc.graph.group_commit`).
         """
         refused: list[Refused] = []
-        seconds = _FIRST_PAUSE_SECONDS
+        seconds = FIRST_PAUSE_SECONDS
         while messages:
             answers = await asyncio.gather(
                 *(self._writer.add_events(each.rows, each.outcomes) for each in messages),
@@ -120,7 +118,7 @@ class Intake:
                     raise answer
             if away is not None:
                 await self._wait(seconds, away)
-                seconds = min(2 * seconds, _LONGEST_PAUSE_SECONDS)
+                seconds = longer(seconds)
             messages = again
         return refused
 

@@ -20,12 +20,10 @@ from recsvc.graph.store import Store
 from recsvc.settings import KafkaSettings
 from recsvc.snapshot.deletion import DeletedNode
 from recsvc.streams.broker import new_producer, started
-from recsvc.streams.stopping import pause, until_stopped
+from recsvc.streams.stopping import FIRST_PAUSE_SECONDS, longer, pause, until_stopped
 
 _AT_A_TIME: Final = 500
 _LOOK_SECONDS: Final = 1.0
-_FIRST_PAUSE_SECONDS: Final = 0.5
-_LONGEST_PAUSE_SECONDS: Final = 10.0
 
 _log = structlog.get_logger()
 
@@ -55,7 +53,7 @@ async def _publish(
 ) -> None:
     async with started(new_producer(settings), settings, [topic]) as producer:
         await producer.partitions_for(topic)
-        seconds, position = _FIRST_PAUSE_SECONDS, after
+        seconds, position = FIRST_PAUSE_SECONDS, after
         while not stop.is_set():
             try:
                 if position is None:
@@ -64,9 +62,9 @@ async def _publish(
             except Neo4jAwayError as error:
                 _log.warning("Neo4j does not answer", reason=error.reason, again_seconds=seconds)
                 await pause(stop, seconds)
-                seconds = min(2 * seconds, _LONGEST_PAUSE_SECONDS)
+                seconds = longer(seconds)
                 continue
-            seconds = _FIRST_PAUSE_SECONDS
+            seconds = FIRST_PAUSE_SECONDS
             if sent == position:
                 await pause(stop, _LOOK_SECONDS)
             position = sent

@@ -8,6 +8,8 @@ from typing import Any, Final
 _GRACE_SECONDS: Final = 15.0
 """How long what is in hand may take once the end is asked for."""
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+FIRST_PAUSE_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 10.0
 
 
 async def until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
@@ -33,6 +35,11 @@ async def until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None
         await asyncio.gather(working, stopping, return_exceptions=True)
         for number in _ENDING:
             loop.remove_signal_handler(number)
+
+
+def longer(seconds: float) -> float:
+    """The pause after one that was in vain: twice as long, up to a bound."""
+    return min(2 * seconds, _LONGEST_PAUSE_SECONDS)
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

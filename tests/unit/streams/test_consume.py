@@ -67,7 +67,7 @@ class Taking:
 
 @pytest.fixture
 async def taking(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Taking]:
-    monkeypatch.setattr(consume, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(consume, "FIRST_PAUSE_SECONDS", 0.001)
     taking = Taking()
     yield taking
     await taking.writer.stop()
@@ -129,7 +129,7 @@ async def test_the_end_is_not_held_up_by_a_graph_that_is_away(taking: Taking) ->
 async def test_many_rows_are_written_in_parts_and_none_of_them_waits_in_vain(
     taking: Taking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consume, "_FIRST_PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(consume, "FIRST_PAUSE_SECONDS", 60.0)
     ids = [[f"{n}-{k}" for k in range(900)] for n in range(30)]
     async with asyncio.timeout(20):
         await taking.intake.take([message(n, *each) for n, each in enumerate(ids)])
