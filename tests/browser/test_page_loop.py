@@ -136,6 +136,20 @@ def test_a_scenario_is_told_what_is_wrong_where_it_is(open_page: Open) -> None:
     expect(faults).to_have_text(["Line 2 expected a colon, found “3”"], use_inner_text=True)
 
 
+def test_nobody_writes_before_what_is_stored_is_there(open_page: Open) -> None:
+    """It would come in between: what is written then stands before or after what was."""
+    page, late = open_page(), list[Route]()
+    page.route("**/v1/scenarios", lambda route: late.append(route), times=1)
+    with page.expect_request("**/v1/scenarios"):
+        page.goto(f"{page.url}?user={USER}&view=scenarios&about=front")
+    document = page.get_by_role("textbox", name="The document of")
+    expect(document).not_to_be_editable()
+    until(lambda: page.wait_for_timeout(20) or late)
+    late[0].continue_()
+    fill(page, {"k": 4})
+    expect(page.locator(".trial li")).to_have_count(4)
+
+
 def test_a_scenario_is_tried_stored_and_rolled_back(open_page: Open, client: httpx.Client) -> None:
     last = asked(client, explain="none")[-1]["item_id"]
     first = {"k": 4, "rules": [{"kind": "pin", "item_id": last, "place": 2}]}

@@ -48,9 +48,9 @@ def test_versions_refresh_and_roll_back(
     expect(page.get_by_role("dialog")).to_contain_text("fastrp, walk3")
     page.get_by_role("dialog").get_by_role("button", name="Start", exact=True).click()
     newest = page.locator(".run").first
-    expect(newest.locator(".state")).to_have_text("running", timeout=60_000)
+    expect(newest.locator(".state")).to_have_text("running")
     expect(newest.locator(".steps li")).not_to_have_count(0)
-    expect(newest.locator(".state")).not_to_have_text("running", timeout=60_000)
+    expect(newest.locator(".state")).not_to_have_text("running")
     run = client.get("/v1/refreshes").json()["refreshes"][0]
     expect(newest.locator(".state")).to_have_text(run["state"])
     expect(newest.locator(".steps li")).to_have_count(len(run["steps"]))

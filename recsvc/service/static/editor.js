@@ -10,14 +10,16 @@ import { lineOf, NoJson, placeOf, placesOf } from './jsonplaces.js';
  * @param {() => void} changed
  * @returns {{element: HTMLElement, read: () => string, write: (text: string) => void, faults: (found: Fault[]) => void,
  *   document: () => any, refused: (error: unknown, above: number) => boolean}}
- *   `document` is what is written, or undefined where it is no JSON, which is shown. `refused` shows what the service
- *   has against it at its places, of whose locations some parts lie above the document; false where that is nothing.
+ *   Nobody can write before the first `write`, which would mix with what they write. `document` is what is written, or
+ *   undefined where it is no JSON, which is shown. `refused` shows what the service has against it at its places, of
+ *   whose locations some parts lie above the document; false where that is nothing.
  */
 export function jsonEditor(label, changed) {
   const told = h('ol', { id: freshId('faults'), class: 'faults', 'aria-label': 'What is wrong' });
   const behind = h('pre', { 'aria-hidden': 'true' });
   const field = h('textarea', {
     'aria-label': label, 'aria-describedby': told.id, spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off',
+    readonly: true,
     oninput: () => { faults([]); changed(); },
   });
 
@@ -67,7 +69,7 @@ export function jsonEditor(label, changed) {
   return {
     element: h('div', {}, h('div', { class: 'editor' }, behind, field), told),
     read: () => field.value,
-    write: (text) => { field.value = text; faults([]); },
+    write: (text) => { field.value = text; field.readOnly = false; faults([]); },
     faults,
     document: written,
     refused,
