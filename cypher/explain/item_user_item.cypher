@@ -56,10 +56,10 @@ CALL (evidence, kinds, strongest, item) {
       OR coalesce(r1.event, 'interaction') IN kinds AND 0 < coalesce(r1.weight, 1.0) <= 1e6)
     AND (kinds IS NULL
       OR coalesce(r2.event, 'interaction') IN kinds AND 0 < coalesce(r2.weight, 1.0) <= 1e6)
-  RETURN person, head(collect(path)) AS path
+  RETURN person, head(collect(path)) AS path, max(coalesce(r2.weight, 1.0)) AS weight
 }
 // Once for each person, however many pairs they are between.
-WITH kinds, person, collect([evidence_id, evidence_links, start, item, path]) AS pairs
+WITH kinds, person, collect([evidence_id, evidence_links, start, item, path, weight]) AS pairs
 WITH kinds, person, pairs, CASE
   WHEN kinds IS NULL THEN COUNT { (person)-[:INTERACTED]->() }
   ELSE COUNT {
@@ -70,21 +70,21 @@ END AS person_links
 ORDER BY person_links, person.user_id
 UNWIND pairs AS pair
 WITH kinds, pair[0] AS evidence_id, pair[1] AS evidence_links, pair[2] AS start, pair[3] AS item,
-     collect([person, person_links, pair[4]]) AS people
+     collect([person, person_links, pair[4], pair[5]]) AS people
 CALL (kinds, item, people) {
-  // What is within the cap of a person takes a look at all they did: so one after the other, until
-  // there are enough.
+  // Whether the item is within the cap of a person takes a look at what they did, until 100 better
+  // items are found: so one after the other, until there are enough.
   UNWIND people[..100] AS one
-  WITH kinds, item, one[0] AS person, one[1] AS person_links, one[2] AS path
-  WHERE person_links <= 100 OR item IN COLLECT {
+  WITH kinds, item, one[0] AS person, one[1] AS person_links, one[2] AS path, one[3] AS weight
+  WHERE person_links <= 100 OR COUNT {
     MATCH (person)-[r:INTERACTED]->(any:Item)
     WHERE person_links > 100 AND (kinds IS NULL
       OR coalesce(r.event, 'interaction') IN kinds AND 0 < coalesce(r.weight, 1.0) <= 1e6)
-    WITH any, max(coalesce(r.weight, 1.0)) AS weight
-    ORDER BY weight DESC, any.item_id
+      AND coalesce(r.weight, 1.0) >= weight
+      AND (coalesce(r.weight, 1.0) > weight OR any.item_id < item.item_id)
+    RETURN DISTINCT any
     LIMIT 100
-    RETURN any
-  }
+  } < 100
   RETURN path, person_links
   LIMIT $limit
 }

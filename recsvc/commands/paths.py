@@ -111,7 +111,7 @@ def _checked(file: Path) -> tuple[list[Fault], dict[str, Any]]:
 
                 kinds = graph_kinds(gateway, settings)
                 sampled = sample_faults(gateway, with_files(file), file.stem, kinds, graph)
-                faults = sampled.faults + sampled.left_out
+                faults = sampled.faults + sampled.left_out + sampled.late
     except (LocalNeo4jError, Neo4jUnavailableError):
         pass
     document = {

@@ -31,6 +31,8 @@ REFRESH_LIMIT_SECONDS: Final = 60.0
 """The same in a refresh: it waits for a busy Neo4j rather than blame a file that is sound."""
 SAMPLE: Final = 8
 """Pieces of evidence."""
+REFRESH_SAMPLES: Final = (SAMPLE, 1)
+"""The same in a refresh: where the first number is late, the next one is tried."""
 _FIRST_NODES = 10_000
 """The nodes that the sample is taken from: of a large graph the first ones."""
 _MOST_ROWS = 200_000
@@ -60,6 +62,7 @@ class Sampled:
         faults: what is wrong with that.
         left_out: what is wrong with rows that are left out wherever rows are read; all of them are
             not, or it is a fault. Data that somebody edited by hand may be the cause.
+        late: what was stopped by the time limit, so that nothing is known of it.
         evidence: ids of those it was run for.
         rows: how many it gave.
         seconds: how long that took Neo4j.
@@ -67,6 +70,7 @@ class Sampled:
 
     faults: list[Fault] = field(default_factory=list[Fault])
     left_out: list[Fault] = field(default_factory=list[Fault])
+    late: list[Fault] = field(default_factory=list[Fault])
     evidence: Sequence[str] = ()
     rows: int = 0
     seconds: float = 0.0
@@ -101,6 +105,7 @@ def sample_faults(
     kinds: Sequence[str],
     graph: ReadGraph,
     time_limit_seconds: float | None = None,
+    sizes: Sequence[int] = (SAMPLE,),
 ) -> Sampled:
     """What is wrong with what a meta-path gives for a few pieces of evidence.
 
@@ -111,6 +116,7 @@ def sample_faults(
         kinds: of events, those that speak for an item.
         graph: the graph as arrays; asked for once, where a walk is declared.
         time_limit_seconds: for each query; None: `TIME_LIMIT_SECONDS`.
+        sizes: how many pieces, the most first: the next is tried where a query is late.
 
     Raises:
         Neo4jAwayError: the graph does not answer.
@@ -118,9 +124,18 @@ def sample_faults(
     parameters = {"kind": metapath_kind(name), "first": _FIRST_NODES, "sample": SAMPLE}
     evidence = gateway.run(queries["extract/evidence_sample"], **parameters)[0]["ids"]
     limit = TIME_LIMIT_SECONDS if time_limit_seconds is None else time_limit_seconds
-    sample = _Sample(gateway, queries, name, kinds, evidence, limit)
-    sampled = Sampled(evidence=evidence)
-    if not evidence:
+    sampled = Sampled()
+    for size in sizes:
+        sample = _Sample(gateway, queries, name, kinds, evidence[:size], limit)
+        sampled = _sampled(sample, graph)
+        if not sampled.late:
+            break
+    return sampled
+
+
+def _sampled(sample: "_Sample", graph: ReadGraph) -> Sampled:
+    sampled = Sampled(evidence=sample.evidence)
+    if not sample.evidence:
         return sampled
     began = time.perf_counter()
     try:
@@ -133,6 +148,8 @@ def sample_faults(
             strengths = _strengths(read)
             sampled.faults += sample.path_faults(strengths)
             sampled.faults += sample.walk_faults(strengths, graph)
+    except _LateError as stopped:
+        sampled.late += stopped.faults
     except _FaultError as stopped:
         sampled.faults += stopped.faults
     return sampled
@@ -144,6 +161,10 @@ class _FaultError(Exception):
     def __init__(self, *faults: Fault) -> None:
         super().__init__(*faults)
         self.faults = faults
+
+
+class _LateError(_FaultError):
+    """A query is stopped by its time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +332,8 @@ class _Sample:
         """Run what a file was put into, in a way that is planned once, whatever is asked.
 
         Raises:
-            _FaultError: it takes too long, or cannot be run.
+            _LateError: it takes too long.
+            _FaultError: it cannot be run.
         """
         query, given = planned_once(whole), taken(whole, parameters)
         try:
@@ -326,8 +348,9 @@ class _Sample:
         except Neo4jTimeoutError:
             said = (
                 f"stopped after {self.time_limit_seconds:.0f} s for {len(self.evidence)} evidence "
-                "nodes: put a cap on every hop"
+                f"node{'s' * (len(self.evidence) > 1)}: put a cap on every hop"
             )
+            raise _LateError(Fault(file.file, file.first_line, said)) from None
         except Neo4jServerError as error:  # such as one that needs more memory than there is
             said = str(error)
         raise _FaultError(Fault(file.file, file.first_line, said)) from None

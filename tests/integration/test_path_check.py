@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from loaders.catalogue import Catalogue, Query
 from loaders.errors import CatalogueError
@@ -248,11 +249,30 @@ def test_a_refresh_refuses_it_before_it_fits_anything(
     assert [step.name for step in manifest.steps] == ["begin", "extract", "check meta-paths"]
 
 
-def test_a_refresh_says_how_long_it_waits(made: Neo4jGateway, check: Check, tmp_path: Path) -> None:
-    check()
-    file = tmp_path / "metapaths" / f"{NAME}.cypher"
-    file.write_text(METAPATH.replace("RETURN evidence_id", f"{ENDLESS}RETURN evidence_id"))
-    queries = Catalogue(CHECKOUT / "cypher", {f"metapaths/{NAME}": file})
-    (fault,) = path_check.sample_faults(made, queries, NAME, ("Listen",), pytest.fail, 0.3).faults
-    assert "stopped after 0 s" in str(fault)
+def test_a_late_check_asks_for_less_and_ends_no_refresh_of_a_declared_walk(
+    made: Neo4jGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the walk declares is made without the text; without one nothing else makes the rows."""
     assert path_check.REFRESH_LIMIT_SECONDS > path_check.TIME_LIMIT_SECONDS
+    file = tmp_path / f"{NAME}.cypher"
+    endless = METAPATH.replace("RETURN evidence_id", f"{ENDLESS}RETURN evidence_id")
+    late = "stopped after 0 s for 1 evidence node:"
+
+    def reached(*_: object) -> None:
+        raise RuntimeError("reached")
+
+    def checked(text: str, error: type[Exception], said: str) -> list[str]:
+        file.write_text(text, encoding="utf-8")
+        queries = Catalogue(CHECKOUT / "cypher", {f"metapaths/{NAME}": file})
+        monkeypatch.setattr(pipeline, "catalogue", lambda: queries)
+        monkeypatch.setattr(metapath, "catalogue", lambda: queries)
+        with capture_logs() as logs, pytest.raises(error, match=said):
+            refresh(made, QUICK, load_settings().events, home=tmp_path / "home")
+        return [fault for entry in logs for fault in entry.get("late", ())]
+
+    monkeypatch.setattr(pipeline, "REFRESH_LIMIT_SECONDS", 0.3)
+    monkeypatch.setattr(pipeline, "resolved_options", reached)
+    assert any(
+        f"{NAME}.cypher:6: {late}" in each for each in checked(endless, RuntimeError, "reached")
+    )
+    checked(endless.replace(WALK, ""), CatalogueError, late)
