@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recsvc.refresh import pipeline
+from recsvc.refresh import path_check, path_trial, pipeline
 from recsvc.refresh.candidate import Candidate
 from recsvc.refresh.parts import Run
 from recsvc.refresh.pipeline import refresh
@@ -52,7 +52,11 @@ def tried(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Try:
             (tmp_path / folder).mkdir(exist_ok=True)
             if content:
                 (tmp_path / folder / file.name).write_text(content, encoding="utf-8")
-        done = served.run("path", "try", str(file), "--json")
+        with pytest.MonkeyPatch.context() as patch:  # all users, however slow the machine is
+            patch.setattr(path_trial, "VALIDATION_SECONDS", 600.0)
+            patch.setattr(path_trial, "ROWS_SECONDS", 600.0)
+            patch.setattr(path_check, "TIME_LIMIT_SECONDS", 600.0)
+            done = served.run("path", "try", str(file), "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
