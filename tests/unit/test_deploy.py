@@ -25,7 +25,7 @@ from recsvc.graph.rows import ActiveVersion
 from recsvc.refresh.process import REFUSED
 from recsvc.refresh.schedule import crontab
 from recsvc.service.app import create_app
-from recsvc.settings import OutcomeSettings, Settings
+from recsvc.settings import ChangeSettings, KafkaSettings, OutcomeSettings, Settings
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes
@@ -93,8 +93,8 @@ def command_lines() -> Iterator[list[str]]:
 def test_every_command_exists_with_its_options() -> None:
     group: Any = typer.main.get_command(app)
     found = list(command_lines())
-    assert {line[0] for line in found} == {"serve", "refresh", "schedule"}
-    assert len(found) == 8
+    assert {line[0] for line in found} == {"serve", "refresh", "schedule", "consume", "publish"}
+    assert len(found) == 10
     for name, *arguments in found:
         with group.commands[name].make_context(name, list(arguments)):
             pass  # it says what it does not know
@@ -107,7 +107,9 @@ def test_every_setting_exists() -> None:
         used |= set(re.findall(r"RECSVC_\w+", path.read_text()))
     for service in OURS:
         used |= service["environment"].keys()
-    names |= {f"RECSVC_OUTCOMES__{name.upper()}" for name in OutcomeSettings.model_fields}
+    for of, group in (("OUTCOMES", OutcomeSettings), ("KAFKA", KafkaSettings),
+                      ("CHANGES", ChangeSettings)):  # fmt: skip
+        names |= {f"RECSVC_{of}__{name.upper()}" for name in group.model_fields}
     assert used <= names
     assert {"RECSVC_HOME", "RECSVC_NEO4J_URI", "RECSVC_NEO4J_PASSWORD"} <= used
 
@@ -193,7 +195,7 @@ def test_the_state_is_where_the_image_keeps_it() -> None:
 def test_the_service_runs_from_an_image_without_what_trains() -> None:
     both = stages()
     assert '".[train,otel]"' in both["train"]
-    assert '".[oidc,otel]"' in both["serve"]
+    assert '".[kafka,oidc,otel]"' in both["serve"]
     assert "[train" not in both["base"] + both["serve"]
     images = {each["image"]: each["build"]["target"] for each in OURS}
     assert sorted(images.values()) == ["serve", "train"]
@@ -260,8 +262,10 @@ def test_a_pod_of_the_service_is_drained() -> None:
 
 
 def test_what_is_compiled_has_a_place_under_systemd() -> None:
-    for name in ("recsvc.service", "recsvc-refresh.service"):
-        section = unit(DEPLOY / "systemd" / name)["Service"]
+    for path in UNITS:
+        if path.suffix != ".service":
+            continue
+        section = unit(path)["Service"]
         assert section["ProtectSystem"] == "strict"
         cache = dict(each.split("=") for each in section["Environment"].split())["NUMBA_CACHE_DIR"]
         assert cache == f"/var/cache/{section['CacheDirectory']}"

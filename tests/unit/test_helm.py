@@ -83,6 +83,8 @@ REFUSED = [
     {"service": {"replica": 3}},
     {"autoscaling": {"latency": "fast"}},
     {"disruption": {"maxUnavailable": 0}},
+    {"consume": {"replicas": -1}},
+    {"publish": {"topic": "a topic"}},
     {"secret": "Not A Name"},
     {"password": "hunter2"},
 ]
@@ -168,14 +170,19 @@ def helm(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def made(changes: dict[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
-    """What the chart makes with some values, by kind."""
+    """What the chart makes with some values, by kind; the two of streams by name."""
     values = folder / "values.yaml"
     values.write_text(yaml.safe_dump(changes))
     done = helm(*TEMPLATE, "--values", str(values))
     assert done.returncode == 0, done.stderr
     documents = [each for each in yaml.safe_load_all(done.stdout) if each]
-    assert len({each["kind"] for each in documents}) == len(documents)
-    return {each["kind"]: each for each in documents}
+    of_streams = re.compile("recsvc-(consume|publish)")
+    named = {
+        name if of_streams.fullmatch(name := each["metadata"]["name"]) else each["kind"]: each
+        for each in documents
+    }
+    assert len(named) == len(documents)
+    return named
 
 
 EVERYTHING = {
@@ -184,6 +191,8 @@ EVERYTHING = {
     "service": {"hosts": ["api.example.org"], "workers": 4},
     "autoscaling": {"enabled": True, "latency": "100m"},
     "refresh": {"storageClass": "fast"},
+    "consume": {"replicas": 3},
+    "publish": {"topic": "recsvc.changes"},
 }
 
 
@@ -238,6 +247,33 @@ def test_pods_come_and_go_by_processor_time_and_by_latency_where_it_is_asked_for
 def test_there_need_be_no_refresh(tmp_path: Path) -> None:
     found = made({"refresh": {"enabled": False}}, tmp_path)
     assert found.keys() == {"Deployment", "Service", "PodDisruptionBudget"}
+
+
+@needs_helm
+def test_streams_run_where_they_are_asked_for(tmp_path: Path) -> None:
+    found = made(EVERYTHING, tmp_path)
+    told = {}
+    for name in ("consume", "publish"):
+        spec = found[f"recsvc-{name}"]["spec"]
+        (container,) = spec["template"]["spec"]["containers"]
+        told[name] = (spec["replicas"], container["args"])
+        labels = spec["template"]["metadata"]["labels"]
+        assert spec["selector"]["matchLabels"].items() <= labels.items()
+        assert not found["Service"]["spec"]["selector"].items() <= labels.items()
+        (password,) = [e for e in container["env"] if e["name"] == "RECSVC_KAFKA__PASSWORD"]
+        assert password["valueFrom"]["secretKeyRef"]["name"] == VALUES["secret"]
+    assert told == {
+        "consume": (3, ["consume"]), "publish": (1, ["publish", "--topic", "recsvc.changes"]),
+    }  # fmt: skip
+    assert not {"recsvc-consume", "recsvc-publish"} & made({}, tmp_path).keys()
+
+
+def test_the_values_of_the_page_are_taken() -> None:
+    page = (ROOT / "docs" / "streams.md").read_text()
+    text = "\n".join(re.findall(r"^    ((?:settings|consume|publish): .*)$", page, re.MULTILINE))
+    values = yaml.safe_load(text)
+    assert values.keys() == {"settings", "consume", "publish"}
+    jsonschema.validate(with_changes(values), SCHEMA, jsonschema.Draft7Validator)
 
 
 @needs_helm

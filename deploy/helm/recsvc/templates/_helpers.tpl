@@ -5,10 +5,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
-{{- define "recsvc.selector" -}}
+{{/* The labels by which the pods of a component are found: of the root and its name. */}}
+{{- define "recsvc.of" -}}
 app.kubernetes.io/name: recsvc
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: service
+app.kubernetes.io/instance: {{ (first .).Release.Name }}
+app.kubernetes.io/component: {{ last . }}
 {{- end }}
 
 {{/* The restricted profile of Pod Security, for pods and for containers. */}}
