@@ -20,6 +20,7 @@ from neo4j._codec.packstream.v1 import PackableBuffer, Packer, UnpackableBuffer,
 
 from loaders.catalogue import catalogue, with_one_parameter
 from loaders.gateway import Neo4jAddress
+from tests.waiting import PATIENCE_SECONDS
 
 MAGIC, VERSION = bytes.fromhex("6060b017"), bytes.fromhex("00000405")
 RESET, RUN, BEGIN, COMMIT, ROLLBACK, DISCARD, PULL = 0x0F, 0x10, 0x11, 0x12, 0x13, 0x2F, 0x3F
@@ -136,7 +137,7 @@ class BoltCluster:
         return {"rt": {"ttl": 300, "db": "neo4j", "servers": servers}}
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=10)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=PATIENCE_SECONDS)
 
     async def _listen(self, number: int) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

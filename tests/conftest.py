@@ -26,7 +26,6 @@ from hypothesis import HealthCheck, settings
 from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import DEFAULT_LINE, neo4j_versions
-from loaders.local_neo4j._options import free_ports
 from loaders.tables import FolderTables
 from recsvc import cli
 from recsvc.refresh.pipeline import RefreshOptions, refresh
@@ -38,6 +37,8 @@ from tests.forked_refresh import Forks, forks
 from tests.forked_service import ForkedProcess
 from tests.indexes import make_indexes
 from tests.neo4j_servers import CHECKOUT, Server, running_server, why_not
+from tests.patience import lengthen_constants, lengthen_settings
+from tests.ports import free_ports
 from tests.prepared_graph import DELETE_ALL, prepared
 from tests.scheduling import MEASURES, ByFileAndLine
 from tests.taste_tables import write_tables
@@ -117,12 +118,21 @@ on_later_lines_long = pytest.mark.parametrize(
 
 def pytest_configure() -> None:
     """Have all workers make way for the one that measures times, whatever these start too."""
+    lengthen_settings()
     if os.environ.get("PYTEST_XDIST_WORKER", MEASURES) != MEASURES:
         os.nice(10)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndLine:
     return ByFileAndLine(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient() -> Iterator[None]:
+    """No limit of the product decides what an answer holds."""
+    with pytest.MonkeyPatch.context() as patch:
+        lengthen_constants(patch.setattr)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -313,7 +323,7 @@ def service(served: Served, log_file: Path) -> Iterator[Service]:
 def patient_service(
     served: Served, log_file: Path, *arguments: str, keep_seconds: int = 0
 ) -> AbstractContextManager[Service]:
-    """`recsvc serve`, which waits for Neo4j where the machine is busy: answers are whole.
+    """`recsvc serve` on a graph.
 
     Args:
         served: the graph.
@@ -321,10 +331,7 @@ def patient_service(
         arguments: of the command.
         keep_seconds: for how long it keeps answers; 0 where tests change the graph past it.
     """
-    more = {
-        "RECSVC_ANSWER_CACHE_SECONDS": str(keep_seconds),
-        "RECSVC_REQUEST_TIMEOUT_SECONDS": "30",
-    }
+    more = {"RECSVC_ANSWER_CACHE_SECONDS": str(keep_seconds)}
     return running_service({**served.environment, **more}, log_file, *arguments)
 
 
@@ -356,7 +363,7 @@ def own_client(service: Service) -> httpx.Client:
 
     Without TLS: all authorities' certificates, which take 20 ms to read, are of no use here.
     """
-    return httpx.Client(base_url=service.client.base_url, timeout=30, verify=False)
+    return httpx.Client(base_url=service.client.base_url, timeout=PATIENCE_SECONDS, verify=False)
 
 
 @contextmanager
@@ -373,7 +380,7 @@ def running_service(
     else:
         process = forked_service.start(environment, log_file, *arguments)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
             _wait_until(client, until, process, log_file)
             yield Service(client, process)
     finally:

@@ -285,7 +285,7 @@ def main() -> None:
             _child(request, out)
         _say(pid=pid)
         status = _ended(pid, request.get("kill_after"))
-        told = json.loads(out.read_text()) if out.exists() else {}
+        told = json.loads(out.read_text() or "{}") if out.exists() else {}  # killed as it wrote
         _say(status=status, **told)
 
 

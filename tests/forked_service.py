@@ -17,6 +17,7 @@ from typing import Any
 
 from loaders.shared_files import checkout_root
 from recsvc import cli
+from tests.patience import lengthen_constants
 
 
 class ForkedProcess:
@@ -92,7 +93,9 @@ def _asked(forking: subprocess.Popen[str], **request: Any) -> dict[str, Any]:
     assert forking.stdout
     forking.stdin.write(json.dumps(request) + "\n")
     forking.stdin.flush()
-    return json.loads(forking.stdout.readline())
+    answer = forking.stdout.readline()
+    assert answer, f"what forks services has ended: {forking.wait()}"
+    return json.loads(answer)
 
 
 def _become(request: dict[str, Any]) -> None:
@@ -130,6 +133,7 @@ def main() -> None:
     for name in ("uvicorn", "recsvc.commands.answers", "recsvc.recommend.engine"):
         import_module(name)
     import_module("recsvc.service.app")._routes()
+    lengthen_constants()
     if _forked():
         cli.main()
 

@@ -17,8 +17,8 @@ from loaders.errors import LocalNeo4jError
 from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.local_neo4j._library import find_maven
-from loaders.local_neo4j._options import free_ports
 from tests.neo4j_servers import HOME
+from tests.ports import free_ports
 from tests.waiting import PATIENCE_SECONDS
 
 VERSION = "4.3.1"

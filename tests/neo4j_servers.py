@@ -27,6 +27,7 @@ from loaders.local_neo4j import (
 from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
+from tests.ports import free_ports
 
 CHECKOUT = checkout_root() or Path()
 HOME = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
@@ -109,6 +110,7 @@ def _in_memory(**how: Any) -> Generator[LocalNeo4j]:
     """
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_scratch, "free_ports", free_ports)
             free = shutil.disk_usage(_MEMORY).free if os.access(_MEMORY, os.W_OK) else 0
             if min(free, psutil.virtual_memory().available) > _ROOM_BYTES:
                 folder = _MEMORY / f"recsvc-tests-{os.getuid()}"

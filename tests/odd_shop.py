@@ -166,7 +166,7 @@ def odd_shop(folder: Path, seed: int = 0, *options: str) -> OddShop:
     if not TOOL.is_file():
         pytest.skip("the maker of the odd shop is not beside this checkout (../shared/tools)")
     command = [sys.executable, str(TOOL), str(folder), "--seed", str(seed), *options]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=600)
     rejected: dict[str, str] = {}
     events = tuple(_events(folder, rejected))
     items = list(_rows(folder, "items"))

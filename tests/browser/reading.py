@@ -5,7 +5,9 @@ from typing import Any
 
 import httpx
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
+
+from tests.waiting import until
 
 USER = "u5"
 FULL: dict[str, Any] = {"explain": "full", "k": 10}
@@ -25,7 +27,14 @@ def ids(items: list[dict[str, Any]]) -> list[str]:
 def listed(page: Page) -> list[str]:
     """Ids of the list, when it has come."""
     expect(page.locator(".list:not([aria-busy]) .items")).to_be_visible()
-    return [row.get_attribute("data-item") or "" for row in page.locator(".row").all()]
+    return page.locator(".row").evaluate_all("rows => rows.map((row) => row.dataset.item)")
+
+
+def copied(page: Page, button: Locator) -> str:
+    """What a button puts into the clipboard; that it did stands on it for a moment only."""
+    page.evaluate("navigator.clipboard.writeText('')")
+    button.click()
+    return until(lambda: page.evaluate("navigator.clipboard.readText()"))
 
 
 def written(score: float) -> str:

@@ -18,12 +18,14 @@ from tests.browser.reading import (
     USER,
     added,
     asked,
+    copied,
     ids,
     listed,
     weighed,
     written,
 )
 from tests.conftest import Served
+from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
 
@@ -316,8 +318,8 @@ def test_filter_diversity_sort_and_size(open_page: Open, client: httpx.Client) -
     for _ in range(8):
         page.keyboard.press("ArrowRight")
     page.wait_for_url("**diversity=0.4*")
-    page.wait_for_timeout(300)
-    assert listed(page) == ids(asked(client, diversity=0.4))
+    diverse = ids(asked(client, diversity=0.4))
+    until(lambda: listed(page) == diverse)
     page.get_by_role("combobox", name="Show").select_option("5")
     expect(page.locator(".row")).to_have_count(5)
     page.get_by_role("combobox", name="Sort", exact=True).select_option("title")
@@ -348,31 +350,23 @@ def test_copies_can_be_used_elsewhere(
     page = open_page(f"?user={USER}&k=5&" + "&".join(f"without={each}" for each in without))
     shown = listed(page)
     assert shown != ids(asked(client))[:5]
-    page.get_by_role("button", name="Copy curl").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    command = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    command = shlex.split(copied(page, page.get_by_role("button", name="Copy curl")))
+    expect(page.locator("#said")).to_have_text("Copy curl: copied")
     assert command[0] == "curl"
-    assert ids(httpx.get(command[1]).json()["items"]) == shown
-    page.get_by_role("button", name="Copy as Cypher").click()
-    expect(page.get_by_role("button", name="Copied").last).to_be_visible()
-    page.wait_for_timeout(100)
-    cypher = page.evaluate("navigator.clipboard.readText()")
+    assert ids(httpx.get(command[1], timeout=600).json()["items"]) == shown
+    cypher = copied(page, page.get_by_role("button", name="Copy as Cypher"))
     assert cypher == asked(client, without=without, k=5)[0]["explanation"]["cypher"]
     pasted = Query("tests/pasted", "", "read", {}, {}, cypher)
     assert served.gateway.run(pasted)
-    page.get_by_role("button", name="Copy link", exact=True).click()
-    page.wait_for_timeout(100)
-    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    assert copied(page, page.get_by_role("button", name="Copy link", exact=True)) == page.url
 
 
 def test_a_copied_curl_of_someone_new_works(open_page: Open) -> None:
     page = open_page("?item=i31&item=i32&item=i35")
     shown = listed(page)
-    page.get_by_role("button", name="Copy curl").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    command = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    command = shlex.split(copied(page, page.get_by_role("button", name="Copy curl")))
     body = json.loads(command[command.index("-d") + 1])
-    assert ids(httpx.post(command[1], json=body).json()["items"]) == shown
+    assert ids(httpx.post(command[1], json=body, timeout=600).json()["items"]) == shown
 
 
 def test_two_versions_or_signals_side_by_side(open_page: Open, client: httpx.Client) -> None:

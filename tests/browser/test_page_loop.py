@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Response, Route, expect
 
 from loaders.gateway import Neo4jGateway
 from tests.browser.conftest import Open
-from tests.browser.reading import USER, added, asked, violations, written
+from tests.browser.reading import USER, added, asked, copied, violations, written
 from tests.statement import statement
 from tests.waiting import until
 
@@ -316,10 +316,10 @@ def test_an_experiment_is_begun_with_what_is_wrong_shown(
     expect(page.get_by_text("Changed meanwhile")).to_be_hidden()
     assert client.get("/v1/experiments/a%2Fb").json()["kind"] == "purchase"
     page.get_by_text("The document", exact=True).click()
-    page.get_by_role("button", name="Copy curl").click()
-    copied = shlex.split(page.evaluate("navigator.clipboard.readText()"))
-    assert copied[:4] == ["curl", "-X", "PUT", f"{client.base_url}/v1/experiments/a%2Fb?revision=3"]
-    assert json.loads(copied[-1]) == {"variants": variants, "kind": "purchase", "effect": 0.1}
+    command = shlex.split(copied(page, page.get_by_role("button", name="Copy curl")))
+    address = f"{client.base_url}/v1/experiments/a%2Fb?revision=3"
+    assert command[:4] == ["curl", "-X", "PUT", address]
+    assert json.loads(command[-1]) == {"variants": variants, "kind": "purchase", "effect": 0.1}
     confirm(page, "Delete")
     expect(page.get_by_text("Not stored yet")).to_be_visible()
     assert client.get("/v1/experiments").json() == {"experiments": [], "unreadable": []}
@@ -369,9 +369,8 @@ def test_what_is_tried_out_is_what_is_explained(open_page: Open) -> None:
     page.locator(".take").first.click()
     expect(page.locator(".move").first).to_be_visible()
     expect(page.locator(".detail[data-whole]")).to_be_visible()
-    page.get_by_role("button", name="Copy curl").first.click()
-    copied = shlex.split(page.evaluate("navigator.clipboard.readText()"))
-    assert f"recommendation_id={responses[0].json()['recommendation_id']}" in copied[1]
+    command = shlex.split(copied(page, page.get_by_role("button", name="Copy curl").first))
+    assert f"recommendation_id={responses[0].json()['recommendation_id']}" in command[1]
     lists = [one.json()["items"] for one in responses]
     assert [len(items) for items in lists] == [10, 10, 100, 10, 10]
     first, *others = [

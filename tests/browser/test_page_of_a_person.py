@@ -68,7 +68,7 @@ def person(client: httpx.Client) -> Iterator[Person]:
 def listed(page: Page) -> list[str]:
     """Ids of the list, when it has come."""
     expect(page.locator(".list:not([aria-busy]) .mine")).to_be_visible()
-    return [row.get_attribute("data-item") or "" for row in page.locator(".mine > li").all()]
+    return page.locator(".mine > li").evaluate_all("rows => rows.map((row) => row.dataset.item)")
 
 
 def best(client: httpx.Client, user_id: str) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from collections.abc import Coroutine, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tests.waiting import PATIENCE_SECONDS
+
 _CHUNK_BYTES = 65536
 _CHUNKS_UNDER_WAY = 256
 _RESET = struct.pack("ii", 1, 0)
@@ -72,7 +74,7 @@ class TcpProxy:
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=PATIENCE_SECONDS)
 
     async def _listen(self) -> int:
         if self._listener is None:

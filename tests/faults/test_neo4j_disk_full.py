@@ -16,10 +16,10 @@ from loaders.catalogue import Query
 from loaders.errors import Neo4jServerError
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
-from loaders.local_neo4j._options import free_ports
 from tests.conftest import QUICK, Served, refreshed, running_service
 from tests.faults.small_disk import SmallDisk, small_disk
 from tests.neo4j_servers import HOME, docker_answers
+from tests.ports import free_ports
 from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
@@ -81,7 +81,7 @@ def recsvc(server: LocalNeo4j) -> Callable[..., subprocess.CompletedProcess[str]
         return subprocess.run(
             [sys.executable, "-m", "recsvc", *arguments],
             env={**os.environ, **environment},
-            capture_output=True, text=True, timeout=200, check=False,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
 
     return run

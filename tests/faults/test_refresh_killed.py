@@ -16,7 +16,7 @@ from tests.conftest import running_service
 from tests.faults.answer_oracle import AnswerOracle, Findings, wanted_of
 from tests.faults.steady_load import Answered, SteadyLoad
 from tests.forked_refresh import VERSIONS, Forks, make_graph, orphans, served_arrays
-from tests.waiting import until_then
+from tests.waiting import PATIENCE_SECONDS, until_then
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
@@ -73,11 +73,9 @@ async def test_no_request_fails_and_no_answer_mixes_versions(
     seconds = time.monotonic() - began
     oracle = AnswerOracle(gateway, users, load_settings().events)
     oracle.look(gateway)
-    # Whole answers are compared, and the machine may be busy.
-    patient = environment | {"RECSVC_REQUEST_TIMEOUT_SECONDS": "20"}
-    with running_service(patient, tmp_path / "serve.log") as service:
+    with running_service(environment, tmp_path / "serve.log") as service:
         async with (
-            httpx.AsyncClient(base_url=service.client.base_url, timeout=30) as client,
+            httpx.AsyncClient(base_url=service.client.base_url, timeout=PATIENCE_SECONDS) as client,
             SteadyLoad(client, per_second=5.0, wanted=wanted_of(users)) as load,
         ):
             for number in range(kills):

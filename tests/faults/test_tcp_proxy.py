@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from tests.faults.tcp_proxy import TcpProxy, tcp_proxy
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def _echo(listener: socket.socket) -> None:
 
 
 def connected(proxy: TcpProxy) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=0.5)
+    return socket.create_connection(("127.0.0.1", proxy.port), PATIENCE_SECONDS)
 
 
 def echoed(connection: socket.socket, data: bytes) -> bytes:
@@ -53,18 +54,23 @@ def test_it_passes_bytes_on_in_their_order(proxy: TcpProxy):
         assert echoed(connection, data) == data
 
 
-@pytest.mark.timed
 def test_a_delay_is_that_of_one_message_and_not_of_those_before_it(proxy: TcpProxy):
     proxy.passes(0.1)
     with connected(proxy) as connection:
-        began = time.monotonic()
-        for _ in range(5):
-            connection.sendall(b"x")
-            time.sleep(0.01)
-        got = b""
-        while len(got) < 5:
-            got += connection.recv(5)
-        assert 0.2 <= time.monotonic() - began < 0.5
+
+        def took() -> float:
+            began = time.monotonic()
+            for _ in range(5):
+                connection.sendall(b"x")
+                time.sleep(0.01)
+            got = b""
+            while len(got) < 5:
+                got += connection.recv(5)
+            return time.monotonic() - began
+
+        first = took()
+        assert first >= 0.2
+        until(lambda: min(first, took()) < 0.5)  # some time this machine is not too busy
 
 
 def test_half_open_connections_stay_open_answer_nothing_and_never_recover(proxy: TcpProxy):
@@ -73,6 +79,7 @@ def test_half_open_connections_stay_open_answer_nothing_and_never_recover(proxy:
         proxy.half_open()
         with connected(proxy) as new:
             for connection in (old, new):
+                connection.settimeout(0.5)
                 connection.sendall(b"b")
                 with pytest.raises(TimeoutError):
                     connection.recv(1)

@@ -134,7 +134,7 @@ def only_tls(certificate: Path) -> Iterator[Neo4jAddress]:
         port = listener.getsockname()[1]
         yield Neo4jAddress(f"bolt://127.0.0.1:{port}", "neo4j", "of-nobody-else")
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(timeout=10)
+        thread.join(timeout=120)
 
 
 @pytest.mark.parametrize("scheme", ["bolt+s", "neo4j+s"])
@@ -145,7 +145,7 @@ async def test_it_is_not_trusted_else(only_tls: Neo4jAddress, scheme: str) -> No
         Neo4jGateway(trusting)
     assert str(caught.value).startswith(said)
     assert "+ssc://" in str(caught.value)
-    store = Store(trusting, timeout_seconds=5.0)
+    store = Store(trusting, timeout_seconds=60.0)
     await store.open()
     try:
         with pytest.raises(Neo4jUnavailableError) as of_service:
@@ -177,4 +177,4 @@ def test_a_command_says_it_in_one_line(
 @pytest.mark.parametrize("scheme", ["bolt", "neo4j"])
 def test_without_tls_where_it_is_wanted(only_tls: Neo4jAddress, scheme: str) -> None:
     with pytest.raises(Neo4jUnavailableError, match=r"if Neo4j wants TLS there, take bolt\+s://"):
-        Neo4jGateway(by(only_tls, scheme), connect_timeout_seconds=3.0)
+        Neo4jGateway(by(only_tls, scheme), connect_timeout_seconds=60.0)

@@ -17,6 +17,7 @@ import pytest
 
 from loaders.catalogue import Query
 from tests.conftest import QUICK, Served, Service, own_client, patient_service
+from tests.waiting import until
 
 pytestmark = pytest.mark.neo4j
 
@@ -43,43 +44,48 @@ def ids(client: httpx.Client, user: str, k: int) -> list[str]:
     return [item["item_id"] for item in answer["items"]]
 
 
-def read(service: Service, seed: int, until: Event) -> list[tuple[float, list[str]]]:
+def read(service: Service, seed: int, ended: Event, seen: list[tuple[float, list[str]]]) -> None:
     """Ask for one user's recommendations, over connections to any of the processes.
 
-    Returns:
-        (time the request was sent, ids) of each answer.
+    Args:
+        service: whom.
+        seed: of which it asks for.
+        ended: when to end.
+        seen: gets (time the request was sent, ids) of each answer.
     """
     chance = random.Random(seed)
-    seen: list[tuple[float, list[str]]] = []
-    while not until.is_set():
+    while not ended.is_set():
         with own_client(service) as client:
             for _ in range(10):
                 sent = time.monotonic()
                 seen.append((sent, ids(client, USER, chance.choice(SIZES))))
-    return seen
 
 
 def raced(
     service: Service, write: Callable[[str], None]
 ) -> tuple[list[tuple[float, str]], list[tuple[float, list[str]]]]:
-    """Write for the user's best item, again and again, while others read.
+    """Write for the user's best item, again and again, while others read and have seen it.
 
     Returns:
         (time the writer had its 200, item) of each write, and what the readers got.
     """
-    until, chance = Event(), random.Random(1)
+    ended, before = Event(), kept(service)
     writes: list[tuple[float, str]] = []
+    seen: list[tuple[float, list[str]]] = []
     with ThreadPoolExecutor(READERS) as threads:
-        readers = [threads.submit(read, service, seed, until) for seed in range(READERS)]
+        readers = [threads.submit(read, service, seed, ended, seen) for seed in range(READERS)]
         try:
             for _ in range(ROUNDS):
                 best = ids(service.client, USER, SIZES[-1])[0]
+                until(lambda: any(found[0] == best for _, found in seen))  # noqa: B023 - at once
                 write(best)
                 writes.append((time.monotonic(), best))
-                time.sleep(chance.uniform(0.0, 0.2))
+            until(lambda: kept(service) > before)
         finally:
-            until.set()
-        return writes, [answer for reader in readers for answer in reader.result()]
+            ended.set()
+        for reader in readers:
+            reader.result()
+    return writes, seen
 
 
 def kept(service: Service) -> float:
@@ -99,7 +105,6 @@ def test_no_answer_is_older_than_a_write_that_was_answered(several: Service, wha
         several.client.put(f"/v1/items/{item}", json={"available": False}).raise_for_status()
 
     ids(several.client, USER, SIZES[0])
-    before = kept(several)
     writes, answers = raced(several, {"event": post_event, "item": make_unavailable}[what])
     stale = [
         (sent - written, item)
@@ -108,9 +113,6 @@ def test_no_answer_is_older_than_a_write_that_was_answered(several: Service, wha
         if sent > written and item in found
     ]
     assert not stale
-    assert kept(several) > before
-    shown = {item for _, item in writes} & {item for _, found in answers for item in found}
-    assert len(shown) > ROUNDS / 2
 
 
 def asked_twice(service: Service, user: str) -> list[dict[str, Any]]:
@@ -234,14 +236,26 @@ def test_what_a_command_wrote_is_answered_when_it_is_done(
 
 
 def test_a_rule_ends_at_its_moment_in_every_process(several: Service) -> None:
-    end = time.time() + 1.5
-    until = datetime.fromtimestamp(end, UTC).isoformat()
-    pin = {"kind": "pin", "item_id": ids(several.client, USER, 40)[-1], "place": 1, "until": until}
-    put = several.client.put("/v1/scenarios/ends", json={"rules": [pin]})
-    assert put.is_success, put.text
-    pinned: list[bool] = []
-    after: list[bool] = []
-    while (sent := time.time()) < end + 0.5:
+    item_id, pinned, after = ids(several.client, USER, 40)[-1], list[bool](), list[bool]()
+    for seconds in (1.5, 15.0, 60.0):  # a busy machine is late for the first
+        end = time.time() + seconds
+        until_ = datetime.fromtimestamp(end, UTC).isoformat()
+        pin = {"kind": "pin", "item_id": item_id, "place": 1, "until": until_}
+        put = several.client.put("/v1/scenarios/ends", json={"rules": [pin]})
+        assert put.is_success, put.text
+        for_both_sides(several, pin, end, pinned, after)
+        if any(pinned):
+            break
+    assert any(pinned)
+    assert after
+    assert not any(after)
+
+
+def for_both_sides(
+    several: Service, pin: dict[str, Any], end: float, pinned: list[bool], after: list[bool]
+) -> None:
+    """Note whether the pinned item is first, of answers asked for before and after the end."""
+    while (sent := time.time()) < end + 0.5 or not after:
         with own_client(several) as client:
             asked = {"scenario": "ends", "k": "5", "explain": "none"}
             answer = client.get(f"/v1/users/{USER}/recommendations", params=asked)
@@ -249,6 +263,3 @@ def test_a_rule_ends_at_its_moment_in_every_process(several: Service) -> None:
             continue  # the other process has not looked yet
         first = answer.json()["items"][0]["item_id"]
         (pinned if sent < end else after).append(first == pin["item_id"])
-    assert any(pinned)
-    assert after
-    assert not any(after)

@@ -15,7 +15,7 @@ from tests.graph_hash import graph_hash
 from tests.prepared_graph import DELETE_ALL
 from tests.statement import statement
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.neo4j, pytest.mark.long]
 
 
 def write(gateway: Neo4jGateway, text: str, rows: list[dict[str, object]]) -> None:

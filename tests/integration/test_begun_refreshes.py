@@ -18,12 +18,12 @@ from loaders.local_neo4j import DEFAULT_LINE
 from recsvc.service.refresh_schemas import RefreshDocument
 from tests.conftest import Service, own_client, running_service
 from tests.forked_refresh import VERSIONS, make_graph
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.neo4j
 
 QUICK = {"models": ["walk3", "fastrp"]}
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 6.0
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_one_is_begun_watched_and_gone_on_with(
     # From its first step on its version is in the graph: before, there is nothing to go on with.
     until(lambda: len(told(service, name)["steps"]) > 1)
     os.kill(process_of(home, name), signal.SIGKILL)
-    until(lambda: told(service, name)["running"] is False, 10 * LEASE_SECONDS)
+    until(lambda: told(service, name)["running"] is False)
     assert told(service, name)["state"] == "unfinished"
     again = service.client.post("/v1/refreshes", json=QUICK)
     assert again.json() == {"id": name, "state": "unfinished"}
@@ -159,7 +159,7 @@ def test_a_schedule_refreshes_when_it_is_due(
             if '"refresh process ended"' in line or '"refresh process failed"' in line:
                 break
         process.send_signal(signal.SIGTERM)
-        rest = process.communicate(timeout=100)[1]
+        rest = process.communicate(timeout=PATIENCE_SECONDS)[1]
     finally:
         process.kill()
         process.wait()

@@ -19,7 +19,6 @@ from loaders.ingest import IngestReport, ingest
 from loaders.ingest.bulk import bulk_ingest
 from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions, neo4j_versions
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
-from loaders.local_neo4j._options import free_ports
 from loaders.shared_files import checkout_root
 from loaders.tables import (
     CATEGORIES,
@@ -38,6 +37,7 @@ from loaders.tables import (
     as_table,
 )
 from tests.graph_hash import graph_hash
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 on_default_line = pytest.mark.parametrize(

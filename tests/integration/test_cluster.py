@@ -89,7 +89,6 @@ async def services(
             client, store, engine = await stack.enter_async_context(
                 serving(member, tmp_path / name)
             )
-            store.write_timeout_seconds = 2.0
             processes.append(Process(client, store, engine))
         yield processes
 
@@ -151,12 +150,14 @@ async def test_a_write_is_made_once_whatever_comes_to_its_commit(
 
 
 async def test_without_a_leader_reads_go_on_and_writes_say_why(
-    services: list[Process], cluster: BoltCluster, served: Served
+    services: list[Process], cluster: BoltCluster, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = services
     best = await one.best()
     cluster.leader = None
-    refused = await one.post("no leader", best)
+    with monkeypatch.context() as patch:
+        patch.setattr(one.store, "write_timeout_seconds", 2.0)
+        refused = await one.post("no leader", best)
     assert refused.status_code == 503
     assert "no server of the graph database takes writes at the moment" in refused.text
     for process in services:

@@ -200,8 +200,8 @@ def test_two_refreshes_do_not_run_at_once(served, run):
     from recsvc.refresh.lease import held_lease
 
     quietly = {"force": False, "progress": lambda *_: None}
-    with held_lease(served.gateway, seconds=3.0, **quietly):
-        done = served.run("refresh", RECSVC_REFRESH_LEASE_SECONDS="3")
+    with held_lease(served.gateway, seconds=6.0, **quietly):
+        done = served.run("refresh", RECSVC_REFRESH_LEASE_SECONDS="6")
     assert done.returncode == 1
     assert "another refresh is running" in done.stderr
     assert "--force" in done.stderr

@@ -10,10 +10,10 @@ import pytest
 
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
-from loaders.local_neo4j._options import free_ports
 from loaders.schema import apply_schema, schema_items
 from tests.conftest import running_service
 from tests.oidc_issuer import running_issuer
+from tests.ports import free_ports
 from tests.statement import statement
 
 pytestmark = [

@@ -350,7 +350,7 @@ async def test_a_degraded_answer_is_in_no_variant_and_what_is_known_is_served(
     where = urlsplit(served.address.uri)
     with tcp_proxy(where.hostname or "", where.port or 0) as proxy:
         uri = f"bolt://127.0.0.1:{proxy.port}"
-        async with serving(served, tmp_path, uri=uri, seconds=5.0) as (client, _, engine):
+        async with serving(served, tmp_path, uri=uri, seconds=20.0) as (client, _, engine):
             await store(client, "short", {"k": 2})
             await begin(client, "cut", "short", None)
             answers = [await ask(client, user) for user in USERS[:6]]

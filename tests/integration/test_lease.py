@@ -95,18 +95,18 @@ def test_a_clock_set_forwards_lets_one_take_over_and_only_that_one_write(
 
 @on_later_lines_long
 def test_who_gives_signs_of_life_is_not_taken_over(gateway: Neo4jGateway) -> None:
-    with hold(gateway, 3.0) as one:
+    with hold(gateway, 6.0) as one:
         for _ in range(2):
             with pytest.raises(RefreshError, match="another refresh is running"):
-                hold(gateway, 3.0).__enter__()
+                hold(gateway, 6.0).__enter__()
         one.gateway.run(WRITE)
     assert things(gateway) == 1
 
 
 def test_the_loser_is_told(gateway: Neo4jGateway) -> None:
-    with hold(gateway, 0.6) as one, hold(gateway, 60.0, force=True) as two:
+    with hold(gateway, 6.0) as one, hold(gateway, 60.0, force=True) as two:
         assert two.forced
-        assert one.lost.wait(5.0)
+        assert one.lost.wait(PATIENCE_SECONDS)
         with pytest.raises(LeaseLostError):
             one.require()
     with hold(gateway, 60.0) as three:  # which `one`, when it ended, has not given back for `two`
@@ -123,7 +123,7 @@ def test_a_write_that_has_begun_ends_before_another_takes_over(
     def slowly(transaction: Transaction) -> None:
         transaction.run(WRITE)
         writing.set()
-        assert go_on.wait(20.0)
+        assert go_on.wait(PATIENCE_SECONDS)
         order.append("written")
 
     def take_over() -> None:
@@ -136,14 +136,14 @@ def test_a_write_that_has_begun_ends_before_another_takes_over(
     one = FencedGateway(gateway, "one", 1)
     threads = [threading.Thread(target=one.write, args=(slowly,))]
     threads[0].start()
-    assert writing.wait(20.0)
+    assert writing.wait(PATIENCE_SECONDS)
     threads.append(threading.Thread(target=take_over))
     threads[1].start()
     threads[1].join(1.0)
     assert order == []
     go_on.set()
     for thread in threads:
-        thread.join(20.0)
+        thread.join(PATIENCE_SECONDS)
     assert order == ["written", "taken"]
     with pytest.raises(LeaseLostError):
         one.run(WRITE)
@@ -161,22 +161,22 @@ def test_a_writer_that_is_paused_in_the_middle_does_not_keep_others_waiting_for_
     def pause(transaction: Transaction) -> None:
         transaction.run(WRITE)
         writing.set()
-        assert taken.wait(30.0)
+        assert taken.wait(PATIENCE_SECONDS)
         transaction.run(WRITE)
 
     def write() -> None:
         try:
-            FencedGateway(gateway, "one", 1).write(pause, timeout_seconds=1.0)
+            FencedGateway(gateway, "one", 1).write(pause, timeout_seconds=5.0)
         except Exception as error:  # looked at where the thread is joined
             errors.append(error)
 
     thread = threading.Thread(target=write)
     thread.start()
-    assert writing.wait(20.0)
+    assert writing.wait(PATIENCE_SECONDS)
     with Neo4jGateway(neo4j_address) as other:
         assert take_lease(other, "two", 60.0, force=True).taken
     taken.set()
-    thread.join(20.0)
+    thread.join(PATIENCE_SECONDS)
     assert len(errors) == 1
     assert things(gateway) == 0
 

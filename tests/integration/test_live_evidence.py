@@ -12,6 +12,7 @@ import pytest
 
 from loaders.catalogue import Query
 from tests.statement import statement
+from tests.waiting import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.neo4j
 
@@ -128,7 +129,7 @@ def test_requests_while_items_come_and_go_are_answered(service):
     over, answered = threading.Event(), Counter[int]()
 
     def ask(user: str) -> None:
-        with httpx.Client(base_url=service.client.base_url, timeout=30) as client:
+        with httpx.Client(base_url=service.client.base_url, timeout=PATIENCE_SECONDS) as client:
             for item in itertools.cycle(PASSING):
                 for path, parameters in _asks(user, item):
                     answer = client.get(path, params=parameters)
@@ -145,6 +146,7 @@ def test_requests_while_items_come_and_go_are_answered(service):
             assert service.client.post("/v1/events", json={"events": rows}).status_code == 200
             for item in PASSING:
                 assert service.client.delete(f"/v1/items/{item}").status_code == 204
+            until(lambda: answered[200] >= 5 * ASKERS or any(each.done() for each in asking))
         finally:
             over.set()
         for each in asking:

@@ -26,7 +26,6 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions, scratch_server
 from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
-from loaders.local_neo4j._options import free_ports
 from loaders.shared_files import checkout_root
 from tests.conftest import running_service
 from tests.integration.test_bulk import (
@@ -36,6 +35,7 @@ from tests.integration.test_bulk import (
     everything,
     without_docker,
 )
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
@@ -68,7 +68,7 @@ def query(address, text, **parameters):
 
 def browser_page(server):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(server.status().browser_url, timeout=10) as page:
+    with opener.open(server.status().browser_url, timeout=120) as page:
         assert page.status == 200
         return page.read().decode()
 
@@ -221,7 +221,7 @@ def test_what_was_written_survives_a_stop_a_kill_and_new_ports(make_local):
 
     killed = psutil.Process(moved.status().pid)
     killed.send_signal(signal.SIGKILL)
-    psutil.wait_procs([killed], timeout=10)
+    psutil.wait_procs([killed], timeout=120)
     assert not moved.status().running
     assert moved.down() is False
 
@@ -250,7 +250,7 @@ def test_after_a_kill_two_at_once_start_one_with_what_was_written(first):
     query(first.address(), "CREATE (:Kept)")
     killed = psutil.Process(first.status().pid)
     killed.send_signal(signal.SIGKILL)
-    psutil.wait_procs([killed], timeout=10)
+    psutil.wait_procs([killed], timeout=120)
     # Different ports, so that a second server would not fail for want of a port.
     commands = [
         [sys.executable, "-c", PROGRAM, str(first.status().home), *map(str, free_ports(2))]
@@ -260,7 +260,7 @@ def test_after_a_kill_two_at_once_start_one_with_what_was_written(first):
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=checkout_root())
         for command in commands
     ]
-    answers = [process.communicate(timeout=120)[0].strip().split("|") for process in both]
+    answers = [process.communicate(timeout=600)[0].strip().split("|") for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert answers[0][:2] == answers[1][:2]
     assert answers[0][1] == str(first.status().pid)

@@ -12,10 +12,10 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from loaders.local_neo4j._options import free_ports
 from recsvc.service.keys import KeyFile, Scope
 from tests.conftest import Served
-from tests.waiting import until_then
+from tests.ports import free_ports
+from tests.waiting import PATIENCE_SECONDS, until_then
 
 pytestmark = pytest.mark.neo4j
 
@@ -32,7 +32,7 @@ async def over_stdio(served: Served, **more: str) -> AsyncGenerator[Client]:
         args=["-m", "recsvc", "mcp"],
         env={**served.environment, **PATIENT, **more},
     )
-    async with Client(command, read_timeout_seconds=60) as client:
+    async with Client(command, read_timeout_seconds=600) as client:
         yield client
 
 
@@ -47,7 +47,7 @@ async def listening(served: Served, **more: str) -> AsyncGenerator[str]:
 
     def answers() -> bool:
         try:
-            httpx2.get(f"http://127.0.0.1:{port}/mcp", timeout=5)
+            httpx2.get(f"http://127.0.0.1:{port}/mcp", timeout=PATIENCE_SECONDS)
         except httpx2.TransportError:
             return False
         return True
@@ -57,14 +57,14 @@ async def listening(served: Served, **more: str) -> AsyncGenerator[str]:
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 30) in (0, -15)
+        assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) in (0, -15)
 
 
 @asynccontextmanager
 async def over_http(address: str, key: str | None = None) -> AsyncGenerator[Client]:
     headers = {"X-API-Key": key} if key else {}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=60) as http,
+        httpx2.AsyncClient(headers=headers, timeout=PATIENCE_SECONDS) as http,
         Client(streamable_http_client(address, http_client=http)) as client,
     ):
         yield client

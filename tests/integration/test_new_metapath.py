@@ -111,7 +111,7 @@ class Copy:
         done = subprocess.run(
             [sys.executable, "-m", "recsvc", *arguments],
             env={**self.served.environment, **self.more},
-            capture_output=True, text=True, timeout=200, check=False,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

@@ -28,6 +28,7 @@ from tests.forked_refresh import (
     served_arrays,
 )
 from tests.graph_hash import graph_hash
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.neo4j
 
@@ -159,14 +160,14 @@ def test_of_two_at_once_exactly_one_writes(
 
     def progress(what: str, _done: int, _total: int) -> None:
         if what.startswith("extract"):  # the holder of the lease works until the other ended
-            assert refused.wait(60)
+            assert refused.wait(PATIENCE_SECONDS)
 
     def run() -> None:
         with Neo4jGateway(neo4j_address) as own:
             together.wait()
             try:
                 report = refresh(
-                    own, QUICK, EVENTS, home=tmp_path / "h", lease_seconds=3.0, progress=progress
+                    own, QUICK, EVENTS, home=tmp_path / "h", lease_seconds=6.0, progress=progress
                 )
                 came.append(report)
             except RefreshError as error:

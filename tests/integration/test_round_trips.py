@@ -65,7 +65,7 @@ def _asked(
     served: Served, ask: Callable[[Engine, RecordedStore], Awaitable[list[Answer]]]
 ) -> list[Answer]:
     async def run() -> list[Answer]:
-        store = RecordedStore(served.address, timeout_seconds=5.0)
+        store = RecordedStore(served.address, timeout_seconds=60.0)
         engine = Engine(
             store,
             snapshot_folder=served.home / "snapshots",
@@ -74,7 +74,7 @@ def _asked(
         )
         await engine.start()
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(600):
                 await store.warm_up()  # the watcher plans the queries too, beside
             await ask(engine, store)  # the first time around connections are made
             return await ask(engine, store)

@@ -19,7 +19,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.local_neo4j._options import free_ports
 from loaders.schema import apply_schema
 from recsvc.event_kinds import default_events
 from recsvc.graph.store import Store
@@ -35,6 +34,7 @@ from recsvc.streams.stream_metrics import StreamMetrics
 from tests.faults.tcp_proxy import tcp_proxy
 from tests.kafka_broker import Broker, running_broker
 from tests.odd_shop import ODD_IDS
+from tests.ports import free_ports
 from tests.statement import statement
 from tests.waiting import PATIENCE_SECONDS, until_then
 

@@ -55,7 +55,7 @@ def test_a_refresh_is_one_trace_below_who_began_it(served: Served) -> None:
     with collecting() as collector:
         subprocess.run(
             [sys.executable, "-m", "recsvc", "refresh", "--model", "fastrp", "--force"],
-            timeout=250, check=True, capture_output=True,
+            timeout=600, check=True, capture_output=True,
             env={
                 **served.environment, "TRACEPARENT": caller,
                 "RECSVC_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",

@@ -21,7 +21,7 @@ from tests.neo4j_servers import command_server
 from tests.taste_tables import write_tables
 from tests.waiting import until
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
 OLD = "94350c041f700c67a12cc0c926f1895524c3e1cd"
 """Of 23 November 2026: its arrays have the fourth form."""

@@ -143,7 +143,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     paths = [str(tmp_path / path.name) for path in UNITS]
     verified = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *paths],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     complaints = [line for line in verified.stderr.splitlines() if str(tmp_path) in line]
     assert not complaints, verified.stderr

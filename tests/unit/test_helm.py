@@ -165,7 +165,7 @@ TEMPLATE = ("template", "recsvc", str(CHART), "--kube-version", "1.29")
 def helm(*arguments: str) -> "subprocess.CompletedProcess[str]":
     assert HELM is not None
     return subprocess.run(
-        [HELM, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [HELM, *arguments], capture_output=True, text=True, timeout=600, check=False
     )
 
 

@@ -20,6 +20,7 @@ from loaders.shared_files import checkout_root
 from recsvc.commands.answers import _IDLE_SECONDS
 from recsvc.settings import Settings
 from tests.unit.test_deploy import exposed
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = checkout_root()
 assert ROOT is not None
@@ -138,14 +139,14 @@ def proxied(folder: Path, replicas: list[Replica]) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_SECONDS)
 
 
 def asked(port: int, times: int) -> list[tuple[int, str]]:
     """Status and body of some requests, each on a connection of its own."""
     answers: list[tuple[int, str]] = []
     for _ in range(times):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
         connection.request("GET", "/v1/users/a%2Fb/recommendations")
         answer = connection.getresponse()
         answers.append((answer.status, answer.read().decode()))
@@ -155,7 +156,7 @@ def asked(port: int, times: int) -> list[tuple[int, str]]:
 
 def until(port: int, wanted: set[tuple[int, str]]) -> None:
     """Wait until some requests have these answers, all of them and no other."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with suppress(OSError):
             if set(asked(port, 6)) == wanted:

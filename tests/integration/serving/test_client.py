@@ -33,7 +33,7 @@ def run(service: Service, command: list[str], program: str) -> str:
     environment = {**os.environ, "SERVICE": str(service.client.base_url).rstrip("/")}
     environment |= {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, input=program, env=environment, capture_output=True, text=True, timeout=60
+        command, input=program, env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

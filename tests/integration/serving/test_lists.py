@@ -9,6 +9,7 @@ import pytest
 from loaders.catalogue import Query
 from tests.integration.serving.asking import recommended
 from tests.statement import statement
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.neo4j
 
@@ -117,7 +118,7 @@ def test_what_is_known_is_what_counts(served, service):
 def test_a_connection_that_was_idle_still_answers(service):
     """As one of a proxy or of a client's pool, which keep them for longer than uvicorn does."""
     url = service.client.base_url
-    connection = http.client.HTTPConnection(url.host, url.port, timeout=10)
+    connection = http.client.HTTPConnection(url.host, url.port, timeout=PATIENCE_SECONDS)
     for idle_seconds in (6.0, 0.0):
         connection.request("GET", "/health/live")
         response = connection.getresponse()

@@ -115,13 +115,13 @@ def test_ctrl_c_keeps_a_model_and_resume_goes_on() -> None:
     signal.signal(signal.SIGINT, ours)
     with process:
         try:
-            deadline = time.monotonic() + 200
+            deadline = time.monotonic() + 600
             while not Path("run.unfinished/part.npz").exists():
                 assert time.monotonic() < deadline
                 assert process.poll() is None
                 time.sleep(0.1)
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=100)
+            _, said = process.communicate(timeout=600)
         finally:
             process.kill()
     assert process.returncode == 0, said

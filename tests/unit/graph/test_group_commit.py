@@ -18,6 +18,7 @@ from recsvc.recommend.graph_writer import (
     outcomes,
     steps,
 )
+from tests.waiting import jump_ahead
 
 
 class Commits:
@@ -40,7 +41,7 @@ class Commits:
 
 
 def queue(commits: Commits, **options: float) -> GroupCommit[int, int]:
-    return GroupCommit(commits, **{"timeout_seconds": 5.0, **options})
+    return GroupCommit(commits, **{"timeout_seconds": 600.0, **options})
 
 
 async def test_what_gathers_while_one_commits_goes_together_and_in_order() -> None:
@@ -103,7 +104,10 @@ async def test_too_much_is_refused_at_once_and_room_comes_back() -> None:
     assert await group.submit(3) == 30
 
 
-async def test_a_deadline_and_a_caller_who_leaves_concern_nobody_else() -> None:
+async def test_a_deadline_and_a_caller_who_leaves_concern_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jump_ahead(monkeypatch)
     commits = Commits()
     commits.go.clear()
     group = queue(commits, timeout_seconds=0.2)

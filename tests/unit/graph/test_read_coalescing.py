@@ -6,7 +6,9 @@ from contextvars import ContextVar
 
 import pytest
 
+from recsvc.graph import read_coalescing
 from recsvc.graph.read_coalescing import CoalescedReads
+from tests.waiting import PATIENCE_SECONDS, until_then
 
 
 class Read:
@@ -36,7 +38,10 @@ async def test_one_alone_waits_for_nobody(read: Read) -> None:
     assert read.asked == [[1], [2], [1]]
 
 
-async def test_those_who_come_meanwhile_share_the_next_read(read: Read) -> None:
+async def test_those_who_come_meanwhile_share_the_next_read(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_coalescing, "_LONGEST_WAIT_SECONDS", 600.0)
     reads = CoalescedReads(read)
     first = asyncio.create_task(reads.ask(1))
     await until_asked(read, 1)
@@ -78,7 +83,7 @@ async def test_a_read_that_leaves_one_out_is_an_error_for_all() -> None:
         return list(keys)[1:]
 
     reads = CoalescedReads(read)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         found = await asyncio.gather(reads.ask(1), reads.ask(2), return_exceptions=True)
     assert [type(each) for each in found] == [ValueError, ValueError]
 
@@ -105,8 +110,4 @@ async def test_the_deadline_of_one_request_is_not_that_of_those_who_share_its_re
 
 
 async def until_asked(read: Read, times: int) -> None:
-    for _ in range(5_000):
-        if len(read.asked) >= times:
-            return
-        await asyncio.sleep(0.001)
-    pytest.fail("it was not asked within 5 seconds")
+    await until_then(lambda: len(read.asked) >= times)

@@ -123,7 +123,7 @@ def _met_what_was_deleted() -> Exception:
 )
 async def test_a_read_that_may_go_well_the_next_time_is_tried_again(error: Exception) -> None:
     """The connection was gone; or something was deleted while it was read."""
-    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=600.0)
     store._driver = _FlakyDriver(error)
     assert await store.user_exists("a")
 
@@ -142,7 +142,7 @@ class _DeletingDriver(_FlakyDriver):
 
 
 async def test_a_read_that_meets_what_is_deleted_is_tried_once_more_and_not_for_ever() -> None:
-    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=600.0)
     store._driver = driver = _DeletingDriver(_met_what_was_deleted())
     with pytest.raises(QueryError, match="Node 4 was deleted"):
         await store.user_exists("a")
@@ -176,7 +176,7 @@ async def _one_row() -> AsyncIterator[dict[str, Any]]:
 
 
 async def test_connections_that_were_reset_are_dropped_until_one_is_good() -> None:
-    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=600.0)
     store._driver = _ResetDriver(30)
     assert await store.user_exists("a")
     store._driver = _ResetDriver(10_000)
@@ -186,13 +186,13 @@ async def test_connections_that_were_reset_are_dropped_until_one_is_good() -> No
 
 
 async def test_a_read_that_is_wrong_is_not() -> None:
-    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=600.0)
     store._driver = _FlakyDriver(neo4j.exceptions.CypherSyntaxError("wrong"))
     with pytest.raises(Neo4jError):
         await store.user_exists("a")
 
 
 async def test_store_that_was_not_opened_says_so() -> None:
-    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=1.0)
+    store = Store(Neo4jAddress("bolt://example:7687", "neo4j", ""), timeout_seconds=600.0)
     with pytest.raises(RuntimeError, match="open"):
         await store.user_exists("a")

@@ -7,6 +7,7 @@ import pytest
 from loaders.errors import Neo4jUnavailableError
 from recsvc.graph import watch
 from recsvc.graph.watch import Watch
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +71,6 @@ async def test_a_look_that_fails_is_taken_again(error: Exception) -> None:
     watching = Watch(look)
     await watching.stop()
     watching.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await again.wait()
     await watching.stop()

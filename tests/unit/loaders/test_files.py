@@ -15,6 +15,7 @@ import pytest
 
 from loaders.files import held_folder, whole_file, write_bytes
 from tests.faults.small_disk import largest_file
+from tests.waiting import PATIENCE_SECONDS
 
 HOLDER = """
 import sys, time
@@ -121,6 +122,6 @@ def test_a_pipe_is_written_into(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
     write_bytes(pipe, b"new")
-    reader.join(10)
+    reader.join(PATIENCE_SECONDS)
     assert read == [b"new"]
     assert pipe.is_fifo()

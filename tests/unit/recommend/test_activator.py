@@ -13,7 +13,7 @@ from loaders.errors import Neo4jUnavailableError
 from recsvc.errors import SnapshotError
 from recsvc.recommend import activator
 from recsvc.recommend.activator import Activator
-from tests.waiting import until_then
+from tests.waiting import PATIENCE_SECONDS, until_then
 
 
 class Written:
@@ -99,5 +99,5 @@ async def test_arrays_that_are_gone_are_given_up(made: Activator, written: Writt
 async def test_a_stop_does_not_wait_for_them(made: Activator, written: Written) -> None:
     await made.activate("hybrid", 1)
     await until_then(lambda: written.events == ["begin 1"])
-    await asyncio.wait_for(made.stop(), 2.0)
+    await asyncio.wait_for(made.stop(), PATIENCE_SECONDS)
     assert written.events == ["begin 1"]

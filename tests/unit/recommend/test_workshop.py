@@ -2,13 +2,13 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
 from recsvc.errors import BusyError, TooMuchError
 from recsvc.recommend.query import LARGE_WORK, MOST_WORK, RecommendationQuery, check_work, work_of
 from recsvc.recommend.workshop import Workshop
+from tests.waiting import PATIENCE_SECONDS
 
 
 async def test_small_work_is_done_where_it_is_asked_for() -> None:
@@ -16,13 +16,12 @@ async def test_small_work_is_done_where_it_is_asked_for() -> None:
 
 
 async def test_large_work_leaves_the_loop_free() -> None:
-    workshop = Workshop()
-    beats = 0
-    work = asyncio.create_task(workshop.do(True, time.sleep, 0.3))
-    while not work.done():
+    workshop, beaten = Workshop(), threading.Event()
+    work = asyncio.create_task(workshop.do(True, beaten.wait, PATIENCE_SECONDS))
+    for _ in range(5):
         await asyncio.sleep(0.01)
-        beats += 1
-    assert beats > 5
+    beaten.set()
+    assert await work
     assert await workshop.do(True, threading.get_ident) != threading.get_ident()
 
 

@@ -13,6 +13,7 @@ from loaders.lease import FencedGateway
 from recsvc.errors import RefreshError
 from recsvc.refresh import lease as leases
 from recsvc.refresh.lease import Lease, held_lease
+from tests.waiting import PATIENCE_SECONDS
 
 WRITE = catalogue()["ingest/write_lock"]
 INDEX = catalogue()["writeback/item_vector_index[mf,a]"]
@@ -151,7 +152,7 @@ def test_one_that_lost_it_is_told_and_does_not_give_back_what_is_not_its(graph: 
     with hold(graph, 0.03) as lease:
         lease.require()
         graph.holder, graph.fence = "the next", graph.fence + 1
-        assert lease.lost.wait(5.0)
+        assert lease.lost.wait(PATIENCE_SECONDS)
         with pytest.raises(LeaseLostError, match="another took over"):
             lease.require()
     assert graph.holder == "the next"
@@ -162,10 +163,10 @@ def test_a_neo4j_that_is_away_for_a_moment_loses_nothing(graph: Graph) -> None:
         graph.away = True
         for _ in range(3):
             graph.asked.clear()
-            assert graph.asked.wait(5.0)
+            assert graph.asked.wait(PATIENCE_SECONDS)
         graph.away = False
         graph.asked.clear()
-        assert graph.asked.wait(5.0)
+        assert graph.asked.wait(PATIENCE_SECONDS)
         assert not lease.lost.is_set()
 
 

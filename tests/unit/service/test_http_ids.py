@@ -77,7 +77,9 @@ async def server(app: FastAPI, parser: str) -> AsyncIterator[httpx.AsyncClient]:
         assert not task.done()
         await asyncio.sleep(0.01)
     port = listening.getsockname()[1]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=600
+    ) as client:
         yield client
     server.should_exit = True
     await task

@@ -120,11 +120,15 @@ async def test_the_page_of_a_run_is_shown_and_may_do_nothing(
 
 
 async def test_more_pages_than_can_be_made_are_refused_at_once(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshes_of_service, "page_command", lambda *_: ["sleep", "0.05"])
+    waits = ["sh", "-c", 'until [ -e "$0" ]; do sleep 0.01; done', str(tmp_path / "go on")]
+    monkeypatch.setattr(refreshes_of_service, "page_command", lambda *_: waits)
     address = f"/v1/refreshes/{RUN}/report"
-    answers = await asyncio.gather(*(client.get(address) for _ in range(12)))
+    asked = [asyncio.create_task(client.get(address)) for _ in range(12)]
+    await until_then(lambda: sum(each.done() for each in asked) >= 4)
+    (tmp_path / "go on").touch()
+    answers = await asyncio.gather(*asked)
     assert sorted(answer.status_code for answer in answers) == [200] * 8 + [503] * 4
     assert (await client.get(address)).status_code == 200
 

@@ -16,12 +16,13 @@ from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.outcomes.recommendation_id import Origin
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.write_counters import WriteCounters
-from recsvc.service import observability
+from recsvc.service import kept_answers, observability
 from recsvc.service.answer_cache import AnswerCache
 from recsvc.service.app import create_app
 from recsvc.service.refreshes import Refreshes
 from tests.conftest import key_ring
 from tests.unit.service.fake_engine import FakeEngine
+from tests.waiting import PATIENCE_SECONDS
 
 PATH = "/v1/users/ann/recommendations"
 ROUTE = "/v1/users/{user_id}/recommendations"
@@ -202,8 +203,9 @@ async def test_an_answer_made_while_something_was_written_is_not_kept(
 
 
 async def test_who_asks_while_it_is_made_waits_for_it(
-    client: httpx.AsyncClient, fake: SlowEngine
+    client: httpx.AsyncClient, fake: SlowEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kept_answers, "_PATIENCE_SECONDS", 600.0)
     fake.go_on.clear()
     asking = [asyncio.create_task(client.get(PATH)) for _ in range(10)]
     await fake.reading.wait()
@@ -229,7 +231,7 @@ async def test_nobody_waits_long_for_another(client: httpx.AsyncClient, fake: Sl
     await fake.reading.wait()
     fake.reading.clear()
     other = asyncio.create_task(client.get(PATH))
-    await asyncio.wait_for(fake.reading.wait(), 5)
+    await asyncio.wait_for(fake.reading.wait(), PATIENCE_SECONDS)
     fake.go_on.set()
     assert {(await each).status_code for each in (stuck, other)} == {200}
 

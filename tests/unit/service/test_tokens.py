@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -40,7 +41,7 @@ from tests.oidc_issuer import (
 )
 from tests.unit.service.fake_engine import FakeEngine
 from tests.unit.service.fake_refresh import fake_refreshes
-from tests.waiting import until_then
+from tests.waiting import PATIENCE_SECONDS, until_then
 
 PATH = "/v1/users/2/recommendations"
 ROLL_BACK = "/v1/models/hybrid/rollback"
@@ -64,7 +65,12 @@ def file(tmp_path: Path) -> KeyFile:
 
 
 @pytest.fixture
-def asking(issuer: Issuer, file: KeyFile, tmp_path: Path) -> Asking:
+def asking(
+    issuer: Issuer, file: KeyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Asking:
+    """The service; the machine may be busy, and so the issuer has minutes to answer."""
+    monkeypatch.setattr(issuer_keys, "FETCH_SECONDS", PATIENCE_SECONDS)
+
     @asynccontextmanager
     async def asking_(
         requests_per_minute: int | None = None, **changed: Any
@@ -293,12 +299,11 @@ async def test_old_keys_are_looked_at_again_while_nobody_waits(
         old = issuer.token()
         assert await status(client, old) == 200
         issuer.rotate("second", keep=False)
-        issuer.answer[DISCOVERY] = slowly(issuer, 0.3)
+        issuer.answer[DISCOVERY] = once(go_on := threading.Event(), issuer)
         monkeypatch.setattr(issuer_keys, "FRESH_SECONDS", 0.0)
-        before = time.monotonic()
         assert await status(client, old) == 200
-        assert time.monotonic() - before < 0.3
-        await until_then(lambda: issuer.asked.count("/keys") == 2, 10)
+        go_on.set()
+        await until_then(lambda: issuer.asked.count("/keys") == 2)
         assert await status(client, issuer.token("second")) == 200
         assert await status(client, old) == 401
 
@@ -322,12 +327,13 @@ async def test_known_keys_count_while_an_invented_one_is_looked_for(
     monkeypatch.setattr(issuer_keys, "AGAIN_SECONDS", 0.0)
     async with asking() as client:
         assert await status(client, issuer.token()) == 200
-        issuer.answer[DISCOVERY] = slowly(issuer, 0.4)
+        issuer.answer[DISCOVERY] = once(go_on := threading.Event(), issuer)
         token = jwt.encode(issuer.claims(), private_key("ES256", 99), "ES256", {"kid": "never"})
         looking = asyncio.create_task(status(client, token))
-        await asyncio.sleep(0.05)
+        await until_then(lambda: issuer.asked.count(DISCOVERY) == 2)
         assert await status(client, issuer.token()) == 200
         assert not looking.done()
+        go_on.set()
         assert await looking == 401
 
 
@@ -374,9 +380,11 @@ async def test_an_issuer_that_goes_away_leaves_its_keys_for_a_day(
         assert await status(client, issuer.token("second")) == 200
 
 
-def slowly(issuer: Issuer, seconds: float) -> Callable[[BaseHTTPRequestHandler], None]:
+def once(go_on: threading.Event, issuer: Issuer) -> Callable[[BaseHTTPRequestHandler], None]:
+    """What it answers anyway, once it may."""
+
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(seconds)
+        go_on.wait(PATIENCE_SECONDS)
         send(handler, 200, json.dumps(issuer.document(handler.path)).encode())
 
     return answer
@@ -390,7 +398,7 @@ def saying(body: object, status: int = 200, **headers: str) -> Any:
 def bit_by_bit(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
-    for _ in range(100):
+    while True:  # until the caller is gone
         handler.wfile.write(b" ")
         time.sleep(0.05)
 
@@ -418,14 +426,13 @@ async def test_an_issuer_that_answers_something_else_is_as_one_that_is_away(
     asking: Asking, issuer: Issuer, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], path: str, answer: Any, why: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(issuer_keys, "FETCH_SECONDS", 0.4)
+    if answer is bit_by_bit:
+        monkeypatch.setattr(issuer_keys, "FETCH_SECONDS", 0.4)
     if isinstance(answer, str):
         answer = saying({"issuer": issuer.address, "jwks_uri": answer})
     issuer.answer[path] = answer
     async with asking() as client:
-        began = time.monotonic()
         assert await status(client, issuer.token()) == 503
-        assert time.monotonic() - began < 2
     assert why in capsys.readouterr().err
     assert "/elsewhere" not in issuer.asked
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from loaders.local_neo4j._options import free_ports
 from tests.conftest import recsvc
+from tests.ports import free_ports
 
 SECRET = "hunter2-hunter2"
 

@@ -20,6 +20,7 @@ from recsvc.streams.consume import Intake
 from recsvc.streams.dead_letters import DeadLetters
 from recsvc.streams.messages import MessageReader, Record, Refused
 from recsvc.streams.stream_metrics import StreamMetrics
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Ledger(Store):
@@ -120,7 +121,7 @@ async def test_what_cannot_be_written_now_is_written_later_and_nothing_is_set_as
 async def test_the_end_is_not_held_up_by_a_graph_that_is_away(taking: Taking) -> None:
     taking.store.failures = 10**9
     taking.stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(consume._StoppedError):
             await taking.intake.take([message(0, "a")])
     assert taking.letters.letters == []
@@ -129,9 +130,9 @@ async def test_the_end_is_not_held_up_by_a_graph_that_is_away(taking: Taking) ->
 async def test_many_rows_are_written_in_parts_and_none_of_them_waits_in_vain(
     taking: Taking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consume, "FIRST_PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(consume, "FIRST_PAUSE_SECONDS", 3600.0)
     ids = [[f"{n}-{k}" for k in range(900)] for n in range(30)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await taking.intake.take([message(n, *each) for n, each in enumerate(ids)])
     assert len(taking.store.known) == 27_000
     assert max(map(len, taking.store.transactions)) <= 2000

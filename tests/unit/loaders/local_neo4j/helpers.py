@@ -9,8 +9,8 @@ import psutil
 
 from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions
 from loaders.local_neo4j._command import NOT_FOUND, CommandResult, run_command
-from loaders.local_neo4j._options import free_ports
-from tests.waiting import until
+from tests.ports import free_ports
+from tests.waiting import PATIENCE_SECONDS, until
 
 SECRET = "a-secret-of-tests"
 DIES = """
@@ -85,7 +85,7 @@ def options_for(home, **changes):
     values = {
         "bolt_port": bolt_port,
         "http_port": http_port,
-        "start_timeout_seconds": 0.5,
+        "start_timeout_seconds": PATIENCE_SECONDS,
     }
     return LocalNeo4jOptions(home=home, **(values | changes))
 

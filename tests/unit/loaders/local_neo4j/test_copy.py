@@ -8,7 +8,7 @@ import pytest
 from loaders.errors import LocalNeo4jError
 from loaders.local_neo4j import copy_graph, forget_data, free_port_after
 from loaders.local_neo4j._command import CommandResult
-from loaders.local_neo4j._options import free_ports
+from tests.ports import free_ports
 from tests.unit.loaders.local_neo4j.helpers import (
     ENGINE,
     RecordingRunner,

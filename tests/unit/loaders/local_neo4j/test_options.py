@@ -64,7 +64,7 @@ class TestRunCommand:
 
     def test_both_streams_and_the_added_environment(self):
         command = ["/bin/sh", "-c", 'echo "$ADDED"; echo err >&2; exit 4']
-        result = run_command(command, timeout_seconds=5, environment={"ADDED": "out"})
+        result = run_command(command, timeout_seconds=600, environment={"ADDED": "out"})
         assert (result.exit_code, result.output) == (4, "out\nerr\n")
 
     def test_tail_leaves_out_stack_frames_blank_lines_and_colours(self):

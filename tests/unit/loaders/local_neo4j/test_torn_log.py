@@ -70,7 +70,7 @@ def test_what_a_repair_lost_is_said(text: str, said: str) -> None:
 def test_a_server_that_ran_out_of_memory_over_its_log_says_what_to_do(
     java_on_path, tmp_path: Path
 ) -> None:
-    neo4j = local(tmp_path / "home", start_timeout_seconds=20)
+    neo4j = local(tmp_path / "home", start_timeout_seconds=3600)
     log = neo4j.folder / "logs" / "debug.log"
     java_on_path(f'/usr/bin/printf "%s" "{STARTED}{OPENING}" >"{log}"; echo "{OUT_OF_MEMORY}"')
     with pytest.raises(LocalNeo4jError, match=r"log is torn.*recsvc db up --repair"):
