@@ -302,6 +302,7 @@ async def test_old_keys_are_looked_at_again_while_nobody_waits(
         issuer.answer[DISCOVERY] = once(go_on := threading.Event(), issuer)
         monkeypatch.setattr(issuer_keys, "FRESH_SECONDS", 0.0)
         assert await status(client, old) == 200
+        assert issuer.asked.count("/keys") == 1
         go_on.set()
         await until_then(lambda: issuer.asked.count("/keys") == 2)
         assert await status(client, issuer.token("second")) == 200
