@@ -7,10 +7,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsvc.blend.blend import LEAST_WEIGHT, Blend, ScoredUser
+from recsvc.blend.blend import LEAST_WEIGHT, Blend
 from recsvc.blend.hold_out import all_evidence
 from recsvc.blend.ranking import best_items
 from recsvc.blend.reliance import effective_count
+from recsvc.blend.scored_user import ScoredUser
 from recsvc.evidence import Evidence, EvidenceKind, EvidenceNode
 from recsvc.models import FitRun
 from recsvc.models.hybrid import HybridModel

@@ -34,6 +34,7 @@ from recsvc.commands import (
     persons,
     scenarios,
     schedule,
+    serving,
     streams,
     versions,
 )
@@ -129,7 +130,7 @@ app.command()(answers.verify)
 app.command()(answers.similar)
 app.command()(exposure.exposure)
 app.command()(answers.batch_recommend)
-app.command()(answers.serve)
+app.command()(serving.serve)
 app.command()(agents.mcp)
 app.command()(streams.consume)
 app.command()(streams.publish)

@@ -22,6 +22,7 @@
     ├── RevisionError         somebody else stored another revision meanwhile
     ├── ActivationError       a version or a revision cannot be made active as things are
     ├── SnapshotError         no version is active, or its arrays cannot be read
+    ├── ShardAwayError        a shard does not answer, or holds other items
     └── DeletionPendingError  a node is gone, and some stored arrays still name it
 
 Each message says what came, what was expected and what to do. None holds a secret.
@@ -165,6 +166,10 @@ class ActivationError(RecsvcError):
 
 class SnapshotError(RecsvcError):
     """No version is active, or the arrays of the active one cannot be read."""
+
+
+class ShardAwayError(RecsvcError):
+    """A shard does not answer in time, or holds the items of another version."""
 
 
 class DeletionPendingError(RecsvcError):

@@ -38,6 +38,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 _ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _COLLECTOR = re.compile(_ORIGIN.pattern + r"(/[\w.~/-]*)?", re.ASCII)
 _COLLECTORS = "an address such as http://127.0.0.1:4318, without a log-in and anything after a ?"
+_SHARDS = "an address such as http://10.0.0.7:8000, without a path"
+MAX_SHARDS = 64
+"""Most shards of one service."""
 _PUBLIC = re.compile(_ORIGIN.pattern + r"(/[\w.~-]+)*", re.ASCII)
 _PUBLICS = "an address such as https://shop.example/recsvc, without a slash at its end"
 MAX_LINK_HOURS = 8760
@@ -272,6 +275,14 @@ class Settings(BaseSettings):
     """Port of Neo4j Browser."""
     request_timeout_seconds: float = Field(default=2.0, gt=0.0, le=60.0)
     """Deadline of everything that a request reads in Neo4j, together."""
+    shards: Annotated[
+        tuple[Annotated[str, _of_form(_ORIGIN, _SHARDS)], ...], BeforeValidator(_listed), NoDecode
+    ] = Field(default=(), max_length=MAX_SHARDS)
+    """Addresses of the shards that hold the items, in the order of their numbers, with commas
+    between. Unset: each process of the service holds all items."""
+    shard_key: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """What a shard wants to be told by the service, 16 characters or more: the same for all of
+    them. Unset: shards listen on loopback alone."""
     write_timeout_seconds: float = Field(default=10.0, gt=0.0, le=600.0)
     """Deadline of each write; never shorter than `request_timeout_seconds`."""
     refresh_lease_seconds: float = Field(default=60.0, ge=1.0, le=3600.0)

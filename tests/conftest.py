@@ -368,10 +368,14 @@ def own_client(service: Service) -> httpx.Client:
 
 @contextmanager
 def running_service(
-    environment: Mapping[str, str], log_file: Path, *arguments: str, until: str = "/health/ready"
+    environment: Mapping[str, str],
+    log_file: Path,
+    *arguments: str,
+    until: str = "/health/ready",
+    port: int | None = None,
 ) -> Generator[Service]:
-    """`recsvc serve` on a free port, from when it is ready."""
-    (port,) = free_ports(1)
+    """`recsvc serve` on a free port or this one, from when it is ready."""
+    port = port or free_ports(1)[0]
     environment = {**environment, "RECSVC_PORT": str(port)}
     if "--workers" in arguments or "PYTHONPATH" in environment:  # of its own, or of other code
         with log_file.open("wb") as log:

@@ -130,7 +130,7 @@ def _forked() -> bool:
 
 def main() -> None:
     """Import what a service does, make its routes, and fork."""
-    for name in ("uvicorn", "recsvc.commands.answers", "recsvc.recommend.engine"):
+    for name in ("uvicorn", "recsvc.commands.serving", "recsvc.recommend.engine"):
         import_module(name)
     import_module("recsvc.service.app")._routes()
     lengthen_constants()

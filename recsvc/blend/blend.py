@@ -9,7 +9,6 @@ so a λ means the same for everybody: one user's 3 listens and another's 300 end
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,8 +16,9 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.blend.bounds import ItemBounds
-from recsvc.blend.ranking import best_items
 from recsvc.blend.reliance import ALIKE, COUNTED, Reliance, effective_count, effective_counts
+from recsvc.blend.scored_user import ScoredUser
+from recsvc.blend.shards import ShardedUser, Shards
 from recsvc.evidence import Evidence, EvidenceMatrices, EvidenceRows
 from recsvc.signals.base import Signal
 
@@ -37,11 +37,6 @@ which followed users and categories are of little use; with few items they are o
 
 LEAST_BOUNDED = 32_000_000
 """Numbers in the vectors of all items from where on reading them takes longer than all else."""
-_FEW = 4_096
-"""Items that are scored exactly at a time."""
-_FLOAT32 = 2.0**-20
-"""What a sum of some float32 numbers is wrong at most, of the sum of their sizes."""
-
 _ROUNDING = 1e-6
 
 
@@ -66,93 +61,6 @@ def _speaks(
         whole: scores by the same evidence, dislikes counted as likes.
     """
     return np.asarray(_rms(raw) > _ROUNDING * _rms(whole))
-
-
-@dataclass(frozen=True, eq=False)  # without slots, which leave no room for what is made once
-class ScoredUser:
-    """What is known of one user, and the scores that all items have by it.
-
-    Attributes:
-        prior: popularity of each item.
-        base: λ_base · r_base(u).
-        counted: the weight above 0 of each piece of evidence that is an item, and of each that is
-            somebody the user follows, of those that a signal knows; see `Reliance`.
-        spoken: the signals that add to the scores, each with λ_s · r_s(u) · n_s(u) and its
-            evidence.
-        bounds: of very many items, what tells fast which of them are none of the best.
-    """
-
-    prior: Float32[NDArray[np.float32], " items"]
-    base: float
-    counted: Float64[NDArray[np.float64], "2 evidence"]
-    spoken: tuple[tuple[Signal, float, EvidenceRows], ...]
-    bounds: ItemBounds | None = None
-
-    @cached_property
-    def raw(self) -> tuple[Float32[NDArray[np.float32], " items"], ...]:
-        """What each signal of `spoken` gives every item."""
-        return tuple(signal.raw_scores(rows) for signal, _, rows in self.spoken)
-
-    @cached_property
-    def scores(self) -> Float32[NDArray[np.float32], " items"]:
-        """The score of each item."""
-        scores = np.float32(self.base) * self.prior
-        for (_, factor, _), raw in zip(self.spoken, self.raw, strict=True):
-            scores += np.float32(factor) * raw
-        return scores
-
-    def best(
-        self, allowed: Bool[NDArray[np.bool_], " items"], count: int
-    ) -> Int64[NDArray[np.int64], " k"]:
-        """See `best_items`: the same by these scores, of which few are made where bounds do."""
-        if self.bounds is None:
-            return best_items(self.scores, allowed, count)
-        if np.count_nonzero(allowed) > max(count, _FEW):
-            near, error = self.near
-            first = best_items(near, allowed, count)
-            if not len(first):
-                return first
-            allowed = allowed & (near >= near[first[-1]] - np.float32(2.0 * error))
-        rows = np.flatnonzero(allowed)
-        scores = np.concatenate(
-            [self.exact(rows[at : at + _FEW]) for at in range(0, len(rows), _FEW)] or [np.zeros(0)]
-        )
-        return rows[np.lexsort((rows, -scores))][:count]
-
-    def exact(self, items: Int64[NDArray[np.int64], " n"]) -> Float64[NDArray[np.float64], " n"]:
-        """The scores of some items, added up in float64."""
-        own = (factor * signal.sums(rows, items) for signal, factor, rows in self.spoken)
-        return sum(own, self.base * self.prior[items].astype(np.float64))
-
-    @cached_property
-    def near(self) -> tuple[Float32[NDArray[np.float32], " items"], float]:
-        """The score of each item, nearly, and the most that one is wrong."""
-        assert self.bounds is not None
-        profiles: dict[int, Float64[NDArray[np.float64], " dim"]] = {}
-        entries: list[
-            tuple[Int64[NDArray[np.int64], " n"], Float64[NDArray[np.float64], " n"]]
-        ] = []
-        near = np.float32(self.base) * self.prior
-        error, size = 0.0, abs(self.base) * float(self.prior.max(initial=0.0))
-        for signal, factor, rows in self.spoken:
-            profile = signal.profile(rows)
-            if profile is not None and signal.item_vectors in self.bounds:
-                profiles[id(signal.item_vectors)] = factor * profile
-            elif profile is not None:  # λ is so small that it hardly decides
-                error += factor * signal.largest(rows)
-            elif (own_entries := signal.entries(rows)) is not None:
-                entries.append((own_entries.item, factor * own_entries.value))
-            else:
-                raw = np.float32(factor) * signal.raw_scores(rows)
-                size += float(np.abs(raw).max(initial=0.0))
-                near += raw
-        if entries:
-            item, value = (np.concatenate(column) for column in zip(*entries, strict=True))
-            size += float(np.abs(value).sum())
-            near += np.bincount(item, value, minlength=len(near)).astype(np.float32)
-        products, wrong, largest = self.bounds.products(profiles)
-        near += products
-        return near, error + wrong + _FLOAT32 * (size + largest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,6 +91,7 @@ class Blend:
         base_weight: λ_base, above 0: it orders the items no evidence reaches.
         reliance: what the parts count for somebody of whom little is known.
         bounds: see `with_bounds`.
+        shards: who makes the passes over all items; None where that is done here.
     """
 
     signals: tuple[Signal, ...]
@@ -191,6 +100,7 @@ class Blend:
     base_weight: float
     reliance: Reliance = ALIKE
     bounds: ItemBounds | None = None
+    shards: Shards | None = None
 
     def with_bounds(self, least: int = LEAST_BOUNDED) -> "Blend":
         """The same with bounds of what vectors say, where they take long to read.
@@ -235,6 +145,8 @@ class Blend:
             if rms:
                 relied = float(self.reliance.signal(signal.name, signal.kind, *counts))
                 spoken.append((signal, weight * relied / float(rms), rows))
+        if self.shards is not None:
+            return ShardedUser(self.prior, base, counted, tuple(spoken), shards=self.shards)
         return ScoredUser(self.prior, base, counted, tuple(spoken), self.bounds)
 
     def batch_scores(self, evidence: EvidenceMatrices) -> Float32[NDArray[np.float32], "n items"]:

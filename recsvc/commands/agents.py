@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from recsvc.commands.answers import require_keys, server_options, service
+from recsvc.commands.serving import require_keys, server_options, service
 from recsvc.errors import SettingsError
 from recsvc.settings import load_settings
 

@@ -20,6 +20,7 @@ from recsvc.graph.store import Store
 from recsvc.outcomes.outcome import CLOCK_SKEW
 from recsvc.outcomes.recommendation_id import RecommendationIds, kept_secret
 from recsvc.recommend.engine import Engine
+from recsvc.recommend.shard_client import HttpShard, ItemShards
 from recsvc.recommend.write_counters import WriteCounters
 from recsvc.refresh.places import ANALYST, forget_here
 from recsvc.settings import Settings
@@ -200,7 +201,16 @@ def make_engine(
         outcomes=settings.outcomes,
         forget_elsewhere=partial(forget_here, settings.home),
         compares_for=compares_for,
+        shards=item_shards(settings),
     )
+
+
+def item_shards(settings: Settings) -> ItemShards | None:
+    """The shards that the settings name; None where they name none."""
+    if not settings.shards:
+        return None
+    key, seconds = settings.shard_key, settings.request_timeout_seconds
+    return ItemShards([HttpShard(address, key, seconds) for address in settings.shards])
 
 
 def prune_old(gateway: Neo4jGateway, settings: Settings) -> int:

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from recsvc.commands import answers, database
+from recsvc.commands import answers, database, serving
 from recsvc.commands.connecting import local_neo4j, open_gateway
 from recsvc.graph.version_store import all_versions
 from recsvc.settings import load_settings
@@ -53,7 +53,7 @@ def _serve() -> None:
         "Ctrl-C stops all of it.\n"
     )
     sys.stdout.flush()
-    answers.serve()
+    serving.serve()
 
 
 def _run(*arguments: str) -> None:

@@ -8,7 +8,8 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from recsvc.answer import Contribution, NodeRef
-from recsvc.blend.blend import BASE, Blend, ScoredUser, Term
+from recsvc.blend.blend import BASE, Blend, Term
+from recsvc.blend.scored_user import ScoredUser
 
 DIVERSITY = "diversity"
 """Name of the part of a score that an item loses by being like one above it."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
-from recsvc.blend.blend import Blend, ScoredUser
-from recsvc.blend.ranking import best_items
+from recsvc.blend.blend import Blend
 from recsvc.blend.reliance import effective_count
+from recsvc.blend.scored_user import ScoredUser
 from recsvc.evidence import Evidence, EvidenceRows
 
 _VALUES = 5_000
@@ -61,7 +61,7 @@ class LeaveOneOutScores:
         """Take the scores of the items apart that come near the list."""
         pieces = len(evidence.nodes)
         near = int(np.clip(_VALUES // max(1, pieces), _LEAST_ITEMS, _MOST_ITEMS))
-        best = best_items(scored.scores, listed.allowed, max(near, 2 * len(listed.items)))
+        best = scored.best(listed.allowed, max(near, 2 * len(listed.items)))
         self.items = np.sort(np.union1d(best, listed.items))
         self._reliance, self._counted = blend.reliance, scored.counted
         self._prior = blend.prior.astype(np.float64)[self.items]
@@ -70,11 +70,12 @@ class LeaveOneOutScores:
         column = np.full(len(listed.allowed), -1, np.int64)
         column[self.items] = np.arange(len(self.items))
         self._own = np.where(listed.own >= 0, column[listed.own], -1)
-        self._others = outside = listed.allowed & (column < 0)
-        self._priors, self._raws = blend.prior, scored.raw
-        self._popular, self._unpopular = _ends(blend.prior[outside])
+        self._scored, self._others = scored, listed.allowed & (column < 0)
+        highest, lowest = scored.ends(self._others)
+        self._outside = float(highest[0])
+        self._popular, self._unpopular = float(highest[1]), float(lowest[1])
+        self._highest, self._lowest = highest[2:, None], lowest[2:, None]
         self._take_apart(scored, pieces)
-        self._outside = float(scored.scores[outside].max(initial=-np.inf))
         spoken, speaking = len(scored.spoken), sum(map(bool, blend.weights))
         if spoken < speaking and any(node.weight < 0.0 for node in evidence.nodes):
             self._outside = np.inf  # a signal whose evidence cancels may speak without some of it
@@ -89,10 +90,8 @@ class LeaveOneOutScores:
         self._has = np.zeros((count, pieces), bool)
         self._terms = np.zeros((count, pieces, len(self.items)))
         self._towards, self._square, self._fall = np.zeros((3, count, pieces))
-        self._whole, self._highest, self._lowest = np.zeros((3, count, 1))
-        for number, ((signal, _, rows), raw) in enumerate(
-            zip(scored.spoken, scored.raw, strict=True)
-        ):
+        self._whole = np.zeros((count, 1))
+        for number, (signal, _, rows) in enumerate(scored.spoken):
             moments = signal.moments(rows)
             self._has[number, rows.position] = True
             self._terms[number, rows.position] = signal.terms(rows, self.items)
@@ -100,7 +99,6 @@ class LeaveOneOutScores:
             self._square[number, rows.position] = moments.square
             self._fall[number, rows.position] = moments.fall
             self._whole[number] = moments.whole
-            self._highest[number], self._lowest[number] = _ends(raw[self._others])
         self._raw = self._terms.sum(axis=1)
 
     def without(
@@ -138,16 +136,11 @@ class LeaveOneOutScores:
             return self._outside
         if not told.all():
             return np.inf
-        most = np.float32(base[0]) * self._priors
-        for (signal, _, rows), raw, (factor,) in zip(
-            self._spoken, self._raws, factors, strict=True
-        ):
+        gone: list[EvidenceRows] = []
+        for _, _, rows in self._spoken:
             of_set = (rows.position[:, None] == positions).any(axis=1)
-            gained = signal.most_gained(
-                EvidenceRows(rows.position[of_set], rows.row[of_set], rows.weight[of_set])
-            )
-            most += np.float32(factor) * (raw + gained)
-        return float(most[self._others].max())
+            gone.append(EvidenceRows(rows.position[of_set], rows.row[of_set], rows.weight[of_set]))
+        return self._scored.most_without(self._others, float(base[0]), factors[:, 0], gone)
 
     def _factors(
         self, sets: Int64[NDArray[np.int64], "sets size"]
@@ -228,8 +221,3 @@ class LeaveOneOutScores:
             shape=(count, signals * pieces),
         )
         return np.asarray(chosen @ self._terms.reshape(signals * pieces, n))
-
-
-def _ends(values: Float32[NDArray[np.float32], " n"]) -> tuple[float, float]:
-    """The largest and the smallest of some values."""
-    return float(values.max(initial=-np.inf)), float(values.min(initial=np.inf))

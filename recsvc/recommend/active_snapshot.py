@@ -7,19 +7,20 @@ it does not, what is on disk is served if it was laid out from the same address.
 
 import asyncio
 import contextlib
-import shutil
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from loaders.errors import Neo4jAwayError, Neo4jError
-from loaders.files import file_lock, write_bytes
+from loaders.files import write_bytes
 from recsvc.errors import NotFoundError, SnapshotError
 from recsvc.graph.store import Store
+from recsvc.recommend.laying_out import laid_out
+from recsvc.recommend.shard_client import ItemShards
 from recsvc.snapshot import arrays as snapshots
 from recsvc.snapshot import folders
 from recsvc.snapshot.arrays import Snapshot
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _WATCH_SECONDS = 1.0
 _FULL_DISK_SECONDS = 5.0
 """Until a version that found no room is read again: reading it costs Neo4j a lot."""
-_LOCK_SECONDS = 0.05
 _ADDRESS_FILE = "address"
 """Of the Neo4j that the snapshots beside it came from."""
 _COMPARED_FILE = "compared"
@@ -48,18 +48,28 @@ class ActiveSnapshot:
         folder: where arrays are laid out.
         compares_for: names the service, which may be several processes, that compares what is on
             disk with its SHA-256 once before it serves it; None: nothing is compared.
+        shards: make the passes over all items of the active version; None: that is done here.
 
     Attributes:
+        shard_trouble: what is amiss with the shards, for anybody to read; None for nothing.
         active: the active version of every model.
         started: the first try is over to have Neo4j plan the queries of requests; where it
             succeeded none waits for that.
         troubles: what is amiss, by part, for anybody to read.
     """
 
-    def __init__(self, store: Store, folder: Path, compares_for: str | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        compares_for: str | None = None,
+        shards: ItemShards | None = None,
+    ) -> None:
         self._store = store
         self._folder = folder
         self._compares_for = compares_for
+        self._shards = shards
+        self.shard_trouble: str | None = None
         self._snapshot: Snapshot | None = None
         self._sha256: str | None = None
         self._served: str | None = None
@@ -185,6 +195,7 @@ class ActiveSnapshot:
                 _log.warning("the active version cannot be served", reason=str(error))
                 seconds = _FULL_DISK_SECONDS if self.active else _WATCH_SECONDS
             await self._try_to_write()
+            await self._look_at_shards()
             with contextlib.suppress(Neo4jError):  # it is looked at again soon
                 await self._store.look_at_schema(self.active.values())
             await asyncio.sleep(seconds)
@@ -264,9 +275,26 @@ class ActiveSnapshot:
             await self._keep_known()
             raise
         snapshot = replace(snapshot, sha256=sha256)
-        self._serve(await asyncio.to_thread(snapshot.with_bounds), name, sha256)
+        self._serve(await self._with_passes(snapshot, name), name, sha256)
         folders.note_served(self._folder / name)
         _log.info("snapshot loaded", versions=dict(snapshot.versions))
+
+    async def _with_passes(self, snapshot: Snapshot, name: str) -> Snapshot:
+        """The same with what makes passes over all items: shards once they have the version."""
+        if self._shards is not None:
+            await self._shards.wait_for(name)
+        return await asyncio.to_thread(self._divided, snapshot, name)
+
+    def _divided(self, snapshot: Snapshot, name: str) -> Snapshot:
+        if self._shards is None:
+            return snapshot.with_bounds()
+        shards = self._shards.of(name, len(snapshot.items))
+        return replace(snapshot, blend=replace(snapshot.blend, shards=shards))
+
+    async def _look_at_shards(self) -> None:
+        """Note whether shards are away, for who asks how the service is."""
+        if self._shards is not None and self._served is not None:
+            self.shard_trouble = await asyncio.to_thread(self._shards.trouble, self._served)
 
     def _serve(
         self, snapshot: Snapshot | None, name: str | None = None, sha256: str | None = None
@@ -289,15 +317,8 @@ class ActiveSnapshot:
         if not self._has_to_compare(folder):
             with contextlib.suppress(SnapshotError):
                 return await asyncio.to_thread(snapshots.load, folder)
-        async with _only_one_unpacks(folder):
-            with contextlib.suppress(SnapshotError):
-                return await asyncio.to_thread(self._loaded, folder, sha256)
-            shutil.rmtree(folder, ignore_errors=True)  # it is not there yet, or not whole
-            with folders.unpacking(sha256, folder) as lay_out:
-                async for part in self._store.snapshot_parts(version):
-                    await asyncio.to_thread(lay_out, part)
-            self._note_compared(folder)
-            return await asyncio.to_thread(snapshots.load, folder)
+        load = partial(self._loaded, folder, sha256)
+        return await laid_out(self._store, folder, version, sha256, load, self._note_compared)
 
     def _loaded(self, folder: Path, sha256: str) -> Snapshot:
         """What is on disk, compared with its SHA-256 where nobody of this service has done so.
@@ -376,7 +397,7 @@ class ActiveSnapshot:
         for folder in paths:
             try:
                 snapshot = self._loaded(folder, folders.sha256_of_name(folder))
-                self._serve(snapshot.with_bounds(), folder.name)
+                self._serve(self._divided(snapshot, folder.name), folder.name)
             except SnapshotError as error:
                 _log.warning("a snapshot on disk cannot be served", reason=str(error))
             else:
@@ -410,19 +431,3 @@ def _for_anybody(error: SnapshotError) -> str:
     if error.__cause__ is not None:
         return "the active version cannot be laid out on disk: the one before is served"
     return str(error)
-
-
-@asynccontextmanager
-async def _only_one_unpacks(folder: Path) -> AsyncGenerator[None]:
-    """Wait until no other process lays out the same folder."""
-    path = folders.lock_file(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with file_lock(path, wait=False) as free:
-            if free:
-                try:
-                    yield
-                finally:
-                    path.unlink(missing_ok=True)  # a process that waits for it finds the folder
-                return
-        await asyncio.sleep(_LOCK_SECONDS)

@@ -123,9 +123,9 @@ class Answers:
             whole = exact = await do(listing.exact)
             if only is not None:
                 # It has to exist; its place depends on what comes before it.
-                before = listing.before(listing.score_of(int(only[0])))
+                before = await do(listing.before_row, int(only[0]))
                 asked = np.union1d(asked, np.append(before, only))
-                exact = listing.exact_of(int(only[0]))
+                exact = await do(listing.exact_of, int(only[0]))
             live, reasons = await asyncio.gather(
                 live_rows(self._store, listing, asked), self._reasons(listing, exact, whole)
             )
@@ -139,7 +139,7 @@ class Answers:
                 continue
             elif only is None and listing.wants_newcomers(exact):
                 await add_newcomers(self._store, listing)
-            rank = 1 if only is None else listing.place(int(only[0]))
+            rank = 1 if only is None else await do(listing.place, int(only[0]))
             answer = await do(
                 answer_of, listing, exact, reasons, _request_id(), started, first_rank=rank
             )
@@ -275,7 +275,8 @@ class Answers:
                 removals = await self._removals_under(top, do)
                 reasons = replace(reasons, removals=removals)
             answer = await do(answer_of, whole, exact, reasons, _request_id(), started)
-        return with_place(replace(answer, k=listing.query.k), whole, place, row, self._text)
+        of_list = replace(answer, k=listing.query.k)
+        return await do(with_place, of_list, whole, place, row, self._text)
 
     async def _removals_under(self, listing: RuledListing, do: Do) -> Removals:
         """Without which evidence the items of a list would not be in it; none where unknown."""
@@ -310,4 +311,7 @@ def _request_id() -> str:
 
 
 def _removals(listing: Listing, whole: ExactScores) -> Removals:
-    return dict(zip(whole.items.tolist(), listing.removals(whole), strict=True))
+    removals = listing.removals(whole)
+    if listing.lacks_shards:  # what replaces an item may be on one of them
+        return {}
+    return dict(zip(whole.items.tolist(), removals, strict=True))

@@ -53,6 +53,10 @@ class Reasons:
         """The same where nobody told which items exist: what would replace one may not."""
         return replace(self, degraded=(*self.degraded, "availability"), removals={})
 
+    def without_shards(self) -> "Reasons":
+        """The same where a shard did not answer: one of its items may replace another."""
+        return replace(self, degraded=(*self.degraded, "shards"), removals={})
+
 
 def answer_of(
     listing: Listing,
@@ -74,6 +78,8 @@ def answer_of(
         first_rank: rank of the first item.
     """
     snapshot, scores = listing.snapshot, exact.scores
+    if listing.lacks_shards:
+        reasons = reasons.without_shards()
     items = tuple(
         RankedItem(
             item_id=snapshot.items[row],

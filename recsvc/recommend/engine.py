@@ -49,6 +49,7 @@ from recsvc.recommend.query import (
 from recsvc.recommend.readiness import Readiness
 from recsvc.recommend.recourse import RecourseFinder
 from recsvc.recommend.resolved_query import QueryResolver
+from recsvc.recommend.shard_client import ItemShards
 from recsvc.recommend.workshop import WORKSHOP
 from recsvc.recommend.write_counters import WriteCounters
 from recsvc.scenarios.document import Scenario
@@ -86,6 +87,7 @@ class Engine:
         outcomes: OutcomeSettings = _OUTCOMES,
         forget_elsewhere: Callable[[EvidenceKind, str], object] | None = None,
         compares_for: str | None = None,
+        shards: ItemShards | None = None,
     ) -> None:
         self._store = store
         self._forget_elsewhere = forget_elsewhere
@@ -95,7 +97,8 @@ class Engine:
         self.ids = ids or RecommendationIds()
         self._answers = Answers(store, text, self.ids)
         self._askers = AskerReader(store, events, outcomes, max_evidence)
-        self._serving = ActiveSnapshot(store, snapshot_folder, compares_for)
+        WORKSHOP.waits = shards is not None
+        self._serving = ActiveSnapshot(store, snapshot_folder, compares_for, shards)
         self._graph = GraphWriter(
             store, self._serving, write_counters, fades=outcomes.fatigue > 0.0
         )
@@ -397,6 +400,8 @@ class Engine:
         amiss = dict(self._serving.troubles)
         if self._store.away:
             amiss.setdefault("neo4j", Neo4jAwayError.reason)
+        if self._serving.shard_trouble:
+            amiss["shards"] = self._serving.shard_trouble
         if self._store.write_trouble:
             amiss["writes"] = self._store.write_trouble
         if self._store.schema_trouble:

@@ -185,6 +185,8 @@ async def why_short(store: Store, listing: Listing, answer: Answer) -> str:
     query, scope = listing.query, listing.scope
     if {"availability", "categories"}.intersection(answer.degraded):
         return f"{came}: {_NOT_TOLD}"
+    if "shards" in answer.degraded:
+        return f"{came}: a shard did not answer, and its items are left out"
     seen = listing.seen_ids()
     try:
         left = await store.items_left(

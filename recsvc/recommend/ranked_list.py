@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
-from recsvc.blend.blend import ScoredUser
 from recsvc.blend.ranking import best_items, maximal_marginal_relevance, sort_by_score
+from recsvc.blend.scored_user import ScoredUser
 from recsvc.evidence import Evidence
 from recsvc.explain.contributions import DIVERSITY, ExactScores, take_apart
 from recsvc.explain.counterfactual import Removal, find_removals
@@ -61,7 +61,7 @@ class Listing:
         query: RecommendationQuery,
         scope: CategoryScope | None = None,
     ) -> None:
-        self.snapshot = snapshot
+        self.snapshot = snapshot = snapshot.for_one_list()
         self.asker = asker.without(query.without)
         self.query = query
         self.scope = scope
@@ -81,6 +81,12 @@ class Listing:
             self._there &= self._in_categories_at_refresh()
         self._assumed = np.zeros(len(self._there), bool)
         self._asked = self._assumed.copy()
+
+    @property
+    def lacks_shards(self) -> bool:
+        """Whether a shard did not answer, so that its items are left out."""
+        shards = self.snapshot.blend.shards
+        return shards is not None and bool(shards.away)
 
     @property
     def asks_inside(self) -> bool:
@@ -180,18 +186,20 @@ class Listing:
 
     def before(self, score: float) -> Int64[NDArray[np.int64], " n"]:
         """The best items that may come before one of this score: its place depends on them."""
-        may = self._wanted & (self.scored.scores >= np.float32(score))
-        return best_items(self.scored.scores, may, _MOST_BEFORE)
+        best = self.scored.best(self._wanted, _MOST_BEFORE)
+        return best[self.scored.at(best) >= np.float32(score)]
+
+    def before_row(self, row: int) -> Int64[NDArray[np.int64], " n"]:
+        """The best items that may come before one item."""
+        return self.before(self.score_of(row))
 
     def place(self, row: int) -> int:
         """The rank of an item by its score, whether it may be listed or not.
 
         It counts what is there, of what nobody was asked about what was there at the refresh.
         """
-        scores = self._final
-        before = scores > scores[row]
-        before[:row] |= scores[:row] == scores[row]
-        return int((before & self._wanted & self._there).sum()) + 1
+        may = self._wanted & self._there
+        return self.scored.count_before(may, self.score_of(row), row, self.faded) + 1
 
     def place_of_newcomer(self, item_id: str, others: Iterable[str]) -> int:
         """The rank of an item that has no score yet, but for what it loses by having been shown.
@@ -201,9 +209,10 @@ class Listing:
             others: ids of other such items that may be listed.
         """
         own = self.fades(item_id)
-        before = self._wanted & self._there & (self._final >= own)
+        may, every = self._wanted & self._there, len(self._wanted)
+        before = self.scored.count_before(may, own, every, self.faded)
         key = (-own, item_id)
-        return int(before.sum()) + sum((-self.fades(o), o) < key for o in others) + 1
+        return before + sum((-self.fades(o), o) < key for o in others) + 1
 
     def fades(self, item_id: str) -> float:
         """What an item that came since the refresh loses by having been shown, at most 0."""
@@ -316,17 +325,15 @@ class Listing:
         if self.query.without:
             scored = self.snapshot.blend.score(self._whole_evidence)
         best = scored.best(np.ones(len(self.snapshot.items), bool), SPREAD_ITEMS)
+        if not len(best):  # no shard answers
+            return 0.0
         first, last = scored.exact(best[[0, -1]]).tolist()
         return float(first - last)
 
-    @property
-    def _final(self) -> Float32[NDArray[np.float32], " items"] | Float64[NDArray[np.float64], " i"]:
-        """The scores of all items, with what they lose by having been shown."""
-        return self.scored.scores if self.faded is None else self.scored.scores + self.faded
-
     def score_of(self, row: int) -> float:
         """The score of an item, nearly."""
-        return float(self._final[row])
+        score = self.scored.at(np.array([row]))[0]
+        return float(score if self.faded is None else score + self.faded[row])
 
     def _vectors(self, rows: Int64[NDArray[np.int64], " n"]) -> NDArray[np.float64]:
         """What tells how alike items are: an embedding, or where there is none their categories."""

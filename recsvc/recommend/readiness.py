@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-PARTS: Final = ("neo4j", "snapshot", "writes", "schema", "scenario", "experiment")
+PARTS: Final = ("neo4j", "snapshot", "shards", "writes", "schema", "scenario", "experiment")
 """What may be amiss."""
 
 

@@ -19,9 +19,9 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
-from recsvc.blend.blend import ScoredUser
 from recsvc.blend.fairness import FAIRNESS
 from recsvc.blend.ranking import best_items, sort_by_score
+from recsvc.blend.scored_user import ScoredUser
 from recsvc.explain.contributions import ExactScores
 from recsvc.graph.rows import CategoryScope, LiveItem
 from recsvc.outcomes.fatigue import FATIGUE
@@ -116,10 +116,11 @@ class RuledListing(Listing):
     def _reach_further(self) -> Int64[NDArray[np.int64], " n"]:
         """The best of what was not reached yet in the order of the scores."""
         left = self._wanted & ~self._assumed
-        rows = self.scored.best(left, self._step(left))
+        count = self._step(left)
+        rows = self.scored.best(left, count)
         self._assumed[rows] = True
         self._in_order += max(1, len(rows))
-        whole = len(rows) == int(left.sum())
+        whole = len(rows) < count or len(rows) == int(left.sum())  # fewer: others are on no shard
         self._floor = -np.inf if whole else float(self.scored.exact(rows[-1:])[0])
         return rows
 
@@ -132,7 +133,8 @@ class RuledListing(Listing):
         if ruled is None or self.scored.bounds is not None or not ruled.enough:
             return step
         least = ruled.deepest - self.plan.most_raised
-        near = int((left & (self.scored.scores >= np.float32(least - self._tie(least)))).sum())
+        floor = float(np.float32(least - self._tie(least)))
+        near = self.scored.count_before(left, floor, len(left))
         return min(near + 1, _MOST_AT_ONCE)
 
     def _is_certain(self, ruled: Ruled) -> bool:
@@ -208,12 +210,16 @@ class RuledListing(Listing):
         """
         every = np.arange(len(self.snapshot.items))
         new = dict(zip(self._new.ids, self._new.scores(), strict=True))
-        scores = self._final + self._facts.raised(every)
-        own = scores[row] if row < len(every) else self._new.score_at(row)
-        before = scores > own
-        before[:row] |= scores[:row] == own
+        after = self._facts.raised(every)
+        if self.faded is not None:
+            after = after + self.faded
+        if row < len(every):
+            own = float(self.scored.at(np.array([row]))[0] + after[row])
+        else:
+            own = self._new.score_at(row)
         may = self._wanted & self._there & (self._facts.passes[: len(every)] | ~self._asked)
-        return int((before & may).sum() + sum(score > own for score in new.values()) + 1)
+        before = self.scored.count_before(may, own, row, after)
+        return before + sum(score > own for score in new.values()) + 1
 
     def refusals(self, row: int) -> tuple[str, ...]:
         """Which filters an item does not meet, by its row in the facts."""

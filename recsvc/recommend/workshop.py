@@ -14,14 +14,23 @@ from typing import Final, ParamSpec, TypeVar
 from recsvc.errors import BusyError
 from recsvc.recommend.query import LARGE_WORK, MOST_WORK
 
+_MOST_WAITING = 64
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class Workshop:
-    """Does work now where it is small, and in a thread of its own where it is large."""
+    """Does work now where it is small, and in a thread of its own where it is large.
+
+    Attributes:
+        waits: whether work waits for other machines most of the time, as with shards: then all of
+            it is done in threads, many at a time.
+    """
 
     def __init__(self) -> None:
+        self.waits = False
+        self._waiting = ThreadPoolExecutor(_MOST_WAITING, thread_name_prefix="recsvc-waiting")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recsvc-large")
         self._in_hand = 0
 
@@ -53,10 +62,11 @@ class Workshop:
         self, large: bool, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """What some work comes to."""
-        if not large:
+        if not large and not self.waits:
             return work(*args, **kwargs)
+        thread = self._waiting if self.waits else self._thread
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: work(*args, **kwargs))
+        return await loop.run_in_executor(thread, lambda: work(*args, **kwargs))
 
 
 WORKSHOP: Final = Workshop()

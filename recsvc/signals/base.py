@@ -171,6 +171,14 @@ class Signal(ABC):
         """The few items that get a score, and by what parts; None where many do."""
         return None
 
+    def reached_sums(
+        self, evidence: EvidenceRows
+    ) -> tuple[Int64[NDArray[np.int64], " n"], Float64[NDArray[np.float64], " n"]]:
+        """The items that get a score, ascending, and Σ_j e_j · K(j, i) of each."""
+        raw = self.raw_scores(evidence).astype(np.float64)
+        items = np.flatnonzero(raw)
+        return items, raw[items]
+
     @abstractmethod
     def batch_scores(self, evidence: sp.csr_matrix) -> Float32[NDArray[np.float32], "n items"]:
         """`raw_scores` of many users; `evidence` is [n, evidence nodes]."""

@@ -38,12 +38,7 @@ class ContentSignal(EmbeddingSignal):
         """Make what is derived from the vectors; the scale is that of whole ones."""
         if self.share is None:
             object.__setattr__(self, "share", np.ones(len(self.target), np.float32))
-        target = self.target.astype(np.float64)
-        lengths = np.sqrt(np.vecdot(target, target))
-        whole = target * _inverse(self._share)[:, None]
-        object.__setattr__(self, "gram", whole.T @ whole)
-        object.__setattr__(self, "lengths", lengths.astype(np.float32))
-        object.__setattr__(self, "longest", float(lengths.max(initial=0.0)))
+        self._derive(_inverse(self._share))
 
     @property
     def _share(self) -> Float64[NDArray[np.float64], " items"]:

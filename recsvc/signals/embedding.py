@@ -19,6 +19,10 @@ _ONE_DIRECTION = 0.999
 _NO_LENGTH = 1e-6
 _VALUES_OF_ONE_THREAD = 8192
 """OpenBLAS gives a product of a matrix and a vector to several threads from 9,216 values on."""
+ITEMS_IN_A_BLOCK = 128
+"""Products with vectors are made in blocks of so many items, or of a half, a quarter, … of that:
+those of a range that begins with a whole block have the same bits as among all items."""
+_ITEMS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,11 +61,27 @@ class EmbeddingSignal(Signal):
 
     def __post_init__(self) -> None:
         """Make what is derived from the vectors."""
-        target = self.target.astype(np.float64)
-        object.__setattr__(self, "gram", target.T @ target)
-        lengths = np.sqrt(np.vecdot(target, target))
-        object.__setattr__(self, "lengths", lengths.astype(np.float32))
-        object.__setattr__(self, "longest", float(lengths.max(initial=0.0)))
+        self._derive(np.ones(len(self.target)))
+
+    def _derive(self, scale: Float64[NDArray[np.float64], " items"]) -> None:
+        """Make what is derived, in blocks: all vectors in float64 may not fit in memory.
+
+        Args:
+            scale: what the vectors are multiplied by in the Gram matrix.
+        """
+        items, dim = self.target.shape
+        gram, lengths, longest = np.zeros((dim, dim)), np.empty(items, np.float32), 0.0
+        for begin in range(0, items, _ITEMS_AT_ONCE):
+            own = slice(begin, begin + _ITEMS_AT_ONCE)
+            target = self.target[own].astype(np.float64)
+            length = np.sqrt(np.vecdot(target, target))
+            lengths[own], longest = length, max(longest, float(length.max()))
+            target *= scale[own, None]
+            product = target.T @ target
+            gram = gram + product if begin else product
+        object.__setattr__(self, "gram", gram)
+        object.__setattr__(self, "lengths", lengths)
+        object.__setattr__(self, "longest", longest)
 
     def with_evidence(
         self, ids: IdMap, source: Float32[NDArray[np.float32], "evidence dim"]
@@ -212,7 +232,8 @@ def _products(
     On busy cores its threads wait for each other for tens of milliseconds, and the sum itself
     takes a fraction of one.
     """
-    rows = max(1, _VALUES_OF_ONE_THREAD // vectors.shape[1])
+    most = max(1, _VALUES_OF_ONE_THREAD // vectors.shape[1])
+    rows = min(ITEMS_IN_A_BLOCK, 1 << (most.bit_length() - 1))  # a power of 2, so that it divides
     whole = len(vectors) // rows * rows
     scores = np.empty(len(vectors), np.float32)
     blocks = vectors[:whole].reshape(-1, rows, vectors.shape[1])

@@ -54,6 +54,14 @@ class RowSignal(Signal):
         """See `Signal.sums`."""
         return self._all_sums(evidence)[items]
 
+    def reached_sums(
+        self, evidence: EvidenceRows
+    ) -> tuple[Int64[NDArray[np.int64], " n"], Float64[NDArray[np.float64], " n"]]:
+        """See `Signal.reached_sums`."""
+        sums = self._all_sums(evidence)
+        items = np.flatnonzero(sums)
+        return items, sums[items]
+
     def _all_sums(self, evidence: EvidenceRows) -> _Sums:
         """Σ_j e_j · K(j, i) for every item i, kept as long as the evidence is.
 

@@ -100,6 +100,12 @@ class Snapshot:
         """See `Blend.with_bounds`."""
         return replace(self, blend=self.blend.with_bounds())
 
+    def for_one_list(self) -> "Snapshot":
+        """The same for one list: a shard that does not answer is away for all of it."""
+        if (shards := self.blend.shards) is None:
+            return self
+        return replace(self, blend=replace(self.blend, shards=shards.of_one_list()))
+
     def count_of(self, user_id: str) -> int:
         """Interactions of a followed user at the refresh; -1 for one that signals do not know."""
         row = self.users.row(user_id)
@@ -133,7 +139,9 @@ class Snapshot:
             titles=tuple(self.titles[row] for row in items.tolist()),
             available=self.available[items],
             in_category=self.in_category[items][:, rows_left["category"]],
-            blend=replace(self.blend, signals=signals, prior=self.blend.prior[items], bounds=None),
+            blend=replace(
+                self.blend, signals=signals, prior=self.blend.prior[items], bounds=None, shards=None
+            ),
         )
 
 
@@ -202,7 +210,7 @@ def read(content: Iterable[Part], sha256: str) -> Snapshot:
     check_content(names, sha256)
 
     def array(name: str) -> NDArray[Any]:
-        return _load_array(io.BytesIO(b"".join(entries.pop(f"{name}.npy"))))
+        return load_array(io.BytesIO(b"".join(entries.pop(f"{name}.npy"))))
 
     return _from_parts("the stored snapshot", b"".join(entries[MANIFEST]), array)
 
@@ -249,7 +257,7 @@ def load(folder: Path, sha256: str | None = None) -> Snapshot:
     """
 
     def array(name: str) -> NDArray[Any]:
-        mapped = _load_array(folder / f"{name}.npy")
+        mapped = load_array(folder / f"{name}.npy")
         return np.asarray(mapped).view(np.ndarray)  # numpy's own class for maps slices slowly
 
     try:
@@ -275,14 +283,14 @@ def _compare(folder: Path, sha256: str) -> None:
     def parts() -> Iterator[Part]:
         yield from text_parts(MANIFEST, (folder / MANIFEST).read_bytes())
         for file in folder.glob("*.npy"):
-            yield from array_parts(file.name, _load_array(file))
+            yield from array_parts(file.name, load_array(file))
 
     digest = digest_of(part.name for part in parts())
     if not digest.startswith(sha256):
         raise ValueError(f"its SHA-256 is {digest}, expected {sha256}")
 
 
-def _load_array(file: Path | io.BytesIO) -> NDArray[Any]:
+def load_array(file: Path | io.BytesIO) -> NDArray[Any]:
     """An array from memory, or from a file, which is mapped."""
     with _ONE_HEADER:
         if isinstance(file, Path):

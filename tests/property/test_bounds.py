@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaders.types import IdMap
-from recsvc.blend.blend import LEAST_WEIGHT, Blend, ScoredUser
+from recsvc.blend.blend import LEAST_WEIGHT, Blend
+from recsvc.blend.scored_user import ScoredUser
 from recsvc.evidence import EVIDENCE_KINDS, Evidence, EvidenceNode
 from recsvc.graph.rows import LiveItem
 from recsvc.recommend.query import Asker, RecommendationQuery

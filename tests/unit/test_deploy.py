@@ -20,7 +20,7 @@ import yaml
 from loaders.shared_files import checkout_root
 from recsvc.answer import VariantUsed
 from recsvc.cli import app
-from recsvc.commands.answers import GRACE_SECONDS
+from recsvc.commands.serving import GRACE_SECONDS
 from recsvc.graph.rows import ActiveVersion
 from recsvc.refresh.process import REFUSED
 from recsvc.refresh.schedule import crontab

@@ -31,6 +31,8 @@ needs_helm = pytest.mark.skipif(
 
 OF_THE_CHART = {"home", "host", "port", "keys_file", "allowed_hosts", "neo4j_uri", "neo4j_password"}
 """What it sets itself, or takes from the secret."""
+OF_SHARDS = {"shards", "shard_key"}
+"""The chart has no shards."""
 OF_THE_LOCAL_NEO4J = {
     "neo4j_version", "neo4j_heap_megabytes", "neo4j_page_cache_megabytes",
     "neo4j_start_timeout_seconds", "bolt_port", "http_port",
@@ -99,7 +101,7 @@ def test_values_that_are_not_meant_are_refused(changes: dict[str, Any]) -> None:
 def test_every_setting_can_be_set_or_is_set() -> None:
     plain, nested = SCHEMA["properties"]["settings"]["propertyNames"]["anyOf"]
     groups = re.findall(r"\w+", nested["pattern"].partition("__")[0])
-    known = [*plain["enum"], *groups, *OF_THE_CHART, *OF_THE_LOCAL_NEO4J]
+    known = [*plain["enum"], *groups, *OF_THE_CHART, *OF_SHARDS, *OF_THE_LOCAL_NEO4J]
     assert sorted(known) == sorted(Settings.model_fields)
 
 

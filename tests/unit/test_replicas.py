@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from loaders.shared_files import checkout_root
-from recsvc.commands.answers import _IDLE_SECONDS
+from recsvc.commands.serving import _IDLE_SECONDS
 from recsvc.settings import Settings
 from tests.unit.test_deploy import exposed
 from tests.waiting import PATIENCE_SECONDS

@@ -7,11 +7,12 @@ from pydantic import ValidationError
 
 from loaders.errors import Neo4jUnavailableError
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from recsvc.commands.answers import require_keys
+from recsvc.commands.serving import require_keys, require_shard_key
 from recsvc.errors import SettingsError
 from recsvc.event_kinds import default_events, kind_key
 from recsvc.settings import EventSettings, Settings, load_settings
 from recsvc.settings_file import write_event_weights
+from tests.conftest import recsvc
 
 SECRET = "hunter2-hunter2"
 
@@ -264,3 +265,37 @@ def test_scopes_of_an_issuer_are_known_ones(monkeypatch: pytest.MonkeyPatch) -> 
     require_keys(settings.model_copy(update={"host": IPv4Address("0.0.0.0")}))
     with pytest.raises(SettingsError, match="no API key"):
         require_keys(settings.model_copy(update={"host": IPv4Address("0.0.0.0"), "oidc": None}))
+
+
+def test_a_shard_that_others_reach_wants_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_shard_key(load_settings())
+    monkeypatch.setenv("RECSVC_HOST", "0.0.0.0")
+    with pytest.raises(SettingsError, match="RECSVC_SHARD_KEY"):
+        require_shard_key(load_settings())
+    monkeypatch.setenv("RECSVC_SHARD_KEY", SECRET)
+    with pytest.raises(SettingsError, match=r"shard_key.*at least 16") as told:
+        load_settings()
+    assert SECRET not in str(told.value)
+    monkeypatch.setenv("RECSVC_SHARD_KEY", SECRET * 2)
+    settings = load_settings()
+    require_shard_key(settings)
+    assert SECRET not in repr(settings)
+
+
+def test_shards_are_addresses_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSVC_SHARDS", "http://b:8000, http://a:8001")
+    assert load_settings().shards == ("http://b:8000", "http://a:8001")
+    for wrong in ("http://b:8000/path", "b:8000", ",".join(["http://b:1"] * 65)):
+        monkeypatch.setenv("RECSVC_SHARDS", wrong)
+        with pytest.raises(SettingsError, match="shards"):
+            load_settings()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--shard 0/2", "--shard 3/2", "--shard 2", "--shard 1/65", "--shard 1/2 --workers 2"],
+)
+def test_a_shard_has_a_number_and_is_one_process(arguments: str) -> None:
+    done = recsvc("serve", *arguments.split())
+    assert done.returncode == 2
+    assert "I/N" in done.stderr or "one process" in done.stderr
