@@ -12,6 +12,7 @@ from recsvc.analyst.questions import questions
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.reading import FULL, USER, asked
 from tests.neo4j_servers import Server
+from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.browser, pytest.mark.long]
 
@@ -66,8 +67,9 @@ def test_the_cypher_of_an_answer_is_drawn(
         for node in path["nodes"]
         if node["id"] is not None
     }
-    assert drawn.count() >= len(named) > 2
-    assert connected.locator("svg g.relationship").count() >= drawn.count() - 1
+    assert len(named) > 2
+    until(lambda: drawn.count() >= len(named))
+    until(lambda: connected.locator("svg g.relationship").count() >= drawn.count() - 1)
     connected.screenshot(path=screenshots / "neo4j-browser.png")
 
 

@@ -186,7 +186,8 @@ def test_the_notebook_runs_and_shows_the_answers(
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     text = notebook(questions(), asked.values)
-    document = NotebookClient(nbformat.reads(text, as_version=4), timeout=600).execute()
+    read = nbformat.reads(text, as_version=4)
+    document = NotebookClient(read, timeout=600, startup_timeout=600).execute()
     cells = [cell for cell in document.cells if cell.source.startswith("ask(")]
     for question, cell in zip(questions(), cells, strict=True):
         *said, table = cell.outputs

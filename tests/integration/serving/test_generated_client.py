@@ -65,7 +65,7 @@ def test_linters_of_openapi_find_nothing(service, tmp_path, linter):
     (tmp_path / "ruleset.yaml").write_text('extends: ["spectral:oas"]\n')
     (tmp_path / "openapi.json").write_bytes(service.client.get("/openapi.json").content)
     command = ["npx", "--yes", *linter.split(), "openapi.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert "warning" not in said.replace("Deprecation warning: Node.js", "")
