@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import Served, Service, running_service
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.neo4j
 
@@ -32,9 +32,6 @@ class Sharded:
     shards: list[Service]
     environment: dict[str, str]
     folder: Path
-
-    def shard(self, number: int) -> str:
-        return str(self.shards[number].client.base_url)
 
 
 @pytest.fixture(scope="module")
@@ -141,15 +138,15 @@ def test_a_shard_holds_a_part_of_the_items_and_wants_its_key(sharded: Sharded) -
     (folder,) = (sharded.folder / "home" / "snapshots").glob("hybrid-*")
     held: list[tuple[int, int]] = []
     for number in range(2):
-        path = f"{sharded.shard(number)}/items/{folder.name}"
-        assert httpx.get(path).status_code == 401
-        assert httpx.post(f"{path}/ends", headers={"X-API-Key": "wrong"}).status_code == 401
+        shard, path = sharded.shards[number].client, f"/items/{folder.name}"
+        assert shard.get(path).status_code == 401
+        assert shard.post(f"{path}/ends", headers={"X-API-Key": "wrong"}).status_code == 401
         key = {"X-API-Key": KEY}
-        assert httpx.get(f"{path}0", headers=key).status_code == 404
-        refused = httpx.post(f"{path}/ends", content=b"nonsense", headers=key)
+        assert shard.get(f"{path}0", headers=key).status_code == 404
+        refused = shard.post(f"{path}/ends", content=b"nonsense", headers=key)
         assert refused.status_code == 422
         assert "no message" in refused.json()["detail"]
-        response = httpx.get(path, headers=key)
+        response = shard.get(path, headers=key)
         assert response.status_code == 200
         held.append((response.json()["begin"], response.json()["end"]))
     assert held == [(0, 128), (128, 180)]
@@ -163,7 +160,7 @@ def test_without_a_shard_answers_are_of_the_other_items_and_say_so(sharded: Shar
     stopped = sharded.shards[1]
     port = str(stopped.client.base_url.port)
     stopped.process.terminate()
-    stopped.process.wait(60)
+    stopped.process.wait(PATIENCE_SECONDS)
     partly = answer(sharded.client, path, explain="full", k=180)
     assert partly["degraded"] == ["shards"]
     assert "a shard did not answer" in partly["short"]
