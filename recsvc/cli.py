@@ -119,6 +119,7 @@ app.command()(schedule.schedule)
 app.command()(versions.versions)
 app.command()(versions.activate)
 app.command()(versions.rollback)
+app.command()(versions.unlearn)
 
 # Graph and vectors → recommendations and why.
 app.command()(answers.recommend)

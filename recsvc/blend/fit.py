@@ -275,7 +275,7 @@ def fit_whole(
     of_rows, cut = row_signals(parts, graph, evidence, earlier_rows)
     signals = (*(part.signal(name, graph.items) for name, part in fitted.items()), *of_rows)
     people = evidence.getnnz(axis=0).astype(np.int64)
-    signals, given = _with_shares(signals, weights, for_new, people)
+    signals, given = with_shares(signals, weights, for_new, people)
     # The prior orders what no evidence reaches, whatever weight it was given.
     base = max(weights.get(BASE, 0.0), LEAST_WEIGHT)
     blend = Blend(signals, tuple(given.values()), popularity_prior(evidence), base, reliance)
@@ -283,7 +283,7 @@ def fit_whole(
     return Whole(blend, fitted, cut | rows)
 
 
-def _with_shares(
+def with_shares(
     signals: tuple[Signal, ...],
     weights: Mapping[str, float],
     for_new: float,

@@ -1,6 +1,7 @@
 """Versions of models: which there are, and which is active."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ import typer
 from loaders.gateway import Gateway
 from recsvc.commands import console
 from recsvc.commands._shared import AsJson
-from recsvc.commands.connecting import open_gateway
+from recsvc.commands.connecting import open_gateway, open_writing_gateway
 from recsvc.graph.version_store import all_versions
 from recsvc.settings import load_settings
 
@@ -50,6 +51,22 @@ def rollback(model: ModelName, as_json: AsJson = False) -> None:
     from recsvc.snapshot import activation
 
     _flip(lambda gateway: activation.roll_back(gateway, model), as_json=as_json)
+
+
+def unlearn(as_json: AsJson = False) -> None:
+    """Make rows again without users and events that are gone, in every stored version."""
+    from recsvc.refresh.unlearning import unlearn as run_unlearning
+
+    settings = load_settings()
+    with open_writing_gateway(settings) as gateway, console.progress_bars() as bars:
+        unlearned = run_unlearning(
+            gateway, home=settings.home, lease_seconds=settings.refresh_lease_seconds, progress=bars
+        )
+    if as_json:
+        console.print_json({"versions": [asdict(version) for version in unlearned]})
+        return
+    rows = [(v.version, ", ".join(v.anew), v.removed or ", ".join(v.trained)) for v in unlearned]
+    console.print_table("hybrid", ("version", "made again", "not before a refresh"), rows)
 
 
 def _flip(work: Callable[[Gateway], dict[str, int]], *, as_json: bool) -> None:

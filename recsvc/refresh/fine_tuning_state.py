@@ -310,6 +310,17 @@ def read_state(home: Path, run: str) -> FineTuningState | None:
     return None
 
 
+def forget_digests(home: Path, run: str) -> None:
+    """Have no refresh take rows of a version that are made again from another graph.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with deletions_locked(home), locked_run(home / "refreshes" / run, wait=True):
+        if (state := read_state(home, run)) is not None:
+            write_value(home / "refreshes" / run / STATE_FILE, replace(state, digests={}))
+
+
 def forget_node(home: Path, kind: EvidenceKind, identifier: str) -> str:
     """Remove a deleted node from what refreshes have left on this machine.
 

@@ -21,6 +21,7 @@ WRITING = {
     "ingest": ["ingest", "TABLES"],
     "refresh": ["refresh", "--model", "fastrp"],
     "delete-user": ["delete-user", "u239"],
+    "unlearn": ["unlearn"],
     "keys create": ["keys", "create", "shop"],
     "person-link": ["person-link", "u1"],
     "analyst install": ["analyst", "install"],

@@ -37,6 +37,7 @@ REACH_CYPHER = {
     "recsvc/graph/export_store.py": "all that is known of a user",
     "recsvc/graph/sample_store.py": "users drawn, and what users and items fall into",
     "recsvc/commands/backup.py": "whether a graph is empty, and no refresh at work",
+    "recsvc/refresh/unlearning.py": "which versions are stored, and gives arrays up",
     "recsvc/commands/doctor.py": "which Neo4j answers, and what is not there of its schema",
     "recsvc/graph/mapping_check.py": "what a mapping of somebody else's graph finds there",
     "recsvc/commands/paths.py": "a meta-path from a file that somebody names",
