@@ -14,9 +14,6 @@ CHECKOUT = checkout_root() or Path()
 MEASURES = "gw0"
 """The worker whose tests measure how long answers take: all others make way for it."""
 _TIMED = "timed"
-_WITH_FORKED_REFRESHES = (
-    r"^tests/(faults/test_(full_disk|refresh_killed)|integration/test_refresh_resumed)\.py"
-)
 
 
 @cache
@@ -29,9 +26,8 @@ class ByFileAndLine(LoadScopeScheduling):
     """Of several workers, one runs all tests of a file on the default line, with its own server.
 
     The files of browser tests, which share one graph, count as one, and so do those of a package
-    of integration tests, those on the odd shop, those that share the process that forks refreshes,
-    and all tests on another line, whose server starts once. So do those with tests that measure
-    times: they are for one worker, once its Neo4j is
+    of integration tests, those on the odd shop, and all tests on another line, whose server starts
+    once. So do those with tests that measure times: they are for one worker, once its Neo4j is
     warm and the check of types beside the tests has ended.
     """
 
@@ -40,7 +36,6 @@ class ByFileAndLine(LoadScopeScheduling):
         if _has_timed_tests(CHECKOUT / file):
             return _TIMED
         file = re.sub("^tests/browser/.*", "browser", file)
-        file = re.sub(_WITH_FORKED_REFRESHES, "forked refreshes", file)
         file = re.sub(
             r"^tests/integration/(analyst/|test_odd_shop|test_speaking).*", "odd shop", file
         )
@@ -55,7 +50,8 @@ class ByFileAndLine(LoadScopeScheduling):
         """
         if node.gateway.id == max(each.gateway.id for each in self.nodes):
             lines = [scope for scope in self.workqueue if scope in neo4j_versions()]
-            self.workqueue.move_to_end((lines or [*self.workqueue])[-1], last=False)
+            others = [scope for scope in self.workqueue if scope != _TIMED]
+            self.workqueue.move_to_end((lines or others or [_TIMED])[-1], last=False)
         if _TIMED in self.workqueue:
             warm = node.gateway.id == MEASURES and len(self.assigned_work[node]) > 4
             self.workqueue.move_to_end(_TIMED, last=not warm)
