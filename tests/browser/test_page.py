@@ -361,6 +361,7 @@ def test_copies_can_be_used_elsewhere(
     assert copied(page, page.get_by_role("button", name="Copy link", exact=True)) == page.url
 
 
+@pytest.mark.long
 def test_a_copied_curl_of_someone_new_works(open_page: Open) -> None:
     page = open_page("?item=i31&item=i32&item=i35")
     shown = listed(page)

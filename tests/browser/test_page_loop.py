@@ -268,6 +268,7 @@ def test_a_list_says_which_variant_it_is(open_page: Open, client: httpx.Client) 
     expect(page.get_by_text("variant")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_an_experiment_is_begun_with_what_is_wrong_shown(
     open_page: Open, client: httpx.Client, screenshots: Path
 ) -> None:
@@ -328,6 +329,7 @@ def test_an_experiment_is_begun_with_what_is_wrong_shown(
 TROUBLE = "experiment 'odd': variants: Field required"
 
 
+@pytest.mark.long
 def test_an_experiment_that_cannot_be_read_is_named_and_deleted(
     open_page: Open, client: httpx.Client, session_gateway: Neo4jGateway
 ) -> None:
@@ -382,6 +384,7 @@ def test_what_is_tried_out_is_what_is_explained(open_page: Open) -> None:
     assert others[2] == others[3] == [item for item in first if item in others[3]]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("explored")
 def test_an_experiment_fits_a_phone_whatever_its_names(open_page: Open) -> None:
     page = open_page("?view=experiments", viewport={"width": 360, "height": 800})

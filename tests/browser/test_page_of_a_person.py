@@ -193,6 +193,7 @@ def test_a_link_that_opens_nothing_says_so(
     assert len(evidence(client, user)) == len(LISTENED) + 2
 
 
+@pytest.mark.long
 def test_a_phone_a_keyboard_and_a_screen_reader(
     open_page: Open, client: httpx.Client, person: Person, link: Link, screenshots: Path
 ) -> None:

@@ -27,11 +27,8 @@ def use_key(page: Page, key: str) -> None:
     dialog.get_by_role("button", name="Use it").click()
 
 
-def test_versions_refresh_and_roll_back(
-    open_page: Open, client: httpx.Client, served: Served
-) -> None:
-    """Late: it changes what is active, and refreshes without what makes that slow."""
-    served.gateway.run(MANY_ITEMS)
+def test_versions_are_rolled_back(open_page: Open, client: httpx.Client) -> None:
+    """Late: it changes what is active."""
     page = open_page("?view=versions")
     models = client.get("/v1/models").json()["models"]
     expect(page.locator(".versions > section").first.locator("tbody tr")).to_have_count(len(models))
@@ -44,6 +41,15 @@ def test_versions_refresh_and_roll_back(
     page.get_by_role("button", name="Roll back").click()
     page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
     expect(page.locator(".note", has_text="Active now: ")).to_contain_text("hybrid 1")
+
+
+@pytest.mark.long
+def test_a_refresh_is_begun_and_watched(
+    open_page: Open, client: httpx.Client, served: Served
+) -> None:
+    """Late: it changes what is active, and refreshes without what makes that slow."""
+    served.gateway.run(MANY_ITEMS)
+    page = open_page("?view=versions")
     before = len(client.get("/v1/refreshes").json()["refreshes"])
     page.get_by_role("button", name="Start a refresh").click()
     expect(page.get_by_role("dialog")).to_contain_text("fastrp, walk3")

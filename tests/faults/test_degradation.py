@@ -135,6 +135,7 @@ def check(
             assert each.item_ids == whole[each.wanted]
 
 
+@pytest.mark.long
 async def test_200_ms_more_for_each_message_cost_time_and_little_else(
     client: httpx.AsyncClient, proxy: TcpProxy, whole: dict[Wanted, list[str]]
 ):
@@ -185,7 +186,11 @@ def _refused(proxy: TcpProxy) -> None:
 
 @pytest.mark.parametrize(
     "fail",
-    [pytest.param(_two_seconds_more, marks=pytest.mark.long), TcpProxy.half_open, _refused],
+    [
+        pytest.param(_two_seconds_more, marks=pytest.mark.long),
+        TcpProxy.half_open,
+        pytest.param(_refused, marks=pytest.mark.long),
+    ],
 )
 async def test_answers_come_in_time_and_say_what_they_lack(
     client: httpx.AsyncClient,
@@ -286,6 +291,7 @@ def _workers(service: Service) -> set[int]:
     return {pid for pid, command in commands.items() if "spawn_main" in " ".join(command)}
 
 
+@pytest.mark.long
 async def test_64_callers_of_a_silent_neo4j_are_all_answered(
     client: httpx.AsyncClient, proxy: TcpProxy, service: Service, whole: dict[Wanted, list[str]]
 ):
@@ -355,6 +361,7 @@ async def test_a_store_that_is_closed_waits_for_no_silent_neo4j(
         proxy.passes()
 
 
+@pytest.mark.long
 async def test_neo4j_killed_and_started_again(
     client: httpx.AsyncClient, server: LocalNeo4j, graph: Served, whole: dict[Wanted, list[str]]
 ):

@@ -14,7 +14,7 @@ from tests.conftest import running_service
 from tests.forked_refresh import VERSIONS, Forks, make_graph, orphans, served_arrays
 from tests.waiting import until
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
 QUICK: dict[str, Any] = {"models": ["fastrp", "walk3"]}
 UNLIMITED = resource.RLIM_INFINITY
@@ -61,7 +61,6 @@ def answered(client: httpx.Client) -> dict[str, int]:
     return response.json()["versions"]
 
 
-@pytest.mark.long
 def test_a_service_answers_from_the_version_before_until_there_is_room(
     forked: Forks, environment: dict[str, str], tmp_path: Path
 ) -> None:

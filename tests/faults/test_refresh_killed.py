@@ -18,13 +18,12 @@ from tests.faults.steady_load import Answered, SteadyLoad
 from tests.forked_refresh import VERSIONS, Forks, make_graph, orphans, served_arrays
 from tests.waiting import PATIENCE_SECONDS, until_then
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
 
 KILLS = 4
 QUICK = ["fastrp", "walk3"]
 
 
-@pytest.mark.long
 def test_the_same_command_again_makes_what_nobody_disturbed_makes(
     gateway: Neo4jGateway, forking: Forks, tmp_path: Path
 ) -> None:
@@ -57,7 +56,7 @@ def version_named(answered: Answered) -> int | None:
     return answered.body.get("versions", {}).get("hybrid")
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(KILLS, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [1, KILLS])
 async def test_no_request_fails_and_no_answer_mixes_versions(
     gateway: Neo4jGateway,
     forking: Forks,

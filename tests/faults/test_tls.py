@@ -137,7 +137,7 @@ def only_tls(certificate: Path) -> Iterator[Neo4jAddress]:
         thread.join(timeout=120)
 
 
-@pytest.mark.parametrize("scheme", ["bolt+s", "neo4j+s"])
+@pytest.mark.parametrize("scheme", ["bolt+s", pytest.param("neo4j+s", marks=pytest.mark.long)])
 async def test_it_is_not_trusted_else(only_tls: Neo4jAddress, scheme: str) -> None:
     trusting = by(only_tls, scheme)
     said = SAID.format(uri=trusting.uri)

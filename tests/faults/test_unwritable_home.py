@@ -154,6 +154,7 @@ def test_a_command_that_writes_there_ends_with_one_line(
     assert run(served, home, tmp_path, ["recommend", "u239"])[0] == 0  # nobody was deleted
 
 
+@pytest.mark.long
 def test_a_command_that_reads_does_its_work(served: Served, home: Home, tmp_path: Path) -> None:
     for arguments in READING.values():
         code, told = run(served, home, tmp_path, arguments)

@@ -76,6 +76,9 @@ def similar(client: httpx.Client) -> dict[str, Any]:
     return client.get("/v1/users/u007/similar", params={"k": 3}).json()
 
 
+@pytest.mark.parametrize(
+    "workers", [(), pytest.param(("--workers", "2"), id="two", marks=pytest.mark.long)]
+)
 @pytest.mark.usefixtures("first")
 def test_services_go_back_and_forth_with_all_that_one_refresh_made(
     gateway: Neo4jGateway,
@@ -84,9 +87,10 @@ def test_services_go_back_and_forth_with_all_that_one_refresh_made(
     environment: dict[str, str],
     relationships: Callable[[str], Links],
     tmp_path: Path,
+    workers: tuple[str, ...],
 ) -> None:
     log = tmp_path / "serve.log"
-    with running_service(environment, log, "--workers", "2") as service:
+    with running_service(environment, log, *workers) as service:
         client = service.client
         first, near, links = answered(client), similar(client), relationships("SIMILAR")
         refreshed(seed=5)
@@ -172,6 +176,7 @@ def test_after_going_back_the_next_refresh_keeps_what_was_gone_back_to(
     assert active(gateway) == {"fastrp": 3, "hybrid": 3}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 @pytest.mark.usefixtures("first")
 def test_a_clock_that_is_set_back_does_not_change_which_version_was_before(
@@ -183,6 +188,7 @@ def test_a_clock_that_is_set_back_does_not_change_which_version_was_before(
     assert roll_back(gateway, "hybrid") == {"fastrp": 2, "hybrid": 2}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 @pytest.mark.usefixtures("first")
 def test_a_model_that_the_other_refresh_left_out_stays(
@@ -213,6 +219,7 @@ def test_what_never_was_active_is_refused(
     assert active(graph) == {"fastrp": 1, "hybrid": 1}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("first")
 def test_a_refresh_that_takes_a_slot_and_a_rollback_never_share_it(
     gateway: Neo4jGateway, neo4j_address: Neo4jAddress, refreshed: Callable[..., RunManifest]

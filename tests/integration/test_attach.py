@@ -331,6 +331,7 @@ def test_every_query_is_planned_in_other_names(
                 gateway.plan(planned_once(query))
 
 
+@pytest.mark.long
 def test_queries_of_requests_are_planned_in_other_names(
     session_gateway: Neo4jGateway, neo4j_address: Neo4jAddress
 ) -> None:

@@ -162,7 +162,7 @@ def others(service: Service, edited: str) -> Others:
 
 
 @settings(
-    max_examples=10, derandomize=True, database=None,
+    max_examples=settings.default.max_examples // 5, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(edits=EDITS)

@@ -149,6 +149,7 @@ async def test_a_write_is_made_once_whatever_comes_to_its_commit(
     assert {each.server for each in cluster.of("ingest/events")} == {0, 1}
 
 
+@pytest.mark.long
 async def test_without_a_leader_reads_go_on_and_writes_say_why(
     services: list[Process], cluster: BoltCluster, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +188,7 @@ async def test_a_write_waits_for_a_leader_for_longer_than_a_read_does(
         await store.close()
 
 
+@pytest.mark.long
 async def test_arrays_are_read_from_a_server_that_has_them(
     services: list[Process], cluster: BoltCluster, served: Served, tmp_path: Path
 ) -> None:

@@ -238,6 +238,7 @@ def heavy(served, service, tmp_path_factory):
     return "heavy"
 
 
+@pytest.mark.long
 def test_ten_thousand_interactions_are_answered_whole(served, service, heavy):
     (row,) = _rows(served, "MATCH (:User {user_id: 'heavy'})-[r]->() RETURN count(r) AS n")
     assert row["n"] == 10_003
@@ -249,6 +250,7 @@ def test_ten_thousand_interactions_are_answered_whole(served, service, heavy):
     assert _check_counterfactuals(service, heavy, document, k=10) > 0
 
 
+@pytest.mark.long
 def test_what_is_left_of_ten_thousand_comes_to_the_last_item(served, service, heavy):
     """All that is unseen has been asked for: it comes, the item without any link among it."""
     left = [item for item in _popular(served) if not item.startswith("odd-")]

@@ -117,6 +117,7 @@ def test_the_vectors_are_properties_that_the_vector_index_finds(served: Served) 
     assert by_index[0]["best"] == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.long
 def test_the_next_refresh_encodes_only_what_is_new_and_forgets_who_was_deleted(
     served: Served,
 ) -> None:

@@ -85,6 +85,7 @@ def stalled(service: Service, method: str, path: str, **options: Any) -> tuple[f
     return stall[0], max(STALL_SECONDS, STALL_PART * seconds)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timed
 def test_the_dearest_requests_hold_nobody_up(service: Service) -> None:

@@ -167,10 +167,8 @@ MOMENTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("query", "count"),
-    [MOMENTS[0], *(pytest.param(*moment, marks=pytest.mark.long) for moment in MOMENTS[1:])],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("query", "count"), MOMENTS)
 def test_killed_at_any_step_the_next_one_ends_it(
     stored: Neo4jGateway, made: Snapshot, query: str, count: int
 ) -> None:

@@ -343,6 +343,7 @@ async def test_what_names_the_active_version_is_outside_of_experiments(
     assert moves == []
 
 
+@pytest.mark.long
 async def test_a_degraded_answer_is_in_no_variant_and_what_is_known_is_served(
     served: Served, tmp_path: Any
 ) -> None:

@@ -218,6 +218,7 @@ def test_a_command_names_what_cannot_be_read(served: Served) -> None:
     assert f"{trouble}: recsvc experiments put or delete" in checked.stdout
 
 
+@pytest.mark.long
 def test_a_service_that_is_killed_loses_and_doubles_nothing(served: Served, tmp_path: Path) -> None:
     statement(served.gateway, CLEAN)
     users = [f"u{n}" for n in range(40)]

@@ -205,6 +205,7 @@ def test_a_refresh_goes_on_from_the_active_version(
     assert np.median(turned) < 0.5
 
 
+@pytest.mark.long
 def test_all_but_what_is_fine_tuned_is_as_from_scratch(
     graph: Neo4jGateway, first: RunManifest, refreshed: Refreshes, home: Path, tmp_path: Path
 ) -> None:
@@ -279,6 +280,7 @@ def test_where_nothing_changed_the_new_version_is_as_the_active_one(
     assert row == {"nodes": 105, "others": 0}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("first", "later")
 def test_why_a_refresh_begins_from_scratch(
     first: RunManifest, refreshed: Refreshes, home: Path, monkeypatch: pytest.MonkeyPatch
@@ -383,6 +385,7 @@ def test_who_is_deleted_during_a_refresh_is_not_served_and_not_in_its_state(
         assert user.encode() not in state
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("later")
 def test_fine_tuning_that_makes_it_worse_is_refused_and_the_next_one_begins_from_scratch(
     graph: Neo4jGateway, refreshed: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -100,6 +100,7 @@ def grown(gateway: Neo4jGateway, tmp_path: Path, tmp_path_factory: pytest.TempPa
     prepared(gateway, tmp_path_factory, ("grown", QUICK, events), tmp_path / "first", make, home)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("grown")
 def test_weights_that_are_no_good_are_refused_and_good_ones_are_not(
     refreshed: Refreshes, monkeypatch: pytest.MonkeyPatch
@@ -138,6 +139,7 @@ def test_arrays_that_are_broken_only_where_they_are_served_are_refused(
         refreshed()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("grown")
 def test_with_nothing_to_compare_with_it_says_so(refreshed: Refreshes, tmp_path: Path) -> None:
     for state in tmp_path.glob("home/refreshes/*/state.npz"):

@@ -98,7 +98,7 @@ def expected(loads: Sequence[Any], events: Sequence[Any]) -> dict[tuple[Any, ...
 
 
 @settings(
-    max_examples=25,
+    max_examples=settings.default.max_examples * 2 // 5,
     # The example empties the graph itself.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

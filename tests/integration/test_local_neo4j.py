@@ -23,7 +23,7 @@ from loaders.errors import (
     Neo4jUnavailableError,
 )
 from loaders.gateway import Neo4jAddress, Neo4jGateway
-from loaders.local_neo4j import DEFAULT_LINE, LocalNeo4j, LocalNeo4jOptions, scratch_server
+from loaders.local_neo4j import LocalNeo4j, LocalNeo4jOptions, scratch_server
 from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
@@ -33,8 +33,10 @@ from tests.integration.test_bulk import (
     bulk,
     bulk_hash,
     everything,
+    on_default_line,
     without_docker,
 )
+from tests.neo4j_servers import HOME
 from tests.ports import free_ports
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
@@ -91,7 +93,7 @@ def loaded(tmp_path_factory):
     In a home that has jars from now on: the checkout's, or Maven's.
     """
     home = tmp_path_factory.mktemp("first") / "hömé, (1)+=:x"
-    link_jars((checkout_root() or Path.cwd()) / ".recsvc", home)
+    link_jars(HOME, home)
     server = local(home, free_ports(2))
     report = bulk(server, everything())
     yield server, report, bulk_hash(server)
@@ -99,20 +101,28 @@ def loaded(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(loaded):
-    """The running Neo4j."""
+def own(loaded):
+    """That Neo4j, which may be killed and stopped."""
     return loaded[0]
 
 
 @pytest.fixture
-def make_local(first, tmp_path):
+def running(neo4j_server):
+    """The Neo4j of the session."""
+    if neo4j_server.local is None:
+        pytest.skip("Neo4j runs in Docker: it has no process here")
+    return neo4j_server.local
+
+
+@pytest.fixture
+def make_local(tmp_path):
     """Local Neo4js in homes of their own, stopped at the end."""
     made = []
 
     def make(name="home", ports=None, **how):
         home = tmp_path / name
         if not home.exists():
-            link_jars(first.status().home, home)
+            link_jars(HOME, home)
         made.append(local(home, ports or free_ports(2), **how))
         return made[-1]
 
@@ -121,38 +131,40 @@ def make_local(first, tmp_path):
         server.down()
 
 
-@pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True, scope="session")
+@pytest.mark.long
+@on_default_line
 def test_the_graph_of_a_bulk_load_is_that_of_an_ingest(loaded, gateway, tmp_path):
     assert_as_ingested(*loaded, gateway, tmp_path / "rejects.csv")
 
 
+@on_default_line
 class TestRunning:
-    def test_the_log_in_works_and_writes(self, first):
-        address = first.address()
+    def test_the_log_in_works_and_writes(self, running):
+        address = running.address()
         query(address, "CREATE (:Probe {name: $name})", name="ü")
         assert query(address, "MATCH (p:Probe) RETURN p.name AS name") == [{"name": "ü"}]
 
-    def test_neither_no_password_nor_the_factory_one_is_let_in(self, first):
-        address = first.address()
+    def test_neither_no_password_nor_the_factory_one_is_let_in(self, running):
+        address = running.address()
         for password in ("neo4j", ""):
             wrong = Neo4jAddress(address.uri, address.user, password)
             with pytest.raises(Neo4jAuthError):
                 Neo4jGateway(wrong)
         Neo4jGateway(address).close()
 
-    def test_the_status_says_where_everything_is(self, first):
-        status = first.status()
+    def test_the_status_says_where_everything_is(self, running):
+        status = running.status()
         assert (status.running, status.how) == (True, "java")
-        assert status.uri == first.address().uri
+        assert status.uri == running.address().uri
         assert re.fullmatch(r"5\.26\.\d+", status.version)
         assert stat.S_IMODE(status.password_file.stat().st_mode) == 0o600
-        assert status.password_file.read_text().strip() == first.address().password
+        assert status.password_file.read_text().strip() == running.address().password
 
-    def test_the_browser_is_there(self, first):
-        assert "Neo4j Browser" in browser_page(first)
+    def test_the_browser_is_there(self, running):
+        assert "Neo4j Browser" in browser_page(running)
 
-    def test_it_listens_on_loopback_only(self, first):
-        status = first.status()
+    def test_it_listens_on_loopback_only(self, running):
+        status = running.status()
         listening = {
             connection.laddr
             for connection in psutil.Process(status.pid).net_connections("tcp")
@@ -162,45 +174,46 @@ class TestRunning:
         ports = {int(re.search(r":(\d+)", url[7:])[1]) for url in (status.uri, status.browser_url)}
         assert {address.port for address in listening} == ports
 
-    def test_the_password_is_in_its_file_and_nowhere_else(self, first):
-        password = first.address().password.encode()
-        process = Path("/proc") / str(first.status().pid)
+    def test_the_password_is_in_its_file_and_nowhere_else(self, running):
+        password = running.address().password.encode()
+        process = Path("/proc") / str(running.status().pid)
         if process.exists():
             assert password not in (process / "cmdline").read_bytes()
             assert password not in (process / "environ").read_bytes()
         holding = [
             path.name
-            for path in (first.status().home / "neo4j").rglob("*")
+            for path in (running.status().home / "neo4j").rglob("*")
             if path.is_file() and "lib-" not in str(path) and password in path.read_bytes()
         ]
         assert holding == ["password"]
 
-    def test_a_log_in_that_is_refused_for_a_while_is_waited_for(self, first):
+    @pytest.mark.long
+    def test_a_log_in_that_is_refused_for_a_while_is_waited_for(self, running):
         """As when a busy machine leaves Neo4j with log-ins that nobody waited for."""
-        wrong = Neo4jAddress(first.address().uri, first.address().user, "wrong-password")
+        wrong = Neo4jAddress(running.address().uri, running.address().user, "wrong-password")
         for _ in range(3):
             with pytest.raises(Neo4jAuthError):
                 Neo4jGateway(wrong)
         with pytest.raises(Neo4jServerError, match=r"RateLimit.*some seconds"):
-            Neo4jGateway(first.address())
-        Neo4jGateway(first.up()).close()
+            Neo4jGateway(running.address())
+        Neo4jGateway(running.up()).close()
 
-    def test_an_interrupt_at_the_terminal_does_not_reach_it(self, first):
-        pid = first.status().pid
+    def test_an_interrupt_at_the_terminal_does_not_reach_it(self, running):
+        pid = running.status().pid
         assert os.getsid(pid) != os.getsid(0)
         assert os.getpgid(pid) != os.getpgid(0)
 
-    def test_a_second_up_returns_the_same_at_once_even_with_other_ports(self, first):
-        pid = first.status().pid
-        assert local(first.status().home, free_ports(2)).up() == first.address()
-        assert first.status().pid == pid
+    def test_a_second_up_returns_the_same_at_once_even_with_other_ports(self, running):
+        pid = running.status().pid
+        assert local(running.status().home, free_ports(2)).up() == running.address()
+        assert running.status().pid == pid
 
-    def test_another_home_on_its_ports_is_refused_and_it_goes_on(self, first, make_local):
-        bolt_port = int(first.address().uri.rsplit(":", 1)[1])
+    def test_another_home_on_its_ports_is_refused_and_it_goes_on(self, running, make_local):
+        bolt_port = int(running.address().uri.rsplit(":", 1)[1])
         other = make_local(ports=(bolt_port, free_ports(2)[1]))
         with pytest.raises(LocalNeo4jError, match=f"port {bolt_port} .*RECSVC_BOLT_PORT"):
             other.up()
-        assert query(first.address(), "RETURN 1 AS one") == [{"one": 1}]
+        assert query(running.address(), "RETURN 1 AS one") == [{"one": 1}]
 
 
 @pytest.mark.long
@@ -246,14 +259,15 @@ print(server.up(said.append).uri, server.status().pid, *said, sep='|')
 """
 
 
-def test_after_a_kill_two_at_once_start_one_with_what_was_written(first):
-    query(first.address(), "CREATE (:Kept)")
-    killed = psutil.Process(first.status().pid)
+@pytest.mark.long
+def test_after_a_kill_two_at_once_start_one_with_what_was_written(own):
+    query(own.address(), "CREATE (:Kept)")
+    killed = psutil.Process(own.status().pid)
     killed.send_signal(signal.SIGKILL)
     psutil.wait_procs([killed], timeout=120)
     # Different ports, so that a second server would not fail for want of a port.
     commands = [
-        [sys.executable, "-c", PROGRAM, str(first.status().home), *map(str, free_ports(2))]
+        [sys.executable, "-c", PROGRAM, str(own.status().home), *map(str, free_ports(2))]
         for _ in range(2)
     ]
     both = [
@@ -263,11 +277,11 @@ def test_after_a_kill_two_at_once_start_one_with_what_was_written(first):
     answers = [process.communicate(timeout=600)[0].strip().split("|") for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert answers[0][:2] == answers[1][:2]
-    assert answers[0][1] == str(first.status().pid)
+    assert answers[0][1] == str(own.status().pid)
     said = [text for answer in answers for text in answer[2:]]
     assert sum("starting Neo4j" in text for text in said) == 1
     assert sum("waiting for another command" in text for text in said) == 1
-    assert query(first.address(), "MATCH (k:Kept) RETURN count(k) AS found") == [{"found": 1}]
+    assert query(own.address(), "MATCH (k:Kept) RETURN count(k) AS found") == [{"found": 1}]
 
 
 @pytest.mark.long
@@ -295,11 +309,12 @@ def test_the_password_can_be_given_changed_and_lost(make_local):
     assert password_file.read_text().strip() == "changed-later"
 
 
-def test_one_that_is_read_only_takes_no_change_and_tells_nothing_of_this_machine(first, tmp_path):
+@pytest.mark.long
+def test_one_that_is_read_only_takes_no_change_and_tells_nothing_of_this_machine(own, tmp_path):
     """As the copy for analysts, which is in `tests/integration/test_analyst_copy.py`."""
-    query(first.address(), "MERGE (:Kept)")
-    assert first.down()
-    server = local(first.status().home, free_ports(2), read_only=True)
+    query(own.address(), "MERGE (:Kept)")
+    assert own.down()
+    server = local(own.status().home, free_ports(2), read_only=True)
     address = server.up()
     for change in ("CREATE (:User)", "MATCH (n) DETACH DELETE n",
                    "CREATE INDEX FOR (n:User) ON (n.name)"):  # fmt: skip
@@ -324,8 +339,8 @@ def test_one_that_is_read_only_takes_no_change_and_tells_nothing_of_this_machine
         assert "read-only" in refused.json()["detail"]
 
 
-def test_memory_that_java_cannot_have_is_an_error_with_its_words(first, tmp_path):
-    link_jars(first.status().home, tmp_path / "home")
+def test_memory_that_java_cannot_have_is_an_error_with_its_words(tmp_path):
+    link_jars(HOME, tmp_path / "home")
     bolt_port, http_port = free_ports(2)
     options = LocalNeo4jOptions(
         home=tmp_path / "home", bolt_port=bolt_port, http_port=http_port, heap_megabytes=10**9
@@ -366,8 +381,8 @@ with scratch_server(Path(sys.argv[1]), heap_megabytes=384) as server:
 
 
 @pytest.mark.long
-def test_the_next_scratch_neo4j_ends_and_removes_that_of_a_killed_process(first, tmp_path):
-    link_jars(first.status().home, tmp_path)
+def test_the_next_scratch_neo4j_ends_and_removes_that_of_a_killed_process(tmp_path):
+    link_jars(HOME, tmp_path)
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         folder, pid = process.stdout.readline().rsplit(maxsplit=1)

@@ -68,6 +68,7 @@ def lists_of(snapshot: Snapshot, gateway: Neo4jGateway) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.long
 def test_the_planted_worse_version_is_found(served: Served) -> None:
     gateway, rng = served.gateway, np.random.default_rng(3)
     now = served_version(gateway, served.report)

@@ -141,6 +141,7 @@ async def test_what_an_agent_is_told_adds_up_and_what_is_wrong_is_said(served: S
         assert "embedding_" not in json.dumps([answer, why, told, evidence, near, hits])
 
 
+@pytest.mark.long
 async def test_a_key_says_what_an_agent_may_do(served: Served, tmp_path_factory: Any):
     keys = tmp_path_factory.mktemp("keys") / "keys.json"
     secrets = {scope: KeyFile(keys).create(scope, scope) for scope in Scope}

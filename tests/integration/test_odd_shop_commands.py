@@ -246,6 +246,7 @@ def test_versions_are_those_of_the_refresh(odd: OddServed, ask: Ask) -> None:
     assert active == dict(odd.served.report.versions)
 
 
+@pytest.mark.long
 def test_a_second_refresh_serves_as_the_first_did(odd: OddServed, ask: Ask) -> None:
     models = [part for name in ODD.models for part in ("--model", name)]
     told = ask("refresh", *models)

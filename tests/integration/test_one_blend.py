@@ -37,7 +37,13 @@ def trial(folder: Path) -> TrialData:
     return replace(data, users=np.arange(len(data.graph.users)))
 
 
-@pytest.mark.parametrize("given", [QUICK, ("models=fastrp,walk3,ridge", "held_out_share=0.4")])
+@pytest.mark.parametrize(
+    "given",
+    [
+        QUICK,
+        pytest.param(("models=fastrp,walk3,ridge", "held_out_share=0.4"), marks=pytest.mark.long),
+    ],
+)
 def test_evaluate_hybrid_ranks_as_a_refreshed_graph(
     given: tuple[str, ...], gateway: Neo4jGateway, tmp_path: Path
 ) -> None:

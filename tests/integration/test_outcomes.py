@@ -331,6 +331,7 @@ async def test_old_outcomes_are_pruned_part_by_part(
     assert sorted(each["position"] for each in kept(shop)) == [1, 2]
 
 
+@pytest.mark.long
 async def test_nothing_is_lost_while_neo4j_is_away(shop: Neo4jGateway, tmp_path: Path) -> None:
     rows = [
         {"recommendation_id": answered(), "item_id": item, "kind": "impression"} for item in ITEMS

@@ -80,6 +80,7 @@ def test_a_declared_walk_is_as_good_alone_as_the_refresh_found_it(
     assert 0 < trial["reaching"] <= 180 < trial["rows"]
 
 
+@pytest.mark.long
 def test_a_file_without_a_walk_knows_nothing_of_what_is_held_out(tried: Try) -> None:
     """Through the user themself each item leads to what is held out: it would be found at once."""
     declared, free = tried("item_user_item", OWN), tried("item_by_text", FREE, DRAWN)

@@ -213,6 +213,7 @@ def test_whether_all_interactions_speak_is_asked_of_indexes(
     assert not {name for name in planned if name.endswith("TypeScan")}
 
 
+@pytest.mark.long
 @on_later_lines_long
 def test_a_query_with_one_parameter_is_planned_once_for_all_sizes(
     gateway: Neo4jGateway, session: neo4j.Session
@@ -250,6 +251,7 @@ OTHER_MODELS = replace(
 )
 
 
+@on_later_lines_long
 def test_nearest_users_are_found_in_every_slot(gateway: Neo4jGateway) -> None:
     gateway.run(EVERYTHING)
     gateway.run(OTHER_MODELS)
@@ -303,7 +305,13 @@ EVIDENCE = {
 
 
 @on_later_lines_long
-@pytest.mark.parametrize("name", EXPLAINED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "category_item" else pytest.param(name, marks=pytest.mark.long)
+        for name in EXPLAINED
+    ],
+)
 def test_paths_add_up_to_the_strength_and_a_limit_keeps_the_strongest(
     gateway: Neo4jGateway, name: str
 ) -> None:

@@ -144,6 +144,7 @@ def test_a_new_item_has_a_vector_of_the_network_without_a_refresh(
     assert (again.start or "").startswith("fine-tuned from hybrid")
 
 
+@pytest.mark.long
 @pytest.mark.neo4j
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 def test_a_refresh_reads_the_properties_that_a_model_names(

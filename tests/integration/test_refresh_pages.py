@@ -128,6 +128,7 @@ def test_an_activated_run_shows_what_was_served_before_and_what_is_now(
     assert int(id_numbers([gone])[0]) not in {each.user for each in kept.users}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("first")
 def test_a_refused_and_a_forced_run_have_a_page_too(
     gateway: Neo4jGateway,
@@ -184,6 +185,7 @@ def test_who_is_deleted_while_the_lists_are_made_is_not_in_them(
     assert "User 3, " not in page_of(tmp_path / "home")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("first")
 def test_lists_that_cannot_be_made_do_not_fail_the_refresh(
     gateway: Neo4jGateway, refreshed: Refreshed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -70,13 +70,14 @@ def killed_everywhere(forked: Forks, **request: Any) -> tuple[list[str], dict[st
         passed.append(told["boundary"])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 @pytest.mark.parametrize(
     ("models", "first"),
     [
         pytest.param(["fastrp"], True, id="first"),
-        pytest.param(list(OPTIONS.models), False, id="every", marks=pytest.mark.long),
+        pytest.param(list(OPTIONS.models), False, id="every"),
     ],
 )
 def test_killed_at_every_boundary_it_makes_the_same(
@@ -123,13 +124,14 @@ def graph_hash_without_times(gateway: Neo4jGateway) -> str:
     return graph_hash(gateway)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "at",
     [
-        pytest.param("before begin_version.<locals>.begin 2", marks=pytest.mark.long),
-        pytest.param("before item_vectors[fastrp,a] 1", marks=pytest.mark.long),
+        "before begin_version.<locals>.begin 2",
+        "before item_vectors[fastrp,a] 1",
         "before activate.<locals>.flip 1",
-        pytest.param("before similar 1", marks=pytest.mark.long),
+        "before similar 1",
     ],
 )
 def test_one_that_was_paused_and_comes_back_never_writes(
@@ -152,6 +154,7 @@ def test_one_that_was_paused_and_comes_back_never_writes(
     assert won["attempts"][0]["taken_from"] == lost["attempts"][0]["holder"]
 
 
+@pytest.mark.long
 def test_of_two_at_once_exactly_one_writes(
     graph: Neo4jGateway, neo4j_address: Neo4jAddress, tmp_path: Path
 ) -> None:
@@ -186,7 +189,11 @@ def test_of_two_at_once_exactly_one_writes(
 
 
 @pytest.mark.parametrize(
-    ("lost_at", "left"), [("writeback/snapshot_parts", "building"), ("delete/deletions", "ready")]
+    ("lost_at", "left"),
+    [
+        pytest.param("writeback/snapshot_parts", "building", marks=pytest.mark.long),
+        ("delete/deletions", "ready"),
+    ],
 )
 def test_what_is_never_gone_on_with_fails_and_leaves_nothing(
     graph: Neo4jGateway,
@@ -230,9 +237,14 @@ def lose_neo4j_at(patched: pytest.MonkeyPatch, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "lost_at", ["writeback/snapshot_parts", "delete/deletions", "writeback/drop_parts",
-                "writeback/similar"],
-)  # fmt: skip
+    "lost_at",
+    [
+        "writeback/snapshot_parts",
+        "delete/deletions",
+        pytest.param("writeback/drop_parts", marks=pytest.mark.long),
+        pytest.param("writeback/similar", marks=pytest.mark.long),
+    ],
+)
 def test_when_neo4j_comes_back_it_goes_on_with_the_same_versions(
     graph: Neo4jGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost_at: str
 ) -> None:
@@ -286,6 +298,7 @@ def test_a_full_disk_is_said_and_gone_on_after(
     assert [s["name"] for s in manifest["steps"]].count("extract") == 1
 
 
+@pytest.mark.long
 def test_a_fit_goes_on_after_its_last_epoch_and_gives_the_same(
     graph: Neo4jGateway, tmp_path: Path
 ) -> None:

@@ -167,8 +167,12 @@ def few_items(vectors: Vectors) -> Vectors:
     ("spoil", "says"),
     [
         (nan, "fastrp: a target vector holds NaN or an infinity"),
-        (one_direction, "fastrp: the target vectors have collapsed to one direction"),
-        (few_items, "fastrp: covers 80.0% of the items"),
+        pytest.param(
+            one_direction,
+            "fastrp: the target vectors have collapsed to one direction",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(few_items, "fastrp: covers 80.0% of the items", marks=pytest.mark.long),
     ],
 )
 @pytest.mark.usefixtures("first")

@@ -180,6 +180,7 @@ def test_a_hand_made_weight_that_cannot_be_read_speaks_nowhere(odd: OddServed) -
         gateway.run(UNPLANT)
 
 
+@pytest.mark.long
 def test_a_version_counts_by_its_own_kinds_whatever_the_settings_say(
     odd: OddServed, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -111,7 +111,8 @@ def _check(gateway: Neo4jGateway, graph: HeteroGraph, query: Query, *, most: int
         np.testing.assert_allclose(walked, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [0, 1])
 def test_rows_on_arrays_are_those_of_the_cypher_on_random_graphs(
     gateway: Neo4jGateway, seed: int
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_list_that_explores_keeps_its_promises(
             assert each.score == pytest.approx(without.shown[place].score, abs=1e-9)
 
 
+@pytest.mark.long
 def test_what_is_tried_out_comes_as_often_as_its_propensity_says() -> None:
     n = N_ITEMS + 3
     shop = Shop(["red"] * n, [1.0] * n, [None] * n, [True] * n, 3)

@@ -28,7 +28,9 @@ main()
     ("module", "extra", "command"),
     [
         ("torch", "train", ["train", "lightgcn", "--data", "."]),
-        ("tzlocal", "train", ["schedule", "--cron", "0 3 * * *"]),
+        pytest.param(
+            "tzlocal", "train", ["schedule", "--cron", "0 3 * * *"], marks=pytest.mark.long
+        ),
     ],
 )
 def test_what_an_extra_brings_is_named_with_it(module: str, extra: str, command: list[str]) -> None:
@@ -84,7 +86,14 @@ cli.main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.long),
+    ],
+)
 def test_a_command_that_is_ended_puts_right_what_it_was_to_put_right(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -164,7 +164,7 @@ def test_every_model_is_described() -> None:
     ("model", "names", "before"),
     [
         ("fastrp", "loaders/embedding_models.py", '"mf"'),
-        ("walk3", "recsvc/model_names.py", '"ease"'),
+        pytest.param("walk3", "recsvc/model_names.py", '"ease"', marks=pytest.mark.long),
     ],
 )
 def test_a_model_is_its_file_and_its_name(copy: Copy, model: str, names: str, before: str) -> None:

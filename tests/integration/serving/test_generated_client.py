@@ -17,6 +17,7 @@ def generated_client(service, tmp_path, monkeypatch):
         yield client
 
 
+@pytest.mark.long
 def test_a_generated_client_does_what_an_integrator_does_first(generated_client):
     models, ask = generated_client
     answer = ask("recommend", "u12", k=3, explain=models.RecommendExplain.FULL).parsed

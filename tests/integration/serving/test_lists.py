@@ -115,6 +115,7 @@ def test_what_is_known_is_what_counts(served, service):
     assert [(each["kind"], each["id"]) for each in fan] == [("category", "c3")]
 
 
+@pytest.mark.long
 def test_a_connection_that_was_idle_still_answers(service):
     """As one of a proxy or of a client's pool, which keep them for longer than uvicorn does."""
     url = service.client.base_url

@@ -43,6 +43,7 @@ def test_a_new_version_is_served_without_a_restart(service, newer):
     assert statuses["hybrid", after] == "active"
 
 
+@pytest.mark.long
 def test_an_experiment_compares_two_versions_and_ends(served, service, newer):
     http, users = service.client, [f"u{n}" for n in range(240)]
     old, new = newer

@@ -102,6 +102,7 @@ def test_a_model_without_epochs_has_a_page_without_curves() -> None:
     assert "not trained in epochs" in page
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("tables")
 def test_ctrl_c_keeps_a_model_and_resume_goes_on() -> None:
     common = ("--data", "data", "--set", "dimensions=8", "--set", "patience=100000")
@@ -211,6 +212,7 @@ def test_evaluate_several_models_makes_one_table_and_one_page() -> None:
             assert f">{round(group['model'][what], 4):.4g}</td>" in page
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("tables")
 def test_one_model_has_a_page_and_no_comparisons() -> None:
     document = told("evaluate", "popularity", *FILES, "--page", "page.html")

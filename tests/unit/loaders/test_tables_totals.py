@@ -63,6 +63,7 @@ class TestTotals:
             ("u", "i", "view", 4, 15.0, 3.0, at(2020, 1, 1), at(2020, 1, 2)),
         ]
 
+    @pytest.mark.long
     def test_tenths_add_up_the_same_in_any_order(self) -> None:
         values = [0.1, 0.2, 0.3, 0.7, 1e6]
         answers = {

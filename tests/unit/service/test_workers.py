@@ -155,6 +155,7 @@ def test_connections_that_are_opened_at_once_are_dealt_out(service: Service, _bu
     assert min(shares) >= 5  # by chance once in ten million times
 
 
+@pytest.mark.long
 def test_an_address_that_is_taken_is_said(service: Service) -> None:
     command = [sys.executable, "-m", "recsvc", "serve", "--workers", "2"]
     environment = {
@@ -196,6 +197,7 @@ def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
         ended(service, signal.SIGINT)
 
 
+@pytest.mark.long
 def test_a_kill_leaves_no_process(service: Service) -> None:
     """The last one: it ends the service of the others."""
     ended(service, signal.SIGKILL)

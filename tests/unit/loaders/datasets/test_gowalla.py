@@ -129,6 +129,7 @@ class TestMadeFiles:
             gowalla(written({"a.csv": ""}))
 
 
+@pytest.mark.long
 class TestCountsOfTheSource:
     def test_light_gcn(self, reading: Any, shared_data: Path) -> None:
         source = gowalla(shared_data / "lightgcn-gowalla")
@@ -157,7 +158,6 @@ class TestCountsOfTheSource:
         assert follows.height == 2 * pairs
         assert follows["follower_id"].n_unique() == users
 
-    @pytest.mark.long
     def test_sep_gcn(self, reading: Any, shared_data: Path) -> None:
         source = gowalla(shared_data / "sepgcn-gowalla")
         counts = {spec.name: reading.table(source, spec).height for spec in source.specs}

@@ -103,12 +103,14 @@ class TestNames:
 
 
 class TestOriginalFiles:
+    @pytest.mark.long
     def test_they_give_the_same_tables(self, lastfm: LastfmTables, original: Path) -> None:
         files = LastfmTables(original)
         assert files.specs == lastfm.specs
         for spec in lastfm.specs:
             assert table(files, spec).equals(table(lastfm, spec)), spec.name
 
+    @pytest.mark.long
     def test_they_give_the_names_of_the_project(self, tmp_path: Path, original: Path) -> None:
         write_names(original, tmp_path / "names.parquet")
         made = pl.read_parquet(tmp_path / "names.parquet")

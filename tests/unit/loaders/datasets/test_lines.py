@@ -87,7 +87,7 @@ def test_nothing_is_lost_between_blocks(end: bytes) -> None:
 
 def test_a_line_that_does_not_end_takes_no_memory() -> None:
     class Endless(io.RawIOBase):
-        left = 300 * 1024 * 1024
+        left = 100 * 1024 * 1024
 
         def readable(self) -> bool:
             return True
