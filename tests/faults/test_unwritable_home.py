@@ -162,7 +162,8 @@ def test_a_command_that_reads_does_its_work(served: Served, home: Home, tmp_path
         assert "Traceback" not in told
 
 
-@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_service_answers_reads_and_takes_events(
     served: Served, home: Home, tmp_path: Path, workers: str
 ) -> None:

@@ -200,6 +200,7 @@ def test_a_model_that_the_other_refresh_left_out_stays(
     assert active(gateway) == {"svd": 1, "fastrp": 1, "hybrid": 1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("neo4j_line", [DEFAULT_LINE], indirect=True)
 def test_what_never_was_active_is_refused(
     graph: Neo4jGateway,

@@ -28,7 +28,7 @@ def _names(nodes):
     return [f"{node['kind']}:{node['id']}" for node in nodes]
 
 
-@pytest.mark.parametrize("diversity", [0.0, 0.5])
+@pytest.mark.parametrize("diversity", [pytest.param(0.0, marks=pytest.mark.long), 0.5])
 def test_counterfactuals_hold_when_asked_again(service, diversity):
     sizes = []
     for user in range(0, 200, 25 if diversity else 8):

@@ -154,7 +154,7 @@ def test_requests_while_items_come_and_go_are_answered(service):
     assert answered[200] >= 5 * ASKERS
 
 
-@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize("more", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_nothing_of_before_stays_of_a_user_who_is_deleted_under_events(served, service, more):
     """Those of after the deletion are a new user's; without any, the user is gone."""
 

@@ -73,6 +73,7 @@ RETURN elementId(v) AS id, before
 """
 
 
+@pytest.mark.long
 def test_versions_that_were_edited(served: Served, service: Service) -> None:
     before = statement(served.gateway, ODD_VERSION)
     try:
@@ -183,6 +184,7 @@ def degraded(service: Service) -> dict[str, str]:
     return service.client.get("/health/ready").json()["degraded"]
 
 
+@pytest.mark.long
 def test_a_dropped_vector_index_is_named(served: Served, service: Service) -> None:
     model = service.client.get("/v1/users/u0/similar").json()["model"]
     slot = statement(
@@ -240,6 +242,7 @@ def test_two_users_of_one_id(served: Served, service: Service, log_file: Path) -
     until(lambda: degraded(service) == {})
 
 
+@pytest.mark.long
 def test_links_that_say_nothing(served: Served, service: Service) -> None:
     """Who follows themselves, a category that holds an item twice, an item without an id."""
     statement(

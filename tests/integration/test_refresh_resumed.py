@@ -188,12 +188,9 @@ def test_of_two_at_once_exactly_one_writes(
     assert len(manifests(tmp_path / "h")) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    ("lost_at", "left"),
-    [
-        pytest.param("writeback/snapshot_parts", "building", marks=pytest.mark.long),
-        ("delete/deletions", "ready"),
-    ],
+    ("lost_at", "left"), [("writeback/snapshot_parts", "building"), ("delete/deletions", "ready")]
 )
 def test_what_is_never_gone_on_with_fails_and_leaves_nothing(
     graph: Neo4jGateway,

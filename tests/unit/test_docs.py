@@ -277,7 +277,9 @@ def test_every_option_of_a_model_command_is_documented(page: str, command: str) 
     assert sorted(documented) == sorted(options)
 
 
-@pytest.mark.parametrize("page", ["docs/evaluate.md", "docs/train.md"])
+@pytest.mark.parametrize(
+    "page", [pytest.param("docs/evaluate.md", marks=pytest.mark.long), "docs/train.md"]
+)
 def test_the_commands_of_the_page_run(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_relationship_that_is_none_is_refused(text: str) -> None:
         Node2VecOptions.model_validate({"relationships": text})
 
 
+@pytest.mark.long
 def test_torch_finds_the_withheld_items() -> None:
     data, withheld = blocks()
     options = Node2VecOptions(
