@@ -15,7 +15,7 @@ from recsvc.recommend.engine import Engine
 from tests.conftest import QUICK, Served, patient_service
 from tests.integration.in_process import CLEAN, ask, ids
 from tests.statement import statement
-from tests.waiting import until_then
+from tests.waiting import PATIENCE_SECONDS, until_then
 
 pytestmark = pytest.mark.neo4j
 
@@ -246,10 +246,10 @@ def test_a_service_that_is_killed_loses_and_doubles_nothing(served: Served, tmp_
         half = threading.Event()
         telling = threading.Thread(target=tell)
         telling.start()
-        assert half.wait(60)
+        assert half.wait(PATIENCE_SECONDS)
         service.process.send_signal(signal.SIGKILL)
         telling.join()
-        assert service.process.wait(60) == -signal.SIGKILL
+        assert service.process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
     count = "MATCH (o:Outcome) RETURN count(o) AS n"
     (kept,) = statement(served.gateway, count)
     assert sum(said) <= kept["n"] < len(told)

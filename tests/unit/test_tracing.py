@@ -25,6 +25,7 @@ from recsvc.service.refreshes import _start
 from recsvc.settings import load_settings
 from recsvc.tracing import start_tracing, tracer_provider
 from tests.spans import Collector, collecting, told, traced_in_memory, tree
+from tests.waiting import PATIENCE_SECONDS
 
 QUERY = catalogue()["serve/user_evidence"]
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -113,7 +114,7 @@ def test_queries_of_threads_are_below_who_asks(spans: InMemorySpanExporter, sess
 
     def read(name: str) -> str:
         with query_span(name):
-            at_once.wait(10)
+            at_once.wait(PATIENCE_SECONDS)
             return name
 
     with span("extract"):

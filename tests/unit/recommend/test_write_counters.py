@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from recsvc.recommend.write_counters import WriteCounters
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_no_write_of_several_processes_is_lost(write_counters: WriteCounters, pa
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE_SECONDS)
         assert process.exitcode == 0
     assert write_counters.newest == 40_000
     assert not write_counters.unchanged(write_counters.places(["ann"]), 39_999)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from recsvc.refresh.run_journal import (
 )
 from recsvc.refresh.run_manifest import RunIdentity, VersionBefore
 from recsvc.service.refreshes import Refreshes
+from tests.waiting import until_then
 
 NEW = Estimate(0.5, 0.25, 0.75)
 IDENTITY = RunIdentity(options={"models": ["a"], "seed": 0})
@@ -190,8 +190,13 @@ def test_a_service_clears_what_such_a_run_left(runs: Runs) -> None:
     finally:
         process.kill()
         process.communicate()
-    with suppress(TimeoutError):
-        asyncio.run(asyncio.wait_for(Refreshes(runs.home).watch(), 1.0))
+
+    async def watched() -> None:
+        watching = asyncio.create_task(Refreshes(runs.home).watch())
+        await until_then(lambda: watching.done() or not (folder / "graph.npz").exists())
+        watching.cancel()
+
+    asyncio.run(watched())
     assert not (folder / "graph.npz").exists()
     assert not forget_unfinished(runs.home)
 

@@ -23,6 +23,7 @@ from recsvc.explain.leave_out_scores import LeaveOneOutScores, Listed
 from recsvc.signals import EmbeddingSignal, RowSignal
 from recsvc.snapshot.arrays import Snapshot, load, pack, read
 from recsvc.snapshot.folders import unpack
+from tests.waiting import PATIENCE_SECONDS
 
 N_ITEMS = 25
 HOSTILE = ["", "'\"\\`", "two\nlines", "nul\0", "😀", "é"]
@@ -150,7 +151,7 @@ def test_two_threads_can_read_at_once(folder: Path, how: str) -> None:
         gc.set_threshold(*before)
         gc.callbacks.remove(in_the_middle)
         for other in others:
-            other.join(30)
+            other.join(PATIENCE_SECONDS)
     if sys.version_info < (3, 12):  # later ones collect nothing there
         assert len(finished) == 2
     for each in finished:
