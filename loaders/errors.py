@@ -5,6 +5,7 @@
     │   └── RejectedRowsError  rows were rejected: all of a table, or the caller asked for none
     ├── CatalogueError       a query file breaks the grammar, or does not do what it has to
     ├── LeaseLostError       another took the lease that was written under
+    ├── EngineError          an engine of several machines is missing, or could not do its work
     ├── ForeignGraphError    the graph is not in our form, or not ours to write into
     └── Neo4jError
         ├── LocalNeo4jError  the Neo4j on this machine could not be started or stopped
@@ -67,6 +68,10 @@ class CatalogueError(LoaderError):
 
 class LeaseLostError(LoaderError):
     """Another took the lease that was written under; what is written from now on is theirs."""
+
+
+class EngineError(LoaderError):
+    """An engine of several machines, such as Spark, is missing, or could not do its work."""
 
 
 class ForeignGraphError(LoaderError):

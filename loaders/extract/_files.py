@@ -71,10 +71,21 @@ def extract_to_folder(
         raise ValueError(f"no form {form!r}: expected one of {', '.join(FORMATS)}")
     started = time.perf_counter()
     graph = extract_graph(gateway, progress, selection)
-    return _save(graph, folder, form, time.perf_counter() - started)
+    return save_graph(graph, folder, form, time.perf_counter() - started)
 
 
-def _save(graph: HeteroGraph, folder: Path, form: Format, seconds: float) -> SavedGraph:
+def save_graph(graph: HeteroGraph, folder: Path, form: Format, seconds: float) -> SavedGraph:
+    """Write a graph into a folder.
+
+    Args:
+        graph: the graph.
+        folder: where; it is made if it is missing.
+        form: see `extract_to_folder`.
+        seconds: time of reading.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     with whole_files(folder) as part:
         _WRITERS[form](graph, part)
     return SavedGraph(

@@ -148,7 +148,7 @@ class _Reader:
         )
         flat = [part for of_range in parts for part in of_range]
         self._note("INTERACTED", sum(part.unread for part in flat))
-        return _interactions(flat, len(items.ids))
+        return in_one(flat, len(items.ids))
 
     def edges(self, interactions: Interactions) -> dict[str, Edges]:
         """The other relationships, by their field of `HeteroGraph`."""
@@ -177,14 +177,14 @@ class _Reader:
             **until,
         )
         self._note(kind, sum(part.unread for part in parts))
-        return _in_order(parts) if parts else Edges.empty()
+        return in_order(parts) if parts else Edges.empty()
 
     def _note(self, kind: str, unread: int) -> None:
         if unread:
             self.unread[kind] = unread
 
 
-class _Weighted(NamedTuple):
+class Weighted(NamedTuple):
     """Relationships in one range of start nodes, without those that nobody can read."""
 
     source: NDArray[np.int64]
@@ -194,7 +194,7 @@ class _Weighted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """Interactions of one kind of event in one range of users, without what nobody can read."""
 
     event: str
@@ -205,7 +205,7 @@ class _Part:
     unread: int
 
 
-def _part(row: Row, users: Nodes, items: Nodes, of: NDArray[np.bool_]) -> _Part:
+def _part(row: Row, users: Nodes, items: Nodes, of: NDArray[np.bool_]) -> Part:
     user, item = users.rows(row["sources"]), items.rows(row["targets"])
     # What was made after the nodes were read, and users who were read along.
     able = (user >= 0) & (item >= 0) & of[user]
@@ -214,10 +214,10 @@ def _part(row: Row, users: Nodes, items: Nodes, of: NDArray[np.bool_]) -> _Part:
     able &= ~odd
     if not able.all():
         user, item, weight, last_at = user[able], item[able], weight[able], last_at[able]
-    return _Part(row["event"], user, item, weight, last_at, int(odd.sum()))
+    return Part(row["event"], user, item, weight, last_at, int(odd.sum()))
 
 
-def _interactions(parts: Sequence[_Part], items: int) -> Interactions:
+def in_one(parts: Sequence[Part], items: int) -> Interactions:
     """All parts as one, by user, item and event."""
     names = tuple(sorted({part.event for part in parts if len(part.user)}))
     if not names:
@@ -234,16 +234,16 @@ def _interactions(parts: Sequence[_Part], items: int) -> Interactions:
     return Interactions(user[order], item[order], event[order], weight, last_at, names)
 
 
-def _weighted(row: Row, sources: Nodes, targets: Nodes) -> _Weighted:
+def _weighted(row: Row, sources: Nodes, targets: Nodes) -> Weighted:
     source, target = sources.rows(row["sources"]), targets.rows(row["targets"])
     weight = np.array(row["weights"], np.float64)
     has_rows = (source >= 0) & (target >= 0)
     odd = has_rows & np.isnan(weight)
     has_rows &= ~odd
-    return _Weighted(source[has_rows], target[has_rows], weight[has_rows], int(odd.sum()))
+    return Weighted(source[has_rows], target[has_rows], weight[has_rows], int(odd.sum()))
 
 
-def _in_order(parts: Sequence[_Weighted]) -> Edges:
+def in_order(parts: Sequence[Weighted]) -> Edges:
     """All parts as one, by source, then target."""
     source = np.concatenate([part.source for part in parts])
     target = np.concatenate([part.target for part in parts])

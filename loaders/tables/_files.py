@@ -106,7 +106,7 @@ def find_in_folder(folder: Path, mapping: TableMapping) -> Found:
     """The tables in a folder.
 
     Raises:
-        TableError: a table is there in several forms.
+        TableError: a table is there in several forms, or half written.
     """
     paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     files = [file for path in paths if path.is_file() and (file := data_file(path))]
@@ -169,9 +169,18 @@ def file_option(spec: TableSpec, stem: str) -> str:
 
 
 def _folder_of_parts(folder: Path) -> list[DataFile]:
-    """The files in a folder that is a table; hidden ones are of those who wrote the others."""
+    """The files in a folder that is a table; hidden ones are of those who wrote the others.
+
+    Raises:
+        TableError: Spark has not written it to its end.
+    """
     if not folder.is_dir():
         return []
+    if (folder / "_temporary").is_dir():
+        raise TableError(
+            f"{folder} is half written, since Spark's _temporary is in it: let what writes it end, "
+            "or run it again"
+        )
     paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "_"))]
     return [file for path in paths if path.is_file() and (file := data_file(path))]
 

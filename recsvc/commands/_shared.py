@@ -2,12 +2,12 @@
 
 import re
 import signal
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 import typer
@@ -22,6 +22,9 @@ from recsvc.graph.store import unknown_users
 from recsvc.settings import Settings
 from recsvc.settings_file import unknown_kind_lines
 
+if TYPE_CHECKING:
+    from recsvc.recommend.batch import UserList
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 SeenRevision = Annotated[
     int | None,
@@ -29,6 +32,10 @@ SeenRevision = Annotated[
 ]
 Count = Annotated[int, typer.Option("-k", min=1, max=500, help="How many.")]
 _SEED = typer.Option(min=0, max=2**32 - 1, help="Decides splits, training and walks.")
+EngineOption = Annotated[
+    Literal["spark"] | None,
+    typer.Option("--engine", help="What does the work where one machine is not enough."),
+]
 Seed = Annotated[int, _SEED]
 SeedOrSetting = Annotated[int | None, _SEED]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; a GPU is used where there is one.")]
@@ -185,6 +192,29 @@ def describing_for(
 
     with console.progress_bars() as bars:
         yield Describing(source, settings.home, device, bars)
+
+
+@contextmanager
+def lists_by(
+    engine: str | None, settings: Settings, folder: Path
+) -> Generator["Callable[..., Iterator[UserList]]"]:
+    """What makes the lists of many users: this process, or Spark.
+
+    Args:
+        engine: `spark`, or None.
+        settings: all of them.
+        folder: a path that all machines share.
+    """
+    from recsvc.recommend.batch import recommend_all
+
+    if engine is None:
+        yield recommend_all
+        return
+    from loaders.spark import spark_session
+    from recsvc.recommend.spark_lists import lists_on
+
+    with spark_session(settings.home, console.say) as session:
+        yield lists_on(session, folder)
 
 
 def device_of(name: str | None) -> str:

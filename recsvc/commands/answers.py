@@ -15,8 +15,10 @@ from recsvc.commands import console
 from recsvc.commands._shared import (
     AsJson,
     Count,
+    EngineOption,
     file_to_write,
     listed_users,
+    lists_by,
     print_document,
     training_graph,
 )
@@ -232,6 +234,7 @@ def batch_recommend(
         Path | None, typer.Option(help="File with one user id per line; all users without it.")
     ] = None,
     scenario: ScenarioOption = None,
+    engine: EngineOption = None,
     as_json: AsJson = False,
 ) -> None:
     """The best items of many users, into one file."""
@@ -240,6 +243,8 @@ def batch_recommend(
     settings = load_settings()
     listed = None if users is None else listed_users(settings, users)
 
+    if scenario is not None and engine is not None:
+        raise typer.BadParameter("--engine makes lists without a scenario: leave out one of them")
     if scenario is not None:
         ids = list(training_graph(settings, None).users) if listed is None else listed
         query = RecommendationQuery(
@@ -259,8 +264,8 @@ def batch_recommend(
         return graph, *await engine.snapshot_now(graph.items)
 
     graph, snapshot, newcomers = with_engine(settings, loaded)
-    with console.progress_bars() as bars:
+    with console.progress_bars() as bars, lists_by(engine, settings, out.parent) as make:
         report = write_recommendations(
-            out, graph, snapshot, newcomers, settings.events, k or _FILE_ITEMS, listed, bars
+            out, graph, snapshot, newcomers, settings.events, k or _FILE_ITEMS, listed, bars, make
         )
     print_document(dataclasses.asdict(report) | {"out": str(out)}, "written", as_json=as_json)

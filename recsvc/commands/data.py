@@ -14,6 +14,7 @@ from loaders.local_neo4j import LocalNeo4j
 from recsvc.commands import console
 from recsvc.commands._shared import (
     AsJson,
+    EngineOption,
     file_to_write,
     listed_users,
     print_document,
@@ -169,6 +170,7 @@ def extract(
         Literal["npz", "parquet", "hetero", "networkx"],
         typer.Option("--format", help="Arrays, tables, PyG HeteroData or node-link JSON."),
     ] = "npz",
+    engine: EngineOption = None,
     until: Annotated[
         datetime | None,
         typer.Option(formats=_TIME_FORMATS, help="Nothing from this moment on (UTC)."),
@@ -212,8 +214,19 @@ def extract(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    if engine is not None and selection != Selection():
+        raise typer.BadParameter(
+            "--engine spark reads the whole graph: leave out --until, --since, --k-core, --users, "
+            "--label and --type"
+        )
     with open_gateway(settings) as gateway, console.progress_bars() as bars:
-        saved = extract_to_folder(gateway, out, bars, selection, form)
+        if engine is not None:
+            from loaders.spark import extract_with_spark, spark_session
+
+            with spark_session(settings.home, console.say) as session:
+                saved = extract_with_spark(session, gateway, out, form, bars)
+        else:
+            saved = extract_to_folder(gateway, out, bars, selection, form)
     document = {
         "folder": str(saved.folder),
         "nodes": dict(saved.nodes),

@@ -21,7 +21,8 @@ from recsvc.evidence import (
 from recsvc.settings import EventSettings
 from recsvc.snapshot.arrays import Snapshot
 
-_USERS_PER_CHUNK = 256
+USERS_PER_CHUNK = 256
+"""Users whose scores are made at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,8 +108,8 @@ def recommend_all(
     """The k best unseen available items of each user, in the order given."""
     rows = evidence.users.rows(user_ids)
     available = np.asarray(snapshot.available)
-    for start in range(0, len(rows), _USERS_PER_CHUNK):
-        chunk = rows[start : start + _USERS_PER_CHUNK]
+    for start in range(0, len(rows), USERS_PER_CHUNK):
+        chunk = rows[start : start + USERS_PER_CHUNK]
         scores = snapshot.blend.batch_scores(of_users(evidence.by_kind, chunk))
         for position, user in enumerate(chunk.tolist()):
             allowed = available.copy()

@@ -52,6 +52,7 @@ def write_recommendations(
     k: int,
     users: Sequence[str] | None,
     progress: Callable[[str, int, int], None],
+    make: Callable[..., Iterator[UserList]] = recommend_all,
 ) -> BatchReport:
     """Write `user_id, item_id, rank, score`; the file appears whole or not at all.
 
@@ -64,6 +65,7 @@ def write_recommendations(
         k: items for each user.
         users: whose lists; those of everybody where None. One that the graph lacks has none.
         progress: told what is done.
+        make: makes the lists; takes what `recommend_all` takes.
 
     Raises:
         OSError: the file cannot be written.
@@ -73,7 +75,7 @@ def write_recommendations(
     wanted = graph.users if users is None else users
     user_ids = [user_id for user_id in wanted if user_id in graph.users]
     evidence = batch_evidence(graph, snapshot, events, newcomers=newcomers)
-    lists = recommend_all(snapshot, evidence, user_ids, k)
+    lists = make(snapshot, evidence, user_ids, k)
     write = _write_parquet if out.suffix == ".parquet" else _write_json_lines
     with whole_file(out) as part:
         count = write(part, _groups(lists, len(user_ids), snapshot, progress))
