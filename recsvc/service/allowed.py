@@ -155,6 +155,9 @@ class Allowed:
     async def _counted(self, scope: Scope, send: Send, most: int) -> tuple[Response | None, Send]:
         """What refuses a request that is one too many, and a way back that tells what is left."""
         limit, caller = RateLimitItemPerMinute(most), _counted_as(scope)
+        ends, _ = await self._limiter.get_window_stats(limit, caller)
+        if ends - time.time() > limit.get_expiry():  # the clock was set back
+            await self._limiter.clear(limit, caller)
         in_time = await self._limiter.hit(limit, caller)
         again, left = await self._limiter.get_window_stats(limit, caller)
         seconds = max(1, math.ceil(again - time.time()))

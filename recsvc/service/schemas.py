@@ -152,7 +152,7 @@ class RecommendationOptions(Document):
 
     k: Count = 10
     """How many items."""
-    category: list[Id] = []
+    category: Annotated[list[Id], Field(max_length=MAX_EVIDENCE), at_most(MAX_EVIDENCE)] = []
     """Only items in one of these categories."""
     exclude_seen: bool = True
     """Leave out items the user did something with already."""

@@ -1,6 +1,7 @@
 """Who may ask for what, over HTTP."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -329,6 +330,21 @@ async def test_each_key_has_a_rate_of_its_own(asking: Asking, file: KeyFile) -> 
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
         assert (await client.get(PATH, headers={"X-API-Key": other})).status_code == 200
         assert (await client.get("/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize("hours", [-24, -1, 24])
+async def test_a_clock_that_is_set_keeps_nobody_out_for_longer(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    real = time.time
+    async with asking(requests_per_minute=2) as client:
+        monkeypatch.setattr(time, "time", lambda: real() - 30)
+        assert [(await client.get(PATH)).status_code for _ in range(3)] == [200, 200, 429]
+        monkeypatch.setattr(time, "time", lambda: real() + hours * 3600)
+        statuses = [(await client.get(PATH)).status_code for _ in range(3)]
+        refused = await client.get(PATH)
+    assert statuses == [200, 200, 429]
+    assert int(refused.headers["Retry-After"]) <= 60
 
 
 async def test_without_keys_all_share_the_rate(asking: Asking) -> None:
