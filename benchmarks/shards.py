@@ -22,9 +22,9 @@ import numpy as np
 import scipy.sparse as sp
 import uvicorn
 from _environment import describe
-from scoring_size import COMMUNITIES, made_blend, made_evidence
 from threadpoolctl import threadpool_limits
 
+from benchmarks.scoring_size import COMMUNITIES, made_blend, made_evidence
 from loaders.types import IdMap
 from recsvc.answer import ExplainLevel
 from recsvc.blend.item_range import ItemRange

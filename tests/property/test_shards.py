@@ -151,7 +151,12 @@ def told(listing: Listing) -> list[object]:
     exact = listing.exact()
     removals = listing.removals(exact) if listing.query.explain == "full" else ()
     one = [0, 300, N_ITEMS - 1, *exact.items[:1].tolist()]
+    scored, some = listing.scored, np.arange(N_ITEMS) % 3 > 0
+    gone = [rows.take(np.arange(len(rows))[:1]) for _, _, rows in scored.spoken]
+    factors = np.array([0.7 * factor for _, factor, _ in scored.spoken])
     return [
+        [scored.ends(items).tolist() for items in (some, some & ~some)],
+        [scored.most_without(items, 0.3, factors, gone) for items in (some, some & ~some)],
         exact.items.tolist(), exact.scores.tolist(), removals,
         [(t.signal, t.values.tolist()) for t in exact.terms],
         [listing.place(row) for row in one],
@@ -178,8 +183,12 @@ def test_bounds_on_shards_find_the_best_in_the_same_order(
     blend, evidence = case.blend(), Evidence(case.nodes)
     allowed = np.random.default_rng(seed).random(N_ITEMS) < 0.9
     bounded = blend.with_bounds(1)
-    least = 1 if bounded.bounds is not None else 10**9
-    with mock.patch.object(item_range, "LEAST_BOUNDED", least):
+    numbers = sum(
+        signal.item_vectors.size
+        for signal, weight in zip(blend.signals, blend.weights, strict=True)
+        if signal.item_vectors is not None and weight > LEAST_WEIGHT
+    )
+    with mock.patch.object(item_range, "LEAST_BOUNDED", numbers):  # of all, not of one range
         sharded, _ = divided(blend, case.ranges)
     rows, scores = sharded.score(evidence).ranked(allowed, count)
     expected = bounded.score(evidence).ranked(allowed, count)
