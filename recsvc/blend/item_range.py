@@ -5,6 +5,7 @@ question: for vectors a profile, for kernel rows the few items that they reach.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from recsvc.signals.base import Entries, Signal
 from recsvc.signals.rows import RowSignal
 
 _NO_IDS = IdMap([])
+_MOST_USERS = 4
+"""Users whose scores are kept: a list with counterfactuals asks for many passes over them."""
 
 
 def signal_part(
@@ -75,6 +78,7 @@ class ItemRange:
         self.begin, self.end = begin, begin + len(prior)
         self._prior = prior
         self._signals = {signal.name: signal for signal, _ in signals}
+        self._user = lru_cache(_MOST_USERS)(self._made_user)
         vectors = [
             signal.item_vectors
             for signal, weight in signals
@@ -108,7 +112,7 @@ class ItemRange:
             ValueError: it cannot be asked like that.
         """
         try:
-            return self._operations[operation](self._user(question), question)
+            return self._operations[operation](self._user(_Asker(question)), question)
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(
                 f"{operation!r} cannot be asked like that ({type(error).__name__}: {error}): the "
@@ -125,7 +129,8 @@ class ItemRange:
             "most_without": self._most_without,
         }
 
-    def _user(self, question: Message) -> ScoredUser:
+    def _made_user(self, asker: "_Asker") -> ScoredUser:
+        question = asker.question
         factors = question.arrays["factors"].tolist()
         spoken = tuple(
             (signal, factor, rows)
@@ -194,3 +199,21 @@ class ItemRange:
             rows.made[signal] = rows.made[other]
             pieces.append((signal, rows))
         return pieces
+
+
+class _Asker:
+    """Who asks a question, alike where the evidence comes to the same."""
+
+    def __init__(self, question: Message) -> None:
+        self.question = question
+        names = question.facts["signals"]
+        own = [f"{each}{n}" for n in range(len(names)) for each in ("profile", "items", "sums")]
+        arrays = question.arrays
+        told = [(name, arrays[name].tobytes()) for name in ["factors", *own] if name in arrays]
+        self._told = (tuple(names), tuple(told))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asker) and self._told == other._told
+
+    def __hash__(self) -> int:
+        return hash(self._told)

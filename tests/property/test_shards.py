@@ -238,6 +238,18 @@ def test_a_shard_that_is_away_is_asked_once_for_a_list_and_again_for_the_next() 
     assert shards[1].operations
 
 
+def test_a_shard_makes_the_scores_of_a_user_once() -> None:
+    case = planted("full")
+    sharded, shards = divided(case.blend(), case.ranges)
+    scored, every = sharded.score(Evidence(case.nodes)), np.ones(N_ITEMS, bool)
+    scored.ranked(every, 5)
+    scored.ends(every)
+    sharded.score(Evidence(case.nodes)).ends(every)
+    sharded.score(Evidence(case.nodes[:2])).ends(every)  # somebody else
+    kept = shards[1].items._user.cache_info()
+    assert (kept.hits, kept.misses) == (2, 2)
+
+
 def test_a_list_without_any_shard_is_empty() -> None:
     case = replace(planted("full"), shown=True)
     sharded, shards = divided(case.blend(), case.ranges)
