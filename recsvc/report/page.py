@@ -1,6 +1,7 @@
 """A report as one HTML file that asks nothing of any other host."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import jinja2
@@ -9,10 +10,12 @@ from markupsafe import Markup
 from loaders.files import write_bytes
 from recsvc.report import Report
 from recsvc.report._drawing import draw
-from recsvc.report._parts import Cell, Plot, Section
+from recsvc.report._parts import Cell, Plot, Section, Table
 from recsvc.report.sections import sections
 
 _TEMPLATE = "page.html.j2"
+_MOST_DECIMALS = 5
+"""Of numbers whose points stand below each other."""
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -42,8 +45,8 @@ def page_text(title: str, parts: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["shown"] = _shown
-    return environment.get_template(_TEMPLATE).render(title=title, sections=parts, svg=_svg)
+    template = environment.get_template(_TEMPLATE)
+    return template.render(title=title, sections=parts, svg=_svg, shown=_shown)
 
 
 def _svg(plot: Plot, identifier: str) -> Markup:
@@ -51,7 +54,29 @@ def _svg(plot: Plot, identifier: str) -> Markup:
     return Markup(draw(plot, identifier))
 
 
-def _shown(cell: Cell) -> str:
+def _shown(table: Table) -> list[list[str]]:
+    """The cells as text, those of a column with as many decimals as one of them needs."""
+    columns = [_in_line([row[n] for row in table.rows]) for n in range(len(table.columns))]
+    return [[column[n] for column in columns] for n in range(len(table.rows))]
+
+
+def _in_line(cells: Sequence[Cell]) -> list[str]:
+    texts = [_text(cell) for cell in cells]
+    small = [isinstance(cell, float) and abs(cell) < 1_000.0 for cell in cells]
+    places = [
+        len(f"{Decimal(text):f}".partition(".")[2])
+        for text, of in zip(texts, small, strict=True)
+        if of
+    ]
+    if not places or max(places) > _MOST_DECIMALS:
+        return texts
+    return [
+        f"{cell:.{max(places)}f}" if of else text
+        for cell, text, of in zip(cells, texts, small, strict=True)
+    ]
+
+
+def _text(cell: Cell) -> str:
     if cell is None:
         return "\N{EN DASH}"
     if isinstance(cell, float) and abs(cell) < 1_000.0:

@@ -30,8 +30,8 @@ from recsvc.report._figures import (
     Times,
     Values,
 )
-from recsvc.report._parts import Bars
-from recsvc.report.page import write_page
+from recsvc.report._parts import Bars, Cell, Section, Table
+from recsvc.report.page import page_text, write_page
 from recsvc.report.sections import sections
 
 HOSTILE = [
@@ -265,3 +265,17 @@ def test_months_are_named_as_far_as_they_fit(months: int) -> None:
     shown = [text for _, text in plot.ticks]
     assert shown == [period.name for period in periods][:: -(-months // 7)]
     assert 2 <= len(shown) <= 7  # seven letters each, where some seventy fit
+
+
+def test_points_of_the_numbers_of_a_column_stand_below_each_other() -> None:
+    rows: list[tuple[Cell, ...]] = [
+        ("walk3", 0.164, 1_234.0, 0.5, 1e-7, 3),
+        ("svd", -0.02, 0.25, None, 12.5, 40),
+    ]
+    table = Table("Figures", ("model", "a", "b", "c", "d", "e"), rows)
+    page = page_text("Page", [Section("One", (), (table,), ())])
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", page.partition("<tbody>")[2])
+    assert cells == [
+        "walk3", "0.164", "1,234", "0.5", "1e-07", "3",
+        "svd", "-0.020", "0.25", "\N{EN DASH}", "12.5", "40",
+    ]  # fmt: skip
