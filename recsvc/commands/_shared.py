@@ -72,6 +72,17 @@ def short_name(name: str) -> str:
     return name
 
 
+def new_name(name: str) -> str:
+    """The same of one that is to be stored.
+
+    Raises:
+        typer.BadParameter: it is of blanks only, or `short_name` refuses it.
+    """
+    if not name.strip():
+        raise typer.BadParameter(f"expected a name that is not of blanks only, got {name!r}")
+    return short_name(name)
+
+
 def end_as_by_ctrl_c() -> None:
     """Have SIGTERM and SIGHUP end a command as Ctrl-C does: what it was to put right, it does.
 

@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from recsvc.commands import console
-from recsvc.commands._shared import AsJson, SeenRevision, print_document, short_name
+from recsvc.commands._shared import AsJson, SeenRevision, new_name, print_document
 from recsvc.commands.connecting import with_engine
 from recsvc.errors import SettingsError
 from recsvc.experiments.document import Experiment
@@ -24,7 +24,7 @@ from recsvc.recommend.experiments import (
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import load_settings
 
-_NewName = Annotated[str, typer.Argument(callback=short_name)]
+_NewName = Annotated[str, typer.Argument(callback=new_name)]
 _LEAST_WEIGHT = 0.8
 
 

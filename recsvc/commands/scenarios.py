@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from recsvc.answer import as_document
 from recsvc.commands import console
-from recsvc.commands._shared import AsJson, SeenRevision, short_name
+from recsvc.commands._shared import AsJson, SeenRevision, new_name, short_name
 from recsvc.commands.connecting import with_engine
 from recsvc.errors import SettingsError
 from recsvc.recommend.engine import Engine
@@ -61,7 +61,7 @@ def put(
     file: _File, name: _Name = None, revision: SeenRevision = None, as_json: AsJson = False
 ) -> None:
     """Store a scenario as its next revision."""
-    scenario, name = _read(file), short_name(name or file.stem)
+    scenario, name = _read(file), new_name(name or file.stem)
     made = with_engine(
         load_settings(), lambda engine: engine.scenarios.put(name, scenario, revision)
     )

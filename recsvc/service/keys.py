@@ -69,6 +69,13 @@ class ApiKey(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
 
 
+def _no_name(name: str) -> ApiKeyError:
+    return ApiKeyError(
+        f"{name!r} cannot be the name of a key: expected up to 100 letters, digits, spaces and "
+        ". @ _ -, and not spaces only"
+    )
+
+
 def _each_once(keys: list[ApiKey]) -> list[ApiKey]:
     for values in ([each.name for each in keys], [each.sha256 for each in keys]):
         if len(set(values)) < len(values):
@@ -124,10 +131,9 @@ class KeyFile:
         try:
             key = ApiKey(name=name, scope=scope, created_at=created_at, sha256=_sha256(secret))
         except ValidationError:
-            raise ApiKeyError(
-                f"{name!r} cannot be the name of a key: expected up to 100 letters, digits, "
-                "spaces and . @ _ -"
-            ) from None
+            raise _no_name(name) from None
+        if not name.strip():
+            raise _no_name(name)
         with self._changed() as keys:
             if any(each.name == name for each in keys):
                 raise ApiKeyError(f"there is a key {name!r} already: revoke it, or name another")

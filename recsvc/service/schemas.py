@@ -78,10 +78,9 @@ def names_one(value: str) -> str:
     return value
 
 
-NAMES_ONE: Final[dict[str, JsonValue]] = {
-    "not": {"enum": [*NO_IDS]},
-    "pattern": r"[^\s\u001c-\u001f\u0085]",
-}
+NOT_BLANK: Final = r"[^\s\u001c-\u001f\u0085]"
+"""What is not of blanks only, as a pattern of JSON Schema."""
+NAMES_ONE: Final[dict[str, JsonValue]] = {"not": {"enum": [*NO_IDS]}, "pattern": NOT_BLANK}
 """What `names_one` asks, in JSON Schema: no such word, and not blank."""
 NewId = Annotated[Id, AfterValidator(names_one), Field(json_schema_extra=NAMES_ONE)]
 """An id that a node may be made with."""
@@ -120,6 +119,17 @@ SeenNumber = Annotated[int, Field(ge=0, le=2**31), BeforeValidator(whole)]
 
 ScenarioName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DOCUMENT_NAME)]
 """The name of a scenario: short, since each `recommendation_id` has it."""
+
+
+def not_blank(name: str) -> str:
+    """The name that a document is to be stored under.
+
+    Raises:
+        PydanticCustomError: it is of blanks only, which nobody sees.
+    """
+    if not name.strip():
+        raise PydanticCustomError("blank", "expected a name that is not of blanks only")
+    return name
 
 
 class Document(BaseModel):

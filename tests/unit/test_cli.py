@@ -67,6 +67,20 @@ def test_a_file_of_another_form_is_refused_before_any_work(command: list[str], s
     assert says in re.sub(r"[\s│]+", " ", result.stderr)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["scenarios", "put", "made.json", "--name", " "], ["experiments", "put", " \t", "made.json"]],
+)
+def test_a_name_of_blanks_is_refused_before_any_work(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 2
+    assert "blanks only" in re.sub(r"[\s│]+", " ", result.stderr)
+
+
 WAITING = """
 import signal, sys, time
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup

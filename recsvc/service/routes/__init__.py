@@ -21,7 +21,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recsvc.recommend.engine import Engine
 from recsvc.service.observability import Metrics
 from recsvc.service.problems import problem
-from recsvc.service.schemas import NAMES_ONE, IdText, SeenNumber, names_one
+from recsvc.service.schemas import (
+    NAMES_ONE,
+    NOT_BLANK,
+    IdText,
+    ScenarioName,
+    SeenNumber,
+    names_one,
+    not_blank,
+)
 
 _T = TypeVar("_T")
 _NOT_UTF8: Final = "expected percent-encoded UTF-8"
@@ -106,7 +114,17 @@ NewNodeId = Annotated[
     Path(alias="id", description=_DESCRIPTION, json_schema_extra=NAMES_ONE),
 ]
 """The same of a node that may be made."""
-
+DocumentName = Annotated[
+    ScenarioName, BeforeValidator(decoded), Path(alias="name", description=_DESCRIPTION)
+]
+"""The name of a scenario or an experiment: short, since each `recommendation_id` has it."""
+NewDocumentName = Annotated[
+    ScenarioName,
+    BeforeValidator(decoded),
+    AfterValidator(not_blank),
+    Path(alias="name", description=_DESCRIPTION, json_schema_extra={"pattern": NOT_BLANK}),
+]
+"""The same of one that may be made."""
 
 SeenRevision = Annotated[
     SeenNumber | None,

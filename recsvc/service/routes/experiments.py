@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from recsvc.recommend.experiments import listed, results_document, told
@@ -16,17 +15,15 @@ from recsvc.service.experiment_schemas import (
     StoredExperimentDocument,
 )
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, SeenRevision, decoded, json_response
-from recsvc.service.schemas import ScenarioName
+from recsvc.service.routes import (
+    DocumentName,
+    EngineDep,
+    NewDocumentName,
+    SeenRevision,
+    json_response,
+)
 
 router = APIRouter(tags=["experiments"])
-
-ExperimentName = Annotated[
-    ScenarioName,
-    BeforeValidator(decoded),
-    Path(alias="name", description="Any characters, percent-encoded."),
-]
-"""The name of an experiment: short, since each `recommendation_id` has it."""
 
 
 @router.get("/v1/experiments", response_model=ExperimentsDocument, responses=described(503))
@@ -42,7 +39,7 @@ async def list_experiments(engine: EngineDep) -> Response:
     responses=described(404, 409, 413, 422, 503),
 )
 async def put_experiment(
-    name: ExperimentName, body: ExperimentIn, engine: EngineDep, revision: SeenRevision = None
+    name: NewDocumentName, body: ExperimentIn, engine: EngineDep, revision: SeenRevision = None
 ) -> Response:
     """Have an experiment run from now on. Of one that is there, the results begin anew."""
     return json_response(told(await engine.experiments.put(name, body.experiment(), revision)))
@@ -53,13 +50,13 @@ async def put_experiment(
     response_model=StoredExperimentDocument,
     responses=described(404, 409, 422, 503),
 )
-async def get_experiment(name: ExperimentName, engine: EngineDep) -> Response:
+async def get_experiment(name: DocumentName, engine: EngineDep) -> Response:
     """An experiment, and whether it runs."""
     return json_response(told(await engine.experiments.find(name)))
 
 
 @router.delete("/v1/experiments/{name}", status_code=204, responses=described(404, 422, 503))
-async def delete_experiment(name: ExperimentName, engine: EngineDep) -> Response:
+async def delete_experiment(name: DocumentName, engine: EngineDep) -> Response:
     """Delete an experiment. The outcomes of its answers stay."""
     await engine.experiments.delete(name)
     return Response(status_code=204)
@@ -71,7 +68,7 @@ async def delete_experiment(name: ExperimentName, engine: EngineDep) -> Response
     responses=described(404, 409, 413, 422, 503),
 )
 async def stop_experiment(
-    name: ExperimentName, engine: EngineDep, body: StopIn | None = None
+    name: DocumentName, engine: EngineDep, body: StopIn | None = None
 ) -> Response:
     """Stop an experiment; everybody gets the promoted variant from then on, where one is named."""
     ending = body or StopIn()
@@ -84,7 +81,7 @@ async def stop_experiment(
     responses=described(404, 409, 422, 503),
 )
 async def get_results(
-    name: ExperimentName, options: Annotated[ResultsOptions, Query()], engine: EngineDep
+    name: DocumentName, options: Annotated[ResultsOptions, Query()], engine: EngineDep
 ) -> Response:
     """How often an item that was shown was acted on, by variant."""
     answer = await engine.experiments.results(name, options.kind, options.segment)

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from recsvc.answer import as_document
@@ -11,7 +10,13 @@ from recsvc.recommend.engine import Engine
 from recsvc.recommend.scenario_trial import try_scenario
 from recsvc.scenarios.stored import CurrentScenario
 from recsvc.service.problems import described
-from recsvc.service.routes import EngineDep, SeenRevision, decoded, json_response
+from recsvc.service.routes import (
+    DocumentName,
+    EngineDep,
+    NewDocumentName,
+    SeenRevision,
+    json_response,
+)
 from recsvc.service.scenario_schemas import (
     ScenarioDocument,
     ScenariosDocument,
@@ -20,18 +25,11 @@ from recsvc.service.scenario_schemas import (
 )
 from recsvc.service.schemas import (
     ScenarioIn,
-    ScenarioName,
     TryRequest,
     VersionNumber,
 )
 
 router = APIRouter(tags=["scenarios"])
-
-_Name = Annotated[
-    ScenarioName,
-    BeforeValidator(decoded),
-    Path(alias="name", description="Any characters, percent-encoded."),
-]
 
 
 @router.get("/v1/scenarios", response_model=ScenariosDocument, responses=described(503))
@@ -46,7 +44,7 @@ async def list_scenarios(engine: EngineDep) -> Response:
     "/v1/scenarios/{name}", response_model=ScenarioDocument, responses=described(404, 422, 503)
 )
 async def get_scenario(
-    name: _Name, engine: EngineDep, revision: Annotated[VersionNumber | None, Query()] = None
+    name: DocumentName, engine: EngineDep, revision: Annotated[VersionNumber | None, Query()] = None
 ) -> Response:
     """A scenario, in its newest revision or an earlier one."""
     return json_response(await scenario_document(engine, name, revision))
@@ -58,7 +56,7 @@ async def get_scenario(
     responses=described(409, 413, 422, 503),
 )
 async def put_scenario(
-    name: _Name, body: ScenarioIn, engine: EngineDep, revision: SeenRevision = None
+    name: NewDocumentName, body: ScenarioIn, engine: EngineDep, revision: SeenRevision = None
 ) -> Response:
     """Store a scenario as its next revision; the last 20 are kept."""
     made = await engine.scenarios.put(name, body, revision)
@@ -71,7 +69,7 @@ async def put_scenario(
     responses=described(404, 409, 422, 503),
 )
 async def roll_back_scenario(
-    name: _Name, engine: EngineDep, revision: Annotated[VersionNumber | None, Query()] = None
+    name: DocumentName, engine: EngineDep, revision: Annotated[VersionNumber | None, Query()] = None
 ) -> Response:
     """Store an earlier revision, or the one before, as the next one."""
     made = await engine.scenarios.roll_back(name, revision)
@@ -79,7 +77,7 @@ async def roll_back_scenario(
 
 
 @router.delete("/v1/scenarios/{name}", status_code=204, responses=described(404, 409, 422, 503))
-async def delete_scenario(name: _Name, engine: EngineDep) -> Response:
+async def delete_scenario(name: DocumentName, engine: EngineDep) -> Response:
     """Delete a scenario with all its revisions."""
     await engine.scenarios.delete(name)
     return Response(status_code=204)
@@ -90,7 +88,7 @@ async def delete_scenario(name: _Name, engine: EngineDep) -> Response:
     response_model=TriedDocument,
     responses=described(404, 413, 422, 503),
 )
-async def try_scenario_on(name: _Name, body: TryRequest, engine: EngineDep) -> Response:
+async def try_scenario_on(name: DocumentName, body: TryRequest, engine: EngineDep) -> Response:
     """What a scenario would change for a user; nothing is stored."""
     before, after, moves = await try_scenario(engine, name, body.scenario, body.user_id)
     return json_response(

@@ -50,6 +50,21 @@ def test_a_stored_document_that_cannot_be_read_breaks_no_answer(
     service.client.delete("/v1/scenarios/edited")
 
 
+def test_what_is_stored_under_blanks_is_read_and_deleted(
+    service: Service, served: Served, shop: Shop
+) -> None:
+    for k in (4, 3):
+        put(service, "unnamed", {"k": k})
+    run(served, "MATCH (s:Scenario {name: 'unnamed'}) SET s.name = ' '")
+    client = service.client
+    assert client.put("/v1/scenarios/%20", json={"k": 2}).status_code == 422
+    assert " " in [each["name"] for each in client.get("/v1/scenarios").json()["scenarios"]]
+    assert len(listed(service, scenario=" ")["items"]) == 3
+    assert client.post("/v1/scenarios/%20/rollback").json()["revision"] == 3
+    assert len(listed(service, scenario=" ")["items"]) == 4
+    assert client.delete("/v1/scenarios/%20").status_code == 204
+
+
 def test_a_huge_document_breaks_no_answer(service: Service, served: Served, shop: Shop) -> None:
     put(service, "huge", {"k": 2})
     run(

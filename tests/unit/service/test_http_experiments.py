@@ -84,3 +84,20 @@ async def test_what_cannot_be_run_is_refused_with_its_place(
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"][0]["location"] == where
     assert fake.calls == []
+
+
+@pytest.mark.parametrize("name", ["%20", "%20%09", "%C2%85", "%E2%80%83"])
+@pytest.mark.parametrize(
+    ("place", "body"), [("/v1/experiments", BODY), ("/v1/scenarios", {"k": 3})]
+)
+async def test_nothing_is_stored_under_a_name_of_blanks(
+    client: httpx.AsyncClient, fake: FakeEngine, place: str, body: dict[str, Any], name: str
+) -> None:
+    refused = await client.put(f"{place}/{name}", json=body)
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert error["location"] == ["path", "name"]
+    assert "blanks only" in error["detail"]
+    assert fake.calls == []
+    assert (await client.get(f"{place}/{name}")).status_code == 200
+    assert (await client.delete(f"{place}/{name}")).status_code == 204

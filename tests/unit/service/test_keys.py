@@ -54,7 +54,7 @@ def test_a_first_key_that_cannot_be_written_closes_nothing(file: KeyFile) -> Non
     assert not KeyRing(file).needed
 
 
-@pytest.mark.parametrize("name", ["", "a" * 101, "a/b", "a\nb", "a\x1b[31m"])
+@pytest.mark.parametrize("name", ["", " ", "a" * 101, "a/b", "a\nb", "a\x1b[31m"])
 def test_names_that_cannot_be(file: KeyFile, name: str) -> None:
     with pytest.raises(ApiKeyError, match="cannot be the name"):
         file.create(name, Scope.READ)
