@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _USERS_AT_ONCE = 8
 _USERS_IN_TIME = 4
-"""Few, since those that the end of the time meets are left out."""
+"""Few, since those that the end of the time meets are left out; and of some with very much evidence
+the first group is one user, so that there is a list at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,9 @@ async def answer_some(
 ) -> list[_T]:
     """What is kept of the answers to some users, in their order, as many as there is time for.
 
-    They are asked in groups of four; the group that the end of the time meets is left out. So is
-    who was answered without their evidence, which could not be read in time: that is the list of
-    somebody else.
+    They are asked in groups of one, two and then four; the group that the end of the time meets is
+    left out. So is who was answered without their evidence, which could not be read in time: that
+    is the list of somebody else.
 
     Args:
         engine: makes answers.
@@ -144,19 +145,19 @@ async def answer_some(
     def keep(answer: Answer) -> list[_T]:
         return [] if "evidence" in answer.degraded else [take(answer)]
 
-    starts = range(0, len(user_ids), _USERS_IN_TIME)
-    groups = deque(user_ids[start : start + _USERS_IN_TIME] for start in starts)
+    left, size, most = deque(user_ids), 1, _USERS_IN_TIME
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while groups:
-                group = groups.popleft()
+            while left:
+                group = [left.popleft() for _ in range(min(size, len(left)))]
                 try:
                     kept, _ = await engine.recommend_many(group, query, keep)
                 except TooMuchError:  # one alone never is
-                    middle = (len(group) + 1) // 2
-                    groups.extendleft((group[middle:], group[:middle]))
+                    left.extendleft(reversed(group))
+                    size = most = size // 2
                 else:
                     taken += [each for one in kept for each in one]
+                    size = min(2 * size, most)
     return taken
 
 

@@ -42,7 +42,7 @@ class Asked:
 
     async def likely_users(self, _item_id: str, other_ids: list[str], _limit: int) -> list[str]:
         assert other_ids == ["j"]
-        return ["40", "1", "7", "9"]
+        return ["40", "1", "7", "9", "3", "5", "6", "8"]
 
     async def recommend_many(
         self, users: list[str], query: RecommendationQuery, take: Callable[[Answer], Any]
@@ -66,13 +66,14 @@ async def test_all_are_asked_in_parts_where_they_take_too_long_together() -> Non
     asked = Asked()
     told = await found(asked)
     assert (told.lists, told.holding, told.outcomes) == (2, 1, {"click": 3})
-    assert [(user, item.rank) for user, item in told.users] == [
-        ("1", 1), ("2", 2), ("7", 7), ("9", 9), ("40", 40),
-    ]  # fmt: skip
-    likely = ["40", "1", "7", "9"]
+    best = ["1", "2", "3", "5", "6", "7", "8", "9", "40"]
+    assert [(user, item.rank) for user, item in told.users] == [(user, int(user)) for user in best]
     assert asked.calls == [
-        (["2", "30"], 10), (likely, 100), (likely[:2], 100), (likely[2:], 100),
-        (["1", "2", "7", "9"], 40), (["1", "2"], 40), (["7", "9"], 40), (["40"], 40),
+        (["2"], 10), (["30"], 10),
+        (["40"], 100), (["1", "7"], 100), (["9", "3", "5", "6"], 100), (["9", "3"], 100),
+        (["5", "6"], 100), (["8"], 100),
+        (best[:1], 40), (best[1:3], 40), (best[3:7], 40), (best[3:5], 40), (best[5:7], 40),
+        (best[7:], 40),
     ]  # fmt: skip
 
 
@@ -101,5 +102,25 @@ async def test_who_would_take_too_long_and_who_is_not_known_are_not_counted(
 ) -> None:
     jump_ahead(monkeypatch)
     told = await found(Slow())
-    assert (told.lists, told.holding) == (7, 7)
+    assert (told.lists, told.holding) == (6, 6)
     assert [user for user, _ in told.users] == ["1", "2", "4", "5", "6", "7", "8", "9", "40"]
+
+
+class OneAtATime(Asked):
+    """Two users together take as long as anybody waits."""
+
+    async def recommend_many(
+        self, users: list[str], query: RecommendationQuery, take: Callable[[Answer], Any]
+    ) -> tuple[list[Any], list[str]]:
+        if len(users) > 1:
+            await asyncio.Event().wait()
+        return await super().recommend_many(users, query, take)
+
+    async def sample_users(self, count: int) -> list[str]:
+        return [str(number) for number in range(1, count)]
+
+
+async def test_where_two_take_too_long_there_is_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    jump_ahead(monkeypatch)
+    told = await found(OneAtATime())
+    assert (told.lists, [user for user, _ in told.users]) == (1, ["1", "40"])
