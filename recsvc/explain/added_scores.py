@@ -10,8 +10,8 @@ no pass over all items:
     ‖X'_s‖² = ‖X_s‖² + 2w Σ_a <K_s(a, ·), X_s> + w² Σ_{a,b} <K_s(a, ·), K_s(b, ·)>
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -21,7 +21,7 @@ from recsvc.blend.blend import Blend
 from recsvc.blend.ranking import best_items
 from recsvc.blend.reliance import effective_count
 from recsvc.evidence import Evidence, EvidenceRows
-from recsvc.signals.base import Signal
+from recsvc.signals.base import Alone, Signal
 
 LARGEST_SET = 5
 """Most items that are added."""
@@ -42,6 +42,7 @@ class _Told:
         raw: X_s of the item and its rivals.
         values: X_s of every item.
         whole: ‖X_s‖².
+        alone: what items add by themselves; None where they add nothing.
     """
 
     signal: Signal
@@ -49,6 +50,7 @@ class _Told:
     raw: Float64[NDArray[np.float64], " rivals"]
     values: Float64[NDArray[np.float64], " items"]
     whole: float
+    alone: Callable[[Int64[NDArray[np.int64], " n"], int], Alone] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,11 +61,37 @@ class _Added:
         terms: x_a of the item and its rivals.
         towards: <x_a, X_s>.
         square: ‖x_a‖².
+        products: <x_a, x_b>, where they are added together.
     """
 
     terms: Float64[NDArray[np.float64], "n rivals"]
     towards: Float64[NDArray[np.float64], " n"]
     square: Float64[NDArray[np.float64], " n"]
+    products: Float64[NDArray[np.float64], "n n"] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AddedItems:
+    """Some items that may be added, and what they add.
+
+    Attributes:
+        rows: of the items.
+        by_signal: what they add to each signal, as far as the item and its first rivals go.
+        rival: which of these rivals each of them is, counted from 0; -1 where it is none.
+        count: how many these rivals are.
+    """
+
+    rows: Int64[NDArray[np.int64], " n"]
+    by_signal: tuple[_Added, ...]
+    rival: Int64[NDArray[np.int64], " n"]
+    count: int
+
+    def against(self, count: int) -> "AddedItems":
+        """The same as far as so many rivals go."""
+        fewer = tuple(replace(own, terms=own.terms[:, : count + 1]) for own in self.by_signal)
+        return AddedItems(
+            self.rows, fewer, np.where(self.rival < count, self.rival, -1), min(count, self.count)
+        )
 
 
 class AddedScores:
@@ -111,14 +139,16 @@ class AddedScores:
             if weight
         ]  # fmt: skip
         self._told = [told for told in self._told if told.whole or told.signal.kind == "item"]
+        self._rival = np.full(len(blend.prior), -1)
+        self._rival[self.items[1:]] = np.arange(len(self.items) - 1)
 
     def place(self, added: tuple[int, ...]) -> int:
         """The rank of the item among all that are allowed, with some items added."""
-        sets = np.array([added])
+        items = self.added(np.array(added), together=True)
         scores = self._alike[len(added)].copy()
-        for told in self._told:
-            scale = _scale(told, len(added), self._square(told, sets))[0]
-            pieces = _pieces(told.signal, sets[0], self._weight)
+        for told, own in zip(self._told, items.by_signal, strict=True):
+            scale = _scale(told, len(added), _square(told, own, np.arange(len(added))[None]))[0]
+            pieces = _pieces(told.signal, items.rows, self._weight)
             scores += scale * told.values
             if pieces is not None:
                 scores += scale * told.signal.raw_scores(pieces)
@@ -126,95 +156,120 @@ class AddedScores:
         before = scores > scores[item]
         before[:item] |= scores[:item] == scores[item]
         before &= self._allowed
-        before[list(added)] = False
+        before[items.rows] = False
         return int(before.sum()) + 1
 
-    def of_singles(
-        self, rows: Int64[NDArray[np.int64], " n"]
-    ) -> Float64[NDArray[np.float64], "n rivals"]:
+    def added(
+        self,
+        rows: Int64[NDArray[np.int64], " n"],
+        *,
+        rivals: int | None = None,
+        together: bool = False,
+    ) -> AddedItems:
+        """What some items add.
+
+        Args:
+            rows: of the items.
+            rivals: how many rivals matter, the best; all where None.
+            together: whether sets of them are asked about, see `of_sets`.
+        """
+        count = len(self.items) - 1 if rivals is None else min(rivals, len(self.items) - 1)
+        by_signal = tuple(self._added(told, rows, count, together) for told in self._told)
+        rival = self._rival[rows]
+        return AddedItems(rows, by_signal, np.where(rival < count, rival, -1), count)
+
+    def of_singles(self, items: AddedItems) -> Float64[NDArray[np.float64], "n rivals"]:
         """The scores with each of some items added."""
-        scores = np.tile(self._alike[1, self.items], (len(rows), 1))
-        for told in self._told:
-            added = self._added(told, rows)
-            square = told.whole + 2.0 * added.towards + added.square
-            scores += _scale(told, 1, square)[:, None] * (told.raw + added.terms)
+        compared = slice(items.count + 1)
+        scores = np.tile(self._alike[1, self.items[compared]], (len(items.rows), 1))
+        for told, own in zip(self._told, items.by_signal, strict=True):
+            square = told.whole + 2.0 * own.towards + own.square
+            scores += _scale(told, 1, square)[:, None] * (told.raw[compared] + own.terms)
         return scores
 
     def of_sets(
-        self, sets: Int64[NDArray[np.int64], "sets size"]
+        self, items: AddedItems, sets: Int64[NDArray[np.int64], "sets size"]
     ) -> Float64[NDArray[np.float64], "sets rivals"]:
-        """The scores with each of some sets of items added."""
-        members, places = np.unique(sets, return_inverse=True)
-        places = places.reshape(sets.shape)
-        scores = np.tile(self._alike[sets.shape[1], self.items], (len(sets), 1))
-        for told in self._told:
-            terms = self._added(told, members).terms[places].sum(axis=1)
-            scale = _scale(told, sets.shape[1], self._square(told, sets))
-            scores += scale[:, None] * (told.raw + terms)
+        """The scores with each of some sets added.
+
+        Args:
+            items: made to be added together.
+            sets: which of them, by their place among `items`.
+        """
+        compared = slice(items.count + 1)
+        scores = np.tile(self._alike[sets.shape[1], self.items[compared]], (len(sets), 1))
+        for told, own in zip(self._told, items.by_signal, strict=True):
+            raw = np.tile(told.raw[compared], (len(sets), 1))
+            for column in sets.T:
+                raw += own.terms[column]
+            raw *= _scale(told, sets.shape[1], _square(told, own, sets))[:, None]
+            scores += raw
         return scores
 
-    def largest(self, rows: Int64[NDArray[np.int64], " n"]) -> "Partner":
+    def largest(self, items: AddedItems) -> "Partner":
         """What one of some items can do at most beside another one."""
         gains, lengths, turns = [], [], []
-        for told in self._told:
-            added = self._added(told, rows)
-            ahead = added.terms[:, :1] - added.terms[:, 1:]
+        for own in items.by_signal:
+            ahead = own.terms[:, :1] - own.terms[:, 1:]
             gains.append(ahead.max(axis=0))
-            lengths.append(np.sqrt(added.square.max(initial=0.0)))
-            turns.append(added.towards.min(initial=0.0))
+            lengths.append(np.sqrt(own.square.max(initial=0.0)))
+            turns.append(own.towards.min(initial=0.0))
         return Partner(tuple(gains), tuple(lengths), tuple(turns))
 
     def may_pair(
-        self, rows: Int64[NDArray[np.int64], " n"], partner: "Partner"
+        self, items: AddedItems, partner: "Partner"
     ) -> Float64[NDArray[np.float64], "n rivals-1"]:
-        """By how much the item is ahead of each rival at most with one of `rows` and another one.
+        """By how much the item is ahead of each rival at most with one of `items` and another one.
 
         n_s with both lies between what the lengths allow (triangle inequality), and is at most what
         it is where the other one turns away most.
         """
-        alike = self._alike[2, self.items]
-        ahead = np.tile(alike[0] - alike[1:], (len(rows), 1))
-        for told, gain, length, turn in zip(
-            self._told, partner.gains, partner.lengths, partner.turns, strict=True
+        compared = slice(items.count + 1)
+        alike = self._alike[2, self.items[compared]]
+        ahead = np.tile(alike[0] - alike[1:], (len(items.rows), 1))
+        for told, added, gain, length, turn in zip(
+            self._told, items.by_signal, partner.gains, partner.lengths, partner.turns, strict=True
         ):
-            added = self._added(told, rows)
             alone = np.maximum(told.whole + 2.0 * added.towards + added.square, 0.0)
             least = np.maximum(np.sqrt(alone) - length, 0.0) ** 2
             away = alone + 2.0 * (turn - np.sqrt(added.square) * length)
             least = np.maximum(least, away)
             most = (np.sqrt(alone) + length) ** 2
             low, high = _scale(told, 2, most), _scale(told, 2, least, none=np.inf)
-            own = told.raw + added.terms
+            own = told.raw[compared] + added.terms
             own = own[:, :1] - own[:, 1:] + gain
             with np.errstate(invalid="ignore"):
                 bound = own * np.where(own > 0.0, high[:, None], low[:, None])
             ahead += np.where(own == 0.0, 0.0, bound)
         return ahead
 
-    def _added(self, told: _Told, rows: Int64[NDArray[np.int64], " n"]) -> _Added:
-        pieces = _pieces(told.signal, rows, self._weight)
-        if pieces is None:
-            none = np.zeros(len(rows))
-            return _Added(np.zeros((len(rows), len(self.items))), none, none)
+    def _added(
+        self, told: _Told, rows: Int64[NDArray[np.int64], " n"], rivals: int, together: bool
+    ) -> _Added:
+        none, weight = np.zeros(len(rows)), self._weight
+        products = np.zeros((len(rows), len(rows))) if together else None
+        if told.alone is None:
+            return _Added(np.zeros((len(rows), rivals + 1)), none, none, products)
+        alone = told.alone(rows, rivals + 1)
+        if together and len(rows):
+            pieces = _pieces(told.signal, rows, weight)
+            products = None if pieces is None else told.signal.inner_products(pieces)
         return _Added(
-            told.signal.terms(pieces, self.items),
-            told.signal.towards(pieces, told.values),
-            told.signal.moments(pieces).square,
+            weight * alone.terms, weight * alone.towards, weight**2 * alone.square, products
         )
 
-    def _square(
-        self, told: _Told, sets: Int64[NDArray[np.int64], "sets size"]
-    ) -> Float64[NDArray[np.float64], " sets"]:
-        """‖X_s‖² with each set added."""
-        members, places = np.unique(sets, return_inverse=True)
-        places = places.reshape(sets.shape)
-        pieces = _pieces(told.signal, members, self._weight)
-        if pieces is None:
-            return np.full(len(sets), told.whole)
-        towards = told.signal.towards(pieces, told.values)[places].sum(axis=1)
-        gram = told.signal.inner_products(pieces)
-        among = gram[places[:, :, None], places[:, None, :]].sum(axis=(1, 2))
-        return told.whole + 2.0 * towards + among
+
+def _square(
+    told: _Told, added: _Added, sets: Int64[NDArray[np.int64], "sets size"]
+) -> Float64[NDArray[np.float64], " sets"]:
+    """‖X_s‖² with each set added."""
+    assert added.products is not None
+    square = np.full(len(sets), told.whole)
+    for first in sets.T:
+        square += 2.0 * added.towards[first]
+        for second in sets.T:
+            square += added.products[first, second]
+    return square
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,11 +304,12 @@ def _told(
     count: int,
 ) -> _Told:
     rows = own.weighed(evidence.rows(own.kind, own.ids))
-    if not len(rows):
-        return _Told(signal, factor * np.sqrt(count), np.zeros(len(items)), np.zeros(count), 0.0)
-    values = own.raw_scores(rows).astype(np.float64)
-    whole = own.mean_square(rows) * count
-    return _Told(signal, factor * np.sqrt(count), own.sums(rows, items), values, whole)
+    raw, values, whole = np.zeros(len(items)), np.zeros(count), 0.0
+    if len(rows):
+        raw, values = own.sums(rows, items), own.raw_scores(rows).astype(np.float64)
+        whole = own.mean_square(rows) * count
+    alone = signal.alone(items, values) if _hears(signal) else None
+    return _Told(signal, factor * np.sqrt(count), raw, values, whole, alone)
 
 
 def _scale(
@@ -277,13 +333,15 @@ def _counts(
     return effective_count(total, square)
 
 
+def _hears(signal: Signal) -> bool:
+    """Whether an added item says something in a signal: it has no time here."""
+    return signal.kind == "item" and signal.half_life is None
+
+
 def _pieces(
     signal: Signal, rows: Int64[NDArray[np.int64], " n"], weight: float
 ) -> EvidenceRows | None:
-    """Some items as evidence of a signal; None where it starts from something else, or from times.
-
-    What is added has no time here.
-    """
-    if signal.kind != "item" or signal.half_life is not None:
+    """Some items as evidence of a signal; None where they say nothing in it."""
+    if not _hears(signal):
         return None
     return EvidenceRows(np.arange(len(rows)), rows, np.full(len(rows), weight))

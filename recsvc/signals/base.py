@@ -33,6 +33,20 @@ class Entries(NamedTuple):
     lengths: Int64[NDArray[np.int64], " evidence"]
 
 
+class Alone(NamedTuple):
+    """What each of some evidence nodes adds by itself with the weight 1, x_j = K(j, ·).
+
+    Attributes:
+        terms: x_j of some items.
+        towards: <x_j, values> over all items, of some values.
+        square: <x_j, x_j> over all items.
+    """
+
+    terms: Float64[NDArray[np.float64], "n k"]
+    towards: Float64[NDArray[np.float64], " n"]
+    square: Float64[NDArray[np.float64], " n"]
+
+
 class StoredArray(NamedTuple):
     """What an array of a signal holds.
 
@@ -190,11 +204,29 @@ class Signal(ABC):
         fall = -own.min(axis=1, initial=0.0)
         return Moments(own @ whole, np.vecdot(own, own), fall, float(whole @ whole))
 
-    def towards(
-        self, evidence: EvidenceRows, values: Float64[NDArray[np.float64], " items"]
-    ) -> Float64[NDArray[np.float64], " evidence"]:
-        """<x_j, values> over all items, x_j = e_j · K(j, ·)."""
-        return self._each_alone(evidence) @ values
+    def alone(
+        self,
+        items: Int64[NDArray[np.int64], " k"],
+        values: Float64[NDArray[np.float64], " items"],
+    ) -> Callable[[Int64[NDArray[np.int64], " n"], int], Alone]:
+        """What tells of evidence nodes what each adds by itself, given their rows.
+
+        It is told, too, to how many of the items, from the first on. It is for many nodes: other
+        than `terms` it may round differently for equal vectors.
+
+        Args:
+            items: rows of items, each once.
+            values: a sum of raw scores.
+        """
+
+        def of(nodes: Int64[NDArray[np.int64], " n"], first: int) -> Alone:
+            evidence = EvidenceRows(np.arange(len(nodes)), nodes, np.ones(len(nodes)))
+            towards = self._each_alone(evidence) @ values
+            return Alone(
+                self.terms(evidence, items[:first]), towards, self.moments(evidence).square
+            )
+
+        return of
 
     def inner_products(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
         """<x_j, x_l> over all items, x_j = e_j · K(j, ·)."""

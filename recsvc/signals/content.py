@@ -56,6 +56,12 @@ class ContentSignal(EmbeddingSignal):
         """See `Signal.unshared`."""
         return raw * _inverse(self._share).astype(np.float32)
 
+    def _whole(
+        self, values: Float64[NDArray[np.float64], " items"]
+    ) -> Float64[NDArray[np.float64], " items"]:
+        """See `EmbeddingSignal`: values and targets are in shares, and `gram` is not."""
+        return values * np.square(_inverse(self._share))
+
     @property
     def of_people(self) -> bool:
         """See `Signal.of_people`."""

@@ -1,6 +1,6 @@
 """Similarity of embeddings as a kernel: K(j, i) = <source_j, target_i>."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
-from recsvc.signals.base import Moments, Signal, StoredArray, fresh_order
+from recsvc.signals.base import Alone, Moments, Signal, StoredArray, fresh_order
 
 _ONE_DIRECTION = 0.999
 """Length of the mean of unit vectors above which they all say the same."""
@@ -144,11 +144,27 @@ class EmbeddingSignal(Signal):
         fall = np.linalg.norm(own, axis=1) * self.longest
         return Moments(turned @ profile, square, fall, float(profile @ turned.sum(axis=0)))
 
-    def towards(
-        self, evidence: EvidenceRows, values: Float64[NDArray[np.float64], " items"]
-    ) -> Float64[NDArray[np.float64], " evidence"]:
-        """See `Signal.towards`."""
-        return evidence.weight * (self.source[evidence.row] @ (values @ self.target))
+    def alone(
+        self,
+        items: Int64[NDArray[np.int64], " k"],
+        values: Float64[NDArray[np.float64], " items"],
+    ) -> Callable[[Int64[NDArray[np.int64], " n"], int], Alone]:
+        """See `Signal.alone`."""
+        target = self.target[items].astype(np.float64).T
+        turned = self._whole(values) @ self.target
+
+        def of(nodes: Int64[NDArray[np.int64], " n"], first: int) -> Alone:
+            source = self.source[nodes].astype(np.float64)
+            square = np.vecdot(source @ self.gram, source)
+            return Alone(source @ target[:, :first], source @ turned, square)
+
+        return of
+
+    def _whole(
+        self, values: Float64[NDArray[np.float64], " items"]
+    ) -> Float64[NDArray[np.float64], " items"]:
+        """Values whose products with `target` are in the measure of `gram`."""
+        return values
 
     def inner_products(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
         """See `Signal.inner_products`."""

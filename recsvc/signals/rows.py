@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from loaders.types import IdMap
 from recsvc.evidence import EvidenceKind, EvidenceRows
-from recsvc.signals.base import Entries, Moments, Signal, StoredArray, fresh_order
+from recsvc.signals.base import Alone, Entries, Moments, Signal, StoredArray, fresh_order
 
 _Sums = Float64[NDArray[np.float64], " items"]
 
@@ -145,11 +145,23 @@ class RowSignal(Signal):
             np.maximum.at(fall, owner[negative], -value[negative])
         return Moments(towards, square, fall, float(whole @ whole))
 
-    def towards(
-        self, evidence: EvidenceRows, values: Float64[NDArray[np.float64], " items"]
-    ) -> Float64[NDArray[np.float64], " evidence"]:
-        """See `Signal.towards`."""
-        return evidence.weight * (self.rows[evidence.row] @ values)
+    def alone(
+        self,
+        items: Int64[NDArray[np.int64], " k"],
+        values: Float64[NDArray[np.float64], " items"],
+    ) -> Callable[[Int64[NDArray[np.int64], " n"], int], Alone]:
+        """See `Signal.alone`."""
+
+        def of(nodes: Int64[NDArray[np.int64], " n"], first: int) -> Alone:
+            own = self.rows[nodes]
+            terms = own[:, items[:first]].toarray().astype(np.float64)
+            data, shape = own.data.astype(np.float64), own.shape
+            rows = sp.csr_matrix((data, own.indices, own.indptr), shape)
+            squares = sp.csr_matrix((data**2, own.indices, own.indptr), shape)
+            square = np.asarray(squares @ np.ones(shape[1]))
+            return Alone(terms, np.asarray(rows @ values), square)
+
+        return of
 
     def inner_products(self, evidence: EvidenceRows) -> Float64[NDArray[np.float64], "n n"]:
         """See `Signal.inner_products`."""

@@ -1,6 +1,7 @@
 """The smallest evidence to add, against trying every set and ranking everything again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from unittest import mock
 
@@ -13,6 +14,10 @@ from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.explain import added_scores
 from recsvc.explain.added_scores import AddedScores
 from recsvc.explain.recourse import Recourse, find_recourse
+from recsvc.signals.base import Signal
+from recsvc.signals.content import ContentSignal
+from recsvc.signals.embedding import EmbeddingSignal
+from recsvc.signals.rows import RowSignal
 from tests.property.made_blends import N_ITEMS, blends, evidences, ids_of, made_blend
 
 
@@ -58,12 +63,33 @@ class Case:
         return [each for each in every if self.item in self.order(each)[: self.k]]
 
 
+def content_of(signal: Signal) -> ContentSignal:
+    """The same vectors, of which each item has a share."""
+    assert isinstance(signal, EmbeddingSignal)
+    whole = ContentSignal(signal.name, signal.ids, signal.source, signal.target)
+    return whole.shared(np.linspace(0.1, 1.0, len(signal.target), dtype=np.float32))
+
+
+def without_half_life(blend: Blend) -> Blend:
+    """Added items say something in all its signals of items."""
+    signals = [
+        replace(each, half_life=None) if isinstance(each, RowSignal) else each
+        for each in blend.signals
+    ]
+    return replace(blend, signals=tuple(signals))
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     allowed = np.array(draw(st.lists(st.booleans(), min_size=N_ITEMS, max_size=N_ITEMS)))
     allowed[:3] = True
+    blend = draw(blends())
+    if draw(st.booleans()):
+        blend = replace(blend, signals=(content_of(blend.signals[0]), *blend.signals[1:]))
+    if draw(st.booleans()):
+        blend = without_half_life(blend)
     return Case(
-        draw(blends()), draw(evidences()), draw(st.integers(1, 3)),
+        blend, draw(evidences()), draw(st.integers(1, 3)),
         draw(st.sampled_from([0.25, 1.0, 4.0])), allowed,
     )  # fmt: skip
 
@@ -91,7 +117,8 @@ def test_scores_with_items_added_are_those_of_scoring_again(case: Case) -> None:
         sets = list(combinations(case.candidates.tolist(), size))[:40]
         if not sets:
             continue
-        made = scores.of_sets(np.array(sets))
+        items = scores.added(case.candidates, together=True)
+        made = scores.of_sets(items, np.searchsorted(case.candidates, np.array(sets)))
         for added, own in zip(sets, made, strict=True):
             nodes = [EvidenceNode("item", case.items[row], case.weight) for row in added]
             evidence = Evidence((*case.evidence.nodes, *nodes))
@@ -99,14 +126,21 @@ def test_scores_with_items_added_are_those_of_scoring_again(case: Case) -> None:
             np.testing.assert_allclose(own, again, rtol=2e-4, atol=2e-4)
             assert scores.place(added) == case.order(added).tolist().index(case.item) + 1
     if len(case.candidates):
-        alone = scores.of_singles(case.candidates)
-        np.testing.assert_allclose(alone, scores.of_sets(case.candidates[:, None]), rtol=1e-9)
+        items = scores.added(case.candidates, together=True)
+        alone = scores.of_singles(items)
+        every = np.arange(len(case.candidates))[:, None]
+        np.testing.assert_allclose(alone, scores.of_sets(items, every), rtol=1e-9)
+        few = scores.added(case.candidates, rivals=2)
+        np.testing.assert_allclose(alone[:, :3], scores.of_singles(few), rtol=1e-9)
+        np.testing.assert_array_equal(items.against(2).rival, few.rival)
 
 
 def large(seed: int) -> Case:
     rng = np.random.default_rng(seed)
     ids = ids_of(400)
     blend = made_blend(rng, ids)
+    if seed % 2:
+        blend = without_half_life(blend)
     nodes = [EvidenceNode("item", ids["item"][n], 1.0) for n in rng.permutation(400)[:12]]
     allowed = np.ones(400, bool)
     allowed[[ids["item"].row(node.id) for node in nodes]] = False
@@ -124,6 +158,11 @@ def test_what_is_named_or_ruled_out_among_many_items_is_so() -> None:
             assert case.item in case.order(found.added)[: case.k]
             named += 1
     assert named
+
+
+def test_where_nobody_may_do_it_all_is_certain() -> None:
+    case = large(1)
+    assert find_recourse(case.scores(), case.candidates[:0], 5) == Recourse(None, certain=True)
 
 
 def test_without_budget_nothing_is_certain_and_nothing_named() -> None:
