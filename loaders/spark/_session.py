@@ -56,7 +56,7 @@ def spark_session(home: Path, tell: Callable[[str], None]) -> Generator[Any]:
     session.sparkContext.setLogLevel("ERROR")
     try:
         yield session
-    except Exception as error:
+    except Exception as error:  # py4j and pyspark have no class that all of theirs share
         if type(error).__module__.partition(".")[0] in ("py4j", "pyspark"):
             raise EngineError(f"Spark could not do it: {_cause(error)}") from error
         raise

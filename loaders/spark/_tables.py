@@ -67,7 +67,7 @@ def extract_with_spark(
 ) -> SavedGraph:
     """Read the graph with Spark and write it into a folder, which appears whole or not at all.
 
-    What an interrupted run has left is gone on with.
+    A run that was interrupted goes on with the tables that it has left.
 
     Args:
         session: of `spark_session`.

@@ -36,7 +36,7 @@ async def laid_out(
         version: of the blend.
         sha256: of its arrays.
         load: loads what is laid out, or raises a `SnapshotError`.
-        note_compared: is told of a folder that was compared with its SHA-256 as it was laid out.
+        note_compared: called with a folder that is laid out and has its SHA-256.
 
     Raises:
         SnapshotError: what is stored is damaged.

@@ -23,7 +23,7 @@ def create_shard_app(served: ServedItems, key: SecretStr | None) -> Starlette:
 
     Args:
         served: those items.
-        key: what whoever asks has to know; None for nothing.
+        key: what a service has to show; None: nothing.
     """
     routes = _Routes(served, key)
 
@@ -96,7 +96,7 @@ class _Routes:
         """The items that are asked for.
 
         Raises:
-            _RefusedError: whoever asks does not know the key, or they are not held.
+            _RefusedError: the service does not show the key, or the shard holds no such version.
         """
         told = request.headers.get(KEY_HEADER, "").encode()
         if self._key is not None and not secrets.compare_digest(told, self._key):

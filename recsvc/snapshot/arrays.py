@@ -8,7 +8,8 @@ processes share the pages.
 import io
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -260,10 +261,21 @@ def load(folder: Path, sha256: str | None = None) -> Snapshot:
         mapped = load_array(folder / f"{name}.npy")
         return np.asarray(mapped).view(np.ndarray)  # numpy's own class for maps slices slowly
 
-    try:
+    with damage_named(folder):
         if sha256 is not None:
             _compare(folder, sha256)
         return _from_parts(str(folder), (folder / MANIFEST).read_bytes(), array)
+
+
+@contextmanager
+def damage_named(folder: Path) -> Generator[None]:
+    """Say of whatever its files make a reader raise that they are damaged.
+
+    Raises:
+        SnapshotError: a file is missing, damaged, or of another format.
+    """
+    try:
+        yield
     except SnapshotError:
         raise
     except Exception as error:  # damaged bytes make parsers raise nearly anything

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from recsvc.blend.item_range import ItemRange, signal_part
 from recsvc.blend.shards import item_ranges
-from recsvc.errors import SnapshotError
 from recsvc.signals import STORED, Signal
-from recsvc.snapshot.arrays import MANIFEST, array_name, load_array, read_manifest
+from recsvc.snapshot.arrays import MANIFEST, array_name, damage_named, load_array, read_manifest
 
 
 def load_items(folder: Path, shard: int, shards: int) -> ItemRange:
@@ -27,15 +26,8 @@ def load_items(folder: Path, shard: int, shards: int) -> ItemRange:
     Raises:
         SnapshotError: a file is missing, damaged, or of another format.
     """
-    try:
+    with damage_named(folder):
         return _items(folder, shard, shards)
-    except SnapshotError:
-        raise
-    except Exception as error:  # damaged bytes make parsers raise nearly anything
-        raise SnapshotError(
-            f"{folder} is not a whole snapshot ({type(error).__name__}: {error}): remove it, it "
-            "will be read again"
-        ) from error
 
 
 def _items(folder: Path, shard: int, shards: int) -> ItemRange:
