@@ -6,6 +6,7 @@ MATCH (v:EmbeddingVersion {model: 'hybrid'})
 WHERE v.status IN ['active', 'retired'] AND EXISTS { (v)-[:HAS_PART]->() }
   AND v.version IS :: INTEGER NOT NULL AND v.run IS :: STRING NOT NULL
 RETURN v.version AS version, v.run AS run, v.status = 'active' AS active,
-       CASE WHEN v.graph_at IS :: ZONED DATETIME NOT NULL THEN v.graph_at.epochMillis
+       CASE WHEN properties(v).graph_at IS :: ZONED DATETIME NOT NULL
+            THEN properties(v).graph_at.epochMillis
             ELSE timestamp() END AS at_milliseconds
 ORDER BY active DESC, version DESC

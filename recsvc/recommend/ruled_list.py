@@ -219,7 +219,7 @@ class RuledListing(Listing):
             own = self._new.score_at(row)
         may = self._wanted & self._there & (self._facts.passes[: len(every)] | ~self._asked)
         before = self.scored.count_before(may, own, row, after)
-        return before + sum(score > own for score in new.values()) + 1
+        return before + int(sum(score > own for score in new.values())) + 1
 
     def refusals(self, row: int) -> tuple[str, ...]:
         """Which filters an item does not meet, by its row in the facts."""
