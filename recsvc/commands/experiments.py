@@ -25,7 +25,6 @@ from recsvc.recommend.query import RecommendationQuery
 from recsvc.settings import load_settings
 
 _NewName = Annotated[str, typer.Argument(callback=new_name)]
-_LEAST_WEIGHT = 0.8
 
 
 def list_(as_json: AsJson = False) -> None:
@@ -150,7 +149,7 @@ def estimate(
     estimates = from_log.estimates
     if as_json:
         users = {"users": from_log.users, "all_users": from_log.all_users}
-        console.print_json(users | asdict(estimates))
+        console.print_json(users | asdict(estimates) | {"doubts": estimates.doubts})
         return
     named = {
         "as shown": estimates.logged,
@@ -167,11 +166,8 @@ def estimate(
         f"{from_log.users:,} of {from_log.all_users:,} users"
     )
     console.print_table(title, ("lists", "mean", "95%", "places that count"), rows)
-    if estimates.weight < _LEAST_WEIGHT:
-        console.say(
-            f"the mean weight of a place is {estimates.weight:.2f}, expected about 1: much of "
-            "these lists was never shown, and counts as if it earned nothing"
-        )
+    for doubt in estimates.doubts:
+        console.say(doubt)
 
 
 def _interval(apart: Difference | None) -> str:

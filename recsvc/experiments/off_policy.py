@@ -12,10 +12,16 @@ user: all answers of one user count as one draw.
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
+
+LEAST_PLACES: Final = 300.0
+"""Places that count, below which an interval is not relied on."""
+LEAST_WEIGHT: Final = 0.8
+"""Mean weight of a place, below which the log does not show enough of what the other would."""
 
 _Z95 = 1.959963984540054
 _PRIOR = 5.0

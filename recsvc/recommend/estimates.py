@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from recsvc.errors import NotFoundError
 from recsvc.evaluation.splits import id_numbers
 from recsvc.experiments.off_policy import (
+    LEAST_PLACES,
+    LEAST_WEIGHT,
     LoggedPlaces,
     PolicyValue,
     doubly_robust,
@@ -68,6 +70,22 @@ class Estimates:
     self_normalized: PolicyValue
     doubly_robust: PolicyValue
     weight: float
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why the intervals may leave the truth out; none where the log says enough."""
+        doubts: list[str] = []
+        if self.weight < LEAST_WEIGHT:
+            doubts.append(
+                f"the mean weight of a place is {self.weight:.2f}, expected about 1: much of these "
+                "lists was never shown, and counts as if it earned nothing"
+            )
+        if (count := self.self_normalized.effective_places) < LEAST_PLACES:
+            doubts.append(
+                f"{count:.0f} places count, {LEAST_PLACES:.0f} are needed: the intervals are not "
+                "to be relied on"
+            )
+        return doubts
 
 
 @dataclass(frozen=True, slots=True)

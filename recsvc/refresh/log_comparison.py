@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from loaders.gateway import Gateway, Neo4jAddress
-from recsvc.experiments.off_policy import PolicyValue
+from recsvc.experiments.off_policy import LEAST_PLACES, LEAST_WEIGHT, PolicyValue
 from recsvc.graph.store import Store
 from recsvc.outcomes.recommendation_id import RecommendationIds
 from recsvc.phrases import TextSettings
@@ -38,10 +38,6 @@ LOG_DAYS: Final = 30
 """Of the log: so many last days."""
 LEAST_USERS: Final = 30
 """Users of a log, below which nothing is said of it."""
-LEAST_PLACES: Final = 300.0
-"""Places that count, below which an interval is not relied on."""
-LEAST_WEIGHT: Final = 0.8
-"""Mean weight of a place, below which the log does not show enough of what a version lists."""
 
 _MOST_SCENARIOS = 20
 _READ_SECONDS = 30.0

@@ -11,7 +11,7 @@ from recsvc.graph.outcome_store import LoggedPlace
 from recsvc.graph.store import Store
 from recsvc.recommend.answers import Answers
 from recsvc.recommend.asker_reader import AskerReader
-from recsvc.recommend.estimates import MOST_USERS, estimate, of_some_users
+from recsvc.recommend.estimates import MOST_USERS, compared, estimate, of_some_users
 from recsvc.recommend.query import RecommendationQuery
 from recsvc.recommend.resolved_query import ResolvedQuery
 from recsvc.snapshot.arrays import Snapshot
@@ -33,6 +33,25 @@ def test_of_many_users_the_same_2000_are_looked_at_in_whatever_order() -> None:
     users = {place.user_id for place in some}
     assert (len(users), len(some)) == (2_000, 4_000)
     assert {place.user_id for place in of_some_users(log[::-1])} == users
+
+
+@pytest.mark.parametrize(
+    ("shown", "listed", "said"),
+    [
+        (["g", "h"] * 300, "g", []),
+        (["g", "h"] * 299, "g", ["299 places count, 300 are needed"]),
+        (["g", "h"] * 300, "i", ["the mean weight of a place is 0.00", "0 places count"]),
+    ],
+)
+def test_what_the_log_says_too_little_of_is_told(
+    shown: list[str], listed: str, said: list[str]
+) -> None:
+    log = [LoggedPlace(f"{n}", f"u{n}", g, 1, 0.5, AT, 1.0) for n, g in enumerate(shown)]
+    lists = {place.user_id: [listed] for place in log}
+    doubts = compared(log, lists, lists).first.doubts
+    assert [doubt.startswith(start) for doubt, start in zip(doubts, said, strict=True)] == [
+        True for _ in said
+    ]
 
 
 class Gone:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from recsvc.experiments.off_policy import LEAST_PLACES
 from recsvc.graph.outcome_store import LoggedPlace
 from recsvc.recommend.estimates import compared
-from recsvc.refresh.log_comparison import LEAST_PLACES, LogComparison
+from recsvc.refresh.log_comparison import LogComparison
 
 PLACES, USERS, AT = 3, 40, datetime(2026, 11, 1, tzinfo=UTC)
 GOOD, BAD = (
