@@ -81,7 +81,9 @@ def test_a_running_one_is_started_again_on_its_ports_when_the_dump_fails(homes):
     write_record(source, None, how="docker")
     run = Admin(CommandResult(3, "the disk is full"), alive="0123\n")
     with pytest.raises(LocalNeo4jError) as caught:
-        copy_graph(local(source, run), local(target, run, read_only=True))
+        copy_graph(
+            local(source, run, start_timeout_seconds=0.5), local(target, run, read_only=True)
+        )
     # It does not answer, since nothing runs here: that it was started is what counts.
     assert "did not answer" in str(caught.value)
     assert "the disk is full" in str(caught.value.__context__)
