@@ -95,7 +95,8 @@ class ScenarioUsed:
     Attributes:
         name: its name; None for one that is only tried.
         revision: the revision of it.
-        notes: which rules could not be kept, and which filters leave too little.
+        notes: which rules could not be kept, which pins are left out, and which filters leave too
+            little.
     """
 
     name: str | None

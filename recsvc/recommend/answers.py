@@ -301,7 +301,7 @@ class Answers:
 def _short_by_rules(answer: Answer) -> str:
     """Why a list under a scenario has fewer than k items."""
     filters = [note for note in (answer.scenario.notes if answer.scenario else ())
-               if note.startswith("filter ")]  # fmt: skip
+               if note.startswith("filter")]  # fmt: skip
     why = "; ".join(filters) or "no other item is available and new to this user"
     return f"{len(answer.items)} of {answer.k}: {why}"
 

@@ -29,6 +29,7 @@ from recsvc.recommend.candidates import Candidates, Ruled
 from recsvc.recommend.exploring import EXPLORATION, NEXT, Explorer, Exploring
 from recsvc.recommend.group_shares import lifted
 from recsvc.recommend.newcomers import Newcomer, Newcomers
+from recsvc.recommend.pins import Pins
 from recsvc.recommend.query import Asker, RecommendationQuery
 from recsvc.recommend.ranked_list import Listing, reach
 from recsvc.recommend.tried_out import Tried, try_out
@@ -70,7 +71,7 @@ class RuledListing(Listing):
         self._in_order = 0
         self._ruled: Ruled | None = None
         self._new = Newcomers(self._facts, self.fades)
-        self._pinned = [(snapshot.items.row(item_id), place) for item_id, place in plan.pins]
+        self._pins = Pins(plan, snapshot)
 
     def without_rules(self) -> Listing:
         """The list without the scenario, where nobody can tell what its conditions ask."""
@@ -102,7 +103,7 @@ class RuledListing(Listing):
         return asked
 
     def _first_asked(self) -> Int64[NDArray[np.int64], " n"]:
-        pins = [row for row, _ in self._pinned if row >= 0 and self._wanted[row]]
+        pins = [row for row, _ in self._pins.rows if row >= 0 and self._wanted[row]]
         more = [self._reach_further(), np.array(pins, np.int64)]
         if self.explorer is not None:
             pool = np.append(self.explorer.cold, self._near(self.scored, self._wanted))
@@ -150,10 +151,14 @@ class RuledListing(Listing):
     def settle(self, rows: Int64[NDArray[np.int64], " n"], live: Sequence[LiveItem | None]) -> bool:
         """Take in what some items are now."""
         self._facts.take(rows.tolist(), live)
+        if self.plan.pins:
+            ids = [self.snapshot.items[row] for row in rows.tolist()]
+            self._pins.take({i: item for i, item in zip(ids, live, strict=True) if item})
         return super().settle(rows, live)
 
     def add_newcomers(self, items: dict[str, LiveItem]) -> None:
         """Take in items that came since the refresh."""
+        self._pins.take(items)
         self._new.take(items)
         self._ruled = self._rule(self.scored, self._may_come_now())
 
@@ -187,13 +192,16 @@ class RuledListing(Listing):
 
     def listed_at(self, item_id: str) -> int | None:
         """The place of an item, from 1; None where it is not listed."""
+        ids = self._listed_ids()
+        return ids.index(item_id) + 1 if item_id in ids else None
+
+    def _listed_ids(self) -> list[str]:
         assert self._ruled is not None
         items, listed = self.snapshot.items, self._ruled.exact.items
-        ids = (
+        return [
             each.item_id if isinstance(each, Newcomer) else items[int(listed[each])]
             for each in self.layout
-        )
-        return next((place for place, each in enumerate(ids, start=1) if each == item_id), None)
+        ]
 
     def newcomer(self, item_id: str) -> Newcomer | None:
         """An item that came since the refresh and may be listed; None where it is none."""
@@ -267,17 +275,29 @@ class RuledListing(Listing):
         """What somebody who wrote the scenario wants to know of this list."""
         assert self._ruled is not None
         notes = [f"not kept: {each}" for each in self._ruled.placed.unkept]
+        if self.plan.pins:
+            notes += self._pins.left_out(self._listed_ids(), self)
         if len(self._ruled.order) < self.query.k and self.plan.filters:
             rows = np.flatnonzero(self._asked & self._wanted & self._there)
             rows = np.append(rows, [*self._new.looked_at.values()]).astype(np.int64)
-            for place, refused in zip(self.plan.filters, self._facts.refused(rows), strict=True):
-                said, left = self.plan.conditions[place].said(), len(rows) - refused
-                notes.append(f"filter {said}: leaves {left} of {len(rows)} items")
+            notes += self._left_by_filters(rows)
         signals = {signal.name for signal in self.snapshot.blend.signals} | {"base"}
         unknown = sorted(self.plan.document.weights.keys() - signals)
         if self._facts.deep:
             notes.append("categories: more than 10 levels are above some items, 10 are looked at")
         return (*notes, *(f"weights: no signal {name!r} in this version" for name in unknown))
+
+    def _left_by_filters(self, rows: Int64[NDArray[np.int64], " n"]) -> list[str]:
+        """How many of some items each filter leaves, and all of them together."""
+        filters, every = self.plan.filters, len(rows)
+        said = [
+            f"filter {self.plan.conditions[each].said()}: leaves {every - refused} of {every} items"
+            for each, refused in zip(filters, self._facts.refused(rows), strict=True)
+        ]
+        if len(said) > 1:
+            left = int(self._facts.passes[rows].sum())
+            said.append(f"filters together: leave {left} of {every} items")
+        return said
 
     @property
     def _plain(self) -> bool:
@@ -394,7 +414,7 @@ class RuledListing(Listing):
         rows = {item_id: row for row, item_id in self._new.ids.items()}
         return [
             (row if row >= 0 else rows.get(item_id, -1), place)
-            for (item_id, _), (row, place) in zip(self.plan.pins, self._pinned, strict=True)
+            for (item_id, _), (row, place) in zip(self.plan.pins, self._pins.rows, strict=True)
         ]
 
     def _diversity(

@@ -91,7 +91,7 @@ class ScenarioUsedDocument(Document):
     """Null for one that is only tried."""
     revision: int | None
     notes: list[str]
-    """Quotas that could not be kept, and filters that leave too little."""
+    """Quotas that could not be kept, pins that are left out, and filters that leave too little."""
 
 
 class VariantDocument(Document):

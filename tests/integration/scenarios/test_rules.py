@@ -209,6 +209,66 @@ def test_notes_count_what_came_since_the_refresh(service: Service, shop: Shop) -
     assert answer["scenario"]["notes"] == [f"filter brand = none: leaves 0 of {len(shop)} items"]
 
 
+def test_what_several_filters_leave_together_is_told(service: Service, shop: Shop) -> None:
+    prices = [{"property": "price", "equals": price} for price in (3, 4)]
+    put(service, "together", {"filters": prices})
+    answer = listed(service, scenario="together", exclude_seen=False)
+    three, four = (sum(p["price"] == price for p in shop.values()) for price in (3, 4))
+    assert ids(answer) == []
+    assert answer["scenario"]["notes"] == [
+        f"filter price = 3: leaves {three} of {len(shop)} items",
+        f"filter price = 4: leaves {four} of {len(shop)} items",
+        f"filters together: leave 0 of {len(shop)} items",
+    ]
+    assert "together: leave 0" in answer["short"]
+
+
+def test_a_pin_that_is_left_out_is_told_with_the_reason(
+    service: Service, served: Served, shop: Shop
+) -> None:
+    top = ids(listed(service, "u4", k=20))
+    known = next(iter(set(shop) - {*ids(listed(service, "u4", k=500))} - {"new"}))
+    hides = {"user_id": "u4", "item_id": top[0], "event": "hide"}
+    assert service.client.post("/v1/events", json=[hides]).status_code == 200
+    run(served, "CREATE (:Item {item_id: 'gone', available: false})")
+    other = {"property": "brand", "equals": shop[top[1]]["brand"], "not": True}
+    left = [item for item in top[2:] if shop[item]["brand"] != shop[top[1]]["brand"]]
+    asked: list[tuple[str, str | None]] = [
+        (top[0], "the user hid it"),
+        (known, "the user knows it already"),
+        (top[1], f"filter not brand = {shop[top[1]]['brand']} leaves it out"),
+        (left[0], "the request leaves it out"),
+        ("nowhere", "there is no such item"),
+        ("gone", "it is not available"),
+        (left[1], None),
+    ]
+    rules = [
+        {"kind": "pin", "item_id": item, "place": place}
+        for place, (item, _) in enumerate(asked, start=1)
+    ]
+    rules.append({"kind": "pin", "item_id": left[2], "place": 30})
+    document = {"filters": [other], "rules": rules}
+    put(service, "pinned", document)
+    answer = listed(service, "u4", scenario="pinned", exclude=left[0])
+    told = [
+        f"pin {item} at place {place}: {why}"
+        for place, (item, why) in enumerate(asked, start=1)
+        if why
+    ]
+    told.append(f"pin {left[2]} at place 30: the list ends at place 10")
+    assert answer["scenario"]["notes"] == told
+    assert ids(answer)[6] == left[1]
+    body = {"scenario": document, "user_id": "u4"}
+    tried = service.client.post("/v1/scenarios/pinned/try", json=body).json()["after"]
+    assert tried["scenario"]["notes"] == [each for each in told if "the request" not in each]
+    inside = listed(service, "u4", scenario="pinned", category="c1")
+    categories = "it is in no category that the request names"
+    assert f"pin nowhere at place 5: {categories}" in inside["scenario"]["notes"]
+    run(served, "MATCH (i:Item {item_id: 'gone'}) DETACH DELETE i")
+    shown = service.client.delete(f"/v1/users/u4/interactions/{top[0]}", params={"event": "hide"})
+    assert shown.status_code == 204
+
+
 def test_a_quota_that_is_not_kept_is_told(service: Service, shop: Shop) -> None:
     rules = [
         {"kind": "pin", "item_id": "new", "place": 1},
