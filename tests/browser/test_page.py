@@ -331,6 +331,20 @@ def test_filter_diversity_sort_and_size(open_page: Open, client: httpx.Client) -
     expect(page.get_by_role("combobox", name="Sort", exact=True)).to_have_value("title")
 
 
+def test_an_answer_that_is_cut_off_is_none(open_page: Open) -> None:
+    told = open_page().evaluate(
+        """async () => {
+          const { answer } = await import('./page/api.js');
+          const asking = new AbortController();
+          const cutOff = async () => { asking.abort(); throw asking.signal.reason; };
+          window.fetch = async () => ({ ok: true, json: cutOff });
+          return answer({ method: 'GET', path: 'v1/users' }, asking.signal).then(
+            () => 'answered', (error) => error.name);
+        }"""
+    )
+    assert told == "AbortError"
+
+
 def test_a_short_list_says_why(open_page: Open, client: httpx.Client) -> None:
     asked_for = {"k": 100, "category": "x3"}
     answer = client.get(f"/v1/users/{USER}/recommendations", params=asked_for).json()

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Response, Route, expect
 
 from loaders.gateway import Neo4jGateway
 from tests.browser.conftest import Open
-from tests.browser.reading import USER, added, asked, copied, violations, written
+from tests.browser.reading import USER, added, asked, copied, listed, violations, written
 from tests.statement import statement
 from tests.waiting import until
 
@@ -56,6 +56,7 @@ def test_an_item_is_shown_with_those_who_would_get_it(
     outcomes = [{**told, "outcome_id": f"i{n}", "kind": kind} for n, kind in enumerate(kinds)]
     client.post("/v1/outcomes", json={"outcomes": outcomes}).raise_for_status()
     page = open_page(f"?user={USER}")
+    listed(page)
     page.get_by_role("link", name="About this item").click()
     page.wait_for_url(f"**view=item*about={best}*")
     expect(page.locator(".about h2").first).to_have_text(f"Song {best}")
@@ -77,6 +78,7 @@ def test_an_item_is_shown_with_those_who_would_get_it(
     receivers.first.get_by_role("link").click()
     expect(page.locator(".open .row")).to_have_attribute("data-item", best)
     page.go_back()
+    expect(seen).to_be_visible()  # above what is near
     page.locator(".near a").first.click()
     expect(page.locator(".about h2").first).to_have_text(near[0]["title"])
     assert page.evaluate("document.activeElement.id") == "main"
@@ -144,6 +146,7 @@ def test_nobody_writes_before_what_is_stored_is_there(open_page: Open) -> None:
         page.goto(f"{page.url}?user={USER}&view=scenarios&about=front")
     document = page.get_by_role("textbox", name="The document of")
     expect(document).not_to_be_editable()
+    expect(page.get_by_role("button", name="Store")).to_be_disabled()
     until(lambda: page.wait_for_timeout(20) or late)
     late[0].continue_()
     fill(page, {"k": 4})

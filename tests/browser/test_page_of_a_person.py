@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.conftest import MANY, Open
 from tests.browser.reading import added, violations, weighed, written
 from tests.browser.test_page_appearance import LENGTHENED
 from tests.conftest import Served
+from tests.waiting import until
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.browser]
 
@@ -112,12 +113,15 @@ def test_somebody_sees_why_and_takes_back_and_deletes(
     expect(page.locator(".notice")).to_contain_text(f"Hidden: {name}.")
     expect(page.locator("#said")).to_have_text(re.compile(r"\d+ recommendations|Hidden"))
     expect(page.locator(".gone")).to_contain_text(name)
+    hidden = page.get_by_role("button", name=f"Remove {name}", exact=True)
+    expect(hidden).to_be_visible()
     assert listed(page) == ids(best(client, user))
     assert first["item_id"] not in listed(page)
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".notice")).to_contain_text("as it was before")
     expect(page.locator(".mine > li").first).to_contain_text(name)
     assert listed(page) == ids(items)
+    expect(hidden).to_have_count(0)  # the evidence has come anew too
 
     page.get_by_role("button", name="Remove Song i31").click()
     asked = page.get_by_role("dialog", name="Remove Song i31?")
@@ -129,10 +133,13 @@ def test_somebody_sees_why_and_takes_back_and_deletes(
         for piece in evidence(client, user)
     }
     assert kinds["i31"] == ["listen"]
+    expect(page.locator(".piece", has_text="Song i31")).not_to_contain_text("more")
+    listed(page)
     for what in ("Song i31", "Ada 1", "taste 1"):
         page.get_by_role("button", name=f"Remove {what}", exact=True).click()
         page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         expect(page.get_by_role("button", name=f"Remove {what}", exact=True)).to_have_count(0)
+        listed(page)  # above the evidence
     assert [piece["id"] for piece in evidence(client, user)] == [
         each for each in kinds if each not in ("i31", "u1", "c1")
     ]
@@ -163,6 +170,31 @@ def test_somebody_sees_why_and_takes_back_and_deletes(
     assert client.get(f"/v1/users/{user}").status_code == 404
 
 
+def test_what_was_asked_for_last_is_shown_whatever_comes_last(
+    open_page: Open, person: Person, link: Link
+) -> None:
+    page = open_page(link(person("ada-5")))
+    listed(page)
+    expect(page.locator(".piece")).to_have_count(len(LISTENED) + 2)
+    late: list[Route] = []
+    asks = re.compile(r"/v1/me/(evidence|recommendations)$")
+    page.route(asks, lambda route: late.append(route) if len(late) < 2 else route.continue_())
+    for what in ("Song i31", "Ada 1"):
+        page.get_by_role("button", name=f"Remove {what}", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        expect(page.locator(".notice")).to_contain_text(f"Removed: {what}")
+    expect(page.locator(".piece")).to_have_count(len(LISTENED))
+    shown = listed(page)
+    until(lambda: page.wait_for_timeout(20) or len(late) == 2)
+    nothing = {"evidence": [], "seen": 0, "items": [], "degraded": []}
+    for route in late:
+        with page.expect_response(route.request.url):
+            route.fulfill(json=nothing)
+    page.wait_for_timeout(500)
+    expect(page.locator(".piece")).to_have_count(len(LISTENED))
+    assert listed(page) == shown
+
+
 def test_a_link_that_opens_nothing_says_so(
     open_page: Open, client: httpx.Client, person: Person, link: Link, screenshots: Path
 ) -> None:
@@ -170,7 +202,8 @@ def test_a_link_that_opens_nothing_says_so(
     old, new = link(user), link(user, "--renew")
     page = open_page("person", **PHONE, errors=True)
     expect(page.get_by_role("heading", name="A link is missing")).to_be_focused()
-    page.goto(f"{client.base_url}/person#something-else")
+    with page.expect_event("load"):  # it loads itself anew
+        page.goto(f"{client.base_url}/person#something-else")
     expect(page.get_by_role("heading", name="A link is missing")).to_be_focused()
     for address, why in (
         (old, "A newer link has taken the place of this one"),
@@ -186,6 +219,7 @@ def test_a_link_that_opens_nothing_says_so(
     page.goto("about:blank")
     page.goto(f"{client.base_url}/{new}")
     listed(page)
+    expect(page.locator(".piece").first).to_be_visible()
     client.delete(f"/v1/users/{user}").raise_for_status()
     person(user)  # somebody else comes with the same id
     page.get_by_role("button", name=re.compile("^Hide")).first.click()

@@ -32,7 +32,13 @@ export class Problem extends Error {
  * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
-export const answer = async (ask, signal) => (await respond(ask, signal)).json().catch(() => ({}));
+export async function answer(ask, signal) {
+  const response = await respond(ask, signal);
+  return response.json().catch((error) => {
+    if (signal?.aborted) throw error; // what came of it is no answer
+    return {};
+  });
+}
 
 /**
  * What is at an address, as a file of its own.

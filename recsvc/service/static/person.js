@@ -27,9 +27,13 @@ const scenario = new URLSearchParams(location.search).get('scenario');
 
 /** The list that is shown. @type {Answer | null} */
 let shown = null;
+/** How often each was asked for: what was asked for last is shown, whatever comes last. */
+const asks = { list: 0, evidence: 0 };
 
 /** Show that the link opens nothing. @param {string} title @param {string} text */
 function ended(title, text) {
+  asks.list += 1;
+  asks.evidence += 1;
   document.title = title;
   replace(main, h('section', { class: 'start' }, h('h1', { tabindex: -1 }, title), h('p', {}, text)));
   /** @type {HTMLElement} */ (main.querySelector('h1')).focus();
@@ -68,28 +72,34 @@ function show({ user_id: user, expires_at: end, properties }) {
 
 /** @param {Answer | null} before */
 async function loadList(before) {
+  const asked = ++asks.list;
   list.setAttribute('aria-busy', 'true');
   try {
     const now = /** @type {Answer} */ (await get(`v1/me/recommendations${scenario === null ? '' : `?${new URLSearchParams({ scenario })}`}`));
+    if (asked !== asks.list) return;
     shown = now;
     replace(list,
       now.degraded.length > 0 && h('p', { class: 'note bad', role: 'alert' }, `Not all could be read just now, so this is left out: ${now.degraded.join(', ')}.`),
       now.items.length > 0 && listOfMine(now, before, hide), now.short && h('p', { class: 'note' }, now.short));
     say(`${now.items.length} recommendations.`);
   } catch (error) {
+    if (asked !== asks.list) return;
     failed(list, error, () => loadList(before));
   }
   list.removeAttribute('aria-busy');
 }
 
 async function loadEvidence() {
+  const asked = ++asks.evidence;
   try {
     const { evidence: pieces, seen } = /** @type {{evidence: Piece[], seen: number}} */ (await get('v1/me/evidence'));
+    if (asked !== asks.evidence) return;
     const found = evidenceList(pieces, (key) => remove(/** @type {Piece} */ (pieces.find((piece) => keyOf(piece) === key))), OF_YOU);
     replace(evidence, h('p', { class: 'none' }, pieces.length
       ? `${summaryOf(pieces, seen)}. What counts more than 0 speaks for items like it, what counts less speaks against them.`
       : 'Nothing that you did is known, so you get what is popular.'), pieces.length > 0 && found.element);
   } catch (error) {
+    if (asked !== asks.evidence) return;
     failed(evidence, error, loadEvidence);
   }
 }

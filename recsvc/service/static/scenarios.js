@@ -68,9 +68,9 @@ function one(place, ending, name, first) {
   const trial = h('div', { class: 'list' });
   const editor = jsonEditor(`The document of ${name}`, typed);
   const revisions = h('select', { onchange: () => load(Number(revisions.value)) });
-  const store = h('button', { type: 'button', class: 'primary', onclick: put }, 'Store');
-  const back = h('button', { type: 'button', onclick: rollBack }, 'Roll back to it');
-  const away = h('button', { type: 'button', onclick: remove }, 'Delete');
+  const store = h('button', { type: 'button', class: 'primary', disabled: true, onclick: put }, 'Store');
+  const back = h('button', { type: 'button', disabled: true, onclick: rollBack }, 'Roll back to it');
+  const away = h('button', { type: 'button', disabled: true, onclick: remove }, 'Delete');
   const whom = h('b', {});
   const field = searchField({
     what: 'users', label: 'Try it on a user', placeholder: 'Another user',
