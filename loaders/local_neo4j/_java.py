@@ -170,10 +170,11 @@ class JavaServer:
         """
         deadline = time.monotonic() + _RECORD_TIMEOUT_SECONDS
         while self.alive():
+            late = time.monotonic() > deadline  # it may be paused after it has read
             record = read_record(self._folder)
             if record and record.how == "java":
                 return record
-            if time.monotonic() > deadline:
+            if late:
                 raise LocalNeo4jError(
                     f"a Neo4j runs from {self._folder} but {record_path(self._folder).name} there "
                     f"is gone or cut off: end its java process{self._seen_pids()} by hand"

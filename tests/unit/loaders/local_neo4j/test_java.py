@@ -2,6 +2,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -135,6 +136,21 @@ class TestJavaProcess:
                 local(tmp_path / "home").up()
         finally:
             write_record(tmp_path / "home", record.pid)
+        server.stop(5)
+
+    def test_a_pause_does_not_hide_a_record_that_has_come_meanwhile(self, start, monkeypatch):
+        server, record = start(SLEEPS)
+        clock, found = [0.0], iter([None, record])
+
+        def read(_folder):
+            clock[0] += 3600  # the pause
+            return next(found)
+
+        with monkeypatch.context() as patch:
+            paused = SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda _: None)
+            patch.setattr("loaders.local_neo4j._java.time", paused)
+            patch.setattr("loaders.local_neo4j._java.read_record", read)
+            assert server.record() == record
         server.stop(5)
 
     def test_it_has_a_session_of_its_own_and_none_of_our_settings(
