@@ -25,8 +25,13 @@ def ids(items: list[dict[str, Any]]) -> list[str]:
 
 
 def listed(page: Page) -> list[str]:
-    """Ids of the list, when it has come."""
+    """Ids of the list, when it has come, and all that is told of the item that is open.
+
+    What comes later moves what is below it, and a click whose button goes down on one place and up
+    on another is none.
+    """
     expect(page.locator(".list:not([aria-busy]) .items")).to_be_visible()
+    expect(page.locator(".items .detail:not([data-whole])")).to_have_count(0)
     return page.locator(".row").evaluate_all("rows => rows.map((row) => row.dataset.item)")
 
 
