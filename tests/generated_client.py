@@ -25,7 +25,7 @@ def made_client(
 
     name, url = "generated_client", str(service.base_url)
     config = Config.from_sources(
-        ConfigFile(post_hooks=[]), MetaType.NONE, f"{url}/openapi.json", "utf-8",
+        ConfigFile(post_hooks=[], http_timeout=600), MetaType.NONE, f"{url}/openapi.json", "utf-8",
         overwrite=False, output_path=folder / name,
     )  # fmt: skip
     assert generate(config=config) == []

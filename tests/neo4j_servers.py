@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from loaders.gateway import Neo4jAddress
 from loaders.local_neo4j import (
     DEFAULT_LINE,
     LocalNeo4j,
+    LocalNeo4jOptions,
     _java,
     _scratch,
     neo4j_versions,
@@ -28,6 +30,7 @@ from loaders.local_neo4j._command import run_command
 from loaders.local_neo4j._java import find_java
 from loaders.shared_files import checkout_root
 from tests.ports import free_ports
+from tests.waiting import PATIENCE_SECONDS
 
 CHECKOUT = checkout_root() or Path()
 HOME = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
@@ -36,6 +39,7 @@ HOME = Path(os.environ.get("RECSVC_HOME", str(CHECKOUT / ".recsvc")))
 _HTTP_PORT = 7474
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 6 * 2**30
+_PATIENT = partial(LocalNeo4jOptions, start_timeout_seconds=PATIENCE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def _image(line: str) -> str:
 def docker_answers() -> bool:
     if shutil.which("docker") is None:
         return False
-    answer = subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False)
+    answer = subprocess.run(["docker", "info"], capture_output=True, timeout=600, check=False)
     return answer.returncode == 0
 
 
@@ -111,6 +115,7 @@ def _in_memory(**how: Any) -> Generator[LocalNeo4j]:
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_scratch, "free_ports", free_ports)
+            patch.setattr(_scratch, "LocalNeo4jOptions", _PATIENT)
             free = shutil.disk_usage(_MEMORY).free if os.access(_MEMORY, os.W_OK) else 0
             if min(free, psutil.virtual_memory().available) > _ROOM_BYTES:
                 folder = _MEMORY / f"recsvc-tests-{os.getuid()}"
@@ -122,10 +127,11 @@ def _in_memory(**how: Any) -> Generator[LocalNeo4j]:
 @contextmanager
 def command_server() -> Generator[LocalNeo4j]:
     """A small Neo4j that the commands of this process and of those it starts take for theirs."""
-    with (
-        scratch_server(HOME, heap_megabytes=384, version=DEFAULT_LINE) as server,
-        pytest.MonkeyPatch.context() as patch,
-    ):
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(_scratch, "LocalNeo4jOptions", _PATIENT)
+        small = scratch_server(HOME, heap_megabytes=384, version=DEFAULT_LINE)
+        server = stack.enter_context(small)
         urls = (server.address().uri, server.status().browser_url or "")
         bolt_port, http_port = (urlsplit(url).port for url in urls)
         given = {

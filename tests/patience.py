@@ -10,10 +10,14 @@ from importlib import import_module
 
 _SETTINGS = {"RECSVC_REQUEST_TIMEOUT_SECONDS": "60", "RECSVC_WRITE_TIMEOUT_SECONDS": "120"}
 _CONSTANTS = {
+    "loaders.local_neo4j._java": (
+        "_KILL_TIMEOUT_SECONDS", "_RECORD_TIMEOUT_SECONDS", "_VERSION_TIMEOUT_SECONDS",
+    ),
+    "recsvc.graph.transport": ("_PLANNING_SECONDS",),
     "recsvc.recommend.audience": ("_DRAWN_SECONDS", "_LIKELY_SECONDS", "_TOLD_SECONDS"),
     "recsvc.recommend.exposure": ("_SECONDS",),
     "recsvc.recommend.item_recourse": ("_SECONDS",),
-}
+}  # fmt: skip
 
 
 def lengthen_settings() -> None:
