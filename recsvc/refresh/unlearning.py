@@ -84,8 +84,8 @@ def unlearn(
     """Make again what is in closed form in every stored version of the blend, the active one first.
 
     Each gets its new arrays in one transaction and keeps its number, as in a deletion. An older
-    version of which this machine does not know how it was fitted loses its arrays, so that no
-    rollback brings back what was learned from somebody who is gone.
+    version loses its arrays where they are damaged, or this machine does not know how it was
+    fitted, so that no rollback brings back what was learned from somebody who is gone.
 
     Args:
         gateway: the graph.
@@ -97,12 +97,12 @@ def unlearn(
         One for each version.
 
     Raises:
-        RefreshError: a refresh is running, no version is active, or it is not known here how the
-            active one was fitted.
+        RefreshError: a refresh is running, no version is active, the active one's arrays are
+            damaged, or it is not known here how it was fitted.
         ForeignGraphError: the graph is neither in our form nor as it is mapped, or its versions are
             kept on a disk.
         LeaseLostError: a refresh took over; versions that were not told of are as they were.
-        SnapshotError: stored arrays are damaged, or keep changing.
+        SnapshotError: stored arrays keep changing.
         OSError: what the refresh left on this machine cannot be written.
         Neo4jError: the graph cannot be read or written.
     """
@@ -121,6 +121,10 @@ def unlearn(
         drop_left_parts(lease.gateway)
     forget_on_disk(gateway, home / "snapshots")
     return versions
+
+
+class _DamagedError(Exception):
+    """Nobody can read the stored arrays of a version; never leaves this module."""
 
 
 class _Steps(Journal):
@@ -147,19 +151,30 @@ def _unlearned(gateway: Gateway, row: Row, home: Path, told: _Steps) -> Unlearne
     manifest = read_manifest(home, row["run"])
     if manifest is None or manifest.model_options is None:
         unknown = f"how hybrid {version} was fitted is not known on this machine"
-        if row["active"]:
-            raise RefreshError(
-                f"{unknown}: run this where it was refreshed, or `recsvc refresh --from-scratch`"
-            )
-        gateway.run(catalogue()["delete/give_up_parts"], version=version)
-        return UnlearnedVersion(version, removed=unknown)
+        cure = "run this where it was refreshed, or `recsvc refresh --from-scratch`"
+        return _given_up(gateway, version, unknown, cure)
     forget_digests(home, manifest.run)
     anew = _Anew.of(gateway, manifest, row["at_milliseconds"] / 1000.0, told)
     told.told(f"write hybrid {version}", 0, 1)
-    signals = _replaced(gateway, version, anew)
+    try:
+        signals = _replaced(gateway, version, anew)
+    except _DamagedError:
+        damaged = f"the stored arrays of hybrid {version} are damaged"
+        return _given_up(gateway, version, damaged, "run `recsvc refresh --from-scratch`")
     made = tuple(signal.name for signal in signals if signal.name in anew.rows)
     left = tuple(signal.name for signal in signals if signal.name not in anew.rows)
     return UnlearnedVersion(version, made, left)
+
+
+def _given_up(gateway: Gateway, version: int, why: str, cure: str) -> UnlearnedVersion:
+    """Take the arrays from a version that cannot be made again.
+
+    Raises:
+        RefreshError: it is active, or became so meanwhile.
+    """
+    if not gateway.run(catalogue()["delete/give_up_parts"], version=version)[0]["given_up"]:
+        raise RefreshError(f"{why}: {cure}")
+    return UnlearnedVersion(version, removed=why)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -286,19 +301,23 @@ def _replaced(gateway: Gateway, version: int, anew: _Anew) -> tuple[Signal, ...]
     """Store a version's new arrays; again where a deletion rewrote the old ones meanwhile.
 
     Returns:
-        Its signals; none where it has no arrays any more.
+        Its signals.
+
+    Raises:
+        _DamagedError: nobody can read the old ones.
+        SnapshotError: deletions kept rewriting them.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         sha256 = _stored_sha256(gateway, version)
         if sha256 is None:
-            return ()
+            raise _DamagedError
         names = stored_names(gateway, version)
         try:
             before = snapshots.read(stored_parts(gateway, version), sha256)
         except SnapshotError:
             if _stored_sha256(gateway, version) == sha256:
-                raise
+                raise _DamagedError from None
             continue
         content, _ = snapshots.pack(anew.in_place_of(before))
         with claimed(gateway, version, sha256, deadline=deadline) as swap:

@@ -63,9 +63,11 @@ def event(number: int, **more: Any) -> dict[str, Any]:
     return {"event_id": f"e{number}", "user_id": "ann", "item_id": "i1", "event": "view", **more}
 
 
-async def produce(broker: Broker, topic: str, values: Sequence[Any]) -> None:
+async def produce(
+    broker: Broker, topic: str, values: Sequence[Any], compression: str | None = None
+) -> None:
     async with AIOKafkaProducer(
-        bootstrap_servers=broker.address, max_request_size=10_000_000
+        bootstrap_servers=broker.address, max_request_size=10_000_000, compression_type=compression
     ) as producer:
         for value in values:
             body = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -146,6 +148,17 @@ async def test_events_are_stored_once_and_poison_is_kept_with_its_reason(
         assert headers["recsvc.reason"]
     assert b"beyond" in dict(told[b"7"].headers)["recsvc.reason"]
     assert await committed(broker, topic) == 9
+
+
+async def test_messages_are_read_however_their_producer_compressed_them(
+    broker: Broker, topic: str, gateway: Neo4jGateway, tmp_path: Path
+) -> None:
+    for number, compression in enumerate(("gzip", "lz4", "snappy", "zstd")):
+        events = [event(10 * number + each) for each in range(10)]
+        await produce(broker, topic, [events], compression)
+    async with consuming(kafka(broker, topic), gateway.address, tmp_path) as metrics:
+        await until_then(lambda: value(metrics, "recsvc_consumed_messages_total", topic=topic) == 4)
+    assert [row["count"] for row in statement(gateway, DONE)] == [40]
 
 
 CUT_OFF = """

@@ -49,7 +49,7 @@ PEOPLE = {"pagerank", "ridge", "walk3", "item_user_item", "followed_user_item"}
 GONE = ("u000", "u001")
 COPY = """
 MATCH (v:EmbeddingVersion {model: 'hybrid', status: 'active'})
-CREATE (copy:EmbeddingVersion {model: 'hybrid', version: 0, status: 'retired', run: 'elsewhere'})
+CREATE (copy:EmbeddingVersion {model: 'hybrid', version: $version, status: 'retired', run: $run})
 SET copy.sha256 = v.sha256
 WITH v, copy
 MATCH (v)-[:HAS_PART]->(part)
@@ -165,25 +165,41 @@ def test_rows_are_those_of_a_refit(gateway: Neo4jGateway, first: RunManifest, ho
     assert not state.digests
 
 
-@pytest.mark.usefixtures("first")
 def test_an_older_version_that_cannot_be_made_again_cannot_come_back(
-    gateway: Neo4jGateway, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
-) -> None:
-    """It was refreshed on another machine, which alone knows how."""
-    statement(gateway, COPY)
+    gateway: Neo4jGateway, first: RunManifest, tmp_path: Path,
+    command: Callable[..., tuple[int, str, str]],
+) -> None:  # fmt: skip
+    """One was refreshed on another machine, which alone knows how; of one a part is lost."""
+    statement(gateway, COPY, version=0, run="elsewhere")
     with pytest.raises(RefreshError, match="is not known on this machine: run this where"):
         unlearn(gateway, home=tmp_path / "another")
     assert [row["parts"] > 0 for row in blends(gateway)] == [True, True]
     delete(gateway, *GONE)
+    statement(gateway, COPY, version=-1, run=first.run)
+    statement(gateway, "MATCH ({version: -1})-[:HAS_PART]->(p) WITH p LIMIT 1 DETACH DELETE p")
     code, told, _ = command("unlearn", "--json")
     assert code == 0
-    newest, oldest = orjson.loads(told)["versions"]
+    newest, oldest, damaged = orjson.loads(told)["versions"]
     assert newest["trained"] == ["fastrp"]
     unknown = "how hybrid 0 was fitted is not known on this machine"
     assert oldest == {"version": 0, "anew": [], "trained": [], "removed": unknown}
+    assert damaged == oldest | {
+        "version": -1, "removed": "the stored arrays of hybrid -1 are damaged",
+    }  # fmt: skip
     with pytest.raises(ActivationError, match="the arrays of hybrid 0 are no longer stored"):
         activate(gateway, "hybrid", 0)
+    assert [row["parts"] > 0 for row in blends(gateway)] == [False, False, True]
     assert not statement(gateway, "MATCH ()-[r:HAD_PART|HAS_NEXT_PART]->() RETURN r")
+
+
+def test_of_an_active_version_that_nobody_can_read_it_says_so(
+    gateway: Neo4jGateway, first: RunManifest, home: Path
+) -> None:
+    statement(gateway, "MATCH (v:EmbeddingVersion {model: 'hybrid'}) SET v.sha256 = 7")
+    with pytest.raises(RefreshError, match="the stored arrays of hybrid 1 are damaged: run"):
+        unlearn(gateway, home=home)
+    assert [row["parts"] > 0 for row in blends(gateway)] == [True]
+    assert (first.versions or {})["hybrid"] == 1
 
 
 def blends(gateway: Neo4jGateway) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 import pytest
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, codec
 
 from loaders.errors import Neo4jUnavailableError, SumBeyondError
 from loaders.gateway import Neo4jAddress
@@ -141,3 +141,8 @@ async def test_many_rows_are_written_in_parts_and_none_of_them_waits_in_vain(
 async def test_kinds_without_a_weight_are_counted(taking: Taking) -> None:
     await taking.intake.take([message(0, "a", event="borrowed"), message(1, "b")])
     assert taking.count("recsvc_events_without_weight_total") == 1
+
+
+@pytest.mark.parametrize("name", ["gzip", "lz4", "snappy", "zstd"])
+def test_messages_can_be_read_however_their_producer_compressed_them(name: str) -> None:
+    assert getattr(codec, f"has_{name}")()
