@@ -111,6 +111,11 @@ def results(
         title = f"{name}: {kind}{f', {segment} {value}' if segment else ''}"
         columns = ("variant", "users", "shown", "followed", "rate", "difference")
         console.print_table(title, columns, rows)
+    if (days := measured.last_days) is not None:
+        console.say(
+            f"it began more than {days} days ago, and older outcomes are not kept: results "
+            f"are of the last {days} days, and intervals do not hold at all looks"
+        )
     for each in measured.changed:
         what = f"scenario {each.name!r}, revision" if each.kind == "scenario" else "version"
         console.say(f"changed meanwhile: {what} {each.number}, {each.at:%Y-%m-%d %H:%M:%S} UTC")

@@ -106,7 +106,7 @@ class Engine:
         self.scenarios = StoredScenarios(store, self._graph.note_scenario)
         self.explorations = Explorations(store, self.scenarios, self._serving, self.ids)
         self._queries = QueryResolver(self._serving, self.scenarios, self.explorations)
-        self.experiments = Experiments(store)
+        self.experiments = Experiments(store, outcomes.keep_days)
         recourse = RecourseFinder(store, self._askers, self._answers)
         self.nodes = Nodes(self, store, self._askers, recourse, self._queries)
         self._made_from: tuple[object, object] | None = None

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -111,23 +111,31 @@ class ExperimentResults:
             empty text where all are together.
         left_out: how many more values there are.
         changed: what changed while it ran.
+        last_days: they are of the last so many days alone, since older outcomes are not kept; None
+            where it began later.
     """
 
     experiment: KnownExperiment
     by_value: Mapping[str, Results]
     left_out: int
     changed: Sequence[ChangeMeanwhile] = ()
+    last_days: int | None = None
 
 
 class Experiments:
     """Keeps what runs at hand, and changes it.
 
+    Args:
+        store: the graph.
+        keep_days: how long outcomes are kept.
+
     Attributes:
         now: what is stored, as it was seen last; replaced whole.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, keep_days: int) -> None:
         self._store = store
+        self._keep_days = keep_days
         self._watch = Watch(self.reload)
         self._looking = asyncio.Lock()
         self._seen: list[StoredExperiment] | None = None
@@ -283,7 +291,12 @@ class Experiments:
             own[row["variant"]] = UserSums(**{name: row[name] for name in UserSums.__slots__})
         by_value = {value: results(experiment.document, own) for value, own in sums.items()}
         left_out = rows[0]["values"] - len(by_value) if rows else 0
-        return ExperimentResults(experiment, by_value, left_out, changed)
+        last_days = self._keep_days if self._began_before_what_is_kept(experiment) else None
+        return ExperimentResults(experiment, by_value, left_out, changed, last_days)
+
+    def _began_before_what_is_kept(self, experiment: KnownExperiment) -> bool:
+        began = experiment.stored.at
+        return began is not None and began < datetime.now(UTC) - timedelta(days=self._keep_days)
 
 
 def trials_of(stored: Sequence[StoredExperiment]) -> Trials:
@@ -342,5 +355,6 @@ def results_document(
         "segment": segment,
         "results": [{"value": value, **asdict(each)} for value, each in measured.by_value.items()],
         "left_out": measured.left_out,
+        "last_days": measured.last_days,
         "changed": [{**asdict(each), "at": each.at.isoformat()} for each in measured.changed],
     }

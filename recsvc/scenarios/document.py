@@ -342,12 +342,4 @@ class Scenario(_Part):
 
     def document(self) -> dict[str, Any]:
         """The same as JSON-ready values, what is not said left out."""
-        return cast(
-            "dict[str, Any]",
-            self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            | ({"rules": [_rule(each) for each in self.rules]} if self.rules else {}),
-        )
-
-
-def _rule(rule: _Timed) -> dict[str, Any]:
-    return rule.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -153,6 +153,9 @@ class ResultsDocument(Document):
     """With `segment` those of its 50 values with the most users."""
     left_out: int
     """How many more values there are."""
+    last_days: int | None
+    """It began earlier, and older outcomes are not kept: results are of the last so many days, and
+    intervals do not hold at all looks. Null where it began later."""
     changed: list[ChangeDocument]
     """Results are of lists from before and after these, in the order of time, 100 at most. To count
     those from after them alone, put the experiment again."""

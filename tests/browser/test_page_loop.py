@@ -242,9 +242,11 @@ def test_an_experiment_is_looked_at_and_stopped(open_page: Open, client: httpx.C
 
     skewed = client.get("/v1/experiments/blend/results").json()
     skewed["results"][0] |= {"mismatch": True, "sample_ratio_p_value": 1e-9}
+    skewed["last_days"] = 90
     page.route("**/results?*", lambda route: route.fulfill(json=skewed))
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("Do not compare these rates")
+    expect(page.get_by_text("results of the last 90 days")).to_be_visible()
     expect(better).to_contain_text("not comparable")
     page.get_by_label("Then everybody gets").select_option("long")
     confirm(page, "Stop")

@@ -140,10 +140,10 @@ function one(place, name) {
     try {
       const query = new URLSearchParams({ kind: kind.value.trim() || known.kind });
       if (segment.value.trim()) query.set('segment', segment.value.trim());
-      const { results: parts, left_out: more = 0, changed = [] } = /** @type {{results: Part[], left_out?: number, changed?: Change[]}} */ (await get(`${experimentOf(name)}/results?${query}`));
+      const { results: parts, left_out: more = 0, last_days: days = null, changed = [] } = /** @type {{results: Part[], left_out?: number, last_days?: number | null, changed?: Change[]}} */ (await get(`${experimentOf(name)}/results?${query}`));
       const found = parts.flatMap(({ variants }) => variants);
       const { variants } = known;
-      replace(body, h('p', { class: 'none' }, told(query.get('kind') ?? '', variants[0].name)), changesOf(changed),
+      replace(body, h('p', { class: 'none' }, told(query.get('kind') ?? '', variants[0].name, days)), changesOf(changed),
         parts.map((part) => partOf(part, variants, widest(found), query.has('segment'))),
         more > 0 && h('p', { class: 'none' }, `${count(more)} more values of the property have fewer users.`));
       say(found.map(({ variant, rate }) => `${variant} ${percent(rate)}`).join(', '));
@@ -212,9 +212,10 @@ const changesOf = (changed) => changed.length > 0 && h('div', { class: 'note' },
   h('ul', {}, changed.map(({ kind, name, number, at }) => h('li', {},
     kind === 'scenario' ? `scenario ${name}, revision ${number}, ` : `version ${number} became active `, timeOf(at)))));
 
-/** @param {string} kind @param {string} first */
-const told = (kind, first) => `For how many of the items that were shown an outcome ${kind} followed. `
-  + `Differences are to ${first}. Their intervals hold however often you look.`;
+/** @param {string} kind @param {string} first @param {number | null} days */
+const told = (kind, first, days) => `For how many of the items that were shown an outcome ${kind} followed. `
+  + `Differences are to ${first}. ${days === null ? 'Their intervals hold however often you look.'
+    : `It began more than ${days} days ago, and older outcomes are not kept: these are results of the last ${days} days, and their intervals do not hold at all looks.`}`;
 
 /** How far from 0 intervals go. @param {Result[]} found */
 const widest = (found) => Math.max(1e-9, ...found.flatMap(({ difference: d }) => (d ? [-d.low, d.high, Math.abs(d.mean)] : [])));
@@ -225,7 +226,7 @@ function partOf({ value, variants, mismatch, sample_ratio_p_value: p }, known, m
   return h('section', { class: 'outcome' },
     segmented && h('h3', {}, value || 'no value'),
     mismatch && h('p', { class: 'note bad', role: 'alert' },
-      `Do not compare these rates: of ${count(users)} users, ${variants.map((each, index) => `${count(each.users)} came to ${each.variant} (its share is ${percent(known[index].share)})`).join(' and ')}. By chance this is as rare as ${level(p)}. Look for lists of one variant that are not shown, or not told of.`),
+      `Do not compare these rates: of ${count(users)} users, ${variants.map((each, index) => `${count(each.users)} came to ${each.variant} (its share is ${percent(known[index].share)})`).join(' and ')}. By chance this happens with p ${level(p)}. Look for lists of one variant that are not shown, or not told of.`),
     h('ul', {}, variants.map((each, index) => variantOf(each, known[index], most, mismatch, index === 0))));
 }
 

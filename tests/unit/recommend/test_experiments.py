@@ -124,7 +124,7 @@ async def test_what_was_read_early_and_came_late_does_not_take_the_place_of_what
     kind: str,
 ) -> None:
     store = cast(Any, SlowStore())
-    experiments, scenarios = Experiments(store), StoredScenarios(store, lambda: None)
+    experiments, scenarios = Experiments(store, 90), StoredScenarios(store, lambda: None)
     watched = {"experiments": experiments, "scenarios": scenarios}[kind]
     early = asyncio.create_task(watched.reload())
     await store.reading.wait()
@@ -151,7 +151,7 @@ class FakeStore:
 
 async def test_a_process_that_began_without_neo4j_reads_what_runs_with_its_first_request() -> None:
     store = FakeStore()
-    experiments = Experiments(store)  # pyright: ignore[reportArgumentType] - only what is read
+    experiments = Experiments(store, 90)  # pyright: ignore[reportArgumentType] - only what is read
     assert not (await experiments.trials()).known
     store.away = False
     several = await asyncio.gather(*(experiments.trials() for _ in range(3)))

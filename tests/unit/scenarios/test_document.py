@@ -58,3 +58,18 @@ def test_the_error_says_where_and_what_was_expected(
 )  # fmt: skip
 def test_a_range_that_something_lies_in_is_taken(ends: dict[str, Any]) -> None:
     assert Scenario.model_validate({"filters": [PRICE | {"range": ends}]}).filters
+
+
+def test_a_stored_document_says_what_was_written_and_no_more() -> None:
+    where = [PRICE | {"range": {"max": 3.0}}, {"category": ["c"], "not": True}]
+    document: dict[str, Any] = {
+        "filters": [PRICE | {"exists": False}],
+        "diversity": 0.0,
+        "rules": [
+            {"kind": "pin", "item_id": "i", "place": 1, "until": "2026-12-24T18:00:00+01:00"},
+            {"kind": "boost", "where": where, "amount": 0.5},
+            {"kind": "at_most", "count": 0, "same": {"property": "brand"}},
+            {"kind": "at_least_share", "share": 0.5, "where": where, "within": 4},
+        ],
+    }
+    assert Scenario.model_validate(document).document() == document
