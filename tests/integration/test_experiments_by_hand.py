@@ -206,19 +206,19 @@ def test_commands_overwrite_nothing_that_was_not_seen(served: Served, tmp_path: 
     statement(served.gateway, CLEAN)
 
 
-def test_results_say_where_older_outcomes_are_not_kept(served: Served, tmp_path: Path) -> None:
+def test_results_say_where_older_outcomes_are_not_kept(served: Served) -> None:
     statement(served.gateway, CLEAN)
-    file = tmp_path / "blend.json"
-    file.write_text(json.dumps(HALVES))
-    assert served.run("experiments", "put", "blend", str(file)).returncode == 0
-    began = "MATCH (e:Experiment) SET e.at = datetime() - duration($ago)"
-    for ago, last_days in (("P89D", None), ("P91D", 90)):
-        statement(served.gateway, began, ago=ago)
-        found = served.run("experiments", "results", "blend", "--json")
-        assert json.loads(found.stdout)["last_days"] == last_days
-    said = served.run("experiments", "results", "blend", COLUMNS="200").stderr
+    began = (
+        "MERGE (e:Experiment {name: 'blend', revision: 1, document: $document, place: ''}) "
+        "SET e.at = datetime() - duration($ago)"
+    )
+    statement(served.gateway, began, document=json.dumps(HALVES), ago="P89D")
+    young = served.run("experiments", "results", "blend", "--json")
+    statement(served.gateway, began, document=json.dumps(HALVES), ago="P91D")
+    old = served.run("experiments", "results", "blend", COLUMNS="200")
     statement(served.gateway, CLEAN)
-    assert "results are of the last 90 days" in said
+    assert json.loads(young.stdout)["last_days"] is None
+    assert "results are of the last 90 days" in old.stderr
 
 
 def test_a_command_names_what_cannot_be_read(served: Served) -> None:
