@@ -24,7 +24,7 @@ from loaders.local_neo4j._copy import (
     dump_file,
     dump_graph,
     forget_data,
-    load_graph,
+    loading_graph,
 )
 from loaders.local_neo4j._local import LocalNeo4j
 from loaders.local_neo4j._options import LocalNeo4jOptions, free_port_after
@@ -45,7 +45,7 @@ __all__ = [
     "forget_data",
     "free_port_after",
     "is_later_line",
-    "load_graph",
+    "loading_graph",
     "neo4j_version",
     "neo4j_versions",
     "scratch_server",

@@ -3,6 +3,8 @@
 import shutil
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,18 +108,20 @@ def dump_graph(
     return time.monotonic() - start if running else 0.0
 
 
-def load_graph(
+@contextmanager
+def loading_graph(
     target: LocalNeo4j, folder: Path, progress: Progress = lambda _message: None
-) -> None:
+) -> Generator[None]:
     """Put the graph of a dump in the place of the one that is there, and start the server.
 
-    Its accounts stay. Where this is cut off, the graph is half loaded.
+    Its accounts stay. The block is the end of that: where this or the block is cut off, the graph
+    is half loaded.
 
     Raises:
         LocalNeo4jError: a step failed; the graph is half loaded then.
     """
     with target.loading(folder, _LOAD, progress):
-        pass
+        yield
 
 
 def accounts_changed(server: LocalNeo4j) -> bool:

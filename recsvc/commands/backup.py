@@ -18,7 +18,7 @@ from loaders.local_neo4j import (
     dump_file,
     dump_graph,
     is_later_line,
-    load_graph,
+    loading_graph,
     neo4j_version,
 )
 from recsvc.commands import console
@@ -120,20 +120,26 @@ def restore(
     _refuse_loss(settings, local, force=force)
     write_counters = open_write_counters(settings)
     try:
-        load_graph(local, folder.absolute(), console.say)
+        with loading_graph(local, folder.absolute(), console.say):
+            kept = _put_files(settings.home, folder, manifest)
     finally:  # no service on this machine keeps what it answered before
         write_counters.note_write(anybody=True)
         write_counters.close()
-    _say_of_services(settings.home, folder)
+    document = {"folder": str(folder), "made_at": manifest.made_at.isoformat()}
+    print_document(document | {"settings_kept": kept}, "restored", as_json=as_json)
+
+
+def _put_files(home: Path, folder: Path, manifest: Manifest) -> bool:
+    """Put the files beside the graph back; returns whether other settings stay."""
+    _say_of_services(home, folder)
     for name in _OF_HOME:
-        _copy_if_there(folder / name, settings.home / name)
+        _copy_if_there(folder / name, home / name)
     kept = SETTINGS_FILE in manifest.files and _differs(Path(SETTINGS_FILE), folder / SETTINGS_FILE)
     if kept:
         console.say(f"{SETTINGS_FILE} here is another one and stays; the backup's is in {folder}")
     else:
         _copy_if_there(folder / SETTINGS_FILE, Path(SETTINGS_FILE))
-    document = {"folder": str(folder), "made_at": manifest.made_at.isoformat()}
-    print_document(document | {"settings_kept": kept}, "restored", as_json=as_json)
+    return kept
 
 
 def _taken(folder: Path) -> BackupError:

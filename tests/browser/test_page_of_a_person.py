@@ -93,6 +93,7 @@ def test_somebody_sees_why_and_takes_back_and_deletes(
     items = best(client, user)
     assert listed(page) == ids(items)
     expect(page.get_by_text("You are Ada Å here.")).to_be_visible()
+    expect(page.locator("header bdi")).to_have_text("Ada Å")  # a name may turn the text around
     expect(page.locator(".figures").first).to_contain_text("Ulm")
     first, name = items[0], items[0]["title"]
     expect(page.locator(".mine > li").first).to_contain_text(first["explanation"]["text"])

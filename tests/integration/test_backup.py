@@ -1,5 +1,6 @@
 """`recsvc backup` and `recsvc restore`, of a real local Neo4j that is wiped in between."""
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from loaders.gateway import Neo4jGateway
 from loaders.ingest import ingest
 from loaders.local_neo4j import LocalNeo4j
 from loaders.tables import FolderTables
+from recsvc.commands import backup
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.service.keys import KeyFile, Scope
@@ -170,6 +172,27 @@ def test_a_restore_that_is_killed_leaves_a_mark_and_the_next_completes_it(
     assert not (shop.folder / "half").exists()
     restored = recsvc("restore", str(saved))  # without --force: there is nothing to lose
     assert restored.returncode == 0, restored.stderr
+    assert not mark.exists()
+    assert shop.now() == shop.sha256
+
+
+def test_a_full_disk_before_the_keys_are_back_leaves_the_mark(
+    shop: Shop, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph is there by then, and without its keys it would be open to any program."""
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    mark = shop.server.folder / "half-loaded"
+    with monkeypatch.context() as patch:
+        patch.setattr(backup, "_copy_if_there", full)
+        with pytest.raises(OSError, match="No space"):
+            backup.restore(saved, force=True)
+    assert mark.exists()
+    refused = recsvc("recommend", "u1")
+    assert (refused.returncode, "half loaded" in refused.stderr) == (1, True), refused.stderr
+    assert recsvc("restore", str(saved)).returncode == 0
     assert not mark.exists()
     assert shop.now() == shop.sha256
 

@@ -26,7 +26,7 @@ class TestPublicSurface:
             "forget_data",
             "free_port_after",
             "is_later_line",
-            "load_graph",
+            "loading_graph",
             "neo4j_version",
             "neo4j_versions",
             "scratch_server",

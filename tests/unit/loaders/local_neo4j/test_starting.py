@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loaders.errors import LocalNeo4jError, Neo4jUnavailableError
-from loaders.local_neo4j import load_graph
+from loaders.local_neo4j import loading_graph
 from loaders.local_neo4j._library import library_folder
 from tests.unit.loaders.local_neo4j.helpers import (
     DIES,
@@ -284,8 +284,9 @@ class TestImporting:
     def test_a_dump_is_loaded_under_the_same_mark(self, java_on_path, files, tmp_path):
         java_on_path(f'/bin/ls "{tmp_path}/home/neo4j" >"{tmp_path}/seen"; exit 7')
         neo4j = local(tmp_path / "home")
-        with pytest.raises(LocalNeo4jError, match=r"could not load.*exit code 7"):
-            load_graph(neo4j, files)
+        loading = loading_graph(neo4j, files)
+        with pytest.raises(LocalNeo4jError, match=r"could not load.*exit code 7"), loading:
+            pytest.fail("the block ran")
         assert "half-loaded" in (tmp_path / "seen").read_text().split()
         assert neo4j.half_loaded
         with pytest.raises(LocalNeo4jError, match=r"recsvc restore.*same command again"):
