@@ -37,7 +37,7 @@ from tests.forked_refresh import Forks, forks
 from tests.forked_service import ForkedProcess
 from tests.indexes import make_indexes
 from tests.neo4j_servers import CHECKOUT, Server, running_server, why_not
-from tests.patience import lengthen_constants, lengthen_settings
+from tests.patience import lengthen_constants, lengthen_settings, patient
 from tests.ports import free_ports
 from tests.prepared_graph import DELETE_ALL, prepared
 from tests.scheduling import MEASURES, ByFileAndLine
@@ -376,7 +376,7 @@ def running_service(
 ) -> Generator[Service]:
     """`recsvc serve` on a free port or this one, from when it is ready."""
     port = port or free_ports(1)[0]
-    environment = {**environment, "RECSVC_PORT": str(port)}
+    environment = {**patient(environment), "RECSVC_PORT": str(port)}
     if "--workers" in arguments or "PYTHONPATH" in environment:  # of its own, or of other code
         with log_file.open("wb") as log:
             command = [sys.executable, "-m", "recsvc", "serve", *arguments]

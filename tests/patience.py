@@ -5,7 +5,7 @@ such a limit and says how long it is.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 
 _SETTINGS = {"RECSVC_REQUEST_TIMEOUT_SECONDS": "60", "RECSVC_WRITE_TIMEOUT_SECONDS": "120"}
@@ -24,6 +24,11 @@ def lengthen_settings() -> None:
     """Of this process, and of those that it starts."""
     for name, seconds in _SETTINGS.items():
         os.environ.setdefault(name, seconds)
+
+
+def patient(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment with these settings too, but for those that it has."""
+    return {**_SETTINGS, **environment}
 
 
 def lengthen_constants(assign: Callable[[object, str, float], None] = setattr) -> None:

@@ -39,6 +39,8 @@ _LEAST_FREE = 2**30
 """Bytes where `RECSVC_HOME` is."""
 _LEAST_BESIDES = 2**30
 """Bytes of memory besides what the local Neo4j takes."""
+_ASK_SECONDS = 2.0
+"""How long the service has to say that it is there."""
 _OLD_DAYS = 30
 """Age of an active version that is said to be old."""
 
@@ -168,7 +170,7 @@ def _ports(settings: Settings) -> str:
 def _is_served(settings: Settings) -> bool:
     """Whether the service answers where it is to listen."""
     # Not by way of a proxy that the environment names.
-    connection = HTTPConnection(str(settings.host), settings.port, timeout=2.0)
+    connection = HTTPConnection(str(settings.host), settings.port, timeout=_ASK_SECONDS)
     try:
         connection.request("GET", "/health/live")
         return connection.getresponse().read(64) == b'{"status":"live"}'

@@ -53,7 +53,7 @@ async def serving(
     fatigue: float = 0.0,
     *,
     uri: str | None = None,
-    seconds: float = 30.0,
+    seconds: float = 120.0,
     links: PersonLinks | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, CountingStore, Engine]]:
     """The service; `uri` leads to its Neo4j another way, which is given some seconds."""

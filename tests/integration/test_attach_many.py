@@ -115,7 +115,7 @@ def test_what_is_exported_is_what_the_arrays_have(
     shop: tuple[Neo4jGateway, Neo4jAddress], graph: HeteroGraph
 ) -> None:
     async def read() -> list[dict[str, Any]]:
-        store = Store(shop[1], timeout_seconds=30.0)
+        store = Store(shop[1], timeout_seconds=120.0)
         await store.open()
         try:
             return [row async for page in store.section("5", "interactions") for row in page]
@@ -137,7 +137,7 @@ def test_evidence_at_a_request_is_that_of_the_arrays(
     shop: tuple[Neo4jGateway, Neo4jAddress], graph: HeteroGraph
 ) -> None:
     async def read() -> Any:
-        store = Store(shop[1], timeout_seconds=30.0)
+        store = Store(shop[1], timeout_seconds=120.0)
         await store.open()
         try:
             return await store.user("5", limit=100)

@@ -66,7 +66,7 @@ def films(session_gateway: Neo4jGateway) -> Iterator[Neo4jGateway]:
 
 
 async def serving(address: Neo4jAddress, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    engine = Engine(Store(address, timeout_seconds=20.0), snapshot_folder=folder,
+    engine = Engine(Store(address, timeout_seconds=120.0), snapshot_folder=folder,
                     events=load_settings().events, max_evidence=100)  # fmt: skip
     async with client_of(engine, folder) as client:
         yield client
@@ -240,7 +240,7 @@ async def test_names_of_a_mapping_are_names(
             "interactions": [{"path": f"(user)-[:{back_ticked(name)}]->(item)", "event": name}],
         })  # fmt: skip
         mapped = MappedGraph(graph)
-        store = Store(replace(neo4j_address, graph=mapped), timeout_seconds=20.0)
+        store = Store(replace(neo4j_address, graph=mapped), timeout_seconds=120.0)
         await store.open()
         try:
             event = {

@@ -163,7 +163,7 @@ def others(service: Service, edited: str) -> Others:
 
 @settings(
     max_examples=settings.default.max_examples // 5, derandomize=True, database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(edits=EDITS)
 def test_no_edit_breaks_an_answer_or_a_refresh(
@@ -207,7 +207,8 @@ def test_what_cannot_be_read_is_counted_and_named_once(
     counted = re.search(r'recsvc_unread_values_total{kind="Item.available"} ([\d.]+)', metrics)
     assert counted is not None
     assert float(counted[1]) >= 3
-    assert log_file.read_text().count(row["id"]) == 1
+    # Its id may be the beginning of another one's.
+    assert len(re.findall(rf"{re.escape(row['id'])}(?!\d)", log_file.read_text())) == 1
 
 
 def test_what_an_extract_leaves_out_is_counted(served: Served, edited: str) -> None:

@@ -34,7 +34,7 @@ RETURN collect(DISTINCT toStringOrNull(n[name])) AS texts
 
 
 def kept_store(gateway: Neo4jGateway) -> Store:
-    store = Store(gateway.address, timeout_seconds=20.0)
+    store = Store(gateway.address, timeout_seconds=120.0)
     store.keeps_changes = True
     return store
 

@@ -98,9 +98,10 @@ def counted(served: Served, event_id: str) -> dict[str, int]:
 
 
 async def test_what_was_answered_for_is_seen_by_every_process_and_server(
-    services: list[Process], cluster: BoltCluster
+    services: list[Process], cluster: BoltCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = services
+    monkeypatch.setattr(sessions, "_ALONE", 1.0)  # a follower that is late is waited for
     await one.best()
     cluster.lag_seconds, cluster.routes = 0.1, 0
     for number in range(4):
@@ -117,7 +118,7 @@ async def test_what_was_answered_for_is_seen_by_every_process_and_server(
     assert cluster.routes == 0  # else each session asks for the home database first
 
     cluster.lag_seconds = 600.0  # the leader is asked then
-    two.store.timeout_seconds = 4.0
+    monkeypatch.setattr(sessions, "_ALONE", 0.005)
     best, begun = await one.best(), len(cluster.asked)
     await one.post("far behind", best)
     assert await two.best() != best
@@ -177,12 +178,14 @@ async def test_without_a_leader_reads_go_on_and_writes_say_why(
 async def test_a_write_waits_for_a_leader_for_longer_than_a_read_does(
     cluster: BoltCluster, served: Served, tmp_path: Path
 ) -> None:
-    store = Store(through(cluster, served, tmp_path), timeout_seconds=0.8)
+    store = Store(
+        through(cluster, served, tmp_path), timeout_seconds=4.0, write_timeout_seconds=120.0
+    )
     await store.open()
     try:
         await store._schema_made()
         cluster.leader = None
-        asyncio.get_running_loop().call_later(0.6, setattr, cluster, "leader", 1)
+        asyncio.get_running_loop().call_later(1.5, setattr, cluster, "leader", 1)
         await store.write([("write/follows", {"rows": []})], lambda _answers: [])
     finally:
         await store.close()

@@ -71,7 +71,7 @@ def copies(served) -> Iterator[Callable[[int, str], None]]:
 
 
 def make_engine(served, folder: Path) -> Engine:
-    store = Store(served.address, timeout_seconds=30.0)
+    store = Store(served.address, timeout_seconds=120.0)
     events = load_settings().events
     home = folder.parent
     return Engine(
@@ -232,6 +232,7 @@ async def test_a_deletion_that_was_killed_is_finished_by_a_start(served, tmp_pat
     try:
         await until_then(lambda: "i77" not in engine.snapshot.items)
         await until_then(lambda: not left_on_disk(tmp_path, "i77"))
+        await until_then(lambda: not notes(served.gateway))  # it may serve them before that
         assert_nothing_left(served, engine, tmp_path, "i77")
     finally:
         await engine.stop()

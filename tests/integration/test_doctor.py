@@ -11,10 +11,13 @@ import pytest
 from loaders.gateway import Neo4jGateway
 from loaders.local_neo4j import DEFAULT_LINE
 from loaders.schema import apply_schema, schema_items
+from recsvc.commands import doctor
+from recsvc.service import issuer_keys
 from tests.conftest import running_service
 from tests.oidc_issuer import running_issuer
 from tests.ports import free_ports
 from tests.statement import statement
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = [
     pytest.mark.neo4j,
@@ -36,6 +39,8 @@ def amiss(
     """What is amiss, by check, with some variables set; nothing where all is well."""
     monkeypatch.chdir(tmp_path)  # without a recsvc.toml
     monkeypatch.setenv("RECSVC_PORT", str(free_ports(1)[0]))
+    monkeypatch.setattr(doctor, "_ASK_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(issuer_keys, "FETCH_SECONDS", PATIENCE_SECONDS)
 
     def ask(**variables: str) -> dict[str, str]:
         for name, value in variables.items():

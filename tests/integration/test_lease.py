@@ -12,6 +12,7 @@ from loaders.gateway import Neo4jAddress, Neo4jGateway, Transaction
 from loaders.lease import FencedGateway, take_lease
 from loaders.schema import apply_schema
 from recsvc.errors import RefreshError
+from recsvc.refresh import lease
 from recsvc.refresh.lease import held_lease
 from tests.conftest import on_later_lines_long
 from tests.waiting import PATIENCE_SECONDS
@@ -82,7 +83,7 @@ def test_a_clock_set_back_keeps_nobody_out_for_longer(gateway: Neo4jGateway) -> 
 def test_a_clock_set_forwards_lets_one_take_over_and_only_that_one_write(
     gateway: Neo4jGateway,
 ) -> None:
-    with hold(gateway, 60.0) as one:
+    with hold(gateway, 3600.0) as one:  # whose next sign of life would be by the clock that was set
         gateway.run(CLOCK, hours=-1000)
         with hold(gateway, 60.0) as two:
             two.gateway.run(WRITE)
@@ -94,11 +95,14 @@ def test_a_clock_set_forwards_lets_one_take_over_and_only_that_one_write(
 
 
 @on_later_lines_long
-def test_who_gives_signs_of_life_is_not_taken_over(gateway: Neo4jGateway) -> None:
-    with hold(gateway, 6.0) as one:
+def test_who_gives_signs_of_life_is_not_taken_over(
+    gateway: Neo4jGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_BEATS", 150)
+    with hold(gateway, 300.0) as one:
         for _ in range(2):
             with pytest.raises(RefreshError, match="another refresh is running"):
-                hold(gateway, 6.0).__enter__()
+                hold(gateway, 300.0).__enter__()
         one.gateway.run(WRITE)
     assert things(gateway) == 1
 

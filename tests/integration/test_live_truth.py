@@ -62,7 +62,6 @@ class Asking:
 def asking(odd: OddServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
     environment = odd.served.environment | {
         "RECSVC_ANSWER_CACHE_SECONDS": "0",
-        "RECSVC_REQUEST_TIMEOUT_SECONDS": "20",
     }
     log = tmp_path_factory.mktemp("log") / "serve.log"
     with running_service(environment, log, "--workers", "2") as service:

@@ -130,7 +130,7 @@ def test_scenarios_that_explore_are_compared_20_at_most(served: Served) -> None:
 async def test_lists_are_made_from_what_was_done_before_the_first_answer(served: Served) -> None:
     now, user = served_version(served.gateway, served.report), "u1"
     best, moment = lists_of(now, served.gateway)[user][0], datetime.now(UTC)
-    store = Store(served.address, timeout_seconds=30.0)
+    store = Store(served.address, timeout_seconds=120.0)
     askers = AskerReader(store, load_settings().events, OutcomeSettings(), 1000)
     answers = Answers(store, TextSettings(), RecommendationIds())
     await store.open()
@@ -182,7 +182,7 @@ async def test_places_that_somebody_edited_are_left_out(served: Served) -> None:
     statement(served.gateway, PLANT, rows=rows)
     for n, edit in enumerate(edits):
         statement(served.gateway, f"MATCH (o:Outcome {{recommendation: 'a{n}'}}) SET {edit}")
-    store, since = Store(served.address, timeout_seconds=30.0), datetime.now(UTC) - timedelta(1)
+    store, since = Store(served.address, timeout_seconds=120.0), datetime.now(UTC) - timedelta(1)
     await store.open()
     try:
         (place,) = await store.logged_places("front", "buy", since, 1_000)

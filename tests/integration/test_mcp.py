@@ -19,8 +19,6 @@ from tests.waiting import PATIENCE_SECONDS, until_then
 
 pytestmark = pytest.mark.neo4j
 
-PATIENT = {"RECSVC_REQUEST_TIMEOUT_SECONDS": "20"}
-"""Where the machine is busy it waits for Neo4j, so that answers are whole."""
 READS = {"recommend", "what_if", "explain", "similar", "evidence", "search", "versions", "path_try"}
 WRITES = {"record", "take_back"}
 
@@ -30,7 +28,7 @@ async def over_stdio(served: Served, **more: str) -> AsyncGenerator[Client]:
     command = StdioServerParameters(
         command=sys.executable,
         args=["-m", "recsvc", "mcp"],
-        env={**served.environment, **PATIENT, **more},
+        env={**served.environment, **more},
     )
     async with Client(command, read_timeout_seconds=600) as client:
         yield client
@@ -42,7 +40,7 @@ async def listening(served: Served, **more: str) -> AsyncGenerator[str]:
     (port,) = free_ports(1)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "recsvc", "mcp", "--http", "--port", str(port),
-        env={**served.environment, **PATIENT, **more},
+        env={**served.environment, **more},
     )  # fmt: skip
 
     def answers() -> bool:

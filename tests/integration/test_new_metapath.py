@@ -94,7 +94,7 @@ class Copy:
     def __init__(self, served, root: Path) -> None:
         for folder in ("loaders", "recsvc", "cypher"):
             # What was compiled is taken along, but for what is being written by others.
-            ignored = shutil.ignore_patterns("*.pyc.*")
+            ignored = shutil.ignore_patterns("*.pyc.*", "*.tmp.*")
             shutil.copytree(CHECKOUT / folder, root / folder, ignore=ignored)
         shutil.copy(CHECKOUT / "pyproject.toml", root)
         self.served = served

@@ -32,7 +32,7 @@ def run(odd: OddServed) -> Run:
     """Runs a command in this process: its exit code, stdout and stderr."""
 
     def done(*arguments: str) -> tuple[int, str, str]:
-        told = odd.served.run(*arguments, RECSVC_REQUEST_TIMEOUT_SECONDS="20")
+        told = odd.served.run(*arguments)
         return told.returncode, told.stdout, told.stderr
 
     return done

@@ -51,10 +51,15 @@ def shop(gateway: Neo4jGateway) -> Neo4jGateway:
 
 @asynccontextmanager
 async def serving(
-    gateway: Neo4jGateway, folder: Path, *, address: Neo4jAddress | None = None, **settings: Any
+    gateway: Neo4jGateway,
+    folder: Path,
+    *,
+    address: Neo4jAddress | None = None,
+    seconds: float = 120.0,
+    **settings: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     engine = Engine(
-        Store(address or gateway.address, timeout_seconds=20.0),
+        Store(address or gateway.address, timeout_seconds=seconds),
         snapshot_folder=folder,
         events=load_settings().events,
         max_evidence=100,
@@ -339,7 +344,7 @@ async def test_nothing_is_lost_while_neo4j_is_away(shop: Neo4jGateway, tmp_path:
     where = urlsplit(shop.address.uri)
     with tcp_proxy(where.hostname or "", where.port or 0) as proxy:
         address = replace(shop.address, uri=f"bolt://127.0.0.1:{proxy.port}")
-        async with serving(shop, tmp_path, address=address) as client:
+        async with serving(shop, tmp_path, address=address, seconds=20.0) as client:
             await tell(client, rows[0])
             proxy.refuses()
             proxy.cut()

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,16 @@ WAY = r"(u\d+) has (Song i\d+), which somebody has, who has (Song i\d+)"
 Try = Callable[..., dict[str, Any]]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unhurried() -> Iterator[None]:
+    """All users and rows are measured, however slow the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(path_trial, "VALIDATION_SECONDS", 600.0)
+        patch.setattr(path_trial, "ROWS_SECONDS", 600.0)
+        patch.setattr(path_check, "TIME_LIMIT_SECONDS", 600.0)
+        yield
+
+
 @pytest.fixture(scope="module")
 def tried(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Try:
     """Tries a meta-path of a name, once: the document that is printed."""
@@ -52,11 +62,7 @@ def tried(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Try:
             (tmp_path / folder).mkdir(exist_ok=True)
             if content:
                 (tmp_path / folder / file.name).write_text(content, encoding="utf-8")
-        with pytest.MonkeyPatch.context() as patch:  # all users, however slow the machine is
-            patch.setattr(path_trial, "VALIDATION_SECONDS", 600.0)
-            patch.setattr(path_trial, "ROWS_SECONDS", 600.0)
-            patch.setattr(path_check, "TIME_LIMIT_SECONDS", 600.0)
-            done = served.run("path", "try", str(file), "--json")
+        done = served.run("path", "try", str(file), "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

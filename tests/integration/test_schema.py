@@ -120,7 +120,7 @@ async def test_a_graph_with_the_names_from_before_is_searched_by_them(bare: Neo4
 
 
 async def found_by_title(address: Neo4jAddress) -> list[str]:
-    store = Store(address, timeout_seconds=20.0)
+    store = Store(address, timeout_seconds=120.0)
     await store.open()
     try:
         return [row["id"] for row in await store.find("item", "blue", 10)]

@@ -59,7 +59,7 @@ def found_in(gateway: Neo4jGateway, tmp_path: Path) -> Neo4jGateway:
 
 @pytest.fixture
 async def store(found_in: Neo4jGateway, neo4j_address: Neo4jAddress) -> AsyncIterator[Store]:
-    store = Store(neo4j_address, timeout_seconds=10)
+    store = Store(neo4j_address, timeout_seconds=120.0)
     await store.open()
     yield store
     await store.close()

@@ -285,10 +285,8 @@ def service(
     """A service that runs before there is anything, and through all that is drawn."""
     folder = tmp_path_factory.mktemp("service")
     environment = Served(neo4j_address, session_gateway, None, folder / "home", folder).environment
-    patient = {"RECSVC_ANSWER_CACHE_SECONDS": "0", "RECSVC_REQUEST_TIMEOUT_SECONDS": "20"}
-    with running_service(
-        environment | patient, folder / "serve.log", until="/health/live"
-    ) as running:
+    environment |= {"RECSVC_ANSWER_CACHE_SECONDS": "0"}
+    with running_service(environment, folder / "serve.log", until="/health/live") as running:
         yield running.client
 
 

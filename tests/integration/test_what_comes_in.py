@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from loaders.catalogue import Query
@@ -42,14 +42,17 @@ MANY_KINDS = Query(
     "MERGE (u:User {user_id: 'u'}) MERGE (i:Item {item_id: 'i'}) WITH u, i "
     "UNWIND range(1, 300) AS n CREATE (u)-[:INTERACTED {event: 'kind' + n, weight: 1.0}]->(i)",
 )  # fmt: skip
-BOUNDED = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+BOUNDED = settings(
+    max_examples=20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 @pytest.fixture
 def ask(gateway: Neo4jGateway, tmp_path: Path) -> Iterator[Ask]:
     """Asks a service in this process, on an empty graph."""
     apply_schema(gateway)
-    store = Store(gateway.address, timeout_seconds=30.0)
+    store = Store(gateway.address, timeout_seconds=120.0)
     engine = Engine(
         store, snapshot_folder=tmp_path, events=load_settings().events, max_evidence=100
     )
@@ -264,6 +267,7 @@ EVENTS = st.fixed_dictionaries(
     {"user_id": IDS | st.just("u"), "item_id": IDS | st.just("i")},
     optional={"event": KINDS, "value": NUMBERS, "timestamp": TIMES, "event_id": IDS},
 )
+TOO_HEAVY = {"category_id": "a", "weight": 1e39}
 LINKS = st.lists(IDS | st.fixed_dictionaries({"category_id": IDS, "weight": NUMBERS}), max_size=3)
 PROPERTIES = st.dictionaries(
     st.sampled_from(["title", "name", "available", "kind", "price", "\ud800", "", "embedding_x"]),
@@ -311,6 +315,8 @@ def test_no_request_breaks_the_service(ask: Ask, gateway: Neo4jGateway) -> None:
     @given(
         st.lists(EVENTS, min_size=1, max_size=4), st.lists(PUTS, min_size=1, max_size=3), QUERIES
     )
+    @example([event(1)], [(("users", "preferences"), {}, [], None)], [])
+    @example([event(1e308)], [(("users", "preferences"), {}, [TOO_HEAVY], None)], [])
     def each(events: list[Any], puts: list[Any], query: list[tuple[str, bytes]]) -> None:
         asked = "&".join(f"{name}={quote(value)}" for name, value in query)
         follow = {"since": events[0].get("timestamp")}

