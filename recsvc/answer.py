@@ -135,6 +135,27 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class ListOrder:
+    """What a list can be ranked again from, besides its scores.
+
+    Attributes:
+        k: how many items were asked for.
+        diversity: see `RecommendationQuery`.
+        left_out: items of the version that were not to be listed, though they score as high as what
+            the list was chosen from: seen, not available, outside the categories, or named.
+        losses: by item, what it loses by having been shown, in units of the spread of the scores.
+        newcomers: items that came since the refresh and were looked for, in their order; None
+            where nobody looked.
+    """
+
+    k: int
+    diversity: float
+    left_out: tuple[str, ...]
+    losses: dict[str, float]
+    newcomers: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """What the scores of an answer can be made again from, see `recsvc.recommend.proof`.
 
@@ -144,6 +165,7 @@ class Proof:
         weights: λ of each signal that counts, and of `base`.
         evidence: all of it, with its weights.
         live: rows that were read in the place of stored ones; None where none were.
+        order: None for a list that is not ranked again.
     """
 
     version: int
@@ -151,6 +173,7 @@ class Proof:
     weights: dict[str, float]
     evidence: tuple[EvidenceNode, ...]
     live: LiveRows | None
+    order: ListOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)

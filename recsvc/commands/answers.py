@@ -107,7 +107,7 @@ def verify(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Make the scores of an answer again, from the stored arrays that its proof names."""
+    """Make an answer again, scores and order, from the stored arrays that its proof names."""
     with sys.stdin.buffer if str(answer) == "-" else answer.open("rb") as file:
         told = told_answer(file.read(MOST_PROOF_BYTES + 1))
     result = with_engine(load_settings(), lambda engine: engine.verify(told.proof, told.items))
@@ -129,6 +129,14 @@ def _verified_text(proof: Proof, result: Verified) -> str:
         f"{result.numbers} numbers of {result.items} items are what version {proof.version} gives, "
         f"{same}"
     ]
+    if result.ranked is None:
+        lines.append("taken as stated: the order, and that no other item belongs into the list")
+    else:
+        left_out = len(proof.order.left_out) if proof.order else 0
+        lines.append(
+            f"ranked again among {result.ranked} items of the version, the list is the same; left "
+            f"out as the proof says: {left_out}"
+        )
     if result.weights:
         lines.append(f"chosen by the request, not by the version: λ of {', '.join(result.weights)}")
     if result.after:

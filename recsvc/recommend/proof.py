@@ -1,8 +1,8 @@
 """What the scores of an answer can be made again from, and making them again.
 
 A proof names the arrays by their SHA-256 and holds the rest of what a score is made of: the
-evidence with its weights, the weights λ, and the rows that were read live. What rules, fatigue,
-diversity and exploration add after the blend stands in the answer itself.
+evidence with its weights, the weights λ, the rows that were read live, and which items were left
+out of the list. What rules and exploration add after the blend stands in the answer itself.
 """
 
 import math
@@ -22,6 +22,7 @@ from recsvc.explain.contributions import DIVERSITY, ExactScores, contributions, 
 from recsvc.outcomes.fatigue import FATIGUE
 from recsvc.recommend.exploring import EXPLORATION
 from recsvc.recommend.fresh_rows import with_live_rows
+from recsvc.recommend.list_order import order_of, ranked_again
 from recsvc.recommend.ranked_list import Listing
 from recsvc.recommend.ruled_list import RULE
 from recsvc.snapshot.arrays import Snapshot
@@ -47,6 +48,8 @@ class Verified:
         weights: the signals whose weight is not that of the version: the request or its scenario
             chose it.
         after: parts that are taken as the answer states them.
+        ranked: how many items of the version were ranked again; None where the order of the list is
+            taken as the answer states it.
     """
 
     items: int
@@ -55,6 +58,7 @@ class Verified:
     wrong: tuple[str, ...]
     weights: tuple[str, ...]
     after: tuple[str, ...]
+    ranked: int | None = None
 
 
 class ToldAnswer(BaseModel):
@@ -90,11 +94,12 @@ def with_proof(answer: Answer, listing: Listing) -> Answer:
     snapshot, asker = listing.snapshot, listing.asker
     weights, nodes = _weights_of(snapshot.blend), asker.evidence.nodes
     version = snapshot.versions["hybrid"]
-    return replace(answer, proof=Proof(version, snapshot.sha256, weights, nodes, asker.live))
+    proof = Proof(version, snapshot.sha256, weights, nodes, asker.live, order_of(listing))
+    return replace(answer, proof=proof)
 
 
 def verify(snapshot: Snapshot, proof: Proof, items: Sequence[RankedItem]) -> Verified:
-    """Make the scores of an answer again, from arrays and its proof alone.
+    """Make an answer again, from arrays and its proof alone: its scores, and its order.
 
     Args:
         snapshot: the arrays that the proof names.
@@ -118,14 +123,22 @@ def verify(snapshot: Snapshot, proof: Proof, items: Sequence[RankedItem]) -> Ver
             compared.newcomer(item)
     for column, item in enumerate(stored):
         _compare(compared, exact, column, item, evidence.nodes)
+    order, made_again = proof.order, set[str]()
+    if order is not None:
+        made_again = {DIVERSITY, FATIGUE}
+        _compare_order(
+            compared, items, ranked_again(replace(snapshot, blend=blend), evidence, order)
+        )
     own = _weights_of(snapshot.blend)
+    after = {name for item in items for name in item.signals} & AFTER_THE_BLEND
     return Verified(
         items=len(items),
         numbers=compared.numbers,
         off=compared.off,
         wrong=tuple(compared.wrong),
         weights=tuple(name for name, value in own.items() if proof.weights.get(name) != value),
-        after=tuple(sorted({name for item in items for name in item.signals} & AFTER_THE_BLEND)),
+        after=tuple(sorted(after - made_again)),
+        ranked=None if order is None else len(snapshot.items),
     )
 
 
@@ -223,6 +236,24 @@ def _compare(
     for each, again in zip(told.contributions, listed, strict=False):
         compared.number(f"a contribution to {name}", each.value, again.value)
     compared.number(f"remainder of {name}", told.remainder, remainder, size)
+
+
+def _compare_order(
+    compared: _Compared, items: Sequence[RankedItem], made: Sequence[RankedItem]
+) -> None:
+    """Compare a list with the one that comes of ranking all items."""
+    if len(items) != len(made):
+        compared.wrong.append(
+            f"length: the answer has {len(items)} items, the arrays give {len(made)}"
+        )
+    for place, (told, again) in enumerate(zip(items, made, strict=False), start=1):
+        compared.names(f"place {place}", told.item_id, again.item_id)
+        if told.item_id == again.item_id:
+            for part in told.signals.keys() & again.signals.keys() & {DIVERSITY, FATIGUE}:
+                what = f"{part} of {told.item_id}, ranked again"
+                compared.number(what, told.signals[part], again.signals[part])
+            after = [sorted(each.signals.keys() & AFTER_THE_BLEND) for each in (told, again)]
+            compared.names(f"parts of {told.item_id} after the blend", *after)
 
 
 def _weights_of(blend: Blend) -> dict[str, float]:

@@ -31,6 +31,8 @@ _FEW_ITEMS = 100
 _DIVERSE_POOL = 100
 _DIVERSE_FACTOR = 5
 _MOST_BEFORE = 1_000
+_ROUNDING = 1e-5
+"""Scores that are nearer than this share of theirs may be ordered otherwise in float32."""
 _FEW_MEMBERS = 2_000
 _MANY_MEMBERS = 20_000
 """Items of a category that are read in any case, and where counterfactuals are wanted: these have
@@ -162,6 +164,19 @@ class Listing:
     def exact(self) -> ExactScores:
         """The list, best first, its scores taken apart."""
         return self._told(self._ranked(self.scored, self._allowed & self._assumed))
+
+    def passed_over(self, most: int) -> Int64[NDArray[np.int64], " n"] | None:
+        """What is not to be listed, though it scores as high as what the list is chosen from.
+
+        Args:
+            most: how many items at most; None is returned where there are more.
+        """
+        pool = self.scored.best(self._allowed & self._assumed, self._pool)
+        rows = self.scored.best(~self._allowed, most + 1)
+        if len(pool) == self._pool:
+            least = float(self.scored.at(pool).min())
+            rows = rows[self.scored.at(rows) >= least - _ROUNDING * abs(least)]
+        return rows if len(rows) <= most else None
 
     def exact_of(self, row: int) -> ExactScores:
         """One item, listed or not, its score taken apart."""

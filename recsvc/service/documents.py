@@ -127,6 +127,19 @@ class ProvenEvidenceDocument(Document):
     since: int | None
 
 
+class ListOrderDocument(Document):
+    """What a list can be ranked again from, besides its scores."""
+
+    k: int
+    diversity: float
+    left_out: list[str]
+    """Items that were not to be listed, though they score high enough for it."""
+    losses: dict[str, float]
+    """By item, what it loses by having been shown, in units of the spread of the scores."""
+    newcomers: list[str] | None
+    """Items that came since the refresh; null where nobody looked for them."""
+
+
 class ProofDocument(Document):
     """What the scores of an answer can be made again from."""
 
@@ -137,6 +150,8 @@ class ProofDocument(Document):
     """λ of each signal that counts, and of `base`."""
     evidence: list[ProvenEvidenceDocument]
     live: LiveRowsDocument | None
+    order: ListOrderDocument | None
+    """Null for a list that is not ranked again, as one under a scenario."""
 
 
 class _Answered(Document):

@@ -47,6 +47,7 @@ async def proven(client: httpx.AsyncClient, user: str, **asked: Any) -> bytes:
     [
         {}, {"k": 50, "explain": "summary"}, {"explain": "none"}, {"diversity": 0.5},
         {"signal": "ridge"}, {"without": ["item:i3"]}, {"exclude_seen": False},
+        {"exclude": ["i3", "i9"]}, {"k": 500},
     ],
 )  # fmt: skip
 async def test_every_number_is_made_again_to_the_last_bit(both: Both, asked: dict[str, Any]):
@@ -57,7 +58,8 @@ async def test_every_number_is_made_again_to_the_last_bit(both: Both, asked: dic
         assert (found.wrong, found.off, found.items) == ((), 0.0, len(told.items))
         assert found.numbers > 3 * len(told.items)
         assert (found.weights != ()) == ("signal" in asked)
-        assert found.after == (("diversity",) if "diversity" in asked else ())
+        assert found.after == ()
+        assert found.ranked == len((await engine.snapshot_now(()))[0].items)
 
 
 async def test_so_are_what_rules_fatigue_and_live_rows_add_to(both: Both):
@@ -79,13 +81,48 @@ async def test_so_are_what_rules_fatigue_and_live_rows_add_to(both: Both):
             found = await engine.verify(told.proof, told.items)
             assert (found.wrong, found.off) == ((), 0.0)
             assert set(found.weights) == {"ridge", "base"}
+            assert found.ranked is None
             after, live = after | set(found.after), live or told.proof.live is not None
+            told = told_answer(await proven(client, user, k=30, diversity=0.3))
+            found = await engine.verify(told.proof, told.items)
+            assert (found.wrong, found.off, found.after) == ((), 0.0, ())
+            assert any("fatigue" in item.signals for item in told.items) == (user == "u1")
         assert live
         assert after == {"rule", "fatigue"}
     finally:
         await client.delete("/v1/items/fresh")
         await client.delete("/v1/users/newcomer")
         await client.delete("/v1/scenarios/weighed")
+
+
+async def test_a_list_is_ranked_again_as_it_was_whatever_was_written_since(both: Both):
+    client, engine = both
+
+    async def add(*items: str) -> None:
+        events = [{"user_id": "late", "item_id": i, "event_id": f"late {i}"} for i in items]
+        (await client.post("/v1/events", json={"events": events})).raise_for_status()
+
+    await add("i1", "i8")
+    before = told_answer(await proven(client, "late", diversity=0.3))
+    gone, *done = [each.item_id for each in before.items]
+    title = {"title": before.items[0].title}
+    try:
+        await add(*done[:4])
+        (await client.put("/v1/users/late/follows/u41")).raise_for_status()
+        (await client.delete("/v1/users/late/interactions/i8")).raise_for_status()
+        put = await client.put(f"/v1/items/{gone}", json=title | {"available": False})
+        put.raise_for_status()
+        after = told_answer(await proven(client, "late", diversity=0.3))
+        assert [each.item_id for each in after.items] != [gone, *done]
+        assert after.proof.order is not None
+        assert gone in after.proof.order.left_out
+        for told in (before, after):
+            found = await engine.verify(told.proof, told.items)
+            assert (found.wrong, found.off, found.after) == ((), 0.0, ())
+            assert found.ranked
+    finally:
+        await client.put(f"/v1/items/{gone}", json=title)
+        await client.delete("/v1/users/late")
 
 
 async def test_a_list_for_stated_evidence_has_a_proof_too(both: Both):
@@ -162,6 +199,24 @@ def _rank(told: ToldAnswer) -> ToldAnswer:
     return told.model_copy(update={"items": items})
 
 
+def _passed_over(told: ToldAnswer) -> ToldAnswer:
+    """The best item is left out, and all others go up by one."""
+    items = [replace(each, rank=rank) for rank, each in enumerate(told.items[1:], 1)]
+    return told.model_copy(update={"items": items})
+
+
+def _swapped(told: ToldAnswer) -> ToldAnswer:
+    first, second, *others = told.items
+    items = [replace(second, rank=1), replace(first, rank=2), *others]
+    return told.model_copy(update={"items": items})
+
+
+def _listed_though_left_out(told: ToldAnswer) -> ToldAnswer:
+    assert told.proof.order is not None
+    order = replace(told.proof.order, left_out=(told.items[3].item_id,))
+    return told.model_copy(update={"proof": replace(told.proof, order=order)})
+
+
 def _newcomers_reasons(told: ToldAnswer) -> ToldAnswer:
     item = told.items[0]
     assert item.explanation is not None
@@ -172,7 +227,8 @@ def _newcomers_reasons(told: ToldAnswer) -> ToldAnswer:
 
 CHANGES = [
     _contribution, _score, _part, _infinite, _stranger, _evidence, _weight, _signal_left_out,
-    _cancelling, _twice, _rank, _newcomers_reasons,
+    _cancelling, _twice, _rank, _newcomers_reasons, _passed_over, _swapped,
+    _listed_though_left_out,
 ]  # fmt: skip
 
 
@@ -190,6 +246,9 @@ async def test_other_arrays_and_signals_are_no_proof(both: Both):
         await engine.verify(replace(told.proof, sha256="0" * 64), told.items)
     with pytest.raises(ProofError, match="names no arrays"):
         await engine.verify(replace(told.proof, sha256=None), told.items)
+    assert told.proof.order is not None
+    with pytest.raises(ProofError, match="k 0 and diversity"):
+        await engine.verify(replace(told.proof, order=replace(told.proof.order, k=0)), told.items)
     rows = LiveRows((), {"item": ["i1"]}, {name: {} for name in told.proof.weights})
     with pytest.raises(ProofError, match="read live are none"):
         await engine.verify(replace(told.proof, live=rows), told.items)
@@ -225,6 +284,7 @@ def test_the_commands(served: Served, tmp_path: Path, monkeypatch: pytest.Monkey
     found = served.run("verify", str(file))
     assert (found.returncode, "of 5 items are what version" in found.stdout) == (0, True)
     assert "to the last bit" in found.stdout
+    assert "ranked again among" in found.stdout
     document = orjson.loads(printed)
     document["items"][1]["signals"]["base"] += 0.1
     file.write_bytes(orjson.dumps(document))
