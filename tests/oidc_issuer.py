@@ -1,6 +1,7 @@
 """A small OIDC issuer: an HTTP server with keys of its own, which may go away and misbehave."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -47,6 +48,7 @@ class Issuer:
         self.answer: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
+        self._kept: socket.socket | None = None
         self.start()
 
     @property
@@ -54,16 +56,22 @@ class Issuer:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
         self._port = self._server.server_port
         serving = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         serving.start()
 
     def stop(self) -> None:
-        """Go away; `start` brings it back where it was."""
+        """Go away; `start` brings it back where it was, which nobody else gets meanwhile."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
+            self._kept = socket.socket()
+            self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._kept.bind(("127.0.0.1", self._port))
         self._server = None
 
     def rotate(self, key_id: str, algorithm: str = "ES256", *, keep: bool = True) -> None:

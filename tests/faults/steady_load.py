@@ -12,6 +12,8 @@ import httpx
 _USERS = ("u1", "u8", "u45", "u130", "fan")
 _KNOWN = {"evidence": [{"item_id": "i61"}, {"item_id": "i64"}]}
 _UNKNOWN = {"evidence": [{"item_id": "never heard of"}]}
+_MOST_AT_ONCE = 100
+"""More than that only pile up where everything stood still for a while."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class SteadyLoad:
     wanted: Sequence[Wanted] = WANTED
     answers: list[Answered] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_AT_ONCE))
 
     async def __aenter__(self) -> "SteadyLoad":
         self._sender = asyncio.create_task(self._send(itertools.cycle(self.wanted)))
@@ -105,9 +108,11 @@ class SteadyLoad:
         start = time.monotonic()
         for number, each in enumerate(wanted):
             await asyncio.sleep(start + number / self.per_second - time.monotonic())
+            await self._room.acquire()
             task = asyncio.create_task(self._one(each))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: self._room.release())
 
     async def _one(self, wanted: Wanted) -> None:
         self.answers.append(await answer(self.client, wanted))

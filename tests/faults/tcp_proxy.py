@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tests.ports import free_ports
 from tests.waiting import PATIENCE_SECONDS
 
 _CHUNK_BYTES = 65536
@@ -40,8 +41,8 @@ class TcpProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.port = 0
-        self.port = self._run(self._listen())
+        (self.port,) = free_ports(1)  # which nobody else takes while it refuses
+        self._run(self._listen())
 
     def passes(self, delay_seconds: float = 0.0) -> None:
         """Let connections in and bytes through."""
@@ -76,10 +77,9 @@ class TcpProxy:
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=PATIENCE_SECONDS)
 
-    async def _listen(self) -> int:
+    async def _listen(self) -> None:
         if self._listener is None:
             self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        return self._listener.sockets[0].getsockname()[1]
 
     async def _close_listener(self) -> None:
         if self._listener is not None:

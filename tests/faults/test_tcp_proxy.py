@@ -78,6 +78,7 @@ def test_half_open_connections_stay_open_answer_nothing_and_never_recover(proxy:
         assert echoed(old, b"a") == b"a"
         proxy.half_open()
         with connected(proxy) as new:
+            until(lambda: proxy.connections == 2)  # it is let in, and not later
             for connection in (old, new):
                 connection.settimeout(0.5)
                 connection.sendall(b"b")

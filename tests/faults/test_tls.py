@@ -142,7 +142,7 @@ async def test_it_is_not_trusted_else(only_tls: Neo4jAddress, scheme: str) -> No
     trusting = by(only_tls, scheme)
     said = SAID.format(uri=trusting.uri)
     with pytest.raises(Neo4jUnavailableError) as caught:
-        Neo4jGateway(trusting)
+        Neo4jGateway(trusting, connect_timeout_seconds=60.0)
     assert str(caught.value).startswith(said)
     assert "+ssc://" in str(caught.value)
     store = Store(trusting, timeout_seconds=60.0)

@@ -3,7 +3,6 @@
 import http.client
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ import yaml
 from loaders.shared_files import checkout_root
 from recsvc.commands.serving import _IDLE_SECONDS
 from recsvc.settings import Settings
+from tests.ports import free_ports
 from tests.unit.test_deploy import exposed
 from tests.waiting import PATIENCE_SECONDS
 
@@ -117,21 +117,16 @@ def running(number: int) -> Iterator[Replica]:
             thread.join()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def proxied(folder: Path, replicas: list[Replica]) -> Iterator[int]:
-    """The proxy as it is configured, but for addresses and how often it looks."""
-    port = free_port()
+    """The proxy as it is configured, but for addresses, and how often and patiently it looks."""
+    (port,) = free_ports(1)
     servers = "\n".join(
         f"    server replica{each.number} 127.0.0.1:{each.server_port}" for each in replicas
     )
     text = TEXT.replace(SERVER, servers).replace("bind :8080", f"bind 127.0.0.1:{port}")
     text = text.replace("check inter 2s", "check inter 50ms")
+    text = text.replace("timeout connect", "timeout check 60s\n    timeout connect")
     (folder / "haproxy.cfg").write_text(text)
     assert HAPROXY is not None
     process = subprocess.Popen([HAPROXY, "-db", "-f", str(folder / "haproxy.cfg")])

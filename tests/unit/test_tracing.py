@@ -158,8 +158,9 @@ def collector() -> Iterator[Collector]:
 WORK = """
 import sys
 from loaders.tracing import query_span
-from recsvc.tracing import traced
-with traced("refresh", sys.argv[1]), query_span("extract/users"):
+from recsvc import tracing
+tracing._EXPORT_SECONDS = 300.0  # the machine may be busy
+with tracing.traced("refresh", sys.argv[1]), query_span("extract/users"):
     pass
 """
 

@@ -1,7 +1,7 @@
 """Checks of parameters and errors at the border, without a server."""
 
-import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import neo4j
@@ -178,11 +178,17 @@ def test_an_address_that_is_none_says_what_was_expected() -> None:
 
 def test_waiting_ends_when_the_server_died_or_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[float] = []
+    now = [100.0]
 
     def refuse(*_args: object, **_kwargs: object) -> None:
-        tries.append(time.monotonic())
+        tries.append(now[0])
         raise Neo4jUnavailableError("no")
 
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(loaders.gateway, "time", clock)
     monkeypatch.setattr(loaders.gateway, "Neo4jGateway", refuse)
     address = Neo4jAddress(URI, "neo4j", "")
     assert not wait_until_ready(address, timeout_seconds=3600, alive=lambda: len(tries) < 2)

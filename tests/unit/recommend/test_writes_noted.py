@@ -30,7 +30,7 @@ class FakeStore(Store):
     """Commits nothing; notes whether the write was noted already, and fails if told to."""
 
     def __init__(self, write_counters: WriteCounters) -> None:
-        super().__init__(Neo4jAddress("bolt://nowhere", "", ""), timeout_seconds=5.0)
+        super().__init__(Neo4jAddress("bolt://nowhere", "", ""), timeout_seconds=600.0)
         self.write_counters = write_counters
         self.noted_at_commit: int | None = None
         self.error: Exception | None = None

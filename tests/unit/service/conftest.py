@@ -73,8 +73,12 @@ def file(tmp_path: Path) -> KeyFile:
 def asking(
     issuer: Issuer, file: KeyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Asking:
-    """The service; the machine may be busy, and so the issuer has minutes to answer."""
+    """The service; the machine may be busy, and so the issuer has minutes to answer.
+
+    For as long it is not asked again.
+    """
     monkeypatch.setattr(issuer_keys, "FETCH_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(issuer_keys, "AGAIN_SECONDS", PATIENCE_SECONDS)
 
     @asynccontextmanager
     async def asking_(

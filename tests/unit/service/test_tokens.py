@@ -4,6 +4,8 @@ import asyncio
 import base64
 import json
 import time
+from datetime import datetime, tzinfo
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +21,7 @@ from recsvc.service.callers import issuer_tokens
 from recsvc.service.keys import KeyFile, Scope
 from recsvc.service.mcp import mcp_server
 from recsvc.settings import OidcSettings
+from tests import oidc_issuer
 from tests.oidc_issuer import (
     AUDIENCE,
     DISCOVERY,
@@ -95,9 +98,24 @@ async def test_the_issuer_may_have_its_own_names_for_scopes(
         assert await status(client, issuer.token(scope="recsvc:admin"), "/v1/models") == 403
 
 
-def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, str]]:
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The time at which all tokens are made and read, however long it takes."""
+    now = int(time.time())
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.fromtimestamp(now, tz)
+
+    monkeypatch.setattr("jwt.api_jwt.datetime", Stopped)
+    monkeypatch.setattr(oidc_issuer, "time", SimpleNamespace(time=lambda: now))
+    return now
+
+
+def bad_tokens(issuer: Issuer, now: int) -> dict[str, tuple[str, str]]:
     """Tokens that are not to be trusted, and what is said of each."""
-    now, right = int(time.time()), issuer.token()
+    right = issuer.token()
     first = private_key("ES256", 0)
     other = private_key("ES256", 99)
     public = first.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -163,9 +181,9 @@ def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, str]]:
 
 
 async def test_what_is_not_to_be_trusted_is_refused_without_a_word_of_it(
-    asking: Asking, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+    asking: Asking, issuer: Issuer, now: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bad = bad_tokens(issuer)
+    bad = bad_tokens(issuer, now)
     async with asking() as client:
         assert await status(client, issuer.token()) == 200
         capsys.readouterr()
@@ -180,8 +198,7 @@ async def test_what_is_not_to_be_trusted_is_refused_without_a_word_of_it(
     assert issuer.asked == [DISCOVERY, "/keys"]
 
 
-async def test_clocks_may_be_apart_a_little(asking: Asking, issuer: Issuer) -> None:
-    now = int(time.time())
+async def test_clocks_may_be_apart_a_little(asking: Asking, issuer: Issuer, now: int) -> None:
     async with asking() as client:
         for claims in ({"exp": now - 25}, {"nbf": now + 25}, {"iat": now + 25}):
             assert await status(client, issuer.token(**claims)) == 200, claims

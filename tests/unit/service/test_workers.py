@@ -85,6 +85,7 @@ def test_both_answer_and_each_tells_the_metrics_of_all(service: Service) -> None
         with own_client(service) as client:
             client.get("/health/live")
     assert len(answering(service)) == 2
+    until(lambda: requests_counted(service) == before + 40)  # each is counted once it is answered
     # Asked over many connections, so of both: the sum is the same at each.
     for _ in range(10):
         with own_client(service) as client:

@@ -27,7 +27,7 @@ class Ledger(Store):
     """Counts each event once, as the graph does; is away and refuses as it is told."""
 
     def __init__(self) -> None:
-        super().__init__(Neo4jAddress("bolt://nowhere", "", ""), timeout_seconds=5.0)
+        super().__init__(Neo4jAddress("bolt://nowhere", "", ""), timeout_seconds=600.0)
         self.transactions: list[list[str]] = []
         self.known: set[str] = set()
         self.refused: set[str] = set()

@@ -20,7 +20,6 @@ echo "	at org.neo4j.server.Main.main(Main.java:1)"
 exit 3
 """
 SLEEPS = "while :; do /bin/sleep 0.1; done"
-IGNORES_TERM = "trap '' TERM; while :; do /bin/sleep 0.1; done"
 
 
 class RecordingRunner:
@@ -97,7 +96,7 @@ def local(home, run=None, **changes):
 @contextmanager
 def stranger():
     """A process that is none of ours."""
-    process = subprocess.Popen(["/bin/sleep", "60"])
+    process = subprocess.Popen(["/bin/sleep", "3600"])
     try:
         yield process
     finally:

@@ -14,7 +14,6 @@ from loaders.local_neo4j._library import (
     install_library,
 )
 from tests.unit.loaders.local_neo4j.helpers import (
-    IGNORES_TERM,
     SECRET,
     SLEEPS,
     has_ended,
@@ -109,7 +108,9 @@ class TestJavaProcess:
         assert other.down() is False
 
     def test_one_that_does_not_listen_is_killed_after_the_timeout(self, start, tmp_path):
-        start(IGNORES_TERM)
+        ready = tmp_path / "ready"
+        start(f"trap '' TERM; : >'{ready}'; {SLEEPS}")
+        wait_for(ready.exists)
         began = time.monotonic()
         assert local(tmp_path / "home").down(timeout_seconds=0.5) is True
         assert time.monotonic() - began > 0.5

@@ -60,7 +60,7 @@ class TestRunCommand:
         assert run_command(["/no/such/program"], timeout_seconds=1).exit_code == NOT_FOUND
 
     def test_a_slow_program_is_a_result(self):
-        assert run_command(["/bin/sleep", "9"], timeout_seconds=0.1).exit_code == TIMED_OUT
+        assert run_command(["/bin/sleep", "600"], timeout_seconds=0.1).exit_code == TIMED_OUT
 
     def test_both_streams_and_the_added_environment(self):
         command = ["/bin/sh", "-c", 'echo "$ADDED"; echo err >&2; exit 4']

@@ -68,7 +68,8 @@ class TestStartingJava:
         assert not neo4j.status().running
         assert not (tmp_path / "home" / "neo4j" / "server.json").exists()
         pid = tmp_path / "pid"  # none where the machine was too busy for a first line
-        assert not pid.exists() or has_ended(int(pid.read_text()))
+        number = pid.read_text() if pid.exists() else ""
+        assert not number or has_ended(int(number))
 
     @pytest.mark.parametrize(
         ("port", "setting"), [("bolt_port", "RECSVC_BOLT_PORT"), ("http_port", "RECSVC_HTTP_PORT")]
