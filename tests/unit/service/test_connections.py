@@ -42,7 +42,7 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
     )
     config = uvicorn.Config(
         app, port=0, http=BoundedConnection, ws="none", log_config=None, access_log=False,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=CONNECTIONS, timeout_keep_alive=int(PATIENCE_SECONDS),
     )  # fmt: skip
     server = uvicorn.Server(config)
     listening = config.bind_socket()

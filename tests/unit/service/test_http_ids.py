@@ -70,7 +70,9 @@ async def server(app: FastAPI, parser: str) -> AsyncIterator[httpx.AsyncClient]:
     listening = socket.create_server(("127.0.0.1", 0))
     # As uvloop does: else each answer in two parts waits for the client's late acknowledgement.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    config = uvicorn.Config(app, access_log=False, log_config=None, http=parser)
+    config = uvicorn.Config(
+        app, access_log=False, log_config=None, http=parser, timeout_keep_alive=600
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started:
@@ -136,7 +138,7 @@ async def test_any_id_arrives_through_a_server(server: httpx.AsyncClient, fake: 
 
 
 @given(id_=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=512))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_every_id_arrives_as_it_is(app: FastAPI, fake: FakeEngine, id_: str) -> None:
     fake.calls.clear()
 
