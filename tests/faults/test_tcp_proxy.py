@@ -55,7 +55,7 @@ def test_it_passes_bytes_on_in_their_order(proxy: TcpProxy):
 
 
 def test_a_delay_is_that_of_one_message_and_not_of_those_before_it(proxy: TcpProxy):
-    proxy.passes(0.1)
+    proxy.passes(0.5)
     with connected(proxy) as connection:
 
         def took() -> float:
@@ -69,8 +69,8 @@ def test_a_delay_is_that_of_one_message_and_not_of_those_before_it(proxy: TcpPro
             return time.monotonic() - began
 
         first = took()
-        assert first >= 0.2
-        until(lambda: min(first, took()) < 0.5)  # some time this machine is not too busy
+        assert first >= 1.0
+        until(lambda: min(first, took()) < 2.4)  # some time this machine is not too busy
 
 
 def test_half_open_connections_stay_open_answer_nothing_and_never_recover(proxy: TcpProxy):
