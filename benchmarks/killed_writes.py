@@ -218,6 +218,7 @@ def _environment(server: LocalNeo4j, folder: str) -> dict[str, str]:
         "RECSVC_NEO4J_URI": address.uri,
         "RECSVC_NEO4J_USER": address.user,
         "RECSVC_NEO4J_PASSWORD": address.password,
+        "RECSVC_REQUEST_TIMEOUT_SECONDS": "20",  # a Neo4j that has just started plans for seconds
     }
 
 

@@ -1,4 +1,4 @@
-"""All users of the odd shop, exported and proven."""
+"""All users of the odd shop exported and proven, and the shop backed up and put back."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -7,11 +7,19 @@ import orjson
 import pytest
 
 from loaders.gateway import Neo4jAddress, Neo4jGateway
+from loaders.ingest import ingest
+from loaders.tables import FolderTables
 from recsvc.errors import ProofError
 from recsvc.recommend.proof import told_answer
+from recsvc.refresh.pipeline import refresh
 from recsvc.service.export_schemas import ExportDocument
-from tests.integration.conftest import odd_served
+from recsvc.settings import load_settings
+from tests.conftest import recsvc
+from tests.graph_hash import graph_hash
+from tests.integration.conftest import ODD, odd_served
 from tests.integration.in_process import serving
+from tests.neo4j_servers import command_server
+from tests.odd_shop import odd_shop
 from tests.statement import statement
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.long]
@@ -21,6 +29,7 @@ ALL_USERS = """
 MATCH (u:User)
 RETURN u.user_id AS user_id, COUNT { (u)-[:INTERACTED]->() } AS interactions ORDER BY user_id
 """
+WIPE = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -50,3 +59,24 @@ async def test_every_user_is_exported_and_every_answer_is_made_again(
                 raise AssertionError(user) from error
             verified = await engine.verify(told.proof, told.items)
             assert (verified.wrong, verified.off) == ((), 0.0), user
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_shop_comes_back_from_its_backup(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    odd_shop(tmp_path / "tables", seed)
+    with command_server() as server:
+        with Neo4jGateway(server.address()) as gateway:
+            ingest(gateway, FolderTables(tmp_path / "tables"), rejects=tmp_path / "rejects.csv")
+            refresh(gateway, ODD, load_settings().events, home=server.folder.parent)
+            before = graph_hash(gateway)
+        told = recsvc("backup", str(tmp_path / "a backup"))
+        assert told.returncode == 0, told.stderr
+        with Neo4jGateway(server.address()) as gateway:
+            statement(gateway, WIPE)
+        told = recsvc("restore", str(tmp_path / "a backup"))
+        assert told.returncode == 0, told.stderr
+        with Neo4jGateway(server.address()) as gateway:
+            assert graph_hash(gateway) == before

@@ -27,6 +27,7 @@ MARK = "sesame-4711"
 """Where it stands in a request, nothing of it may come into the log or the metrics."""
 PAGES = ("/", "/person", "/docs", "/openapi.json", "/metrics", "/health/live", "/health/ready",
          "/page/main.js", "/page/no%20such", "/analyst/no%20such")  # fmt: skip
+UNREACHABLE = "bolt://127.0.0.1:9"
 
 
 @pytest.fixture
@@ -99,14 +100,17 @@ def _all_of(answer: httpx.Response) -> str:
 
 @pytest.mark.usefixtures("before")
 @pytest.mark.long
+@pytest.mark.parametrize("uri", [None, UNREACHABLE])
 def test_no_secret_is_told_or_logged(
-    served: Served, secrets: dict[str, str], home: Path, tmp_path: Path
+    served: Served, secrets: dict[str, str], home: Path, tmp_path: Path, uri: str | None
 ) -> None:
     environment = {
         **served.environment, "RECSVC_HOME": str(home), "RECSVC_REQUEST_TIMEOUT_SECONDS": "60",
+        "RECSVC_NEO4J_URI": uri or served.address.uri,
     }  # fmt: skip
     log = tmp_path / "serve.log"
-    with running_service(environment, log) as service:
+    until = "/health/live" if uri else "/health/ready"
+    with running_service(environment, log, until=until) as service:
         told = walk(service, secrets)
         metrics = service.client.get("/metrics", headers={"X-API-Key": secrets["read"]})
     assert metrics.status_code == 200

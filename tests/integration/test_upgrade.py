@@ -1,4 +1,4 @@
-"""The code of today takes over from older code, which serves meanwhile."""
+"""A graph that older code left, under the code of today; and arrays of newer code, under this."""
 
 import os
 import subprocess
@@ -16,6 +16,7 @@ from loaders.local_neo4j import LocalNeo4j
 from recsvc.refresh.options import RefreshOptions
 from recsvc.refresh.pipeline import refresh
 from recsvc.settings import load_settings
+from recsvc.snapshot import arrays
 from tests.conftest import CHECKOUT, running_service
 from tests.neo4j_servers import command_server
 from tests.taste_tables import write_tables
@@ -97,3 +98,20 @@ def test_no_request_is_lost_while_newer_code_takes_over(old: Old, tmp_path: Path
             assert alike > 0.3 * sum(map(len, were.values())), alike
             known = after.client.get("/v1/users/u1/evidence").json()["evidence"]
             assert "i179" in [each["id"] for each in known]
+
+
+def test_a_service_goes_on_with_what_it_serves_when_newer_code_refreshes(
+    old: Old, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refreshed(old.server)
+    with running_service(os.environ, tmp_path / "log") as service:
+        versions = service.client.get(PATHS[1]).json()["versions"]
+        with monkeypatch.context() as patch:
+            patch.setattr(arrays, "_FORMAT", 999)
+            refreshed(old.server)
+        until(lambda: "snapshot format 999" in (tmp_path / "log").read_text())
+        assert statuses(service.client) == {200: len(PATHS)}
+        assert service.client.get(PATHS[1]).json()["versions"] == versions
+        refreshed(old.server)
+        until(lambda: service.client.get(PATHS[1]).json()["versions"] != versions)
+        assert statuses(service.client) == {200: len(PATHS)}

@@ -6,9 +6,11 @@ from itertools import combinations
 from unittest import mock
 
 import numpy as np
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loaders.types import IdMap
 from recsvc.blend.blend import Blend
 from recsvc.evidence import Evidence, EvidenceNode
 from recsvc.explain import added_scores
@@ -158,6 +160,21 @@ def test_what_is_named_or_ruled_out_among_many_items_is_so() -> None:
             assert case.item in case.order(found.added)[: case.k]
             named += 1
     assert named
+
+
+def test_where_two_are_too_few_a_set_grows_until_it_does() -> None:
+    """The rival has 2.5 of what was done, and each of five items gives 1 to the item."""
+    ids = IdMap([f"i{n}" for n in range(8)])
+    rows = np.zeros((8, 8), np.float32)
+    rows[2, 1], rows[3:, 0] = 2.5, 1.0
+    signal = RowSignal("path", "item", ids, sp.csr_matrix(rows))
+    blend = Blend((signal,), (1.0,), np.zeros(8, np.float32), 0.0)
+    allowed = np.ones(8, bool)
+    allowed[2] = False
+    evidence = Evidence((EvidenceNode("item", "i2", 1.0),))
+    scores = AddedScores(blend, (signal,), evidence, 0, allowed, 1.0, 1)
+    found = find_recourse(scores, np.arange(3, 8), 1)
+    assert (found.added is not None and len(found.added), found.certain) == (3, False)
 
 
 def test_where_nobody_may_do_it_all_is_certain() -> None:
