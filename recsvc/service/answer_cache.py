@@ -155,13 +155,17 @@ class AnswerCache:
         size = _ENTRY_BYTES + sum(map(len, texts)) + _PLACE_BYTES * len(places)
         if size > self._max_bytes:
             return
-        expires = began + self._seconds
+        now, expires = time.monotonic(), began + self._seconds
         if source.until is not None:
-            expires = min(expires, time.monotonic() + source.until - time.time())
+            expires = min(expires, now + source.until - time.time())
         self._entries[key] = _Entry(served, number, places, expires, size)
         self.size += size
-        while self.size > self._max_bytes:
+        while self._entries and (self.size > self._max_bytes or self._oldest.expires < now):
             self._drop(next(iter(self._entries)))
+
+    @property
+    def _oldest(self) -> _Entry:
+        return next(iter(self._entries.values()))
 
     def _drop(self, key: Asked) -> None:
         if entry := self._entries.pop(key, None):

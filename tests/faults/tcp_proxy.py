@@ -13,6 +13,7 @@ from tests.waiting import PATIENCE_SECONDS
 
 _CHUNK_BYTES = 65536
 _CHUNKS_UNDER_WAY = 256
+_TICK_SECONDS = 0.1
 _RESET = struct.pack("ii", 1, 0)
 """To linger for 0 s: what closes the socket resets the connection."""
 
@@ -23,6 +24,7 @@ class TcpProxy:
     It runs in a thread of its own. What it does can be changed at any time:
 
         passes(0.2)    each chunk comes 0.2 s late, in each direction; chunks do not wait for others
+        throttles(200) 200 bytes a second pass, of each connection in each direction
         half_open()    bytes are taken and nothing comes back, on connections new and old. Those
                        never work again, as behind a router that forgot them; new ones may later
         refuses()      nobody can connect; connections there are go on
@@ -35,6 +37,7 @@ class TcpProxy:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._delay_seconds = 0.0
+        self._tick_bytes: int | None = None
         self._half_open = False
         self._links: set[_Link] = set()
         self._listener: asyncio.Server | None = None
@@ -46,8 +49,12 @@ class TcpProxy:
 
     def passes(self, delay_seconds: float = 0.0) -> None:
         """Let connections in and bytes through."""
-        self._half_open, self._delay_seconds = False, delay_seconds
+        self._half_open, self._delay_seconds, self._tick_bytes = False, delay_seconds, None
         self._run(self._listen())
+
+    def throttles(self, bytes_per_second: int) -> None:
+        """Let bytes through slowly, on connections new and old."""
+        self._tick_bytes = max(1, round(bytes_per_second * _TICK_SECONDS))
 
     def half_open(self) -> None:
         """Take bytes and answer nothing."""
@@ -150,10 +157,14 @@ class TcpProxy:
             due, data = await chunks.get()
             await asyncio.sleep(max(0.0, due - self._loop.time()))
             link.lost |= self._half_open
-            if not link.lost:
+            while data and not link.lost:
+                size = self._tick_bytes or len(data)
+                if self._tick_bytes:
+                    await asyncio.sleep(_TICK_SECONDS)
                 with suppress(OSError):
-                    sink.write(data)
+                    sink.write(data[:size])
                     await sink.drain()
+                data = data[size:]
             chunks.task_done()
 
 

@@ -179,6 +179,10 @@ def _two_seconds_more(proxy: TcpProxy) -> None:
     proxy.passes(2.0)
 
 
+def _throttled(proxy: TcpProxy) -> None:
+    proxy.throttles(200)
+
+
 def _refused(proxy: TcpProxy) -> None:
     proxy.refuses()
     proxy.cut()
@@ -188,6 +192,7 @@ def _refused(proxy: TcpProxy) -> None:
     "fail",
     [
         pytest.param(_two_seconds_more, marks=pytest.mark.long),
+        pytest.param(_throttled, marks=pytest.mark.long),
         TcpProxy.half_open,
         pytest.param(_refused, marks=pytest.mark.long),
     ],

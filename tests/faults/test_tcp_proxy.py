@@ -73,6 +73,22 @@ def test_a_delay_is_that_of_one_message_and_not_of_those_before_it(proxy: TcpPro
         until(lambda: min(first, took()) < 2.4)  # some time this machine is not too busy
 
 
+def test_throttled_bytes_come_slowly_and_all_of_them(proxy: TcpProxy):
+    proxy.throttles(5000)
+    with connected(proxy) as connection:
+        began = time.monotonic()
+        assert echoed(connection, bytes(range(250)) * 10) == bytes(range(250)) * 10
+        assert time.monotonic() - began >= 0.5
+        connection.sendall(bytes(1_000_000))
+        connection.settimeout(0.5)
+        assert len(connection.recv(1_000_000)) <= 10_000
+        connection.settimeout(PATIENCE_SECONDS)
+        proxy.passes()  # what is under way too
+        rest = 0
+        while rest < 900_000:
+            rest += len(connection.recv(1_000_000))
+
+
 def test_half_open_connections_stay_open_answer_nothing_and_never_recover(proxy: TcpProxy):
     with connected(proxy) as old:
         assert echoed(old, b"a") == b"a"

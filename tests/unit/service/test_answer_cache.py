@@ -95,6 +95,15 @@ def test_its_time_counts_from_the_reading(cache: AnswerCache, clock: Clock) -> N
     assert cache.find(KEY, SNAPSHOT) is None
 
 
+def test_what_is_over_takes_no_room(cache: AnswerCache, clock: Clock) -> None:
+    source = Source(frozenset({"ann"}))
+    for second in range(20):
+        clock.now = 100.0 + second
+        cache.keep((KEY[0], b"%d" % second), SNAPSHOT, SERVED, source, cache.begin(), clock.now)
+    assert len(cache) == 6
+    assert cache.find((KEY[0], b"19"), SNAPSHOT) is SERVED
+
+
 @pytest.mark.parametrize(("seconds", "kept"), [(-0.5, False), (60.0, True)])
 def test_it_ends_where_a_rule_begins_or_ends(
     cache: AnswerCache, seconds: float, kept: bool
