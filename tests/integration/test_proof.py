@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import pytest
 
@@ -14,7 +15,7 @@ from recsvc.answer import Contribution
 from recsvc.errors import ProofError, SnapshotError
 from recsvc.evidence import LiveRows
 from recsvc.recommend.engine import Engine
-from recsvc.recommend.proof import ToldAnswer, told_answer
+from recsvc.recommend.proof import ToldAnswer, told_answer, verify
 from tests.conftest import Served
 from tests.integration.in_process import serving
 
@@ -123,6 +124,14 @@ async def test_a_list_is_ranked_again_as_it_was_whatever_was_written_since(both:
     finally:
         await client.put(f"/v1/items/{gone}", json=title)
         await client.delete("/v1/users/late")
+
+
+async def test_what_came_back_since_the_refresh_is_ranked_again_too(both: Both):
+    client, engine = both
+    told = told_answer(await proven(client, "u40"))
+    snapshot = engine.snapshot
+    none = replace(snapshot, available=np.zeros(len(snapshot.items), bool))
+    assert verify(none, told.proof, told.items).wrong == ()
 
 
 async def test_a_list_for_stated_evidence_has_a_proof_too(both: Both):
