@@ -174,7 +174,7 @@ def test_half_a_request_is_not_waited_for(
         began, connection = time.monotonic(), connect()
         sent(connection, *parts)
         got = answered(connection)[0]
-        assert time.monotonic() - began >= 0.4
+        assert time.monotonic() - began > 0.3  # a loop may count from some milliseconds ago
         return got
 
     # Where this process pauses before it sends, the service has closed already.
