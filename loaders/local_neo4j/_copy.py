@@ -114,8 +114,8 @@ def loading_graph(
 ) -> Generator[None]:
     """Put the graph of a dump in the place of the one that is there, and start the server.
 
-    Its accounts stay. The block is the end of that: where this or the block is cut off, the graph
-    is half loaded.
+    Its accounts stay. The block is part of the work: where either is cut off, the graph counts as
+    half loaded.
 
     Raises:
         LocalNeo4jError: a step failed; the graph is half loaded then.

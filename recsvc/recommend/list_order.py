@@ -1,7 +1,7 @@
 """What a list can be ranked again from, and ranking it again among all items of its version.
 
-Reads nothing. The scores are those of the blend; a proof names what was not to be listed, so that
-whoever ranks again sees that nothing else was passed over.
+It reads nothing. The scores are those of the blend. A proof names the items that were not to be
+listed, and the list that is ranked again has every other item that scores high enough.
 """
 
 from collections.abc import Sequence

@@ -25,10 +25,10 @@ def ids(items: list[dict[str, Any]]) -> list[str]:
 
 
 def listed(page: Page) -> list[str]:
-    """Ids of the list, when it has come, and all that is told of the item that is open.
+    """The ids of the list, once it is there, and the details of the open item are.
 
-    What comes later moves what is below it, and a click whose button goes down on one place and up
-    on another is none.
+    Details that come later move what is below them. The browser makes no click of a button that
+    goes down at one place and up at another.
     """
     expect(page.locator(".list:not([aria-busy]) .items")).to_be_visible()
     expect(page.locator(".items .detail:not([data-whole])")).to_have_count(0)

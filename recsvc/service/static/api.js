@@ -35,7 +35,7 @@ export class Problem extends Error {
 export async function answer(ask, signal) {
   const response = await respond(ask, signal);
   return response.json().catch((error) => {
-    if (signal?.aborted) throw error; // what came of it is no answer
+    if (signal?.aborted) throw error; // it was cut off, so it is no answer
     return {};
   });
 }

@@ -55,7 +55,7 @@ function show({ user_id: user, expires_at: end, properties }) {
   const called = properties.name ?? user;
   replace(main,
     h('header', {}, h('h1', {}, 'What is known about you'),
-      h('p', { class: 'none' }, 'You are ', h('bdi', {}, called), ` here. This link shows it to whoever has it, until ${moment(end)}.`)),
+      h('p', { class: 'none' }, 'You are ', h('bdi', {}, called), ` here. Everybody who has this link sees this page, until ${moment(end)}.`)),
     h('section', { class: 'panel', 'aria-labelledby': 'list-title' },
       h('h2', { id: 'list-title' }, 'What you are recommended, and why'), notice, list),
     h('section', { class: 'panel', 'aria-labelledby': 'evidence-title' },
